@@ -1,0 +1,1 @@
+"""Measuring: latencies with their environment, and peers beside them."""

@@ -1,0 +1,305 @@
+"""The command line: parses, imports inside the command, calls one function.
+
+Results go to stdout (a table; JSON with ``--json``), progress and logs to stderr. Exit codes: 0 done, 1 an expected error
+or a failed check, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgerec import __version__
+from edgerec.core.errors import EdgeRecError, MissingExtraError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+force_option = click.option("--force", is_flag=True, help="Replace the output where it exists.")
+
+
+def out_option(what: str) -> Callable[[Command], Command]:
+    """`--out PATH`, the folder to write."""
+    return click.option("--out", required=True, type=_PATH, help=f"Folder to write the {what} to.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgerec")
+def cli() -> None:
+    """Train a feed's re-ranker, split it, convert it to MNN and run it on the user's device."""
+
+
+@cli.group(name="import")
+def import_group() -> None:
+    """Turn a public data set into logs."""
+
+
+@import_group.command(name="ebnerd")
+@click.argument("source", type=_PATH)
+@out_option("logs")
+@force_option
+@json_option
+def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -> None:
+    """EB-NeRD (news, Ekstra Bladet): SOURCE is the folder that holds train/ and validation/."""
+    _need("train", "polars")
+    from edgerec.core.atomic import check_output
+    from edgerec.data.ebnerd import import_ebnerd
+    from edgerec.data.logs import write_logs
+
+    check_output(out, force=force)
+    start = time.perf_counter()
+    logs = import_ebnerd(source)
+    write_logs(logs, out, force=force)
+    _emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json)
+
+
+@cli.command()
+@out_option("logs")
+@click.option("--users", type=int, help="Users of the world.")
+@click.option("--items", type=int, help="Items of its catalogue.")
+@click.option("--days", type=int, help="Days to simulate.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
+@force_option
+@json_option
+def simulate(
+    out: Path, users: int | None, items: int | None, days: int | None, seed: int, force: bool, as_json: bool
+) -> None:
+    """Write seeded logs of a simulated feed, with the ground truth kept apart."""
+    _need("train", "polars")
+    from edgerec.core.atomic import check_output
+    from edgerec.simulation.simulate import make_config, write_simulation
+    from edgerec.simulation.simulate import simulate as run_simulation
+
+    check_output(out, force=force)
+    start = time.perf_counter()
+    logs, truth = run_simulation(make_config(users=users, items=items, days=days), seed=seed)
+    write_simulation(logs, truth, out, force=force)
+    _emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json)
+
+
+@cli.command()
+@click.argument("logs", type=_PATH)
+@out_option("samples")
+@click.option("--features", type=_PATH, help="Feature specification; default: the logs' own features.json.")
+@click.option("--candidates", type=int, default=100, show_default=True, help="Longest list; a longer one is an error.")
+@click.option("--exposures", type=int, default=100, show_default=True, help="Latest exposures that a request reads.")
+@click.option("--page-views", type=int, default=50, show_default=True, help="Latest page-views that a request reads.")
+@click.option("--test-from", type=int, help="Where the test period begins, in milliseconds since 1970.")
+@click.option("--validation-fraction", type=float, default=0.1, show_default=True, help="Share held out before it.")
+@force_option
+@json_option
+def samples(
+    logs: Path,
+    out: Path,
+    features: Path | None,
+    candidates: int,
+    exposures: int,
+    page_views: int,
+    test_from: int | None,
+    validation_fraction: float,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make training, validation and test samples from LOGS, split by time."""
+    _need("train", "polars")
+    from edgerec.data.build_samples import write_samples
+
+    start = time.perf_counter()
+    built = write_samples(
+        logs,
+        out,
+        features=features,
+        limits={"candidates": candidates, "exposures": exposures, "page_views": page_views},
+        test_from=test_from,
+        validation_fraction=validation_fraction,
+        force=force,
+    )
+    _emit({"samples": str(out), **built.counts(), "seconds": time.perf_counter() - start}, as_json)
+
+
+@cli.command()
+@click.argument("samples", type=_PATH)
+@out_option("run")
+@click.option("--config", type=_PATH, help="TOML file with the settings of docs/training.md.")
+@click.option("--model", help="Model of the registry.")
+@click.option("--epochs", type=int, help="At most so many epochs.")
+@click.option("--batch-size", type=int, help="Requests a step.")
+@click.option("--seed", type=int, help="Of weights, batches and hidden identities.")
+@click.option("--resume", is_flag=True, help="Go on with a stopped training of the same configuration.")
+@force_option
+@json_option
+def train(
+    samples: Path, out: Path, config: Path | None, resume: bool, force: bool, as_json: bool, **overrides: Any
+) -> None:
+    """Train a model on SAMPLES, with checkpoints and early stopping."""
+    _need("train", "polars", "tensorflow")
+    from edgerec.core.atomic import check_output
+    from edgerec.data.samples import load_samples
+    from edgerec.model.config import load_config
+
+    settings = load_config(config, overrides)
+    check_output(out, force=force)
+    opened = load_samples(samples)
+    from edgerec.model.training import train as run_training
+
+    head = run_training(opened, settings, out, samples_path=samples, force=force, resume=resume).head
+    _emit(
+        {
+            "run": str(out),
+            "version_id": head.version_id,
+            "model": head.config.model,
+            "best_epoch": head.best_epoch,
+            "validation_gauc": head.validation_gauc,
+            "parameters": head.parameters,
+            "train_seconds": head.train_seconds,
+        },
+        as_json,
+    )
+
+
+@cli.command()
+@click.argument("run", type=_PATH)
+@click.argument("samples", type=_PATH)
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True)
+@json_option
+def evaluate(run: Path, samples: Path, split: str, as_json: bool) -> None:
+    """GAUC and other figures of RUN on SAMPLES, with what it has to beat."""
+    _need("train", "polars", "tensorflow")
+    from edgerec.data.samples import load_samples
+
+    opened = load_samples(samples)
+    from edgerec.model.evaluation import evaluate as run_evaluation
+    from edgerec.model.evaluation import evaluation_table
+    from edgerec.model.runs import load_run
+
+    document = run_evaluation(load_run(run), opened, split=split)
+    _emit(document, as_json, table=evaluation_table(document))
+
+
+@cli.command()
+@click.argument("run", type=_PATH)
+@out_option("bundle")
+@click.option("--samples", type=_PATH, help="Samples to prove the bundle on; default: those of the training.")
+@click.option("--requests", type=int, default=1000, show_default=True, help="Real test requests to step through.")
+@force_option
+@json_option
+def export(run: Path, out: Path, samples: Path | None, requests: int, force: bool, as_json: bool) -> None:
+    """Split RUN, convert it to MNN, prove it and write the bundle."""
+    _need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN")
+    from edgerec.core.atomic import check_output
+
+    check_output(out, force=force)
+    from edgerec.export.bundle import export_bundle
+
+    manifest = export_bundle(run, out, samples_path=samples, requests=requests, force=force)
+    _emit({"bundle": str(out), **manifest.summary()}, as_json)
+
+
+@cli.command()
+@click.argument("bundle", type=_PATH)
+@json_option
+def verify(bundle: Path, as_json: bool) -> None:
+    """Let BUNDLE prove itself on this machine: hashes, golden outputs."""
+    _need("device", "numpy", "MNN")
+    from edgerec.device_runtime.verify import verify_bundle
+
+    _emit({"bundle": str(bundle), **verify_bundle(bundle)}, as_json)
+
+
+@cli.group()
+def bench() -> None:
+    """Measure BUNDLE's device models on this machine."""
+
+
+def _bench_command(name: str, help_text: str) -> None:
+    @bench.command(name=name, help=help_text)
+    @click.argument("bundle", type=_PATH)
+    @click.option("--peers", is_flag=True, help="Measure ONNX Runtime on the same functions beside MNN.")
+    @click.option("--rounds", type=int, default=30, show_default=True, help="Rounds; contestants take turns in each.")
+    @click.option("--out", type=_PATH, help="Also write the document, raw samples included, to this JSON file.")
+    @force_option
+    @json_option
+    def command(bundle: Path, peers: bool, rounds: int, out: Path | None, force: bool, as_json: bool) -> None:
+        _need("device", "numpy", "MNN", "psutil")
+        if peers:
+            _need("peers", "onnxruntime")
+        from edgerec.bench.latency import bench_table, run_bench
+
+        document = run_bench(name, bundle, peers=peers, rounds=rounds, out=out, force=force)
+        _emit(document, as_json, table=bench_table(document))
+
+
+_bench_command("step", "One behaviour: one step of both recurrent stacks, exposures and page-views.")
+_bench_command("rerank", "One re-rank at the bundle's full sizes.")
+
+
+@cli.command()
+@click.option("--out", type=_PATH, default=Path("quickstart"), show_default=True, help="Folder for all it makes.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@force_option
+@json_option
+def quickstart(out: Path, seed: int, force: bool, as_json: bool) -> None:
+    """All of it, small, in a few minutes: simulate, samples, train, evaluate, export, verify, bench."""
+    _need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
+    from edgerec.quickstart import quickstart_table, run_quickstart
+
+    document = run_quickstart(out, seed=seed, force=force)
+    _emit(document, as_json, table=quickstart_table(document))
+
+
+def _emit(document: dict[str, Any], as_json: bool, *, table: Any = None) -> None:
+    from edgerec.core.console import emit
+
+    emit(document, as_json=as_json, table=table)
+
+
+def _need(extra: str, *modules: str) -> None:
+    """Say which extra to install where one of its modules is missing; nothing is imported."""
+    import importlib.util
+
+    # TensorFlow's C++ greets on stderr at import; its errors still come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(f"{module} is not installed: pip install 'edgerec[{extra}]'")
+
+
+def main() -> None:
+    """Run the command line; expected errors become one line on stderr and exit code 1."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _interrupted()
+    except KeyboardInterrupt:
+        _interrupted()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except EdgeRecError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # Whoever read our output has gone; a second write at exit would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        advice = ": free some space or choose another --out" if error.errno == errno.ENOSPC else ""
+        _fail(f"{error.strerror or error}{where}{advice}")
+
+
+def _fail(text: str) -> None:
+    sys.stderr.write("edgerec: " + " ".join(text.split()) + "\n")
+    sys.exit(1)
+
+
+def _interrupted() -> None:
+    sys.stderr.write("edgerec: interrupted\n")
+    sys.exit(130)

@@ -1,0 +1,98 @@
+"""Outputs that are there whole or not at all.
+
+Everything is written beside its final name and renamed into place, so that a reader never sees a half-written file and
+a kill leaves nothing under the final name (rename(2) is atomic within a file system).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgerec.core.errors import OutputError
+
+
+def check_output(path: Path, *, force: bool = False) -> None:
+    """Refuse an output that exists, before any work is done for it.
+
+    Raises:
+        OutputError: `path` exists and `force` is false, or its parent cannot be made or written to.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"output {path} exists already: remove it, choose another name, or pass --force")
+    if path.is_symlink() and not path.exists():
+        raise OutputError(f"output {path} is a symbolic link to nothing: remove it or choose another name")
+    parent = path.resolve().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make folder {parent} for output {path.name}: {error.strerror}") from error
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into {parent}: check its permissions or choose another output")
+
+
+@contextlib.contextmanager
+def output_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside `path` to write into; rename it to `path` when the block ends well.
+
+    When the block raises, ^C included, the temporary folder is removed and `path` is as it was.
+
+    Raises:
+        OutputError: as `check_output`.
+    """
+    check_output(path, force=force)
+    target = path.resolve()
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    partial.chmod(0o755)
+    try:
+        yield partial
+        publish_folder(partial, target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def publish_folder(partial: Path, target: Path) -> None:
+    """Rename `partial` to `target`; what stood at `target` is set aside first and removed last."""
+    old: Path | None = None
+    if target.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old-", dir=target.parent))
+        old.rmdir()
+        target.rename(old)
+    try:
+        partial.rename(target)
+    except BaseException:
+        if old is not None:
+            old.rename(target)
+        raise
+    if old is not None:
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` by way of a temporary file beside it."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write `document` as JSON with sorted keys: equal documents give equal bytes."""
+    text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, (text + "\n").encode())

@@ -1,0 +1,84 @@
+"""What a person or a program sees: results on stdout, progress and logs on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Item = TypeVar("Item")
+
+
+def log(message: str) -> None:
+    """Write one line to stderr."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
+
+
+def emit(document: Mapping[str, Any], *, as_json: bool, table: Table | None = None) -> None:
+    """Write a command's result to stdout: one JSON document (with ``"schema": 1``), or its table.
+
+    Without `table` the document's scalars become a table of two columns.
+    """
+    if as_json:
+        sys.stdout.write(json.dumps({"schema": 1, **document}, indent=2, allow_nan=False) + "\n")
+        sys.stdout.flush()
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, 120))
+    console.print(table if table is not None else scalars(document))
+
+
+def scalars(document: Mapping[str, Any]) -> Table:
+    """A table of two columns with the scalar values of `document`."""
+    rows = [(key, show(value)) for key, value in document.items() if not isinstance(value, (Mapping, list))]
+    return table_of(("", ""), rows, header=False)
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", header: bool = True) -> Table:
+    """A plain table: first column to the left, the others to the right when there are more than two."""
+    table = Table(
+        title=title or None, show_header=header, title_justify="left", box=None, pad_edge=False, padding=(0, 2)
+    )
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index and len(columns) > 2 else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def show(value: Any) -> str:
+    """A value as people read it: thousands with separators, floats with four significant decimals."""
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.3g}"
+    return str(value)
+
+
+def progress(items: Iterable[Item], *, what: str, total: int | None = None) -> Iterator[Item]:
+    """Pass `items` on with a progress bar on stderr; without a terminal, silently."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield from bars.track(items, description=what, total=total)
+
+
+@contextlib.contextmanager
+def stage(what: str) -> Iterator[None]:
+    """Log `what` with the seconds it took when the block ends."""
+    start = time.perf_counter()
+    yield
+    log(f"{what}: {time.perf_counter() - start:.1f} s")

@@ -1,0 +1,61 @@
+"""Reading the JSON documents that stand at the head of EdgeRec's folders (logs, samples, runs, bundles)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from edgerec.core.errors import FormatError
+
+Document = TypeVar("Document", bound=BaseModel)
+
+MAX_BYTES = 64 * 1024 * 1024
+"""A document larger than this is refused unread: a head is kilobytes, a feature specification at most megabytes."""
+
+
+def read_document(path: Path, model: type[Document], *, what: str, format_number: int) -> Document:
+    """Read and check the JSON document `path`.
+
+    Args:
+        path: the file.
+        model: the pydantic model that it must satisfy; the document's `format` is checked first.
+        what: what the folder is called in errors, for example ``"samples"``.
+        format_number: the one format number that this version reads.
+
+    Raises:
+        FormatError: no such file, no JSON, another format number, or a field that is not valid.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FormatError(f"{what}: {path} has {path.stat().st_size} bytes, more than any such document")
+        raw = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        missing = "is no folder" if not path.parent.is_dir() else f"has no {path.name}"
+        raise FormatError(f"{what}: {path.parent} {missing}: give a folder that EdgeRec wrote") from None
+    except NotADirectoryError:
+        raise FormatError(f"{what}: {path.parent} is a file: give a folder that EdgeRec wrote") from None
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{what}: {path} is not valid JSON ({error}): it is damaged, make it again") from None
+    received = raw.get("format") if isinstance(raw, dict) else None
+    if received != format_number or isinstance(received, bool):
+        raise FormatError(
+            f"{what}: {path} has format {received!r}, this version of EdgeRec reads format {format_number}: "
+            "make it again with this version"
+        )
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise FormatError(f"{what}: {path}: {first_fault(error)}") from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault of a pydantic error in one line: where, what, received."""
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in fault["loc"]) or "document"
+    received = repr(fault.get("input"))
+    if len(received) > 80:
+        received = received[:77] + "..."
+    return f"{where}: {fault['msg']} (received {received})"

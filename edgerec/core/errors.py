@@ -1,0 +1,80 @@
+"""Every error that a user of EdgeRec may meet.
+
+::
+
+    EdgeRecError
+    ├── InputError              what came from outside is not as it should be
+    │   ├── LogsError           logs: a column, a value, a file
+    │   ├── SpecificationError  a feature specification, or data that does not fit it
+    │   └── ConfigurationError  a training configuration
+    ├── FormatError             a folder or file of ours: other format number, missing part, damaged
+    │   └── IntegrityError      its bytes are not the ones that were written
+    ├── OutputError             the place to write to: exists already, or cannot be written
+    ├── ShapeError              an array of another name, shape or type than stated
+    ├── SessionError            MNN cannot load a model, or was asked for what the model does not do
+    ├── ConversionError         a graph could not be converted to MNN
+    ├── ParityError             two implementations of one function disagree
+    ├── TrainingError           training cannot go on (no data, a loss that is no number)
+    └── MissingExtraError       an optional part of EdgeRec is not installed
+
+The text of each says what was wrong, what was expected, what was received, and what to do. The command line prints it
+as one line and exits with 1.
+"""
+
+from __future__ import annotations
+
+
+class EdgeRecError(Exception):
+    """Base of all errors that EdgeRec raises on purpose."""
+
+
+class InputError(EdgeRecError):
+    """What came from outside is not as it should be."""
+
+
+class LogsError(InputError):
+    """Logs that break their schema."""
+
+
+class SpecificationError(InputError):
+    """A feature specification that is not valid, or data that does not fit it."""
+
+
+class ConfigurationError(InputError):
+    """A training configuration that is not valid."""
+
+
+class FormatError(EdgeRecError):
+    """A folder or file of ours that cannot be read: other format number, missing part, damaged."""
+
+
+class IntegrityError(FormatError):
+    """The bytes of a file are not the ones that were written."""
+
+
+class OutputError(EdgeRecError):
+    """The place to write to exists already or cannot be written."""
+
+
+class ShapeError(EdgeRecError, ValueError):
+    """An array whose name, shape or type is not the stated one."""
+
+
+class SessionError(EdgeRecError):
+    """MNN cannot load a model, or was asked for what the model does not do."""
+
+
+class ConversionError(EdgeRecError):
+    """A graph could not be converted to MNN."""
+
+
+class ParityError(EdgeRecError):
+    """Two implementations of one function disagree by more than the tolerance."""
+
+
+class TrainingError(EdgeRecError):
+    """Training cannot go on."""
+
+
+class MissingExtraError(EdgeRecError):
+    """An optional part of EdgeRec is not installed."""

@@ -1,0 +1,25 @@
+"""Summaries of samples: percentiles, and intervals by the bootstrap."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def percentiles(samples: NDArray[np.float64]) -> dict[str, float]:
+    """p50, p90 and p99 of `samples` (n,), by linear interpolation between order statistics."""
+    p50, p90, p99 = np.percentile(samples, [50, 90, 99])
+    return {"p50": float(p50), "p90": float(p90), "p99": float(p99)}
+
+
+def bootstrap_mean(values: NDArray[np.float64], *, seed: int, resamples: int = 1000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean of `values` (n,).
+
+    Source: Efron and Tibshirani, *An Introduction to the Bootstrap*, chapter 13.
+    """
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    for index in range(resamples):
+        means[index] = values[rng.integers(0, len(values), len(values))].mean()
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)

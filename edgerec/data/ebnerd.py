@@ -1,0 +1,215 @@
+"""EB-NeRD as logs: lists of news articles become requests, pages left become exposures and page-views.
+
+Everything in the logs is what was known at its instant. A list's click becomes known when its page is left
+(impression_time + read_time), and how long the article was read when that article is left (+ next_read_time).
+docs/formats.md names the columns; `ebnerd.json` is the feature specification.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from edgerec.core.errors import LogsError
+from edgerec.data.ebnerd_source import Source, read_source
+from edgerec.data.logs import Logs, LogsHead
+from edgerec.data.popularity import FirstSeen, Integers, PastCounts, pair_keys
+from edgerec.data.schema import EVENTS, EXPOSURE, ITEMS, PAGE_VIEW, REQUESTS, check_tables
+from edgerec.features.spec import FeatureSpec, load_spec
+
+HOUR_MS = 3_600_000
+WINDOWS_H = (1, 6, 24)
+
+PRIOR_RATE = 0.09
+"""Click rate of an article never shown: about one click a list of eleven. A constant, for a rate taken from the data
+would tell the first request of what came after it."""
+PRIOR_WEIGHT = 20
+"""In exposures: about two lists' worth, so that a first lucky click does not top the list."""
+
+LIST_COLUMNS = [f"{what}_{hours}h" for what in ("clicks", "ctr") for hours in WINDOWS_H] + ["user_exposures"]
+SERVED = [*LIST_COLUMNS, "age_h"]
+
+
+def ebnerd_spec() -> FeatureSpec:
+    """The features of EB-NeRD; see docs/features.md."""
+    return load_spec(Path(__file__).with_name("ebnerd.json"))
+
+
+def import_ebnerd(source: Path) -> Logs:
+    """Make logs of an EB-NeRD bundle.
+
+    Requests are the rows of both `behaviors.parquet`, in order; the test period begins with the first of validation.
+
+    Args:
+        source: folder with `train/` and `validation/` (`behaviors.parquet`, `history.parquet`) and `article_features/`.
+
+    Raises:
+        LogsError: `source` is no such bundle, or one of its files is damaged or lacks a column.
+    """
+    spec = ebnerd_spec()
+    bundle = read_source(source)
+    listed = _listed(bundle)
+    served = _Served(bundle, listed)
+    listed = listed.hstack(served.of(listed))
+    tables = {
+        ITEMS: bundle.items.with_columns(article=pl.col("item_id")),
+        EVENTS: _events(bundle, listed, served),
+        REQUESTS: _requests(listed),
+    }
+    try:
+        checked = check_tables(tables, spec)
+    except LogsError as error:
+        raise LogsError(f"EB-NeRD: {source}: {error}") from None
+    return Logs(
+        head=LogsHead(name="ebnerd", test_from=bundle.test_from),
+        spec=spec,
+        items=checked[ITEMS],
+        events=checked[EVENTS],
+        requests=checked[REQUESTS],
+    )
+
+
+def _listed(bundle: Source) -> pl.DataFrame:
+    """One row a listed article, in order of time, request and place in the list."""
+    rows = bundle.lists.sort("time", "request_id").with_row_index("request").rename({"inview": "item_id"})
+    clicks = (
+        rows.select("request", item_id="clicked")
+        .explode("item_id")
+        .drop_nulls("item_id")
+        .group_by("request", "item_id")
+        .agg(click_count=pl.len().cast(pl.Int16))
+    )
+    listed = rows.drop("clicked").explode("item_id").join(clicks, on=["request", "item_id"], how="left", maintain_order="left")
+    count = pl.col("click_count").fill_null(0)
+    return listed.with_columns(click_count=count, clicked=(count > 0).cast(pl.Int8))
+
+
+class _Served:
+    """What the client and the server knew of an article when a list with it was shown."""
+
+    def __init__(self, bundle: Source, listed: pl.DataFrame) -> None:
+        clicked = listed.filter(pl.col("clicked") == 1)
+        # Clicks of lists alone: history has every article opened, in lists or not, and ends with the first list. Counted
+        # in, it would double the windows of the first day and be gone thereafter.
+        self._clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
+        # Shown and clicked become known together, or a page that is still open would count as not clicked.
+        self._shown = PastCounts(_ints(listed, "item_id"), _ints(listed, "ended"))
+        # That the client showed an article it knows at once; only for how long has to wait.
+        self._shown_to = PastCounts(_pairs(listed), _ints(listed, "time"))
+        both = pl.concat([listed.select("item_id", "time"), bundle.history.select("item_id", "time")])
+        self._first = FirstSeen(_ints(both, "item_id"), _ints(both, "time"))
+
+    def of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The columns `SERVED` for rows with `user_id`, `item_id` and `time`, from what was known before `time`."""
+        items, times = _ints(rows, "item_id"), _ints(rows, "time")
+        columns: dict[str, pl.Series] = {}
+        for hours in WINDOWS_H:
+            clicks = self._clicks.within(items, times, window=hours * HOUR_MS)
+            shown = self._shown.within(items, times, window=hours * HOUR_MS)
+            rate = (clicks + PRIOR_WEIGHT * PRIOR_RATE) / (shown + PRIOR_WEIGHT)
+            columns[f"clicks_{hours}h"] = pl.Series(clicks.astype(np.int32))
+            columns[f"ctr_{hours}h"] = pl.Series(rate.astype(np.float32))
+        columns["user_exposures"] = pl.Series(self._shown_to.before(_pairs(rows), times).astype(np.int32))
+        return pl.DataFrame(columns | {"age_h": self.age(items, times)}).select(SERVED)
+
+    def age(self, items: Integers, times: Integers) -> pl.Series:
+        """Hours since the article was first listed or clicked; 0 for the first time."""
+        return pl.Series("age_h", (self._first.age(items, times) / HOUR_MS).astype(np.float32))
+
+
+def _requests(listed: pl.DataFrame) -> pl.DataFrame:
+    return (
+        listed.group_by("request", maintain_order=True)
+        .agg(
+            pl.col("request_id", "user_id", "time").first(),
+            pl.col("item_id", "clicked", "click_count", *SERVED),
+        )
+        .drop("request")
+        .with_columns(trigger=pl.lit("page"), model_version=pl.lit(None, pl.String))
+    )
+
+
+def _events(bundle: Source, listed: pl.DataFrame, served: _Served) -> pl.DataFrame:
+    """Exposures and page-views in order of user, time, kind, page and place; `listed_at` orders and is dropped."""
+    none = [pl.lit(None, pl.Int32).alias(name) for name in LIST_COLUMNS]
+    history = bundle.history.with_columns(none).with_columns(
+        served.age(_ints(bundle.history, "item_id"), _ints(bundle.history, "time"))
+    )
+    parts = [_exposures(listed), _page_views(bundle, served), _left(history, since="time")]
+    events = pl.concat(parts, how="diagonal_relaxed").with_row_index("order")
+    events = events.sort("user_id", "kind", "time", "listed_at", "order")
+    events = events.with_columns(time_decay_s=_decay(events))
+    return events.sort("user_id", "time", "kind", "listed_at", "order").drop("order", "listed_at")
+
+
+def _exposures(listed: pl.DataFrame) -> pl.DataFrame:
+    pairs, ended = _pairs(listed), _ints(listed, "ended")
+    return listed.select(
+        "user_id",
+        "item_id",
+        *SERVED,
+        time="ended",
+        kind=pl.lit(EXPOSURE),
+        listed_at="time",
+        exposure_duration_s=pl.col("read_s").cast(pl.Float32),
+        exposure_count=pl.Series((PastCounts(pairs, ended).before(pairs, ended) + 1).astype(np.int32)),
+        scroll_percentage=pl.col("scroll").cast(pl.Float32),
+    )
+
+
+def _page_views(bundle: Source, served: _Served) -> pl.DataFrame:
+    """One row an article opened from a list, be it listed or not; an article clicked twice on one page is opened once."""
+    views = (
+        bundle.lists.sort("time", "request_id")
+        .rename({"clicked": "item_id"})
+        .explode("item_id")
+        .drop_nulls("item_id")
+        .unique(["request_id", "item_id"], keep="first", maintain_order=True)
+    )
+    # The next page is one article's: the first one clicked. What is known of the others is that they were opened.
+    first = pl.col("request_id").is_first_distinct()
+    views = views.hstack(served.of(views)).with_columns(
+        read_s=pl.when(first).then(pl.col("next_read_s")), scroll=pl.when(first).then(pl.col("next_scroll"))
+    )
+    return _left(views, since="ended")
+
+
+def _left(views: pl.DataFrame, *, since: str) -> pl.DataFrame:
+    """Page-views, each encoded once, when its page is left: `read_s` after the time `since`."""
+    return views.select(
+        "user_id",
+        "item_id",
+        *SERVED,
+        time=pl.col(since) + (pl.col("read_s").fill_null(0) * 1000).round().cast(pl.Int64),
+        kind=pl.lit(PAGE_VIEW),
+        listed_at="time",
+        page_duration_s=pl.col("read_s").cast(pl.Float32),
+        scroll_depth=pl.col("scroll").cast(pl.Float32),
+    )
+
+
+def _decay(events: pl.DataFrame) -> pl.Series:
+    """Seconds from the user's previous instant with an event of the kind; null for the first.
+
+    All exposures of one page become known at one instant and share its decay, so that it does not hang on their order.
+
+    Args:
+        events: in order of user, kind and time.
+    """
+    same = (events["user_id"] == events["user_id"].shift()) & (events["kind"] == events["kind"].shift())
+    same = same.fill_null(False)
+    step = events["time"].diff()
+    begins = ~same | (step != 0).fill_null(True)
+    decays = pl.select(pl.when(same).then(step / 1000)).to_series().cast(pl.Float32)
+    instants = begins.cast(pl.Int64).cum_sum() - 1
+    return decays.filter(begins).gather(instants)
+
+
+def _ints(table: pl.DataFrame, column: str) -> Integers:
+    return table[column].to_numpy().astype(np.int64, copy=False)
+
+
+def _pairs(table: pl.DataFrame) -> Integers:
+    return pair_keys(_ints(table, "user_id"), _ints(table, "item_id"))

@@ -1,0 +1,200 @@
+"""The files of EB-NeRD (Ekstra Bladet news recommendation data set), read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from edgerec.core.errors import LogsError
+
+SPLITS = ("train", "validation")
+
+BEHAVIORS: dict[str, pl.DataType] = {
+    "impression_id": pl.Int64(),
+    "user_id": pl.Int64(),
+    "impression_time": pl.Datetime("ms"),
+    "read_time": pl.Float64(),
+    "scroll_percentage": pl.Float64(),
+    "article_ids_inview": pl.List(pl.Int64()),
+    "article_ids_clicked": pl.List(pl.Int64()),
+    "next_read_time": pl.Float64(),
+    "next_scroll_percentage": pl.Float64(),
+}
+HISTORY: dict[str, pl.DataType] = {
+    "user_id": pl.Int64(),
+    "impression_time_fixed": pl.List(pl.Datetime("ms")),
+    "scroll_percentage_fixed": pl.List(pl.Float64()),
+    "article_id_fixed": pl.List(pl.Int64()),
+    "read_time_fixed": pl.List(pl.Float64()),
+}
+LENGTH: dict[str, pl.DataType] = {"article_id": pl.Int64(), "article_length": pl.Int64()}
+PREMIUM: dict[str, pl.DataType] = {"article_id": pl.Int64(), "premium": pl.Int64()}
+
+MAX_ID = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """What EdgeRec takes from EB-NeRD; times are milliseconds since 1970, durations seconds.
+
+    Attributes:
+        lists: one row a list shown: `request_id`, `user_id`, `time`, `ended` (the page was left: impression_time +
+            read_time), `read_s`, `scroll`, `next_read_s`, `next_scroll`, `inview` and `clicked` (lists of articles).
+        history: one row a click before the first list: `user_id`, `time`, `item_id`, `read_s`, `scroll`.
+        items: one row an article: `item_id`, `article_length`, `premium`.
+        test_from: when the first list of the validation week was shown.
+    """
+
+    lists: pl.DataFrame
+    history: pl.DataFrame
+    items: pl.DataFrame
+    test_from: int
+
+
+def read_source(folder: Path) -> Source:
+    """Read an EB-NeRD bundle: `train/`, `validation/` (behaviors, history) and `article_features/`.
+
+    A click stands in the history of both splits, and the validation history runs on through the train week, whose clicks
+    the behaviors have as well. Each is taken once: history up to the first list, behaviors from there on. To take the
+    validation history of the train week too would also show the train week, and it alone, with what users opened outside
+    of lists (four times as many clicks), so that a model would learn from logs that the test week does not have.
+
+    Raises:
+        LogsError: a file or column is missing, cannot be read, or holds what it should not.
+    """
+    if not folder.is_dir():
+        raise LogsError(f"EB-NeRD: {folder} is no folder: give the folder that holds {' and '.join(SPLITS)}")
+    train, validation = (_lists(folder / split / "behaviors.parquet") for split in SPLITS)
+    for split, table in zip(SPLITS, (train, validation), strict=True):
+        if not len(table):
+            raise LogsError(f"EB-NeRD: {folder / split / 'behaviors.parquet'} has no rows: give a complete bundle")
+    last, first = cast(int, train["time"].max()), cast(int, validation["time"].min())
+    if last >= first:
+        raise LogsError(
+            f"EB-NeRD: train should end before validation begins; its last request is at {last} ms, "
+            f"the first one of validation at {first} ms: give splits by time"
+        )
+    lists = pl.concat([train, _apart(validation, train)])
+    begin = lists["time"].min()
+    history = pl.concat([_history(folder / split / "history.parquet") for split in SPLITS])
+    history = history.filter(pl.col("time") < begin).unique(["user_id", "time", "item_id"], keep="first")
+    history = history.sort("user_id", "time", "item_id")
+    features = [
+        _read(folder / "article_features" / "article_length.parquet", LENGTH),
+        _read(folder / "article_features" / "premium_articles.parquet", PREMIUM),
+    ]
+    return Source(lists=lists, history=history, items=_items(lists, history, *features), test_from=first)
+
+
+def _lists(path: Path) -> pl.DataFrame:
+    table = _read(path, BEHAVIORS)
+    for column in ("impression_id", "user_id", "impression_time", "article_ids_inview", "article_ids_clicked"):
+        _filled(path, column, table[column])
+    for column in ("article_ids_inview", "article_ids_clicked"):
+        _identities(path, column, table.filter(pl.col(column).list.len() > 0)[column].explode())
+    empty = table.filter(pl.col("article_ids_inview").list.len() == 0)
+    if len(empty):
+        raise LogsError(f"EB-NeRD: {path}: impression {empty['impression_id'][0]} lists no article")
+    _identities(path, "user_id", table["user_id"])
+    for column in ("read_time", "next_read_time"):
+        _durations(path, column, table[column])
+    time = pl.col("impression_time").dt.epoch("ms")
+    return table.select(
+        request_id="impression_id",
+        user_id="user_id",
+        time=time,
+        ended=time + _milliseconds("read_time"),
+        read_s="read_time",
+        scroll="scroll_percentage",
+        next_read_s="next_read_time",
+        next_scroll="next_scroll_percentage",
+        inview="article_ids_inview",
+        clicked="article_ids_clicked",
+    )
+
+
+def _history(path: Path) -> pl.DataFrame:
+    table = _read(path, HISTORY)
+    lists = [column for column in HISTORY if column != "user_id"]
+    lengths = table.select(pl.col(lists).list.len())
+    uneven = lengths.select(pl.any_horizontal(pl.col(lists[1:]) != pl.col(lists[0]))).to_series()
+    if uneven.any():
+        raise LogsError(f"EB-NeRD: {path}: the lists of user {table.filter(uneven)['user_id'][0]} differ in length")
+    table = table.filter(pl.col(lists[0]).list.len() > 0).explode(lists)
+    for column in ("user_id", "impression_time_fixed", "article_id_fixed"):
+        _filled(path, column, table[column])
+    for column in ("user_id", "article_id_fixed"):
+        _identities(path, column, table[column])
+    _durations(path, "read_time_fixed", table["read_time_fixed"])
+    return table.select(
+        user_id="user_id",
+        time=pl.col("impression_time_fixed").dt.epoch("ms"),
+        item_id="article_id_fixed",
+        read_s="read_time_fixed",
+        scroll="scroll_percentage_fixed",
+    )
+
+
+def _items(lists: pl.DataFrame, history: pl.DataFrame, length: pl.DataFrame, premium: pl.DataFrame) -> pl.DataFrame:
+    named = [lists["inview"].explode(), lists["clicked"].explode(), history["item_id"]]
+    named += [length["article_id"], premium["article_id"]]
+    ids = pl.concat([series.rename("item_id") for series in named]).drop_nulls().unique().sort()
+    table = ids.to_frame()
+    for feature in (length, premium):
+        once = feature.unique("article_id", keep="first", maintain_order=True)
+        table = table.join(once, left_on="item_id", right_on="article_id", how="left", maintain_order="left")
+    return table
+
+
+def _apart(validation: pl.DataFrame, train: pl.DataFrame) -> pl.DataFrame:
+    """`validation` with request ids that `train` does not have: moved up by one constant where any stands in both."""
+    if not validation["request_id"].is_in(train["request_id"].implode()).any():
+        return validation
+    return validation.with_columns(pl.col("request_id") + 1 + cast(int, train["request_id"].max()))
+
+
+def _milliseconds(column: str) -> pl.Expr:
+    return (pl.col(column).fill_null(0) * 1000).round().cast(pl.Int64)
+
+
+def _read(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    """The `columns` of the Parquet file `path`, in their types."""
+    if not path.is_file():
+        raise LogsError(f"EB-NeRD: {path} is not there: give a complete EB-NeRD bundle")
+    try:
+        schema = pl.read_parquet_schema(path)
+        missing = [column for column in columns if column not in schema]
+        if missing:
+            raise LogsError(f"EB-NeRD: {path} has no column {missing[0]!r}; it has: {', '.join(schema)}")
+        table = pl.read_parquet(path, columns=list(columns), glob=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise LogsError(f"EB-NeRD: {path} cannot be read as Parquet ({reason}): fetch the bundle again") from None
+    for column, dtype in columns.items():
+        try:
+            table = table.with_columns(pl.col(column).cast(dtype))
+        except pl.exceptions.PolarsError:
+            raise LogsError(
+                f"EB-NeRD: {path}: {column} should be {dtype}; received {schema[column]} that cannot be one"
+            ) from None
+    return table
+
+
+def _filled(path: Path, column: str, values: pl.Series) -> None:
+    if values.null_count():
+        raise LogsError(f"EB-NeRD: {path}: {column} has {values.null_count()} empty rows; every row needs a value")
+
+
+def _identities(path: Path, column: str, values: pl.Series) -> None:
+    wrong = values.filter(values.is_null() | ~values.is_between(0, MAX_ID))
+    if len(wrong):
+        raise LogsError(f"EB-NeRD: {path}: {column} should hold ids from 0 to {MAX_ID}; received {wrong[0]}")
+
+
+def _durations(path: Path, column: str, values: pl.Series) -> None:
+    wrong = values.filter(values.is_not_null() & ~(values.is_finite() & (values >= 0)))
+    if len(wrong):
+        raise LogsError(f"EB-NeRD: {path}: {column} should be seconds, 0 or more, or empty; received {wrong[0]}")

@@ -1,0 +1,189 @@
+"""The schema of logs, and the checks that hold tables to it (docs/formats.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+
+from edgerec.core.errors import LogsError
+from edgerec.features.spec import Embedding, Feature, FeatureSpec, OneHot
+
+ITEMS, EVENTS, REQUESTS = "items", "events", "requests"
+ITEM_ID, USER_ID, TIME, KIND, REQUEST_ID = "item_id", "user_id", "time", "kind", "request_id"
+CLICKED, TRIGGER, MODEL_VERSION = "clicked", "trigger", "model_version"
+EXPOSURE, PAGE_VIEW = "exposure", "page_view"
+
+MAX_TIME_MS = 4_102_444_800_000
+"""2100-01-01: a larger time is in another unit (micro- or nanoseconds)."""
+
+REQUIRED: dict[str, dict[str, pl.DataType]] = {
+    ITEMS: {ITEM_ID: pl.Int64()},
+    EVENTS: {USER_ID: pl.Int64(), TIME: pl.Int64(), KIND: pl.String(), ITEM_ID: pl.Int64()},
+    REQUESTS: {
+        REQUEST_ID: pl.Int64(),
+        USER_ID: pl.Int64(),
+        TIME: pl.Int64(),
+        TRIGGER: pl.String(),
+        MODEL_VERSION: pl.String(),
+        ITEM_ID: pl.List(pl.Int64()),
+        CLICKED: pl.List(pl.Int8()),
+    },
+}
+"""The columns that every data set has; what its features read comes on top."""
+
+NULLABLE = {MODEL_VERSION}
+
+
+def check_tables(tables: Mapping[str, pl.DataFrame], spec: FeatureSpec) -> dict[str, pl.DataFrame]:
+    """Hold the three tables to the schema and to what `spec` reads; returns them cast and sorted.
+
+    Events come back in order of user and time (of writing, at one instant); requests of time, user and request_id.
+
+    Raises:
+        LogsError: the first fault: table, column, what was expected, what was received.
+    """
+    items, events, requests = (_cast(name, tables[name]) for name in (ITEMS, EVENTS, REQUESTS))
+    _unique(ITEMS, items, ITEM_ID)
+    _unique(REQUESTS, requests, REQUEST_ID)
+    for name, table in ((EVENTS, events), (REQUESTS, requests)):
+        _in_time(name, table)
+    kinds = events.filter(~pl.col(KIND).is_in([EXPOSURE, PAGE_VIEW]))
+    if len(kinds):
+        raise LogsError(
+            f"logs: {EVENTS}.{KIND} should be {EXPOSURE!r} or {PAGE_VIEW!r}; received {kinds[KIND][0]!r} ({len(kinds)} rows)"
+        )
+    items = _check_features(ITEMS, items, _of(spec.item, "catalogue"))
+    served = _of(spec.item, "served")
+    events = _check_features(EVENTS, events, (*spec.ie_action, *spec.ipv_action, *served))
+    requests = _check_lists(requests, served)
+    _known(EVENTS, events[ITEM_ID], items[ITEM_ID])
+    _known(REQUESTS, requests[ITEM_ID].explode(), items[ITEM_ID])
+    return {
+        ITEMS: items.sort(ITEM_ID),
+        EVENTS: events.sort(USER_ID, TIME, maintain_order=True),
+        REQUESTS: requests.sort(TIME, USER_ID, REQUEST_ID),
+    }
+
+
+def _of(features: Iterable[Feature], origin: str) -> tuple[Feature, ...]:
+    return tuple(feature for feature in features if feature.origin == origin)
+
+
+def _cast(name: str, table: pl.DataFrame) -> pl.DataFrame:
+    """`table` with its required columns in their types; none may be null."""
+    for column, dtype in REQUIRED[name].items():
+        if column not in table.columns:
+            raise LogsError(
+                f"logs: table {name!r} has no column {column!r} ({dtype}); it has: {', '.join(table.columns)}. "
+                "Add or rename it (docs/formats.md)"
+            )
+        received = table.schema[column]
+        try:
+            # A float that is no whole number would be cut silently by a cast to an integer.
+            if received.is_float() or (isinstance(received, pl.List) and received.inner.is_float()):
+                raise pl.exceptions.InvalidOperationError(f"is {received}")
+            table = table.with_columns(pl.col(column).cast(dtype))
+        except pl.exceptions.PolarsError:
+            raise LogsError(
+                f"logs: {name}.{column} should be {dtype}; received {received} that cannot be one"
+            ) from None
+        nulls = table[column].null_count()
+        if nulls and column not in NULLABLE:
+            raise LogsError(f"logs: {name}.{column} has {nulls} empty rows; every row needs a value")
+    return table
+
+
+def _unique(name: str, table: pl.DataFrame, column: str) -> None:
+    twice = table.filter(pl.col(column).is_duplicated())
+    if len(twice):
+        raise LogsError(f"logs: {name}.{column} should be unique; {twice[column][0]} stands more than once")
+
+
+def _in_time(name: str, table: pl.DataFrame) -> None:
+    outside = table.filter(~pl.col(TIME).is_between(0, MAX_TIME_MS))
+    if len(outside):
+        raise LogsError(
+            f"logs: {name}.{TIME} should be milliseconds since 1970 and before 2100; received {outside[TIME][0]}"
+        )
+
+
+def _check_features(name: str, table: pl.DataFrame, features: Iterable[Feature]) -> pl.DataFrame:
+    """The columns that `features` read are there, of a readable type, and hold no NaN."""
+    for feature in features:
+        _check_column(name, table.columns, feature)
+        _check_values(name, table[feature.source], feature)
+    return table
+
+
+def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> pl.DataFrame:
+    """Lists of one request have one length, labels are 0, 1 or empty, served values no NaN."""
+    lengths = requests[ITEM_ID].list.len()
+    if len(requests) and lengths.min() == 0:
+        row = requests.row(int((lengths == 0).arg_max() or 0), named=True)
+        raise LogsError(f"logs: request {row[REQUEST_ID]} offers no item; every request needs at least one candidate")
+    if requests[ITEM_ID].explode().null_count():
+        raise LogsError(f"logs: {REQUESTS}.{ITEM_ID} has an empty entry in a list; every candidate needs its item")
+    columns = {CLICKED: None} | {feature.source: feature for feature in served}
+    for column, feature in columns.items():
+        if feature is not None:
+            _check_column(REQUESTS, requests.columns, feature)
+            if not isinstance(requests.schema[column], pl.List):
+                raise LogsError(
+                    f"logs: {REQUESTS}.{column} should be a list with one value a candidate (feature {feature.name}); "
+                    f"received {requests.schema[column]}"
+                )
+        other = requests.filter(pl.col(column).list.len().fill_null(0) != lengths)
+        if len(other):
+            raise LogsError(
+                f"logs: request {other[REQUEST_ID][0]}: {column} should have one value for each of its "
+                f"{len(other[ITEM_ID][0])} candidates; received {0 if other[column][0] is None else len(other[column][0])}"
+            )
+        values = requests[column].explode()
+        if feature is None:
+            wrong = values.filter(~values.is_in([0, 1]))
+            if len(wrong):
+                raise LogsError(
+                    f"logs: {REQUESTS}.{CLICKED} should be 0, 1 or, not exposed, empty; received {wrong[0]}"
+                )
+        else:
+            _check_values(REQUESTS, values, feature)
+    return requests
+
+
+def _check_column(name: str, columns: Iterable[str], feature: Feature) -> None:
+    if feature.source not in columns:
+        raise LogsError(
+            f"logs: table {name!r} has no column {feature.source!r}, which feature {feature.name} reads; "
+            f"it has: {', '.join(columns)}. Add it, or leave the feature out of the specification"
+        )
+
+
+def _check_values(name: str, values: pl.Series, feature: Feature) -> None:
+    dtype = values.dtype
+    readable = dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)
+    wanted = "numbers"
+    if isinstance(feature, Embedding):
+        readable, wanted = dtype.is_integer() or dtype == pl.Null, "integers"
+    elif isinstance(feature, OneHot) and isinstance(feature.values[0], str):
+        readable, wanted = dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null), "strings"
+    if not readable:
+        raise LogsError(
+            f"logs: {name}.{feature.source} should hold {wanted} (feature {feature.name}, {feature.kind}); received {dtype}"
+        )
+    if dtype.is_float():
+        faulty = int((~values.is_finite()).sum() or 0)
+        if faulty:
+            raise LogsError(
+                f"logs: {name}.{feature.source} holds NaN or infinity in {faulty} places (feature {feature.name}); "
+                "write an empty value where there is none"
+            )
+
+
+def _known(name: str, ids: pl.Series, catalogue: pl.Series) -> None:
+    unknown = ids.filter(~ids.is_in(catalogue.implode()))
+    if len(unknown):
+        raise LogsError(
+            f"logs: {name}.{ITEM_ID} names {unknown.n_unique()} items that {ITEMS} does not have, "
+            f"for example {unknown[0]}"
+        )

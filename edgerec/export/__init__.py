@@ -1,0 +1,1 @@
+"""Taking a trained model apart: device graphs, MNN conversion, proof and bundle."""

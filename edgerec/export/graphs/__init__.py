@@ -1,0 +1,1 @@
+"""The graphs that run on the device, written for MNN."""

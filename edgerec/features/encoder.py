@@ -1,0 +1,228 @@
+"""The one numpy encoder: columns of logged values -> compact codes -> the vectors that the models read.
+
+Samples are encoded by the million and a behaviour on the device one at a time, by the same code: `encode` makes compact
+codes (what samples store), `expand` makes dense vectors of them (what graphs read). Training expands on the accelerator
+with the same layout (`edgerec.model.feature_vector`), and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerec.core.errors import SpecificationError
+from edgerec.features.spec import Binarize, Bucketize, Embedding, Feature, OneHot, Raw
+from edgerec.features.vocabulary import MISSING_ID, Vocabulary
+
+Columns = Mapping[str, NDArray[Any]]
+"""One array (n,) a source column. Missing is NaN in a number, None or '' in a string, `MISSING_ID` in an identity."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of n rows as compact codes, each kind in the specification's order.
+
+    Attributes:
+        ids: (n, embeddings) int32, rows of embedding tables.
+        codes: (n, bucketized, one-hot and binary features) uint8; 0 is missing (or, binary, no).
+        numbers: (n, raw features) float32, transformed and scaled.
+    """
+
+    ids: NDArray[np.int32]
+    codes: NDArray[np.uint8]
+    numbers: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Encoded:
+        return Encoded(self.ids[rows], self.codes[rows], self.numbers[rows])
+
+
+class GroupEncoder:
+    """Encodes one group of features (IE action, IPV action or item)."""
+
+    def __init__(self, features: Sequence[Feature], vocabularies: Mapping[str, Vocabulary] | None = None) -> None:
+        """Args:
+            features: the group, in the specification's order.
+            vocabularies: by name of embedding feature.
+
+        Raises:
+            SpecificationError: an embedding without vocabulary, or a raw feature without mean and scale.
+        """
+        self.features = tuple(features)
+        self.vocabularies = dict(vocabularies or {})
+        self.width = sum(feature.width for feature in self.features)
+        """Width of the dense vector."""
+        for feature in self.features:
+            if isinstance(feature, Embedding) and feature.name not in self.vocabularies:
+                raise SpecificationError(f"feature {feature.name}: no vocabulary given for this embedding")
+            if isinstance(feature, Raw) and (feature.mean is None or feature.scale is None):
+                raise SpecificationError(f"feature {feature.name}: mean and scale are not fitted yet")
+
+    @property
+    def embeddings(self) -> tuple[Embedding, ...]:
+        """The group's embedding features."""
+        return tuple(feature for feature in self.features if isinstance(feature, Embedding))
+
+    def sizes(self) -> dict[str, NDArray[np.int64]]:
+        """How many values each column of `Encoded` may take, by field: rows of a table, codes, and 0 for numbers."""
+        ids = [self.vocabularies[feature.name].rows for feature in self.embeddings]
+        coded = [feature for feature in self.features if isinstance(feature, Bucketize | OneHot | Binarize)]
+        codes = [2 if isinstance(feature, Binarize) else feature.width for feature in coded]
+        numbers = len(self.features) - len(ids) - len(codes)
+        return {"ids": np.array(ids, int), "codes": np.array(codes, int), "numbers": np.zeros(numbers, int)}
+
+    def encode(self, columns: Columns) -> Encoded:
+        """Encode n rows.
+
+        Raises:
+            SpecificationError: a column is missing, of another type than its feature's kind reads, or infinite.
+        """
+        ids: list[NDArray[Any]] = []
+        codes: list[NDArray[Any]] = []
+        numbers: list[NDArray[Any]] = []
+        count = len(next(iter(columns.values()))) if columns else 0
+        for feature in self.features:
+            if feature.source not in columns:
+                raise SpecificationError(
+                    f"feature {feature.name} reads column {feature.source!r}, which is not there; "
+                    f"there are: {', '.join(sorted(columns)) or 'none'}"
+                )
+            column = columns[feature.source]
+            if isinstance(feature, Embedding):
+                ids.append(self.vocabularies[feature.name].lookup(_identities(feature, column)))
+            elif isinstance(feature, OneHot):
+                codes.append(_one_hot(feature, column))
+            elif isinstance(feature, Raw):
+                numbers.append(scale_raw(feature, column))
+            elif isinstance(feature, Bucketize):
+                values = _floats(feature, column)
+                buckets = np.searchsorted(np.asarray(feature.boundaries), values, side="right") + 1
+                codes.append(np.where(np.isnan(values), 0, buckets))
+            else:
+                codes.append(_floats(feature, column) > feature.threshold)
+        return Encoded(_stack(ids, count, np.int32), _stack(codes, count, np.uint8), _stack(numbers, count, np.float32))
+
+    def encode_row(self, values: Mapping[str, float | int | str | None]) -> Encoded:
+        """Encode one row, as the device does for one behaviour: `encode` with n = 1; None or no entry is missing."""
+        columns: dict[str, NDArray[Any]] = {}
+        for feature in self.features:
+            value = values.get(feature.source)
+            if isinstance(feature, Embedding):
+                columns[feature.source] = np.array([MISSING_ID if value is None else value])
+            elif isinstance(feature, OneHot) and isinstance(feature.values[0], str):
+                columns[feature.source] = np.array([value], dtype=object)
+            else:
+                columns[feature.source] = np.array([np.nan if value is None else value])
+        return self.encode(columns)
+
+    def expand(
+        self, encoded: Encoded, embedded: Mapping[str, NDArray[np.floating[Any]]] | None = None
+    ) -> NDArray[np.float32]:
+        """Dense vectors (n, width), features side by side in the specification's order.
+
+        Args:
+            encoded: n rows.
+            embedded: (n, dimension) by name of embedding feature: the rows of its table for ``encoded.ids``.
+
+        Raises:
+            SpecificationError: rows of a table are missing or of another shape.
+        """
+        count = len(encoded)
+        dense = np.zeros((count, self.width), np.float32)
+        every = np.arange(count)
+        start = code = number = 0
+        for feature in self.features:
+            end = start + feature.width
+            if isinstance(feature, Embedding):
+                rows = (embedded or {}).get(feature.name)
+                if rows is None or rows.shape != (count, feature.dimension):
+                    raise SpecificationError(
+                        f"embedding {feature.name}: expected rows ({count}, {feature.dimension}), "
+                        f"received {None if rows is None else rows.shape}"
+                    )
+                dense[:, start:end] = rows
+            elif isinstance(feature, Raw):
+                dense[:, start] = encoded.numbers[:, number]
+                number += 1
+            else:
+                if isinstance(feature, Binarize):
+                    dense[:, start] = encoded.codes[:, code]
+                else:
+                    dense[every, start + encoded.codes[:, code].astype(np.int64)] = 1.0
+                code += 1
+            start = end
+        return dense
+
+
+def raw_values(feature: Raw, column: NDArray[Any]) -> NDArray[np.float64]:
+    """The feature's transformed values (n,) before scaling; NaN is missing."""
+    values = _floats(feature, column)
+    if feature.transform == "none":
+        return values
+    if bool((values <= -1).any()):
+        raise SpecificationError(
+            f"feature {feature.name}: log1p needs values above -1, received {np.nanmin(values):g} in {feature.source!r}"
+        )
+    return np.log1p(values)
+
+
+def scale_raw(feature: Raw, column: NDArray[Any]) -> NDArray[np.float64]:
+    """The feature's scaled values (n,); missing is 0."""
+    if feature.mean is None or feature.scale is None:
+        raise SpecificationError(f"feature {feature.name}: mean and scale are not fitted yet")
+    scaled = (raw_values(feature, column) - feature.mean) / feature.scale
+    return np.where(np.isnan(scaled), 0.0, scaled)
+
+
+def fit_raw(feature: Raw, column: NDArray[Any]) -> Raw:
+    """`feature` with the mean and scale that its specification leaves out, fitted on the column's values (n,)."""
+    values = raw_values(feature, column)
+    values = values[~np.isnan(values)]
+    mean = feature.mean if feature.mean is not None else float(values.mean()) if len(values) else 0.0
+    spread = float(values.std()) if len(values) else 0.0
+    scale = feature.scale if feature.scale is not None else spread if spread > 1e-12 else 1.0
+    return feature.model_copy(update={"mean": mean, "scale": scale})
+
+
+def _floats(feature: Feature, column: NDArray[Any]) -> NDArray[np.float64]:
+    if column.dtype.kind not in "fiub":
+        raise SpecificationError(
+            f"feature {feature.name} ({feature.kind}) reads numbers; column {feature.source!r} holds {column.dtype}"
+        )
+    values = column.astype(np.float64)
+    if bool(np.isinf(values).any()):
+        raise SpecificationError(f"feature {feature.name}: column {feature.source!r} holds an infinite value")
+    return values
+
+
+def _identities(feature: Embedding, column: NDArray[Any]) -> NDArray[np.int64]:
+    if column.dtype.kind not in "iu":
+        raise SpecificationError(
+            f"feature {feature.name} (embedding) reads integer identities; column {feature.source!r} holds {column.dtype}"
+        )
+    return column.astype(np.int64)
+
+
+def _one_hot(feature: OneHot, column: NDArray[Any]) -> NDArray[np.uint8]:
+    strings = isinstance(feature.values[0], str)
+    if strings != (column.dtype.kind in "OUS"):
+        wanted = "strings" if strings else "integers"
+        raise SpecificationError(
+            f"feature {feature.name} (one_hot) lists {wanted}; column {feature.source!r} holds {column.dtype}"
+        )
+    codes = np.zeros(len(column), np.uint8)
+    for place, value in enumerate(feature.values, start=1):
+        codes[column == value] = place
+    return codes
+
+
+def _stack(columns: list[NDArray[Any]], count: int, dtype: type[np.generic]) -> NDArray[Any]:
+    if not columns:
+        return np.zeros((count, 0), dtype)
+    return np.stack([column.astype(dtype, copy=False) for column in columns], axis=1)

@@ -1,0 +1,77 @@
+"""Vocabularies: which identities have a row of their own in an embedding table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerec.core.errors import FormatError
+
+MISSING_ID = int(np.iinfo(np.int64).min)
+"""Stands for "no identity" in an integer column; no vocabulary has it."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Sorted identities; identity ``keys[i]`` has row ``i + 1``, and row 0 is for all others.
+
+    Attributes:
+        keys: (n,) int64, strictly ascending.
+    """
+
+    keys: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        keys = self.keys
+        if keys.ndim != 1 or keys.dtype != np.int64 or (len(keys) > 1 and not bool((keys[1:] > keys[:-1]).all())):
+            raise FormatError(
+                f"a vocabulary should be strictly ascending int64 keys (n,); received {keys.dtype} {keys.shape}"
+            )
+
+    @property
+    def rows(self) -> int:
+        """Rows of the embedding table, the unknown row included."""
+        return len(self.keys) + 1
+
+    def lookup(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Rows (n,) of identities (n,); 0 where the vocabulary does not have them."""
+        if not len(self.keys):
+            return np.zeros(ids.shape, np.int32)
+        places = np.minimum(np.searchsorted(self.keys, ids), len(self.keys) - 1)
+        return np.where(self.keys[places] == ids, places + 1, 0).astype(np.int32)
+
+    @classmethod
+    def fit(cls, ids: NDArray[np.int64], *, size: int, min_count: int) -> Vocabulary:
+        """The `size` most frequent of `ids` (n,) seen at least `min_count` times; ties go to the smaller identity."""
+        keys, counts = np.unique(ids[ids != MISSING_ID], return_counts=True)
+        kept = np.flatnonzero(counts >= min_count)
+        if len(kept) > size:
+            kept = kept[np.argsort(-counts[kept], kind="stable")[:size]]
+        return cls(np.sort(keys[kept].astype(np.int64)))
+
+
+def save_vocabularies(vocabularies: dict[str, Vocabulary], folder: Path) -> None:
+    """Write ``folder/<feature>.npy`` for each vocabulary."""
+    folder.mkdir()
+    for name, vocabulary in vocabularies.items():
+        np.save(folder / f"{name}.npy", vocabulary.keys)
+
+
+def load_vocabularies(names: tuple[str, ...], folder: Path) -> dict[str, Vocabulary]:
+    """Read the vocabularies of the features `names` from `folder`.
+
+    Raises:
+        FormatError: a file is missing or holds no vocabulary.
+    """
+    found = {}
+    for name in names:
+        path = folder / f"{name}.npy"
+        try:
+            keys = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise FormatError(f"vocabulary {path} cannot be read: {error}") from None
+        found[name] = Vocabulary(keys)
+    return found

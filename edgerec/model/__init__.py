@@ -1,0 +1,1 @@
+"""Keras layers and models, the input pipeline, training and evaluation."""

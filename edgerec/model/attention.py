@@ -1,0 +1,56 @@
+"""Bahdanau's additive attention, from candidates to behaviours (section 3.3, eq. 9-10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("edgerec")
+class BehaviourAttention(keras.layers.Layer):
+    """``weights_ij = softmax_j(v . tanh(W_q q_i + b + W_k k_j))``, ``context_i = sum_j weights_ij value_j``.
+
+    Behaviours beyond a sequence's length receive no weight; with no behaviour at all the context is zero.
+
+    Args:
+        units: width of the space in which queries and keys meet.
+
+    Call arguments:
+        query: (batch, candidates, dim), the candidates' encodings.
+        key: (batch, time, dim), the behaviours' item encodings.
+        value: (batch, time, value_dim), the behaviours' fused encodings.
+        length: (batch,) int32, how many behaviours are valid.
+
+    Returns:
+        (batch, candidates, value_dim) float32.
+
+    Reference: Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
+    """
+
+    def __init__(self, units: int = 32, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if units < 1:
+            raise ValueError(f"`units` should be at least 1. Received: {units}")
+        self.units = units
+        self.query_projection = keras.layers.Dense(units, name="query")
+        self.key_projection = keras.layers.Dense(units, use_bias=False, name="key")
+
+    def build(self, query_shape: Any, key_shape: Any, *rest: Any) -> None:
+        self.query_projection.build(query_shape)
+        self.key_projection.build(key_shape)
+        self.scale = self.add_weight(shape=(self.units,), initializer="glorot_uniform", name="scale")
+        self.built = True
+
+    def call(self, query: Any, key: Any, value: Any, length: Any) -> Any:
+        query = self.query_projection(query)[:, :, None, :]
+        key = self.key_projection(key)[:, None, :, :]
+        scores = ops.sum(ops.tanh(query + key) * self.scale, axis=-1)
+        valid = ops.arange(ops.shape(value)[1])[None, :] < length[:, None]
+        scores = ops.where(valid[:, None, :], scores, -1e9)
+        weights = ops.where(valid[:, None, :], ops.softmax(scores, axis=-1), 0.0)
+        return ops.matmul(weights, value)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}

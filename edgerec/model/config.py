@@ -1,0 +1,66 @@
+"""The configuration of a training run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgerec.core.documents import first_fault
+from edgerec.core.errors import ConfigurationError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class TrainConfig(BaseModel):
+    """Settings of `edgerec train`; where the paper states one, it is the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: Literal["crban"] = "crban"
+    units: Annotated[int, Field(ge=1, le=256)] = 32
+    """Width of every recurrent layer, of the attention and of the hidden layer."""
+    layers: Annotated[int, Field(ge=1, le=8)] = 3
+    """Depth of every recurrent stack."""
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 512
+    learning_rate: Annotated[float, Field(gt=0)] = 0.005
+    """Of Adam."""
+    decay_epochs: Annotated[int, Field(ge=0)] = 0
+    """The learning rate falls to a tenth over so many epochs, by a cosine, and stays there; 0: constant."""
+    clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    """Gradients are scaled down to this global norm: recurrent stacks of 100 steps sometimes burst."""
+    unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of identities hidden in training: what is new tomorrow is unknown, so train for it."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 10
+    """At most so many."""
+    patience: Annotated[int, Field(ge=1)] = 3
+    """Stop after so many epochs without a better validation GAUC."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+
+
+def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
+    """Read a TOML file (or none), put `overrides` over it, and check.
+
+    Raises:
+        ConfigurationError: no such file, no TOML, an unknown key or a value out of range.
+    """
+    settings: dict[str, Any] = {}
+    where = "options"
+    if path is not None:
+        where = str(path)
+        try:
+            settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"configuration {path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"configuration {path} is not valid TOML: {error}") from None
+    settings.update({key: value for key, value in overrides.items() if value is not None})
+    try:
+        return TrainConfig.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigurationError(f"configuration {where}: {first_fault(error)}") from None

@@ -1,0 +1,49 @@
+"""The recurrent network under every sequence of the paper: a stack of GRU layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable("edgerec")
+class GruStack(keras.layers.Layer):
+    """``h = GRU_n(... GRU_1(x))`` (section 3.2.2: three layers of 32 units).
+
+    `reset_after=True` throughout: it is the form that ONNX calls ``linear_before_reset=1`` and the only one that MNN
+    computes rightly. Padding is on the right, so it comes after everything valid and cannot move a valid state; whoever
+    reads the outputs masks what lies beyond a sequence's length.
+
+    Args:
+        units: width of each layer.
+        layers: how many.
+
+    Call arguments:
+        inputs: (batch, time, dim) float32.
+
+    Returns:
+        (batch, time, units) float32, the last layer's state after each step.
+    """
+
+    def __init__(self, units: int = 32, layers: int = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if units < 1 or layers < 1:
+            raise ValueError(f"`units` and `layers` should be at least 1. Received: {units}, {layers}")
+        self.units = units
+        self.layers = layers
+        self.grus = [keras.layers.GRU(units, return_sequences=True, name=f"gru_{i}") for i in range(layers)]
+
+    def build(self, input_shape: Any) -> None:
+        for gru in self.grus:
+            gru.build(input_shape)
+            input_shape = (*input_shape[:-1], self.units)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        for gru in self.grus:
+            inputs = gru(inputs)
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units, "layers": self.layers}

@@ -1,0 +1,48 @@
+"""Heterogeneous User Behavior Sequence Modeling (section 3.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from edgerec.model.gru_stack import GruStack
+
+
+@keras.saving.register_keras_serializable("edgerec")
+class BehaviourEncoder(keras.layers.Layer):
+    """Encodes one kind of behaviour, item exposures (eq. 3-5) or item page-views (eq. 6-8).
+
+    ``p = GRU(items)``, ``a = GRU(actions)``, ``b = concat(p, a)``: a stack for what was seen and one for what was done.
+
+    Args:
+        units: width of each stack.
+        layers: depth of each stack.
+
+    Call arguments:
+        action: (batch, time, action_dim).
+        item: (batch, time, item_dim).
+
+    Returns:
+        item encodings p (batch, time, units) and fused encodings b (batch, time, 2 * units).
+    """
+
+    def __init__(self, units: int = 32, layers: int = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.layers = layers
+        self.item_stack = GruStack(units, layers, name="item")
+        self.action_stack = GruStack(units, layers, name="action")
+
+    def build(self, action_shape: Any, item_shape: Any) -> None:
+        self.action_stack.build(action_shape)
+        self.item_stack.build(item_shape)
+        self.built = True
+
+    def call(self, action: Any, item: Any) -> tuple[Any, Any]:
+        encoded = self.item_stack(item)
+        return encoded, ops.concatenate([encoded, self.action_stack(action)], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units, "layers": self.layers}

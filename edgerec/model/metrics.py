@@ -1,0 +1,78 @@
+"""Ranking metrics over flat arrays of exposed candidates, vectorised over requests."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """AUC of each request that has a clicked and an unclicked exposure; ties count one half.
+
+    Args:
+        group: (n,) the request of each exposure, in any order.
+        label: (n,) 0 or 1.
+        score: (n,) finite.
+
+    Returns:
+        AUCs (g,) and the requests (g,) they belong to, in ascending order.
+
+    Source: the rank-sum form of Mann and Whitney, 1947.
+    """
+    order = np.lexsort((score, group))
+    group, label, score = group[order], label[order], score[order]
+    new_group = np.concatenate([[True], group[1:] != group[:-1]])
+    new_run = new_group | np.concatenate([[True], score[1:] != score[:-1]])
+    # Average rank of a run of equal scores, counted from the request's first exposure.
+    runs = np.cumsum(new_run) - 1
+    run_start = np.flatnonzero(new_run)
+    run_size = np.diff(np.append(run_start, len(score)))
+    group_start = np.flatnonzero(new_group)
+    groups = np.cumsum(new_group) - 1
+    rank = run_start[runs] + (run_size[runs] + 1) / 2 - group_start[groups]
+    positives = np.add.reduceat(label.astype(np.float64), group_start)
+    sizes = np.diff(np.append(group_start, len(score)))
+    negatives = sizes - positives
+    rank_sum = np.add.reduceat(rank * label, group_start)
+    mixed = (positives > 0) & (negatives > 0)
+    auc = (rank_sum[mixed] - positives[mixed] * (positives[mixed] + 1) / 2) / (positives[mixed] * negatives[mixed])
+    return auc, group[group_start][mixed]
+
+
+def gauc(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> float:
+    """Mean AUC over requests (eq. 12); NaN where no request has both labels."""
+    aucs, _ = request_aucs(group, label, score) if len(group) else (np.empty(0), None)
+    return float(aucs.mean()) if len(aucs) else float("nan")
+
+
+def auc(label: NDArray[np.uint8], score: Floats) -> float:
+    """AUC over all exposures as one list; NaN where a label is missing altogether."""
+    aucs, _ = request_aucs(np.zeros(len(label), np.int64), label, score) if len(label) else (np.empty(0), None)
+    return float(aucs[0]) if len(aucs) else float("nan")
+
+
+def ndcg(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats, *, at: int) -> float:
+    """Mean NDCG at `at` over requests with a click; equal scores keep their given order.
+
+    Source: Järvelin and Kekäläinen, *Cumulated gain-based evaluation of IR techniques*, 2002.
+    """
+    if not len(group):
+        return float("nan")
+    order = np.lexsort((np.arange(len(score)), -score, group))
+    group, label = group[order], label[order]
+    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+    sizes = np.diff(np.append(starts, len(group)))
+    place = np.arange(len(group)) - np.repeat(starts, sizes)
+    discount = np.where(place < at, 1 / np.log2(place + 2), 0.0)
+    gain = np.add.reduceat(discount * label, starts)
+    clicks = np.add.reduceat(label.astype(np.int64), starts)
+    ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(at) + 2))])[np.minimum(clicks, at)]
+    clicked = clicks > 0
+    return float((gain[clicked] / ideal[clicked]).mean()) if clicked.any() else float("nan")
+
+
+def log_loss(label: NDArray[np.uint8], logit: Floats) -> float:
+    """Mean cross-entropy of click labels and logits, in nats."""
+    return float((np.logaddexp(0.0, logit) - label * logit).mean()) if len(label) else float("nan")

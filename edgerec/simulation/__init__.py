@@ -1,0 +1,1 @@
+"""A seeded world of items and users that writes logs."""
