@@ -1,7 +1,7 @@
 """The command line: parses, imports inside the command, calls one function.
 
-Results go to stdout (a table; JSON with ``--json``), progress and logs to stderr. Exit codes: 0 done, 1 an expected error
-or a failed check, 2 usage, 130 interrupted.
+Results go to stdout (a table; JSON with ``--json``), progress and logs to stderr. Exit codes: 0 done, 1 an expected
+error or a failed check, 2 usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -75,12 +75,14 @@ def simulate(
     """Write seeded logs of a simulated feed, with the ground truth kept apart."""
     _need("train", "polars")
     from edgerec.core.atomic import check_output
-    from edgerec.simulation.simulate import make_config, write_simulation
+    from edgerec.simulation.config import SimulationConfig
     from edgerec.simulation.simulate import simulate as run_simulation
+    from edgerec.simulation.simulate import write_simulation
 
     check_output(out, force=force)
     start = time.perf_counter()
-    logs, truth = run_simulation(make_config(users=users, items=items, days=days), seed=seed)
+    sizes = {name: value for name, value in (("users", users), ("items", items), ("days", days)) if value is not None}
+    logs, truth = run_simulation(SimulationConfig(**sizes), seed=seed)
     write_simulation(logs, truth, out, force=force)
     _emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json)
 

@@ -49,7 +49,10 @@ def make_logs(*, users: int = 12, items: int = 40, requests: int = 10, seed: int
             time = HOUR * (number + 1) + user
             offered = rng.choice(catalogue["item_id"].to_numpy(), rng.integers(3, longest + 1), replace=False)
             score = rng.normal(size=len(offered))
-            clicked = [int(draw < 1 / (1 + np.exp(1 - 2 * value))) for draw, value in zip(rng.random(len(offered)), score, strict=True)]
+            clicked = [
+                int(draw < 1 / (1 + np.exp(1 - 2 * value)))
+                for draw, value in zip(rng.random(len(offered)), score, strict=True)
+            ]
             shown = len(offered) - int(rng.integers(0, 2))
             asked.append(
                 {

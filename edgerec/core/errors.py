@@ -6,7 +6,7 @@
     ├── InputError              what came from outside is not as it should be
     │   ├── LogsError           logs: a column, a value, a file
     │   ├── SpecificationError  a feature specification, or data that does not fit it
-    │   └── ConfigurationError  a training configuration
+    │   └── ConfigurationError  a configuration of a training or a simulation
     ├── FormatError             a folder or file of ours: other format number, missing part, damaged
     │   └── IntegrityError      its bytes are not the ones that were written
     ├── OutputError             the place to write to: exists already, or cannot be written
@@ -41,7 +41,7 @@ class SpecificationError(InputError):
 
 
 class ConfigurationError(InputError):
-    """A training configuration that is not valid."""
+    """A configuration (of a training, of a simulation) that is not valid."""
 
 
 class FormatError(EdgeRecError):

@@ -12,14 +12,24 @@ def percentiles(samples: NDArray[np.float64]) -> dict[str, float]:
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99)}
 
 
-def bootstrap_mean(values: NDArray[np.float64], *, seed: int, resamples: int = 1000) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean of `values` (n,).
+def bootstrap_weighted_mean(
+    values: NDArray[np.float64], weights: NDArray[np.float64], *, seed: int, resamples: int = 1000
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of ``sum(w v) / sum(w)``, resampling the pairs.
+
+    Args:
+        values: (n,), one value a unit (a request).
+        weights: (n,), positive.
+        seed: of the resampling.
+        resamples: how many.
 
     Source: Efron and Tibshirani, *An Introduction to the Bootstrap*, chapter 13.
     """
     rng = np.random.default_rng(seed)
+    products = values * weights
     means = np.empty(resamples)
     for index in range(resamples):
-        means[index] = values[rng.integers(0, len(values), len(values))].mean()
+        drawn = rng.integers(0, len(values), len(values))
+        means[index] = products[drawn].sum() / weights[drawn].sum()
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)

@@ -81,7 +81,11 @@ def _listed(bundle: Source) -> pl.DataFrame:
         .group_by("request", "item_id")
         .agg(click_count=pl.len().cast(pl.Int16))
     )
-    listed = rows.drop("clicked").explode("item_id").join(clicks, on=["request", "item_id"], how="left", maintain_order="left")
+    listed = (
+        rows.drop("clicked")
+        .explode("item_id")
+        .join(clicks, on=["request", "item_id"], how="left", maintain_order="left")
+    )
     count = pl.col("click_count").fill_null(0)
     return listed.with_columns(click_count=count, clicked=(count > 0).cast(pl.Int8))
 
@@ -91,8 +95,8 @@ class _Served:
 
     def __init__(self, bundle: Source, listed: pl.DataFrame) -> None:
         clicked = listed.filter(pl.col("clicked") == 1)
-        # Clicks of lists alone: history has every article opened, in lists or not, and ends with the first list. Counted
-        # in, it would double the windows of the first day and be gone thereafter.
+        # Clicks of lists alone: history has every article opened, in lists or not, and ends with the first list.
+        # Counted in, it would double the windows of the first day and be gone thereafter.
         self._clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
         # Shown and clicked become known together, or a page that is still open would count as not clicked.
         self._shown = PastCounts(_ints(listed, "item_id"), _ints(listed, "ended"))
@@ -133,12 +137,12 @@ def _requests(listed: pl.DataFrame) -> pl.DataFrame:
 
 def _events(bundle: Source, listed: pl.DataFrame, served: _Served) -> pl.DataFrame:
     """Exposures and page-views in order of user, time, kind, page and place; `listed_at` orders and is dropped."""
-    none = [pl.lit(None, pl.Int32).alias(name) for name in LIST_COLUMNS]
+    none = [pl.lit(None, listed.schema[name]).alias(name) for name in LIST_COLUMNS]
     history = bundle.history.with_columns(none).with_columns(
         served.age(_ints(bundle.history, "item_id"), _ints(bundle.history, "time"))
     )
     parts = [_exposures(listed), _page_views(bundle, served), _left(history, since="time")]
-    events = pl.concat(parts, how="diagonal_relaxed").with_row_index("order")
+    events = pl.concat(parts, how="diagonal").with_row_index("order")
     events = events.sort("user_id", "kind", "time", "listed_at", "order")
     events = events.with_columns(time_decay_s=_decay(events))
     return events.sort("user_id", "time", "kind", "listed_at", "order").drop("order", "listed_at")
@@ -160,7 +164,7 @@ def _exposures(listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _page_views(bundle: Source, served: _Served) -> pl.DataFrame:
-    """One row an article opened from a list, be it listed or not; an article clicked twice on one page is opened once."""
+    """One row an article opened from a page, be it listed or not; clicked twice there, it is opened once."""
     views = (
         bundle.lists.sort("time", "request_id")
         .rename({"clicked": "item_id"})
@@ -202,9 +206,9 @@ def _decay(events: pl.DataFrame) -> pl.Series:
     same = same.fill_null(False)
     step = events["time"].diff()
     begins = ~same | (step != 0).fill_null(True)
-    decays = pl.select(pl.when(same).then(step / 1000)).to_series().cast(pl.Float32)
-    instants = begins.cast(pl.Int64).cum_sum() - 1
-    return decays.filter(begins).gather(instants)
+    seconds: pl.Series = pl.select(pl.when(same).then(step / 1000)).to_series().cast(pl.Float32).filter(begins)
+    instants = begins.to_numpy().cumsum() - 1
+    return seconds.gather(instants)
 
 
 def _ints(table: pl.DataFrame, column: str) -> Integers:

@@ -57,10 +57,10 @@ class Source:
 def read_source(folder: Path) -> Source:
     """Read an EB-NeRD bundle: `train/`, `validation/` (behaviors, history) and `article_features/`.
 
-    A click stands in the history of both splits, and the validation history runs on through the train week, whose clicks
-    the behaviors have as well. Each is taken once: history up to the first list, behaviors from there on. To take the
-    validation history of the train week too would also show the train week, and it alone, with what users opened outside
-    of lists (four times as many clicks), so that a model would learn from logs that the test week does not have.
+    A click may stand in the history of both splits, and the validation history runs on through the train week, whose
+    clicks the behaviors have as well. Each is taken once: history up to the first list, behaviors from there on. To
+    take the validation history of the train week too would show that week alone with what users opened outside of
+    lists (four times as many clicks), and a model would learn from logs such as the test week does not have.
 
     Raises:
         LogsError: a file or column is missing, cannot be read, or holds what it should not.
@@ -142,7 +142,7 @@ def _items(lists: pl.DataFrame, history: pl.DataFrame, length: pl.DataFrame, pre
     named = [lists["inview"].explode(), lists["clicked"].explode(), history["item_id"]]
     named += [length["article_id"], premium["article_id"]]
     ids = pl.concat([series.rename("item_id") for series in named]).drop_nulls().unique().sort()
-    table = ids.to_frame()
+    table = pl.DataFrame({"item_id": ids})
     for feature in (length, premium):
         once = feature.unique("article_id", keep="first", maintain_order=True)
         table = table.join(once, left_on="item_id", right_on="article_id", how="left", maintain_order="left")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import LogsError
-from edgerec.data.schema import CLICKED, EVENTS, ITEMS, REQUESTS, USER_ID, check_tables
+from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, REQUESTS, USER_ID, check_tables
 from edgerec.features.spec import FeatureSpec, load_spec
 
 FORMAT = 1
@@ -53,12 +53,13 @@ class Logs:
     requests: pl.DataFrame
 
     def counts(self) -> dict[str, int]:
-        """`requests`, `exposures` (listed items that were shown), `clicks`, `users`."""
+        """`requests`, `exposures` (listed items that were shown), `clicks` (each of several on one item), `users`."""
         clicked = self.requests[CLICKED].explode()
+        clicks = self.requests[CLICK_COUNT].explode() if CLICK_COUNT in self.requests.columns else clicked
         return {
             "requests": len(self.requests),
             "exposures": len(clicked) - clicked.null_count(),
-            "clicks": int(clicked.sum() or 0),
+            "clicks": int(clicks.sum() or 0),
             "users": self.requests[USER_ID].n_unique(),
         }
 

@@ -11,8 +11,8 @@ Integers = NDArray[np.int64]
 class PastCounts:
     """Events of keys at times, to be counted strictly before any instant.
 
-    Key and time are laid out on one axis, ``code(key) * span + time``, so that each count is the difference of two binary
-    searches in one sorted array: n queries cost O(n log events), with no loop over keys.
+    Key and time are laid out on one axis, ``code(key) * span + time``, so that each count is the difference of two
+    binary searches in one sorted array: n queries cost O(n log events), with no loop over keys.
     """
 
     def __init__(self, keys: Integers, times: Integers) -> None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from edgerec.core.errors import LogsError
 from edgerec.features.spec import Embedding, Feature, FeatureSpec, OneHot
+from edgerec.features.vocabulary import MISSING_ID
 
 ITEMS, EVENTS, REQUESTS = "items", "events", "requests"
 ITEM_ID, USER_ID, TIME, KIND, REQUEST_ID = "item_id", "user_id", "time", "kind", "request_id"
 CLICKED, TRIGGER, MODEL_VERSION = "clicked", "trigger", "model_version"
+CLICK_COUNT = "click_count"
+"""Optional in requests: how often each candidate was clicked; 0 exactly where `clicked` is not 1."""
 EXPOSURE, PAGE_VIEW = "exposure", "page_view"
 
 MAX_TIME_MS = 4_102_444_800_000
 """2100-01-01: a larger time is in another unit (micro- or nanoseconds)."""
+SECONDS = (946_684_800, 4_102_444_800)
+"""2000-01-01 and 2100-01-01 in seconds. Logs that begin there would be of January 1970: their unit is the second.
+Made-up times that count from 0 are let pass."""
 
 REQUIRED: dict[str, dict[str, pl.DataType]] = {
     ITEMS: {ITEM_ID: pl.Int64()},
@@ -51,12 +58,17 @@ def check_tables(tables: Mapping[str, pl.DataFrame], spec: FeatureSpec) -> dict[
     kinds = events.filter(~pl.col(KIND).is_in([EXPOSURE, PAGE_VIEW]))
     if len(kinds):
         raise LogsError(
-            f"logs: {EVENTS}.{KIND} should be {EXPOSURE!r} or {PAGE_VIEW!r}; received {kinds[KIND][0]!r} ({len(kinds)} rows)"
+            f"logs: {EVENTS}.{KIND} should be {EXPOSURE!r} or {PAGE_VIEW!r}; received {kinds[KIND][0]!r} "
+            f"({len(kinds)} rows)"
         )
+    if bool((items[ITEM_ID] == MISSING_ID).any()):
+        raise LogsError(f"logs: {ITEMS}.{ITEM_ID} holds {MISSING_ID}, which stands for a missing identity; renumber it")
     items = _check_features(ITEMS, items, _of(spec.item, "catalogue"))
     served = _of(spec.item, "served")
     events = _check_features(EVENTS, events, (*spec.ie_action, *spec.ipv_action, *served))
     requests = _check_lists(requests, served)
+    if CLICK_COUNT in requests.columns:
+        _check_click_counts(requests)
     _known(EVENTS, events[ITEM_ID], items[ITEM_ID])
     _known(REQUESTS, requests[ITEM_ID].explode(), items[ITEM_ID])
     return {
@@ -81,7 +93,7 @@ def _cast(name: str, table: pl.DataFrame) -> pl.DataFrame:
         received = table.schema[column]
         try:
             # A float that is no whole number would be cut silently by a cast to an integer.
-            if received.is_float() or (isinstance(received, pl.List) and received.inner.is_float()):
+            if _fractional(received) or (isinstance(received, pl.List) and _fractional(received.inner)):
                 raise pl.exceptions.InvalidOperationError(f"is {received}")
             table = table.with_columns(pl.col(column).cast(dtype))
         except pl.exceptions.PolarsError:
@@ -94,6 +106,10 @@ def _cast(name: str, table: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
+def _fractional(dtype: pl.DataType | DataTypeClass) -> bool:
+    return dtype.is_float() or dtype.is_decimal()
+
+
 def _unique(name: str, table: pl.DataFrame, column: str) -> None:
     twice = table.filter(pl.col(column).is_duplicated())
     if len(twice):
@@ -101,10 +117,14 @@ def _unique(name: str, table: pl.DataFrame, column: str) -> None:
 
 
 def _in_time(name: str, table: pl.DataFrame) -> None:
-    outside = table.filter(~pl.col(TIME).is_between(0, MAX_TIME_MS))
+    outside = table.filter(~pl.col(TIME).is_between(0, MAX_TIME_MS))[TIME]
+    if not len(outside) and len(table):
+        first = table[TIME].sort()[:1]
+        outside = first.filter(first.is_between(*SECONDS))
     if len(outside):
         raise LogsError(
-            f"logs: {name}.{TIME} should be milliseconds since 1970 and before 2100; received {outside[TIME][0]}"
+            f"logs: {name}.{TIME} should be milliseconds since 1970 and before 2100; received {outside[0]}: "
+            "is it in another unit?"
         )
 
 
@@ -133,11 +153,13 @@ def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> pl.DataFr
                     f"logs: {REQUESTS}.{column} should be a list with one value a candidate (feature {feature.name}); "
                     f"received {requests.schema[column]}"
                 )
-        other = requests.filter(pl.col(column).list.len().fill_null(0) != lengths)
+        received = requests[column].list.len().fill_null(0)
+        other = (received != lengths).arg_true()
         if len(other):
+            row = other[0]
             raise LogsError(
-                f"logs: request {other[REQUEST_ID][0]}: {column} should have one value for each of its "
-                f"{len(other[ITEM_ID][0])} candidates; received {0 if other[column][0] is None else len(other[column][0])}"
+                f"logs: request {requests[REQUEST_ID][row]}: {column} should have one value for each of its "
+                f"{lengths[row]} candidates; received {received[row]}"
             )
         values = requests[column].explode()
         if feature is None:
@@ -149,6 +171,22 @@ def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> pl.DataFr
         else:
             _check_values(REQUESTS, values, feature)
     return requests
+
+
+def _check_click_counts(requests: pl.DataFrame) -> None:
+    """The optional counts are lists of whole numbers as long as the labels, above 0 exactly where the label is 1."""
+    received = requests.schema[CLICK_COUNT]
+    if not isinstance(received, pl.List) or not received.inner.is_integer():
+        raise LogsError(f"logs: {REQUESTS}.{CLICK_COUNT} should be a list of whole numbers; received {received}")
+    other = requests.filter(pl.col(CLICK_COUNT).list.len().fill_null(0) != pl.col(CLICKED).list.len())
+    if not len(other):
+        counts, labels = requests[CLICK_COUNT].explode().fill_null(0), requests[CLICKED].explode().fill_null(0)
+        if bool(((counts > 0) == (labels == 1)).all()) and bool((counts >= 0).all()):
+            return
+    raise LogsError(
+        f"logs: {REQUESTS}.{CLICK_COUNT} should have one value a candidate, above 0 where {CLICKED} is 1 and else 0; "
+        "mend it or leave the column out"
+    )
 
 
 def _check_column(name: str, columns: Iterable[str], feature: Feature) -> None:
@@ -169,7 +207,13 @@ def _check_values(name: str, values: pl.Series, feature: Feature) -> None:
         readable, wanted = dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null), "strings"
     if not readable:
         raise LogsError(
-            f"logs: {name}.{feature.source} should hold {wanted} (feature {feature.name}, {feature.kind}); received {dtype}"
+            f"logs: {name}.{feature.source} should hold {wanted} (feature {feature.name}, {feature.kind}); "
+            f"received {dtype}"
+        )
+    if isinstance(feature, Embedding) and dtype == pl.UInt64 and bool((values > 2**63 - 1).any()):
+        raise LogsError(
+            f"logs: {name}.{feature.source} holds {values.max()!r}, above the largest identity {2**63 - 1} "
+            f"(feature {feature.name}); hash or renumber it"
         )
     if dtype.is_float():
         faulty = int((~values.is_finite()).sum() or 0)

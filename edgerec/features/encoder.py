@@ -81,7 +81,8 @@ class GroupEncoder:
         """Encode n rows.
 
         Raises:
-            SpecificationError: a column is missing, of another type than its feature's kind reads, or infinite.
+            SpecificationError: a column is missing, of another length than the first or another type than its feature's
+                kind reads, or holds an infinite value or one that float32 cannot hold.
         """
         ids: list[NDArray[Any]] = []
         codes: list[NDArray[Any]] = []
@@ -94,6 +95,11 @@ class GroupEncoder:
                     f"there are: {', '.join(sorted(columns)) or 'none'}"
                 )
             column = columns[feature.source]
+            if column.shape != (count,):
+                raise SpecificationError(
+                    f"feature {feature.name}: column {feature.source!r} should have shape ({count},) as the others; "
+                    f"received {column.shape}"
+                )
             if isinstance(feature, Embedding):
                 ids.append(self.vocabularies[feature.name].lookup(_identities(feature, column)))
             elif isinstance(feature, OneHot):
@@ -176,7 +182,13 @@ def scale_raw(feature: Raw, column: NDArray[Any]) -> NDArray[np.float64]:
     """The feature's scaled values (n,); missing is 0."""
     if feature.mean is None or feature.scale is None:
         raise SpecificationError(f"feature {feature.name}: mean and scale are not fitted yet")
-    scaled = (raw_values(feature, column) - feature.mean) / feature.scale
+    with np.errstate(over="ignore"):
+        scaled = (raw_values(feature, column) - feature.mean) / feature.scale
+    if bool((np.abs(scaled) > np.finfo(np.float32).max).any()):
+        raise SpecificationError(
+            f"feature {feature.name}: column {feature.source!r} holds a value that is beyond float32 when scaled by "
+            f"mean {feature.mean:g} and scale {feature.scale:g}"
+        )
     return np.where(np.isnan(scaled), 0.0, scaled)
 
 
@@ -204,14 +216,20 @@ def _floats(feature: Feature, column: NDArray[Any]) -> NDArray[np.float64]:
 def _identities(feature: Embedding, column: NDArray[Any]) -> NDArray[np.int64]:
     if column.dtype.kind not in "iu":
         raise SpecificationError(
-            f"feature {feature.name} (embedding) reads integer identities; column {feature.source!r} holds {column.dtype}"
+            f"feature {feature.name} (embedding) reads integer identities; column {feature.source!r} holds "
+            f"{column.dtype}"
+        )
+    if column.dtype == np.uint64 and bool((column > np.iinfo(np.int64).max).any()):
+        raise SpecificationError(
+            f"feature {feature.name}: column {feature.source!r} holds {column.max()}, above the largest identity "
+            f"{np.iinfo(np.int64).max}"
         )
     return column.astype(np.int64)
 
 
 def _one_hot(feature: OneHot, column: NDArray[Any]) -> NDArray[np.uint8]:
     strings = isinstance(feature.values[0], str)
-    if strings != (column.dtype.kind in "OUS"):
+    if column.dtype.kind not in ("OU" if strings else "fiub"):
         wanted = "strings" if strings else "integers"
         raise SpecificationError(
             f"feature {feature.name} (one_hot) lists {wanted}; column {feature.source!r} holds {column.dtype}"

@@ -34,7 +34,7 @@ class _Feature(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
-    source: str
+    source: Annotated[str, Field(min_length=1)]
     """The column that holds the value."""
     origin: Origin | None = None
     """Item features only: `catalogue` is an attribute in items.parquet, `served` a value as of the serving instant."""
@@ -66,11 +66,15 @@ class Bucketize(_Feature):
         return len(self.boundaries) + 2
 
 
+_Whole = Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
+"""A whole number that a column of floats (with NaN for missing) still holds exactly."""
+
+
 class OneHot(_Feature):
     """One of a few known values, one-hot; missing and unlisted values share one place."""
 
     kind: Literal["one_hot"]
-    values: Annotated[tuple[StrictInt | StrictStr, ...], Field(min_length=1, max_length=254)]
+    values: Annotated[tuple[_Whole | StrictStr, ...], Field(min_length=1, max_length=254)]
 
     @field_validator("values")
     @classmethod
@@ -111,7 +115,7 @@ class Embedding(_Feature):
 
 
 class Raw(_Feature):
-    """``(transform(x) - mean) / scale``; missing is 0, the mean. Mean and scale left out are fitted on training data."""
+    """``(transform(x) - mean) / scale``; missing is 0, the mean. Left out, both are fitted on training data."""
 
     kind: Literal["raw"]
     transform: Literal["none", "log1p"] = "none"
@@ -194,7 +198,7 @@ def parse_spec(text: bytes | str, *, where: str) -> FeatureSpec:
     except (ValueError, RecursionError) as error:
         raise SpecificationError(f"feature specification {where}: not valid JSON: {error}") from None
     received = document.get("format") if isinstance(document, dict) else None
-    if received != FORMAT:
+    if received != FORMAT or isinstance(received, bool):
         raise SpecificationError(
             f"feature specification {where}: format {received!r}, this version reads format {FORMAT}"
         )

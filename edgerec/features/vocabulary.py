@@ -26,10 +26,14 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         keys = self.keys
+        if not isinstance(keys, np.ndarray):
+            raise FormatError(f"a vocabulary should be an array of int64 keys (n,); received {type(keys).__name__}")
         if keys.ndim != 1 or keys.dtype != np.int64 or (len(keys) > 1 and not bool((keys[1:] > keys[:-1]).all())):
             raise FormatError(
                 f"a vocabulary should be strictly ascending int64 keys (n,); received {keys.dtype} {keys.shape}"
             )
+        if len(keys) and keys[0] == MISSING_ID:
+            raise FormatError(f"a vocabulary should not hold {MISSING_ID}, which stands for a missing identity")
 
     @property
     def rows(self) -> int:
@@ -73,5 +77,8 @@ def load_vocabularies(names: tuple[str, ...], folder: Path) -> dict[str, Vocabul
             keys = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise FormatError(f"vocabulary {path} cannot be read: {error}") from None
-        found[name] = Vocabulary(keys)
+        try:
+            found[name] = Vocabulary(keys)
+        except FormatError as error:
+            raise FormatError(f"vocabulary {path}: {error}") from None
     return found

@@ -47,7 +47,7 @@ class BehaviourAttention(keras.layers.Layer):
         query = self.query_projection(query)[:, :, None, :]
         key = self.key_projection(key)[:, None, :, :]
         scores = ops.sum(ops.tanh(query + key) * self.scale, axis=-1)
-        valid = ops.arange(ops.shape(value)[1])[None, :] < length[:, None]
+        valid = ops.arange(ops.shape(value)[1])[None, :] < ops.cast(length, "int32")[:, None]
         scores = ops.where(valid[:, None, :], scores, -1e9)
         weights = ops.where(valid[:, None, :], ops.softmax(scores, axis=-1), 0.0)
         return ops.matmul(weights, value)

@@ -75,8 +75,8 @@ def epoch(
 
 def _ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Right-padded indices (batch, longest) and which of them are valid; padding points at row 0."""
-    # At least one step: a recurrence over none has no shape to give.
-    longest = max(int((end - begin).max(initial=0)), 1)
+    # At least two steps: a recurrence over none has no shape to give, and a softmax over one is taken for a mistake.
+    longest = max(int((end - begin).max(initial=0)), 2)
     index = begin[:, None] + np.arange(longest)
     valid = index < end[:, None]
     return np.where(valid, index, 0), valid

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from edgerec.core.console import progress, table_of
 from edgerec.core.errors import InputError, SpecificationError
-from edgerec.core.statistics import bootstrap_mean
+from edgerec.core.statistics import bootstrap_weighted_mean
 from edgerec.data.samples import NOT_EXPOSED, TEST, TRAIN, Requests, Samples
 from edgerec.features.spec import Raw
 from edgerec.model.batches import epoch
@@ -97,14 +97,14 @@ def figures(seen: Exposed, logits: NDArray[np.float64], *, seed: int) -> dict[st
     Raises:
         InputError: no request has a clicked and an unclicked exposure.
     """
-    aucs, _ = request_aucs(seen.group, seen.label, logits) if len(logits) else (np.empty(0), None)
+    aucs, impressions = request_aucs(seen.group, seen.label, logits)
     if not len(aucs):
         raise InputError(
             "evaluate: no request of this split has a clicked and an unclicked exposure: GAUC has no value"
         )
     return {
-        "gauc": float(aucs.mean()),
-        "gauc_ci95": list(bootstrap_mean(aucs, seed=seed)),
+        "gauc": float(np.average(aucs, weights=impressions)),
+        "gauc_ci95": list(bootstrap_weighted_mean(aucs, impressions, seed=seed)),
         "gauc_requests": len(aucs),
         "auc": auc(seen.label, logits),
         "ndcg@5": ndcg(seen.group, seen.label, logits, at=5),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> tuple[Floats, NDArray[np.int64]]:
+def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> tuple[Floats, Floats]:
     """AUC of each request that has a clicked and an unclicked exposure; ties count one half.
 
     Args:
@@ -17,10 +17,12 @@ def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floa
         score: (n,) finite.
 
     Returns:
-        AUCs (g,) and the requests (g,) they belong to, in ascending order.
+        AUCs (g,) and each request's number of exposures (g,), in ascending order of request.
 
     Source: the rank-sum form of Mann and Whitney, 1947.
     """
+    if not len(group):
+        return np.empty(0), np.empty(0)
     order = np.lexsort((score, group))
     group, label, score = group[order], label[order], score[order]
     new_group = np.concatenate([[True], group[1:] != group[:-1]])
@@ -38,18 +40,18 @@ def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floa
     rank_sum = np.add.reduceat(rank * label, group_start)
     mixed = (positives > 0) & (negatives > 0)
     auc = (rank_sum[mixed] - positives[mixed] * (positives[mixed] + 1) / 2) / (positives[mixed] * negatives[mixed])
-    return auc, group[group_start][mixed]
+    return auc, sizes[mixed].astype(np.float64)
 
 
 def gauc(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> float:
-    """Mean AUC over requests (eq. 12); NaN where no request has both labels."""
-    aucs, _ = request_aucs(group, label, score) if len(group) else (np.empty(0), None)
-    return float(aucs.mean()) if len(aucs) else float("nan")
+    """``sum(impressions_r AUC_r) / sum(impressions_r)`` over requests (eq. 12); NaN where none has both labels."""
+    aucs, impressions = request_aucs(group, label, score)
+    return float(np.average(aucs, weights=impressions)) if len(aucs) else float("nan")
 
 
 def auc(label: NDArray[np.uint8], score: Floats) -> float:
     """AUC over all exposures as one list; NaN where a label is missing altogether."""
-    aucs, _ = request_aucs(np.zeros(len(label), np.int64), label, score) if len(label) else (np.empty(0), None)
+    aucs, _ = request_aucs(np.zeros(len(label), np.int64), label, score)
     return float(aucs[0]) if len(aucs) else float("nan")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.simulation.config import BehaviourConfig
-from edgerec.simulation.world import Floats, Ints
+from edgerec.simulation.world import Floats, Ints, sigmoid
 
 ACTIONS: dict[str, tuple[float, float]] = {
     "view_details": (-1.0, 2.0),
@@ -121,8 +121,7 @@ class Mind:
             - config.category_fatigue * np.log1p(self._fatigue[category])
             - config.item_fatigue * self._seen[items]
         )
-        probabilities: Floats = 1 / (1 + np.exp(-logits))
-        return probabilities
+        return sigmoid(logits)
 
     def expose(self, item: int, probability: float) -> Exposure:
         """Act on `item`, whose click probability now is `probability`, and move on in mind."""
@@ -158,7 +157,7 @@ class Mind:
             return PageView(math.exp(0.3 + 0.6 * float(rng.standard_normal())), (0,) * len(ACTIONS))
         engagement = interest_of(probability) + 0.5 * float(rng.standard_normal())
         logits = np.array(list(ACTIONS.values())) @ np.array([1.0, engagement])
-        done = dict(zip(ACTIONS, (rng.random(len(ACTIONS)) < 1 / (1 + np.exp(-logits))).tolist(), strict=True))
+        done = dict(zip(ACTIONS, (rng.random(len(ACTIONS)) < sigmoid(logits)).tolist(), strict=True))
         done["choose_sku"] |= done["buy"]  # Nothing is bought without saying which.
         duration = math.exp(2.0 + 0.9 * engagement + 0.9 * float(rng.standard_normal())) + 4 * sum(done.values())
         self._move(category, self._config.intent_shift)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.simulation.config import SimulationConfig
-from edgerec.simulation.world import Floats, Ints
+from edgerec.simulation.world import Floats, Ints, sigmoid
 
 
 @dataclass(frozen=True)
@@ -47,5 +47,4 @@ def serve_page(
     count = min(config.candidates, len(pool))
     drawn = np.argpartition(-keys, count - 1)[:count] if count else np.zeros(0, np.int64)
     drawn = drawn[np.lexsort((drawn, -estimates[drawn]))]
-    scores: Floats = 1 / (1 + np.exp(-(config.behaviour.bias + estimates[drawn])))
-    return Page(pool[drawn], scores)
+    return Page(pool[drawn], sigmoid(config.behaviour.bias + estimates[drawn]))

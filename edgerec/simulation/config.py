@@ -53,7 +53,7 @@ class BehaviourConfig:
         ConfigurationError: a parameter is not a finite number of its range.
     """
 
-    bias: float = _number(-3.6, -20, 20)
+    bias: float = _number(-4.0, -20, 20)
     """Of a click on an average item, without intent and fatigue."""
     taste: float = _number(1.0, 0, 10)
     """Standard deviation of long-term taste over categories."""
@@ -65,7 +65,7 @@ class BehaviourConfig:
     """Taken off per age level between user and item."""
     price_distance: float = _number(0.06, 0, 10)
     """Taken off per squared price level between what the user likes to pay and the item's level."""
-    intent: float = _number(7.0, 0, 50)
+    intent: float = _number(4.5, 0, 50)
     """Of a category that has all of the session's intent; one with share g has sqrt(g) of it."""
     category_fatigue: float = _number(0.5, 0, 10)
     """Taken off per log(1 + exposures of the category since its last click)."""
@@ -102,7 +102,7 @@ class SimulationConfig:
         ConfigurationError: a parameter is not a finite number of its range, or two contradict each other.
     """
 
-    users: int = _whole(350, 1, 10_000_000)
+    users: int = _whole(340, 1, 10_000_000)
     items: int = _whole(2_000, 1, 10_000_000)
     days: int = _whole(14, 1, 3_650)
     """Length of simulated time; the last quarter is the test period."""
@@ -112,8 +112,8 @@ class SimulationConfig:
     brands_per_category: int = _whole(10, 1, 10_000)
     zipf: float = _number(0.8, 0, 5)
     """Exponent of the popularity of categories, and of brands within theirs."""
-    sessions_per_user: float = _number(2.2, 1, 10_000)
-    """Mean over users."""
+    sessions_per_user: float = _number(1.8, 1, 10_000)
+    """Mean over users; quick returns come on top."""
     activity_spread: float = _number(0.8, 0, 3)
     """Standard deviation of the logarithm of activity: the long tail."""
     return_probability: float = _number(0.25, 0, 0.95)

@@ -21,17 +21,19 @@ DEVICE_MS = 20
 """From a re-rank on the device to the next item in view."""
 
 
-def live(world: World, user: int, config: SimulationConfig, *, rng: np.random.Generator, recorder: Recorder) -> None:
-    """Let `user` (row of the population) use the feed over the simulated time and record what the app sees."""
-    UserLife(world, user, config, rng=rng, recorder=recorder).run()
-
-
 class UserLife:
     """The clock and the mind of one user, and the log that is written as they go."""
 
     def __init__(
         self, world: World, user: int, config: SimulationConfig, *, rng: np.random.Generator, recorder: Recorder
     ) -> None:
+        """Args:
+        world: catalogue and population.
+        user: row of the population.
+        config: sizes, cloud and behaviour.
+        rng: this user's own randomness.
+        recorder: takes what the app sees.
+        """
         items, people = world.catalogue, world.population
         self._config, self._rng, self._recorder = config, rng, recorder
         self._user_id, self._item_id = int(people.user_id[user]), items.item_id
@@ -67,9 +69,7 @@ class UserLife:
 
     def _plan(self) -> Ints:
         """Planned beginnings (sessions,) of what are not quick returns, ascending, milliseconds since 1970."""
-        # Quick returns multiply sessions by 1 / (1 - p) in the mean.
-        mean = self._activity * (1 - self._config.return_probability)
-        count = 1 + int(self._rng.poisson(max(mean - 1, 0)))
+        count = 1 + int(self._rng.poisson(self._activity - 1))
         days = self._rng.integers(0, self._config.days, count)
         hours = self._rng.choice(24, count, p=HOURS)
         within = self._rng.integers(0, 3_600_000, count)

@@ -12,7 +12,7 @@ from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.features.spec import table1
 from edgerec.simulation.config import SimulationConfig, check_number
 from edgerec.simulation.recorder import Recorder
-from edgerec.simulation.session import DAY_MS, live
+from edgerec.simulation.session import DAY_MS, UserLife
 from edgerec.simulation.world import make_world
 
 TRUTH = "truth"
@@ -38,15 +38,19 @@ def simulate(config: SimulationConfig, *, seed: int) -> tuple[Logs, pl.DataFrame
         ConfigurationError: the seed is not a whole number of at least 0.
     """
     check_number("seed", seed, whole=True, low=0, high=2**63 - 1)
-    world = make_world(config, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,))))
+    world = make_world(config, stream(seed, 0))
     recorder = Recorder()
     for user in range(config.users):
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, user)))
-        live(world, user, config, rng=rng, recorder=recorder)
+        UserLife(world, user, config, rng=stream(seed, 1, user), recorder=recorder).run()
     requests, truth = recorder.requests()
     head = LogsHead(name=f"simulated-{seed}", test_from=config.start_ms + config.days * DAY_MS * 3 // 4)
     logs = Logs(head=head, spec=table1(), items=world.catalogue.table(), events=recorder.events(), requests=requests)
     return logs, truth
+
+
+def stream(seed: int, *purpose: int) -> np.random.Generator:
+    """The random stream of `seed` for one purpose: ``0`` the world, ``(1, user)`` the life of a user."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=purpose))
 
 
 def write_simulation(logs: Logs, truth: pl.DataFrame, path: Path, *, force: bool = False) -> None:

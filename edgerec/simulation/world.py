@@ -73,7 +73,7 @@ class Population:
         age_level: 1 to 8.
         price_level: what the user likes to pay, about 1 to 7.
         taste: (users, categories), long-term taste in logits.
-        activity: expected sessions over the simulated time, at least 1, with a long tail.
+        activity: expected sessions over the simulated time without quick returns, at least 1, with a long tail.
     """
 
     user_id: Ints
@@ -148,6 +148,11 @@ def zipf(count: int, exponent: float) -> Floats:
     weights: Floats = np.arange(1, count + 1, dtype=np.float64) ** -exponent
     weights /= weights.sum()
     return weights
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """``1 / (1 + exp(-x))`` of each of `logits`, without overflow at either end."""
+    return np.exp(-np.logaddexp(0.0, -logits))
 
 
 def levels(values: Floats, count: int) -> Ints:

@@ -1,0 +1,200 @@
+"""The manifests of a bundle: what is in it, and that it is what was written (docs/formats.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from edgerec.core.documents import read_document
+from edgerec.core.errors import FormatError, IntegrityError
+from edgerec.core.hashing import sha256_file
+
+FORMAT = 1
+NAME = "manifest.json"
+DEVICE, CLOUD, GOLDEN = "device", "cloud", "golden"
+HUBSM_IE, HUBSM_IPV, CRBAN = "hubsm_ie", "hubsm_ipv", "crban"
+MODELS = (HUBSM_IE, HUBSM_IPV, CRBAN)
+
+Shape = tuple[Annotated[int, Field(ge=1, le=100_000)], ...]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class FileStamp(_Part):
+    """Size in bytes and SHA-256 of a file."""
+
+    size: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class ModelFile(_Part):
+    """A device model: its file and the names and shapes of its float32 inputs and outputs."""
+
+    file: str
+    inputs: dict[str, Shape]
+    outputs: dict[str, Shape]
+
+
+class DeviceManifest(_Part):
+    """`device/manifest.json`: all that a device needs to load the models and feed them."""
+
+    format: Literal[1] = 1
+    kind: Literal["device"] = "device"
+    version_id: str
+    precision: Literal["fp32"]
+    spec: dict[str, Any]
+    """The feature specification; `edgerec.features.spec` reads it."""
+    limits: dict[str, Annotated[int, Field(ge=1, le=1000)]]
+    """`candidates`, `exposures`, `page_views`: the longest sequences."""
+    models: dict[str, ModelFile]
+    files: dict[str, FileStamp]
+    """Of this folder, by path within it."""
+
+    @field_validator("models")
+    @classmethod
+    def _all_models(cls, models: dict[str, ModelFile]) -> dict[str, ModelFile]:
+        if sorted(models) != sorted(MODELS):
+            raise ValueError(f"should be {', '.join(MODELS)}")
+        return models
+
+    @field_validator("limits")
+    @classmethod
+    def _all_limits(cls, limits: dict[str, int]) -> dict[str, int]:
+        if sorted(limits) != ["candidates", "exposures", "page_views"]:
+            raise ValueError("should be candidates, exposures, page_views")
+        return limits
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, FileStamp]) -> dict[str, FileStamp]:
+        return _inside(files)
+
+
+class TableEntry(_Part):
+    """An embedding table of the cloud half."""
+
+    keys: int
+    dimension: int
+    dtype: str
+    shards: int
+
+
+class Parity(_Part):
+    """How far the device's results were from Keras' at export."""
+
+    max_abs_error: float
+    """Over all checks, on logits."""
+    tolerance: float
+    checks: dict[str, float]
+    """Largest absolute difference by check."""
+    requests: int
+    """Real requests stepped through."""
+    orders_equal: int
+    """Of them, how many were ranked alike."""
+
+
+class BundleManifest(_Part):
+    """`manifest.json`: the bundle as a whole, written last."""
+
+    format: Literal[1] = 1
+    kind: Literal["bundle"] = "bundle"
+    version_id: str
+    created: str
+    """UTC, ISO 8601; fixed by SOURCE_DATE_EPOCH."""
+    precision: Literal["fp32"]
+    spec: dict[str, Any]
+    config: dict[str, Any]
+    """Of the training."""
+    models: dict[str, ModelFile]
+    tables: dict[str, TableEntry]
+    parity: Parity
+    gauc: dict[str, float]
+    """On the requests of `parity`: `keras`, `mnn`."""
+    tools: dict[str, str]
+    files: dict[str, FileStamp]
+    """Of the whole bundle, by path within it."""
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, FileStamp]) -> dict[str, FileStamp]:
+        return _inside(files)
+
+    def bytes_under(self, folder: str) -> int:
+        """Size of the files under a folder of the bundle."""
+        return sum(stamp.size for path, stamp in self.files.items() if path.startswith(folder + "/"))
+
+    def summary(self) -> dict[str, Any]:
+        """What a command prints after an export."""
+        return {
+            "version_id": self.version_id,
+            "precision": self.precision,
+            "device_bytes": self.bytes_under(DEVICE),
+            "cloud_bytes": self.bytes_under(CLOUD),
+            "parity": self.parity.model_dump(),
+            "parity_max_abs": self.parity.max_abs_error,
+            "gauc": self.gauc,
+            "gauc_keras": self.gauc["keras"],
+            "gauc_mnn": self.gauc["mnn"],
+        }
+
+
+def stamp_files(folder: Path, paths: Iterable[Path]) -> dict[str, FileStamp]:
+    """Stamps of `paths`, by path within `folder`, in order."""
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {name: FileStamp(size=path.stat().st_size, sha256=sha256_file(path)) for name, path in sorted(names.items())}
+
+
+def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
+    """Refuse a folder in which a file is missing, was changed, or is a link.
+
+    Raises:
+        IntegrityError: the first such file.
+    """
+    for name, stamp in files.items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            raise IntegrityError(f"bundle: {path} is missing: fetch or export the bundle again")
+        size = path.stat().st_size
+        if size != stamp.size:
+            raise IntegrityError(f"bundle: {path} has {size} bytes instead of {stamp.size}: fetch or export it again")
+        if sha256_file(path) != stamp.sha256:
+            raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
+
+
+def read_bundle_manifest(bundle: Path) -> BundleManifest:
+    """Read `manifest.json` of a bundle.
+
+    Raises:
+        FormatError: no such bundle, another format number, or a field that is not valid.
+    """
+    return read_document(bundle / NAME, BundleManifest, what="bundle", format_number=FORMAT)
+
+
+def read_device_manifest(folder: Path) -> DeviceManifest:
+    """Read `manifest.json` of a bundle's device folder.
+
+    Raises:
+        FormatError: as `read_bundle_manifest`.
+    """
+    manifest = read_document(folder / NAME, DeviceManifest, what="device bundle", format_number=FORMAT)
+    unstamped = [model.file for model in manifest.models.values() if model.file not in manifest.files]
+    if unstamped:
+        raise FormatError(f"device bundle: {folder / NAME} names {unstamped[0]} without its hash: export again")
+    return manifest
+
+
+def _inside(files: dict[str, FileStamp]) -> dict[str, FileStamp]:
+    """Paths that stay in the bundle, on every system."""
+    for name in files:
+        parts = PurePosixPath(name).parts
+        plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part) for part in parts)
+        if not parts or not plain or "/".join(parts) != name or os.path.isabs(name):
+            raise ValueError(f"path {name!r} should be a plain path inside the bundle")
+    return files

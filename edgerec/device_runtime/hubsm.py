@@ -1,0 +1,119 @@
+"""HUBSM on the device: one behaviour at a time, state in and state out."""
+
+from __future__ import annotations
+
+import math
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.core.errors import SessionError
+from edgerec.device_runtime.session import Session, check_array
+
+Array = npt.NDArray[np.float32]
+
+
+class Step(NamedTuple):
+    """What one behaviour leaves behind.
+
+    Attributes:
+        key: `(key_width,)`, for attention over this behaviour; to be stored.
+        value: `(hidden,)`, the behaviour's share of a candidate's hidden layer; to be stored.
+        state: `(2 * depth, units)`, for the next step.
+    """
+
+    key: Array
+    value: Array
+    state: Array
+
+
+class HubsmStepper:
+    """The step function of one behaviour encoder (eq. 3-8), `step(behaviour, h) -> h`.
+
+    It keeps nothing between steps: the same arguments give the same bytes.
+
+    Args:
+        model: the step model, a file or its bytes.
+        threads: number of threads of a run.
+
+    Attributes:
+        action_width: d_a, number of action features.
+        item_width: d_x, number of item features.
+        state_shape: `(2 * depth, units)`.
+        key_width: length of a key.
+        hidden: length of a value.
+
+    Raises:
+        SessionError: the model cannot be loaded, or is no step model.
+    """
+
+    def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
+        session = Session(model, threads=threads)
+        state = session.inputs.get("state", (0,))
+        rows, units = state[0], state[-1]
+        self.state_shape = (rows, units)
+        self.action_width = session.inputs.get("action", (0,))[-1]
+        self.item_width = session.inputs.get("item", (0,))[-1]
+        self.key_width = session.outputs.get("key", (0,))[0]
+        self.hidden = session.outputs.get("value", (0,))[0]
+        inputs = {"action": (1, 1, self.action_width), "item": (1, 1, self.item_width), "state": (rows, 1, units)}
+        outputs = {"key": (self.key_width, 1), "value": (self.hidden, 1), "new_state": (rows, 1, units)}
+        if (inputs, outputs) != (session.inputs, session.outputs):
+            raise SessionError(
+                "a step model should have inputs `action`, `item`, `state` and outputs `key`, `value`, `new_state`. "
+                f"Received: {dict(session.inputs)} and {dict(session.outputs)}"
+            )
+        self._session = session
+        self._lock = threading.Lock()
+        self._action = session.view("action").reshape(-1)
+        self._item = session.view("item").reshape(-1)
+        self._state = session.view("state").reshape(self.state_shape)
+        self._key = session.view("key").reshape(-1)
+        self._value = session.view("value").reshape(-1)
+        self._new_state = session.view("new_state").reshape(self.state_shape)
+
+    def initial_state(self) -> Array:
+        """Give the state before the first behaviour: zeros."""
+        return np.zeros(self.state_shape, np.float32)
+
+    def step(self, action: Array, item: Array, state: Array) -> Step:
+        """Encode one behaviour.
+
+        Args:
+            action: `(d_a,)` float32, the behaviour's action features.
+            item: `(d_x,)` float32, the features of its item.
+            state: `(2 * depth, units)` float32, from the step before.
+
+        Returns:
+            Arrays that are the caller's own.
+
+        Raises:
+            SessionError: an array of another shape or type, or one that is not finite.
+        """
+        check_array("action", action, (self.action_width,))
+        check_array("item", item, (self.item_width,))
+        check_array("state", state, self.state_shape)
+        check_finite("action", action)
+        check_finite("item", item)
+        check_finite("state", state)
+        with self._lock:
+            self._action[...] = action
+            self._item[...] = item
+            self._state[...] = state
+            self._session.execute()
+            return Step(self._key.copy(), self._value.copy(), self._new_state.copy())
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Refuse NaN and infinity, which MNN's clamps would turn into plausible numbers.
+
+    Raises:
+        SessionError: some element is not finite.
+    """
+    flat = array.reshape(-1)
+    # The sum of squares is finite or some element is not, or is huge: a fifth of the price of looking at each.
+    if not math.isfinite(flat.dot(flat)) and not np.isfinite(flat).all():
+        raise SessionError(f"`{name}` should be finite. Received: {int((~np.isfinite(flat)).sum())} NaN or infinite")

@@ -1,0 +1,211 @@
+"""One MNN model, ready to run: MNN's Session API behind checks that it lacks.
+
+MNN crashes the process on a missing input and misreads a wrong one, so nothing reaches it unchecked. Its input memory
+is its own working memory: a run overwrites inputs, and every input must be written again before the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.core.errors import SessionError
+
+Array = npt.NDArray[np.float32]
+Shape = tuple[int, ...]
+
+_FLOAT32 = np.dtype(np.float32)
+_PRECISION_HIGH = 1  # BackendConfig::Precision_High: float32 throughout, also where the processor has float16
+_SMALLEST_MODEL = 64
+
+
+class Session:
+    """A loaded model of fixed input and output shapes.
+
+    Args:
+        model: an MNN file, or its bytes.
+        inputs: name and shape of each input the caller will write; checked against the model.
+        outputs: the same for outputs.
+        threads: number of threads of a run.
+
+    Attributes:
+        inputs: name and shape of each input.
+        outputs: name and shape of each output.
+
+    Raises:
+        SessionError: the model cannot be loaded, or has other inputs or outputs.
+    """
+
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        inputs: Mapping[str, Shape] | None = None,
+        outputs: Mapping[str, Shape] | None = None,
+        threads: int = 1,
+    ) -> None:
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise SessionError(f"`threads` should be a whole number from 1. Received: {threads!r}")
+        label = f"model of {len(model)} bytes" if isinstance(model, bytes) else str(model)
+        self._interpreter, self._native = _load(model, label, threads)
+        # The tensors own the memory that the views below look at: they live as long as the session does.
+        self._tensors = (
+            self._interpreter.getSessionInputAll(self._native),
+            self._interpreter.getSessionOutputAll(self._native),
+        )
+        found = [{name: _shape(tensor) for name, tensor in side.items()} for side in self._tensors]
+        for side, expected, actual in zip(("inputs", "outputs"), (inputs, outputs), found, strict=True):
+            if expected is not None and {name: tuple(shape) for name, shape in expected.items()} != actual:
+                raise SessionError(f"{label}: {side} should be {dict(expected)}. Received a model with {actual}")
+        self.inputs: Mapping[str, Shape] = MappingProxyType(found[0])
+        self.outputs: Mapping[str, Shape] = MappingProxyType(found[1])
+        self._views = {
+            name: _view(tensor, f"{label}: `{name}`") for side in self._tensors for name, tensor in side.items()
+        }
+
+    def view(self, name: str) -> Array:
+        """Give MNN's own memory of an input (to write) or output (to read) as an array.
+
+        The view is good for as long as this session lives; a run changes all of them, inputs included.
+
+        Raises:
+            SessionError: the model has no such input or output.
+        """
+        try:
+            return self._views[name]
+        except KeyError:
+            raise SessionError(f"the model has no `{name}`, but {sorted(self._views)}") from None
+
+    def execute(self) -> None:
+        """Run once on what has been written into the input views since the last run.
+
+        Raises:
+            SessionError: MNN reports a failure.
+        """
+        code = self._interpreter.runSession(self._native)
+        if code != 0:
+            raise SessionError(f"MNN ended a run with error code {code}")
+
+    def run(self, **arrays: Array) -> dict[str, Array]:
+        """Run once: one float32 array for each input; copies of all outputs.
+
+        Raises:
+            SessionError: an input is missing, unknown, or of another shape or type.
+        """
+        if arrays.keys() != self.inputs.keys():
+            raise SessionError(f"inputs should be {sorted(self.inputs)}. Received: {sorted(arrays)}")
+        for name, array in arrays.items():
+            check_array(name, array, self.inputs[name])
+        for name, array in arrays.items():
+            self._views[name][...] = array
+        self.execute()
+        return {name: self._views[name].copy() for name in self.outputs}
+
+
+def check_array(name: str, array: object, shape: Shape) -> None:
+    """Refuse anything but a float32 array of `shape`.
+
+    Raises:
+        SessionError: it is something else.
+    """
+    if isinstance(array, np.ndarray) and array.dtype == _FLOAT32 and array.shape == shape:
+        return
+    kind = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+    raise SessionError(f"`{name}` should be a float32 array of shape {shape}. Received: {kind}")
+
+
+def _load(model: Path | bytes, label: str, threads: int) -> tuple[Any, Any]:
+    if isinstance(model, bytes):
+        _check_bytes(model, label)
+        with tempfile.TemporaryDirectory(prefix="edgerec-") as folder:
+            path = Path(folder, "model.mnn")  # MNN's Python loads files only
+            path.write_bytes(model)
+            return _create(path, label, threads)
+    try:
+        content = Path(model).read_bytes()
+    except OSError as error:
+        raise SessionError(f"cannot read MNN model {label}: {error.strerror}") from error
+    _check_bytes(content, label)
+    return _create(Path(model), label, threads)
+
+
+def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:
+    mnn = _mnn()
+    configuration = {"backend": "CPU", "numThread": threads, "precision": _PRECISION_HIGH}
+    try:
+        with _quiet():
+            interpreter = mnn.Interpreter(str(path))
+            return interpreter, interpreter.createSession(configuration)
+    except Exception as error:  # MNN raises bare Exception
+        raise SessionError(f"MNN cannot load {label}: it is damaged, or no MNN model ({error})") from error
+
+
+def _check_bytes(content: bytes, label: str) -> None:
+    """Look at the frame of the flatbuffer, which MNN verifies in full, before MNN does."""
+    size = len(content)
+    root = int.from_bytes(content[:4], "little")
+    if size >= _SMALLEST_MODEL and 4 <= root <= size - 4:
+        table = root - int.from_bytes(content[root : root + 4], "little", signed=True)
+        if 4 <= table <= size - 4:
+            return
+    raise SessionError(f"{label} is no MNN model: its {size} bytes are not a flatbuffer. Export the bundle again")
+
+
+def _shape(tensor: Any) -> Shape:
+    return tuple(int(size) for size in tensor.getShape())
+
+
+def _view(tensor: Any, label: str) -> Array:
+    view = tensor.getNumpyData()
+    if not isinstance(view, np.ndarray) or view.dtype != _FLOAT32 or not view.flags.c_contiguous:
+        raise SessionError(f"{label} should be float32 in rows. Received: {getattr(view, 'dtype', type(view))}")
+    return view
+
+
+@cache
+def _mnn() -> Any:
+    """Import MNN, which greets on standard output, without its greeting."""
+    try:
+        with _quiet():
+            return importlib.import_module("MNN")
+    except ImportError as error:
+        raise SessionError("MNN is not installed: pip install 'edgerec[device]'") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what C code prints on standard output nowhere: standard output belongs to results."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no standard output
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        _flush()
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        _flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _flush() -> None:
+    """Empty C's own buffers, or its lines would come out after standard output is back."""
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        ctypes.CDLL(None).fflush(None)

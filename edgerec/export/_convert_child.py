@@ -1,0 +1,29 @@
+"""Run MNN's converter; started by `convert.py` as a process of its own.
+
+MNN's converter and TensorFlow bring two protobuf libraries that abort when they meet in one process. This file is run
+by its path, so that it imports the converter's extension module and nothing else: not `MNN.tools`, which installs
+packages and sends logs when it is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(source: str, target: str) -> int:
+    """Convert the ONNX file `source` to the MNN file `target`; the answer is an exit code, not to be trusted."""
+    import _tools
+
+    arguments = [
+        "mnnconvert",
+        *("-f", "ONNX"),
+        *("--modelFile", source),
+        *("--MNNModel", target),
+        *("--bizCode", "edgerec"),
+        "--useOriginRNNImpl",  # a GRU node becomes one native command, not a loop that only the Module API can run
+    ]
+    return 0 if _tools.mnnconvert(arguments) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -1,0 +1,48 @@
+"""What the tests share: small samples, a trained run and its bundle, each made once a session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from edgerec.data.samples import Samples
+
+# TensorFlow's C++ greets on stderr at import.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(scope="session")
+def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small samples."""
+    from edgerec.data.build_samples import write_samples
+    from edgerec.data.logs import write_logs
+    from tests.synthetic import make_logs
+
+    root = tmp_path_factory.mktemp("samples")
+    write_logs(make_logs(), root / "logs")
+    limits = {"candidates": 10, "exposures": 20, "page_views": 8}
+    write_samples(root / "logs", root / "samples", limits=limits)
+    return root / "samples"
+
+
+@pytest.fixture(scope="session")
+def samples(samples_path: Path) -> Samples:
+    """The folder, opened."""
+    from edgerec.data.samples import load_samples
+
+    return load_samples(samples_path)
+
+
+@pytest.fixture(scope="session")
+def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, samples: Samples) -> Path:
+    """A run trained on them for two epochs."""
+    from edgerec.model.config import TrainConfig
+    from edgerec.model.training import train
+
+    path = tmp_path_factory.mktemp("runs") / "run"
+    train(samples, TrainConfig(batch_size=32, epochs=2, units=8, layers=2), path, samples_path=samples_path)
+    return path

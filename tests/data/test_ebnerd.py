@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import copy
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from edgerec.core.errors import LogsError
+from edgerec.data.ebnerd import SERVED, ebnerd_spec, import_ebnerd
+from edgerec.data.logs import Logs, read_logs, write_logs
+from edgerec.features.encoder import GroupEncoder
+from edgerec.features.vocabulary import Vocabulary
+
+WEEK_1 = datetime(2024, 1, 8, 7)
+START = int((WEEK_1 - datetime(1970, 1, 1)).total_seconds()) * 1000
+DAY, HOUR = 86_400, 3_600
+
+Row = dict[str, Any]
+Bundle = dict[str, list[Row]]
+
+
+def page(number: int, user: int, at: int, inview: list[int], clicked: list[int], **more: Any) -> Row:
+    """A row of behaviors, `at` seconds after the train week began."""
+    row = {"read_time": 0.0, "scroll_percentage": None, "next_read_time": None, "next_scroll_percentage": None}
+    listed = {"article_ids_inview": inview, "article_ids_clicked": clicked}
+    return {"impression_id": number, "user_id": user, "at": at, **listed, **row, **more}
+
+
+def click(user: int, at: int, article: int, read: float, scroll: float | None) -> Row:
+    """One click of history."""
+    return {"user_id": user, "at": at, "article": article, "read": read, "scroll": scroll}
+
+
+EXAMPLE: Bundle = {
+    "train": [
+        page(1, 1, 0, [11, 12], [12], read_time=10.0, next_read_time=30.0, next_scroll_percentage=80.0),
+        page(2, 2, 5, [12, 13], [12, 12], read_time=20.0, scroll_percentage=100.0),
+        page(3, 1, 10, [12, 11], [11, 12], next_read_time=5.0),
+        page(4, 1, 11, [12, 13], [13], read_time=60.0, next_read_time=2.0),
+    ],
+    "validation": [
+        page(1, 2, 7 * DAY, [11, 14], [15], read_time=None, next_read_time=3.0),
+        page(2, 2, 7 * DAY + 2 * HOUR, [13], [], read_time=5.0),
+    ],
+    "train_history": [click(1, -2 * HOUR, 11, 60.0, 50.0)],
+    "validation_history": [
+        click(1, -2 * HOUR, 11, 60.0, 50.0),
+        click(1, DAY, 12, 4.0, 9.0),
+        click(3, -HOUR, 14, 0.0, None),
+    ],
+}
+
+
+def write_bundle(folder: Path, bundle: Bundle) -> Path:
+    """Write `bundle` in the form of EB-NeRD."""
+    for split in ("train", "validation"):
+        (folder / split).mkdir(parents=True)
+        rows = [{**row, "impression_time": WEEK_1 + timedelta(seconds=row["at"])} for row in bundle[split]]
+        integers = dict.fromkeys(("impression_id", "user_id"), pl.UInt32)
+        lists = {name: pl.List(pl.Int32) for name in ("article_ids_inview", "article_ids_clicked")}
+        names = ("read_time", "scroll_percentage", "next_read_time", "next_scroll_percentage")
+        floats = dict.fromkeys(names, pl.Float32)
+        schema = {**integers, "impression_time": pl.Datetime("us"), **lists, **floats}
+        pl.DataFrame([{name: row[name] for name in schema} for row in rows], schema=schema).write_parquet(
+            folder / split / "behaviors.parquet"
+        )
+        clicks: dict[int, list[Row]] = {}
+        for row in bundle[f"{split}_history"]:
+            clicks.setdefault(row["user_id"], []).append(row)
+        pl.DataFrame(
+            {
+                "user_id": list(clicks),
+                "impression_time_fixed": [[WEEK_1 + timedelta(seconds=r["at"]) for r in rs] for rs in clicks.values()],
+                "scroll_percentage_fixed": [[r["scroll"] for r in rs] for rs in clicks.values()],
+                "article_id_fixed": [[r["article"] for r in rs] for rs in clicks.values()],
+                "read_time_fixed": [[r["read"] for r in rs] for rs in clicks.values()],
+            },
+            schema={
+                "user_id": pl.UInt32,
+                "impression_time_fixed": pl.List(pl.Datetime("us")),
+                "scroll_percentage_fixed": pl.List(pl.Float32),
+                "article_id_fixed": pl.List(pl.Int32),
+                "read_time_fixed": pl.List(pl.Float32),
+            },
+        ).write_parquet(folder / split / "history.parquet")
+    features = folder / "article_features"
+    features.mkdir()
+    articles = pl.Series("article_id", [11, 12, 99], dtype=pl.Int32)
+    lengths = pl.Series("article_length", [700, 1500, 90], dtype=pl.UInt32)
+    pl.DataFrame([articles, lengths]).write_parquet(features / "article_length.parquet")
+    premium = pl.Series("premium", [0, 1, 1], dtype=pl.Float32)
+    pl.DataFrame([articles, premium]).write_parquet(features / "premium_articles.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    return import_ebnerd(write_bundle(tmp_path_factory.mktemp("ebnerd"), EXAMPLE))
+
+
+def request(logs: Logs, request_id: int) -> Row:
+    return logs.requests.row(by_predicate=pl.col("request_id") == request_id, named=True)
+
+
+def of_user(logs: Logs, user: int, kind: str, *columns: str) -> list[tuple[Any, ...]]:
+    """Time in seconds after the train week began, item, and `columns` of a user's events."""
+    table = logs.events.filter((pl.col("user_id") == user) & (pl.col("kind") == kind))
+    return table.select((pl.col("time") - START) / 1000, "item_id", *columns).rows()
+
+
+def test_counts_and_test_period(logs: Logs) -> None:
+    # The article clicked twice in one list is one positive label and two clicks; the unlisted one is neither.
+    assert logs.counts() == {"requests": 6, "exposures": 11, "clicks": 6, "users": 2}
+    assert logs.requests["clicked"].explode().sum() == 5
+    assert logs.head.test_from == START + 7 * DAY * 1000
+
+
+def test_request_ids_are_unique_over_both_splits(logs: Logs) -> None:
+    assert logs.requests["request_id"].to_list() == [1, 2, 3, 4, 6, 7]
+
+
+def test_a_request_is_a_list(logs: Logs) -> None:
+    row = request(logs, 2)
+    assert (row["user_id"], row["time"], row["trigger"], row["model_version"]) == (2, START + 5000, "page", None)
+    assert (row["item_id"], row["clicked"], row["click_count"]) == ([12, 13], [1, 0], [2, 0])
+    assert request(logs, 6)["clicked"] == [0, 0]
+
+
+def test_served_values_are_of_what_was_known_before(logs: Logs) -> None:
+    # At 10 s the first list ends: its click is not known before that instant.
+    assert request(logs, 3)["clicks_1h"] == [0, 0]
+    # At 11 s the lists that ended at 10 s are known (two clicks on 12), the one that ends at 25 s is not.
+    row = request(logs, 4)
+    assert row["clicks_1h"] == row["clicks_6h"] == row["clicks_24h"] == [2, 0]
+    assert row["ctr_1h"] == pytest.approx([(2 + 20 * 0.09) / (2 + 20), 0.09])
+    assert request(logs, 6)["clicks_24h"] == [0, 0]
+
+
+def test_what_was_shown_is_known_at_once(logs: Logs) -> None:
+    # The first list is still open at 5 s for user 1 and says nothing of user 2.
+    assert request(logs, 2)["user_exposures"] == [0, 0]
+    assert request(logs, 3)["user_exposures"] == [1, 1]
+    assert request(logs, 4)["user_exposures"] == [2, 0]
+
+
+def test_age_counts_from_the_first_listing_or_click(logs: Logs) -> None:
+    assert request(logs, 1)["age_h"] == [2.0, 0.0]
+    assert request(logs, 4)["age_h"] == pytest.approx([11 / 3600, 6 / 3600])
+    assert request(logs, 6)["age_h"] == [170.0, 169.0]
+
+
+def test_exposures_become_known_when_the_page_is_left(logs: Logs) -> None:
+    columns = ("exposure_duration_s", "exposure_count", "time_decay_s")
+    assert of_user(logs, 1, "exposure", *columns) == [
+        (10.0, 11, 10.0, 1, None),
+        (10.0, 12, 10.0, 1, None),
+        (10.0, 12, 0.0, 1, None),
+        (10.0, 11, 0.0, 1, None),
+        (71.0, 12, 60.0, 3, 61.0),
+        (71.0, 13, 60.0, 1, 61.0),
+    ]
+    # No time was logged for the list at the beginning of the second week: it ended as it began.
+    assert of_user(logs, 2, "exposure", "exposure_duration_s", "scroll_percentage")[:4] == [
+        (25.0, 12, 20.0, 100.0),
+        (25.0, 13, 20.0, 100.0),
+        (7.0 * DAY, 11, None, None),
+        (7.0 * DAY, 14, None, None),
+    ]
+
+
+def test_page_views_become_known_when_the_article_is_left(logs: Logs) -> None:
+    columns = ("page_duration_s", "scroll_depth", "time_decay_s")
+    assert of_user(logs, 1, "page_view", *columns) == [
+        (-7140.0, 11, 60.0, 50.0, None),
+        # Of several articles opened from one page the next page is the first one's.
+        (10.0, 12, None, None, 7150.0),
+        (15.0, 11, 5.0, None, 5.0),
+        (40.0, 12, 30.0, 80.0, 25.0),
+        (73.0, 13, 2.0, None, 33.0),
+    ]
+    assert of_user(logs, 2, "page_view", "page_duration_s") == [(25.0, 12, None), (7.0 * DAY + 3, 15, 3.0)]
+    assert of_user(logs, 3, "page_view", *columns) == [(-3600.0, 14, 0.0, None, None)]
+
+
+def test_events_carry_what_was_served_with_their_list(logs: Logs) -> None:
+    listed = logs.requests.explode("item_id", *SERVED)
+    four = listed.filter(pl.col("request_id") == 4).select("item_id", *SERVED)
+    last = logs.events.filter((pl.col("user_id") == 1) & (pl.col("time") == START + 71_000))
+    assert_frame_equal(last.select("item_id", *SERVED), four)
+    view = logs.events.filter((pl.col("user_id") == 1) & (pl.col("time") == START + 73_000))
+    assert_frame_equal(view.select("item_id", *SERVED), four[1:])
+
+
+def test_history_has_ages_but_no_list_statistics(logs: Logs) -> None:
+    row = logs.events.row(by_predicate=pl.col("user_id") == 3, named=True)
+    assert row["age_h"] == 0.0
+    assert [row[name] for name in SERVED if name != "age_h"] == [None] * 7
+
+
+def test_items_have_every_article_named_anywhere(logs: Logs) -> None:
+    assert logs.items["item_id"].to_list() == [11, 12, 13, 14, 15, 99]
+    assert logs.items["article"].to_list() == logs.items["item_id"].to_list()
+    assert logs.items["article_length"].to_list() == [700, 1500, None, None, None, 90]
+    assert logs.items["premium"].to_list() == [0, 1, None, None, None, 1]
+
+
+def test_logs_are_written_read_and_the_same_bytes_again(logs: Logs, tmp_path: Path) -> None:
+    write_logs(logs, tmp_path / "a")
+    again = import_ebnerd(write_bundle(tmp_path / "source", EXAMPLE))
+    write_logs(again, tmp_path / "b")
+    for name in ("items.parquet", "events/part-00000.parquet", "requests/part-00000.parquet", "features.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert_frame_equal(read_logs(tmp_path / "a").events, logs.events)
+
+
+def test_the_specification_reads_the_logs(logs: Logs) -> None:
+    spec = ebnerd_spec()
+    for features, kind in ((spec.ie_action, "exposure"), (spec.ipv_action, "page_view")):
+        table = logs.events.filter(pl.col("kind") == kind)
+        encoder = GroupEncoder(features)
+        dense = encoder.expand(encoder.encode({f.source: table[f.source].to_numpy() for f in features}))
+        assert dense.shape == (len(table), encoder.width)
+        assert (dense.sum(1) == len(features)).all()
+    assert Vocabulary.fit(logs.items["article"].to_numpy(), size=20_000, min_count=1).rows == 7
+
+
+# Past only: whatever happens after an instant leaves all that was known at it as it was.
+
+
+def random_bundle(rng: np.random.Generator) -> Bundle:
+    def pages(first: int, begin: int) -> list[Row]:
+        rows = []
+        # Times on a coarse grid, so that instants coincide.
+        for number, at in enumerate(np.sort(rng.integers(0, 12, 14)) * 10):
+            inview = rng.choice(np.arange(1, 9), rng.integers(1, 5), replace=False).tolist()
+            clicked = rng.choice([*inview, 9], rng.integers(0, 3)).tolist()
+            rows.append(
+                page(
+                    first + number,
+                    int(rng.integers(1, 4)),
+                    begin + int(at),
+                    inview,
+                    clicked,
+                    read_time=float(rng.integers(0, 5) * 10),
+                    scroll_percentage=None if rng.random() < 0.5 else float(rng.integers(0, 101)),
+                    next_read_time=None if rng.random() < 0.2 else float(rng.integers(0, 5) * 10),
+                    next_scroll_percentage=None if rng.random() < 0.2 else float(rng.integers(0, 101)),
+                )
+            )
+        return rows
+
+    def clicks(begin: int) -> list[Row]:
+        return [
+            click(int(rng.integers(1, 5)), begin + int(at) * 10, int(rng.integers(1, 11)), float(read) * 10, 5.0)
+            for at, read in zip(rng.integers(0, 20, 10), rng.integers(0, 4, 10), strict=True)
+        ]
+
+    return {
+        "train": pages(100, 0),
+        "validation": pages(200, 130),
+        "train_history": clicks(-150),
+        "validation_history": clicks(-100),
+    }
+
+
+def other_future(bundle: Bundle, instant: int, rng: np.random.Generator) -> Bundle:
+    """`bundle` with everything that was not known at `instant` drawn anew, and kept unknown at it."""
+    changed = copy.deepcopy(bundle)
+
+    def later(than: float) -> float:
+        return instant - than + float(rng.integers(1, 60))
+
+    for split in ("train", "validation"):
+        for row in changed[split]:
+            ended = row["at"] + row["read_time"]
+            if row["at"] > instant:
+                row["article_ids_inview"] = rng.choice(np.arange(1, 12), rng.integers(1, 6), replace=False).tolist()
+                row["user_id"] = int(rng.integers(1, 5))
+            if ended > instant:
+                row["read_time"] = max(later(row["at"]), 0.0)
+                row["scroll_percentage"] = float(rng.integers(0, 101))
+                row["article_ids_clicked"] = rng.choice(row["article_ids_inview"], rng.integers(0, 4)).tolist()
+                row["next_read_time"] = float(rng.integers(0, 90))
+                row["next_scroll_percentage"] = float(rng.integers(0, 101))
+            elif row["next_read_time"] is not None and ended + row["next_read_time"] > instant:
+                row["next_read_time"] = later(ended)
+                row["next_scroll_percentage"] = None
+        for row in changed[f"{split}_history"]:
+            if row["at"] > instant:
+                row["article"] = int(rng.integers(1, 12))
+                row["at"] += int(rng.integers(0, 50))
+            if row["at"] + row["read"] > instant:
+                row["read"] = max(later(row["at"]), 0.0)
+                row["scroll"] = None
+    return changed
+
+
+def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Requests without their labels and events, up to `instant` (seconds)."""
+    requests, events = (
+        table.filter(pl.col("time") <= START + instant * 1000) for table in (logs.requests, logs.events)
+    )
+    return requests.drop("clicked", "click_count"), events
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), instant=st.integers(-12, 27).map(lambda tens: 10 * tens))
+def test_nothing_of_the_future_is_in_the_past(
+    seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rng = np.random.default_rng(seed)
+    bundle = random_bundle(rng)
+    before = import_ebnerd(write_bundle(tmp_path_factory.mktemp("one"), bundle))
+    after = import_ebnerd(write_bundle(tmp_path_factory.mktemp("other"), other_future(bundle, instant, rng)))
+    for one, other in zip(known(before, instant), known(after, instant), strict=True):
+        assert_frame_equal(one, other, check_exact=True)
+
+
+# Bad sources: one line each.
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(LogsError, match=r"^EB-NeRD: .*nowhere is no folder"):
+        import_ebnerd(tmp_path / "nowhere")
+
+
+def test_another_folder(tmp_path: Path) -> None:
+    with pytest.raises(LogsError, match=r"behaviors.parquet is not there"):
+        import_ebnerd(tmp_path)
+
+
+FILES = [f"{split}/{name}.parquet" for split in ("train", "validation") for name in ("behaviors", "history")]
+FILES += [f"article_features/{name}.parquet" for name in ("article_length", "premium_articles")]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("fault", ["missing", "truncated", "text", "column"])
+def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
+    file = write_bundle(tmp_path / "source", EXAMPLE) / name
+    if fault == "missing":
+        file.unlink()
+    elif fault == "column":
+        pl.read_parquet(file).rename({pl.read_parquet(file).columns[-1]: "other"}).write_parquet(file)
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if fault == "truncated" else b"a,b\n1,2\n")
+    said = {"missing": "is not there", "column": "has no column"}.get(fault, "cannot be read as Parquet")
+    with pytest.raises(LogsError, match=said) as caught:
+        import_ebnerd(tmp_path / "source")
+    assert "\n" not in str(caught.value)
+    assert file.name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"read_time": -1.0}, "read_time should be seconds"),
+        ({"next_read_time": float("nan")}, "next_read_time should be seconds"),
+        ({"article_ids_inview": []}, "impression 1 lists no article"),
+        ({"article_ids_inview": [-4]}, "article_ids_inview should hold ids"),
+        ({"article_ids_clicked": None}, "article_ids_clicked has 1 empty rows"),
+        ({"at": 8 * DAY}, "train should end before validation begins"),
+        ({"impression_id": 2}, "request_id should be unique"),
+    ],
+)
+def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
+    bundle = copy.deepcopy(EXAMPLE)
+    bundle["train"][0].update(change)
+    with pytest.raises(LogsError, match=said) as caught:
+        import_ebnerd(write_bundle(tmp_path / "source", bundle))
+    assert "\n" not in str(caught.value)
+
+
+# The real bundle, where it is there.
+
+
+@pytest.fixture(scope="module")
+def real() -> Logs:
+    shared = Path(__file__).parents[2].parent / "shared" / "data"
+    for folder in (os.environ.get("EDGEREC_DATA"), shared):
+        if folder and (Path(folder) / "ebnerd_demo").is_dir():
+            return import_ebnerd(Path(folder) / "ebnerd_demo")
+    pytest.skip(f"needs the EB-NeRD demo bundle as ebnerd_demo in $EDGEREC_DATA or {shared}")
+
+
+def gauc(requests: pl.DataFrame, score: str) -> float:
+    """Mean AUC over lists with a click and a non-click, weighted by length; ties are worth a half."""
+    areas, weights = [], []
+    for labels, scores in requests.select("clicked", score).iter_rows():
+        label, value = np.array(labels) == 1, np.array(scores)
+        if label.any() and not label.all():
+            gap = value[label][:, None] - value[~label][None, :]
+            areas.append(float((np.sign(gap) + 1).mean() / 2))
+            weights.append(len(label))
+    return float(np.average(areas, weights=weights))
+
+
+def test_real_counts(real: Logs) -> None:
+    assert {**real.counts(), "users": 0} == {"requests": 50_080, "exposures": 583_054, "clicks": 50_393, "users": 0}
+    train = real.requests.filter(pl.col("time") < real.head.test_from)
+    assert (len(train), len(train["clicked"].explode())) == (24_724, 278_139)
+
+
+def test_real_figures_of_trivial_rankers(real: Logs) -> None:
+    test = real.requests.filter(pl.col("time") >= real.head.test_from)
+    fewest = pl.col("user_exposures").list.eval(-pl.element())
+    test = test.with_columns(fewest=fewest)
+    assert gauc(test, "clicks_24h") == pytest.approx(0.727, abs=0.001)
+    assert gauc(test, "fewest") == pytest.approx(0.589, abs=0.001)
+    assert gauc(test, "item_id") == pytest.approx(0.547, abs=0.001)

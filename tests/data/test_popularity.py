@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgerec.data.popularity import FirstSeen, PastCounts, pair_keys
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def test_counts_strictly_before() -> None:
+    counts = PastCounts(ints(7, 7, 9), ints(100, 200, 150))
+    assert counts.before(ints(7, 7, 7, 9, 8, 9), ints(100, 101, 999, 150, 999, 0)).tolist() == [0, 1, 2, 0, 0, 0]
+
+
+def test_window_has_its_beginning_and_not_its_end() -> None:
+    counts = PastCounts(ints(7, 7, 9), ints(100, 200, 150))
+    assert counts.within(ints(7, 7, 7, 7, 9), ints(200, 201, 301, 100, 152), window=100).tolist() == [1, 1, 0, 0, 1]
+
+
+def test_nothing_seen_yet() -> None:
+    nothing = ints()
+    assert PastCounts(nothing, nothing).before(ints(1), ints(5)).tolist() == [0]
+    assert FirstSeen(nothing, nothing).age(ints(1), ints(5)).tolist() == [0]
+
+
+def test_age_since_first_seen() -> None:
+    first = FirstSeen(ints(3, 3, 5), ints(40, 20, 90))
+    assert first.age(ints(3, 3, 3, 5, 4), ints(20, 25, 10, 100, 50)).tolist() == [0, 5, 0, 10, 0]
+
+
+def test_pairs_are_distinct() -> None:
+    assert len(set(pair_keys(ints(1, 2, 1), ints(2, 1, 1)).tolist())) == 3
+
+
+rows = st.lists(st.tuples(st.integers(0, 4), st.integers(-20, 20)), max_size=30)
+
+
+@given(events=rows, queries=rows, window=st.integers(1, 50))
+def test_counts_as_a_loop_does(events: list[tuple[int, int]], queries: list[tuple[int, int]], window: int) -> None:
+    def column(table: list[tuple[int, int]], index: int) -> np.ndarray:
+        return np.array([row[index] for row in table], np.int64)
+
+    counts = PastCounts(column(events, 0), column(events, 1))
+    keys, times = column(queries, 0), column(queries, 1)
+    before = [sum(k == key and t < time for k, t in events) for key, time in queries]
+    within = [sum(k == key and time - window <= t < time for k, t in events) for key, time in queries]
+    assert counts.before(keys, times).tolist() == before
+    assert counts.within(keys, times, window=window).tolist() == within

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from edgerec.core.errors import SpecificationError
+from edgerec.features.encoder import GroupEncoder, fit_raw, scale_raw
+from edgerec.features.spec import Feature, Raw
+from edgerec.features.vocabulary import MISSING_ID, Vocabulary
+
+NAN = float("nan")
+parse: TypeAdapter[Feature] = TypeAdapter(Feature)
+
+
+def feature(kind: str, **more: Any) -> Feature:
+    return parse.validate_python({"name": more.pop("name", "f"), "source": "x", "kind": kind, **more})
+
+
+def codes(one: Feature, values: list[Any], dtype: Any = np.float64) -> list[int]:
+    return GroupEncoder([one]).encode({"x": np.array(values, dtype)}).codes[:, 0].tolist()
+
+
+def test_bucketize() -> None:
+    one = feature("bucketize", boundaries=[1, 2.5])
+    assert codes(one, [-9, 0.99, 1, 2.49, 2.5, 99, NAN]) == [1, 1, 2, 2, 3, 3, 0]
+    assert codes(one, [0, 1, 3], np.int64) == [1, 2, 3]
+
+
+def test_one_hot_of_strings() -> None:
+    one = feature("one_hot", values=["a", "b"])
+    assert codes(one, ["b", "a", "z", None, ""], object) == [2, 1, 0, 0, 0]
+    assert codes(one, ["b", "a", ""], np.str_) == [2, 1, 0]
+
+
+def test_one_hot_of_integers() -> None:
+    one = feature("one_hot", values=[5, -1])
+    assert codes(one, [5, -1, 0], np.int64) == [1, 2, 0]
+    assert codes(one, [5, NAN, -1, 4.5]) == [1, 0, 2, 0]
+
+
+def test_binarize() -> None:
+    assert codes(feature("binarize"), [0, 0.1, 3, -1, NAN]) == [0, 1, 1, 0, 0]
+    assert codes(feature("binarize", threshold=2), [2, 2.1]) == [0, 1]
+    assert codes(feature("binarize"), [True, False], np.bool_) == [1, 0]
+
+
+def test_embedding() -> None:
+    encoder = GroupEncoder([feature("embedding", dimension=2, vocabulary=9)], {"f": Vocabulary(np.array([4, 7]))})
+    assert encoder.encode({"x": np.array([7, 4, 5, MISSING_ID])}).ids[:, 0].tolist() == [2, 1, 0, 0]
+
+
+def test_raw() -> None:
+    one = feature("raw", mean=2, scale=4)
+    encoded = GroupEncoder([one]).encode({"x": np.array([2, 10, 0, NAN])})
+    assert encoded.numbers[:, 0].tolist() == [0, 2, -0.5, 0]
+    log = feature("raw", transform="log1p", mean=0, scale=2)
+    assert GroupEncoder([log]).encode({"x": np.array([0, np.e - 1])}).numbers[:, 0].tolist() == [0, 0.5]
+
+
+def test_fit_raw_fills_only_what_is_left_out() -> None:
+    column = np.array([1.0, 3.0, NAN])
+    for given_, expected in (
+        ({}, (2, 1)),
+        ({"mean": 0}, (0, 1)),
+        ({"scale": 5}, (2, 5)),
+        ({"transform": "log1p", "scale": 1}, (np.log(8) / 2, 1)),
+    ):
+        one = feature("raw", **given_)
+        assert isinstance(one, Raw)
+        fitted = fit_raw(one, column)
+        assert (fitted.mean, fitted.scale) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("column", [[], [NAN, NAN], [3.0, 3.0]])
+def test_fit_raw_without_spread_has_scale_one(column: list[float]) -> None:
+    one = feature("raw")
+    assert isinstance(one, Raw)
+    fitted = fit_raw(one, np.array(column))
+    assert (fitted.mean, fitted.scale) == (3.0 if column == [3.0, 3.0] else 0.0, 1.0)
+    assert scale_raw(fitted, np.array([NAN])).tolist() == [0.0]
+
+
+GROUP = (
+    feature("embedding", name="id", dimension=2, vocabulary=9).model_copy(update={"source": "id"}),
+    feature("bucketize", name="bucket", boundaries=[0, 1]).model_copy(update={"source": "number"}),
+    feature("raw", name="raw", mean=1, scale=2).model_copy(update={"source": "number"}),
+    feature("one_hot", name="word", values=["a", "b"]).model_copy(update={"source": "word"}),
+    feature("binarize", name="flag").model_copy(update={"source": "flag"}),
+)
+ENCODER = GroupEncoder(GROUP, {"id": Vocabulary(np.array([4, 7]))})
+
+
+def test_expand_puts_features_side_by_side_in_their_order() -> None:
+    encoded = ENCODER.encode(
+        {
+            "id": np.array([7, 1]),
+            "number": np.array([0.5, NAN]),
+            "word": np.array(["b", None], object),
+            "flag": np.array([1.0, NAN]),
+        }
+    )
+    table = np.array([[0.25, 0.5], [9, 9], [-1, 1]])
+    dense = ENCODER.expand(encoded, {"id": table[encoded.ids[:, 0]]})
+    #                   id        | missing, <0, <1, more | raw | missing, a, b | flag
+    assert dense.tolist() == [
+        [-1, 1, 0, 0, 1, 0, -0.25, 0, 0, 1, 1],
+        [0.25, 0.5, 1, 0, 0, 0, 0, 1, 0, 0, 0],
+    ]
+    assert (dense.dtype, ENCODER.width) == (np.float32, 11)
+    assert (encoded.ids.dtype, encoded.codes.dtype, encoded.numbers.dtype) == (np.int32, np.uint8, np.float32)
+
+
+rows = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": st.none() | st.integers(-(2**63), 2**63 - 1) | st.sampled_from([4, 7]),
+            "number": st.none() | st.floats(-1e6, 1e6) | st.integers(-9, 9),
+            "word": st.none() | st.sampled_from(["a", "b", "", "c"]),
+            "flag": st.none() | st.booleans() | st.floats(-1, 1),
+        },
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(rows=rows)
+def test_one_row_is_as_many(rows: list[dict[str, Any]]) -> None:
+    def numbers(source: str) -> np.ndarray:
+        return np.array([NAN if row.get(source) is None else row[source] for row in rows], np.float64)
+
+    columns = {
+        "id": np.array([MISSING_ID if row.get("id") is None else row["id"] for row in rows], np.int64),
+        "number": numbers("number"),
+        "word": np.array([row.get("word") for row in rows], object),
+        "flag": numbers("flag"),
+    }
+    together = ENCODER.encode(columns)
+    for place, row in enumerate(rows):
+        alone = ENCODER.encode_row(row)
+        for name in ("ids", "codes", "numbers"):
+            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together[place : place + 1], name)[0])
+
+
+def test_no_rows() -> None:
+    nothing = {name: np.array([]) for name in ("number", "flag")}
+    encoded = ENCODER.encode({"id": np.array([], np.int64), "word": np.array([], object), **nothing})
+    assert ENCODER.expand(encoded, {"id": np.zeros((0, 2))}).shape == (0, 11)
+
+
+@pytest.mark.parametrize(
+    ("one", "column", "said"),
+    [
+        (feature("bucketize", boundaries=[1]), np.array(["a"]), "reads numbers; column 'x' holds <U1"),
+        (feature("bucketize", boundaries=[1]), np.array([np.inf]), "holds an infinite value"),
+        (feature("bucketize", boundaries=[1]), np.array([[1.0]]), r"should have shape \(1,\).*received \(1, 1\)"),
+        (feature("one_hot", values=["a"]), np.array([1]), "lists strings; column 'x' holds int64"),
+        (feature("one_hot", values=["a"]), np.array([b"a"]), "lists strings; column 'x' holds |S1"),
+        (feature("one_hot", values=[1]), np.array(["a"]), "lists integers; column 'x' holds <U1"),
+        (feature("raw", transform="log1p", mean=0, scale=1), np.array([-1.0]), "log1p needs values above -1"),
+        (feature("raw", mean=0, scale=1), np.array([1e39]), "beyond float32"),
+        (feature("raw", mean=0, scale=1e-300), np.array([1e300]), "beyond float32"),
+    ],
+)
+def test_a_column_that_does_not_fit(one: Feature, column: np.ndarray, said: str) -> None:
+    with pytest.raises(SpecificationError, match=said):
+        GroupEncoder([one]).encode({"x": column})
+
+
+@pytest.mark.parametrize("value", [1.5, "a", 2**63, 2**70])
+def test_an_identity_that_is_none(value: Any) -> None:
+    encoder = GroupEncoder([feature("embedding", dimension=2, vocabulary=9)], {"f": Vocabulary(np.array([4]))})
+    with pytest.raises(SpecificationError, match="feature f"):
+        encoder.encode_row({"x": value})
+
+
+def test_columns_missing_or_of_other_lengths() -> None:
+    with pytest.raises(SpecificationError, match="reads column 'x', which is not there; there are: y"):
+        GroupEncoder([feature("binarize")]).encode({"y": np.zeros(1)})
+    two = [feature("binarize"), feature("binarize", name="g").model_copy(update={"source": "y"})]
+    with pytest.raises(SpecificationError, match=r"column 'y' should have shape \(2,\)"):
+        GroupEncoder(two).encode({"x": np.zeros(2), "y": np.zeros(3)})
+
+
+def test_what_an_encoder_needs() -> None:
+    with pytest.raises(SpecificationError, match="no vocabulary given"):
+        GroupEncoder([feature("embedding", dimension=2, vocabulary=9)])
+    with pytest.raises(SpecificationError, match="mean and scale are not fitted yet"):
+        GroupEncoder([feature("raw", mean=1)])
+
+
+@pytest.mark.parametrize("embedded", [None, {}, {"id": np.zeros((1, 3))}, {"id": np.zeros((2, 2))}])
+def test_expand_needs_the_tables_rows(embedded: Any) -> None:
+    with pytest.raises(SpecificationError, match=r"embedding id: expected rows \(1, 2\)"):
+        ENCODER.expand(ENCODER.encode_row({}), embedded)

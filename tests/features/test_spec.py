@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgerec.core.errors import SpecificationError
+from edgerec.features.spec import FeatureSpec, Raw, load_spec, parse_spec, table1
+
+DOCUMENT: dict[str, Any] = {
+    "format": 1,
+    "name": "small",
+    "ie_action": [{"name": "e1", "source": "duration", "kind": "bucketize", "boundaries": [1, 2.5]}],
+    "ipv_action": [{"name": "d7", "source": "buy", "kind": "binarize"}],
+    "item": [
+        {
+            "name": "p1",
+            "source": "category",
+            "origin": "catalogue",
+            "kind": "embedding",
+            "dimension": 3,
+            "vocabulary": 9,
+        },
+        {"name": "p3", "source": "gender", "origin": "catalogue", "kind": "one_hot", "values": ["female", "male"]},
+        {"name": "p7", "source": "score", "origin": "served", "kind": "raw"},
+    ],
+}
+
+
+def test_widths() -> None:
+    spec = parse_spec(json.dumps(DOCUMENT), where="here")
+    assert [feature.width for feature in (*spec.ie_action, *spec.ipv_action, *spec.item)] == [4, 1, 3, 3, 1]
+    assert [feature.name for feature in spec.embeddings] == ["p1"]
+
+
+def test_fitted_only_with_mean_and_scale() -> None:
+    spec = parse_spec(json.dumps(DOCUMENT), where="here")
+    assert not spec.fitted
+    last = spec.item[-1]
+    assert isinstance(last, Raw)
+    full = last.model_copy(update={"mean": 0.0, "scale": 1.0})
+    assert spec.model_copy(update={"item": (*spec.item[:-1], full)}).fitted
+
+
+def test_round_trip() -> None:
+    for spec in (parse_spec(json.dumps(DOCUMENT), where="here"), table1()):
+        assert parse_spec(json.dumps(spec.model_dump(mode="json", exclude_none=True)), where="again") == spec
+
+
+def test_table1_has_the_papers_features() -> None:
+    spec = table1()
+    assert [f.name.split("_")[0] for f in spec.ie_action] == [f"e{i}" for i in range(1, 8)]
+    assert [f.name.split("_")[0] for f in spec.ipv_action] == [f"d{i}" for i in range(1, 13)]
+    assert [f.name.split("_")[0] for f in spec.item] == [f"p{i}" for i in range(1, 8)]
+
+
+PLACES = {
+    "format 2": ((), "format", 2, "format 2, this version reads format 1"),
+    "format true": ((), "format", True, "format True, this version reads format 1"),
+    "extra": ((), "colour", "red", "colour: Extra inputs"),
+    "no features": ((), "item", [], "item: "),
+    "kind": (("item", 0), "kind", "magic", "item.0"),
+    "name": (("item", 0), "name", "a/b", "should be letters, digits"),
+    "source": (("item", 0), "source", "", "source"),
+    "twice": (("item", 1), "name", "P1", "item: p1 stands twice"),
+    "origin": (("item", 1), "origin", None, "origin should be 'catalogue' or 'served'"),
+    "origin of action": (("ie_action", 0), "origin", "served", "belongs to item features only"),
+    "served embedding": (("item", 0), "origin", "served", "origin should be 'catalogue'"),
+    "descending": (("ie_action", 0), "boundaries", [2, 1], "strictly ascending"),
+    "equal": (("ie_action", 0), "boundaries", [1, 1], "strictly ascending"),
+    "no boundaries": (("ie_action", 0), "boundaries", [], "boundaries"),
+    "too many": (("ie_action", 0), "boundaries", list(range(254)), "boundaries"),
+    "infinite": (("ie_action", 0), "boundaries", [1, float("inf")], "finite"),
+    "nan": (("ie_action", 0), "boundaries", [float("nan")], "finite"),
+    "mixed": (("item", 1), "values", ["a", 1], "all integers or all strings"),
+    "repeated": (("item", 1), "values", ["a", "a"], "unique"),
+    "huge": (("item", 1), "values", [2**60], "item.1"),
+    "dimension": (("item", 0), "dimension", 0, "dimension"),
+    "vocabulary": (("item", 0), "vocabulary", 2**31, "vocabulary"),
+    "scale": (("item", 2), "scale", 0, "scale"),
+    "transform": (("item", 2), "transform", "sqrt", "transform"),
+}
+
+
+@pytest.mark.parametrize("fault", PLACES)
+def test_a_faulty_specification(fault: str) -> None:
+    path, key, value, said = PLACES[fault]
+    document = copy.deepcopy(DOCUMENT)
+    place: Any = document
+    for step in path:
+        place = place[step]
+    place[key] = value
+    with pytest.raises(SpecificationError, match=said) as caught:
+        parse_spec(json.dumps(document), where="features.json")
+    assert str(caught.value).startswith("feature specification features.json: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_embeddings_are_for_items() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["ie_action"] = [{"name": "e", "source": "x", "kind": "embedding", "dimension": 2, "vocabulary": 3}]
+    with pytest.raises(SpecificationError, match="embeddings are for item features only"):
+        parse_spec(json.dumps(document), where="here")
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"1", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
+def test_no_specification_at_all(text: bytes) -> None:
+    with pytest.raises(SpecificationError):
+        parse_spec(text, where="here")
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(SpecificationError, match="No such file"):
+        load_spec(tmp_path / "features.json")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_whatever_stands_in_a_field_only_the_declared_error_comes(data: st.DataObject) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    group = data.draw(st.sampled_from([None, "ie_action", "ipv_action", "item"]))
+    place: Any = document if group is None else data.draw(st.sampled_from(document[group]))
+    place[data.draw(st.sampled_from(sorted(place)) | st.text(max_size=8))] = data.draw(values)
+    try:
+        spec = parse_spec(json.dumps(document), where="here")
+    except SpecificationError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - whatever is raised has to be one line
+    else:
+        assert isinstance(spec, FeatureSpec)
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.binary(max_size=200))
+def test_whatever_stands_in_the_file_only_the_declared_error_comes(text: bytes) -> None:
+    with pytest.raises(SpecificationError):
+        parse_spec(text, where="here")

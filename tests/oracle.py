@@ -1,0 +1,132 @@
+"""The equations of the paper in plain float64 numpy, and random weights: what every implementation is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.export.weights import AttentionWeights, CrbanWeights, GruStack, GruWeights, HeadWeights, HubsmWeights
+
+Array = npt.NDArray[np.float64]
+
+
+def sigmoid(x: Array) -> Array:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def gru_step(weights: GruWeights, x: Array, h: Array) -> Array:
+    units = weights.units
+    left = x @ weights.kernel.astype(np.float64) + weights.bias[0]
+    right = h @ weights.recurrent_kernel.astype(np.float64) + weights.bias[1]
+    z = sigmoid(left[:units] + right[:units])
+    r = sigmoid(left[units : 2 * units] + right[units : 2 * units])
+    return z * h + (1.0 - z) * np.tanh(left[2 * units :] + r * right[2 * units :])
+
+
+def gru_stack(stack: GruStack, xs: Array) -> Array:
+    """All outputs of the top layer, `(time, units)`, one layer after the other."""
+    for layer in stack:
+        h = np.zeros(layer.units)
+        outputs = []
+        for x in xs:
+            h = gru_step(layer, x, h)
+            outputs.append(h)
+        xs = np.array(outputs).reshape(len(outputs), layer.units)
+    return xs
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Item encodings p and fused encodings b of one kind's behaviours (eq. 3-8)."""
+
+    p: Array
+    b: Array
+
+
+def encode(weights: HubsmWeights, actions: Array, items: Array) -> Encoded:
+    p = gru_stack(weights.item, items)
+    return Encoded(p, np.concatenate([p, gru_stack(weights.action, actions)], axis=1))
+
+
+def attend(weights: AttentionWeights, candidates: Array, encoded: Encoded) -> Array:
+    """Contexts `(k, 2 * units)` (eq. 10)."""
+    if not len(encoded.p):
+        return np.zeros((len(candidates), encoded.b.shape[1]))
+    query = candidates @ weights.query_kernel.astype(np.float64) + weights.query_bias
+    key = encoded.p @ weights.key_kernel.astype(np.float64)
+    scores = np.tanh(query[:, None] + key[None]) @ weights.scale.astype(np.float64)
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True) @ encoded.b
+
+
+def score(weights: CrbanWeights, candidates: Array, exposures: Encoded, page_views: Encoded) -> Array:
+    """Logits `(k,)` of the valid candidates (eq. 9-11)."""
+    c = gru_stack(weights.candidate, candidates)
+    head = weights.head
+    features = np.concatenate(
+        [
+            c,
+            np.repeat(c[-1:], len(c), axis=0),
+            attend(weights.attention_ie, c, exposures),
+            attend(weights.attention_ipv, c, page_views),
+        ],
+        axis=1,
+    )
+    hidden = np.maximum(features @ head.hidden_kernel.astype(np.float64) + head.hidden_bias, 0.0)
+    return (hidden @ head.output_kernel.astype(np.float64) + head.output_bias)[:, 0]
+
+
+def _signed(rng: np.random.Generator, *shape: int, spread: float) -> npt.NDArray[np.float32]:
+    return rng.normal(scale=spread, size=shape).astype(np.float32)
+
+
+def random_stack(
+    rng: np.random.Generator, width: int, *, units: int = 32, depth: int = 3, scale: float = 1.0
+) -> GruStack:
+    layers = []
+    for index in range(depth):
+        inputs = width if index == 0 else units
+        layers.append(
+            GruWeights(
+                _signed(rng, inputs, 3 * units, spread=scale / np.sqrt(inputs)),
+                _signed(rng, units, 3 * units, spread=scale / np.sqrt(units)),
+                _signed(rng, 2, 3 * units, spread=0.2 * scale),
+            )
+        )
+    return tuple(layers)
+
+
+def random_attention(rng: np.random.Generator, *, units: int = 32, scale: float = 1.0) -> AttentionWeights:
+    spread = scale / np.sqrt(units)
+    return AttentionWeights(
+        _signed(rng, units, units, spread=spread),
+        _signed(rng, units, spread=0.2 * scale),
+        _signed(rng, units, units, spread=spread),
+        _signed(rng, units, spread=0.7),
+    )
+
+
+def random_hubsm(
+    rng: np.random.Generator, action: int, item: int, *, units: int = 32, scale: float = 1.0
+) -> HubsmWeights:
+    return HubsmWeights(
+        random_stack(rng, action, units=units, scale=scale), random_stack(rng, item, units=units, scale=scale)
+    )
+
+
+def random_crban(
+    rng: np.random.Generator, item: int, *, units: int = 32, hidden: int = 32, scale: float = 1.0
+) -> CrbanWeights:
+    return CrbanWeights(
+        random_stack(rng, item, units=units, scale=scale),
+        random_attention(rng, units=units, scale=scale),
+        random_attention(rng, units=units, scale=scale),
+        HeadWeights(
+            _signed(rng, 6 * units, hidden, spread=0.5),
+            _signed(rng, hidden, spread=0.2),
+            _signed(rng, hidden, 1, spread=0.5),
+            _signed(rng, 1, spread=0.2),
+        ),
+    )
