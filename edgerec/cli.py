@@ -81,8 +81,13 @@ def simulate(
 
     check_output(out, force=force)
     start = time.perf_counter()
-    sizes = {name: value for name, value in (("users", users), ("items", items), ("days", days)) if value is not None}
-    logs, truth = run_simulation(SimulationConfig(**sizes), seed=seed)
+    default = SimulationConfig()
+    config = SimulationConfig(
+        users=default.users if users is None else users,
+        items=default.items if items is None else items,
+        days=default.days if days is None else days,
+    )
+    logs, truth = run_simulation(config, seed=seed)
     write_simulation(logs, truth, out, force=force)
     _emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json)
 

@@ -130,3 +130,22 @@ def random_crban(
             _signed(rng, 1, spread=0.2),
         ),
     )
+
+
+@dataclass(frozen=True)
+class Model:
+    """Random weights of one small model."""
+
+    ie: HubsmWeights
+    ipv: HubsmWeights
+    crban: CrbanWeights
+
+
+def random_model(seed: int, *, scale: float = 1.0, units: int = 32, hidden: int = 32) -> Model:
+    """Widths of inputs that are no multiples of anything: actions 7 and 12 wide, items 21 wide."""
+    rng = np.random.default_rng(seed)
+    return Model(
+        random_hubsm(rng, 7, 21, units=units, scale=scale),
+        random_hubsm(rng, 12, 21, units=units, scale=scale),
+        random_crban(rng, 21, units=units, hidden=hidden, scale=scale),
+    )

@@ -170,7 +170,8 @@ def _read(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
         if missing:
             raise LogsError(f"EB-NeRD: {path} has no column {missing[0]!r}; it has: {', '.join(schema)}")
         table = pl.read_parquet(path, columns=list(columns), glob=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        # polars panics (no Exception) on some damaged pages.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise LogsError(f"EB-NeRD: {path} cannot be read as Parquet ({reason}): fetch the bundle again") from None
     for column, dtype in columns.items():

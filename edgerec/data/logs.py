@@ -119,8 +119,9 @@ def _read_table(name: str, files: Sequence[Path]) -> pl.DataFrame:
     for file in files:
         try:
             parts.append(pl.read_parquet(file, glob=False))
-        except (pl.exceptions.PolarsError, OSError) as error:
-            reason = str(error).splitlines()[0]
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            # polars panics (no Exception) on some damaged pages.
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise LogsError(
                 f"logs: {file} cannot be read as Parquet ({reason}): it is damaged, make it again"
             ) from None

@@ -1,6 +1,6 @@
 """Embedding tables as npz shards by key range (docs/formats.md).
 
-``shard-00000-of-00008.npz`` and so on, each with ``keys`` (n,) int64 ascending, ``values`` (n, dimension) and ``unknown``
+``shard-00000-of-00008.npz`` and so on, each with ``keys`` (n,) int64 ascending, ``values`` (n, dimension), ``unknown``
 (dimension,), the row for every key that the table does not have. The shards' key ranges follow one another.
 """
 

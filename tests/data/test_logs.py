@@ -208,6 +208,17 @@ def test_truncated_parquet(folder: Path, part: str, keep: float) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_reader_that_panics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # polars answers some damaged pages with a panic, which is no Exception.
+    def panic(*_: object, **__: object) -> None:
+        raise pl.exceptions.PanicException("called `Result::unwrap()`\non an `Err` value")
+
+    monkeypatch.setattr(pl, "read_parquet", panic)
+    with pytest.raises(LogsError, match="cannot be read as Parquet") as caught:
+        read_logs(folder)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_missing_table(folder: Path, part: str) -> None:
     (folder / part).unlink()

@@ -1,0 +1,65 @@
+"""Golden cases: inputs with the outputs that the trained model gave for them, for any device to prove itself."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.core.errors import FormatError
+from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """One request as dense vectors, and the trained model's logits for it.
+
+    Attributes:
+        exposure_action: (t, d_a).
+        exposure_item: (t, d_x).
+        page_view_action: (u, d_b).
+        page_view_item: (u, d_x).
+        candidates: (c, d_x).
+        logits: (c,).
+    """
+
+    exposure_action: Array
+    exposure_item: Array
+    page_view_action: Array
+    page_view_item: Array
+    candidates: Array
+    logits: Array
+
+
+def run_case(model: DeviceModel, case: GoldenCase) -> Array:
+    """The device's logits (c,): every behaviour by a step, then one re-rank."""
+    exposures = encode_behaviours(model.hubsm_ie, case.exposure_action, case.exposure_item)
+    page_views = encode_behaviours(model.hubsm_ipv, case.page_view_action, case.page_view_item)
+    return model.crban.score(case.candidates, exposures, page_views)
+
+
+def save_case(case: GoldenCase, path: Path) -> None:
+    """Write `case` to the npz file `path`."""
+    np.savez(path, **{field.name: getattr(case, field.name) for field in fields(case)})
+
+
+def load_case(path: Path) -> GoldenCase:
+    """Read the npz file `path`.
+
+    Raises:
+        FormatError: it cannot be read, or holds other arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as members:
+            arrays = {field.name: members[field.name] for field in fields(GoldenCase)}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise FormatError(f"golden case {path} cannot be read ({error}): export the bundle again") from None
+    for name, array in arrays.items():
+        if array.dtype != np.float32 or array.ndim != (1 if name == "logits" else 2):
+            raise FormatError(f"golden case {path}: {name} is {array.dtype} {array.shape}: export the bundle again")
+    return GoldenCase(**arrays)

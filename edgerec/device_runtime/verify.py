@@ -1,0 +1,73 @@
+"""A bundle proves itself on this machine: every hash, every table, every golden case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgerec.core.errors import FormatError, ParityError
+from edgerec.core.manifest import CLOUD, DEVICE, GOLDEN, BundleManifest, check_files, read_bundle_manifest
+from edgerec.device_runtime.device_model import load_device_model
+from edgerec.device_runtime.golden import load_case, run_case
+from edgerec.kv.npz import load_table
+
+
+def verify_bundle(bundle: Path) -> dict[str, Any]:
+    """Check the folder `bundle` and run its golden cases.
+
+    Returns:
+        `version_id`, `precision`, `files`, `device_bytes`, `cloud_bytes`, `golden_cases`, `parity_max_abs`,
+        `tolerance`.
+
+    Raises:
+        FormatError: no bundle, another format number, a part that does not fit the manifest.
+        IntegrityError: a file is missing or was changed.
+        SessionError: MNN cannot load a model.
+        ParityError: this machine's scores differ from the trained model's by more than the tolerance.
+    """
+    manifest = read_bundle_manifest(bundle)
+    check_files(bundle, manifest.files)
+    model = load_device_model(bundle)
+    if model.manifest.version_id != manifest.version_id or model.manifest.models != manifest.models:
+        raise FormatError(
+            f"bundle: {bundle} holds the device half of version {model.manifest.version_id}, "
+            f"not of {manifest.version_id}: export it again"
+        )
+    _check_tables(bundle, manifest)
+    cases = sorted(name for name in manifest.files if name.startswith(f"{GOLDEN}/case-"))
+    if not cases:
+        raise FormatError(f"bundle: {bundle} has no golden case: export it again")
+    worst = 0.0
+    for name in cases:
+        case = load_case(bundle / name)
+        logits = run_case(model, case)
+        error = np.abs(logits - case.logits)
+        at = int(error.argmax())
+        if not error[at] <= manifest.parity.tolerance:
+            raise ParityError(
+                f"bundle: {name}: candidate {at} scores {logits[at]:.7g} here and {case.logits[at]:.7g} in training, "
+                f"more than {manifest.parity.tolerance:g} apart: this machine computes something else"
+            )
+        worst = max(worst, float(error[at]))
+    return {
+        "version_id": manifest.version_id,
+        "precision": manifest.precision,
+        "files": len(manifest.files),
+        "device_bytes": manifest.bytes_under(DEVICE),
+        "cloud_bytes": manifest.bytes_under(CLOUD),
+        "golden_cases": len(cases),
+        "parity_max_abs": worst,
+        "tolerance": manifest.parity.tolerance,
+    }
+
+
+def _check_tables(bundle: Path, manifest: BundleManifest) -> None:
+    for name, entry in manifest.tables.items():
+        table = load_table(bundle / CLOUD / "embeddings" / name)
+        if table.values.shape != (entry.keys, entry.dimension):
+            raise FormatError(
+                f"bundle: table {name} has shape {table.values.shape}, the manifest says "
+                f"({entry.keys}, {entry.dimension}): export it again"
+            )

@@ -1,0 +1,196 @@
+"""`edgerec export`: split, convert, prove, stamp (section 7 of the design: docs/formats.md)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+import onnx
+
+from edgerec.core.atomic import output_folder, write_bytes, write_json
+from edgerec.core.console import stage
+from edgerec.core.errors import InputError
+from edgerec.core.manifest import (
+    CLOUD,
+    CRBAN,
+    DEVICE,
+    GOLDEN,
+    HUBSM_IE,
+    HUBSM_IPV,
+    NAME,
+    BundleManifest,
+    DeviceManifest,
+    ModelFile,
+    TableEntry,
+    stamp_files,
+)
+from edgerec.data.samples import Limits, Samples, load_samples
+from edgerec.device_runtime.device_model import load_device_model
+from edgerec.device_runtime.golden import save_case
+from edgerec.export.convert import convert_to_mnn
+from edgerec.export.graphs.crban import build_crban
+from edgerec.export.graphs.hubsm_step import build_hubsm_step
+from edgerec.export.graphs.reference import build_reference_crban, build_reference_step
+from edgerec.export.onnx_device import OnnxDevice
+from edgerec.export.parity import SEEDS, SPREADS, check_random, check_real, random_cases, summarise
+from edgerec.export.split import Parts, split
+from edgerec.kv.npz import DEFAULT_SHARDS, save_table
+from edgerec.model.evaluation import check_fit
+from edgerec.model.runs import Run, load_run, tool_versions
+
+GOLDEN_CASES = 12
+
+
+def export_bundle(
+    run_path: Path, path: Path, *, samples_path: Path | None = None, requests: int = 1000, force: bool = False
+) -> BundleManifest:
+    """Export the run at `run_path` as the bundle `path`; what is not proven is not written.
+
+    Args:
+        run_path: a run folder.
+        path: the bundle to write.
+        samples_path: samples to prove it on; default: those of the training.
+        requests: real test requests to step through.
+        force: replace `path` where it exists.
+
+    Raises:
+        FormatError: the run or the samples cannot be read.
+        SpecificationError: the samples do not fit the run.
+        ConversionError: MNN cannot have this model.
+        ParityError: the converted models compute something else.
+        OutputError: `path` exists and `force` is false.
+    """
+    if requests < 1:
+        raise InputError(f"export: --requests should be at least 1; received {requests}")
+    run = load_run(run_path)
+    samples = load_samples(samples_path or Path(run.head.samples))
+    check_fit(run, samples)
+    with output_folder(path, force=force) as folder:
+        with stage("split and convert"):
+            parts = split(run)
+            graphs = device_graphs(parts, run.head.limits)
+            device = _write_device(run, graphs, folder)
+            tables = _write_tables(parts, folder)
+        return _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests)
+
+
+def device_graphs(parts: Parts, limits: Limits) -> dict[str, onnx.ModelProto]:
+    """The graphs that run on the device, by name."""
+    crban = parts.crban
+    return {
+        HUBSM_IE: build_hubsm_step(parts.hubsm_ie, attention=crban.attention_ie, value_kernel=crban.head.exposure_rows),
+        HUBSM_IPV: build_hubsm_step(
+            parts.hubsm_ipv, attention=crban.attention_ipv, value_kernel=crban.head.page_view_rows
+        ),
+        CRBAN: build_crban(
+            crban, candidates=limits.candidates, exposures=limits.exposures, page_views=limits.page_views
+        ),
+    }
+
+
+def reference_graphs(parts: Parts, limits: Limits) -> dict[str, onnx.ModelProto]:
+    """The same functions by the book, for peers to run."""
+    return {
+        HUBSM_IE: build_reference_step(parts.hubsm_ie, attention=parts.crban.attention_ie),
+        HUBSM_IPV: build_reference_step(parts.hubsm_ipv, attention=parts.crban.attention_ipv),
+        CRBAN: build_reference_crban(
+            parts.crban, candidates=limits.candidates, exposures=limits.exposures, page_views=limits.page_views
+        ),
+    }
+
+
+def _write_device(run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> DeviceManifest:
+    device = folder / DEVICE
+    onnx_folder = folder / GOLDEN / "onnx"
+    device.mkdir()
+    onnx_folder.mkdir(parents=True)
+    models = {}
+    for name, graph in graphs.items():
+        write_bytes(onnx_folder / f"{name}.onnx", graph.SerializeToString(deterministic=True))
+        convert_to_mnn(onnx_folder / f"{name}.onnx", device / f"{name}.mnn")
+        models[name] = ModelFile(
+            file=f"{name}.mnn", inputs=_shapes(graph.graph.input), outputs=_shapes(graph.graph.output)
+        )
+    manifest = DeviceManifest(
+        version_id=run.head.version_id,
+        precision="fp32",
+        spec=run.head.spec.model_dump(mode="json"),
+        limits=run.head.limits.model_dump(),
+        models=models,
+        files=stamp_files(device, device.glob("*.mnn")),
+    )
+    write_json(device / NAME, manifest.model_dump(mode="json"))
+    return manifest
+
+
+def _write_tables(parts: Parts, folder: Path) -> dict[str, TableEntry]:
+    entries = {}
+    (folder / CLOUD / "embeddings").mkdir(parents=True)
+    for name, table in parts.tables.items():
+        save_table(table, folder / CLOUD / "embeddings" / name)
+        keys, dimension = table.values.shape
+        entries[name] = TableEntry(keys=keys, dimension=dimension, dtype="float32", shards=DEFAULT_SHARDS)
+    return entries
+
+
+def _prove_and_stamp(
+    run: Run,
+    samples: Samples,
+    parts: Parts,
+    graphs: dict[str, onnx.ModelProto],
+    device: DeviceManifest,
+    tables: dict[str, TableEntry],
+    folder: Path,
+    requests: int,
+) -> BundleManifest:
+    loaded = load_device_model(folder)
+    onnx_device = OnnxDevice.load(graphs)
+    checks: dict[str, float] = {}
+    with stage("prove on random inputs of every length"):
+        for seed in SEEDS:
+            for spread in SPREADS:
+                cases = random_cases(run.model, run.head.limits, seed=seed, spread=spread)
+                for name, error in check_random(cases, loaded, onnx_device).items():
+                    checks[name] = max(checks.get(name, 0.0), error)
+    with stage("prove on real requests"):
+        real = check_real(run.model, samples, parts.tables, loaded, requests=requests)
+    golden = random_cases(run.model, run.head.limits, seed=0, spread=1.0)
+    chosen = golden[:: max(1, len(golden) // GOLDEN_CASES)][:GOLDEN_CASES]
+    for number, case in enumerate([*chosen, golden[-1]]):
+        save_case(case, folder / GOLDEN / f"case-{number:02d}.npz")
+    for name, graph in reference_graphs(parts, run.head.limits).items():
+        write_bytes(folder / GOLDEN / "onnx" / f"{name}_reference.onnx", graph.SerializeToString(deterministic=True))
+    manifest = BundleManifest(
+        version_id=run.head.version_id,
+        created=_created(),
+        precision="fp32",
+        spec=device.spec,
+        config=run.head.config.model_dump(mode="json"),
+        models=device.models,
+        tables=tables,
+        parity=summarise(checks, real),
+        gauc=real.gauc,
+        tools={
+            **tool_versions("edgerec", "tensorflow", "keras", "numpy", "onnx", "onnxruntime", "MNN"),
+            "python": ".".join(map(str, sys.version_info[:3])),
+        },
+        files=stamp_files(folder, (file for file in folder.rglob("*") if file.is_file())),
+    )
+    write_json(folder / NAME, manifest.model_dump(mode="json"))
+    return manifest
+
+
+def _shapes(values: object) -> dict[str, tuple[int, ...]]:
+    return {
+        value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
+        for value in values  # type: ignore[attr-defined]
+    }
+
+
+def _created() -> str:
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(fixed), timezone.utc) if fixed else datetime.now(timezone.utc)
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

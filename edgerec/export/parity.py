@@ -1,0 +1,235 @@
+"""The proof: Keras = ONNX = MNN, on signed random inputs of every length and on real requests."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from edgerec.core.console import progress
+from edgerec.core.errors import ParityError
+from edgerec.core.manifest import Parity
+from edgerec.data.samples import NOT_EXPOSED, TEST, Limits, Samples
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.golden import GoldenCase, run_case
+from edgerec.export.onnx_device import OnnxDevice
+from edgerec.features.encoder import Encoded, GroupEncoder
+from edgerec.kv.npz import Table
+from edgerec.model.batches import make_batch
+from edgerec.model.evaluation import traced
+from edgerec.model.metrics import gauc
+from edgerec.model.reranker import Reranker
+
+Array = npt.NDArray[np.float32]
+
+TOLERANCE = 1e-4
+"""On logits. Rounding alone stays near 1e-6; a weight off by 1 % moves them by 1e-3 and more."""
+SEEDS = (1, 2, 3)
+SPREADS = (1.0, 3.0)
+"""Standard deviations of random inputs: as features are, and far outside."""
+BATCH = 100
+
+
+@dataclass(frozen=True)
+class RealRequests:
+    """What real requests showed.
+
+    Attributes:
+        max_abs_error: largest difference of logits between MNN and Keras.
+        requests: how many were stepped through.
+        orders_equal: how many of them were ranked alike.
+        gauc: by `keras` and by `mnn`.
+    """
+
+    max_abs_error: float
+    requests: int
+    orders_equal: int
+    gauc: dict[str, float]
+
+
+def random_cases(model: Reranker, limits: Limits, *, seed: int, spread: float) -> list[GoldenCase]:
+    """Signed random requests with sequences of 0, 1, 2, typical and maximal length, in all combinations.
+
+    Their logits are Keras', over whole sequences.
+    """
+    rng = np.random.default_rng(seed)
+    item = model.item_embedding.width
+
+    def draw(length: int, width: int) -> Array:
+        return (rng.normal(size=(length, width)) * spread).astype(np.float32)
+
+    cases = [
+        GoldenCase(
+            exposure_action=draw(m, model.exposure_action.width),
+            exposure_item=draw(m, item),
+            page_view_action=draw(n, model.page_view_action.width),
+            page_view_item=draw(n, item),
+            candidates=draw(k, item),
+            logits=np.zeros(k, np.float32),
+        )
+        for m, n, k in itertools.product(
+            _lengths(limits.exposures, 0), _lengths(limits.page_views, 0), _lengths(limits.candidates, 1)
+        )
+    ]
+    logits = _keras_logits(model, cases)
+    return [replace(case, logits=found) for case, found in zip(cases, logits, strict=True)]
+
+
+def _lengths(limit: int, least: int) -> list[int]:
+    return sorted({length for length in (least, 1, 2, (limit + 1) // 2, limit) if least <= length <= limit})
+
+
+def _keras_logits(model: Reranker, cases: list[GoldenCase]) -> list[Array]:
+    """Keras' logits for dense requests, as one right-padded batch through HUBSM and CRBAN."""
+    padded: dict[str, Any] = {}
+    lengths: dict[str, Any] = {}
+    for name in ("exposure_action", "exposure_item", "page_view_action", "page_view_item", "candidates"):
+        arrays = [getattr(case, name) for case in cases]
+        lengths[name] = tf.constant([len(array) for array in arrays], tf.int32)
+        dense = np.zeros((len(cases), max(2, *(len(a) for a in arrays)), arrays[0].shape[1]), np.float32)
+        for row, array in zip(dense, arrays, strict=True):
+            row[: len(array)] = array
+        padded[name] = tf.constant(dense)
+    logits = model.crban(
+        padded["candidates"],
+        lengths["candidates"],
+        model.hubsm_ie(padded["exposure_action"], padded["exposure_item"]),
+        lengths["exposure_action"],
+        model.hubsm_ipv(padded["page_view_action"], padded["page_view_item"]),
+        lengths["page_view_action"],
+    ).numpy()
+    return [row[: len(case.candidates)] for row, case in zip(logits, cases, strict=True)]
+
+
+def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: OnnxDevice) -> dict[str, float]:
+    """Run `cases` by MNN and by ONNX Runtime, step by step, and hold both to Keras.
+
+    Returns:
+        The largest absolute difference of logits: `random_mnn`, `random_onnx`.
+
+    Raises:
+        ParityError: a difference above `TOLERANCE`, with the worst element.
+    """
+    runners: dict[str, Callable[[GoldenCase], Array]] = {
+        "random_mnn": lambda case: run_case(device, case),
+        "random_onnx": lambda case: onnx_device.score(
+            (case.exposure_action, case.exposure_item), (case.page_view_action, case.page_view_item), case.candidates
+        ),
+    }
+    worst = dict.fromkeys(runners, 0.0)
+    for case in cases:
+        for name, run in runners.items():
+            where = f"{len(case.exposure_action)} exposures, {len(case.page_view_action)} page-views"
+            worst[name] = max(worst[name], compare(name, run(case), case.logits, where=where))
+    return worst
+
+
+def compare(check: str, found: Array, expected: Array, *, where: str) -> float:
+    """The largest absolute difference of logits (c,).
+
+    Raises:
+        ParityError: it is above `TOLERANCE`, or a value is no number.
+    """
+    if found.shape != expected.shape:
+        raise ParityError(f"parity {check} ({where}): {found.shape} logits instead of {expected.shape}")
+    error = np.abs(found.astype(np.float64) - expected)
+    at = int(np.nanargmax(np.where(np.isnan(error), np.inf, error)))
+    if not error[at] <= TOLERANCE:
+        raise ParityError(
+            f"parity {check} ({where}): candidate {at} of {len(expected)} scores {found[at]:.7g} instead of "
+            f"{expected[at]:.7g}, {error[at]:.2g} apart; {TOLERANCE:g} is allowed"
+        )
+    return float(error[at])
+
+
+def check_real(
+    model: Reranker, samples: Samples, tables: Mapping[str, Table], device: DeviceModel, *, requests: int
+) -> RealRequests:
+    """Step MNN through real test requests, features by the numpy encoder, and hold the scores to Keras'.
+
+    Args:
+        model: the whole Keras model, which reads codes and full sequences.
+        samples: where the requests are.
+        tables: the embedding tables that went to the cloud.
+        device: the converted models.
+        requests: how many, spread evenly over the test period.
+
+    Raises:
+        ParityError: a difference above `TOLERANCE`, with the worst element.
+    """
+    split = samples.splits[TEST]
+    rows = np.unique(np.linspace(0, len(split) - 1, min(requests, len(split))).astype(np.int64))
+    function = traced(model)
+    dense = _Dense(samples, tables)
+    worst, equal = 0.0, 0
+    groups, labels, scores = [], [], {"keras": [], "mnn": []}  # type: ignore[var-annotated]
+    starts = range(0, len(rows), BATCH)
+    for start in progress(starts, what="prove on real requests", total=len(starts)):
+        part = rows[start : start + BATCH]
+        expected = function(make_batch(samples, split, part).inputs).numpy()
+        for row, keras_row in zip(part, expected, strict=True):
+            candidates = slice(split.offsets[row], split.offsets[row + 1])
+            keras_logits = keras_row[: candidates.stop - candidates.start]
+            case = dense.case(split.exposures[row], split.page_views[row], split.item[candidates], keras_logits)
+            found = run_case(device, case)
+            where = f"request {split.request_id[row]}"
+            worst = max(worst, compare("real", found, keras_logits, where=where))
+            equal += bool((np.argsort(-found, kind="stable") == np.argsort(-keras_logits, kind="stable")).all())
+            label = np.asarray(split.label[candidates])
+            seen = label != NOT_EXPOSED
+            groups.append(np.full(seen.sum(), row))
+            labels.append(label[seen])
+            scores["keras"].append(keras_logits[seen])
+            scores["mnn"].append(found[seen])
+    group, label = np.concatenate(groups), np.concatenate(labels)
+    return RealRequests(
+        max_abs_error=worst,
+        requests=len(rows),
+        orders_equal=equal,
+        gauc={name: gauc(group, label, np.concatenate(values).astype(np.float64)) for name, values in scores.items()},
+    )
+
+
+class _Dense:
+    """Requests as dense vectors, made by the numpy encoder as a device would."""
+
+    def __init__(self, samples: Samples, tables: Mapping[str, Table]) -> None:
+        self.samples = samples
+        self.item = samples.item_encoder()
+        self.actions = samples.action_encoders()
+        self.tables = {name: np.concatenate([table.unknown[None, :], table.values]) for name, table in tables.items()}
+
+    def case(self, exposures: Any, page_views: Any, candidates: Encoded, logits: Array) -> GoldenCase:
+        exposed, viewed = slice(*exposures), slice(*page_views)
+        return GoldenCase(
+            exposure_action=self._expand(self.actions[0], self.samples.exposures.action[exposed]),
+            exposure_item=self._expand(self.item, self.samples.exposures.item[exposed]),
+            page_view_action=self._expand(self.actions[1], self.samples.page_views.action[viewed]),
+            page_view_item=self._expand(self.item, self.samples.page_views.item[viewed]),
+            candidates=self._expand(self.item, candidates),
+            logits=logits,
+        )
+
+    def _expand(self, encoder: GroupEncoder, encoded: Encoded) -> Array:
+        rows = {
+            feature.name: self.tables[feature.name][encoded.ids[:, place]]
+            for place, feature in enumerate(encoder.embeddings)
+        }
+        return encoder.expand(encoded, rows)
+
+
+def summarise(checks: dict[str, float], real: RealRequests) -> Parity:
+    """All figures as they stand in the manifest."""
+    checks = {**checks, "real_mnn": real.max_abs_error}
+    return Parity(
+        max_abs_error=max(checks.values()),
+        tolerance=TOLERANCE,
+        checks=checks,
+        requests=real.requests,
+        orders_equal=real.orders_equal,
+    )

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from edgerec.core.errors import SessionError
+from edgerec.device_runtime.crban import CrbanRanker, Encodings
+from edgerec.device_runtime.hubsm import HubsmStepper
+from tests import oracle
+from tests.mnn_models import CANDIDATES, EXPOSURES, PAGE_VIEWS, Built, built, graphs, to_mnn
+
+# Logits spread over several units here; float32 through three recurrent layers keeps them to some 1e-6.
+TOLERANCE = 2e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One request through the device, and the logits by the equations."""
+
+    candidates: np.ndarray
+    exposures: Encodings
+    page_views: Encodings
+    want: np.ndarray
+
+
+def encode(model: bytes, actions: np.ndarray, items: np.ndarray) -> Encodings:
+    stepper = HubsmStepper(model)
+    keys, values, state = [], [], stepper.initial_state()
+    for action, item in zip(actions, items, strict=True):
+        key, value, state = stepper.step(action, item, state)
+        keys.append(key)
+        values.append(value)
+    empty = Encodings.empty(stepper.key_width, stepper.hidden)
+    return Encodings(np.array(keys), np.array(values)) if keys else empty
+
+
+def case(made: Built, count: int, times: tuple[int, int], *, seed: int = 0) -> Case:
+    rng = np.random.default_rng(seed)
+    candidates = rng.normal(size=(count, 21)).astype(np.float32)
+    device, exact = [], []
+    for kind, time in zip(("ie", "ipv"), times, strict=True):
+        stack = getattr(made.model, kind)
+        actions, items = (
+            rng.normal(size=(time, side[0].input_width)).astype(np.float32) for side in (stack.action, stack.item)
+        )
+        device.append(encode(getattr(made, kind), actions, items))
+        exact.append(oracle.encode(stack, actions.astype(np.float64), items.astype(np.float64)))
+    want = oracle.score(made.model.crban, candidates.astype(np.float64), *exact)
+    return Case(candidates, *device, want)
+
+
+@pytest.fixture(scope="module")
+def ranker() -> CrbanRanker:
+    return CrbanRanker(built().crban)
+
+
+@pytest.mark.parametrize("times", [(0, 0), (1, 0), (0, 1), (2, 2), (7, 5), (EXPOSURES, PAGE_VIEWS)])
+@pytest.mark.parametrize("count", [1, 2, 11, CANDIDATES])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_scores_equal_the_equations(scale: float, count: int, times: tuple[int, int]) -> None:
+    made = built(0, scale)
+    one = case(made, count, times)
+    scores = CrbanRanker(made.crban).score(one.candidates, one.exposures, one.page_views)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, one.want, atol=scale * TOLERANCE)
+
+
+def test_what_was_there_before_has_no_influence(ranker: CrbanRanker) -> None:
+    made = built()
+    short, full = case(made, 3, (2, 0)), case(made, CANDIDATES, (EXPOSURES, PAGE_VIEWS), seed=1)
+    fresh = CrbanRanker(made.crban).score(short.candidates, short.exposures, short.page_views)
+    for _ in range(3):
+        ranker.score(full.candidates * np.float32(50), full.exposures, full.page_views)
+        np.testing.assert_array_equal(ranker.score(short.candidates, short.exposures, short.page_views), fresh)
+
+
+def test_scores_are_the_callers_own(ranker: CrbanRanker) -> None:
+    first, second = case(built(), 5, (3, 3)), case(built(), 5, (3, 3), seed=1)
+    scores = ranker.score(first.candidates, first.exposures, first.page_views)
+    kept = scores.copy()
+    ranker.score(second.candidates, second.exposures, second.page_views)
+    np.testing.assert_array_equal(scores, kept)
+    assert scores.flags.owndata
+
+
+def test_the_last_candidate_is_context_for_the_first(ranker: CrbanRanker) -> None:
+    one = case(built(), 6, (3, 3))
+    scores = ranker.score(one.candidates, one.exposures, one.page_views)
+    changed = one.candidates.copy()
+    changed[-1] += 1
+    assert np.abs(ranker.score(changed, one.exposures, one.page_views)[:-1] - scores[:-1]).min() > 1e-4
+
+
+def test_order_is_by_score_and_ties_keep_the_given_order(ranker: CrbanRanker, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = case(built(), 11, (3, 3))
+    order = ranker.rank(one.candidates, one.exposures, one.page_views)
+    np.testing.assert_array_equal(order, np.argsort(-one.want, kind="stable"))
+    tied = np.array([1, 2, 1, 2, 2], np.float32)
+    monkeypatch.setattr(ranker, "score", lambda *arguments: tied)
+    assert ranker.rank(one.candidates, one.exposures, one.page_views).tolist() == [1, 3, 4, 0, 2]
+
+
+CHANGES = {
+    "candidate kernel": lambda w: dataclasses.replace(
+        w,
+        candidate=(
+            w.candidate[0],
+            dataclasses.replace(w.candidate[1], kernel=w.candidate[1].kernel * np.float32(1.01)),
+            w.candidate[2],
+        ),
+    ),
+    "query kernel": lambda w: dataclasses.replace(
+        w, attention_ie=dataclasses.replace(w.attention_ie, query_kernel=w.attention_ie.query_kernel * np.float32(1.01))
+    ),
+    "scale": lambda w: dataclasses.replace(
+        w, attention_ipv=dataclasses.replace(w.attention_ipv, scale=w.attention_ipv.scale * np.float32(1.01))
+    ),
+    "head": lambda w: dataclasses.replace(
+        w, head=dataclasses.replace(w.head, output_kernel=w.head.output_kernel * np.float32(1.01))
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_weight_changed_by_one_percent_is_seen(change: str) -> None:
+    made = built()
+    one = case(made, CANDIDATES, (EXPOSURES, PAGE_VIEWS))
+    other = dataclasses.replace(made.model, crban=CHANGES[change](made.model.crban))
+    ranker = CrbanRanker(to_mnn(graphs(other)["crban"]))
+    worst = np.abs(ranker.score(one.candidates, one.exposures, one.page_views) - one.want).max()
+    assert worst > 10 * TOLERANCE
+
+
+def test_large_attention_weights_take_the_plain_form() -> None:
+    made = built()
+    big = np.float32(30)
+    attention = dataclasses.replace(
+        made.model.crban.attention_ie,
+        query_kernel=made.model.crban.attention_ie.query_kernel * big,
+        key_kernel=made.model.crban.attention_ie.key_kernel * big,
+        scale=made.model.crban.attention_ie.scale * big,
+    )
+    model = dataclasses.replace(made.model, crban=dataclasses.replace(made.model.crban, attention_ie=attention))
+    files = {name: to_mnn(graph) for name, graph in graphs(model).items()}
+    large = Built(model, **files)
+    assert CrbanRanker(large.crban).exposure_key_width == 32
+    for times in ((0, 0), (1, 0), (7, 5), (EXPOSURES, PAGE_VIEWS)):
+        one = case(large, 11, times)
+        scores = CrbanRanker(large.crban).score(one.candidates, one.exposures, one.page_views)
+        # Scores of several hundred under exp: float32 holds them to some 3e-5, and nearly tied weights show it.
+        np.testing.assert_allclose(scores, one.want, atol=5e-3)
+
+
+def test_another_number_of_units_works() -> None:
+    made = built(3, 1.0, 10, 6)
+    one = case(made, 11, (7, 5))
+    scores = CrbanRanker(made.crban).score(one.candidates, one.exposures, one.page_views)
+    np.testing.assert_allclose(scores, one.want, atol=TOLERANCE)
+
+
+def test_limits_are_those_of_the_model(ranker: CrbanRanker) -> None:
+    assert (ranker.limit, ranker.exposure_limit, ranker.page_view_limit) == (CANDIDATES, EXPOSURES, PAGE_VIEWS)
+    assert (ranker.item_width, ranker.hidden) == (21, 32)
+    assert (ranker.exposure_key_width, ranker.page_view_key_width) == (128, 128)
+
+
+def zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+def ones(keys: tuple[int, int], values: tuple[int, int]) -> Encodings:
+    return Encodings(np.ones(keys, np.float32), np.ones(values, np.float32))
+
+
+NONE = Encodings.empty(128, 32)
+ONE = ones((1, 128), (1, 32))
+
+
+def nan(encodings: Encodings, field: str) -> Encodings:
+    array = getattr(encodings, field).copy()
+    array[0, 3] = np.nan
+    return dataclasses.replace(encodings, **{field: array})
+
+
+@pytest.mark.parametrize(
+    ("candidates", "exposures", "page_views", "named"),
+    [
+        (zeros(0, 21), NONE, NONE, "1 to 20 items. Received: 0"),
+        (zeros(CANDIDATES + 1, 21), NONE, NONE, "Received: 21"),
+        (zeros(3, 20), NONE, NONE, "candidates"),
+        (zeros(21), NONE, NONE, "candidates"),
+        (zeros(3, 21).astype(np.float64), NONE, NONE, "float64"),
+        (zeros(3, 21) + np.float32(np.nan), NONE, NONE, "63 NaN"),
+        (zeros(3, 21) + np.float32(np.inf), NONE, NONE, "finite"),
+        ([[0.0] * 21], NONE, NONE, "list"),
+        (zeros(3, 21), ones((EXPOSURES + 1, 128), (EXPOSURES + 1, 32)), NONE, "at most 12"),
+        (zeros(3, 21), NONE, ones((PAGE_VIEWS + 1, 128), (PAGE_VIEWS + 1, 32)), "at most 9"),
+        (zeros(3, 21), ones((2, 128), (1, 32)), NONE, "as many values"),
+        (zeros(3, 21), ones((2, 127), (2, 32)), NONE, "exposures.keys"),
+        (zeros(3, 21), NONE, ones((2, 128), (2, 33)), "page_views.values"),
+        (zeros(3, 21), Encodings(zeros(1, 128).astype(np.float64), zeros(1, 32)), NONE, "float64"),
+        (zeros(3, 21), nan(ONE, "keys"), NONE, "exposures.keys"),
+        (zeros(3, 21), NONE, nan(ONE, "values"), "page_views.values"),
+        (zeros(3, 21), Encodings(None, None), NONE, "NoneType"),  # type: ignore[arg-type]
+    ],
+)
+def test_bad_input_is_refused_and_the_ranker_lives(
+    candidates: object, exposures: Encodings, page_views: Encodings, named: str, ranker: CrbanRanker
+) -> None:
+    with pytest.raises(SessionError, match=named):
+        ranker.score(candidates, exposures, page_views)  # type: ignore[arg-type]
+    one = case(built(), 4, (2, 2))
+    np.testing.assert_allclose(ranker.score(one.candidates, one.exposures, one.page_views), one.want, atol=TOLERANCE)
+
+
+def test_a_step_model_is_no_ranking_model() -> None:
+    with pytest.raises(SessionError, match="has no"):
+        CrbanRanker(built().ie)

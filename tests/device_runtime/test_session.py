@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgerec.core.errors import SessionError
+from edgerec.device_runtime.session import Session
+from tests.mnn_models import built
+
+
+@pytest.fixture(scope="module")
+def model() -> bytes:
+    return built().ie
+
+
+@pytest.fixture
+def inputs(model: bytes) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes = Session(model).inputs
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_names_and_shapes_are_the_models(model: bytes) -> None:
+    session = Session(model)
+    assert session.inputs == {"action": (1, 1, 7), "item": (1, 1, 21), "state": (6, 1, 32)}
+    assert session.outputs == {"key": (128, 1), "value": (32, 1), "new_state": (6, 1, 32)}
+
+
+def test_a_file_is_as_good_as_its_bytes(model: bytes, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
+    path = tmp_path / "with space.mnn"
+    path.write_bytes(model)
+    first, second = Session(path).run(**inputs), Session(model).run(**inputs)
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+
+
+def test_outputs_outlive_the_run_and_the_session(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+    session = Session(model)
+    kept = session.run(**inputs)
+    copies = {name: array.copy() for name, array in kept.items()}
+    session.run(**{name: -array for name, array in inputs.items()})
+    del session
+    for name, array in kept.items():
+        np.testing.assert_array_equal(array, copies[name])
+        assert array.flags.owndata
+
+
+def test_inputs_are_not_written_to(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+    for array in inputs.values():
+        array.flags.writeable = False
+    first = Session(model)
+    before = first.run(**inputs)
+    after = first.run(**inputs)
+    for name, array in before.items():
+        np.testing.assert_array_equal(array, after[name])
+
+
+def test_an_array_in_any_memory_order_will_do(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+    session = Session(model)
+    want = session.run(**inputs)
+    wide = np.zeros((6, 2, 64), np.float32)
+    wide[:, ::2, ::2] = inputs["state"]
+    got = session.run(**{**inputs, "state": wide[:, ::2, ::2]})
+    np.testing.assert_array_equal(got["value"], want["value"])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda a: a.pop("state"), "inputs should be"),
+        (lambda a: a.update(other=a["state"]), "inputs should be"),
+        (lambda a: a.update(state=a["state"].astype(np.float64)), "float64"),
+        (lambda a: a.update(state=a["state"].astype(np.int32)), "int32"),
+        (lambda a: a.update(state=a["state"].astype(">f4")), ">f4"),
+        (lambda a: a.update(state=a["state"][:5]), "shape"),
+        (lambda a: a.update(state=a["state"].reshape(-1)), "shape"),
+        (lambda a: a.update(state=a["state"][np.newaxis]), "shape"),
+        (lambda a: a.update(state=a["state"][:0]), "shape"),
+        (lambda a: a.update(state=a["state"].tolist()), "list"),
+        (lambda a: a.update(state=None), "NoneType"),
+        (lambda a: a.update(state=np.float32(1)), "float32"),
+    ],
+)
+def test_a_wrong_input_is_refused_and_the_session_lives(
+    change: object, named: str, model: bytes, inputs: dict[str, np.ndarray]
+) -> None:
+    session = Session(model)
+    want = session.run(**inputs)
+    wrong = dict(inputs)
+    change(wrong)  # type: ignore[operator]
+    with pytest.raises(SessionError, match=named):
+        session.run(**wrong)
+    np.testing.assert_array_equal(session.run(**inputs)["key"], want["key"])
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_another_model_than_expected_is_refused(side: str, model: bytes) -> None:
+    session = Session(model)
+    expected = dict(getattr(session, side))
+    Session(model, **{side: expected})
+    first = next(iter(expected))
+    for wrong in (
+        {**expected, first: (9, 9)},
+        {**expected, "more": (1,)},
+        {name: shape for name, shape in expected.items() if name != first},
+        {},
+    ):
+        with pytest.raises(SessionError, match=f"{side} should be"):
+            Session(model, **{side: wrong})
+
+
+@pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2", None])
+def test_threads_are_a_whole_number(threads: object, model: bytes) -> None:
+    with pytest.raises(SessionError, match="threads"):
+        Session(model, threads=threads)  # type: ignore[arg-type]
+
+
+def test_threads_change_nothing(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+    one, two = Session(model).run(**inputs), Session(model, threads=2).run(**inputs)
+    np.testing.assert_allclose(one["value"], two["value"], atol=1e-6)
+
+
+def test_an_unknown_view_is_refused(model: bytes) -> None:
+    with pytest.raises(SessionError, match="no `nothing`"):
+        Session(model).view("nothing")
+
+
+def no_models(model: bytes) -> list[bytes]:
+    rng = random.Random(0)
+    cuts = [0, 1, 4, 63, 64, 1000, len(model) // 2, len(model) - 1]
+    noise = [rng.randbytes(size) for size in (1, 64, 65, 1000, 200_000)]
+    text = [b"hello world\n" * 100, b"\x00" * 1000, b"\xff" * 1000, (16).to_bytes(4, "little") + b"\x00" * 100]
+    return [model[:cut] for cut in cuts] + noise + text + [model[4:], b"\x00" * 8 + model]
+
+
+def test_what_is_no_model_is_an_error_and_never_a_crash(model: bytes, tmp_path: Path) -> None:
+    for index, content in enumerate(no_models(model)):
+        path = tmp_path / f"{index}.mnn"
+        path.write_bytes(content)
+        for source in (content, path):
+            with pytest.raises(SessionError, match="model"):
+                Session(source)
+
+
+def test_a_missing_file_or_a_folder_is_an_error(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.mnn", tmp_path):
+        with pytest.raises(SessionError, match="cannot read"):
+            Session(path)
+
+
+def test_nothing_of_mnns_is_printed(model: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.mnn"
+    path.write_bytes(model)
+    code = """
+        import sys
+        from pathlib import Path
+        from edgerec.core.errors import SessionError
+        from edgerec.device_runtime.session import Session
+        assert "MNN" not in sys.modules and "onnx" not in sys.modules and "tensorflow" not in sys.modules
+        print("before")
+        Session(Path(sys.argv[1]))
+        try:
+            Session(b"\\x10" + bytes(999))
+        except SessionError:
+            print("after")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "before\nafter\n"
+
+
+def test_a_closed_standard_output_does_no_harm(model: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.mnn"
+    path.write_bytes(model)
+    code = (
+        "import os, sys; os.close(1)\nfrom pathlib import Path\n"
+        "from edgerec.device_runtime.session import Session\nSession(Path(sys.argv[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from edgerec.core.errors import ShapeError
+from edgerec.export.graphs.attention import attention_form, fits_product, sign_matrix
+from edgerec.export.graphs.builder import GraphBuilder
+from edgerec.export.graphs.crban import build_crban
+from edgerec.export.graphs.gru import add_gru_stack
+from edgerec.export.graphs.hubsm_step import build_hubsm_step
+from edgerec.export.graphs.reference import build_reference_crban, build_reference_step
+from edgerec.export.weights import AttentionWeights, GruWeights, HeadWeights, HubsmWeights
+from tests import oracle
+from tests.mnn_models import CANDIDATES, EXPOSURES, PAGE_VIEWS, graphs
+
+LENGTHS = {"candidates": CANDIDATES, "exposures": EXPOSURES, "page_views": PAGE_VIEWS}
+
+
+def run(model: onnx.ModelProto, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, inputs), strict=True))
+
+
+def sequences(model: oracle.Model, seed: int, times: tuple[int, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    stacks = {"ie": model.ie, "ipv": model.ipv}
+    return {
+        kind: (
+            rng.normal(size=(time, 1, 1, stack.action[0].input_width)).astype(np.float32),
+            rng.normal(size=(time, 1, 1, stack.item[0].input_width)).astype(np.float32),
+        )
+        for (kind, stack), time in zip(stacks.items(), times, strict=True)
+    }
+
+
+def encoded(model: oracle.Model, kind: str, pair: tuple[np.ndarray, np.ndarray]) -> oracle.Encoded:
+    return oracle.encode(getattr(model, kind), *(part[:, 0, 0].astype(np.float64) for part in pair))
+
+
+def test_gru_stack_is_the_equation() -> None:
+    rng = np.random.default_rng(1)
+    stack = oracle.random_stack(rng, 5, units=8)
+    graph = GraphBuilder()
+    out = add_gru_stack(graph, "x", stack, time=6)
+    graph.node("Identity", out, out="y")
+    x = rng.normal(size=(6, 1, 5)).astype(np.float32)
+    y = run(graph.model("gru", {"x": (6, 1, 5)}, {"y": (6, 8)}), x=x)["y"]
+    np.testing.assert_allclose(y, oracle.gru_stack(stack, x[:, 0].astype(np.float64)), atol=1e-6)
+
+
+def test_one_gru_step_has_known_values() -> None:
+    # With a kernel of ones, no recurrence and no bias: z = s(1), candidate tanh(1), h = (1 - s(1)) tanh(1).
+    layer = GruWeights(np.ones((1, 3), np.float32), np.zeros((1, 3), np.float32), np.zeros((2, 3), np.float32))
+    graph = GraphBuilder()
+    graph.node("Identity", add_gru_stack(graph, "x", (layer,), time=1), out="y")
+    y = run(graph.model("gru", {"x": (1, 1, 1)}, {"y": (1, 1)}), x=np.ones((1, 1, 1), np.float32))["y"]
+    np.testing.assert_allclose(y, [[0.2048242]], atol=1e-6)
+
+
+@pytest.mark.parametrize("units", [1, 3, 4, 32])
+def test_the_fraction_is_the_sum_of_tanh(units: int) -> None:
+    rng = np.random.default_rng(units)
+    weights = oracle.random_attention(rng, units=units)
+    form = attention_form(weights)
+    assert form.product
+    c, p = rng.uniform(-1, 1, size=(2, 5, units))
+    query = np.exp(c @ form.query_kernel)[:, None]
+    key = np.exp(p @ form.key_kernel + form.key_bias)[None]
+    groups = (query * key).reshape(5, 5, form.groups, -1)
+    fraction = ((groups * form.numerator.reshape(form.groups, -1)).sum(-1) / groups.sum(-1)).sum(-1)
+    x = (c @ weights.query_kernel + weights.query_bias)[:, None] + (p @ weights.key_kernel)[None]
+    np.testing.assert_allclose(fraction, np.tanh(x) @ weights.scale, atol=1e-5)
+
+
+def test_every_sign_vector_occurs_once_in_each_group() -> None:
+    signs = sign_matrix(8)
+    assert signs.shape == (8, 32)
+    assert len({tuple(column) for column in signs.T}) == 32
+    assert (np.abs(signs).sum(axis=0) == 4).all()
+
+
+@pytest.mark.parametrize("field", ["query_kernel", "key_kernel", "query_bias", "scale"])
+def test_weights_that_could_leave_float32_are_computed_as_the_equation_stands(field: str) -> None:
+    weights = oracle.random_attention(np.random.default_rng(0))
+    assert fits_product(weights)
+    large = dataclasses.replace(weights, **{field: getattr(weights, field) * np.float32(100)})
+    assert not fits_product(large)
+    assert attention_form(large).key_width == 32
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("kind", ["ie", "ipv"])
+def test_step_loop_equals_the_full_sequence(kind: str, scale: float) -> None:
+    model = oracle.random_model(2, scale=scale)
+    pair = sequences(model, 3, (30, 30))[kind]
+    want = encoded(model, kind, pair)
+    attention = model.crban.attention_ie if kind == "ie" else model.crban.attention_ipv
+    rows = model.crban.head.exposure_rows if kind == "ie" else model.crban.head.page_view_rows
+    form = attention_form(attention)
+    fast, plain = graphs(model)[kind], build_reference_step(getattr(model, kind), attention=attention)
+    state = other = np.zeros((6, 1, 32), np.float32)
+    for index, (action, item) in enumerate(zip(*pair, strict=True)):
+        a = run(fast, action=action, item=item, state=state)
+        b = run(plain, action=action, item=item, state=other)
+        state, other = a["new_state"], b["new_state"]
+        np.testing.assert_allclose(b["fused"][0], want.b[index], atol=1e-5)
+        np.testing.assert_allclose(b["key"][0], want.p[index] @ attention.key_kernel, atol=2e-5)
+        np.testing.assert_allclose(a["value"][:, 0], want.b[index] @ rows, atol=3e-5)
+        key = want.p[index] @ form.key_kernel + form.key_bias
+        np.testing.assert_allclose(np.log(a["key"][:, 0]) if form.product else a["key"][:, 0], key, atol=5e-5)
+        np.testing.assert_allclose(state, other, atol=1e-5)
+
+
+def crban_inputs(
+    model: oracle.Model, count: int, times: tuple[int, int], *, garbage: bool
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    """Inputs of the fast and of the plain graph, and the logits they should give."""
+    rng = np.random.default_rng(5)
+    crban = model.crban
+    candidates = rng.normal(size=(count, 21)).astype(np.float32)
+    full = rng.normal(scale=9.0 if garbage else 0.0, size=(CANDIDATES, 1, 21)).astype(np.float32)
+    full[:count, 0] = candidates
+    last = np.zeros((1, CANDIDATES), np.float32)
+    last[0, count - 1] = 1
+    fast = {"candidates": full, "last": last}
+    plain = dict(fast)
+    every = []
+    pairs = sequences(model, 6, times)
+    for kind, name, limit, attention, rows in (
+        ("ie", "exposure", EXPOSURES, crban.attention_ie, crban.head.exposure_rows),
+        ("ipv", "page_view", PAGE_VIEWS, crban.attention_ipv, crban.head.page_view_rows),
+    ):
+        enc = encoded(model, kind, pairs[kind])
+        every.append(enc)
+        form, time = attention_form(attention), len(enc.p)
+        key = enc.p @ form.key_kernel + form.key_bias
+        keys = np.full((limit, form.key_width), 7.0 if garbage else 1.0, np.float32)
+        keys[:time] = np.exp(key) if form.product else key
+        raw = np.full((limit, attention.scale.shape[0]), 7.0 if garbage else 0.0, np.float32)
+        raw[:time] = enc.p @ attention.key_kernel
+        values, fused = np.zeros((limit, rows.shape[1]), np.float32), np.zeros((limit, rows.shape[0]), np.float32)
+        values[:time], fused[:time] = enc.b @ rows, enc.b
+        mask = (np.arange(limit) < time).astype(np.float32)[:, None]
+        fast |= {f"{name}_keys": keys, f"{name}_values": values, f"{name}_mask": mask}
+        plain |= {f"{name}_keys": raw, f"{name}_fused": fused, f"{name}_mask": mask}
+    return fast, plain, oracle.score(crban, candidates.astype(np.float64), *every)
+
+
+@pytest.mark.parametrize("garbage", [False, True])
+@pytest.mark.parametrize("times", [(0, 0), (1, 0), (0, 2), (5, 3), (EXPOSURES, PAGE_VIEWS)])
+@pytest.mark.parametrize("count", [1, 2, 11, CANDIDATES])
+def test_ranking_graphs_equal_the_equations(count: int, times: tuple[int, int], garbage: bool) -> None:
+    model = oracle.random_model(4)
+    fast, plain, want = crban_inputs(model, count, times, garbage=garbage)
+    ours = run(build_crban(model.crban, **LENGTHS), **fast)["logits"][:count, 0]
+    np.testing.assert_allclose(ours, want, atol=2e-5)
+    if times != (0, 0) or not garbage:
+        book = run(build_reference_crban(model.crban, **LENGTHS), **plain)["logits"][:count, 0]
+        np.testing.assert_allclose(book, want, atol=2e-5)
+
+
+def test_large_attention_weights_give_the_equations_too() -> None:
+    model = oracle.random_model(4)
+    big = np.float32(30)
+    attention = dataclasses.replace(
+        model.crban.attention_ie,
+        query_kernel=model.crban.attention_ie.query_kernel * big,
+        key_kernel=model.crban.attention_ie.key_kernel * big,
+        scale=model.crban.attention_ie.scale * big,
+    )
+    model = dataclasses.replace(model, crban=dataclasses.replace(model.crban, attention_ie=attention))
+    assert not fits_product(attention)
+    for times in ((0, 0), (5, 3), (EXPOSURES, PAGE_VIEWS)):
+        fast, _, want = crban_inputs(model, 11, times, garbage=False)
+        ours = run(build_crban(model.crban, **LENGTHS), **fast)["logits"][:11, 0]
+        # Scores reach several hundred here, and float32 holds them to some 3e-5.
+        np.testing.assert_allclose(ours, want, atol=2e-3)
+
+
+def test_weights_at_the_edge_of_the_product_form_stay_finite_and_right() -> None:
+    weights = oracle.random_attention(np.random.default_rng(0))
+    factor = 1.0
+    while fits_product(dataclasses.replace(weights, key_kernel=weights.key_kernel * np.float32(factor * 1.05))):
+        factor *= 1.05
+    edge = dataclasses.replace(weights, key_kernel=weights.key_kernel * np.float32(factor))
+    model = oracle.random_model(4)
+    model = dataclasses.replace(model, crban=dataclasses.replace(model.crban, attention_ie=edge))
+    fast, _, want = crban_inputs(model, 11, (EXPOSURES, 3), garbage=False)
+    ours = run(build_crban(model.crban, **LENGTHS), **fast)["logits"][:11, 0]
+    np.testing.assert_allclose(ours, want, atol=5e-5)
+
+
+def test_the_fast_graph_takes_no_tanh_for_a_pair() -> None:
+    model = oracle.random_model(4)
+    kinds = Counter(node.op_type for node in build_crban(model.crban, **LENGTHS).graph.node)
+    assert kinds["GRU"] == 3
+    assert "Tanh" not in kinds
+    assert "Softmax" not in kinds
+
+
+def test_the_same_weights_give_the_same_bytes() -> None:
+    first, second = (graphs(oracle.random_model(4)) for _ in range(2))
+    assert {name: graph.SerializeToString() for name, graph in first.items()} == {
+        name: graph.SerializeToString() for name, graph in second.items()
+    }
+
+
+def zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: GruWeights(zeros(4, 9), zeros(3, 8), zeros(2, 9)), "recurrent_kernel"),
+        (lambda: GruWeights(zeros(4, 8), zeros(3, 9), zeros(2, 9)), "GruWeights.kernel"),
+        (lambda: GruWeights(zeros(4, 9), zeros(3, 9), zeros(9)), "bias"),
+        (lambda: GruWeights(zeros(4, 9).astype(np.float64), zeros(3, 9), zeros(2, 9)), "float32"),
+        (lambda: GruWeights(zeros(4, 9) + np.float32(np.nan), zeros(3, 9), zeros(2, 9)), "finite"),
+        (lambda: GruWeights([[1.0]], zeros(3, 9), zeros(2, 9)), "list"),
+        (lambda: AttentionWeights(zeros(3, 3), zeros(3), zeros(3, 4), zeros(3)), "key_kernel"),
+        (lambda: AttentionWeights(zeros(3, 3), zeros(4), zeros(3, 3), zeros(3)), "query_bias"),
+        (lambda: HeadWeights(zeros(13, 4), zeros(4), zeros(4, 1), zeros(1)), "6 \\* units"),
+        (lambda: HeadWeights(zeros(12, 4), zeros(4), zeros(4, 2), zeros(1)), "output_kernel"),
+        (lambda: HubsmWeights((), oracle.random_stack(np.random.default_rng(0), 3)), "at least one"),
+        (
+            lambda: HubsmWeights(
+                oracle.random_stack(np.random.default_rng(0), 3, depth=2),
+                oracle.random_stack(np.random.default_rng(0), 3, depth=3),
+            ),
+            "one depth",
+        ),
+        (
+            lambda: HubsmWeights(
+                oracle.random_stack(np.random.default_rng(0), 3, depth=1)
+                + oracle.random_stack(np.random.default_rng(0), 5, depth=1),
+                oracle.random_stack(np.random.default_rng(0), 3, depth=2),
+            ),
+            "one width",
+        ),
+        (
+            lambda: dataclasses.replace(oracle.random_model(0).crban, head=oracle.random_model(0, units=8).crban.head),
+            "head",
+        ),
+        (
+            lambda: dataclasses.replace(
+                oracle.random_model(0).crban, attention_ipv=oracle.random_model(0, units=8).crban.attention_ipv
+            ),
+            "attention_ipv",
+        ),
+        (lambda: build_crban(oracle.random_model(0).crban, candidates=0, exposures=1, page_views=1), "candidates"),
+        (lambda: build_crban(oracle.random_model(0).crban, candidates=1, exposures=0, page_views=1), "exposure"),
+        (
+            lambda: build_hubsm_step(
+                oracle.random_model(0).ie,
+                attention=oracle.random_model(0, units=8).crban.attention_ie,
+                value_kernel=zeros(64, 32),
+            ),
+            "attention",
+        ),
+        (
+            lambda: build_hubsm_step(
+                oracle.random_model(0).ie,
+                attention=oracle.random_model(0).crban.attention_ie,
+                value_kernel=zeros(32, 32),
+            ),
+            "value_kernel",
+        ),
+    ],
+)
+def test_weights_that_do_not_belong_together_are_refused(make: object, named: str) -> None:
+    with pytest.raises(ShapeError, match=named):
+        make()  # type: ignore[operator]
