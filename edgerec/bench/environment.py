@@ -1,0 +1,40 @@
+"""Where a measurement was made: without it a latency is a number about nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+import psutil
+
+
+def environment() -> dict[str, Any]:
+    """Processor, cores, load, operating system and versions of what takes part."""
+    return {
+        "processor": _processor(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count() or 0,
+        "load_1min": round(psutil.getloadavg()[0], 2),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("edgerec", "MNN", "numpy", "onnxruntime")},
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith(("model name", "Hardware"))]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or "unknown"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

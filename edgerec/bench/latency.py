@@ -1,0 +1,158 @@
+"""`edgerec bench step|rerank`: latencies of a bundle's device models, peers beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from edgerec.bench.environment import environment
+from edgerec.bench.measure import Measured, ratios, take_turns
+from edgerec.core.atomic import check_output, write_json
+from edgerec.core.console import log, table_of
+from edgerec.core.errors import InputError, ParityError
+from edgerec.core.manifest import GOLDEN, HUBSM_IE, HUBSM_IPV, check_files, read_bundle_manifest
+from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours, load_device_model
+from edgerec.device_runtime.golden import GoldenCase, load_case
+from edgerec.device_runtime.hubsm import HubsmStepper
+
+OURS = "mnn"
+STEP, RERANK = "step", "rerank"
+CALLS = {STEP: 200, RERANK: 20}
+"""In a round; a round is some milliseconds of each contestant."""
+
+Contestants = dict[str, Callable[[], Any]]
+
+
+def run_bench(
+    what: str, bundle: Path, *, peers: bool = False, rounds: int = 30, out: Path | None = None, force: bool = False
+) -> dict[str, Any]:
+    """Measure `what` (`step` or `rerank`) on this machine.
+
+    What is timed is the whole call of the runtime's public function: checks, writing the inputs, the run, copying the
+    outputs. Peers are timed with their inputs laid ready.
+
+    Args:
+        what: `step` or `rerank`.
+        bundle: the bundle's folder.
+        peers: measure ONNX Runtime beside MNN.
+        rounds: contestants take turns in each.
+        out: also write the document to this file.
+        force: replace `out` where it exists.
+
+    Returns:
+        `environment`, `version_id`, `results` (a row a contestant and stage, raw samples included) and `ratios`.
+
+    Raises:
+        FormatError, IntegrityError, SessionError: the bundle cannot be used.
+        ParityError: a peer computes something else, so that comparing would mean nothing.
+        InputError: `rounds` is less than one.
+    """
+    if rounds < 1:
+        raise InputError(f"bench: --rounds should be at least 1; received {rounds}")
+    if out is not None:
+        check_output(out, force=force)
+    manifest = read_bundle_manifest(bundle)
+    check_files(bundle, manifest.files)
+    model = load_device_model(bundle)
+    case = load_case(bundle / max(name for name in manifest.files if name.startswith(f"{GOLDEN}/case-")))
+    stages = _step_stages(model, case, bundle, peers) if what == STEP else _rerank_stages(model, case, bundle, peers)
+    results, compared = [], []
+    for stage, contestants in stages.items():
+        calls = CALLS[what]
+        measured = take_turns(contestants, rounds=rounds, calls=calls, warmup=calls)
+        results += [found.row(name=name, stage=stage) for name, found in measured.items()]
+        compared += _compare(stage, measured)
+    if any(row["unstable"] for row in results):
+        log(
+            "the machine was restless: medians of rounds differ by half; trust ratios, or measure again when it is idle"
+        )
+    document = {
+        "environment": environment(),
+        "bundle": str(bundle),
+        "version_id": manifest.version_id,
+        "sizes": dict(model.manifest.limits),
+        "rounds": rounds,
+        "results": results,
+        "ratios": compared,
+    }
+    if out is not None:
+        write_json(out, {"schema": 1, **document})
+    return document
+
+
+def bench_table(document: dict[str, Any]) -> Table:
+    """`run_bench`'s document as people read it."""
+    against = {(row["stage"], row["peer"]): row for row in document["ratios"]}
+    rows = []
+    for row in document["results"]:
+        ratio = against.get((row["stage"], row["name"]))
+        shown = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else ""
+        times = (f"{row[f'{key}_us']:.1f}" for key in ("p50", "p90", "p99"))
+        rows.append((f"{row['stage']}  {row['name']}", f"{row['n']:,}", *times, shown))
+    title = "microseconds a call; mnn / peer is the ratio of p50, median and range over rounds"
+    return table_of(("", "n", "p50", "p90", "p99", "mnn / peer"), rows, title=title)
+
+
+def _step_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bool) -> dict[str, Contestants]:
+    behaviours = {
+        HUBSM_IE: (model.hubsm_ie, case.exposure_action, case.exposure_item),
+        HUBSM_IPV: (model.hubsm_ipv, case.page_view_action, case.page_view_item),
+    }
+    stages: dict[str, Contestants] = {
+        name: {OURS: _step(stepper, action, item)} for name, (stepper, action, item) in behaviours.items()
+    }
+    for peer in _peers(bundle, peers):
+        for name, (_, action, item) in behaviours.items():
+            stages[name][peer.name] = peer.step(name, action, item)
+    return stages
+
+
+def _step(stepper: HubsmStepper, action: Any, item: Any) -> Callable[[], Any]:
+    """A call that encodes the next behaviour, over and over, state carried on."""
+    behaviours = list(zip(action, item, strict=True))
+    state = stepper.initial_state()
+    at = 0
+
+    def call() -> Any:
+        nonlocal state, at
+        found = stepper.step(*behaviours[at], state)
+        state = found.state
+        at = (at + 1) % len(behaviours)
+        return found
+
+    return call
+
+
+def _rerank_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bool) -> dict[str, Contestants]:
+    exposures = encode_behaviours(model.hubsm_ie, case.exposure_action, case.exposure_item)
+    page_views = encode_behaviours(model.hubsm_ipv, case.page_view_action, case.page_view_item)
+    contestants: Contestants = {OURS: lambda: model.crban.score(case.candidates, exposures, page_views)}
+    tolerance = 1e-3
+    for peer in _peers(bundle, peers):
+        call = peer.rerank(case)
+        error = float(np.abs(call()[: len(case.logits), 0] - case.logits).max())
+        if not error <= tolerance:
+            raise ParityError(f"bench: {peer.name} scores {error:.2g} apart from training: it is no peer")
+        contestants[peer.name] = call
+    return {RERANK: contestants}
+
+
+def _peers(bundle: Path, wanted: bool) -> list[Any]:
+    if not wanted:
+        return []
+    from edgerec.bench.peers import BOOK, DEVICE_GRAPH, OnnxPeer
+
+    return [OnnxPeer(bundle, name) for name in (BOOK, DEVICE_GRAPH)]
+
+
+def _compare(stage: str, measured: dict[str, Measured]) -> list[dict[str, Any]]:
+    ours = measured[OURS]
+    return [
+        {"stage": stage, "peer": name, **{key: round(value, 4) for key, value in ratios(ours, peer).items()}}
+        for name, peer in measured.items()
+        if name != OURS
+    ]
