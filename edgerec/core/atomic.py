@@ -93,6 +93,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write `document` as JSON with sorted keys: equal documents give equal bytes."""
+    """Write `document` as `json_bytes` to `path`."""
+    write_bytes(path, json_bytes(document))
+
+
+def json_bytes(document: Any) -> bytes:
+    """`document` as JSON with sorted keys: equal documents give equal bytes."""
     text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(path, (text + "\n").encode())
+    return (text + "\n").encode()

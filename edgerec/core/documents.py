@@ -37,6 +37,8 @@ def read_document(path: Path, model: type[Document], *, what: str, format_number
         raise FormatError(f"{what}: {path.parent} {missing}: give a folder that EdgeRec wrote") from None
     except NotADirectoryError:
         raise FormatError(f"{what}: {path.parent} is a file: give a folder that EdgeRec wrote") from None
+    except OSError as error:
+        raise FormatError(f"{what}: {path} cannot be read ({error.strerror}): check it, or make it again") from None
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what}: {path} is not valid JSON ({error}): it is damaged, make it again") from None
     received = raw.get("format") if isinstance(raw, dict) else None

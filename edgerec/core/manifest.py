@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from edgerec.core.atomic import json_bytes, write_bytes
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, IntegrityError
-from edgerec.core.hashing import sha256_file
+from edgerec.core.hashing import sha256_bytes, sha256_file
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -115,8 +116,8 @@ class BundleManifest(_Part):
     models: dict[str, ModelFile]
     tables: dict[str, TableEntry]
     parity: Parity
-    gauc: dict[str, float]
-    """On the requests of `parity`: `keras`, `mnn`."""
+    gauc: dict[str, float | None]
+    """On the requests of `parity`: `keras`, `mnn`; none where no request has a clicked and an unclicked exposure."""
     tools: dict[str, str]
     files: dict[str, FileStamp]
     """Of the whole bundle, by path within it."""
@@ -168,22 +169,49 @@ def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
             raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
 
 
+def write_manifest(manifest: BundleManifest | DeviceManifest, folder: Path) -> None:
+    """Write `manifest.json` into `folder`, with the SHA-256 of its own bytes (its digest taken as zeros)."""
+    unsealed = json_bytes({**manifest.model_dump(mode="json"), "digest": "0" * 64})
+    write_bytes(folder / NAME, _DIGEST.sub(_digest_line(sha256_bytes(unsealed)), unsealed))
+
+
+def _check_digest(path: Path) -> None:
+    """Refuse a manifest of which any byte was changed."""
+    content = path.read_bytes()
+    found = _DIGEST.findall(content)
+    unsealed = _DIGEST.sub(_digest_line("0" * 64), content)
+    if len(found) != 1 or found[0].decode() != sha256_bytes(unsealed):
+        raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
+
+
+def _digest_line(digest: str) -> bytes:
+    return f'\n  "digest": "{digest}"'.encode()
+
+
+# Two spaces deep: of the document itself. A text inside JSON has no line breaks, so nothing else looks like it.
+_DIGEST = re.compile(rb'\n  "digest": "([0-9a-f]{64})"')
+
+
 def read_bundle_manifest(bundle: Path) -> BundleManifest:
     """Read `manifest.json` of a bundle.
 
     Raises:
         FormatError: no such bundle, another format number, or a field that is not valid.
+        IntegrityError: it was changed after it was written.
     """
-    return read_document(bundle / NAME, BundleManifest, what="bundle", format_number=FORMAT)
+    manifest = read_document(bundle / NAME, BundleManifest, what="bundle", format_number=FORMAT)
+    _check_digest(bundle / NAME)
+    return manifest
 
 
 def read_device_manifest(folder: Path) -> DeviceManifest:
     """Read `manifest.json` of a bundle's device folder.
 
     Raises:
-        FormatError: as `read_bundle_manifest`.
+        FormatError, IntegrityError: as `read_bundle_manifest`.
     """
     manifest = read_document(folder / NAME, DeviceManifest, what="device bundle", format_number=FORMAT)
+    _check_digest(folder / NAME)
     unstamped = [model.file for model in manifest.models.values() if model.file not in manifest.files]
     if unstamped:
         raise FormatError(f"device bundle: {folder / NAME} names {unstamped[0]} without its hash: export again")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from edgerec.core.atomic import output_folder
 from edgerec.core.documents import first_fault
-from edgerec.core.errors import InputError, LogsError
+from edgerec.core.errors import InputError, LogsError, SpecificationError
 from edgerec.data.logs import Logs, read_logs
 from edgerec.data.samples import (
     NOT_EXPOSED,
@@ -27,7 +27,7 @@ from edgerec.data.samples import (
     SamplesHead,
     save_samples,
 )
-from edgerec.data.schema import CLICKED, EXPOSURE, ITEM_ID, KIND, PAGE_VIEW, REQUEST_ID, TIME, USER_ID
+from edgerec.data.schema import CLICK_COUNT, CLICKED, EXPOSURE, ITEM_ID, KIND, PAGE_VIEW, REQUEST_ID, TIME, USER_ID
 from edgerec.features.encoder import Columns, GroupEncoder, fit_raw
 from edgerec.features.spec import Embedding, Feature, FeatureSpec, OneHot, Raw, load_spec
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary
@@ -107,7 +107,10 @@ def build_samples(
             f"{limits.candidates}: raise --candidates or cut the list"
         )
     validation_from, test_from = _periods(
-        requests[TIME].to_numpy(), test_from or logs.head.test_from, test_fraction, validation_fraction
+        requests[TIME].to_numpy(),
+        logs.head.test_from if test_from is None else test_from,
+        test_fraction,
+        validation_fraction,
     )
     training_requests = requests.filter(pl.col(TIME) < validation_from)
     training_events = logs.events.filter(pl.col(TIME) < validation_from)
@@ -163,12 +166,10 @@ def _periods(
 
 def _fit(logs: Logs, events: pl.DataFrame, requests: pl.DataFrame) -> tuple[FeatureSpec, dict[str, Vocabulary]]:
     """Fit vocabularies on items seen, and raw features on candidates and behaviours, of the training period."""
-    candidates = _candidates(logs, requests)
-    behaviours = events.join(logs.items, on=ITEM_ID, how="left", maintain_order="left")
     seen = {
-        "ie_action": [behaviours.filter(pl.col(KIND) == EXPOSURE)],
-        "ipv_action": [behaviours.filter(pl.col(KIND) == PAGE_VIEW)],
-        "item": [candidates, behaviours],
+        "ie_action": [events.filter(pl.col(KIND) == EXPOSURE)],
+        "ipv_action": [events.filter(pl.col(KIND) == PAGE_VIEW)],
+        "item": [_candidates(logs, requests), _with_attributes(logs, events)],
     }
     vocabularies: dict[str, Vocabulary] = {}
     groups: dict[str, tuple[Feature, ...]] = {}
@@ -189,10 +190,9 @@ def _fit(logs: Logs, events: pl.DataFrame, requests: pl.DataFrame) -> tuple[Feat
 
 def _behaviours(logs: Logs, kind: str, *, action: GroupEncoder, item: GroupEncoder) -> Behaviours:
     events = logs.events.filter(pl.col(KIND) == kind)
-    events = events.join(logs.items, on=ITEM_ID, how="left", maintain_order="left")
     return Behaviours(
         action=action.encode(to_columns(events, action.features)),
-        item=item.encode(to_columns(events, item.features)),
+        item=item.encode(to_columns(_with_attributes(logs, events), item.features)),
     )
 
 
@@ -206,17 +206,39 @@ def _requests(logs: Logs, requests: pl.DataFrame, item: GroupEncoder, limits: Li
         page_views=_known_before(requests, logs.events.filter(pl.col(KIND) == PAGE_VIEW), limits.page_views),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         item=item.encode(to_columns(candidates, item.features)),
-        label=candidates[CLICKED].cast(pl.UInt8).fill_null(NOT_EXPOSED).to_numpy().copy(),
+        label=requests[CLICKED].explode().cast(pl.UInt8).fill_null(NOT_EXPOSED).to_numpy().copy(),
     )
 
 
 def _candidates(logs: Logs, requests: pl.DataFrame) -> pl.DataFrame:
-    """One row a candidate, in order, with label, served values and the item's attributes."""
-    served = [feature.source for feature in logs.spec.item if feature.origin == "served"]
-    columns = list(dict.fromkeys([ITEM_ID, CLICKED, *served]))
-    rows = requests.select(columns).explode(columns)
-    attributes = logs.items.select([name for name in logs.items.columns if name == ITEM_ID or name not in columns])
-    return rows.join(attributes, on=ITEM_ID, how="left", maintain_order="left")
+    """One row a candidate, in order, with its served values and the item's attributes."""
+    columns = _served(logs.spec)
+    return _with_attributes(logs, requests.select(columns).explode(columns))
+
+
+def _with_attributes(logs: Logs, rows: pl.DataFrame) -> pl.DataFrame:
+    """What item features read of `rows`: what was served with each, and the attributes of its item.
+
+    Nothing else of the rows comes along: an attribute may bear the name of an event's or a request's own column.
+    """
+    served = _served(logs.spec)
+    attributes = logs.items.select([name for name in logs.items.columns if name == ITEM_ID or name not in served])
+    return rows.select(served).join(attributes, on=ITEM_ID, how="left", maintain_order="left")
+
+
+def _served(spec: FeatureSpec) -> list[str]:
+    """The item and the columns that were served with it.
+
+    Raises:
+        SpecificationError: a feature reads the label.
+    """
+    served = [feature for feature in spec.item if feature.origin == "served"]
+    for feature in served:
+        if feature.source in (CLICKED, CLICK_COUNT):
+            raise SpecificationError(
+                f"feature {feature.name} reads {feature.source!r}, which is what the model is to predict: leave it out"
+            )
+    return list(dict.fromkeys([ITEM_ID, *(feature.source for feature in served)]))
 
 
 def _known_before(requests: pl.DataFrame, events: pl.DataFrame, most: int) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from memory-mapped arrays.
 
 from __future__ import annotations
 
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,7 +199,14 @@ def load_samples(path: Path) -> Samples:
     return samples
 
 
-_REQUEST_ARRAYS = ("request_id", "time", "exposures", "page_views", "offsets", "label")
+_REQUEST_ARRAYS: dict[str, type[np.generic]] = {
+    "request_id": np.int64,
+    "time": np.int64,
+    "exposures": np.int64,
+    "page_views": np.int64,
+    "offsets": np.int64,
+    "label": np.uint8,
+}
 _ENCODED_ARRAYS: dict[str, type[np.generic]] = {"ids": np.int32, "codes": np.uint8, "numbers": np.float32}
 
 
@@ -212,6 +220,10 @@ def _load_encoded(folder: Path) -> Encoded:
     return Encoded(**{field: _load_array(folder / f"{field}.npy") for field in _ENCODED_ARRAYS})
 
 
+# What numpy raises on a damaged header or a shape beyond all memory, besides ValueError.
+_DAMAGE = (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError, MemoryError, OverflowError, TypeError)
+
+
 def _load_array(path: Path) -> NDArray[Any]:
     try:
         try:
@@ -223,7 +235,7 @@ def _load_array(path: Path) -> NDArray[Any]:
             if array.size:
                 raise
             return array
-    except (OSError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise FormatError(f"samples: {path} cannot be read ({error}): make the samples again") from None
 
 
@@ -235,28 +247,49 @@ def _check(samples: Samples, path: Path) -> None:
         ("exposures", samples.exposures, actions[0]),
         ("page_views", samples.page_views, actions[1]),
     ):
-        _check_encoded(behaviours.action, action, len(behaviours), f"{path}/behaviours/{name}/action")
-        _check_encoded(behaviours.item, item, len(behaviours), f"{path}/behaviours/{name}/item")
+        count = behaviours.action.codes.shape[0] if behaviours.action.codes.ndim else 0
+        _check_encoded(behaviours.action, action, count, f"{path}/behaviours/{name}/action")
+        _check_encoded(behaviours.item, item, count, f"{path}/behaviours/{name}/item")
     for split, requests in samples.splits.items():
         where = f"{path}/{split}"
+        _check_request_arrays(requests, where)
         _check_encoded(requests.item, item, len(requests.label), f"{where}/item")
         lengths = np.diff(requests.offsets)
-        whole = len(requests.offsets) == len(requests) + 1 and requests.offsets[-1] == len(requests.label)
+        whole = requests.offsets[0] == 0 and requests.offsets[-1] == len(requests.label)
         if not whole or (len(lengths) and (lengths.min() < 1 or lengths.max() > samples.head.limits.candidates)):
             raise FormatError(f"samples: {where}: lists of candidates do not fit together: make the samples again")
+        if not bool(np.isin(requests.label, (0, 1, NOT_EXPOSED)).all()):
+            raise FormatError(f"samples: {where}/label.npy should hold 0, 1 or {NOT_EXPOSED}: make the samples again")
         for name, ranges, behaviours in (
             ("exposures", requests.exposures, samples.exposures),
             ("page_views", requests.page_views, samples.page_views),
         ):
-            if ranges.shape != (len(requests), 2) or (
-                len(ranges)
-                and not bool(
-                    (ranges[:, 0] >= 0).all() & (np.diff(ranges) >= 0).all() & (ranges[:, 1] <= len(behaviours)).all()
-                )
-            ):
+            windows = ranges[:, 1] - ranges[:, 0]
+            inside = (ranges >= 0).all() and (ranges <= len(behaviours)).all()
+            if not inside or (windows < 0).any() or (windows > getattr(samples.head.limits, name)).any():
                 raise FormatError(
                     f"samples: {where}/{name}.npy names behaviours that are not there: make the samples again"
                 )
+
+
+def _check_request_arrays(requests: Requests, where: str) -> None:
+    count = requests.request_id.shape[:1]
+    shapes = {
+        "request_id": count,
+        "time": count,
+        "exposures": (*count, 2),
+        "page_views": (*count, 2),
+        "offsets": tuple(length + 1 for length in count),
+        "label": requests.label.shape[:1],
+    }
+    for field, dtype in _REQUEST_ARRAYS.items():
+        array: NDArray[Any] = getattr(requests, field)
+        # Without an axis there is no count either: `count` is then (), which no array here may have.
+        if array.shape != shapes[field] or array.ndim == 0 or array.dtype != dtype:
+            raise FormatError(
+                f"samples: {where}/{field}.npy should be {np.dtype(dtype)} {shapes[field]}; received "
+                f"{array.dtype} {array.shape}: make the samples again"
+            )
 
 
 def _check_encoded(encoded: Encoded, encoder: GroupEncoder, count: int, where: str) -> None:

@@ -92,6 +92,7 @@ class CrbanRanker:
         item_width: d_x, number of item features.
         exposure_key_width, page_view_key_width: length of a key of each kind.
         hidden: length of a value.
+        session: the MNN session underneath; whoever writes to it directly does so without checks.
 
     Raises:
         SessionError: the model cannot be loaded, or is no ranking model.
@@ -111,7 +112,7 @@ class CrbanRanker:
                 "a ranking model should have `candidates`, `last`, `logits` of shapes "
                 f"{wanted[:3]}, and six more inputs. Received: {dict(session.inputs)} and {dict(session.outputs)}"
             )
-        self._session = session
+        self.session = session
         self._lock = threading.Lock()
         self._candidates = candidates.reshape(self.limit, self.item_width)
         self._logits = logits.reshape(-1)
@@ -147,7 +148,7 @@ class CrbanRanker:
             self._last[0, count - 1] = 1.0
             self._exposures.write(exposures, exposed)
             self._page_views.write(page_views, viewed)
-            self._session.execute()
+            self.session.execute()
             logits: Array = self._logits[:count].copy()
         return logits
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgerec.core.errors import IntegrityError
+from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.core.manifest import (
     CRBAN,
     DEVICE,
@@ -54,12 +54,27 @@ def load_device_model(bundle: Path) -> DeviceModel:
         # Says what is wrong with the folder: no bundle at all, or one without its device half.
         read_bundle_manifest(bundle)
     manifest = read_device_manifest(folder)
-    return DeviceModel(
+    model = DeviceModel(
         manifest=manifest,
         hubsm_ie=HubsmStepper(_model_bytes(folder, manifest, HUBSM_IE)),
         hubsm_ipv=HubsmStepper(_model_bytes(folder, manifest, HUBSM_IPV)),
         crban=CrbanRanker(_model_bytes(folder, manifest, CRBAN)),
     )
+    _check_together(model, folder)
+    return model
+
+
+def _check_together(model: DeviceModel, folder: Path) -> None:
+    """Refuse models that cannot feed one another, or that read other lengths than the manifest says."""
+    ie, ipv, crban = model.hubsm_ie, model.hubsm_ipv, model.crban
+    steps = (ie.key_width, ipv.key_width, ie.hidden, ipv.hidden, ie.item_width, ipv.item_width)
+    rank = (crban.exposure_key_width, crban.page_view_key_width, crban.hidden, crban.hidden)
+    limits = {"candidates": crban.limit, "exposures": crban.exposure_limit, "page_views": crban.page_view_limit}
+    if steps != (*rank, crban.item_width, crban.item_width) or model.manifest.limits != limits:
+        raise FormatError(
+            f"device bundle: the models of {folder} do not fit together or not the limits {model.manifest.limits}: "
+            "export the bundle again"
+        )
 
 
 def encode_behaviours(stepper: HubsmStepper, action: Array, item: Array) -> Encodings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,8 +10,15 @@ import numpy.typing as npt
 
 from edgerec.core.errors import FormatError
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
+from edgerec.kv.npz import read_members
 
 Array = npt.NDArray[np.float32]
+
+_PAIRS = (
+    ("exposure_action", "exposure_item"),
+    ("page_view_action", "page_view_item"),
+    ("candidates", "logits"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,16 @@ def load_case(path: Path) -> GoldenCase:
     Raises:
         FormatError: it cannot be read, or holds other arrays.
     """
-    try:
-        with np.load(path, allow_pickle=False) as members:
-            arrays = {field.name: members[field.name] for field in fields(GoldenCase)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise FormatError(f"golden case {path} cannot be read ({error}): export the bundle again") from None
+    arrays = read_members(path, [field.name for field in fields(GoldenCase)], what="golden case")
     for name, array in arrays.items():
         if array.dtype != np.float32 or array.ndim != (1 if name == "logits" else 2):
             raise FormatError(f"golden case {path}: {name} is {array.dtype} {array.shape}: export the bundle again")
+    counts = {name: len(array) for name, array in arrays.items()}
+    for one, other in _PAIRS:
+        if counts[one] != counts[other]:
+            raise FormatError(
+                f"golden case {path}: {counts[one]} of {one} and {counts[other]} of {other}: export the bundle again"
+            )
+    if not counts["logits"]:
+        raise FormatError(f"golden case {path}: it has no candidate: export the bundle again")
     return GoldenCase(**arrays)

@@ -45,6 +45,7 @@ class HubsmStepper:
         state_shape: `(2 * depth, units)`.
         key_width: length of a key.
         hidden: length of a value.
+        session: the MNN session underneath; whoever writes to it directly does so without checks.
 
     Raises:
         SessionError: the model cannot be loaded, or is no step model.
@@ -66,7 +67,7 @@ class HubsmStepper:
                 "a step model should have inputs `action`, `item`, `state` and outputs `key`, `value`, `new_state`. "
                 f"Received: {dict(session.inputs)} and {dict(session.outputs)}"
             )
-        self._session = session
+        self.session = session
         self._lock = threading.Lock()
         self._action = session.view("action").reshape(-1)
         self._item = session.view("item").reshape(-1)
@@ -93,17 +94,19 @@ class HubsmStepper:
         Raises:
             SessionError: an array of another shape or type, or one that is not finite.
         """
-        check_array("action", action, (self.action_width,))
-        check_array("item", item, (self.item_width,))
+        check_array("action", action, self._action.shape)
+        check_array("item", item, self._item.shape)
         check_array("state", state, self.state_shape)
-        check_finite("action", action)
-        check_finite("item", item)
-        check_finite("state", state)
+        flat = state.reshape(-1)
+        # One sum of squares over all three is finite, or some element is not (or is huge: the slow way tells).
+        if not math.isfinite(action.dot(action) + item.dot(item) + flat.dot(flat)):
+            for name, array in (("action", action), ("item", item), ("state", state)):
+                check_finite(name, array)
         with self._lock:
             self._action[...] = action
             self._item[...] = item
             self._state[...] = state
-            self._session.execute()
+            self.session.execute()
             return Step(self._key.copy(), self._value.copy(), self._new_state.copy())
 
 

@@ -120,7 +120,8 @@ def check_array(name: str, array: object, shape: Shape) -> None:
     Raises:
         SessionError: it is something else.
     """
-    if isinstance(array, np.ndarray) and array.dtype == _FLOAT32 and array.shape == shape:
+    # Identity first: NumPy's own float32 is one object, and comparing two dtypes costs more than all the rest.
+    if isinstance(array, np.ndarray) and (array.dtype is _FLOAT32 or array.dtype == _FLOAT32) and array.shape == shape:
         return
     kind = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
     raise SessionError(f"`{name}` should be a float32 array of shape {shape}. Received: {kind}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerec.core.errors import FormatError, ParityError
+from edgerec.core.errors import FormatError, ParityError, SessionError
 from edgerec.core.manifest import CLOUD, DEVICE, GOLDEN, BundleManifest, check_files, read_bundle_manifest
 from edgerec.device_runtime.device_model import load_device_model
 from edgerec.device_runtime.golden import load_case, run_case
@@ -42,15 +42,18 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
     worst = 0.0
     for name in cases:
         case = load_case(bundle / name)
-        logits = run_case(model, case)
-        error = np.abs(logits - case.logits)
-        at = int(error.argmax())
-        if not error[at] <= manifest.parity.tolerance:
+        try:
+            logits = run_case(model, case)
+        except SessionError as error:
+            raise FormatError(f"bundle: {name} does not fit the models ({error}): export it again") from None
+        difference = np.abs(logits - case.logits)
+        at = int(difference.argmax())
+        if not difference[at] <= manifest.parity.tolerance:
             raise ParityError(
                 f"bundle: {name}: candidate {at} scores {logits[at]:.7g} here and {case.logits[at]:.7g} in training, "
                 f"more than {manifest.parity.tolerance:g} apart: this machine computes something else"
             )
-        worst = max(worst, float(error[at]))
+        worst = max(worst, float(difference[at]))
     return {
         "version_id": manifest.version_id,
         "precision": manifest.precision,

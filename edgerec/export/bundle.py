@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from edgerec.core.atomic import output_folder, write_bytes, write_json
+from edgerec.core.atomic import output_folder, write_bytes
 from edgerec.core.console import stage
 from edgerec.core.errors import InputError
 from edgerec.core.manifest import (
@@ -20,12 +20,12 @@ from edgerec.core.manifest import (
     GOLDEN,
     HUBSM_IE,
     HUBSM_IPV,
-    NAME,
     BundleManifest,
     DeviceManifest,
     ModelFile,
     TableEntry,
     stamp_files,
+    write_manifest,
 )
 from edgerec.data.samples import Limits, Samples, load_samples
 from edgerec.device_runtime.device_model import load_device_model
@@ -57,6 +57,7 @@ def export_bundle(
         force: replace `path` where it exists.
 
     Raises:
+        InputError: `requests` or SOURCE_DATE_EPOCH is not valid.
         FormatError: the run or the samples cannot be read.
         SpecificationError: the samples do not fit the run.
         ConversionError: MNN cannot have this model.
@@ -65,6 +66,7 @@ def export_bundle(
     """
     if requests < 1:
         raise InputError(f"export: --requests should be at least 1; received {requests}")
+    created = _created()
     run = load_run(run_path)
     samples = load_samples(samples_path or Path(run.head.samples))
     check_fit(run, samples)
@@ -74,7 +76,7 @@ def export_bundle(
             graphs = device_graphs(parts, run.head.limits)
             device = _write_device(run, graphs, folder)
             tables = _write_tables(parts, folder)
-        return _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests)
+        return _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests, created)
 
 
 def device_graphs(parts: Parts, limits: Limits) -> dict[str, onnx.ModelProto]:
@@ -122,7 +124,7 @@ def _write_device(run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path)
         models=models,
         files=stamp_files(device, device.glob("*.mnn")),
     )
-    write_json(device / NAME, manifest.model_dump(mode="json"))
+    write_manifest(manifest, device)
     return manifest
 
 
@@ -145,6 +147,7 @@ def _prove_and_stamp(
     tables: dict[str, TableEntry],
     folder: Path,
     requests: int,
+    created: str,
 ) -> BundleManifest:
     loaded = load_device_model(folder)
     onnx_device = OnnxDevice.load(graphs)
@@ -165,7 +168,7 @@ def _prove_and_stamp(
         write_bytes(folder / GOLDEN / "onnx" / f"{name}_reference.onnx", graph.SerializeToString(deterministic=True))
     manifest = BundleManifest(
         version_id=run.head.version_id,
-        created=_created(),
+        created=created,
         precision="fp32",
         spec=device.spec,
         config=run.head.config.model_dump(mode="json"),
@@ -179,7 +182,7 @@ def _prove_and_stamp(
         },
         files=stamp_files(folder, (file for file in folder.rglob("*") if file.is_file())),
     )
-    write_json(folder / NAME, manifest.model_dump(mode="json"))
+    write_manifest(manifest, folder)
     return manifest
 
 
@@ -192,5 +195,8 @@ def _shapes(values: object) -> dict[str, tuple[int, ...]]:
 
 def _created() -> str:
     fixed = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.fromtimestamp(int(fixed), timezone.utc) if fixed else datetime.now(timezone.utc)
+    try:
+        now = datetime.fromtimestamp(int(fixed), timezone.utc) if fixed else datetime.now(timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        raise InputError(f"export: SOURCE_DATE_EPOCH should be seconds since 1970; received {fixed!r}") from None
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -43,13 +43,13 @@ class RealRequests:
         max_abs_error: largest difference of logits between MNN and Keras.
         requests: how many were stepped through.
         orders_equal: how many of them were ranked alike.
-        gauc: by `keras` and by `mnn`.
+        gauc: by `keras` and by `mnn`; none where no request has a clicked and an unclicked exposure.
     """
 
     max_abs_error: float
     requests: int
     orders_equal: int
-    gauc: dict[str, float]
+    gauc: dict[str, float | None]
 
 
 def random_cases(model: Reranker, limits: Limits, *, seed: int, spread: float) -> list[GoldenCase]:
@@ -191,8 +191,13 @@ def check_real(
         max_abs_error=worst,
         requests=len(rows),
         orders_equal=equal,
-        gauc={name: gauc(group, label, np.concatenate(values).astype(np.float64)) for name, values in scores.items()},
+        gauc={name: _gauc(group, label, np.concatenate(values)) for name, values in scores.items()},
     )
+
+
+def _gauc(group: npt.NDArray[np.int64], label: npt.NDArray[np.uint8], scores: Array) -> float | None:
+    value = gauc(group, label, scores.astype(np.float64))
+    return None if np.isnan(value) else value
 
 
 class _Dense:

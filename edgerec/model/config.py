@@ -34,8 +34,8 @@ class TrainConfig(BaseModel):
     """The learning rate falls to a tenth over so many epochs, by a cosine, and stays there; 0: constant."""
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     """Gradients are scaled down to this global norm: recurrent stacks of 100 steps sometimes burst."""
-    unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of identities hidden in training: what is new tomorrow is unknown, so train for it."""
+    unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of identities hidden in training, which trains the unknown row; more where most of tomorrow's are new."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 10
     """At most so many."""
     patience: Annotated[int, Field(ge=1)] = 3

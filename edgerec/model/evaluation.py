@@ -169,6 +169,11 @@ def check_fit(run: Run, samples: Samples) -> None:
             f"samples {samples.head.name!r} were made with other features than run {head.version_id}: "
             "make them from the same logs and specification, or train again"
         )
+    if samples.head.limits != head.limits:
+        raise SpecificationError(
+            f"samples {samples.head.name!r} were made with {samples.head.limits}, run {head.version_id} with "
+            f"{head.limits}: make them with the same limits, or train again"
+        )
     for name, vocabulary in run.vocabularies.items():
         if not np.array_equal(vocabulary.keys, samples.vocabularies[name].keys):
             raise SpecificationError(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.data.samples import Limits, Samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies, save_vocabularies
@@ -81,10 +81,14 @@ def model_for(samples: Samples, config: TrainConfig) -> Reranker:
 
 def version_id(model: Reranker, at: datetime) -> str:
     """``YYYYmmddHHMMSS-`` and twelve hexadecimal digits of the weights' SHA-256."""
+    return f"{at:%Y%m%d%H%M%S}-{_weights_digest(model)}"
+
+
+def _weights_digest(model: Reranker) -> str:
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
-    return f"{at:%Y%m%d%H%M%S}-{digest.hexdigest()[:12]}"
+    return digest.hexdigest()[:12]
 
 
 def save_run(run: Run, folder: Path) -> None:
@@ -99,6 +103,7 @@ def load_run(path: Path) -> Run:
 
     Raises:
         FormatError: no such folder, another format number, missing or damaged weights.
+        IntegrityError: other weights than those that were trained.
     """
     head = read_document(path / HEAD, RunHead, what="run", format_number=FORMAT)
     vocabularies = load_vocabularies(tuple(f.name for f in head.spec.embeddings), path / "vocabulary")
@@ -108,9 +113,12 @@ def load_run(path: Path) -> Run:
         raise FormatError(f"run: {weights} is not there: train again")
     try:
         model.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        # h5py and Keras raise all of these, some of them without a word, on damaged files.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise FormatError(f"run: {weights} cannot be read ({reason}): train again") from None
+    if not head.version_id.endswith(_weights_digest(model)):
+        raise IntegrityError(f"run: {weights} does not hold the weights of version {head.version_id}: train again")
     return Run(head=head, vocabularies=vocabularies, model=model)
 
 

@@ -136,7 +136,7 @@ def _epochs(
             losses.append(loss)
             weights.append(float(batch.weight.sum()))
         trained = time.perf_counter() - start
-        value = _validation_gauc(scorer, samples)
+        value = _validation_gauc(scorer, samples, number)
         so_far.epoch = number
         so_far.seconds += time.perf_counter() - start
         if value > so_far.best_gauc:
@@ -189,10 +189,17 @@ def _learning_rate(config: TrainConfig, number: int) -> float:
     return config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _validation_gauc(scorer: Callable[[Any], Any], samples: Samples) -> float:
+def _validation_gauc(scorer: Callable[[Any], Any], samples: Samples, number: int) -> float:
     requests = samples.splits[VALIDATION]
     seen = exposed(requests)
-    return gauc(seen.group, seen.label, score(scorer, samples, requests, what="validate")[seen.which])
+    scores = score(scorer, samples, requests, what="validate")[seen.which]
+    if not np.isfinite(scores).all():
+        # An epoch's last step can break the weights without a loss that shows it.
+        raise TrainingError(
+            f"training: the scores became {scores[~np.isfinite(scores)][0]} in epoch {number}: "
+            "lower learning_rate or clip_norm and train again"
+        )
+    return gauc(seen.group, seen.label, scores)
 
 
 def _check_labels(samples: Samples) -> None:

@@ -1,0 +1,57 @@
+"""MNN alone: inputs written into its memory, one run, outputs copied out; what peers are compared with."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.device_runtime.crban import Encodings
+from edgerec.device_runtime.session import Session
+
+Array = npt.NDArray[np.float32]
+
+
+def engine_step(session: Session, action: Array, item: Array) -> Callable[[], Any]:
+    """A call that encodes the next of the behaviours (t, d_a), (t, d_x), over and over, state carried on."""
+    views = [session.view(name).reshape(-1) for name in ("action", "item")]
+    state, new_state = session.view("state"), session.view("new_state")
+    key, value = session.view("key"), session.view("value")
+    behaviours = itertools.cycle(list(zip(action, item, strict=True)))
+    last = np.zeros_like(state)
+
+    def call() -> Any:
+        nonlocal last
+        views[0][...], views[1][...] = next(behaviours)
+        state[...] = last
+        session.execute()
+        last = new_state.copy()
+        return key.copy(), value.copy(), last
+
+    return call
+
+
+def engine_rerank(
+    session: Session, candidates: Array, exposures: Encodings, page_views: Encodings
+) -> Callable[[], Any]:
+    """A call that scores candidates (k, d_x) after full sequences of behaviours; logits (k, 1)."""
+    last = np.zeros((1, len(candidates)), np.float32)
+    last[0, -1] = 1.0
+    feed = {"candidates": candidates[:, None], "last": last}
+    for kind, encodings in (("exposure", exposures), ("page_view", page_views)):
+        mask = np.ones((len(encodings.keys), 1), np.float32)
+        feed |= {f"{kind}_keys": encodings.keys, f"{kind}_values": encodings.values, f"{kind}_mask": mask}
+    # A run overwrites its inputs, so all of them are written each time.
+    writes = [(session.view(name), array) for name, array in feed.items()]
+    logits = session.view("logits")
+
+    def call() -> Any:
+        for view, array in writes:
+            view[...] = array
+        session.execute()
+        return logits.copy()
+
+    return call

@@ -1,0 +1,100 @@
+"""`edgerec quickstart`: the whole way, small, on simulated logs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from edgerec.bench.latency import RUNTIME, RERANK, STEP, run_bench
+from edgerec.core.atomic import output_folder, write_json
+from edgerec.core.console import log, stage, table_of
+from edgerec.core.manifest import HUBSM_IE, HUBSM_IPV
+from edgerec.data.build_samples import write_samples
+from edgerec.device_runtime.verify import verify_bundle
+from edgerec.export.bundle import export_bundle
+from edgerec.model.config import TrainConfig
+from edgerec.model.evaluation import evaluate
+from edgerec.model.training import train
+from edgerec.simulation.config import SimulationConfig
+from edgerec.simulation.simulate import simulate, write_simulation
+
+CONFIG = TrainConfig(batch_size=64, epochs=6, decay_epochs=6, patience=6)
+"""Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise."""
+LIMITS = {"candidates": 100, "exposures": 100, "page_views": 50}
+PARTS = ("logs", "samples", "run", "bundle")
+
+
+def run_quickstart(out: Path, *, seed: int = 1, force: bool = False) -> dict[str, Any]:
+    """Simulate, make samples, train, evaluate, export, verify and measure; all of it stays in the folder `out`.
+
+    Returns:
+        `version_id`, `gauc` of the model, the base order and the truth's best single score, sizes, latencies, `paths`.
+
+    Raises:
+        OutputError: `out` exists and `force` is false.
+        EdgeRecError: a step failed; nothing stays under `out`.
+    """
+    start = time.perf_counter()
+    with output_folder(out, force=force) as folder:
+        log(f"quickstart: everything goes to {out}")
+        with stage("simulate"):
+            logs, truth = simulate(SimulationConfig(), seed=seed)
+            write_simulation(logs, truth, folder / "logs")
+        with stage("samples"):
+            samples = write_samples(folder / "logs", folder / "samples", limits=LIMITS)
+        with stage("train"):
+            config = CONFIG.model_copy(update={"seed": seed})
+            # The run names its samples by the place where they will stand.
+            run = train(samples, config, folder / "run", samples_path=out.resolve() / "samples")
+        with stage("evaluate"):
+            figures = evaluate(run, samples)
+        with stage("export"):
+            manifest = export_bundle(folder / "run", folder / "bundle", samples_path=folder / "samples")
+        with stage("verify"):
+            verified = verify_bundle(folder / "bundle")
+        with stage("bench"):
+            latencies = {
+                row["stage"]: {key: row[key] for key in ("p50_us", "p90_us", "p99_us")}
+                for what in (STEP, RERANK)
+                for row in run_bench(what, folder / "bundle", rounds=10)["results"]
+                if row["name"] == RUNTIME
+            }
+        document = {
+            "version_id": manifest.version_id,
+            **logs.counts(),
+            "gauc": figures["gauc"],
+            "gauc_ci95": figures["gauc_ci95"],
+            "gauc_base_order": figures["baselines"]["base_order"],
+            "device_bytes": verified["device_bytes"],
+            "cloud_bytes": verified["cloud_bytes"],
+            "parity_max_abs": manifest.parity.max_abs_error,
+            "latency": latencies,
+            "seconds": time.perf_counter() - start,
+            "paths": {part: str(out / part) for part in PARTS},
+        }
+        write_json(folder / "quickstart.json", {"schema": 1, **document})
+    return document
+
+
+def quickstart_table(document: dict[str, Any]) -> Table:
+    """`run_quickstart`'s document as people read it."""
+    low, high = document["gauc_ci95"]
+    names = {HUBSM_IE: "one exposure encoded", HUBSM_IPV: "one page-view encoded", RERANK: "100 candidates re-ranked"}
+    rows = [
+        ("GAUC of the base order", f"{document['gauc_base_order']:.4f}"),
+        ("GAUC of the model", f"{document['gauc']:.4f}  (95 % interval {low:.4f} to {high:.4f})"),
+        ("device models", f"{document['device_bytes'] / 1024:,.0f} KiB"),
+        ("embedding tables", f"{document['cloud_bytes'] / 1024:,.0f} KiB"),
+        ("MNN against Keras", f"{document['parity_max_abs']:.1e} at most, on logits"),
+        *(
+            (what, f"{times['p50_us']:.1f} us (p50), {times['p99_us']:.1f} us (p99)")
+            for what, times in ((names[name], document["latency"][name]) for name in names)
+        ),
+        ("version", document["version_id"]),
+        ("seconds", f"{document['seconds']:.0f}"),
+        *((part, path) for part, path in document["paths"].items()),
+    ]
+    return table_of(("", ""), rows, title="EdgeRec quickstart", header=False)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgerec.core import documents
+from edgerec.core.documents import read_document
+from edgerec.core.errors import FormatError
+
+
+class Head(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    format: Literal[3] = 3
+    name: str
+    sizes: dict[str, int] = Field(default_factory=dict)
+    share: float = 0.5
+
+
+def read(path: Path) -> Head:
+    return read_document(path, Head, what="thing", format_number=3)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    head = Head(name="a", sizes={"b": 2})
+    (tmp_path / "head.json").write_text(head.model_dump_json())
+    assert read(tmp_path / "head.json") == head
+
+
+@pytest.mark.parametrize("number", [2, 4, "3", None, True, [3], 3.5])
+def test_another_format_number(tmp_path: Path, number: object) -> None:
+    (tmp_path / "head.json").write_text(json.dumps({"format": number, "name": 7}))
+    # Said before anything else is looked at: the rest may have had another form then.
+    with pytest.raises(FormatError, match=r"has format .*reads format 3"):
+        read(tmp_path / "head.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not valid JSON"),
+        (b'{"format": 3, "name": "a"', "not valid JSON"),
+        (b"\xff\xfe\x00", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"[3]", "has format None"),
+        (b'{"format": 3}', "name: Field required"),
+        (b'{"format": 3, "name": "a", "sizes": {"b": "c"}}', "sizes.b: .*received 'c'"),
+    ],
+)
+def test_damage_in_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "head.json").write_bytes(content)
+    with pytest.raises(FormatError, match=rf"thing: .*{said}") as caught:
+        read(tmp_path / "head.json")
+    assert len(str(caught.value)) < 500
+
+
+def test_what_is_no_document_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FormatError, match="is no folder"):
+        read(tmp_path / "nothing" / "head.json")
+    with pytest.raises(FormatError, match=r"has no head.json"):
+        read(tmp_path / "head.json")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FormatError, match="is a file"):
+        read(tmp_path / "file" / "head.json")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FormatError, match="cannot be read"):
+        read(tmp_path / "folder")
+    monkeypatch.setattr(documents, "MAX_BYTES", 10)
+    (tmp_path / "large").write_text(json.dumps({"format": 3, "name": "a"}))
+    with pytest.raises(FormatError, match="more than any such document"):
+        read(tmp_path / "large")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "sizes", "a"]), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.one_of(
+        st.binary(max_size=60),
+        st.dictionaries(st.sampled_from(["format", "name", "sizes", "share"]), JSON | st.just(3)),
+    )
+)
+def test_any_content_is_a_document_or_a_format_error(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "head.json"
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    try:
+        head = read(path)
+    except FormatError:
+        return
+    assert head.format == 3

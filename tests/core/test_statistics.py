@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgerec.core.statistics import bootstrap_weighted_mean, percentiles
+
+
+def test_percentiles_by_hand() -> None:
+    # Between order statistics: of 0..10, p99 lies nine tenths of the way from 9 to 10.
+    assert percentiles(np.arange(11.0)[::-1]) == pytest.approx({"p50": 5.0, "p90": 9.0, "p99": 9.9})
+    assert percentiles(np.array([7.0])) == {"p50": 7.0, "p90": 7.0, "p99": 7.0}
+
+
+def test_the_interval_of_one_value_is_that_value() -> None:
+    assert bootstrap_weighted_mean(np.full(9, 0.25), np.arange(1.0, 10.0), seed=1) == pytest.approx((0.25, 0.25))
+
+
+def test_the_interval_agrees_with_the_normal_one() -> None:
+    values = np.random.default_rng(0).normal(size=2000)
+    low, high = bootstrap_weighted_mean(values, np.ones(2000), seed=1, resamples=2000)
+    half = 1.96 * values.std() / np.sqrt(2000)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
+
+
+def test_pairs_are_drawn_together_and_weigh() -> None:
+    # Were values and weights drawn apart, the mean would fall to 0.5; together it stays at 99 / 100.
+    values, weights = np.tile([0.0, 1.0], 50), np.tile([1.0, 99.0], 50)
+    low, high = bootstrap_weighted_mean(values, weights, seed=1)
+    assert 0.98 < low < 0.99 < high < 1.0
+
+
+def test_a_seed_is_a_result() -> None:
+    values, weights = np.arange(20.0), np.ones(20)
+    first = bootstrap_weighted_mean(values, weights, seed=3)
+    assert bootstrap_weighted_mean(values, weights, seed=3) == first
+    assert bootstrap_weighted_mean(values, weights, seed=4) != first

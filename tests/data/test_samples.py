@@ -1,0 +1,531 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgerec.core.errors import FormatError, InputError, LogsError, SpecificationError
+from edgerec.data.build_samples import build_samples, write_samples
+from edgerec.data.ebnerd import import_ebnerd
+from edgerec.data.logs import Logs, LogsHead, write_logs
+from edgerec.data.samples import NOT_EXPOSED, SPLITS, TEST, TRAIN, VALIDATION, Limits, Samples, load_samples
+from edgerec.data.schema import check_tables
+from edgerec.features.spec import FeatureSpec
+from edgerec.model.batches import make_batch
+from tests.synthetic import HOUR, SPEC, make_logs
+
+LIMITS = Limits(candidates=10, exposures=5, page_views=3)
+
+PLAIN = {"kind": "raw", "mean": 0.0, "scale": 1.0}
+MARKED = FeatureSpec.model_validate(
+    {
+        "format": 1,
+        "name": "marked",
+        "ie_action": [{"name": "mark", "source": "mark", **PLAIN}],
+        "ipv_action": [{"name": "mark", "source": "mark", **PLAIN}],
+        "item": [
+            {"name": "number", "source": "number", "origin": "catalogue", **PLAIN},
+            {"name": "score", "source": "score", "origin": "served", **PLAIN},
+        ],
+    }
+)
+"""Features that are read back as they were written: each behaviour bears its mark, each item its number."""
+
+Event = tuple[int, int, str, int]
+"""User, time, kind (`e` or `p`), item."""
+Asked = tuple[int, int, list[int], list[int | None]]
+"""User, time, items on offer, labels."""
+
+
+def marked_logs(events: Iterable[Event], requests: Iterable[Asked], *, items: int = 6) -> Logs:
+    """Logs in which an event's mark is its place of writing; an item's number is ten times its identity."""
+    kinds = {"e": "exposure", "p": "page_view"}
+    rows = [
+        {"user_id": user, "time": time, "kind": kinds[kind], "item_id": item, "mark": float(mark), "score": -1.0 - mark}
+        for mark, (user, time, kind, item) in enumerate(events)
+    ]
+    asked = [
+        {
+            "request_id": number, "user_id": user, "time": time, "trigger": "page", "model_version": None,
+            "item_id": offered, "clicked": labels, "score": [number + place / 10 for place in range(len(offered))],
+        }
+        for number, (user, time, offered, labels) in enumerate(requests)
+    ]  # fmt: skip
+    return checked(
+        Logs(
+            head=LogsHead(name="marked"),
+            spec=MARKED,
+            items=pl.DataFrame({"item_id": range(items), "number": [10.0 * item for item in range(items)]}),
+            events=pl.DataFrame(
+                rows,
+                schema={
+                    **{"user_id": pl.Int64, "time": pl.Int64, "kind": pl.String, "item_id": pl.Int64},
+                    **{"mark": pl.Float64, "score": pl.Float64},
+                },
+            ),
+            requests=pl.DataFrame(
+                asked, schema_overrides={"model_version": pl.String, "clicked": pl.List(pl.Int8)}, strict=False
+            ),
+        )
+    )
+
+
+def checked(logs: Logs) -> Logs:
+    tables = check_tables({"items": logs.items, "events": logs.events, "requests": logs.requests}, logs.spec)
+    return replace(logs, **tables)
+
+
+def read_back(samples: Samples, *, until: int | None = None, last: int | None = None) -> dict[int, dict[str, Any]]:
+    """All that a model is given of each request (the `last` at or before `until`), without padding, by request."""
+    found = {}
+    for requests in samples.splits.values():
+        rows = np.arange(len(requests)) if until is None else np.flatnonzero(requests.time <= until)
+        for part in np.array_split(rows[-last:] if last else rows, len(rows) // 2000 + 1):
+            if not len(part):
+                continue
+            batch = make_batch(samples, requests, part)
+            inputs = batch.inputs
+            for at, row in enumerate(part):
+                sizes = {"candidates": inputs["candidate_length"][at]}
+                groups = {"candidates": inputs["candidates"]}
+                for kind in ("exposures", "page_views"):
+                    for group in ("action", "item"):
+                        sizes[f"{kind}.{group}"] = inputs[kind]["length"][at]
+                        groups[f"{kind}.{group}"] = inputs[kind][group]
+                found[int(requests.request_id[row])] = {
+                    "label": batch.label[at, : sizes["candidates"]].tobytes(),
+                    "weight": batch.weight[at, : sizes["candidates"]].tobytes(),
+                    **{
+                        f"{name}.{field}": array[at, : sizes[name]].tobytes()
+                        for name, group in groups.items()
+                        for field, array in group.items()
+                    },
+                }
+    return found
+
+
+def marks(samples: Samples, request: int, kind: str) -> list[int]:
+    """The marks of a request's behaviours, oldest first."""
+    for requests in samples.splits.values():
+        for row in np.flatnonzero(requests.request_id == request):
+            part = make_batch(samples, requests, np.array([row])).inputs[kind]
+            return [int(mark) for mark in part["action"]["numbers"][0, : part["length"][0], 0]]
+    raise KeyError(request)
+
+
+EVERY: list[int | None] = [1, 0]
+
+
+def test_windows_by_hand() -> None:
+    events: list[Event] = [
+        (1, 50, "e", 0),  # mark 0: at one instant with 1 and 2, and written first
+        (1, 50, "e", 1),
+        (1, 50, "e", 2),
+        (2, 60, "e", 3),  # 3: of another user
+        (1, 40, "e", 4),  # 4: earlier, written later
+        (1, 70, "p", 5),  # 5: of the other kind
+        (1, 90, "e", 0),
+        (1, 100, "e", 1),  # 7: at the request's own instant
+        (1, 101, "e", 2),
+        (1, 95, "e", 3),
+        (1, 96, "e", 4),
+    ]
+    asked: list[Asked] = [(1, time, [0, 1], EVERY) for time in (40, 41, 51, 100, 200)]
+    asked += [(2, 60, [0, 1], EVERY), (2, 300, [0, 1], EVERY), (3, 400, [0, 1], EVERY)]
+    samples = build_samples(marked_logs(events, asked), limits=LIMITS, test_from=300, validation_fraction=0.4)
+    assert [marks(samples, request, "exposures") for request in range(8)] == [
+        [], [4], [4, 0, 1, 2], [1, 2, 6, 9, 10], [6, 9, 10, 7, 8], [], [3], [],
+    ]  # fmt: skip
+    assert [marks(samples, request, "page_views") for request in range(8)] == [[], [], [], [5], [5], [], [], []]
+
+
+TIMES = st.integers(0, 12)
+EVENT = st.tuples(st.integers(0, 2), TIMES, st.sampled_from("eep"), st.integers(0, 5))
+
+
+@settings(max_examples=40, deadline=None)
+@given(events=st.lists(EVENT, max_size=40), limit=st.integers(1, 6))
+def test_windows_equal_the_definition(events: list[Event], limit: int) -> None:
+    asked: list[Asked] = [(user, time, [0, 1], EVERY) for time in range(1, 13) for user in range(4)]
+    limits = Limits(candidates=2, exposures=limit, page_views=2)
+    samples = build_samples(marked_logs(events, asked), limits=limits, test_from=10, validation_fraction=0.3)
+    for request, (user, time, *_) in enumerate(asked):
+        for kind, letter, most in (("exposures", "e", limit), ("page_views", "p", 2)):
+            known = [(e[1], mark) for mark, e in enumerate(events) if e[0] == user and e[1] < time and e[2] == letter]
+            assert marks(samples, request, kind) == [mark for _, mark in sorted(known)[-most:]]
+
+
+def test_candidates_labels_and_periods_by_hand() -> None:
+    asked: list[Asked] = [
+        (1, 30, [3, 1, 2], [0, 1, None]),
+        (2, 10, [5], [1]),
+        (1, 20, [4, 0], [None, None]),
+        (1, 40, [2, 3], [0, 0]),
+    ]
+    samples = build_samples(marked_logs([], asked), limits=LIMITS, test_from=40, validation_fraction=0.4)
+    assert {name: part.request_id.tolist() for name, part in samples.splits.items()} == {
+        TRAIN: [1], VALIDATION: [2, 0], TEST: [3],
+    }  # fmt: skip
+    assert (samples.head.validation_from, samples.head.test_from) == (20, 40)
+    held = samples.splits[VALIDATION]
+    assert held.label.tolist() == [NOT_EXPOSED, NOT_EXPOSED, 0, 1, NOT_EXPOSED]
+    assert held.offsets.tolist() == [0, 2, 5]
+    np.testing.assert_allclose(held.item.numbers, [[40, 2.0], [0, 2.1], [30, 0.0], [10, 0.1], [20, 0.2]], rtol=1e-6)
+    batch = make_batch(samples, held, np.array([0, 1]))
+    assert batch.label.tolist() == [[0, 0, 0], [0, 1, 0]]
+    assert batch.weight.tolist() == [[0, 0, 0], [1, 1, 0]]
+    assert samples.counts() == {
+        "requests": 4, "exposures": 5, "clicks": 2, "users": 2,
+        "splits": {
+            TRAIN: {"requests": 1, "exposures": 1, "clicks": 1},
+            VALIDATION: {"requests": 2, "exposures": 2, "clicks": 1},
+            TEST: {"requests": 1, "exposures": 2, "clicks": 0},
+        },
+    }  # fmt: skip
+
+
+def test_periods_follow_the_logs_and_fractions() -> None:
+    logs = checked(make_logs())
+    times = logs.requests["time"].sort().to_numpy()
+    by_fraction = build_samples(logs).head
+    assert by_fraction.test_from == times[96]
+    assert by_fraction.validation_from == times[86]
+    customary = replace(logs, head=LogsHead(name="synthetic", test_from=int(times[60])))
+    assert build_samples(customary).head.test_from == times[60]
+    assert build_samples(customary, test_from=int(times[30])).head.test_from == times[30]
+    for beginning in (0, 10**12):
+        with pytest.raises(InputError, match="both need some"):
+            build_samples(customary, test_from=beginning)
+    with pytest.raises(InputError, match="no request"):
+        build_samples(replace(logs, requests=logs.requests[:0]))
+    with pytest.raises(InputError, match="the train period has no request"):
+        build_samples(logs, validation_fraction=0.9999)
+
+
+def test_vocabulary_and_scales_by_hand() -> None:
+    logs = checked(make_logs())
+    samples = build_samples(logs, limits=LIMITS)
+    known = pl.col("time") < samples.head.validation_from
+    listed = logs.requests.filter(known).select("item_id", "score").explode("item_id", "score")
+    events = logs.events.filter(known)
+    shops = pl.concat([listed["item_id"], events["item_id"]]).to_frame().join(logs.items, on="item_id")["shop"]
+    frequent = shops.value_counts().filter(pl.col("count") >= 2)["shop"].sort().to_list()
+    assert samples.vocabularies["shop"].keys.tolist() == frequent
+    score = samples.head.spec.item[2]
+    assert (score.mean, score.scale) == pytest.approx((listed["score"].mean(), listed["score"].std(ddof=0)))
+    viewed = events.filter(pl.col("kind") == "page_view")["duration_s"].log1p()
+    duration = samples.head.spec.ipv_action[0]
+    assert (duration.mean, duration.scale) == pytest.approx((viewed.mean(), viewed.std(ddof=0)))
+
+
+def future(logs: Logs, instant: int, seed: int) -> Logs:
+    """`logs` with everything changed that was not yet known at `instant`; times of requests stay, for the periods."""
+    rng = np.random.default_rng(seed)
+    items = logs.items["item_id"].to_numpy()
+
+    def shuffled(table: pl.DataFrame, keep: list[str]) -> pl.DataFrame:
+        order = rng.permutation(len(table))
+        return table.with_columns(table[name][order] for name in table.columns if name not in keep)
+
+    # An event at the instant itself is no longer known to a request of that instant.
+    early, late = (logs.events.filter((pl.col("time") >= instant) == flag) for flag in (False, True))
+    moved = shuffled(late, ["time"]).with_columns(
+        time=pl.col("time") + pl.Series(rng.integers(0, 5, len(late))), item_id=pl.Series(rng.choice(items, len(late)))
+    )
+    moved = moved.with_columns(pl.col(pl.Float64) * 3 + 1)
+    events = pl.concat([moved[: len(moved) // 2], early, moved, moved[:3]])
+    asked, later = (logs.requests.filter((pl.col("time") > instant) == flag) for flag in (False, True))
+    later = shuffled(later, ["request_id", "user_id", "time"])
+    flipped = pl.col("clicked").list.eval(1 - pl.element().fill_null(0))
+    later = later.with_columns(
+        clicked=flipped,
+        score=pl.col("score").list.eval(pl.element() * -7),
+        item_id=pl.col("item_id").list.eval(pl.element().max() + pl.element().min() - pl.element().reverse()),
+    )
+    later = later.with_columns(item_id=pl.col("item_id").list.eval(pl.element().clip(items.min(), items.max())))
+    return checked(replace(logs, events=events, requests=pl.concat([later, asked])))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    events=st.lists(EVENT, min_size=10, max_size=60),
+    asked=st.lists(st.tuples(st.integers(0, 2), TIMES), min_size=3, max_size=20),
+    instant=st.integers(0, 13),
+    seed=st.integers(0, 99),
+)
+def test_nothing_of_the_future_reaches_a_request(
+    events: list[Event], asked: list[tuple[int, int]], instant: int, seed: int
+) -> None:
+    ends = [(0, -1), (0, 6), (0, 14)]
+    requests: list[Asked] = [(user, time + 1, [time % 6, user], [user % 2, None]) for user, time in [*asked, *ends]]
+    logs = marked_logs([(user, time + 1, *rest) for user, time, *rest in events], requests)
+    fixed = {"limits": LIMITS, "test_from": 15, "validation_fraction": 0.3}
+    before, after = (build_samples(one, **fixed) for one in (logs, future(logs, instant, seed)))
+    assert before.head.validation_from == after.head.validation_from
+    assert read_back(before, until=instant) == read_back(after, until=instant)
+
+
+@settings(max_examples=12, deadline=None)
+@given(share=st.floats(0, 1), seed=st.integers(0, 99))
+def test_nor_does_it_with_everything_that_is_fitted(share: float, seed: int) -> None:
+    logs = checked(make_logs(users=8))
+    periods = build_samples(logs, limits=LIMITS).head
+    begin, end = periods.validation_from, int(logs.requests["time"].max())
+    instant = int(begin + share * (end - begin)) // HOUR * HOUR + 3
+    instant = max(instant, begin)
+    changed = future(logs, instant, seed)
+    before, after = (build_samples(one, limits=LIMITS, test_from=periods.test_from) for one in (logs, changed))
+    assert before.head.spec == after.head.spec
+    assert before.vocabularies["shop"].keys.tolist() == after.vocabularies["shop"].keys.tolist()
+    known = read_back(before, until=instant)
+    assert known == read_back(after, until=instant)
+    assert len(known) >= 50
+    assert read_back(before) != read_back(after) or instant >= end
+
+
+# The real bundle from the raw tables on, where it is there.
+
+
+def real_bundle() -> Path:
+    shared = Path(__file__).parents[2].parent / "shared" / "data"
+    for folder in (os.environ.get("EDGEREC_DATA"), shared):
+        if folder and (Path(folder) / "ebnerd_demo").is_dir():
+            return Path(folder) / "ebnerd_demo"
+    pytest.skip(f"needs the EB-NeRD demo bundle as ebnerd_demo in $EDGEREC_DATA or {shared}")
+
+
+def change_raw(source: Path, target: Path, instant: pl.Expr) -> None:
+    """Copy the bundle, with all changed that was not known at `instant` (a naive datetime)."""
+    shutil.copytree(source / "article_features", target / "article_features")
+    for split in ("train", "validation"):
+        (target / split).mkdir(parents=True)
+        table = pl.read_parquet(source / split / "behaviors.parquet")
+        time, seconds = pl.col("impression_time"), pl.col("read_time").fill_null(0)
+        ended = time + pl.duration(milliseconds=(seconds.cast(pl.Float64) * 1000).round().cast(pl.Int64))
+        left = ended + pl.duration(seconds=pl.col("next_read_time").fill_null(0))
+        later, is_open, reading = time > instant, ended >= instant, left >= instant
+        # What a page still open at the instant will bring: other clicks, read for longer.
+        clicks = pl.when(is_open).then(pl.col("article_ids_inview").list.slice(0, 1))
+        table = table.with_columns(
+            article_ids_clicked=clicks.otherwise("article_ids_clicked"),
+            read_time=pl.when(is_open & (seconds > 0)).then(pl.col("read_time") + 30).otherwise("read_time"),
+            scroll_percentage=pl.when(is_open).then(50.0).otherwise("scroll_percentage"),
+            next_read_time=pl.when(reading).then(pl.col("next_read_time") + 40).otherwise("next_read_time"),
+            next_scroll_percentage=pl.when(reading).then(10.0).otherwise("next_scroll_percentage"),
+            article_ids_inview=pl.when(later)
+            .then(pl.col("article_ids_inview").list.reverse())
+            .otherwise("article_ids_inview"),
+            impression_time=pl.when(later).then(time + pl.duration(hours=1)).otherwise(time),
+        )
+        table.select(list(pl.read_parquet_schema(source / split / "behaviors.parquet"))).write_parquet(
+            target / split / "behaviors.parquet"
+        )
+        shutil.copy(source / split / "history.parquet", target / split / "history.parquet")
+
+
+@pytest.mark.slow
+def test_nothing_of_the_future_reaches_a_real_request(tmp_path: Path) -> None:
+    source = real_bundle()
+    logs = import_ebnerd(source)
+    raw = pl.read_parquet(source / "validation" / "behaviors.parquet")
+    # The time of a list that was left at once: what was seen and clicked there becomes known at that very instant.
+    at_once = raw.filter(pl.col("read_time") == 0)["impression_time"].sort()
+    moment = at_once[len(at_once) // 2]
+    instant = int(pl.Series([moment]).dt.epoch("ms")[0])
+    change_raw(source, tmp_path / "bundle", pl.lit(moment))
+    changed = import_ebnerd(tmp_path / "bundle")
+    before, after = build_samples(logs), build_samples(changed)
+    assert before.head.model_copy(update={"splits": {}}) == after.head.model_copy(update={"splits": {}})
+    known, again = (read_back(samples, until=instant, last=6000) for samples in (before, after))
+    assert len(known) > 12_000
+    assert known.keys() == again.keys()
+    ends = pl.concat([pl.read_parquet(source / s / "behaviors.parquet") for s in ("train", "validation")])
+    ended = pl.col("impression_time").dt.epoch("ms") + (pl.col("read_time").fill_null(0) * 1000)
+    still_open = set(ends.filter(ended >= instant)["impression_id"].to_list())
+    for request, sample in known.items():
+        # A list's label is its click, known when it is left.
+        skipped = {"label"} if request in still_open else set()
+        for name, value in sample.items():
+            assert name in skipped or value == again[request][name], (request, name)
+    assert read_back(before, last=100) != read_back(after, last=100)
+
+
+# The folder.
+
+
+@pytest.fixture
+def folder(samples_path: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(samples_path, tmp_path / "samples"))
+
+
+def test_round_trip_and_equal_bytes(tmp_path: Path) -> None:
+    write_logs(make_logs(), tmp_path / "logs")
+    written = write_samples(tmp_path / "logs", tmp_path / "a", limits=LIMITS.model_dump())
+    write_samples(tmp_path / "logs", tmp_path / "b", limits=LIMITS.model_dump())
+    opened = load_samples(tmp_path / "a")
+    assert opened.head == written.head
+    assert read_back(opened) == read_back(written)
+    for split in SPLITS:
+        for field in ("request_id", "time", "exposures", "page_views", "offsets", "label"):
+            np.testing.assert_array_equal(getattr(opened.splits[split], field), getattr(written.splits[split], field))
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
+
+
+@pytest.mark.parametrize("kind", ["exposure", "page_view", None])
+def test_logs_without_a_kind_of_behaviour(tmp_path: Path, kind: str | None) -> None:
+    logs = make_logs()
+    kept = pl.lit(False) if kind is None else pl.col("kind") != kind
+    write_logs(replace(logs, events=logs.events.filter(kept)), tmp_path / "logs")
+    write_samples(tmp_path / "logs", tmp_path / "samples", limits=LIMITS.model_dump())
+    samples = load_samples(tmp_path / "samples")
+    batch = make_batch(samples, samples.splits[TEST], np.arange(6)).inputs
+    for name, gone in (("exposures", "exposure"), ("page_views", "page_view")):
+        if kind in (None, gone):
+            assert len(getattr(samples, name)) == 0
+            assert batch[name]["length"].tolist() == [0] * 6
+            assert {array.shape[:2] for part in ("action", "item") for array in batch[name][part].values()} == {(6, 2)}
+        else:
+            assert batch[name]["length"].min() > 0
+
+
+def test_an_attribute_may_bear_the_name_of_an_events_column() -> None:
+    logs = checked(make_logs())
+    # Events with a `level` of their own (the user's, say) leave the item's alone, and so does a `clicked` of the items.
+    noisy = replace(
+        logs,
+        events=logs.events.with_columns(level=pl.lit(3), shop=pl.lit(99)),
+        items=logs.items.with_columns(clicked=pl.lit(1), user_id=pl.lit(5)),
+    )
+    assert read_back(build_samples(checked(noisy))) == read_back(build_samples(logs))
+
+
+@pytest.mark.parametrize("source", ["clicked", "click_count"])
+def test_no_feature_may_read_the_label(source: str) -> None:
+    feature = {"name": "cheat", "source": source, "origin": "served", **PLAIN}
+    spec = SPEC.model_dump(mode="json", exclude_none=True)
+    cheating = FeatureSpec.model_validate({**spec, "item": [*spec["item"], feature]})
+    logs = make_logs()
+    with pytest.raises(SpecificationError, match=f"cheat reads '{source}'"):
+        build_samples(replace(logs, spec=cheating))
+
+
+def test_a_list_longer_than_the_limit() -> None:
+    with pytest.raises(LogsError, match=r"offers 8 candidates, more than the limit of 7: raise --candidates"):
+        build_samples(checked(make_logs()), limits=Limits(candidates=7))
+
+
+@pytest.mark.parametrize(
+    ("settings_", "said"),
+    [
+        ({"limits": {"candidates": 0}}, "samples: candidates"),
+        ({"limits": {"exposures": 10**6}}, "samples: exposures"),
+        ({"validation_fraction": 1.0}, "between 0 and 1"),
+        ({"validation_fraction": float("nan")}, "between 0 and 1"),
+    ],
+)
+def test_settings_out_of_range(tmp_path: Path, settings_: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        write_samples(tmp_path / "nothing", tmp_path / "out", **settings_)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _array(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], object]:
+    return lambda folder: np.save(folder / name, change(np.load(folder / name)))
+
+
+def _at(index: Any, value: int | float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(array: np.ndarray) -> np.ndarray:
+        array[index] = value
+        return array
+
+    return change
+
+
+def _head(**change: Any) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        head = json.loads((folder / "samples.json").read_text())
+        (folder / "samples.json").write_text(json.dumps({**head, **change}))
+
+    return write
+
+
+def _cut(name: str, size: int) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another format": (_head(format=2), "reads format 1"),
+    "no limits": (_head(limits=None), "limits"),
+    "missing split": (_head(splits={}), "does not name the split 'train'"),
+    "missing folder": (lambda folder: shutil.rmtree(folder / "test"), "cannot be read"),
+    "missing head": (lambda folder: (folder / "samples.json").unlink(), r"has no samples\.json"),
+    "missing vocabulary": (lambda folder: (folder / "vocabulary" / "shop.npy").unlink(), "cannot be read"),
+    "truncated array": (_cut("train/item/numbers.npy", 300), "cannot be read"),
+    "truncated header": (_cut("train/label.npy", 20), "cannot be read"),
+    "empty file": (_cut("train/time.npy", 0), "cannot be read"),
+    "no array": (lambda folder: (folder / "train/time.npy").write_bytes(b"x" * 400), "cannot be read"),
+    "objects": (_array("train/time.npy", lambda a: a.astype(object)), "cannot be read"),
+    "id above the table": (_array("test/item/ids.npy", _at(0, 10_000)), "out of range"),
+    "negative id": (_array("behaviours/exposures/item/ids.npy", _at(0, -1)), "out of range"),
+    "code above the buckets": (_array("behaviours/exposures/action/codes.npy", _at((0, 0), 9)), "out of range"),
+    "not a number": (_array("train/item/numbers.npy", _at(0, np.nan)), "out of range"),
+    "another type": (_array("train/item/numbers.npy", lambda a: a.astype(np.float64)), "should be float32"),
+    "fewer rows": (_array("train/item/codes.npy", lambda a: a[:-1]), "should be uint8"),
+    "label 2": (_array("train/label.npy", _at(0, 2)), "should hold 0, 1 or 255"),
+    "label beyond the lists": (_array("train/label.npy", lambda a: np.append(a, a[:1])), "should be"),
+    "time of another type": (_array("train/time.npy", lambda a: a.astype(np.float32)), r"time\.npy should be int64"),
+    "a number for times": (_array("train/time.npy", lambda a: a[0]), r"time\.npy should be int64"),
+    "a number for requests": (_array("train/request_id.npy", lambda a: a[0]), "should be int64"),
+    "offsets of two axes": (_array("train/offsets.npy", lambda a: a[:, None]), "should be int64"),
+    "offsets begin later": (_array("train/offsets.npy", _at(0, 1)), "do not fit together"),
+    "offsets fall": (_array("train/offsets.npy", _at(1, 10**6)), "do not fit together"),
+    "window from another world": (_array("test/exposures.npy", _at((0, 1), 10**9)), "behaviours that are not there"),
+    "window below zero": (_array("test/exposures.npy", _at((0, 0), -1)), "behaviours that are not there"),
+    "window too long": (_head(limits={"candidates": 10, "exposures": 2, "page_views": 8}), "behaviours that are not"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_folder_in_one_line(folder: Path, fault: str) -> None:
+    damage, said = FAULTS[fault]
+    damage(folder)
+    with pytest.raises(FormatError, match=said) as caught:
+        load_samples(folder)
+    assert "\n" not in str(caught.value).strip()
+
+
+@cache
+def _files(folder: Path) -> list[Path]:
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+@pytest.mark.filterwarnings("ignore")  # numpy wonders aloud about damaged headers
+def test_damage_is_a_declared_error_or_harmless(folder: Path, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(_files(folder)))
+    whole = (folder / name).read_bytes()
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        # The first bytes are the headers, which bear more faults than the values.
+        content[data.draw(st.integers(0, min(len(content), 140) - 1))] = data.draw(st.integers(0, 255))
+    (folder / name).write_bytes(content)
+    try:
+        samples = load_samples(folder)
+        make_batch(samples, samples.splits[TRAIN], np.arange(5))
+    except (FormatError, SpecificationError):
+        pass
+    finally:
+        (folder / name).write_bytes(whole)
