@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,3 +47,25 @@ def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, sampl
     path = tmp_path_factory.mktemp("runs") / "run"
     train(samples, TrainConfig(batch_size=32, epochs=2, units=8, layers=2), path, samples_path=samples_path)
     return path
+
+
+@pytest.fixture(scope="session")
+def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Path:
+    """The run's bundle, proven on sixty requests."""
+    from edgerec.export.bundle import export_bundle
+
+    path = tmp_path_factory.mktemp("bundles") / "bundle"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1735689600")
+        export_bundle(run_path, path, requests=60)
+    return path
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Functions run as they are written: for small models, less than the seconds that tracing takes."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

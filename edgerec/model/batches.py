@@ -34,10 +34,16 @@ class Batch:
     rows: NDArray[np.int64]
 
 
-def make_batch(samples: Samples, requests: Requests, rows: NDArray[np.int64]) -> Batch:
-    """The requests `rows` (batch,) of a split as one batch."""
+def make_batch(
+    samples: Samples, requests: Requests, rows: NDArray[np.int64], *, shuffle: np.random.Generator | None = None
+) -> Batch:
+    """The requests `rows` (batch,) of a split as one batch; `shuffle` draws the candidates' order anew."""
     begin, end = requests.offsets[rows], requests.offsets[rows + 1]
     index, valid = _ranges(begin, end)
+    if shuffle is not None:
+        # Padding sorts behind every candidate, so that each list stays whole and right-padded.
+        order = np.argsort(np.where(valid, shuffle.random(index.shape), 2.0), axis=1)
+        index = np.take_along_axis(index, order, axis=1)
     label = requests.label[index]
     counts = valid & (label != NOT_EXPOSED)
     return Batch(
@@ -54,11 +60,17 @@ def make_batch(samples: Samples, requests: Requests, rows: NDArray[np.int64]) ->
 
 
 def epoch(
-    samples: Samples, requests: Requests, *, batch_size: int, rng: np.random.Generator | None = None
+    samples: Samples,
+    requests: Requests,
+    *,
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+    shuffle_candidates: bool = False,
 ) -> Iterator[Batch]:
     """All requests of a split once: shuffled by `rng` for training, without it by length, for evaluation.
 
-    Lists of like length share a batch, so that little is computed for padding.
+    Lists of like length share a batch, so that little is computed for padding. With `shuffle_candidates`, `rng` draws
+    the order within each list, too.
     """
     rows = np.arange(len(requests)) if rng is None else rng.permutation(len(requests))
     lengths = requests.lengths
@@ -70,7 +82,7 @@ def epoch(
         batches += [window[at : at + batch_size] for at in range(0, len(window), batch_size)]
     order = range(len(batches)) if rng is None else rng.permutation(len(batches))
     for number in order:
-        yield make_batch(samples, requests, batches[number])
+        yield make_batch(samples, requests, batches[number], shuffle=rng if shuffle_candidates else None)
 
 
 def _ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -36,6 +36,8 @@ class TrainConfig(BaseModel):
     """Gradients are scaled down to this global norm: recurrent stacks of 100 steps sometimes burst."""
     unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of identities hidden in training, which trains the unknown row; more where most of tomorrow's are new."""
+    shuffle_candidates: bool = False
+    """Draw each list's order anew in every epoch: for data whose order on offer says nothing."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 10
     """At most so many."""
     patience: Annotated[int, Field(ge=1)] = 3

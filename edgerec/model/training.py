@@ -130,7 +130,13 @@ def _epochs(
         rng = np.random.default_rng([config.seed, number])
         model.item_embedding.reseed(config.seed * 1000 + number)
         losses, weights = [], []
-        batches = epoch(samples, requests, batch_size=config.batch_size, rng=rng)
+        batches = epoch(
+            samples,
+            requests,
+            batch_size=config.batch_size,
+            rng=rng,
+            shuffle_candidates=config.shuffle_candidates,
+        )
         for batch in progress(batches, what=f"epoch {number}", total=per_epoch):
             loss = _checked(step, batch, number)
             losses.append(loss)

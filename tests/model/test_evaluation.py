@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from edgerec.core.errors import FormatError, InputError, IntegrityError, SpecificationError
+from edgerec.data.build_samples import build_samples
+from edgerec.data.samples import NOT_EXPOSED, TEST, TRAIN, Limits, Samples
+from edgerec.features.vocabulary import Vocabulary
+from edgerec.model import evaluation
+from edgerec.model.batches import make_batch
+from edgerec.model.evaluation import baselines, check_fit, evaluate, evaluation_table, exposed, figures, score
+from edgerec.model.metrics import gauc
+from edgerec.model.runs import Run, load_run
+from tests.synthetic import make_logs
+
+
+@pytest.fixture(scope="module")
+def run(run_path: Path) -> Run:
+    return load_run(run_path)
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_document(run: Run, samples: Samples) -> None:
+    document = evaluate(run, samples)
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document.keys() == {
+        "version_id", "model", "split", "gauc", "gauc_ci95", "gauc_requests", "auc", "ndcg@5", "ndcg@10", "logloss",
+        "requests", "impressions", "baselines",
+    }  # fmt: skip
+    requests = samples.splits[TEST]
+    assert document["requests"] == len(requests)
+    assert document["impressions"] == (requests.label != NOT_EXPOSED).sum()
+    seen = exposed(requests)
+    logits = score(lambda inputs: run.model(inputs), samples, requests)[seen.which]
+    assert document["gauc"] == pytest.approx(gauc(seen.group, seen.label, logits), abs=1e-9)
+    low, high = document["gauc_ci95"]
+    assert 0 <= low <= document["gauc"] <= high <= 1
+    assert evaluate(run, samples) == document
+    assert evaluation_table(document).row_count == 7 + len(document["baselines"])
+
+
+def test_exposed_by_hand(samples: Samples) -> None:
+    requests = replace(
+        samples.splits[TRAIN],
+        offsets=np.array([0, 2, 5, 6]),
+        label=np.array([1, NOT_EXPOSED, NOT_EXPOSED, 0, 1, 0], np.uint8),
+    )
+    seen = exposed(requests)
+    assert seen.group.tolist() == [0, 1, 1, 2]
+    assert seen.place.tolist() == [0, 1, 2, 0]
+    assert seen.label.tolist() == [1, 0, 1, 0]
+    assert seen.which.tolist() == [0, 3, 4, 5]
+
+
+def test_scores_do_not_depend_on_the_batch(run: Run, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = samples.splits[TEST]
+    assert len(set(requests.lengths.tolist())) > 3
+    together = score(lambda inputs: run.model(inputs), samples, requests)
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 9)
+    np.testing.assert_allclose(score(lambda inputs: run.model(inputs), samples, requests), together, atol=2e-6)
+    for row in (0, 11):
+        alone = run.model(make_batch(samples, requests, np.array([row])).inputs).numpy()[0]
+        begin, end = requests.offsets[row], requests.offsets[row + 1]
+        np.testing.assert_allclose(alone[: end - begin], together[begin:end], atol=2e-6)
+
+
+def asked(number: int, scores: list[float], clicked: list[int | None]) -> dict[str, Any]:
+    return {
+        "request_id": number, "user_id": 1, "time": 1000 * number, "trigger": "page", "model_version": None,
+        "item_id": list(range(100, 100 + len(scores))), "clicked": clicked, "score": scores,
+    }  # fmt: skip
+
+
+def test_baselines_by_hand() -> None:
+    rows = [
+        asked(1, [1.0, 2.0], [1, 0]),  # in training, the smaller number is clicked
+        asked(2, [1.0, 2.0, 0.0], [1, 0, None]),
+        asked(3, [5.0, 5.0], [0, 1]),
+        asked(4, [3.0, 1.0, 2.0], [0, 1, 0]),  # smallest first: 1; as offered: of two pairs one
+        asked(5, [1.0, 2.0], [0, 1]),  # smallest first: 0; as offered: 0
+    ]
+    logs = make_logs()
+    table = pl.DataFrame(rows, schema_overrides={"model_version": pl.String, "clicked": pl.List(pl.Int8)})
+    samples = build_samples(replace(logs, requests=table), test_from=4000, validation_fraction=0.3)
+    found = baselines(samples, TEST, seed=1)
+    assert found.keys() == {"random", "base_order", "best_single:-score"}
+    assert found["base_order"] == pytest.approx((3 * 0.5 + 2 * 0) / 5)
+    assert found["best_single:-score"] == pytest.approx((3 * 1 + 2 * 0) / 5)
+    assert found["random"] == baselines(samples, TEST, seed=1)["random"]
+
+
+def test_nothing_to_rank(run: Run, samples: Samples) -> None:
+    seen = exposed(samples.splits[TEST])
+    with pytest.raises(InputError, match="GAUC has no value"):
+        figures(replace(seen, label=np.zeros_like(seen.label)), np.zeros(len(seen.label)), seed=1)
+
+
+def test_samples_of_another_kind_are_refused(run: Run, samples: Samples) -> None:
+    check_fit(run, samples)
+    spec = samples.head.spec
+    fewer = spec.model_copy(update={"item": spec.item[:-1]})
+    rescaled = spec.item[2].model_copy(update={"mean": 9.0})
+    other = [
+        (samples.head.model_copy(update={"spec": fewer}), "other features"),
+        (
+            samples.head.model_copy(update={"spec": spec.model_copy(update={"item": (*spec.item[:2], rescaled)})}),
+            "other features",
+        ),
+        (
+            samples.head.model_copy(update={"limits": Limits(candidates=11, exposures=20, page_views=8)}),
+            "candidates=11",
+        ),
+    ]
+    for head, said in other:
+        with pytest.raises(SpecificationError, match=said):
+            check_fit(run, replace(samples, head=head))
+    keys = samples.vocabularies["shop"].keys
+    with pytest.raises(SpecificationError, match="another vocabulary of shop"):
+        check_fit(run, replace(samples, vocabularies={"shop": Vocabulary(keys + 1)}))
+
+
+def _head(**change: Any) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        head = json.loads((path / "run.json").read_text())
+        (path / "run.json").write_text(json.dumps({**head, **change}))
+
+    return write
+
+
+def _weights(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda path: (path / "model.weights.h5").write_bytes(change((path / "model.weights.h5").read_bytes()))
+
+
+def _one_weight(path: Path) -> None:
+    run = load_run(path)
+    weights = run.model.get_weights()
+    weights[0].flat[3] += 1e-3
+    run.model.set_weights(weights)
+    run.model.save_weights(path / "model.weights.h5")
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], type[FormatError], str]] = {
+    "another format": (_head(format=2), FormatError, "reads format 1"),
+    "no configuration": (_head(config={"units": 8, "lairs": 2}), FormatError, "config.lairs"),
+    "other sizes": (_head(config={"units": 9, "layers": 2}), FormatError, "cannot be read"),
+    "another version": (_head(version_id="20250101000000-0123456789ab"), IntegrityError, "does not hold the weights"),
+    "missing": (lambda path: (path / "model.weights.h5").unlink(), FormatError, "is not there"),
+    "empty": (_weights(lambda _: b""), FormatError, "cannot be read"),
+    "truncated": (_weights(lambda content: content[: len(content) // 2]), FormatError, "cannot be read"),
+    "noise": (_weights(lambda content: bytes(reversed(content))), FormatError, "cannot be read"),
+    "one weight moved": (_one_weight, IntegrityError, "does not hold the weights"),
+    "no vocabulary": (lambda path: (path / "vocabulary" / "shop.npy").unlink(), FormatError, "vocabulary"),
+    "no folder": (shutil.rmtree, FormatError, "is no folder"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_run_in_one_line(run_path: Path, tmp_path: Path, fault: str) -> None:
+    path = Path(shutil.copytree(run_path, tmp_path / "run"))
+    damage, error, said = FAULTS[fault]
+    damage(path)
+    with pytest.raises(error, match=said) as caught:
+        load_run(path)
+    assert "\n" not in str(caught.value).strip()
