@@ -250,15 +250,18 @@ _bench_command("rerank", "One re-rank at the bundle's full sizes.")
 
 @cli.command()
 @click.option("--out", type=_PATH, default=Path("quickstart"), show_default=True, help="Folder for all it makes.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--users", type=int, help="Users of the simulated world; fewer is faster and learns less.")
+@click.option("--epochs", type=int, help="At most so many epochs of training.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the world and of the training.")
 @force_option
 @json_option
-def quickstart(out: Path, seed: int, force: bool, as_json: bool) -> None:
+def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, force: bool, as_json: bool) -> None:
     """All of it, small, in a few minutes: simulate, samples, train, evaluate, export, verify, bench."""
     _need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
     from edgerec.quickstart import quickstart_table, run_quickstart
 
-    document = run_quickstart(out, seed=seed, force=force)
+    sizes = {name: value for name, value in (("users", users), ("epochs", epochs)) if value is not None}
+    document = run_quickstart(out, seed=seed, force=force, **sizes)
     _emit(document, as_json, table=quickstart_table(document))
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.table import Table
 
-from edgerec.bench.latency import RUNTIME, RERANK, STEP, run_bench
+from edgerec.bench.latency import RERANK, RUNTIME, STEP, run_bench
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.console import log, stage, table_of
 from edgerec.core.manifest import HUBSM_IE, HUBSM_IPV
 from edgerec.data.build_samples import write_samples
 from edgerec.device_runtime.verify import verify_bundle
 from edgerec.export.bundle import export_bundle
-from edgerec.model.config import TrainConfig
+from edgerec.model.config import TrainConfig, load_config
 from edgerec.model.evaluation import evaluate
 from edgerec.model.training import train
 from edgerec.simulation.config import SimulationConfig
@@ -23,12 +23,22 @@ from edgerec.simulation.simulate import simulate, write_simulation
 
 CONFIG = TrainConfig(batch_size=64, epochs=6, decay_epochs=6, patience=6)
 """Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise."""
+USERS = 340
 LIMITS = {"candidates": 100, "exposures": 100, "page_views": 50}
 PARTS = ("logs", "samples", "run", "bundle")
 
 
-def run_quickstart(out: Path, *, seed: int = 1, force: bool = False) -> dict[str, Any]:
+def run_quickstart(
+    out: Path, *, users: int = USERS, epochs: int = CONFIG.epochs, seed: int = 1, force: bool = False
+) -> dict[str, Any]:
     """Simulate, make samples, train, evaluate, export, verify and measure; all of it stays in the folder `out`.
+
+    Args:
+        out: the folder.
+        users: of the simulated world.
+        epochs: of the training.
+        seed: of world and training.
+        force: replace `out` where it exists.
 
     Returns:
         `version_id`, `gauc` of the model, the base order and the truth's best single score, sizes, latencies, `paths`.
@@ -41,12 +51,12 @@ def run_quickstart(out: Path, *, seed: int = 1, force: bool = False) -> dict[str
     with output_folder(out, force=force) as folder:
         log(f"quickstart: everything goes to {out}")
         with stage("simulate"):
-            logs, truth = simulate(SimulationConfig(), seed=seed)
+            logs, truth = simulate(SimulationConfig(users=users), seed=seed)
             write_simulation(logs, truth, folder / "logs")
         with stage("samples"):
             samples = write_samples(folder / "logs", folder / "samples", limits=LIMITS)
         with stage("train"):
-            config = CONFIG.model_copy(update={"seed": seed})
+            config = load_config(None, {**CONFIG.model_dump(), "seed": seed, "epochs": epochs, "decay_epochs": epochs})
             # The run names its samples by the place where they will stand.
             run = train(samples, config, folder / "run", samples_path=out.resolve() / "samples")
         with stage("evaluate"):

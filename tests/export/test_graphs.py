@@ -71,8 +71,8 @@ def test_the_fraction_is_the_sum_of_tanh(units: int) -> None:
     form = attention_form(weights)
     assert form.product
     c, p = rng.uniform(-1, 1, size=(2, 5, units))
-    query = np.exp(c @ form.query_kernel)[:, None]
-    key = np.exp(p @ form.key_kernel + form.key_bias)[None]
+    query = np.exp(c @ form.query_kernel + form.query_bias)[:, None]
+    key = np.exp(p @ form.key_kernel)[None]
     groups = (query * key).reshape(5, 5, form.groups, -1)
     fraction = ((groups * form.numerator.reshape(form.groups, -1)).sum(-1) / groups.sum(-1)).sum(-1)
     x = (c @ weights.query_kernel + weights.query_bias)[:, None] + (p @ weights.key_kernel)[None]
@@ -113,7 +113,7 @@ def test_step_loop_equals_the_full_sequence(kind: str, scale: float) -> None:
         np.testing.assert_allclose(b["fused"][0], want.b[index], atol=1e-5)
         np.testing.assert_allclose(b["key"][0], want.p[index] @ attention.key_kernel, atol=2e-5)
         np.testing.assert_allclose(a["value"][:, 0], want.b[index] @ rows, atol=3e-5)
-        key = want.p[index] @ form.key_kernel + form.key_bias
+        key = want.p[index] @ form.key_kernel
         np.testing.assert_allclose(np.log(a["key"][:, 0]) if form.product else a["key"][:, 0], key, atol=5e-5)
         np.testing.assert_allclose(state, other, atol=1e-5)
 
@@ -140,7 +140,7 @@ def crban_inputs(
         enc = encoded(model, kind, pairs[kind])
         every.append(enc)
         form, time = attention_form(attention), len(enc.p)
-        key = enc.p @ form.key_kernel + form.key_bias
+        key = enc.p @ form.key_kernel
         keys = np.full((limit, form.key_width), 7.0 if garbage else 1.0, np.float32)
         keys[:time] = np.exp(key) if form.product else key
         raw = np.full((limit, attention.scale.shape[0]), 7.0 if garbage else 0.0, np.float32)

@@ -41,19 +41,19 @@ class AttentionForm:
         product: true for the fraction above, false for the tanh of the equation as it stands.
         query_kernel: `(units, key_width)`, on a candidate's encoding.
         key_kernel: `(units, key_width)`, on a behaviour's item encoding.
-        key_bias: `(key_width,)`; holds the query's bias, where it costs once a behaviour.
+        query_bias: `(key_width,)`; MNN folds it into the query's product, where it costs nothing.
         numerator: `(key_width,)`: `s.v` of each sign vector for the fraction, `v` for the tanh.
     """
 
     product: bool
     query_kernel: Array
     key_kernel: Array
-    key_bias: Array
+    query_bias: Array
     numerator: Array
 
     @property
     def key_width(self) -> int:
-        return int(self.key_bias.shape[0])
+        return int(self.query_bias.shape[0])
 
     @property
     def groups(self) -> int:

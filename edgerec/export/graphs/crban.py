@@ -76,6 +76,7 @@ def _exponentials(
 ) -> str:
     """Give `exp(score)` up to a factor a row, `(k, length)`: a softmax before its division."""
     query = graph.node("MatMul", encodings, graph.constant(form.query_kernel))
+    query = graph.node("Add", query, graph.constant(form.query_bias[np.newaxis]))
     if not form.product:
         return _exponentials_by_tanh(graph, form, query, kind, candidates, length)
     # Exp comes after the transposition, so that MNN moves the data once and not once for each product.

@@ -56,12 +56,11 @@ def build_hubsm_step(weights: HubsmWeights, *, attention: AttentionWeights, valu
     graph.node("Concat", *states, axis=0, out="new_state")
 
     encoding = graph.reshape(tops["item"], (units, 1))
-    key = graph.node("MatMul", graph.constant(form.key_kernel.T), encoding)
-    bias = graph.constant(form.key_bias[:, np.newaxis])
+    kernel = graph.constant(form.key_kernel.T)
     if form.product:
-        graph.node("Exp", graph.node("Add", key, bias), out="key")
+        graph.node("Exp", graph.node("MatMul", kernel, encoding), out="key")
     else:
-        graph.node("Add", key, bias, out="key")
+        graph.node("MatMul", kernel, encoding, out="key")
     fused = graph.reshape(graph.node("Concat", tops["item"], tops["action"], axis=2), (2 * units, 1))
     graph.node("MatMul", graph.constant(value_kernel.T), fused, out="value")
     return graph.model(

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgerec.core.errors import EdgeRecError, FormatError, ParityError
+from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
+from edgerec.device_runtime.device_model import encode_behaviours, load_device_model
+from edgerec.device_runtime.golden import GoldenCase, load_case, run_case, save_case
+from edgerec.device_runtime.verify import verify_bundle
+from edgerec.kv.npz import load_table, save_table
+
+
+@pytest.fixture
+def bundle(bundle_path: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+
+
+def stamp(bundle: Path, **change: Any) -> None:
+    """Write the bundle's manifest anew, as if it had been exported so."""
+    manifest = read_bundle_manifest(bundle)
+    files = [path for path in bundle.rglob("*") if path.is_file() and path != bundle / "manifest.json"]
+    write_manifest(manifest.model_copy(update={"files": stamp_files(bundle, files), **change}), bundle)
+
+
+def test_an_honest_bundle(bundle_path: Path) -> None:
+    found = verify_bundle(bundle_path)
+    manifest = read_bundle_manifest(bundle_path)
+    assert found["golden_cases"] == 13
+    assert found["parity_max_abs"] < 1e-5 < found["tolerance"] == 1e-4
+    assert found["files"] == len(manifest.files)
+    sizes = {name: stamp.size for name, stamp in manifest.files.items()}
+    assert found["device_bytes"] == sum(size for name, size in sizes.items() if name.startswith("device/"))
+    assert found["cloud_bytes"] == sum(size for name, size in sizes.items() if name.startswith("cloud/"))
+    assert found["version_id"] == manifest.version_id
+
+
+def test_golden_cases_cover_the_lengths(bundle_path: Path) -> None:
+    limits = read_device_manifest(bundle_path / "device").limits
+    cases = [load_case(path) for path in sorted((bundle_path / "golden").glob("case-*.npz"))]
+    lengths = {(len(case.exposure_action), len(case.page_view_action), len(case.candidates)) for case in cases}
+    assert {length[0] for length in lengths} >= {0, 1, 2, limits["exposures"]}
+    assert (limits["exposures"], limits["page_views"], limits["candidates"]) in lengths
+    for case in cases:
+        assert (case.candidates < 0).any() or len(case.candidates) == 1
+
+
+def test_round_trip(bundle_path: Path, tmp_path: Path) -> None:
+    case = load_case(bundle_path / "golden" / "case-12.npz")
+    save_case(case, tmp_path / "a.npz")
+    save_case(load_case(tmp_path / "a.npz"), tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert (tmp_path / "a.npz").read_bytes() == (bundle_path / "golden" / "case-12.npz").read_bytes()
+
+
+def test_steps_are_one_path(bundle_path: Path) -> None:
+    """Encoding in two goes is not encoding at once from the start: the state is the caller's, and begins at zero."""
+    model = load_device_model(bundle_path)
+    case = load_case(bundle_path / "golden" / "case-12.npz")
+    whole = encode_behaviours(model.hubsm_ie, case.exposure_action, case.exposure_item)
+    state = model.hubsm_ie.initial_state()
+    for at in range(len(case.exposure_action)):
+        key, value, state = model.hubsm_ie.step(case.exposure_action[at], case.exposure_item[at], state)
+        np.testing.assert_array_equal(key, whole.keys[at])
+        np.testing.assert_array_equal(value, whole.values[at])
+    assert len(whole.keys) == 20
+    np.testing.assert_allclose(run_case(model, case), case.logits, atol=1e-5)
+
+
+def _case(bundle: Path, **change: Callable[[np.ndarray], np.ndarray]) -> None:
+    path = bundle / "golden" / "case-12.npz"
+    case = load_case(path)
+    save_case(replace(case, **{name: f(getattr(case, name)) for name, f in change.items()}), path)
+    stamp(bundle)
+
+
+def _device(bundle: Path, **change: Any) -> None:
+    manifest = read_device_manifest(bundle / "device")
+    write_manifest(manifest.model_copy(update=change), bundle / "device")
+    stamp(bundle)
+
+
+def _smaller_table(bundle: Path) -> None:
+    folder = bundle / "cloud" / "embeddings" / "shop"
+    table = load_table(folder)
+    shutil.rmtree(folder)
+    save_table(replace(table, keys=table.keys[1:], values=table.values[1:]), folder)
+    stamp(bundle)
+
+
+def _without_cases(bundle: Path) -> None:
+    for path in (bundle / "golden").glob("case-*.npz"):
+        path.unlink()
+    stamp(bundle)
+
+
+def _not_an_archive(bundle: Path) -> None:
+    with (bundle / "golden" / "case-12.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    stamp(bundle)
+
+
+def _exchanged(bundle: Path) -> None:
+    ie, ipv = (bundle / "device" / f"hubsm_{kind}.mnn" for kind in ("ie", "ipv"))
+    one, other = ie.read_bytes(), ipv.read_bytes()
+    ie.write_bytes(other)
+    ipv.write_bytes(one)
+    _device(bundle, files=stamp_files(bundle / "device", (bundle / "device").glob("*.mnn")))
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
+    "another logit": (
+        lambda bundle: _case(bundle, logits=lambda a: a + np.float32(2e-4) * (np.arange(len(a)) == 3)),
+        ParityError,
+        r"case-12\.npz: candidate 3 scores .* in training",
+    ),
+    "no number for a logit": (
+        lambda bundle: _case(bundle, logits=lambda a: np.where(np.arange(len(a)) == 3, np.nan, a).astype("f4")),
+        ParityError,
+        "candidate 3 scores .* nan in training",
+    ),
+    "another behaviour": (lambda bundle: _case(bundle, exposure_item=lambda a: a * 2), ParityError, "candidate"),
+    "one logit for all": (lambda bundle: _case(bundle, logits=lambda a: a[:1]), FormatError, "10 of candidates and 1"),
+    "fewer actions": (lambda bundle: _case(bundle, exposure_action=lambda a: a[1:]), FormatError, "19 of exposure"),
+    "no candidate": (
+        lambda bundle: _case(bundle, logits=lambda a: a[:0], candidates=lambda a: a[:0]),
+        FormatError,
+        "no candidate",
+    ),
+    "other features": (lambda bundle: _case(bundle, candidates=lambda a: a[:, 1:]), FormatError, "does not fit the"),
+    "other type": (lambda bundle: _case(bundle, logits=lambda a: a.astype("f8")), FormatError, "logits is float64"),
+    "no cases": (_without_cases, FormatError, "no golden case"),
+    "no archive": (_not_an_archive, FormatError, "cannot be read"),
+    "a table of another version": (_smaller_table, FormatError, "table shop has shape"),
+    "a device half of another version": (
+        lambda bundle: _device(bundle, version_id="20250101000000-0123456789ab"),
+        FormatError,
+        "holds the device half of version 20250101000000-0123456789ab",
+    ),
+    "other limits": (
+        lambda bundle: _device(bundle, limits={"candidates": 11, "exposures": 20, "page_views": 8}),
+        FormatError,
+        "do not fit together",
+    ),
+    "encoders exchanged": (_exchanged, EdgeRecError, ""),
+    "no bundle": (lambda bundle: shutil.rmtree(bundle), FormatError, "is no folder"),
+    "no device half": (lambda bundle: shutil.rmtree(bundle / "device"), FormatError, "is missing"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_bundle_in_one_line(bundle: Path, fault: str) -> None:
+    damage, error, said = FAULTS[fault]
+    damage(bundle)
+    with pytest.raises(error, match=said) as caught:
+        verify_bundle(bundle)
+    assert "\n" not in str(caught.value).strip()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+@pytest.mark.filterwarnings("ignore")  # numpy and zipfile wonder aloud about damaged headers
+def test_a_damaged_case_is_a_format_error_or_a_case(bundle_path: Path, tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray((bundle_path / "golden" / "case-03.npz").read_bytes())
+    for _ in range(data.draw(st.integers(1, 2))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (tmp_path / "case.npz").write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
+    try:
+        case = load_case(tmp_path / "case.npz")
+    except FormatError:
+        return
+    assert isinstance(case, GoldenCase)
+    assert len(case.logits) == len(case.candidates) > 0

@@ -1,0 +1,190 @@
+"""The proof itself: it passes where two models are one, and fails where one number of one of them is another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgerec.core.errors import ParityError
+from edgerec.data.samples import TEST, Limits, Samples
+from edgerec.device_runtime.crban import CrbanRanker
+from edgerec.device_runtime.device_model import DeviceModel, load_device_model
+from edgerec.device_runtime.golden import GoldenCase, run_case
+from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.export.bundle import device_graphs
+from edgerec.export.convert import convert_to_mnn
+from edgerec.export.onnx_device import OnnxDevice
+from edgerec.export.parity import TOLERANCE, check_random, check_real, compare, random_cases, summarise
+from edgerec.export.split import split
+from edgerec.model.runs import Run, load_run
+
+LIMITS = Limits(candidates=10, exposures=20, page_views=8)
+
+
+@dataclass(frozen=True)
+class Strong:
+    """A model whose every part has a say in the scores, and its device half."""
+
+    run: Run
+    device: DeviceModel
+    onnx: OnnxDevice
+
+
+@pytest.fixture(scope="module")
+def strong(run_path: Path, bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Strong:
+    run = load_run(run_path)
+    rng = np.random.default_rng(0)
+    run.model.set_weights([rng.normal(size=weight.shape).astype(np.float32) for weight in run.model.get_weights()])
+    graphs = device_graphs(split(run), LIMITS)
+    folder = tmp_path_factory.mktemp("strong")
+    for name, graph in graphs.items():
+        (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
+        convert_to_mnn(folder / f"{name}.onnx", folder / f"{name}.mnn")
+    device = DeviceModel(
+        manifest=load_device_model(bundle_path).manifest,
+        hubsm_ie=HubsmStepper(folder / "hubsm_ie.mnn"),
+        hubsm_ipv=HubsmStepper(folder / "hubsm_ipv.mnn"),
+        crban=CrbanRanker(folder / "crban.mnn"),
+    )
+    return Strong(run, device, OnnxDevice.load(graphs))
+
+
+def test_random_cases_have_every_length_and_sign(run_path: Path) -> None:
+    model = load_run(run_path).model
+    cases = random_cases(model, LIMITS, seed=1, spread=3.0)
+    lengths = [(len(case.exposure_action), len(case.page_view_action), len(case.candidates)) for case in cases]
+    assert lengths == list(itertools.product([0, 1, 2, 10, 20], [0, 1, 2, 4, 8], [1, 2, 5, 10]))
+    for case in cases:
+        assert len(case.exposure_item) == len(case.exposure_action)
+        assert len(case.page_view_item) == len(case.page_view_action)
+        assert case.logits.shape == (len(case.candidates),)
+    for name in ("exposure_action", "exposure_item", "page_view_action", "page_view_item", "candidates"):
+        values = np.concatenate([getattr(case, name).ravel() for case in cases])
+        assert 0.45 < (values < 0).mean() < 0.55
+        assert values.std() == pytest.approx(3.0, rel=0.1)
+    again = random_cases(model, LIMITS, seed=1, spread=3.0)
+    other = random_cases(model, LIMITS, seed=2, spread=3.0)
+    assert np.array_equal(again[-1].candidates, cases[-1].candidates)
+    assert not np.array_equal(other[-1].candidates, cases[-1].candidates)
+
+
+@pytest.mark.parametrize("limits", [Limits(candidates=1, exposures=1, page_views=1), Limits(candidates=2)])
+def test_lengths_stay_within_small_limits(run_path: Path, limits: Limits) -> None:
+    cases = random_cases(load_run(run_path).model, limits, seed=1, spread=1.0)
+    assert max(len(case.candidates) for case in cases) == limits.candidates
+    assert min(len(case.candidates) for case in cases) == 1
+    assert max(len(case.exposure_action) for case in cases) == limits.exposures
+
+
+@pytest.mark.parametrize("spread", [1.0, 3.0])
+def test_steps_equal_whole_sequences(strong: Strong, spread: float) -> None:
+    """Keras reads sequences at once; MNN and ONNX Runtime step. Rounding leaves less than 1e-5."""
+    cases = random_cases(strong.run.model, LIMITS, seed=5, spread=spread)
+    assert np.concatenate([case.logits for case in cases]).std() > 0.5
+    found = check_random(cases, strong.device, strong.onnx)
+    assert found.keys() == {"random_mnn", "random_onnx"}
+    assert 0 < max(found.values()) < 1e-5
+
+
+def weights_of(model: Any) -> Iterator[Any]:
+    """Every tensor behind the dense vectors; the tables have no part in random cases."""
+    for layer in (model.hubsm_ie, model.hubsm_ipv, model.crban):
+        yield from layer.trainable_variables
+
+
+def test_one_percent_of_one_weight_is_found(strong: Strong) -> None:
+    model = strong.run.model
+    cases = random_cases(model, LIMITS, seed=5, spread=1.0)
+    long = [case for case in cases if len(case.exposure_action) >= 2 and len(case.page_view_action) >= 2]
+    effects = {}
+    variables = list(weights_of(model))
+    assert len(variables) == 4 * 2 * 3 + 2 * 3 + 2 * 4 + 4
+    for variable in variables:
+        kept = variable.numpy()
+        changed = kept.copy()
+        at = np.unravel_index(np.abs(kept).argmax(), kept.shape)
+        changed[at] *= 1.01
+        variable.assign(changed)
+        try:
+            others = _keras(model, long)
+        finally:
+            variable.assign(kept)
+        effects[variable.path] = max(
+            float(np.abs(one.logits - other.logits).max()) for one, other in zip(long, others, strict=True)
+        )
+        with pytest.raises(ParityError, match="random_mnn"):
+            check_random(others, strong.device, strong.onnx)
+    smallest = min(effects, key=lambda path: effects[path])
+    assert effects[smallest] > 2 * TOLERANCE, (smallest, effects[smallest])
+
+
+def _keras(model: Any, cases: list[GoldenCase]) -> list[GoldenCase]:
+    from edgerec.export.parity import _keras_logits
+
+    return [replace(case, logits=logits) for case, logits in zip(cases, _keras_logits(model, cases), strict=True)]
+
+
+def test_the_other_leg_is_held_as_well(strong: Strong) -> None:
+    """An ONNX graph that differs is found though MNN agrees with Keras."""
+    run = strong.run
+    cases = random_cases(run.model, LIMITS, seed=5, spread=1.0)
+    kernel = run.model.crban.output_layer.kernel
+    kept = kernel.numpy()
+    kernel.assign(kept * np.float32(1.01))
+    try:
+        other = OnnxDevice.load(device_graphs(split(run), LIMITS))
+    finally:
+        kernel.assign(kept)
+    with pytest.raises(ParityError, match="random_onnx"):
+        check_random(cases, strong.device, other)
+
+
+@pytest.mark.usefixtures("eager")
+def test_real_requests(run_path: Path, bundle_path: Path, samples: Samples) -> None:
+    run = load_run(run_path)
+    device = load_device_model(bundle_path)
+    tables = split(run).tables
+    real = check_real(run.model, samples, tables, device, requests=1000)
+    assert real.requests == real.orders_equal == len(samples.splits[TEST])
+    assert real.max_abs_error < 1e-5
+    assert real.gauc["mnn"] == pytest.approx(real.gauc["keras"], abs=1e-5)
+    assert check_real(run.model, samples, tables, device, requests=3).requests == 3
+
+    table = tables["shop"]
+    moved = {"shop": replace(table, values=np.roll(table.values, 1, axis=0))}
+    with pytest.raises(ParityError, match=r"parity real \(request \d+\): candidate \d+ of \d+ scores"):
+        check_real(run.model, samples, moved, device, requests=1000)
+    silent = replace(samples.splits[TEST], label=np.zeros_like(samples.splits[TEST].label))
+    without = check_real(
+        run.model, replace(samples, splits={**samples.splits, TEST: silent}), tables, device, requests=2
+    )
+    assert without.gauc == {"keras": None, "mnn": None}
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, 1.0002])
+def test_compare_names_the_worst(odd: float) -> None:
+    expected = np.ones(4, np.float32)
+    found = np.array([1, 1.00015, odd, 1], np.float32)
+    with pytest.raises(ParityError, match=r"parity a \(b\): candidate 2 of 4 scores .* instead of 1"):
+        compare("a", found, expected, where="b")
+    with pytest.raises(ParityError, match="3,"):
+        compare("a", found[:3], expected, where="b")
+    assert compare("a", expected + np.float32(5e-5), expected, where="b") == pytest.approx(5e-5, rel=1e-2)
+
+
+def test_summary(strong: Strong, samples: Samples) -> None:
+    case = random_cases(strong.run.model, LIMITS, seed=3, spread=1.0)[-1]
+    assert run_case(strong.device, case).shape == (10,)
+    from edgerec.export.parity import RealRequests
+
+    real = RealRequests(max_abs_error=3e-5, requests=9, orders_equal=8, gauc={"keras": 0.5, "mnn": 0.5})
+    parity = summarise({"random_mnn": 2e-5}, real)
+    assert (parity.max_abs_error, parity.requests, parity.orders_equal) == (3e-5, 9, 8)
+    assert parity.checks == {"random_mnn": 2e-5, "real_mnn": 3e-5}
+    assert parity.tolerance == TOLERANCE

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from edgerec.core.errors import ConversionError
+from edgerec.core.manifest import MODELS
+from edgerec.data.samples import Limits
+from edgerec.export.bundle import device_graphs, reference_graphs
+from edgerec.export.split import split
+from edgerec.kv.npz import load_table
+from edgerec.model.runs import Run, load_run
+
+
+@pytest.fixture
+def run(run_path: Path) -> Run:
+    return load_run(run_path)
+
+
+def test_every_weight_goes_somewhere_once(run: Run) -> None:
+    parts = split(run)
+    taken = [table[field] for table in (vars(one) for one in parts.tables.values()) for field in ("values", "unknown")]
+    for stack in (parts.hubsm_ie.action, parts.hubsm_ie.item, parts.hubsm_ipv.action, parts.hubsm_ipv.item):
+        taken += [array for gru in stack for array in vars(gru).values()]
+    taken += [array for gru in parts.crban.candidate for array in vars(gru).values()]
+    for part in (parts.crban.attention_ie, parts.crban.attention_ipv, parts.crban.head):
+        taken += vars(part).values()
+    assert sum(array.size for array in taken) == run.model.count_params()
+    assert all(array.dtype == np.float32 for array in taken)
+    # As a multiset of numbers, the parts are the model.
+    whole = np.concatenate([weight.ravel() for weight in run.model.get_weights()])
+    np.testing.assert_array_equal(np.sort(np.concatenate([array.ravel() for array in taken])), np.sort(whole))
+
+
+def test_tables_are_those_of_the_training(run: Run, bundle_path: Path) -> None:
+    weights = run.model.item_embedding.tables["shop"].numpy()
+    keys = run.vocabularies["shop"].keys
+    table = load_table(bundle_path / "cloud" / "embeddings" / "shop")
+    assert len(keys) >= 5
+    rows, unknown = table.get_many(np.append(keys[::-1], [keys.max() + 1]))
+    assert unknown == 1
+    np.testing.assert_array_equal(rows[:-1][::-1], weights[1:])
+    np.testing.assert_array_equal(rows[-1], weights[0])
+
+
+def test_no_row_of_a_table_is_left_on_the_device(run: Run, bundle_path: Path) -> None:
+    weights = run.model.item_embedding.tables["shop"].numpy()
+    # Every number of the tables, as it stands in memory; none of them may stand in a device file.
+    rows = {row.tobytes() for row in weights}
+    numbers = set(weights.ravel().tolist())
+    built = [make(split(run), run.head.limits) for make in (device_graphs, reference_graphs)]
+    files = {path.stem: onnx.load(path) for path in (bundle_path / "golden" / "onnx").iterdir()}
+    assert len(files) == 2 * len(MODELS)
+    for graph in (*files.values(), *built[0].values(), *built[1].values()):
+        assert graph.graph.initializer
+        for initializer in graph.graph.initializer:
+            assert not numbers & set(numpy_helper.to_array(initializer).ravel().tolist()) - {0.0, 1.0}
+    for name in MODELS:
+        content = (bundle_path / "device" / f"{name}.mnn").read_bytes()
+        assert not any(row in content for row in rows)
+    # The search finds what is there: a GRU's weights are in the files.
+    bias = run.model.hubsm_ie.item_stack.grus[0].get_weights()[0]
+    assert set(bias.ravel().tolist()) <= {
+        value
+        for initializer in files["hubsm_ie"].graph.initializer
+        for value in numpy_helper.to_array(initializer).ravel().tolist()
+    }
+    content = (bundle_path / "device" / "hubsm_ie.mnn").read_bytes()
+    assert np.float32(bias[0, 0]).tobytes() in content
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"reset_after": False}, "reset_after should be True for MNN; received False"),
+        ({"activation": keras.activations.relu}, "activation should be 'tanh'"),
+        ({"recurrent_activation": keras.activations.hard_sigmoid}, "recurrent_activation should be 'sigmoid'"),
+        ({"go_backwards": True}, "go_backwards should be False"),
+    ],
+)
+def test_a_recurrence_that_mnn_gets_wrong_is_refused(run: Run, change: dict[str, object], said: str) -> None:
+    gru = run.model.crban.candidate_stack.grus[1]
+    for name, value in change.items():
+        setattr(gru if name == "go_backwards" else gru.cell, name, value)
+    with pytest.raises(ConversionError, match=said):
+        split(run)
+
+
+def test_graphs_take_the_limits_of_the_run(run: Run) -> None:
+    graphs = device_graphs(split(run), Limits(candidates=7, exposures=5, page_views=3))
+    shapes = {
+        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*graphs["crban"].graph.input, *graphs["crban"].graph.output)
+    }
+    assert shapes["candidates"][0] == shapes["logits"][0] == 7
+    assert (shapes["exposure_keys"][0], shapes["page_view_mask"][0]) == (5, 3)
+    assert replace(split(run), tables={}).tables == {}
