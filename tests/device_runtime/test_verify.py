@@ -150,7 +150,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
         FormatError,
         "do not fit together",
     ),
-    "encoders exchanged": (_exchanged, EdgeRecError, ""),
+    "encoders exchanged": (_exchanged, FormatError, "do not fit together|does not fit the models"),
     "no bundle": (lambda bundle: shutil.rmtree(bundle), FormatError, "is no folder"),
     "no device half": (lambda bundle: shutil.rmtree(bundle / "device"), FormatError, "is missing"),
 }

@@ -1,0 +1,382 @@
+"""The command line as a user meets it: real processes, their output, exit codes and what they leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import polars as pl
+import pytest
+
+from edgerec.cli import cli
+from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
+
+EDGEREC = [sys.executable, "-m", "edgerec"]
+HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "MNN", "numpy", "polars", "pydantic", "rich.progress")
+
+
+def edgerec(*arguments: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    command = [*EDGEREC, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **more)
+
+
+def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Standard output, which has to be one JSON document and nothing else."""
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["schema"] == 1
+    return found
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of an expected error."""
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert [line.startswith("edgerec: ") for line in lines].count(True) == 1, done.stderr
+    assert lines[-1].startswith("edgerec: ")
+    return lines[-1]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the commands made, and what each said."""
+
+    root: Path
+    said: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    root = tmp_path_factory.mktemp("way")
+    (root / "c.toml").write_text("units = 4\nlayers = 1\nbatch_size = 256\n")
+    commands: dict[str, list[str | Path]] = {
+        "simulate": ["simulate", "--users", "40", "--days", "3", "--out", root / "logs"],
+        "samples": ["samples", root / "logs", "--exposures", "8", "--page-views", "4", "--out", root / "samples"],
+        "train": ["train", root / "samples", "--config", root / "c.toml", "--epochs", "1", "--out", root / "run"],
+        "evaluate": ["evaluate", root / "run", root / "samples"],
+        "export": ["export", root / "run", "--requests", "10", "--out", root / "bundle"],
+        "verify": ["verify", root / "bundle"],
+    }
+    return Made(root, {name: document(edgerec(*command, "--json")) for name, command in commands.items()})
+
+
+def test_every_command_prints_one_document(made: Made) -> None:
+    for name in ("simulate", "samples"):
+        assert made.said[name].keys() >= {"requests", "exposures", "clicks", "users", "seconds"}
+    for key in ("requests", "exposures", "clicks", "users"):
+        assert made.said["simulate"][key] == made.said["samples"][key] > 0
+    assert made.said["train"]["best_epoch"] == 1
+    assert made.said["evaluate"].keys() >= {
+        "gauc", "gauc_ci95", "auc", "ndcg@5", "ndcg@10", "logloss", "requests", "impressions", "baselines",
+    }  # fmt: skip
+    assert made.said["export"].keys() >= {"version_id", "precision", "device_bytes", "cloud_bytes", "parity", "gauc"}
+    assert len({made.said[name]["version_id"] for name in ("train", "evaluate", "export", "verify")}) == 1
+    assert made.said["export"]["device_bytes"] == made.said["verify"]["device_bytes"]
+    assert sorted(path.name for path in made.root.iterdir()) == ["bundle", "c.toml", "logs", "run", "samples"]
+
+
+def test_tables_for_people(made: Made) -> None:
+    done = edgerec("verify", made.root / "bundle")
+    assert done.returncode == 0
+    assert made.said["verify"]["version_id"] in done.stdout
+    assert "{" not in done.stdout
+
+
+@pytest.mark.skipif(importlib.util.find_spec("edgerec.bench.latency") is None, reason="needs edgerec.bench.latency")
+@pytest.mark.parametrize(("what", "stages"), [("step", {"hubsm_ie", "hubsm_ipv"}), ("rerank", {"rerank"})])
+def test_bench(made: Made, tmp_path: Path, what: str, stages: set[str]) -> None:
+    out = tmp_path / "bench.json"
+    found = document(edgerec("bench", what, made.root / "bundle", "--rounds", "2", "--out", out, "--json"))
+    rows = [row for row in found["results"] if row["name"] == "mnn"]
+    assert {row["stage"] for row in rows} == stages
+    for row in rows:
+        assert row.keys() >= {"n", "p50_us", "p90_us", "p99_us"}
+        assert 0 < row["p50_us"] <= row["p90_us"] <= row["p99_us"]
+    assert found["environment"]
+    assert json.loads(out.read_text())["results"]
+    assert "exists already" in said(edgerec("bench", what, made.root / "bundle", "--rounds", "1", "--out", out))
+
+
+def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name)
+
+
+def test_every_command_has_help() -> None:
+    every = list(commands(cli))
+    assert len(every) >= 11
+    with ThreadPoolExecutor(2) as pool:
+        for path, done in zip(every, pool.map(lambda path: edgerec(*path, "--help"), every), strict=True):
+            assert done.returncode == 0, path
+            assert done.stdout.startswith("Usage: "), path
+            assert done.stderr == ""
+            # Each says more than how to call it.
+            assert len([line for line in done.stdout.splitlines() if line.strip()]) > 3, path
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys; sys.argv = ['edgerec', '--help']\n"
+        "from edgerec.cli import main\n"
+        "main()\n"
+        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: ")
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+USAGE: list[list[str]] = [
+    ["nonsense"],
+    ["samples"],
+    ["samples", "logs"],
+    ["simulate", "--out", "x", "--users", "many"],
+    ["evaluate", "run", "samples", "--split", "tomorrow"],
+    ["verify", "bundle", "--no-such-option"],
+    ["bench", "nonsense", "bundle"],
+]
+
+
+def test_usage_errors(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for arguments, done in zip(USAGE, pool.map(lambda a: edgerec(*a, cwd=tmp_path), USAGE), strict=True):
+            assert done.returncode == 2, arguments
+            assert done.stdout == ""
+            assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def _table(name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callable[[Path], object]:
+    def write(root: Path) -> None:
+        file = root / "logs" / name
+        change(pl.read_parquet(file)).write_parquet(file)
+
+    return write
+
+
+def _cut(root: Path) -> None:
+    file = root / "logs" / "events" / "part-00000.parquet"
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def _emptied(root: Path) -> None:
+    shutil.rmtree(root / "logs")
+    (root / "logs").mkdir()
+
+
+def _set_array(name: str, index: Any, value: float) -> Callable[[Path], object]:
+    def write(root: Path) -> None:
+        array = np.load(root / "samples" / name)
+        array[index] = value
+        np.save(root / "samples" / name, array)
+
+    return write
+
+
+def _flip(name: str) -> Callable[[Path], object]:
+    def write(root: Path) -> None:
+        file = root / "bundle" / name
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+
+    return write
+
+
+def _no_model(root: Path) -> None:
+    """A device model that MNN cannot load, with hashes that are right."""
+    bundle, folder = root / "bundle", root / "bundle" / "device"
+    file = folder / "crban.mnn"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    device = read_device_manifest(folder)
+    write_manifest(device.model_copy(update={"files": stamp_files(folder, folder.glob("*.mnn"))}), folder)
+    files = [path for path in bundle.rglob("*") if path.is_file() and path != bundle / "manifest.json"]
+    manifest = read_bundle_manifest(bundle)
+    write_manifest(manifest.model_copy(update={"files": stamp_files(bundle, files)}), bundle)
+
+
+def _format(name: str) -> Callable[[Path], object]:
+    def write(root: Path) -> None:
+        head = json.loads((root / name).read_text())
+        (root / name).write_text(json.dumps({**head, "format": 99}))
+
+    return write
+
+
+REQUESTS, ITEMS = "requests/part-00000.parquet", "items.parquet"
+SAMPLES, TRAIN, VERIFY = ("samples", "logs"), ("train", "samples"), ("verify", "bundle")
+FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
+    "missing column": (_table(REQUESTS, lambda t: t.drop("clicked")), SAMPLES, "no column 'clicked'"),
+    "renamed column": (_table(ITEMS, lambda t: t.rename({"shop": "store"})), SAMPLES, "no column 'shop'"),
+    "truncated Parquet": (_cut, SAMPLES, "cannot be read as Parquet"),
+    "empty folder": (_emptied, SAMPLES, "has no logs.json"),
+    "no folder": (lambda root: shutil.rmtree(root / "logs"), SAMPLES, "is no folder"),
+    "NaN in scores": (
+        _table(REQUESTS, lambda t: t.with_columns(score=pl.col("score").list.eval(pl.element() * float("nan")))),
+        SAMPLES,
+        "holds NaN or infinity",
+    ),
+    "labels": (
+        _table(REQUESTS, lambda t: t.with_columns(clicked=pl.col("clicked").list.eval(pl.element() + 1))),
+        SAMPLES,
+        "should be 0, 1 or, not exposed, empty",
+    ),
+    "list longer than k": (lambda root: None, (*SAMPLES, "--candidates", "3"), "more than the limit of 3"),
+    "limit out of range": (lambda root: None, (*SAMPLES, "--exposures", "0"), "exposures"),
+    "ids out of range": (_set_array("train/item/ids.npy", 0, 10**6), TRAIN, "values out of range"),
+    "NaN in samples": (_set_array("train/item/numbers.npy", 0, np.nan), TRAIN, "values out of range"),
+    "samples of another format": (_format("samples/samples.json"), TRAIN, "reads format 1"),
+    "unknown setting": (
+        lambda root: (root / "c.toml").write_text("unit = 4"),
+        (*TRAIN, "--config", "c.toml"),
+        "unit: Extra inputs",
+    ),
+    "changed model": (_flip("device/crban.mnn"), VERIFY, "was changed after it was written"),
+    "changed table": (_flip("cloud/embeddings/shop/shard-00003-of-00008.npz"), VERIFY, "was changed"),
+    "changed manifest": (_flip("manifest.json"), VERIFY, "manifest.json"),
+    "bundle of another format": (_format("bundle/manifest.json"), VERIFY, "reads format 1"),
+    "a model that MNN cannot load": (_no_model, VERIFY, "MNN"),
+    "no bundle": (lambda root: shutil.rmtree(root / "bundle"), VERIFY, "is no folder"),
+    "no EB-NeRD": (lambda root: None, ("import", "ebnerd", "logs"), "EB-NeRD"),
+    "no users": (lambda root: None, ("simulate", "--users", "0"), "users should be a whole number"),
+    "a file in the way": (
+        lambda root: (root / "new").write_text("mine"),
+        (*SAMPLES,),
+        "exists already: remove it, choose another name, or pass --force",
+    ),
+    "a folder in the way": (lambda root: (root / "new").mkdir(), ("simulate",), "exists already"),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, run_path: Path, bundle_path: Path) -> Path:
+    root = tmp_path_factory.mktemp("whole")
+    shutil.copytree(samples_path, root / "samples")
+    shutil.copytree(samples_path.parent / "logs", root / "logs")
+    shutil.copytree(run_path, root / "run")
+    shutil.copytree(bundle_path, root / "bundle")
+    return root
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(whole: Path, tmp_path: Path) -> None:
+    def attempt(name: str) -> tuple[str, list[str], list[str]]:
+        damage, command, expected = FAULTS[name]
+        root = Path(shutil.copytree(whole, tmp_path / name.replace(" ", "-")))
+        damage(root)
+        before = sorted(path.name for path in root.iterdir())
+        out = [] if command[0] == "verify" else ["--out", "new"]
+        line = said(edgerec(*command, *out, cwd=root))
+        assert expected in line, name
+        return name, before, sorted(path.name for path in root.iterdir())
+
+    with ThreadPoolExecutor(3) as pool:
+        for name, before, after in pool.map(attempt, FAULTS):
+            assert before == after, name
+
+
+def test_bad_runs(whole: Path, tmp_path: Path) -> None:
+    """Those that TensorFlow has to be there for."""
+    root = Path(shutil.copytree(whole, tmp_path / "root"))
+    _format("run/run.json")(root)
+    with ThreadPoolExecutor(2) as pool:
+        attempts = [("evaluate", "run", "samples"), ("export", "run", "--out", "new")]
+        for done in pool.map(lambda arguments: edgerec(*arguments, cwd=root), attempts):
+            assert "run/run.json has format 99, this version of EdgeRec reads format 1" in said(done)
+    assert sorted(path.name for path in root.iterdir()) == ["bundle", "logs", "run", "samples"]
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[dict[str, Any]]:
+    """A full file system of its own where one may be mounted; else a limit on the size of files."""
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode:
+        yield {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))}
+        return
+    try:
+        yield {}
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="needs mount(8), of the package mount")
+def test_a_full_disk(whole: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as more:
+        for command in (["samples", whole / "logs"], ["simulate", "--users", "40"]):
+            line = said(edgerec(*command, "--out", tmp_path / "disk" / "new", **more))
+            assert "No space left" in line or "File too large" in line
+            assert list((tmp_path / "disk").iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_middle(tmp_path: Path, number: int, code: int) -> None:
+    """Logs whose head is a pipe that nobody writes to keep the command in the middle of its work."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    os.mkfifo(logs / "logs.json")
+    command = [*EDGEREC, "samples", str(logs), "--out", str(tmp_path / "new")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.glob(".new.partial-*")):
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.1)
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs"]
+    # A shell reads a death by a signal as 128 and its number, and so do we.
+    assert child.returncode in (code, -number if number == signal.SIGTERM else code)
+    assert out == ""
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 1
+
+
+def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("units = 4\nlayers = 1\nepochs = 200\npatience = 200\nbatch_size = 32\n")
+    command: list[str | Path] = ["train", samples_path, "--config", tmp_path / "c.toml", "--out", tmp_path / "run"]
+    work = tmp_path / ".run.training"
+    with subprocess.Popen(
+        [*EDGEREC, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        deadline = time.monotonic() + 100
+        while not (work / "metrics.jsonl").is_file():
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    assert err.splitlines()[-1] == "edgerec: interrupted"
+    assert out == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".run.training", "c.toml"]
+    epochs = json.loads((work / "progress.json").read_text())["epoch"]
+    assert 1 <= epochs < 200
+    # Without the option, what stands there is not touched.
+    before = (work / "progress.json").read_bytes()
+    assert "go on with --resume" in said(edgerec(*command))
+    assert (work / "progress.json").read_bytes() == before

@@ -1,0 +1,237 @@
+"""docs/your-logs.md and its example do what they say."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from edgerec.data.logs import Logs, read_logs
+from edgerec.data.samples import SPLITS, Samples, load_samples
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "your-logs.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "examples" / "your_logs"
+BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = [match.groupdict() for match in BLOCK.finditer(PAGE)]
+DAY_MS = 86_400_000
+
+
+def raw(name: str) -> list[dict[str, str]]:
+    with open(EXAMPLE / "raw" / name, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def at(row: dict[str, str]) -> int:
+    return round(datetime.fromisoformat(row["at"].replace("Z", "+00:00")).timestamp() * 1000)
+
+
+def ended(row: dict[str, str]) -> int:
+    return at(row) + round(1000 * float(row["seconds"] or 0))
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A folder in which a reader ran every block of the page that is there to be run, in order; and what they saw."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    commands = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
+    shown = []
+    for block in BLOCKS:
+        if block["mark"] == "run":
+            done = run([*commands[block["kind"]], block["text"]], folder)
+            assert done.returncode == 0, f"{block['text']}\n{done.stderr}"
+            shown.append(done.stdout)
+    return folder, shown
+
+
+@pytest.fixture(scope="module")
+def logs(followed: tuple[Path, list[str]]) -> Logs:
+    return read_logs(followed[0] / "LOGS")
+
+
+@pytest.fixture(scope="module")
+def samples(followed: tuple[Path, list[str]]) -> Samples:
+    return load_samples(followed[0] / "SAMPLES")
+
+
+def test_every_block_is_run_or_stands_in_the_example() -> None:
+    kinds = [(block["kind"], block["mark"] or "") for block in BLOCKS if block["kind"]]
+    assert len(kinds) == len(re.findall(r"^```\w+$", PAGE, re.MULTILINE)) > 8
+    for block in BLOCKS:
+        mark, kind = block["mark"] or "", block["kind"]
+        if mark.startswith("from "):
+            assert block["text"] in (ROOT / mark.removeprefix("from ")).read_text(encoding="utf-8")
+        else:
+            assert mark == ("run" if kind else ""), block["text"]
+    whole = next(block for block in BLOCKS if block["kind"] == "json")
+    assert json.loads(whole["text"]) == json.loads((EXAMPLE / "features.json").read_text(encoding="utf-8"))
+
+
+def test_the_readme_of_the_example_says_the_same() -> None:
+    readme = (EXAMPLE / "README.md").read_text(encoding="utf-8")
+    first = next(block["text"] for block in BLOCKS if block["kind"] == "sh")
+    assert f"```sh\n{first}edgerec train SAMPLES" in readme
+    lists, actions = raw("lists.csv"), raw("actions.csv")
+    assert f"| {len(raw('recipes.csv'))} recipes |" in readme
+    assert f"| {len(lists)} orders" in readme
+    assert f"to {len({row['user'] for row in lists})} users" in readme
+    assert f"| {len(actions)} cards" in readme
+    assert all(path.stat().st_size < 60_000 for path in (EXAMPLE / "raw").iterdir())
+
+
+def test_counts_are_those_of_the_raw_files(logs: Logs, samples: Samples) -> None:
+    lists, actions = raw("lists.csv"), raw("actions.csv")
+    shown = {(row["list"], row["recipe"]) for row in actions if row["list"]}
+    opened = {(row["list"], row["recipe"]) for row in actions if row["list"] and row["action"] == "opened"}
+    seen_lists = {name for name, _ in shown}
+    users = {row["user"] for row in lists if row["list"] in seen_lists}
+    expected = {"requests": len(seen_lists), "exposures": len(shown), "clicks": len(opened), "users": len(users)}
+    assert expected == {"requests": 96, "exposures": 365, "clicks": 46, "users": 24}
+    assert logs.counts() == expected
+    assert len(logs.events) == len(actions) == 424
+    counts = samples.counts()
+    assert {key: counts[key] for key in expected} == expected
+    assert [counts["splits"][split]["requests"] for split in SPLITS] == [68, 8, 20]
+
+
+def test_labels_stand_with_their_candidates(logs: Logs) -> None:
+    actions = raw("actions.csv")
+    for row in raw("lists.csv"):
+        requests = logs.requests.filter(pl.col("request_id") == int(row["list"]))
+        mine = [action for action in actions if action["list"] == row["list"]]
+        assert len(requests) == bool(mine)
+        if mine:
+            did = {name: {a["recipe"] for a in mine if a["action"] == name} for name in ("seen", "opened")}
+            recipes = row["recipes"].split()
+            expected = [1 if r in did["opened"] else 0 if r in did["seen"] else None for r in recipes]
+            assert requests["clicked"].to_list() == [expected]
+            assert requests["match"].to_list() == [[float(value) for value in row["match"].split()]]
+            assert requests["time"].to_list() == [at(row)]
+
+
+def test_a_request_knows_what_had_ended(samples: Samples) -> None:
+    lists, actions = {int(row["list"]): row for row in raw("lists.csv")}, raw("actions.csv")
+    for split in SPLITS:
+        requests = samples.splits[split]
+        for row, number in enumerate(requests.request_id):
+            asked = lists[int(number)]
+            past = [a["action"] for a in actions if a["user"] == asked["user"] and ended(a) < at(asked)]
+            for name, ranges, most in (("seen", requests.exposures, 30), ("opened", requests.page_views, 15)):
+                assert np.diff(ranges[row]).item() == min(past.count(name), most)
+
+
+def test_served_counts_are_of_the_past_day(logs: Logs) -> None:
+    opened = [(row["recipe"], ended(row)) for row in raw("actions.csv") if row["action"] == "opened"]
+    lists = {int(row["list"]): row for row in raw("lists.csv")}
+    found = {row["request_id"]: row["opens_24h"] for row in logs.requests.iter_rows(named=True)}
+    for number, counts in found.items():
+        now = at(lists[number])
+        expected = [
+            sum(recipe == other and now - DAY_MS <= time < now for other, time in opened)
+            for recipe in lists[number]["recipes"].split()
+        ]
+        assert counts == expected
+    assert max(map(max, found.values())) > 1
+
+
+def test_what_the_device_counts_is_of_the_past(logs: Logs) -> None:
+    last: dict[Any, int] = {}
+    times: dict[Any, int] = {}
+    for event in logs.events.iter_rows(named=True):
+        kind = event["user_id"], event["kind"]
+        before = last.get(kind)
+        assert event["time_decay_s"] == (None if before is None else pytest.approx((event["time"] - before) / 1000))
+        last[kind] = event["time"]
+        if event["kind"] == "exposure":
+            key = event["user_id"], event["item_id"]
+            times[key] = times.get(key, 0) + 1
+            assert event["times_seen"] == times[key]
+        assert (event["times_seen"] is None) == (event["kind"] == "page_view")
+
+
+def test_search_is_a_page_view_without_served_values(logs: Logs) -> None:
+    searched = sum(not row["list"] for row in raw("actions.csv"))
+    unserved = logs.events.filter(pl.col("match").is_null())
+    assert len(unserved) == searched == 5
+    assert unserved["kind"].unique().to_list() == ["page_view"]
+    assert unserved["opens_24h"].null_count() == searched
+
+
+def test_the_least_logs_are_read(followed: tuple[Path, list[str]]) -> None:
+    counts = load_samples(followed[0] / "PLAIN-SAMPLES").counts()
+    assert {key: counts[key] for key in ("requests", "exposures", "clicks", "users")} == {
+        "requests": 3, "exposures": 4, "clicks": 1, "users": 1,
+    }  # fmt: skip
+
+
+def test_the_checks_print_what_the_page_says(followed: tuple[Path, list[str]]) -> None:
+    *_, rates, missing, orders = followed[1]
+    table = [line.split("┆") for line in rates.splitlines() if "true" in line or "false" in line]
+    false, true = (round(100 * float(cells[1])) for cells in table)
+    assert f"({true} % against {false} % of the few recipes)" in PAGE
+    spec = json.loads((EXAMPLE / "features.json").read_text(encoding="utf-8"))
+    coded = [
+        f for group in ("ie_action", "ipv_action", "item") for f in spec[group] if f["kind"] not in ("raw", "embedding")
+    ]
+    assert [line.split(": ")[1] for line in missing.splitlines()] == [feature["name"] for feature in coded]
+    seen = [row for row in raw("actions.csv") if row["action"] == "seen"]
+    kept = sum(not row["hidden"] for row in seen) / len(seen)
+    assert f"exposures: e6_hidden: missing or no in {kept:.0%}" in missing
+    assert [line.split(":")[0] for line in orders.splitlines()] == list(SPLITS)
+
+
+def test_quoted_messages_are_real() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "edgerec" / "data").glob("*.py"))
+    quoted = re.findall(r"^   \| `([^|]*)` \|", PAGE, re.MULTILINE)
+    assert len(quoted) > 5
+    for text in quoted:
+        assert text in sources.replace("{ITEMS}", "items"), text
+
+
+Change = Callable[[Path], object]
+FAULTS: dict[str, tuple[Change, str]] = {
+    "no such file": (lambda folder: (folder / "lists.csv").unlink(), "lists.csv"),
+    "a recipe that the catalogue lacks": (
+        lambda folder: (folder / "recipes.csv").write_text("recipe,cuisine,minutes,diet\npozole,mexican,150,meat\n"),
+        "items that items does not have",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_leaves_nothing(fault: str, tmp_path: Path) -> None:
+    change, message = FAULTS[fault]
+    source = tmp_path / "raw"
+    source.mkdir()
+    for path in (EXAMPLE / "raw").iterdir():
+        (source / path.name).write_bytes(path.read_bytes())
+    change(source)
+    done = run([sys.executable, str(EXAMPLE / "make_logs.py"), str(source), "LOGS"], tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+def test_existing_logs_stay(followed: tuple[Path, list[str]]) -> None:
+    command = [sys.executable, "examples/your_logs/make_logs.py", "examples/your_logs/raw", "LOGS"]
+    done = run(command, followed[0])
+    assert done.returncode == 1
+    assert done.stderr.startswith("make_logs: output LOGS exists already")
