@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -99,7 +100,11 @@ def simulate(
 @click.option("--candidates", type=int, default=100, show_default=True, help="Longest list; a longer one is an error.")
 @click.option("--exposures", type=int, default=100, show_default=True, help="Latest exposures that a request reads.")
 @click.option("--page-views", type=int, default=50, show_default=True, help="Latest page-views that a request reads.")
-@click.option("--test-from", type=int, help="Where the test period begins, in milliseconds since 1970.")
+@click.option(
+    "--test-from",
+    type=int,
+    help="Where the test period begins, in milliseconds since 1970; default: as the logs say, else the last fifth.",
+)
 @click.option("--validation-fraction", type=float, default=0.1, show_default=True, help="Share held out before it.")
 @force_option
 @json_option
@@ -155,6 +160,7 @@ def train(
     settings = load_config(config, overrides)
     check_output(out, force=force)
     opened = load_samples(samples)
+    _import_tensorflow()
     from edgerec.model.training import train as run_training
 
     head = run_training(opened, settings, out, samples_path=samples, force=force, resume=resume).head
@@ -175,7 +181,13 @@ def train(
 @cli.command()
 @click.argument("run", type=_PATH)
 @click.argument("samples", type=_PATH)
-@click.option("--split", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Period whose requests are ranked.",
+)
 @json_option
 def evaluate(run: Path, samples: Path, split: str, as_json: bool) -> None:
     """GAUC and other figures of RUN on SAMPLES, with what it has to beat."""
@@ -183,6 +195,7 @@ def evaluate(run: Path, samples: Path, split: str, as_json: bool) -> None:
     from edgerec.data.samples import load_samples
 
     opened = load_samples(samples)
+    _import_tensorflow()
     from edgerec.model.evaluation import evaluate as run_evaluation
     from edgerec.model.evaluation import evaluation_table
     from edgerec.model.runs import load_run
@@ -204,6 +217,7 @@ def export(run: Path, out: Path, samples: Path | None, requests: int, force: boo
     from edgerec.core.atomic import check_output
 
     check_output(out, force=force)
+    _import_tensorflow()
     from edgerec.export.bundle import export_bundle
 
     manifest = export_bundle(run, out, samples_path=samples, requests=requests, force=force)
@@ -258,6 +272,10 @@ _bench_command("rerank", "One re-rank at the bundle's full sizes.")
 def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, force: bool, as_json: bool) -> None:
     """All of it, small, in a few minutes: simulate, samples, train, evaluate, export, verify, bench."""
     _need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
+    from edgerec.core.atomic import check_output
+
+    check_output(out, force=force)
+    _import_tensorflow()
     from edgerec.quickstart import quickstart_table, run_quickstart
 
     sizes = {name: value for name, value in (("users", users), ("epochs", epochs)) if value is not None}
@@ -275,15 +293,22 @@ def _need(extra: str, *modules: str) -> None:
     """Say which extra to install where one of its modules is missing; nothing is imported."""
     import importlib.util
 
-    # TensorFlow's C++ greets on stderr at import; its errors still come as exceptions.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(f"{module} is not installed: pip install 'edgerec[{extra}]'")
 
 
+def _import_tensorflow() -> None:
+    """Import TensorFlow, which takes seconds, after what is cheap to check."""
+    from edgerec.model.quiet import import_tensorflow
+
+    import_tensorflow()
+
+
 def main() -> None:
     """Run the command line; expected errors become one line on stderr and exit code 1."""
+    # Asked to end, leave as tidily as after ^C: the exception passes every block that cleans up.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 Item = TypeVar("Item")
 
@@ -50,7 +51,8 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: st
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index and len(columns) > 2 else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        # As text: a path may hold what rich takes for markup.
+        table.add_row(*(Text(cell) for cell in row))
     return table
 
 

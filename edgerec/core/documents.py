@@ -57,7 +57,9 @@ def first_fault(error: ValidationError) -> str:
     """The first fault of a pydantic error in one line: where, what, received."""
     fault = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in fault["loc"]) or "document"
-    received = repr(fault.get("input"))
-    if len(received) > 80:
-        received = received[:77] + "..."
-    return f"{where}: {fault['msg']} (received {received})"
+    text = f"{where}: {fault['msg']}"
+    # A rule about several fields says in its text which; the whole of them would say nothing.
+    if not isinstance(fault.get("input"), dict | list):
+        received = repr(fault.get("input"))
+        text += f" (received {received if len(received) <= 80 else received[:77] + '...'})"
+    return " ".join(text.split())

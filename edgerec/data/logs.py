@@ -125,8 +125,12 @@ def _read_table(name: str, files: Sequence[Path]) -> pl.DataFrame:
             raise LogsError(
                 f"logs: {file} cannot be read as Parquet ({reason}): it is damaged, make it again"
             ) from None
+    for file, part in zip(files, parts, strict=True):
+        odd = sorted(set(part.columns) ^ set(parts[0].columns))
+        if odd:
+            raise LogsError(f"logs: {file} and {files[0]} are parts of one table; only one of them has {odd[0]!r}")
     try:
-        return pl.concat(parts)
+        return pl.concat([part.select(parts[0].columns) for part in parts], how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
-        raise LogsError(f"logs: the parts of {name} have different columns ({reason})") from None
+        raise LogsError(f"logs: the parts of {name} have columns of different types ({reason})") from None

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgerec.core.atomic import write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import FormatError, OutputError
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies, save_vocabularies
@@ -160,7 +160,7 @@ def save_samples(samples: Samples, folder: Path) -> None:
         place = folder / name
         _save_encoded(requests.item, place / "item")
         for field in _REQUEST_ARRAYS:
-            np.save(place / f"{field}.npy", getattr(requests, field))
+            _save_array(place / f"{field}.npy", getattr(requests, field))
     write_json(folder / HEAD, samples.head.model_dump(mode="json"))
 
 
@@ -213,7 +213,16 @@ _ENCODED_ARRAYS: dict[str, type[np.generic]] = {"ids": np.int32, "codes": np.uin
 def _save_encoded(encoded: Encoded, folder: Path) -> None:
     folder.mkdir(parents=True)
     for field in _ENCODED_ARRAYS:
-        np.save(folder / f"{field}.npy", getattr(encoded, field))
+        _save_array(folder / f"{field}.npy", getattr(encoded, field))
+
+
+def _save_array(path: Path, array: NDArray[Any]) -> None:
+    try:
+        np.save(path, array)
+    except OSError as error:
+        if error.errno is None:  # numpy's own "n requested and m written"
+            raise OutputError(f"samples: cannot write {path} ({error}): free some space or write elsewhere") from None
+        raise
 
 
 def _load_encoded(folder: Path) -> Encoded:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import polars as pl
-from polars.datatypes import DataTypeClass
 
 from edgerec.core.errors import LogsError
 from edgerec.features.spec import Embedding, Feature, FeatureSpec, OneHot
@@ -91,23 +90,23 @@ def _cast(name: str, table: pl.DataFrame) -> pl.DataFrame:
                 "Add or rename it (docs/formats.md)"
             )
         received = table.schema[column]
+        inner = received.inner if isinstance(received, pl.List) else received
+        advice = ""
+        if inner.is_float() or inner.is_decimal():
+            # Cut silently by a cast. pandas, for one, makes floats of a column of integers with empty places.
+            advice = "; cast it to integers, empty where there is none"
+        elif inner.is_temporal():
+            advice = "; write milliseconds since 1970 as integers"
         try:
-            # A float that is no whole number would be cut silently by a cast to an integer.
-            if _fractional(received) or (isinstance(received, pl.List) and _fractional(received.inner)):
-                raise pl.exceptions.InvalidOperationError(f"is {received}")
+            if advice:
+                raise pl.exceptions.InvalidOperationError(advice)
             table = table.with_columns(pl.col(column).cast(dtype))
         except pl.exceptions.PolarsError:
-            raise LogsError(
-                f"logs: {name}.{column} should be {dtype}; received {received} that cannot be one"
-            ) from None
+            raise LogsError(f"logs: {name}.{column} should be {dtype}; received {received}{advice}") from None
         nulls = table[column].null_count()
         if nulls and column not in NULLABLE:
             raise LogsError(f"logs: {name}.{column} has {nulls} empty rows; every row needs a value")
     return table
-
-
-def _fractional(dtype: pl.DataType | DataTypeClass) -> bool:
-    return dtype.is_float() or dtype.is_decimal()
 
 
 def _unique(name: str, table: pl.DataFrame, column: str) -> None:

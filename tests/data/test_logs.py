@@ -228,9 +228,22 @@ def test_missing_table(folder: Path, part: str) -> None:
 
 def test_parts_that_differ(folder: Path) -> None:
     pl.DataFrame({"user_id": [1]}).write_parquet(folder / "events" / "part-00001.parquet")
-    with pytest.raises(LogsError, match="the parts of events have different columns") as caught:
+    with pytest.raises(
+        LogsError, match=r"part-00001.parquet and .*part-00000.parquet are parts of one table"
+    ) as caught:
         read_logs(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_parts_may_order_columns_and_size_integers_as_they_like(folder: Path) -> None:
+    first = folder / "events" / "part-00000.parquet"
+    whole = pl.read_parquet(first)
+    expected = read_logs(folder).events
+    half = len(whole) // 2
+    whole[:half].write_parquet(first)
+    rest = whole[half:].select(reversed(whole.columns)).with_columns(pl.col("item_id").cast(pl.Int32))
+    rest.write_parquet(folder / "events" / "part-00001.parquet")
+    assert read_logs(folder).events.select(expected.columns).equals(expected)
 
 
 def test_empty_folder_and_no_folder(tmp_path: Path) -> None:

@@ -334,18 +334,33 @@ def change_raw(source: Path, target: Path, instant: pl.Expr) -> None:
         shutil.copy(source / split / "history.parquet", target / split / "history.parquet")
 
 
+@pytest.fixture(scope="module")
+def real() -> Samples:
+    return build_samples(import_ebnerd(real_bundle()))
+
+
+# What was seen and clicked on a list that is left at once becomes known at that very instant; what was done on a page
+# that its user leaves only after having opened another is not known to the other.
+MOMENTS = {
+    "a list left at once": pl.col("read_time") == 0,
+    "a page still open": pl.col("ended").cum_max().shift(1).over("user_id") > pl.col("impression_time"),
+}
+
+
 @pytest.mark.slow
-def test_nothing_of_the_future_reaches_a_real_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment_of", MOMENTS)
+def test_nothing_of_the_future_reaches_a_real_request(tmp_path: Path, real: Samples, moment_of: str) -> None:
     source = real_bundle()
-    logs = import_ebnerd(source)
-    raw = pl.read_parquet(source / "validation" / "behaviors.parquet")
-    # The time of a list that was left at once: what was seen and clicked there becomes known at that very instant.
-    at_once = raw.filter(pl.col("read_time") == 0)["impression_time"].sort()
-    moment = at_once[len(at_once) // 2]
+    raw = pl.read_parquet(source / "validation" / "behaviors.parquet").sort("user_id", "impression_time")
+    raw = raw.with_columns(
+        ended=pl.col("impression_time") + pl.duration(seconds=pl.col("read_time").fill_null(0).cast(pl.Int64))
+    )
+    moments = raw.filter(MOMENTS[moment_of])["impression_time"].sort()
+    moment = moments[len(moments) // 2]
     instant = int(pl.Series([moment]).dt.epoch("ms")[0])
     change_raw(source, tmp_path / "bundle", pl.lit(moment))
     changed = import_ebnerd(tmp_path / "bundle")
-    before, after = build_samples(logs), build_samples(changed)
+    before, after = real, build_samples(changed)
     assert before.head.model_copy(update={"splits": {}}) == after.head.model_copy(update={"splits": {}})
     known, again = (read_back(samples, until=instant, last=6000) for samples in (before, after))
     assert len(known) > 12_000

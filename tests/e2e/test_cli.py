@@ -328,7 +328,7 @@ def test_a_full_disk(whole: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as more:
         for command in (["samples", whole / "logs"], ["simulate", "--users", "40"]):
             line = said(edgerec(*command, "--out", tmp_path / "disk" / "new", **more))
-            assert "No space left" in line or "File too large" in line
+            assert any(reason in line for reason in ("No space left", "free some space", "File too large"))
             assert list((tmp_path / "disk").iterdir()) == []
 
 
@@ -347,13 +347,20 @@ def test_a_signal_in_the_middle(tmp_path: Path, number: int, code: int) -> None:
             time.sleep(0.02)
         time.sleep(0.1)
         child.send_signal(number)
-        out, err = child.communicate(timeout=60)
+        time.sleep(0.2)
+        # Polars has waiting calls restarted after ^C: let this one end, so that Python gets its turn.
+        with contextlib.suppress(OSError):
+            os.close(os.open(logs / "logs.json", os.O_WRONLY | os.O_NONBLOCK))
+        try:
+            out, err = child.communicate(timeout=30)
+        finally:
+            child.kill()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs"]
     # A shell reads a death by a signal as 128 and its number, and so do we.
     assert child.returncode in (code, -number if number == signal.SIGTERM else code)
     assert out == ""
     assert "Traceback" not in err
-    assert len(err.splitlines()) <= 1
+    assert err.strip() in ("", "edgerec: interrupted")
 
 
 def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) -> None:
@@ -369,7 +376,10 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
             assert time.monotonic() < deadline
             time.sleep(0.02)
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
+        try:
+            out, err = child.communicate(timeout=60)
+        finally:
+            child.kill()
     assert child.returncode == 130, err
     assert err.splitlines()[-1] == "edgerec: interrupted"
     assert out == ""
