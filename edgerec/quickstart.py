@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,16 @@ from edgerec.model.training import train
 from edgerec.simulation.config import SimulationConfig
 from edgerec.simulation.simulate import simulate, write_simulation
 
-CONFIG = TrainConfig(batch_size=64, epochs=6, decay_epochs=6, patience=6)
+CONFIG = TrainConfig(batch_size=64, epochs=4, decay_epochs=4, patience=4)
 """Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise."""
-USERS = 340
+WORLD = SimulationConfig(users=700, categories=8, brands_per_category=5)
+"""Of few categories: which of them a user is after now can be learnt from a few thousand requests."""
 LIMITS = {"candidates": 100, "exposures": 100, "page_views": 50}
 PARTS = ("logs", "samples", "run", "bundle")
 
 
 def run_quickstart(
-    out: Path, *, users: int = USERS, epochs: int = CONFIG.epochs, seed: int = 1, force: bool = False
+    out: Path, *, users: int = WORLD.users, epochs: int = CONFIG.epochs, seed: int = 1, force: bool = False
 ) -> dict[str, Any]:
     """Simulate, make samples, train, evaluate, export, verify and measure; all of it stays in the folder `out`.
 
@@ -51,7 +53,7 @@ def run_quickstart(
     with output_folder(out, force=force) as folder:
         log(f"quickstart: everything goes to {out}")
         with stage("simulate"):
-            logs, truth = simulate(SimulationConfig(users=users), seed=seed)
+            logs, truth = simulate(replace(WORLD, users=users), seed=seed)
             write_simulation(logs, truth, folder / "logs")
         with stage("samples"):
             samples = write_samples(folder / "logs", folder / "samples", limits=LIMITS)

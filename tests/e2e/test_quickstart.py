@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_whole_way_small(tmp_path: Path) -> None:
+    """A world of few users and one epoch: what it learns is little, every step and file is there."""
+    out = tmp_path / "quick"
+    command = [
+        sys.executable,
+        "-m",
+        "edgerec",
+        "quickstart",
+        "--out",
+        str(out),
+        "--users",
+        "25",
+        "--epochs",
+        "1",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document == json.loads((out / "quickstart.json").read_text())
+    assert document["schema"] == 1
+    assert 0 < document["gauc"] < 1
+    assert document["parity_max_abs"] < 1e-4
+    assert set(document["latency"]) == {"hubsm_ie", "hubsm_ipv", "rerank"}
+    for part, path in document["paths"].items():
+        assert Path(path) == out / part
+        assert Path(path).is_dir()
+    # What it made is what the commands read: the run knows where its samples stand now.
+    assert json.loads((out / "run" / "run.json").read_text())["samples"] == str(out / "samples")
+    assert json.loads((out / "bundle" / "manifest.json").read_text())["version_id"] == document["version_id"]
+    assert [path.name for path in tmp_path.iterdir()] == ["quick"]
+
+
+def test_the_example_configuration_is_valid() -> None:
+    from edgerec.model.config import load_config
+
+    assert load_config(ROOT / "examples" / "ebnerd.toml", {}).shuffle_candidates in (True, False)
