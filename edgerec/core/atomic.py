@@ -17,15 +17,21 @@ from typing import Any
 
 from edgerec.core.errors import OutputError
 
+HEADS = ("logs.json", "samples.json", "run.json", "manifest.json", "quickstart.json")
+"""What stands at the head of the folders that EdgeRec writes, and that `force` may therefore replace."""
+
 
 def check_output(path: Path, *, force: bool = False) -> None:
     """Refuse an output that exists, before any work is done for it.
 
     Raises:
-        OutputError: `path` exists and `force` is false, or its parent cannot be made or written to.
+        OutputError: `path` exists and `force` is false, or it is a folder that EdgeRec did not write; or its parent
+            cannot be made or written to.
     """
     if path.exists() and not force:
         raise OutputError(f"output {path} exists already: remove it, choose another name, or pass --force")
+    if path.is_dir() and any(path.iterdir()) and not any((path / head).is_file() for head in HEADS):
+        raise OutputError(f"output {path} is a folder that EdgeRec did not write: --force does not replace it")
     if path.is_symlink() and not path.exists():
         raise OutputError(f"output {path} is a symbolic link to nothing: remove it or choose another name")
     parent = path.resolve().parent

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import LogsError
+from edgerec.core.errors import LogsError, OutputError
 from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, REQUESTS, USER_ID, check_tables
 from edgerec.features.spec import FeatureSpec, load_spec
 
@@ -75,11 +75,25 @@ def write_logs(logs: Logs, path: Path, *, force: bool = False) -> None:
         checked = _checked(logs)
         (folder / "events").mkdir()
         (folder / "requests").mkdir()
-        checked.items.write_parquet(folder / "items.parquet")
-        checked.events.write_parquet(folder / "events" / "part-00000.parquet")
-        checked.requests.write_parquet(folder / "requests" / "part-00000.parquet")
+        write_table(checked.items, folder / "items.parquet")
+        write_table(checked.events, folder / "events" / "part-00000.parquet")
+        write_table(checked.requests, folder / "requests" / "part-00000.parquet")
         write_json(folder / SPEC, logs.spec.model_dump(mode="json", exclude_none=True))
         write_json(folder / HEAD, logs.head.model_dump(mode="json"))
+
+
+def write_table(table: pl.DataFrame, path: Path) -> None:
+    """Write `table` as the Parquet file `path`.
+
+    Raises:
+        OutputError: the disk is full, or otherwise refuses.
+    """
+    try:
+        table.write_parquet(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        # polars does not pass on the system's error as one.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise OutputError(f"cannot write {path} ({reason}): free some space or choose another --out") from None
 
 
 def read_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:

@@ -7,7 +7,6 @@ from memory-mapped arrays.
 
 from __future__ import annotations
 
-import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgerec.core.arrays import load_array
 from edgerec.core.atomic import write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, OutputError
@@ -229,23 +229,8 @@ def _load_encoded(folder: Path) -> Encoded:
     return Encoded(**{field: _load_array(folder / f"{field}.npy") for field in _ENCODED_ARRAYS})
 
 
-# What numpy raises on a damaged header or a shape beyond all memory, besides ValueError.
-_DAMAGE = (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError, MemoryError, OverflowError, TypeError)
-
-
 def _load_array(path: Path) -> NDArray[Any]:
-    try:
-        try:
-            mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-            return mapped
-        except ValueError:
-            # An array without elements cannot be mapped.
-            array: NDArray[Any] = np.load(path, allow_pickle=False)
-            if array.size:
-                raise
-            return array
-    except _DAMAGE as error:
-        raise FormatError(f"samples: {path} cannot be read ({error}): make the samples again") from None
+    return load_array(path, what="samples", advice="make the samples again")
 
 
 def _check(samples: Samples, path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.core.arrays import load_members
 from edgerec.core.errors import FormatError
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
-from edgerec.kv.npz import read_members
 
 Array = npt.NDArray[np.float32]
 
@@ -60,7 +60,9 @@ def load_case(path: Path) -> GoldenCase:
     Raises:
         FormatError: it cannot be read, or holds other arrays.
     """
-    arrays = read_members(path, [field.name for field in fields(GoldenCase)], what="golden case")
+    arrays = load_members(
+        path, [field.name for field in fields(GoldenCase)], what="golden case", advice="export the bundle again"
+    )
     for name, array in arrays.items():
         if array.dtype != np.float32 or array.ndim != (1 if name == "logits" else 2):
             raise FormatError(f"golden case {path}: {name} is {array.dtype} {array.shape}: export the bundle again")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.core.arrays import load_array
 from edgerec.core.errors import FormatError
 
 MISSING_ID = int(np.iinfo(np.int64).min)
@@ -73,10 +74,7 @@ def load_vocabularies(names: tuple[str, ...], folder: Path) -> dict[str, Vocabul
     found = {}
     for name in names:
         path = folder / f"{name}.npy"
-        try:
-            keys = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise FormatError(f"vocabulary {path} cannot be read: {error}") from None
+        keys = load_array(path, what="vocabulary", advice="make its folder again")
         try:
             found[name] = Vocabulary(keys)
         except FormatError as error:

@@ -6,18 +6,13 @@
 
 from __future__ import annotations
 
-import struct
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.core.arrays import load_members
 from edgerec.core.errors import FormatError
 
 DEFAULT_SHARDS = 8
@@ -84,30 +79,10 @@ def shard_name(number: int, shards: int) -> str:
     return f"shard-{number:05d}-of-{shards:05d}.npz"
 
 
-# What zipfile and numpy raise on damaged bytes: RuntimeError and NotImplementedError for flags that say encrypted or
-# compressed, TokenError for an array's header.
-_DAMAGE = (
-    *(OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, NotImplementedError, MemoryError),
-    *(OverflowError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
-)
-
-
-def read_members(file: Path, names: Iterable[str], *, what: str) -> dict[str, NDArray[Any]]:
-    """The arrays `names` of the npz file `file`.
-
-    Raises:
-        FormatError: it is missing or damaged, or lacks one of them; `what` it is stands in the text.
-    """
-    try:
-        # Opened here: numpy leaves open what it cannot read.
-        with file.open("rb") as content, np.load(content, allow_pickle=False) as members:
-            return {name: members[name] for name in names}
-    except _DAMAGE as error:
-        raise FormatError(f"{what} {file} cannot be read ({error}): export the bundle again") from None
-
-
 def _load_shard(file: Path) -> Table:
-    members = read_members(file, ("keys", "values", "unknown"), what="embedding shard")
+    members = load_members(
+        file, ("keys", "values", "unknown"), what="embedding shard", advice="export the bundle again"
+    )
     keys, values, unknown = members["keys"], members["values"], members["unknown"]
     shapes = keys.ndim == 1 and values.ndim == 2 and len(keys) == len(values) and unknown.shape == values.shape[1:]
     if not shapes or keys.dtype != np.int64 or values.dtype != np.float32 or unknown.dtype != np.float32:

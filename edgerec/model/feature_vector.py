@@ -53,7 +53,7 @@ class FeatureVector(keras.layers.Layer):
                     raise ValueError(f"`rows` should name embedding {feature.name!r}. Received: {sorted(self.rows)}")
                 self.tables[feature.name] = self.add_weight(
                     shape=(self.rows[feature.name], feature.dimension),
-                    initializer=keras.initializers.RandomNormal(stddev=0.5),
+                    initializer=keras.initializers.RandomNormal(stddev=0.05),
                     name=feature.name,
                 )
         self.built = True

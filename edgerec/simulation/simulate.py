@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from edgerec.core.atomic import output_folder
-from edgerec.data.logs import Logs, LogsHead, write_logs
+from edgerec.data.logs import Logs, LogsHead, write_logs, write_table
 from edgerec.features.spec import table1
 from edgerec.simulation.config import SimulationConfig, check_number
 from edgerec.simulation.recorder import Recorder
@@ -68,4 +68,4 @@ def write_simulation(logs: Logs, truth: pl.DataFrame, path: Path, *, force: bool
             part.rename(folder / part.name)
         inner.rmdir()
         (folder / TRUTH).mkdir()
-        truth.write_parquet(folder / TRUTH / "requests.parquet")
+        write_table(truth, folder / TRUTH / "requests.parquet")

@@ -34,7 +34,7 @@ def test_whatever_stops_it_leaves_everything_as_it_was(tmp_path: Path, fault: Ba
     target = tmp_path / "out"
     if force:
         target.mkdir()
-        (target / "old").write_text("kept")
+        (target / "logs.json").write_text("kept")
 
     def work() -> None:
         with output_folder(target, force=force) as folder:
@@ -44,7 +44,7 @@ def test_whatever_stops_it_leaves_everything_as_it_was(tmp_path: Path, fault: Ba
     with pytest.raises(type(fault)):
         work()
     assert names(tmp_path) == (["out"] if force else [])
-    assert not force or names(target) == ["old"]
+    assert not force or names(target) == ["logs.json"]
 
 
 def test_an_existing_output_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_an_existing_output_is_refused_before_any_work(tmp_path: Path) -> None:
 
 def _folder(path: Path) -> None:
     path.mkdir()
-    (path / "old").write_text("old")
+    (path / "logs.json").write_text("old")
 
 
 @pytest.mark.parametrize("old", [_folder, lambda path: path.write_text("a file")], ids=["folder", "file"])
@@ -84,7 +84,7 @@ def test_force_puts_the_old_one_back_when_the_new_one_cannot_be_placed(
     with pytest.raises(OSError, match="Input/output"), output_folder(tmp_path / "out", force=True) as folder:
         (folder / "new").write_text("new")
     assert names(tmp_path) == ["out"]
-    assert names(tmp_path / "out") == ["old"]
+    assert names(tmp_path / "out") == ["logs.json"]
 
 
 def test_a_killed_process_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
@@ -143,3 +143,11 @@ def test_equal_documents_have_equal_bytes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "c", {"a": float("nan")})
     assert names(tmp_path) == ["a", "b"]
+
+
+def test_force_does_not_replace_what_edgerec_did_not_write(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_text("kept")
+    with pytest.raises(OutputError, match="did not write"), output_folder(tmp_path / "photos", force=True):
+        pass
+    assert names(tmp_path / "photos") == ["one.jpg"]
