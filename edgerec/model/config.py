@@ -27,6 +27,8 @@ class TrainConfig(BaseModel):
     """Width of every recurrent layer, of the attention and of the hidden layer."""
     layers: Annotated[int, Field(ge=1, le=8)] = 3
     """Depth of every recurrent stack."""
+    gain: Annotated[float, Field(gt=0, le=10)] = 2.0
+    """How large weights begin; see `GruStack`. Less finds coarse structure first, more finds fine structure sooner."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 512
     learning_rate: Annotated[float, Field(gt=0)] = 0.005
     """Of Adam."""
@@ -34,6 +36,8 @@ class TrainConfig(BaseModel):
     """The learning rate falls to a tenth over so many epochs, by a cosine, and stays there; 0: constant."""
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     """Gradients are scaled down to this global norm: recurrent stacks of 100 steps sometimes burst."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share that a running average of the weights keeps at each step, which is then validated and kept. 0: none."""
     unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of identities hidden in training, which trains the unknown row; more where most of tomorrow's are new."""
     shuffle_candidates: bool = False

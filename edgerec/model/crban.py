@@ -21,6 +21,7 @@ class Crban(keras.layers.Layer):
     Args:
         units: width of candidate encoding, attention and hidden layer.
         layers: depth of the candidate stack.
+        gain: see `GruStack`.
 
     Call arguments:
         candidates: (batch, k, item_dim).
@@ -34,11 +35,12 @@ class Crban(keras.layers.Layer):
         logits (batch, k) float32; beyond a list's length they mean nothing.
     """
 
-    def __init__(self, units: int = 32, layers: int = 3, **kwargs: Any) -> None:
+    def __init__(self, units: int = 32, layers: int = 3, *, gain: float = 2.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.layers = layers
-        self.candidate_stack = GruStack(units, layers, name="candidate")
+        self.gain = gain
+        self.candidate_stack = GruStack(units, layers, gain=gain, name="candidate")
         self.exposure_attention = BehaviourAttention(units, name="exposure_attention")
         self.page_view_attention = BehaviourAttention(units, name="page_view_attention")
         self.hidden = keras.layers.Dense(units, activation="relu", name="hidden")
@@ -75,4 +77,4 @@ class Crban(keras.layers.Layer):
         return self.output_layer(self.hidden(ops.concatenate(parts, axis=-1)))[..., 0]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "layers": self.layers}
+        return {**super().get_config(), "units": self.units, "layers": self.layers, "gain": self.gain}

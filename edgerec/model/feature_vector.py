@@ -23,6 +23,7 @@ class FeatureVector(keras.layers.Layer):
         rows: rows of each embedding table, the unknown row 0 included, by name of feature.
         unknown_rate: in training, the share of identities that are replaced by the unknown row. It keeps a model from
             leaning on identities that the test period does not have, and trains the row that stands for those.
+        spread: standard deviation with which tables begin.
 
     Call arguments:
         ids: (..., embeddings) int32.
@@ -34,7 +35,13 @@ class FeatureVector(keras.layers.Layer):
     """
 
     def __init__(
-        self, features: Sequence[Feature], *, rows: Mapping[str, int], unknown_rate: float = 0.0, **kwargs: Any
+        self,
+        features: Sequence[Feature],
+        *,
+        rows: Mapping[str, int],
+        unknown_rate: float = 0.0,
+        spread: float = 0.05,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not 0.0 <= unknown_rate < 1.0:
@@ -42,6 +49,7 @@ class FeatureVector(keras.layers.Layer):
         self.features = tuple(features)
         self.rows = dict(rows)
         self.unknown_rate = unknown_rate
+        self.spread = spread
         self.width = sum(feature.width for feature in self.features)
         self.tables: dict[str, Any] = {}
         self._seeds = keras.random.SeedGenerator()
@@ -53,7 +61,7 @@ class FeatureVector(keras.layers.Layer):
                     raise ValueError(f"`rows` should name embedding {feature.name!r}. Received: {sorted(self.rows)}")
                 self.tables[feature.name] = self.add_weight(
                     shape=(self.rows[feature.name], feature.dimension),
-                    initializer=keras.initializers.RandomNormal(stddev=0.05),
+                    initializer=keras.initializers.RandomNormal(stddev=self.spread),
                     name=feature.name,
                 )
         self.built = True
@@ -87,7 +95,13 @@ class FeatureVector(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()
         features = [feature.model_dump(mode="json") for feature in self.features]
-        return {**config, "features": features, "rows": self.rows, "unknown_rate": self.unknown_rate}
+        return {
+            **config,
+            "features": features,
+            "rows": self.rows,
+            "unknown_rate": self.unknown_rate,
+            "spread": self.spread,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FeatureVector:

@@ -19,6 +19,7 @@ class BehaviourEncoder(keras.layers.Layer):
     Args:
         units: width of each stack.
         layers: depth of each stack.
+        gain: see `GruStack`.
 
     Call arguments:
         action: (batch, time, action_dim).
@@ -28,12 +29,13 @@ class BehaviourEncoder(keras.layers.Layer):
         item encodings p (batch, time, units) and fused encodings b (batch, time, 2 * units).
     """
 
-    def __init__(self, units: int = 32, layers: int = 3, **kwargs: Any) -> None:
+    def __init__(self, units: int = 32, layers: int = 3, *, gain: float = 2.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.layers = layers
-        self.item_stack = GruStack(units, layers, name="item")
-        self.action_stack = GruStack(units, layers, name="action")
+        self.gain = gain
+        self.item_stack = GruStack(units, layers, gain=gain, name="item")
+        self.action_stack = GruStack(units, layers, gain=gain, name="action")
 
     def build(self, action_shape: Any, item_shape: Any) -> None:
         self.action_stack.build(action_shape)
@@ -45,4 +47,4 @@ class BehaviourEncoder(keras.layers.Layer):
         return encoded, ops.concatenate([encoded, self.action_stack(action)], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "layers": self.layers}
+        return {**super().get_config(), "units": self.units, "layers": self.layers, "gain": self.gain}

@@ -24,6 +24,8 @@ class Reranker(keras.Model):
         units: width of every recurrent layer, of the attention and of the hidden layer.
         layers: depth of every recurrent stack.
         unknown_rate: see `FeatureVector`.
+        gain: how large weights begin: GRU kernels as `GruStack` has it, embedding tables with standard deviation
+            ``gain / 4``.
 
     Call arguments:
         inputs: as `edgerec.model.batches.Batch.inputs`.
@@ -40,6 +42,7 @@ class Reranker(keras.Model):
         units: int = 32,
         layers: int = 3,
         unknown_rate: float = 0.0,
+        gain: float = 2.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -48,12 +51,15 @@ class Reranker(keras.Model):
         self.units = units
         self.layers_per_stack = layers
         self.unknown_rate = unknown_rate
-        self.item_embedding = FeatureVector(self.spec.item, rows=rows, unknown_rate=unknown_rate, name="item_embedding")
+        self.gain = gain
+        self.item_embedding = FeatureVector(
+            self.spec.item, rows=rows, unknown_rate=unknown_rate, spread=gain / 4, name="item_embedding"
+        )
         self.exposure_action = FeatureVector(self.spec.ie_action, rows={}, name="exposure_action")
         self.page_view_action = FeatureVector(self.spec.ipv_action, rows={}, name="page_view_action")
-        self.hubsm_ie = BehaviourEncoder(units, layers, name="hubsm_ie")
-        self.hubsm_ipv = BehaviourEncoder(units, layers, name="hubsm_ipv")
-        self.crban = Crban(units, layers, name="crban")
+        self.hubsm_ie = BehaviourEncoder(units, layers, gain=gain, name="hubsm_ie")
+        self.hubsm_ipv = BehaviourEncoder(units, layers, gain=gain, name="hubsm_ipv")
+        self.crban = Crban(units, layers, gain=gain, name="crban")
 
     def build(self, input_shape: Any = None) -> None:
         item = (None, None, self.item_embedding.width)
@@ -111,4 +117,5 @@ class Reranker(keras.Model):
             "units": self.units,
             "layers": self.layers_per_stack,
             "unknown_rate": self.unknown_rate,
+            "gain": self.gain,
         }

@@ -69,7 +69,14 @@ class Run:
 def build_model(spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary], config: TrainConfig) -> Reranker:
     """A fresh model for `spec`, with its weights made."""
     rows = {name: vocabulary.rows for name, vocabulary in vocabularies.items()}
-    model = Reranker(spec, rows=rows, units=config.units, layers=config.layers, unknown_rate=config.unknown_rate)
+    model = Reranker(
+        spec,
+        rows=rows,
+        units=config.units,
+        layers=config.layers,
+        unknown_rate=config.unknown_rate,
+        gain=config.gain,
+    )
     model.build()
     return model
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def train(
 
     keras.utils.set_random_seed(config.seed)
     model = model_for(samples, config)
-    optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm)
+    averaging = {"use_ema": True, "ema_momentum": config.average} if config.average else {}
+    optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm, **averaging)
     optimizer.build(model.trainable_variables)
     checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
     if progress_so_far.epoch:
@@ -142,12 +144,13 @@ def _epochs(
             losses.append(loss)
             weights.append(float(batch.weight.sum()))
         trained = time.perf_counter() - start
-        value = _validation_gauc(scorer, samples, number)
+        with _averaged(model, optimizer):
+            value = _validation_gauc(scorer, samples, number)
+            if value > so_far.best_gauc:
+                so_far.best_gauc, so_far.best_epoch = value, number
+                _save_weights(model, work / BEST)
         so_far.epoch = number
         so_far.seconds += time.perf_counter() - start
-        if value > so_far.best_gauc:
-            so_far.best_gauc, so_far.best_epoch = value, number
-            _save_weights(model, work / BEST)
         row = {
             "epoch": number,
             "loss": float(np.average(losses, weights=weights)),
@@ -161,6 +164,21 @@ def _epochs(
             f"{' (best)' if so_far.best_epoch == number else ''}  {row['requests_per_second']:.0f} requests/s"
             f"  {row['seconds']:.0f} s"
         )
+
+
+@contextlib.contextmanager
+def _averaged(model: Reranker, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Let the running average of the weights stand in for them, where one is kept; training goes on from its own."""
+    if not optimizer.use_ema:
+        yield
+        return
+    own = [variable.numpy() for variable in model.trainable_variables]
+    optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, own, strict=True):
+            variable.assign(value)
 
 
 def _train_step(model: Reranker, optimizer: keras.optimizers.Optimizer) -> Callable[[Any, Any, Any], Any]:
