@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,7 +56,7 @@ def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -
     from edgerec.data.ebnerd import import_ebnerd
     from edgerec.data.logs import write_logs
 
-    check_output(out, force=force)
+    check_output(out, force=force, kind="logs")
     start = time.perf_counter()
     logs = import_ebnerd(source)
     write_logs(logs, out, force=force)
@@ -80,7 +81,7 @@ def simulate(
     from edgerec.simulation.simulate import simulate as run_simulation
     from edgerec.simulation.simulate import write_simulation
 
-    check_output(out, force=force)
+    check_output(out, force=force, kind="logs")
     start = time.perf_counter()
     default = SimulationConfig()
     config = SimulationConfig(
@@ -158,7 +159,7 @@ def train(
     from edgerec.model.config import load_config
 
     settings = load_config(config, overrides)
-    check_output(out, force=force)
+    check_output(out, force=force, kind="run")
     opened = load_samples(samples)
     _import_tensorflow()
     from edgerec.model.training import train as run_training
@@ -216,7 +217,7 @@ def export(run: Path, out: Path, samples: Path | None, requests: int, force: boo
     _need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN")
     from edgerec.core.atomic import check_output
 
-    check_output(out, force=force)
+    check_output(out, force=force, kind="bundle")
     _import_tensorflow()
     from edgerec.export.bundle import export_bundle
 
@@ -274,7 +275,7 @@ def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, forc
     _need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
     from edgerec.core.atomic import check_output
 
-    check_output(out, force=force)
+    check_output(out, force=force, kind="quickstart")
     _import_tensorflow()
     from edgerec.quickstart import quickstart_table, run_quickstart
 
@@ -328,6 +329,10 @@ def main() -> None:
         where = f" ({error.filename})" if error.filename else ""
         advice = ": free some space or choose another --out" if error.errno == errno.ENOSPC else ""
         _fail(f"{error.strerror or error}{where}{advice}")
+    except Exception:
+        traceback.print_exc()
+        versions = f"edgerec {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
+        _fail(f"this is a bug in EdgeRec; please report it with the lines above ({versions})")
 
 
 def _fail(text: str) -> None:

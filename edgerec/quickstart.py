@@ -43,14 +43,15 @@ def run_quickstart(
         force: replace `out` where it exists.
 
     Returns:
-        `version_id`, `gauc` of the model, the base order and the truth's best single score, sizes, latencies, `paths`.
+        `version_id`, `gauc` of the model and of the base order, sizes, latencies, `paths`.
 
     Raises:
         OutputError: `out` exists and `force` is false.
         EdgeRecError: a step failed; nothing stays under `out`.
     """
     start = time.perf_counter()
-    with output_folder(out, force=force) as folder:
+    config = load_config(None, {**CONFIG.model_dump(), "seed": seed, "epochs": epochs, "decay_epochs": epochs})
+    with output_folder(out, force=force, kind="quickstart") as folder:
         log(f"quickstart: everything goes to {out}")
         with stage("simulate"):
             logs, truth = simulate(replace(WORLD, users=users), seed=seed)
@@ -58,7 +59,6 @@ def run_quickstart(
         with stage("samples"):
             samples = write_samples(folder / "logs", folder / "samples", limits=LIMITS)
         with stage("train"):
-            config = load_config(None, {**CONFIG.model_dump(), "seed": seed, "epochs": epochs, "decay_epochs": epochs})
             # The run names its samples by the place where they will stand.
             run = train(samples, config, folder / "run", samples_path=out.resolve() / "samples")
         with stage("evaluate"):
@@ -87,7 +87,7 @@ def run_quickstart(
             "seconds": time.perf_counter() - start,
             "paths": {part: str(out / part) for part in PARTS},
         }
-        write_json(folder / "quickstart.json", {"schema": 1, **document})
+        write_json(folder / "quickstart.json", {"schema": 1, "kind": "quickstart", **document})
     return document
 
 

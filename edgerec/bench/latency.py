@@ -13,17 +13,20 @@ from rich.table import Table
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import Measured, ratios, take_turns
-from edgerec.core.atomic import check_output, write_json
+from edgerec.bench.peers import BOOK, BOUND, DEVICE_GRAPH, OnnxPeer
+from edgerec.core.atomic import FILE, check_output, write_json
 from edgerec.core.console import log, table_of
-from edgerec.core.errors import InputError, ParityError
-from edgerec.core.manifest import GOLDEN, HUBSM_IE, HUBSM_IPV, check_files, read_bundle_manifest
-from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours, load_device_model
-from edgerec.device_runtime.golden import GoldenCase, load_case
+from edgerec.core.errors import FormatError, InputError, ParityError
+from edgerec.core.manifest import HUBSM_IE, HUBSM_IPV, BundleManifest
+from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours, open_bundle
+from edgerec.device_runtime.golden import GoldenCase, case_names, run_named
 from edgerec.device_runtime.hubsm import HubsmStepper
 
 ENGINE, RUNTIME = "mnn", "edgerec"
 STEP, RERANK = "step", "rerank"
 PEER_TOLERANCE = 1e-3
+"""On what steps give (relative where above 1) and on logits. Float32 alone stays far below it over full sequences, so
+what is further apart is another function."""
 CALLS = {STEP: 200, RERANK: 20}
 """In a round; a round is some milliseconds of each contestant."""
 
@@ -52,17 +55,15 @@ def run_bench(
 
     Raises:
         FormatError, IntegrityError, SessionError: the bundle cannot be used.
-        ParityError: a peer computes something else, so that comparing would mean nothing.
+        ParityError: a contestant computes something else, so that comparing would mean nothing.
         InputError: `rounds` is less than one.
     """
     if rounds < 1:
         raise InputError(f"bench: --rounds should be at least 1; received {rounds}")
     if out is not None:
-        check_output(out, force=force)
-    manifest = read_bundle_manifest(bundle)
-    check_files(bundle, manifest.files)
-    model = load_device_model(bundle)
-    case = load_case(bundle / max(name for name in manifest.files if name.startswith(f"{GOLDEN}/case-")))
+        check_output(out, force=force, kind=FILE)
+    manifest, model = open_bundle(bundle)
+    case = _full_case(model, bundle, manifest)
     stages = _step_stages(model, case, bundle, peers) if what == STEP else _rerank_stages(model, case, bundle, peers)
     results, compared = [], []
     for stage, contestants in stages.items():
@@ -101,6 +102,22 @@ def bench_table(document: dict[str, Any]) -> Table:
     return table_of(("", "n", "p50", "p90", "p99", "mnn / peer"), rows, title=title)
 
 
+def _full_case(model: DeviceModel, bundle: Path, manifest: BundleManifest) -> GoldenCase:
+    """The golden case of the bundle's full sizes, known to fit its models."""
+    name = case_names(bundle, manifest)[-1]
+    case, _ = run_named(model, bundle, name)
+    lengths = {
+        "candidates": len(case.candidates),
+        "exposures": len(case.exposure_action),
+        "page_views": len(case.page_view_action),
+    }
+    if lengths != model.manifest.limits:
+        raise FormatError(
+            f"bundle: {name} should have the full lengths {model.manifest.limits}; received {lengths}: export it again"
+        )
+    return case
+
+
 def _step_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bool) -> dict[str, Contestants]:
     behaviours = {
         HUBSM_IE: (model.hubsm_ie, case.exposure_action, case.exposure_item),
@@ -113,7 +130,34 @@ def _step_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bool
     for peer in _peers(bundle, peers):
         for name, (_, action, item) in behaviours.items():
             stages[name].update(peer.step(name, action, item))
+    for name, contestants in stages.items():
+        _check_steps(name, contestants, len(behaviours[name][1]))
     return stages
+
+
+def _check_steps(stage: str, contestants: Contestants, steps: int) -> None:
+    """Refuse contestants that compute something else than MNN in one pass through all behaviours.
+
+    States are compared, and what is stored of a behaviour where it has the form of the device graph: by the book it is
+    other numbers, which only the ranking by the book can read.
+    """
+    found = {name: [_outputs(call()) for _ in range(steps)] for name, call in contestants.items()}
+    for name, outputs in found.items():
+        compared = (2,) if name in (BOOK, BOUND) else (0, 1, 2)
+        for at in compared:
+            ours, theirs = (np.array([output[at] for output in side]) for side in (found[ENGINE], outputs))
+            # Keys may be large exponentials, whose errors are relative.
+            error = float((np.abs(theirs - ours) / np.maximum(np.abs(ours), 1.0)).max())
+            if not error <= PEER_TOLERANCE:
+                raise ParityError(
+                    f"bench: {('keys', 'values', 'states')[at]} of {stage} by {name} are {error:.2g} apart from those "
+                    f"by {ENGINE}, more than {PEER_TOLERANCE:g}: it computes something else; export the bundle again"
+                )
+
+
+def _outputs(found: Any) -> list[Any]:
+    """Key, value and state of a call, copied and flat."""
+    return [np.array(part, np.float32).reshape(-1) for part in found]
 
 
 def _runtime_step(stepper: HubsmStepper, action: Any, item: Any) -> Callable[[], Any]:
@@ -142,16 +186,15 @@ def _rerank_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bo
     for name, call in contestants.items():
         error = float(np.abs(np.ravel(call())[: len(case.logits)] - case.logits).max())
         if not error <= PEER_TOLERANCE:
-            raise ParityError(f"bench: {name} scores {error:.2g} apart from training: there is nothing to compare")
+            raise ParityError(
+                f"bench: {name} scores {error:.2g} apart from training, more than {PEER_TOLERANCE:g}: it computes "
+                "something else; export the bundle again"
+            )
     return {RERANK: contestants}
 
 
-def _peers(bundle: Path, wanted: bool) -> list[Any]:
-    if not wanted:
-        return []
-    from edgerec.bench.peers import BOOK, DEVICE_GRAPH, OnnxPeer
-
-    return [OnnxPeer(bundle, name) for name in (BOOK, DEVICE_GRAPH)]
+def _peers(bundle: Path, wanted: bool) -> list[OnnxPeer]:
+    return [OnnxPeer(bundle, name) for name in (BOOK, DEVICE_GRAPH)] if wanted else []
 
 
 def _compare(stage: str, measured: dict[str, Measured]) -> list[dict[str, Any]]:

@@ -17,21 +17,38 @@ from typing import Any
 
 from edgerec.core.errors import OutputError
 
-HEADS = ("logs.json", "samples.json", "run.json", "manifest.json", "quickstart.json")
-"""What stands at the head of the folders that EdgeRec writes, and that `force` may therefore replace."""
+HEADS = {
+    "logs.json": "logs",
+    "samples.json": "samples",
+    "run.json": "run",
+    "manifest.json": "bundle",
+    "quickstart.json": "quickstart",
+}
+"""The documents at the head of the folders that EdgeRec writes, and the `kind` that each states."""
+FILE = "file"
 
 
-def check_output(path: Path, *, force: bool = False) -> None:
+def check_output(path: Path, *, force: bool = False, kind: str | None = None) -> None:
     """Refuse an output that exists, before any work is done for it.
 
+    Args:
+        path: the file or folder to write.
+        force: replace what stands there, if it is of the same kind.
+        kind: one of `HEADS`, or `FILE`; None is any kind of folder that EdgeRec writes.
+
     Raises:
-        OutputError: `path` exists and `force` is false, or it is a folder that EdgeRec did not write; or its parent
-            cannot be made or written to.
+        OutputError: `path` exists and `force` is false, or it is something else than `force` may replace; or its
+            parent cannot be made or written to.
     """
-    if path.exists() and not force:
-        raise OutputError(f"output {path} exists already: remove it, choose another name, or pass --force")
-    if path.is_dir() and any(path.iterdir()) and not any((path / head).is_file() for head in HEADS):
-        raise OutputError(f"output {path} is a folder that EdgeRec did not write: --force does not replace it")
+    if path.exists():
+        if not force:
+            raise OutputError(f"output {path} exists already: remove it, choose another name, or pass --force")
+        found = _kind(path)
+        if found not in ((kind,) if kind else HEADS.values()):
+            raise OutputError(
+                f"output {path} is {found or 'a folder that EdgeRec did not write'}, and --force replaces only "
+                f"{kind or 'what EdgeRec wrote'}: choose another name"
+            )
     if path.is_symlink() and not path.exists():
         raise OutputError(f"output {path} is a symbolic link to nothing: remove it or choose another name")
     parent = path.resolve().parent
@@ -43,8 +60,22 @@ def check_output(path: Path, *, force: bool = False) -> None:
         raise OutputError(f"cannot write into {parent}: check its permissions or choose another output")
 
 
+def _kind(path: Path) -> str | None:
+    """What stands at `path`: `FILE`, a kind of folder that EdgeRec writes, or something else."""
+    if not path.is_dir():
+        return FILE
+    for name, kind in HEADS.items():
+        try:
+            document = json.loads((path / name).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(document, dict) and document.get("kind") == kind:
+            return kind
+    return None
+
+
 @contextlib.contextmanager
-def output_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+def output_folder(path: Path, *, force: bool = False, kind: str | None = None) -> Iterator[Path]:
     """Give a temporary folder beside `path` to write into; rename it to `path` when the block ends well.
 
     When the block raises, ^C included, the temporary folder is removed and `path` is as it was.
@@ -52,7 +83,7 @@ def output_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: as `check_output`.
     """
-    check_output(path, force=force)
+    check_output(path, force=force, kind=kind)
     target = path.resolve()
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
     partial.chmod(0o755)
@@ -66,22 +97,19 @@ def output_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
 
 def publish_folder(partial: Path, target: Path) -> None:
     """Rename `partial` to `target`; what stood at `target` is set aside first and removed last."""
-    old: Path | None = None
-    if target.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old-", dir=target.parent))
-        old.rmdir()
-        target.rename(old)
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old-", dir=target.parent)) / target.name
     try:
+        if target.exists():
+            target.rename(old)
         partial.rename(target)
     except BaseException:
-        if old is not None:
+        if old.exists() and not target.exists():
             old.rename(target)
         raise
-    if old is not None:
-        if old.is_dir():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            old.unlink()
+    finally:
+        # Only a kill between the two renames leaves the old one here, whole.
+        if target.exists():
+            shutil.rmtree(old.parent, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -28,8 +28,9 @@ def emit(document: Mapping[str, Any], *, as_json: bool, table: Table | None = No
     Without `table` the document's scalars become a table of two columns.
     """
     if as_json:
-        sys.stdout.write(json.dumps({"schema": 1, **document}, indent=2, allow_nan=False) + "\n")
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.write(json.dumps({"schema": 1, **document}, indent=2, allow_nan=False) + "\n")
+            sys.stdout.flush()
         return
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -69,10 +70,11 @@ def show(value: Any) -> str:
 
 def progress(items: Iterable[Item], *, what: str, total: int | None = None) -> Iterator[Item]:
     """Pass `items` on with a progress bar on stderr; without a terminal, silently."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    # Asked of the stream, not of rich, which takes FORCE_COLOR for a terminal.
+    if sys.stderr is None or not sys.stderr.isatty():
         yield from items
         return
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         yield from bars.track(items, description=what, total=total)

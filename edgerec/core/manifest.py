@@ -87,6 +87,23 @@ class TableEntry(_Part):
     shards: int
 
 
+class CloudManifest(_Part):
+    """`cloud/manifest.json`: which version the tables belong to, and how their keys are made."""
+
+    format: Literal[1] = 1
+    kind: Literal["cloud"] = "cloud"
+    version_id: str
+    spec: dict[str, Any]
+    tables: dict[str, TableEntry]
+    files: dict[str, FileStamp]
+    """Of this folder, by path within it."""
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, FileStamp]) -> dict[str, FileStamp]:
+        return _inside(files)
+
+
 class Parity(_Part):
     """How far the device's results were from Keras' at export."""
 
@@ -169,7 +186,7 @@ def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
             raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
 
 
-def write_manifest(manifest: BundleManifest | DeviceManifest, folder: Path) -> None:
+def write_manifest(manifest: BundleManifest | DeviceManifest | CloudManifest, folder: Path) -> None:
     """Write `manifest.json` into `folder`, with the SHA-256 of its own bytes (its digest taken as zeros)."""
     unsealed = json_bytes({**manifest.model_dump(mode="json"), "digest": "0" * 64})
     write_bytes(folder / NAME, _DIGEST.sub(_digest_line(sha256_bytes(unsealed)), unsealed))
@@ -201,6 +218,17 @@ def read_bundle_manifest(bundle: Path) -> BundleManifest:
     """
     manifest = read_document(bundle / NAME, BundleManifest, what="bundle", format_number=FORMAT)
     _check_digest(bundle / NAME)
+    return manifest
+
+
+def read_cloud_manifest(folder: Path) -> CloudManifest:
+    """Read `manifest.json` of a bundle's cloud folder.
+
+    Raises:
+        FormatError, IntegrityError: as `read_bundle_manifest`.
+    """
+    manifest = read_document(folder / NAME, CloudManifest, what="cloud bundle", format_number=FORMAT)
+    _check_digest(folder / NAME)
     return manifest
 
 

@@ -65,7 +65,7 @@ def write_samples(
         raise InputError(f"samples: {first_fault(error)}") from None
     if not 0 < validation_fraction < 1:
         raise InputError(f"samples: validation_fraction should be between 0 and 1; received {validation_fraction}")
-    with output_folder(path, force=force) as folder:
+    with output_folder(path, force=force, kind="samples") as folder:
         tables = read_logs(logs, spec=load_spec(features) if features else None)
         samples = build_samples(tables, limits=checked, test_from=test_from, validation_fraction=validation_fraction)
         save_samples(samples, folder)

@@ -34,6 +34,8 @@ LENGTH: dict[str, pl.DataType] = {"article_id": pl.Int64(), "article_length": pl
 PREMIUM: dict[str, pl.DataType] = {"article_id": pl.Int64(), "premium": pl.Int64()}
 
 MAX_ID = 2**31 - 1
+MAX_SECONDS = 86_400
+"""The longest time on one page: a day. EB-NeRD itself stops counting after half an hour."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,9 @@ def _identities(path: Path, column: str, values: pl.Series) -> None:
 
 
 def _durations(path: Path, column: str, values: pl.Series) -> None:
-    wrong = values.filter(values.is_not_null() & ~(values.is_finite() & (values >= 0)))
+    wrong = values.filter(values.is_not_null() & ~(values.is_finite() & values.is_between(0, MAX_SECONDS)))
     if len(wrong):
-        raise LogsError(f"EB-NeRD: {path}: {column} should be seconds, 0 or more, or empty; received {wrong[0]}")
+        raise LogsError(
+            f"EB-NeRD: {path}: {column} should be seconds from 0 to {MAX_SECONDS} (a day), or empty; "
+            f"received {wrong[0]}"
+        )

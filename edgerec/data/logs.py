@@ -71,7 +71,7 @@ def write_logs(logs: Logs, path: Path, *, force: bool = False) -> None:
         LogsError: a table breaks its schema.
         OutputError: `path` exists and `force` is false.
     """
-    with output_folder(path, force=force) as folder:
+    with output_folder(path, force=force, kind="logs") as folder:
         checked = _checked(logs)
         (folder / "events").mkdir()
         (folder / "requests").mkdir()
@@ -109,6 +109,8 @@ def read_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
         SpecificationError: the folder's `features.json` is not valid.
     """
     head = read_document(path / HEAD, LogsHead, what="logs", format_number=FORMAT)
+    if spec is None and not (path / SPEC).is_file():
+        raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or name one with --features")
     return _checked(
         Logs(
             head=head,

@@ -16,6 +16,7 @@ from edgerec.device_runtime.session import Session
 Array = npt.NDArray[np.float32]
 
 _FLOAT32 = np.dtype(np.float32)
+_GROUP, _SIGNS = 4, 16  # units and numbers of a group in the product form of attention (export/graphs/attention.py)
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Encodings:
     """What the steps stored of one kind's behaviours, oldest first.
 
     Attributes:
-        keys: `(t, key_width)` float32, `Step.key` of each.
+        keys: `(t, key_width)` float32, `Step.key` of each. Positive in the product form of attention, where they are
+            exponentials.
         values: `(t, hidden)` float32, `Step.value` of each.
     """
 
@@ -46,6 +48,9 @@ class _Kind:
         self.mask = session.view(f"{kind}_mask")
         self.limit, self.key_width = self.keys.shape
         self.hidden = self.values.shape[1]
+        # A model says nothing of its form, but attention and hidden layer have one width (`TrainConfig.units`): in the
+        # plain form a key has as many numbers, in the product form sixteen for every four.
+        self.product = self.key_width == _SIGNS * -(-self.hidden // _GROUP)
         if self.values.shape[0] != self.limit or self.mask.shape != (self.limit, 1):
             raise SessionError(
                 f"a ranking model should have `{kind}_values` and `{kind}_mask` of {self.limit} rows, as its keys. "
@@ -53,6 +58,11 @@ class _Kind:
             )
 
     def check(self, encodings: Encodings) -> int:
+        if not isinstance(encodings, Encodings):
+            raise SessionError(
+                f"`{self.name}s` should be Encodings, `Encodings.empty({self.key_width}, {self.hidden})` where there "
+                f"are none. Received: {type(encodings).__name__}"
+            )
         keys, values = encodings.keys, encodings.values
         _check_rows(self.keys_name, keys, self.key_width)
         _check_rows(self.values_name, values, self.hidden)
@@ -67,6 +77,13 @@ class _Kind:
             )
         check_finite(self.keys_name, keys)
         check_finite(self.values_name, values)
+        # Denominators are sums of keys times exponentials: of other keys they can be anything, and so can the logits.
+        # `argmin` takes half the time of `min`.
+        if self.product and count and keys.item(keys.argmin()) <= 0:
+            raise SessionError(
+                f"`{self.keys_name}` should be positive, as those of `Step.key` are. "
+                f"Received: {int((keys <= 0).sum())} that are not"
+            )
         return count
 
     def write(self, encodings: Encodings, count: int) -> None:
@@ -132,7 +149,8 @@ class CrbanRanker:
             Logits `(c,)`, the caller's own array.
 
         Raises:
-            SessionError: a list too long or empty, an array of another shape or type, or one that is not finite.
+            SessionError: a list too long or empty, no `Encodings`, an array of another shape or type, one that is not
+                finite, or a key that no step gives.
         """
         _check_rows("candidates", candidates, self.item_width)
         count = candidates.shape[0]

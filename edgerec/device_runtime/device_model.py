@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edgerec.core.errors import FormatError, IntegrityError
+from edgerec.core.errors import FormatError, IntegrityError, SpecificationError
 from edgerec.core.manifest import (
     CRBAN,
     DEVICE,
     HUBSM_IE,
     HUBSM_IPV,
+    BundleManifest,
     DeviceManifest,
+    check_files,
     read_bundle_manifest,
     read_device_manifest,
 )
 from edgerec.device_runtime.crban import CrbanRanker, Encodings
 from edgerec.device_runtime.hubsm import Array, HubsmStepper
+from edgerec.features.spec import FeatureSpec, parse_spec
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def load_device_model(bundle: Path) -> DeviceModel:
     Each file is read once, and the bytes whose hash was checked are the bytes that MNN gets.
 
     Raises:
-        FormatError: no bundle, another format number, or a manifest that is not valid.
+        FormatError: no bundle, another format number, a manifest that is not valid, or models that do not fit it.
         IntegrityError: a model file is missing or was changed.
         SessionError: MNN cannot load a model, or it is no model of its kind.
     """
@@ -60,8 +64,47 @@ def load_device_model(bundle: Path) -> DeviceModel:
         hubsm_ipv=HubsmStepper(_model_bytes(folder, manifest, HUBSM_IPV)),
         crban=CrbanRanker(_model_bytes(folder, manifest, CRBAN)),
     )
+    _check_shapes(model, folder)
     _check_together(model, folder)
+    _check_widths(model, folder)
     return model
+
+
+def open_bundle(bundle: Path) -> tuple[BundleManifest, DeviceModel]:
+    """Check every file of the folder `bundle` and load its device half.
+
+    Raises:
+        FormatError, IntegrityError, SessionError: as `load_device_model`; also a device half of another version.
+    """
+    manifest = read_bundle_manifest(bundle)
+    check_files(bundle, manifest.files)
+    model = load_device_model(bundle)
+    if model.manifest.version_id != manifest.version_id or model.manifest.models != manifest.models:
+        raise FormatError(
+            f"bundle: {bundle} holds the device half of version {model.manifest.version_id}, "
+            f"not of {manifest.version_id}: export it again"
+        )
+    return manifest, model
+
+
+def _check_shapes(model: DeviceModel, folder: Path) -> None:
+    """Refuse models with other inputs or outputs than the manifest says."""
+    sessions = {
+        HUBSM_IE: model.hubsm_ie.session,
+        HUBSM_IPV: model.hubsm_ipv.session,
+        CRBAN: model.crban.session,
+    }
+    for name, session in sessions.items():
+        stated = model.manifest.models[name]
+        for side, expected, received in (
+            ("inputs", stated.inputs, session.inputs),
+            ("outputs", stated.outputs, session.outputs),
+        ):
+            if expected != dict(received):
+                raise FormatError(
+                    f"device bundle: {side} of {folder / stated.file} should be {expected}; received a model with "
+                    f"{dict(received)}: export the bundle again"
+                )
 
 
 def _check_together(model: DeviceModel, folder: Path) -> None:
@@ -75,6 +118,30 @@ def _check_together(model: DeviceModel, folder: Path) -> None:
             f"device bundle: the models of {folder} do not fit together or not the limits {model.manifest.limits}: "
             "export the bundle again"
         )
+
+
+def _check_widths(model: DeviceModel, folder: Path) -> None:
+    """Refuse models that read vectors of other widths than the specification's features make."""
+    spec = _spec(model.manifest, folder)
+    groups = (
+        ("ie_action", spec.ie_action, model.hubsm_ie.action_width),
+        ("ipv_action", spec.ipv_action, model.hubsm_ipv.action_width),
+        ("item", spec.item, model.crban.item_width),
+    )
+    for name, features, received in groups:
+        expected = sum(feature.width for feature in features)
+        if expected != received:
+            raise FormatError(
+                f"device bundle: {folder}: the features of {name} are {expected} wide together; received a model that "
+                f"reads {received}: export the bundle again"
+            )
+
+
+def _spec(manifest: DeviceManifest, folder: Path) -> FeatureSpec:
+    try:
+        return parse_spec(json.dumps(manifest.spec), where="of the manifest")
+    except SpecificationError as error:
+        raise FormatError(f"device bundle: {folder}: {error}: export the bundle again") from None
 
 
 def encode_behaviours(stepper: HubsmStepper, action: Array, item: Array) -> Encodings:

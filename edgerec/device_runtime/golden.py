@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.arrays import load_members
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import FormatError, SessionError
+from edgerec.core.manifest import GOLDEN, BundleManifest
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 
 Array = npt.NDArray[np.float32]
@@ -47,6 +48,31 @@ def run_case(model: DeviceModel, case: GoldenCase) -> Array:
     exposures = encode_behaviours(model.hubsm_ie, case.exposure_action, case.exposure_item)
     page_views = encode_behaviours(model.hubsm_ipv, case.page_view_action, case.page_view_item)
     return model.crban.score(case.candidates, exposures, page_views)
+
+
+def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, Array]:
+    """The case of path `name` within `bundle`, and the device's logits (c,) for it.
+
+    Raises:
+        FormatError: it cannot be read, or does not fit the models.
+    """
+    case = load_case(bundle / name)
+    try:
+        return case, run_case(model, case)
+    except SessionError as error:
+        raise FormatError(f"bundle: {name} does not fit the models ({error}): export it again") from None
+
+
+def case_names(bundle: Path, manifest: BundleManifest) -> list[str]:
+    """The paths within `bundle` of its cases, in order; the last one has every length at its limit.
+
+    Raises:
+        FormatError: it has none.
+    """
+    names = sorted(name for name in manifest.files if name.startswith(f"{GOLDEN}/case-"))
+    if not names:
+        raise FormatError(f"bundle: {bundle} has no golden case: export it again")
+    return names
 
 
 def save_case(case: GoldenCase, path: Path) -> None:

@@ -36,8 +36,6 @@ class Session:
 
     Args:
         model: an MNN file, or its bytes.
-        inputs: name and shape of each input the caller will write; checked against the model.
-        outputs: the same for outputs.
         threads: number of threads of a run.
 
     Attributes:
@@ -45,17 +43,10 @@ class Session:
         outputs: name and shape of each output.
 
     Raises:
-        SessionError: the model cannot be loaded, or has other inputs or outputs.
+        SessionError: the model cannot be loaded.
     """
 
-    def __init__(
-        self,
-        model: Path | bytes,
-        *,
-        inputs: Mapping[str, Shape] | None = None,
-        outputs: Mapping[str, Shape] | None = None,
-        threads: int = 1,
-    ) -> None:
+    def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise SessionError(f"`threads` should be a whole number from 1. Received: {threads!r}")
         label = f"model of {len(model)} bytes" if isinstance(model, bytes) else str(model)
@@ -66,9 +57,6 @@ class Session:
             self._interpreter.getSessionOutputAll(self._native),
         )
         found = [{name: _shape(tensor) for name, tensor in side.items()} for side in self._tensors]
-        for side, expected, actual in zip(("inputs", "outputs"), (inputs, outputs), found, strict=True):
-            if expected is not None and {name: tuple(shape) for name, shape in expected.items()} != actual:
-                raise SessionError(f"{label}: {side} should be {dict(expected)}. Received a model with {actual}")
         self.inputs: Mapping[str, Shape] = MappingProxyType(found[0])
         self.outputs: Mapping[str, Shape] = MappingProxyType(found[1])
         self._views = {
@@ -188,7 +176,8 @@ def _mnn() -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Send what C code prints on standard output nowhere: standard output belongs to results."""
-    sys.stdout.flush()
+    if sys.stdout is not None:  # Python's own answer to a descriptor that was closed from the start
+        sys.stdout.flush()
     try:
         kept = os.dup(1)
     except OSError:  # there is no standard output

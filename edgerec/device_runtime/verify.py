@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from edgerec.core.errors import FormatError, ParityError, SessionError
-from edgerec.core.manifest import CLOUD, DEVICE, GOLDEN, BundleManifest, check_files, read_bundle_manifest
-from edgerec.device_runtime.device_model import load_device_model
-from edgerec.device_runtime.golden import load_case, run_case
+from edgerec.core.errors import FormatError, ParityError
+from edgerec.core.manifest import CLOUD, DEVICE, BundleManifest, read_cloud_manifest
+from edgerec.device_runtime.device_model import open_bundle
+from edgerec.device_runtime.golden import case_names, run_named
 from edgerec.kv.npz import load_table
 
 
@@ -27,25 +27,12 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
         SessionError: MNN cannot load a model.
         ParityError: this machine's scores differ from the trained model's by more than the tolerance.
     """
-    manifest = read_bundle_manifest(bundle)
-    check_files(bundle, manifest.files)
-    model = load_device_model(bundle)
-    if model.manifest.version_id != manifest.version_id or model.manifest.models != manifest.models:
-        raise FormatError(
-            f"bundle: {bundle} holds the device half of version {model.manifest.version_id}, "
-            f"not of {manifest.version_id}: export it again"
-        )
+    manifest, model = open_bundle(bundle)
     _check_tables(bundle, manifest)
-    cases = sorted(name for name in manifest.files if name.startswith(f"{GOLDEN}/case-"))
-    if not cases:
-        raise FormatError(f"bundle: {bundle} has no golden case: export it again")
+    cases = case_names(bundle, manifest)
     worst = 0.0
     for name in cases:
-        case = load_case(bundle / name)
-        try:
-            logits = run_case(model, case)
-        except SessionError as error:
-            raise FormatError(f"bundle: {name} does not fit the models ({error}): export it again") from None
+        case, logits = run_named(model, bundle, name)
         difference = np.abs(logits - case.logits)
         at = int(difference.argmax())
         if not difference[at] <= manifest.parity.tolerance:
@@ -67,6 +54,12 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
 
 
 def _check_tables(bundle: Path, manifest: BundleManifest) -> None:
+    cloud = read_cloud_manifest(bundle / CLOUD)
+    if (cloud.version_id, cloud.spec, cloud.tables) != (manifest.version_id, manifest.spec, manifest.tables):
+        raise FormatError(
+            f"bundle: {bundle / CLOUD} holds tables of version {cloud.version_id}, not of {manifest.version_id}: "
+            "export it again"
+        )
     for name, entry in manifest.tables.items():
         table = load_table(bundle / CLOUD / "embeddings" / name)
         if table.values.shape != (entry.keys, entry.dimension):

@@ -26,4 +26,5 @@ def main(source: str, target: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.path.append(sys.argv[1])
+    sys.exit(main(sys.argv[2], sys.argv[3]))

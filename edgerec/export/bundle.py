@@ -12,7 +12,7 @@ import onnx
 
 from edgerec.core.atomic import output_folder, write_bytes
 from edgerec.core.console import stage
-from edgerec.core.errors import InputError
+from edgerec.core.errors import FormatError, InputError
 from edgerec.core.manifest import (
     CLOUD,
     CRBAN,
@@ -21,6 +21,7 @@ from edgerec.core.manifest import (
     HUBSM_IE,
     HUBSM_IPV,
     BundleManifest,
+    CloudManifest,
     DeviceManifest,
     ModelFile,
     TableEntry,
@@ -68,15 +69,25 @@ def export_bundle(
         raise InputError(f"export: --requests should be at least 1; received {requests}")
     created = _created()
     run = load_run(run_path)
-    samples = load_samples(samples_path or Path(run.head.samples))
+    samples = _open_samples(run, samples_path)
     check_fit(run, samples)
-    with output_folder(path, force=force) as folder:
+    with output_folder(path, force=force, kind="bundle") as folder:
         with stage("split and convert"):
             parts = split(run)
             graphs = device_graphs(parts, run.head.limits)
             device = _write_device(run, graphs, folder)
-            tables = _write_tables(parts, folder)
+            tables = _write_tables(run, parts, folder)
         return _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests, created)
+
+
+def _open_samples(run: Run, path: Path | None) -> Samples:
+    if path is not None:
+        return load_samples(path)
+    if not Path(run.head.samples).is_dir():
+        raise FormatError(
+            f"export: the training's samples are no longer at {run.head.samples}: say where with --samples"
+        )
+    return load_samples(Path(run.head.samples))
 
 
 def device_graphs(parts: Parts, limits: Limits) -> dict[str, onnx.ModelProto]:
@@ -128,13 +139,21 @@ def _write_device(run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path)
     return manifest
 
 
-def _write_tables(parts: Parts, folder: Path) -> dict[str, TableEntry]:
+def _write_tables(run: Run, parts: Parts, folder: Path) -> dict[str, TableEntry]:
+    cloud = folder / CLOUD
+    (cloud / "embeddings").mkdir(parents=True)
     entries = {}
-    (folder / CLOUD / "embeddings").mkdir(parents=True)
     for name, table in parts.tables.items():
-        save_table(table, folder / CLOUD / "embeddings" / name)
+        save_table(table, cloud / "embeddings" / name)
         keys, dimension = table.values.shape
         entries[name] = TableEntry(keys=keys, dimension=dimension, dtype="float32", shards=DEFAULT_SHARDS)
+    manifest = CloudManifest(
+        version_id=run.head.version_id,
+        spec=run.head.spec.model_dump(mode="json"),
+        tables=entries,
+        files=stamp_files(cloud, cloud.rglob("*.npz")),
+    )
+    write_manifest(manifest, cloud)
     return entries
 
 

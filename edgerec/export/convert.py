@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import re
 import subprocess
@@ -53,7 +54,12 @@ def convert_to_mnn(onnx_path: Path, mnn_path: Path) -> None:
 
 
 def _run(onnx_path: Path, target: Path) -> None:
-    command = [sys.executable, "-I", str(CHILD), str(onnx_path.resolve()), str(target.resolve())]
+    extension = importlib.util.find_spec("_tools")
+    if extension is None or extension.origin is None:
+        raise ConversionError("cannot convert: MNN's converter is not installed: pip install 'edgerec[export]'")
+    # Isolated from the user's environment, but for the folder that has the converter.
+    command = [sys.executable, "-I", str(CHILD), str(Path(extension.origin).parent)]
+    command += [str(onnx_path.resolve()), str(target.resolve())]
     try:
         done = subprocess.run(
             command,

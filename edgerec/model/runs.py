@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import FormatError, IntegrityError
+from edgerec.core.errors import FormatError, IntegrityError, OutputError
 from edgerec.data.samples import Limits, Samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies, save_vocabularies
@@ -26,7 +31,12 @@ FORMAT = 1
 HEAD = "run.json"
 WEIGHTS = "model.weights.h5"
 HISTORY = "metrics.jsonl"
-CHECKPOINT = "checkpoint"
+
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
+"""What h5py and Keras raise, sometimes without a word, on damaged weights."""
+
+_HDF5_BYTES = 16 * 1024
+"""More than HDF5 needs for a variable's names and groups, and a few times more than for the file's own."""
 
 
 class RunHead(BaseModel):
@@ -88,21 +98,33 @@ def model_for(samples: Samples, config: TrainConfig) -> Reranker:
 
 def version_id(model: Reranker, at: datetime) -> str:
     """``YYYYmmddHHMMSS-`` and twelve hexadecimal digits of the weights' SHA-256."""
-    return f"{at:%Y%m%d%H%M%S}-{_weights_digest(model)}"
+    return f"{at:%Y%m%d%H%M%S}-{weights_digest(model)}"
 
 
-def _weights_digest(model: Reranker) -> str:
+def weights_digest(model: Reranker) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of the weights."""
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()[:12]
 
 
-def save_run(run: Run, folder: Path) -> None:
-    """Write `run` into `folder`, the head last."""
-    run.model.save_weights(folder / WEIGHTS)
-    save_vocabularies(dict(run.vocabularies), folder / "vocabulary")
-    write_json(folder / HEAD, run.head.model_dump(mode="json"))
+def save_run(run: Run, folder: Path, *, history: Path) -> None:
+    """Write `run` into `folder`, the head last.
+
+    Args:
+        run: the run, whose training is still there to resume.
+        folder: where to.
+        history: the training's `metrics.jsonl`, which is copied.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with writing(folder, then="go on with --resume"):
+        save_weights(run.model, folder / WEIGHTS)
+        save_vocabularies(dict(run.vocabularies), folder / "vocabulary")
+        shutil.copyfile(history, folder / HISTORY)
+        write_json(folder / HEAD, run.head.model_dump(mode="json"))
 
 
 def load_run(path: Path) -> Run:
@@ -120,15 +142,68 @@ def load_run(path: Path) -> Run:
         raise FormatError(f"run: {weights} is not there: train again")
     try:
         model.load_weights(weights)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        # h5py and Keras raise all of these, some of them without a word, on damaged files.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"run: {weights} cannot be read ({reason}): train again") from None
-    if not head.version_id.endswith(_weights_digest(model)):
+    except UNREADABLE as error:
+        raise FormatError(f"run: {weights} cannot be read ({first_line(error)}): train again") from None
+    if not head.version_id.endswith(weights_digest(model)):
         raise IntegrityError(f"run: {weights} does not hold the weights of version {head.version_id}: train again")
     return Run(head=head, vocabularies=vocabularies, model=model)
 
 
+def save_weights(model: Reranker, path: Path) -> None:
+    """Write the weights of `model` to the file `path`, whose name must end in ``.weights.h5``."""
+    # Where the disk fills up under HDF5, closing the file can end the whole process by a segmentation fault. So see
+    # first, by writing as much, that there is room; random, because a file system may compress.
+    weights = model.get_weights()
+    chunk = os.urandom(_HDF5_BYTES)
+    room = path.with_name(f".{path.name}.room")
+    try:
+        with open(room, "wb") as file:
+            for _ in range(len(weights) + sum(weight.nbytes for weight in weights) // len(chunk) + 8):
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        room.unlink(missing_ok=True)
+    model.save_weights(path, overwrite=True)
+
+
+@contextlib.contextmanager
+def writing(folder: Path, *, then: str) -> Iterator[None]:
+    """Make one error of what is raised where weights and checkpoints cannot be written.
+
+    On a full disk h5py raises RuntimeError or OSError, and TensorFlow errors of its own.
+
+    Args:
+        folder: what is written into.
+        then: what to do when there is room.
+
+    Raises:
+        OutputError: something in the block could not be written.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, tf.errors.OpError) as error:
+        raise OutputError(
+            f"cannot write into {folder} ({first_line(error)}): free some space or check its permissions, then {then}"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def tool_versions(*names: str) -> dict[str, str]:
-    """Installed versions of the distributions `names`."""
-    return {name: importlib.metadata.version(name) for name in names}
+    """Installed versions of the distributions `names`.
+
+    One that goes by another name (TensorFlow also comes as tensorflow-cpu and tf-nightly) is asked itself if it is
+    imported, and is ``"unknown"`` otherwise.
+    """
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return str(getattr(sys.modules.get(name), "__version__", "unknown"))

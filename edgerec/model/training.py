@@ -1,12 +1,9 @@
-"""The training loop: cross-entropy over exposed candidates, checkpoints, early stopping (section 3.3, eq. 11)."""
+"""The training loop: cross-entropy over exposed candidates, early stopping (section 3.3, eq. 11)."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -16,47 +13,18 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from pydantic import BaseModel, ConfigDict
 
-from edgerec.core.atomic import check_output, publish_folder, write_json
+from edgerec.core.atomic import check_output, output_folder
 from edgerec.core.console import log, progress
-from edgerec.core.documents import read_document
-from edgerec.core.errors import FormatError, InputError, OutputError, TrainingError
+from edgerec.core.errors import InputError, TrainingError
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
 from edgerec.model.batches import Batch, epoch
+from edgerec.model.checkpoints import WorkFolder, work_folder
 from edgerec.model.config import TrainConfig
 from edgerec.model.evaluation import exposed, score, traced
 from edgerec.model.metrics import gauc
 from edgerec.model.reranker import Reranker
-from edgerec.model.runs import (
-    CHECKPOINT,
-    HISTORY,
-    WEIGHTS,
-    Run,
-    RunHead,
-    model_for,
-    save_run,
-    tool_versions,
-    version_id,
-)
-
-PROGRESS_FORMAT = 1
-PROGRESS = "progress.json"
-BEST = "best.weights.h5"
-
-
-class _Progress(BaseModel):
-    """How far a training has come: what a resumed one goes on from."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: int = PROGRESS_FORMAT
-    config: TrainConfig
-    samples: str
-    epoch: int = 0
-    best_epoch: int = 0
-    best_gauc: float = -1.0
-    seconds: float = 0.0
+from edgerec.model.runs import HISTORY, Run, RunHead, model_for, save_run, tool_versions, version_id, weights_digest
 
 
 def train(
@@ -64,49 +32,51 @@ def train(
 ) -> Run:
     """Train a model on `samples` and write the run folder `path`.
 
-    Work goes on in the hidden folder ``.<name>.training`` beside `path`, with a checkpoint after each epoch, and is
-    renamed to `path` when it is done. A stopped training stays there; with `resume` it goes on after its last whole
-    epoch, with the batches that an unbroken training would have drawn.
+    Work goes on in the hidden folder ``.<name>.training`` beside `path`, with a checkpoint after each epoch, until the
+    run stands at `path`. A training that is stopped after its first epoch stays there; with `resume` it goes on after
+    its last whole epoch, with the batches that an unbroken training would have drawn.
 
     Raises:
-        OutputError: `path` exists and `force` is false, or an unfinished training stands there and `resume` is false.
+        OutputError: `path` exists and `force` is false, an unfinished training stands there and neither `force` nor
+            `resume` is true, or something cannot be written.
         InputError: the training split has no click, or the validation split no request with both labels.
         TrainingError: the loss is no number.
-        FormatError: there is no unfinished training to resume, or it was begun with another configuration or samples.
+        FormatError: there is no unfinished training to resume, it was begun with another configuration or samples, or
+            it is damaged.
     """
-    check_output(path, force=force)
+    check_output(path, force=force, kind="run")
     _check_labels(samples)
-    work = path.resolve().parent / f".{path.resolve().name}.training"
-    progress_so_far = _open_work(work, config, str(samples_path.resolve()), force=force, resume=resume)
+    where = str(samples_path.resolve())
+    with work_folder(path, config, where, force=force, resume=resume) as work:
+        keras.utils.set_random_seed(config.seed)
+        model = model_for(samples, config)
+        averaging = {"use_ema": True, "ema_momentum": config.average} if config.average else {}
+        optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm, **averaging)
+        optimizer.build(model.trainable_variables)
+        checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
+        work.restore(model, checkpoint)
+        _epochs(model, optimizer, checkpoint, samples, config, work)
 
-    keras.utils.set_random_seed(config.seed)
-    model = model_for(samples, config)
-    averaging = {"use_ema": True, "ema_momentum": config.average} if config.average else {}
-    optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm, **averaging)
-    optimizer.build(model.trainable_variables)
-    checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
-    if progress_so_far.epoch:
-        checkpoint.read(str(work / CHECKPOINT / f"epoch-{progress_so_far.epoch}")).assert_consumed()
-    _epochs(model, optimizer, checkpoint, samples, config, work, progress_so_far)
-
-    model.load_weights(work / BEST)
-    run = Run(
-        head=RunHead(
-            version_id=version_id(model, datetime.now(timezone.utc)),
-            config=config,
-            spec=samples.head.spec,
-            limits=samples.head.limits,
-            samples=str(samples_path.resolve()),
-            best_epoch=progress_so_far.best_epoch,
-            validation_gauc=progress_so_far.best_gauc,
-            parameters=model.count_params(),
-            train_seconds=progress_so_far.seconds,
-            tools=tool_versions("edgerec", "tensorflow", "keras", "numpy"),
-        ),
-        vocabularies=samples.vocabularies,
-        model=model,
-    )
-    _finish(run, work, path.resolve())
+        work.load_best(model)
+        run = Run(
+            head=RunHead(
+                version_id=version_id(model, datetime.now(timezone.utc)),
+                config=config,
+                spec=samples.head.spec,
+                limits=samples.head.limits,
+                samples=where,
+                best_epoch=work.so_far.best_epoch,
+                validation_gauc=work.so_far.best_gauc,
+                parameters=model.count_params(),
+                train_seconds=work.so_far.seconds,
+                tools=tool_versions("edgerec", "tensorflow", "keras", "numpy"),
+            ),
+            vocabularies=samples.vocabularies,
+            model=model,
+        )
+        # Built apart: until the run stands at `path`, the work folder is as it was and can be resumed.
+        with output_folder(path, force=force, kind="run") as folder:
+            save_run(run, folder, history=work.path / HISTORY)
     return run
 
 
@@ -116,15 +86,14 @@ def _epochs(
     checkpoint: tf.train.Checkpoint,
     samples: Samples,
     config: TrainConfig,
-    work: Path,
-    so_far: _Progress,
+    work: WorkFolder,
 ) -> None:
     """Train epoch by epoch until the validation GAUC stops rising; the best weights stand in the work folder."""
     requests = samples.splits[TRAIN]
     step = _train_step(model, optimizer)
     scorer = traced(model)
     per_epoch = -(-len(requests) // config.batch_size)
-    while so_far.epoch < config.epochs and so_far.epoch - so_far.best_epoch < config.patience:
+    while (so_far := work.so_far).epoch < config.epochs and so_far.epoch - so_far.best_epoch < config.patience:
         number = so_far.epoch + 1
         start = time.perf_counter()
         optimizer.learning_rate.assign(_learning_rate(config, number))
@@ -146,22 +115,24 @@ def _epochs(
         trained = time.perf_counter() - start
         with _averaged(model, optimizer):
             value = _validation_gauc(scorer, samples, number)
-            if value > so_far.best_gauc:
-                so_far.best_gauc, so_far.best_epoch = value, number
-                _save_weights(model, work / BEST)
-        so_far.epoch = number
-        so_far.seconds += time.perf_counter() - start
+            best = value > so_far.best_gauc
+            if best:
+                work.save_best(model, number)
+                found = {"best_gauc": value, "best_epoch": number, "best_digest": weights_digest(model)}
+                so_far = so_far.model_copy(update=found)
+        seconds = time.perf_counter() - start
+        so_far = so_far.model_copy(update={"epoch": number, "seconds": so_far.seconds + seconds})
         row = {
             "epoch": number,
             "loss": float(np.average(losses, weights=weights)),
             "validation_gauc": value,
             "requests_per_second": len(requests) / trained,
-            "seconds": time.perf_counter() - start,
+            "seconds": seconds,
         }
-        _record(work, checkpoint, so_far, row)
+        work.record(checkpoint, so_far, row)
         log(
             f"epoch {number}/{config.epochs}  loss {row['loss']:.4f}  validation GAUC {value:.4f}"
-            f"{' (best)' if so_far.best_epoch == number else ''}  {row['requests_per_second']:.0f} requests/s"
+            f"{' (best)' if best else ''}  {row['requests_per_second']:.0f} requests/s"
             f"  {row['seconds']:.0f} s"
         )
 
@@ -200,10 +171,13 @@ def _train_step(model: Reranker, optimizer: keras.optimizers.Optimizer) -> Calla
 def _checked(step: Callable[[Any, Any, Any], Any], batch: Batch, number: int) -> float:
     loss = float(step(batch.inputs, batch.label, batch.weight))
     if not math.isfinite(loss):
-        raise TrainingError(
-            f"training: the loss became {loss} in epoch {number}: lower learning_rate or clip_norm and train again"
-        )
+        raise TrainingError(f"training: the loss became {loss} in epoch {number}: {_calmer(number)}")
     return loss
+
+
+def _calmer(number: int) -> str:
+    # What was recorded of the epochs before stands in the way of another configuration.
+    return f"lower learning_rate or clip_norm and {'train again' if number == 1 else 'begin anew with --force'}"
 
 
 def _learning_rate(config: TrainConfig, number: int) -> float:
@@ -220,8 +194,7 @@ def _validation_gauc(scorer: Callable[[Any], Any], samples: Samples, number: int
     if not np.isfinite(scores).all():
         # An epoch's last step can break the weights without a loss that shows it.
         raise TrainingError(
-            f"training: the scores became {scores[~np.isfinite(scores)][0]} in epoch {number}: "
-            "lower learning_rate or clip_norm and train again"
+            f"training: the scores became {scores[~np.isfinite(scores)][0]} in epoch {number}: {_calmer(number)}"
         )
     return gauc(seen.group, seen.label, scores)
 
@@ -239,58 +212,3 @@ def _check_labels(samples: Samples) -> None:
             "validation split has no request with a clicked and an unclicked exposure, so nothing can tell "
             "when to stop: make samples with a larger --validation-fraction"
         )
-
-
-def _open_work(work: Path, config: TrainConfig, samples: str, *, force: bool, resume: bool) -> _Progress:
-    if resume:
-        if not (work / PROGRESS).is_file():
-            raise FormatError(f"training: there is no unfinished training {work} to resume: leave --resume out")
-        so_far = read_document(work / PROGRESS, _Progress, what="training", format_number=PROGRESS_FORMAT)
-        if so_far.config != config or so_far.samples != samples:
-            raise FormatError(
-                f"training: {work} was begun with another configuration or other samples ({so_far.samples}): "
-                "resume with those, or begin anew with --force"
-            )
-        return so_far
-    if work.exists():
-        if not force:
-            raise OutputError(
-                f"an unfinished training stands at {work}: go on with --resume, or begin anew with --force"
-            )
-        shutil.rmtree(work)
-    work.mkdir()
-    so_far = _Progress(config=config, samples=samples)
-    write_json(work / PROGRESS, so_far.model_dump(mode="json"))
-    return so_far
-
-
-def _record(work: Path, checkpoint: tf.train.Checkpoint, so_far: _Progress, row: dict[str, Any]) -> None:
-    """Make the epoch durable: checkpoint, then history, then the mark that counts, then the old checkpoint goes."""
-    folder = work / CHECKPOINT
-    folder.mkdir(exist_ok=True)
-    checkpoint.write(str(folder / f"epoch-{so_far.epoch}"))
-    lines = []
-    if (work / HISTORY).is_file():
-        lines = [line for line in (work / HISTORY).read_text().splitlines() if json.loads(line)["epoch"] < row["epoch"]]
-    history = "".join(line + "\n" for line in [*lines, json.dumps(row)])
-    (work / f"{HISTORY}.new").write_text(history)
-    os.replace(work / f"{HISTORY}.new", work / HISTORY)
-    write_json(work / PROGRESS, so_far.model_dump(mode="json"))
-    for old in folder.glob("epoch-*"):
-        if not old.name.startswith(f"epoch-{so_far.epoch}."):
-            old.unlink()
-
-
-def _save_weights(model: Reranker, path: Path) -> None:
-    aside = path.with_name(f"new.{WEIGHTS}")
-    model.save_weights(aside, overwrite=True)
-    os.replace(aside, path)
-
-
-def _finish(run: Run, work: Path, path: Path) -> None:
-    """Turn the work folder into the run folder."""
-    save_run(run, work)
-    shutil.rmtree(work / CHECKPOINT)
-    (work / PROGRESS).unlink()
-    (work / BEST).unlink()
-    publish_folder(work, path)

@@ -60,7 +60,7 @@ def write_simulation(logs: Logs, truth: pl.DataFrame, path: Path, *, force: bool
         LogsError: a table breaks its schema.
         OutputError: `path` exists and `force` is false.
     """
-    with output_folder(path, force=force) as folder:
+    with output_folder(path, force=force, kind="logs") as folder:
         # Logs publish a folder of their own: made inside ours, so that both appear in one rename.
         inner = folder / "logs.partial"
         write_logs(logs, inner)

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from edgerec.bench.latency import bench_table, run_bench
-from edgerec.core.errors import FormatError, InputError, IntegrityError, OutputError
+from edgerec.core.errors import FormatError, InputError, IntegrityError, OutputError, ParityError
+from edgerec.device_runtime.golden import load_case, save_case
+from tests.device_runtime.restamp import restamp, restamp_device
 
 
 @pytest.mark.parametrize(
@@ -45,13 +53,90 @@ def test_bad_input(bundle_path: Path, tmp_path: Path) -> None:
     assert (tmp_path / "there.json").read_text() == "kept"
 
 
-def test_a_peer_that_computes_something_else_is_no_peer(bundle_path: Path, tmp_path: Path) -> None:
-    """The graphs of peers are stamped like everything else: a changed one is refused before it is measured."""
-    import shutil
+def restamped(bundle_path: Path, tmp_path: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
+    """A copy of the bundle whose file `name` was changed before it was stamped."""
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    (bundle / name).write_bytes(change((bundle / name).read_bytes()))
+    restamp(bundle)
+    return bundle
 
-    copy = tmp_path / "bundle"
-    shutil.copytree(bundle_path, copy)
-    graph = copy / "golden" / "onnx" / "crban_reference.onnx"
+
+def with_other_weights(content: bytes) -> bytes:
+    """The graph with its largest weights (of a GRU by the book, of the keys in a step of ours) a tenth larger."""
+    graph = onnx.load_from_string(content)
+    weights = max(graph.graph.initializer, key=lambda tensor: np.prod(tensor.dims))
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.1), weights.name))
+    return bytes(graph.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("what", "graph", "said"),
+    [
+        ("step", "hubsm_ie_reference", "states of hubsm_ie by onnxruntime are .* apart from those by mnn"),
+        ("step", "hubsm_ipv", "keys of hubsm_ipv by onnxruntime_device_graph are"),
+        ("rerank", "crban_reference", "onnxruntime scores .* apart from training"),
+        ("rerank", "crban", "onnxruntime_device_graph scores .* apart from training"),
+    ],
+)
+def test_a_peer_that_computes_something_else_is_no_peer(
+    what: str, graph: str, said: str, bundle_path: Path, tmp_path: Path
+) -> None:
+    bundle = restamped(bundle_path, tmp_path, f"golden/onnx/{graph}.onnx", with_other_weights)
+    assert run_bench(what, bundle, rounds=1)["ratios"] == []
+    with pytest.raises(ParityError, match=said):
+        run_bench(what, bundle, peers=True, rounds=1)
+
+
+def test_a_peer_that_is_no_graph(bundle_path: Path, tmp_path: Path) -> None:
+    bundle = restamped(bundle_path, tmp_path, "golden/onnx/crban.onnx", lambda content: b"no graph" * 100)
+    with pytest.raises(FormatError, match=r"crban\.onnx cannot be run by ONNX Runtime") as caught:
+        run_bench("rerank", bundle, peers=True, rounds=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_changed_graph_of_a_peer_is_found_before_it_is_measured(bundle_path: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    graph = bundle / "golden" / "onnx" / "crban_reference.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
     with pytest.raises(IntegrityError, match="crban_reference"):
-        run_bench("rerank", copy, peers=True, rounds=1)
+        run_bench("rerank", bundle, peers=True, rounds=1)
+
+
+def without_cases(bundle: Path) -> None:
+    for path in (bundle / "golden").glob("case-*.npz"):
+        path.unlink()
+    restamp(bundle)
+
+
+def without_the_full_case(bundle: Path) -> None:
+    (bundle / "golden" / "case-12.npz").unlink()
+    restamp(bundle)
+
+
+def with_other_features(bundle: Path) -> None:
+    path = bundle / "golden" / "case-12.npz"
+    case = load_case(path)
+    save_case(replace(case, exposure_item=case.exposure_item[:, 1:]), path)
+    restamp(bundle)
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no cases": (without_cases, "has no golden case"),
+    "no case of full lengths": (without_the_full_case, r"case-11\.npz should have the full lengths"),
+    "a case of other features": (with_other_features, r"case-12\.npz does not fit the models"),
+    "another version": (
+        lambda bundle: restamp_device(bundle, version_id="20250101000000-0123456789ab"),
+        "holds the device half of version 20250101000000-0123456789ab",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ["step", "rerank"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_bundle_in_one_line(fault: str, what: str, bundle_path: Path, tmp_path: Path) -> None:
+    damage, said = FAULTS[fault]
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    damage(bundle)
+    with pytest.raises(FormatError, match=said) as caught:
+        run_bench(what, bundle, rounds=1)
+    assert "\n" not in str(caught.value)

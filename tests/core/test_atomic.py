@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgerec.core import atomic
-from edgerec.core.atomic import check_output, output_folder, write_bytes, write_json
+from edgerec.core.atomic import FILE, check_output, output_folder, write_bytes, write_json
 from edgerec.core.errors import OutputError
 
 
@@ -34,7 +34,7 @@ def test_whatever_stops_it_leaves_everything_as_it_was(tmp_path: Path, fault: Ba
     target = tmp_path / "out"
     if force:
         target.mkdir()
-        (target / "logs.json").write_text("kept")
+        (target / "logs.json").write_text(LOGS)
 
     def work() -> None:
         with output_folder(target, force=force) as folder:
@@ -55,15 +55,18 @@ def test_an_existing_output_is_refused_before_any_work(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out"]
 
 
+LOGS = '{"kind": "logs"}'
+
+
 def _folder(path: Path) -> None:
     path.mkdir()
-    (path / "logs.json").write_text("old")
+    (path / "logs.json").write_text(LOGS)
 
 
-@pytest.mark.parametrize("old", [_folder, lambda path: path.write_text("a file")], ids=["folder", "file"])
-def test_force_replaces(tmp_path: Path, old: Callable[[Path], None]) -> None:
-    old(tmp_path / "out")
-    with output_folder(tmp_path / "out", force=True) as folder:
+@pytest.mark.parametrize("kind", ["logs", None])
+def test_force_replaces_its_like(tmp_path: Path, kind: str | None) -> None:
+    _folder(tmp_path / "out")
+    with output_folder(tmp_path / "out", force=True, kind=kind) as folder:
         (folder / "new").write_text("new")
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["new"]
@@ -145,9 +148,27 @@ def test_equal_documents_have_equal_bytes(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a", "b"]
 
 
-def test_force_does_not_replace_what_edgerec_did_not_write(tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "one.jpg").write_text("kept")
-    with pytest.raises(OutputError, match="did not write"), output_folder(tmp_path / "photos", force=True):
-        pass
-    assert names(tmp_path / "photos") == ["one.jpg"]
+@pytest.mark.parametrize(
+    ("make", "kind", "is_what"),
+    [
+        (lambda path: path.write_text("mine"), None, "is file"),
+        (lambda path: path.write_text("mine"), "logs", "is file"),
+        (lambda path: path.mkdir(), "logs", "did not write"),
+        # A web project has a manifest.json, too.
+        (
+            lambda path: (path.mkdir(), (path / "manifest.json").write_text('{"name": "app"}')),
+            "bundle",
+            "did not write",
+        ),
+        (_folder, "samples", "is logs"),
+        (_folder, FILE, "is logs"),
+    ],
+)
+def test_force_replaces_nothing_else(
+    tmp_path: Path, make: Callable[[Path], None], kind: str | None, is_what: str
+) -> None:
+    make(tmp_path / "out")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match=is_what), output_folder(tmp_path / "out", force=True, kind=kind):
+        pytest.fail("no work should begin")
+    assert sorted(tmp_path.rglob("*")) == before

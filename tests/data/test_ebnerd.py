@@ -362,6 +362,8 @@ def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
     ("change", "said"),
     [
         ({"read_time": -1.0}, "read_time should be seconds"),
+        ({"read_time": 1e17}, r"/behaviors\.parquet: read_time should be seconds from 0 to 86400"),
+        ({"next_read_time": 86_401.0}, "next_read_time should be seconds"),
         ({"next_read_time": float("nan")}, "next_read_time should be seconds"),
         ({"article_ids_inview": []}, "impression 1 lists no article"),
         ({"article_ids_inview": [-4]}, "article_ids_inview should hold ids"),
@@ -374,6 +376,14 @@ def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
     bundle = copy.deepcopy(EXAMPLE)
     bundle["train"][0].update(change)
     with pytest.raises(LogsError, match=said) as caught:
+        import_ebnerd(write_bundle(tmp_path / "source", bundle))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_faulty_duration_of_history(tmp_path: Path) -> None:
+    bundle = copy.deepcopy(EXAMPLE)
+    bundle["validation_history"][0]["read"] = 1e17
+    with pytest.raises(LogsError, match=r"history\.parquet: read_time_fixed should be seconds") as caught:
         import_ebnerd(write_bundle(tmp_path / "source", bundle))
     assert "\n" not in str(caught.value)
 

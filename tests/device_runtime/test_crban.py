@@ -145,6 +145,8 @@ def test_large_attention_weights_take_the_plain_form() -> None:
     model = dataclasses.replace(made.model, crban=dataclasses.replace(made.model.crban, attention_ie=attention))
     files = {name: to_mnn(graph) for name, graph in graphs(model).items()}
     large = Built(model, **files)
+    # Keys of the plain form are sums of any sign, and pass.
+    assert (case(large, 1, (7, 5)).exposures.keys < 0).any()
     assert CrbanRanker(large.crban).exposure_key_width == 32
     for times in ((0, 0), (1, 0), (7, 5), (EXPOSURES, PAGE_VIEWS)):
         one = case(large, 11, times)
@@ -184,6 +186,12 @@ def nan(encodings: Encodings, field: str) -> Encodings:
     return dataclasses.replace(encodings, **{field: array})
 
 
+def but(encodings: Encodings, key: float) -> Encodings:
+    keys = encodings.keys.copy()
+    keys[0, 3] = key
+    return dataclasses.replace(encodings, keys=keys)
+
+
 @pytest.mark.parametrize(
     ("candidates", "exposures", "page_views", "named"),
     [
@@ -204,6 +212,10 @@ def nan(encodings: Encodings, field: str) -> Encodings:
         (zeros(3, 21), nan(ONE, "keys"), NONE, "exposures.keys"),
         (zeros(3, 21), NONE, nan(ONE, "values"), "page_views.values"),
         (zeros(3, 21), Encodings(None, None), NONE, "NoneType"),  # type: ignore[arg-type]
+        (zeros(3, 21), None, NONE, r"exposures` should be Encodings, .*empty\(128, 32\).* Received: NoneType"),
+        (zeros(3, 21), NONE, (NONE.keys, NONE.values), "page_views` should be Encodings.* Received: tuple"),
+        (zeros(3, 21), but(ONE, 0.0), NONE, "exposures.keys` should be positive.* Received: 1 that"),
+        (zeros(3, 21), NONE, but(ONE, -1.0), "page_views.keys` should be positive"),
     ],
 )
 def test_bad_input_is_refused_and_the_ranker_lives(

@@ -12,23 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgerec.core.errors import EdgeRecError, FormatError, ParityError
-from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
+from edgerec.core.manifest import (
+    read_bundle_manifest,
+    read_cloud_manifest,
+    read_device_manifest,
+    write_manifest,
+)
 from edgerec.device_runtime.device_model import encode_behaviours, load_device_model
 from edgerec.device_runtime.golden import GoldenCase, load_case, run_case, save_case
 from edgerec.device_runtime.verify import verify_bundle
 from edgerec.kv.npz import load_table, save_table
+from tests.device_runtime.restamp import restamp, restamp_device
 
 
 @pytest.fixture
 def bundle(bundle_path: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
-
-
-def stamp(bundle: Path, **change: Any) -> None:
-    """Write the bundle's manifest anew, as if it had been exported so."""
-    manifest = read_bundle_manifest(bundle)
-    files = [path for path in bundle.rglob("*") if path.is_file() and path != bundle / "manifest.json"]
-    write_manifest(manifest.model_copy(update={"files": stamp_files(bundle, files), **change}), bundle)
 
 
 def test_an_honest_bundle(bundle_path: Path) -> None:
@@ -79,13 +78,21 @@ def _case(bundle: Path, **change: Callable[[np.ndarray], np.ndarray]) -> None:
     path = bundle / "golden" / "case-12.npz"
     case = load_case(path)
     save_case(replace(case, **{name: f(getattr(case, name)) for name, f in change.items()}), path)
-    stamp(bundle)
+    restamp(bundle)
 
 
-def _device(bundle: Path, **change: Any) -> None:
-    manifest = read_device_manifest(bundle / "device")
-    write_manifest(manifest.model_copy(update=change), bundle / "device")
-    stamp(bundle)
+def _shapes(bundle: Path, model: str, side: str, **shapes: tuple[int, ...]) -> None:
+    """State other shapes of a model, in both manifests."""
+    models = dict(read_device_manifest(bundle / "device").models)
+    stated = models[model]
+    models[model] = stated.model_copy(update={side: {**getattr(stated, side), **shapes}})
+    restamp_device(bundle, models=models)
+
+
+def _spec(bundle: Path, group: str, change: Callable[[list[Any]], object]) -> None:
+    spec = read_device_manifest(bundle / "device").spec
+    change(spec[group])
+    restamp_device(bundle, spec=spec)
 
 
 def _smaller_table(bundle: Path) -> None:
@@ -93,19 +100,19 @@ def _smaller_table(bundle: Path) -> None:
     table = load_table(folder)
     shutil.rmtree(folder)
     save_table(replace(table, keys=table.keys[1:], values=table.values[1:]), folder)
-    stamp(bundle)
+    restamp(bundle)
 
 
 def _without_cases(bundle: Path) -> None:
     for path in (bundle / "golden").glob("case-*.npz"):
         path.unlink()
-    stamp(bundle)
+    restamp(bundle)
 
 
 def _not_an_archive(bundle: Path) -> None:
     with (bundle / "golden" / "case-12.npz").open("wb") as file:
         np.save(file, np.zeros(3))
-    stamp(bundle)
+    restamp(bundle)
 
 
 def _exchanged(bundle: Path) -> None:
@@ -113,7 +120,7 @@ def _exchanged(bundle: Path) -> None:
     one, other = ie.read_bytes(), ipv.read_bytes()
     ie.write_bytes(other)
     ipv.write_bytes(one)
-    _device(bundle, files=stamp_files(bundle / "device", (bundle / "device").glob("*.mnn")))
+    restamp_device(bundle)
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
@@ -141,16 +148,46 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
     "no archive": (_not_an_archive, FormatError, "cannot be read"),
     "a table of another version": (_smaller_table, FormatError, "table shop has shape"),
     "a device half of another version": (
-        lambda bundle: _device(bundle, version_id="20250101000000-0123456789ab"),
+        lambda bundle: restamp_device(bundle, version_id="20250101000000-0123456789ab"),
         FormatError,
         "holds the device half of version 20250101000000-0123456789ab",
     ),
     "other limits": (
-        lambda bundle: _device(bundle, limits={"candidates": 11, "exposures": 20, "page_views": 8}),
+        lambda bundle: restamp_device(bundle, limits={"candidates": 11, "exposures": 20, "page_views": 8}),
         FormatError,
         "do not fit together",
     ),
-    "encoders exchanged": (_exchanged, FormatError, "do not fit together|does not fit the models"),
+    "encoders exchanged": (_exchanged, FormatError, r"inputs of .*hubsm_ie\.mnn should be .*; received a model with"),
+    "another input shape": (
+        lambda bundle: _shapes(bundle, "hubsm_ie", "inputs", state=(4, 1, 9)),
+        FormatError,
+        r"inputs of .*hubsm_ie\.mnn should be .*\(4, 1, 9\).*; received a model with .*\(4, 1, 8\)",
+    ),
+    "an input more": (
+        lambda bundle: _shapes(bundle, "hubsm_ipv", "inputs", more=(1,)),
+        FormatError,
+        r"inputs of .*hubsm_ipv\.mnn should be .*more",
+    ),
+    "another output shape": (
+        lambda bundle: _shapes(bundle, "crban", "outputs", logits=(3, 1)),
+        FormatError,
+        r"outputs of .*crban\.mnn should be .*\(3, 1\)",
+    ),
+    "an action feature less": (
+        lambda bundle: _spec(bundle, "ie_action", lambda features: features.pop()),
+        FormatError,
+        r"features of ie_action are \d+ wide together; received a model that reads \d+",
+    ),
+    "an item feature twice": (
+        lambda bundle: _spec(bundle, "item", lambda features: features.append({**features[0], "name": "again"})),
+        FormatError,
+        "features of item are",
+    ),
+    "no specification": (
+        lambda bundle: _spec(bundle, "ipv_action", lambda features: features.clear()),
+        FormatError,
+        "specification of the manifest: ipv_action",
+    ),
     "no bundle": (lambda bundle: shutil.rmtree(bundle), FormatError, "is no folder"),
     "no device half": (lambda bundle: shutil.rmtree(bundle / "device"), FormatError, "is missing"),
 }
@@ -179,3 +216,16 @@ def test_a_damaged_case_is_a_format_error_or_a_case(bundle_path: Path, tmp_path:
         return
     assert isinstance(case, GoldenCase)
     assert len(case.logits) == len(case.candidates) > 0
+
+
+def test_tables_of_another_version_are_refused(bundle_path: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(bundle_path, bundle)
+    cloud = read_cloud_manifest(bundle / "cloud")
+    assert cloud.version_id == read_bundle_manifest(bundle).version_id
+    shards = {path.relative_to(bundle / "cloud").as_posix() for path in (bundle / "cloud").rglob("*.npz")}
+    assert set(cloud.files) == shards
+    write_manifest(cloud.model_copy(update={"version_id": "another"}), bundle / "cloud")
+    restamp(bundle)
+    with pytest.raises(FormatError, match="holds tables of version another"):
+        verify_bundle(bundle)

@@ -27,7 +27,7 @@ def test_the_whole_way_small(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document == json.loads((out / "quickstart.json").read_text())
+    assert {"kind": "quickstart", **document} == json.loads((out / "quickstart.json").read_text())
     assert document["schema"] == 1
     assert 0 < document["gauc"] < 1
     assert document["parity_max_abs"] < 1e-4
@@ -44,4 +44,6 @@ def test_the_whole_way_small(tmp_path: Path) -> None:
 def test_the_example_configuration_is_valid() -> None:
     from edgerec.model.config import load_config
 
-    assert load_config(ROOT / "examples" / "ebnerd.toml", {}).shuffle_candidates in (True, False)
+    config = load_config(ROOT / "examples" / "ebnerd.toml", {})
+    # What docs/training.md says of it.
+    assert (config.unknown_rate, config.gain) == (0.95, 0.75)

@@ -45,6 +45,7 @@ def test_config_round_trip(layer: keras.layers.Layer) -> None:
     [
         (lambda: GruStack(0, 1), "units"),
         (lambda: GruStack(1, 0), "layers"),
+        (lambda: GruStack(gain=0), "gain"),
         (lambda: BehaviourAttention(0), "units"),
         (lambda: FeatureVector(SPEC.item, rows={"shop": 5}, unknown_rate=1.0), "unknown_rate"),
         (lambda: FeatureVector(SPEC.item, rows={}).build(), "rows"),

@@ -1,24 +1,35 @@
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
-from collections.abc import Iterable, Iterator
+import resource
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from edgerec.core import atomic
 from edgerec.core.errors import ConfigurationError, FormatError, InputError, OutputError, TrainingError
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, VALIDATION, Samples
 from edgerec.model import training
+from edgerec.model.batches import make_batch
+from edgerec.model.checkpoints import Progress, WorkFolder, work_folder
 from edgerec.model.config import TrainConfig, load_config
 from edgerec.model.evaluation import exposed, score
 from edgerec.model.metrics import gauc
-from edgerec.model.runs import Run, load_run
+from edgerec.model.runs import Run, load_run, model_for, save_weights, tool_versions, writing
 from edgerec.model.training import train
 
 TINY = TrainConfig(batch_size=64, epochs=2, units=4, layers=1, unknown_rate=0.3)
+QUICK = TINY.model_copy(update={"batch_size": 32})
 
 
 def names(folder: Path) -> list[str]:
@@ -90,6 +101,304 @@ def _interrupt_epoch_2(items: Iterable[Any], *, what: str, total: int | None = N
         yield item
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory, samples: Samples, samples_path: Path) -> Path:
+    """What is left of a training of two `QUICK` epochs that was stopped in the second."""
+    folder = tmp_path_factory.mktemp("stopped")
+    tf.config.run_functions_eagerly(True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "progress", _interrupt_epoch_2)
+        with pytest.raises(KeyboardInterrupt):
+            train(samples, QUICK, folder / "run", samples_path=samples_path)
+    tf.config.run_functions_eagerly(False)
+    assert names(folder) == [".run.training"]
+    return folder / ".run.training"
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("where", ["save_run", "publish_folder"])
+def test_a_training_that_failed_at_its_end_can_finish(
+    samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    shutil.copytree(stopped, tmp_path / ".run.training")
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic if where == "publish_folder" else training, where, _no_space)
+        with pytest.raises(OSError, match="No space left"):
+            train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
+    assert names(tmp_path) == [".run.training"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "progress", _no_space)
+        run = train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["metrics.jsonl", "model.weights.h5", "run.json", "vocabulary"]
+    assert [row["epoch"] for row in history(tmp_path / "run")] == [1, 2]
+    assert load_run(tmp_path / "run").head == run.head
+
+
+def _no_space(*_: Any, **__: Any) -> Any:
+    raise OSError(28, "No space left on device")
+
+
+@contextlib.contextmanager
+def _files_up_to(size: int) -> Iterator[None]:
+    """Let larger files fail as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("what", ["save_best", "record"])
+def test_a_full_disk_is_one_error_and_the_epoch_before_counts(
+    samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    shutil.copytree(stopped, tmp_path / ".run.training")
+    monkeypatch.setattr(training, "_validation_gauc", lambda _, __, number: 1 - 0.1 / number)
+    write = getattr(WorkFolder, what)
+
+    def limited(*args: Any) -> None:
+        with _files_up_to(8192):
+            write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, what, limited)
+        with pytest.raises(OutputError, match=r"\.run\.training .*free some space .*--resume"):
+            train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
+    assert json.loads((tmp_path / ".run.training" / "progress.json").read_text())["epoch"] == 1
+    run = train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
+    assert names(tmp_path) == ["run"]
+    assert run.head.validation_gauc == max(row["validation_gauc"] for row in history(tmp_path / "run"))
+
+
+def test_weights_are_not_begun_without_room(samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HDF5 may end the process where the disk fills up under it."""
+    model = model_for(samples, QUICK)
+    monkeypatch.setattr(type(model), "save_weights", lambda *_, **__: pytest.fail("begun"))
+    with _files_up_to(65536), pytest.raises(OSError, match="too large"):
+        save_weights(model, tmp_path / "a.weights.h5")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        RuntimeError("Can't decrement id ref count (errno = 28)\nmore"),
+        tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
+    ],
+)
+def test_what_cannot_be_written_is_one_error(tmp_path: Path, error: Exception) -> None:
+    with (
+        pytest.raises(OutputError, match=r"cannot write into .* \(.+\): free some space .*then go on with --resume$"),
+        writing(tmp_path, then="go on with --resume"),
+    ):
+        raise error
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _another_weight(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        found: list[h5py.Dataset] = []
+        file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+        found[0][...] = found[0][...] + 1
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"\x07" * path.stat().st_size)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _cut, _garbage], ids=["gone", "cut", "garbage"])
+@pytest.mark.parametrize(
+    "name", ["checkpoint/epoch-1.index", "checkpoint/epoch-1.data-00000-of-00001", "best-1.weights.h5", "metrics.jsonl"]
+)
+def test_damage_is_found_when_resumed(
+    samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    shutil.copytree(stopped, tmp_path / ".run.training")
+    damage(tmp_path / ".run.training" / name)
+    with pytest.raises(FormatError, match=r"unfinished training .* is damaged \(.+\): begin anew with --force"):
+        train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
+    assert names(tmp_path) == [".run.training"]
+
+
+def test_other_weights_and_a_damaged_progress_are_found_when_resumed(
+    samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path
+) -> None:
+    work = tmp_path / ".run.training"
+    shutil.copytree(stopped, work)
+    _another_weight(work / "best-1.weights.h5")
+    with pytest.raises(FormatError, match="holds other weights"):
+        train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
+    _cut(work / "progress.json")
+    with pytest.raises(FormatError, match="begin anew with --force"):
+        train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
+    # What cannot be read may be worth something: it goes only when asked.
+    with pytest.raises(OutputError, match="unfinished training"):
+        train(samples, QUICK, tmp_path / "run", samples_path=samples_path)
+    with work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False):
+        assert names(work) == ["progress.json"]
+
+
+def test_stopped_in_the_first_epoch_leaves_nothing(
+    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_epochs", _interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(samples, QUICK, tmp_path / "run", samples_path=samples_path)
+    assert names(tmp_path) == []
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("left", [".progress.json.x1", "progress.json"])
+def test_killed_in_the_first_epoch_is_taken_over(tmp_path: Path, left: str) -> None:
+    work = tmp_path / ".run.training"
+    (work / "checkpoint" / "epoch-1_temp").mkdir(parents=True)
+    if left != "progress.json":
+        shutil.rmtree(work / "checkpoint")
+    (work / left).write_text(Progress(config=TINY, samples="others").model_dump_json())
+    with work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False) as found:
+        assert names(work) == ["progress.json"]
+        assert found.so_far == Progress(config=QUICK, samples="samples")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_is_no_training_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".run.training").mkdir()
+    (tmp_path / ".run.training" / "mine").touch()
+    with (
+        pytest.raises(OutputError, match="begin anew with --force"),
+        work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False),
+    ):
+        pass
+    assert names(tmp_path / ".run.training") == ["mine"]
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (
+        work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False),
+        pytest.raises(OutputError, match="another training is at work"),
+        work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_best_weights_are_those_that_progress_names(
+    samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped between a better epoch's weights and its progress."""
+    work = tmp_path / ".run.training"
+    shutil.copytree(stopped, work)
+    best = (work / "best-1.weights.h5").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_validation_gauc", lambda *_: 0.99)
+        patch.setattr(WorkFolder, "record", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
+    assert names(work) == ["best-1.weights.h5", "best-2.weights.h5", "checkpoint", "metrics.jsonl", "progress.json"]
+    assert (work / "best-1.weights.h5").read_bytes() == best
+    monkeypatch.setattr(training, "_validation_gauc", lambda *_: 0.0)
+    run = train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
+    assert run.head.best_epoch == 1
+    assert validation_gauc(load_run(tmp_path / "run"), samples) == pytest.approx(run.head.validation_gauc, abs=1e-9)
+
+
+@pytest.mark.usefixtures("eager")
+def test_old_files_go_after_the_progress(tmp_path: Path, samples: Samples) -> None:
+    model = model_for(samples, QUICK)
+    checkpoint = tf.train.Checkpoint(model=model)
+    with work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False) as work:
+        for number in (1, 2):
+            work.save_best(model, number)
+            so_far = work.so_far.model_copy(update={"epoch": number, "best_epoch": number})
+            # As TensorFlow leaves it when it is killed.
+            (work.path / "checkpoint" / "epoch-9_temp").mkdir(parents=True)
+            work.record(checkpoint, so_far, {"epoch": number})
+        assert names(work.path) == ["best-2.weights.h5", "checkpoint", "metrics.jsonl", "progress.json"]
+        assert names(work.path / "checkpoint") == ["epoch-2.data-00000-of-00001", "epoch-2.index"]
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_average_is_validated_and_kept_and_training_goes_on_from_its_own(
+    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[list[np.ndarray]] = []
+
+    def recording(model: Any, optimizer: keras.optimizers.Optimizer) -> Any:
+        step = make(model, optimizer)
+
+        def recorded(*batch: Any) -> Any:
+            loss = step(*batch)
+            steps.append([variable.numpy() for variable in model.trainable_variables])
+            return loss
+
+        return recorded
+
+    make = training._train_step
+    monkeypatch.setattr(training, "_train_step", recording)
+    # The best is the first, so that what is kept is not what came last.
+    monkeypatch.setattr(training, "_validation_gauc", _first_is_best(training._validation_gauc))
+    train(samples, QUICK, tmp_path / "own", samples_path=samples_path)
+    own, steps = steps, []
+    run = train(samples, QUICK.model_copy(update={"average": 0.8}), tmp_path / "run", samples_path=samples_path)
+
+    # Validation with the averages between the epochs has left no trace in the steps.
+    assert len(own) == len(steps) > 4
+    for one, other in zip(own, steps, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    expected = steps[0]
+    for weights in steps[1 : len(steps) // 2]:
+        expected = [0.8 * average + 0.2 * weight for average, weight in zip(expected, weights, strict=True)]
+    assert run.head.best_epoch == 1
+    kept = load_run(tmp_path / "run")
+    for variable, average in zip(kept.model.trainable_variables, expected, strict=True):
+        # The same sums in another order, in float32.
+        np.testing.assert_allclose(variable.numpy(), average, rtol=0, atol=1e-6, err_msg=variable.path)
+    assert validation_gauc(kept, samples) == pytest.approx(run.head.validation_gauc, abs=1e-9)
+    assert run.head.validation_gauc != history(tmp_path / "own")[0]["validation_gauc"]
+
+
+def _first_is_best(value: Callable[..., float]) -> Callable[..., float]:
+    return lambda scorer, samples, number: value(scorer, samples, number) if number == 1 else 0.0
+
+
+@pytest.mark.usefixtures("eager")
+def test_resumed_equals_unbroken_with_averages(
+    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = QUICK.model_copy(update={"average": 0.8})
+    monkeypatch.setattr(training, "_validation_gauc", lambda _, __, number: 1 - 0.1 / number)
+    unbroken = train(samples, config, tmp_path / "unbroken", samples_path=samples_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "progress", _interrupt_epoch_2)
+        with pytest.raises(KeyboardInterrupt):
+            train(samples, config, tmp_path / "broken", samples_path=samples_path)
+    resumed = train(samples, config, tmp_path / "broken", samples_path=samples_path, resume=True)
+    assert unbroken.head.best_epoch == resumed.head.best_epoch == 2
+    for one, other in zip(unbroken.model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_tools_by_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow also comes as tensorflow-cpu and tf-nightly."""
+
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert tool_versions("tensorflow", "none-such") == {"tensorflow": tf.__version__, "none-such": "unknown"}
+
+
 @pytest.mark.usefixtures("eager")
 def test_the_best_epoch_is_kept_and_ends_the_waiting(samples: Samples, samples_path: Path, tmp_path: Path) -> None:
     config = TINY.model_copy(update={"learning_rate": 0.2, "epochs": 12, "patience": 2, "batch_size": 1000})
@@ -109,9 +418,16 @@ def test_no_number_is_an_error(
     samples: Samples, samples_path: Path, tmp_path: Path, batch_size: int, what: str
 ) -> None:
     config = TINY.model_copy(update={"learning_rate": 1e30, "batch_size": batch_size})
-    with pytest.raises(TrainingError, match=rf"the {what} became (nan|-?inf) in epoch 1: lower learning_rate"):
+    with pytest.raises(TrainingError, match=rf"the {what} became (nan|-?inf) in epoch 1: lower .* train again"):
         train(samples, config, tmp_path / "run", samples_path=samples_path)
-    assert not (tmp_path / "run").exists()
+    # Nothing was learnt, so nothing stands in the way of the next attempt.
+    assert names(tmp_path) == []
+
+
+def test_no_number_after_an_epoch_says_how_to_go_on(samples: Samples) -> None:
+    batch = make_batch(samples, samples.splits[TRAIN], np.arange(2))
+    with pytest.raises(TrainingError, match=r"epoch 2: lower learning_rate .* begin anew with --force"):
+        training._checked(lambda *_: float("nan"), batch, 2)
 
 
 def test_the_learning_rate_falls_by_a_cosine() -> None:

@@ -51,12 +51,12 @@ def test_what_is_written_reads_back_with_the_truth_beside_it(small: SimulationCo
 def test_nothing_is_overwritten_without_force(small: SimulationConfig, tmp_path: Path) -> None:
     target = tmp_path / "logs"
     target.mkdir()
-    (target / "logs.json").write_text("mine")
+    (target / "logs.json").write_text('{"kind": "logs"}')
     with pytest.raises(OutputError, match="--force"):
         write_simulation(*simulate(small, seed=3), target)
     assert [path.name for path in tmp_path.rglob("*")] == ["logs", "logs.json"]
     write_simulation(*simulate(small, seed=3), target, force=True)
-    assert (target / "logs.json").read_text() != "mine"
+    assert (target / "logs.json").read_text() != '{"kind": "logs"}'
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 

@@ -1,0 +1,24 @@
+"""Bundles changed on purpose and stamped anew, as if they had been exported so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
+
+
+def restamp(bundle: Path, **change: Any) -> None:
+    """Write the bundle's manifest anew, with `change` of its fields."""
+    manifest = read_bundle_manifest(bundle)
+    files = [path for path in bundle.rglob("*") if path.is_file() and path != bundle / "manifest.json"]
+    write_manifest(manifest.model_copy(update={"files": stamp_files(bundle, files), **change}), bundle)
+
+
+def restamp_device(bundle: Path, **change: Any) -> None:
+    """Write both manifests anew, with `change` of the device half's fields."""
+    folder = bundle / "device"
+    files = stamp_files(folder, folder.glob("*.mnn"))
+    manifest = read_device_manifest(folder).model_copy(update={"files": files, **change})
+    write_manifest(manifest, folder)
+    restamp(bundle, models=manifest.models)

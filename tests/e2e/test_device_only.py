@@ -1,0 +1,70 @@
+"""The device half of the command line where nothing of training, conversion and comparison is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy")
+
+# As if they were not installed: every finder says of them that there is no such module.
+WITHOUT = f"""
+    import importlib.util, sys
+
+    class Without:
+        def __init__(self, finder):
+            self.finder = finder
+        def find_spec(self, name, *rest):
+            return None if name.split(".")[0] in {ABSENT} else self.finder.find_spec(name, *rest)
+        def __getattr__(self, name):
+            return getattr(self.finder, name)
+
+    sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+    for name in {ABSENT}:
+        assert name not in sys.modules and importlib.util.find_spec(name) is None
+        try:
+            __import__(name)
+        except ImportError:
+            continue
+        raise AssertionError(name)
+    from edgerec.cli import main
+    main()
+"""
+
+
+def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", textwrap.dedent(WITHOUT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("command", [["verify"], ["bench", "step"], ["bench", "rerank"]])
+def test_the_device_needs_nothing_else(command: list[str], bundle_path: Path) -> None:
+    more = ["--rounds", "1"] if command[0] == "bench" else []
+    done = edgerec(*command, bundle_path, *more, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema"] == 1
+    if command[0] == "verify":
+        assert found["golden_cases"] > 0
+    else:
+        assert {row["name"] for row in found["results"]} == {"mnn", "edgerec"}
+
+
+def test_peers_name_their_extra(bundle_path: Path) -> None:
+    done = edgerec("bench", "step", bundle_path, "--peers")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "edgerec: onnxruntime is not installed: pip install 'edgerec[peers]'\n"
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_closed_standard_output_does_no_harm(more: list[str], bundle_path: Path) -> None:
+    """`edgerec verify BUNDLE >&-`: the exit code still says whether it holds."""
+    command = [sys.executable, "-m", "edgerec", "verify", str(bundle_path), *more]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
