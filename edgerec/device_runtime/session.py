@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -51,6 +51,7 @@ class Session:
             raise SessionError(f"`threads` should be a whole number from 1. Received: {threads!r}")
         label = f"model of {len(model)} bytes" if isinstance(model, bytes) else str(model)
         self._interpreter, self._native = _load(model, label, threads)
+        self._run = partial(self._interpreter.runSession, self._native)
         # The tensors own the memory that the views below look at: they live as long as the session does.
         self._tensors = (
             self._interpreter.getSessionInputAll(self._native),
@@ -82,7 +83,7 @@ class Session:
         Raises:
             SessionError: MNN reports a failure.
         """
-        code = self._interpreter.runSession(self._native)
+        code = self._run()
         if code != 0:
             raise SessionError(f"MNN ended a run with error code {code}")
 
