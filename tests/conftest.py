@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from edgerec.data.samples import Samples
 
 # TensorFlow's C++ greets on stderr at import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# No test is about time: how long an example takes to draw or to run says what else the machine is doing.
+settings.register_profile(
+    "edgerec", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("edgerec")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.core.errors import FormatError, InputError, LogsError, SpecificationError
@@ -154,7 +154,7 @@ TIMES = st.integers(0, 12)
 EVENT = st.tuples(st.integers(0, 2), TIMES, st.sampled_from("eep"), st.integers(0, 5))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(events=st.lists(EVENT, max_size=40), limit=st.integers(1, 6))
 def test_windows_equal_the_definition(events: list[Event], limit: int) -> None:
     asked: list[Asked] = [(user, time, [0, 1], EVERY) for time in range(1, 13) for user in range(4)]
@@ -257,7 +257,7 @@ def future(logs: Logs, instant: int, seed: int) -> Logs:
     return checked(replace(logs, events=events, requests=pl.concat([later, asked])))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     events=st.lists(EVENT, min_size=10, max_size=60),
     asked=st.lists(st.tuples(st.integers(0, 2), TIMES), min_size=3, max_size=20),
@@ -276,7 +276,7 @@ def test_nothing_of_the_future_reaches_a_request(
     assert read_back(before, until=instant) == read_back(after, until=instant)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(share=st.floats(0, 1), seed=st.integers(0, 99))
 def test_nor_does_it_with_everything_that_is_fitted(share: float, seed: int) -> None:
     logs = checked(make_logs(users=8))
@@ -526,7 +526,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 @pytest.mark.filterwarnings("ignore")  # numpy wonders aloud about damaged headers
 def test_damage_is_a_declared_error_or_harmless(folder: Path, data: st.DataObject) -> None:

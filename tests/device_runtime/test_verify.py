@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.core.errors import EdgeRecError, FormatError, ParityError
@@ -202,7 +202,7 @@ def test_a_faulty_bundle_in_one_line(bundle: Path, fault: str) -> None:
     assert "\n" not in str(caught.value).strip()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(data=st.data())
 @pytest.mark.filterwarnings("ignore")  # numpy and zipfile wonder aloud about damaged headers
 def test_a_damaged_case_is_a_format_error_or_a_case(bundle_path: Path, tmp_path: Path, data: st.DataObject) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.core.errors import FormatError
@@ -29,7 +29,7 @@ def equal(one: Table, other: Table) -> bool:
     )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     keys=st.lists(st.integers(-(2**63) + 1, 2**63 - 1), unique=True, max_size=20).map(sorted),
     shards=st.integers(1, 9),
@@ -132,7 +132,7 @@ def test_shards_that_are_not_right(tmp_path: Path, fault: str) -> None:
         load_table(tmp_path / "t")
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(at=st.integers(0, 10_000), value=st.integers(0, 255), cut=st.none() | st.integers(0, 10_000))
 @pytest.mark.filterwarnings("ignore")  # numpy and zipfile wonder aloud about damaged headers
 def test_damage_is_a_format_error_or_harmless(tmp_path: Path, at: int, value: int, cut: int | None) -> None:
