@@ -308,14 +308,20 @@ def _import_tensorflow() -> None:
 
 def main() -> None:
     """Run the command line; expected errors become one line on stderr and exit code 1."""
-    # Asked to end, leave as tidily as after ^C: the exception passes every block that cleans up.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        # An exception that passes every block that cleans up, and that no library takes for its own affair.
+        stopped.append(number)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        _interrupted()
-    except KeyboardInterrupt:
-        _interrupted()
+    except SystemExit:
+        _stopped(stopped)
+        raise
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -330,6 +336,8 @@ def main() -> None:
         advice = ": free some space or choose another --out" if error.errno == errno.ENOSPC else ""
         _fail(f"{error.strerror or error}{where}{advice}")
     except Exception:
+        # Code that was stopped within an import or a trace may end in any error.
+        _stopped(stopped)
         traceback.print_exc()
         versions = f"edgerec {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
         _fail(f"this is a bug in EdgeRec; please report it with the lines above ({versions})")
@@ -340,6 +348,9 @@ def _fail(text: str) -> None:
     sys.exit(1)
 
 
-def _interrupted() -> None:
-    sys.stderr.write("edgerec: interrupted\n")
-    sys.exit(130)
+def _stopped(signals: list[int]) -> None:
+    """End as the first of `signals` asked, if there was one."""
+    if signals:
+        if signals[0] == signal.SIGINT:
+            sys.stderr.write("edgerec: interrupted\n")
+        sys.exit(128 + signals[0])

@@ -17,17 +17,18 @@ Array = npt.NDArray[np.float32]
 
 def engine_step(session: Session, action: Array, item: Array) -> Callable[[], Any]:
     """A call that encodes the next of the behaviours (t, d_a), (t, d_x), over and over, state carried on."""
-    views = [session.view(name).reshape(-1) for name in ("action", "item")]
-    state, new_state = session.view("state"), session.view("new_state")
-    key, value = session.view("key"), session.view("value")
+    doing, seen, state, key, value, new_state = (
+        session.view(name).reshape(-1) for name in ("action", "item", "state", "key", "value", "new_state")
+    )
     behaviours = itertools.cycle(list(zip(action, item, strict=True)))
     last = np.zeros_like(state)
+    run = session.execute
 
     def call() -> Any:
         nonlocal last
-        views[0][...], views[1][...] = next(behaviours)
-        state[...] = last
-        session.execute()
+        doing[:], seen[:] = next(behaviours)
+        state[:] = last
+        run()
         last = new_state.copy()
         return key.copy(), value.copy(), last
 

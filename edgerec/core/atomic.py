@@ -62,8 +62,10 @@ def check_output(path: Path, *, force: bool = False, kind: str | None = None) ->
 
 def _kind(path: Path) -> str | None:
     """What stands at `path`: `FILE`, a kind of folder that EdgeRec writes, or something else."""
-    if not path.is_dir():
+    if path.is_file():
         return FILE
+    if not path.is_dir():
+        return "neither a file nor a folder"
     for name, kind in HEADS.items():
         try:
             document = json.loads((path / name).read_bytes())

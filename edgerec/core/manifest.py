@@ -157,6 +157,8 @@ class BundleManifest(_Part):
             "cloud_bytes": self.bytes_under(CLOUD),
             "parity": self.parity.model_dump(),
             "parity_max_abs": self.parity.max_abs_error,
+            "parity_requests": self.parity.requests,
+            "orders_equal": self.parity.orders_equal,
             "gauc": self.gauc,
             "gauc_keras": self.gauc["keras"],
             "gauc_mnn": self.gauc["mnn"],

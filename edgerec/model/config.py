@@ -58,7 +58,7 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
     settings: dict[str, Any] = {}
     where = "options"
     if path is not None:
-        where = str(path)
+        where = f"{path} and options"
         try:
             settings = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
