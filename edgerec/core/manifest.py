@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -43,7 +43,20 @@ class ModelFile(_Part):
     outputs: dict[str, Shape]
 
 
-class DeviceManifest(_Part):
+class _Manifest(_Part):
+    files: dict[str, FileStamp]
+    """Of the manifest's own folder, by path within it; of all but the manifest itself."""
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, FileStamp]) -> dict[str, FileStamp]:
+        return _inside(files)
+
+
+Manifest = TypeVar("Manifest", bound=_Manifest)
+
+
+class DeviceManifest(_Manifest):
     """`device/manifest.json`: all that a device needs to load the models and feed them."""
 
     format: Literal[1] = 1
@@ -55,8 +68,6 @@ class DeviceManifest(_Part):
     limits: dict[str, Annotated[int, Field(ge=1, le=1000)]]
     """`candidates`, `exposures`, `page_views`: the longest sequences."""
     models: dict[str, ModelFile]
-    files: dict[str, FileStamp]
-    """Of this folder, by path within it."""
 
     @field_validator("models")
     @classmethod
@@ -72,11 +83,6 @@ class DeviceManifest(_Part):
             raise ValueError("should be candidates, exposures, page_views")
         return limits
 
-    @field_validator("files")
-    @classmethod
-    def _inside(cls, files: dict[str, FileStamp]) -> dict[str, FileStamp]:
-        return _inside(files)
-
 
 class TableEntry(_Part):
     """An embedding table of the cloud half."""
@@ -87,7 +93,7 @@ class TableEntry(_Part):
     shards: int
 
 
-class CloudManifest(_Part):
+class CloudManifest(_Manifest):
     """`cloud/manifest.json`: which version the tables belong to, and how their keys are made."""
 
     format: Literal[1] = 1
@@ -95,13 +101,6 @@ class CloudManifest(_Part):
     version_id: str
     spec: dict[str, Any]
     tables: dict[str, TableEntry]
-    files: dict[str, FileStamp]
-    """Of this folder, by path within it."""
-
-    @field_validator("files")
-    @classmethod
-    def _inside(cls, files: dict[str, FileStamp]) -> dict[str, FileStamp]:
-        return _inside(files)
 
 
 class Parity(_Part):
@@ -118,7 +117,7 @@ class Parity(_Part):
     """Of them, how many were ranked alike."""
 
 
-class BundleManifest(_Part):
+class BundleManifest(_Manifest):
     """`manifest.json`: the bundle as a whole, written last."""
 
     format: Literal[1] = 1
@@ -136,13 +135,6 @@ class BundleManifest(_Part):
     gauc: dict[str, float | None]
     """On the requests of `parity`: `keras`, `mnn`; none where no request has a clicked and an unclicked exposure."""
     tools: dict[str, str]
-    files: dict[str, FileStamp]
-    """Of the whole bundle, by path within it."""
-
-    @field_validator("files")
-    @classmethod
-    def _inside(cls, files: dict[str, FileStamp]) -> dict[str, FileStamp]:
-        return _inside(files)
 
     def bytes_under(self, folder: str) -> int:
         """Size of the files under a folder of the bundle."""
@@ -188,7 +180,7 @@ def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
             raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
 
 
-def write_manifest(manifest: BundleManifest | DeviceManifest | CloudManifest, folder: Path) -> None:
+def write_manifest(manifest: _Manifest, folder: Path) -> None:
     """Write `manifest.json` into `folder`, with the SHA-256 of its own bytes (its digest taken as zeros)."""
     unsealed = json_bytes({**manifest.model_dump(mode="json"), "digest": "0" * 64})
     write_bytes(folder / NAME, _DIGEST.sub(_digest_line(sha256_bytes(unsealed)), unsealed))
@@ -211,6 +203,12 @@ def _digest_line(digest: str) -> bytes:
 _DIGEST = re.compile(rb'\n  "digest": "([0-9a-f]{64})"')
 
 
+def _read(folder: Path, model: type[Manifest], *, what: str) -> Manifest:
+    manifest = read_document(folder / NAME, model, what=what, format_number=FORMAT)
+    _check_digest(folder / NAME)
+    return manifest
+
+
 def read_bundle_manifest(bundle: Path) -> BundleManifest:
     """Read `manifest.json` of a bundle.
 
@@ -218,9 +216,7 @@ def read_bundle_manifest(bundle: Path) -> BundleManifest:
         FormatError: no such bundle, another format number, or a field that is not valid.
         IntegrityError: it was changed after it was written.
     """
-    manifest = read_document(bundle / NAME, BundleManifest, what="bundle", format_number=FORMAT)
-    _check_digest(bundle / NAME)
-    return manifest
+    return _read(bundle, BundleManifest, what="bundle")
 
 
 def read_cloud_manifest(folder: Path) -> CloudManifest:
@@ -229,9 +225,7 @@ def read_cloud_manifest(folder: Path) -> CloudManifest:
     Raises:
         FormatError, IntegrityError: as `read_bundle_manifest`.
     """
-    manifest = read_document(folder / NAME, CloudManifest, what="cloud bundle", format_number=FORMAT)
-    _check_digest(folder / NAME)
-    return manifest
+    return _read(folder, CloudManifest, what="cloud bundle")
 
 
 def read_device_manifest(folder: Path) -> DeviceManifest:
@@ -240,8 +234,7 @@ def read_device_manifest(folder: Path) -> DeviceManifest:
     Raises:
         FormatError, IntegrityError: as `read_bundle_manifest`.
     """
-    manifest = read_document(folder / NAME, DeviceManifest, what="device bundle", format_number=FORMAT)
-    _check_digest(folder / NAME)
+    manifest = _read(folder, DeviceManifest, what="device bundle")
     unstamped = [model.file for model in manifest.models.values() if model.file not in manifest.files]
     if unstamped:
         raise FormatError(f"device bundle: {folder / NAME} names {unstamped[0]} without its hash: export again")
