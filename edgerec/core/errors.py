@@ -15,6 +15,7 @@
     ├── ConversionError         a graph could not be converted to MNN
     ├── ParityError             two implementations of one function disagree
     ├── TrainingError           training cannot go on (no data, a loss that is no number)
+    ├── ResourceError           the machine does not give what the work needs
     └── MissingExtraError       an optional part of EdgeRec is not installed
 
 The text of each says what was wrong, what was expected, what was received, and what to do. The command line prints it
@@ -74,6 +75,10 @@ class ParityError(EdgeRecError):
 
 class TrainingError(EdgeRecError):
     """Training cannot go on."""
+
+
+class ResourceError(EdgeRecError):
+    """The machine does not give what the work needs: memory, a process."""
 
 
 class MissingExtraError(EdgeRecError):

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, OutputError
+from edgerec.core.resumable import held
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import HISTORY, UNREADABLE, first_line, save_weights, weights_digest, writing
@@ -168,7 +168,7 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
     if resume and not (path / PROGRESS).is_file():
         raise FormatError(f"training: there is no unfinished training {path} to resume: leave --resume out")
     path.mkdir(exist_ok=True)
-    with _held(path):
+    with held(path, what="a run"):
         if resume:
             work = WorkFolder(path, _read(path, config, samples))
         elif force or not _worth_resuming(path):
@@ -212,29 +212,6 @@ def _worth_resuming(path: Path) -> bool:
         return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT).epoch > 0
     except FormatError:
         return True
-
-
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Hold the folder `path` until the block ends or the process dies (flock(2)); Windows has nothing of the kind."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        # Some network file systems cannot lock.
-        with contextlib.suppress(OSError):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OutputError(
-                    f"another training is at work in {path}: wait for its end, or choose another --out"
-                ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def _empty(path: Path) -> None:

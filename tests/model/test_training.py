@@ -285,7 +285,7 @@ def test_a_folder_that_is_no_training_is_left_alone(tmp_path: Path) -> None:
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
         work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False),
-        pytest.raises(OutputError, match="another training is at work"),
+        pytest.raises(OutputError, match="another process makes a run"),
         work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False),
     ):
         pass

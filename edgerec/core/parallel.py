@@ -1,0 +1,67 @@
+"""Work spread over processes, with results in order and nothing left running."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from edgerec.core.errors import ResourceError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, processes: int) -> Iterator[Result]:
+    """``function(task)`` of each of `tasks`, in their order, computed by `processes` at a time.
+
+    With one process, or one task, everything happens in this one. Otherwise processes are spawned, as threads of other
+    libraries do not survive a fork: `function` and its tasks must pickle, and a script that calls this needs the usual
+    ``if __name__ == "__main__"``. Each process has at most one task waiting beside the one at work.
+
+    Raises:
+        ResourceError: a process died, most often for want of memory.
+        Exception: what `function` raised first, in the order of tasks.
+    """
+    processes = min(processes, len(tasks))
+    if processes <= 1:
+        yield from map(function, tasks)
+        return
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
+    before = set(multiprocessing.active_children())
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(function, task))
+            if len(waiting) >= 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise ResourceError(
+            "a worker process died, most often for want of memory: use fewer with --processes, or free some memory"
+        ) from None
+    except BaseException:
+        # What is at work is of no use any more, and whoever pressed ^C does not want to wait for it.
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """^C reaches the whole group of processes; the parent answers it and ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,147 @@
+"""Folders made part by part that survive a kill: the work stands hidden beside the output until it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgerec.core.atomic import check_output, json_bytes, publish_folder, write_json
+from edgerec.core.errors import FormatError, OutputError
+
+JOB = "job.json"
+
+
+class ResumableFolder:
+    """Work on a folder that is not whole yet; `resumable_folder` makes one.
+
+    A part's files come first, its note last: what has a note is whole, what has none is written again. Whoever writes a
+    part, be it another process, needs no more than `path` and `finish`.
+
+    Attributes:
+        path: where the output's files are written, under the names that they will keep.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self.path = work / "output"
+
+    def finished(self, part: str) -> dict[str, Any] | None:
+        """The note of `part`, or None where it is not finished."""
+        try:
+            note = json.loads(self._note(part).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        return note if isinstance(note, dict) else None
+
+    def finish(self, part: str, note: Mapping[str, Any]) -> None:
+        """State that all files of `part` are written; `note` (JSON) is what a resumed work needs to know of it."""
+        write_json(self._note(part), dict(note))
+
+    def any_finished(self) -> bool:
+        """Whether there is anything that should not be thrown away unasked."""
+        return any((self._work / "parts").glob("[!.]*.json"))
+
+    def _note(self, part: str) -> Path:
+        return self._work / "parts" / f"{part}.json"
+
+
+@contextlib.contextmanager
+def resumable_folder(
+    output: Path, *, kind: str, job: Mapping[str, Any], force: bool, resume: bool
+) -> Iterator[ResumableFolder]:
+    """Give a hidden folder beside `output` to make its parts in; it becomes `output` when the block ends well.
+
+    When the block raises, ^C included, or the process is killed, the work stays to be resumed if a part was finished,
+    and is removed, or taken over by the next who comes, if none was.
+
+    Args:
+        output: the folder to write.
+        kind: one of `edgerec.core.atomic.HEADS`; names the work and says what `force` may replace.
+        job: all that the output follows from, as JSON: work is resumed for an equal one alone.
+        force: replace `output`, and begin anew where unfinished work stands.
+        resume: go on with unfinished work instead.
+
+    Raises:
+        OutputError: `output` exists and `force` is false; unfinished work stands there and neither `force` nor `resume`
+            is true; or another process is at it.
+        FormatError: there is nothing to resume, or it was begun for another `job`.
+    """
+    check_output(output, force=force, kind=kind)
+    target = output.resolve()
+    work = target.parent / f".{target.name}.{kind}"
+    if resume and not (work / JOB).is_file():
+        raise FormatError(f"{kind}: there is no unfinished work {work} to resume: leave --resume out")
+    work.mkdir(exist_ok=True)
+    with held(work, what=kind):
+        folder = ResumableFolder(work)
+        if resume:
+            _check_job(work, kind, job)
+        elif force or not folder.any_finished():
+            _begin(work, job)
+        else:
+            raise OutputError(f"unfinished {kind} stand at {work}: go on with --resume, or begin anew with --force")
+        try:
+            yield folder
+            publish_folder(folder.path, target)
+        except BaseException:
+            if not folder.any_finished():
+                shutil.rmtree(work, ignore_errors=True)
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def held(path: Path, *, what: str) -> Iterator[None]:
+    """Hold the folder `path` until the block ends or the process dies (flock(2)); Windows has nothing of the kind.
+
+    Raises:
+        OutputError: another process holds it; `what` it makes stands in the text.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        # Some network file systems cannot lock.
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputError(
+                    f"another process makes {what} in {path}: wait for its end, or choose another --out"
+                ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _begin(work: Path, job: Mapping[str, Any]) -> None:
+    """Empty `work`, its job last: until then it says what the folder is."""
+    for entry in sorted(work.iterdir(), key=lambda entry: entry.name == JOB):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    for name in ("output", "parts"):
+        (work / name).mkdir()
+    write_json(work / JOB, dict(job))
+
+
+def _check_job(work: Path, kind: str, job: Mapping[str, Any]) -> None:
+    try:
+        begun = (work / JOB).read_bytes()
+    except OSError as error:
+        raise FormatError(f"{kind}: {work / JOB} cannot be read ({error}): begin anew with --force") from None
+    if begun != json_bytes(dict(job)):
+        raise FormatError(
+            f"{kind}: the unfinished work {work} was begun with other settings or input: resume with those, or begin "
+            "anew with --force"
+        )

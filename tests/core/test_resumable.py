@@ -1,0 +1,78 @@
+"""Work that is broken off goes on where it was, and shows nothing under the final name before it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgerec.core.atomic import write_json
+from edgerec.core.errors import FormatError, OutputError
+from edgerec.core.resumable import held, resumable_folder
+
+JOB = {"seed": 1}
+
+
+def make(out: Path, *, parts: int, stop_after: int | None = None, **options: bool) -> list[int]:
+    """Write `parts` parts, those that are not finished; returns which were written."""
+    written = []
+    with resumable_folder(
+        out, kind="logs", job=JOB, force=options.get("force", False), resume=options.get("resume", False)
+    ) as work:
+        for number in range(parts):
+            if work.finished(str(number)) is not None:
+                continue
+            if number == stop_after:
+                raise KeyboardInterrupt
+            (work.path / f"{number}.txt").write_text(str(number))
+            work.finish(str(number), {"rows": number})
+            written.append(number)
+        write_json(work.path / "logs.json", {"kind": "logs"})
+    return written
+
+
+def test_whole_work_stands_under_its_name_and_leaves_nothing_else(tmp_path):
+    assert make(tmp_path / "out", parts=3) == [0, 1, 2]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.txt", "1.txt", "2.txt", "logs.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_broken_work_goes_on_after_its_last_part(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out", parts=3, stop_after=2)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(OutputError, match="--resume"):
+        make(tmp_path / "out", parts=3)
+    assert make(tmp_path / "out", parts=3, resume=True) == [2]
+    assert (tmp_path / "out" / "0.txt").read_text() == "0"
+
+
+def test_broken_work_can_be_begun_anew(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out", parts=3, stop_after=1)
+    assert make(tmp_path / "out", parts=3, force=True) == [0, 1, 2]
+
+
+def test_work_without_a_part_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out", parts=3, stop_after=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_work_is_not_resumed_for_another_job(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out", parts=3, stop_after=1)
+    monkeypatch.setitem(JOB, "seed", 2)
+    with pytest.raises(FormatError, match="other settings"):
+        make(tmp_path / "out", parts=3, resume=True)
+
+
+def test_nothing_to_resume_is_said(tmp_path):
+    with pytest.raises(FormatError, match="leave --resume out"):
+        make(tmp_path / "out", parts=1, resume=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_held_by_one(tmp_path):
+    with held(tmp_path, what="logs"), pytest.raises(OutputError, match="another process"), held(tmp_path, what="logs"):
+        pass
