@@ -20,7 +20,7 @@ from edgerec.model.config import TrainConfig, load_config
 from edgerec.model.evaluation import evaluate
 from edgerec.model.training import train
 from edgerec.simulation.config import SimulationConfig
-from edgerec.simulation.simulate import simulate, write_simulation
+from edgerec.simulation.population import simulate
 
 CONFIG = TrainConfig(batch_size=64, epochs=4, decay_epochs=4, patience=4)
 """Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise."""
@@ -54,8 +54,7 @@ def run_quickstart(
     with output_folder(out, force=force, kind="quickstart") as folder:
         log(f"quickstart: everything goes to {out}")
         with stage("simulate"):
-            logs, truth = simulate(replace(WORLD, users=users), seed=seed)
-            write_simulation(logs, truth, folder / "logs")
+            simulate(replace(WORLD, users=users), folder / "logs", seed=seed)
         with stage("samples"):
             samples = write_samples(folder / "logs", folder / "samples", limits=LIMITS)
         with stage("train"):

@@ -1,14 +1,20 @@
-"""Reading the JSON documents that stand at the head of EdgeRec's folders (logs, samples, runs, bundles)."""
+"""Reading documents: the JSON at the head of EdgeRec's folders, and configurations that people write in TOML."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import ConfigurationError, FormatError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -51,6 +57,21 @@ def read_document(path: Path, model: type[Document], *, what: str, format_number
         return model.model_validate(raw)
     except ValidationError as error:
         raise FormatError(f"{what}: {path}: {first_fault(error)}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The configuration file `path`.
+
+    Raises:
+        ConfigurationError: no such file, or no TOML.
+    """
+    try:
+        settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return settings
+    except OSError as error:
+        raise ConfigurationError(f"configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"configuration {path} is not valid TOML: {error}") from None
 
 
 def first_fault(error: ValidationError) -> str:

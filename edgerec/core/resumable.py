@@ -25,11 +25,13 @@ class ResumableFolder:
 
     Attributes:
         path: where the output's files are written, under the names that they will keep.
+        scratch: for what is needed on the way alone.
     """
 
     def __init__(self, work: Path) -> None:
         self._work = work
         self.path = work / "output"
+        self.scratch = work / "scratch"
 
     def finished(self, part: str) -> dict[str, Any] | None:
         """The note of `part`, or None where it is not finished."""
@@ -46,6 +48,11 @@ class ResumableFolder:
     def any_finished(self) -> bool:
         """Whether there is anything that should not be thrown away unasked."""
         return any((self._work / "parts").glob("[!.]*.json"))
+
+    def discard(self) -> None:
+        """State that nothing of what is finished can be used: for input that has to change before work can go on."""
+        for note in (self._work / "parts").glob("*.json"):
+            note.unlink()
 
     def _note(self, part: str) -> Path:
         return self._work / "parts" / f"{part}.json"
@@ -130,7 +137,7 @@ def _begin(work: Path, job: Mapping[str, Any]) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-    for name in ("output", "parts"):
+    for name in ("output", "parts", "scratch"):
         (work / name).mkdir()
     write_json(work / JOB, dict(job))
 

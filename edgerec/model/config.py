@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgerec.core.documents import first_fault
+from edgerec.core.documents import first_fault, read_toml
 from edgerec.core.errors import ConfigurationError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 class TrainConfig(BaseModel):
@@ -59,12 +53,7 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
     where = "options"
     if path is not None:
         where = f"{path} and options"
-        try:
-            settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigurationError(f"configuration {path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"configuration {path} is not valid TOML: {error}") from None
+        settings = read_toml(path)
     settings.update({key: value for key, value in overrides.items() if value is not None})
     try:
         return TrainConfig.model_validate(settings)

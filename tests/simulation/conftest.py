@@ -1,21 +1,46 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import polars as pl
 import pytest
 
-from edgerec.data.logs import Logs
-from edgerec.simulation.config import SimulationConfig
-from edgerec.simulation.simulate import simulate
+from edgerec.simulation.config import CloudConfig, SimulationConfig
+from edgerec.simulation.population import simulate
+
+
+@dataclass(frozen=True)
+class World:
+    """A simulation as it was written."""
+
+    config: SimulationConfig
+    path: Path
+
+    def read(self, name: str) -> pl.DataFrame:
+        """All parts of a table, in their order."""
+        files = sorted((self.path / name).glob("*.parquet"))
+        return pl.concat([pl.read_parquet(file) for file in files])
+
+    @property
+    def items(self) -> pl.DataFrame:
+        return pl.read_parquet(self.path / "items.parquet")
+
+    @property
+    def test_from(self) -> int:
+        return self.config.start_ms + self.config.days * 86_400_000 * 3 // 4
 
 
 @pytest.fixture(scope="session")
-def demonstration() -> tuple[Logs, pl.DataFrame]:
-    """Logs and truth at the default size: made once, a second or two."""
-    return simulate(SimulationConfig(), seed=7)
+def default_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """What `edgerec simulate` makes without options: 1.2 million exposures."""
+    path = tmp_path_factory.mktemp("world") / "logs"
+    simulate(SimulationConfig(), path, seed=1, processes=2)
+    return World(SimulationConfig(), path)
 
 
 @pytest.fixture
 def small() -> SimulationConfig:
     return SimulationConfig(
-        users=5, items=80, days=3, categories=6, brands_per_category=2, candidates=20, rerank_every=(3, 6)
+        users=9, items=80, days=3, categories=6, brands_per_category=2, rerank_after=4, cloud=CloudConfig(page=20)
     )

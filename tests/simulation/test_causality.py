@@ -6,44 +6,53 @@ import itertools
 from collections import defaultdict
 from typing import Any
 
+import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgerec.simulation.config import BehaviourConfig, SimulationConfig
-from edgerec.simulation.simulate import simulate
+from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationConfig
+from edgerec.simulation.population import blocks, live
 
 configurations = st.builds(
     SimulationConfig,
-    users=st.integers(1, 3),
+    users=st.integers(1, 4),
     items=st.integers(20, 80),
     days=st.integers(1, 3),
     categories=st.integers(1, 8),
-    candidates=st.integers(1, 20),
     pages=st.integers(1, 4),
-    rerank_every=st.sampled_from([(1, 1), (1, 4), (5, 9), (30, 30)]),
+    rerank_after=st.sampled_from([1, 4, 30]),
     return_probability=st.sampled_from([0.0, 0.6]),
+    cloud=st.builds(CloudConfig, page=st.integers(1, 20), recall=st.integers(20, 60)),
     behaviour=st.builds(
-        BehaviourConfig, bias=st.floats(-5, 1), deletes=st.floats(0, 1), leave=st.sampled_from([0.0001, 0.05, 1.0])
+        BehaviourConfig,
+        bias=st.floats(-5, 1),
+        deletes=st.floats(0, 1),
+        leave=st.sampled_from([0.0001, 0.05, 1.0]),
+        searches=st.sampled_from([0.0, 0.5, 4.0]),
     ),
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(config=configurations, seed=st.integers(0, 2**31))
 def test_every_user_is_told_in_a_causal_order(config: SimulationConfig, seed: int) -> None:
-    logs, truth = simulate(config, seed=seed)
-    events: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for event in logs.events.iter_rows(named=True):
-        events[event["user_id"]].append(event)
-    requests: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for request in logs.requests.iter_rows(named=True):
-        requests[request["user_id"]].append(request)
+    (block,) = blocks(config)
+    tables = live(config, seed, block)
+    events, requests = by_user(tables.events), by_user(tables.requests)
     assert set(requests) == set(events) == set(range(1, config.users + 1))
-    assert truth["request_id"].to_list() == logs.requests["request_id"].to_list()
     for user, told in events.items():
         check_times(told)
         check_page_views(told)
-        check_labels(told, requests[user])
+        check_requests(told, requests[user])
+        check_removals(told)
+    check_truth(tables.events, tables.requests, tables.truth, tables.truth_exposures)
+
+
+def by_user(table: pl.DataFrame) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in table.iter_rows(named=True):
+        found[row["user_id"]].append(row)
+    return found
 
 
 def check_times(events: list[dict[str, Any]]) -> None:
@@ -53,66 +62,103 @@ def check_times(events: list[dict[str, Any]]) -> None:
     last: dict[str, int] = {}
     for event in events:
         before = last.get(event["kind"])
-        assert event["time_decay_s"] == (None if before is None else (event["time"] - before) / 1000)
+        if before is None:
+            assert event["time_decay_s"] is None
+        else:
+            seconds = (event["time"] - before) / 1000
+            assert abs(event["time_decay_s"] - seconds) <= 1e-6 * seconds
         last[event["kind"]] = event["time"]
 
 
 def check_page_views(events: list[dict[str, Any]]) -> None:
-    """A page-view follows the exposure of its item at once; each kind fills its own columns only."""
+    """One opened from the feed follows its exposure at once, one by search an action; kinds fill their own columns."""
     for place, event in enumerate(events):
         exposure = event["kind"] == "exposure"
         assert (event["exposure_duration_s"] is not None) == (event["delete_reason"] is not None) == exposure
-        assert (event["page_duration_s"] is None) == (event["buy"] is None) == exposure
-        if not exposure:
+        assert (
+            (event["page_duration_s"] is None) == (event["buy"] is None) == (event["opened_from"] is None) == exposure
+        )
+        if event["opened_from"] == "feed":
             before = events[place - 1]
             assert place > 0
             assert (before["kind"], before["item_id"]) == ("exposure", event["item_id"])
             assert before["delete_reason"] == "none"
+            assert before["score"] == event["score"]
+        elif not exposure:
+            assert event["score"] is None
 
 
-def check_labels(events: list[dict[str, Any]], requests: list[dict[str, Any]]) -> None:
-    """The exposures between a request and the next are its labels, in the order on offer."""
-    ends = [request["time"] for request in requests[1:]] + [float("inf")]
+def check_requests(events: list[dict[str, Any]], requests: list[dict[str, Any]]) -> None:
+    """A page's requests label its exposures from their own instant on, in the order on offer, and nothing else."""
+    pages = [list(group) for _, group in itertools.groupby(requests, key=lambda request: request["page_id"])]
+    ends = [page[0]["time"] for page in pages[1:]] + [float("inf")]
     labelled = 0
-    for request, end in zip(requests, ends, strict=True):
-        after = [event for event in events if request["time"] < event["time"] < end]
-        shown = [event["item_id"] for event in after if event["kind"] == "exposure"]
-        viewed = {event["item_id"] for event in after if event["kind"] == "page_view"}
-        assert len(set(request["item_id"])) == len(request["item_id"])
-        assert shown
-        assert request["item_id"][: len(shown)] == shown
-        assert request["clicked"][: len(shown)] == [int(item in viewed) for item in shown]
-        assert request["clicked"][len(shown) :] == [None] * (len(request["item_id"]) - len(shown))
-        assert len(request["score"]) == len(request["item_id"])
-        assert request["score"] == sorted(request["score"], reverse=True)
-        scores = dict(zip(request["item_id"], request["score"], strict=True))
-        assert all(event["score"] == scores[event["item_id"]] for event in after)
-        labelled += len(shown)
+    for page, end in zip(pages, ends, strict=True):
+        first = page[0]
+        assert first["page_id"] == first["request_id"]
+        assert first["trigger"] == "page"
+        assert first["score"] == sorted(first["score"], reverse=True)
+        assert len(set(first["item_id"])) == len(first["item_id"])
+        for request in page:
+            after = [event for event in events if request["time"] < event["time"] < end]
+            shown = [event for event in after if event["kind"] == "exposure"]
+            viewed = {event["item_id"] for event in after if event["opened_from"] == "feed"}
+            items = [event["item_id"] for event in shown]
+            assert items
+            assert request["item_id"] == first["item_id"][len(first["item_id"]) - len(request["item_id"]) :]
+            assert request["score"] == first["score"][len(first["score"]) - len(request["score"]) :]
+            assert request["item_id"][: len(items)] == items
+            unseen = [None] * (len(request["item_id"]) - len(items))
+            assert request["clicked"] == [int(item in viewed) for item in items] + unseen
+            assert [event["score"] for event in shown] == request["score"][: len(items)]
+        labelled += sum(label is not None for label in first["clicked"])
+        check_triggers(events, page)
     assert labelled == sum(event["kind"] == "exposure" for event in events)
     # What is known at a request came strictly before it: no event stands at its very instant.
     assert not {request["time"] for request in requests} & {event["time"] for event in events}
-    check_triggers(events, requests)
 
 
-def check_triggers(events: list[dict[str, Any]], requests: list[dict[str, Any]]) -> None:
-    """A trigger names the strongest behaviour since the request before."""
-    for before, request in itertools.pairwise(requests):
+def check_triggers(events: list[dict[str, Any]], page: list[dict[str, Any]]) -> None:
+    """Each later request of a page is called for by what the user did just before it."""
+    for before, request in itertools.pairwise(page):
         between = [event for event in events if before["time"] < event["time"] < request["time"]]
-        clicked = any(event["kind"] == "page_view" for event in between)
-        deleted = any(event["delete_reason"] not in (None, "none") for event in between)
-        if request["trigger"] != "page":
-            assert request["trigger"] == ("click" if clicked else "delete" if deleted else "exposures")
-            assert request["item_id"] == before["item_id"][len(before["item_id"]) - len(request["item_id"]) :]
-    assert requests[0]["trigger"] == "page"
+        last = between[-1]
+        if last["kind"] == "page_view":
+            assert request["trigger"] == "click"
+        elif last["delete_reason"] != "none":
+            assert request["trigger"] == "delete"
+        else:
+            assert request["trigger"] == "exposures"
+        earlier = between[:-2] if request["trigger"] == "click" else between[:-1]
+        # Nothing before the last behaviour called for an order that was not asked for.
+        assert all(event["kind"] == "exposure" and event["delete_reason"] == "none" for event in earlier)
 
 
-@settings(max_examples=20, deadline=None)
-@given(config=configurations, seed=st.integers(0, 2**31))
-def test_what_a_user_removed_is_not_shown_again(config: SimulationConfig, seed: int) -> None:
-    logs, _ = simulate(config, seed=seed)
-    removed: set[tuple[int, int]] = set()
-    for event in logs.events.filter(kind="exposure").iter_rows(named=True):
-        who = (event["user_id"], event["item_id"])
-        assert who not in removed
-        if event["delete_reason"] != "none":
-            removed.add(who)
+def check_removals(events: list[dict[str, Any]]) -> None:
+    """What a user removed is not shown again."""
+    removed: set[int] = set()
+    for event in events:
+        if event["kind"] == "exposure":
+            assert event["item_id"] not in removed
+            if event["delete_reason"] != "none":
+                removed.add(event["item_id"])
+
+
+def check_truth(events: pl.DataFrame, requests: pl.DataFrame, truth: pl.DataFrame, exposures: pl.DataFrame) -> None:
+    """The truth names every request and every exposure, in their order."""
+    assert truth["request_id"].to_list() == requests["request_id"].to_list()
+    assert truth["probability"].list.len().to_list() == requests["item_id"].list.len().to_list()
+    shown = events.filter(kind="exposure").select("user_id", "time", "item_id")
+    assert exposures.drop("probability").equals(shown)
+    for column in (truth["probability"].explode(), exposures["probability"]):
+        assert column.is_between(0, 1).all()
+
+
+def test_an_item_comes_once_a_session_and_counts_its_looks() -> None:
+    config = SimulationConfig(users=6, items=60, categories=5, days=2, cloud=CloudConfig(page=10, recall=40))
+    (block,) = blocks(config)
+    tables = live(config, 3, block)
+    exposures = tables.events.filter(kind="exposure")
+    counts = exposures.group_by("user_id", "item_id", maintain_order=True).agg("exposure_count")["exposure_count"]
+    assert all(all(a < b for a, b in itertools.pairwise(seen)) for seen in counts)
+    assert max(len(seen) for seen in counts) > 2

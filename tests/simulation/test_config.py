@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edgerec.core.errors import ConfigurationError
-from edgerec.simulation.config import BehaviourConfig, SimulationConfig
-from edgerec.simulation.simulate import simulate
+from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationConfig, load_simulation_config
+from edgerec.simulation.population import simulate
 
 
 @pytest.mark.parametrize(
@@ -31,15 +31,10 @@ from edgerec.simulation.simulate import simulate
         ("sessions_per_user", 0.5),
         ("activity_spread", float("inf")),
         ("return_probability", 1.0),
-        ("candidates", 0),
         ("pages", 0),
-        ("rerank_every", (0, 5)),
-        ("rerank_every", (6, 5)),
-        ("rerank_every", 5),
-        ("rerank_every", (1, 2, 3)),
-        ("recall_temperature", 0),
-        ("cloud_noise", float("nan")),
+        ("rerank_after", 0),
         ("behaviour", None),
+        ("cloud", {}),
     ],
 )
 def test_a_bad_parameter_is_one_line_that_names_it_and_what_was_received(name: str, value: Any) -> None:
@@ -56,21 +51,62 @@ def test_a_bad_behaviour_is_refused_by_its_full_name(name: str, value: Any) -> N
         BehaviourConfig(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("page", 0), ("recall", -1), ("recall_temperature", 0), ("noise", float("nan"))]
+)
+def test_a_bad_cloud_is_refused_by_its_full_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^simulation: cloud\.{name} should be .*; received [^\n]*$"):
+        CloudConfig(**{name: value})
+
+
 def test_more_candidates_than_items_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"candidates \(50\) should be at most items \(49\): raise items"):
+    with pytest.raises(ConfigurationError, match=r"cloud.page \(50\) should be at most items \(49\): raise items"):
         SimulationConfig(items=49)
+    with pytest.raises(ConfigurationError, match=r"cloud.recall should be at least cloud.page \(50\); received 49"):
+        CloudConfig(recall=49)
+    with pytest.raises(ConfigurationError, match=r"at most 100,000,000; received 1,000,000,000"):
+        SimulationConfig(categories=10_000, brands_per_category=100_000)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, None, True])
-def test_a_bad_seed_is_refused(small: SimulationConfig, seed: Any) -> None:
+def test_a_bad_seed_is_refused(small: SimulationConfig, seed: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="seed should be a whole number"):
-        simulate(small, seed=seed)
+        simulate(small, tmp_path / "logs", seed=seed)
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("config", [SimulationConfig(), BehaviourConfig()], ids=lambda config: type(config).__name__)
-def test_the_document_lists_every_parameter_with_its_default(config: SimulationConfig | BehaviourConfig) -> None:
+def test_a_file_and_options_make_a_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "world.toml"
+    file.write_text("users = 50\nitems = 70\n[behaviour]\nbias = -2\n[cloud]\npage = 30\n")
+    config = load_simulation_config(file, {"users": 60, "days": None})
+    expected = SimulationConfig(users=60, items=70, behaviour=BehaviourConfig(bias=-2), cloud=CloudConfig(page=30))
+    assert config == expected
+    assert load_simulation_config(None, {}) == SimulationConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("user = 5", "there is no parameter user; there are: users, items"),
+        ("[behaviour]\nbiass = 1", "there is no parameter behaviour.biass; there are: bias"),
+        ("cloud = 3", "cloud should be a table of parameters; received 3"),
+        ("users = -1", "users should be a whole number"),
+        ("users = ", "is not valid TOML"),
+    ],
+)
+def test_a_bad_file_is_one_line(tmp_path: Path, text: str, fault: str) -> None:
+    file = tmp_path / "world.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=fault):
+        load_simulation_config(file, {})
+
+
+@pytest.mark.parametrize(
+    "config", [SimulationConfig(), BehaviourConfig(), CloudConfig()], ids=lambda c: type(c).__name__
+)
+def test_the_document_lists_every_parameter_with_its_default(config: Any) -> None:
     text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
     for field in fields(config):
         default = getattr(config, field.name)
-        shown = "`BehaviourConfig()`" if field.name == "behaviour" else default
+        shown = f"`{type(default).__name__}()`" if field.name in ("behaviour", "cloud") else default
         assert f"| `{field.name}` | {shown} |" in text

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgerec.simulation.config import BehaviourConfig, SimulationConfig
+from edgerec.simulation.users import ACTIONS, BOUGHT_ALREADY, NONE, SEEN_TOO_OFTEN, Minds, interest_of
+from edgerec.simulation.world import make_users
+
+CALM = BehaviourConfig(bias=-2, intent_drift=0, deletes=0, slips=0)
+EVERYBODY = np.arange(2)
+NO_UTILITY = np.zeros(2, np.float32)
+
+
+def minds(config: BehaviourConfig = CALM, *, users: int = 2, seed: int = 0) -> Minds:
+    """Two users before two categories of one size."""
+    rng = np.random.default_rng(seed)
+    made = Minds(
+        make_users(SimulationConfig(categories=2, behaviour=config), 0, users, rng), np.array([0.5, 0.5]), config, rng
+    )
+    made.begin_sessions(np.arange(users), np.full(users, np.inf, np.float32))
+    return made
+
+
+def expose(who: Minds, category: list[int], probability: float, seen: float = 0) -> object:
+    return who.expose(
+        EVERYBODY, np.array(category), np.zeros(2, np.float32), np.full(2, probability, np.float32),
+        np.full(2, seen, np.float32),
+    )  # fmt: skip
+
+
+def test_the_click_probability_is_equation_1() -> None:
+    config = BehaviourConfig(
+        bias=-1, intent=2, category_fatigue=0.5, item_fatigue=0.25, item_fatigue_power=0.5, intent_drift=0, deletes=0
+    )
+    users = minds(config)
+    users.intent[:] = [[0.25, 0.75], [1, 0]]
+    expose(users, [0, 1], 0.0)
+    found = users.logits(
+        np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.array([[0.0, 0.5], [0, 0]], np.float32),
+        np.array([[0, 4], [0, 0]], np.float32),
+    )  # fmt: skip
+    expected = [
+        [-1 + 2 * 0.5 - 0.5 * np.log(2), -1 + 0.5 + 2 * np.sqrt(0.75) - 0.25 * 2],
+        [-1 + 2, -1 - 0.5 * np.log(2)],
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_page_view_draws_intent_to_its_category_the_more_the_more_is_done() -> None:
+    users = minds(users=2000)
+    who = np.arange(2000)
+    users.intent[:] = 0.5
+    view = users.view(who, np.ones(2000, np.int64), np.full(2000, 0.1, np.float32), slips=True)
+    kept = view.actions[:, list(ACTIONS).index("buy")] == 0
+    np.testing.assert_allclose(users.intent.sum(axis=1), 1, rtol=1e-5)
+    done = view.actions.sum(axis=1)
+    assert (users.intent[kept, 1] > 0.5).all()
+    means = [users.intent[kept & (done == count), 1].mean() for count in range(4)]
+    assert means == sorted(means)
+
+
+def test_a_slip_moves_nothing_and_is_over_in_a_moment() -> None:
+    users = minds(BehaviourConfig(slips=1))
+    before = users.intent.copy()
+    view = users.view(EVERYBODY, np.array([0, 1]), np.full(2, 0.9, np.float32), slips=True)
+    assert not view.actions.any()
+    assert np.array_equal(users.intent, before)
+    users.view(EVERYBODY, np.array([0, 1]), np.full(2, 0.9, np.float32), slips=False)
+    assert not np.array_equal(users.intent, before)
+
+
+def test_exposures_without_a_click_tire_their_category_alone() -> None:
+    users = minds()
+    both = (np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.zeros((2, 2), np.float32), np.zeros((2, 2)))
+    before = users.logits(*both)
+    expose(users, [0, 1], 0.0)
+    after = users.logits(*both)
+    assert (np.diag(after) < np.diag(before)).all()
+    assert after[0, 1] == before[0, 1]
+    assert after[1, 0] == before[1, 0]
+    expose(users, [0, 1], 1.0)
+    np.testing.assert_allclose(users.logits(*both), before)
+
+
+def test_tiredness_fades_while_the_user_is_away() -> None:
+    left = []
+    for away in (60.0, 86_400.0):
+        users = minds()
+        for _ in range(10):
+            expose(users, [0, 0], 0.0)
+        users.begin_sessions(EVERYBODY, np.full(2, away, np.float32))
+        left.append(users.fatigue[0, 0])
+    assert left[0] > 9
+    assert left[1] < 0.01
+
+
+def test_a_satisfied_user_stays_longer() -> None:
+    users = minds(BehaviourConfig(leave=0.2, patience=10))
+    for _ in range(20):
+        users.expose(
+            EVERYBODY, EVERYBODY, np.zeros(2, np.float32), np.array([1.0, 0.0], np.float32), np.zeros(2, np.float32)
+        )
+    leaves = sum(users.leaving(EVERYBODY).astype(int) for _ in range(500))
+    assert leaves[0] < 0.1 * leaves[1]
+
+
+def test_removals_come_with_their_reason() -> None:
+    users = minds(BehaviourConfig(deletes=1), users=2)
+    assert (expose(users, [0, 0], 0.0).reason != NONE).all()
+    assert (expose(users, [0, 0], 0.0, seen=2).reason == SEEN_TOO_OFTEN).all()
+    users._buy(EVERYBODY, np.array([0, 0]))
+    assert (expose(users, [0, 0], 0.0, seen=2).reason == BOUGHT_ALREADY).all()
+    assert (expose(users, [0, 0], 1.0).reason == NONE).all()
+
+
+def test_a_fresh_intent_is_of_a_few_categories_that_exist() -> None:
+    rng, config = (
+        np.random.default_rng(0),
+        SimulationConfig(categories=9, behaviour=BehaviourConfig(intent_categories=3)),
+    )
+    popularity = np.array([0, 0.2, 0.2, 0, 0.2, 0.1, 0.1, 0.2, 0])
+    users = Minds(make_users(config, 0, 500, rng), popularity, config.behaviour, rng)
+    users.begin_sessions(np.arange(500), np.full(500, np.inf, np.float32))
+    np.testing.assert_allclose(users.intent.sum(axis=1), 1, rtol=1e-5)
+    assert set((users.intent > 0).sum(axis=1).tolist()) == {1, 2, 3}
+    assert not users.intent[:, popularity == 0].any()
+    assert set(users.wanted(np.arange(500)).tolist()) == {1, 2, 4, 5, 6, 7}
+
+
+def test_interest_rises_from_0_to_1_with_the_click_probability() -> None:
+    values = interest_of(np.array([0.0, 0.02, 1 / 13, 0.5, 1.0], np.float32)).tolist()
+    assert values == sorted(values)
+    assert values[0] == 0
+    assert values[2] == pytest.approx(0.5, abs=1e-6)
+    assert values[-1] == pytest.approx(1)
