@@ -1,0 +1,209 @@
+"""Statistics of logs: what users see and do, counted so that parts of a data set add up to the whole.
+
+Everything counted is a whole number: the sum over parts is exact, whatever their number and order. docs/statistics.md
+has the definitions, `statistics_document` makes figures of the counts.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial, reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edgerec.core.console import progress
+from edgerec.core.errors import InputError
+from edgerec.core.parallel import map_ordered
+from edgerec.data.click_rates import (
+    CATEGORY,
+    Rates,
+    by_category_exposures,
+    by_item_exposures,
+    by_position,
+    count_before,
+    exposures_of,
+    has_categories,
+)
+from edgerec.data.histograms import Counts, Numbers
+from edgerec.data.logs import Logs, LogsFolder, open_logs, page_openings
+from edgerec.data.partition import TARGET, Partition, partitions, read_partition, survey
+from edgerec.data.schema import EXPOSURE, ITEM_ID, KIND, OPENED_FROM, PAGE_VIEW, TIME, TRIGGER, USER_ID
+from edgerec.features.spec import Binarize, Feature, FeatureSpec, OneHot
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What was counted; every field adds up over parts with users of their own.
+
+    Attributes:
+        requests: all of them.
+        pages: first requests of a page.
+        users: with a request.
+        position: exposures and clicks by place in the page's list.
+        item: by earlier exposures of the item.
+        category: by earlier exposures of its category since a click; None where items have no category.
+        uncategorised: exposures of items without a category.
+        events: behaviours by kind.
+        known: by kind, requests by how many behaviours were known.
+        values: by kind and feature, how often [empty, other, each value in turn] was recorded; see `_value_counts`.
+        numbers: by kind and source, values of action features that are numbers.
+        opened_from: page-views by where they were opened; None where that is not logged.
+        list_lengths: pages by candidates.
+        activity: users with a request by exposures.
+        triggers: requests by trigger.
+        hours: (24,) requests by hour of day, UTC.
+    """
+
+    requests: int
+    pages: int
+    users: int
+    position: Rates
+    item: Rates
+    category: Rates | None
+    uncategorised: int
+    events: dict[str, int]
+    known: dict[str, Counts]
+    values: dict[str, dict[str, NDArray[np.int64]]]
+    numbers: dict[str, dict[str, Numbers]]
+    opened_from: dict[str, int] | None
+    list_lengths: Counts
+    activity: Counts
+    triggers: dict[str, int]
+    hours: NDArray[np.int64]
+
+    def __add__(self, other: Statistics) -> Statistics:
+        """The statistics of both parts, which should have no user in common."""
+        return Statistics(**{f.name: _sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A data set by its name, with what its columns mean and its statistics."""
+
+    name: str
+    spec: FeatureSpec
+    statistics: Statistics
+
+
+def measure(path: Path, *, processes: int = 1) -> Measured:
+    """Count the logs folder `path`, part by part.
+
+    Args:
+        path: the folder.
+        processes: parts that are counted at a time; the result does not depend on it.
+
+    Raises:
+        InputError: there is no request.
+        FormatError, LogsError, SpecificationError: see `edgerec.data.partition.each_partition`.
+    """
+    logs = open_logs(path)
+    # Every task takes the catalogue along: no more of it than is read.
+    items = logs.items.select(ITEM_ID, *([CATEGORY] if has_categories(logs.items) else []))
+    with tempfile.TemporaryDirectory(prefix="edgerec-") as scratch:
+        parts = partitions(logs, survey(logs), scratch=Path(scratch), target=TARGET, processes=processes)
+        counting = map_ordered(partial(_of_partition, replace(logs, items=items)), parts, processes=processes)
+        counted = list(progress(counting, what="parts", total=len(parts)))
+    if not any(part.requests for part in counted):
+        raise InputError(f"stats: {path} has no request: there is nothing to count")
+    return Measured(logs.head.name, logs.spec, reduce(add, counted))
+
+
+def _of_partition(logs: LogsFolder, part: Partition) -> Statistics:
+    return of_part(read_partition(logs, part))
+
+
+def of_part(logs: Logs) -> Statistics:
+    """Count `logs`: all requests and events of some users.
+
+    Raises:
+        LogsError: an optional column is of another type than docs/formats.md says.
+    """
+    requests = logs.requests
+    pages = page_openings(requests)
+    exposures = exposures_of(pages)
+    events = {kind: logs.events.filter(pl.col(KIND) == kind) for kind in (EXPOSURE, PAGE_VIEW)}
+    features = {EXPOSURE: logs.spec.ie_action, PAGE_VIEW: logs.spec.ipv_action}
+    category, uncategorised = None, 0
+    if has_categories(logs.items):
+        category, uncategorised = by_category_exposures(exposures, logs.items, events[EXPOSURE], events[PAGE_VIEW])
+    return Statistics(
+        requests=len(requests),
+        pages=len(pages),
+        users=requests[USER_ID].n_unique(),
+        position=by_position(exposures),
+        item=by_item_exposures(exposures, events[EXPOSURE]),
+        category=category,
+        uncategorised=uncategorised,
+        events={kind: len(rows) for kind, rows in events.items()},
+        known={kind: Counts.of(count_before(requests, rows, [USER_ID])) for kind, rows in events.items()},
+        values={kind: _value_counts(events[kind], features[kind]) for kind in events},
+        numbers={kind: _numbers(events[kind], features[kind]) for kind in events},
+        opened_from=_tally(events[PAGE_VIEW], OPENED_FROM) if OPENED_FROM in logs.events.columns else None,
+        list_lengths=Counts.of(pages[ITEM_ID].list.len().cast(pl.Int64).to_numpy()),
+        activity=_activity(requests, exposures),
+        triggers=_tally(requests, TRIGGER),
+        hours=np.bincount(requests[TIME].to_numpy() // HOUR_MS % 24, minlength=24).astype(np.int64),
+    )
+
+
+def _activity(requests: pl.DataFrame, exposures: pl.DataFrame) -> Counts:
+    """Exposures of each user with a request; none counts, too."""
+    seen = exposures.group_by(USER_ID).len("exposures")
+    users = requests.select(USER_ID).unique().join(seen, on=USER_ID, how="left")
+    return Counts.of(users["exposures"].fill_null(0).cast(pl.Int64).to_numpy())
+
+
+def _tally(table: pl.DataFrame, column: str) -> dict[str, int]:
+    """How often each value stands in `column`; "" for an empty one."""
+    counts = table.select(pl.col(column).cast(pl.String).fill_null("")).group_by(column).len().sort(column)
+    return dict(counts.iter_rows())
+
+
+def _value_counts(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArray[np.int64]]:
+    """Counts of features with few values: empty, any other value, then each listed one.
+
+    A binary feature's one listed value is "above the threshold".
+    """
+    counts: dict[str, NDArray[np.int64]] = {}
+    for feature in features:
+        values = events[feature.source]
+        if isinstance(feature, Binarize):
+            listed = [int((values.cast(pl.Float64) > feature.threshold).sum())]
+            empty = values.null_count()
+        elif isinstance(feature, OneHot):
+            texts = isinstance(feature.values[0], str)
+            values = values.cast(pl.String if texts else pl.Float64)
+            listed = [int((values == value).sum()) for value in feature.values]
+            # As the encoder has it, a text of no letters is none.
+            empty = values.null_count() + (int((values == "").sum()) if texts and "" not in feature.values else 0)
+        else:
+            continue
+        counts[feature.name] = np.array([empty, len(values) - empty - sum(listed), *listed], np.int64)
+    return counts
+
+
+def _numbers(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str, Numbers]:
+    sources = dict.fromkeys(f.source for f in features if not isinstance(f, (Binarize, OneHot)))
+    columns = {source: events[source].cast(pl.Float64) for source in sources}
+    return {
+        source: Numbers.of(values.drop_nulls().to_numpy(), missing=values.null_count())
+        for source, values in columns.items()
+    }
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """``one + other``, of mappings key by key, of None what the other is."""
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, Mapping):
+        return {key: _sum(one.get(key), other.get(key)) for key in (*one, *(set(other) - set(one)))}
+    return one + other

@@ -1,0 +1,250 @@
+"""Statistics as a JSON document: rates with intervals, quantiles, histograms, shares (docs/cli.md has its keys)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgerec.data.click_rates import (
+    CATEGORY_BUCKETS,
+    ITEM_BUCKETS,
+    POSITIONS,
+    Rates,
+    bucket_names,
+    wilson,
+)
+from edgerec.data.histograms import (
+    Counts,
+    Distribution,
+    Numbers,
+    common_edges,
+    histogram,
+    quantile,
+    shares_by_tenth,
+)
+from edgerec.data.samples import Limits
+from edgerec.data.schema import EXPOSURE, PAGE_VIEW
+from edgerec.data.statistics import Measured, Statistics, measure
+from edgerec.features.spec import Binarize, FeatureSpec, OneHot
+
+POSITION_NAMES = [*(str(place) for place in range(1, POSITIONS + 1)), f"{POSITIONS + 1}+"]
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+KINDS = {EXPOSURE: "exposures", PAGE_VIEW: "page_views"}
+"""Kinds of events, and their keys."""
+
+
+def stats_document(logs: Path, *, against: Path | None = None, processes: int = 1) -> dict[str, Any]:
+    """Count the folder `logs`, and `against` beside it, and make the document.
+
+    Args:
+        logs: the folder.
+        against: a second one, the reference of the comparison.
+        processes: parts of the logs that are counted at a time.
+
+    Raises:
+        InputError, FormatError, LogsError, SpecificationError: see `measure`.
+    """
+    paths = [logs, *([against] if against is not None else [])]
+    return document([measure(path, processes=processes) for path in paths], [str(path) for path in paths])
+
+
+def document(measured: Sequence[Measured], paths: Sequence[str]) -> dict[str, Any]:
+    """The document of one or two data sets.
+
+    Args:
+        measured: of each; the second is the reference of the comparison.
+        paths: where each stands.
+    """
+    sets = [_of_one(each, path) for each, path in zip(measured, paths, strict=True)]
+    _add_histograms(measured, sets)
+    names = [each.name for each in measured]
+    for entry, name, path in zip(sets, names, paths, strict=True):
+        entry["label"] = name if names.count(name) == 1 else f"{name} ({path})"
+    return {"logs": sets, "comparison": _comparison(sets) if len(sets) > 1 else None}
+
+
+def _of_one(measured: Measured, path: str) -> dict[str, Any]:
+    counted, spec = measured.statistics, measured.spec
+    clicks, exposures = int(counted.position.clicks.sum()), int(counted.position.exposures.sum())
+    limits = {EXPOSURE: Limits().exposures, PAGE_VIEW: Limits().page_views}
+    return {
+        "name": measured.name,
+        "label": measured.name,
+        "path": path,
+        "requests": counted.requests,
+        "pages": counted.pages,
+        "users": counted.users,
+        "exposures": exposures,
+        "clicks": clicks,
+        **_rate(clicks, exposures),
+        "behaviours": {key: counted.events[kind] for kind, key in KINDS.items()},
+        "click_rate": {
+            "position": [row for row in _rows("position", POSITION_NAMES, counted.position) if row["exposures"]],
+            "item_exposures": _with_steps(_rows("earlier", bucket_names(ITEM_BUCKETS), counted.item)),
+            "category_exposures": None
+            if counted.category is None
+            else _rows("earlier", bucket_names(CATEGORY_BUCKETS), counted.category),
+            "without_category": None if counted.category is None else counted.uncategorised,
+        },
+        "known": {key: _known(counted.known[kind], limits[kind]) for kind, key in KINDS.items()},
+        "actions": {key: _actions(spec, counted, kind) for kind, key in KINDS.items()},
+        "numbers": {key: _numbers(spec, counted, kind) for kind, key in KINDS.items()},
+        "opened_from": None if counted.opened_from is None else _shares(counted.opened_from, "value"),
+        "list_lengths": _distribution(counted.list_lengths),
+        "users_by_exposures": {
+            **_distribution(counted.activity),
+            "share_by_tenth": shares_by_tenth(counted.activity),
+        },
+        "triggers": _shares(counted.triggers, "trigger"),
+        "hours": [
+            {"hour": hour, "requests": count, "share": count / counted.requests if counted.requests else None}
+            for hour, count in enumerate(counted.hours.tolist())
+        ],
+    }
+
+
+def _rate(clicks: int, exposures: int) -> dict[str, Any]:
+    if not exposures:
+        return {"rate": None, "ci95": None}
+    return {"rate": clicks / exposures, "ci95": list(wilson(clicks, exposures))}
+
+
+def _rows(key: str, names: Sequence[str], rates: Rates) -> list[dict[str, Any]]:
+    return [
+        {key: name, "exposures": exposures, "clicks": clicks, **_rate(clicks, exposures)}
+        for name, exposures, clicks in zip(names, rates.exposures.tolist(), rates.clicks.tolist(), strict=True)
+    ]
+
+
+def _with_steps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each rate by the one before: the shape of the decline, whatever its level."""
+    for index, row in enumerate(rows):
+        row["to_previous"] = _ratio(row["rate"], rows[index - 1]["rate"]) if index else None
+    return rows
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    return one / other if one is not None and other else None
+
+
+def _distribution(counts: Counts) -> dict[str, Any]:
+    return {"n": counts.total, "mean": counts.mean, **_quantiles(counts), "max": quantile(counts, 1.0)}
+
+
+def _quantiles(distribution: Distribution) -> dict[str, float | None]:
+    return {name: quantile(distribution, share) for name, share in QUANTILES.items()}
+
+
+def _known(counts: Counts, limit: int) -> dict[str, Any]:
+    capped = counts.capped(limit)
+    full = int(counts.counts[counts.values >= limit].sum())
+    return {
+        **_distribution(counts),
+        "capped": {
+            "limit": limit,
+            "mean": capped.mean,
+            **_quantiles(capped),
+            "at_limit": full / counts.total if counts.total else None,
+        },
+    }
+
+
+def _actions(spec: FeatureSpec, counted: Statistics, kind: str) -> list[dict[str, Any]]:
+    """Shares of behaviours by value, of features with few."""
+    rows = []
+    for feature in spec.ie_action if kind == EXPOSURE else spec.ipv_action:
+        if not isinstance(feature, (Binarize, OneHot)):
+            continue
+        empty, other, *listed = counted.values[kind][feature.name].tolist()
+        counts = {"missing": empty}
+        entry: dict[str, Any] = {"feature": feature.name, "source": feature.source, "kind": feature.kind}
+        if isinstance(feature, Binarize):
+            sides = {"above": listed[0], "at most": other}
+            entry["values"] = [{"value": f"{side} {feature.threshold:g}", "count": n} for side, n in sides.items()]
+        else:
+            counts["other"] = other
+            entry["values"] = [{"value": str(v), "count": n} for v, n in zip(feature.values, listed, strict=True)]
+        total = counted.events[kind]
+        for row in entry["values"]:
+            row["share"] = row["count"] / total if total else None
+        for name, count in counts.items():
+            entry[name] = {"count": count, "share": count / total if total else None}
+        rows.append(entry)
+    return rows
+
+
+def _numbers(spec: FeatureSpec, counted: Statistics, kind: str) -> list[dict[str, Any]]:
+    """Quantiles of action features that are numbers, once a source."""
+    rows: dict[str, dict[str, Any]] = {}
+    for feature in spec.ie_action if kind == EXPOSURE else spec.ipv_action:
+        if isinstance(feature, (Binarize, OneHot)):
+            continue
+        if feature.source in rows:
+            rows[feature.source]["features"].append(feature.name)
+            continue
+        values = counted.numbers[kind][feature.source]
+        total = counted.events[kind]
+        rows[feature.source] = {
+            "source": feature.source,
+            "features": [feature.name],
+            "n": values.bins.total,
+            "missing": {"count": values.missing, "share": values.missing / total if total else None},
+            "p10": quantile(values, 0.1),
+            **_quantiles(values),
+        }
+    return list(rows.values())
+
+
+def _shares(counts: dict[str, int], key: str) -> list[dict[str, Any]]:
+    """Most frequent first; "" stands for an empty value."""
+    total = sum(counts.values())
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [{key: value, "count": count, "share": count / total} for value, count in ordered]
+
+
+def _add_histograms(measured: Sequence[Measured], sets: Sequence[dict[str, Any]]) -> None:
+    """Histograms into the entries of all data sets; those of one figure have common edges."""
+
+    def add(pairs: list[tuple[dict[str, Any], Counts | Numbers]]) -> None:
+        distributions = [distribution for _, distribution in pairs]
+        whole = all(isinstance(d, Counts) or d.whole for d in distributions)
+        edges = common_edges(distributions, whole=whole)
+        for entry, distribution in pairs:
+            entry["histogram"] = histogram(distribution, edges if len(distribution.support()[0]) else [])
+
+    both = [(entry, each.statistics) for entry, each in zip(sets, measured, strict=True)]
+    add([(entry["list_lengths"], counted.list_lengths) for entry, counted in both])
+    add([(entry["users_by_exposures"], counted.activity) for entry, counted in both])
+    for kind, key in KINDS.items():
+        add([(entry["known"][key], counted.known[kind]) for entry, counted in both])
+        capped = [(entry["known"][key]["capped"], counted.known[kind]) for entry, counted in both]
+        add([(row, counts.capped(row["limit"])) for row, counts in capped])
+        rows = [{row["source"]: row for row in entry["numbers"][key]} for entry, _ in both]
+        for source in dict.fromkeys(source for each in rows for source in each):
+            add(
+                [
+                    (each[source], counted.numbers[kind][source])
+                    for each, (_, counted) in zip(rows, both, strict=True)
+                    if source in each
+                ]
+            )
+
+
+def _comparison(sets: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Steps of the click rate by earlier exposures: `ratio` of the first set, of the second, and how far apart."""
+    ours, theirs = (entry["click_rate"]["item_exposures"] for entry in sets)
+    steps = []
+    for before, one, other in zip(ours, ours[1:], theirs[1:], strict=False):
+        ratio, against = one["to_previous"], other["to_previous"]
+        relative = _ratio(ratio, against)
+        steps.append(
+            {
+                "from": before["earlier"],
+                "to": one["earlier"],
+                "ratio": ratio,
+                "against": against,
+                "difference": None if relative is None else relative - 1,
+            }
+        )
+    return {"item_exposures": steps}

@@ -1,0 +1,155 @@
+"""Blocks of click rates: by position and by what was shown before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from edgerec.core.console import show
+from edgerec.data.click_rates import POSITIONS, wilson
+from edgerec.data.statistics_blocks import (
+    NONE,
+    Block,
+    DataSet,
+    Plot,
+    Row,
+    Series,
+    cells,
+    labels_of,
+    number,
+    percent,
+    union,
+)
+
+FEWEST = 100
+"""Exposures of a bucket that is drawn: the interval of fewer would fill the plot."""
+GROUPS = (*((place, place) for place in range(1, 6)), (6, 10), (11, 20), (21, 50), (51, POSITIONS))
+"""First and last place of a row of the table; single places are in the plot and in the JSON document."""
+
+
+def rate_text(entry: Mapping[str, Any]) -> str:
+    """A rate with its interval."""
+    if entry["rate"] is None:
+        return NONE
+    low, high = (percent(end) for end in entry["ci95"])
+    return f"{percent(entry['rate'])} ({low.removesuffix(' %')} to {high.removesuffix(' %')})"
+
+
+def rate_blocks(sets: Sequence[DataSet], comparison: Mapping[str, Any] | None) -> list[Block]:
+    """Click rates of one or two data sets; `comparison` as in the document."""
+    return [_by_position(sets), _by_item(sets), _steps(sets, comparison), _by_category(sets)]
+
+
+def _of_text(entry: Mapping[str, Any]) -> str:
+    return NONE if entry["rate"] is None else f"{rate_text(entry)} of {show(entry['exposures'])}"
+
+
+def _block(title: str, note: str, sets: Sequence[DataSet], rates: Sequence[Any], *, key: str, axis: str) -> Block:
+    """Rates of the same buckets, a list of rows for each set; None for a set without."""
+    parts = [None if rows is None else {row[key]: row for row in rows} for rows in rates]
+    names = union(part or {} for part in parts)
+    drawn = [{name: row for name, row in (part or {}).items() if row["exposures"] >= FEWEST} for part in parts]
+    series = tuple(
+        Series(
+            label,
+            tuple(part),
+            tuple(row["rate"] for row in part.values()),
+            tuple((row["ci95"][0], row["ci95"][1]) for row in part.values()),
+        )
+        for label, part in zip(labels_of(sets), drawn, strict=True)
+        if part
+    )
+    categories = tuple(name for name in names if any(name in part for part in drawn))
+    return Block(
+        title,
+        f"{note} Buckets of fewer than {FEWEST} exposures are not drawn.",
+        tuple(cells(name, [(part or {}).get(name) for part in parts], _of_text) for name in names),
+        Plot(series, categories, axis, "click rate") if series else None,
+    )
+
+
+def _by_position(sets: Sequence[DataSet]) -> Block:
+    rates = [entry["click_rate"]["position"] for entry in sets]
+    block = _block(
+        "Click rate by position",
+        "The place of an item in the list of its page's first request, from 1. Where the order of the lists carries no "
+        "rank, as in EB-NeRD, a slope says how pages are laid out and no more.",
+        sets,
+        rates,
+        key="position",
+        axis="place in the list",
+    )
+    rows: list[Row] = []
+    for first, last in (*GROUPS, (POSITIONS + 1, None)):
+        name = f"{first}+" if last is None else str(first) if first == last else f"{first}-{last}"
+        pooled = [_pooled(row for row in part if _within(row["position"], first, last)) for part in rates]
+        if any(pooled):
+            rows.append(cells(name, pooled, _of_text))
+    return replace(block, rows=tuple(rows))
+
+
+def _within(position: str, first: int, last: int | None) -> bool:
+    place = int(position.removesuffix("+"))
+    return place >= first and (last is None or place <= last)
+
+
+def _pooled(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """One row of several; None of none."""
+    counts = [(row["exposures"], row["clicks"]) for row in rows]
+    if not counts:
+        return None
+    exposures, clicks = (sum(column) for column in zip(*counts, strict=True))
+    return {"exposures": exposures, "rate": clicks / exposures, "ci95": wilson(clicks, exposures)}
+
+
+def _by_item(sets: Sequence[DataSet]) -> Block:
+    return _block(
+        "Click rate by earlier exposures of the item",
+        "How often the same item had been shown to the same user before the page. A decline is how people tell a feed "
+        "what they do not want, and also that who passed over an item once was less likely to want it from the start.",
+        sets,
+        [entry["click_rate"]["item_exposures"] for entry in sets],
+        key="earlier",
+        axis="earlier exposures",
+    )
+
+
+def _steps(sets: Sequence[DataSet], comparison: Mapping[str, Any] | None) -> Block:
+    parts = [entry["click_rate"]["item_exposures"] for entry in sets]
+    rows: list[Row] = []
+    for index in range(1, len(parts[0])):
+        name = f"{parts[0][index - 1]['earlier']} to {parts[0][index]['earlier']}"
+        row = cells(name, [part[index]["to_previous"] for part in parts], number)
+        if comparison is not None:
+            difference = comparison["item_exposures"][index - 1]["difference"]
+            row = (*row, NONE if difference is None else f"{100 * difference:+.1f} %")
+        rows.append(row)
+    note = "Each click rate by the one with an exposure less: the decline, whatever the level it starts from."
+    if comparison is not None:
+        first, second = labels_of(sets)
+        note += f" The difference is how far {first} is above or below {second}, relative to {second}."
+    return Block("Steps of that click rate", note, tuple(rows), difference=comparison is not None)
+
+
+def _by_category(sets: Sequence[DataSet]) -> Block:
+    title = "Click rate by earlier exposures of the category"
+    rates = [entry["click_rate"]["category_exposures"] for entry in sets]
+    without = [label for label, rows in zip(labels_of(sets), rates, strict=True) if rows is None]
+    left_out = f"Left out for {' and '.join(without)}: items have no column 'category'." if without else ""
+    if len(without) == len(sets):
+        return Block(title, left_out, (cells("left out", sets, lambda _: "no category"),))
+    block = _block(
+        title,
+        "How many exposures of the item's category the user had since last opening an item of it, by the events that "
+        f"were known when the page was asked for. {left_out}".rstrip(),
+        sets,
+        rates,
+        key="earlier",
+        axis="exposures without a click",
+    )
+    unknown = [entry["click_rate"]["without_category"] for entry in sets]
+    if any(unknown):
+        row = cells("no category", unknown, lambda count: f"{show(count)} exposures")
+        block = replace(block, rows=(*block.rows, row))
+    return block

@@ -1,0 +1,163 @@
+"""What people see of `edgerec stats`: a table, and one HTML file with plots that opens without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from edgerec.core.atomic import FILE, check_output, write_bytes
+from edgerec.core.console import show, table_of
+from edgerec.data.statistics_blocks import Block, DataSet, Plot, Row, Series, cells, labels_of
+from edgerec.data.statistics_rate_blocks import rate_blocks, rate_text
+from edgerec.data.statistics_share_blocks import KINDS, share_blocks
+
+COLORS = ("#3d85c6", "#e08a33")
+"""Of the data sets: apart in lightness too, and clear of white and of black."""
+_GREY, _GRID = "#848484", "rgba(128, 128, 128, 0.25)"
+
+
+def stats_table(document: dict[str, Any]) -> Table:
+    """What the terminal shows of the document (of `stats_document`)."""
+    labels = labels_of(document["logs"])
+    columns = ["", *labels, *(["difference"] if len(labels) > 1 else [])]
+    empty = ("",) * len(columns)
+    rows: list[Row] = []
+    for block in _blocks(document):
+        if block.brief:
+            rows += [empty] if rows else []
+            rows.append((block.title, *empty[1:]))
+            rows += [(f"  {row[0]}", *row[1:], *empty)[: len(columns)] for row in block.rows]
+    return table_of(columns, rows)
+
+
+def _blocks(document: dict[str, Any]) -> list[Block]:
+    """Everything that is shown, in the order in which it is read."""
+    sets: list[DataSet] = document["logs"]
+    return [_size(sets), *rate_blocks(sets, document["comparison"]), *share_blocks(sets)]
+
+
+def _size(sets: list[DataSet]) -> Block:
+    names = {
+        "requests": "requests",
+        "pages": "pages",
+        "users": "users with a request",
+        "exposures": "exposures, each once",
+        "clicks": "of them clicked",
+    }
+    rows = [cells(text, [entry[key] for entry in sets], show) for key, text in names.items()]
+    rows.append(cells("click rate", sets, rate_text))
+    for key, text in KINDS.items():
+        rows.append(cells(f"{text} among the events", [entry["behaviours"][key] for entry in sets], show))
+    note = (
+        "The first request of a page lists all that the page showed: exposures and clicks are counted there, once. "
+        "Requests and events are all that the logs have. Intervals are of 95 % (Wilson)."
+    )
+    return Block("Size", note, tuple(rows))
+
+
+def write_report(document: dict[str, Any], path: Path, *, force: bool = False) -> None:
+    """Write the page of `document` (of `stats_document`) as the file `path`.
+
+    Raises:
+        OutputError: `path` exists and `force` is false, or it cannot be written.
+    """
+    check_output(path, force=force, kind=FILE)
+    write_bytes(path, page(document).encode())
+
+
+def page(document: dict[str, Any]) -> str:
+    """The page as text; the same document gives the same text."""
+    import jinja2
+    from plotly.offline import get_plotlyjs
+
+    labels = labels_of(document["logs"])
+    shown: list[dict[str, Any]] = []
+    plots: dict[str, Any] = {}
+    for number, block in enumerate(_blocks(document), 1):
+        name = f"figure-{number}"
+        if block.plot:
+            plots[f"{name}-plot"] = _figure(block.plot, dict(zip(labels, COLORS, strict=False)))
+        columns = [*labels, *(["difference"] if block.difference else [])]
+        fields = {"title": block.title, "note": block.note, "rows": block.rows, "columns": columns}
+        shown.append({**fields, "id": name, "plot": block.plot is not None})
+    template = Path(__file__).with_name("statistics.html.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(template).render(
+        title=f"Statistics of {' against '.join(labels)}",
+        sets=[{"label": label, "color": color} for label, color in zip(labels, COLORS, strict=False)],
+        blocks=shown,
+        library=get_plotlyjs(),
+        # No name within may end the script that holds it.
+        plots=json.dumps(plots, sort_keys=True, allow_nan=False).replace("<", "\\u003c"),
+    )
+
+
+def _figure(plot: Plot, colors: dict[str, str]) -> dict[str, Any]:
+    """The plot as plotly.js takes it."""
+    import plotly.graph_objects as go
+
+    traces = [
+        {
+            **(_rates(series) if series.intervals else {"type": "bar"}),
+            "name": series.label,
+            "x": list(series.categories),
+            "y": list(series.shares),
+            "marker": {"color": colors[series.label]},
+            "hovertemplate": "%{x}: %{y:.2%}",
+        }
+        for series in plot.series
+    ]
+    layout = {
+        "template": "none",
+        "margin": {"l": 62, "r": 8, "t": 8, "b": 44},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": _GREY, "size": 12, "family": "system-ui, sans-serif"},
+        "showlegend": False,
+        "bargap": 0.15,
+        "bargroupgap": 0.05,
+        "xaxis": {
+            "title": {"text": plot.axis, "standoff": 8},
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": list(plot.categories),
+            "automargin": True,
+            "nticks": 0 if len(plot.categories) <= 24 else 20,
+            "linecolor": _GREY,
+            "showgrid": False,
+        },
+        "yaxis": {
+            "title": {"text": plot.share, "standoff": 8},
+            "tickformat": ".2~%",
+            "rangemode": "tozero",
+            "gridcolor": _GRID,
+            "zerolinecolor": _GREY,
+        },
+    }
+    # Checked by plotly, so that a misspelt setting is an error here and not an odd page.
+    drawn: dict[str, Any] = json.loads(go.Figure(data=traces, layout=layout).to_json())
+    return drawn
+
+
+def _rates(series: Series) -> dict[str, Any]:
+    ends = [
+        (share - low, high - share)
+        for share, (low, high) in zip(series.shares, series.intervals or (), strict=True)
+        if share is not None
+    ]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "line": {"width": 1.5},
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [high for _, high in ends],
+            "arrayminus": [low for low, _ in ends],
+            "thickness": 1,
+            "width": 2,
+        },
+    }

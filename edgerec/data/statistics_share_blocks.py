@@ -1,0 +1,214 @@
+"""Blocks of distributions and shares: what is known at a request, what users do, who they are, when they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from edgerec.data.statistics_blocks import (
+    Block,
+    DataSet,
+    Plot,
+    Row,
+    Series,
+    cells,
+    labels_of,
+    number,
+    percent,
+    short,
+    union,
+)
+
+KINDS = {"exposures": "exposures", "page_views": "page-views"}
+"""Kinds of behaviour: their keys, and what they are called."""
+BARS = "Each bar begins at its number and ends at the next one's; the outer bars hold what lies beyond them, too."
+
+Figures = Sequence[Mapping[str, Any] | None]
+"""One figure of each data set; None for a set without."""
+Shares = Mapping[str, float | None]
+
+
+def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
+    """Everything but click rates, of one or two data sets."""
+    for key in KINDS:
+        yield _known(sets, key)
+    for key in KINDS:
+        yield from _actions(sets, key)
+    for key in KINDS:
+        yield from _numbers(sets, key)
+    if any(entry["opened_from"] for entry in sets):
+        yield _shares(
+            "Page-views by where they were opened",
+            "Where the pages of items were opened from, as the logs have it.",
+            sets,
+            [_named(entry["opened_from"], "value") for entry in sets],
+            axis="opened from",
+            share="share of page-views",
+        )
+    yield _distribution(
+        "List lengths",
+        "Candidates in the list of a page's first request, shown or not.",
+        sets,
+        [entry["list_lengths"] for entry in sets],
+        axis="candidates",
+        share="share of pages",
+    )
+    yield _distribution(
+        "Users by exposures",
+        "Exposures of each user with a request, over the whole period of the logs.",
+        sets,
+        [entry["users_by_exposures"] for entry in sets],
+        axis="exposures",
+        share="share of users",
+    )
+    tenths = [entry["users_by_exposures"]["share_by_tenth"] for entry in sets]
+    yield _shares(
+        "Exposures by tenth of users",
+        "Users in order of their exposures, in ten groups of one size: what each group has of all exposures.",
+        sets,
+        [{str(place): share for place, share in enumerate(part, 1)} for part in tenths],
+        axis="tenth of users, the least active first",
+        share="share of exposures",
+    )
+    yield _shares(
+        "Requests by trigger",
+        "What made the client ask for an order: a page that arrived, or a behaviour.",
+        sets,
+        [_named(entry["triggers"], "trigger") for entry in sets],
+        axis="trigger",
+        share="share of requests",
+    )
+    yield _shares(
+        "Requests by hour",
+        "The hour of day is that of UTC; where users live elsewhere, their evening stands at another place.",
+        sets,
+        [{str(row["hour"]): row["share"] for row in entry["hours"]} for entry in sets],
+        axis="hour of day (UTC)",
+        share="share of requests",
+        brief=False,
+    )
+
+
+def _named(rows: Sequence[Mapping[str, Any]] | None, key: str) -> Shares | None:
+    return None if rows is None else {row[key] or "(empty)": row["share"] for row in rows}
+
+
+def _shares(
+    title: str,
+    note: str,
+    sets: Sequence[DataSet],
+    parts: Sequence[Shares | None],
+    *,
+    axis: str,
+    share: str,
+    brief: bool = True,
+) -> Block:
+    """Shares by name, for each set."""
+    names = union(part or {} for part in parts)
+    series = tuple(
+        Series(label, tuple(part), tuple(part.values()))
+        for label, part in zip(labels_of(sets), parts, strict=True)
+        if part
+    )
+    rows = tuple(cells(name, [(part or {}).get(name) for part in parts], percent) for name in names)
+    return Block(title, note, rows, Plot(series, names, axis, share) if series else None, brief=brief)
+
+
+def _quantiles(figures: Figures, first: str) -> list[Row]:
+    """A row of `first`, and of each quantile that every distribution has."""
+    return [
+        cells(key, [None if figure is None else figure[key] for figure in figures], number)
+        for key in (first, "p50", "p90", "p99")
+    ]
+
+
+def _histogram(sets: Sequence[DataSet], figures: Figures, *, axis: str, share: str) -> Plot | None:
+    series = []
+    for label, figure in zip(labels_of(sets), figures, strict=True):
+        if figure is not None and figure["histogram"]:
+            bars = figure["histogram"]
+            total = sum(bar["count"] for bar in bars)
+            shares = tuple(bar["count"] / total for bar in bars)
+            series.append(Series(label, tuple(short(bar["from"]) for bar in bars), shares))
+    return Plot(tuple(series), series[0].categories, axis, share) if series else None
+
+
+def _distribution(
+    title: str, note: str, sets: Sequence[DataSet], figures: Figures, *, axis: str, share: str, more: Sequence[Row] = ()
+) -> Block:
+    rows = (*_quantiles(figures, "mean"), cells("max", [figure and figure["max"] for figure in figures], number), *more)
+    return Block(title, f"{note} {BARS}", rows, _histogram(sets, figures, axis=axis, share=share))
+
+
+def _known(sets: Sequence[DataSet], key: str) -> Block:
+    figures = [entry["known"][key] for entry in sets]
+    capped = [figure["capped"] for figure in figures]
+    limit = capped[0]["limit"]
+    more = [(f"{name}, at most {limit}", *row) for name, *row in _quantiles(capped, "mean")]
+    more.append(cells(f"{limit} or more", [figure["at_limit"] for figure in capped], percent))
+    return _distribution(
+        f"{KINDS[key].capitalize()} known at a request",
+        f"Over all requests, whatever their trigger: {KINDS[key]} of the user before the instant of the request. "
+        f"Samples keep the latest {limit} unless told otherwise.",
+        sets,
+        figures,
+        axis=KINDS[key],
+        share="share of requests",
+        more=more,
+    )
+
+
+def _actions(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
+    """Binary features together, each one-hot feature by itself."""
+    parts = [{row["feature"]: row for row in entry["actions"][key]} for entry in sets]
+    kinds = {name: row["kind"] for part in parts for name, row in part.items()}
+    if "binarize" in kinds.values():
+        yield _shares(
+            f"Actions of {KINDS[key]}",
+            f"Share of {KINDS[key]} whose value is above the feature's threshold; an empty value is not.",
+            sets,
+            [_above(part) for part in parts],
+            axis="feature",
+            share=f"share of {KINDS[key]}",
+        )
+    for name in union(parts):
+        if kinds[name] == "one_hot":
+            yield _shares(
+                f"{name} of {KINDS[key]}",
+                f"Share of {KINDS[key]} by the value of this feature.",
+                sets,
+                [_by_value(part[name]) if name in part else None for part in parts],
+                axis="value",
+                share=f"share of {KINDS[key]}",
+            )
+
+
+def _above(part: Mapping[str, Any]) -> Shares:
+    """The binary features, each with the share that is empty where there is any."""
+    shares = {}
+    for name, row in part.items():
+        if row["kind"] == "binarize":
+            shares[name] = row["values"][0]["share"]
+            if row["missing"]["count"]:
+                shares[f"{name}: empty"] = row["missing"]["share"]
+    return shares
+
+
+def _by_value(row: Mapping[str, Any]) -> Shares:
+    rest = {"(other)": row.get("other"), "(empty)": row["missing"]}
+    shares = {entry["value"]: entry["share"] for entry in row["values"]}
+    return shares | {name: entry["share"] for name, entry in rest.items() if entry and entry["count"]}
+
+
+def _numbers(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
+    parts = [{row["source"]: row for row in entry["numbers"][key]} for entry in sets]
+    for source in union(parts):
+        figures = [part.get(source) for part in parts]
+        readers = " and ".join(union(figure["features"] for figure in figures if figure))
+        missing = cells("empty", [figure and figure["missing"]["share"] for figure in figures], percent)
+        yield Block(
+            f"{source} of {KINDS[key]}",
+            f"The column that {readers} read. {BARS}" if " and " in readers else f"The column of {readers}. {BARS}",
+            (*_quantiles(figures, "p10"), missing),
+            _histogram(sets, figures, axis=source, share=f"share of {KINDS[key]} with a value"),
+        )
