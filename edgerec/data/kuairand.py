@@ -1,0 +1,180 @@
+"""KuaiRand-Pure as logs: a user's videos of one day become a request, plays that ended become behaviours.
+
+Everything in the logs is what was known at its instant: a request stands before the first video of its list, and what
+became of a video is known when its play is over. docs/formats.md names the columns; `kuairand.json` is the feature
+specification.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import polars as pl
+
+from edgerec.core.errors import LogsError
+from edgerec.data.kuairand_source import ACTIONS, LATER, Source, read_source
+from edgerec.data.logs import Logs, LogsHead
+from edgerec.data.popularity import FirstSeen, Integers, PastCounts, pair_keys
+from edgerec.data.schema import EVENTS, EXPOSURE, ITEMS, PAGE_VIEW, REQUESTS, check_tables
+from edgerec.features.spec import FeatureSpec, load_spec
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+UTC_OFFSET_MS = 8 * HOUR_MS
+"""The feed's days begin at midnight in China."""
+WINDOWS_H = (24, 72, 168)
+
+MAX_LIST = 100
+"""The longest list: what samples take by default."""
+
+PRIOR_RATE = 0.45
+"""Click rate of a video never shown: about what a feed that plays by itself has. A constant, for a rate taken from the
+data would tell the first request of what came after it."""
+PRIOR_WEIGHT = 20
+"""In exposures: a video has some forty in two weeks."""
+
+SERVED = [f"{what}_{hours}h" for what in ("clicks", "ctr") for hours in WINDOWS_H]
+SERVED += ["user_exposures", "author_exposures", "age_h"]
+
+
+def kuairand_spec() -> FeatureSpec:
+    """The features of KuaiRand; see docs/features.md."""
+    return load_spec(Path(__file__).with_name("kuairand.json"))
+
+
+def import_kuairand(source: Path) -> tuple[Logs, int]:
+    """Make logs of a slice of KuaiRand-Pure; returns them and the number of repeated rows that were dropped.
+
+    A request is a user's impressions of one day (in China), in order of time, and stands a millisecond before the first
+    of them. Where a list has `MAX_LIST` videos, or comes to one that it already has, it ends and another request
+    follows: what is shown again the same day was mostly passed over before, so a video twice in a list tells its label.
+
+    The test period begins with the first request of the first day after the earlier split.
+
+    Args:
+        source: folder with both splits and the catalogue of videos; see `edgerec.data.kuairand_source`.
+
+    Raises:
+        LogsError: `source` is no such folder, or one of its files is damaged, lacks a column or holds what it should
+            not; or no day of the later split comes after the earlier one.
+    """
+    spec = kuairand_spec()
+    slice_ = read_source(source)
+    listed = _listed(slice_)
+    tables = {
+        ITEMS: slice_.items.with_columns(video=pl.col("item_id")),
+        EVENTS: _events(listed),
+        REQUESTS: _requests(listed),
+    }
+    try:
+        checked = check_tables(tables, spec)
+    except LogsError as error:
+        raise LogsError(f"KuaiRand: {source}: {error}") from None
+    logs = Logs(
+        head=LogsHead(name="kuairand", test_from=_test_from(slice_, listed, source)),
+        spec=spec,
+        items=checked[ITEMS],
+        events=checked[EVENTS],
+        requests=checked[REQUESTS],
+    )
+    return logs, slice_.duplicates
+
+
+def _listed(source: Source) -> pl.DataFrame:
+    """One row an impression with its request and what was served, in order of user and time."""
+    shown = source.impressions
+    day = (_ints(shown, "time") + UTC_OFFSET_MS) // DAY_MS
+    number = pl.Series("list", _lists(_ints(shown, "user_id"), day, _ints(shown, "item_id")))
+    listed = shown.with_columns(number, pl.Series("day", day)).with_columns(
+        asked=pl.col("time").first().over("list") - 1,
+    )
+    listed = listed.join(source.items.select("item_id", "author"), on="item_id", how="left", maintain_order="left")
+    return listed.with_columns(_served(listed))
+
+
+def _lists(users: Integers, days: Integers, videos: Integers) -> Integers:
+    """The list (n,) of each impression (n,), numbered from 0; ordered by user and time."""
+    lists = np.empty(len(users), np.int64)
+    number, begun, seen = -1, (-1, -1), set[int]()
+    for row, (user, day, video) in enumerate(zip(users.tolist(), days.tolist(), videos.tolist(), strict=True)):
+        if (user, day) != begun or video in seen or len(seen) == MAX_LIST:
+            number, begun = number + 1, (user, day)
+            seen.clear()
+        seen.add(video)
+        lists[row] = number
+    return lists
+
+
+def _served(listed: pl.DataFrame) -> list[pl.Series]:
+    """The columns `SERVED`: what was known of each video strictly before its list was asked for."""
+    clicked = listed.filter(pl.col("clicked") == 1)
+    users, items, times, asked, ended = (
+        _ints(listed, name) for name in ("user_id", "item_id", "time", "asked", "ended")
+    )
+    clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
+    # Shown and clicked become known together, or a play that goes on would count as not clicked.
+    shown = PastCounts(items, ended)
+    columns: dict[str, pl.Series] = {}
+    for hours in WINDOWS_H:
+        hits, tries = (counts.within(items, asked, window=hours * HOUR_MS) for counts in (clicks, shown))
+        rate = (hits + PRIOR_WEIGHT * PRIOR_RATE) / (tries + PRIOR_WEIGHT)
+        columns[f"clicks_{hours}h"] = pl.Series(hits.astype(np.int32))
+        columns[f"ctr_{hours}h"] = pl.Series(rate.astype(np.float32))
+    # That the client showed a video it knows at once.
+    of_video = PastCounts(pair_keys(users, items), times).before(pair_keys(users, items), asked)
+    columns["user_exposures"] = pl.Series(of_video.astype(np.int32))
+    has_author = listed["author"].is_not_null().to_numpy()
+    authors = pair_keys(users, listed["author"].fill_null(0).to_numpy())
+    of_author = PastCounts(authors[has_author], times[has_author]).before(authors, asked)
+    columns["author_exposures"] = pl.Series(np.where(has_author, of_author, 0).astype(np.int32))
+    columns["age_h"] = pl.Series((FirstSeen(items, times).age(items, asked) / HOUR_MS).astype(np.float32))
+    return [columns[name].alias(name) for name in SERVED]
+
+
+def _requests(listed: pl.DataFrame) -> pl.DataFrame:
+    return (
+        listed.group_by("list", maintain_order=True)
+        .agg(pl.col("user_id").first(), pl.col("asked").first().alias("time"), pl.col("item_id", "clicked", *SERVED))
+        .sort("time", "user_id", "list")
+        .drop("list")
+        .with_row_index("request_id")
+        .with_columns(
+            pl.col("request_id").cast(pl.Int64), trigger=pl.lit("page"), model_version=pl.lit(None, pl.String)
+        )
+    )
+
+
+def _events(listed: pl.DataFrame) -> pl.DataFrame:
+    """An exposure for every impression and a page-view for every click, both known when the play was over."""
+    pairs, ended = pair_keys(_ints(listed, "user_id"), _ints(listed, "item_id")), _ints(listed, "ended")
+    seconds, share = pl.col("play_s").cast(pl.Float32), pl.col("play_share").cast(pl.Float32)
+    common = [pl.col("user_id", "item_id", *ACTIONS, *SERVED), pl.col("ended").alias("time"), share]
+    exposures = listed.select(
+        *common,
+        kind=pl.lit(EXPOSURE),
+        exposure_duration_s=seconds,
+        exposure_count=pl.Series((PastCounts(pairs, ended).before(pairs, ended) + 1).astype(np.int32)),
+    )
+    views = listed.filter(pl.col("clicked") == 1).select(*common, kind=pl.lit(PAGE_VIEW), page_duration_s=seconds)
+    # What ended at one instant comes in the order in which it was begun.
+    events = pl.concat([exposures, views], how="diagonal").sort("user_id", "time", "kind", maintain_order=True)
+    instants = events.select("user_id", "kind", "time").unique().sort("user_id", "kind", "time")
+    since = (pl.col("time").diff().over("user_id", "kind") / 1000).cast(pl.Float32)
+    return events.join(
+        instants.with_columns(time_decay_s=since), on=["user_id", "kind", "time"], how="left", maintain_order="left"
+    )
+
+
+def _test_from(source: Source, listed: pl.DataFrame, folder: Path) -> int:
+    last_day = (source.earlier_until + UTC_OFFSET_MS) // DAY_MS
+    later = listed.filter(pl.col("day") > last_day)["asked"]
+    if not len(later):
+        raise LogsError(
+            f"KuaiRand: {folder / LATER} has no day after the last one of the earlier split: give splits by time"
+        )
+    return cast(int, later.min())
+
+
+def _ints(table: pl.DataFrame, column: str) -> Integers:
+    return table[column].to_numpy().astype(np.int64, copy=False)

@@ -1,0 +1,169 @@
+"""The files of KuaiRand-Pure (short video) in two splits by time, read, checked and rid of repeated reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from edgerec.core.errors import LogsError
+from edgerec.data.schema import MAX_TIME_MS
+
+EARLIER, LATER = "processed_splits_val.parquet", "processed_splits_test.parquet"
+CATALOGUE = "KuaiRand-Pure_data_video_features_basic_pure.csv"
+
+ACTIONS = ("like", "follow", "comment", "forward", "hate")
+"""What a viewer may do beside watching; `is_<action>` in the source."""
+
+FLAGS = ["is_click", *(f"is_{action}" for action in ACTIONS)]
+LENGTHS = ["play_time_ms", "duration_ms"]
+IMPRESSIONS: dict[str, pl.DataType] = {
+    **dict.fromkeys(("user_id", "video_id", "time_ms"), pl.Int64()),
+    **dict.fromkeys((*FLAGS, *LENGTHS), pl.Int64()),
+}
+VIDEOS: dict[str, pl.DataType] = {
+    **dict.fromkeys(("video_id", "author_id"), pl.Int64()),
+    **dict.fromkeys(("video_type", "upload_type", "tag"), pl.String()),
+    **dict.fromkeys(("video_duration", "music_type"), pl.Float64()),
+}
+"""What is known of a video when it is uploaded. Its statistics are totals of the whole period and stay out."""
+
+MAX_ID = 2**31 - 1
+MAX_MS = 86_400_000
+"""The longest play: a day."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What EdgeRec takes from KuaiRand; times are milliseconds since 1970, durations seconds.
+
+    Attributes:
+        impressions: one row a video shown, in order of user, time and video: `user_id`, `item_id`, `time`, `ended`
+            (the play was over: time_ms + play_time_ms), `play_s`, `play_share` (of the video's length; empty where that
+            is not known), `clicked` and `ACTIONS` (0 or 1).
+        items: one row a video: `item_id`, `author`, `tag` (the first one), `video_type`, `upload_type`, `music_type`,
+            `video_duration_s`.
+        earlier_until: when the last video of the earlier split was shown.
+        duplicates: rows that repeated a user, video and time.
+    """
+
+    impressions: pl.DataFrame
+    items: pl.DataFrame
+    earlier_until: int
+    duplicates: int
+
+
+def read_source(folder: Path) -> Source:
+    """Read the two splits and the catalogue of videos.
+
+    One impression may be reported several times, with the same user, video and time and, now and then, other outcomes;
+    the later report may stand in the other split. It becomes one row with the most of every outcome: what a later
+    report adds happened by then, and the result does not depend on the order of rows.
+
+    Raises:
+        LogsError: a file or column is missing, cannot be read, or holds what it should not.
+    """
+    if not folder.is_dir():
+        raise LogsError(f"KuaiRand: {folder} is no folder: give the folder that holds {EARLIER} and {LATER}")
+    earlier, later = (_impressions(folder / name) for name in (EARLIER, LATER))
+    rows = pl.concat([earlier, later])
+    once = rows.group_by("user_id", "video_id", "time_ms").agg(pl.col(*FLAGS, *LENGTHS).max())
+    once = once.sort("user_id", "time_ms", "video_id")
+    play, duration = pl.col("play_time_ms"), pl.col("duration_ms")
+    impressions = once.select(
+        user_id="user_id",
+        item_id="video_id",
+        time="time_ms",
+        ended=pl.col("time_ms") + play,
+        play_s=play / 1000,
+        play_share=pl.when(duration > 0).then(play / duration),
+        clicked=pl.col("is_click").cast(pl.Int8),
+        **{action: pl.col(f"is_{action}").cast(pl.Int8) for action in ACTIONS},
+    )
+    return Source(
+        impressions=impressions,
+        items=_items(folder / CATALOGUE, impressions["item_id"]),
+        earlier_until=cast(int, earlier["time_ms"].max()),
+        duplicates=len(rows) - len(once),
+    )
+
+
+def _impressions(path: Path) -> pl.DataFrame:
+    table = _columns(path, _scan(path), IMPRESSIONS)
+    if not len(table):
+        raise LogsError(f"KuaiRand: {path} has no rows: give a complete split")
+    for column in IMPRESSIONS:
+        if table[column].null_count():
+            raise LogsError(
+                f"KuaiRand: {path}: {column} has {table[column].null_count()} empty rows; every row needs a value"
+            )
+    _between(path, table, ("user_id", "video_id"), 0, MAX_ID)
+    # A request stands one millisecond before its first impression, and both should be times of logs.
+    _between(path, table, ("time_ms",), 1, MAX_TIME_MS - MAX_MS)
+    _between(path, table, FLAGS, 0, 1)
+    _between(path, table, LENGTHS, 0, MAX_MS)
+    return table
+
+
+def _items(path: Path, shown: pl.Series) -> pl.DataFrame:
+    """Every video of the catalogue, and what was shown without standing there, with empty attributes."""
+    table = _columns(path, _scan(path), VIDEOS)
+    _between(path, table, ("video_id", "author_id"), 0, MAX_ID)
+    twice = table.filter(pl.col("video_id").is_duplicated())["video_id"]
+    if len(twice) or table["video_id"].null_count():
+        raise LogsError(
+            f"KuaiRand: {path}: video_id should be there and unique; received {twice[0] if len(twice) else None} "
+            "more than once"
+        )
+    first = pl.col("tag").str.split(",").list.first().str.strip_chars()
+    videos = table.select(
+        item_id="video_id",
+        author="author_id",
+        tag=first.cast(pl.Int64, strict=False),
+        video_type="video_type",
+        upload_type="upload_type",
+        music_type=pl.col("music_type").cast(pl.Int64, strict=False),
+        video_duration_s=pl.col("video_duration") / 1000,
+    )
+    wrong = table.filter(videos["tag"].is_null() & (pl.col("tag").fill_null("") != ""))["tag"]
+    if len(wrong):
+        raise LogsError(f"KuaiRand: {path}: tag should be whole numbers with commas between; received {wrong[0]!r}")
+    ids = pl.concat([videos["item_id"], shown]).unique().sort()
+    return pl.DataFrame({"item_id": ids}).join(videos, on="item_id", how="left", maintain_order="left")
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    return pl.scan_csv(path, infer_schema=False) if path.suffix == ".csv" else pl.scan_parquet(path, glob=False)
+
+
+def _columns(path: Path, table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    """The `columns` of the file `path`, in their types."""
+    if not path.is_file():
+        raise LogsError(f"KuaiRand: {path} is not there: give a complete slice of KuaiRand-Pure")
+    try:
+        schema = table.collect_schema()
+        missing = [column for column in columns if column not in schema]
+        if missing:
+            raise LogsError(f"KuaiRand: {path} has no column {missing[0]!r}; it has: {', '.join(schema)}")
+        found = table.select(list(columns)).collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        # polars panics (no Exception) on some damaged pages.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise LogsError(f"KuaiRand: {path} cannot be read ({reason}): fetch the slice again") from None
+    for column, dtype in columns.items():
+        try:
+            found = found.with_columns(pl.col(column).cast(dtype))
+        except pl.exceptions.PolarsError:
+            raise LogsError(
+                f"KuaiRand: {path}: {column} should be {dtype}; received {schema[column]} that cannot be one"
+            ) from None
+    return found
+
+
+def _between(path: Path, table: pl.DataFrame, columns: tuple[str, ...] | list[str], low: int, high: int) -> None:
+    for column in columns:
+        wrong = table.filter(~pl.col(column).is_between(low, high))[column]
+        if len(wrong):
+            raise LogsError(f"KuaiRand: {path}: {column} should be from {low} to {high}; received {wrong[0]}")

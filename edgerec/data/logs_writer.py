@@ -1,0 +1,84 @@
+"""Logs written part by part, for what does not fit into memory: each part holds some users, whole."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from edgerec.core.atomic import output_folder, write_json
+from edgerec.core.errors import LogsError
+from edgerec.data.logs import HEAD, SPEC, Logs, LogsHead, write_table
+from edgerec.data.schema import EVENTS, ITEMS, REQUESTS, USER_ID, check_tables
+from edgerec.features.spec import FeatureSpec
+
+
+class LogsWriter:
+    """The parts of a folder of logs; `logs_writer` makes one."""
+
+    def __init__(self, folder: Path, *, head: LogsHead, spec: FeatureSpec, items: pl.DataFrame) -> None:
+        self._folder, self._head, self._spec, self._items = folder, head, spec, items
+        self._counts: Counter[str] = Counter()
+        self._last_user: int | None = None
+        self.parts = 0
+
+    def write(self, events: pl.DataFrame, requests: pl.DataFrame) -> None:
+        """Check and write one part: all events and requests of users that come after those of the parts before.
+
+        Parts are checked one by one: that no `request_id` stands in two of them is the caller's to see to.
+
+        Raises:
+            LogsError: a table breaks its schema, or a user does not come after those of the parts before.
+            OutputError: the disk is full, or otherwise refuses.
+        """
+        tables = check_tables({ITEMS: self._items, EVENTS: events, REQUESTS: requests}, self._spec)
+        logs = Logs(self._head, self._spec, tables[ITEMS], tables[EVENTS], tables[REQUESTS])
+        users = pl.concat([logs.events[USER_ID], logs.requests[USER_ID]])
+        if not len(users):
+            return
+        first, last = int(users.min()), int(users.max())  # type: ignore[arg-type]
+        if self._last_user is not None and first <= self._last_user:
+            raise LogsError(
+                f"logs: part {self.parts} holds user {first}, and the part before it user {self._last_user}: "
+                "write users in ascending order, each in one part"
+            )
+        for name, table in ((EVENTS, logs.events), (REQUESTS, logs.requests)):
+            write_table(table, self._folder / name / f"part-{self.parts:05d}.parquet")
+        self._last_user, self.parts = last, self.parts + 1
+        self._counts.update(logs.counts())
+
+    def counts(self) -> dict[str, int]:
+        """`requests`, `exposures`, `clicks` and `users` of the parts written so far."""
+        return {name: self._counts[name] for name in ("requests", "exposures", "clicks", "users")}
+
+
+@contextlib.contextmanager
+def logs_writer(
+    path: Path, *, head: LogsHead, spec: FeatureSpec, items: pl.DataFrame, force: bool = False
+) -> Iterator[LogsWriter]:
+    """Give a writer of parts; what it wrote becomes the folder `path` when the block ends well.
+
+    Args:
+        path: the folder.
+        head: name and customary test period.
+        spec: what the columns mean.
+        items: the whole catalogue.
+        force: replace `path` where it exists.
+
+    Raises:
+        LogsError: the block wrote no part.
+        OutputError: `path` exists and `force` is false.
+    """
+    with output_folder(path, force=force, kind="logs") as folder:
+        for name in (EVENTS, REQUESTS):
+            (folder / name).mkdir()
+        writer = LogsWriter(folder, head=head, spec=spec, items=items)
+        yield writer
+        if not writer.parts:
+            raise LogsError(f"logs: there is nothing to write to {path}: no events and no requests")
+        write_table(items.sort("item_id"), folder / "items.parquet")
+        write_json(folder / SPEC, spec.model_dump(mode="json", exclude_none=True))
+        write_json(folder / HEAD, head.model_dump(mode="json"))

@@ -1,0 +1,274 @@
+"""Taobao-MCC (Tianchi 109858) as logs, in parts, with memory that does not grow with the files' text.
+
+The set has both behaviour sequences of this system as of each request, and neither requests, items nor times. So each
+request becomes a device of its own that saw and opened what its sequences say, and is asked once. docs/formats.md has
+what was decided; `taobao_mcc.json` is the feature specification.
+
+1. Read each file block by block, check it and put it together by request; set that aside (`taobao_mcc_source`).
+2. Number requests by their first row, whole files through, and cut them into parts; deal what was set aside to parts.
+3. Make each part's tables.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edgerec.core.atomic import check_output
+from edgerec.core.console import progress
+from edgerec.core.errors import LogsError
+from edgerec.data.logs import LogsHead
+from edgerec.data.logs_writer import logs_writer
+from edgerec.data.schema import EXPOSURE, PAGE_VIEW
+from edgerec.data.taobao_mcc_source import (
+    ATTRIBUTES,
+    BLOCK_BYTES,
+    EXPOSURES,
+    MAX_ATTRIBUTE,
+    PAGE_VIEWS,
+    PLACE,
+    TEST,
+    TRAIN,
+    USER,
+    read_contexts,
+)
+from edgerec.data.taobao_mcc_spool import append, tables
+from edgerec.features.spec import FeatureSpec, load_spec
+
+FIRST_TIME_MS = 1_577_836_800_000
+"""2020-01-01, made up: when the first request is asked."""
+STEP_MS = 1000
+"""Between two requests."""
+MAX_LIST = 100
+"""The longest list: what samples take by default."""
+PART = 250_000
+"""Exposures, behaviours and candidates together, at which a part ends."""
+
+Latest = Literal["first", "last"]
+CANDIDATES = ["lines", *PLACE, "item_id", "clicked", "score"]
+
+
+def taobao_mcc_spec() -> FeatureSpec:
+    """The features of Taobao-MCC; see docs/features.md."""
+    return load_spec(Path(__file__).with_name("taobao_mcc.json"))
+
+
+def import_taobao_mcc(
+    source: Path,
+    out: Path,
+    *,
+    latest: Latest = "last",
+    force: bool = False,
+    block_bytes: int = BLOCK_BYTES,
+    part: int = PART,
+) -> dict[str, Any]:
+    """Write logs of Taobao-MCC as the folder `out`, whole or not at all.
+
+    Args:
+        source: folder with both CSV files.
+        out: the folder to write; unfinished work lies beside it, about a tenth of the size of the files.
+        latest: which end of a behaviour sequence, before the padding, is the latest behaviour.
+        force: replace `out` where it exists.
+        block_bytes: of text, read at a time.
+        part: exposures (behaviours and candidates) in a part file.
+
+    Returns:
+        `requests`, `exposures`, `clicks`, `users` (one a request), `source_users`, `parts`, and `pages_rising`: of all
+        neighbours in a sequence of exposures that are of different pages, the share whose right one is of the later
+        page. Near 1 it speaks for `latest="last"`, near 0 for `"first"`. None where there are no such neighbours.
+
+    Raises:
+        LogsError: a file is missing or has a malformed row.
+        OutputError: `out` exists and `force` is false.
+    """
+    check_output(out, force=force, kind="logs")
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.import-", dir=out.resolve().parent) as name:
+        work = Path(name)
+        found = _survey(source, work, block_bytes)
+        plan = _plan(found, part)
+        _deal(work, plan)
+        items = _items(found.items)
+        head = LogsHead(name="taobao-mcc", test_from=_time(plan.test_begins))
+        with logs_writer(out, head=head, spec=taobao_mcc_spec(), items=items, force=force) as writer:
+            for number in progress(range(plan.parts), what="write logs", total=plan.parts):
+                bucket = work / f"part-{number}"
+                requests, events = _part(pl.concat(tables(bucket)), latest)
+                writer.write(events, requests)
+                bucket.unlink()
+    return {
+        **writer.counts(),
+        "source_users": found.users,
+        "parts": writer.parts,
+        "pages_rising": found.rising / max(found.turning, 1) if found.turning else None,
+    }
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What is known when both files were read; arrays have one entry a row set aside, in the order of reading.
+
+    Attributes:
+        keys: (n, 2) uint64, of requests.
+        rows: (n,) int64, the first row, counted through both files.
+        candidates: (n,) int32.
+        behaviours: (n,) int32.
+        test_row: the first row of the second file.
+        items: identities, ascending.
+        users: users of the set; one that stands in both files is one.
+        rising, turning: neighbouring exposures whose page rises, and differs.
+    """
+
+    keys: NDArray[np.uint64]
+    rows: NDArray[np.int64]
+    candidates: NDArray[np.int32]
+    behaviours: NDArray[np.int32]
+    test_row: int
+    items: NDArray[np.int32]
+    users: int
+    rising: int
+    turning: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which request, of which part, each row set aside belongs to.
+
+    Attributes:
+        request: (n,) int64, the number of the request, or of its first piece where it is cut.
+        part: (n,) int32.
+        parts: how many.
+        test_begins: the first request of the test period.
+    """
+
+    request: NDArray[np.int64]
+    part: NDArray[np.int32]
+    parts: int
+    test_begins: int
+
+
+def _survey(source: Path, work: Path, block_bytes: int) -> _Survey:
+    """Read both files and set the requests of their blocks aside."""
+    seen: dict[str, list[NDArray[Any]]] = {"keys": [], "rows": [], "candidates": [], "behaviours": []}
+    items, users = np.empty(0, np.int32), np.empty(0, np.uint64)
+    read, test_row, rising, turning = 0, 0, 0, 0
+    for name in (TRAIN, TEST):
+        path = source / name
+        before = test_row = read
+        size = -(-path.stat().st_size // block_bytes) if path.is_file() else None
+        for rows, found in progress(read_contexts(path, block_bytes=block_bytes), what=f"read {name}", total=size):
+            append(work / "contexts", found)
+            lengths = [found[column].list.len() for column in ("exp_item_id", "ipv_item_id")]
+            seen["keys"].append(found.select("key_high", "key_low").to_numpy())
+            # The header is line 1.
+            seen["rows"].append(found["line"].to_numpy() - 2 + before)
+            seen["candidates"].append(found["lines"].list.len().to_numpy().astype(np.int32))
+            seen["behaviours"].append((lengths[0] + lengths[1]).to_numpy().astype(np.int32))
+            named = [found[column].explode().drop_nulls() for column in ("item_id", "exp_item_id", "ipv_item_id")]
+            items = np.union1d(items, pl.concat([series.rename("") for series in named]).unique().to_numpy())
+            users = np.union1d(users, found["user_id"].unique().hash(seed=0).to_numpy())
+            steps = found["exp_pagenum"].list.diff().explode()
+            rising, turning = rising + int((steps > 0).sum()), turning + int((steps != 0).sum())
+            read += rows
+        if read == before:
+            raise LogsError(f"Taobao-MCC: {path} has no rows: give complete files")
+    whole = {column: np.concatenate(parts) for column, parts in seen.items()}
+    return _Survey(**whole, test_row=test_row, items=items, users=len(users), rising=rising, turning=turning)
+
+
+def _plan(found: _Survey, part: int) -> _Plan:
+    """Number the requests by their first rows and cut them into parts, which follow one another."""
+    order = np.lexsort((found.rows, found.keys[:, 1], found.keys[:, 0]))
+    keys, rows = found.keys[order], found.rows[order]
+    begins = np.concatenate([[True], (keys[1:] != keys[:-1]).any(axis=1)])
+    starts = np.flatnonzero(begins)
+    candidates = np.add.reduceat(found.candidates[order].astype(np.int64), starts)
+    by_row = np.argsort(rows[starts])
+    pieces = -(-candidates // MAX_LIST)[by_row]
+    weights = (candidates + found.behaviours[order][starts] * -(-candidates // MAX_LIST))[by_row]
+    request_of, part_of = np.empty(len(starts), np.int64), np.empty(len(starts), np.int32)
+    request_of[by_row] = np.cumsum(pieces) - pieces
+    # A request heavier than a part would leave numbers out.
+    used, in_order = np.unique((np.cumsum(weights) - weights) // part, return_inverse=True)
+    part_of[by_row] = in_order
+    group = np.cumsum(begins) - 1
+    request, number = np.empty(len(order), np.int64), np.empty(len(order), np.int32)
+    request[order], number[order] = request_of[group], part_of[group]
+    return _Plan(request, number, len(used), int(request[found.rows >= found.test_row].min()))
+
+
+def _deal(work: Path, plan: _Plan) -> None:
+    """Deal what was set aside to one file a part."""
+    begin = 0
+    for found in tables(work / "contexts"):
+        end = begin + len(found)
+        named = found.drop("key_high", "key_low").with_columns(
+            request=pl.Series(plan.request[begin:end]), part=pl.Series(plan.part[begin:end])
+        )
+        for rows in named.partition_by("part", maintain_order=True):
+            append(work / f"part-{rows['part'][0]}", rows.drop("part"))
+        begin = end
+    (work / "contexts").unlink()
+
+
+def _part(found: pl.DataFrame, latest: Latest) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Requests and events of a part, whose rows come in the order of reading: a request's first line first."""
+    listed = found.select("request", *CANDIDATES).explode(CANDIDATES).sort("request", "pagenum", "pos", "lines")
+    listed = listed.with_columns(piece=pl.int_range(pl.len()).over("request") // MAX_LIST)
+    requests = (
+        listed.group_by("request", "piece", maintain_order=True)
+        .agg(pl.col("item_id", "clicked", *PLACE, "score"))
+        .with_columns(request_id=pl.col("request") + pl.col("piece"))
+    )
+    once = found.unique("request", keep="first", maintain_order=True).drop(CANDIDATES)
+    devices = requests.select("request", "request_id").join(once, on="request", maintain_order="left")
+    requests = requests.with_columns(devices["user_id"].alias("source_user_id"), *[devices[name] for name in USER])
+    return (
+        requests.drop("request", "piece").with_columns(
+            user_id=pl.col("request_id"),
+            time=_time(pl.col("request_id")),
+            trigger=pl.lit("page"),
+            model_version=pl.lit(None, pl.String),
+        ),
+        pl.concat(list(_behaviours(devices, latest)), how="diagonal"),
+    )
+
+
+def _behaviours(devices: pl.DataFrame, latest: Latest) -> Iterator[pl.DataFrame]:
+    """The events of either kind, a millisecond apart, the latest one a millisecond before the request."""
+    kinds = ((EXPOSURES, EXPOSURE, "exposure_count"), (PAGE_VIEWS, PAGE_VIEW, "view_count"))
+    for prefix, kind, count in kinds:
+        lists = [pl.col(f"{prefix}_{name}").alias(name) for name in (*PLACE, "item_id")]
+        if latest == "first":
+            lists = [values.list.reverse() for values in lists]
+        rows = devices.select("request_id", *lists).filter(pl.col("item_id").list.len() > 0)
+        rows = rows.explode(*PLACE, "item_id")
+        until = pl.len().over("request_id") - pl.int_range(pl.len()).over("request_id")
+        yield rows.select(
+            "item_id",
+            *PLACE,
+            user_id="request_id",
+            time=_time(pl.col("request_id")) - until.cast(pl.Int64),
+            kind=pl.lit(kind),
+            score=pl.lit(None, pl.Float32),
+            **{count: pl.col("item_id").cum_count().over("request_id", "item_id").cast(pl.Int32)},
+        )
+
+
+def _time(request: Any) -> Any:
+    """When the request of a number is asked, in milliseconds; numbers or an expression."""
+    return FIRST_TIME_MS + STEP_MS * request
+
+
+def _items(ids: NDArray[np.int32]) -> pl.DataFrame:
+    base = MAX_ATTRIBUTE + 1
+    columns = {"item_id": ids.astype(np.int64), "item": ids.astype(np.int64)}
+    for place, name in enumerate(reversed(ATTRIBUTES)):
+        columns[name] = ids // base**place % base
+    return pl.DataFrame(columns)

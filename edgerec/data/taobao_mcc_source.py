@@ -1,0 +1,249 @@
+"""The files of Taobao-MCC (Tianchi 109858), read block by block and checked.
+
+A row is a candidate with its label, its user, and the user's two behaviour sequences at that time. The sequences take
+nearly all of a row and are the same in all rows of a request, so each block is put together by request before they are
+taken apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edgerec.core.errors import LogsError
+
+TRAIN, TEST = "Part1-taobao_open_mcc_train.csv", "Part1-taobao_open_mcc_test.csv"
+
+ATTRIBUTES = ("sex", "price_level", "age_level", "bc_type")
+"""What is known of an item; items that agree in all of them cannot be told apart."""
+PLACE = ("pos", "pagenum")
+FIELDS = (*PLACE, *ATTRIBUTES)
+USER = ("user_os", "user_gender", "user_age_level", "user_purchase_level", "user_hour")
+EXPOSURES, PAGE_VIEWS = "exp", "ipv"
+
+CANDIDATE = [f"cand_item_{field}" for field in FIELDS]
+SEQUENCES = {kind: [f"{kind}_item_{field}_seq" for field in FIELDS] for kind in (EXPOSURES, PAGE_VIEWS)}
+COLUMNS = ["user_id", *USER, *CANDIDATE, *SEQUENCES[EXPOSURES], *SEQUENCES[PAGE_VIEWS], "label", "score"]
+
+MAX_ATTRIBUTE = 99
+"""Two decimal digits each in an item's identity."""
+MAX_PLACE = 32_767
+BLOCK_BYTES = 16 << 20
+LONGEST_LINE = 1 << 20
+
+Columns = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of a file; `first` is the number of the first one, the header being line 1."""
+
+    path: Path
+    first: int
+    text: bytes
+
+    def fault(self, row: int, column: str, expected: str, received: object) -> NoReturn:
+        """Refuse what stands in a row of the block."""
+        raise LogsError(
+            f"Taobao-MCC: {self.path}: line {self.first + row}, column {column!r}: should be {expected}; "
+            f"received {received!r}"
+        )
+
+
+def item_id(attributes: Sequence[pl.Expr]) -> pl.Expr:
+    """The identity of the items with these `ATTRIBUTES`: two decimal digits each."""
+    code = pl.lit(0, pl.Int32)
+    for attribute in attributes:
+        code = code * (MAX_ATTRIBUTE + 1) + attribute.cast(pl.Int32)
+    return code
+
+
+def read_contexts(path: Path, *, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The file `path` block by block: how many rows it had, and one row a request, or a part of one, found in it.
+
+    Rows of one user with the same sequences are one request. Those of other blocks have the same `key`.
+
+    Args:
+        path: a CSV file with the columns `COLUMNS` and a header.
+        block_bytes: of text, read at a time.
+
+    Yields:
+        Columns `key_high` and `key_low` (UInt64, 128 bits of BLAKE2 over the file's name, user and sequences), `line`
+        (the first), `user_id` (string) and `USER`; lists `exp_pos`, `exp_pagenum`, `exp_item_id` and likewise `ipv_*`,
+        in the file's order and without padding; and of the candidates lists `lines`, `pos`, `pagenum`, `item_id`,
+        `clicked`, `score`.
+
+    Raises:
+        LogsError: no such file, other columns, or a malformed row: file, line and column.
+    """
+    for block in _blocks(path, block_bytes):
+        rows = _rows(block)
+        yield len(rows), _contexts(block, rows)
+
+
+def _blocks(path: Path, block_bytes: int) -> Iterator[Block]:
+    if not path.is_file():
+        raise LogsError(f"Taobao-MCC: {path} is not there: give the folder with {TRAIN} and {TEST}")
+    with path.open("rb") as file:
+        _check_header(path, file.readline(LONGEST_LINE))
+        line, rest = 2, b""
+        while more := file.read(block_bytes):
+            text, end, rest = (rest + more).rpartition(b"\n")
+            if len(rest) > LONGEST_LINE:
+                at = line + text.count(b"\n") + len(end)
+                raise LogsError(f"Taobao-MCC: {path}: line {at} is longer than {LONGEST_LINE} bytes: is it a CSV file?")
+            if text:
+                yield Block(path, line, text + end)
+            line += text.count(b"\n") + len(end)
+        if rest.strip():
+            yield Block(path, line, rest + b"\n")
+
+
+def _check_header(path: Path, line: bytes) -> None:
+    """The file begins with the 26 names in their order."""
+    names = next(csv.reader([line.decode("utf-8-sig", errors="replace").strip()]), [])
+    for place, (name, expected) in enumerate(zip(names, COLUMNS, strict=False)):
+        if name != expected:
+            raise LogsError(f"Taobao-MCC: {path}: line 1: column {place + 1} should be {expected!r}; received {name!r}")
+    if len(names) != len(COLUMNS):
+        raise LogsError(f"Taobao-MCC: {path}: line 1 should name {len(COLUMNS)} columns; received {len(names)}")
+
+
+def _rows(block: Block) -> pl.DataFrame:
+    """The block as a table of strings, one row a line and no value missing."""
+    reason = ""
+    try:
+        rows = pl.read_csv(io.BytesIO(block.text), has_header=False, new_columns=COLUMNS, infer_schema=False)
+        if rows.width == len(COLUMNS) and len(rows) == block.text.count(b"\n") and not _nulls(rows):
+            return rows
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = f" ({(str(error).splitlines() or [type(error).__name__])[0]})"
+    for row, line in enumerate(block.text.splitlines()):
+        fields = next(csv.reader([line.decode(errors="replace")]), [])
+        if len(fields) != len(COLUMNS):
+            raise LogsError(
+                f"Taobao-MCC: {block.path}: line {block.first + row} should have {len(COLUMNS)} columns; "
+                f"received {len(fields)}"
+            )
+        for column, value in zip(COLUMNS, fields, strict=True):
+            if not value:
+                block.fault(row, column, "a value", value)
+    last = block.first + block.text.count(b"\n") - 1
+    raise LogsError(f"Taobao-MCC: {block.path}: lines {block.first} to {last} cannot be read as CSV{reason}")
+
+
+def _nulls(rows: pl.DataFrame) -> bool:
+    return any(rows[column].null_count() for column in rows.columns)
+
+
+def _contexts(block: Block, rows: pl.DataFrame) -> pl.DataFrame:
+    place = [_whole(block, rows[f"cand_item_{name}"], MAX_PLACE).alias(name) for name in PLACE]
+    attributes = [_whole(block, rows[f"cand_item_{name}"], MAX_ATTRIBUTE) for name in ATTRIBUTES]
+    clicked = rows["label"].cast(pl.Int8, strict=False)
+    wrong = ~clicked.is_in([0, 1]).fill_null(False)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        block.fault(row, "label", "0 or 1", rows["label"][row])
+    score = rows["score"].cast(pl.Float64, strict=False)
+    wrong = ~score.is_finite().fill_null(False)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        block.fault(row, "score", "a number", rows["score"][row])
+    sequences = [*SEQUENCES[EXPOSURES], *SEQUENCES[PAGE_VIEWS]]
+    once = (
+        rows.select("user_id", *USER, *sequences)
+        .with_columns(
+            *place,
+            item_id=pl.select(item_id([pl.lit(values) for values in attributes])).to_series(),
+            clicked=clicked,
+            score=score.cast(pl.Float32),
+            lines=block.first + pl.int_range(pl.len(), dtype=pl.Int64),
+            # Strings of digits and commas: no two of them are alike when they are put together with a line's end.
+            key=pl.concat_str("user_id", *sequences, separator="\n"),
+        )
+        .group_by("key", maintain_order=True)
+        .agg(
+            pl.col("user_id", *USER, *sequences).first(),
+            pl.col("lines", *PLACE, "item_id", "clicked", "score"),
+        )
+    )
+    first = once["lines"].list.first()
+    where = (first - block.first).to_numpy()
+    user = [_whole(block, once[name], MAX_PLACE, where).alias(name) for name in USER]
+    windows = [_window(block, once, kind, where) for kind in SEQUENCES]
+    high, low = _digests(block.path.name, once["key"])
+    return pl.DataFrame([pl.Series("key_high", high), pl.Series("key_low", low), first.alias("line")]).hstack(
+        [once["user_id"], *user, *windows[0], *windows[1]]
+        + [once[name] for name in ("lines", *PLACE, "item_id", "clicked", "score")]
+    )
+
+
+def _digests(file: str, keys: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Two halves (n,) of a hash that no two requests share; polars' own is not the same in all its versions."""
+    start = hashlib.blake2b(file.encode() + b"\n", digest_size=16)
+    digests = bytearray()
+    for key in keys:
+        digest = start.copy()
+        digest.update(key.encode())
+        digests += digest.digest()
+    halves = np.frombuffer(bytes(digests), np.dtype(">u8")).astype(np.uint64).reshape(-1, 2)
+    return halves[:, 0].copy(), halves[:, 1].copy()
+
+
+def _whole(block: Block, texts: pl.Series, most: int, rows: NDArray[np.int64] | None = None) -> pl.Series:
+    """`texts` (n,) as integers; `rows` says where in the block they stand, when they are not one a row."""
+    # Null where it is no integer, or none of 16 bits.
+    values: pl.Series = texts.cast(pl.Int16, strict=False)
+    wrong = ~values.is_between(0, most).fill_null(False)
+    if wrong.any():
+        at = int(wrong.arg_max() or 0)
+        block.fault(at if rows is None else int(rows[at]), texts.name, f"an integer from 0 to {most}", texts[at])
+    return values
+
+
+def _window(block: Block, once: pl.DataFrame, kind: str, rows: NDArray[np.int64]) -> list[pl.Series]:
+    """Lists of place and item of the behaviours of `kind`, in the file's order and without padding.
+
+    Zero may be a value: padding is what is zero in all six sequences, from there to the end.
+    """
+    flat: dict[str, pl.Series] = {}
+    lengths: NDArray[np.int64] = np.empty(0, np.int64)
+    for column, field in zip(SEQUENCES[kind], FIELDS, strict=True):
+        lists = once[column].str.split(",")
+        found = lists.list.len().to_numpy().astype(np.int64)
+        if not flat:
+            lengths = found
+        elif (found != lengths).any():
+            at = int((found != lengths).argmax())
+            expected = f"as long as {SEQUENCES[kind][0]!r}, {lengths[at]} values"
+            block.fault(int(rows[at]), column, expected, f"{found[at]} values")
+        most = MAX_PLACE if field in PLACE else MAX_ATTRIBUTE
+        flat[field] = _whole(block, lists.explode().alias(column), most, np.repeat(rows, lengths))
+    values = pl.DataFrame(flat)
+    filled = values.select(pl.any_horizontal(pl.all() != 0)).to_series().to_numpy()
+    ends = np.cumsum(lengths)
+    place = np.arange(len(filled)) - np.repeat(ends - lengths, lengths)
+    kept = np.maximum.reduceat(np.where(filled, place + 1, 0), ends - lengths)
+    values = values.filter(pl.Series(place < np.repeat(kept, lengths)))
+    items = values.select(item_id([pl.col(name) for name in ATTRIBUTES])).to_series()
+    columns = {"pos": values["pos"], "pagenum": values["pagenum"], "item_id": items}
+    return [_relisted(series, kept).alias(f"{kind}_{name}") for name, series in columns.items()]
+
+
+def _relisted(flat: pl.Series, lengths: NDArray[np.int64]) -> pl.Series:
+    """`flat` (sum of lengths,) as lists of `lengths` (n,)."""
+    which = pl.Series("which", np.repeat(np.arange(len(lengths)), lengths))
+    filled = pl.DataFrame({"which": which, "value": flat}).group_by("which", maintain_order=True).agg("value")
+    everyone = pl.DataFrame({"which": np.arange(len(lengths))})
+    lists: pl.Series = everyone.join(filled, on="which", how="left", maintain_order="left")["value"]
+    nothing = pl.Series([[]], dtype=lists.dtype)
+    return lists.fill_null(nothing)

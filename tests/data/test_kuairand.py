@@ -1,0 +1,487 @@
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from edgerec.core.errors import LogsError
+from edgerec.data import kuairand
+from edgerec.data.build_samples import write_samples
+from edgerec.data.kuairand import MAX_LIST, SERVED, import_kuairand, kuairand_spec
+from edgerec.data.kuairand_source import ACTIONS, CATALOGUE, EARLIER, LATER, Source, read_source
+from edgerec.data.logs import Logs, read_logs, write_logs
+from edgerec.data.popularity import FirstSeen, Integers, PastCounts
+from edgerec.features.encoder import GroupEncoder
+from edgerec.model.metrics import gauc
+
+# Midnight in China.
+START = int((datetime(2024, 1, 7, 16) - datetime(1970, 1, 1)).total_seconds()) * 1000
+DAY = 86_400
+
+Row = dict[str, Any]
+Slice = dict[str, list[Row]]
+
+
+def shown(user: int, video: int, at: float, *, click: int = 0, play: int = 0, length: int = 100, **flags: int) -> Row:
+    """An impression `at` seconds after the first midnight, played for `play` seconds of `length`."""
+    return {"user": user, "video": video, "at": at, "click": click, "play": play, "length": length, **flags}
+
+
+EXAMPLE: Slice = {
+    "earlier": [
+        shown(1, 11, 0, click=1, play=60, like=1),
+        shown(2, 11, 30, play=5),
+        shown(1, 12, 100, play=1),
+        # Comes again the same day.
+        shown(1, 11, 200, hate=1),
+        shown(1, 13, 300, play=300),
+        # Reported again at the end of the file, and in the later one.
+        shown(1, 12, 100, play=1),
+    ],
+    "later": [
+        shown(1, 11, 0, play=70, comment=1),
+        shown(3, 12, DAY - 20, play=1, length=0),
+        shown(1, 12, DAY + 50, click=1, play=150),
+    ],
+}
+
+
+def write_slice(folder: Path, rows: Slice) -> Path:
+    """Write `rows` in the form of the slice of KuaiRand-Pure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in ((EARLIER, "earlier"), (LATER, "later")):
+        table = [
+            {
+                "user_id": row["user"],
+                "video_id": row["video"],
+                "time_ms": START + round(row["at"] * 1000),
+                "is_click": row["click"],
+                **{f"is_{action}": row.get(action, 0) for action in ACTIONS},
+                "play_time_ms": row["play"] * 1000,
+                "duration_ms": row["length"] * 1000,
+                "tab": 1,
+            }
+            for row in rows[split]
+        ]
+        pl.DataFrame(table).write_parquet(folder / name)
+    pl.DataFrame(
+        {
+            "video_id": [10, 11, 12, 13],
+            "author_id": [9, 7, 8, 7],
+            "video_type": ["AD", "NORMAL", "NORMAL", "UNKNOWN"],
+            "upload_type": ["Web", "Web", "Kmovie", "Other"],
+            "video_duration": [5000.0, 100_000.0, None, 7000.0],
+            "music_type": [None, 9.0, 4.0, 9.0],
+            "tag": ["3", "39,68", None, "2"],
+        }
+    ).write_csv(folder / CATALOGUE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Logs, int]:
+    return import_kuairand(write_slice(tmp_path_factory.mktemp("kuairand"), EXAMPLE))
+
+
+@pytest.fixture(scope="module")
+def logs(imported: tuple[Logs, int]) -> Logs:
+    return imported[0]
+
+
+def of_user(logs: Logs, user: int, kind: str, *columns: str) -> list[tuple[Any, ...]]:
+    """Time in seconds after the first midnight, video, and `columns` of a user's events."""
+    table = logs.events.filter((pl.col("user_id") == user) & (pl.col("kind") == kind))
+    return table.select((pl.col("time") - START) / 1000, "item_id", *columns).rows()
+
+
+def test_counts_and_dropped_duplicates(imported: tuple[Logs, int]) -> None:
+    logs, duplicates = imported
+    assert logs.counts() == {"requests": 5, "exposures": 7, "clicks": 2, "users": 3}
+    assert duplicates == 2
+
+
+def test_a_request_is_a_day_of_a_user_and_ends_where_a_video_comes_again(logs: Logs) -> None:
+    asked = logs.requests.select("request_id", "user_id", pl.col("time") - START, "item_id", "clicked")
+    assert asked.rows() == [
+        (0, 1, -1, [11, 12], [1, 0]),
+        (1, 2, 29_999, [11], [0]),
+        (2, 1, 199_999, [11, 13], [0, 0]),
+        (3, 3, (DAY - 20) * 1000 - 1, [12], [0]),
+        (4, 1, (DAY + 50) * 1000 - 1, [12], [1]),
+    ]
+    assert logs.requests["trigger"].to_list() == ["page"] * 5
+
+
+def test_the_test_period_is_of_whole_days(logs: Logs) -> None:
+    # An impression of the later file that belongs to the earlier one's last day is of the training period.
+    assert logs.head.test_from == START + DAY * 1000 + 49_999
+
+
+def test_reports_of_one_impression_are_put_together(logs: Logs) -> None:
+    # The click stands in the one report, the longer play and the comment in the other.
+    assert of_user(logs, 1, "page_view", "page_duration_s", "play_share", "comment", "like")[0] == (
+        70.0,
+        11,
+        70.0,
+        pytest.approx(0.7),
+        1,
+        1,
+    )
+
+
+def test_behaviours_become_known_when_the_play_is_over(logs: Logs) -> None:
+    columns = ("exposure_duration_s", "exposure_count", "hate", "time_decay_s")
+    assert of_user(logs, 1, "exposure", *columns) == [
+        (70.0, 11, 70.0, 1, 0, None),
+        (101.0, 12, 1.0, 1, 0, 31.0),
+        (200.0, 11, 0.0, 2, 1, 99.0),
+        (600.0, 13, 300.0, 1, 0, 400.0),
+        (DAY + 200, 12, 150.0, 2, 0, DAY - 400.0),
+    ]
+    assert of_user(logs, 1, "page_view", "time_decay_s") == [(70.0, 11, None), (DAY + 200, 12, DAY + 130.0)]
+    # The length of the video is not known.
+    assert of_user(logs, 3, "exposure", "play_share")[0] == (DAY - 19, 12, None)
+
+
+def test_served_values_are_of_what_was_known_before(logs: Logs) -> None:
+    first, other, again, _, next_day = logs.requests.iter_rows(named=True)
+    assert first["ctr_24h"] == pytest.approx([0.45, 0.45])
+    # The play that began before this request goes on.
+    assert (other["clicks_24h"], other["ctr_24h"]) == ([0], pytest.approx([0.45]))
+    assert other["age_h"] == pytest.approx([29.999 / 3600])
+    assert (again["clicks_24h"], again["clicks_168h"]) == ([1, 0], [1, 0])
+    assert again["ctr_72h"] == pytest.approx([(1 + 20 * 0.45) / (2 + 20), 0.45])
+    assert (again["user_exposures"], again["author_exposures"]) == ([1, 0], [1, 1])
+    assert again["age_h"] == pytest.approx([199.999 / 3600, 0.0])
+    # Of both users' plays, 24 hours and a little less ago.
+    assert next_day["ctr_24h"] == pytest.approx([20 * 0.45 / 22])
+    assert (next_day["user_exposures"], next_day["author_exposures"]) == ([1], [1])
+
+
+def test_events_carry_what_was_served_with_their_list(logs: Logs) -> None:
+    listed = logs.requests.filter(pl.col("request_id") == 2).select("item_id", *SERVED).explode("item_id", *SERVED)
+    events = logs.events.filter((pl.col("user_id") == 1) & pl.col("time").is_in([START + 200_000, START + 600_000]))
+    assert_frame_equal(events.select("item_id", *SERVED), listed)
+
+
+def test_items_have_what_was_known_at_upload(logs: Logs) -> None:
+    assert logs.items.rows(named=True)[1:3] == [
+        {
+            "item_id": 11,
+            "video": 11,
+            "author": 7,
+            "tag": 39,
+            "video_type": "NORMAL",
+            "upload_type": "Web",
+            "music_type": 9,
+            "video_duration_s": 100.0,
+        },
+        {
+            "item_id": 12,
+            "video": 12,
+            "author": 8,
+            "tag": None,
+            "video_type": "NORMAL",
+            "upload_type": "Kmovie",
+            "music_type": 4,
+            "video_duration_s": None,
+        },
+    ]
+
+
+def test_a_video_that_the_catalogue_lacks_has_no_attributes(tmp_path: Path) -> None:
+    rows = copy.deepcopy(EXAMPLE)
+    rows["earlier"] += [shown(1, 98, 400), shown(1, 99, 500), shown(1, 98, 600)]
+    logs, _ = import_kuairand(write_slice(tmp_path, rows))
+    assert logs.items.row(-1, named=True)["author"] is None
+    # Unknown authors are not one author.
+    assert logs.requests.filter(pl.col("item_id").list.contains(98))["author_exposures"].to_list()[-1] == [0]
+
+
+def test_a_long_day_is_cut(tmp_path: Path) -> None:
+    rows = copy.deepcopy(EXAMPLE)
+    rows["later"] += [shown(4, video, 2 * DAY + video) for video in range(1000, 1000 + 2 * MAX_LIST + 1)]
+    logs, _ = import_kuairand(write_slice(tmp_path, rows))
+    mine = logs.requests.filter(pl.col("user_id") == 4)
+    assert mine["item_id"].list.len().to_list() == [MAX_LIST, MAX_LIST, 1]
+    assert mine["item_id"].explode().to_list() == list(range(1000, 1000 + 2 * MAX_LIST + 1))
+    # What the first list showed is known to the second.
+    assert (mine["time"].diff().drop_nulls() == MAX_LIST * 1000).all()
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path: Path, logs: Logs) -> None:
+    rows = {split: list(reversed(part)) for split, part in EXAMPLE.items()}
+    write_logs(import_kuairand(write_slice(tmp_path / "source", rows))[0], tmp_path / "a")
+    write_logs(logs, tmp_path / "b")
+    for name in ("items.parquet", "events/part-00000.parquet", "requests/part-00000.parquet", "features.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert_frame_equal(read_logs(tmp_path / "a").events, logs.events)
+
+
+def test_the_specification_reads_the_logs(logs: Logs) -> None:
+    spec = kuairand_spec()
+    for features, kind in ((spec.ie_action, "exposure"), (spec.ipv_action, "page_view")):
+        table = logs.events.filter(pl.col("kind") == kind)
+        encoder = GroupEncoder(features)
+        columns = {f.source: table[f.source].cast(pl.Float64).fill_null(np.nan).to_numpy() for f in features}
+        dense = encoder.expand(encoder.encode(columns))
+        assert dense.shape == (len(table), encoder.width)
+        assert np.isfinite(dense).all()
+
+
+# Past only: whatever happens after an instant leaves all that was known at it as it was.
+
+
+def random_slice(rng: np.random.Generator) -> Slice:
+    """Two days of four users; times on a coarse grid, so that instants and impressions coincide."""
+
+    def some(begin: int, number: int) -> list[Row]:
+        return [
+            shown(
+                int(rng.integers(1, 5)),
+                int(rng.integers(10, 16)),
+                begin + int(rng.integers(0, 12)) * 10,
+                click=int(rng.integers(0, 2)),
+                play=int(rng.integers(0, 5)) * 10,
+                like=int(rng.integers(0, 2)),
+                hate=int(rng.integers(0, 2)),
+            )
+            for _ in range(number)
+        ]
+
+    return {"earlier": some(0, 20), "later": [*some(0, 3), *some(DAY, 20)]}
+
+
+KEPT = (1, 2)
+"""Users whose lists stay: what is on offer is not drawn anew, only what becomes of it."""
+
+
+def other_future(rows: Slice, instant: int, rng: np.random.Generator) -> Slice:
+    """`rows` with everything that was not known at `instant` drawn anew, and kept unknown at it.
+
+    Of `KEPT` users the outcomes alone, for their lists are what is ranked; of the others also what they were shown.
+    """
+    changed = copy.deepcopy(rows)
+    for part in changed.values():
+        for row in part:
+            if row["at"] + row["play"] <= instant:
+                continue
+            begun = row["at"] <= instant
+            if not begun and row["user"] not in KEPT:
+                row["video"] = int(rng.integers(10, 18))
+                row["at"] += int(rng.integers(0, 7)) * 10
+            open_for = instant - row["at"] + 10 if begun else 0
+            row["play"] = open_for + int(rng.integers(0, 6)) * 10
+            row.update(click=int(rng.integers(0, 2)), like=int(rng.integers(0, 2)), hate=int(rng.integers(0, 2)))
+    return changed
+
+
+def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Requests of `KEPT` users without their labels, and all events, up to `instant` (seconds)."""
+    requests, events = (
+        table.filter(pl.col("time") <= START + instant * 1000) for table in (logs.requests, logs.events)
+    )
+    return requests.filter(pl.col("user_id").is_in(KEPT)).drop("clicked"), events
+
+
+def both(seed: int, instant: int, folder: Path) -> tuple[tuple[pl.DataFrame, ...], tuple[pl.DataFrame, ...]]:
+    """What was known at `instant`, with one future and with another."""
+    rng = np.random.default_rng(seed)
+    rows = random_slice(rng)
+    before, _ = import_kuairand(write_slice(folder / "one", rows))
+    after, _ = import_kuairand(write_slice(folder / "other", other_future(rows, instant, rng)))
+    return known(before, instant), known(after, instant)
+
+
+INSTANTS = [day + 10 * tens for day in (0, DAY) for tens in range(13)]
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), instant=st.sampled_from(INSTANTS))
+def test_nothing_of_the_future_is_in_the_past(
+    seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before, after = both(seed, instant, tmp_path_factory.mktemp("slices"))
+    for one, other in zip(before, after, strict=True):
+        assert_frame_equal(one, other, check_exact=True)
+
+
+class Peeking(PastCounts):
+    """Counts what becomes known within the next minute, too."""
+
+    def before(self, keys: Integers, times: Integers) -> Integers:
+        return super().before(keys, times + 60_000)
+
+
+class PeekingWindows(PastCounts):
+    def within(self, keys: Integers, times: Integers, *, window: int) -> Integers:
+        return super().within(keys, times + 60_000, window=window)
+
+
+class Totals(PastCounts):
+    """Counts of the whole period, such as the data set's own statistics of videos."""
+
+    def within(self, keys: Integers, times: Integers, *, window: int) -> Integers:
+        return super().before(keys, np.full_like(times, 2**42))
+
+
+class Foreseen(FirstSeen):
+    """Ages that tell when a video will be seen first."""
+
+    def age(self, keys: Integers, times: Integers) -> Integers:
+        return times - self._times[np.searchsorted(self._keys, keys)]
+
+
+def outcomes_at_once(folder: Path) -> Source:
+    source = read_source(folder)
+    return Source(source.impressions.with_columns(ended="time"), source.items, source.earlier_until, source.duplicates)
+
+
+def lists_known_whole(listed: pl.DataFrame) -> list[pl.Series]:
+    """Served values as of the end of the list: the labels of its first videos are in those of the others."""
+    asked = pl.col("time").last().over("list")
+    return served(listed.with_columns(asked=asked))
+
+
+served: Callable[[pl.DataFrame], list[pl.Series]] = kuairand._served
+
+
+@pytest.mark.parametrize(
+    ("name", "leak"),
+    [
+        ("PastCounts", Peeking),
+        ("PastCounts", PeekingWindows),
+        ("PastCounts", Totals),
+        ("FirstSeen", Foreseen),
+        ("read_source", outcomes_at_once),
+        ("_served", lists_known_whole),
+    ],
+)
+def test_a_leak_would_be_seen(name: str, leak: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kuairand, name, leak)
+    for seed in range(60):
+        before, after = both(seed, INSTANTS[seed % len(INSTANTS)], tmp_path / str(seed))
+        if not all(one.equals(other) for one, other in zip(before, after, strict=True)):
+            return
+    pytest.fail("no future changed the past")
+
+
+# Bad sources: one line each.
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(LogsError, match=r"^KuaiRand: .*nowhere is no folder"):
+        import_kuairand(tmp_path / "nowhere")
+
+
+FAULTS = [(name, fault) for name in (EARLIER, LATER) for fault in ("missing", "truncated", "text", "column")]
+
+
+@pytest.mark.parametrize(("name", "fault"), [*FAULTS, (CATALOGUE, "missing"), (CATALOGUE, "column")])
+def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
+    file = write_slice(tmp_path, EXAMPLE) / name
+    if fault == "missing":
+        file.unlink()
+    elif fault == "column" and name == CATALOGUE:
+        file.write_text(file.read_text().replace("author_id", "other"))
+    elif fault == "column":
+        pl.read_parquet(file).drop("is_click").write_parquet(file)
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if fault == "truncated" else b"a,b\n1,2\n")
+    said = {"missing": "is not there", "column": "has no column"}.get(fault, "cannot be read")
+    with pytest.raises(LogsError, match=said) as caught:
+        import_kuairand(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert file.name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"click": 2}, "is_click should be from 0 to 1; received 2"),
+        ({"like": -1}, "is_like should be from 0 to 1"),
+        ({"play": -1}, "play_time_ms should be from 0 to 86400000"),
+        ({"play": 86_401}, "play_time_ms should be from 0 to 86400000"),
+        ({"user": None}, "user_id has 1 empty rows"),
+        ({"user": 2**31}, "user_id should be from 0 to 2147483647"),
+        ({"at": -1e10}, "time_ms should be from 1 to"),
+        ({"at": 1e13}, "time_ms should be from 1 to"),
+        ({"at": 9 * DAY}, "no day after the last one of the earlier split"),
+    ],
+)
+def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
+    rows = copy.deepcopy(EXAMPLE)
+    rows["earlier"][0].update(change)
+    with pytest.raises(LogsError, match=said) as caught:
+        import_kuairand(write_slice(tmp_path, rows))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("39,68", "sport", "tag should be whole numbers"),
+        ("100000.0", "long", "video_duration should be"),
+        ("\n12,", "\n11,", "video_id should be there and unique; received 11"),
+    ],
+)
+def test_a_faulty_catalogue(tmp_path: Path, old: str, new: str, said: str) -> None:
+    file = write_slice(tmp_path, EXAMPLE) / CATALOGUE
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(LogsError, match=said):
+        import_kuairand(tmp_path)
+
+
+# The real slice, where it is there.
+
+
+@pytest.fixture(scope="module")
+def real() -> tuple[Logs, int]:
+    shared = Path(__file__).parents[2].parent / "shared" / "data"
+    for folder in (os.environ.get("EDGEREC_DATA"), shared):
+        if folder and (Path(folder) / "kuairand_pure_slice").is_dir():
+            return import_kuairand(Path(folder) / "kuairand_pure_slice")
+    pytest.skip(f"needs the slice of KuaiRand-Pure as kuairand_pure_slice in $EDGEREC_DATA or {shared}")
+
+
+def test_real_counts(real: tuple[Logs, int]) -> None:
+    logs, duplicates = real
+    assert logs.counts() == {"requests": 121_475, "exposures": 222_444, "clicks": 100_008, "users": 25_156}
+    assert duplicates == 5_885
+    test = logs.requests.filter(pl.col("time") >= logs.head.test_from)
+    assert (len(test), len(test["clicked"].explode())) == (69_804, 130_455)
+
+
+def test_real_figures_of_trivial_rankers(real: tuple[Logs, int]) -> None:
+    logs, _ = real
+    test = logs.requests.filter(pl.col("time") >= logs.head.test_from).with_row_index("group")
+    place = pl.int_ranges(0, pl.col("item_id").list.len())
+    rows = test.select("group", "clicked", "ctr_168h", "clicks_24h", place=place).explode(pl.all().exclude("group"))
+    group, label = rows["group"].to_numpy().astype(np.int64), rows["clicked"].to_numpy()
+    figures = {
+        "random": np.random.default_rng(1).random(len(rows)),
+        "order": -rows["place"].to_numpy(),
+        "clicks_24h": rows["clicks_24h"].to_numpy(),
+        "ctr_168h": rows["ctr_168h"].to_numpy(),
+    }
+    reached = {name: gauc(group, label, np.asarray(score, np.float64)) for name, score in figures.items()}
+    expected = {"random": 0.5, "order": 0.517, "clicks_24h": 0.535, "ctr_168h": 0.597}
+    assert reached == pytest.approx(expected, abs=0.004)
+
+
+def test_real_samples(real: tuple[Logs, int], tmp_path: Path) -> None:
+    write_logs(real[0], tmp_path / "logs")
+    samples = write_samples(tmp_path / "logs", tmp_path / "samples")
+    assert samples.counts()["requests"] == 121_475
