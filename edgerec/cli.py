@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -26,6 +26,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 force_option = click.option("--force", is_flag=True, help="Replace the output where it exists.")
+
+processes_option = click.option(
+    "--processes", type=click.IntRange(1, 1024), help="Processes at work at a time; default: one a core."
+)
 
 
 def out_option(what: str) -> Callable[[Command], Command]:
@@ -63,35 +67,83 @@ def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -
     _emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json)
 
 
+@import_group.command(name="kuairand")
+@click.argument("source", type=_PATH)
+@out_option("logs")
+@force_option
+@json_option
+def import_kuairand_command(source: Path, out: Path, force: bool, as_json: bool) -> None:
+    """KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds two splits by time and the videos."""
+    _need("train", "polars")
+    from edgerec.core.atomic import check_output
+    from edgerec.data.kuairand import import_kuairand
+    from edgerec.data.logs import write_logs
+
+    check_output(out, force=force, kind="logs")
+    start = time.perf_counter()
+    logs, duplicates = import_kuairand(source)
+    write_logs(logs, out, force=force)
+    seconds = time.perf_counter() - start
+    _emit({"logs": str(out), **logs.counts(), "duplicates": duplicates, "seconds": seconds}, as_json)
+
+
+@import_group.command(name="taobao-mcc")
+@click.argument("source", type=_PATH)
+@out_option("logs")
+@click.option(
+    "--latest",
+    type=click.Choice(["first", "last"]),
+    default="last",
+    show_default=True,
+    help="End of a behaviour sequence at which the latest behaviour stands.",
+)
+@force_option
+@json_option
+def import_taobao_mcc_command(
+    source: Path, out: Path, latest: Literal["first", "last"], force: bool, as_json: bool
+) -> None:
+    """Taobao-MCC (Tianchi 109858): SOURCE is the folder that holds the two files Part1-taobao_open_mcc_*.csv."""
+    _need("train", "polars")
+    from edgerec.data.taobao_mcc import import_taobao_mcc
+
+    start = time.perf_counter()
+    counts = import_taobao_mcc(source, out, latest=latest, force=force)
+    _emit({"logs": str(out), **counts, "seconds": time.perf_counter() - start}, as_json)
+
+
 @cli.command()
 @out_option("logs")
+@click.option("--config", type=_PATH, help="TOML file with parameters of docs/simulator.md.")
 @click.option("--users", type=int, help="Users of the world.")
 @click.option("--items", type=int, help="Items of its catalogue.")
 @click.option("--days", type=int, help="Days to simulate.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
+@processes_option
+@click.option("--resume", is_flag=True, help="Go on with a stopped simulation of the same parameters.")
 @force_option
 @json_option
 def simulate(
-    out: Path, users: int | None, items: int | None, days: int | None, seed: int, force: bool, as_json: bool
+    out: Path,
+    config: Path | None,
+    seed: int,
+    processes: int | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    **sizes: int | None,
 ) -> None:
     """Write seeded logs of a simulated feed, with the ground truth kept apart."""
     _need("train", "polars")
-    from edgerec.core.atomic import check_output
-    from edgerec.simulation.config import SimulationConfig
-    from edgerec.simulation.simulate import simulate as run_simulation
-    from edgerec.simulation.simulate import write_simulation
+    from edgerec.core.parallel import cores
+    from edgerec.simulation.config import load_simulation_config
+    from edgerec.simulation.population import simulate as run_simulation
 
-    check_output(out, force=force, kind="logs")
     start = time.perf_counter()
-    default = SimulationConfig()
-    config = SimulationConfig(
-        users=default.users if users is None else users,
-        items=default.items if items is None else items,
-        days=default.days if days is None else days,
-    )
-    logs, truth = run_simulation(config, seed=seed)
-    write_simulation(logs, truth, out, force=force)
-    _emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json)
+    world = load_simulation_config(config, sizes)
+    counts = run_simulation(world, out, seed=seed, processes=processes or cores(), force=force, resume=resume)
+    seconds = time.perf_counter() - start
+    rate = counts["exposures"] / seconds
+    _emit({"logs": str(out), **counts, "seconds": seconds, "exposures_per_second": rate}, as_json)
 
 
 @cli.command()
@@ -107,6 +159,8 @@ def simulate(
     help="Where the test period begins, in milliseconds since 1970; default: as the logs say, else the last fifth.",
 )
 @click.option("--validation-fraction", type=float, default=0.1, show_default=True, help="Share held out before it.")
+@processes_option
+@click.option("--resume", is_flag=True, help="Go on with stopped work of the same logs and settings.")
 @force_option
 @json_option
 def samples(
@@ -118,11 +172,14 @@ def samples(
     page_views: int,
     test_from: int | None,
     validation_fraction: float,
+    processes: int | None,
+    resume: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Make training, validation and test samples from LOGS, split by time."""
     _need("train", "polars")
+    from edgerec.core.parallel import cores
     from edgerec.data.build_samples import write_samples
 
     start = time.perf_counter()
@@ -133,9 +190,41 @@ def samples(
         limits={"candidates": candidates, "exposures": exposures, "page_views": page_views},
         test_from=test_from,
         validation_fraction=validation_fraction,
+        processes=processes or cores(),
         force=force,
+        resume=resume,
     )
-    _emit({"samples": str(out), **built.counts(), "seconds": time.perf_counter() - start}, as_json)
+    counts, seconds = built.counts(), time.perf_counter() - start
+    speed = counts["behaviours"]["exposures"] / seconds
+    _emit({"samples": str(out), **counts, "seconds": seconds, "exposures_per_second": speed}, as_json)
+
+
+@cli.command()
+@click.argument("logs", type=_PATH)
+@click.option("--against", type=_PATH, help="Other logs, to set beside them as the reference.")
+@click.option("--html", type=_PATH, help="Also write a page with plots to this file; it opens without a network.")
+@processes_option
+@force_option
+@json_option
+def stats(
+    logs: Path, against: Path | None, html: Path | None, processes: int | None, force: bool, as_json: bool
+) -> None:
+    """Click rates, known behaviours, actions and activity in LOGS."""
+    _need("train", "polars", *(["plotly", "jinja2"] if html else []))
+    from edgerec.core.atomic import FILE, check_output
+    from edgerec.core.parallel import cores
+    from edgerec.data.statistics_document import stats_document
+    from edgerec.data.statistics_report import stats_table, write_report
+
+    if html is not None:
+        check_output(html, force=force, kind=FILE)
+    start = time.perf_counter()
+    document = stats_document(logs, against=against, processes=processes or cores())
+    if html is not None:
+        write_report(document, html, force=force)
+    seconds = time.perf_counter() - start
+    result = {**document, "html": None if html is None else str(html), "seconds": seconds}
+    _emit(result, as_json, table=None if as_json else stats_table(document))
 
 
 @cli.command()
@@ -180,8 +269,7 @@ def train(
 
 
 @cli.command()
-@click.argument("run", type=_PATH)
-@click.argument("samples", type=_PATH)
+@click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="[RUN] SAMPLES")
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),
@@ -189,19 +277,33 @@ def train(
     show_default=True,
     help="Period whose requests are ranked.",
 )
+@click.option("--oracle", is_flag=True, help="Simulated logs: also rank by the truth, and by the last category opened.")
+@click.option("--logs", type=_PATH, help="Where the logs of the samples stand now, for --oracle.")
 @json_option
-def evaluate(run: Path, samples: Path, split: str, as_json: bool) -> None:
-    """GAUC and other figures of RUN on SAMPLES, with what it has to beat."""
-    _need("train", "polars", "tensorflow")
+def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | None, as_json: bool) -> None:
+    """GAUC and other figures of RUN on SAMPLES, with what it has to beat; without RUN the latter alone."""
+    if len(paths) > 2:
+        raise click.UsageError(f"evaluate takes a run and samples, or samples alone; received {len(paths)} folders")
+    _need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))
     from edgerec.data.samples import load_samples
+    from edgerec.model.baselines import baselines_document, baselines_table
 
-    opened = load_samples(samples)
+    opened = load_samples(paths[-1])
+    reached: dict[str, float] = {}
+    if oracle:
+        from edgerec.simulation.oracle import oracle as run_oracle
+
+        reached = run_oracle(opened, logs or Path(opened.head.logs), split=split)
+    if len(paths) == 1:
+        document = baselines_document(opened, split, oracle=reached)
+        _emit(document, as_json, table=baselines_table(document))
+        return
     _import_tensorflow()
     from edgerec.model.evaluation import evaluate as run_evaluation
     from edgerec.model.evaluation import evaluation_table
     from edgerec.model.runs import load_run
 
-    document = run_evaluation(load_run(run), opened, split=split)
+    document = run_evaluation(load_run(paths[0]), opened, split=split, oracle=reached)
     _emit(document, as_json, table=evaluation_table(document))
 
 

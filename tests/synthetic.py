@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import polars as pl
 
-from edgerec.data.logs import Logs, LogsHead
+from edgerec.core.hashing import sha256_file
+from edgerec.data.build_samples import write_samples
+from edgerec.data.logs import Logs, LogsHead, write_logs
+from edgerec.data.samples import Samples, Shard, join_shards, load_samples
 from edgerec.features.spec import FeatureSpec
 
 SPEC = FeatureSpec.model_validate(
@@ -78,3 +88,42 @@ def make_logs(*, users: int = 12, items: int = 40, requests: int = 10, seed: int
         events=pl.DataFrame(events, schema_overrides=schema),
         requests=pl.DataFrame(asked, schema_overrides={"model_version": pl.String, "clicked": pl.List(pl.Int8)}),
     )
+
+
+def build(folder: Path, logs: Logs, **settings: Any) -> Samples:
+    """Samples of `logs`, somewhere in `folder`."""
+    root = Path(tempfile.mkdtemp(dir=folder))
+    write_logs(logs, root / "logs")
+    return write_samples(root / "logs", root / "samples", **settings)
+
+
+def whole(samples: Samples, split: str) -> Shard:
+    """All of a split in memory."""
+    return join_shards(list(samples.shards(split)))
+
+
+def restamp(folder: Path) -> None:
+    """Let the head of samples state the hashes of what is in their shards now."""
+    head = json.loads((folder / "samples.json").read_text())
+    for shard in head["shards"]:
+        files = (folder / "shards" / shard["name"]).glob("*.parquet")
+        shard["files"] = {file.stem: sha256_file(file) for file in files}
+    (folder / "samples.json").write_text(json.dumps(head))
+
+
+def relabelled(samples: Samples, folder: Path, split: str, change: Callable[[np.ndarray], np.ndarray]) -> Samples:
+    """The samples of one shard, copied into `folder`, with other labels in a split."""
+    shutil.copytree(samples.path, folder)
+    file = folder / "shards" / "00000" / f"{split}.parquet"
+    table = pl.read_parquet(file)
+    lengths = table["label"].list.len().to_numpy()
+    label = change(table["label"].explode().to_numpy().copy()).astype(np.uint8)
+    rows = pl.DataFrame({"row": np.repeat(np.arange(len(lengths)), lengths), "label": label})
+    lists = rows.group_by("row", maintain_order=True).agg("label")
+    table.with_columns(lists["label"]).write_parquet(file)
+    restamp(folder)
+    head = json.loads((folder / "samples.json").read_text())
+    counts = {"requests": len(table), "exposures": int((label < 2).sum()), "clicks": int((label == 1).sum())}
+    head["splits"][split] = head["shards"][0]["splits"][split] = counts
+    (folder / "samples.json").write_text(json.dumps(head))
+    return load_samples(folder)

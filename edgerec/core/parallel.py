@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -39,7 +40,9 @@ def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, pr
     if processes <= 1:
         yield from map(function, tasks)
         return
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+    )
     before = set(multiprocessing.active_children())
     waiting: deque[Future[Result]] = deque()
     try:
@@ -62,6 +65,15 @@ def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, pr
         pool.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """^C reaches the whole group of processes; the parent answers it and ends the others."""
+def _begin(parent: int) -> None:
+    """What each process does first: leave ^C, which reaches all of the group, to `parent`, and not outlive it.
+
+    One whose parent was killed would go on writing where resumed work writes already (prctl(2); Linux alone has it).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

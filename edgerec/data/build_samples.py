@@ -1,36 +1,46 @@
-"""Logs -> samples: one sample a request, with what was known at its instant and nothing else."""
+"""Logs -> samples: one sample a request, with what was known at its instant and nothing else.
+
+Users are taken partition by partition, so that memory does not grow with the logs: once to fit vocabularies and scales
+on the training period, once to encode. Each partition becomes a shard. Work that is broken off goes on after the last
+whole one, and gives the same bytes.
+"""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from edgerec.core.atomic import output_folder
+from edgerec import __version__
+from edgerec.core.atomic import check_output, write_json
+from edgerec.core.console import progress
 from edgerec.core.documents import first_fault
-from edgerec.core.errors import InputError, LogsError, SpecificationError
-from edgerec.data.logs import Logs, read_logs
-from edgerec.data.samples import (
-    NOT_EXPOSED,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Behaviours,
-    Limits,
-    Requests,
-    Samples,
-    SamplesHead,
-    save_samples,
-)
-from edgerec.data.schema import CLICK_COUNT, CLICKED, EXPOSURE, ITEM_ID, KIND, PAGE_VIEW, REQUEST_ID, TIME, USER_ID
-from edgerec.features.encoder import Columns, GroupEncoder, fit_raw
-from edgerec.features.spec import Embedding, Feature, FeatureSpec, OneHot, Raw, load_spec
-from edgerec.features.vocabulary import MISSING_ID, Vocabulary
+from edgerec.core.errors import InputError, SpecificationError
+from edgerec.core.parallel import map_ordered
+from edgerec.core.resumable import ResumableFolder, resumable_folder
+from edgerec.data.catalogue import ItemIndex
+from edgerec.data.encode import Encoding, encode, from_note, needed_columns, to_note
+from edgerec.data.fit import count, fit, load_counted, save_counted
+from edgerec.data.item_table import ItemTable, save_array
+from edgerec.data.logs import LogsFolder, Parts, open_logs
+from edgerec.data.partition import TARGET, Partition, partitions, survey
+from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, load_samples
+from edgerec.data.schema import CLICK_COUNT, CLICKED, ITEM_ID, of_origin
+from edgerec.data.shards import SPLITS, Limits, SplitCounts
+from edgerec.data.stretch import Stretch
+from edgerec.features.spec import FeatureSpec, load_spec
+from edgerec.features.vocabulary import save_vocabularies
+
+TEST_FRACTION = 0.2
+"""Share of requests in the test period, where nothing states its beginning."""
 
 
 def write_samples(
@@ -41,23 +51,39 @@ def write_samples(
     limits: Mapping[str, int] | None = None,
     test_from: int | None = None,
     validation_fraction: float = 0.1,
+    processes: int = 1,
+    target: int = TARGET,
+    logs_path: Path | None = None,
     force: bool = False,
+    resume: bool = False,
 ) -> Samples:
-    """Read the logs folder `logs`, build samples and write them as the folder `path`, whole or not at all.
+    """Make samples of the logs folder `logs` and write them as the folder `path`, whole or not at all.
+
+    Requests are split by time into training, validation (the end of the training period, for early stopping) and test.
+    Vocabularies and the means and scales of raw features are fitted on what was known in the training split alone.
+    The bytes do not depend on `processes`; nor do the values on how logs are cut into files, nor on `target`.
 
     Args:
         logs: the folder.
         path: the folder to write.
         features: a feature specification file; default: the logs' own.
-        limits: `candidates`, `exposures`, `page_views`; see `Limits`.
-        test_from: see `build_samples`.
-        validation_fraction: see `build_samples`.
-        force: replace `path` where it exists.
+        limits: `candidates`, `exposures`, `page_views`; see `Limits`. Behaviours beyond them fall off at the old end,
+            a longer list is an error.
+        test_from: milliseconds since 1970; default: as the logs say, else so that a fifth of the requests follow.
+        validation_fraction: share of the requests before the test period that serve as validation.
+        processes: how many work at a time.
+        target: size of a shard; see `edgerec.data.partition`.
+        logs_path: where the logs will stand, if they are to be moved; default: `logs`.
+        force: replace `path` where it exists, and begin anew where unfinished work stands.
+        resume: go on with unfinished work.
 
     Raises:
-        InputError: a limit or fraction out of range; see also `build_samples`.
-        FormatError, LogsError, SpecificationError: see `read_logs`.
-        OutputError: `path` exists and `force` is false.
+        InputError: a limit or fraction out of range, or a split has no request.
+        FormatError: `logs` is no folder of logs, or there is nothing to resume.
+        LogsError: a table is missing, cannot be read or breaks its schema, or a list is longer than the limit.
+        SpecificationError: the specification is not valid, or the data does not fit it.
+        OutputError: `path` exists and `force` is false, unfinished work stands there, or something cannot be written.
+        ResourceError: a process died.
     """
     try:
         checked = Limits.model_validate(dict(limits or {}))
@@ -65,219 +91,200 @@ def write_samples(
         raise InputError(f"samples: {first_fault(error)}") from None
     if not 0 < validation_fraction < 1:
         raise InputError(f"samples: validation_fraction should be between 0 and 1; received {validation_fraction}")
-    with output_folder(path, force=force, kind="samples") as folder:
-        tables = read_logs(logs, spec=load_spec(features) if features else None)
-        samples = build_samples(tables, limits=checked, test_from=test_from, validation_fraction=validation_fraction)
-        save_samples(samples, folder)
-    return samples
-
-
-def build_samples(
-    logs: Logs,
-    *,
-    limits: Limits | None = None,
-    test_from: int | None = None,
-    test_fraction: float = 0.2,
-    validation_fraction: float = 0.1,
-) -> Samples:
-    """Make samples from checked logs.
-
-    Requests are split by time into training, validation (the end of the training period, for early stopping) and test.
-    Vocabularies and the means and scales of raw features are fitted on what was known in the training split alone.
-
-    Args:
-        logs: the tables.
-        limits: the longest sequences; behaviours beyond them fall off at the old end, a longer list is an error.
-        test_from: milliseconds since 1970; default: as the logs say, else so that `test_fraction` of requests follow.
-        test_fraction: share of requests in the test period, where nothing states its beginning.
-        validation_fraction: share of the requests before the test period that serve as validation.
-
-    Raises:
-        LogsError: a list is longer than `limits.candidates`.
-        InputError: a split has no request.
-        SpecificationError: the data does not fit the specification.
-    """
-    limits = limits or Limits()
-    requests = logs.requests
-    lengths = requests[ITEM_ID].list.len()
-    if len(requests) and int(lengths.max() or 0) > limits.candidates:  # type: ignore[arg-type]
-        worst = requests.row(int(lengths.arg_max() or 0), named=True)
-        raise LogsError(
-            f"logs: request {worst[REQUEST_ID]} offers {len(worst[ITEM_ID])} candidates, more than the limit of "
-            f"{limits.candidates}: raise --candidates or cut the list"
-        )
-    validation_from, test_from = _periods(
-        requests[TIME].to_numpy(),
-        logs.head.test_from if test_from is None else test_from,
-        test_fraction,
-        validation_fraction,
-    )
-    training_requests = requests.filter(pl.col(TIME) < validation_from)
-    training_events = logs.events.filter(pl.col(TIME) < validation_from)
-    spec, vocabularies = _fit(logs, training_events, training_requests)
-
-    item = GroupEncoder(spec.item, vocabularies)
-    behaviours = {
-        kind: _behaviours(logs, kind, action=GroupEncoder(features), item=item)
-        for kind, features in ((EXPOSURE, spec.ie_action), (PAGE_VIEW, spec.ipv_action))
-    }
-    periods = {
-        TRAIN: training_requests,
-        VALIDATION: requests.filter(pl.col(TIME).is_between(validation_from, test_from, closed="left")),
-        TEST: requests.filter(pl.col(TIME) >= test_from),
-    }
-    splits = {split: _requests(logs, part, item, limits) for split, part in periods.items()}
-    for split, part in splits.items():
-        if not len(part):
-            raise InputError(f"samples: the {split} period has no request: choose other periods (--test-from)")
-    return Samples(
-        head=SamplesHead(
-            name=logs.head.name,
-            spec=spec,
-            limits=limits,
-            validation_from=validation_from,
-            test_from=test_from,
-            users=requests[USER_ID].n_unique(),
-            splits={split: part.counts() for split, part in splits.items()},
-        ),
-        vocabularies=vocabularies,
-        exposures=behaviours[EXPOSURE],
-        page_views=behaviours[PAGE_VIEW],
-        splits=splits,
-    )
-
-
-def _periods(
-    times: NDArray[np.int64], test_from: int | None, test_fraction: float, validation_fraction: float
-) -> tuple[int, int]:
-    """Beginnings of the validation and of the test period; `times` are ascending."""
-    if not len(times):
-        raise InputError("samples: the logs have no request")
+    if processes < 1:
+        raise InputError(f"samples: --processes should be at least 1; received {processes}")
+    check_output(path, force=force, kind="samples")
+    opened = open_logs(logs, spec=load_spec(features) if features else None)
+    _check_sources(opened.spec)
     if test_from is None:
-        test_from = int(times[min(int(len(times) * (1 - test_fraction)), len(times) - 1)])
-    before = times[times < test_from]
-    if len(before) < 2 or len(before) == len(times):
-        raise InputError(
-            f"samples: test period from {test_from} leaves {len(before)} requests before it and "
-            f"{len(times) - len(before)} in it: both need some (--test-from, milliseconds since 1970)"
-        )
-    return int(before[min(int(len(before) * (1 - validation_fraction)), len(before) - 1)]), test_from
-
-
-def _fit(logs: Logs, events: pl.DataFrame, requests: pl.DataFrame) -> tuple[FeatureSpec, dict[str, Vocabulary]]:
-    """Fit vocabularies on items seen, and raw features on candidates and behaviours, of the training period."""
-    seen = {
-        "ie_action": [events.filter(pl.col(KIND) == EXPOSURE)],
-        "ipv_action": [events.filter(pl.col(KIND) == PAGE_VIEW)],
-        "item": [_candidates(logs, requests), _with_attributes(logs, events)],
+        test_from = opened.head.test_from
+    where = str((logs_path or logs).absolute())
+    job = {
+        "version": __version__,
+        "format": FORMAT,
+        "logs": _fingerprint(opened),
+        "spec": opened.spec.model_dump(mode="json"),
+        "limits": checked.model_dump(),
+        "test_from": test_from,
+        "validation_fraction": validation_fraction,
+        "target": target,
+        "where": where,
     }
-    vocabularies: dict[str, Vocabulary] = {}
-    groups: dict[str, tuple[Feature, ...]] = {}
-    for group, frames in seen.items():
-        fitted: list[Feature] = []
-        for feature in getattr(logs.spec, group):
-            values = [to_columns(frame, [feature])[feature.source] for frame in frames]
-            if isinstance(feature, Embedding):
-                ids = np.concatenate(values)
-                vocabularies[feature.name] = Vocabulary.fit(ids, size=feature.vocabulary, min_count=feature.min_count)
-            elif isinstance(feature, Raw):
-                # Candidates are what the model scores: behaviours count only where a feature is theirs alone.
-                feature = fit_raw(feature, values[0])
-            fitted.append(feature)
-        groups[group] = tuple(fitted)
-    return logs.spec.model_copy(update=groups), vocabularies
+    with resumable_folder(path, kind="samples", job=job, force=force, resume=resume) as work:
+        try:
+            plan = _plan(work, opened, test_from, validation_fraction, target, processes)
+            head = _make(work, opened, plan, checked, processes, where=where)
+        except InputError:
+            # The logs have to change, and with them the job: what is done is of no use.
+            work.discard()
+            raise
+        write_json(work.path / HEAD, head.model_dump(mode="json"))
+    return load_samples(path)
 
 
-def _behaviours(logs: Logs, kind: str, *, action: GroupEncoder, item: GroupEncoder) -> Behaviours:
-    events = logs.events.filter(pl.col(KIND) == kind)
-    return Behaviours(
-        action=action.encode(to_columns(events, action.features)),
-        item=item.encode(to_columns(_with_attributes(logs, events), item.features)),
-    )
-
-
-def _requests(logs: Logs, requests: pl.DataFrame, item: GroupEncoder, limits: Limits) -> Requests:
-    candidates = _candidates(logs, requests)
-    lengths = requests[ITEM_ID].list.len().to_numpy()
-    return Requests(
-        request_id=requests[REQUEST_ID].to_numpy().copy(),
-        time=requests[TIME].to_numpy().copy(),
-        exposures=_known_before(requests, logs.events.filter(pl.col(KIND) == EXPOSURE), limits.exposures),
-        page_views=_known_before(requests, logs.events.filter(pl.col(KIND) == PAGE_VIEW), limits.page_views),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        item=item.encode(to_columns(candidates, item.features)),
-        label=requests[CLICKED].explode().cast(pl.UInt8).fill_null(NOT_EXPOSED).to_numpy().copy(),
-    )
-
-
-def _candidates(logs: Logs, requests: pl.DataFrame) -> pl.DataFrame:
-    """One row a candidate, in order, with its served values and the item's attributes."""
-    columns = _served(logs.spec)
-    return _with_attributes(logs, requests.select(columns).explode(columns))
-
-
-def _with_attributes(logs: Logs, rows: pl.DataFrame) -> pl.DataFrame:
-    """What item features read of `rows`: what was served with each, and the attributes of its item.
-
-    Nothing else of the rows comes along: an attribute may bear the name of an event's or a request's own column.
-    """
-    served = _served(logs.spec)
-    attributes = logs.items.select([name for name in logs.items.columns if name == ITEM_ID or name not in served])
-    return rows.select(served).join(attributes, on=ITEM_ID, how="left", maintain_order="left")
-
-
-def _served(spec: FeatureSpec) -> list[str]:
-    """The item and the columns that were served with it.
-
-    Raises:
-        SpecificationError: a feature reads the label.
-    """
-    served = [feature for feature in spec.item if feature.origin == "served"]
-    for feature in served:
+def _check_sources(spec: FeatureSpec) -> None:
+    for feature in of_origin(spec.item, "served"):
         if feature.source in (CLICKED, CLICK_COUNT):
             raise SpecificationError(
                 f"feature {feature.name} reads {feature.source!r}, which is what the model is to predict: leave it out"
             )
-    return list(dict.fromkeys([ITEM_ID, *(feature.source for feature in served)]))
 
 
-def _known_before(requests: pl.DataFrame, events: pl.DataFrame, most: int) -> NDArray[np.int64]:
-    """Ranges (r, 2) of each request's behaviours: the latest `most` of its user with a time strictly before its own.
+def _fingerprint(logs: LogsFolder) -> list[list[Any]]:
+    """Name, size and time of change of each file that samples are made from."""
+    files = [logs.path / "logs.json", logs.path / "items.parquet", *logs.events.files, *logs.requests.files]
+    found = [(file, file.stat()) for file in files]
+    return [[file.relative_to(logs.path).as_posix(), stat.st_size, stat.st_mtime_ns] for file, stat in found]
 
-    Strictly: at one instant nothing says that the device had encoded the behaviour before it was asked.
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is decided before anything is read closely.
+
+    Attributes:
+        partitions: where each shard's rows are.
+        validation_from: milliseconds since 1970.
+        test_from: likewise.
     """
-    numbered = events.select(USER_ID, TIME).with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
-    first = numbered.group_by(USER_ID).agg(pl.col("row").min().alias("first"))
-    ranges = (
-        requests.select(USER_ID, TIME)
-        .with_row_index("request")
-        .sort(TIME)
-        .join_asof(
-            numbered.sort(TIME, maintain_order=True),
-            on=TIME,
-            by=USER_ID,
-            strategy="backward",
-            allow_exact_matches=False,
-            check_sortedness=False,
+
+    partitions: list[Partition]
+    validation_from: int
+    test_from: int
+
+
+def _plan(
+    work: ResumableFolder,
+    logs: LogsFolder,
+    test_from: int | None,
+    validation_fraction: float,
+    target: int,
+    processes: int,
+) -> _Plan:
+    """Cut the logs into partitions, or read how they were cut before."""
+    file = work.scratch / "plan.json"
+    if file.is_file():
+        known = json.loads(file.read_bytes())
+        found = [Partition(*(tuple(map(_stretch, part)) for part in tables)) for tables in known["partitions"]]
+        return _Plan(found, known["validation_from"], known["test_from"])
+    seen = survey(logs)
+    validation_from, test_from = periods(seen.times, test_from, validation_fraction)
+    dealt = work.scratch / "dealt"
+    shutil.rmtree(dealt, ignore_errors=True)
+    columns = needed_columns(logs.spec, logs.events, logs.requests)
+    made = partitions(logs, seen, scratch=dealt, columns=columns, target=target, processes=processes)
+    rows = [
+        [[(str(one.file.absolute()), one.rows, one.offset) for one in part] for part in (p.events, p.requests)]
+        for p in made
+    ]
+    write_json(file, {"partitions": rows, "validation_from": validation_from, "test_from": test_from})
+    return _Plan(made, validation_from, test_from)
+
+
+def _stretch(row: tuple[str, int, int | None]) -> Stretch:
+    return Stretch(Path(row[0]), *row[1:])
+
+
+def periods(times: NDArray[np.int64], test_from: int | None, validation_fraction: float) -> tuple[int, int]:
+    """Beginnings of the validation and of the test period, in milliseconds.
+
+    Args:
+        times: (r,) of all requests, ascending.
+        test_from: beginning of the test period; default: so that `TEST_FRACTION` of requests follow.
+        validation_fraction: share of the requests before it that serve as validation.
+
+    Raises:
+        InputError: a split has no request.
+    """
+    if not len(times):
+        raise InputError("samples: the logs have no request")
+    if test_from is None:
+        test_from = int(times[min(int(len(times) * (1 - TEST_FRACTION)), len(times) - 1)])
+    before = int(np.searchsorted(times, test_from))
+    if before < 2 or before == len(times):
+        raise InputError(
+            f"samples: test period from {test_from} leaves {before} requests before it and "
+            f"{len(times) - before} in it: both need some (--test-from, milliseconds since 1970)"
         )
-        .sort("request")
-        .join(first, on=USER_ID, how="left", maintain_order="left")
+    validation_from = int(times[min(int(before * (1 - validation_fraction)), before - 1)])
+    if not np.searchsorted(times, validation_from):
+        raise InputError("samples: the train period has no request: choose other periods (--test-from)")
+    return validation_from, test_from
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A partition to work on, and where."""
+
+    number: int
+    partition: Partition
+    work: ResumableFolder
+
+    def items(self) -> ItemIndex:
+        # Memory-mapped: one copy for all processes.
+        return ItemIndex(*(np.load(self.work.scratch / f"{name}.npy", mmap_mode="r") for name in ("ids", "table")))
+
+    def counts(self) -> Path:
+        return self.work.scratch / f"counts-{self.number:05d}.npz"
+
+
+def _make(
+    work: ResumableFolder, logs: LogsFolder, plan: _Plan, limits: Limits, processes: int, *, where: str
+) -> SamplesHead:
+    """Fit, then encode, whatever is not done yet."""
+    index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
+    for name in ("ids", "table"):
+        save_array(work.scratch / f"{name}.npy", getattr(index, name))
+    events, requests = (Parts(parts.name, (), parts.schema) for parts in (logs.events, logs.requests))
+    tasks = [_Task(number, partition, work) for number, partition in enumerate(plan.partitions)]
+
+    counting = partial(_count, spec=logs.spec, events=events, requests=requests, until=plan.validation_from)
+    notes = progress(map_ordered(counting, tasks, processes=processes), what="fit", total=len(tasks))
+    counted = (
+        load_counted(task.counts(), note, items=len(logs.items)) for task, note in zip(tasks, notes, strict=True)
     )
-    begin = pl.col("first").fill_null(0)
-    known = ranges.select(begin.alias("begin"), (pl.col("row") + 1).fill_null(begin).alias("end"))
-    end = known["end"].to_numpy()
-    return np.stack([np.maximum(known["begin"].to_numpy(), end - most), end], axis=1).astype(np.int64)
+    spec, vocabularies = fit(logs.spec, counted, logs.items)
+    ItemTable.encode(logs.items, spec, vocabularies).save(work.path / ITEMS)
+    save_vocabularies(vocabularies, work.path / VOCABULARY)
+
+    (work.path / SHARDS).mkdir(exist_ok=True)
+    how = Encoding(spec, events, requests, limits, plan.validation_from, plan.test_from)
+    encoding = partial(_encode, how=how)
+    notes = progress(map_ordered(encoding, tasks, processes=processes), what="encode", total=len(tasks))
+    done = [from_note(note) for note in notes]
+    return SamplesHead(
+        name=logs.head.name,
+        logs=where,
+        spec=spec,
+        limits=limits,
+        validation_from=plan.validation_from,
+        test_from=plan.test_from,
+        users=sum(each.users for each in done),
+        splits={split: _total(each.entry.splits[split] for each in done) for split in SPLITS},
+        shards=[each.entry for each in done],
+    )
 
 
-def to_columns(frame: pl.DataFrame, features: Iterable[Feature]) -> Columns:
-    """The columns that `features` read as numpy arrays, missing values as the encoder expects them."""
-    columns: dict[str, NDArray[Any]] = {}
-    for feature in features:
-        series = frame[feature.source]
-        if isinstance(feature, Embedding):
-            columns[feature.source] = series.cast(pl.Int64).fill_null(MISSING_ID).to_numpy()
-        elif isinstance(feature, OneHot) and isinstance(feature.values[0], str):
-            columns[feature.source] = np.asarray(series.cast(pl.String).to_list(), dtype=object)
-        else:
-            columns[feature.source] = series.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return columns
+def _count(task: _Task, *, spec: FeatureSpec, events: Parts, requests: Parts, until: int) -> dict[str, Any]:
+    # No part of the output: kept for work that was killed, and worth nothing where no shard is finished.
+    file = task.counts().with_suffix(".json")
+    if file.is_file():
+        known: dict[str, Any] = json.loads(file.read_bytes())
+        return known
+    counted = count(task.partition, spec=spec, events=events, requests=requests, items=task.items(), until=until)
+    found = save_counted(counted, task.counts())
+    write_json(file, found)
+    return found
+
+
+def _encode(task: _Task, *, how: Encoding) -> dict[str, Any]:
+    part = f"{task.number:05d}"
+    note = task.work.finished(part)
+    if note is None:
+        note = to_note(encode(task.partition, how, items=task.items(), folder=task.work.path / SHARDS / part))
+        task.work.finish(part, note)
+    return note
+
+
+def _total(counts: Iterable[SplitCounts]) -> SplitCounts:
+    rows = [counted.model_dump() for counted in counts]
+    return SplitCounts(**{key: sum(row[key] for row in rows) for key in SplitCounts.model_fields})

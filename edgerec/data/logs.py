@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,19 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import LogsError, OutputError
-from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, REQUESTS, USER_ID, check_tables
+from edgerec.data.schema import (
+    CLICK_COUNT,
+    CLICKED,
+    EVENTS,
+    ITEMS,
+    PAGE_ID,
+    REQUEST_ID,
+    REQUESTS,
+    TIME,
+    USER_ID,
+    check_items,
+    check_tables,
+)
 from edgerec.features.spec import FeatureSpec, load_spec
 
 FORMAT = 1
@@ -53,15 +66,67 @@ class Logs:
     requests: pl.DataFrame
 
     def counts(self) -> dict[str, int]:
-        """`requests`, `exposures` (listed items that were shown), `clicks` (each of several on one item), `users`."""
-        clicked = self.requests[CLICKED].explode()
-        clicks = self.requests[CLICK_COUNT].explode() if CLICK_COUNT in self.requests.columns else clicked
+        """`requests`, `exposures` (listed items that were shown), `clicks` (each of several on one item), `users`.
+
+        An exposure that several requests of a page label counts once.
+        """
+        pages = page_openings(self.requests)
+        clicked = pages[CLICKED].explode()
+        clicks = pages[CLICK_COUNT].explode() if CLICK_COUNT in pages.columns else clicked
         return {
             "requests": len(self.requests),
             "exposures": len(clicked) - clicked.null_count(),
             "clicks": int(clicks.sum() or 0),
             "users": self.requests[USER_ID].n_unique(),
         }
+
+
+def page_openings(requests: pl.DataFrame) -> pl.DataFrame:
+    """The first request of each page, in order of time: together they label each exposure once.
+
+    Later requests of a page label again what was exposed after them. Where nothing says of which page a request is,
+    each is of its own.
+    """
+    if PAGE_ID not in requests.columns:
+        return requests
+    ordered = requests.sort(TIME, USER_ID, REQUEST_ID)
+    return ordered.unique([USER_ID, PAGE_ID], keep="first", maintain_order=True)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A table on disk, in any number of files.
+
+    Attributes:
+        name: of the table.
+        files: in order of their names, which is the order of writing.
+        schema: columns and types of the whole; a file may have smaller integers, or its columns in another order.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    schema: pl.Schema
+
+
+@dataclass(frozen=True)
+class LogsFolder:
+    """A folder of logs, opened: what is small is read and checked, the rest can be read by and by.
+
+    Attributes:
+        path: the folder.
+        head: name and customary test period.
+        spec: what the columns mean.
+        items: the catalogue, checked, in order of `item_id`.
+        events: where the behaviours are.
+        requests: where the requests are.
+    """
+
+    path: Path
+    head: LogsHead
+    spec: FeatureSpec
+    items: pl.DataFrame
+    events: Parts
+    requests: Parts
 
 
 def write_logs(logs: Logs, path: Path, *, force: bool = False) -> None:
@@ -82,22 +147,36 @@ def write_logs(logs: Logs, path: Path, *, force: bool = False) -> None:
         write_json(folder / HEAD, logs.head.model_dump(mode="json"))
 
 
-def write_table(table: pl.DataFrame, path: Path) -> None:
+def write_table(
+    table: pl.DataFrame,
+    path: Path,
+    *,
+    compression: Literal["zstd", "lz4"] = "zstd",
+    row_group_size: int | None = None,
+    statistics: bool = True,
+) -> None:
     """Write `table` as the Parquet file `path`.
+
+    Args:
+        table: the rows.
+        path: the file.
+        compression: lz4 is for what is read once and thrown away.
+        row_group_size: rows that are written, and can be read, together.
+        statistics: let each column say its least and largest value.
 
     Raises:
         OutputError: the disk is full, or otherwise refuses.
     """
     try:
-        table.write_parquet(path)
+        table.write_parquet(path, compression=compression, row_group_size=row_group_size, statistics=statistics)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # polars does not pass on the system's error as one.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise OutputError(f"cannot write {path} ({reason}): free some space or choose another --out") from None
 
 
-def read_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
-    """Read and check the folder `path`.
+def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
+    """Open the folder `path`: events and requests are left for `edgerec.data.partition` to read.
 
     Args:
         path: the folder.
@@ -105,21 +184,75 @@ def read_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
 
     Raises:
         FormatError: no such folder, or another format number.
-        LogsError: a table is missing, cannot be read, or breaks its schema.
+        LogsError: a table is missing or cannot be read, the catalogue breaks its schema, or parts of a table differ.
         SpecificationError: the folder's `features.json` is not valid.
     """
     head = read_document(path / HEAD, LogsHead, what="logs", format_number=FORMAT)
     if spec is None and not (path / SPEC).is_file():
         raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or name one with --features")
-    return _checked(
-        Logs(
-            head=head,
-            spec=spec if spec is not None else load_spec(path / SPEC),
-            items=_read_table(ITEMS, [path / "items.parquet"]),
-            events=_read_table(EVENTS, sorted((path / "events").glob("*.parquet"))),
-            requests=_read_table(REQUESTS, sorted((path / "requests").glob("*.parquet"))),
-        )
+    spec = spec if spec is not None else load_spec(path / SPEC)
+    catalogue = _parts(ITEMS, [path / "items.parquet"])
+    return LogsFolder(
+        path=path,
+        head=head,
+        spec=spec,
+        items=check_items(read_parts(catalogue), spec),
+        events=_parts(EVENTS, sorted((path / "events").glob("*.parquet"))),
+        requests=_parts(REQUESTS, sorted((path / "requests").glob("*.parquet"))),
     )
+
+
+def read_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
+    """Read and check the folder `path`, all of it at once.
+
+    Args:
+        path: the folder.
+        spec: what the columns mean; default: the folder's own `features.json`.
+
+    Raises:
+        FormatError, LogsError, SpecificationError: as `open_logs`, or a table breaks its schema.
+    """
+    folder = open_logs(path, spec=spec)
+    events, requests = read_parts(folder.events), read_parts(folder.requests)
+    return _checked(Logs(head=folder.head, spec=folder.spec, items=folder.items, events=events, requests=requests))
+
+
+def read_parts(parts: Parts) -> pl.DataFrame:
+    """All rows of a table, in the order of its files.
+
+    Raises:
+        LogsError: a file cannot be read.
+    """
+    return joined(parts.schema, [read_part(file) for file in parts.files])
+
+
+def read_part(file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The rows of one file as they are.
+
+    Raises:
+        LogsError: it cannot be read.
+    """
+    with reading(file):
+        return pl.read_parquet(file, columns=None if columns is None else list(columns), glob=False)
+
+
+def joined(schema: pl.Schema, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """`frames` one below the other, with the columns and types of `schema`, of which they may have narrower ones."""
+    empty = schema.to_frame()
+    if all(frame.schema == schema for frame in frames):
+        return pl.concat(frames, how="vertical") if frames else empty
+    return pl.concat([empty, *(frame.select(empty.columns) for frame in frames)], how="vertical_relaxed")
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Make one error of what polars raises where `file` is damaged."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        # polars panics (no Exception) on some damaged pages.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise LogsError(f"logs: {file} cannot be read as Parquet ({reason}): it is damaged, make it again") from None
 
 
 def _checked(logs: Logs) -> Logs:
@@ -127,26 +260,23 @@ def _checked(logs: Logs) -> Logs:
     return replace(logs, items=tables[ITEMS], events=tables[EVENTS], requests=tables[REQUESTS])
 
 
-def _read_table(name: str, files: Sequence[Path]) -> pl.DataFrame:
+def _parts(name: str, files: Sequence[Path]) -> Parts:
+    """The table in `files`, whose columns and types have to go together."""
     if not files or not all(file.is_file() for file in files):
         where = files[0] if files else f"{name}/*.parquet"
         raise LogsError(f"logs: {where} is not there: the table {name!r} is needed (docs/formats.md)")
-    parts = []
+    schemas = []
     for file in files:
-        try:
-            parts.append(pl.read_parquet(file, glob=False))
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            # polars panics (no Exception) on some damaged pages.
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise LogsError(
-                f"logs: {file} cannot be read as Parquet ({reason}): it is damaged, make it again"
-            ) from None
-    for file, part in zip(files, parts, strict=True):
-        odd = sorted(set(part.columns) ^ set(parts[0].columns))
+        with reading(file):
+            schemas.append(pl.Schema(pl.read_parquet_schema(file)))
+    for file, schema in zip(files, schemas, strict=True):
+        odd = sorted(set(schema) ^ set(schemas[0]))
         if odd:
             raise LogsError(f"logs: {file} and {files[0]} are parts of one table; only one of them has {odd[0]!r}")
+    columns = list(schemas[0])
     try:
-        return pl.concat([part.select(parts[0].columns) for part in parts], how="vertical_relaxed")
+        whole = pl.concat([schema.to_frame().select(columns) for schema in schemas], how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise LogsError(f"logs: the parts of {name} have columns of different types ({reason})") from None
+    return Parts(name, tuple(files), whole.schema)

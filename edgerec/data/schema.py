@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+import numpy as np
 import polars as pl
 
 from edgerec.core.errors import LogsError
+from edgerec.data.catalogue import ItemIndex
 from edgerec.features.spec import Embedding, Feature, FeatureSpec, OneHot
 from edgerec.features.vocabulary import MISSING_ID
 
@@ -15,6 +17,10 @@ ITEM_ID, USER_ID, TIME, KIND, REQUEST_ID = "item_id", "user_id", "time", "kind",
 CLICKED, TRIGGER, MODEL_VERSION = "clicked", "trigger", "model_version"
 CLICK_COUNT = "click_count"
 """Optional in requests: how often each candidate was clicked; 0 exactly where `clicked` is not 1."""
+PAGE_ID = "page_id"
+"""Optional in requests: the user's page on which the candidates stood, where requests of one page overlap."""
+OPENED_FROM = "opened_from"
+"""Optional in events: from where a page was opened, `feed` or `search`."""
 EXPOSURE, PAGE_VIEW = "exposure", "page_view"
 
 MAX_TIME_MS = 4_102_444_800_000
@@ -38,52 +44,149 @@ REQUIRED: dict[str, dict[str, pl.DataType]] = {
 }
 """The columns that every data set has; what its features read comes on top."""
 
-NULLABLE = {MODEL_VERSION}
+OPTIONAL: dict[str, dict[str, pl.DataType]] = {
+    ITEMS: {},
+    EVENTS: {OPENED_FROM: pl.String()},
+    REQUESTS: {PAGE_ID: pl.Int64()},
+}
+"""Columns that a data set may have, and their types where it does."""
+
+NULLABLE = {MODEL_VERSION, OPENED_FROM}
 
 
 def check_tables(tables: Mapping[str, pl.DataFrame], spec: FeatureSpec) -> dict[str, pl.DataFrame]:
-    """Hold the three tables to the schema and to what `spec` reads; returns them cast and sorted.
+    """Hold the three tables, whole, to the schema and to what `spec` reads; returns them cast and sorted.
 
     Events come back in order of user and time (of writing, at one instant); requests of time, user and request_id.
 
     Raises:
         LogsError: the first fault: table, column, what was expected, what was received.
     """
-    items, events, requests = (_cast(name, tables[name]) for name in (ITEMS, EVENTS, REQUESTS))
-    _unique(ITEMS, items, ITEM_ID)
-    _unique(REQUESTS, requests, REQUEST_ID)
+    items = check_items(tables[ITEMS], spec)
+    index = ItemIndex.of(items[ITEM_ID].to_numpy())
+    events = check_events(tables[EVENTS], event_features(spec), index)
+    requests = check_requests(tables[REQUESTS], of_origin(spec.item, "served"), index)
+    check_unique(requests[REQUEST_ID].to_numpy())
     for name, table in ((EVENTS, events), (REQUESTS, requests)):
-        _in_time(name, table)
-    kinds = events.filter(~pl.col(KIND).is_in([EXPOSURE, PAGE_VIEW]))
+        if len(table):
+            check_unit(name, int(table[TIME].min()))  # type: ignore[arg-type]
+    return {ITEMS: items, EVENTS: sort_events(events), REQUESTS: sort_requests(requests)}
+
+
+def check_items(items: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
+    """Hold the catalogue to the schema and to what `spec` reads; returns it cast and in order of `item_id`."""
+    items = cast_columns(ITEMS, items)
+    twice = items.filter(pl.col(ITEM_ID).is_duplicated())
+    if len(twice):
+        raise LogsError(f"logs: {ITEMS}.{ITEM_ID} should be unique; {twice[ITEM_ID][0]} stands more than once")
+    if bool((items[ITEM_ID] == MISSING_ID).any()):
+        raise LogsError(f"logs: {ITEMS}.{ITEM_ID} holds {MISSING_ID}, which stands for a missing identity; renumber it")
+    _check_features(ITEMS, items, of_origin(spec.item, "catalogue"))
+    return items.sort(ITEM_ID)
+
+
+def check_events(
+    events: pl.DataFrame, features: Iterable[Feature], index: ItemIndex, *, columns: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Hold events, or a part of them, to the schema; returns them cast, in the order received.
+
+    Args:
+        events: the table.
+        features: those whose columns are read.
+        index: the items there are.
+        columns: of the required ones those that are read; default: all.
+    """
+    events = cast_columns(EVENTS, events, columns)
+    check_times(EVENTS, events)
+    kinds = events.filter((pl.col(KIND) != EXPOSURE) & (pl.col(KIND) != PAGE_VIEW))
     if len(kinds):
         raise LogsError(
             f"logs: {EVENTS}.{KIND} should be {EXPOSURE!r} or {PAGE_VIEW!r}; received {kinds[KIND][0]!r} "
             f"({len(kinds)} rows)"
         )
-    if bool((items[ITEM_ID] == MISSING_ID).any()):
-        raise LogsError(f"logs: {ITEMS}.{ITEM_ID} holds {MISSING_ID}, which stands for a missing identity; renumber it")
-    items = _check_features(ITEMS, items, _of(spec.item, "catalogue"))
-    served = _of(spec.item, "served")
-    events = _check_features(EVENTS, events, (*spec.ie_action, *spec.ipv_action, *served))
-    requests = _check_lists(requests, served)
+    _check_features(EVENTS, events, features)
+    _known(EVENTS, events[ITEM_ID], index)
+    return events
+
+
+def check_requests(
+    requests: pl.DataFrame, served: Iterable[Feature], index: ItemIndex, *, columns: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Hold requests, or a part of them, to the schema; returns them cast, in the order received.
+
+    That no `request_id` stands twice is left to `check_unique`, which needs all of them.
+
+    Args:
+        requests: the table.
+        served: features whose columns are read.
+        index: the items there are.
+        columns: of the required ones those that are read; default: all.
+    """
+    requests = cast_columns(REQUESTS, requests, columns)
+    check_times(REQUESTS, requests)
+    _check_lists(requests, served)
     if CLICK_COUNT in requests.columns:
         _check_click_counts(requests)
-    _known(EVENTS, events[ITEM_ID], items[ITEM_ID])
-    _known(REQUESTS, requests[ITEM_ID].explode(), items[ITEM_ID])
-    return {
-        ITEMS: items.sort(ITEM_ID),
-        EVENTS: events.sort(USER_ID, TIME, maintain_order=True),
-        REQUESTS: requests.sort(TIME, USER_ID, REQUEST_ID),
-    }
+    _known(REQUESTS, requests[ITEM_ID].explode(), index)
+    return requests
 
 
-def _of(features: Iterable[Feature], origin: str) -> tuple[Feature, ...]:
+def check_unique(request_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+    """No two of all requests (r,) have one identity."""
+    ordered = np.sort(request_ids)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        raise LogsError(f"logs: {REQUESTS}.{REQUEST_ID} should be unique; {twice[0]} stands more than once")
+
+
+def check_unit(name: str, first: int) -> None:
+    """The earliest time of a whole table does not look like seconds."""
+    if SECONDS[0] <= first <= SECONDS[1]:
+        raise _odd_time(name, first)
+
+
+def sort_events(events: pl.DataFrame) -> pl.DataFrame:
+    """Events in order of user and time; at one instant, of writing."""
+    return events if _sorted(events, USER_ID, TIME) else events.sort(USER_ID, TIME, maintain_order=True)
+
+
+def sort_requests(requests: pl.DataFrame) -> pl.DataFrame:
+    """Requests in order of time, user and request_id."""
+    order = (TIME, USER_ID, REQUEST_ID)
+    return requests if _sorted(requests, *order) else requests.sort(*order)
+
+
+def _sorted(table: pl.DataFrame, *columns: str) -> bool:
+    """Whether rows are in ascending order of integer columns, the first of which counts most."""
+    ordered = np.ones(max(len(table) - 1, 0), np.bool_)
+    for name in reversed(columns):
+        values = table[name].to_numpy()
+        ordered = (values[1:] > values[:-1]) | ((values[1:] == values[:-1]) & ordered)
+    return bool(ordered.all())
+
+
+def event_features(spec: FeatureSpec) -> tuple[Feature, ...]:
+    """The features that read columns of events."""
+    return (*spec.ie_action, *spec.ipv_action, *of_origin(spec.item, "served"))
+
+
+def of_origin(features: Iterable[Feature], origin: str) -> tuple[Feature, ...]:
+    """Those of `features` whose values are of `origin`: `catalogue` or `served`."""
     return tuple(feature for feature in features if feature.origin == origin)
 
 
-def _cast(name: str, table: pl.DataFrame) -> pl.DataFrame:
-    """`table` with its required columns in their types; none may be null."""
-    for column, dtype in REQUIRED[name].items():
+def cast_columns(name: str, table: pl.DataFrame, columns: Collection[str] | None = None) -> pl.DataFrame:
+    """`table` with its required and optional columns in their types; none may be null.
+
+    Args:
+        name: of the table.
+        table: its rows, or some of them.
+        columns: those that are looked at, of which the required ones have to be there; default: all.
+    """
+    there = {column: dtype for column, dtype in OPTIONAL[name].items() if column in table.columns}
+    for column, dtype in {**REQUIRED[name], **there}.items():
+        if columns is not None and column not in columns:
+            continue
         if column not in table.columns:
             raise LogsError(
                 f"logs: table {name!r} has no column {column!r} ({dtype}); it has: {', '.join(table.columns)}. "
@@ -109,33 +212,28 @@ def _cast(name: str, table: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def _unique(name: str, table: pl.DataFrame, column: str) -> None:
-    twice = table.filter(pl.col(column).is_duplicated())
-    if len(twice):
-        raise LogsError(f"logs: {name}.{column} should be unique; {twice[column][0]} stands more than once")
-
-
-def _in_time(name: str, table: pl.DataFrame) -> None:
+def check_times(name: str, table: pl.DataFrame) -> None:
+    """Times are milliseconds between 1970 and 2100, as far as a part of a table can tell."""
     outside = table.filter(~pl.col(TIME).is_between(0, MAX_TIME_MS))[TIME]
-    if not len(outside) and len(table):
-        first = table[TIME].sort()[:1]
-        outside = first.filter(first.is_between(*SECONDS))
     if len(outside):
-        raise LogsError(
-            f"logs: {name}.{TIME} should be milliseconds since 1970 and before 2100; received {outside[0]}: "
-            "is it in another unit?"
-        )
+        raise _odd_time(name, outside[0])
 
 
-def _check_features(name: str, table: pl.DataFrame, features: Iterable[Feature]) -> pl.DataFrame:
+def _odd_time(name: str, received: int) -> LogsError:
+    return LogsError(
+        f"logs: {name}.{TIME} should be milliseconds since 1970 and before 2100; received {received}: "
+        "is it in another unit?"
+    )
+
+
+def _check_features(name: str, table: pl.DataFrame, features: Iterable[Feature]) -> None:
     """The columns that `features` read are there, of a readable type, and hold no NaN."""
     for feature in features:
         _check_column(name, table.columns, feature)
         _check_values(name, table[feature.source], feature)
-    return table
 
 
-def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> pl.DataFrame:
+def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
     """Lists of one request have one length, labels are 0, 1 or empty, served values no NaN."""
     lengths = requests[ITEM_ID].list.len()
     if len(requests) and lengths.min() == 0:
@@ -143,7 +241,8 @@ def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> pl.DataFr
         raise LogsError(f"logs: request {row[REQUEST_ID]} offers no item; every request needs at least one candidate")
     if requests[ITEM_ID].explode().null_count():
         raise LogsError(f"logs: {REQUESTS}.{ITEM_ID} has an empty entry in a list; every candidate needs its item")
-    columns = {CLICKED: None} | {feature.source: feature for feature in served}
+    labels: dict[str, Feature | None] = {CLICKED: None} if CLICKED in requests.columns else {}
+    columns = labels | {feature.source: feature for feature in served}
     for column, feature in columns.items():
         if feature is not None:
             _check_column(REQUESTS, requests.columns, feature)
@@ -169,7 +268,6 @@ def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> pl.DataFr
                 )
         else:
             _check_values(REQUESTS, values, feature)
-    return requests
 
 
 def _check_click_counts(requests: pl.DataFrame) -> None:
@@ -223,10 +321,11 @@ def _check_values(name: str, values: pl.Series, feature: Feature) -> None:
             )
 
 
-def _known(name: str, ids: pl.Series, catalogue: pl.Series) -> None:
-    unknown = ids.filter(~ids.is_in(catalogue.implode()))
+def _known(name: str, ids: pl.Series, index: ItemIndex) -> None:
+    values = ids.to_numpy()
+    unknown = values[index.rows(values) < 0]
     if len(unknown):
         raise LogsError(
-            f"logs: {name}.{ITEM_ID} names {unknown.n_unique()} items that {ITEMS} does not have, "
+            f"logs: {name}.{ITEM_ID} names {len(np.unique(unknown))} items that {ITEMS} does not have, "
             f"for example {unknown[0]}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 from edgerec.core.console import progress
 from edgerec.core.errors import ParityError
 from edgerec.core.manifest import Parity
-from edgerec.data.samples import NOT_EXPOSED, TEST, Limits, Samples
+from edgerec.data.samples import NOT_EXPOSED, TEST, Limits, Samples, Shard
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.golden import GoldenCase, run_case
 from edgerec.export.onnx_device import OnnxDevice
@@ -163,37 +163,50 @@ def check_real(
     Raises:
         ParityError: a difference above `TOLERANCE`, with the worst element.
     """
-    split = samples.splits[TEST]
-    rows = np.unique(np.linspace(0, len(split) - 1, min(requests, len(split))).astype(np.int64))
+    total = samples.head.splits[TEST].requests
+    chosen = np.unique(np.linspace(0, total - 1, min(requests, total)).astype(np.int64))
     function = traced(model)
     dense = _Dense(samples, tables)
     worst, equal = 0.0, 0
     groups, labels, scores = [], [], {"keras": [], "mnn": []}  # type: ignore[var-annotated]
-    starts = range(0, len(rows), BATCH)
-    for start in progress(starts, what="prove on real requests", total=len(starts)):
-        part = rows[start : start + BATCH]
-        expected = function(make_batch(samples, split, part).inputs).numpy()
-        for row, keras_row in zip(part, expected, strict=True):
-            candidates = slice(split.offsets[row], split.offsets[row + 1])
+    batches = progress(_batches(samples, chosen), what="prove on real requests", total=-(-len(chosen) // BATCH))
+    for shard, rows in batches:
+        asked = shard.requests
+        expected = function(make_batch(shard, rows).inputs).numpy()
+        for row, keras_row in zip(rows, expected, strict=True):
+            candidates = slice(asked.offsets[row], asked.offsets[row + 1])
             keras_logits = keras_row[: candidates.stop - candidates.start]
-            case = dense.case(split.exposures[row], split.page_views[row], split.item[candidates], keras_logits)
+            case = dense.case(shard, row, keras_logits)
             found = run_case(device, case)
-            where = f"request {split.request_id[row]}"
+            where = f"request {asked.request_id[row]}"
             worst = max(worst, compare("real", found, keras_logits, where=where))
             equal += bool((np.argsort(-found, kind="stable") == np.argsort(-keras_logits, kind="stable")).all())
-            label = np.asarray(split.label[candidates])
+            label = asked.label[candidates]
             seen = label != NOT_EXPOSED
-            groups.append(np.full(seen.sum(), row))
+            groups.append(np.full(seen.sum(), asked.request_id[row]))
             labels.append(label[seen])
             scores["keras"].append(keras_logits[seen])
             scores["mnn"].append(found[seen])
     group, label = np.concatenate(groups), np.concatenate(labels)
     return RealRequests(
         max_abs_error=worst,
-        requests=len(rows),
+        requests=len(chosen),
         orders_equal=equal,
         gauc={name: _gauc(group, label, np.concatenate(values)) for name, values in scores.items()},
     )
+
+
+def _batches(samples: Samples, chosen: npt.NDArray[np.int64]) -> Iterator[tuple[Shard, npt.NDArray[np.int64]]]:
+    """The test requests `chosen` (ascending places in the order of shards), as rows of their shard, `BATCH` at most."""
+    before = 0
+    for number, entry in enumerate(samples.head.shards):
+        count = entry.splits[TEST].requests
+        rows = chosen[(chosen >= before) & (chosen < before + count)] - before
+        before += count
+        if len(rows):
+            shard = samples.shard(number, TEST)
+            for start in range(0, len(rows), BATCH):
+                yield shard, rows[start : start + BATCH]
 
 
 def _gauc(group: npt.NDArray[np.int64], label: npt.NDArray[np.uint8], scores: Array) -> float | None:
@@ -205,19 +218,19 @@ class _Dense:
     """Requests as dense vectors, made by the numpy encoder as a device would."""
 
     def __init__(self, samples: Samples, tables: Mapping[str, Table]) -> None:
-        self.samples = samples
         self.item = samples.item_encoder()
         self.actions = samples.action_encoders()
         self.tables = {name: np.concatenate([table.unknown[None, :], table.values]) for name, table in tables.items()}
 
-    def case(self, exposures: Any, page_views: Any, candidates: Encoded, logits: Array) -> GoldenCase:
-        exposed, viewed = slice(*exposures), slice(*page_views)
+    def case(self, shard: Shard, row: int, logits: Array) -> GoldenCase:
+        asked = shard.requests
+        exposed, viewed = slice(*asked.exposures[row]), slice(*asked.page_views[row])
         return GoldenCase(
-            exposure_action=self._expand(self.actions[0], self.samples.exposures.action[exposed]),
-            exposure_item=self._expand(self.item, self.samples.exposures.item[exposed]),
-            page_view_action=self._expand(self.actions[1], self.samples.page_views.action[viewed]),
-            page_view_item=self._expand(self.item, self.samples.page_views.item[viewed]),
-            candidates=self._expand(self.item, candidates),
+            exposure_action=self._expand(self.actions[0], shard.exposures.action[exposed]),
+            exposure_item=self._expand(self.item, shard.exposures.item[exposed]),
+            page_view_action=self._expand(self.actions[1], shard.page_views.action[viewed]),
+            page_view_item=self._expand(self.item, shard.page_views.item[viewed]),
+            candidates=self._expand(self.item, asked.item[asked.offsets[row] : asked.offsets[row + 1]]),
             logits=logits,
         )
 

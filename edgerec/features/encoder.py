@@ -18,6 +18,9 @@ from edgerec.core.errors import SpecificationError
 from edgerec.features.spec import Binarize, Bucketize, Embedding, Feature, OneHot, Raw
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary
 
+_FEW = 16
+"""Boundaries that are compared one by one sooner than searched."""
+
 Columns = Mapping[str, NDArray[Any]]
 """One array (n,) a source column. Missing is NaN in a number, None or '' in a string, `MISSING_ID` in an identity."""
 
@@ -39,7 +42,7 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Encoded:
+    def __getitem__(self, rows: slice | NDArray[np.integer[Any]]) -> Encoded:
         return Encoded(self.ids[rows], self.codes[rows], self.numbers[rows])
 
 
@@ -100,18 +103,13 @@ class GroupEncoder:
                     f"feature {feature.name}: column {feature.source!r} should have shape ({count},) as the others; "
                     f"received {column.shape}"
                 )
+            encoded = encode_feature(feature, column, self.vocabularies.get(feature.name))
             if isinstance(feature, Embedding):
-                ids.append(self.vocabularies[feature.name].lookup(_identities(feature, column)))
-            elif isinstance(feature, OneHot):
-                codes.append(_one_hot(feature, column))
+                ids.append(encoded)
             elif isinstance(feature, Raw):
-                numbers.append(scale_raw(feature, column))
-            elif isinstance(feature, Bucketize):
-                values = _floats(feature, column)
-                buckets = np.searchsorted(np.asarray(feature.boundaries), values, side="right") + 1
-                codes.append(np.where(np.isnan(values), 0, buckets))
+                numbers.append(encoded)
             else:
-                codes.append(_floats(feature, column) > feature.threshold)
+                codes.append(encoded)
         return Encoded(_stack(ids, count, np.int32), _stack(codes, count, np.uint8), _stack(numbers, count, np.float32))
 
     def encode_row(self, values: Mapping[str, float | int | str | None]) -> Encoded:
@@ -166,6 +164,43 @@ class GroupEncoder:
         return dense
 
 
+def encode_feature(feature: Feature, column: NDArray[Any], vocabulary: Vocabulary | None = None) -> NDArray[Any]:
+    """The feature's column of `Encoded` (n,): int32 rows of an embedding, float32 of a raw feature, else uint8 codes.
+
+    Args:
+        feature: one of any kind.
+        column: (n,), missing values as in `Columns`.
+        vocabulary: of an embedding.
+
+    Raises:
+        SpecificationError: as `GroupEncoder.encode`.
+    """
+    if isinstance(feature, Embedding):
+        if vocabulary is None:
+            raise SpecificationError(f"feature {feature.name}: no vocabulary given for this embedding")
+        return vocabulary.lookup(_identities(feature, column))
+    if isinstance(feature, Raw):
+        return scale_raw(feature, column).astype(np.float32)
+    if isinstance(feature, OneHot):
+        return _one_hot(feature, column)
+    values = _floats(feature, column)
+    if isinstance(feature, Bucketize):
+        return _buckets(feature, values)
+    return (values > feature.threshold).astype(np.uint8)
+
+
+def _buckets(feature: Bucketize, values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    boundaries = feature.boundaries
+    if len(boundaries) > _FEW:
+        codes = (np.searchsorted(np.asarray(boundaries), values, side="right") + 1).astype(np.uint8)
+    else:
+        codes = np.ones(len(values), np.uint8)
+        for boundary in boundaries:
+            codes += values >= boundary
+    codes[np.isnan(values)] = 0
+    return codes
+
+
 def raw_values(feature: Raw, column: NDArray[Any]) -> NDArray[np.float64]:
     """The feature's transformed values (n,) before scaling; NaN is missing."""
     values = _floats(feature, column)
@@ -190,16 +225,6 @@ def scale_raw(feature: Raw, column: NDArray[Any]) -> NDArray[np.float64]:
             f"mean {feature.mean:g} and scale {feature.scale:g}"
         )
     return np.where(np.isnan(scaled), 0.0, scaled)
-
-
-def fit_raw(feature: Raw, column: NDArray[Any]) -> Raw:
-    """`feature` with the mean and scale that its specification leaves out, fitted on the column's values (n,)."""
-    values = raw_values(feature, column)
-    values = values[~np.isnan(values)]
-    mean = feature.mean if feature.mean is not None else float(values.mean()) if len(values) else 0.0
-    spread = float(values.std()) if len(values) else 0.0
-    scale = feature.scale if feature.scale is not None else spread if spread > 1e-12 else 1.0
-    return feature.model_copy(update={"mean": mean, "scale": scale})
 
 
 def _floats(feature: Feature, column: NDArray[Any]) -> NDArray[np.float64]:

@@ -49,18 +49,32 @@ class Vocabulary:
         return np.where(self.keys[places] == ids, places + 1, 0).astype(np.int32)
 
     @classmethod
-    def fit(cls, ids: NDArray[np.int64], *, size: int, min_count: int) -> Vocabulary:
-        """The `size` most frequent of `ids` (n,) seen at least `min_count` times; ties go to the smaller identity."""
-        keys, counts = np.unique(ids[ids != MISSING_ID], return_counts=True)
-        kept = np.flatnonzero(counts >= min_count)
+    def fit(
+        cls, ids: NDArray[np.int64], *, size: int, min_count: int, counts: NDArray[np.int64] | None = None
+    ) -> Vocabulary:
+        """The most frequent identities; ties go to the smaller one.
+
+        Args:
+            ids: (n,) identities as they were seen.
+            size: at most so many are kept.
+            min_count: one that was seen less often is not.
+            counts: (n,), how often each of `ids` stands there; default: once.
+        """
+        if counts is None:
+            counts = np.ones(len(ids), np.int64)
+        there = (ids != MISSING_ID) & (counts > 0)
+        keys, places = np.unique(ids[there], return_inverse=True)
+        # Exact: far below 2^53.
+        seen = np.bincount(places, counts[there], len(keys))
+        kept = np.flatnonzero(seen >= min_count)
         if len(kept) > size:
-            kept = kept[np.argsort(-counts[kept], kind="stable")[:size]]
+            kept = kept[np.argsort(-seen[kept], kind="stable")[:size]]
         return cls(np.sort(keys[kept].astype(np.int64)))
 
 
 def save_vocabularies(vocabularies: dict[str, Vocabulary], folder: Path) -> None:
     """Write ``folder/<feature>.npy`` for each vocabulary."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for name, vocabulary in vocabularies.items():
         np.save(folder / f"{name}.npy", vocabulary.keys)
 

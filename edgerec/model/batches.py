@@ -1,20 +1,22 @@
-"""Batches: right-padded gathers from memory-mapped samples."""
+"""Batches: right-padded gathers from shards, a few of which are in memory at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.data.samples import NOT_EXPOSED, Behaviours, Requests, Samples
+from edgerec.data.samples import NOT_EXPOSED, Behaviours, Samples, Shard, join_shards
 from edgerec.features.encoder import Encoded
 
 WINDOW = 16
 """Batches whose requests are sorted by list length together: enough that a batch's lists are of nearly one length,
 few enough that batches stay mixed."""
+MIX = 65_536
+"""Requests that are in memory together, at least: batches are drawn from them, and shards are joined until it is so."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Batch:
         inputs: what `Reranker` takes: nested dictionary of arrays, right-padded to the longest of the batch.
         label: (batch, k) float32, 0 or 1.
         weight: (batch, k) float32, 1 where a label counts (exposed), else 0.
-        rows: (batch,) int64, the requests' places in their split.
+        rows: (batch,) int64, the requests' places in their shard; in an epoch, in the order in which it reads them.
     """
 
     inputs: dict[str, Any]
@@ -34,10 +36,9 @@ class Batch:
     rows: NDArray[np.int64]
 
 
-def make_batch(
-    samples: Samples, requests: Requests, rows: NDArray[np.int64], *, shuffle: np.random.Generator | None = None
-) -> Batch:
-    """The requests `rows` (batch,) of a split as one batch; `shuffle` draws the candidates' order anew."""
+def make_batch(shard: Shard, rows: NDArray[np.int64], *, shuffle: np.random.Generator | None = None) -> Batch:
+    """The requests `rows` (batch,) of a shard as one batch; `shuffle` draws the candidates' order anew."""
+    requests = shard.requests
     begin, end = requests.offsets[rows], requests.offsets[rows + 1]
     index, valid = _ranges(begin, end)
     if shuffle is not None:
@@ -50,8 +51,8 @@ def make_batch(
         inputs={
             "candidates": _gather(requests.item, index),
             "candidate_length": valid.sum(axis=1, dtype=np.int32),
-            "exposures": _behaviours(samples.exposures, requests.exposures[rows]),
-            "page_views": _behaviours(samples.page_views, requests.page_views[rows]),
+            "exposures": _behaviours(shard.exposures, requests.exposures[rows]),
+            "page_views": _behaviours(shard.page_views, requests.page_views[rows]),
         },
         label=(counts & (label == 1)).astype(np.float32),
         weight=counts.astype(np.float32),
@@ -59,9 +60,27 @@ def make_batch(
     )
 
 
+def groups(samples: Samples, split: str, *, rng: np.random.Generator | None = None) -> Iterator[Shard]:
+    """All requests of a split once, group by group, each of at least `MIX` requests but for the last.
+
+    `rng` draws the order of the shards; without it they come as they are stored.
+    """
+    sizes = [entry.splits[split].requests for entry in samples.head.shards]
+    order = np.arange(len(sizes)) if rng is None else rng.permutation(len(sizes))
+    chosen: list[int] = []
+    left = sum(sizes)
+    for number in order:
+        if sizes[number]:
+            chosen.append(int(number))
+        size = sum(sizes[one] for one in chosen)
+        if chosen and (size >= MIX or size == left):
+            yield join_shards([samples.shard(one, split) for one in chosen])
+            chosen, left = [], left - size
+
+
 def epoch(
     samples: Samples,
-    requests: Requests,
+    split: str,
     *,
     batch_size: int,
     rng: np.random.Generator | None = None,
@@ -69,9 +88,28 @@ def epoch(
 ) -> Iterator[Batch]:
     """All requests of a split once: shuffled by `rng` for training, without it by length, for evaluation.
 
+    Shards are mixed a group at a time, which is all that memory holds.
+    """
+    before = 0
+    for shard in groups(samples, split, rng=rng):
+        for batch in shard_batches(shard, batch_size=batch_size, rng=rng, shuffle_candidates=shuffle_candidates):
+            yield replace(batch, rows=batch.rows + before)
+        before += len(shard.requests)
+
+
+def shard_batches(
+    shard: Shard,
+    *,
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+    shuffle_candidates: bool = False,
+) -> Iterator[Batch]:
+    """All requests of a shard once, as `epoch` has those of a split.
+
     Lists of like length share a batch, so that little is computed for padding. With `shuffle_candidates`, `rng` draws
     the order within each list, too.
     """
+    requests = shard.requests
     rows = np.arange(len(requests)) if rng is None else rng.permutation(len(requests))
     lengths = requests.lengths
     stride = len(rows) if rng is None else WINDOW * batch_size
@@ -82,7 +120,7 @@ def epoch(
         batches += [window[at : at + batch_size] for at in range(0, len(window), batch_size)]
     order = range(len(batches)) if rng is None else rng.permutation(len(batches))
     for number in order:
-        yield make_batch(samples, requests, batches[number], shuffle=rng if shuffle_candidates else None)
+        yield make_batch(shard, batches[number], shuffle=rng if shuffle_candidates else None)
 
 
 def _ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -17,11 +17,12 @@ import tensorflow as tf
 from edgerec.core.atomic import check_output, output_folder
 from edgerec.core.console import log, progress
 from edgerec.core.errors import InputError, TrainingError
-from edgerec.data.samples import TRAIN, VALIDATION, Samples
+from edgerec.data.samples import TRAIN, VALIDATION, Requests, Samples
+from edgerec.model.baselines import exposed
 from edgerec.model.batches import Batch, epoch
 from edgerec.model.checkpoints import WorkFolder, work_folder
 from edgerec.model.config import TrainConfig
-from edgerec.model.evaluation import exposed, score, traced
+from edgerec.model.evaluation import score, traced
 from edgerec.model.metrics import gauc
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import HISTORY, Run, RunHead, model_for, save_run, tool_versions, version_id, weights_digest
@@ -89,10 +90,10 @@ def _epochs(
     work: WorkFolder,
 ) -> None:
     """Train epoch by epoch until the validation GAUC stops rising; the best weights stand in the work folder."""
-    requests = samples.splits[TRAIN]
+    requests = samples.head.splits[TRAIN].requests
     step = _train_step(model, optimizer)
     scorer = traced(model)
-    per_epoch = -(-len(requests) // config.batch_size)
+    per_epoch = -(-requests // config.batch_size)
     while (so_far := work.so_far).epoch < config.epochs and so_far.epoch - so_far.best_epoch < config.patience:
         number = so_far.epoch + 1
         start = time.perf_counter()
@@ -103,7 +104,7 @@ def _epochs(
         losses, weights = [], []
         batches = epoch(
             samples,
-            requests,
+            TRAIN,
             batch_size=config.batch_size,
             rng=rng,
             shuffle_candidates=config.shuffle_candidates,
@@ -126,7 +127,7 @@ def _epochs(
             "epoch": number,
             "loss": float(np.average(losses, weights=weights)),
             "validation_gauc": value,
-            "requests_per_second": len(requests) / trained,
+            "requests_per_second": requests / trained,
             "seconds": seconds,
         }
         work.record(checkpoint, so_far, row)
@@ -188,27 +189,29 @@ def _learning_rate(config: TrainConfig, number: int) -> float:
 
 
 def _validation_gauc(scorer: Callable[[Any], Any], samples: Samples, number: int) -> float:
-    requests = samples.splits[VALIDATION]
-    seen = exposed(requests)
-    scores = score(scorer, samples, requests, what="validate")[seen.which]
-    if not np.isfinite(scores).all():
+    scored = score(scorer, samples, VALIDATION, what="validate")
+    if not np.isfinite(scored.logit).all():
         # An epoch's last step can break the weights without a loss that shows it.
-        raise TrainingError(
-            f"training: the scores became {scores[~np.isfinite(scores)][0]} in epoch {number}: {_calmer(number)}"
-        )
-    return gauc(seen.group, seen.label, scores)
+        worst = scored.logit[~np.isfinite(scored.logit)][0]
+        raise TrainingError(f"training: the scores became {worst} in epoch {number}: {_calmer(number)}")
+    return gauc(scored.group, scored.label, scored.logit)
 
 
 def _check_labels(samples: Samples) -> None:
-    counts = samples.splits[TRAIN].counts()
+    counts = samples.head.splits[TRAIN]
     if not 0 < counts.clicks < counts.exposures:
         raise InputError(
             f"training split has {counts.clicks} clicks on {counts.exposures} exposures: "
             "it needs clicked and unclicked ones to learn from"
         )
-    seen = exposed(samples.splits[VALIDATION])
-    if math.isnan(gauc(seen.group, seen.label, np.zeros(len(seen.label)))):
+    if not any(map(_has_both, samples.requests(VALIDATION))):
         raise InputError(
             "validation split has no request with a clicked and an unclicked exposure, so nothing can tell "
             "when to stop: make samples with a larger --validation-fraction"
         )
+
+
+def _has_both(requests: Requests) -> bool:
+    """Whether one of the requests has a clicked and an unclicked exposure."""
+    seen = exposed(requests)
+    return not math.isnan(gauc(seen.group, seen.label, np.zeros(len(seen.label))))

@@ -126,7 +126,6 @@ class Feed:
         seen = np.where(places < 0, np.float32(0), history.exposures[places])
         looks = np.where(places < 0, 0, history.looks[places]).astype(np.int64)
         worth = utility(catalogue, self._users, who[:, None], items, self._day(who)[:, None], self._config.behaviour)
-        shown = self._recorder.begin_pages(pages)
         label = np.full(items.shape, -1, np.int8)
         removed = np.zeros(items.shape, np.bool_)
         trigger, since = np.full(len(who), PAGE), np.zeros(len(who), np.int64)
@@ -155,7 +154,7 @@ class Feed:
             leaving = self._minds.leaving(user)
             left[here[leaving]] = True
             here = here[~leaving]
-        self._recorder.end_pages(shown, label)
+        self._recorder.end_pages(pages, label)
         self._remember(keys, label, looks, removed, self._session[who])
         return left
 

@@ -59,7 +59,6 @@ class Recorder:
         self._requests: list[Rows] = []
         self._lists: list[Rows] = []
         self._asked: list[tuple[Rows, Floats]] = []
-        self._pages: Pages | None = None
 
     def exposures(
         self, who: Ints, time: Ints, items: Ints, scores: Floats, met: Exposures, *, looks: Ints, probability: Floats
@@ -93,13 +92,8 @@ class Recorder:
         rows: Rows = {"user": who, "time": time, "item": items, "score": scores, "opened_from": origin}
         self._page_views.append(rows | {"duration_s": views.duration_s, "actions": views.actions})
 
-    def begin_pages(self, pages: Pages) -> Pages:
-        """Take `pages` (n, k) as what the coming requests are about; to be given back to `end_pages`."""
-        self._asked = []
-        return pages
-
     def requests(self, rows: Ints, who: Ints, time: Ints, place: int, trigger: Ints, known: Floats) -> None:
-        """Log re-rank opportunities over the rest of some pages.
+        """Log re-rank opportunities over the rest of some of the pages that `end_pages` will be called for next.
 
         Args:
             rows: (r,), the pages, in order.
@@ -116,10 +110,11 @@ class Recorder:
         """Take in what became of the pages: `label` (n, k), 1 clicked, 0 exposed without click, -1 not exposed."""
         if not self._asked:
             return
-        asked = _joined([rows for rows, _ in self._asked])
+        batches, self._asked = self._asked, []
+        asked = _joined([rows for rows, _ in batches])
         known = np.zeros((len(asked["row"]), pages.items.shape[1]), np.float32)
         done = 0
-        for rows, found in self._asked:
+        for rows, found in batches:
             known[done : done + len(found), rows["place"][0] :] = found
             done += len(found)
         length = pages.length[asked["row"]] - asked["place"]

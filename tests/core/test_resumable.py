@@ -67,6 +67,19 @@ def test_work_is_not_resumed_for_another_job(tmp_path, monkeypatch):
         make(tmp_path / "out", parts=3, resume=True)
 
 
+def test_what_cannot_be_used_any_more_is_not_kept(tmp_path):
+    def begin_in_vain() -> None:
+        with resumable_folder(tmp_path / "out", kind="logs", job=JOB, force=False, resume=False) as work:
+            (work.scratch / "notes").touch()
+            work.finish("0", {})
+            work.discard()
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        begin_in_vain()
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_to_resume_is_said(tmp_path):
     with pytest.raises(FormatError, match="leave --resume out"):
         make(tmp_path / "out", parts=1, resume=True)

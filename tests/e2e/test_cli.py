@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import resource
 import shutil
 import signal
@@ -24,6 +23,7 @@ import pytest
 
 from edgerec.cli import cli
 from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
+from tests.synthetic import restamp
 
 EDGEREC = [sys.executable, "-m", "edgerec"]
 HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "MNN", "numpy", "polars", "pydantic", "rich.progress")
@@ -80,8 +80,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def test_every_command_prints_one_document(made: Made) -> None:
     for name in ("simulate", "samples"):
         assert made.said[name].keys() >= {"requests", "exposures", "clicks", "users", "seconds"}
-    for key in ("requests", "exposures", "clicks", "users"):
+    for key in ("requests", "users"):
         assert made.said["simulate"][key] == made.said["samples"][key] > 0
+    for key in ("exposures", "page_views"):
+        assert made.said["simulate"][key] == made.said["samples"]["behaviours"][key] > 0
     assert made.said["train"]["best_epoch"] == 1
     assert made.said["evaluate"].keys() >= {
         "gauc", "gauc_ci95", "auc", "ndcg@5", "ndcg@10", "logloss", "requests", "impressions", "baselines",
@@ -193,6 +195,14 @@ def _set_array(name: str, index: Any, value: float) -> Callable[[Path], object]:
     return write
 
 
+def _no_numbers(root: Path) -> None:
+    file = root / "samples" / "shards" / "00000" / "train.parquet"
+    table = pl.read_parquet(file)
+    numbers = pl.col("served.score").list.eval(pl.element() * float("nan"))
+    table.with_columns(numbers).write_parquet(file)
+    restamp(root / "samples")
+
+
 def _flip(name: str) -> Callable[[Path], object]:
     def write(root: Path) -> None:
         file = root / "bundle" / name
@@ -243,9 +253,9 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     ),
     "list longer than k": (lambda root: None, (*SAMPLES, "--candidates", "3"), "more than the limit of 3"),
     "limit out of range": (lambda root: None, (*SAMPLES, "--exposures", "0"), "exposures"),
-    "ids out of range": (_set_array("train/item/ids.npy", 0, 10**6), TRAIN, "values out of range"),
-    "NaN in samples": (_set_array("train/item/numbers.npy", 0, np.nan), TRAIN, "values out of range"),
-    "samples of another format": (_format("samples/samples.json"), TRAIN, "reads format 1"),
+    "ids out of range": (_set_array("items/ids.npy", 0, 10**6), TRAIN, "values out of range"),
+    "NaN in samples": (_no_numbers, TRAIN, "values out of range"),
+    "samples of another format": (_format("samples/samples.json"), TRAIN, "reads format 2"),
     "unknown setting": (
         lambda root: (root / "c.toml").write_text("unit = 4"),
         (*TRAIN, "--config", "c.toml"),
@@ -330,25 +340,31 @@ def test_a_full_disk(whole: Path, tmp_path: Path) -> None:
             assert list((tmp_path / "disk").iterdir()) == []
 
 
+_SLEEPING = """
+import time
+from edgerec import cli
+from edgerec.data import build_samples
+
+def sleep(work, *_):
+    (work.scratch / "asleep").touch()
+    time.sleep(60)
+
+build_samples._plan = sleep
+cli.main()
+"""
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_in_the_middle(tmp_path: Path, number: int, code: int) -> None:
-    """Logs whose head is a pipe that nobody writes to keep the command in the middle of its work."""
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    os.mkfifo(logs / "logs.json")
-    command = [*EDGEREC, "samples", str(logs), "--out", str(tmp_path / "new")]
+def test_a_signal_in_the_middle(whole: Path, tmp_path: Path, number: int, code: int) -> None:
+    shutil.copytree(whole / "logs", tmp_path / "logs")
+    command = [sys.executable, "-c", _SLEEPING, "samples", str(tmp_path / "logs"), "--out", str(tmp_path / "new")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         deadline = time.monotonic() + 60
-        while not any(tmp_path.glob(".new.partial-*")):
+        while not (tmp_path / ".new.samples" / "scratch" / "asleep").exists():
             assert child.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        time.sleep(0.1)
         child.send_signal(number)
-        time.sleep(0.2)
-        # Polars has waiting calls restarted after ^C: let this one end, so that Python gets its turn.
-        with contextlib.suppress(OSError):
-            os.close(os.open(logs / "logs.json", os.O_WRONLY | os.O_NONBLOCK))
         try:
             out, err = child.communicate(timeout=30)
         finally:

@@ -19,6 +19,7 @@ import pytest
 
 from edgerec.data.logs import Logs, read_logs
 from edgerec.data.samples import SPLITS, Samples, load_samples
+from tests.synthetic import whole
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "your-logs.md").read_text(encoding="utf-8")
@@ -130,7 +131,7 @@ def test_labels_stand_with_their_candidates(logs: Logs) -> None:
 def test_a_request_knows_what_had_ended(samples: Samples) -> None:
     lists, actions = {int(row["list"]): row for row in raw("lists.csv")}, raw("actions.csv")
     for split in SPLITS:
-        requests = samples.splits[split]
+        requests = whole(samples, split).requests
         for row, number in enumerate(requests.request_id):
             asked = lists[int(number)]
             past = [a["action"] for a in actions if a["user"] == asked["user"] and ended(a) < at(asked)]

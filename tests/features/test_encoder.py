@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from edgerec.core.errors import SpecificationError
-from edgerec.features.encoder import GroupEncoder, fit_raw, scale_raw
-from edgerec.features.spec import Feature, Raw
+from edgerec.features.encoder import GroupEncoder
+from edgerec.features.spec import Feature
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary
 
 NAN = float("nan")
@@ -62,27 +62,14 @@ def test_raw() -> None:
     assert GroupEncoder([log]).encode({"x": np.array([0, np.e - 1])}).numbers[:, 0].tolist() == [0, 0.5]
 
 
-def test_fit_raw_fills_only_what_is_left_out() -> None:
-    column = np.array([1.0, 3.0, NAN])
-    for given_, expected in (
-        ({}, (2, 1)),
-        ({"mean": 0}, (0, 1)),
-        ({"scale": 5}, (2, 5)),
-        ({"transform": "log1p", "scale": 1}, (np.log(8) / 2, 1)),
-    ):
-        one = feature("raw", **given_)
-        assert isinstance(one, Raw)
-        fitted = fit_raw(one, column)
-        assert (fitted.mean, fitted.scale) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("column", [[], [NAN, NAN], [3.0, 3.0]])
-def test_fit_raw_without_spread_has_scale_one(column: list[float]) -> None:
-    one = feature("raw")
-    assert isinstance(one, Raw)
-    fitted = fit_raw(one, np.array(column))
-    assert (fitted.mean, fitted.scale) == (3.0 if column == [3.0, 3.0] else 0.0, 1.0)
-    assert scale_raw(fitted, np.array([NAN])).tolist() == [0.0]
+@given(
+    values=st.lists(st.floats(-50, 50) | st.just(NAN), max_size=30),
+    boundaries=st.lists(st.integers(-40, 40), min_size=1, max_size=40, unique=True),
+)
+def test_few_and_many_boundaries_are_one_thing(values: list[float], boundaries: list[int]) -> None:
+    one = feature("bucketize", boundaries=sorted(boundaries))
+    expected = [0 if np.isnan(value) else 1 + sum(value >= low for low in boundaries) for value in values]
+    assert codes(one, values) == expected
 
 
 GROUP = (

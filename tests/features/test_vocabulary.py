@@ -36,6 +36,13 @@ def test_fit_takes_the_most_frequent_and_of_equals_the_smaller() -> None:
     assert Vocabulary.fit(ids, size=2, min_count=4).keys.tolist() == []
 
 
+def test_fit_of_counted_identities() -> None:
+    ids, counts = ints(9, 4, 2, 9, 7, 5, MISSING_ID), ints(2, 2, 2, 1, 1, 0, 9)
+    for size, least in ((10, 1), (10, 2), (2, 1), (2, 4)):
+        expected = Vocabulary.fit(np.repeat(ids, counts), size=size, min_count=least)
+        assert Vocabulary.fit(ids, size=size, min_count=least, counts=counts).keys.tolist() == expected.keys.tolist()
+
+
 @pytest.mark.parametrize(
     "keys",
     [ints(2, 1), ints(1, 1), ints(MISSING_ID, 1), np.array([1.0]), np.array([[1]]), np.array([1], np.int32)],

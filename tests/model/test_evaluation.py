@@ -12,15 +12,16 @@ import polars as pl
 import pytest
 
 from edgerec.core.errors import FormatError, InputError, IntegrityError, SpecificationError
-from edgerec.data.build_samples import build_samples
+from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import NOT_EXPOSED, TEST, TRAIN, Limits, Samples
 from edgerec.features.vocabulary import Vocabulary
-from edgerec.model import evaluation
+from edgerec.model import batches, evaluation
+from edgerec.model.baselines import baselines, exposed
 from edgerec.model.batches import make_batch
-from edgerec.model.evaluation import baselines, check_fit, evaluate, evaluation_table, exposed, figures, score
+from edgerec.model.evaluation import Scored, check_fit, evaluate, evaluation_table, figures, score
 from edgerec.model.metrics import gauc
 from edgerec.model.runs import Run, load_run
-from tests.synthetic import make_logs
+from tests.synthetic import build, make_logs, whole
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +37,11 @@ def test_the_document(run: Run, samples: Samples) -> None:
         "version_id", "model", "split", "gauc", "gauc_ci95", "gauc_requests", "auc", "ndcg@5", "ndcg@10", "logloss",
         "requests", "impressions", "baselines",
     }  # fmt: skip
-    requests = samples.splits[TEST]
+    requests = whole(samples, TEST).requests
     assert document["requests"] == len(requests)
     assert document["impressions"] == (requests.label != NOT_EXPOSED).sum()
-    seen = exposed(requests)
-    logits = score(lambda inputs: run.model(inputs), samples, requests)[seen.which]
-    assert document["gauc"] == pytest.approx(gauc(seen.group, seen.label, logits), abs=1e-9)
+    scored = score(lambda inputs: run.model(inputs), samples, TEST)
+    assert document["gauc"] == pytest.approx(gauc(scored.group, scored.label, scored.logit), abs=1e-9)
     low, high = document["gauc_ci95"]
     assert 0 <= low <= document["gauc"] <= high <= 1
     assert evaluate(run, samples) == document
@@ -50,7 +50,7 @@ def test_the_document(run: Run, samples: Samples) -> None:
 
 def test_exposed_by_hand(samples: Samples) -> None:
     requests = replace(
-        samples.splits[TRAIN],
+        whole(samples, TRAIN).requests,
         offsets=np.array([0, 2, 5, 6]),
         label=np.array([1, NOT_EXPOSED, NOT_EXPOSED, 0, 1, 0], np.uint8),
     )
@@ -62,15 +62,43 @@ def test_exposed_by_hand(samples: Samples) -> None:
 
 
 def test_scores_do_not_depend_on_the_batch(run: Run, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    requests = samples.splits[TEST]
-    assert len(set(requests.lengths.tolist())) > 3
-    together = score(lambda inputs: run.model(inputs), samples, requests)
+    shard = whole(samples, TEST)
+    assert len(set(shard.requests.lengths.tolist())) > 3
+    together = by_request(score(lambda inputs: run.model(inputs), samples, TEST))
+    assert together.keys() == set(range(len(shard.requests)))
     monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 9)
-    np.testing.assert_allclose(score(lambda inputs: run.model(inputs), samples, requests), together, atol=2e-6)
+    again = by_request(score(lambda inputs: run.model(inputs), samples, TEST))
+    for row, (label, logits) in together.items():
+        assert again[row][0] == label
+        np.testing.assert_allclose(again[row][1], logits, atol=2e-6)
     for row in (0, 11):
-        alone = run.model(make_batch(samples, requests, np.array([row])).inputs).numpy()[0]
-        begin, end = requests.offsets[row], requests.offsets[row + 1]
-        np.testing.assert_allclose(alone[: end - begin], together[begin:end], atol=2e-6)
+        batch = make_batch(shard, np.array([row]))
+        seen = batch.weight[0] > 0
+        assert batch.label[0][seen].tolist() == together[row][0]
+        np.testing.assert_allclose(run.model(batch.inputs).numpy()[0][seen], together[row][1], atol=2e-6)
+
+
+def by_request(scored: Scored) -> dict[int, tuple[list[int], np.ndarray]]:
+    return {
+        row: (scored.label[scored.group == row].tolist(), scored.logit[scored.group == row])
+        for row in set(scored.group.tolist())
+    }
+
+
+@pytest.mark.usefixtures("eager")
+def test_figures_do_not_depend_on_shards(
+    run: Run, samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = samples.head.limits.model_dump()
+    many = write_samples(samples_path.parent / "logs", tmp_path / "many", limits=limits, target=1)
+    assert len(many.head.shards) == 12
+    monkeypatch.setattr(batches, "MIX", 5)
+    one, other = evaluate(run, samples), evaluate(run, many)
+    for name in ("gauc", "auc", "ndcg@5", "ndcg@10", "logloss"):
+        assert other[name] == pytest.approx(one[name], abs=1e-6)
+    assert (other["requests"], other["impressions"]) == (one["requests"], one["impressions"])
+    for name in one["baselines"].keys() - {"random"}:
+        assert other["baselines"][name] == pytest.approx(one["baselines"][name], abs=1e-12)
 
 
 def asked(number: int, scores: list[float], clicked: list[int | None]) -> dict[str, Any]:
@@ -80,7 +108,7 @@ def asked(number: int, scores: list[float], clicked: list[int | None]) -> dict[s
     }  # fmt: skip
 
 
-def test_baselines_by_hand() -> None:
+def test_baselines_by_hand(tmp_path: Path) -> None:
     rows = [
         asked(1, [1.0, 2.0], [1, 0]),  # in training, the smaller number is clicked
         asked(2, [1.0, 2.0, 0.0], [1, 0, None]),
@@ -90,7 +118,7 @@ def test_baselines_by_hand() -> None:
     ]
     logs = make_logs()
     table = pl.DataFrame(rows, schema_overrides={"model_version": pl.String, "clicked": pl.List(pl.Int8)})
-    samples = build_samples(replace(logs, requests=table), test_from=4000, validation_fraction=0.3)
+    samples = build(tmp_path, replace(logs, requests=table), test_from=4000, validation_fraction=0.3)
     found = baselines(samples, TEST, seed=1)
     assert found.keys() == {"random", "base_order", "best_single:-score"}
     assert found["base_order"] == pytest.approx((3 * 0.5 + 2 * 0) / 5)
@@ -98,10 +126,9 @@ def test_baselines_by_hand() -> None:
     assert found["random"] == baselines(samples, TEST, seed=1)["random"]
 
 
-def test_nothing_to_rank(run: Run, samples: Samples) -> None:
-    seen = exposed(samples.splits[TEST])
+def test_nothing_to_rank() -> None:
     with pytest.raises(InputError, match="GAUC has no value"):
-        figures(replace(seen, label=np.zeros_like(seen.label)), np.zeros(len(seen.label)), seed=1)
+        figures(Scored(np.arange(3), np.zeros(3, np.uint8), np.zeros(3)), seed=1)
 
 
 def test_samples_of_another_kind_are_refused(run: Run, samples: Samples) -> None:

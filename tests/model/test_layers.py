@@ -22,7 +22,7 @@ from edgerec.model.gru_stack import GruStack
 from edgerec.model.hubsm import BehaviourEncoder
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import model_for
-from tests.synthetic import SPEC
+from tests.synthetic import SPEC, whole
 
 LAYERS: list[keras.layers.Layer] = [
     FeatureVector(SPEC.item, rows={"shop": 5}, unknown_rate=0.3),
@@ -93,7 +93,7 @@ def test_gru_stack_equals_the_equations() -> None:
 
 def test_feature_vector_equals_the_numpy_encoder(samples: Samples) -> None:
     encoder = samples.item_encoder()
-    requests = samples.splits[TRAIN]
+    requests = whole(samples, TRAIN).requests
     encoded = Encoded(
         *(np.asarray(array[:50]) for array in (requests.item.ids, requests.item.codes, requests.item.numbers))
     )
@@ -127,21 +127,21 @@ def _scores(model: Reranker, inputs: dict[str, Any]) -> np.ndarray:
 def test_padding_has_no_influence(samples: Samples) -> None:
     """A request scored alone equals the same request scored among longer ones."""
     model = model_for(samples, TrainConfig(units=8, layers=2))
-    requests = samples.splits[TRAIN]
+    shard = whole(samples, TRAIN)
     rows = np.arange(40)
-    together = make_batch(samples, requests, rows)
+    together = make_batch(shard, rows)
     scores = _scores(model, together.inputs)
     lengths = together.inputs["exposures"]["length"]
     assert len(set(lengths.tolist())) > 5
     assert 0 in lengths
     for row in rows:
-        alone = _scores(model, make_batch(samples, requests, rows[row : row + 1]).inputs)
+        alone = _scores(model, make_batch(shard, rows[row : row + 1]).inputs)
         np.testing.assert_allclose(scores[row, : alone.shape[1]], alone[0], atol=2e-6)
 
 
 def test_padded_content_has_no_influence(samples: Samples) -> None:
     model = model_for(samples, TrainConfig(units=8, layers=2))
-    batch = make_batch(samples, samples.splits[TRAIN], np.arange(30))
+    batch = make_batch(whole(samples, TRAIN), np.arange(30))
     before = _scores(model, batch.inputs)
     rng = np.random.default_rng(0)
     for part, length in (("candidates", batch.inputs["candidate_length"]), ("exposures", None), ("page_views", None)):
@@ -161,7 +161,7 @@ def test_padded_content_has_no_influence(samples: Samples) -> None:
 
 def test_every_weight_learns(samples: Samples) -> None:
     model = model_for(samples, TrainConfig(units=8, layers=2))
-    batch = make_batch(samples, samples.splits[TRAIN], np.arange(20, 60))
+    batch = make_batch(whole(samples, TRAIN), np.arange(20, 60))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)) * batch.weight)
     for variable, gradient in zip(
@@ -174,7 +174,7 @@ def test_every_weight_learns(samples: Samples) -> None:
 def test_save_and_load(tmp_path: Path, samples: Samples) -> None:
     config = TrainConfig(units=8, layers=2)
     first, second = model_for(samples, config), model_for(samples, config)
-    inputs = make_batch(samples, samples.splits[TRAIN], np.arange(4)).inputs
+    inputs = make_batch(whole(samples, TRAIN), np.arange(4)).inputs
     assert np.abs(_scores(first, inputs) - _scores(second, inputs)).max() > 1e-4
     first.save_weights(tmp_path / "m.weights.h5")
     second.load_weights(tmp_path / "m.weights.h5")

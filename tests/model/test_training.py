@@ -6,7 +6,6 @@ import json
 import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,11 @@ from edgerec.model import training
 from edgerec.model.batches import make_batch
 from edgerec.model.checkpoints import Progress, WorkFolder, work_folder
 from edgerec.model.config import TrainConfig, load_config
-from edgerec.model.evaluation import exposed, score
+from edgerec.model.evaluation import score
 from edgerec.model.metrics import gauc
 from edgerec.model.runs import Run, load_run, model_for, save_weights, tool_versions, writing
 from edgerec.model.training import train
+from tests.synthetic import relabelled, whole
 
 TINY = TrainConfig(batch_size=64, epochs=2, units=4, layers=1, unknown_rate=0.3)
 QUICK = TINY.model_copy(update={"batch_size": 32})
@@ -41,9 +41,8 @@ def history(path: Path) -> list[dict[str, Any]]:
 
 
 def validation_gauc(run: Run, samples: Samples) -> float:
-    requests = samples.splits[VALIDATION]
-    seen = exposed(requests)
-    return gauc(seen.group, seen.label, score(lambda inputs: run.model(inputs), samples, requests)[seen.which])
+    scored = score(lambda inputs: run.model(inputs), samples, VALIDATION)
+    return gauc(scored.group, scored.label, scored.logit)
 
 
 def test_a_run_has_learned_and_is_whole(run_path: Path) -> None:
@@ -425,7 +424,7 @@ def test_no_number_is_an_error(
 
 
 def test_no_number_after_an_epoch_says_how_to_go_on(samples: Samples) -> None:
-    batch = make_batch(samples, samples.splits[TRAIN], np.arange(2))
+    batch = make_batch(whole(samples, TRAIN), np.arange(2))
     with pytest.raises(TrainingError, match=r"epoch 2: lower learning_rate .* begin anew with --force"):
         training._checked(lambda *_: float("nan"), batch, 2)
 
@@ -448,13 +447,10 @@ def test_the_learning_rate_falls_by_a_cosine() -> None:
     ],
 )
 def test_nothing_to_learn_from(samples: Samples, tmp_path: Path, split: str, labels: int, said: str) -> None:
-    requests = samples.splits[split]
-    without = replace(requests, label=np.full(len(requests.label), labels, np.uint8))
+    without = relabelled(samples, tmp_path / "samples", split, lambda label: np.full(len(label), labels))
     with pytest.raises(InputError, match=said):
-        train(
-            replace(samples, splits={**samples.splits, split: without}), TINY, tmp_path / "run", samples_path=tmp_path
-        )
-    assert names(tmp_path) == []
+        train(without, TINY, tmp_path / "run", samples_path=tmp_path)
+    assert names(tmp_path) == ["samples"]
 
 
 def test_settings_from_a_file_and_from_options(tmp_path: Path) -> None:

@@ -1,0 +1,258 @@
+"""Encoding: a partition of logs -> a shard of samples, with what was known at each request's instant and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edgerec.core.errors import LogsError
+from edgerec.core.hashing import sha256_file
+from edgerec.data.catalogue import ItemIndex
+from edgerec.data.columns import encode_series
+from edgerec.data.logs import Parts
+from edgerec.data.partition import Partition
+from edgerec.data.schema import (
+    CLICKED,
+    EVENTS,
+    EXPOSURE,
+    ITEM_ID,
+    KIND,
+    OPTIONAL,
+    PAGE_VIEW,
+    REQUEST_ID,
+    REQUESTS,
+    REQUIRED,
+    TIME,
+    USER_ID,
+    check_events,
+    check_requests,
+    event_features,
+    of_origin,
+    sort_events,
+    sort_requests,
+)
+from edgerec.data.shards import (
+    EXPOSURES,
+    FILES,
+    NOT_EXPOSED,
+    PAGE_VIEWS,
+    SPLITS,
+    Limits,
+    ShardEntry,
+    SplitCounts,
+    shard_file,
+    write_behaviours,
+    write_requests,
+)
+from edgerec.data.stretch import read_stretches
+from edgerec.features.spec import Feature, FeatureSpec
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How all partitions are encoded.
+
+    Attributes:
+        spec: with every mean and scale.
+        events: the table of behaviours.
+        requests: the table of requests.
+        limits: behaviours beyond them fall off at the old end, a longer list is an error.
+        validation_from: milliseconds since 1970 at which the training period ends.
+        test_from: at which the validation period ends.
+    """
+
+    spec: FeatureSpec
+    events: Parts
+    requests: Parts
+    limits: Limits
+    validation_from: int
+    test_from: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What has been written.
+
+    Attributes:
+        entry: of the shard.
+        users: with a request.
+    """
+
+    entry: ShardEntry
+    users: int
+
+
+@dataclass(frozen=True)
+class Instants:
+    """Whose each behaviour or request is (n,), and when (n,)."""
+
+    user: NDArray[np.int64]
+    time: NDArray[np.int64]
+
+
+def needed_columns(spec: FeatureSpec, events: Parts, requests: Parts) -> dict[str, list[str]]:
+    """The columns that samples are made from, by table: those of the schema and of the specification."""
+    served = of_origin(spec.item, "served")
+    return {
+        parts.name: list(
+            dict.fromkeys(
+                [
+                    *REQUIRED[parts.name],
+                    *(name for name in OPTIONAL[parts.name] if name in parts.schema),
+                    *(feature.source for feature in features),
+                ]
+            )
+        )
+        for parts, features in ((events, event_features(spec)), (requests, served))
+    }
+
+
+def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Path) -> Encoded:
+    """Write the shard of `partition` into `folder`, which is made.
+
+    Raises:
+        LogsError: a file cannot be read, a table breaks its schema, or a list is longer than the limit.
+        SpecificationError: a value that its feature cannot read.
+        OutputError: the disk is full.
+    """
+    folder.mkdir(exist_ok=True)
+    columns = needed_columns(how.spec, how.events, how.requests)
+    known = _encode_events(read_stretches(how.events, partition.events, columns[EVENTS]), how, items, folder)
+    # Passed on at once, so that nothing here holds the tables any longer than they are needed.
+    users, splits = _encode_requests(
+        read_stretches(how.requests, partition.requests, columns[REQUESTS]), known, how, items, folder
+    )
+    entry = ShardEntry(
+        name=folder.name,
+        exposures=len(known[EXPOSURES].user),
+        page_views=len(known[PAGE_VIEWS].user),
+        splits=splits,
+        files={name: sha256_file(shard_file(folder, name)) for name in FILES},
+    )
+    return Encoded(entry, users)
+
+
+def _encode_events(events: pl.DataFrame, how: Encoding, items: ItemIndex, folder: Path) -> dict[str, Instants]:
+    """Write the behaviours of each kind; returns their users and times."""
+    served = of_origin(how.spec.item, "served")
+    events = sort_events(check_events(events, event_features(how.spec), items))
+    known: dict[str, Instants] = {}
+    for name, kind, actions in (
+        (EXPOSURES, EXPOSURE, how.spec.ie_action),
+        (PAGE_VIEWS, PAGE_VIEW, how.spec.ipv_action),
+    ):
+        columns = dict.fromkeys([USER_ID, TIME, ITEM_ID, *_sources((*actions, *served))])
+        rows = events.lazy().filter(pl.col(KIND) == kind).select(list(columns)).collect()
+        write_behaviours(
+            shard_file(folder, name),
+            item=items.rows(rows[ITEM_ID].to_numpy()),
+            action=_encode(rows, actions),
+            served=_encode(rows, served),
+        )
+        known[name] = Instants(rows[USER_ID].to_numpy(), rows[TIME].to_numpy())
+    return known
+
+
+def _encode_requests(
+    requests: pl.DataFrame, known: Mapping[str, Instants], how: Encoding, items: ItemIndex, folder: Path
+) -> tuple[int, dict[str, SplitCounts]]:
+    """Write the requests of each split; returns the number of their users, and what is in each split."""
+    served = of_origin(how.spec.item, "served")
+    requests = check_requests(requests, served, items)
+    _check_lengths(requests, how.limits)
+    requests = sort_requests(requests.select(REQUEST_ID, USER_ID, TIME, ITEM_ID, CLICKED, *_sources(served)))
+    request_id = requests[REQUEST_ID].to_numpy()
+    asked = Instants(requests[USER_ID].to_numpy(), requests[TIME].to_numpy())
+    lengths = requests[ITEM_ID].list.len().to_numpy().astype(np.int64)
+    label = requests[CLICKED].explode().cast(pl.UInt8).fill_null(NOT_EXPOSED).to_numpy()
+    item = items.rows(requests[ITEM_ID].explode().to_numpy())
+    encoded = _encode(requests.select(pl.col(_sources(served)).explode()), served) if served else {}
+    # The lists as they were logged take several times what is written of them.
+    del requests
+    bounds = [0, *np.searchsorted(asked.time, [how.validation_from, how.test_from]).tolist(), len(asked.time)]
+    splits = {split: slice(*bounds[place : place + 2]) for place, split in enumerate(SPLITS)}
+    write_requests(
+        [(shard_file(folder, split), rows) for split, rows in splits.items()],
+        request_id=request_id,
+        time=asked.time,
+        exposures=known_before(asked, known[EXPOSURES], how.limits.exposures),
+        page_views=known_before(asked, known[PAGE_VIEWS], how.limits.page_views),
+        lengths=lengths,
+        item=item,
+        label=label,
+        served=encoded,
+    )
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    counts = {split: _counts(label[starts[rows.start] : starts[rows.stop]], rows) for split, rows in splits.items()}
+    return len(np.unique(asked.user)), counts
+
+
+def known_before(asked: Instants, known: Instants, most: int) -> NDArray[np.int64]:
+    """Ranges (r, 2) of each request's behaviours: the latest `most` of its user with a time strictly before its own.
+
+    Strictly: at one instant nothing says that the device had encoded the behaviour before it was asked.
+
+    Args:
+        asked: (r,), of the requests, in any order.
+        known: (n,), of the behaviours, in order of user and time.
+        most: as many at most.
+    """
+    if not len(known.user) or not len(asked.user):
+        return np.zeros((len(asked.user), 2), np.int64)
+    new = np.concatenate([[True], known.user[1:] != known.user[:-1]])
+    starts = np.flatnonzero(new)
+    users = known.user[starts]
+    place = np.minimum(np.searchsorted(users, asked.user), len(users) - 1)
+    there = users[place] == asked.user
+    now, then = asked.time, known.time
+    first, last = min(now.min(), then.min()), max(now.max(), then.max())
+    if (int(last) - int(first) + 1) * len(users) >= 2**63:
+        # Ranks keep the order, and are few.
+        every = np.unique(np.concatenate([now, then]))
+        now, then = np.searchsorted(every, now), np.searchsorted(every, then)
+        first, last = np.int64(0), np.int64(len(every) - 1)
+    span = last - first + 1
+    # One number for user and time, so that one search finds all.
+    keys = (np.cumsum(new) - 1) * span + (then - first)
+    end = np.searchsorted(keys, place * span + (now - first))
+    begin = np.maximum(starts[place], end - most)
+    return np.where(there[:, None], np.stack([begin, end], axis=1), 0)
+
+
+def _encode(rows: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArray[Any]]:
+    return {feature.name: encode_series(feature, rows[feature.source]) for feature in features}
+
+
+def _sources(features: Iterable[Feature]) -> list[str]:
+    return list(dict.fromkeys(feature.source for feature in features))
+
+
+def _counts(label: NDArray[np.uint8], rows: slice) -> SplitCounts:
+    exposed = int((label != NOT_EXPOSED).sum())
+    return SplitCounts(requests=rows.stop - rows.start, exposures=exposed, clicks=int((label == 1).sum()))
+
+
+def _check_lengths(requests: pl.DataFrame, limits: Limits) -> None:
+    lengths = requests[ITEM_ID].list.len()
+    if len(requests) and int(lengths.max() or 0) > limits.candidates:  # type: ignore[arg-type]
+        worst = requests.row(int(lengths.arg_max() or 0), named=True)
+        raise LogsError(
+            f"logs: request {worst[REQUEST_ID]} offers {len(worst[ITEM_ID])} candidates, more than the limit of "
+            f"{limits.candidates}: raise --candidates or cut the list"
+        )
+
+
+def to_note(encoded: Encoded) -> dict[str, Any]:
+    """`encoded` as JSON."""
+    return {"entry": encoded.entry.model_dump(), "users": encoded.users}
+
+
+def from_note(note: Mapping[str, Any]) -> Encoded:
+    """What `to_note` was given."""
+    return Encoded(ShardEntry.model_validate(note["entry"]), note["users"])

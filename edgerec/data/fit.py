@@ -1,0 +1,172 @@
+"""Fitting: which identities get a row of their own, and the means and scales of raw features, of the training period.
+
+Partitions are counted one by one. Counts are whole numbers and moments are exact, so that what is fitted does not
+depend on how logs are cut, nor on who counts first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edgerec.core.arrays import load_members
+from edgerec.core.errors import OutputError
+from edgerec.data.catalogue import ItemIndex
+from edgerec.data.columns import to_array
+from edgerec.data.logs import Parts
+from edgerec.data.moments import Moments, moments
+from edgerec.data.partition import Partition
+from edgerec.data.schema import (
+    EXPOSURE,
+    ITEM_ID,
+    KIND,
+    PAGE_VIEW,
+    REQUEST_ID,
+    TIME,
+    check_events,
+    check_requests,
+    of_origin,
+)
+from edgerec.data.stretch import read_stretches
+from edgerec.features.encoder import raw_values
+from edgerec.features.spec import Embedding, Feature, FeatureSpec, Raw
+from edgerec.features.vocabulary import Vocabulary
+
+GROUPS = ("ie_action", "ipv_action", "item")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a partition's training period has shown.
+
+    Attributes:
+        candidates: (items,) int64, how often each item of the catalogue was on offer.
+        behaviours: (items,) int64, how many events it has.
+        moments: by ``group.feature``, of the raw features whose values are logged with events and requests.
+    """
+
+    candidates: NDArray[np.int64]
+    behaviours: NDArray[np.int64]
+    moments: Mapping[str, Moments]
+
+
+def to_fit(features: Iterable[Feature]) -> tuple[Raw, ...]:
+    """The raw features that lack a mean or a scale."""
+    return tuple(f for f in features if isinstance(f, Raw) and (f.mean is None or f.scale is None))
+
+
+def count(
+    partition: Partition, *, spec: FeatureSpec, events: Parts, requests: Parts, items: ItemIndex, until: int
+) -> Counted:
+    """Count what the partition's behaviours and requests before `until` (milliseconds) show.
+
+    Raises:
+        LogsError: a file cannot be read, or a column that is read breaks the schema.
+        SpecificationError: a value that its feature cannot read.
+    """
+    found: dict[str, Moments] = {}
+    actions = {EXPOSURE: to_fit(spec.ie_action), PAGE_VIEW: to_fit(spec.ipv_action)}
+    features = (*actions[EXPOSURE], *actions[PAGE_VIEW])
+    needed = (TIME, KIND, ITEM_ID)
+    table = read_stretches(events, partition.events, _columns(needed, features))
+    table = check_events(table, features, items, columns=needed).filter(pl.col(TIME) < until)
+    behaviours = np.bincount(items.rows(table[ITEM_ID].to_numpy()), minlength=len(items.ids))
+    for group, kind in (("ie_action", EXPOSURE), ("ipv_action", PAGE_VIEW)):
+        rows = table.filter(pl.col(KIND) == kind) if actions[kind] else table
+        for feature in actions[kind]:
+            values = raw_values(feature, to_array(rows[feature.source], feature))
+            found[f"{group}.{feature.name}"] = moments(values)
+    del table
+
+    served = to_fit(of_origin(spec.item, "served"))
+    needed = (REQUEST_ID, TIME, ITEM_ID)
+    table = read_stretches(requests, partition.requests, _columns(needed, served))
+    table = check_requests(table, served, items, columns=needed).filter(pl.col(TIME) < until)
+    candidates = np.bincount(items.rows(table[ITEM_ID].explode().to_numpy()), minlength=len(items.ids))
+    for feature in served:
+        # Candidates are what the model scores: behaviours have no part in a served feature's mean and scale.
+        values = raw_values(feature, to_array(table[feature.source].explode(), feature))
+        found[f"item.{feature.name}"] = moments(values)
+    return Counted(candidates, behaviours, found)
+
+
+def fit(
+    spec: FeatureSpec, counted: Iterable[Counted], catalogue: pl.DataFrame
+) -> tuple[FeatureSpec, dict[str, Vocabulary]]:
+    """The specification with every mean and scale, and the vocabularies.
+
+    Args:
+        spec: as it was given.
+        counted: of all partitions.
+        catalogue: the items, in the order in which they were counted.
+
+    Raises:
+        SpecificationError: a value that its feature cannot read.
+    """
+    candidates = np.zeros(len(catalogue), np.int64)
+    seen = np.zeros(len(catalogue), np.int64)
+    found: dict[str, Moments] = {}
+    for part in counted:
+        candidates += part.candidates
+        seen += part.candidates + part.behaviours
+        for key, more in part.moments.items():
+            found[key] = found.get(key, Moments()) + more
+    vocabularies: dict[str, Vocabulary] = {}
+    groups: dict[str, tuple[Feature, ...]] = {}
+    for group in GROUPS:
+        fitted: list[Feature] = []
+        for feature in getattr(spec, group):
+            if isinstance(feature, Embedding):
+                ids = to_array(catalogue[feature.source], feature)
+                limits = {"size": feature.vocabulary, "min_count": feature.min_count}
+                vocabularies[feature.name] = Vocabulary.fit(ids, counts=seen, **limits)
+            elif isinstance(feature, Raw):
+                known = found.get(f"{group}.{feature.name}", Moments())
+                if feature.origin == "catalogue" and to_fit([feature]):
+                    known = moments(raw_values(feature, to_array(catalogue[feature.source], feature)), candidates)
+                feature = fit_raw(feature, known)
+            fitted.append(feature)
+        groups[group] = tuple(fitted)
+    return spec.model_copy(update=groups), vocabularies
+
+
+def fit_raw(feature: Raw, known: Moments) -> Raw:
+    """`feature` with the mean and scale that its specification leaves out, those of its transformed values."""
+    mean = feature.mean if feature.mean is not None else known.mean
+    scale = feature.scale if feature.scale is not None else known.spread if known.spread > 1e-12 else 1.0
+    return feature.model_copy(update={"mean": mean, "scale": scale})
+
+
+def save_counted(counted: Counted, path: Path) -> dict[str, Any]:
+    """Write the counts as the npz file `path`; returns what is left, as JSON."""
+    seen = np.flatnonzero(counted.candidates + counted.behaviours)
+    try:
+        np.savez(path, rows=seen, candidates=counted.candidates[seen], behaviours=counted.behaviours[seen])
+    except OSError as error:
+        if error.errno is None:  # numpy's own "n requested and m written"
+            raise OutputError(f"samples: cannot write {path} ({error}): free some space or write elsewhere") from None
+        raise
+    return {key: [part.count, part.total, part.squares] for key, part in counted.moments.items()}
+
+
+def load_counted(path: Path, found: Mapping[str, Sequence[int]], *, items: int) -> Counted:
+    """What `save_counted` has written and returned.
+
+    Raises:
+        FormatError: the file is missing or damaged.
+    """
+    names = ("rows", "candidates", "behaviours")
+    stored = load_members(path, names, what="samples", advice="begin anew with --force")
+    candidates, behaviours = np.zeros(items, np.int64), np.zeros(items, np.int64)
+    candidates[stored["rows"]], behaviours[stored["rows"]] = stored["candidates"], stored["behaviours"]
+    return Counted(candidates, behaviours, {key: Moments(*values) for key, values in found.items()})
+
+
+def _columns(needed: Sequence[str], features: Iterable[Feature]) -> list[str]:
+    return list(dict.fromkeys([*needed, *(feature.source for feature in features)]))

@@ -1,0 +1,377 @@
+"""Shards: the samples of some users, as they stand on disk (docs/formats.md) and in memory.
+
+A user's behaviours are encoded once and stored once, in order of time; a request names the range that was known to the
+device at its instant. So a behaviour that a hundred requests look back on costs its bytes once, and a batch is a
+gather.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgerec.core.errors import FormatError, IntegrityError
+from edgerec.core.hashing import sha256_bytes
+from edgerec.data.item_table import FIELDS, ItemTable, check_range, field_of, stack
+from edgerec.data.logs import write_table
+from edgerec.features.encoder import Encoded, GroupEncoder
+from edgerec.features.spec import Feature, FeatureSpec
+
+EXPOSURES, PAGE_VIEWS = "exposures", "page_views"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS = (TRAIN, VALIDATION, TEST)
+FILES = (EXPOSURES, PAGE_VIEWS, *SPLITS)
+NOT_EXPOSED = 255
+"""The label of a candidate that was on offer and never shown: context, out of the loss."""
+ROW_GROUP = 65_536
+"""Rows that a file has together; fixed, as it shows in the bytes."""
+
+
+class Limits(BaseModel):
+    """The longest sequences that the models read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidates: Annotated[int, Field(ge=1, le=1000)] = 100
+    exposures: Annotated[int, Field(ge=1, le=1000)] = 100
+    page_views: Annotated[int, Field(ge=1, le=1000)] = 50
+
+
+class SplitCounts(BaseModel):
+    """Size of a split: requests, candidates that were exposed, clicks on them."""
+
+    requests: int
+    exposures: int
+    clicks: int
+
+
+class ShardEntry(BaseModel):
+    """What `samples.json` says of a shard."""
+
+    name: Annotated[str, Field(pattern=r"^\d+$")]
+    """Of its folder."""
+    exposures: int
+    """How many its users have."""
+    page_views: int
+    splits: dict[str, SplitCounts]
+    files: dict[str, str]
+    """SHA-256 of each file, by its name without the ending. Damaged Parquet can end the whole process that decodes it,
+    so nothing is decoded that is not what was written."""
+
+
+def shard_file(folder: Path, name: str) -> Path:
+    """Where a shard has the behaviours of a kind, or the requests of a split."""
+    return folder / f"{name}.parquet"
+
+
+@dataclass(frozen=True)
+class Behaviours:
+    """Behaviours of one kind, in order of user and time.
+
+    Attributes:
+        action: what the user did (n rows).
+        item: what it was done to (n rows).
+    """
+
+    action: Encoded
+    item: Encoded
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Requests of a split in order of time, user and request_id.
+
+    Attributes:
+        request_id: (r,) int64.
+        time: (r,) int64, milliseconds since 1970.
+        exposures: (r, 2) int64, first and one past the last known exposure among the shard's behaviours.
+        page_views: (r, 2) int64, the same for page-views.
+        offsets: (r + 1,) int64, where each request's candidates begin.
+        item: the candidates, as encoded when they were served.
+        label: (candidates,) uint8: 1 clicked, 0 exposed without click, `NOT_EXPOSED`.
+    """
+
+    request_id: NDArray[np.int64]
+    time: NDArray[np.int64]
+    exposures: NDArray[np.int64]
+    page_views: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    item: Encoded
+    label: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.request_id)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(r,) number of candidates of each request."""
+        return np.diff(self.offsets)
+
+    def counts(self) -> SplitCounts:
+        exposed = self.label != NOT_EXPOSED
+        return SplitCounts(requests=len(self), exposures=int(exposed.sum()), clicks=int((self.label == 1).sum()))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Requests of a split, and the behaviours that they look back on.
+
+    Attributes:
+        exposures: item exposures (IE).
+        page_views: item page-views (IPV).
+        requests: of the split.
+    """
+
+    exposures: Behaviours
+    page_views: Behaviours
+    requests: Requests
+
+
+def join_shards(shards: Sequence[Shard]) -> Shard:
+    """Several shards as one, their requests one after the other."""
+    if len(shards) == 1:
+        return shards[0]
+    requests = [shard.requests for shard in shards]
+    candidates = _starts([len(part.label) for part in requests])
+    offsets = [part.offsets[:-1] + start for part, start in zip(requests, candidates, strict=False)]
+    return Shard(
+        exposures=_join_behaviours([shard.exposures for shard in shards]),
+        page_views=_join_behaviours([shard.page_views for shard in shards]),
+        requests=Requests(
+            request_id=np.concatenate([part.request_id for part in requests]),
+            time=np.concatenate([part.time for part in requests]),
+            exposures=_shift([part.exposures for part in requests], [len(shard.exposures) for shard in shards]),
+            page_views=_shift([part.page_views for part in requests], [len(shard.page_views) for shard in shards]),
+            offsets=np.concatenate([*offsets, candidates[-1:]]),
+            item=_join_encoded([part.item for part in requests]),
+            label=np.concatenate([part.label for part in requests]),
+        ),
+    )
+
+
+def _starts(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _shift(ranges: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> NDArray[np.int64]:
+    return np.concatenate([part + start for part, start in zip(ranges, _starts(lengths), strict=False)])
+
+
+def _join_behaviours(parts: Sequence[Behaviours]) -> Behaviours:
+    return Behaviours(_join_encoded([part.action for part in parts]), _join_encoded([part.item for part in parts]))
+
+
+def _join_encoded(parts: Sequence[Encoded]) -> Encoded:
+    return Encoded(**{field: np.concatenate([getattr(part, field) for part in parts]) for field in FIELDS})
+
+
+def write_behaviours(
+    path: Path,
+    *,
+    item: NDArray[np.int32],
+    action: Mapping[str, NDArray[Any]],
+    served: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write behaviours of one kind as the file `path`: rows of the catalogue (n,), and features (n,) by name.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    columns = {"item": item, **_named("action", action), **_named("served", served)}
+    write_table(pl.DataFrame(columns), path, row_group_size=ROW_GROUP, statistics=False)
+
+
+def write_requests(
+    paths: Sequence[tuple[Path, slice]],
+    *,
+    request_id: NDArray[np.int64],
+    time: NDArray[np.int64],
+    exposures: NDArray[np.int64],
+    page_views: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    item: NDArray[np.int32],
+    label: NDArray[np.uint8],
+    served: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write requests as files.
+
+    Args:
+        paths: each file, and which of the requests go there.
+        request_id: (r,).
+        time: (r,), milliseconds since 1970.
+        exposures: (r, 2), ranges of known exposures.
+        page_views: (r, 2), ranges of known page-views.
+        lengths: (r,), number of candidates of each, at least 1.
+        item: (candidates,), their rows of the catalogue.
+        label: (candidates,).
+        served: (candidates,), encoded features by name.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    flat: dict[str, NDArray[Any]] = {"item": item, "label": label, **_named("served", served)}
+    row = pl.Series("row", np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)).set_sorted()
+    lists = pl.DataFrame([row, *(pl.Series(name, values) for name, values in flat.items())])
+    table = pl.DataFrame(
+        {
+            "request_id": request_id,
+            "time": time,
+            "exposures_begin": exposures[:, 0].astype(np.int32),
+            "exposures_count": (exposures[:, 1] - exposures[:, 0]).astype(np.int16),
+            "page_views_begin": page_views[:, 0].astype(np.int32),
+            "page_views_count": (page_views[:, 1] - page_views[:, 0]).astype(np.int16),
+        }
+    ).hstack(lists.group_by("row", maintain_order=True).agg(pl.all()).drop("row"))
+    for path, rows in paths:
+        write_table(table[rows], path, row_group_size=ROW_GROUP, statistics=False)
+
+
+def _named(group: str, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {f"{group}.{name}": column for name, column in columns.items()}
+
+
+@dataclass(frozen=True)
+class ShardReader:
+    """Reads and checks shards.
+
+    Attributes:
+        spec: what their columns mean.
+        items: the catalogue.
+        limits: the longest sequences.
+    """
+
+    spec: FeatureSpec
+    items: ItemTable
+    limits: Limits
+
+    def read(self, folder: Path, entry: ShardEntry, split: str) -> Shard:
+        """One split of the shard in `folder`.
+
+        Raises:
+            FormatError: a file is missing or damaged, or is not what `entry` says.
+        """
+        return Shard(
+            exposures=self._behaviours(folder, entry, EXPOSURES, self.spec.ie_action),
+            page_views=self._behaviours(folder, entry, PAGE_VIEWS, self.spec.ipv_action),
+            requests=self.read_requests(folder, entry, split),
+        )
+
+    def _behaviours(self, folder: Path, entry: ShardEntry, kind: str, action: Sequence[Feature]) -> Behaviours:
+        path, count = shard_file(folder, kind), getattr(entry, kind)
+        schema = {"item": pl.Int32(), **_schema("action", action), **_schema("served", self._served)}
+        columns = _read(path, schema, entry.files.get(kind))
+        if len(columns["item"]) != count:
+            raise _faulty(path, f"should hold {count} rows; received {len(columns['item'])}")
+        arrays = {name: column.to_numpy() for name, column in columns.items()}
+        encoded = {field: [arrays[f"action.{f.name}"] for f in action if field_of(f) == field] for field in FIELDS}
+        stacks = {field: stack(parts, count, FIELDS[field]) for field, parts in encoded.items()}
+        _check_codes(Encoded(**stacks), action, path)
+        return Behaviours(Encoded(**stacks), self._items(path, arrays))
+
+    def read_requests(self, folder: Path, entry: ShardEntry, split: str) -> Requests:
+        """As `read`, without the behaviours."""
+        path = shard_file(folder, split)
+        lists = {"item": pl.Int32(), "label": pl.UInt8(), **_schema("served", self._served)}
+        schema = {**_REQUEST, **{name: pl.List(dtype) for name, dtype in lists.items()}}
+        columns = _read(path, schema, entry.files.get(split))
+        count = len(columns["request_id"])
+        lengths = columns["item"].list.len().to_numpy().astype(np.int64)
+        together = all(bool((columns[name].list.len() == columns["item"].list.len()).all()) for name in lists)
+        if count and not (together and lengths.min() >= 1 and lengths.max() <= self.limits.candidates):
+            raise _faulty(path, "holds lists of candidates that do not fit together")
+        flat = {name: columns[name].explode() for name in lists}
+        if any(column.null_count() for column in flat.values()):
+            raise _faulty(path, "holds lists with empty entries")
+        arrays = {name: column.to_numpy() for name, column in flat.items()}
+        label = arrays["label"]
+        if not bool(((label <= 1) | (label == NOT_EXPOSED)).all()):
+            raise _faulty(path, f"should hold labels 0, 1 or {NOT_EXPOSED}")
+        ranges = {}
+        for name, known in ((EXPOSURES, entry.exposures), (PAGE_VIEWS, entry.page_views)):
+            begin, size = (columns[f"{name}_{end}"].to_numpy().astype(np.int64) for end in ("begin", "count"))
+            ranges[name] = np.stack([begin, begin + size], axis=1)
+            inside = (begin >= 0) & (begin + size <= known) & (size >= 0) & (size <= getattr(self.limits, name))
+            if not bool(inside.all()):
+                raise _faulty(path, f"names {name} that are not there")
+        requests = Requests(
+            request_id=columns["request_id"].to_numpy(),
+            time=columns["time"].to_numpy(),
+            offsets=_starts(lengths),
+            item=self._items(path, arrays),
+            label=label,
+            **ranges,
+        )
+        if requests.counts() != entry.splits[split]:
+            raise _faulty(path, f"should hold {entry.splits[split]}; received {requests.counts()}")
+        return requests
+
+    @property
+    def _served(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.spec.item if feature.origin == "served")
+
+    def _items(self, path: Path, arrays: Mapping[str, NDArray[Any]]) -> Encoded:
+        check_range(arrays["item"], len(self.items), f"{path}: item")
+        served = {feature.name: arrays[f"served.{feature.name}"] for feature in self._served}
+        stacks = {field: [served[f.name] for f in self._served if field_of(f) == field] for field in FIELDS}
+        rows = len(arrays["item"])
+        _check_codes(Encoded(**{f: stack(parts, rows, FIELDS[f]) for f, parts in stacks.items()}), self._served, path)
+        return self.items.gather(arrays["item"], served)
+
+
+_REQUEST: dict[str, pl.DataType] = {
+    "request_id": pl.Int64(),
+    "time": pl.Int64(),
+    "exposures_begin": pl.Int32(),
+    "exposures_count": pl.Int16(),
+    "page_views_begin": pl.Int32(),
+    "page_views_count": pl.Int16(),
+}
+_TYPES = {"codes": pl.UInt8(), "numbers": pl.Float32()}
+
+
+def _schema(group: str, features: Sequence[Feature]) -> dict[str, pl.DataType]:
+    return {f"{group}.{feature.name}": _TYPES[field_of(feature)] for feature in features}
+
+
+def _read(path: Path, schema: Mapping[str, pl.DataType], digest: str | None) -> dict[str, pl.Series]:
+    """The columns of the file `path`, which should be those of `schema` without an empty place.
+
+    Raises:
+        FormatError: the file is missing or damaged, or has other columns.
+    """
+    try:
+        content = path.read_bytes()
+        if sha256_bytes(content) != digest:
+            raise IntegrityError(f"samples: {path} was changed after it was written: make the samples again")
+        table = pl.read_parquet(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        # polars panics (no Exception) on some damaged pages.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FormatError(f"samples: {path} cannot be read ({reason}): make the samples again") from None
+    if dict(table.schema) != dict(schema):
+        odd = {name: dtype for name, dtype in table.schema.items() if schema.get(name) != dtype} or "fewer columns"
+        raise _faulty(path, f"should have the columns {', '.join(schema)}; received {odd}")
+    if any(column.null_count() for column in table):
+        raise _faulty(path, "has empty places")
+    return {column.name: column for column in table}
+
+
+def _check_codes(encoded: Encoded, features: Sequence[Feature], path: Path) -> None:
+    sizes = GroupEncoder(features).sizes()
+    check_range(encoded.codes, sizes["codes"], str(path))
+    check_range(encoded.numbers, None, str(path))
+
+
+def _faulty(path: Path, fault: str) -> FormatError:
+    return FormatError(f"samples: {path} {fault}: make the samples again")

@@ -1,0 +1,301 @@
+"""However logs are cut into files, and whoever reads them: each user comes whole, and samples are the same."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from edgerec.core.errors import FormatError, InputError, LogsError, OutputError
+from edgerec.data.build_samples import write_samples
+from edgerec.data.logs import Logs, open_logs, read_logs, write_logs
+from edgerec.data.partition import each_partition, map_partitions, partitions, survey
+from edgerec.data.samples import Samples
+from edgerec.data.schema import REQUEST_ID, TIME, USER_ID
+from tests.data.test_samples import files_of, read_back
+from tests.synthetic import build, make_logs
+
+LIMITS = {"candidates": 10, "exposures": 5, "page_views": 3}
+LOGS = make_logs(users=16)
+
+
+@pytest.fixture(scope="module")
+def whole_logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    """As they are read back from one file a table."""
+    path = tmp_path_factory.mktemp("whole") / "logs"
+    write_logs(LOGS, path)
+    return read_logs(path)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    """Samples of the same logs, in one file and one shard."""
+    return build(tmp_path_factory.mktemp("expected"), LOGS, limits=LIMITS)
+
+
+def write_parts(folder: Path, events: list[pl.DataFrame], requests: list[pl.DataFrame]) -> Path:
+    """The logs with their rows cut as given."""
+    path = Path(tempfile.mkdtemp(dir=folder)) / "logs"
+    write_logs(LOGS, path)
+    for name, parts in (("events", events), ("requests", requests)):
+        (path / name / "part-00000.parquet").unlink()
+        for number, part in enumerate(parts):
+            part.write_parquet(path / name / f"part-{number:05d}.parquet", row_group_size=50)
+    return path
+
+
+def by_rows(table: pl.DataFrame, cuts: list[int]) -> list[pl.DataFrame]:
+    bounds = [0, *sorted(min(cut, len(table)) for cut in cuts), len(table)]
+    return [table[begin:end] for begin, end in itertools.pairwise(bounds)]
+
+
+def by_users(table: pl.DataFrame, parts: int) -> list[pl.DataFrame]:
+    return [table.filter(pl.col("user_id") % parts == part) for part in range(parts)]
+
+
+def by_ranges(table: pl.DataFrame, size: int) -> list[pl.DataFrame]:
+    return [table.filter(pl.col("user_id") // size == part) for part in range(-(-16 // size))]
+
+
+def equal(found: Samples, expected: Samples) -> None:
+    """All that is learnt from, to the last bit."""
+    rest = {"shards": [], "logs": ""}
+    assert found.head.model_copy(update=rest) == expected.head.model_copy(update=rest)
+    assert found.vocabularies["shop"].keys.tolist() == expected.vocabularies["shop"].keys.tolist()
+    assert files_of(found.path / "items") == files_of(expected.path / "items")
+    assert read_back(found) == read_back(expected)
+    assert found.counts() == expected.counts()
+
+
+CUTS = st.lists(st.integers(0, 1200), max_size=4)
+
+
+@settings(max_examples=25)
+@given(
+    events=CUTS,
+    requests=CUTS,
+    target=st.sampled_from([1, 60, 300, 900, 10**6]),
+    interleaved=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_samples_do_not_depend_on_files_nor_on_shards(
+    tmp_path: Path, expected: Samples, events: list[int], requests: list[int], target: int, interleaved: bool, seed: int
+) -> None:
+    table = LOGS.events
+    if interleaved:
+        # Rows of different users may change places: what counts is the order of each user's.
+        table = table.with_columns(at=pl.Series(np.random.default_rng(seed).random(len(table))))
+        table = table.with_columns(pl.col("at").sort().over("user_id")).sort("at").drop("at")
+    path = write_parts(
+        tmp_path, by_rows(table, events), by_rows(LOGS.requests.sample(fraction=1, shuffle=True, seed=seed), requests)
+    )
+    found = write_samples(path, path.with_name("samples"), limits=LIMITS, target=target)
+    equal(found, expected)
+    shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_samples_of_files_by_users(tmp_path: Path, expected: Samples, size: int) -> None:
+    for number, cut in enumerate((by_ranges, by_users)):
+        path = write_parts(tmp_path, cut(LOGS.events, size), cut(LOGS.requests, size))
+        equal(write_samples(path, tmp_path / f"samples-{number}", limits=LIMITS, target=400), expected)
+
+
+@pytest.mark.parametrize("target", [100, 10**6])
+def test_bytes_do_not_depend_on_processes(tmp_path: Path, expected: Samples, target: int) -> None:
+    path = write_parts(tmp_path, by_users(LOGS.events, 3), by_users(LOGS.requests, 4))
+    one, two = (write_samples(path, tmp_path / str(n), limits=LIMITS, target=target, processes=n) for n in (1, 2))
+    assert files_of(one.path) == files_of(two.path)
+    assert len(one.head.shards) == (1 if target == 10**6 else 16)
+    equal(two, expected)
+
+
+@settings(max_examples=25)
+@given(events=CUTS, requests=CUTS, target=st.integers(1, 2000))
+def test_partitions_hold_each_user_whole_and_once(
+    tmp_path: Path, whole_logs: Logs, events: list[int], requests: list[int], target: int
+) -> None:
+    path = write_parts(tmp_path, by_rows(LOGS.events, events), by_rows(LOGS.requests, requests))
+    parts = list(each_partition(path, target=target))
+    users = [set(part.events["user_id"]) | set(part.requests["user_id"]) for part in parts]
+    assert all(max(one) < min(next_) for one, next_ in itertools.pairwise(users))
+    assert_frame_equal(pl.concat([part.events for part in parts]), whole_logs.events)
+    asked = pl.concat([part.requests for part in parts]).sort(TIME, USER_ID, REQUEST_ID)
+    assert_frame_equal(asked, whole_logs.requests)
+    for part in parts:
+        assert part.items.equals(whole_logs.items)
+        assert part.requests.equals(part.requests.sort(TIME, USER_ID, REQUEST_ID))
+    shutil.rmtree(path.parent)
+
+
+def test_partitions_are_filled_and_large_groups_dealt_out(tmp_path: Path) -> None:
+    path = write_parts(tmp_path, by_ranges(LOGS.events, 1), by_ranges(LOGS.requests, 1))
+    logs = open_logs(path)
+    found = survey(logs)
+    weights = [part.weight for part in partitions(logs, found, scratch=tmp_path / "none", target=400)]
+    assert len(weights) == 5
+    assert max(weights) <= 400
+    assert not (tmp_path / "none").exists()
+    path = write_parts(tmp_path, [LOGS.events], [LOGS.requests])
+    logs = open_logs(path)
+    dealt = partitions(logs, survey(logs), scratch=tmp_path / "dealt", target=400)
+    assert [part.weight for part in dealt] == weights
+    assert {part.file.parents[1] for one in dealt for part in one.events} == {tmp_path / "dealt"}
+
+
+def _users(logs: Logs) -> set[int]:
+    return set(logs.requests["user_id"])
+
+
+def test_partitions_of_several_processes(tmp_path: Path) -> None:
+    path = write_parts(tmp_path, [LOGS.events], [LOGS.requests])
+    found = list(map_partitions(_users, path, target=400, processes=2))
+    assert len(found) == 5
+    assert [user for users in found for user in sorted(users)] == list(range(16))
+
+
+def test_faults_that_only_all_parts_together_show(tmp_path: Path) -> None:
+    events, requests = by_ranges(LOGS.events, 8), by_ranges(LOGS.requests, 8)
+    twice = requests[1].with_columns(request_id=pl.col("request_id") - 8000)
+    seconds = 1_700_000_000
+    late = [part.with_columns(time=pl.col("time") + seconds + 10**10 * n) for n, part in enumerate(events)]
+    single = requests[1].with_columns(score=pl.lit(1.0))
+    shorter = requests[1].with_columns(clicked=pl.col("clicked").list.head(1))
+    attempts = [
+        (events, [requests[0], twice], r"requests\.request_id should be unique; 0 stands more than once"),
+        (late, requests, r"events\.time should be milliseconds since 1970"),
+        ([events[0], events[1].with_columns(score=pl.lit("a"))], requests, "should hold numbers .*received String"),
+        ([events[0], events[1].drop("score")], requests, "only one of them has 'score'"),
+        ([part.drop("kind") for part in events], requests, "table 'events' has no column 'kind'"),
+        ([events[0], events[1].with_columns(user_id=None)], requests, r"events\.user_id.*empty rows"),
+        ([events[0], events[1].with_columns(item_id=7)], requests, "names 1 items that items does not have"),
+        (events, [requests[0], single], "parts of requests have columns of different types"),
+        (events, [requests[0], shorter], "clicked should have one value for each of its"),
+    ]  # fmt: skip
+    for number, (one, other, said) in enumerate(attempts):
+        path = write_parts(tmp_path, one, other)
+        before = sorted(entry.name for entry in tmp_path.iterdir())
+        with pytest.raises(LogsError, match=said) as caught:
+            write_samples(path, tmp_path / f"samples-{number}", limits=LIMITS, target=100)
+        assert "\n" not in str(caught.value)
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == before
+
+
+def test_seconds_in_one_user_alone_are_a_made_up_time(tmp_path: Path) -> None:
+    """What looks like seconds is so only if the earliest of all times does."""
+    events = LOGS.events.with_columns(time=pl.when(pl.col("user_id") == 3).then(10**9).otherwise("time"))
+    path = write_parts(tmp_path, [events], [LOGS.requests])
+    assert len(write_samples(path, tmp_path / "samples", limits=LIMITS, target=1).head.shards) == 16
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from edgerec.data.build_samples import write_samples
+
+if __name__ == "__main__":
+    logs, out, resume = sys.argv[1:]
+    write_samples(Path(logs), Path(out), target=1, processes=2, resume=resume == "resume")
+"""
+
+
+def run(folder: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    (folder / "make.py").write_text(SCRIPT)
+    command = [sys.executable, "-W", "error", folder / "make.py", *arguments]
+    return subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+@pytest.mark.parametrize("part", ["scratch/counts-00002.json", "parts/00005.json"])
+def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, part: str) -> None:
+    logs = write_parts(tmp_path, [make_logs(users=60).events], [make_logs(users=60).requests])
+    expected = write_samples(logs, tmp_path / "expected", target=1)
+    process = run(tmp_path, logs, tmp_path / "samples", "begin")
+    work = tmp_path / ".samples.samples"
+    try:
+        while process.poll() is None and not (work / part).exists():
+            time.sleep(0.001)
+        # Alone: its workers have to notice.
+        process.kill()
+        process.communicate()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "samples").exists()
+    done = times_of(work)
+    if any((work / "parts").iterdir()):
+        with pytest.raises(OutputError, match=r"unfinished samples stand at .*--resume"):
+            write_samples(logs, tmp_path / "samples", target=1)
+    with pytest.raises(FormatError, match="begun with other settings"):
+        write_samples(logs, tmp_path / "samples", target=2, resume=True)
+    assert times_of(work) == done
+    again = run(tmp_path, logs, tmp_path / "samples", "resume")
+    assert again.communicate()[1] == b""
+    assert again.returncode == 0
+    assert files_of(tmp_path / "samples") == files_of(expected.path)
+    assert not work.exists()
+
+
+def times_of(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+
+
+def test_logs_that_changed_are_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_logs(LOGS, tmp_path / "logs")
+    with monkeypatch.context() as patch:
+        patch.setattr("edgerec.data.build_samples.fit", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_samples(tmp_path / "logs", tmp_path / "samples")
+        # Nothing of the samples themselves was there.
+        assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+        patch.undo()
+        patch.setattr("edgerec.data.build_samples.SamplesHead", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_samples(tmp_path / "logs", tmp_path / "samples")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".samples.samples", "logs"]
+    file = tmp_path / "logs" / "events" / "part-00000.parquet"
+    os.utime(file, ns=(0, 0))
+    with pytest.raises(FormatError, match="other settings or input"):
+        write_samples(tmp_path / "logs", tmp_path / "samples", resume=True)
+    with pytest.raises(InputError, match="--processes should be at least 1"):
+        write_samples(tmp_path / "logs", tmp_path / "samples", force=True, processes=0)
+    assert len(write_samples(tmp_path / "logs", tmp_path / "samples", force=True).head.shards) == 1
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_pages_count_each_exposure_once(tmp_path: Path) -> None:
+    """Later requests of a page label again what their first one did."""
+    first = LOGS.requests.with_columns(page_id=pl.col("request_id") + 7)
+    later = first.filter(pl.col("clicked").list.len() > 4).with_columns(
+        request_id=pl.col("request_id") + 10**6,
+        time=pl.col("time") + 500,
+        **{name: pl.col(name).list.slice(1) for name in ("item_id", "clicked", "score")},
+    )
+    logs = replace(LOGS, requests=pl.concat([later, first]))
+    counts = logs.counts()
+    assert counts == {**LOGS.counts(), "requests": len(first) + len(later)}
+    samples = build(tmp_path, logs)
+    found = samples.counts()
+    assert found["behaviours"]["exposures"] == LOGS.counts()["exposures"] < found["exposures"]
+    assert found["requests"] == len(first) + len(later)
+    with pytest.raises(LogsError, match=r"requests\.page_id should be Int64; received String"):
+        build(tmp_path, replace(LOGS, requests=LOGS.requests.with_columns(page_id=pl.lit("a"))))
