@@ -282,6 +282,8 @@ def train(
 @json_option
 def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | None, as_json: bool) -> None:
     """GAUC and other figures of RUN on SAMPLES, with what it has to beat; without RUN the latter alone."""
+    if logs is not None and not oracle:
+        raise click.UsageError("--logs says where --oracle finds the truth: give both")
     if len(paths) > 2:
         raise click.UsageError(f"evaluate takes a run and samples, or samples alone; received {len(paths)} folders")
     _need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))

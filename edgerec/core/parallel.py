@@ -54,7 +54,8 @@ def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, pr
             yield waiting.popleft().result()
     except BrokenProcessPool:
         raise ResourceError(
-            "a worker process died, most often for want of memory: use fewer with --processes, or free some memory"
+            "a worker process died, most often for want of memory, else over a damaged file: use fewer with "
+            "--processes, free some memory, or make the files anew"
         ) from None
     except BaseException:
         # What is at work is of no use any more, and whoever pressed ^C does not want to wait for it.

@@ -47,7 +47,7 @@ class ResumableFolder:
 
     def any_finished(self) -> bool:
         """Whether there is anything that should not be thrown away unasked."""
-        return any((self._work / "parts").glob("[!.]*.json"))
+        return _unfinished(self._work) and any((self._work / "parts").glob("[!.]*.json"))
 
     def discard(self) -> None:
         """State that nothing of what is finished can be used: for input that has to change before work can go on."""
@@ -82,9 +82,8 @@ def resumable_folder(
     check_output(output, force=force, kind=kind)
     target = output.resolve()
     work = target.parent / f".{target.name}.{kind}"
-    if resume and not (work / JOB).is_file():
+    if resume and not _unfinished(work):
         raise FormatError(f"{kind}: there is no unfinished work {work} to resume: leave --resume out")
-    work.mkdir(exist_ok=True)
     with held(work, what=kind):
         folder = ResumableFolder(work)
         if resume:
@@ -95,6 +94,7 @@ def resumable_folder(
             raise OutputError(f"unfinished {kind} stand at {work}: go on with --resume, or begin anew with --force")
         try:
             yield folder
+            _sweep(folder.path)
             publish_folder(folder.path, target)
         except BaseException:
             if not folder.any_finished():
@@ -105,34 +105,65 @@ def resumable_folder(
 
 @contextlib.contextmanager
 def held(path: Path, *, what: str) -> Iterator[None]:
-    """Hold the folder `path` until the block ends or the process dies (flock(2)); Windows has nothing of the kind.
+    """Make the folder `path` and hold it until the block ends or the process dies (flock(2)).
+
+    Windows has no such lock: there two processes are not kept apart.
 
     Raises:
         OutputError: another process holds it; `what` it makes stands in the text.
     """
     if sys.platform == "win32":
+        path.mkdir(exist_ok=True)
         yield
         return
-    import fcntl
-
-    handle = os.open(path, os.O_RDONLY)
+    handle = _locked(path, what)
     try:
-        # Some network file systems cannot lock.
-        with contextlib.suppress(OSError):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OutputError(
-                    f"another process makes {what} in {path}: wait for its end, or choose another --out"
-                ) from None
         yield
     finally:
         os.close(handle)
 
 
+def _locked(path: Path, what: str) -> int:
+    """A handle of the folder `path` that holds its lock."""
+    import fcntl
+
+    while True:
+        path.mkdir(exist_ok=True)
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        # Some network file systems cannot lock.
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                raise OutputError(
+                    f"another process makes {what} in {path}: wait for its end, or choose another --out"
+                ) from None
+        # Whoever held it before may have removed the folder meanwhile: then this lock is of nothing.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        os.close(handle)
+
+
+def _unfinished(work: Path) -> bool:
+    """Whether `work` can be gone on with; without its output, what is left of it is of work that was published."""
+    return (work / JOB).is_file() and (work / "output").is_dir()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a kill left of files that were being written."""
+    for entry in folder.rglob(".*"):
+        entry.unlink()
+
+
 def _begin(work: Path, job: Mapping[str, Any]) -> None:
-    """Empty `work`, its job last: until then it says what the folder is."""
-    for entry in sorted(work.iterdir(), key=lambda entry: entry.name == JOB):
+    """Empty `work`: notes first, so that none speaks of a file that is gone, and its job last, which says what it is"""
+    order = {"parts": 0, JOB: 2}
+    for entry in sorted(work.iterdir(), key=lambda entry: order.get(entry.name, 1)):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

@@ -18,6 +18,8 @@ from edgerec.data.logs import Parts, write_table
 from edgerec.data.schema import USER_ID, cast_columns
 from edgerec.data.stretch import Stretch, read_stretches
 
+SLICE = 300_000
+"""Weight of what is held in memory at a time."""
 ROW_GROUP = 8192
 """Rows that are decoded together: small beside a range's share of a slice, so that little else is read with it."""
 
@@ -71,7 +73,7 @@ def deal(
     for parts, stretches, weight in tables:
         slices = [
             _Slice(parts, piece, (columns or {}).get(parts.name), bounds, folder / f"{parts.name}-{number:05d}.parquet")
-            for number, piece in enumerate(_slices(stretches, max(target // (2 * weight), 1)))
+            for number, piece in enumerate(_slices(stretches, SLICE // weight))
         ]
         ranges: list[list[Stretch]] = [[] for _ in range(len(bounds) + 1)]
         for slice_, counts in zip(slices, map_ordered(_write, slices, processes=processes), strict=True):
@@ -101,7 +103,7 @@ def _bounds(tables: Sequence[Table], target: int) -> NDArray[np.int64]:
     """Where ranges of users begin, so that each weighs about `target`; the first begins anywhere."""
     users, weights = np.empty(0, np.int64), np.empty(0, np.int64)
     for parts, stretches, weight in tables:
-        for piece in _slices(stretches, 4 * target):
+        for piece in _slices(stretches, 4 * SLICE):
             column = cast_columns(parts.name, read_stretches(parts, [piece], (USER_ID,)), (USER_ID,))
             found, counts = np.unique(column[USER_ID].to_numpy(), return_counts=True)
             users, places = np.unique(np.concatenate([users, found]), return_inverse=True)

@@ -167,7 +167,6 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
     fresh = WorkFolder(path, Progress(config=config, samples=samples))
     if resume and not (path / PROGRESS).is_file():
         raise FormatError(f"training: there is no unfinished training {path} to resume: leave --resume out")
-    path.mkdir(exist_ok=True)
     with held(path, what="a run"):
         if resume:
             work = WorkFolder(path, _read(path, config, samples))

@@ -89,8 +89,10 @@ class Feed:
     def _return(self, who: Ints) -> Floats:
         """Set the clocks of `who` (n,), whose sessions ended, to their next one, or to `_NEVER`.
 
+        A planned session that would begin inside another begins ten minutes after it, and none after the last day.
+
         Returns:
-            (n,), seconds until then. A planned session that would begin inside another begins ten minutes after it.
+            (n,), seconds until then.
         """
         rng, ended = self._rng, self._now[who]
         quick = rng.random(len(who)) < self._config.return_probability
@@ -98,7 +100,9 @@ class Feed:
         planned = self._plan[who, self._planned_next[who]]
         later = np.where(planned < _NEVER, np.maximum(planned, ended + 600_000), _NEVER)
         self._planned_next[who] += ~quick
-        self._now[who] = np.where(quick, soon, later)
+        begin = np.where(quick, soon, later)
+        last = self._config.start_ms + self._config.days * DAY_MS
+        self._now[who] = np.where(begin < last, begin, _NEVER)
         self._page[who] = 0
         return ((self._now[who] - ended) / 1000).astype(np.float32)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from edgerec import __version__
 from edgerec.core.atomic import write_json
 from edgerec.core.console import progress
 from edgerec.core.parallel import map_ordered
 from edgerec.core.resumable import ResumableFolder, resumable_folder
-from edgerec.data.logs import HEAD, SPEC, LogsHead, write_table
+from edgerec.data.logs import FORMAT, HEAD, SPEC, LogsHead, write_table
 from edgerec.features.spec import table1
 from edgerec.simulation.config import SimulationConfig, check_number
 from edgerec.simulation.feed import DAY_MS, Feed
@@ -24,9 +25,11 @@ from edgerec.simulation.world import Catalogue, make_catalogue, make_users
 TRUTH = "truth"
 """Folder of the ground truth inside the folder of logs; no reader of logs looks into it."""
 BLOCK = 4096
-"""Users of a block: enough that NumPy's work outweighs its calls, few enough for 200 MB or so."""
+"""Users of a block at most: enough that NumPy's work outweighs its calls."""
 BLOCK_CELLS = 2**20
 """Users times categories of a block at most."""
+BLOCK_EXPOSURES = 2**18
+"""Exposures of a block, as far as they can be foreseen: with their requests they take 300 MB or so."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def simulate(
         ResourceError: a process died.
     """
     check_number("seed", seed, whole=True, low=0, high=2**63 - 1)
-    job = {"config": config.document(), "seed": seed}
+    job = {"version": __version__, "format": FORMAT, "config": config.document(), "seed": seed}
     with resumable_folder(path, kind="logs", job=job, force=force, resume=resume) as work:
         for folder in ("events", "requests", f"{TRUTH}/requests", f"{TRUTH}/exposures"):
             (work.path / folder).mkdir(parents=True, exist_ok=True)
@@ -98,7 +101,9 @@ _COUNTS = ("requests", "exposures", "clicks", "page_views")
 
 def blocks(config: SimulationConfig) -> list[Block]:
     """The blocks of users of a world: a matter of its configuration alone, as each has its own randomness."""
-    most = max(1, min(BLOCK, BLOCK_CELLS // config.categories))
+    sessions = config.sessions_per_user / (1 - config.return_probability)
+    exposures = sessions * min(config.pages * config.cloud.page, 1 / config.behaviour.leave)
+    most = max(1, min(BLOCK, BLOCK_CELLS // config.categories, int(BLOCK_EXPOSURES / exposures)))
     number = -(-config.users // most)
     ends = [config.users * block // number for block in range(number + 1)]
     return [Block(block, ends[block], ends[block + 1] - ends[block]) for block in range(number)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from edgerec.core.errors import ConfigurationError
 from edgerec.simulation.cloud import Pages
 from edgerec.simulation.users import ACTIONS, REASONS, Exposures, PageViews
 from edgerec.simulation.world import Floats, Ints
@@ -132,7 +133,11 @@ class Recorder:
         )
 
     def tables(self) -> Tables:
-        """All that was recorded."""
+        """All that was recorded.
+
+        Raises:
+            ConfigurationError: a user has more requests than identities.
+        """
         exposures, truth_exposures = self._exposure_tables()
         events = pl.concat([exposures, self._page_view_table()], how="diagonal").sort("user_id", "time")
         requests = self._request_table()
@@ -199,7 +204,14 @@ class Recorder:
         )
         table = asked.hstack(offered.agg(pl.exclude("request")).drop("request")).sort("user_id", "time")
         number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("user_id")
-        table = table.with_columns(request_id=pl.col("user_id") * MAX_REQUESTS + number)
+        table = table.with_columns(number=number)
+        most = cast(int, table["number"].max() or 0)
+        if most >= MAX_REQUESTS:
+            raise ConfigurationError(
+                f"simulation: a user makes {most:,} requests, and identities are for fewer than {MAX_REQUESTS:,}: "
+                "lower days, sessions_per_user or pages"
+            )
+        table = table.with_columns(request_id=pl.col("user_id") * MAX_REQUESTS + pl.col("number")).drop("number")
         page = pl.when(pl.col("trigger") == TRIGGERS[PAGE]).then("request_id").forward_fill()
         return table.select("request_id", page.alias("page_id"), pl.exclude("request_id"))
 

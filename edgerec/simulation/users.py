@@ -208,8 +208,10 @@ class Minds:
     def wanted(self, who: Ints) -> Ints:
         """A category for each of `who` (n,) to search in, drawn from its intent."""
         reach = np.cumsum(self.intent[who], axis=1)
-        found = (reach < self._rng.random((len(who), 1), dtype=np.float32) * reach[:, -1:]).sum(axis=1)
-        wanted: Ints = np.minimum(found, reach.shape[1] - 1)
+        whole = reach[:, -1:]
+        at = self._rng.random((len(who), 1), dtype=np.float32) * whole
+        # Below the whole even when rounded, so that nobody falls behind the last category that is wanted.
+        wanted: Ints = (reach <= np.minimum(at, np.nextafter(whole, np.float32(0)))).sum(axis=1)
         return wanted
 
     def _after(self, who: Ints, category: Ints, clicked: Bools, reason: NDArray[np.int8]) -> None:

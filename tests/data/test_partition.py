@@ -85,16 +85,24 @@ def equal(found: Samples, expected: Samples) -> None:
 CUTS = st.lists(st.integers(0, 1200), max_size=4)
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     events=CUTS,
     requests=CUTS,
     target=st.sampled_from([1, 60, 300, 900, 10**6]),
     interleaved=st.booleans(),
+    slice_=st.sampled_from([40, 250, 10**6]),
     seed=st.integers(0, 9),
 )
 def test_samples_do_not_depend_on_files_nor_on_shards(
-    tmp_path: Path, expected: Samples, events: list[int], requests: list[int], target: int, interleaved: bool, seed: int
+    tmp_path: Path,
+    expected: Samples,
+    events: list[int],
+    requests: list[int],
+    target: int,
+    interleaved: bool,
+    slice_: int,
+    seed: int,
 ) -> None:
     table = LOGS.events
     if interleaved:
@@ -104,7 +112,9 @@ def test_samples_do_not_depend_on_files_nor_on_shards(
     path = write_parts(
         tmp_path, by_rows(table, events), by_rows(LOGS.requests.sample(fraction=1, shuffle=True, seed=seed), requests)
     )
-    found = write_samples(path, path.with_name("samples"), limits=LIMITS, target=target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgerec.data.deal.SLICE", slice_)
+        found = write_samples(path, path.with_name("samples"), limits=LIMITS, target=target)
     equal(found, expected)
     shutil.rmtree(path.parent)
 
@@ -125,7 +135,7 @@ def test_bytes_do_not_depend_on_processes(tmp_path: Path, expected: Samples, tar
     equal(two, expected)
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(events=CUTS, requests=CUTS, target=st.integers(1, 2000))
 def test_partitions_hold_each_user_whole_and_once(
     tmp_path: Path, whole_logs: Logs, events: list[int], requests: list[int], target: int
@@ -223,7 +233,7 @@ def run(folder: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize("part", ["scratch/counts-00002.json", "parts/00005.json"])
 def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, part: str) -> None:
-    logs = write_parts(tmp_path, [make_logs(users=60).events], [make_logs(users=60).requests])
+    logs = write_parts(tmp_path, [make_logs(users=24).events], [make_logs(users=24).requests])
     expected = write_samples(logs, tmp_path / "expected", target=1)
     process = run(tmp_path, logs, tmp_path / "samples", "begin")
     work = tmp_path / ".samples.samples"
