@@ -57,8 +57,8 @@ def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -
     """EB-NeRD (news, Ekstra Bladet): SOURCE is the folder that holds train/ and validation/."""
     _need("train", "polars")
     from edgerec.core.atomic import check_output
-    from edgerec.data.ebnerd import import_ebnerd
     from edgerec.data.logs import write_logs
+    from edgerec.data.sources.ebnerd import import_ebnerd
 
     check_output(out, force=force, kind="logs")
     start = time.perf_counter()
@@ -76,8 +76,8 @@ def import_kuairand_command(source: Path, out: Path, force: bool, as_json: bool)
     """KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds two splits by time and the videos."""
     _need("train", "polars")
     from edgerec.core.atomic import check_output
-    from edgerec.data.kuairand import import_kuairand
     from edgerec.data.logs import write_logs
+    from edgerec.data.sources.kuairand import import_kuairand
 
     check_output(out, force=force, kind="logs")
     start = time.perf_counter()
@@ -104,7 +104,7 @@ def import_taobao_mcc_command(
 ) -> None:
     """Taobao-MCC (Tianchi 109858): SOURCE is the folder that holds the two files Part1-taobao_open_mcc_*.csv."""
     _need("train", "polars")
-    from edgerec.data.taobao_mcc import import_taobao_mcc
+    from edgerec.data.sources.taobao_mcc import import_taobao_mcc
 
     start = time.perf_counter()
     counts = import_taobao_mcc(source, out, latest=latest, force=force)
@@ -213,8 +213,8 @@ def stats(
     _need("train", "polars", *(["plotly", "jinja2"] if html else []))
     from edgerec.core.atomic import FILE, check_output
     from edgerec.core.parallel import cores
-    from edgerec.data.statistics_document import stats_document
-    from edgerec.data.statistics_report import stats_table, write_report
+    from edgerec.data.statistics.document import stats_document
+    from edgerec.data.statistics.report import stats_table, write_report
 
     if html is not None:
         check_output(html, force=force, kind=FILE)

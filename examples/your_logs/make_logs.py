@@ -11,7 +11,7 @@ import polars as pl
 
 from edgerec.core.errors import EdgeRecError
 from edgerec.data.logs import Logs, LogsHead, write_logs
-from edgerec.data.popularity import PastCounts
+from edgerec.data.sources.popularity import PastCounts
 from edgerec.features.spec import load_spec
 
 FEATURES = Path(__file__).with_name("features.json")

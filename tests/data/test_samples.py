@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from edgerec.core.errors import FormatError, InputError, LogsError, SpecificationError
 from edgerec.data.build_samples import write_samples
-from edgerec.data.ebnerd import import_ebnerd
 from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.data.samples import NOT_EXPOSED, SPLITS, TEST, TRAIN, VALIDATION, Samples, load_samples
 from edgerec.data.schema import check_tables
+from edgerec.data.sources.ebnerd import import_ebnerd
 from edgerec.features.spec import FeatureSpec
 from edgerec.model.batches import make_batch
 from tests.synthetic import HOUR, SPEC, build, make_logs, restamp, whole

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import LogsError
-from edgerec.data.ebnerd import SERVED, ebnerd_spec, import_ebnerd
 from edgerec.data.logs import Logs, read_logs, write_logs
+from edgerec.data.sources.ebnerd import SERVED, ebnerd_spec, import_ebnerd
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.vocabulary import Vocabulary
 
@@ -393,7 +393,7 @@ def test_a_faulty_duration_of_history(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def real() -> Logs:
-    shared = Path(__file__).parents[2].parent / "shared" / "data"
+    shared = Path(__file__).parents[3].parent / "shared" / "data"
     for folder in (os.environ.get("EDGEREC_DATA"), shared):
         if folder and (Path(folder) / "ebnerd_demo").is_dir():
             return import_ebnerd(Path(folder) / "ebnerd_demo")

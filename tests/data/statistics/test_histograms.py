@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgerec.data.histograms import (
+from edgerec.data.statistics.histograms import (
     PRECISION,
     Counts,
     Numbers,

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from edgerec.cli import cli
 from edgerec.core.console import emit
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, LogsError
-from edgerec.data.click_rates import CATEGORY_BUCKETS
-from edgerec.data.ebnerd import import_ebnerd
 from edgerec.data.logs import Logs, LogsHead, write_logs
-from edgerec.data.statistics import Measured, of_part
-from edgerec.data.statistics_document import document, stats_document
-from edgerec.data.statistics_report import page, stats_table, write_report
+from edgerec.data.sources.ebnerd import import_ebnerd
+from edgerec.data.statistics.click_rates import CATEGORY_BUCKETS
+from edgerec.data.statistics.document import document, stats_document
+from edgerec.data.statistics.measure import Measured, of_part
+from edgerec.data.statistics.report import page, stats_table, write_report
 from edgerec.features.spec import FeatureSpec
 from tests.synthetic import make_logs
 
@@ -343,7 +343,7 @@ def test_processes_and_files_do_not_matter(tmp_path: Path, monkeypatch: pytest.M
         table = pl.read_parquet(file)
         for place, part in enumerate(table.partition_by("user_id", maintain_order=True)):
             part.write_parquet(file.with_name(f"part-{place:05d}.parquet"))
-    monkeypatch.setattr("edgerec.data.statistics.TARGET", 50)
+    monkeypatch.setattr("edgerec.data.statistics.measure.TARGET", 50)
     assert stats_document(tmp_path / "logs", processes=1) == expected
     assert stats_document(tmp_path / "logs", processes=2) == expected
 
@@ -363,7 +363,7 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
 
 
 def test_keys_are_the_ones_in_the_docs(folder: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
     section = text.split("\n## edgerec stats\n", 1)[1].split("\n## ", 1)[0]
     tables = [
         {
@@ -459,7 +459,7 @@ def test_names_are_text() -> None:
 
 @pytest.fixture(scope="module")
 def real() -> Logs:
-    shared = Path(__file__).parents[2].parent / "shared" / "data"
+    shared = Path(__file__).parents[3].parent / "shared" / "data"
     for root in (os.environ.get("EDGEREC_DATA"), shared):
         if root and (Path(root) / "ebnerd_demo").is_dir():
             return import_ebnerd(Path(root) / "ebnerd_demo")

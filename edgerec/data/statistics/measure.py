@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 from edgerec.core.console import progress
 from edgerec.core.errors import InputError
 from edgerec.core.parallel import map_ordered
-from edgerec.data.click_rates import (
+from edgerec.data.logs import Logs, LogsFolder, open_logs, page_openings
+from edgerec.data.partition import TARGET, Partition, partitions, read_partition, survey
+from edgerec.data.schema import EXPOSURE, ITEM_ID, KIND, OPENED_FROM, PAGE_VIEW, TIME, TRIGGER, USER_ID
+from edgerec.data.statistics.click_rates import (
     CATEGORY,
     Rates,
     by_category_exposures,
@@ -31,10 +34,7 @@ from edgerec.data.click_rates import (
     exposures_of,
     has_categories,
 )
-from edgerec.data.histograms import Counts, Numbers
-from edgerec.data.logs import Logs, LogsFolder, open_logs, page_openings
-from edgerec.data.partition import TARGET, Partition, partitions, read_partition, survey
-from edgerec.data.schema import EXPOSURE, ITEM_ID, KIND, OPENED_FROM, PAGE_VIEW, TIME, TRIGGER, USER_ID
+from edgerec.data.statistics.histograms import Counts, Numbers
 from edgerec.features.spec import Binarize, Feature, FeatureSpec, OneHot
 
 HOUR_MS = 3_600_000

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerec.data.popularity import FirstSeen, PastCounts, pair_keys
+from edgerec.data.sources.popularity import FirstSeen, PastCounts, pair_keys
 
 
 def ints(*values: int) -> np.ndarray:

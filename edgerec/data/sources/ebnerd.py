@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 
 from edgerec.core.errors import LogsError
-from edgerec.data.ebnerd_source import Source, read_source
 from edgerec.data.logs import Logs, LogsHead
-from edgerec.data.popularity import FirstSeen, Integers, PastCounts, pair_keys
 from edgerec.data.schema import EVENTS, EXPOSURE, ITEMS, PAGE_VIEW, REQUESTS, check_tables
+from edgerec.data.sources.ebnerd_source import Source, read_source
+from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
 from edgerec.features.spec import FeatureSpec, load_spec
 
 HOUR_MS = 3_600_000

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from edgerec.core.console import show
-from edgerec.data.click_rates import POSITIONS, wilson
-from edgerec.data.statistics_blocks import (
+from edgerec.data.statistics.blocks import (
     NONE,
     Block,
     DataSet,
@@ -21,6 +20,7 @@ from edgerec.data.statistics_blocks import (
     percent,
     union,
 )
+from edgerec.data.statistics.click_rates import POSITIONS, wilson
 
 FEWEST = 100
 """Exposures of a bucket that is drawn: the interval of fewer would fill the plot."""

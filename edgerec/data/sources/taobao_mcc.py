@@ -25,9 +25,9 @@ from edgerec.core.atomic import check_output
 from edgerec.core.console import progress
 from edgerec.core.errors import LogsError
 from edgerec.data.logs import LogsHead
-from edgerec.data.logs_writer import logs_writer
 from edgerec.data.schema import EXPOSURE, PAGE_VIEW
-from edgerec.data.taobao_mcc_source import (
+from edgerec.data.sources.logs_writer import logs_writer
+from edgerec.data.sources.taobao_mcc_source import (
     ATTRIBUTES,
     BLOCK_BYTES,
     EXPOSURES,
@@ -39,7 +39,7 @@ from edgerec.data.taobao_mcc_source import (
     USER,
     read_contexts,
 )
-from edgerec.data.taobao_mcc_spool import append, tables
+from edgerec.data.sources.taobao_mcc_spool import append, tables
 from edgerec.features.spec import FeatureSpec, load_spec
 
 FIRST_TIME_MS = 1_577_836_800_000

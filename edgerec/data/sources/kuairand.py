@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 
 from edgerec.core.errors import LogsError
-from edgerec.data.kuairand_source import ACTIONS, LATER, Source, read_source
 from edgerec.data.logs import Logs, LogsHead
-from edgerec.data.popularity import FirstSeen, Integers, PastCounts, pair_keys
 from edgerec.data.schema import EVENTS, EXPOSURE, ITEMS, PAGE_VIEW, REQUESTS, check_tables
+from edgerec.data.sources.kuairand_source import ACTIONS, LATER, Source, read_source
+from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
 from edgerec.features.spec import FeatureSpec, load_spec
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -53,7 +53,7 @@ def import_kuairand(source: Path) -> tuple[Logs, int]:
     The test period begins with the first request of the first day after the earlier split.
 
     Args:
-        source: folder with both splits and the catalogue of videos; see `edgerec.data.kuairand_source`.
+        source: folder with both splits and the catalogue of videos; see `edgerec.data.sources.kuairand_source`.
 
     Raises:
         LogsError: `source` is no such folder, or one of its files is damaged, lacks a column or holds what it should

@@ -17,9 +17,9 @@ from edgerec.cli import cli
 from edgerec.core.errors import LogsError, OutputError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, LogsHead, read_logs
-from edgerec.data.logs_writer import logs_writer
-from edgerec.data.taobao_mcc import FIRST_TIME_MS, MAX_LIST, STEP_MS, import_taobao_mcc, taobao_mcc_spec
-from edgerec.data.taobao_mcc_source import COLUMNS, FIELDS, TEST, TRAIN
+from edgerec.data.sources.logs_writer import logs_writer
+from edgerec.data.sources.taobao_mcc import FIRST_TIME_MS, MAX_LIST, STEP_MS, import_taobao_mcc, taobao_mcc_spec
+from edgerec.data.sources.taobao_mcc_source import COLUMNS, FIELDS, TEST, TRAIN
 
 Row = dict[str, Any]
 Place = tuple[int, int, int, int, int, int]

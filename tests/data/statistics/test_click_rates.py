@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerec.data.click_rates import Rates, bucket, bucket_names, count_before, wilson
+from edgerec.data.statistics.click_rates import Rates, bucket, bucket_names, count_before, wilson
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgerec.data.click_rates import (
+from edgerec.data.samples import Limits
+from edgerec.data.schema import EXPOSURE, PAGE_VIEW
+from edgerec.data.statistics.click_rates import (
     CATEGORY_BUCKETS,
     ITEM_BUCKETS,
     POSITIONS,
@@ -14,7 +16,7 @@ from edgerec.data.click_rates import (
     bucket_names,
     wilson,
 )
-from edgerec.data.histograms import (
+from edgerec.data.statistics.histograms import (
     Counts,
     Distribution,
     Numbers,
@@ -23,9 +25,7 @@ from edgerec.data.histograms import (
     quantile,
     shares_by_tenth,
 )
-from edgerec.data.samples import Limits
-from edgerec.data.schema import EXPOSURE, PAGE_VIEW
-from edgerec.data.statistics import Measured, Statistics, measure
+from edgerec.data.statistics.measure import Measured, Statistics, measure
 from edgerec.features.spec import Binarize, FeatureSpec, OneHot
 
 POSITION_NAMES = [*(str(place) for place in range(1, POSITIONS + 1)), f"{POSITIONS + 1}+"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from edgerec.data.statistics_blocks import (
+from edgerec.data.statistics.blocks import (
     Block,
     DataSet,
     Plot,

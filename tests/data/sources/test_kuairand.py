@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import LogsError
-from edgerec.data import kuairand
 from edgerec.data.build_samples import write_samples
-from edgerec.data.kuairand import MAX_LIST, SERVED, import_kuairand, kuairand_spec
-from edgerec.data.kuairand_source import ACTIONS, CATALOGUE, EARLIER, LATER, Source, read_source
 from edgerec.data.logs import Logs, read_logs, write_logs
-from edgerec.data.popularity import FirstSeen, Integers, PastCounts
+from edgerec.data.sources import kuairand
+from edgerec.data.sources.kuairand import MAX_LIST, SERVED, import_kuairand, kuairand_spec
+from edgerec.data.sources.kuairand_source import ACTIONS, CATALOGUE, EARLIER, LATER, Source, read_source
+from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts
 from edgerec.features.encoder import GroupEncoder
 from edgerec.model.metrics import gauc
 
@@ -449,7 +449,7 @@ def test_a_faulty_catalogue(tmp_path: Path, old: str, new: str, said: str) -> No
 
 @pytest.fixture(scope="module")
 def real() -> tuple[Logs, int]:
-    shared = Path(__file__).parents[2].parent / "shared" / "data"
+    shared = Path(__file__).parents[3].parent / "shared" / "data"
     for folder in (os.environ.get("EDGEREC_DATA"), shared):
         if folder and (Path(folder) / "kuairand_pure_slice").is_dir():
             return import_kuairand(Path(folder) / "kuairand_pure_slice")

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from edgerec.core.atomic import FILE, check_output, write_bytes
 from edgerec.core.console import show, table_of
-from edgerec.data.statistics_blocks import Block, DataSet, Plot, Row, Series, cells, labels_of
-from edgerec.data.statistics_rate_blocks import rate_blocks, rate_text
-from edgerec.data.statistics_share_blocks import KINDS, share_blocks
+from edgerec.data.statistics.blocks import Block, DataSet, Plot, Row, Series, cells, labels_of
+from edgerec.data.statistics.rate_blocks import rate_blocks, rate_text
+from edgerec.data.statistics.share_blocks import KINDS, share_blocks
 
 COLORS = ("#3d85c6", "#e08a33")
 """Of the data sets: apart in lightness too, and clear of white and of black."""
@@ -83,7 +83,7 @@ def page(document: dict[str, Any]) -> str:
         columns = [*labels, *(["difference"] if block.difference else [])]
         fields = {"title": block.title, "note": block.note, "rows": block.rows, "columns": columns}
         shown.append({**fields, "id": name, "plot": block.plot is not None})
-    template = Path(__file__).with_name("statistics.html.jinja").read_text(encoding="utf-8")
+    template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
         title=f"Statistics of {' against '.join(labels)}",
