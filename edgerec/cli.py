@@ -142,8 +142,8 @@ def simulate(
     world = load_simulation_config(config, sizes)
     counts = run_simulation(world, out, seed=seed, processes=processes or cores(), force=force, resume=resume)
     seconds = time.perf_counter() - start
-    rate = counts["exposures"] / seconds
-    _emit({"logs": str(out), **counts, "seconds": seconds, "exposures_per_second": rate}, as_json)
+    speed = _speed(counts["exposures"], seconds, resume)
+    _emit({"logs": str(out), **counts, "seconds": seconds, **speed}, as_json)
 
 
 @cli.command()
@@ -195,8 +195,8 @@ def samples(
         resume=resume,
     )
     counts, seconds = built.counts(), time.perf_counter() - start
-    speed = counts["behaviours"]["exposures"] / seconds
-    _emit({"samples": str(out), **counts, "seconds": seconds, "exposures_per_second": speed}, as_json)
+    speed = _speed(counts["behaviours"]["exposures"], seconds, resume)
+    _emit({"samples": str(out), **counts, "seconds": seconds, **speed}, as_json)
 
 
 @cli.command()
@@ -386,6 +386,11 @@ def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, forc
     sizes = {name: value for name, value in (("users", users), ("epochs", epochs)) if value is not None}
     document = run_quickstart(out, seed=seed, force=force, **sizes)
     _emit(document, as_json, table=quickstart_table(document))
+
+
+def _speed(exposures: int, seconds: float, resumed: bool) -> dict[str, float]:
+    """What a command says of its speed: nothing where part of its work was done before."""
+    return {} if resumed else {"exposures_per_second": exposures / seconds}
 
 
 def _emit(document: dict[str, Any], as_json: bool, *, table: Any = None) -> None:

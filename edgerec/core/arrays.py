@@ -1,4 +1,4 @@
-"""Reading NumPy's files from outside: nothing is unpickled, and damage is one kind of error."""
+"""NumPy's files: nothing is unpickled, and damage, or a place that cannot be written, is one kind of error."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import FormatError, OutputError
 
 DAMAGE = (
     OSError,
@@ -65,3 +65,33 @@ def load_members(path: Path, names: Iterable[str], *, what: str, advice: str) ->
             return {name: members[name] for name in names}
     except DAMAGE as error:
         raise FormatError(f"{what} {path} cannot be read ({error}): {advice}") from None
+
+
+def save_array(path: Path, array: NDArray[Any], *, what: str) -> None:
+    """Write `array` as the npy file `path`.
+
+    Raises:
+        OutputError: it cannot be written; `what` it belongs to stands in the text.
+    """
+    try:
+        np.save(path, array)
+    except OSError as error:
+        raise _unwritten(path, error, what) from None
+
+
+def save_members(path: Path, arrays: Mapping[str, NDArray[Any]], *, what: str) -> None:
+    """Write `arrays` by their names as the npz file `path`.
+
+    Raises:
+        OutputError: as `save_array`.
+    """
+    try:
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        raise _unwritten(path, error, what) from None
+
+
+def _unwritten(path: Path, error: OSError, what: str) -> OutputError:
+    # On a full disk NumPy's own error has no number and says "n requested and m written".
+    reason = error.strerror or str(error)
+    return OutputError(f"{what}: cannot write {path} ({reason}): free some space or write elsewhere")

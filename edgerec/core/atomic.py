@@ -26,6 +26,7 @@ HEADS = {
 }
 """The documents at the head of the folders that EdgeRec writes, and the `kind` that each states."""
 FILE = "file"
+ODD = "neither a file nor a folder"
 
 
 def check_output(path: Path, *, force: bool = False, kind: str | None = None) -> None:
@@ -41,14 +42,14 @@ def check_output(path: Path, *, force: bool = False, kind: str | None = None) ->
             parent cannot be made or written to.
     """
     if path.exists():
+        found, wanted = _kind(path), (kind,) if kind else tuple(HEADS.values())
+        if found not in wanted:
+            raise OutputError(
+                f"output {path} exists already and is {_named(found)}, which even --force does not replace by "
+                f"{_named(kind) if kind else 'what EdgeRec writes'}: choose another name"
+            )
         if not force:
             raise OutputError(f"output {path} exists already: remove it, choose another name, or pass --force")
-        found = _kind(path)
-        if found not in ((kind,) if kind else HEADS.values()):
-            raise OutputError(
-                f"output {path} is {found or 'a folder that EdgeRec did not write'}, and --force replaces only "
-                f"{kind or 'what EdgeRec wrote'}: choose another name"
-            )
     if path.is_symlink() and not path.exists():
         raise OutputError(f"output {path} is a symbolic link to nothing: remove it or choose another name")
     parent = path.resolve().parent
@@ -60,12 +61,19 @@ def check_output(path: Path, *, force: bool = False, kind: str | None = None) ->
         raise OutputError(f"cannot write into {parent}: check its permissions or choose another output")
 
 
+def _named(kind: str | None) -> str:
+    """A kind of output in a sentence."""
+    if kind is None:
+        return "a folder that EdgeRec did not write"
+    return kind if kind in (ODD, "logs", "samples") else f"a {kind}"
+
+
 def _kind(path: Path) -> str | None:
     """What stands at `path`: `FILE`, a kind of folder that EdgeRec writes, or something else."""
     if path.is_file():
         return FILE
     if not path.is_dir():
-        return "neither a file nor a folder"
+        return ODD
     for name, kind in HEADS.items():
         try:
             document = json.loads((path / name).read_bytes())

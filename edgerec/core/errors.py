@@ -25,6 +25,11 @@ as one line and exits with 1.
 from __future__ import annotations
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class EdgeRecError(Exception):
     """Base of all errors that EdgeRec raises on purpose."""
 

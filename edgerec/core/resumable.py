@@ -7,11 +7,12 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgerec.core.atomic import check_output, json_bytes, publish_folder, write_json
+from edgerec.core.console import log
 from edgerec.core.errors import FormatError, OutputError
 
 JOB = "job.json"
@@ -34,16 +35,25 @@ class ResumableFolder:
         self.scratch = work / "scratch"
 
     def finished(self, part: str) -> dict[str, Any] | None:
-        """The note of `part`, or None where it is not finished."""
+        """The note of `part`, or None where it is not finished, or a file of it is gone or of another size."""
         try:
-            note = json.loads(self._note(part).read_bytes())
-        except (OSError, ValueError, RecursionError):
+            stated = json.loads(self._note(part).read_bytes())
+            sizes = {name: (self.path / name).stat().st_size for name in stated["files"]}
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
-        return note if isinstance(note, dict) else None
+        note = stated.get("note")
+        return note if sizes == stated["files"] and isinstance(note, dict) else None
 
-    def finish(self, part: str, note: Mapping[str, Any]) -> None:
-        """State that all files of `part` are written; `note` (JSON) is what a resumed work needs to know of it."""
-        write_json(self._note(part), dict(note))
+    def finish(self, part: str, note: Mapping[str, Any], files: Iterable[Path] = ()) -> None:
+        """State that `part` is written.
+
+        Args:
+            part: its name.
+            note: what a resumed work needs to know of it, as JSON.
+            files: of the output, by which the part is known to be whole.
+        """
+        sizes = {str(file.relative_to(self.path)): file.stat().st_size for file in files}
+        write_json(self._note(part), {"note": dict(note), "files": sizes})
 
     def any_finished(self) -> bool:
         """Whether there is anything that should not be thrown away unasked."""
@@ -88,6 +98,7 @@ def resumable_folder(
         folder = ResumableFolder(work)
         if resume:
             _check_job(work, kind, job)
+            _make_folders(work)
         elif force or not folder.any_finished():
             _begin(work, job)
         else:
@@ -97,7 +108,9 @@ def resumable_folder(
             _sweep(folder.path)
             publish_folder(folder.path, target)
         except BaseException:
-            if not folder.any_finished():
+            if folder.any_finished():
+                log(f"{kind}: what is finished is kept in {work}; go on with --resume")
+            else:
                 shutil.rmtree(work, ignore_errors=True)
             raise
         shutil.rmtree(work, ignore_errors=True)
@@ -168,9 +181,13 @@ def _begin(work: Path, job: Mapping[str, Any]) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-    for name in ("output", "parts", "scratch"):
-        (work / name).mkdir()
+    _make_folders(work)
     write_json(work / JOB, dict(job))
+
+
+def _make_folders(work: Path) -> None:
+    for name in ("output", "parts", "scratch"):
+        (work / name).mkdir(exist_ok=True)
 
 
 def _check_job(work: Path, kind: str, job: Mapping[str, Any]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.core.errors import InputError, LogsError
+from edgerec.core.errors import InputError, LogsError, first_line
+from edgerec.data.logs import POLARS_FAULTS
 from edgerec.data.samples import Requests, Samples, Shard
 from edgerec.features.spec import Embedding
 from edgerec.model.baselines import Exposed, Gaucs, exposed
@@ -96,9 +97,10 @@ class Truth:
             )
             found = asked.join(known, on="request_id", how="left", maintain_order="left")
             lengths = found["probability"].list.len().fill_null(0)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise LogsError(f"oracle: the truth of {self._logs} cannot be read ({reason}): simulate again") from None
+        except POLARS_FAULTS as error:
+            raise LogsError(
+                f"oracle: the truth of {self._logs} cannot be read ({first_line(error)}): simulate again"
+            ) from None
         other = (lengths != asked["length"]).arg_true()
         if len(other):
             raise LogsError(

@@ -119,8 +119,10 @@ def live(config: SimulationConfig, seed: int, block: Block) -> Tables:
 def write_block(config: SimulationConfig, seed: int, work: ResumableFolder, block: Block) -> None:
     """Live a block and write its part of each table; the part is finished when its note stands."""
     tables = live(config, seed, block)
+    files = []
     for name, table in _named(tables):
-        write_table(table, work.path / name / f"{block.part}.parquet")
+        files.append(work.path / name / f"{block.part}.parquet")
+        write_table(table, files[-1])
     clicked = (tables.events["opened_from"] == "feed").sum()
     work.finish(
         block.part,
@@ -130,6 +132,7 @@ def write_block(config: SimulationConfig, seed: int, work: ResumableFolder, bloc
             "clicks": int(clicked),
             "page_views": len(tables.events) - len(tables.truth_exposures),
         },
+        files,
     )
 
 

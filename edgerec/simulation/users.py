@@ -260,7 +260,7 @@ class Minds:
 
 
 def interest_of(probability: Floats) -> Floats:
-    """Interest from 0 to 1: the click probability on a scale where a common item (7.6 %) is one half."""
+    """Interest from 0 to 1: the click probability on a scale where a common item (7.7 %) is one half."""
     odds = probability / np.maximum(1 - probability, np.float32(1e-6))
     interest: Floats = 12 * odds / (1 + 12 * odds)
     return interest

@@ -151,8 +151,8 @@ def test_equal_documents_have_equal_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "kind", "is_what"),
     [
-        (lambda path: path.write_text("mine"), None, "is file"),
-        (lambda path: path.write_text("mine"), "logs", "is file"),
+        (lambda path: path.write_text("mine"), None, "is a file"),
+        (lambda path: path.write_text("mine"), "logs", "is a file"),
         (lambda path: path.mkdir(), "logs", "did not write"),
         # A web project has a manifest.json, too.
         (

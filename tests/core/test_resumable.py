@@ -89,3 +89,78 @@ def test_nothing_to_resume_is_said(tmp_path):
 def test_a_folder_is_held_by_one(tmp_path):
     with held(tmp_path, what="logs"), pytest.raises(OutputError, match="another process"), held(tmp_path, what="logs"):
         pass
+
+
+def broken_after_publishing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave what a kill leaves between the output's appearance and the end of tidying up."""
+    with monkeypatch.context() as patch:
+        patch.setattr("edgerec.core.resumable.shutil.rmtree", lambda *_, **__: None)
+        assert make(out, parts=2) == [0, 1]
+    assert (out.parent / f".{out.name}.logs" / "parts" / "0.json").exists()
+
+
+def test_notes_of_published_work_are_not_taken_for_unfinished_work(tmp_path, monkeypatch):
+    broken_after_publishing(tmp_path / "out", monkeypatch)
+    with pytest.raises(FormatError, match="leave --resume out"):
+        make(tmp_path / "out", parts=2, force=True, resume=True)
+    assert (tmp_path / "out" / "1.txt").exists()
+    assert make(tmp_path / "out", parts=2, force=True) == [0, 1]
+    broken_after_publishing(tmp_path / "other", monkeypatch)
+    (tmp_path / "other").rename(tmp_path / "moved")
+    assert make(tmp_path / "other", parts=2) == [0, 1]
+
+
+def test_a_kill_while_old_work_is_thrown_away_leaves_no_note_of_what_is_gone(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out", parts=3, stop_after=2)
+    removed = []
+
+    def stop_at_output(path: Path, **_: object) -> None:
+        if path.name == "output":
+            raise KeyboardInterrupt
+        removed.append(path.name)
+        for entry in path.iterdir():
+            entry.unlink()
+        path.rmdir()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgerec.core.resumable.shutil.rmtree", stop_at_output)
+        with pytest.raises(KeyboardInterrupt):
+            make(tmp_path / "out", parts=3, force=True)
+    assert removed == ["parts"]
+    assert make(tmp_path / "out", parts=3, resume=True) == [0, 1, 2]
+
+
+def test_a_file_that_a_kill_left_half_written_is_not_published(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out", parts=3, stop_after=1)
+    (tmp_path / ".out.logs" / "output" / ".logs.json.abcd").touch()
+    make(tmp_path / "out", parts=3, resume=True)
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_part_whose_file_is_gone_or_cut_is_made_again(tmp_path, damage):
+    out, made = tmp_path / "out", []
+
+    def work(stop: bool) -> None:
+        with resumable_folder(out, kind="logs", job=JOB, force=False, resume=not stop) as folder:
+            for part in ("a", "b"):
+                if folder.finished(part) is None:
+                    file = folder.path / part
+                    file.write_text("whole")
+                    folder.finish(part, {}, [file])
+                    made.append(part)
+            if stop:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work(stop=True)
+    file = tmp_path / ".out.logs" / "output" / "a"
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_text("who")
+    work(stop=False)
+    assert made == ["a", "b", "a"]
+    assert (out / "a").read_text() == "whole"

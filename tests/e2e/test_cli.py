@@ -272,7 +272,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "a file in the way": (
         lambda root: (root / "new").write_text("mine"),
         (*SAMPLES,),
-        "exists already: remove it, choose another name, or pass --force",
+        "exists already and is a file, which even --force does not replace by samples: choose another name",
     ),
     "a folder in the way": (lambda root: (root / "new").mkdir(), ("simulate",), "exists already"),
 }
