@@ -24,10 +24,10 @@ from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationCo
 from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 
-CONFIG = TrainConfig(batch_size=64, epochs=2, decay_epochs=2, patience=2)
+CONFIG = TrainConfig(batch_size=64, epochs=1, decay_epochs=1)
 """Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise."""
 WORLD = SimulationConfig(
-    users=600,
+    users=1200,
     categories=8,
     brands_per_category=5,
     behaviour=BehaviourConfig(bias=-4.6, intent=5.0, intent_shift=0.3, category_fatigue=1.0, searches=1.0),

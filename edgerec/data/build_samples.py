@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edgerec import __version__
+from edgerec.core.arrays import save_array
 from edgerec.core.atomic import check_output, write_json
 from edgerec.core.console import progress
 from edgerec.core.documents import first_fault
@@ -29,7 +30,7 @@ from edgerec.core.resumable import ResumableFolder, resumable_folder
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.encode import Encoding, encode, from_note, needed_columns, to_note
 from edgerec.data.fit import count, fit, load_counted, save_counted
-from edgerec.data.item_table import ItemTable, save_array
+from edgerec.data.item_table import ItemTable
 from edgerec.data.logs import LogsFolder, Parts, open_logs
 from edgerec.data.partition import TARGET, Partition, partitions, survey
 from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, load_samples
@@ -233,7 +234,7 @@ def _make(
     """Fit, then encode, whatever is not done yet."""
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
     for name in ("ids", "table"):
-        save_array(work.scratch / f"{name}.npy", getattr(index, name))
+        save_array(work.scratch / f"{name}.npy", getattr(index, name), what="samples")
     events, requests = (Parts(parts.name, (), parts.schema) for parts in (logs.events, logs.requests))
     tasks = [_Task(number, partition, work) for number, partition in enumerate(plan.partitions)]
 

@@ -15,8 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.core.arrays import load_members
-from edgerec.core.errors import OutputError
+from edgerec.core.arrays import load_members, save_members
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import to_array
 from edgerec.data.logs import Parts
@@ -144,14 +143,14 @@ def fit_raw(feature: Raw, known: Moments) -> Raw:
 
 
 def save_counted(counted: Counted, path: Path) -> dict[str, Any]:
-    """Write the counts as the npz file `path`; returns what is left, as JSON."""
+    """Write the counts as the npz file `path`; returns what is left, as JSON.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     seen = np.flatnonzero(counted.candidates + counted.behaviours)
-    try:
-        np.savez(path, rows=seen, candidates=counted.candidates[seen], behaviours=counted.behaviours[seen])
-    except OSError as error:
-        if error.errno is None:  # numpy's own "n requested and m written"
-            raise OutputError(f"samples: cannot write {path} ({error}): free some space or write elsewhere") from None
-        raise
+    arrays = {"rows": seen, "candidates": counted.candidates[seen], "behaviours": counted.behaviours[seen]}
+    save_members(path, arrays, what="samples")
     return {key: [part.count, part.total, part.squares] for key, part in counted.moments.items()}
 
 

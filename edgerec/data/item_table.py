@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.core.arrays import load_array
-from edgerec.core.errors import FormatError, OutputError
+from edgerec.core.arrays import load_array, save_array
+from edgerec.core.errors import FormatError
 from edgerec.data.columns import encode_series
 from edgerec.data.schema import ITEM_ID
 from edgerec.features.encoder import Encoded, GroupEncoder
@@ -90,9 +90,9 @@ class ItemTable:
     def save(self, folder: Path) -> None:
         """Write the arrays into `folder`, which is made."""
         folder.mkdir(exist_ok=True)
-        save_array(folder / "item_id.npy", self.item_id)
+        save_array(folder / "item_id.npy", self.item_id, what="samples")
         for field in FIELDS:
-            save_array(folder / f"{field}.npy", getattr(self.encoded, field))
+            save_array(folder / f"{field}.npy", getattr(self.encoded, field), what="samples")
 
     @classmethod
     def load(cls, folder: Path, spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary]) -> ItemTable:
@@ -143,17 +143,3 @@ def stack(columns: list[NDArray[Any]], count: int, dtype: type[np.generic]) -> N
     for place, column in enumerate(columns):
         table[:, place] = column
     return table
-
-
-def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write `array` as the npy file `path`.
-
-    Raises:
-        OutputError: the disk is full.
-    """
-    try:
-        np.save(path, array)
-    except OSError as error:
-        if error.errno is None:  # numpy's own "n requested and m written"
-            raise OutputError(f"samples: cannot write {path} ({error}): free some space or write elsewhere") from None
-        raise

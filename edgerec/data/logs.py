@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import LogsError, OutputError
+from edgerec.core.errors import LogsError, OutputError, first_line
 from edgerec.data.schema import (
     CLICK_COUNT,
     CLICKED,
@@ -32,6 +32,10 @@ from edgerec.features.spec import FeatureSpec, load_spec
 FORMAT = 1
 HEAD = "logs.json"
 SPEC = "features.json"
+
+POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What polars raises for a file that it cannot read or write; some damaged pages make it panic, which is no Exception.
+"""
 
 
 class LogsHead(BaseModel):
@@ -165,14 +169,15 @@ def write_table(
         statistics: let each column say its least and largest value.
 
     Raises:
-        OutputError: the disk is full, or otherwise refuses.
+        OutputError: the disk is full or otherwise refuses, or the file cannot be opened.
     """
     try:
         table.write_parquet(path, compression=compression, row_group_size=row_group_size, statistics=statistics)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        # polars does not pass on the system's error as one.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise OutputError(f"cannot write {path} ({reason}): free some space or choose another --out") from None
+    except POLARS_FAULTS as error:
+        # polars passes on the system's error where it opens the file, and wraps it later on.
+        raise OutputError(
+            f"cannot write {path} ({first_line(error)}): free some space or choose another --out"
+        ) from None
 
 
 def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
@@ -249,9 +254,8 @@ def reading(file: Path) -> Iterator[None]:
     """Make one error of what polars raises where `file` is damaged."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        # polars panics (no Exception) on some damaged pages.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except POLARS_FAULTS as error:
+        reason = first_line(error)
         raise LogsError(f"logs: {file} cannot be read as Parquet ({reason}): it is damaged, make it again") from None
 
 
@@ -268,7 +272,7 @@ def _parts(name: str, files: Sequence[Path]) -> Parts:
     schemas = []
     for file in files:
         with reading(file):
-            schemas.append(pl.Schema(pl.read_parquet_schema(file)))
+            schemas.append(pl.scan_parquet(file, glob=False).collect_schema())
     for file, schema in zip(files, schemas, strict=True):
         odd = sorted(set(schema) ^ set(schemas[0]))
         if odd:
@@ -277,6 +281,5 @@ def _parts(name: str, files: Sequence[Path]) -> Parts:
     try:
         whole = pl.concat([schema.to_frame().select(columns) for schema in schemas], how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise LogsError(f"logs: the parts of {name} have columns of different types ({reason})") from None
+        raise LogsError(f"logs: the parts of {name} have columns of different types ({first_line(error)})") from None
     return Parts(name, tuple(files), whole.schema)

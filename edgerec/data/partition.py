@@ -18,10 +18,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from edgerec.core.console import progress
 from edgerec.core.parallel import map_ordered
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.deal import deal
-from edgerec.data.logs import Logs, LogsFolder, open_logs, read_part, reading
+from edgerec.data.logs import Logs, LogsFolder, read_part, reading
 from edgerec.data.schema import (
     EVENTS,
     ITEM_ID,
@@ -41,7 +42,6 @@ from edgerec.data.schema import (
     sort_requests,
 )
 from edgerec.data.stretch import Stretch, read_stretches
-from edgerec.features.spec import FeatureSpec
 
 Result = TypeVar("Result")
 
@@ -241,43 +241,44 @@ def read_partition(
 
 def map_partitions(
     function: Callable[[Logs], Result],
-    path: Path,
+    logs: LogsFolder,
     *,
-    spec: FeatureSpec | None = None,
     processes: int = 1,
     target: int = TARGET,
 ) -> Iterator[Result]:
-    """``function(logs)`` of the folder `path` by and by: of some users, then of others, each user's checked logs whole.
+    """``function(part)`` of `logs` by and by: of some users, then of others, each user's checked logs whole.
 
-    What has to be dealt out first stands in a temporary folder as long as the iterator lives.
+    What has to be dealt out first stands in a temporary folder as long as the iterator lives: beside the logs or, where
+    nothing can be written there, in the system's folder for such things.
+    Shows progress.
 
     Args:
         function: pickles, where there are several processes, and so does what it returns.
-        path: the folder.
-        spec: what the columns mean; default: the folder's own `features.json`.
+        logs: the opened folder; of its catalogue, which goes along with every part, what `function` needs will do.
         processes: how many work at a time, each on a partition.
         target: weight that partitions are filled up to.
 
     Raises:
-        FormatError, LogsError, SpecificationError: as `edgerec.data.logs.read_logs`.
+        LogsError: a file cannot be read, or a table breaks its schema.
+        OutputError: the disk is full.
         ResourceError: a process died.
         Exception: what `function` raises.
     """
-    logs = open_logs(path, spec=spec)
-    with tempfile.TemporaryDirectory(prefix="edgerec-") as scratch:
-        found = survey(logs)
+    found = survey(logs)
+    with _scratch(logs.path) as scratch:
         parts = partitions(logs, found, scratch=Path(scratch), target=target, processes=processes)
-        yield from map_ordered(partial(_apply, function, logs), parts, processes=processes)
+        mapped = map_ordered(partial(_apply, function, logs), parts, processes=processes)
+        yield from progress(mapped, what="parts", total=len(parts))
 
 
-def each_partition(path: Path, *, spec: FeatureSpec | None = None, target: int = TARGET) -> Iterator[Logs]:
-    """The folder `path` by and by, in this process: `map_partitions` of nothing but the logs."""
-    yield from map_partitions(_itself, path, spec=spec, target=target)
+def _scratch(path: Path) -> tempfile.TemporaryDirectory[str]:
+    # The system's folder may lie in memory, and what is dealt out is as large as the logs.
+    path = path.resolve()
+    try:
+        return tempfile.TemporaryDirectory(prefix=f".{path.name}.parts-", dir=path.parent)
+    except OSError:
+        return tempfile.TemporaryDirectory(prefix="edgerec-")
 
 
 def _apply(function: Callable[[Logs], Result], logs: LogsFolder, partition: Partition) -> Result:
     return function(read_partition(logs, partition))
-
-
-def _itself(logs: Logs) -> Logs:
-    return logs

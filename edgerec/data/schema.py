@@ -64,13 +64,21 @@ def check_tables(tables: Mapping[str, pl.DataFrame], spec: FeatureSpec) -> dict[
     """
     items = check_items(tables[ITEMS], spec)
     index = ItemIndex.of(items[ITEM_ID].to_numpy())
-    events = check_events(tables[EVENTS], event_features(spec), index)
-    requests = check_requests(tables[REQUESTS], of_origin(spec.item, "served"), index)
+    events, requests = check_rows(tables[EVENTS], tables[REQUESTS], spec, index)
+    return {ITEMS: items, EVENTS: events, REQUESTS: requests}
+
+
+def check_rows(
+    events: pl.DataFrame, requests: pl.DataFrame, spec: FeatureSpec, index: ItemIndex
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Events and requests as `check_tables` holds them to the schema and sorts them, of a catalogue checked before."""
+    events = check_events(events, event_features(spec), index)
+    requests = check_requests(requests, of_origin(spec.item, "served"), index)
     check_unique(requests[REQUEST_ID].to_numpy())
     for name, table in ((EVENTS, events), (REQUESTS, requests)):
         if len(table):
             check_unit(name, int(table[TIME].min()))  # type: ignore[arg-type]
-    return {ITEMS: items, EVENTS: sort_events(events), REQUESTS: sort_requests(requests)}
+    return sort_events(events), sort_requests(requests)
 
 
 def check_items(items: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:

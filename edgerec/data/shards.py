@@ -18,10 +18,10 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgerec.core.errors import FormatError, IntegrityError
+from edgerec.core.errors import FormatError, IntegrityError, first_line
 from edgerec.core.hashing import sha256_bytes
 from edgerec.data.item_table import FIELDS, ItemTable, check_range, field_of, stack
-from edgerec.data.logs import write_table
+from edgerec.data.logs import POLARS_FAULTS, write_table
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.features.spec import Feature, FeatureSpec
 
@@ -355,9 +355,8 @@ def _read(path: Path, schema: Mapping[str, pl.DataType], digest: str | None) -> 
         if sha256_bytes(content) != digest:
             raise IntegrityError(f"samples: {path} was changed after it was written: make the samples again")
         table = pl.read_parquet(io.BytesIO(content))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        # polars panics (no Exception) on some damaged pages.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except (*POLARS_FAULTS, ValueError) as error:
+        reason = first_line(error)
         raise FormatError(f"samples: {path} cannot be read ({reason}): make the samples again") from None
     if dict(table.schema) != dict(schema):
         odd = {name: dtype for name, dtype in table.schema.items() if schema.get(name) != dtype} or "fewer columns"

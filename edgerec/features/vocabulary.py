@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.arrays import load_array
+from edgerec.core.arrays import load_array, save_array
 from edgerec.core.errors import FormatError
 
 MISSING_ID = int(np.iinfo(np.int64).min)
@@ -73,10 +73,14 @@ class Vocabulary:
 
 
 def save_vocabularies(vocabularies: dict[str, Vocabulary], folder: Path) -> None:
-    """Write ``folder/<feature>.npy`` for each vocabulary."""
+    """Write ``folder/<feature>.npy`` for each vocabulary.
+
+    Raises:
+        OutputError: one cannot be written.
+    """
     folder.mkdir(exist_ok=True)
     for name, vocabulary in vocabularies.items():
-        np.save(folder / f"{name}.npy", vocabulary.keys)
+        save_array(folder / f"{name}.npy", vocabulary.keys, what="vocabulary")
 
 
 def load_vocabularies(names: tuple[str, ...], folder: Path) -> dict[str, Vocabulary]:

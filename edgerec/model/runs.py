@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, IntegrityError, OutputError
+from edgerec.core.errors import first_line as first_line  # model.checkpoints has it from here
 from edgerec.data.samples import Limits, Samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies, save_vocabularies
@@ -186,11 +187,6 @@ def writing(folder: Path, *, then: str) -> Iterator[None]:
         raise OutputError(
             f"cannot write into {folder} ({first_line(error)}): free some space or check its permissions, then {then}"
         ) from error
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text, or its type where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def tool_versions(*names: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import EdgeRecError, FormatError, LogsError, OutputError, SpecificationError
-from edgerec.data.logs import Logs, LogsHead, read_logs, write_logs
+from edgerec.data.logs import Logs, LogsHead, read_logs, write_logs, write_table
 from edgerec.data.schema import check_tables
 from edgerec.features.spec import FeatureSpec
 
@@ -216,6 +216,17 @@ def test_a_reader_that_panics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(pl, "read_parquet", panic)
     with pytest.raises(LogsError, match="cannot be read as Parquet") as caught:
         read_logs(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
+    write_logs(make_logs(), tmp_path / "a[b]*")
+    assert len(read_logs(tmp_path / "a[b]*").items) == 3
+
+
+def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot write .*nowhere/x\.parquet \(.*No such file") as caught:
+        write_table(pl.DataFrame({"a": [1]}), tmp_path / "nowhere" / "x.parquet")
     assert "\n" not in str(caught.value)
 
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,7 +25,7 @@ from polars.testing import assert_frame_equal
 from edgerec.core.errors import FormatError, InputError, LogsError, OutputError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, open_logs, read_logs, write_logs
-from edgerec.data.partition import each_partition, map_partitions, partitions, survey
+from edgerec.data.partition import map_partitions, partitions, survey
 from edgerec.data.samples import Samples
 from edgerec.data.schema import REQUEST_ID, TIME, USER_ID
 from tests.data.test_samples import files_of, read_back
@@ -85,7 +86,7 @@ def equal(found: Samples, expected: Samples) -> None:
 CUTS = st.lists(st.integers(0, 1200), max_size=4)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     events=CUTS,
     requests=CUTS,
@@ -141,7 +142,7 @@ def test_partitions_hold_each_user_whole_and_once(
     tmp_path: Path, whole_logs: Logs, events: list[int], requests: list[int], target: int
 ) -> None:
     path = write_parts(tmp_path, by_rows(LOGS.events, events), by_rows(LOGS.requests, requests))
-    parts = list(each_partition(path, target=target))
+    parts = list(map_partitions(_itself, open_logs(path), target=target))
     users = [set(part.events["user_id"]) | set(part.requests["user_id"]) for part in parts]
     assert all(max(one) < min(next_) for one, next_ in itertools.pairwise(users))
     assert_frame_equal(pl.concat([part.events for part in parts]), whole_logs.events)
@@ -168,15 +169,54 @@ def test_partitions_are_filled_and_large_groups_dealt_out(tmp_path: Path) -> Non
     assert {part.file.parents[1] for one in dealt for part in one.events} == {tmp_path / "dealt"}
 
 
+def _itself(logs: Logs) -> Logs:
+    return logs
+
+
 def _users(logs: Logs) -> set[int]:
     return set(logs.requests["user_id"])
 
 
 def test_partitions_of_several_processes(tmp_path: Path) -> None:
     path = write_parts(tmp_path, [LOGS.events], [LOGS.requests])
-    found = list(map_partitions(_users, path, target=400, processes=2))
+    found = list(map_partitions(_users, open_logs(path), target=400, processes=2))
     assert len(found) == 5
     assert [user for users in found for user in sorted(users)] == list(range(16))
+
+
+def test_what_is_dealt_out_stands_beside_the_logs_and_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = open_logs(write_parts(tmp_path, [LOGS.events], [LOGS.requests]))
+    before = set(logs.path.parent.iterdir())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    mapped = map_partitions(_users, logs, target=400)
+    next(mapped)
+    [scratch] = set(logs.path.parent.iterdir()) - before
+    assert scratch.name.startswith(".logs.parts-")
+    assert any(file.is_file() for file in scratch.rglob("*"))
+    assert not list(elsewhere.iterdir())
+    mapped.close()
+    assert set(logs.path.parent.iterdir()) == before
+    with pytest.raises(KeyboardInterrupt):
+        list(map_partitions(_interrupt, logs, target=400))
+    assert set(logs.path.parent.iterdir()) == before
+
+    make = tempfile.mkdtemp
+
+    def refuse(suffix: str | None = None, prefix: str | None = None, dir: Any = None) -> str:
+        if dir == logs.path.parent:
+            raise PermissionError(13, "Permission denied")
+        return make(suffix, prefix, dir)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    mapped = map_partitions(_users, logs, target=400)
+    next(mapped)
+    assert len(list(elsewhere.iterdir())) == 1
+    assert len([*mapped]) == 4
+    assert not list(elsewhere.iterdir())
 
 
 def test_faults_that_only_all_parts_together_show(tmp_path: Path) -> None:
@@ -233,7 +273,7 @@ def run(folder: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize("part", ["scratch/counts-00002.json", "parts/00005.json"])
 def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, part: str) -> None:
-    logs = write_parts(tmp_path, [make_logs(users=24).events], [make_logs(users=24).requests])
+    logs = write_parts(tmp_path, [make_logs(users=12).events], [make_logs(users=12).requests])
     expected = write_samples(logs, tmp_path / "expected", target=1)
     process = run(tmp_path, logs, tmp_path / "samples", "begin")
     work = tmp_path / ".samples.samples"

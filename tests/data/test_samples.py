@@ -118,14 +118,15 @@ def read_back(samples: Samples, *, until: int | None = None, last: int | None = 
     return found
 
 
-def marks(samples: Samples, request: int, kind: str) -> list[int]:
-    """The marks of a request's behaviours, oldest first."""
+def marks(samples: Samples, kind: str) -> dict[int, list[int]]:
+    """The marks of each request's behaviours, oldest first."""
+    found = {}
     for split in SPLITS:
         shard = whole(samples, split)
-        for row in np.flatnonzero(shard.requests.request_id == request):
+        for row, request in enumerate(shard.requests.request_id.tolist()):
             part = make_batch(shard, np.array([row])).inputs[kind]
-            return [int(mark) for mark in part["action"]["numbers"][0, : part["length"][0], 0]]
-    raise KeyError(request)
+            found[request] = [int(mark) for mark in part["action"]["numbers"][0, : part["length"][0], 0]]
+    return found
 
 
 EVERY: list[int | None] = [1, 0]
@@ -148,10 +149,10 @@ def test_windows_by_hand(tmp_path: Path) -> None:
     asked: list[Asked] = [(1, time, [0, 1], EVERY) for time in (40, 41, 51, 100, 200)]
     asked += [(2, 60, [0, 1], EVERY), (2, 300, [0, 1], EVERY), (3, 400, [0, 1], EVERY)]
     samples = build(tmp_path, marked_logs(events, asked), limits=LIMITS, test_from=300, validation_fraction=0.4)
-    assert [marks(samples, request, "exposures") for request in range(8)] == [
+    assert [found for _, found in sorted(marks(samples, "exposures").items())] == [
         [], [4], [4, 0, 1, 2], [1, 2, 6, 9, 10], [6, 9, 10, 7, 8], [], [3], [],
     ]  # fmt: skip
-    assert [marks(samples, request, "page_views") for request in range(8)] == [[], [], [], [5], [5], [], [], []]
+    assert [found for _, found in sorted(marks(samples, "page_views").items())] == [[], [], [], [5], [5], [], [], []]
 
 
 TIMES = st.integers(0, 12)
@@ -164,10 +165,12 @@ def test_windows_equal_the_definition(tmp_path: Path, events: list[Event], limit
     asked: list[Asked] = [(user, time, [0, 1], EVERY) for time in range(1, 13) for user in range(4)]
     limits = {"candidates": 2, "exposures": limit, "page_views": 2}
     samples = build(tmp_path, marked_logs(events, asked), limits=limits, test_from=10, validation_fraction=0.3)
-    for request, (user, time, *_) in enumerate(asked):
-        for kind, letter, most in (("exposures", "e", limit), ("page_views", "p", 2)):
+    for kind, letter, most in (("exposures", "e", limit), ("page_views", "p", 2)):
+        found = marks(samples, kind)
+        assert sorted(found) == list(range(len(asked)))
+        for request, (user, time, *_) in enumerate(asked):
             known = [(e[1], mark) for mark, e in enumerate(events) if e[0] == user and e[1] < time and e[2] == letter]
-            assert marks(samples, request, kind) == [mark for _, mark in sorted(known)[-most:]]
+            assert found[request] == [mark for _, mark in sorted(known)[-most:]]
 
 
 def test_candidates_labels_and_periods_by_hand(tmp_path: Path) -> None:
@@ -623,3 +626,16 @@ def test_damage_is_a_declared_error_or_harmless(folder: Path, data: st.DataObjec
         assert "\n" not in str(error)  # noqa: PT017 - whatever is raised has to be one line
     finally:
         (folder / name).write_bytes(intact)
+
+
+def test_a_served_feature_may_read_the_identity_of_items(tmp_path: Path) -> None:
+    identity = {"name": "identity", "source": "item_id", "origin": "served", "kind": "raw"}
+    logs = make_logs(users=4)
+    spec = logs.spec.model_dump(exclude_none=True)
+    spec["item"] = [*spec["item"], identity]
+    samples = build(tmp_path, replace(logs, spec=FeatureSpec.model_validate(spec)))
+    fitted = samples.head.spec.item[-1]
+    for shard in samples.shards(TRAIN):
+        known = samples.items.item_id
+        values = shard.requests.item.numbers[:, -1] * fitted.scale + fitted.mean
+        assert np.isin(np.round(values), known).all()

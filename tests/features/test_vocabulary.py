@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import FormatError, OutputError
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary, load_vocabularies, save_vocabularies
 
 
@@ -81,3 +81,13 @@ def test_each_kept_identity_has_its_own_row(ids: list[int], size: int) -> None:
     vocabulary = Vocabulary.fit(ints(*ids), size=size, min_count=1)
     assert len(vocabulary.keys) == min(size, len(set(ids)))
     assert vocabulary.lookup(vocabulary.keys).tolist() == list(range(1, vocabulary.rows))
+
+
+def test_a_full_disk_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        # NumPy's own, without a number.
+        raise OSError("3 requested and 0 written")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OutputError, match=r"vocabulary: cannot write .*x\.npy \(3 requested and 0 written\): free"):
+        save_vocabularies({"x": Vocabulary(np.array([1]))}, tmp_path / "v")

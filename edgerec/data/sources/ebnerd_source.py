@@ -8,7 +8,8 @@ from typing import cast
 
 import polars as pl
 
-from edgerec.core.errors import LogsError
+from edgerec.core.errors import LogsError, first_line
+from edgerec.data.logs import POLARS_FAULTS
 
 SPLITS = ("train", "validation")
 
@@ -167,14 +168,13 @@ def _read(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
     if not path.is_file():
         raise LogsError(f"EB-NeRD: {path} is not there: give a complete EB-NeRD bundle")
     try:
-        schema = pl.read_parquet_schema(path)
+        schema = pl.scan_parquet(path, glob=False).collect_schema()
         missing = [column for column in columns if column not in schema]
         if missing:
             raise LogsError(f"EB-NeRD: {path} has no column {missing[0]!r}; it has: {', '.join(schema)}")
         table = pl.read_parquet(path, columns=list(columns), glob=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        # polars panics (no Exception) on some damaged pages.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except POLARS_FAULTS as error:
+        reason = first_line(error)
         raise LogsError(f"EB-NeRD: {path} cannot be read as Parquet ({reason}): fetch the bundle again") from None
     for column, dtype in columns.items():
         try:

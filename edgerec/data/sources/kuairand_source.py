@@ -8,7 +8,8 @@ from typing import cast
 
 import polars as pl
 
-from edgerec.core.errors import LogsError
+from edgerec.core.errors import LogsError, first_line
+from edgerec.data.logs import POLARS_FAULTS
 from edgerec.data.schema import MAX_TIME_MS
 
 EARLIER, LATER = "processed_splits_val.parquet", "processed_splits_test.parquet"
@@ -135,7 +136,9 @@ def _items(path: Path, shown: pl.Series) -> pl.DataFrame:
 
 
 def _scan(path: Path) -> pl.LazyFrame:
-    return pl.scan_csv(path, infer_schema=False) if path.suffix == ".csv" else pl.scan_parquet(path, glob=False)
+    if path.suffix == ".csv":
+        return pl.scan_csv(path, infer_schema=False, glob=False)
+    return pl.scan_parquet(path, glob=False)
 
 
 def _columns(path: Path, table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -148,9 +151,8 @@ def _columns(path: Path, table: pl.LazyFrame, columns: dict[str, pl.DataType]) -
         if missing:
             raise LogsError(f"KuaiRand: {path} has no column {missing[0]!r}; it has: {', '.join(schema)}")
         found = table.select(list(columns)).collect()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        # polars panics (no Exception) on some damaged pages.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except POLARS_FAULTS as error:
+        reason = first_line(error)
         raise LogsError(f"KuaiRand: {path} cannot be read ({reason}): fetch the slice again") from None
     for column, dtype in columns.items():
         try:

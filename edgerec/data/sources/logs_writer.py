@@ -11,8 +11,9 @@ import polars as pl
 
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.errors import LogsError
+from edgerec.data.catalogue import ItemIndex
 from edgerec.data.logs import HEAD, SPEC, Logs, LogsHead, write_table
-from edgerec.data.schema import EVENTS, ITEMS, REQUESTS, USER_ID, check_tables
+from edgerec.data.schema import EVENTS, ITEM_ID, REQUESTS, USER_ID, check_items, check_rows
 from edgerec.features.spec import FeatureSpec
 
 
@@ -20,7 +21,9 @@ class LogsWriter:
     """The parts of a folder of logs; `logs_writer` makes one."""
 
     def __init__(self, folder: Path, *, head: LogsHead, spec: FeatureSpec, items: pl.DataFrame) -> None:
-        self._folder, self._head, self._spec, self._items = folder, head, spec, items
+        self._folder, self._head, self._spec = folder, head, spec
+        self.items = check_items(items, spec)
+        self._index = ItemIndex.of(self.items[ITEM_ID].to_numpy())
         self._counts: Counter[str] = Counter()
         self._last_user: int | None = None
         self.parts = 0
@@ -34,8 +37,8 @@ class LogsWriter:
             LogsError: a table breaks its schema, or a user does not come after those of the parts before.
             OutputError: the disk is full, or otherwise refuses.
         """
-        tables = check_tables({ITEMS: self._items, EVENTS: events, REQUESTS: requests}, self._spec)
-        logs = Logs(self._head, self._spec, tables[ITEMS], tables[EVENTS], tables[REQUESTS])
+        events, requests = check_rows(events, requests, self._spec, self._index)
+        logs = Logs(self._head, self._spec, self.items, events, requests)
         users = pl.concat([logs.events[USER_ID], logs.requests[USER_ID]])
         if not len(users):
             return
@@ -69,7 +72,7 @@ def logs_writer(
         force: replace `path` where it exists.
 
     Raises:
-        LogsError: the block wrote no part.
+        LogsError: the catalogue breaks its schema, or the block wrote no part.
         OutputError: `path` exists and `force` is false.
     """
     with output_folder(path, force=force, kind="logs") as folder:
@@ -79,6 +82,6 @@ def logs_writer(
         yield writer
         if not writer.parts:
             raise LogsError(f"logs: there is nothing to write to {path}: no events and no requests")
-        write_table(items.sort("item_id"), folder / "items.parquet")
+        write_table(writer.items, folder / "items.parquet")
         write_json(folder / SPEC, spec.model_dump(mode="json", exclude_none=True))
         write_json(folder / HEAD, head.model_dump(mode="json"))

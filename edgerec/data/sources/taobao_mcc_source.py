@@ -19,7 +19,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.core.errors import LogsError
+from edgerec.core.errors import LogsError, first_line
+from edgerec.data.logs import POLARS_FAULTS
 
 TRAIN, TEST = "Part1-taobao_open_mcc_train.csv", "Part1-taobao_open_mcc_test.csv"
 
@@ -110,12 +111,19 @@ def _blocks(path: Path, block_bytes: int) -> Iterator[Block]:
 
 def _check_header(path: Path, line: bytes) -> None:
     """The file begins with the 26 names in their order."""
-    names = next(csv.reader([line.decode("utf-8-sig", errors="replace").strip()]), [])
+    names = _fields(path, 1, line.decode("utf-8-sig", errors="replace").strip())
     for place, (name, expected) in enumerate(zip(names, COLUMNS, strict=False)):
         if name != expected:
             raise LogsError(f"Taobao-MCC: {path}: line 1: column {place + 1} should be {expected!r}; received {name!r}")
     if len(names) != len(COLUMNS):
         raise LogsError(f"Taobao-MCC: {path}: line 1 should name {len(COLUMNS)} columns; received {len(names)}")
+
+
+def _fields(path: Path, number: int, line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error as error:  # a field of more than 131,072 characters, for one
+        raise LogsError(f"Taobao-MCC: {path}: line {number} cannot be read as CSV ({error}): is it damaged?") from None
 
 
 def _rows(block: Block) -> pl.DataFrame:
@@ -125,10 +133,10 @@ def _rows(block: Block) -> pl.DataFrame:
         rows = pl.read_csv(io.BytesIO(block.text), has_header=False, new_columns=COLUMNS, infer_schema=False)
         if rows.width == len(COLUMNS) and len(rows) == block.text.count(b"\n") and not _nulls(rows):
             return rows
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = f" ({(str(error).splitlines() or [type(error).__name__])[0]})"
+    except POLARS_FAULTS as error:
+        reason = f" ({first_line(error)})"
     for row, line in enumerate(block.text.splitlines()):
-        fields = next(csv.reader([line.decode(errors="replace")]), [])
+        fields = _fields(block.path, block.first + row, line.decode(errors="replace"))
         if len(fields) != len(COLUMNS):
             raise LogsError(
                 f"Taobao-MCC: {block.path}: line {block.first + row} should have {len(COLUMNS)} columns; "

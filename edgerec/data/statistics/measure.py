@@ -6,10 +6,9 @@ has the definitions, `statistics_document` makes figures of the counts.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.core.console import progress
 from edgerec.core.errors import InputError
-from edgerec.core.parallel import map_ordered
-from edgerec.data.logs import Logs, LogsFolder, open_logs, page_openings
-from edgerec.data.partition import TARGET, Partition, partitions, read_partition, survey
+from edgerec.data.logs import Logs, open_logs, page_openings
+from edgerec.data.partition import TARGET, map_partitions
 from edgerec.data.schema import EXPOSURE, ITEM_ID, KIND, OPENED_FROM, PAGE_VIEW, TIME, TRIGGER, USER_ID
 from edgerec.data.statistics.click_rates import (
     CATEGORY,
@@ -103,22 +100,16 @@ def measure(path: Path, *, processes: int = 1) -> Measured:
 
     Raises:
         InputError: there is no request.
-        FormatError, LogsError, SpecificationError: see `edgerec.data.partition.each_partition`.
+        FormatError, SpecificationError: see `edgerec.data.logs.open_logs`.
+        LogsError, OutputError, ResourceError: see `edgerec.data.partition.map_partitions`.
     """
     logs = open_logs(path)
     # Every task takes the catalogue along: no more of it than is read.
     items = logs.items.select(ITEM_ID, *([CATEGORY] if has_categories(logs.items) else []))
-    with tempfile.TemporaryDirectory(prefix="edgerec-") as scratch:
-        parts = partitions(logs, survey(logs), scratch=Path(scratch), target=TARGET, processes=processes)
-        counting = map_ordered(partial(_of_partition, replace(logs, items=items)), parts, processes=processes)
-        counted = list(progress(counting, what="parts", total=len(parts)))
+    counted = list(map_partitions(of_part, replace(logs, items=items), target=TARGET, processes=processes))
     if not any(part.requests for part in counted):
         raise InputError(f"stats: {path} has no request: there is nothing to count")
     return Measured(logs.head.name, logs.spec, reduce(add, counted))
-
-
-def _of_partition(logs: LogsFolder, part: Partition) -> Statistics:
-    return of_part(read_partition(logs, part))
 
 
 def of_part(logs: Logs) -> Statistics:

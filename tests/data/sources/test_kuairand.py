@@ -379,6 +379,13 @@ def test_a_leak_would_be_seen(name: str, leak: object, tmp_path: Path, monkeypat
 # Bad sources: one line each.
 
 
+def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "a[b]*"
+    folder.mkdir()
+    logs, _ = import_kuairand(write_slice(folder, EXAMPLE))
+    assert len(logs.requests)
+
+
 def test_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(LogsError, match=r"^KuaiRand: .*nowhere is no folder"):
         import_kuairand(tmp_path / "nowhere")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from edgerec.cli import cli
 from edgerec.core.errors import LogsError, OutputError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, LogsHead, read_logs
+from edgerec.data.schema import check_items
 from edgerec.data.sources.logs_writer import logs_writer
 from edgerec.data.sources.taobao_mcc import FIRST_TIME_MS, MAX_LIST, STEP_MS, import_taobao_mcc, taobao_mcc_spec
-from edgerec.data.sources.taobao_mcc_source import COLUMNS, FIELDS, TEST, TRAIN
+from edgerec.data.sources.taobao_mcc_source import COLUMNS, FIELDS, TEST, TRAIN, read_contexts
+from edgerec.features.spec import FeatureSpec
 
 Row = dict[str, Any]
 Place = tuple[int, int, int, int, int, int]
@@ -318,6 +321,15 @@ def test_a_faulty_file(tmp_path: Path, text: bytes, said: str) -> None:
     assert said in refused(tmp_path)
 
 
+def test_a_field_that_the_csv_module_refuses(tmp_path: Path) -> None:
+    long = "1" * 140_000
+    for text, number in ((f"{long}\n", 1), (f"{','.join(COLUMNS)}\n{long},2\n", 2)):
+        (tmp_path / TRAIN).write_text(text)
+        with pytest.raises(LogsError, match=rf"line {number} cannot be read as CSV \(field larger") as caught:
+            list(read_contexts(tmp_path / TRAIN))
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", [TRAIN, TEST])
 def test_a_missing_file(tmp_path: Path, name: str) -> None:
     (write_source(tmp_path, EXAMPLE) / name).unlink()
@@ -361,6 +373,27 @@ def write_parts(logs: Logs, path: Path, parts: list[pl.DataFrame]) -> dict[str, 
         for requests in parts:
             writer.write(logs.events.clear(), requests)
     return writer.counts()
+
+
+def test_the_catalogue_is_checked_once(logs: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = pl.concat([logs.items, logs.items])
+    with (
+        pytest.raises(LogsError, match=r"items\.item_id should be unique"),
+        logs_writer(tmp_path / "logs", head=LogsHead(name="x"), spec=taobao_mcc_spec(), items=twice),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+    calls = []
+
+    def checked(items: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
+        calls.append(len(items))
+        return check_items(items, spec)
+
+    monkeypatch.setattr("edgerec.data.sources.logs_writer.check_items", checked)
+    parts = [logs.requests.filter(pl.col("user_id") == user) for user in (0, 1)]
+    write_parts(replace(logs, items=logs.items.reverse()), tmp_path / "logs", parts)
+    assert calls == [len(logs.items)]
+    assert_frame_equal(pl.read_parquet(tmp_path / "logs" / "items.parquet"), logs.items)
 
 
 def test_parts_come_in_order_of_users(logs: Logs, tmp_path: Path) -> None:

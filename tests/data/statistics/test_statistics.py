@@ -335,7 +335,7 @@ def test_a_folder_gives_what_its_tables_give(folder: Path) -> None:
 
 
 def test_processes_and_files_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    logs = synthetic(0)
+    logs = synthetic(0, users=6, items=15)
     write_logs(logs, tmp_path / "logs")
     expected = stats_document(tmp_path / "logs")
     for name in ("events", "requests"):
