@@ -211,13 +211,12 @@ def stats(
 ) -> None:
     """Click rates, known behaviours, actions and activity in LOGS."""
     _need("train", "polars", *(["plotly", "jinja2"] if html else []))
-    from edgerec.core.atomic import FILE, check_output
     from edgerec.core.parallel import cores
     from edgerec.data.statistics.document import stats_document
-    from edgerec.data.statistics.report import stats_table, write_report
+    from edgerec.data.statistics.report import check_report, stats_table, write_report
 
     if html is not None:
-        check_output(html, force=force, kind=FILE)
+        check_report(html, force=force)
     start = time.perf_counter()
     document = stats_document(logs, against=against, processes=processes or cores())
     if html is not None:

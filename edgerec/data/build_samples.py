@@ -281,8 +281,9 @@ def _encode(task: _Task, *, how: Encoding) -> dict[str, Any]:
     part = f"{task.number:05d}"
     note = task.work.finished(part)
     if note is None:
-        note = to_note(encode(task.partition, how, items=task.items(), folder=task.work.path / SHARDS / part))
-        task.work.finish(part, note)
+        folder = task.work.path / SHARDS / part
+        note = to_note(encode(task.partition, how, items=task.items(), folder=folder))
+        task.work.finish(part, note, folder.iterdir())
     return note
 
 

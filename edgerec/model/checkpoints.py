@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import FormatError, OutputError
+from edgerec.core.errors import FormatError, OutputError, first_line
 from edgerec.core.resumable import held
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
-from edgerec.model.runs import HISTORY, UNREADABLE, first_line, save_weights, weights_digest, writing
+from edgerec.model.runs import HISTORY, UNREADABLE, save_weights, weights_digest, writing
 
 FORMAT = 1
 PROGRESS = "progress.json"

@@ -20,8 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import FormatError, IntegrityError, OutputError
-from edgerec.core.errors import first_line as first_line  # model.checkpoints has it from here
+from edgerec.core.errors import FormatError, IntegrityError, OutputError, first_line
 from edgerec.data.samples import Limits, Samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies, save_vocabularies

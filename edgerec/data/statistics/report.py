@@ -10,6 +10,7 @@ from rich.table import Table
 
 from edgerec.core.atomic import FILE, check_output, write_bytes
 from edgerec.core.console import show, table_of
+from edgerec.core.errors import OutputError
 from edgerec.data.statistics.blocks import Block, DataSet, Plot, Row, Series, cells, labels_of
 from edgerec.data.statistics.rate_blocks import rate_blocks, rate_text
 from edgerec.data.statistics.share_blocks import KINDS, share_blocks
@@ -64,8 +65,24 @@ def write_report(document: dict[str, Any], path: Path, *, force: bool = False) -
     Raises:
         OutputError: `path` exists and `force` is false, or it cannot be written.
     """
-    check_output(path, force=force, kind=FILE)
+    check_report(path, force=force)
     write_bytes(path, page(document).encode())
+
+
+def check_report(path: Path, *, force: bool) -> None:
+    """Refuse a place for a page that is taken, before any work is done for it; `force` replaces a page alone.
+
+    Raises:
+        OutputError: `path` exists and `force` is false, or it is no page, or cannot be written to.
+    """
+    check_output(path, force=force, kind=FILE)
+    if path.exists():
+        with path.open("rb") as file:
+            if not file.read(len(_BEGIN)).lower() == _BEGIN:
+                raise OutputError(f"output {path} exists already and is no page of plots: choose another name")
+
+
+_BEGIN = b"<!doctype html>"
 
 
 def page(document: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from edgerec.cli import cli
 from edgerec.core.console import emit
-from edgerec.core.errors import EdgeRecError, FormatError, InputError, LogsError
+from edgerec.core.errors import EdgeRecError, FormatError, InputError, LogsError, OutputError
 from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.data.sources.ebnerd import import_ebnerd
 from edgerec.data.statistics.click_rates import CATEGORY_BUCKETS
@@ -476,3 +476,11 @@ def test_real_click_rates(real: Logs) -> None:
     served = lists.group_by(pl.col("user_exposures").clip(0, 5)).agg(pl.len(), pl.col("clicked").sum())
     expected = [(exposures, clicks) for _, exposures, clicks in served.sort("user_exposures").iter_rows()]
     assert [(row["exposures"], row["clicks"]) for row in rows] == expected
+
+
+def test_a_page_replaces_nothing_but_a_page(tmp_path: Path) -> None:
+    mine = tmp_path / "logs.json"
+    mine.write_text('{"kind": "logs"}')
+    with pytest.raises(OutputError, match="no page of plots"):
+        write_report(of(feed(), feed()), mine, force=True)
+    assert mine.read_text() == '{"kind": "logs"}'
