@@ -51,7 +51,8 @@ def _category(samples: Samples) -> int:
         if feature.source == CATEGORY:
             return place
     raise InputError(
-        f"oracle: no embedding of these samples reads the column {CATEGORY!r}; it is for samples of simulated logs"
+        f"oracle: samples {samples.head.name!r} are not of simulated logs (no embedding reads the column "
+        f"{CATEGORY!r}): leave --oracle out"
     )
 
 
@@ -78,7 +79,11 @@ class Truth:
         self._logs = logs
         self._files = sorted((logs / TRUTH / "requests").glob("*.parquet"))
         if not self._files:
-            raise LogsError(f"oracle: {logs} has no {TRUTH}/requests: give the folder that `edgerec simulate` wrote")
+            fault = f"has no parts of {TRUTH}/requests" if logs.is_dir() else "is no folder"
+            raise LogsError(
+                f"oracle: {logs} {fault}: give the folder that `edgerec simulate` wrote with --logs, or leave "
+                "--oracle out"
+            )
 
     def probabilities(self, requests: Requests) -> NDArray[np.float64]:
         """Of a click on each candidate (c,) of `requests`, were it exposed at the request's instant.
@@ -105,6 +110,7 @@ class Truth:
         if len(other):
             raise LogsError(
                 f"oracle: the truth of {self._logs} does not know request {asked['request_id'][int(other[0])]} of the "
-                "samples with its candidates: give the logs that the samples were made from"
+                "samples with its candidates: give the logs that the samples were made from, with all parts of their "
+                "truth"
             )
         return found["probability"].explode().to_numpy().astype(np.float64)
