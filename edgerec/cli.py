@@ -6,35 +6,14 @@ error or a failed check, 2 usage, 130 interrupted.
 
 from __future__ import annotations
 
-import errno
-import os
-import signal
-import sys
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import click
 
 from edgerec import __version__
-from edgerec.core.errors import EdgeRecError, MissingExtraError
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_PATH = click.Path(path_type=Path)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
-force_option = click.option("--force", is_flag=True, help="Replace the output where it exists.")
-
-processes_option = click.option(
-    "--processes", type=click.IntRange(1, 1024), help="Processes at work at a time; default: one a core."
-)
-
-
-def out_option(what: str) -> Callable[[Command], Command]:
-    """`--out PATH`, the folder to write."""
-    return click.option("--out", required=True, type=_PATH, help=f"Folder to write the {what} to.")
+from edgerec.core.command import PATH, force_option, json_option, need, out_option, processes_option, run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,13 +28,13 @@ def import_group() -> None:
 
 
 @import_group.command(name="ebnerd")
-@click.argument("source", type=_PATH)
+@click.argument("source", type=PATH)
 @out_option("logs")
 @force_option
 @json_option
 def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -> None:
     """EB-NeRD (news, Ekstra Bladet): SOURCE is the folder that holds train/ and validation/."""
-    _need("train", "polars")
+    need("train", "polars")
     from edgerec.core.atomic import check_output
     from edgerec.data.logs import write_logs
     from edgerec.data.sources.ebnerd import import_ebnerd
@@ -68,13 +47,13 @@ def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -
 
 
 @import_group.command(name="kuairand")
-@click.argument("source", type=_PATH)
+@click.argument("source", type=PATH)
 @out_option("logs")
 @force_option
 @json_option
 def import_kuairand_command(source: Path, out: Path, force: bool, as_json: bool) -> None:
     """KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds two splits by time and the videos."""
-    _need("train", "polars")
+    need("train", "polars")
     from edgerec.core.atomic import check_output
     from edgerec.data.logs import write_logs
     from edgerec.data.sources.kuairand import import_kuairand
@@ -88,7 +67,7 @@ def import_kuairand_command(source: Path, out: Path, force: bool, as_json: bool)
 
 
 @import_group.command(name="taobao-mcc")
-@click.argument("source", type=_PATH)
+@click.argument("source", type=PATH)
 @out_option("logs")
 @click.option(
     "--latest",
@@ -103,7 +82,7 @@ def import_taobao_mcc_command(
     source: Path, out: Path, latest: Literal["first", "last"], force: bool, as_json: bool
 ) -> None:
     """Taobao-MCC (Tianchi 109858): SOURCE is the folder that holds the two files Part1-taobao_open_mcc_*.csv."""
-    _need("train", "polars")
+    need("train", "polars")
     from edgerec.data.sources.taobao_mcc import import_taobao_mcc
 
     start = time.perf_counter()
@@ -113,7 +92,7 @@ def import_taobao_mcc_command(
 
 @cli.command()
 @out_option("logs")
-@click.option("--config", type=_PATH, help="TOML file with parameters of docs/simulator.md.")
+@click.option("--config", type=PATH, help="TOML file with parameters of docs/simulator.md.")
 @click.option("--users", type=int, help="Users of the world.")
 @click.option("--items", type=int, help="Items of its catalogue.")
 @click.option("--days", type=int, help="Days to simulate.")
@@ -133,7 +112,7 @@ def simulate(
     **sizes: int | None,
 ) -> None:
     """Write seeded logs of a simulated feed, with the ground truth kept apart."""
-    _need("train", "polars")
+    need("train", "polars")
     from edgerec.core.parallel import cores
     from edgerec.simulation.config import load_simulation_config
     from edgerec.simulation.population import simulate as run_simulation
@@ -147,9 +126,9 @@ def simulate(
 
 
 @cli.command()
-@click.argument("logs", type=_PATH)
+@click.argument("logs", type=PATH)
 @out_option("samples")
-@click.option("--features", type=_PATH, help="Feature specification; default: the logs' own features.json.")
+@click.option("--features", type=PATH, help="Feature specification; default: the logs' own features.json.")
 @click.option("--candidates", type=int, default=100, show_default=True, help="Longest list; a longer one is an error.")
 @click.option("--exposures", type=int, default=100, show_default=True, help="Latest exposures that a request reads.")
 @click.option("--page-views", type=int, default=50, show_default=True, help="Latest page-views that a request reads.")
@@ -178,7 +157,7 @@ def samples(
     as_json: bool,
 ) -> None:
     """Make training, validation and test samples from LOGS, split by time."""
-    _need("train", "polars")
+    need("train", "polars")
     from edgerec.core.parallel import cores
     from edgerec.data.build_samples import write_samples
 
@@ -200,9 +179,9 @@ def samples(
 
 
 @cli.command()
-@click.argument("logs", type=_PATH)
-@click.option("--against", type=_PATH, help="Other logs, to set beside them as the reference.")
-@click.option("--html", type=_PATH, help="Also write a page with plots to this file; it opens without a network.")
+@click.argument("logs", type=PATH)
+@click.option("--against", type=PATH, help="Other logs, to set beside them as the reference.")
+@click.option("--html", type=PATH, help="Also write a page with plots to this file; it opens without a network.")
 @processes_option
 @force_option
 @json_option
@@ -210,7 +189,7 @@ def stats(
     logs: Path, against: Path | None, html: Path | None, processes: int | None, force: bool, as_json: bool
 ) -> None:
     """Click rates, known behaviours, actions and activity in LOGS."""
-    _need("train", "polars", *(["plotly", "jinja2"] if html else []))
+    need("train", "polars", *(["plotly", "jinja2"] if html else []))
     from edgerec.core.parallel import cores
     from edgerec.data.statistics.document import stats_document
     from edgerec.data.statistics.report import check_report, stats_table, write_report
@@ -227,9 +206,9 @@ def stats(
 
 
 @cli.command()
-@click.argument("samples", type=_PATH)
+@click.argument("samples", type=PATH)
 @out_option("run")
-@click.option("--config", type=_PATH, help="TOML file with the settings of docs/training.md.")
+@click.option("--config", type=PATH, help="TOML file with the settings of docs/training.md.")
 @click.option("--model", help="Model of the registry.")
 @click.option("--epochs", type=int, help="At most so many epochs.")
 @click.option("--batch-size", type=int, help="Requests a step.")
@@ -241,7 +220,7 @@ def train(
     samples: Path, out: Path, config: Path | None, resume: bool, force: bool, as_json: bool, **overrides: Any
 ) -> None:
     """Train a model on SAMPLES, with checkpoints and early stopping."""
-    _need("train", "polars", "tensorflow")
+    need("train", "polars", "tensorflow")
     from edgerec.core.atomic import check_output
     from edgerec.data.samples import load_samples
     from edgerec.model.config import load_config
@@ -268,7 +247,7 @@ def train(
 
 
 @cli.command()
-@click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="[RUN] SAMPLES")
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="[RUN] SAMPLES")
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),
@@ -277,7 +256,7 @@ def train(
     help="Period whose requests are ranked.",
 )
 @click.option("--oracle", is_flag=True, help="Simulated logs: also rank by the truth, and by the last category opened.")
-@click.option("--logs", type=_PATH, help="Where the logs of the samples stand now, for --oracle.")
+@click.option("--logs", type=PATH, help="Where the logs of the samples stand now, for --oracle.")
 @json_option
 def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | None, as_json: bool) -> None:
     """GAUC and other figures of RUN on SAMPLES, with what it has to beat; without RUN the latter alone."""
@@ -285,7 +264,7 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
         raise click.UsageError("--logs says where --oracle finds the truth: give both")
     if len(paths) > 2:
         raise click.UsageError(f"evaluate takes a run and samples, or samples alone; received {len(paths)} folders")
-    _need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))
+    need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))
     from edgerec.data.samples import load_samples
     from edgerec.model.baselines import baselines_document, baselines_table
 
@@ -309,15 +288,15 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
 
 
 @cli.command()
-@click.argument("run", type=_PATH)
+@click.argument("run", type=PATH)
 @out_option("bundle")
-@click.option("--samples", type=_PATH, help="Samples to prove the bundle on; default: those of the training.")
+@click.option("--samples", type=PATH, help="Samples to prove the bundle on; default: those of the training.")
 @click.option("--requests", type=int, default=1000, show_default=True, help="Real test requests to step through.")
 @force_option
 @json_option
 def export(run: Path, out: Path, samples: Path | None, requests: int, force: bool, as_json: bool) -> None:
     """Split RUN, convert it to MNN, prove it and write the bundle."""
-    _need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN")
+    need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN")
     from edgerec.core.atomic import check_output
 
     check_output(out, force=force, kind="bundle")
@@ -329,11 +308,11 @@ def export(run: Path, out: Path, samples: Path | None, requests: int, force: boo
 
 
 @cli.command()
-@click.argument("bundle", type=_PATH)
+@click.argument("bundle", type=PATH)
 @json_option
 def verify(bundle: Path, as_json: bool) -> None:
     """Let BUNDLE prove itself on this machine: hashes, golden outputs."""
-    _need("device", "numpy", "MNN")
+    need("device", "numpy", "MNN")
     from edgerec.device_runtime.verify import verify_bundle
 
     _emit({"bundle": str(bundle), **verify_bundle(bundle)}, as_json)
@@ -346,16 +325,16 @@ def bench() -> None:
 
 def _bench_command(name: str, help_text: str) -> None:
     @bench.command(name=name, help=help_text)
-    @click.argument("bundle", type=_PATH)
+    @click.argument("bundle", type=PATH)
     @click.option("--peers", is_flag=True, help="Measure ONNX Runtime on the same functions beside MNN.")
     @click.option("--rounds", type=int, default=30, show_default=True, help="Rounds; contestants take turns in each.")
-    @click.option("--out", type=_PATH, help="Also write the document, raw samples included, to this JSON file.")
+    @click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
     @force_option
     @json_option
     def command(bundle: Path, peers: bool, rounds: int, out: Path | None, force: bool, as_json: bool) -> None:
-        _need("device", "numpy", "MNN", "psutil")
+        need("device", "numpy", "MNN", "psutil")
         if peers:
-            _need("peers", "onnxruntime")
+            need("peers", "onnxruntime")
         from edgerec.bench.latency import bench_table, run_bench
 
         document = run_bench(name, bundle, peers=peers, rounds=rounds, out=out, force=force)
@@ -367,7 +346,7 @@ _bench_command("rerank", "One re-rank at the bundle's full sizes.")
 
 
 @cli.command()
-@click.option("--out", type=_PATH, default=Path("quickstart"), show_default=True, help="Folder for all it makes.")
+@click.option("--out", type=PATH, default=Path("quickstart"), show_default=True, help="Folder for all it makes.")
 @click.option("--users", type=int, help="Users of the simulated world; fewer is faster and learns less.")
 @click.option("--epochs", type=int, help="At most so many epochs of training.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the world and of the training.")
@@ -375,7 +354,7 @@ _bench_command("rerank", "One re-rank at the bundle's full sizes.")
 @json_option
 def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, force: bool, as_json: bool) -> None:
     """All of it, small, in a few minutes: simulate, samples, train, evaluate, export, verify, bench."""
-    _need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
+    need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
     from edgerec.core.atomic import check_output
 
     check_output(out, force=force, kind="quickstart")
@@ -398,15 +377,6 @@ def _emit(document: dict[str, Any], as_json: bool, *, table: Any = None) -> None
     emit(document, as_json=as_json, table=table)
 
 
-def _need(extra: str, *modules: str) -> None:
-    """Say which extra to install where one of its modules is missing; nothing is imported."""
-    import importlib.util
-
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(f"{module} is not installed: pip install 'edgerec[{extra}]'")
-
-
 def _import_tensorflow() -> None:
     """Import TensorFlow, which takes seconds, after what is cheap to check."""
     from edgerec.model.quiet import import_tensorflow
@@ -416,49 +386,4 @@ def _import_tensorflow() -> None:
 
 def main() -> None:
     """Run the command line; expected errors become one line on stderr and exit code 1."""
-    stopped: list[int] = []
-
-    def stop(number: int, _: object) -> None:
-        # An exception that passes every block that cleans up, and that no library takes for its own affair.
-        stopped.append(number)
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    try:
-        cli.main(standalone_mode=False)
-    except SystemExit:
-        _stopped(stopped)
-        raise
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except EdgeRecError as error:
-        _fail(str(error))
-    except BrokenPipeError:
-        # Whoever read our output has gone; a second write at exit would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        advice = ": free some space or choose another --out" if error.errno == errno.ENOSPC else ""
-        _fail(f"{error.strerror or error}{where}{advice}")
-    except Exception:
-        # Code that was stopped within an import or a trace may end in any error.
-        _stopped(stopped)
-        traceback.print_exc()
-        versions = f"edgerec {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
-        _fail(f"this is a bug in EdgeRec; please report it with the lines above ({versions})")
-
-
-def _fail(text: str) -> None:
-    sys.stderr.write("edgerec: " + " ".join(text.split()) + "\n")
-    sys.exit(1)
-
-
-def _stopped(signals: list[int]) -> None:
-    """End as the first of `signals` asked, if there was one."""
-    if signals:
-        if signals[0] == signal.SIGINT:
-            sys.stderr.write("edgerec: interrupted\n")
-        sys.exit(128 + signals[0])
+    run(cli)
