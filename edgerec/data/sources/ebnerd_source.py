@@ -8,8 +8,8 @@ from typing import cast
 
 import polars as pl
 
-from edgerec.core.errors import LogsError, first_line
-from edgerec.data.logs import POLARS_FAULTS
+from edgerec.core.errors import LogsError
+from edgerec.data.sources.columns import read_columns
 
 SPLITS = ("train", "validation")
 
@@ -164,26 +164,7 @@ def _milliseconds(column: str) -> pl.Expr:
 
 
 def _read(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
-    """The `columns` of the Parquet file `path`, in their types."""
-    if not path.is_file():
-        raise LogsError(f"EB-NeRD: {path} is not there: give a complete EB-NeRD bundle")
-    try:
-        schema = pl.scan_parquet(path, glob=False).collect_schema()
-        missing = [column for column in columns if column not in schema]
-        if missing:
-            raise LogsError(f"EB-NeRD: {path} has no column {missing[0]!r}; it has: {', '.join(schema)}")
-        table = pl.read_parquet(path, columns=list(columns), glob=False)
-    except POLARS_FAULTS as error:
-        reason = first_line(error)
-        raise LogsError(f"EB-NeRD: {path} cannot be read as Parquet ({reason}): fetch the bundle again") from None
-    for column, dtype in columns.items():
-        try:
-            table = table.with_columns(pl.col(column).cast(dtype))
-        except pl.exceptions.PolarsError:
-            raise LogsError(
-                f"EB-NeRD: {path}: {column} should be {dtype}; received {schema[column]} that cannot be one"
-            ) from None
-    return table
+    return read_columns(path, columns, name="EB-NeRD", whole="EB-NeRD bundle")
 
 
 def _filled(path: Path, column: str, values: pl.Series) -> None:

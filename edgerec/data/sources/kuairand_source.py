@@ -8,9 +8,9 @@ from typing import cast
 
 import polars as pl
 
-from edgerec.core.errors import LogsError, first_line
-from edgerec.data.logs import POLARS_FAULTS
+from edgerec.core.errors import LogsError
 from edgerec.data.schema import MAX_TIME_MS
+from edgerec.data.sources.columns import read_columns
 
 EARLIER, LATER = "processed_splits_val.parquet", "processed_splits_test.parquet"
 CATALOGUE = "KuaiRand-Pure_data_video_features_basic_pure.csv"
@@ -92,7 +92,7 @@ def read_source(folder: Path) -> Source:
 
 
 def _impressions(path: Path) -> pl.DataFrame:
-    table = _columns(path, _scan(path), IMPRESSIONS)
+    table = _read(path, IMPRESSIONS)
     if not len(table):
         raise LogsError(f"KuaiRand: {path} has no rows: give a complete split")
     for column in IMPRESSIONS:
@@ -110,7 +110,7 @@ def _impressions(path: Path) -> pl.DataFrame:
 
 def _items(path: Path, shown: pl.Series) -> pl.DataFrame:
     """Every video of the catalogue, and what was shown without standing there, with empty attributes."""
-    table = _columns(path, _scan(path), VIDEOS)
+    table = _read(path, VIDEOS)
     _between(path, table, ("video_id", "author_id"), 0, MAX_ID)
     twice = table.filter(pl.col("video_id").is_duplicated())["video_id"]
     if len(twice) or table["video_id"].null_count():
@@ -135,33 +135,8 @@ def _items(path: Path, shown: pl.Series) -> pl.DataFrame:
     return pl.DataFrame({"item_id": ids}).join(videos, on="item_id", how="left", maintain_order="left")
 
 
-def _scan(path: Path) -> pl.LazyFrame:
-    if path.suffix == ".csv":
-        return pl.scan_csv(path, infer_schema=False, glob=False)
-    return pl.scan_parquet(path, glob=False)
-
-
-def _columns(path: Path, table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.DataFrame:
-    """The `columns` of the file `path`, in their types."""
-    if not path.is_file():
-        raise LogsError(f"KuaiRand: {path} is not there: give a complete slice of KuaiRand-Pure")
-    try:
-        schema = table.collect_schema()
-        missing = [column for column in columns if column not in schema]
-        if missing:
-            raise LogsError(f"KuaiRand: {path} has no column {missing[0]!r}; it has: {', '.join(schema)}")
-        found = table.select(list(columns)).collect()
-    except POLARS_FAULTS as error:
-        reason = first_line(error)
-        raise LogsError(f"KuaiRand: {path} cannot be read ({reason}): fetch the slice again") from None
-    for column, dtype in columns.items():
-        try:
-            found = found.with_columns(pl.col(column).cast(dtype))
-        except pl.exceptions.PolarsError:
-            raise LogsError(
-                f"KuaiRand: {path}: {column} should be {dtype}; received {schema[column]} that cannot be one"
-            ) from None
-    return found
+def _read(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    return read_columns(path, columns, name="KuaiRand", whole="slice of KuaiRand-Pure")
 
 
 def _between(path: Path, table: pl.DataFrame, columns: tuple[str, ...] | list[str], low: int, high: int) -> None:

@@ -1,0 +1,52 @@
+"""The columns of a public data set's file, in the types that its reader needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from edgerec.core.errors import LogsError, first_line
+from edgerec.data.logs import POLARS_FAULTS
+
+
+def read_columns(path: Path, columns: Mapping[str, pl.DataType], *, name: str, whole: str) -> pl.DataFrame:
+    """The `columns` of the Parquet or CSV file `path`, in their types.
+
+    Args:
+        path: the file; its ending says which.
+        columns: type of each.
+        name: of the data set, in errors.
+        whole: what the file is a part of, in errors.
+
+    Raises:
+        LogsError: the file or a column is missing, cannot be read, or holds what its type cannot.
+    """
+    if not path.is_file():
+        raise LogsError(f"{name}: {path} is not there: give a complete {whole}")
+    form = "CSV" if path.suffix == ".csv" else "Parquet"
+    try:
+        table = _scan(path)
+        schema = table.collect_schema()
+        missing = [column for column in columns if column not in schema]
+        if missing:
+            raise LogsError(f"{name}: {path} has no column {missing[0]!r}; it has: {', '.join(schema)}")
+        found = table.select(list(columns)).collect()
+    except POLARS_FAULTS as error:
+        reason = first_line(error)
+        raise LogsError(f"{name}: {path} cannot be read as {form} ({reason}): fetch the {whole} again") from None
+    for column, dtype in columns.items():
+        try:
+            found = found.with_columns(pl.col(column).cast(dtype))
+        except pl.exceptions.PolarsError:
+            raise LogsError(
+                f"{name}: {path}: {column} should be {dtype}; received {schema[column]} that cannot be one"
+            ) from None
+    return found
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    if path.suffix == ".csv":
+        return pl.scan_csv(path, infer_schema=False, glob=False)
+    return pl.scan_parquet(path, glob=False)
