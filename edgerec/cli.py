@@ -213,11 +213,19 @@ def stats(
 @click.option("--epochs", type=int, help="At most so many epochs.")
 @click.option("--batch-size", type=int, help="Requests a step.")
 @click.option("--seed", type=int, help="Of weights, batches and hidden identities.")
+@click.option("--tensorboard", type=PATH, help="Also write TensorBoard's event files to this folder.")
 @click.option("--resume", is_flag=True, help="Go on with a stopped training of the same configuration.")
 @force_option
 @json_option
 def train(
-    samples: Path, out: Path, config: Path | None, resume: bool, force: bool, as_json: bool, **overrides: Any
+    samples: Path,
+    out: Path,
+    config: Path | None,
+    tensorboard: Path | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    **overrides: Any,
 ) -> None:
     """Train a model on SAMPLES, with checkpoints and early stopping."""
     need("train", "polars", "tensorflow")
@@ -231,7 +239,12 @@ def train(
     _import_tensorflow()
     from edgerec.model.training import train as run_training
 
-    head = run_training(opened, settings, out, samples_path=samples, force=force, resume=resume).head
+    run = run_training(opened, settings, out, samples_path=samples, force=force, resume=resume, tensorboard=tensorboard)
+    if run is None:
+        # Another worker of the same training has it.
+        _emit({"run": str(out), "written": False}, as_json)
+        return
+    head = run.head
     _emit(
         {
             "run": str(out),
@@ -269,11 +282,7 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
     from edgerec.model.baselines import baselines_document, baselines_table
 
     opened = load_samples(paths[-1])
-    reached: dict[str, float] = {}
-    if oracle:
-        from edgerec.simulation.oracle import oracle as run_oracle
-
-        reached = run_oracle(opened, logs or Path(opened.head.logs), split=split)
+    reached = _oracle(opened, logs, split) if oracle else {}
     if len(paths) == 1:
         document = baselines_document(opened, split, oracle=reached)
         _emit(document, as_json, table=baselines_table(document))
@@ -285,6 +294,60 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
 
     document = run_evaluation(load_run(paths[0]), opened, split=split, oracle=reached)
     _emit(document, as_json, table=evaluation_table(document))
+
+
+@cli.command()
+@click.argument("samples", type=PATH)
+@out_option("ablation")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Each model is trained with seeds 1 to N.")
+@click.option("--models", help="Names with commas between; DLCM is always among them. Default: all of the registry.")
+@click.option("--config", type=PATH, help="TOML file as for train; tables [models.NAME] for single models.")
+@click.option("--split", type=click.Choice(["validation", "test"]), default="test", show_default=True, help="To rank.")
+@click.option("--peers", is_flag=True, help="Put LightGBM into the table, on the inputs of crban_plus.")
+@click.option(
+    "--oracle", is_flag=True, help="Simulated logs: the share of the gap to the truth that each model closes."
+)
+@click.option("--logs", type=PATH, help="Where the logs of the samples stand now, for --oracle.")
+@click.option("--resume", is_flag=True, help="Go on with a stopped ablation of the same settings.")
+@force_option
+@json_option
+def ablate(
+    samples: Path,
+    out: Path,
+    seeds: int,
+    models: str | None,
+    config: Path | None,
+    split: str,
+    peers: bool,
+    oracle: bool,
+    logs: Path | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Table 2 on SAMPLES: every model, several seeds, a paired test against DLCM."""
+    if logs is not None and not oracle:
+        raise click.UsageError("--logs says where --oracle finds the truth: give both")
+    need("train", "polars", "tensorflow", "plotly", "jinja2")
+    if peers:
+        need("peers", "lightgbm")
+    from edgerec.core.atomic import check_output
+    from edgerec.data.samples import load_samples
+    from edgerec.model.ablation.config import load_ablation
+
+    names = [name.strip() for name in models.split(",")] if models else None
+    settings = load_ablation(config, models=names, seeds=seeds, trees=peers)
+    check_output(out, force=force, kind="ablation")
+    opened = load_samples(samples)
+    reached = _oracle(opened, logs, split) if oracle else {}
+    _import_tensorflow()
+    from edgerec.model.ablation.ablate import ablate as run_ablation
+    from edgerec.model.ablation.document import ablation_table
+
+    document = run_ablation(
+        opened, settings, out, samples_path=samples, split=split, oracle=reached, force=force, resume=resume
+    )
+    _emit({"ablation": str(out), **document}, as_json, table=ablation_table(document))
 
 
 @cli.command()
@@ -364,6 +427,13 @@ def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, forc
     sizes = {name: value for name, value in (("users", users), ("epochs", epochs)) if value is not None}
     document = run_quickstart(out, seed=seed, force=force, **sizes)
     _emit(document, as_json, table=quickstart_table(document))
+
+
+def _oracle(samples: Any, logs: Path | None, split: str) -> dict[str, float]:
+    """GAUC of the rankers that know a simulation's truth."""
+    from edgerec.simulation.oracle import oracle
+
+    return oracle(samples, logs or Path(samples.head.logs), split=split)
 
 
 def _speed(exposures: int, seconds: float, resumed: bool) -> dict[str, float]:

@@ -23,6 +23,7 @@ HEADS = {
     "run.json": "run",
     "manifest.json": "bundle",
     "quickstart.json": "quickstart",
+    "ablation.json": "ablation",
 }
 """The documents at the head of the folders that EdgeRec writes, and the `kind` that each states."""
 FILE = "file"

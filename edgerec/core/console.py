@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -68,16 +68,28 @@ def show(value: Any) -> str:
     return str(value)
 
 
-def progress(items: Iterable[Item], *, what: str, total: int | None = None) -> Iterator[Item]:
-    """Pass `items` on with a progress bar on stderr; without a terminal, silently."""
+def progress(
+    items: Iterable[Item], *, what: str, total: int | None = None, note: Callable[[], str] | None = None
+) -> Iterator[Item]:
+    """Pass `items` on with a progress bar on stderr; without a terminal, silently.
+
+    Args:
+        items: to pass on.
+        what: stands before the bar.
+        total: how many they are, if that is known.
+        note: what to say behind the bar, asked after each.
+    """
     # Asked of the stream, not of rich, which takes FORCE_COLOR for a terminal.
     if sys.stderr is None or not sys.stderr.isatty():
         yield from items
         return
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        yield from bars.track(items, description=what, total=total)
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True) as bars:
+        task = bars.add_task(what, total=total, note="")
+        for item in items:
+            yield item
+            bars.update(task, advance=1, note=note() if note else "")
 
 
 @contextlib.contextmanager

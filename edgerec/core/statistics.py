@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,3 +35,26 @@ def bootstrap_weighted_mean(
         means[index] = products[drawn].sum() / weights[drawn].sum()
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def paired_ratio_test(differences: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
+    """Difference of two weighted means over the same clusters, and its two-sided p-value.
+
+    ``D = sum(d) / sum(w)``; its standard error is that of the sum of ``d - D w`` over independent clusters (users).
+
+    Args:
+        differences: (n,) of each cluster, the difference of the two weighted sums.
+        weights: (n,) of each cluster, the sum of weights.
+
+    Returns:
+        The difference, and p by the normal distribution: for some tens of clusters or more.
+
+    Source: Cochran, *Sampling Techniques*, section 6.3 (the ratio estimator).
+    """
+    difference = float(differences.sum() / weights.sum())
+    rest = differences - difference * weights
+    count = len(rest)
+    error = math.sqrt(float((rest * rest).sum()) * count / max(count - 1, 1)) / float(weights.sum())
+    if not error:
+        return difference, 1.0 if not difference else 0.0
+    return difference, math.erfc(abs(difference) / error / math.sqrt(2))

@@ -151,6 +151,7 @@ def _encode_events(events: pl.DataFrame, how: Encoding, items: ItemIndex, folder
         rows = events.lazy().filter(pl.col(KIND) == kind).select(list(columns)).collect()
         write_behaviours(
             shard_file(folder, name),
+            time=rows[TIME].to_numpy(),
             item=items.rows(rows[ITEM_ID].to_numpy()),
             action=_encode(rows, actions),
             served=_encode(rows, served),
@@ -182,6 +183,7 @@ def _encode_requests(
         [(shard_file(folder, split), rows) for split, rows in splits.items()],
         request_id=request_id,
         time=asked.time,
+        user=asked.user,
         exposures=known_before(asked, known[EXPOSURES], how.limits.exposures),
         page_views=known_before(asked, known[PAGE_VIEWS], how.limits.page_views),
         lengths=lengths,
@@ -195,9 +197,14 @@ def _encode_requests(
 
 
 def known_before(asked: Instants, known: Instants, most: int) -> NDArray[np.int64]:
-    """Ranges (r, 2) of each request's behaviours: the latest `most` of its user with a time strictly before its own.
+    """Ranges (r, 3) of each request's behaviours: the latest `most` of its user with a time strictly before its own.
 
     Strictly: at one instant nothing says that the device had encoded the behaviour before it was asked.
+
+    Columns are where recurrences start, the first of the latest, one past the last. Recurrences start from zeros at
+    each `most`-th behaviour of a user, at the last such place that is not within the range: so requests that follow
+    each other start together and share what is computed, and what is learnt from has states that have run on for up to
+    `most` behaviours, as they do on a device.
 
     Args:
         asked: (r,), of the requests, in any order.
@@ -205,7 +212,7 @@ def known_before(asked: Instants, known: Instants, most: int) -> NDArray[np.int6
         most: as many at most.
     """
     if not len(known.user) or not len(asked.user):
-        return np.zeros((len(asked.user), 2), np.int64)
+        return np.zeros((len(asked.user), 3), np.int64)
     new = np.concatenate([[True], known.user[1:] != known.user[:-1]])
     starts = np.flatnonzero(new)
     users = known.user[starts]
@@ -223,7 +230,8 @@ def known_before(asked: Instants, known: Instants, most: int) -> NDArray[np.int6
     keys = (np.cumsum(new) - 1) * span + (then - first)
     end = np.searchsorted(keys, place * span + (now - first))
     begin = np.maximum(starts[place], end - most)
-    return np.where(there[:, None], np.stack([begin, end], axis=1), 0)
+    start = begin - (begin - starts[place]) % most
+    return np.where(there[:, None], np.stack([start, begin, end], axis=1), 0)
 
 
 def _encode(rows: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArray[Any]]:

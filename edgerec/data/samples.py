@@ -52,7 +52,7 @@ __all__ = [
     "load_samples",
 ]
 
-FORMAT = 2
+FORMAT = 3
 HEAD = "samples.json"
 ITEMS, SHARDS, VOCABULARY = "items", "shards", "vocabulary"
 
@@ -62,7 +62,7 @@ class SamplesHead(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     kind: Literal["samples"] = "samples"
     name: str
     logs: str

@@ -77,10 +77,14 @@ class Behaviours:
     """Behaviours of one kind, in order of user and time.
 
     Attributes:
+        time: (n,) int64, milliseconds since 1970.
+        row: (n,) int32, the item's place in the catalogue.
         action: what the user did (n rows).
         item: what it was done to (n rows).
     """
 
+    time: NDArray[np.int64]
+    row: NDArray[np.int32]
     action: Encoded
     item: Encoded
 
@@ -95,18 +99,26 @@ class Requests:
     Attributes:
         request_id: (r,) int64.
         time: (r,) int64, milliseconds since 1970.
+        user: (r,) int64, who asked.
         exposures: (r, 2) int64, first and one past the last known exposure among the shard's behaviours.
-        page_views: (r, 2) int64, the same for page-views.
+        exposures_start: (r,) int64, at which of them, at or before the first, recurrences begin from zeros.
+        page_views: (r, 2) int64, as `exposures`, for page-views.
+        page_views_start: (r,) int64, as `exposures_start`.
         offsets: (r + 1,) int64, where each request's candidates begin.
+        row: (candidates,) int32, their places in the catalogue.
         item: the candidates, as encoded when they were served.
         label: (candidates,) uint8: 1 clicked, 0 exposed without click, `NOT_EXPOSED`.
     """
 
     request_id: NDArray[np.int64]
     time: NDArray[np.int64]
+    user: NDArray[np.int64]
     exposures: NDArray[np.int64]
+    exposures_start: NDArray[np.int64]
     page_views: NDArray[np.int64]
+    page_views_start: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    row: NDArray[np.int32]
     item: Encoded
     label: NDArray[np.uint8]
 
@@ -144,6 +156,7 @@ def join_shards(shards: Sequence[Shard]) -> Shard:
         return shards[0]
     requests = [shard.requests for shard in shards]
     candidates = _starts([len(part.label) for part in requests])
+    exposures, page_views = ([len(getattr(shard, kind)) for shard in shards] for kind in (EXPOSURES, PAGE_VIEWS))
     offsets = [part.offsets[:-1] + start for part, start in zip(requests, candidates, strict=False)]
     return Shard(
         exposures=_join_behaviours([shard.exposures for shard in shards]),
@@ -151,9 +164,13 @@ def join_shards(shards: Sequence[Shard]) -> Shard:
         requests=Requests(
             request_id=np.concatenate([part.request_id for part in requests]),
             time=np.concatenate([part.time for part in requests]),
-            exposures=_shift([part.exposures for part in requests], [len(shard.exposures) for shard in shards]),
-            page_views=_shift([part.page_views for part in requests], [len(shard.page_views) for shard in shards]),
+            user=np.concatenate([part.user for part in requests]),
+            exposures=_shift([part.exposures for part in requests], exposures),
+            exposures_start=_shift([part.exposures_start for part in requests], exposures),
+            page_views=_shift([part.page_views for part in requests], page_views),
+            page_views_start=_shift([part.page_views_start for part in requests], page_views),
             offsets=np.concatenate([*offsets, candidates[-1:]]),
+            row=np.concatenate([part.row for part in requests]),
             item=_join_encoded([part.item for part in requests]),
             label=np.concatenate([part.label for part in requests]),
         ),
@@ -169,7 +186,12 @@ def _shift(ranges: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> NDArr
 
 
 def _join_behaviours(parts: Sequence[Behaviours]) -> Behaviours:
-    return Behaviours(_join_encoded([part.action for part in parts]), _join_encoded([part.item for part in parts]))
+    return Behaviours(
+        time=np.concatenate([part.time for part in parts]),
+        row=np.concatenate([part.row for part in parts]),
+        action=_join_encoded([part.action for part in parts]),
+        item=_join_encoded([part.item for part in parts]),
+    )
 
 
 def _join_encoded(parts: Sequence[Encoded]) -> Encoded:
@@ -179,16 +201,17 @@ def _join_encoded(parts: Sequence[Encoded]) -> Encoded:
 def write_behaviours(
     path: Path,
     *,
+    time: NDArray[np.int64],
     item: NDArray[np.int32],
     action: Mapping[str, NDArray[Any]],
     served: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write behaviours of one kind as the file `path`: rows of the catalogue (n,), and features (n,) by name.
+    """Write behaviours of one kind as the file `path`: times, rows of the catalogue and features by name, (n,) each.
 
     Raises:
         OutputError: the disk is full.
     """
-    columns = {"item": item, **_named("action", action), **_named("served", served)}
+    columns = {"time": time, "item": item, **_named("action", action), **_named("served", served)}
     write_table(pl.DataFrame(columns), path, row_group_size=ROW_GROUP, statistics=False)
 
 
@@ -197,6 +220,7 @@ def write_requests(
     *,
     request_id: NDArray[np.int64],
     time: NDArray[np.int64],
+    user: NDArray[np.int64],
     exposures: NDArray[np.int64],
     page_views: NDArray[np.int64],
     lengths: NDArray[np.int64],
@@ -210,8 +234,9 @@ def write_requests(
         paths: each file, and which of the requests go there.
         request_id: (r,).
         time: (r,), milliseconds since 1970.
-        exposures: (r, 2), ranges of known exposures.
-        page_views: (r, 2), ranges of known page-views.
+        user: (r,), who asked.
+        exposures: (r, 3), of known exposures: where recurrences start, the first, one past the last.
+        page_views: (r, 3), the same of page-views.
         lengths: (r,), number of candidates of each, at least 1.
         item: (candidates,), their rows of the catalogue.
         label: (candidates,).
@@ -227,14 +252,22 @@ def write_requests(
         {
             "request_id": request_id,
             "time": time,
-            "exposures_begin": exposures[:, 0].astype(np.int32),
-            "exposures_count": (exposures[:, 1] - exposures[:, 0]).astype(np.int16),
-            "page_views_begin": page_views[:, 0].astype(np.int32),
-            "page_views_count": (page_views[:, 1] - page_views[:, 0]).astype(np.int16),
+            "user": user,
+            **_ranges(EXPOSURES, exposures),
+            **_ranges(PAGE_VIEWS, page_views),
         }
     ).hstack(lists.group_by("row", maintain_order=True).agg(pl.all()).drop("row"))
     for path, rows in paths:
         write_table(table[rows], path, row_group_size=ROW_GROUP, statistics=False)
+
+
+def _ranges(kind: str, ranges: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    start, begin, end = ranges.T
+    return {
+        f"{kind}_start": start.astype(np.int32),
+        f"{kind}_begin": begin.astype(np.int32),
+        f"{kind}_count": (end - begin).astype(np.int16),
+    }
 
 
 def _named(group: str, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -269,15 +302,20 @@ class ShardReader:
 
     def _behaviours(self, folder: Path, entry: ShardEntry, kind: str, action: Sequence[Feature]) -> Behaviours:
         path, count = shard_file(folder, kind), getattr(entry, kind)
-        schema = {"item": pl.Int32(), **_schema("action", action), **_schema("served", self._served)}
-        columns = _read(path, schema, entry.files.get(kind))
-        if len(columns["item"]) != count:
-            raise _faulty(path, f"should hold {count} rows; received {len(columns['item'])}")
-        arrays = {name: column.to_numpy() for name, column in columns.items()}
+        schema = {
+            "time": pl.Int64(),
+            "item": pl.Int32(),
+            **_schema("action", action),
+            **_schema("served", self._served),
+        }
+        found = _read(path, schema, entry.files.get(kind))
+        if len(found["item"]) != count:
+            raise _faulty(path, f"should hold {count} rows; received {len(found['item'])}")
+        arrays = {name: column.to_numpy() for name, column in found.items()}
         encoded = {field: [arrays[f"action.{f.name}"] for f in action if field_of(f) == field] for field in FIELDS}
         stacks = {field: stack(parts, count, FIELDS[field]) for field, parts in encoded.items()}
         _check_codes(Encoded(**stacks), action, path)
-        return Behaviours(Encoded(**stacks), self._items(path, arrays))
+        return Behaviours(arrays["time"], arrays["item"], Encoded(**stacks), self._items(path, arrays))
 
     def read_requests(self, folder: Path, entry: ShardEntry, split: str) -> Requests:
         """As `read`, without the behaviours."""
@@ -299,15 +337,20 @@ class ShardReader:
             raise _faulty(path, f"should hold labels 0, 1 or {NOT_EXPOSED}")
         ranges = {}
         for name, known in ((EXPOSURES, entry.exposures), (PAGE_VIEWS, entry.page_views)):
-            begin, size = (columns[f"{name}_{end}"].to_numpy().astype(np.int64) for end in ("begin", "count"))
-            ranges[name] = np.stack([begin, begin + size], axis=1)
-            inside = (begin >= 0) & (begin + size <= known) & (size >= 0) & (size <= getattr(self.limits, name))
+            parts = (columns[f"{name}_{part}"].to_numpy().astype(np.int64) for part in ("start", "begin", "count"))
+            start, begin, size = parts
+            limit = getattr(self.limits, name)
+            ranges[name], ranges[f"{name}_start"] = np.stack([begin, begin + size], axis=1), start
+            inside = (start >= 0) & (begin - start >= 0) & (begin - start < limit) & (begin + size <= known)
+            inside &= (size >= 0) & (size <= limit)
             if not bool(inside.all()):
                 raise _faulty(path, f"names {name} that are not there")
         requests = Requests(
             request_id=columns["request_id"].to_numpy(),
             time=columns["time"].to_numpy(),
+            user=columns["user"].to_numpy(),
             offsets=_starts(lengths),
+            row=arrays["item"],
             item=self._items(path, arrays),
             label=label,
             **ranges,
@@ -332,8 +375,11 @@ class ShardReader:
 _REQUEST: dict[str, pl.DataType] = {
     "request_id": pl.Int64(),
     "time": pl.Int64(),
+    "user": pl.Int64(),
+    "exposures_start": pl.Int32(),
     "exposures_begin": pl.Int32(),
     "exposures_count": pl.Int16(),
+    "page_views_start": pl.Int32(),
     "page_views_begin": pl.Int32(),
     "page_views_count": pl.Int16(),
 }

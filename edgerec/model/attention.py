@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from edgerec.model.kernels.attention import FAR_BELOW, additive_attention
+
 
 @keras.saving.register_keras_serializable("edgerec")
 class BehaviourAttention(keras.layers.Layer):
@@ -22,12 +24,18 @@ class BehaviourAttention(keras.layers.Layer):
         key: (batch, time, dim), the behaviours' item encodings.
         value: (batch, time, value_dim), the behaviours' fused encodings.
         length: (batch,) int32, how many behaviours are valid.
+        bias: (batch, candidates, time), added to the scores before the softmax; default: nothing.
 
     Returns:
         (batch, candidates, value_dim) float32.
 
+    Attributes:
+        compiled: whether `additive_attention` computes it; see `GruStack`.
+
     Reference: Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
     """
+
+    compiled = False
 
     def __init__(self, units: int = 32, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -43,13 +51,16 @@ class BehaviourAttention(keras.layers.Layer):
         self.scale = self.add_weight(shape=(self.units,), initializer="glorot_uniform", name="scale")
         self.built = True
 
-    def call(self, query: Any, key: Any, value: Any, length: Any) -> Any:
-        query = self.query_projection(query)[:, :, None, :]
-        key = self.key_projection(key)[:, None, :, :]
-        scores = ops.sum(ops.tanh(query + key) * self.scale, axis=-1)
-        valid = ops.arange(ops.shape(value)[1])[None, :] < ops.cast(length, "int32")[:, None]
-        scores = ops.where(valid[:, None, :], scores, -1e9)
-        weights = ops.where(valid[:, None, :], ops.softmax(scores, axis=-1), 0.0)
+    def call(self, query: Any, key: Any, value: Any, length: Any, bias: Any = None) -> Any:
+        query, key = self.query_projection(query), self.key_projection(key)
+        length = ops.cast(length, "int32")
+        if self.compiled:
+            bias = ops.zeros((ops.shape(query)[0], 1, 1)) if bias is None else bias
+            return additive_attention(query, key, ops.convert_to_tensor(self.scale), bias, value, length)
+        scores = ops.sum(ops.tanh(query[:, :, None, :] + key[:, None, :, :]) * self.scale, axis=-1)
+        scores = scores if bias is None else scores + bias
+        valid = (ops.arange(ops.shape(value)[1])[None, :] < length[:, None])[:, None, :]
+        weights = ops.where(valid, ops.softmax(ops.where(valid, scores, FAR_BELOW), axis=-1), 0.0)
         return ops.matmul(weights, value)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,22 +1,34 @@
-"""Batches: right-padded gathers from shards, a few of which are in memory at a time."""
+"""Batches: gathers from shards, a few of which are in memory at a time.
+
+Requests of one user look back on the same behaviours. Where their recurrences start at one place (`Requests`), a batch
+has the stretch of behaviours from there on once, however many of its requests read it: what HUBSM computes is computed
+once, too. So that there is something to share, an epoch keeps a few requests of a user together.
+"""
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.data.samples import NOT_EXPOSED, Behaviours, Samples, Shard, join_shards
+from edgerec.data.samples import NOT_EXPOSED, Behaviours, Limits, Requests, Samples, Shard, join_shards
 from edgerec.features.encoder import Encoded
 
-WINDOW = 16
-"""Batches whose requests are sorted by list length together: enough that a batch's lists are of nearly one length,
-few enough that batches stay mixed."""
+WINDOW = 64
+"""Batches whose requests are sorted by length together: enough that a batch's sequences are of nearly one length, few
+enough that batches stay mixed."""
 MIX = 65_536
 """Requests that are in memory together, at least: batches are drawn from them, and shards are joined until it is so."""
+AHEAD = 4
+"""Batches that are made while one is at work."""
+MS_PER_HOUR = 3_600_000.0
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -24,40 +36,104 @@ class Batch:
     """Requests of a batch, as the models read them.
 
     Attributes:
-        inputs: what `Reranker` takes: nested dictionary of arrays, right-padded to the longest of the batch.
-        label: (batch, k) float32, 0 or 1.
-        weight: (batch, k) float32, 1 where a label counts (exposed), else 0.
-        rows: (batch,) int64, the requests' places in their shard; in an epoch, in the order in which it reads them.
+        inputs: what `Reranker` takes: nested dictionary of arrays, right-padded. Of each kind of behaviour, `action`,
+            `item` and `row` (place in the catalogue) of whole stretches (stretches, steps, ...); and of each request,
+            which steps of all these it reads (`index` (batch, time), into stretches and steps as one axis), how many
+            (`length`), and how many hours ago they were (`age`).
+        label: (batch, s) float32, 0 or 1, of the candidates that are scored: all, or those that were exposed.
+            `inputs["scored"]` (batch, s) has their places in the list.
+        weight: (batch, s) float32, 1 where a label counts (exposed), else 0.
+        rows: (requests,) int64, the requests' places in their shard; in an epoch, in the order in which it reads them.
+            Beyond them a batch of fixed size has empty requests, whose weights are 0.
+        users: (requests,) int64, who asked.
     """
 
     inputs: dict[str, Any]
     label: NDArray[np.float32]
     weight: NDArray[np.float32]
     rows: NDArray[np.int64]
+    users: NDArray[np.int64]
 
 
-def make_batch(shard: Shard, rows: NDArray[np.int64], *, shuffle: np.random.Generator | None = None) -> Batch:
-    """The requests `rows` (batch,) of a shard as one batch; `shuffle` draws the candidates' order anew."""
+@dataclass(frozen=True)
+class Shapes:
+    """Rounds sizes up, so that few different shapes come and each is compiled once.
+
+    Attributes:
+        batch_size: requests of every batch.
+        limits: no sequence is padded beyond them.
+    """
+
+    batch_size: int
+    limits: Limits
+
+    def list(self, longest: int) -> int:
+        """As `time`, of lists of candidates."""
+        step = 4 if longest <= 16 else 8 if longest <= 64 else 32
+        return min(-(-longest // step) * step, max(self.limits.candidates, longest))
+
+    def time(self, longest: int, limit: int) -> int:
+        """A length of at least `longest` and, where that is allowed, at most `limit`."""
+        step = 8 if longest <= 16 else 16 if longest <= 64 else 32
+        rounded = -(-longest // step) * step
+        return max(limit if rounded > 0.9 * limit else rounded, longest)
+
+    def stretches(self, count: int) -> int:
+        power = 1 << max(count - 1, 7).bit_length()
+        return power if count > power * 3 // 4 else max(power * 3 // 4, 8)
+
+
+def make_batch(
+    shard: Shard,
+    rows: NDArray[np.int64],
+    *,
+    shuffle: np.random.Generator | None = None,
+    shapes: Shapes | None = None,
+    exposed: bool = False,
+) -> Batch:
+    """The requests `rows` (batch,) of a shard as one batch.
+
+    Args:
+        shard: where they are.
+        rows: which of its requests.
+        shuffle: draws the candidates' order anew.
+        shapes: of the arrays; default: as small as they can be.
+        exposed: leave the scores of candidates out that were not exposed: they have no label.
+    """
     requests = shard.requests
     begin, end = requests.offsets[rows], requests.offsets[rows + 1]
-    index, valid = _ranges(begin, end)
+    size = len(rows) if shapes is None else shapes.batch_size
+    longest = int((end - begin).max(initial=0))
+    if shapes is not None:
+        longest = shapes.list(longest)
+    index, valid = _ranges(begin, end, longest)
     if shuffle is not None:
         # Padding sorts behind every candidate, so that each list stays whole and right-padded.
         order = np.argsort(np.where(valid, shuffle.random(index.shape), 2.0), axis=1)
         index = np.take_along_axis(index, order, axis=1)
-    label = requests.label[index]
-    counts = valid & (label != NOT_EXPOSED)
+    scored, counts = _scored(valid & (requests.label[index] != NOT_EXPOSED), valid, shapes if exposed else None)
+    label = np.take_along_axis(requests.label[index], scored, axis=1)
     return Batch(
         inputs={
-            "candidates": _gather(requests.item, index),
-            "candidate_length": valid.sum(axis=1, dtype=np.int32),
-            "exposures": _behaviours(shard.exposures, requests.exposures[rows]),
-            "page_views": _behaviours(shard.page_views, requests.page_views[rows]),
+            "candidates": {name: _grown(array, size) for name, array in _gather(requests.item, index).items()},
+            "candidate_row": _grown(requests.row[index], size),
+            "scored": _grown(scored.astype(np.int32), size),
+            # An empty request has one candidate: the first row.
+            "candidate_length": np.maximum(_grown(valid.sum(axis=1, dtype=np.int32), size), 1),
+            "exposures": _behaviours(
+                shard.exposures, requests, rows, requests.exposures, requests.exposures_start,
+                size=size, shapes=shapes, limit=None if shapes is None else shapes.limits.exposures,
+            ),
+            "page_views": _behaviours(
+                shard.page_views, requests, rows, requests.page_views, requests.page_views_start,
+                size=size, shapes=shapes, limit=None if shapes is None else shapes.limits.page_views,
+            ),
         },
-        label=(counts & (label == 1)).astype(np.float32),
-        weight=counts.astype(np.float32),
+        label=_grown((counts & (label == 1)).astype(np.float32), size),
+        weight=_grown(counts.astype(np.float32), size),
         rows=rows,
-    )
+        users=requests.user[rows],
+    )  # fmt: skip
 
 
 def groups(samples: Samples, split: str, *, rng: np.random.Generator | None = None) -> Iterator[Shard]:
@@ -85,60 +161,203 @@ def epoch(
     batch_size: int,
     rng: np.random.Generator | None = None,
     shuffle_candidates: bool = False,
+    together: int = 8,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """All requests of a split once: shuffled by `rng` for training, without it by length, for evaluation.
 
     Shards are mixed a group at a time, which is all that memory holds.
+
+    Args:
+        samples: where they are.
+        split: of them.
+        batch_size: requests a batch.
+        rng: draws batches.
+        shuffle_candidates: draws the order within each list, too.
+        together: up to so many requests of a user follow each other.
+        part: with (i, n), of each batch the i-th of n parts: the share of one of n workers.
     """
-    before = 0
+    before, (which, parts) = 0, part
+    shapes = Shapes(-(-batch_size // parts), samples.head.limits)
     for shard in groups(samples, split, rng=rng):
-        for batch in shard_batches(shard, batch_size=batch_size, rng=rng, shuffle_candidates=shuffle_candidates):
+        for rows in shard_batches(shard.requests, batch_size=batch_size, rng=rng, together=together):
+            # Every worker draws for the whole batch, so that all of them stay in step.
+            shuffle = rng.spawn(1)[0] if rng is not None and shuffle_candidates else None
+            mine = rows[len(rows) * which // parts : len(rows) * (which + 1) // parts]
+            batch = make_batch(shard, mine, shuffle=shuffle, shapes=shapes, exposed=True)
             yield replace(batch, rows=batch.rows + before)
         before += len(shard.requests)
 
 
 def shard_batches(
-    shard: Shard,
-    *,
-    batch_size: int,
-    rng: np.random.Generator | None = None,
-    shuffle_candidates: bool = False,
-) -> Iterator[Batch]:
-    """All requests of a shard once, as `epoch` has those of a split.
+    requests: Requests, *, batch_size: int, rng: np.random.Generator | None = None, together: int = 8
+) -> Iterator[NDArray[np.int64]]:
+    """All requests of a shard once, as rows (batch,) of batches of `batch_size`, the last one of what is left.
 
-    Lists of like length share a batch, so that little is computed for padding. With `shuffle_candidates`, `rng` draws
-    the order within each list, too.
+    Requests of like length share a batch, so that little is computed for padding.
     """
-    requests = shard.requests
-    rows = np.arange(len(requests)) if rng is None else rng.permutation(len(requests))
-    lengths = requests.lengths
+    if not len(requests):
+        return
+    sizes = _sizes(requests)
+    rows, block = _blocks(requests, sizes[1], together=together, rng=rng)
+    count = int(block.max(initial=-1)) + 1
+    place = np.arange(count) if rng is None else rng.permutation(count)
+    # Blocks in a drawn order.
+    order = np.argsort(place[block], kind="stable")
+    rows, block = rows[order], block[order]
+    largest = np.zeros((2, count), np.int64)
+    for each, size in zip(largest, sizes, strict=True):
+        np.maximum.at(each, block, size[rows])
+    first, second = largest[:, block]
     stride = len(rows) if rng is None else WINDOW * batch_size
     batches: list[NDArray[np.int64]] = []
     for start in range(0, len(rows), max(stride, 1)):
-        window = rows[start : start + stride]
-        window = window[np.argsort(lengths[window], kind="stable")]
-        batches += [window[at : at + batch_size] for at in range(0, len(window), batch_size)]
-    order = range(len(batches)) if rng is None else rng.permutation(len(batches))
-    for number in order:
-        yield make_batch(shard, batches[number], shuffle=rng if shuffle_candidates else None)
+        window = np.arange(start, min(start + stride, len(rows)))
+        window = window[np.argsort(first[window], kind="stable")]
+        # By the first length into as many parts as have as many batches each, those by the second.
+        part = max(int(np.sqrt(len(window) / batch_size)), 1) * batch_size
+        for at in range(0, len(window), part):
+            chunk = window[at : at + part]
+            chunk = rows[chunk[np.argsort(second[chunk], kind="stable")]]
+            batches += [chunk[low : low + batch_size] for low in range(0, len(chunk), batch_size)]
+    drawn = range(len(batches)) if rng is None else rng.permutation(len(batches))
+    for number in drawn:
+        yield batches[number]
 
 
-def _ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Pass `items` on, the next `AHEAD` of them made by another thread meanwhile."""
+    ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
+    stopped = threading.Event()
+
+    def put(entry: tuple[Item | None, BaseException | None]) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for item in items:
+                put((item, None))
+                if stopped.is_set():
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:  # handed to whoever reads
+            put((None, error))
+
+    thread = threading.Thread(target=work, daemon=True, name="batches")
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _sizes(requests: Requests) -> list[NDArray[np.int64]]:
+    """What a request costs, (r,) each: candidates that were exposed, and behaviours to attend to."""
+    shown = np.add.reduceat((requests.label != NOT_EXPOSED).astype(np.int64), requests.offsets[:-1])
+    behaviours = np.diff(requests.exposures)[:, 0] + np.diff(requests.page_views)[:, 0]
+    return [shown, behaviours]
+
+
+def _blocks(
+    requests: Requests, size: NDArray[np.int64], *, together: int, rng: np.random.Generator | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows (r,) in order of blocks, and the block of each (r,): up to `together` requests that start alike.
+
+    `rng` draws where a user's requests are cut.
+    """
+    rows = np.lexsort((size, requests.exposures_start, requests.user))
+    if not len(rows):
+        return rows, rows
+    user, start = requests.user[rows], requests.exposures_start[rows]
+    new = np.concatenate([[True], (user[1:] != user[:-1]) | (start[1:] != start[:-1])])
+    group = np.cumsum(new) - 1
+    place = np.arange(len(rows)) - np.flatnonzero(new)[group]
+    if rng is not None:
+        place = place + rng.integers(0, together, group[-1] + 1)[group]
+    cut = place // together
+    fresh = np.concatenate([[True], (group[1:] != group[:-1]) | (cut[1:] != cut[:-1])])
+    return rows, np.cumsum(fresh) - 1
+
+
+def _scored(
+    shown: NDArray[np.bool_], valid: NDArray[np.bool_], shapes: Shapes | None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Places (batch, s) of the candidates to score, and which of them have a label: of all, or of those exposed."""
+    if shapes is None:
+        return np.broadcast_to(np.arange(valid.shape[1]), valid.shape), shown
+    most = shapes.time(max(int(shown.sum(axis=1).max(initial=0)), 2), valid.shape[1])
+    # Exposed ones first, each in its order.
+    places = np.argsort(~shown, axis=1, kind="stable")[:, :most]
+    return places, np.take_along_axis(shown, places, axis=1)
+
+
+def _ranges(
+    begin: NDArray[np.int64], end: NDArray[np.int64], longest: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Right-padded indices (batch, longest) and which of them are valid; padding points at row 0."""
     # At least two steps: a recurrence over none has no shape to give, and a softmax over one is taken for a mistake.
-    longest = max(int((end - begin).max(initial=0)), 2)
-    index = begin[:, None] + np.arange(longest)
+    index = begin[:, None] + np.arange(max(longest, 2))
     valid = index < end[:, None]
     return np.where(valid, index, 0), valid
 
 
-def _behaviours(behaviours: Behaviours, ranges: NDArray[np.int64]) -> dict[str, Any]:
-    index, valid = _ranges(ranges[:, 0], ranges[:, 1])
+def _behaviours(
+    behaviours: Behaviours,
+    requests: Requests,
+    rows: NDArray[np.int64],
+    ranges: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    *,
+    size: int,
+    shapes: Shapes | None,
+    limit: int | None,
+) -> dict[str, Any]:
+    begin, end, start = ranges[rows, 0], ranges[rows, 1], starts[rows]
+    known = end > begin
+    # A request that knows nothing starts nowhere; it joins the first stretch and reads none of it.
+    first, which = np.unique(start[known], return_inverse=True)
+    last = np.zeros(max(len(first), 1), np.int64)
+    np.maximum.at(last, which, end[known])
+    first = first if len(first) else np.zeros(1, np.int64)
+    stretch = np.zeros(len(rows), np.int64)
+    stretch[known] = which
+    steps, longest = int((last - first).max(initial=0)), int((end - begin).max(initial=0))
+    count = len(first)
+    if shapes is not None and limit is not None:
+        steps, longest = shapes.time(steps, 2 * limit - 1), shapes.time(longest, limit)
+        count = shapes.stretches(count)
+    gathered, _ = _ranges(first, last, steps)
+    window, valid = _ranges(begin, end, longest)
+    place = (stretch * gathered.shape[1] - first[stretch])[:, None] + window
+    age = (requests.time[rows][:, None] - behaviours.time[window]) / MS_PER_HOUR if len(behaviours) else window * 0.0
+    row = behaviours.row[gathered] if len(behaviours) else np.zeros(gathered.shape, np.int32)
     return {
-        "action": _gather(behaviours.action, index),
-        "item": _gather(behaviours.item, index),
-        "length": valid.sum(axis=1, dtype=np.int32),
+        "action": {name: _grown(array, count) for name, array in _gather(behaviours.action, gathered).items()},
+        "item": {name: _grown(array, count) for name, array in _gather(behaviours.item, gathered).items()},
+        "row": _grown(row, count),
+        "index": _grown(np.where(valid, place, 0).astype(np.int32), size),
+        "age": _grown(np.where(valid, age, 0.0).astype(np.float32), size),
+        "length": _grown(valid.sum(axis=1, dtype=np.int32), size),
     }
+
+
+def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """`array` with as many rows of zeros behind it as make `size`."""
+    if len(array) >= size:
+        return array
+    return np.concatenate([array, np.zeros((size - len(array), *array.shape[1:]), array.dtype)])
 
 
 def _gather(encoded: Encoded, index: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

@@ -144,6 +144,27 @@ class WorkFolder:
             ) from None
 
 
+class Follower(WorkFolder):
+    """The same folder to a worker that does not write: what it would record, it remembers."""
+
+    def save_best(self, model: Reranker, number: int) -> None:
+        """Nothing: the first worker does it."""
+
+    def record(self, checkpoint: tf.train.Checkpoint, so_far: Progress, row: dict[str, Any]) -> None:
+        """Remember how far the training is."""
+        self.so_far = so_far
+
+
+def follow(output: Path, config: TrainConfig, samples: str, *, resume: bool) -> Follower:
+    """The work folder of `output` that the first worker holds, for the others.
+
+    Raises:
+        FormatError: the training was begun with another configuration or samples, or is not to be seen from here.
+    """
+    path = _folder(output)
+    return Follower(path, _read(path, config, samples) if resume else Progress(config=config, samples=samples))
+
+
 @contextlib.contextmanager
 def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool, resume: bool) -> Iterator[WorkFolder]:
     """Give the hidden folder ``.<name>.training`` beside `output` to train in, and hold it against other trainings.
@@ -163,7 +184,7 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
             there, or the folder cannot be written.
         FormatError: there is no unfinished training to resume, or it was begun with another configuration or samples.
     """
-    path = output.resolve().parent / f".{output.resolve().name}.training"
+    path = _folder(output)
     fresh = WorkFolder(path, Progress(config=config, samples=samples))
     if resume and not (path / PROGRESS).is_file():
         raise FormatError(f"training: there is no unfinished training {path} to resume: leave --resume out")
@@ -185,6 +206,16 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
                 shutil.rmtree(path, ignore_errors=True)
             raise
         shutil.rmtree(path, ignore_errors=True)
+
+
+def has_progress(output: Path) -> bool:
+    """Whether a training of the run `output` was stopped after an epoch."""
+    path = _folder(output)
+    return (path / PROGRESS).is_file() and _worth_resuming(path)
+
+
+def _folder(output: Path) -> Path:
+    return output.resolve().parent / f".{output.resolve().name}.training"
 
 
 def _read(path: Path, config: TrainConfig, samples: str) -> Progress:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgerec.core.documents import first_fault, read_toml
 from edgerec.core.errors import ConfigurationError
+from edgerec.model.registry import MODELS, Name
 
 
 class TrainConfig(BaseModel):
@@ -16,7 +17,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: Literal["crban"] = "crban"
+    model: Name = "crban"
     units: Annotated[int, Field(ge=1, le=256)] = 32
     """Width of every recurrent layer, of the attention and of the hidden layer."""
     layers: Annotated[int, Field(ge=1, le=8)] = 3
@@ -30,6 +31,8 @@ class TrainConfig(BaseModel):
     """The learning rate falls to a tenth over so many epochs, by a cosine, and stays there; 0: constant."""
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     """Gradients are scaled down to this global norm: recurrent stacks of 100 steps sometimes burst."""
+    listwise: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Weight of the listwise softmax loss beside cross-entropy; left out, the model's own (`registry.MODELS`)."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share that a running average of the weights keeps at each step, which is then validated and kept. 0: none."""
     unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -41,6 +44,15 @@ class TrainConfig(BaseModel):
     patience: Annotated[int, Field(ge=1)] = 3
     """Stop after so many epochs without a better validation GAUC."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    together: Annotated[int, Field(ge=1, le=65536)] = 8
+    """Up to so many requests of a user stand in a batch together and share what is computed of the user's behaviours;
+    more is faster, fewer mixes better."""
+    compiled: bool = True
+    """Recurrences and attention by XLA, compiled for each shape of batch: pays from a few thousand requests on."""
+
+    @property
+    def listwise_weight(self) -> float:
+        return MODELS[self.model].listwise if self.listwise is None else self.listwise
 
 
 def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
@@ -55,6 +67,15 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
         where = f"{path} and options"
         settings = read_toml(path)
     settings.update({key: value for key, value in overrides.items() if value is not None})
+    return check_config(settings, where=where)
+
+
+def check_config(settings: dict[str, Any], *, where: str) -> TrainConfig:
+    """The configuration of `settings`; `where` they stand is named in errors.
+
+    Raises:
+        ConfigurationError: an unknown key or a value out of range.
+    """
     try:
         return TrainConfig.model_validate(settings)
     except ValidationError as error:

@@ -1,14 +1,20 @@
-"""Context-aware Reranking with Behavior Attention Networks (section 3.3)."""
+"""Context-aware Reranking with Behavior Attention Networks (section 3.3), and what is left of it without some parts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
 from edgerec.model.attention import BehaviourAttention
+from edgerec.model.din import DinAttention
 from edgerec.model.gru_stack import GruStack
+from edgerec.model.list_context import at_places
+
+ATTENTION = {EXPOSURES: "exposure_attention", PAGE_VIEWS: "page_view_attention"}
 
 
 @keras.saving.register_keras_serializable("edgerec")
@@ -18,63 +24,82 @@ class Crban(keras.layers.Layer):
     ``c = GRU(candidates)``; the state after the last candidate is the local ranking context s; the attention reads
     exposures and page-views with c as query; ``logit = MLP(concat(c, s, context_ie, context_ipv))``.
 
+    Without one kind of behaviour it is the paper's CRBAN with the other alone; without any it is its DLCM (Ai et al.,
+    *Learning a Deep Listwise Context Model for Ranking Refinement*, SIGIR 2018: a GRU over the list as it was ranked,
+    each candidate scored with the final state; here by an MLP in place of that paper's bilinear form).
+
     Args:
         units: width of candidate encoding, attention and hidden layer.
         layers: depth of the candidate stack.
+        kinds: the behaviours it reads: `exposures`, `page_views`, both or none.
+        din: attend by `DinAttention` and not by `BehaviourAttention`.
         gain: see `GruStack`.
 
     Call arguments:
         candidates: (batch, k, item_dim).
         candidate_length: (batch,) int32, at least 1.
-        exposures: pair of item encodings (batch, m, units) and fused encodings (batch, m, 2 * units).
-        exposure_length: (batch,) int32.
-        page_views: the same pair for page-views, (batch, n, ...).
-        page_view_length: (batch,) int32.
+        scored: (batch, s) int32, places of the candidates to score; the others are context.
+        behaviours: by kind, fused encodings (batch, time, 2 * units) and how many are valid (batch,) int32.
 
     Returns:
-        logits (batch, k) float32; beyond a list's length they mean nothing.
+        logits (batch, s) float32; for places beyond a list's length they mean nothing.
     """
 
-    def __init__(self, units: int = 32, layers: int = 3, *, gain: float = 2.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        units: int = 32,
+        layers: int = 3,
+        *,
+        kinds: Sequence[str] = (EXPOSURES, PAGE_VIEWS),
+        din: bool = False,
+        gain: float = 2.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        unknown = [kind for kind in kinds if kind not in ATTENTION]
+        if unknown:
+            raise ValueError(f"`kinds` should be of {', '.join(ATTENTION)}. Received: {unknown[0]!r}")
         self.units = units
         self.layers = layers
+        self.kinds = tuple(kinds)
+        self.din = din
         self.gain = gain
         self.candidate_stack = GruStack(units, layers, gain=gain, name="candidate")
-        self.exposure_attention = BehaviourAttention(units, name="exposure_attention")
-        self.page_view_attention = BehaviourAttention(units, name="page_view_attention")
+        attention = DinAttention if din else BehaviourAttention
+        for kind in self.kinds:
+            setattr(self, ATTENTION[kind], attention(units, name=ATTENTION[kind]))
         self.hidden = keras.layers.Dense(units, activation="relu", name="hidden")
         self.output_layer = keras.layers.Dense(1, name="output")
 
     def build(self, candidates_shape: Any, *rest: Any, **named: Any) -> None:
         batch, k = candidates_shape[:2]
         self.candidate_stack.build(candidates_shape)
-        for attention in (self.exposure_attention, self.page_view_attention):
-            attention.build((batch, k, self.units), (batch, None, self.units))
-        self.hidden.build((batch, k, 6 * self.units))
+        for kind in self.kinds:
+            getattr(self, ATTENTION[kind]).build((batch, k, self.units), (batch, None, self.units))
+        self.hidden.build((batch, k, (2 + 2 * len(self.kinds)) * self.units))
         self.output_layer.build((batch, k, self.units))
         self.built = True
 
     def call(
-        self,
-        candidates: Any,
-        candidate_length: Any,
-        exposures: tuple[Any, Any],
-        exposure_length: Any,
-        page_views: tuple[Any, Any],
-        page_view_length: Any,
+        self, candidates: Any, candidate_length: Any, scored: Any, behaviours: Mapping[str, tuple[Any, Any]]
     ) -> Any:
         encoded = self.candidate_stack(candidates)
         # The state after the last valid candidate, picked by a one-hot row: a gather that has a cheap gradient.
         last = ops.one_hot(candidate_length - 1, ops.shape(encoded)[1], dtype=encoded.dtype)
         context = ops.matmul(last[:, None, :], encoded)
-        parts = [
-            encoded,
-            ops.broadcast_to(context, ops.shape(encoded)),
-            self.exposure_attention(encoded, *exposures, exposure_length),
-            self.page_view_attention(encoded, *page_views, page_view_length),
-        ]
+        encoded = at_places(encoded, scored)
+        parts = [encoded, ops.broadcast_to(context, ops.shape(encoded))]
+        for kind in self.kinds:
+            fused, length = behaviours[kind]
+            parts.append(getattr(self, ATTENTION[kind])(encoded, fused[..., : self.units], fused, length))
         return self.output_layer(self.hidden(ops.concatenate(parts, axis=-1)))[..., 0]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "layers": self.layers, "gain": self.gain}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "layers": self.layers,
+            "kinds": list(self.kinds),
+            "din": self.din,
+            "gain": self.gain,
+        }

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from rich.table import Table
 
 from edgerec.core.console import progress, table_of
-from edgerec.core.errors import InputError, SpecificationError
-from edgerec.core.statistics import bootstrap_weighted_mean
+from edgerec.core.errors import SpecificationError
 from edgerec.data.samples import TEST, Samples
-from edgerec.model.baselines import NO_PAIR, baselines_document, shown
-from edgerec.model.batches import epoch
-from edgerec.model.metrics import auc, log_loss, ndcg, request_aucs
+from edgerec.model.baselines import baselines_document, shown
+from edgerec.model.batches import ahead, epoch
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import Run
+from edgerec.model.tally import Scored, Tally
 
 EVALUATION_BATCH = 512
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The exposed candidates of a split with their scores: all of it that metrics need.
-
-    Attributes:
-        group: (n,) the request of each; requests are in no order.
-        label: (n,) 0 or 1; of one request, in order of place.
-        logit: (n,).
-    """
-
-    group: NDArray[np.int64]
-    label: NDArray[np.uint8]
-    logit: NDArray[np.float64]
 
 
 def traced(model: Reranker) -> Callable[[Mapping[str, Any]], Any]:
@@ -45,19 +27,36 @@ def traced(model: Reranker) -> Callable[[Mapping[str, Any]], Any]:
     return function  # type: ignore[no-any-return]
 
 
-def score(
-    function: Callable[[Mapping[str, Any]], Any], samples: Samples, split: str, *, what: str = "evaluate"
-) -> Scored:
-    """Logits of the exposed candidates of a split, of which memory holds a group of shards at a time."""
+def accelerate(model: Reranker) -> None:
+    """Let `model` compute by kernels made for many batches, where no GPU has better ones."""
+    if not tf.config.list_physical_devices("GPU"):
+        model.compile_kernels()
+
+
+def scored_batches(
+    function: Callable[[Mapping[str, Any]], Any],
+    samples: Samples,
+    split: str,
+    *,
+    what: str = "evaluate",
+    part: tuple[int, int] = (0, 1),
+) -> Iterator[Scored]:
+    """The exposed candidates of a split with their logits, batch by batch; `part` as of `epoch`."""
     total = -(-samples.head.splits[split].requests // EVALUATION_BATCH)
-    group, label, logit = [np.empty(0, np.int64)], [np.empty(0, np.uint8)], [np.empty(0)]
-    for batch in progress(epoch(samples, split, batch_size=EVALUATION_BATCH), what=what, total=total):
-        scores = function(batch.inputs).numpy()
+    batches = ahead(epoch(samples, split, batch_size=EVALUATION_BATCH, together=EVALUATION_BATCH, part=part))
+    for batch in progress(batches, what=what, total=total):
+        logits = function(batch.inputs).numpy()
         seen = batch.weight > 0
-        group.append(batch.rows[seen.nonzero()[0]])
-        label.append(batch.label[seen].astype(np.uint8))
-        logit.append(scores[seen].astype(np.float64))
-    return Scored(np.concatenate(group), np.concatenate(label), np.concatenate(logit))
+        row = seen.nonzero()[0]
+        yield Scored(
+            group=batch.rows[row],
+            label=batch.label[seen].astype(np.uint8),
+            logit=logits[seen].astype(np.float64),
+            place=batch.inputs["scored"][seen].astype(np.int64),
+            user=batch.users[row],
+            exposures=batch.inputs["exposures"]["length"][row].astype(np.int64),
+            page_views=batch.inputs["page_views"]["length"][row].astype(np.int64),
+        )
 
 
 def evaluate(
@@ -78,33 +77,17 @@ def evaluate(
         FormatError: a shard is missing or damaged.
     """
     check_fit(run, samples)
-    scored = score(traced(run.model), samples, split)
+    if run.head.config.compiled:
+        accelerate(run.model)
+    tally = Tally()
+    for scored in scored_batches(traced(run.model), samples, split):
+        tally.add(scored)
     return {
         "version_id": run.head.version_id,
         "model": run.head.config.model,
-        **figures(scored, seed=seed),
+        **tally.figures(seed=seed),
+        **tally.details(),
         **baselines_document(samples, split, oracle=oracle, seed=seed),
-    }
-
-
-def figures(scored: Scored, *, seed: int) -> dict[str, Any]:
-    """`gauc`, `gauc_ci95`, `auc`, `ndcg@5`, `ndcg@10`, `logloss` of scored candidates.
-
-    Raises:
-        InputError: no request has a clicked and an unclicked exposure.
-    """
-    group, label, logit = scored.group, scored.label, scored.logit
-    aucs, impressions = request_aucs(group, label, logit)
-    if not len(aucs):
-        raise InputError(NO_PAIR)
-    return {
-        "gauc": float(np.average(aucs, weights=impressions)),
-        "gauc_ci95": list(bootstrap_weighted_mean(aucs, impressions, seed=seed)),
-        "gauc_requests": len(aucs),
-        "auc": auc(label, logit),
-        "ndcg@5": ndcg(group, label, logit, at=5),
-        "ndcg@10": ndcg(group, label, logit, at=10),
-        "logloss": log_loss(label, logit),
     }
 
 
@@ -113,14 +96,26 @@ def evaluation_table(document: Mapping[str, Any]) -> Table:
     low, high = document["gauc_ci95"]
     rows = [
         ("model", f"{document['model']} {document['version_id']}"),
-        ("GAUC", f"{document['gauc']:.4f}  (95 % interval {low:.4f} to {high:.4f})"),
-        *((name, f"{document[key]:.4f}") for name, key in _SHOWN),
+        ("GAUC", f"{document['gauc']:.4f}  (95 % interval {low:.4f} to {high:.4f}, over {document['users']:,} users)"),
+        *((name, "none" if document[key] is None else f"{document[key]:.4f}") for name, key in _SHOWN),
         *shown(document),
     ]
     return table_of(("", ""), rows, header=False)
 
 
-_SHOWN = (("AUC", "auc"), ("NDCG@5", "ndcg@5"), ("NDCG@10", "ndcg@10"), ("log loss", "logloss"))
+_SHOWN = (
+    ("AUC", "auc"),
+    ("NDCG@5", "ndcg@5"),
+    ("NDCG@10", "ndcg@10"),
+    ("log loss", "logloss"),
+    ("calibration error", "calibration_error"),
+)
+    ("AUC", "auc"),
+    ("NDCG@5", "ndcg@5"),
+    ("NDCG@10", "ndcg@10"),
+    ("log loss", "logloss"),
+    ("calibration error", "calibration_error"),
+)
 
 
 def check_fit(run: Run, samples: Samples) -> None:

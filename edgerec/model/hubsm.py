@@ -26,7 +26,7 @@ class BehaviourEncoder(keras.layers.Layer):
         item: (batch, time, item_dim).
 
     Returns:
-        item encodings p (batch, time, units) and fused encodings b (batch, time, 2 * units).
+        fused encodings b (batch, time, 2 * units), whose first half is the item encodings p.
     """
 
     def __init__(self, units: int = 32, layers: int = 3, *, gain: float = 2.0, **kwargs: Any) -> None:
@@ -42,9 +42,8 @@ class BehaviourEncoder(keras.layers.Layer):
         self.item_stack.build(item_shape)
         self.built = True
 
-    def call(self, action: Any, item: Any) -> tuple[Any, Any]:
-        encoded = self.item_stack(item)
-        return encoded, ops.concatenate([encoded, self.action_stack(action)], axis=-1)
+    def call(self, action: Any, item: Any) -> Any:
+        return ops.concatenate([self.item_stack(item), self.action_stack(action)], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "layers": self.layers, "gain": self.gain}

@@ -49,19 +49,13 @@ def gauc(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> f
     return float(np.average(aucs, weights=impressions)) if len(aucs) else float("nan")
 
 
-def auc(label: NDArray[np.uint8], score: Floats) -> float:
-    """AUC over all exposures as one list; NaN where a label is missing altogether."""
-    aucs, _ = request_aucs(np.zeros(len(label), np.int64), label, score)
-    return float(aucs[0]) if len(aucs) else float("nan")
-
-
-def ndcg(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats, *, at: int) -> float:
-    """Mean NDCG at `at` over requests with a click; equal scores keep their given order.
+def ndcg_sum(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats, *, at: int) -> tuple[float, int]:
+    """Sum of NDCG at `at` over requests with a click, and how many these are; equal scores keep their given order.
 
     Source: Järvelin and Kekäläinen, *Cumulated gain-based evaluation of IR techniques*, 2002.
     """
     if not len(group):
-        return float("nan")
+        return 0.0, 0
     order = np.lexsort((np.arange(len(score)), -score, group))
     group, label = group[order], label[order]
     starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
@@ -72,9 +66,4 @@ def ndcg(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats, *, a
     clicks = np.add.reduceat(label.astype(np.int64), starts)
     ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(at) + 2))])[np.minimum(clicks, at)]
     clicked = clicks > 0
-    return float((gain[clicked] / ideal[clicked]).mean()) if clicked.any() else float("nan")
-
-
-def log_loss(label: NDArray[np.uint8], logit: Floats) -> float:
-    """Mean cross-entropy of click labels and logits, in nats."""
-    return float((np.logaddexp(0.0, logit) - label * logit).mean()) if len(label) else float("nan")
+    return float((gain[clicked] / ideal[clicked]).sum()), int(clicked.sum())

@@ -19,44 +19,84 @@ from edgerec.core.console import log, progress
 from edgerec.core.errors import InputError, TrainingError
 from edgerec.data.samples import TRAIN, VALIDATION, Requests, Samples
 from edgerec.model.baselines import exposed
-from edgerec.model.batches import Batch, epoch
-from edgerec.model.checkpoints import WorkFolder, work_folder
+from edgerec.model.batches import Batch, ahead, epoch
+from edgerec.model.checkpoints import WorkFolder, follow, work_folder
 from edgerec.model.config import TrainConfig
-from edgerec.model.evaluation import score, traced
+from edgerec.model.evaluation import accelerate, scored_batches, traced
+from edgerec.model.losses import cross_entropy, listwise
 from edgerec.model.metrics import gauc
+from edgerec.model.optimizer import RowAdam, table_paths
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import HISTORY, Run, RunHead, model_for, save_run, tool_versions, version_id, weights_digest
+from edgerec.model.tally import Tally
+from edgerec.model.workers import Workers, workers
 
 
 def train(
-    samples: Samples, config: TrainConfig, path: Path, *, samples_path: Path, force: bool = False, resume: bool = False
-) -> Run:
+    samples: Samples,
+    config: TrainConfig,
+    path: Path,
+    *,
+    samples_path: Path,
+    force: bool = False,
+    resume: bool = False,
+    tensorboard: Path | None = None,
+) -> Run | None:
     """Train a model on `samples` and write the run folder `path`.
 
     Work goes on in the hidden folder ``.<name>.training`` beside `path`, with a checkpoint after each epoch, until the
     run stands at `path`. A training that is stopped after its first epoch stays there; with `resume` it goes on after
     its last whole epoch, with the batches that an unbroken training would have drawn.
 
+    Where `TF_CONFIG` names several workers, each of them calls this, and sees the same samples and the same `path`; the
+    first writes, and has the run to return.
+
+    Args:
+        samples: what is learnt from.
+        config: of the training.
+        path: the folder to write.
+        samples_path: where `samples` stand.
+        force: replace `path`, and begin anew where an unfinished training stands.
+        resume: go on with an unfinished training.
+        tensorboard: a folder for TensorBoard's event files; default: none are written.
+
     Raises:
         OutputError: `path` exists and `force` is false, an unfinished training stands there and neither `force` nor
             `resume` is true, or something cannot be written.
         InputError: the training split has no click, or the validation split no request with both labels.
-        TrainingError: the loss is no number.
+        TrainingError: the loss is no number, or another worker has ended.
         FormatError: there is no unfinished training to resume, it was begun with another configuration or samples, or
             it is damaged.
+        ConfigurationError: `TF_CONFIG` is not as TensorFlow has it.
     """
     check_output(path, force=force, kind="run")
     _check_labels(samples)
+    team = workers()
     where = str(samples_path.resolve())
-    with work_folder(path, config, where, force=force, resume=resume) as work:
+    with contextlib.ExitStack() as stack:
+        if team.chief:
+            work = stack.enter_context(work_folder(path, config, where, force=force, resume=resume))
+        team.meet()
+        if not team.chief:
+            work = follow(path, config, where, resume=resume)
         keras.utils.set_random_seed(config.seed)
         model = model_for(samples, config)
-        averaging = {"use_ema": True, "ema_momentum": config.average} if config.average else {}
-        optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm, **averaging)
-        optimizer.build(model.trainable_variables)
+        if config.compiled:
+            accelerate(model)
+        optimizer = RowAdam(
+            model.trainable_variables,
+            tables=table_paths(model),
+            clip_norm=config.clip_norm,
+            average=config.average,
+        )
         checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
         work.restore(model, checkpoint)
-        _epochs(model, optimizer, checkpoint, samples, config, work)
+        # Nobody begins to write before everybody has read.
+        team.meet()
+        with team.together():
+            _epochs(model, optimizer, checkpoint, samples, config, work, team, _Board(tensorboard))
+        if not team.chief:
+            return None
 
         work.load_best(model)
         run = Run(
@@ -81,71 +121,103 @@ def train(
     return run
 
 
+class _Board:
+    """Writes TensorBoard's event files, or nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._writer = None if folder is None else tf.summary.create_file_writer(str(folder))
+
+    def write(self, step: int, **values: float) -> None:
+        if self._writer is not None:
+            with self._writer.as_default(step=step):
+                for name, value in values.items():
+                    tf.summary.scalar(name, value)
+            self._writer.flush()
+
+
 def _epochs(
     model: Reranker,
-    optimizer: keras.optimizers.Optimizer,
+    optimizer: RowAdam,
     checkpoint: tf.train.Checkpoint,
     samples: Samples,
     config: TrainConfig,
     work: WorkFolder,
+    team: Workers,
+    board: _Board,
 ) -> None:
     """Train epoch by epoch until the validation GAUC stops rising; the best weights stand in the work folder."""
     requests = samples.head.splits[TRAIN].requests
-    step = _train_step(model, optimizer)
+    step = _train_step(model, optimizer, config.listwise_weight, team)
     scorer = traced(model)
     per_epoch = -(-requests // config.batch_size)
     while (so_far := work.so_far).epoch < config.epochs and so_far.epoch - so_far.best_epoch < config.patience:
         number = so_far.epoch + 1
         start = time.perf_counter()
-        optimizer.learning_rate.assign(_learning_rate(config, number))
         # Seeded by epoch, so that a resumed training draws the batches and hides the identities of an unbroken one.
         rng = np.random.default_rng([config.seed, number])
         model.item_embedding.reseed(config.seed * 1000 + number)
-        losses, weights = [], []
         batches = epoch(
             samples,
             TRAIN,
             batch_size=config.batch_size,
             rng=rng,
             shuffle_candidates=config.shuffle_candidates,
+            together=config.together,
+            part=(team.index, team.count),
         )
-        for batch in progress(batches, what=f"epoch {number}", total=per_epoch):
-            loss = _checked(step, batch, number)
+        losses, weights = [], []
+
+        def note() -> str:
+            speed = len(losses) * config.batch_size / (time.perf_counter() - start)  # noqa: B023
+            return f"loss {np.mean(losses[-50:]):.4f}, {speed:.0f} requests/s" if losses else ""  # noqa: B023
+
+        steps = progress(ahead(batches), what=f"epoch {number}", total=per_epoch, note=note)
+        for done, batch in enumerate(steps):
+            optimizer.learning_rate.assign(_learning_rate(config, number - 1 + done / per_epoch))
+            loss, exposed_ones = _checked(step, batch, number)
             losses.append(loss)
-            weights.append(float(batch.weight.sum()))
+            weights.append(exposed_ones)
+            if done % 50 == 0:
+                board.write((number - 1) * per_epoch + done, batch_loss=loss)
         trained = time.perf_counter() - start
         with _averaged(model, optimizer):
             value = _validation_gauc(scorer, samples, number)
+            digest = weights_digest(model)
+            team.check_equal(digest)
             best = value > so_far.best_gauc
             if best:
                 work.save_best(model, number)
-                found = {"best_gauc": value, "best_epoch": number, "best_digest": weights_digest(model)}
-                so_far = so_far.model_copy(update=found)
+                so_far = so_far.model_copy(update={"best_gauc": value, "best_epoch": number, "best_digest": digest})
         seconds = time.perf_counter() - start
         so_far = so_far.model_copy(update={"epoch": number, "seconds": so_far.seconds + seconds})
         row = {
             "epoch": number,
             "loss": float(np.average(losses, weights=weights)),
             "validation_gauc": value,
+            "learning_rate": float(optimizer.learning_rate.numpy()),
             "requests_per_second": requests / trained,
             "seconds": seconds,
         }
         work.record(checkpoint, so_far, row)
-        log(
-            f"epoch {number}/{config.epochs}  loss {row['loss']:.4f}  validation GAUC {value:.4f}"
-            f"{' (best)' if best else ''}  {row['requests_per_second']:.0f} requests/s"
-            f"  {row['seconds']:.0f} s"
-        )
+        board.write(number * per_epoch, loss=row["loss"], validation_gauc=value)
+        left = (config.epochs - number) * so_far.seconds / number
+        if team.chief:
+            log(
+                f"epoch {number}/{config.epochs}  loss {row['loss']:.4f}  validation GAUC {value:.4f}"
+                f"{' (best)' if best else ''}  {row['requests_per_second']:.0f} requests/s"
+                f"  {row['seconds']:.0f} s{f', at most {left:.0f} s left' if left else ''}"
+            )
 
 
 @contextlib.contextmanager
-def _averaged(model: Reranker, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+def _averaged(model: Reranker, optimizer: RowAdam) -> Iterator[None]:
     """Let the running average of the weights stand in for them, where one is kept; training goes on from its own."""
-    if not optimizer.use_ema:
+    if not optimizer.averages:
         yield
         return
     own = [variable.numpy() for variable in model.trainable_variables]
-    optimizer.finalize_variable_values(model.trainable_variables)
+    for variable, average in zip(model.trainable_variables, optimizer.averages, strict=True):
+        variable.assign(average)
     try:
         yield
     finally:
@@ -153,27 +225,39 @@ def _averaged(model: Reranker, optimizer: keras.optimizers.Optimizer) -> Iterato
             variable.assign(value)
 
 
-def _train_step(model: Reranker, optimizer: keras.optimizers.Optimizer) -> Callable[[Any, Any, Any], Any]:
-    variables = model.trainable_variables
+def _train_step(
+    model: Reranker, optimizer: RowAdam, listwise_weight: float, team: Workers
+) -> Callable[[Any, Any, Any], Any]:
+    """One step of every worker with its share of a batch; returns loss and number of exposed ones of the whole."""
+    variables = [variable.value for variable in model.trainable_variables]
     labels = tf.TensorSpec((None, None), tf.float32)
 
-    @tf.function(input_signature=[model.input_signature(), labels, labels])  # type: ignore[untyped-decorator]
-    def step(inputs: Any, label: Any, weight: Any) -> Any:
+    def share(inputs: Any, label: Any, weight: Any) -> Any:
+        exposed, clicks = team.total([tf.reduce_sum(weight), tf.reduce_sum(label)])
         with tf.GradientTape() as tape:
             logits = model(inputs, training=True)
-            entropy = tf.nn.sigmoid_cross_entropy_with_logits(label, logits)
-            loss = tf.reduce_sum(entropy * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
-        optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
+            loss = cross_entropy(logits, label, weight, exposed=exposed)
+            total = loss
+            if listwise_weight:
+                total += listwise_weight * listwise(logits, label, weight, clicks=clicks)
+        *gradients, loss = team.total([*tape.gradient(total, variables), loss])
+        optimizer.apply(gradients)
+        return loss, exposed
+
+    @tf.function(  # type: ignore[untyped-decorator]
+        input_signature=[model.input_signature(), labels, labels], autograph=False
+    )
+    def step(inputs: Any, label: Any, weight: Any) -> Any:
+        return team.each(share)(inputs, label, weight)
 
     return step  # type: ignore[no-any-return]
 
 
-def _checked(step: Callable[[Any, Any, Any], Any], batch: Batch, number: int) -> float:
-    loss = float(step(batch.inputs, batch.label, batch.weight))
+def _checked(step: Callable[[Any, Any, Any], Any], batch: Batch, number: int) -> tuple[float, float]:
+    loss, exposed_ones = (float(value) for value in step(batch.inputs, batch.label, batch.weight))
     if not math.isfinite(loss):
         raise TrainingError(f"training: the loss became {loss} in epoch {number}: {_calmer(number)}")
-    return loss
+    return loss, exposed_ones
 
 
 def _calmer(number: int) -> str:
@@ -181,20 +265,23 @@ def _calmer(number: int) -> str:
     return f"lower learning_rate or clip_norm and {'train again' if number == 1 else 'begin anew with --force'}"
 
 
-def _learning_rate(config: TrainConfig, number: int) -> float:
+def _learning_rate(config: TrainConfig, epochs: float) -> float:
+    """After so many epochs, part of one included."""
     if not config.decay_epochs:
         return config.learning_rate
-    done = min((number - 1) / config.decay_epochs, 1.0)
+    done = min(epochs / config.decay_epochs, 1.0)
     return config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def _validation_gauc(scorer: Callable[[Any], Any], samples: Samples, number: int) -> float:
-    scored = score(scorer, samples, VALIDATION, what="validate")
-    if not np.isfinite(scored.logit).all():
-        # An epoch's last step can break the weights without a loss that shows it.
-        worst = scored.logit[~np.isfinite(scored.logit)][0]
-        raise TrainingError(f"training: the scores became {worst} in epoch {number}: {_calmer(number)}")
-    return gauc(scored.group, scored.label, scored.logit)
+    tally = Tally()
+    for scored in scored_batches(scorer, samples, VALIDATION, what="validate"):
+        if not np.isfinite(scored.logit).all():
+            # An epoch's last step can break the weights without a loss that shows it.
+            worst = scored.logit[~np.isfinite(scored.logit)][0]
+            raise TrainingError(f"training: the scores became {worst} in epoch {number}: {_calmer(number)}")
+        tally.add(scored)
+    return tally.user_sums().gauc
 
 
 def _check_labels(samples: Samples) -> None:

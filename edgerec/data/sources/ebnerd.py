@@ -19,8 +19,18 @@ from edgerec.data.sources.ebnerd_source import Source, read_source
 from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
 from edgerec.features.spec import FeatureSpec, load_spec
 
-HOUR_MS = 3_600_000
-WINDOWS_H = (1, 6, 24)
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+WINDOWS = {
+    "10m": 10 * MINUTE_MS,
+    "30m": 30 * MINUTE_MS,
+    "1h": HOUR_MS,
+    "3h": 3 * HOUR_MS,
+    "6h": 6 * HOUR_MS,
+    "24h": 24 * HOUR_MS,
+}
+"""News is old within hours: of all that a ranker is told, what was clicked within the last one says the most."""
+LISTED = {"5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS, "1h": HOUR_MS, "6h": 6 * HOUR_MS}
+"""Windows of lists shown, which are known at once, where a click waits for its page to be left."""
 
 PRIOR_RATE = 0.09
 """Click rate of an article never shown: about one click a list of eleven. A constant, for a rate taken from the data
@@ -28,7 +38,11 @@ would tell the first request of what came after it."""
 PRIOR_WEIGHT = 20
 """In exposures: about two lists' worth, so that a first lucky click does not top the list."""
 
-LIST_COLUMNS = [f"{what}_{hours}h" for what in ("clicks", "ctr") for hours in WINDOWS_H] + ["user_exposures"]
+LIST_COLUMNS = [
+    *(f"{what}_{window}" for what in ("clicks", "ctr") for window in WINDOWS),
+    *(f"listed_{window}" for window in LISTED),
+    "user_exposures",
+]
 SERVED = [*LIST_COLUMNS, "age_h"]
 
 
@@ -100,6 +114,7 @@ class _Served:
         self._clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
         # Shown and clicked become known together, or a page that is still open would count as not clicked.
         self._shown = PastCounts(_ints(listed, "item_id"), _ints(listed, "ended"))
+        self._listed = PastCounts(_ints(listed, "item_id"), _ints(listed, "time"))
         # That the client showed an article it knows at once; only for how long has to wait.
         self._shown_to = PastCounts(_pairs(listed), _ints(listed, "time"))
         both = pl.concat([listed.select("item_id", "time"), bundle.history.select("item_id", "time")])
@@ -109,12 +124,14 @@ class _Served:
         """The columns `SERVED` for rows with `user_id`, `item_id` and `time`, from what was known before `time`."""
         items, times = _ints(rows, "item_id"), _ints(rows, "time")
         columns: dict[str, pl.Series] = {}
-        for hours in WINDOWS_H:
-            clicks = self._clicks.within(items, times, window=hours * HOUR_MS)
-            shown = self._shown.within(items, times, window=hours * HOUR_MS)
+        for window, length in WINDOWS.items():
+            clicks = self._clicks.within(items, times, window=length)
+            shown = self._shown.within(items, times, window=length)
             rate = (clicks + PRIOR_WEIGHT * PRIOR_RATE) / (shown + PRIOR_WEIGHT)
-            columns[f"clicks_{hours}h"] = pl.Series(clicks.astype(np.int32))
-            columns[f"ctr_{hours}h"] = pl.Series(rate.astype(np.float32))
+            columns[f"clicks_{window}"] = pl.Series(clicks.astype(np.int32))
+            columns[f"ctr_{window}"] = pl.Series(rate.astype(np.float32))
+        for window, length in LISTED.items():
+            columns[f"listed_{window}"] = pl.Series(self._listed.within(items, times, window=length).astype(np.int32))
         columns["user_exposures"] = pl.Series(self._shown_to.before(_pairs(rows), times).astype(np.int32))
         return pl.DataFrame(columns | {"age_h": self.age(items, times)}).select(SERVED)
 

@@ -1,0 +1,1 @@
+"""Table 2 on any samples: every model, several seeds, a paired test against DLCM (section 4)."""

@@ -1,0 +1,103 @@
+"""`edgerec ablate`: train and evaluate cell by cell, then put the table together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgerec import __version__
+from edgerec.core.atomic import write_bytes, write_json
+from edgerec.core.console import log
+from edgerec.core.resumable import ResumableFolder, resumable_folder
+from edgerec.data.samples import TEST, Samples
+from edgerec.model.ablation.cells import Cell, load_sums, save_sums, train_cell
+from edgerec.model.ablation.config import TREES, AblationConfig
+from edgerec.model.ablation.document import ablation_document, markdown
+from edgerec.model.ablation.report import page
+from edgerec.model.baselines import baselines_document
+
+HEAD, PAGE, TABLE = "ablation.json", "ablation.html", "ablation.md"
+
+
+def ablate(
+    samples: Samples,
+    config: AblationConfig,
+    path: Path,
+    *,
+    samples_path: Path,
+    split: str = TEST,
+    oracle: Mapping[str, float] | None = None,
+    force: bool = False,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train every model with every seed and write the folder `path`: JSON, Markdown, a page, and each run.
+
+    A stopped ablation goes on with `resume` after its last finished epoch.
+
+    Args:
+        samples: to train on and to rank.
+        config: models, settings, seeds.
+        path: the folder to write.
+        samples_path: where `samples` stand.
+        split: what is ranked.
+        oracle: GAUC of further rankers, by name; `truth` gives the share of the gap that each model closes.
+        force: replace `path`, and begin anew where unfinished work stands.
+        resume: go on with unfinished work.
+
+    Raises:
+        OutputError: `path` exists and `force` is false, or unfinished work stands there, or it cannot be written.
+        FormatError: there is nothing to resume, or it was begun with other settings or samples.
+        EdgeRecError: as `train`.
+    """
+    where = str(samples_path.resolve())
+    job = {"version": __version__, "samples": where, "split": split, **config.document()}
+    with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume) as work:
+        (work.path / "runs").mkdir(exist_ok=True)
+        # Seed by seed, so that an early look at what is there compares like with like.
+        names = [*config.configs, *([TREES] if config.trees else [])]
+        cells = [
+            _cell(work, samples, config, name, seed, samples_path=samples_path, split=split)
+            for seed, name in itertools.product(config.seeds, names)
+        ]
+        document = ablation_document(
+            cells,
+            baselines=baselines_document(samples, split, oracle=oracle),
+            config=config,
+            samples=where,
+        )
+        write_json(work.path / HEAD, {"format": 1, "kind": "ablation", **document})
+        write_bytes(work.path / TABLE, markdown(document).encode())
+        write_bytes(work.path / PAGE, page(document).encode())
+    return document
+
+
+def _cell(
+    work: ResumableFolder,
+    samples: Samples,
+    config: AblationConfig,
+    name: str,
+    seed: int,
+    *,
+    samples_path: Path,
+    split: str,
+) -> Cell:
+    """The cell of model `name`, made now or before."""
+    part = f"{name}-seed-{seed}"
+    sums = work.path / f"{part}.npz"
+    note = work.finished(part)
+    if note is not None:
+        return Cell(**note, sums=load_sums(sums))
+    log(f"{name}, seed {seed} of {len(config.seeds)}")
+    if name == TREES:
+        from edgerec.model.ablation.trees import tree_cell
+
+        cell = tree_cell(samples, seed=seed, split=split)
+    else:
+        settings = config.configs[name].model_copy(update={"seed": seed})  # type: ignore[index]
+        cell = train_cell(samples, settings, work.path / "runs" / part, samples_path=samples_path, split=split)
+    save_sums(cell.sums, sums)
+    work.finish(part, cell.note(), [sums])
+    log(f"{name}, seed {seed}: GAUC {cell.figures['gauc']:.4f}")
+    return cell

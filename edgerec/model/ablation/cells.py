@@ -1,0 +1,88 @@
+"""One cell of the table: a model trained with one seed, and how it ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgerec.core.arrays import load_members
+from edgerec.core.errors import ConfigurationError
+from edgerec.data.samples import Samples
+from edgerec.model.checkpoints import has_progress
+from edgerec.model.config import TrainConfig
+from edgerec.model.evaluation import scored_batches, traced
+from edgerec.model.tally import Tally, UserSums
+from edgerec.model.training import train
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is known of it.
+
+    Attributes:
+        model: its name.
+        seed: of its training.
+        parameters: how many weights it has (of trees: leaves).
+        train_seconds: until its best epoch was known to be the best.
+        figures: of `Tally.figures`.
+        sums: what its GAUC is made of.
+    """
+
+    model: str
+    seed: int
+    parameters: int
+    train_seconds: float
+    figures: dict[str, Any]
+    sums: UserSums
+
+    def note(self) -> dict[str, Any]:
+        """As JSON, but for `sums`."""
+        return {
+            "model": self.model,
+            "seed": self.seed,
+            "parameters": self.parameters,
+            "train_seconds": self.train_seconds,
+            "figures": self.figures,
+        }
+
+
+def train_cell(samples: Samples, config: TrainConfig, run: Path, *, samples_path: Path, split: str) -> Cell:
+    """Train a model, or go on where its training was stopped, and evaluate it; the run is kept as the folder `run`.
+
+    Raises:
+        EdgeRecError: as `train` and `Tally.figures`.
+    """
+    # A run that stands there was not evaluated to the end: its figures would say nothing of how long it took.
+    trained = train(samples, config, run, samples_path=samples_path, resume=has_progress(run), force=True)
+    if trained is None:
+        raise ConfigurationError("ablate: TF_CONFIG names several workers: an ablation is for one process")
+    tally = Tally()
+    name = f"{config.model}, seed {config.seed}: evaluate"
+    for scored in scored_batches(traced(trained.model), samples, split, what=name):
+        tally.add(scored)
+    return Cell(
+        model=config.model,
+        seed=config.seed,
+        parameters=trained.head.parameters,
+        train_seconds=trained.head.train_seconds,
+        figures=tally.figures(seed=config.seed),
+        sums=tally.user_sums(),
+    )
+
+
+def save_sums(sums: UserSums, path: Path) -> None:
+    """Write them as the npz file `path`."""
+    np.savez(path, **vars(sums))
+
+
+def load_sums(path: Path) -> UserSums:
+    """Read the npz file `path`.
+
+    Raises:
+        FormatError: it cannot be read, or holds other arrays.
+    """
+    names = ["user", "above", "impressions", "requests"]
+    return UserSums(**load_members(path, names, what="sums of users", advice="begin anew with --force"))

@@ -1,0 +1,124 @@
+"""The peer of Table 2: LightGBM's lambdarank over the inputs of `crban_plus` without its attention."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgerec.core.console import log, progress
+from edgerec.data.samples import TRAIN, VALIDATION, Samples
+from edgerec.model.ablation.cells import Cell
+from edgerec.model.ablation.config import TREES
+from edgerec.model.batches import Batch, ahead, epoch
+from edgerec.model.crban_plus import KINDS, met_before
+from edgerec.model.evaluation import EVALUATION_BATCH
+from edgerec.model.list_context import ListNormalisation, at_places
+from edgerec.model.reranker import matches_of
+from edgerec.model.tally import Scored, Tally
+
+ROUNDS, PATIENCE = 1000, 50
+SETTINGS: dict[str, Any] = {
+    "objective": "lambdarank",
+    "metric": "ndcg",
+    "eval_at": [10],
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_data_in_leaf": 50,
+    "feature_fraction": 0.5,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "verbose": -1,
+    "deterministic": True,
+}
+
+
+def tree_cell(samples: Samples, *, seed: int, split: str) -> Cell:
+    """Grow trees until the NDCG of the validation split rises no more, and evaluate them."""
+    import lightgbm
+
+    start = time.perf_counter()
+    sets: dict[str, Any] = {}
+    for name in (TRAIN, VALIDATION):
+        table, label, group = _table(samples, name)
+        reference = sets.get(TRAIN)
+        sets[name] = lightgbm.Dataset(table, label, group=np.unique(group, return_counts=True)[1], reference=reference)
+    booster = lightgbm.train(
+        {**SETTINGS, "seed": seed},
+        sets[TRAIN],
+        ROUNDS,
+        valid_sets=[sets[VALIDATION]],
+        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+    )
+    seconds = time.perf_counter() - start
+    tally = Tally()
+    for columns, scored in _rows(samples, split, f"{TREES}, seed {seed}: evaluate"):
+        tally.add(Scored(**{**vars(scored), "logit": np.asarray(booster.predict(columns), np.float64)}))
+    figures = tally.figures(seed=seed)
+    log(f"{TREES}, seed {seed}: {booster.best_iteration} trees, {seconds:.0f} s")
+    # A score of lambdarank is no log-odds.
+    figures |= {"logloss": None, "calibration_error": None}
+    leaves = booster.best_iteration * SETTINGS["num_leaves"]
+    return Cell(TREES, seed, leaves, seconds, figures, tally.user_sums())
+
+
+def _table(samples: Samples, split: str) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
+    rows = list(_rows(samples, split, f"{TREES}: {split}"))
+    group = np.concatenate([scored.group for _, scored in rows])
+    order = np.argsort(group, kind="stable")
+    label = np.concatenate([scored.label for _, scored in rows])
+    return np.concatenate([columns for columns, _ in rows])[order], label[order], group[order]
+
+
+def _rows(samples: Samples, split: str, what: str) -> Iterator[tuple[NDArray[np.float32], Scored]]:
+    """Inputs (n, columns) of exposed candidates, and whose they are; logits are 0."""
+    total = -(-samples.head.splits[split].requests // EVALUATION_BATCH)
+    batches = ahead(epoch(samples, split, batch_size=EVALUATION_BATCH, together=EVALUATION_BATCH))
+    for batch in progress(batches, what=what, total=total):
+        seen = batch.weight > 0
+        row = seen.nonzero()[0]
+        known = {kind: batch.inputs[kind]["length"][row].astype(np.int64) for kind in KINDS}
+        yield (
+            _columns(batch)[seen],
+            Scored(
+                group=batch.rows[row],
+                label=batch.label[seen].astype(np.uint8),
+                logit=np.zeros(len(row)),
+                place=batch.inputs["scored"][seen].astype(np.int64),
+                user=batch.users[row],
+                **known,
+            ),
+        )
+
+
+def _columns(batch: Batch) -> NDArray[np.float32]:
+    """(batch, s, columns): codes, numbers, matches, both within the list (by spread and by rank), lengths."""
+    inputs = tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)
+    matches = {kind: (matches_of(inputs, kind), inputs[kind]["age"]) for kind in KINDS}
+    met = met_before(matches, {kind: inputs[kind]["length"] for kind in KINDS})
+    candidates, length = inputs["candidates"], inputs["candidate_length"]
+    numbers = tf.concat([candidates["numbers"], met], axis=-1)
+    lengths = [length, *(inputs[kind]["length"] for kind in KINDS)]
+    constant = tf.cast(tf.stack(lengths, axis=-1), tf.float32)[:, None, :]
+    parts = [
+        tf.cast(candidates["codes"], tf.float32),
+        numbers,
+        ListNormalisation()(numbers, length),
+        _ranks(numbers, length),
+        tf.repeat(constant, tf.shape(numbers)[1], axis=1),
+    ]
+    found: NDArray[np.float32] = at_places(tf.concat(parts, axis=-1), inputs["scored"]).numpy()
+    return found
+
+
+def _ranks(numbers: Any, length: Any) -> Any:
+    """(batch, k, numbers): share of the list's other candidates that have less, ties one half."""
+    valid = tf.cast(tf.range(tf.shape(numbers)[1])[None, :] < length[:, None], tf.float32)
+    difference = numbers[:, :, None, :] - numbers[:, None, :, :]
+    above = (tf.sign(difference) + 1) / 2 * valid[:, None, :, None]
+    count = tf.cast(length, tf.float32)[:, None, None]
+    return (tf.reduce_sum(above, axis=2) - 0.5) / tf.maximum(count - 1, 1)

@@ -1,0 +1,1 @@
+"""Functions with gradients of their own, compiled by XLA for each shape that comes (docs/training.md, Speed)."""

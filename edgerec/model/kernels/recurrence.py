@@ -1,0 +1,97 @@
+"""The recurrence of a GRU layer with its gradient, as two XLA loops that do nothing but what depends on the last step.
+
+The input's products are taken before the loop, those for the weights' gradients after it, as single large matrix
+products over all steps. What a step computes is kept, so that the way back computes no gate anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+_ANY = tf.TensorSpec((None, None, None), tf.float32)
+_MATRIX = tf.TensorSpec((None, None), tf.float32)
+
+
+def gru_recurrence(projected: Any, recurrent_kernel: Any, recurrent_bias: Any) -> Any:
+    """``h_t = z h_(t-1) + (1 - z) tanh(x_h + r (h_(t-1) U_h + b_h))``, from zeros, of ``GRU(reset_after=True)``.
+
+    Args:
+        projected: (time, batch, 3 * units), the inputs through kernel and input bias, gates in the order z, r, h.
+        recurrent_kernel: (units, 3 * units).
+        recurrent_bias: (3 * units,).
+
+    Returns:
+        (time, batch, units), the state after each step.
+    """
+    states = _with_gradient(projected, recurrent_kernel, recurrent_bias)
+    states.set_shape((*projected.shape[:2], recurrent_kernel.shape[0]))
+    return states
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _with_gradient(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
+    states, gates = _forward(projected, kernel, bias)
+
+    def gradient(upstream: Any) -> tuple[Any, Any, Any]:
+        found: tuple[Any, Any, Any] = _backward(upstream, states, gates, kernel)
+        return found
+
+    return states, gradient
+
+
+@tf.function(  # type: ignore[untyped-decorator]
+    input_signature=[_ANY, _MATRIX, tf.TensorSpec((None,), tf.float32)], jit_compile=True, autograph=False
+)
+def _forward(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
+    """States (time, batch, units); and of each step z, r, the candidate and ``h U_h + b_h``, side by side."""
+    time, batch, units = tf.shape(projected)[0], tf.shape(projected)[1], tf.shape(kernel)[0]
+
+    def step(t: Any, state: Any, states: Any, gates: Any) -> tuple[Any, ...]:
+        recurrent, entering = tf.matmul(state, kernel) + bias, projected[t]
+        z = tf.sigmoid(entering[:, :units] + recurrent[:, :units])
+        r = tf.sigmoid(entering[:, units : 2 * units] + recurrent[:, units : 2 * units])
+        through = recurrent[:, 2 * units :]
+        candidate = tf.tanh(entering[:, 2 * units :] + r * through)
+        state = z * state + (1 - z) * candidate
+        return t + 1, state, states.write(t, state), gates.write(t, tf.concat([z, r, candidate, through], axis=1))
+
+    start = (0, tf.zeros((batch, units)), _steps(time), _steps(time))
+    _, _, states, gates = tf.while_loop(lambda t, *_: t < time, step, start, maximum_iterations=time)
+    return states.stack(), gates.stack()
+
+
+@tf.function(  # type: ignore[untyped-decorator]
+    input_signature=[_ANY, _ANY, _ANY, _MATRIX], jit_compile=True, autograph=False
+)
+def _backward(upstream: Any, states: Any, gates: Any, kernel: Any) -> tuple[Any, Any, Any]:
+    """Gradients of the projected inputs, of the recurrent kernel and of its bias."""
+    time, batch, units = tf.shape(states)[0], tf.shape(states)[1], tf.shape(kernel)[0]
+    before = tf.concat([tf.zeros_like(states[:1]), states[:-1]], axis=0)
+    transposed = tf.transpose(kernel)
+
+    def step(passed: Any, carried: Any, found: Any) -> tuple[Any, ...]:
+        t = time - 1 - passed
+        arriving, kept = carried + upstream[t], gates[t]
+        z, r = kept[:, :units], kept[:, units : 2 * units]
+        candidate, through = kept[:, 2 * units : 3 * units], kept[:, 3 * units :]
+        d_candidate = arriving * (1 - z) * (1 - candidate * candidate)
+        d_z = arriving * (before[t] - candidate) * z * (1 - z)
+        d_r = d_candidate * through * r * (1 - r)
+        d_recurrent = tf.concat([d_z, d_r, d_candidate * r], axis=1)
+        carried = arriving * z + tf.matmul(d_recurrent, transposed)
+        # z, r and candidate of the input, and what the recurrent half has in place of the last.
+        return passed + 1, carried, found.write(t, tf.concat([d_z, d_r, d_candidate, d_candidate * r], axis=1))
+
+    start = (0, tf.zeros((batch, units)), _steps(time))
+    _, _, found = tf.while_loop(lambda passed, *_: passed < time, step, start, maximum_iterations=time)
+    flat = tf.reshape(found.stack(), (time * batch, 4 * units))
+    d_recurrent = tf.concat([flat[:, : 2 * units], flat[:, 3 * units :]], axis=1)
+    d_kernel = tf.matmul(tf.reshape(before, (time * batch, units)), d_recurrent, transpose_a=True)
+    d_projected = tf.reshape(flat[:, : 3 * units], (time, batch, 3 * units))
+    return d_projected, d_kernel, tf.reduce_sum(d_recurrent, axis=0)
+
+
+def _steps(time: Any) -> tf.TensorArray:
+    return tf.TensorArray(tf.float32, time)
