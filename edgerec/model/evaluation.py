@@ -110,12 +110,6 @@ _SHOWN = (
     ("log loss", "logloss"),
     ("calibration error", "calibration_error"),
 )
-    ("AUC", "auc"),
-    ("NDCG@5", "ndcg@5"),
-    ("NDCG@10", "ndcg@10"),
-    ("log loss", "logloss"),
-    ("calibration error", "calibration_error"),
-)
 
 
 def check_fit(run: Run, samples: Samples) -> None:

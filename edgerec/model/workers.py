@@ -31,7 +31,7 @@ GONE = (
 
 
 class Workers:
-    """This process among those of the training.
+    """Where this process stands among those of the training.
 
     Attributes:
         index: which of them it is; 0 writes.
