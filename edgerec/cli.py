@@ -239,12 +239,9 @@ def train(
     _import_tensorflow()
     from edgerec.model.training import train as run_training
 
-    run = run_training(opened, settings, out, samples_path=samples, force=force, resume=resume, tensorboard=tensorboard)
-    if run is None:
-        # Another worker of the same training has it.
-        _emit({"run": str(out), "written": False}, as_json)
-        return
-    head = run.head
+    head = run_training(
+        opened, settings, out, samples_path=samples, force=force, resume=resume, tensorboard=tensorboard
+    ).head
     _emit(
         {
             "run": str(out),
@@ -383,7 +380,7 @@ def verify(bundle: Path, as_json: bool) -> None:
 
 @cli.group()
 def bench() -> None:
-    """Measure BUNDLE's device models on this machine."""
+    """Measure on this machine: a bundle's device models, or training."""
 
 
 def _bench_command(name: str, help_text: str) -> None:
@@ -406,6 +403,39 @@ def _bench_command(name: str, help_text: str) -> None:
 
 _bench_command("step", "One behaviour: one step of both recurrent stacks, exposures and page-views.")
 _bench_command("rerank", "One re-rank at the bundle's full sizes.")
+
+
+@bench.command(name="train")
+@click.argument("samples", type=PATH)
+@click.option("--config", type=PATH, help="TOML file as for train; batch size, units and depth count.")
+@click.option("--batch-size", type=int, help="Requests a step.")
+@click.option("--batches", type=int, default=12, show_default=True, help="Different ones; each a step in every round.")
+@click.option("--rounds", type=int, default=5, show_default=True, help="Rounds; contestants take turns in each.")
+@click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
+@force_option
+@json_option
+def bench_train(
+    samples: Path,
+    config: Path | None,
+    batch_size: int | None,
+    batches: int,
+    rounds: int,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Training steps beside a plain Keras model, and with 15 thousand and 1.5 million brands."""
+    need("train", "polars", "tensorflow", "psutil")
+    from edgerec.data.samples import load_samples
+    from edgerec.model.config import load_config
+
+    settings = load_config(config, {"batch_size": batch_size, "model": "crban"})
+    opened = load_samples(samples)
+    _import_tensorflow()
+    from edgerec.bench.training import run_training_bench, training_table
+
+    document = run_training_bench(opened, settings, batches=batches, rounds=rounds, out=out, force=force)
+    _emit(document, as_json, table=training_table(document))
 
 
 @cli.command()

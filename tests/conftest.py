@@ -52,7 +52,12 @@ def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, sampl
     from edgerec.model.training import train
 
     path = tmp_path_factory.mktemp("runs") / "run"
-    train(samples, TrainConfig(batch_size=32, epochs=2, units=8, layers=2), path, samples_path=samples_path)
+    train(
+        samples,
+        TrainConfig(batch_size=32, epochs=2, units=8, layers=2, compiled=False),
+        path,
+        samples_path=samples_path,
+    )
     return path
 
 

@@ -127,3 +127,17 @@ def relabelled(samples: Samples, folder: Path, split: str, change: Callable[[np.
     head["splits"][split] = head["shards"][0]["splits"][split] = counts
     (folder / "samples.json").write_text(json.dumps(head))
     return load_samples(folder)
+
+
+def stretch(behaviours: dict[str, Any], at: int, *, window: bool = False) -> slice:
+    """Which steps, of all stretches as one axis, hold what a batch's request knows: all, or what it attends to."""
+    length = int(behaviours["length"][at])
+    if not length:
+        return slice(0, 0)
+    first, steps = int(behaviours["index"][at, 0]), behaviours["row"].shape[1]
+    return slice(first if window else first // steps * steps, first + length)
+
+
+def flat(array: np.ndarray) -> np.ndarray:
+    """Stretches (stretches, steps, ...) as one axis."""
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])

@@ -32,6 +32,11 @@ class Encodings:
     keys: Array
     values: Array
 
+    def latest(self, count: int) -> Encodings:
+        """Give the last `count` of them, or all where there are fewer."""
+        start = max(len(self.keys) - count, 0)
+        return Encodings(self.keys[start:], self.values[start:])
+
     @classmethod
     def empty(cls, key_width: int, hidden: int) -> Encodings:
         """Give the encodings of no behaviour."""

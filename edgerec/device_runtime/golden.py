@@ -44,10 +44,13 @@ class GoldenCase:
 
 
 def run_case(model: DeviceModel, case: GoldenCase) -> Array:
-    """The device's logits (c,): every behaviour by a step, then one re-rank."""
+    """The device's logits (c,): every behaviour by a step, then one re-rank that reads the latest of them."""
     exposures = encode_behaviours(model.hubsm_ie, case.exposure_action, case.exposure_item)
     page_views = encode_behaviours(model.hubsm_ipv, case.page_view_action, case.page_view_item)
-    return model.crban.score(case.candidates, exposures, page_views)
+    crban = model.crban
+    return crban.score(
+        case.candidates, exposures.latest(crban.exposure_limit), page_views.latest(crban.page_view_limit)
+    )
 
 
 def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, Array]:

@@ -15,6 +15,7 @@ from edgerec.core.console import progress
 from edgerec.core.errors import ParityError
 from edgerec.core.manifest import Parity
 from edgerec.data.samples import NOT_EXPOSED, TEST, Limits, Samples, Shard
+from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.golden import GoldenCase, run_case
 from edgerec.export.onnx_device import OnnxDevice
@@ -96,13 +97,21 @@ def _keras_logits(model: Reranker, cases: list[GoldenCase]) -> list[Array]:
         for row, array in zip(dense, arrays, strict=True):
             row[: len(array)] = array
         padded[name] = tf.constant(dense)
-    logits = model.crban(
+    longest = padded["candidates"].shape[1]
+    logits = model.ranker(
         padded["candidates"],
         lengths["candidates"],
-        model.hubsm_ie(padded["exposure_action"], padded["exposure_item"]),
-        lengths["exposure_action"],
-        model.hubsm_ipv(padded["page_view_action"], padded["page_view_item"]),
-        lengths["page_view_action"],
+        tf.tile(tf.range(longest)[None, :], (len(cases), 1)),
+        {
+            EXPOSURES: (
+                model.hubsm_ie(padded["exposure_action"], padded["exposure_item"]),
+                lengths["exposure_action"],
+            ),
+            PAGE_VIEWS: (
+                model.hubsm_ipv(padded["page_view_action"], padded["page_view_item"]),
+                lengths["page_view_action"],
+            ),
+        },
     ).numpy()
     return [row[: len(case.candidates)] for row, case in zip(logits, cases, strict=True)]
 
@@ -224,7 +233,9 @@ class _Dense:
 
     def case(self, shard: Shard, row: int, logits: Array) -> GoldenCase:
         asked = shard.requests
-        exposed, viewed = slice(*asked.exposures[row]), slice(*asked.page_views[row])
+        # From where its recurrences start: the device, too, has stepped through what has left the window since.
+        exposed = slice(asked.exposures_start[row], asked.exposures[row, 1])
+        viewed = slice(asked.page_views_start[row], asked.page_views[row, 1])
         return GoldenCase(
             exposure_action=self._expand(self.actions[0], shard.exposures.action[exposed]),
             exposure_item=self._expand(self.item, shard.exposures.item[exposed]),

@@ -45,10 +45,14 @@ def split(run: Run) -> Parts:
     """Take `run`'s model apart.
 
     Raises:
-        ConversionError: a GRU layer that MNN would compute wrongly.
+        ConversionError: a model that has no device graphs, or a GRU layer that MNN would compute wrongly.
     """
     model = run.model
-    crban = model.crban
+    if model.kind != "crban":
+        raise ConversionError(
+            f"export: there are no device graphs for {model.kind} yet: export a run of crban (train --model crban)"
+        )
+    crban = model.ranker
     hidden_kernel, hidden_bias = _arrays(crban.hidden)
     output_kernel, output_bias = _arrays(crban.output_layer)
     return Parts(

@@ -66,8 +66,29 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
     if path is not None:
         where = f"{path} and options"
         settings = read_toml(path)
-    settings.update({key: value for key, value in overrides.items() if value is not None})
-    return check_config(settings, where=where)
+    given = {key: value for key, value in overrides.items() if value is not None}
+    own = model_tables(settings, where=where)
+    name = given.get("model", settings.get("model", TrainConfig.model_fields["model"].default))
+    return check_config({**settings, **own.get(str(name), {}), **given}, where=where)
+
+
+def model_tables(settings: dict[str, Any], *, where: str) -> dict[str, dict[str, Any]]:
+    """Take the tables ``[models.NAME]``, settings of single models, out of `settings`.
+
+    Raises:
+        ConfigurationError: there is no such model, or it has no table.
+    """
+    own = settings.pop("models", {})
+    if not isinstance(own, dict) or not all(isinstance(table, dict) for table in own.values()):
+        raise ConfigurationError(
+            f"configuration {where}: [models] should hold a table of settings for each model named"
+        )
+    unknown = [name for name in own if name not in MODELS]
+    if unknown:
+        raise ConfigurationError(
+            f"configuration {where}: there is no model {unknown[0]!r}; there are: {', '.join(MODELS)}"
+        )
+    return own
 
 
 def check_config(settings: dict[str, Any], *, where: str) -> TrainConfig:

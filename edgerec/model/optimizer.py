@@ -61,8 +61,8 @@ class RowAdam(tf.Module):
                 second.assign(BETA_2 * second + (1 - BETA_2) * dense * dense)
                 value.assign_sub(rate * first / (tf.sqrt(second) + EPSILON))
         for value, average in zip(self._variables, self.averages, strict=False):
-            # The first steps say little: as in most such averages they count for less.
-            share = tf.minimum(self._average, (1 + steps) / (10 + steps))
+            # It begins with what the first step made.
+            share = tf.where(steps > 1, self._average, 0.0)
             average.assign(share * average + (1 - share) * value)
 
 

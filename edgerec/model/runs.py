@@ -27,7 +27,7 @@ from edgerec.features.vocabulary import Vocabulary, load_vocabularies, save_voca
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
 
-FORMAT = 1
+FORMAT = 2
 HEAD = "run.json"
 WEIGHTS = "model.weights.h5"
 HISTORY = "metrics.jsonl"
@@ -44,7 +44,7 @@ class RunHead(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     kind: Literal["run"] = "run"
     version_id: str
     """Unique for every trained model: when it was stamped, and a digest of its weights."""

@@ -27,7 +27,17 @@ from edgerec.model.losses import cross_entropy, listwise
 from edgerec.model.metrics import gauc
 from edgerec.model.optimizer import RowAdam, table_paths
 from edgerec.model.reranker import Reranker
-from edgerec.model.runs import HISTORY, Run, RunHead, model_for, save_run, tool_versions, version_id, weights_digest
+from edgerec.model.runs import (
+    HISTORY,
+    Run,
+    RunHead,
+    load_run,
+    model_for,
+    save_run,
+    tool_versions,
+    version_id,
+    weights_digest,
+)
 from edgerec.model.tally import Tally
 from edgerec.model.workers import Workers, workers
 
@@ -41,15 +51,15 @@ def train(
     force: bool = False,
     resume: bool = False,
     tensorboard: Path | None = None,
-) -> Run | None:
+) -> Run:
     """Train a model on `samples` and write the run folder `path`.
 
     Work goes on in the hidden folder ``.<name>.training`` beside `path`, with a checkpoint after each epoch, until the
     run stands at `path`. A training that is stopped after its first epoch stays there; with `resume` it goes on after
     its last whole epoch, with the batches that an unbroken training would have drawn.
 
-    Where `TF_CONFIG` names several workers, each of them calls this, and sees the same samples and the same `path`; the
-    first writes, and has the run to return.
+    Where `TF_CONFIG` names several workers, each of them calls this, and sees the same samples and the same `path`. The
+    first one writes.
 
     Args:
         samples: what is learnt from.
@@ -96,7 +106,8 @@ def train(
         with team.together():
             _epochs(model, optimizer, checkpoint, samples, config, work, team, _Board(tensorboard))
         if not team.chief:
-            return None
+            team.meet()
+            return load_run(path)
 
         work.load_best(model)
         run = Run(
@@ -118,6 +129,7 @@ def train(
         # Built apart: until the run stands at `path`, the work folder is as it was and can be resumed.
         with output_folder(path, force=force, kind="run") as folder:
             save_run(run, folder, history=work.path / HISTORY)
+        team.meet()
     return run
 
 
@@ -147,7 +159,7 @@ def _epochs(
 ) -> None:
     """Train epoch by epoch until the validation GAUC stops rising; the best weights stand in the work folder."""
     requests = samples.head.splits[TRAIN].requests
-    step = _train_step(model, optimizer, config.listwise_weight, team)
+    step = train_step(model, optimizer, config.listwise_weight, team)
     scorer = traced(model)
     per_epoch = -(-requests // config.batch_size)
     while (so_far := work.so_far).epoch < config.epochs and so_far.epoch - so_far.best_epoch < config.patience:
@@ -165,7 +177,8 @@ def _epochs(
             together=config.together,
             part=(team.index, team.count),
         )
-        losses, weights = [], []
+        losses: list[float] = []
+        weights: list[float] = []
 
         def note() -> str:
             speed = len(losses) * config.batch_size / (time.perf_counter() - start)  # noqa: B023
@@ -225,7 +238,7 @@ def _averaged(model: Reranker, optimizer: RowAdam) -> Iterator[None]:
             variable.assign(value)
 
 
-def _train_step(
+def train_step(
     model: Reranker, optimizer: RowAdam, listwise_weight: float, team: Workers
 ) -> Callable[[Any, Any, Any], Any]:
     """One step of every worker with its share of a batch; returns loss and number of exposed ones of the whole."""

@@ -25,10 +25,13 @@ def test_known_before_is_the_definition(asked: list[tuple[int, int]], events: li
     events.sort()
     columns = [np.array([row[place] for row in rows], np.int64) for rows in (asked, events) for place in (0, 1)]
     ranges = known_before(Instants(*columns[:2]), Instants(*columns[2:]), most)
-    assert ranges.shape == (len(asked), 2)
-    for (user, time), (begin, end) in zip(asked, ranges.tolist(), strict=True):
+    assert ranges.shape == (len(asked), 3)
+    for (user, time), (start, begin, end) in zip(asked, ranges.tolist(), strict=True):
         known = [place for place, event in enumerate(events) if event[0] == user and event[1] < time]
         assert list(range(begin, end)) == known[-most:]
+        # Every so many behaviours of the user, wherever the request stands: the last such place up to the window.
+        starts = known[::most]
+        assert start == (max(place for place in starts if place <= begin) if known else begin)
 
 
 @pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])

@@ -23,7 +23,7 @@ from edgerec.data.schema import check_tables
 from edgerec.data.sources.ebnerd import import_ebnerd
 from edgerec.features.spec import FeatureSpec
 from edgerec.model.batches import make_batch
-from tests.synthetic import HOUR, SPEC, build, make_logs, restamp, whole
+from tests.synthetic import HOUR, SPEC, build, flat, make_logs, restamp, stretch, whole
 
 LIMITS = {"candidates": 10, "exposures": 5, "page_views": 3}
 
@@ -100,21 +100,23 @@ def read_back(samples: Samples, *, until: int | None = None, last: int | None = 
             batch = make_batch(shard, part)
             inputs = batch.inputs
             for at, row in enumerate(part):
-                sizes = {"candidates": inputs["candidate_length"][at]}
-                groups = {"candidates": inputs["candidates"]}
-                for kind in ("exposures", "page_views"):
-                    for group in ("action", "item"):
-                        sizes[f"{kind}.{group}"] = inputs[kind]["length"][at]
-                        groups[f"{kind}.{group}"] = inputs[kind][group]
-                found[int(requests.request_id[row])] = {
-                    "label": batch.label[at, : sizes["candidates"]].tobytes(),
-                    "weight": batch.weight[at, : sizes["candidates"]].tobytes(),
-                    **{
-                        f"{name}.{field}": array[at, : sizes[name]].tobytes()
-                        for name, group in groups.items()
-                        for field, array in group.items()
-                    },
+                size = inputs["candidate_length"][at]
+                given = {
+                    "label": batch.label[at, :size].tobytes(),
+                    "weight": batch.weight[at, :size].tobytes(),
+                    "row": inputs["candidate_row"][at, :size].tobytes(),
+                    **{field: array[at, :size].tobytes() for field, array in inputs["candidates"].items()},
                 }
+                for kind in ("exposures", "page_views"):
+                    part, length = inputs[kind], inputs[kind]["length"][at]
+                    given[f"{kind}.age"] = part["age"][at, :length].tobytes()
+                    # From where recurrences start: what has left the window still moves the state.
+                    seen = stretch(part, at)
+                    given[f"{kind}.row"] = flat(part["row"])[seen].tobytes()
+                    for group in ("action", "item"):
+                        for field, array in part[group].items():
+                            given[f"{kind}.{group}.{field}"] = flat(array)[seen].tobytes()
+                found[int(requests.request_id[row])] = given
     return found
 
 
@@ -125,7 +127,8 @@ def marks(samples: Samples, kind: str) -> dict[int, list[int]]:
         shard = whole(samples, split)
         for row, request in enumerate(shard.requests.request_id.tolist()):
             part = make_batch(shard, np.array([row])).inputs[kind]
-            found[request] = [int(mark) for mark in part["action"]["numbers"][0, : part["length"][0], 0]]
+            seen = stretch(part, 0, window=True)
+            found[request] = [int(mark) for mark in flat(part["action"]["numbers"])[seen, 0]]
     return found
 
 
@@ -421,7 +424,7 @@ def test_logs_without_a_kind_of_behaviour(tmp_path: Path, kind: str | None) -> N
         if kind in (None, gone):
             assert len(getattr(shard, name)) == 0
             assert batch[name]["length"].tolist() == [0] * 6
-            assert {array.shape[:2] for part in ("action", "item") for array in batch[name][part].values()} == {(6, 2)}
+            assert {array.shape[:2] for part in ("action", "item") for array in batch[name][part].values()} == {(1, 2)}
         else:
             assert batch[name]["length"].min() > 0
 
@@ -528,7 +531,7 @@ def _no_hash(folder: Path) -> None:
 
 SHARD = "shards/00000"
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "another format": (_head(format=1), "reads format 2"),
+    "another format": (_head(format=2), "reads format 3"),
     "no limits": (_head(limits=None), "limits"),
     "missing split": (_head(splits={}), "does not name the split 'train'"),
     "a shard outside": (

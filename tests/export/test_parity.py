@@ -97,7 +97,7 @@ def test_steps_equal_whole_sequences(strong: Strong, spread: float) -> None:
 
 def weights_of(model: Any) -> Iterator[Any]:
     """Every tensor behind the dense vectors; the tables have no part in random cases."""
-    for layer in (model.hubsm_ie, model.hubsm_ipv, model.crban):
+    for layer in (model.hubsm_ie, model.hubsm_ipv, model.ranker):
         yield from layer.trainable_variables
 
 
@@ -137,7 +137,7 @@ def test_the_other_leg_is_held_as_well(strong: Strong) -> None:
     """An ONNX graph that differs is found though MNN agrees with Keras."""
     run = strong.run
     cases = random_cases(run.model, SHORT, seed=5, spread=1.0)
-    kernel = run.model.crban.output_layer.kernel
+    kernel = run.model.ranker.output_layer.kernel
     kept = kernel.numpy()
     kernel.assign(kept * np.float32(1.01))
     try:

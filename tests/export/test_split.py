@@ -85,7 +85,7 @@ def test_no_row_of_a_table_is_left_on_the_device(run: Run, bundle_path: Path) ->
     ],
 )
 def test_a_recurrence_that_mnn_gets_wrong_is_refused(run: Run, change: dict[str, object], said: str) -> None:
-    gru = run.model.crban.candidate_stack.grus[1]
+    gru = run.model.ranker.candidate_stack.grus[1]
     for name, value in change.items():
         setattr(gru if name == "go_backwards" else gru.cell, name, value)
     with pytest.raises(ConversionError, match=said):

@@ -9,7 +9,7 @@ from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import SPLITS, TEST, TRAIN, Samples
 from edgerec.model import batches
 from edgerec.model.batches import epoch, groups
-from tests.synthetic import whole
+from tests.synthetic import flat, whole
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,9 @@ def rows_of(inputs: dict[str, np.ndarray], at: int) -> tuple[bytes, ...]:
     """What the model is given of one request of a batch."""
     found = []
     for name in ("exposures", "page_views"):
-        length = inputs[name]["length"][at]
-        found += [array[at, :length].tobytes() for part in ("action", "item") for array in inputs[name][part].values()]
+        index = inputs[name]["index"][at, : inputs[name]["length"][at]]
+        for part in ("action", "item"):
+            found += [flat(array)[index].tobytes() for array in inputs[name][part].values()]
     length = inputs["candidate_length"][at]
     return (*found, *(array[at, :length].tobytes() for array in inputs["candidates"].values()))
 

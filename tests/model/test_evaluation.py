@@ -18,9 +18,11 @@ from edgerec.features.vocabulary import Vocabulary
 from edgerec.model import batches, evaluation
 from edgerec.model.baselines import baselines, exposed
 from edgerec.model.batches import make_batch
-from edgerec.model.evaluation import Scored, check_fit, evaluate, evaluation_table, figures, score
+from edgerec.model.evaluation import check_fit, evaluate, evaluation_table
 from edgerec.model.metrics import gauc
 from edgerec.model.runs import Run, load_run
+from edgerec.model.tally import Scored, Tally
+from tests.model.scoring import score, scored
 from tests.synthetic import build, make_logs, whole
 
 
@@ -34,18 +36,18 @@ def test_the_document(run: Run, samples: Samples) -> None:
     document = evaluate(run, samples)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document.keys() == {
-        "version_id", "model", "split", "gauc", "gauc_ci95", "gauc_requests", "auc", "ndcg@5", "ndcg@10", "logloss",
-        "requests", "impressions", "baselines",
+        "version_id", "model", "split", "gauc", "gauc_ci95", "gauc_requests", "users", "auc", "ndcg@5", "ndcg@10",
+        "logloss", "calibration_error", "calibration", "breakdown", "requests", "impressions", "baselines",
     }  # fmt: skip
     requests = whole(samples, TEST).requests
     assert document["requests"] == len(requests)
     assert document["impressions"] == (requests.label != NOT_EXPOSED).sum()
-    scored = score(lambda inputs: run.model(inputs), samples, TEST)
-    assert document["gauc"] == pytest.approx(gauc(scored.group, scored.label, scored.logit), abs=1e-9)
+    found = score(lambda inputs: run.model(inputs), samples, TEST)
+    assert document["gauc"] == pytest.approx(gauc(found.group, found.label, found.logit), abs=1e-6)
     low, high = document["gauc_ci95"]
     assert 0 <= low <= document["gauc"] <= high <= 1
     assert evaluate(run, samples) == document
-    assert evaluation_table(document).row_count == 7 + len(document["baselines"])
+    assert evaluation_table(document).row_count == 8 + len(document["baselines"])
 
 
 def test_exposed_by_hand(samples: Samples) -> None:
@@ -78,10 +80,17 @@ def test_scores_do_not_depend_on_the_batch(run: Run, samples: Samples, monkeypat
         np.testing.assert_allclose(run.model(batch.inputs).numpy()[0][seen], together[row][1], atol=2e-6)
 
 
-def by_request(scored: Scored) -> dict[int, tuple[list[int], np.ndarray]]:
+def tallied(*parts: Scored) -> Tally:
+    tally = Tally()
+    for part in parts:
+        tally.add(part)
+    return tally
+
+
+def by_request(found: Scored) -> dict[int, tuple[list[int], np.ndarray]]:
     return {
-        row: (scored.label[scored.group == row].tolist(), scored.logit[scored.group == row])
-        for row in set(scored.group.tolist())
+        row: (found.label[found.group == row].tolist(), found.logit[found.group == row])
+        for row in set(found.group.tolist())
     }
 
 
@@ -128,7 +137,7 @@ def test_baselines_by_hand(tmp_path: Path) -> None:
 
 def test_nothing_to_rank() -> None:
     with pytest.raises(InputError, match="GAUC has no value"):
-        figures(Scored(np.arange(3), np.zeros(3, np.uint8), np.zeros(3)), seed=1)
+        tallied(scored([0, 1, 2], [0, 0, 0], [0.0] * 3)).figures(seed=1)
 
 
 def test_samples_of_another_kind_are_refused(run: Run, samples: Samples) -> None:
@@ -176,7 +185,7 @@ def _one_weight(path: Path) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], type[FormatError], str]] = {
-    "another format": (_head(format=2), FormatError, "reads format 1"),
+    "another format": (_head(format=1), FormatError, "reads format 2"),
     "no configuration": (_head(config={"units": 8, "lairs": 2}), FormatError, "config.lairs"),
     "other sizes": (_head(config={"units": 9, "layers": 2}), FormatError, "cannot be read"),
     "another version": (_head(version_id="20250101000000-0123456789ab"), IntegrityError, "does not hold the weights"),

@@ -14,12 +14,17 @@ from edgerec.data.samples import TRAIN, Samples
 from edgerec.features.encoder import Encoded
 from edgerec.features.vocabulary import Vocabulary
 from edgerec.model.attention import BehaviourAttention
-from edgerec.model.batches import make_batch
+from edgerec.model.batches import Shapes, make_batch
 from edgerec.model.config import TrainConfig
 from edgerec.model.crban import Crban
+from edgerec.model.crban_plus import CrbanPlus, match_signals
+from edgerec.model.din import DinAttention, RawBehaviours
+from edgerec.model.dnn_rank import DnnRank
 from edgerec.model.feature_vector import FeatureVector
 from edgerec.model.gru_stack import GruStack
 from edgerec.model.hubsm import BehaviourEncoder
+from edgerec.model.list_context import ListAttention, ListNormalisation
+from edgerec.model.registry import MODELS, Name
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import model_for
 from tests.synthetic import SPEC, whole
@@ -30,7 +35,14 @@ LAYERS: list[keras.layers.Layer] = [
     BehaviourAttention(4),
     BehaviourEncoder(4, 2),
     Crban(4, 2),
-    Reranker(SPEC, rows={"shop": 5}, units=4, layers=2, unknown_rate=0.1),
+    Crban(4, 1, kinds=("exposures",), din=True),
+    CrbanPlus(2, 4, blocks=1),
+    DinAttention(4, 3),
+    DnnRank(4),
+    ListAttention(4, 2),
+    ListNormalisation(),
+    RawBehaviours(4),
+    *(Reranker(SPEC, rows={"shop": 5}, kind=kind, units=4, layers=2, unknown_rate=0.1) for kind in MODELS),
 ]
 
 
@@ -47,6 +59,8 @@ def test_config_round_trip(layer: keras.layers.Layer) -> None:
         (lambda: GruStack(1, 0), "layers"),
         (lambda: GruStack(gain=0), "gain"),
         (lambda: BehaviourAttention(0), "units"),
+        (lambda: Crban(kinds=("clicks",)), "kinds"),
+        (lambda: ListAttention(5, 2), "units"),
         (lambda: FeatureVector(SPEC.item, rows={"shop": 5}, unknown_rate=1.0), "unknown_rate"),
         (lambda: FeatureVector(SPEC.item, rows={}).build(), "rows"),
     ],
@@ -71,6 +85,53 @@ def test_attention_without_behaviours_is_zero() -> None:
     found = layer(np.ones((2, 4, 3)), np.ones((2, 5, 3)), np.ones((2, 5, 6)), np.array([0, 5])).numpy()
     assert not found[0].any()
     assert found[1] == pytest.approx(1.0)
+
+
+def test_attention_with_a_bias_by_hand() -> None:
+    layer = BehaviourAttention(1)
+    layer.build((1, 1, 1), (1, None, 1))
+    layer.set_weights([np.zeros(1), np.ones((1, 1)), np.zeros(1), np.ones((1, 1))])
+    value, bias = np.array([[[10.0], [20.0], [99.0]]]), np.array([[[0.0, np.log(3.0), 50.0]]])
+    for compiled in (False, True):
+        layer.compiled = compiled
+        known, added = tf.constant(value, tf.float32), tf.constant(bias, tf.float32)
+        found = layer(tf.zeros((1, 1, 1)), known, known, tf.constant([2]), added)
+        assert np.asarray(found) == pytest.approx(10 * 0.25 + 20 * 0.75)
+
+
+def test_din_by_hand() -> None:
+    layer = DinAttention(1, 1)
+    layer.build((1, 1, 1), (1, None, 1))
+    # a(q, k) = relu(2 q + 3 k + 5 q k + 1) * 0.5
+    layer.set_weights([np.array([[5.0]]), np.array([0.5]), np.array([[2.0]]), np.array([1.0]), np.array([[3.0]])])
+    query, key = np.array([[[1.0]]], np.float32), np.array([[[1.0], [-9.0], [7.0]]], np.float32)
+    found = layer(query, key, np.array([[[10.0], [20.0], [30.0]]], np.float32), np.array([2])).numpy()
+    # Of two valid ones, the second is below zero.
+    assert found == pytest.approx(0.5 * 11.0 * 10.0 / np.sqrt(2))
+
+
+def test_list_normalisation_by_hand() -> None:
+    inputs = np.array([[[1.0, 4.0], [3.0, 4.0], [99.0, -7.0]]], np.float32)
+    found = ListNormalisation()(inputs, np.array([2], np.int32)).numpy()
+    np.testing.assert_allclose(found[0, :2], [[-1.0, 0.0], [1.0, 0.0]], atol=1e-5)
+
+
+def test_matches_by_hand() -> None:
+    match = np.array([[[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]], np.float32)
+    age = np.array([[48.0, 24.0, 1.0, 0.0]], np.float32)
+    found = match_signals(match, age, np.array([3])).numpy()
+    # Twice, the last time as the latest of three behaviours, an hour ago.
+    np.testing.assert_allclose(found[0, 0], [np.log(3), 1.0, 1 / 13, 0.5, 24 / 25], rtol=1e-6)
+    assert not found[0, 1].any()
+    np.testing.assert_allclose(found[0, 2], [np.log(2), 0.5, 1 / 289, 1 / 25, 0.5], rtol=1e-6)
+
+
+def test_list_attention_knows_no_order(samples: Samples) -> None:
+    layer = ListAttention(4, 2)
+    inputs = np.random.default_rng(0).normal(size=(1, 5, 4)).astype(np.float32)
+    order = np.array([3, 0, 2, 1])
+    found, moved = (layer(x, np.array([4], np.int32)).numpy()[0, :4] for x in (inputs, inputs[:, [*order, 4]]))
+    np.testing.assert_allclose(moved, found[order], atol=1e-6)
 
 
 def test_gru_stack_equals_the_equations() -> None:
@@ -124,9 +185,10 @@ def _scores(model: Reranker, inputs: dict[str, Any]) -> np.ndarray:
     return np.asarray(model(tf.nest.map_structure(tf.convert_to_tensor, inputs)))
 
 
-def test_padding_has_no_influence(samples: Samples) -> None:
-    """A request scored alone equals the same request scored among longer ones."""
-    model = model_for(samples, TrainConfig(units=8, layers=2))
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_request_alone_equals_the_same_among_others(samples: Samples, kind: Name) -> None:
+    """Neither padding nor that requests share what is computed of a user's behaviours makes a difference."""
+    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     shard = whole(samples, TRAIN)
     rows = np.arange(40)
     together = make_batch(shard, rows)
@@ -134,33 +196,82 @@ def test_padding_has_no_influence(samples: Samples) -> None:
     lengths = together.inputs["exposures"]["length"]
     assert len(set(lengths.tolist())) > 5
     assert 0 in lengths
-    for row in rows:
+    assert len(together.inputs["exposures"]["row"]) < 30
+    for row in rows[::3]:
         alone = _scores(model, make_batch(shard, rows[row : row + 1]).inputs)
         np.testing.assert_allclose(scores[row, : alone.shape[1]], alone[0], atol=2e-6)
 
 
-def test_padded_content_has_no_influence(samples: Samples) -> None:
-    model = model_for(samples, TrainConfig(units=8, layers=2))
+@pytest.mark.parametrize("kind", MODELS)
+def test_shapes_for_the_compiler_make_no_difference(samples: Samples, kind: Name) -> None:
+    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
+    shard, rows = whole(samples, TRAIN), np.arange(21)
+    plain = make_batch(shard, rows)
+    shaped = make_batch(shard, rows, shapes=Shapes(32, samples.head.limits), exposed=True)
+    assert shaped.weight.shape[0] == 32
+    seen, shown = plain.weight > 0, shaped.weight > 0
+    assert seen.sum() == shown.sum()
+    np.testing.assert_array_equal(plain.label[seen], shaped.label[shown])
+    np.testing.assert_allclose(_scores(model, shaped.inputs)[shown], _scores(model, plain.inputs)[seen], atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["crban", "crban_plus"])
+def test_kernels_compute_the_same_function_and_gradient(samples: Samples, kind: Name) -> None:
+    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
+    batch = make_batch(whole(samples, TRAIN), np.arange(30))
+
+    def score_and_gradients() -> list[np.ndarray]:
+        with tf.GradientTape() as tape:
+            scores = model(tf.nest.map_structure(tf.convert_to_tensor, batch.inputs))
+            loss = tf.reduce_sum(tf.sin(scores) * batch.weight)
+        gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        return [scores.numpy() * batch.weight, *(tf.convert_to_tensor(each).numpy() for each in gradients)]
+
+    plain = score_and_gradients()
+    model.compile_kernels()
+    for one, other in zip(plain, score_and_gradients(), strict=True):
+        np.testing.assert_allclose(other, one, atol=2e-6 + 2e-5 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_padded_content_has_no_influence(samples: Samples, kind: Name) -> None:
+    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(30))
     before = _scores(model, batch.inputs)
     rng = np.random.default_rng(0)
-    for part, length in (("candidates", batch.inputs["candidate_length"]), ("exposures", None), ("page_views", None)):
-        groups = (
-            [batch.inputs[part]] if length is not None else [batch.inputs[part]["action"], batch.inputs[part]["item"]]
-        )
-        length = batch.inputs[part]["length"] if length is None else length
-        for group in groups:
-            padded = np.arange(group["numbers"].shape[1])[None, :] >= length[:, None]
-            assert padded.any()
-            group["numbers"][padded] = rng.normal(size=group["numbers"][padded].shape) * 100
-            group["codes"][padded] = 1
-    after = _scores(model, batch.inputs)
     valid = np.arange(before.shape[1])[None, :] < batch.inputs["candidate_length"][:, None]
+    _spoil(batch.inputs["candidates"], ~valid, rng)
+    batch.inputs["candidate_row"][~valid] = 7
+    for part in ("exposures", "page_views"):
+        inputs = batch.inputs[part]
+        steps = inputs["row"].shape[1]
+        beyond = np.arange(inputs["index"].shape[1])[None, :] >= inputs["length"][:, None]
+        # What no request reads, of stretches that some read, and where requests point beyond their end.
+        last = np.full(len(inputs["row"]), -1)
+        for index, length in zip(inputs["index"], inputs["length"], strict=True):
+            if length:
+                last[index[0] // steps] = max(last[index[0] // steps], index[length - 1] % steps)
+        unread = np.arange(steps)[None, :] > last[:, None]
+        assert beyond.any()
+        assert unread.any()
+        for group in (inputs["action"], inputs["item"]):
+            _spoil(group, unread, rng)
+        inputs["row"][unread] = 7
+        inputs["age"][beyond] = 99.0
+        inputs["index"][beyond] = rng.integers(0, inputs["row"].size, int(beyond.sum()))
+    after = _scores(model, batch.inputs)
     np.testing.assert_allclose(after[valid], before[valid], atol=2e-6)
 
 
-def test_every_weight_learns(samples: Samples) -> None:
-    model = model_for(samples, TrainConfig(units=8, layers=2))
+def _spoil(group: dict[str, np.ndarray], where: np.ndarray, rng: np.random.Generator) -> None:
+    group["numbers"][where] = rng.normal(size=group["numbers"][where].shape) * 100
+    group["codes"][where] = 1
+    group["ids"][where] = 1
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_weight_learns(samples: Samples, kind: Name) -> None:
+    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(20, 60))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)) * batch.weight)
@@ -171,8 +282,9 @@ def test_every_weight_learns(samples: Samples) -> None:
         assert float(tf.reduce_max(tf.abs(tf.convert_to_tensor(gradient)))) > 0, variable.path
 
 
-def test_save_and_load(tmp_path: Path, samples: Samples) -> None:
-    config = TrainConfig(units=8, layers=2)
+@pytest.mark.parametrize("kind", MODELS)
+def test_save_and_load(tmp_path: Path, samples: Samples, kind: Name) -> None:
+    config = TrainConfig(model=kind, units=8, layers=2)
     first, second = model_for(samples, config), model_for(samples, config)
     inputs = make_batch(whole(samples, TRAIN), np.arange(4)).inputs
     assert np.abs(_scores(first, inputs) - _scores(second, inputs)).max() > 1e-4

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,13 +21,13 @@ from edgerec.model import training
 from edgerec.model.batches import make_batch
 from edgerec.model.checkpoints import Progress, WorkFolder, work_folder
 from edgerec.model.config import TrainConfig, load_config
-from edgerec.model.evaluation import score
 from edgerec.model.metrics import gauc
 from edgerec.model.runs import Run, load_run, model_for, save_weights, tool_versions, writing
 from edgerec.model.training import train
+from tests.model.scoring import score
 from tests.synthetic import relabelled, whole
 
-TINY = TrainConfig(batch_size=64, epochs=2, units=4, layers=1, unknown_rate=0.3)
+TINY = TrainConfig(batch_size=64, epochs=2, units=4, layers=1, unknown_rate=0.3, compiled=False)
 QUICK = TINY.model_copy(update={"batch_size": 32})
 
 
@@ -93,7 +92,7 @@ def test_stopped_and_resumed_equals_unbroken(
     assert load_run(tmp_path / "broken").head == other.head
 
 
-def _interrupt_epoch_2(items: Iterable[Any], *, what: str, total: int | None = None) -> Iterator[Any]:
+def _interrupt_epoch_2(items: Iterable[Any], *, what: str, **_: Any) -> Iterator[Any]:
     for number, item in enumerate(items):
         if what == "epoch 2" and number == 1:
             raise KeyboardInterrupt
@@ -332,8 +331,8 @@ def test_the_average_is_validated_and_kept_and_training_goes_on_from_its_own(
 ) -> None:
     steps: list[list[np.ndarray]] = []
 
-    def recording(model: Any, optimizer: keras.optimizers.Optimizer) -> Any:
-        step = make(model, optimizer)
+    def recording(model: Any, *rest: Any) -> Any:
+        step = make(model, *rest)
 
         def recorded(*batch: Any) -> Any:
             loss = step(*batch)
@@ -342,8 +341,8 @@ def test_the_average_is_validated_and_kept_and_training_goes_on_from_its_own(
 
         return recorded
 
-    make = training._train_step
-    monkeypatch.setattr(training, "_train_step", recording)
+    make = training.train_step
+    monkeypatch.setattr(training, "train_step", recording)
     # The best is the first, so that what is kept is not what came last.
     monkeypatch.setattr(training, "_validation_gauc", _first_is_best(training._validation_gauc))
     train(samples, QUICK, tmp_path / "own", samples_path=samples_path)
@@ -426,13 +425,14 @@ def test_no_number_is_an_error(
 def test_no_number_after_an_epoch_says_how_to_go_on(samples: Samples) -> None:
     batch = make_batch(whole(samples, TRAIN), np.arange(2))
     with pytest.raises(TrainingError, match=r"epoch 2: lower learning_rate .* begin anew with --force"):
-        training._checked(lambda *_: float("nan"), batch, 2)
+        training._checked(lambda *_: (float("nan"), 1.0), batch, 2)
 
 
 def test_the_learning_rate_falls_by_a_cosine() -> None:
     config = TINY.model_copy(update={"learning_rate": 1.0, "decay_epochs": 4})
-    rates = [training._learning_rate(config, number) for number in (1, 3, 5, 9)]
+    rates = [training._learning_rate(config, epochs) for epochs in (0, 2, 4, 8)]
     assert rates == pytest.approx([1.0, 0.55, 0.1, 0.1])
+    assert 0.55 < training._learning_rate(config, 1.5) < training._learning_rate(config, 1.0) < 1.0
     assert training._learning_rate(TINY, 99) == TINY.learning_rate
 
 

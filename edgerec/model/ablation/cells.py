@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from edgerec.core.arrays import load_members
-from edgerec.core.errors import ConfigurationError
 from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import TrainConfig
@@ -57,8 +56,6 @@ def train_cell(samples: Samples, config: TrainConfig, run: Path, *, samples_path
     """
     # A run that stands there was not evaluated to the end: its figures would say nothing of how long it took.
     trained = train(samples, config, run, samples_path=samples_path, resume=has_progress(run), force=True)
-    if trained is None:
-        raise ConfigurationError("ablate: TF_CONFIG names several workers: an ablation is for one process")
     tally = Tally()
     name = f"{config.model}, seed {config.seed}: evaluate"
     for scored in scored_batches(traced(trained.model), samples, split, what=name):

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError
-from edgerec.model.config import TrainConfig, check_config
+from edgerec.model.config import TrainConfig, check_config, model_tables
 from edgerec.model.registry import MODELS, Name
 
 TREES = "lightgbm"
@@ -52,22 +52,16 @@ def load_ablation(
     """
     settings = {} if path is None else read_toml(path)
     where = "of the defaults" if path is None else str(path)
-    own = settings.pop("models", {})
-    unknown = [name for name in [*(models or ()), *own] if name not in MODELS]
+    own = model_tables(settings, where=where)
+    unknown = [name for name in models or () if name not in MODELS]
     if unknown:
-        raise ConfigurationError(
-            f"configuration {where}: there is no model {unknown[0]!r}; there are: {', '.join(MODELS)}"
-        )
+        raise ConfigurationError(f"ablate: there is no model {unknown[0]!r}; there are: {', '.join(MODELS)}")
     if "model" in settings or "seed" in settings:
         raise ConfigurationError(
             f"configuration {where}: an ablation chooses `model` and `seed` itself: leave them out"
         )
     if seeds < 1:
         raise ConfigurationError(f"ablate: --seeds should be at least 1; received {seeds}")
-    if not all(isinstance(table, dict) for table in own.values()):
-        raise ConfigurationError(
-            f"configuration {where}: [models] should hold a table of settings for each model named"
-        )
     chosen = [name for name in MODELS if not models or name in models or name == "dlcm"]
     configs = {
         name: check_config({**settings, **own.get(name, {}), "model": name}, where=f"{where}, {name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,38 +79,59 @@ def _mean_sums(cells: Sequence[Cell]) -> UserSums:
     return UserSums(first.user, above, first.impressions, first.requests)
 
 
-def columns_of(document: Mapping[str, Any]) -> list[str]:
+def columns_of(document: Mapping[str, Any], *, brief: bool = False) -> list[str]:
+    """Headings of the table; `brief` for a terminal."""
+    return [heading for heading, _, short in _layout(document) if short or not brief]
+
+
+def table_rows(document: Mapping[str, Any], *, brief: bool = False) -> list[list[str]]:
+    """Its cells, a list a model."""
+    layout = [cell for _, cell, short in _layout(document) if short or not brief]
+    return [[cell(row) for cell in layout] for row in document["rows"]]
+
+
+def _layout(document: Mapping[str, Any]) -> list[tuple[str, Callable[[Mapping[str, Any]], str], bool]]:
+    """Of each column its heading, how a row's cell reads, and whether a terminal has room for it."""
+    truth = "truth" in document["baselines"]
     seeds = len(document["seeds"])
-    columns = ["model", f"GAUC, {seeds} seed{'s' if seeds > 1 else ''}", "95 % of users", "against DLCM", "p"]
-    if document["trees"]:
-        columns += ["against LightGBM", "p"]
-    if "truth" in document["baselines"]:
-        columns.append("gap closed")
-    return [*columns, "NDCG@10", "log loss", "parameters", "training s"]
+    return [
+        ("model", lambda row: row["model"], True),
+        (f"GAUC, {seeds} seed{'s' if seeds > 1 else ''}", _gauc, True),
+        ("95 % of users", lambda row: "{:.4f} to {:.4f}".format(*row["gauc_ci95"]), False),
+        ("against DLCM", lambda row: _relative(row["relative_vs_dlcm"]), True),
+        ("p", lambda row: _p(row["p_vs_dlcm"]), True),
+        *(
+            [
+                ("against LightGBM", lambda row: _relative(row[f"relative_vs_{TREES}"]), True),
+                ("p", lambda row: _p(row[f"p_vs_{TREES}"]), True),
+            ]
+            if document["trees"]
+            else []
+        ),
+        *([("gap closed", lambda row: f"{row['gap_closed']:.1%}", True)] if truth else []),
+        ("NDCG@10", lambda row: f"{row['ndcg@10']:.4f}", False),
+        ("log loss", lambda row: "" if row["logloss"] is None else f"{row['logloss']:.4f}", False),
+        ("parameters", lambda row: f"{row['parameters']:,}", True),
+        ("training, s", lambda row: f"{row['train_seconds']:.0f}", True),
+    ]
 
 
-def table_rows(document: Mapping[str, Any]) -> list[list[str]]:
-    """The cells of the table, as people read them."""
-    return [_shown(row, document) for row in document["rows"]]
+def _gauc(row: Mapping[str, Any]) -> str:
+    return f"{row['gauc_mean']:.4f}" + ("" if row["gauc_sd"] is None else f" ± {row['gauc_sd']:.4f}")
 
 
-def _shown(row: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
-    spread = "" if row["gauc_sd"] is None else f" ± {row['gauc_sd']:.4f}"
-    low, high = row["gauc_ci95"]
-    cells = [row["model"], f"{row['gauc_mean']:.4f}{spread}", f"{low:.4f} to {high:.4f}"]
-    for key in ("dlcm", *([TREES] if document["trees"] else [])):
-        relative, p = row[f"relative_vs_{key}"], row[f"p_vs_{key}"]
-        cells += ["", ""] if p is None else [f"{relative:+.2%}", f"{p:.1e}" if p < 0.001 else f"{p:.3f}"]
-    if "truth" in document["baselines"]:
-        cells.append(f"{row['gap_closed']:.1%}")
-    loss = "" if row["logloss"] is None else f"{row['logloss']:.4f}"
-    return [*cells, f"{row['ndcg@10']:.4f}", loss, f"{row['parameters']:,}", f"{row['train_seconds']:.0f}"]
+def _relative(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2%}"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
 
 
 def ablation_table(document: Mapping[str, Any]) -> Table:
-    """What the terminal shows."""
-    rows = [*table_rows(document), *([name, f"{value:.4f}"] for name, value in document["baselines"].items())]
-    columns = columns_of(document)
+    """What the terminal shows: the models, then what learns nothing."""
+    columns, rows = columns_of(document, brief=True), table_rows(document, brief=True)
+    rows += [[name, f"{value:.4f}"] for name, value in document["baselines"].items()]
     return table_of(columns, [[*row, *[""] * (len(columns) - len(row))] for row in rows])
 
 

@@ -26,14 +26,16 @@ def additive_attention(query: Any, key: Any, scale: Any, bias: Any, value: Any, 
     Returns:
         (batch, candidates, value_dim).
     """
-    context = _with_gradient(query, key, scale, bias, value, length)
+    # As tensors: a gradient of one's own is not for variables.
+    context = _with_gradient(*map(tf.convert_to_tensor, (query, key, scale, bias, value, length)))
     context.set_shape((*query.shape[:2], value.shape[-1]))
     return context
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _with_gradient(query: Any, key: Any, scale: Any, bias: Any, value: Any, length: Any) -> tuple[Any, Any]:
-    context, weights = _forward(query, key, scale, bias, value, length)
+    # No tape should look into it: its gradient stands below.
+    context, weights = _forward(*map(tf.stop_gradient, (query, key, scale, bias, value)), length)
 
     def gradient(upstream: Any) -> tuple[Any, ...]:
         d_query, d_key, d_scale, d_score, d_value = _backward(upstream, query, key, scale, value, weights)

@@ -25,14 +25,16 @@ def gru_recurrence(projected: Any, recurrent_kernel: Any, recurrent_bias: Any) -
     Returns:
         (time, batch, units), the state after each step.
     """
-    states = _with_gradient(projected, recurrent_kernel, recurrent_bias)
+    # As tensors: a gradient of one's own is not for variables.
+    states = _with_gradient(*map(tf.convert_to_tensor, (projected, recurrent_kernel, recurrent_bias)))
     states.set_shape((*projected.shape[:2], recurrent_kernel.shape[0]))
     return states
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _with_gradient(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
-    states, gates = _forward(projected, kernel, bias)
+    # No tape should look into the loop: its gradient stands below.
+    states, gates = _forward(*map(tf.stop_gradient, (projected, kernel, bias)))
 
     def gradient(upstream: Any) -> tuple[Any, Any, Any]:
         found: tuple[Any, Any, Any] = _backward(upstream, states, gates, kernel)

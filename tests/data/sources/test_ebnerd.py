@@ -202,7 +202,7 @@ def test_events_carry_what_was_served_with_their_list(logs: Logs) -> None:
 def test_history_has_ages_but_no_list_statistics(logs: Logs) -> None:
     row = logs.events.row(by_predicate=pl.col("user_id") == 3, named=True)
     assert row["age_h"] == 0.0
-    assert [row[name] for name in SERVED if name != "age_h"] == [None] * 7
+    assert [row[name] for name in SERVED if name != "age_h"] == [None] * 17
 
 
 def test_items_have_every_article_named_anywhere(logs: Logs) -> None:

@@ -1,0 +1,136 @@
+"""The peer of `edgerec bench train`: HUBSM + CRBAN by the Keras functional API, every request by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from edgerec.features.spec import Binarize, Embedding, Feature, Raw
+from edgerec.model.batches import Batch
+from edgerec.model.reranker import Reranker
+
+
+def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> keras.Model:
+    """A compiled model of the function and the weights of `model` (a `crban`), out of Keras' own layers.
+
+    Inputs are those of `plain_inputs`, padded to a common length; the loss is the sum of weighted cross-entropies, so
+    weights should sum to one.
+    """
+    spec, units, depth = model.spec, model.units, model.layers_per_stack
+    tables = {
+        feature.name: layers.Embedding(model.rows[feature.name], feature.dimension, name=f"table_{feature.name}")
+        for feature in spec.embeddings
+    }
+    inputs: dict[str, Any] = {}
+
+    def sequence(name: str, features: Sequence[Feature]) -> Any:
+        embedded = [feature for feature in features if isinstance(feature, Embedding)]
+        numbers = [feature for feature in features if isinstance(feature, Raw)]
+        coded = len(features) - len(embedded) - len(numbers)
+        ids, codes, values = (
+            layers.Input((None, width), dtype=dtype, name=f"{name}_{kind}")
+            for kind, width, dtype in (
+                ("ids", len(embedded), "int32"), ("codes", coded, "int32"), ("numbers", len(numbers), "float32")
+            )
+        )  # fmt: skip
+        inputs.update({f"{name}_ids": ids, f"{name}_codes": codes, f"{name}_numbers": values})
+        parts, place = [], {"ids": 0, "codes": 0, "numbers": 0}
+        for feature in features:
+            if isinstance(feature, Embedding):
+                parts.append(tables[feature.name](ids[..., place["ids"]]))
+                place["ids"] += 1
+            elif isinstance(feature, Raw):
+                parts.append(values[..., place["numbers"] : place["numbers"] + 1])
+                place["numbers"] += 1
+            else:
+                code = codes[..., place["codes"]]
+                place["codes"] += 1
+                binary = isinstance(feature, Binarize)
+                parts.append(ops.cast(code, "float32")[..., None] if binary else ops.one_hot(code, feature.width))
+        return layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+
+    def stack(sequence_: Any, name: str) -> Any:
+        for layer in range(depth):
+            sequence_ = layers.GRU(units, return_sequences=True, name=f"{name}_{layer}")(sequence_)
+        return sequence_
+
+    encoded = stack(sequence("candidates", spec.item), "candidate")
+    last = layers.Input((), dtype="int32", name="candidate_length")
+    inputs["candidate_length"] = last
+    context = ops.matmul(ops.one_hot(last - 1, ops.shape(encoded)[1])[:, None, :], encoded)
+    parts = [encoded, ops.broadcast_to(context, ops.shape(encoded))]
+    for kind, actions in (("exposures", spec.ie_action), ("page_views", spec.ipv_action)):
+        length = layers.Input((), dtype="int32", name=f"{kind}_length")
+        inputs[f"{kind}_length"] = length
+        item = stack(sequence(f"{kind}_item", spec.item), f"{kind}_item")
+        fused = layers.Concatenate()([item, stack(sequence(f"{kind}_action", actions), f"{kind}_action")])
+        query = layers.Dense(units, name=f"{kind}_query")(encoded)
+        key = layers.Dense(units, use_bias=False, name=f"{kind}_key")(item)
+        both = ops.tanh(query[:, :, None, :] + key[:, None, :, :])
+        score = layers.Dense(1, use_bias=False, name=f"{kind}_scale")(both)[..., 0]
+        valid = (ops.arange(ops.shape(fused)[1])[None, :] < length[:, None])[:, None, :]
+        weights = ops.where(valid, ops.softmax(ops.where(valid, score, -1e9), axis=-1), 0.0)
+        parts.append(ops.matmul(weights, fused))
+    hidden = layers.Dense(units, activation="relu", name="hidden")(layers.Concatenate()(parts))
+    plain = keras.Model(inputs, layers.Dense(1, name="output")(hidden))
+    _copy(model, plain)
+    plain.compile(
+        optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum"),
+        # With a shape of its own for nearly every batch, compiling by XLA would take longer than it saves.
+        jit_compile=False,
+    )
+    return plain
+
+
+def plain_inputs(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
+    """Inputs, labels and weights of a batch whose candidates are all scored and whose requests share nothing."""
+    found: dict[str, Any] = {}
+    for name, group in [
+        ("candidates", batch.inputs["candidates"]),
+        *(
+            (f"{kind}_{part}", _windows(batch, kind, part))
+            for kind in ("exposures", "page_views")
+            for part in ("item", "action")
+        ),
+    ]:
+        found |= {f"{name}_{field}": array for field, array in group.items()}
+        found[f"{name}_codes"] = found[f"{name}_codes"].astype(np.int32)
+    found["candidate_length"] = batch.inputs["candidate_length"]
+    for kind in ("exposures", "page_views"):
+        found[f"{kind}_length"] = batch.inputs[kind]["length"]
+    weight = batch.weight / max(float(batch.weight.sum()), 1.0)
+    return found, batch.label[..., None], weight
+
+
+def _windows(batch: Batch, kind: str, part: str) -> dict[str, Any]:
+    inputs = batch.inputs[kind]
+    return {
+        field: array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])[inputs["index"]]
+        for field, array in inputs[part].items()
+    }
+
+
+def _copy(model: Reranker, plain: keras.Model) -> None:
+    """Give `plain` the weights of `model`."""
+    ranker = model.ranker
+    stacks = {"candidate": ranker.candidate_stack}
+    dense = {"hidden": ranker.hidden, "output": ranker.output_layer}
+    for kind, encoder, attention in (
+        ("exposures", model.hubsm_ie, ranker.exposure_attention),
+        ("page_views", model.hubsm_ipv, ranker.page_view_attention),
+    ):
+        stacks |= {f"{kind}_item": encoder.item_stack, f"{kind}_action": encoder.action_stack}
+        dense |= {f"{kind}_query": attention.query_projection, f"{kind}_key": attention.key_projection}
+        plain.get_layer(f"{kind}_scale").set_weights([attention.scale.numpy()[:, None]])
+    for name, stack in stacks.items():
+        for layer, gru in enumerate(stack.grus):
+            plain.get_layer(f"{name}_{layer}").set_weights([weight.numpy() for weight in gru.cell.weights[:3]])
+    for name, layer_ in dense.items():
+        plain.get_layer(name).set_weights([weight.numpy() for weight in layer_.weights])
+    for name, table in model.item_embedding.tables.items():
+        plain.get_layer(f"table_{name}").set_weights([table.numpy()])
