@@ -50,7 +50,11 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
                 code = codes[..., place["codes"]]
                 place["codes"] += 1
                 binary = isinstance(feature, Binarize)
-                parts.append(ops.cast(code, "float32")[..., None] if binary else ops.one_hot(code, feature.width))
+                parts.append(
+                    ops.cast(code, "float32")[..., None]
+                    if binary
+                    else ops.one_hot(code, feature.width, dtype="float32")
+                )
         return layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
 
     def stack(sequence_: Any, name: str) -> Any:
@@ -61,8 +65,7 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
     encoded = stack(sequence("candidates", spec.item), "candidate")
     last = layers.Input((), dtype="int32", name="candidate_length")
     inputs["candidate_length"] = last
-    context = ops.matmul(ops.one_hot(last - 1, ops.shape(encoded)[1])[:, None, :], encoded)
-    parts = [encoded, ops.broadcast_to(context, ops.shape(encoded))]
+    parts = [encoded, layers.Lambda(_last, output_shape=(None, units), name="context")([encoded, last])]
     for kind, actions in (("exposures", spec.ie_action), ("page_views", spec.ipv_action)):
         length = layers.Input((), dtype="int32", name=f"{kind}_length")
         inputs[f"{kind}_length"] = length
@@ -72,9 +75,9 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
         key = layers.Dense(units, use_bias=False, name=f"{kind}_key")(item)
         both = ops.tanh(query[:, :, None, :] + key[:, None, :, :])
         score = layers.Dense(1, use_bias=False, name=f"{kind}_scale")(both)[..., 0]
-        valid = (ops.arange(ops.shape(fused)[1])[None, :] < length[:, None])[:, None, :]
-        weights = ops.where(valid, ops.softmax(ops.where(valid, score, -1e9), axis=-1), 0.0)
-        parts.append(ops.matmul(weights, fused))
+        parts.append(
+            layers.Lambda(_attend, output_shape=(None, 2 * units), name=f"{kind}_attend")([score, fused, length])
+        )
     hidden = layers.Dense(units, activation="relu", name="hidden")(layers.Concatenate()(parts))
     plain = keras.Model(inputs, layers.Dense(1, name="output")(hidden))
     _copy(model, plain)
@@ -105,6 +108,21 @@ def plain_inputs(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
         found[f"{kind}_length"] = batch.inputs[kind]["length"]
     weight = batch.weight / max(float(batch.weight.sum()), 1.0)
     return found, batch.label[..., None], weight
+
+
+def _last(arguments: list[Any]) -> Any:
+    """The state after the last valid candidate, for each of them."""
+    encoded, length = arguments
+    last = ops.one_hot(length - 1, ops.shape(encoded)[1], dtype="float32")
+    return ops.broadcast_to(ops.matmul(last[:, None, :], encoded), ops.shape(encoded))
+
+
+def _attend(arguments: list[Any]) -> Any:
+    """Contexts: the mean of valid values by the softmax of their scores."""
+    score, value, length = arguments
+    valid = (ops.arange(ops.shape(value)[1])[None, :] < length[:, None])[:, None, :]
+    weights = ops.where(valid, ops.softmax(ops.where(valid, score, -1e9), axis=-1), 0.0)
+    return ops.matmul(weights, value)
 
 
 def _windows(batch: Batch, kind: str, part: str) -> dict[str, Any]:

@@ -68,6 +68,8 @@ def run_training_bench(
         raise InputError(f"bench: --batches and --rounds should be at least 1; received {batches} and {rounds}")
     if out is not None:
         check_output(out, force=force, kind=FILE)
+    # The plain model hides no identities, which would be drawn at random.
+    config = config.model_copy(update={"unknown_rate": 0.0, "average": 0.0})
     shard, chosen = _chosen(samples, config, batches)
     results, compared = [], []
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from edgerec.core.statistics import bootstrap_weighted_mean, percentiles
+from edgerec.core.statistics import bootstrap_weighted_mean, paired_ratio_test, percentiles
 
 
 def test_percentiles_by_hand() -> None:
@@ -35,3 +37,21 @@ def test_a_seed_is_a_result() -> None:
     first = bootstrap_weighted_mean(values, weights, seed=3)
     assert bootstrap_weighted_mean(values, weights, seed=3) == first
     assert bootstrap_weighted_mean(values, weights, seed=4) != first
+
+
+def test_a_paired_test_by_hand() -> None:
+    # Four users of one impression each: mean 0.25, standard error sqrt(sum of squares * 4 / 3) / 4.
+    difference, p = paired_ratio_test(np.array([0.0, 0.0, 0.5, 0.5]), np.ones(4))
+    assert difference == 0.25
+    error = math.sqrt(4 * 0.0625 * 4 / 3) / 4
+    assert p == pytest.approx(math.erfc(0.25 / error / math.sqrt(2)))
+    assert paired_ratio_test(np.zeros(5), np.ones(5)) == (0.0, 1.0)
+    assert paired_ratio_test(np.full(5, 0.1), np.ones(5))[1] < 1e-9
+
+
+def test_without_a_difference_p_is_anything() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.integers(1, 9, (2000, 60)).astype(float)
+    found = [paired_ratio_test(rng.normal(size=60) * one, one)[1] for one in weights]
+    assert 0.03 < np.mean(np.array(found) < 0.05) < 0.08
+    assert 0.45 < np.mean(np.array(found) < 0.5) < 0.55

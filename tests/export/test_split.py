@@ -15,7 +15,9 @@ from edgerec.data.samples import Limits
 from edgerec.export.bundle import device_graphs, reference_graphs
 from edgerec.export.split import split
 from edgerec.kv.npz import load_table
-from edgerec.model.runs import Run, load_run
+from edgerec.model.registry import MODELS as REGISTRY
+from edgerec.model.registry import Name
+from edgerec.model.runs import Run, build_model, load_run
 
 
 @pytest.fixture
@@ -101,3 +103,10 @@ def test_graphs_take_the_limits_of_the_run(run: Run) -> None:
     assert shapes["candidates"][0] == shapes["logits"][0] == 7
     assert (shapes["exposure_keys"][0], shapes["page_view_mask"][0]) == (5, 3)
     assert replace(split(run), tables={}).tables == {}
+
+
+@pytest.mark.parametrize("kind", [name for name in REGISTRY if name != "crban"])
+def test_a_model_without_device_graphs_is_refused(run: Run, kind: Name) -> None:
+    model = build_model(run.head.spec, run.vocabularies, run.head.config.model_copy(update={"model": kind}))
+    with pytest.raises(ConversionError, match=f"no device graphs for {kind} yet"):
+        split(replace(run, model=model))

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import itertools
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgerec.data.build_samples import write_samples
-from edgerec.data.samples import SPLITS, TEST, TRAIN, Samples
+from edgerec.data.samples import SPLITS, TEST, TRAIN, Limits, Samples
 from edgerec.model import batches
-from edgerec.model.batches import epoch, groups
+from edgerec.model.batches import AHEAD, Shapes, ahead, epoch, groups, make_batch, shard_batches
 from tests.synthetic import flat, whole
 
 
@@ -70,3 +75,88 @@ def test_the_same_seed_draws_the_same_epoch(many: Samples, monkeypatch: pytest.M
         return [batch.inputs["candidates"]["numbers"].tobytes() + batch.label.tobytes() for batch in found]
 
     assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_what_requests_share_stands_once(samples: Samples) -> None:
+    shard = whole(samples, TRAIN)
+    requests = shard.requests
+    user = requests.user[0]
+    rows = np.flatnonzero(requests.user == user)
+    inputs = make_batch(shard, rows).inputs["exposures"]
+    starts = np.unique(requests.exposures_start[rows][np.diff(requests.exposures[rows])[:, 0] > 0])
+    assert len(inputs["row"]) == len(starts) < len(rows)
+    for at, row in enumerate(rows):
+        known = slice(*requests.exposures[row])
+        index = inputs["index"][at, : inputs["length"][at]]
+        np.testing.assert_array_equal(flat(inputs["row"])[index], shard.exposures.row[known])
+        hours = (requests.time[row] - shard.exposures.time[known]) / 3_600_000
+        np.testing.assert_allclose(inputs["age"][at, : len(hours)], hours, rtol=1e-6)
+        assert (hours > 0).all()
+
+
+def test_workers_share_a_batch(many: Samples) -> None:
+    def drawn(part: tuple[int, int]) -> list[list[int]]:
+        rng = np.random.default_rng(3)
+        return [batch.rows.tolist() for batch in epoch(many, TRAIN, batch_size=16, rng=rng, part=part)]
+
+    whole_batches = drawn((0, 1))
+    parts = [drawn((worker, 3)) for worker in range(3)]
+    assert [list(itertools.chain(*rows)) for rows in zip(*parts, strict=True)] == whole_batches
+    assert max(len(rows) for part in parts for rows in part) <= 6
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_requests_of_a_user_stand_together(samples: Samples, together: int) -> None:
+    requests = whole(samples, TRAIN).requests
+    rng = np.random.default_rng(0)
+    found = [
+        len(np.unique(requests.user[rows])) / len(rows)
+        for rows in shard_batches(requests, batch_size=8, rng=rng, together=together)
+    ]
+    assert (np.mean(found) < 0.6) == (together == 4)
+
+
+@given(count=st.integers(1, 3000), longest=st.integers(0, 300), limit=st.integers(2, 300))
+def test_shapes_are_few_and_large_enough(count: int, longest: int, limit: int) -> None:
+    shapes = Shapes(32, Limits(candidates=limit))
+    for size in (shapes.time(longest, limit), shapes.list(longest)):
+        assert longest <= size <= max(longest, limit)
+    assert count <= shapes.stretches(count) <= max(8, 1.5 * count)
+
+
+def test_few_shapes_come() -> None:
+    shapes = Shapes(32, Limits())
+    assert len({shapes.time(longest, 100) for longest in range(1, 101)}) <= 9
+    assert len({shapes.list(longest) for longest in range(1, 101)}) <= 12
+    assert len({shapes.stretches(count) for count in range(1, 513)}) <= 13
+
+
+def test_ahead_passes_on_what_comes_and_what_goes_wrong() -> None:
+    assert list(ahead(iter(range(100)))) == list(range(100))
+    assert list(ahead(iter(()))) == []
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError("no more")
+
+    found = ahead(broken())
+    assert next(found) == 1
+    with pytest.raises(ValueError, match="no more"):
+        next(found)
+
+
+def test_ahead_ends_its_thread_with_its_reader() -> None:
+    made: list[int] = []
+
+    def endless() -> Iterator[int]:
+        for number in itertools.count():
+            made.append(number)
+            yield number
+
+    reader = ahead(endless())
+    assert [next(reader) for _ in range(3)] == [0, 1, 2]
+    reader.close()
+    count = len(made)
+    assert count <= 3 + AHEAD + 2
+    assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
+    assert len(made) == count

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgerec.core.errors import ConfigurationError, FormatError, OutputError
+from edgerec.data.samples import TEST, Samples
+from edgerec.model.ablation import ablate as module
+from edgerec.model.ablation.ablate import ablate
+from edgerec.model.ablation.cells import Cell, load_sums
+from edgerec.model.ablation.config import TREES, AblationConfig, load_ablation
+from edgerec.model.ablation.document import ablation_document, ablation_table, columns_of, markdown, table_rows
+from edgerec.model.ablation.report import page
+from edgerec.model.config import TrainConfig
+from edgerec.model.registry import MODELS
+from edgerec.model.runs import load_run
+from edgerec.model.tally import UserSums
+
+TINY = {"batch_size": 64, "epochs": 1, "units": 4, "layers": 1, "compiled": False}
+
+
+def config(*models: str, seeds: int = 2, trees: bool = False) -> AblationConfig:
+    configs = {name: TrainConfig(model=name, **TINY) for name in models}
+    return AblationConfig(configs, tuple(range(1, seeds + 1)), trees)
+
+
+def cell(model: str, seed: int, aucs: list[float]) -> Cell:
+    """Twenty users of ten impressions for each value of `aucs`, around it."""
+    rng = np.random.default_rng(seed)
+    values = np.repeat(aucs, 20) + rng.normal(0, 0.01, 20 * len(aucs))
+    impressions = np.full(len(values), 10.0)
+    sums = UserSums(np.arange(len(values)), values * impressions, impressions, np.ones(len(values)))
+    figures = {
+        "gauc": sums.gauc, "auc": 0.7, "ndcg@5": 0.5, "ndcg@10": 0.6, "logloss": 0.3, "calibration_error": 0.01,
+    }  # fmt: skip
+    return Cell(model, seed, 100, 5.0, figures, sums)
+
+
+BASELINES: dict[str, Any] = {
+    "split": TEST, "requests": 40, "impressions": 400, "baselines": {"base_order": 0.5, "truth": 0.9},
+}  # fmt: skip
+
+
+def document(trees: bool = True) -> dict[str, Any]:
+    cells = [
+        made
+        for seed in (1, 2)
+        for made in (
+            cell("dlcm", seed, [0.6, 0.7]),
+            cell("crban", seed, [0.66, 0.76]),
+            *([cell(TREES, seed, [0.64, 0.74])] if trees else []),
+        )
+    ]
+    return ablation_document(cells, baselines=BASELINES, config=config("dlcm", "crban", trees=trees), samples="s")
+
+
+def test_the_table_by_hand() -> None:
+    dlcm, crban, trees = document()["rows"]
+    assert dlcm["gauc_mean"] == pytest.approx(0.65, abs=0.003)
+    assert (dlcm["p_vs_dlcm"], dlcm["vs_dlcm"]) == (None, None)
+    assert crban["vs_dlcm"] == pytest.approx(crban["gauc_mean"] - dlcm["gauc_mean"])
+    assert crban["relative_vs_dlcm"] == pytest.approx(0.06 / 0.65, abs=0.01)
+    # The users differ far more from one another than the models do; held user by user, there is no doubt.
+    assert crban["gauc_ci95"][1] - crban["gauc_ci95"][0] > 0.02
+    assert crban["p_vs_dlcm"] < 1e-6
+    assert trees[f"p_vs_{TREES}"] is None
+    assert crban[f"p_vs_{TREES}"] < 1e-3
+    assert crban["gap_closed"] == pytest.approx((crban["gauc_mean"] - 0.5) / 0.4)
+    assert crban["gauc_sd"] == pytest.approx(np.std(crban["gauc_seeds"], ddof=1))
+    assert [row["model"] for row in document(trees=False)["rows"]] == ["dlcm", "crban"]
+
+
+def test_table_and_page_show_it() -> None:
+    found = document()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    for brief in (False, True):
+        widths = {len(row) for row in [columns_of(found, brief=brief), *table_rows(found, brief=brief)]}
+        assert len(widths) == 1
+    assert ablation_table(found).row_count == 3 + 2
+    text = markdown(found)
+    assert text.count("\n| ") == (2 + 3) + (2 + 2)
+    html = page(found)
+    assert html == page(found)
+    assert "<script" in html
+    assert "http://" not in html.split("</script>")[-1]
+    for row in found["rows"]:
+        assert f"<td>{row['model']}</td>" in html
+
+
+@pytest.mark.usefixtures("eager")
+def test_cell_by_cell_and_resumed(
+    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, out = config("dnn_rank", "dlcm"), tmp_path / "table"
+    unbroken = ablate(samples, settings, tmp_path / "unbroken", samples_path=samples_path)
+    trained: list[str] = []
+
+    def counting(*arguments: Any, **named: Any) -> Cell:
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        found = train_cell(*arguments, **named)
+        trained.append(found.model)
+        return found
+
+    train_cell = module.train_cell
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train_cell", counting)
+        with pytest.raises(KeyboardInterrupt):
+            ablate(samples, settings, out, samples_path=samples_path)
+    assert not out.exists()
+    with pytest.raises(OutputError, match="--resume"):
+        ablate(samples, settings, out, samples_path=samples_path)
+    with pytest.raises(FormatError, match="other settings"):
+        ablate(samples, config("dlcm"), out, samples_path=samples_path, resume=True)
+    trained.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train_cell", counting)
+        found = ablate(samples, settings, out, samples_path=samples_path, resume=True)
+    assert trained == ["dlcm"]
+    for row, other in zip(found["rows"], unbroken["rows"], strict=True):
+        assert {**row, "train_seconds": 0} == {**other, "train_seconds": 0}
+    assert json.loads((out / "ablation.json").read_text())["rows"] == found["rows"]
+    assert (out / "ablation.html").read_text() == page(found)
+    # Every run stays, to be exported.
+    head = load_run(out / "runs" / "dlcm-seed-2").head
+    assert (head.config.model, head.config.seed) == ("dlcm", 2)
+    sums = load_sums(out / "dlcm-seed-2.npz")
+    assert sums.gauc == pytest.approx(found["rows"][1]["gauc_seeds"][1])
+    with pytest.raises(OutputError, match="exists already"):
+        ablate(samples, settings, out, samples_path=samples_path)
+
+
+def test_trees_stand_in_the_table(samples: Samples, samples_path: Path) -> None:
+    pytest.importorskip("lightgbm")
+    from edgerec.model.ablation.trees import tree_cell
+
+    one, same, other = (tree_cell(samples, seed=seed, split=TEST) for seed in (1, 1, 2))
+    assert one.figures == same.figures
+    assert one.sums.above.tolist() == same.sums.above.tolist()
+    assert one.figures["logloss"] is None
+    # Scores are what is clicked here, and trees read them.
+    assert one.figures["gauc"] > 0.6
+    assert other.figures["gauc"] > 0.6
+
+
+def test_settings_of_single_models(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("units = 8\nepochs = 3\n[models.dlcm]\nepochs = 5\n")
+    found = load_ablation(file, models=["crban"], seeds=2)
+    assert found.seeds == (1, 2)
+    # DLCM is always there: the others are held against it.
+    assert {name: (one.units, one.epochs) for name, one in found.configs.items()} == {"dlcm": (8, 5), "crban": (8, 3)}
+    assert list(load_ablation(None).configs) == list(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "models", "seeds", "said"),
+    [
+        ("[models.dclm]\nepochs = 1", None, 3, "there is no model 'dclm'"),
+        ("[models.dlcm]\nepoch = 1", None, 3, "dlcm: epoch"),
+        ("models = 3", None, 3, "should hold a table"),
+        ("model = 'crban'", None, 3, "chooses `model` and `seed` itself"),
+        ("", ["nope"], 3, "there is no model 'nope'"),
+        ("", None, 0, "--seeds should be at least 1"),
+    ],
+)
+def test_faulty_settings(tmp_path: Path, text: str, models: list[str] | None, seeds: int, said: str) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=said):
+        load_ablation(tmp_path / "a.toml", models=models, seeds=seeds)

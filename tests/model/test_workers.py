@@ -1,0 +1,154 @@
+"""Trainings of several processes on loopback, as a cluster's scheduler would start them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgerec.core.errors import ConfigurationError
+from edgerec.data.samples import Samples
+from edgerec.model.runs import load_run
+from edgerec.model.workers import Workers, workers
+
+EDGEREC = [sys.executable, "-c", "from edgerec.cli import main; main()"]
+SETTINGS = "batch_size = 32\nunits = 4\nlayers = 1\nunknown_rate = 0.0\ncompiled = false\n"
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextlib.contextmanager
+def started(arguments: list[str], count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """`edgerec` with `arguments` by `count` workers; none of them outlives the block."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    found = []
+    try:
+        for index in range(count):
+            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            environment = {**os.environ, "TF_CONFIG": json.dumps(cluster) if count > 1 else ""}
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            found.append(subprocess.Popen([*EDGEREC, *arguments], env=environment, **pipes))  # type: ignore[call-overload]
+        yield found
+    finally:
+        for process in found:
+            process.kill()
+            process.communicate()
+
+
+def finish(processes: list[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+
+
+def history(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_two_workers_learn_what_one_does(samples: Samples, samples_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(SETTINGS + "epochs = 2\n")
+    for count in (1, 2):
+        arguments = ["train", str(samples_path), "--out", str(tmp_path / str(count))]
+        with started([*arguments, "--config", str(tmp_path / "c.toml")], count) as processes:
+            finish(processes)
+    alone, together = history(tmp_path / "1"), history(tmp_path / "2")
+    assert len(alone) == 2
+    for one, other in zip(alone, together, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], abs=1e-3)
+        assert other["validation_gauc"] == pytest.approx(one["validation_gauc"], abs=1e-2)
+    for one, other in zip(*(load_run(tmp_path / run).model.get_weights() for run in "12"), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "c.toml"]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_job_and_resume_goes_on(samples_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(SETTINGS + "epochs = 40\npatience = 40\n")
+    arguments = ["train", str(samples_path), "--out", str(tmp_path / "run"), "--config", str(tmp_path / "c.toml")]
+    progress = tmp_path / ".run.training" / "progress.json"
+    with started(arguments, 2) as (first, second):
+        deadline = time.monotonic() + 240
+        while not (progress.is_file() and json.loads(progress.read_text())["epoch"] >= 2):
+            assert time.monotonic() < deadline
+            assert first.poll() is None, first.communicate()[1]
+            time.sleep(0.05)
+        second.send_signal(signal.SIGKILL)
+        _, said = first.communicate(timeout=240)
+    assert first.returncode == 1, said
+    assert "lost another worker" in said.splitlines()[-1]
+    assert "--resume" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    done = json.loads(progress.read_text())["epoch"]
+    assert 2 <= done < 40
+    with started([*arguments, "--resume"], 2) as processes:
+        finish(processes)
+    assert [row["epoch"] for row in history(tmp_path / "run")] == list(range(1, 41))
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_unbroken(samples_path: Path, tmp_path: Path) -> None:
+    """Bit by bit, on one machine, kernels compiled."""
+    (tmp_path / "c.toml").write_text("batch_size = 32\nunits = 4\nlayers = 1\nepochs = 12\npatience = 12\n")
+    base = ["train", str(samples_path), "--config", str(tmp_path / "c.toml"), "--out"]
+    with started([*base, str(tmp_path / "unbroken")], 1) as processes:
+        finish(processes)
+    progress = tmp_path / ".broken.training" / "progress.json"
+    with started([*base, str(tmp_path / "broken")], 1) as (process,):
+        while not (progress.is_file() and json.loads(progress.read_text())["epoch"] >= 2):
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert json.loads(progress.read_text())["epoch"] < 12
+    assert not (tmp_path / "broken").exists()
+    with started([*base, str(tmp_path / "broken"), "--resume"], 1) as processes:
+        finish(processes)
+    one, other = (load_run(tmp_path / name) for name in ("unbroken", "broken"))
+    assert one.head.version_id[-12:] == other.head.version_id[-12:]
+    for mine, theirs in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is not as TensorFlow has it"),
+        ("[]", "is not as TensorFlow has it"),
+        ('{"cluster": {"worker": ["a:1"]}}', "is not as TensorFlow has it"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 3}}', "this process among them"),
+        ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}', "alone"),
+    ],
+)
+def test_a_faulty_cluster_in_one_line(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ConfigurationError, match=said):
+        workers()
+
+
+def test_one_worker_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}'):
+        monkeypatch.setenv("TF_CONFIG", text)
+        found = workers()
+        assert type(found) is Workers
+        assert (found.index, found.count, found.chief) == (0, 1, True)
+        assert found.total([1.5]) == [1.5]
+        found.meet()
+        found.check_equal("0123456789ab")
