@@ -29,7 +29,7 @@ from edgerec.model.runs import model_for
 from edgerec.model.training import train_step
 from edgerec.model.workers import Workers
 
-OURS, PLAIN = "edgerec", "keras"
+OURS, PLAIN, UNSORTED = "edgerec", "keras", "keras_unsorted"
 DICTIONARIES = {"15k": 15_000, "1.5m": 1_500_000}
 """Brands, by name of the stage."""
 
@@ -45,9 +45,10 @@ def run_training_bench(
 ) -> dict[str, Any]:
     """Measure the training of `crban` on this machine.
 
-    Both contestants take steps on the same requests, drawn as a training draws them, with data in memory. The plain
-    model gets each request with its own behaviours, padded to the longest of the batch. First both are trained from the
-    same weights, and their losses held together: where functions differ, speeds mean nothing.
+    Contestants take steps with data in memory: `edgerec` and `keras` on the same requests, drawn as a training draws
+    them, `keras_unsorted` on requests drawn at random, as a plain Keras pipeline has them. The plain model gets each
+    request with its own behaviours, padded to the longest of the batch. First both are trained from the same weights,
+    and their losses held together: where functions differ, speeds mean nothing.
 
     Args:
         samples: where requests come from.
@@ -82,14 +83,19 @@ def run_training_bench(
         OURS: [float(step(batch.inputs, batch.label, batch.weight)[0]) for batch in ours],
         PLAIN: [float(plain.train_on_batch(*batch)) for batch in theirs],
     }
+    rng = np.random.default_rng(config.seed)
+    mixed = rng.permutation(len(shard.requests))[: batches * config.batch_size].reshape(batches, -1)
+    unsorted = [plain_inputs(make_batch(shard, rows)) for rows in mixed]
     log("both trained once over the batches; now in turns")
     contestants: dict[str, Callable[[], Any]] = {
         OURS: _cycle(ours, _taking(step)),
         PLAIN: _cycle(theirs, lambda batch: plain.train_on_batch(*batch)),
+        UNSORTED: _cycle(unsorted, lambda batch: plain.train_on_batch(*batch)),
     }
     measured = take_turns(contestants, rounds=rounds, calls=batches, warmup=batches)
     results += [found.row(name=name, stage="train_step") for name, found in measured.items()]
-    compared.append({"stage": "train_step", "of": OURS, "to": PLAIN, **_ratios(measured[OURS], measured[PLAIN])})
+    for peer in (PLAIN, UNSORTED):
+        compared.append({"stage": "train_step", "of": OURS, "to": peer, **_ratios(measured[OURS], measured[peer])})
     speeds = {name: batches * config.batch_size / _round_seconds(found) for name, found in measured.items()}
 
     tables = _dictionaries(samples, config, ours)

@@ -27,11 +27,11 @@ def test_the_plain_model_learns_the_same(tmp_path: Path) -> None:
     assert document["losses"]["keras"][0] == pytest.approx(losses[0], abs=1e-6)
     assert document["loss_difference"] < 2e-3
     assert {(row["name"], row["stage"], row["n"]) for row in document["results"]} == {
-        ("edgerec", "train_step", 8), ("keras", "train_step", 8), ("edgerec", "train_step_15k", 8),
-        ("edgerec", "train_step_1.5m", 8),
+        ("edgerec", "train_step", 8), ("keras", "train_step", 8), ("keras_unsorted", "train_step", 8),
+        ("edgerec", "train_step_15k", 8), ("edgerec", "train_step_1.5m", 8),
     }  # fmt: skip
-    assert document["requests_per_second"].keys() == {"edgerec", "keras"}
-    assert training_table(document).row_count == 4 + 2 + 2 + 1
+    assert document["requests_per_second"].keys() == {"edgerec", "keras", "keras_unsorted"}
+    assert training_table(document).row_count == 5 + 3 + 3 + 1
     with pytest.raises(OutputError, match="exists already"):
         run_training_bench(samples, TINY, batches=1, rounds=1, out=out)
 
