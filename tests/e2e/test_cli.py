@@ -255,7 +255,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "limit out of range": (lambda root: None, (*SAMPLES, "--exposures", "0"), "exposures"),
     "ids out of range": (_set_array("items/ids.npy", 0, 10**6), TRAIN, "values out of range"),
     "NaN in samples": (_no_numbers, TRAIN, "values out of range"),
-    "samples of another format": (_format("samples/samples.json"), TRAIN, "reads format 2"),
+    "samples of another format": (_format("samples/samples.json"), TRAIN, "reads format 3"),
     "unknown setting": (
         lambda root: (root / "c.toml").write_text("unit = 4"),
         (*TRAIN, "--config", "c.toml"),
@@ -311,7 +311,7 @@ def test_bad_runs(whole: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         attempts = [("evaluate", "run", "samples"), ("export", "run", "--out", "new")]
         for done in pool.map(lambda arguments: edgerec(*arguments, cwd=root), attempts):
-            assert "run/run.json has format 99, this version of EdgeRec reads format 1" in said(done)
+            assert "run/run.json has format 99, this version of EdgeRec reads format 2" in said(done)
     assert sorted(path.name for path in root.iterdir()) == ["bundle", "logs", "run", "samples"]
 
 

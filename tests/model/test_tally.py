@@ -65,7 +65,7 @@ def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
         (whole_["calibration"], cut["calibration"]),
         *((rows, cut["breakdown"][name]) for name, rows in whole_["breakdown"].items()),
     ]:
-        assert len(rows) == len(others) > 1
+        assert len(rows) == len(others) > 0
         for row, again in zip(rows, others, strict=True):
             assert row == pytest.approx(again, abs=1e-9)
 
