@@ -25,7 +25,8 @@ from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 
 CONFIG = TrainConfig(batch_size=64, epochs=1, decay_epochs=1, compiled=False)
-"""Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise, and few to compile for."""
+"""Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise, and too few to compile
+for."""
 WORLD = SimulationConfig(
     users=1200,
     categories=8,

@@ -65,7 +65,7 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("way")
-    (root / "c.toml").write_text("units = 4\nlayers = 1\nbatch_size = 256\n")
+    (root / "c.toml").write_text("units = 4\nlayers = 1\nbatch_size = 256\ncompiled = false\n")
     commands: dict[str, list[str | Path]] = {
         "simulate": ["simulate", "--users", "40", "--days", "3", "--out", root / "logs"],
         "samples": ["samples", root / "logs", "--exposures", "8", "--page-views", "4", "--out", root / "samples"],
@@ -92,6 +92,27 @@ def test_every_command_prints_one_document(made: Made) -> None:
     assert len({made.said[name]["version_id"] for name in ("train", "evaluate", "export", "verify")}) == 1
     assert made.said["export"]["device_bytes"] == made.said["verify"]["device_bytes"]
     assert sorted(path.name for path in made.root.iterdir()) == ["bundle", "c.toml", "logs", "run", "samples"]
+
+
+def test_ablate(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text((made.root / "c.toml").read_text() + "epochs = 1\n[models.dlcm]\nepochs = 2\n")
+    out = tmp_path / "table"
+    command = ["ablate", made.root / "samples", "--config", tmp_path / "c.toml", "--models", "dnn_rank", "--out", out]
+    found = document(edgerec(*command, "--seeds", "1", "--oracle", "--logs", made.root / "logs", "--json"))
+    assert [row["model"] for row in found["rows"]] == ["dnn_rank", "dlcm"]
+    for row in found["rows"]:
+        assert row.keys() >= {"model", "gauc_mean", "gauc_sd", "p_vs_dlcm", "parameters", "train_seconds", "gap_closed"}
+    assert found["baselines"]["truth"] > found["baselines"]["base_order"]
+    assert {"ablation.html", "ablation.json", "ablation.md", "runs"} <= {path.name for path in out.iterdir()}
+    assert "exists already" in said(edgerec(*command))
+    assert "no unfinished work" in said(edgerec(*command[:-1], tmp_path / "other", "--resume"))
+    assert "no model 'nope'" in said(edgerec(*command[:4], "--models", "nope", "--out", tmp_path / "other"))
+    # What it has trained is a run like any other.
+    run = out / "runs" / "dlcm-seed-1"
+    evaluated = document(edgerec("evaluate", run, made.root / "samples", "--json"))
+    assert evaluated["gauc"] == pytest.approx(found["rows"][1]["gauc_mean"], abs=1e-6)
+    assert "no device graphs for dlcm yet" in said(edgerec("export", run, "--out", tmp_path / "bundle"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.toml", "table"]
 
 
 def test_tables_for_people(made: Made) -> None:
