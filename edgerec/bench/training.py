@@ -77,7 +77,7 @@ def run_training_bench(
     model, step = _trainable(samples, config, {})
     plain = plain_model(model, learning_rate=config.learning_rate, clip_norm=config.clip_norm)
     shapes = Shapes(config.batch_size, samples.head.limits)
-    ours = [make_batch(shard, rows, shapes=shapes, exposed=True) for rows in chosen]
+    ours = [make_batch(shard, rows, shapes=shapes) for rows in chosen]
     theirs = [plain_inputs(make_batch(shard, rows)) for rows in chosen]
     losses = {
         OURS: [float(step(batch.inputs, batch.label, batch.weight)[0]) for batch in ours],

@@ -67,7 +67,7 @@ class Shapes:
     batch_size: int
     limits: Limits
 
-    def list(self, longest: int) -> int:
+    def candidates(self, longest: int) -> int:
         """As `time`, of lists of candidates."""
         step = 4 if longest <= 16 else 8 if longest <= 64 else 32
         return min(-(-longest // step) * step, max(self.limits.candidates, longest))
@@ -89,7 +89,6 @@ def make_batch(
     *,
     shuffle: np.random.Generator | None = None,
     shapes: Shapes | None = None,
-    exposed: bool = False,
 ) -> Batch:
     """The requests `rows` (batch,) of a shard as one batch.
 
@@ -97,21 +96,21 @@ def make_batch(
         shard: where they are.
         rows: which of its requests.
         shuffle: draws the candidates' order anew.
-        shapes: of the arrays; default: as small as they can be.
-        exposed: leave the scores of candidates out that were not exposed: they have no label.
+        shapes: of the arrays of a training or an evaluation, in which candidates that were not exposed, and so have no
+            label, are not scored; default: as small as they can be, and all are scored.
     """
     requests = shard.requests
     begin, end = requests.offsets[rows], requests.offsets[rows + 1]
     size = len(rows) if shapes is None else shapes.batch_size
     longest = int((end - begin).max(initial=0))
     if shapes is not None:
-        longest = shapes.list(longest)
+        longest = shapes.candidates(longest)
     index, valid = _ranges(begin, end, longest)
     if shuffle is not None:
         # Padding sorts behind every candidate, so that each list stays whole and right-padded.
         order = np.argsort(np.where(valid, shuffle.random(index.shape), 2.0), axis=1)
         index = np.take_along_axis(index, order, axis=1)
-    scored, counts = _scored(valid & (requests.label[index] != NOT_EXPOSED), valid, shapes if exposed else None)
+    scored, counts = _scored(valid & (requests.label[index] != NOT_EXPOSED), valid, shapes)
     label = np.take_along_axis(requests.label[index], scored, axis=1)
     return Batch(
         inputs={
@@ -184,7 +183,7 @@ def epoch(
             # Every worker draws for the whole batch, so that all of them stay in step.
             shuffle = rng.spawn(1)[0] if rng is not None and shuffle_candidates else None
             mine = rows[len(rows) * which // parts : len(rows) * (which + 1) // parts]
-            batch = make_batch(shard, mine, shuffle=shuffle, shapes=shapes, exposed=True)
+            batch = make_batch(shard, mine, shuffle=shuffle, shapes=shapes)
             yield replace(batch, rows=batch.rows + before)
         before += len(shard.requests)
 

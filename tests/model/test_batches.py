@@ -119,7 +119,7 @@ def test_requests_of_a_user_stand_together(samples: Samples, together: int) -> N
 @given(count=st.integers(1, 3000), longest=st.integers(0, 300), limit=st.integers(2, 300))
 def test_shapes_are_few_and_large_enough(count: int, longest: int, limit: int) -> None:
     shapes = Shapes(32, Limits(candidates=limit))
-    for size in (shapes.time(longest, limit), shapes.list(longest)):
+    for size in (shapes.time(longest, limit), shapes.candidates(longest)):
         assert longest <= size <= max(longest, limit)
     assert count <= shapes.stretches(count) <= max(8, 1.5 * count)
 
@@ -127,7 +127,7 @@ def test_shapes_are_few_and_large_enough(count: int, longest: int, limit: int) -
 def test_few_shapes_come() -> None:
     shapes = Shapes(32, Limits())
     assert len({shapes.time(longest, 100) for longest in range(1, 101)}) <= 9
-    assert len({shapes.list(longest) for longest in range(1, 101)}) <= 12
+    assert len({shapes.candidates(longest) for longest in range(1, 101)}) <= 12
     assert len({shapes.stretches(count) for count in range(1, 513)}) <= 13
 
 

@@ -207,7 +207,7 @@ def test_shapes_for_the_compiler_make_no_difference(samples: Samples, kind: Name
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     shard, rows = whole(samples, TRAIN), np.arange(21)
     plain = make_batch(shard, rows)
-    shaped = make_batch(shard, rows, shapes=Shapes(32, samples.head.limits), exposed=True)
+    shaped = make_batch(shard, rows, shapes=Shapes(32, samples.head.limits))
     assert shaped.weight.shape[0] == 32
     seen, shown = plain.weight > 0, shaped.weight > 0
     assert seen.sum() == shown.sum()
