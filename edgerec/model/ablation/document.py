@@ -125,7 +125,11 @@ def _relative(value: float | None) -> str:
 
 
 def _p(value: float | None) -> str:
-    return "" if value is None else f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
+    if value is None:
+        return ""
+    if value < 1e-99:
+        return "< 1e-99"
+    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
 
 
 def ablation_table(document: Mapping[str, Any]) -> Table:
