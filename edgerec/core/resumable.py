@@ -169,8 +169,11 @@ def _unfinished(work: Path) -> bool:
 
 def _sweep(folder: Path) -> None:
     """Remove what a kill left of files that were being written."""
-    for entry in folder.rglob(".*"):
-        entry.unlink()
+    for entry in sorted(folder.rglob(".*"), reverse=True):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def _begin(work: Path, job: Mapping[str, Any]) -> None:

@@ -83,6 +83,9 @@ def model_tables(settings: dict[str, Any], *, where: str) -> dict[str, dict[str,
         raise ConfigurationError(
             f"configuration {where}: [models] should hold a table of settings for each model named"
         )
+    fixed = [f"{name}.{key}" for name, table in own.items() for key in ("model", "seed") if key in table]
+    if fixed:
+        raise ConfigurationError(f"configuration {where}: models.{fixed[0]} is not for single models: leave it out")
     unknown = [name for name in own if name not in MODELS]
     if unknown:
         raise ConfigurationError(

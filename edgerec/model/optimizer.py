@@ -17,7 +17,8 @@ class RowAdam(tf.Module):
 
     A table's gradient says something about the rows of the batch. Adam as it stands moves every row at every step, for
     its moments fade everywhere: a step then costs as much as the table is large. Here moments and rows that the batch
-    does not have stay as they are, and a step costs what the batch costs; for dense weights it is Adam to the letter.
+    does not read (padding reads its first) stay as they are, and a step costs what the batch costs; for dense weights
+    it is Adam to the letter.
 
     Args:
         variables: what is learnt.

@@ -84,7 +84,8 @@ class Reranker(keras.Model):
         if parts.ranker == "dnn":
             self.ranker: Any = DnnRank(units, name="dnn_rank")
         elif parts.ranker == "crban_plus":
-            self.ranker = CrbanPlus(1 + len(self.spec.embeddings), units, name="crban_plus")
+            heads = 1 if units % 2 else 2
+            self.ranker = CrbanPlus(1 + len(self.spec.embeddings), units, heads=heads, name="crban_plus")
         else:
             self.ranker = Crban(units, layers, kinds=self.kinds, din=parts.encoder == "raw", gain=gain, name="crban")
 

@@ -76,7 +76,7 @@ class Tally:
     """Takes in scored requests and answers with figures."""
 
     def __init__(self) -> None:
-        self._users: list[NDArray[np.float64]] = []
+        self._users: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
         self._entropy = np.zeros(2)
         self._ndcg = {cut: np.zeros(2) for cut in CUTS}
         self._cells = np.zeros((2, _RESOLUTION), np.int64)
@@ -106,18 +106,20 @@ class Tally:
         sizes = np.bincount(np.searchsorted(requests, group), minlength=len(requests))
         first = first[(clicks > 0) & (clicks < sizes)]
         sums = np.stack([aucs * impressions, impressions, np.ones(len(aucs))], axis=1)
-        self._users.append(np.column_stack([scored.user[first].astype(np.float64), sums]))
+        self._users.append((scored.user[first], sums))
         if len(self._users) > 64:
             self._users = [self._by_user()]
         for name, known in (("exposures", scored.exposures[first]), ("page_views", scored.page_views[first])):
             np.add.at(self._groups[name], np.searchsorted(LENGTHS, known, side="right") - 1, sums)
 
-    def _by_user(self) -> NDArray[np.float64]:
-        rows = np.concatenate(self._users) if self._users else np.zeros((0, 4))
-        users, which = np.unique(rows[:, 0], return_inverse=True)
+    def _by_user(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Users (u,), ascending, and their sums (u, 3)."""
+        if not self._users:
+            return np.empty(0, np.int64), np.zeros((0, 3))
+        users, which = np.unique(np.concatenate([user for user, _ in self._users]), return_inverse=True)
         sums = np.zeros((len(users), 3))
-        np.add.at(sums, which, rows[:, 1:])
-        return np.column_stack([users, sums])
+        np.add.at(sums, which, np.concatenate([rows for _, rows in self._users]))
+        return users, sums
 
     def user_sums(self) -> UserSums:
         """What GAUC is made of.
@@ -125,10 +127,10 @@ class Tally:
         Raises:
             InputError: no request has a clicked and an unclicked exposure.
         """
-        rows = self._by_user()
-        if not len(rows):
+        users, sums = self._by_user()
+        if not len(users):
             raise InputError(NO_PAIR)
-        return UserSums(rows[:, 0].astype(np.int64), *rows[:, 1:].T)
+        return UserSums(users, *sums.T)
 
     def figures(self, *, seed: int) -> dict[str, Any]:
         """`gauc`, `gauc_ci95`, `gauc_requests`, `users`, `auc`, `ndcg@5`, `ndcg@10`, `logloss`, `calibration_error`.

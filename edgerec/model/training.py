@@ -37,6 +37,7 @@ from edgerec.model.runs import (
     tool_versions,
     version_id,
     weights_digest,
+    writing,
 )
 from edgerec.model.tally import Tally
 from edgerec.model.workers import Workers, workers
@@ -103,8 +104,9 @@ def train(
         work.restore(model, checkpoint)
         # Nobody begins to write before everybody has read.
         team.meet()
+        board = _Board(tensorboard if team.chief else None)
         with team.together():
-            _epochs(model, optimizer, checkpoint, samples, config, work, team, _Board(tensorboard))
+            _epochs(model, optimizer, checkpoint, samples, config, work, team, board)
         if not team.chief:
             team.meet()
             return load_run(path)
@@ -137,14 +139,17 @@ class _Board:
     """Writes TensorBoard's event files, or nothing."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._writer = None if folder is None else tf.summary.create_file_writer(str(folder))
+        self._folder, self._writer = folder, None
+        if folder is not None:
+            with writing(folder, then="train again"):
+                self._writer = tf.summary.create_file_writer(str(folder))
 
     def write(self, step: int, **values: float) -> None:
-        if self._writer is not None:
-            with self._writer.as_default(step=step):
+        if self._writer is not None and self._folder is not None:
+            with writing(self._folder, then="train again"), self._writer.as_default(step=step):
                 for name, value in values.items():
                     tf.summary.scalar(name, value)
-            self._writer.flush()
+                self._writer.flush()
 
 
 def _epochs(

@@ -78,6 +78,11 @@ class Cluster(Workers):
         self.index, self.count = _place(os.environ[CLUSTER])
         with self.together():
             self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        if self._strategy.num_replicas_in_sync != self.count:
+            raise ConfigurationError(
+                f"{CLUSTER} names {self.count} workers for {self._strategy.num_replicas_in_sync} devices: give each "
+                "worker one GPU (CUDA_VISIBLE_DEVICES), and start a worker for each"
+            )
 
     def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *arguments: self._strategy.run(function, args=arguments)
@@ -116,8 +121,18 @@ class Cluster(Workers):
         except GONE as error:
             raise TrainingError(
                 f"training: worker {self.index} of {self.count} lost another worker ({first_line(error)[:200]}): see "
-                "what that one said, then start all of them again with --resume"
+                "what that one said, then start all of them again, with --resume where an epoch was finished"
             ) from error
+
+
+def workers_named() -> bool:
+    """Whether `TF_CONFIG` names more than one.
+
+    Raises:
+        ConfigurationError: it is not as TensorFlow has it.
+    """
+    text = os.environ.get(CLUSTER, "").strip()
+    return bool(text) and _place(text)[1] > 1
 
 
 def workers() -> Workers:
@@ -127,9 +142,7 @@ def workers() -> Workers:
         ConfigurationError: `TF_CONFIG` is not as TensorFlow has it, or names another kind of cluster.
         TrainingError: the other workers did not come.
     """
-    if not os.environ.get(CLUSTER, "").strip():
-        return Workers()
-    return Cluster() if _place(os.environ[CLUSTER])[1] > 1 else Workers()
+    return Cluster() if workers_named() else Workers()
 
 
 def _place(text: str) -> tuple[int, int]:

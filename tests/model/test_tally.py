@@ -88,6 +88,11 @@ def test_intervals_are_over_users() -> None:
     assert high_other - low_other < 0.5 * (high - low)
 
 
+def test_large_user_ids_stay_apart() -> None:
+    found = tallied(scored([0, 0, 1, 1], [1, 0, 0, 1], [1.0] * 4, user=[2**53, 2**53, 2**53 + 1, 2**53 + 1]))
+    assert found.user_sums().user.tolist() == [2**53, 2**53 + 1]
+
+
 def test_calibration_sees_a_shift() -> None:
     right = drawn(4000)
     assert tallied(right).figures(seed=1)["calibration_error"] < 0.015

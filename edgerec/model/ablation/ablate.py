@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgerec import __version__
 from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.console import log
+from edgerec.core.errors import ConfigurationError
+from edgerec.core.hashing import sha256_file
 from edgerec.core.resumable import ResumableFolder, resumable_folder
 from edgerec.data.samples import TEST, Samples
 from edgerec.model.ablation.cells import Cell, load_sums, save_sums, train_cell
@@ -17,7 +20,10 @@ from edgerec.model.ablation.config import TREES, AblationConfig
 from edgerec.model.ablation.document import ablation_document, markdown
 from edgerec.model.ablation.report import page
 from edgerec.model.baselines import baselines_document
+from edgerec.model.checkpoints import has_progress
+from edgerec.model.workers import workers_named
 
+BEGUN = "begun"
 HEAD, PAGE, TABLE = "ablation.json", "ablation.html", "ablation.md"
 
 
@@ -51,16 +57,21 @@ def ablate(
         FormatError: there is nothing to resume, or it was begun with other settings or samples.
         EdgeRecError: as `train`.
     """
+    if workers_named():
+        raise ConfigurationError("ablate: TF_CONFIG names several workers; an ablation is for one process: unset it")
     where = str(samples_path.resolve())
-    job = {"version": __version__, "samples": where, "split": split, **config.document()}
+    # The head states the digest of every shard, so its own stands for all of the samples.
+    digest = sha256_file(samples_path / "samples.json")
+    job = {"version": __version__, "samples": where, "digest": digest, "split": split, **config.document()}
     with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume) as work:
         (work.path / "runs").mkdir(exist_ok=True)
         # Seed by seed, so that an early look at what is there compares like with like.
         names = [*config.configs, *([TREES] if config.trees else [])]
-        cells = [
-            _cell(work, samples, config, name, seed, samples_path=samples_path, split=split)
-            for seed, name in itertools.product(config.seeds, names)
-        ]
+        with _kept(work):
+            cells = [
+                _cell(work, samples, config, name, seed, samples_path=samples_path, split=split)
+                for seed, name in itertools.product(config.seeds, names)
+            ]
         document = ablation_document(
             cells,
             baselines=baselines_document(samples, split, oracle=oracle),
@@ -71,6 +82,21 @@ def ablate(
         write_bytes(work.path / TABLE, markdown(document).encode())
         write_bytes(work.path / PAGE, page(document).encode())
     return document
+
+
+@contextlib.contextmanager
+def _kept(work: ResumableFolder) -> Iterator[None]:
+    """Let work be kept from the first finished epoch on, and not only from the first finished cell."""
+    work.finish(BEGUN, {})
+    try:
+        yield
+    except BaseException:
+        runs = work.path / "runs"
+        if not any(
+            has_progress(runs / name.name[1 : -len(".training")]) for name in runs.glob(".*.training")
+        ) and not any(runs.glob("*/run.json")):
+            work.discard()
+        raise
 
 
 def _cell(

@@ -12,7 +12,8 @@ from edgerec.core.arrays import load_members
 from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import TrainConfig
-from edgerec.model.evaluation import scored_batches, traced
+from edgerec.model.evaluation import accelerate, scored_batches, traced
+from edgerec.model.runs import HEAD, load_run
 from edgerec.model.tally import Tally, UserSums
 from edgerec.model.training import train
 
@@ -54,8 +55,13 @@ def train_cell(samples: Samples, config: TrainConfig, run: Path, *, samples_path
     Raises:
         EdgeRecError: as `train` and `Tally.figures`.
     """
-    # A run that stands there was not evaluated to the end: its figures would say nothing of how long it took.
-    trained = train(samples, config, run, samples_path=samples_path, resume=has_progress(run), force=True)
+    if (run / HEAD).is_file() and not has_progress(run):
+        # Trained to the end before, and stopped while it was evaluated.
+        trained = load_run(run)
+        if config.compiled:
+            accelerate(trained.model)
+    else:
+        trained = train(samples, config, run, samples_path=samples_path, resume=has_progress(run), force=True)
     tally = Tally()
     name = f"{config.model}, seed {config.seed}: evaluate"
     for scored in scored_batches(traced(trained.model), samples, split, what=name):
