@@ -164,3 +164,11 @@ def test_a_part_whose_file_is_gone_or_cut_is_made_again(tmp_path, damage):
     work(stop=False)
     assert made == ["a", "b", "a"]
     assert (out / "a").read_text() == "whole"
+
+
+def test_a_folder_that_a_kill_left_half_written_is_not_published(tmp_path: Path) -> None:
+    with resumable_folder(tmp_path / "out", kind="samples", job={}, force=False, resume=False) as work:
+        (work.path / "runs" / ".one.partial-x" / "vocabulary").mkdir(parents=True)
+        (work.path / "runs" / ".one.partial-x" / ".run.json.y").write_text("{")
+        (work.path / "runs" / "kept").write_text("")
+    assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == ["kept"]

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgerec.core.errors import ConfigurationError, FormatError, OutputError
+from edgerec.core.errors import ConfigurationError, FormatError, OutputError, TrainingError
 from edgerec.data.samples import TEST, Samples
+from edgerec.model import evaluation, training
 from edgerec.model.ablation import ablate as module
 from edgerec.model.ablation.ablate import ablate
 from edgerec.model.ablation.cells import Cell, load_sums
@@ -132,6 +133,46 @@ def test_cell_by_cell_and_resumed(
     assert sums.gauc == pytest.approx(found["rows"][1]["gauc_seeds"][1])
     with pytest.raises(OutputError, match="exists already"):
         ablate(samples, settings, out, samples_path=samples_path)
+
+
+@pytest.mark.usefixtures("eager")
+def test_nothing_finished_is_done_twice(
+    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = {"dlcm": TrainConfig(model="dlcm", **{**TINY, "epochs": 2})}
+    settings, out = AblationConfig(configs, (1,)), tmp_path / "table"
+    epochs: list[str] = []
+    stops = ["epoch 2", "dlcm, seed 1: evaluate"]
+
+    def counting(items: Any, *, what: str, **_: Any) -> Any:
+        if stops and what == stops[0]:
+            raise KeyboardInterrupt
+        epochs.append(what)
+        yield from items
+
+    monkeypatch.setattr(training, "progress", counting)
+    monkeypatch.setattr(evaluation, "progress", counting)
+    # In the second epoch of the very first cell, then while it is evaluated.
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            ablate(samples, settings, out, samples_path=samples_path, resume=resume)
+        stops.pop(0)
+    ablate(samples, settings, out, samples_path=samples_path, resume=True)
+    assert [what for what in epochs if what.startswith("epoch")] == ["epoch 1", "epoch 2"]
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_fails_at_once_leaves_nothing(samples: Samples, samples_path: Path, tmp_path: Path) -> None:
+    configs = {"dlcm": TrainConfig(model="dlcm", **{**TINY, "learning_rate": 1e30})}
+    with pytest.raises(TrainingError, match="became"):
+        ablate(samples, AblationConfig(configs, (1,)), tmp_path / "table", samples_path=samples_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_workers_are_refused(samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
+    with pytest.raises(ConfigurationError, match="an ablation is for one process"):
+        ablate(samples, config("dlcm"), tmp_path / "table", samples_path=samples.path)
 
 
 def test_trees_stand_in_the_table(samples: Samples, samples_path: Path) -> None:
