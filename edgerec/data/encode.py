@@ -37,6 +37,7 @@ from edgerec.data.schema import (
     sort_events,
     sort_requests,
 )
+from edgerec.data.shard_writer import write_behaviours, write_requests
 from edgerec.data.shards import (
     EXPOSURES,
     FILES,
@@ -47,8 +48,6 @@ from edgerec.data.shards import (
     ShardEntry,
     SplitCounts,
     shard_file,
-    write_behaviours,
-    write_requests,
 )
 from edgerec.data.stretch import read_stretches
 from edgerec.features.spec import Feature, FeatureSpec

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgerec.core.errors import FormatError, IntegrityError, first_line
 from edgerec.core.hashing import sha256_bytes
 from edgerec.data.item_table import FIELDS, ItemTable, check_range, field_of, stack
-from edgerec.data.logs import POLARS_FAULTS, write_table
+from edgerec.data.logs import POLARS_FAULTS
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.features.spec import Feature, FeatureSpec
 
@@ -31,8 +31,6 @@ SPLITS = (TRAIN, VALIDATION, TEST)
 FILES = (EXPOSURES, PAGE_VIEWS, *SPLITS)
 NOT_EXPOSED = 255
 """The label of a candidate that was on offer and never shown: context, out of the loss."""
-ROW_GROUP = 65_536
-"""Rows that a file has together; fixed, as it shows in the bytes."""
 
 
 class Limits(BaseModel):
@@ -196,82 +194,6 @@ def _join_behaviours(parts: Sequence[Behaviours]) -> Behaviours:
 
 def _join_encoded(parts: Sequence[Encoded]) -> Encoded:
     return Encoded(**{field: np.concatenate([getattr(part, field) for part in parts]) for field in FIELDS})
-
-
-def write_behaviours(
-    path: Path,
-    *,
-    time: NDArray[np.int64],
-    item: NDArray[np.int32],
-    action: Mapping[str, NDArray[Any]],
-    served: Mapping[str, NDArray[Any]],
-) -> None:
-    """Write behaviours of one kind as the file `path`: times, rows of the catalogue and features by name, (n,) each.
-
-    Raises:
-        OutputError: the disk is full.
-    """
-    columns = {"time": time, "item": item, **_named("action", action), **_named("served", served)}
-    write_table(pl.DataFrame(columns), path, row_group_size=ROW_GROUP, statistics=False)
-
-
-def write_requests(
-    paths: Sequence[tuple[Path, slice]],
-    *,
-    request_id: NDArray[np.int64],
-    time: NDArray[np.int64],
-    user: NDArray[np.int64],
-    exposures: NDArray[np.int64],
-    page_views: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    item: NDArray[np.int32],
-    label: NDArray[np.uint8],
-    served: Mapping[str, NDArray[Any]],
-) -> None:
-    """Write requests as files.
-
-    Args:
-        paths: each file, and which of the requests go there.
-        request_id: (r,).
-        time: (r,), milliseconds since 1970.
-        user: (r,), who asked.
-        exposures: (r, 3), of known exposures: where recurrences start, the first, one past the last.
-        page_views: (r, 3), the same of page-views.
-        lengths: (r,), number of candidates of each, at least 1.
-        item: (candidates,), their rows of the catalogue.
-        label: (candidates,).
-        served: (candidates,), encoded features by name.
-
-    Raises:
-        OutputError: the disk is full.
-    """
-    flat: dict[str, NDArray[Any]] = {"item": item, "label": label, **_named("served", served)}
-    row = pl.Series("row", np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)).set_sorted()
-    lists = pl.DataFrame([row, *(pl.Series(name, values) for name, values in flat.items())])
-    table = pl.DataFrame(
-        {
-            "request_id": request_id,
-            "time": time,
-            "user": user,
-            **_ranges(EXPOSURES, exposures),
-            **_ranges(PAGE_VIEWS, page_views),
-        }
-    ).hstack(lists.group_by("row", maintain_order=True).agg(pl.all()).drop("row"))
-    for path, rows in paths:
-        write_table(table[rows], path, row_group_size=ROW_GROUP, statistics=False)
-
-
-def _ranges(kind: str, ranges: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    start, begin, end = ranges.T
-    return {
-        f"{kind}_start": start.astype(np.int32),
-        f"{kind}_begin": begin.astype(np.int32),
-        f"{kind}_count": (end - begin).astype(np.int16),
-    }
-
-
-def _named(group: str, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {f"{group}.{name}": column for name, column in columns.items()}
 
 
 @dataclass(frozen=True)
