@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ from rich.table import Table
 from edgerec.core.atomic import FILE, check_output, write_bytes
 from edgerec.core.console import show, table_of
 from edgerec.core.errors import OutputError
+from edgerec.core.page import GREY, GRID, figure, render
 from edgerec.data.statistics.blocks import Block, DataSet, Plot, Row, Series, cells, labels_of
 from edgerec.data.statistics.rate_blocks import rate_blocks, rate_text
 from edgerec.data.statistics.share_blocks import KINDS, share_blocks
 
 COLORS = ("#3d85c6", "#e08a33")
 """Of the data sets: apart in lightness too, and clear of white and of black."""
-_GREY, _GRID = "#848484", "rgba(128, 128, 128, 0.25)"
 
 
 def stats_table(document: dict[str, Any]) -> Table:
@@ -87,9 +86,6 @@ _BEGIN = b"<!doctype html>"
 
 def page(document: dict[str, Any]) -> str:
     """The page as text; the same document gives the same text."""
-    import jinja2
-    from plotly.offline import get_plotlyjs
-
     labels = labels_of(document["logs"])
     shown: list[dict[str, Any]] = []
     plots: dict[str, Any] = {}
@@ -100,22 +96,17 @@ def page(document: dict[str, Any]) -> str:
         columns = [*labels, *(["difference"] if block.difference else [])]
         fields = {"title": block.title, "note": block.note, "rows": block.rows, "columns": columns}
         shown.append({**fields, "id": name, "plot": block.plot is not None})
-    template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(template).render(
+    return render(
+        Path(__file__).with_name("report.html.jinja"),
+        plots=plots,
         title=f"Statistics of {' against '.join(labels)}",
         sets=[{"label": label, "color": color} for label, color in zip(labels, COLORS, strict=False)],
         blocks=shown,
-        library=get_plotlyjs(),
-        # No name within may end the script that holds it.
-        plots=json.dumps(plots, sort_keys=True, allow_nan=False).replace("<", "\\u003c"),
     )
 
 
 def _figure(plot: Plot, colors: dict[str, str]) -> dict[str, Any]:
     """The plot as plotly.js takes it."""
-    import plotly.graph_objects as go
-
     traces = [
         {
             **(_rates(series) if series.intervals else {"type": "bar"}),
@@ -127,36 +118,30 @@ def _figure(plot: Plot, colors: dict[str, str]) -> dict[str, Any]:
         }
         for series in plot.series
     ]
-    layout = {
-        "template": "none",
-        "margin": {"l": 62, "r": 8, "t": 8, "b": 44},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": _GREY, "size": 12, "family": "system-ui, sans-serif"},
-        "showlegend": False,
-        "bargap": 0.15,
-        "bargroupgap": 0.05,
-        "xaxis": {
+    return figure(
+        traces,
+        margin={"l": 62, "r": 8, "t": 8, "b": 44},
+        showlegend=False,
+        bargap=0.15,
+        bargroupgap=0.05,
+        xaxis={
             "title": {"text": plot.axis, "standoff": 8},
             "type": "category",
             "categoryorder": "array",
             "categoryarray": list(plot.categories),
             "automargin": True,
             "nticks": 0 if len(plot.categories) <= 24 else 20,
-            "linecolor": _GREY,
+            "linecolor": GREY,
             "showgrid": False,
         },
-        "yaxis": {
+        yaxis={
             "title": {"text": plot.share, "standoff": 8},
             "tickformat": ".2~%",
             "rangemode": "tozero",
-            "gridcolor": _GRID,
-            "zerolinecolor": _GREY,
+            "gridcolor": GRID,
+            "zerolinecolor": GREY,
         },
-    }
-    # Checked by plotly, so that a misspelt setting is an error here and not an odd page.
-    drawn: dict[str, Any] = json.loads(go.Figure(data=traces, layout=layout).to_json())
-    return drawn
+    )
 
 
 def _rates(series: Series) -> dict[str, Any]:
