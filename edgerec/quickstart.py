@@ -24,9 +24,10 @@ from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationCo
 from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 
-CONFIG = TrainConfig(batch_size=64, epochs=1, decay_epochs=1, compiled=False)
-"""Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise, and too few to compile
-for."""
+CONFIG = TrainConfig(batch_size=64, epochs=1, decay_epochs=1, together=1, compiled=False)
+"""Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise, too few to compile
+
+for, and eight users a step would mix badly."""
 WORLD = SimulationConfig(
     users=1200,
     categories=8,
