@@ -24,10 +24,9 @@ from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationCo
 from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 
-CONFIG = TrainConfig(batch_size=64, epochs=1, decay_epochs=1, together=1, compiled=False)
-"""Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise, too few to compile
-
-for, and eight users a step would mix badly."""
+CONFIG = TrainConfig(batch_size=64, epochs=1, together=1, compiled=False)
+"""Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise, too few to compile for;
+and in such steps several requests of a user teach little more than one."""
 WORLD = SimulationConfig(
     users=1200,
     categories=8,
@@ -61,7 +60,7 @@ def run_quickstart(
         EdgeRecError: a step failed; nothing stays under `out`.
     """
     start = time.perf_counter()
-    config = load_config(None, {**CONFIG.model_dump(), "seed": seed, "epochs": epochs, "decay_epochs": epochs})
+    config = load_config(None, {**CONFIG.model_dump(), "seed": seed, "epochs": epochs})
     with output_folder(out, force=force, kind="quickstart") as folder:
         log(f"quickstart: everything goes to {out}")
         with stage("simulate"):
