@@ -1,0 +1,55 @@
+"""The command line: parses, imports inside the command, calls one function.
+
+Results go to stdout (a table; JSON with ``--json``), progress and logs to stderr. Exit codes: 0 done, 1 an expected
+error or a failed check, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgerec import __version__
+from edgerec.cli.common import emit, import_tensorflow
+from edgerec.cli.device import bench, export, verify
+from edgerec.cli.learning import ablate, bench_train, evaluate, train
+from edgerec.cli.logs import import_group, samples, simulate, stats
+from edgerec.core.command import PATH, force_option, json_option, need, run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgerec")
+def cli() -> None:
+    """Train a feed's re-ranker, split it, convert it to MNN and run it on the user's device."""
+
+
+@cli.command()
+@click.option("--out", type=PATH, default=Path("quickstart"), show_default=True, help="Folder for all it makes.")
+@click.option("--users", type=int, help="Users of the simulated world; fewer is faster and learns less.")
+@click.option("--epochs", type=int, help="At most so many epochs of training.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the world and of the training.")
+@force_option
+@json_option
+def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, force: bool, as_json: bool) -> None:
+    """All of it, small, in a few minutes: simulate, samples, train, evaluate, export, verify, bench."""
+    need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
+    from edgerec.core.atomic import check_output
+
+    check_output(out, force=force, kind="quickstart")
+    import_tensorflow()
+    from edgerec.quickstart import quickstart_table, run_quickstart
+
+    sizes = {name: value for name, value in (("users", users), ("epochs", epochs)) if value is not None}
+    document = run_quickstart(out, seed=seed, force=force, **sizes)
+    emit(document, as_json, table=quickstart_table(document))
+
+
+for _command in (import_group, simulate, samples, stats, train, evaluate, ablate, export, verify, bench):
+    cli.add_command(_command)
+bench.add_command(bench_train)
+
+
+def main() -> None:
+    """Run the command line; expected errors become one line on stderr and exit code 1."""
+    run(cli)

@@ -1,0 +1,68 @@
+"""Commands on bundles: export, verify, measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgerec.cli.common import emit, import_tensorflow
+from edgerec.core.command import PATH, force_option, json_option, need, out_option
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@out_option("bundle")
+@click.option("--samples", type=PATH, help="Samples to prove the bundle on; default: those of the training.")
+@click.option("--requests", type=int, default=1000, show_default=True, help="Real test requests to step through.")
+@force_option
+@json_option
+def export(run: Path, out: Path, samples: Path | None, requests: int, force: bool, as_json: bool) -> None:
+    """Split RUN, convert it to MNN, prove it and write the bundle."""
+    need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN")
+    from edgerec.core.atomic import check_output
+
+    check_output(out, force=force, kind="bundle")
+    import_tensorflow()
+    from edgerec.export.bundle import export_bundle
+
+    manifest = export_bundle(run, out, samples_path=samples, requests=requests, force=force)
+    emit({"bundle": str(out), **manifest.summary()}, as_json)
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@json_option
+def verify(bundle: Path, as_json: bool) -> None:
+    """Let BUNDLE prove itself on this machine: hashes, golden outputs."""
+    need("device", "numpy", "MNN")
+    from edgerec.device_runtime.verify import verify_bundle
+
+    emit({"bundle": str(bundle), **verify_bundle(bundle)}, as_json)
+
+
+@click.group()
+def bench() -> None:
+    """Measure on this machine: a bundle's device models, or training."""
+
+
+def _bench_command(name: str, help_text: str) -> None:
+    @bench.command(name=name, help=help_text)
+    @click.argument("bundle", type=PATH)
+    @click.option("--peers", is_flag=True, help="Measure ONNX Runtime on the same functions beside MNN.")
+    @click.option("--rounds", type=int, default=30, show_default=True, help="Rounds; contestants take turns in each.")
+    @click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
+    @force_option
+    @json_option
+    def command(bundle: Path, peers: bool, rounds: int, out: Path | None, force: bool, as_json: bool) -> None:
+        need("device", "numpy", "MNN", "psutil")
+        if peers:
+            need("peers", "onnxruntime")
+        from edgerec.bench.latency import bench_table, run_bench
+
+        document = run_bench(name, bundle, peers=peers, rounds=rounds, out=out, force=force)
+        emit(document, as_json, table=bench_table(document))
+
+
+_bench_command("step", "One behaviour: one step of both recurrent stacks, exposures and page-views.")
+_bench_command("rerank", "One re-rank at the bundle's full sizes.")

@@ -1,0 +1,193 @@
+"""Commands that learn: train, evaluate, ablate, and measure the training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgerec.cli.common import emit, import_tensorflow
+from edgerec.core.command import PATH, force_option, json_option, need, out_option
+
+
+@click.command()
+@click.argument("samples", type=PATH)
+@out_option("run")
+@click.option("--config", type=PATH, help="TOML file with the settings of docs/training.md.")
+@click.option("--model", help="Model of the registry.")
+@click.option("--epochs", type=int, help="At most so many epochs.")
+@click.option("--batch-size", type=int, help="Requests a step.")
+@click.option("--seed", type=int, help="Of weights, batches and hidden identities.")
+@click.option("--tensorboard", type=PATH, help="Also write TensorBoard's event files to this folder.")
+@click.option("--resume", is_flag=True, help="Go on with a stopped training of the same configuration.")
+@force_option
+@json_option
+def train(
+    samples: Path,
+    out: Path,
+    config: Path | None,
+    tensorboard: Path | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    **overrides: Any,
+) -> None:
+    """Train a model on SAMPLES, with checkpoints and early stopping."""
+    need("train", "polars", "tensorflow")
+    from edgerec.core.atomic import check_output
+    from edgerec.data.samples import load_samples
+    from edgerec.model.config import load_config
+
+    settings = load_config(config, overrides)
+    check_output(out, force=force, kind="run")
+    opened = load_samples(samples)
+    import_tensorflow()
+    from edgerec.model.training import train as run_training
+
+    head = run_training(
+        opened, settings, out, samples_path=samples, force=force, resume=resume, tensorboard=tensorboard
+    ).head
+    emit(
+        {
+            "run": str(out),
+            "version_id": head.version_id,
+            "model": head.config.model,
+            "best_epoch": head.best_epoch,
+            "validation_gauc": head.validation_gauc,
+            "parameters": head.parameters,
+            "train_seconds": head.train_seconds,
+        },
+        as_json,
+    )
+
+
+@click.command()
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="[RUN] SAMPLES")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Period whose requests are ranked.",
+)
+@click.option("--oracle", is_flag=True, help="Simulated logs: also rank by the truth, and by the last category opened.")
+@click.option("--logs", type=PATH, help="Where the logs of the samples stand now, for --oracle.")
+@json_option
+def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | None, as_json: bool) -> None:
+    """GAUC and other figures of RUN on SAMPLES, with what it has to beat; without RUN the latter alone."""
+    if logs is not None and not oracle:
+        raise click.UsageError("--logs says where --oracle finds the truth: give both")
+    if len(paths) > 2:
+        raise click.UsageError(f"evaluate takes a run and samples, or samples alone; received {len(paths)} folders")
+    need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))
+    from edgerec.data.samples import load_samples
+    from edgerec.model.baselines import baselines_document, baselines_table
+
+    opened = load_samples(paths[-1])
+    reached = _oracle(opened, logs, split) if oracle else {}
+    if len(paths) == 1:
+        document = baselines_document(opened, split, oracle=reached)
+        emit(document, as_json, table=baselines_table(document))
+        return
+    import_tensorflow()
+    from edgerec.model.evaluation import evaluate as run_evaluation
+    from edgerec.model.evaluation import evaluation_table
+    from edgerec.model.runs import load_run
+
+    document = run_evaluation(load_run(paths[0]), opened, split=split, oracle=reached)
+    emit(document, as_json, table=evaluation_table(document))
+
+
+@click.command()
+@click.argument("samples", type=PATH)
+@out_option("ablation")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Each model is trained with seeds 1 to N.")
+@click.option("--models", help="Names with commas between; DLCM is always among them. Default: all of the registry.")
+@click.option("--config", type=PATH, help="TOML file as for train; tables [models.NAME] for single models.")
+@click.option("--split", type=click.Choice(["validation", "test"]), default="test", show_default=True, help="To rank.")
+@click.option("--peers", is_flag=True, help="Put LightGBM into the table, on the inputs of crban_plus.")
+@click.option(
+    "--oracle", is_flag=True, help="Simulated logs: the share of the gap to the truth that each model closes."
+)
+@click.option("--logs", type=PATH, help="Where the logs of the samples stand now, for --oracle.")
+@click.option("--resume", is_flag=True, help="Go on with a stopped ablation of the same settings.")
+@force_option
+@json_option
+def ablate(
+    samples: Path,
+    out: Path,
+    seeds: int,
+    models: str | None,
+    config: Path | None,
+    split: str,
+    peers: bool,
+    oracle: bool,
+    logs: Path | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Table 2 on SAMPLES: every model, several seeds, a paired test against DLCM."""
+    if logs is not None and not oracle:
+        raise click.UsageError("--logs says where --oracle finds the truth: give both")
+    need("train", "polars", "tensorflow", "plotly", "jinja2")
+    if peers:
+        need("peers", "lightgbm")
+    from edgerec.core.atomic import check_output
+    from edgerec.data.samples import load_samples
+    from edgerec.model.ablation.config import load_ablation
+
+    names = [name.strip() for name in models.split(",")] if models else None
+    settings = load_ablation(config, models=names, seeds=seeds, trees=peers)
+    check_output(out, force=force, kind="ablation")
+    opened = load_samples(samples)
+    reached = _oracle(opened, logs, split) if oracle else {}
+    import_tensorflow()
+    from edgerec.model.ablation.ablate import ablate as run_ablation
+    from edgerec.model.ablation.document import ablation_table
+
+    document = run_ablation(
+        opened, settings, out, samples_path=samples, split=split, oracle=reached, force=force, resume=resume
+    )
+    emit({"ablation": str(out), **document}, as_json, table=ablation_table(document))
+
+
+@click.command(name="train")
+@click.argument("samples", type=PATH)
+@click.option("--config", type=PATH, help="TOML file as for train; batch size, units and depth count.")
+@click.option("--batch-size", type=int, help="Requests a step.")
+@click.option("--batches", type=int, default=12, show_default=True, help="Different ones; each a step in every round.")
+@click.option("--rounds", type=int, default=5, show_default=True, help="Rounds; contestants take turns in each.")
+@click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
+@force_option
+@json_option
+def bench_train(
+    samples: Path,
+    config: Path | None,
+    batch_size: int | None,
+    batches: int,
+    rounds: int,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Training steps beside a plain Keras model, and with 15 thousand and 1.5 million brands."""
+    need("train", "polars", "tensorflow", "psutil")
+    from edgerec.data.samples import load_samples
+    from edgerec.model.config import load_config
+
+    settings = load_config(config, {"batch_size": batch_size, "model": "crban"})
+    opened = load_samples(samples)
+    import_tensorflow()
+    from edgerec.bench.training import run_training_bench, training_table
+
+    document = run_training_bench(opened, settings, batches=batches, rounds=rounds, out=out, force=force)
+    emit(document, as_json, table=training_table(document))
+
+
+def _oracle(samples: Any, logs: Path | None, split: str) -> dict[str, float]:
+    """GAUC of the rankers that know a simulation's truth."""
+    from edgerec.simulation.oracle import oracle
+
+    return oracle(samples, logs or Path(samples.head.logs), split=split)

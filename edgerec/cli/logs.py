@@ -1,0 +1,200 @@
+"""Commands on logs: make them, look at them, make samples of them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from edgerec.cli.common import emit
+from edgerec.core.command import PATH, force_option, json_option, need, out_option, processes_option
+
+
+@click.group(name="import")
+def import_group() -> None:
+    """Turn a public data set into logs."""
+
+
+@import_group.command(name="ebnerd")
+@click.argument("source", type=PATH)
+@out_option("logs")
+@force_option
+@json_option
+def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -> None:
+    """EB-NeRD (news, Ekstra Bladet): SOURCE is the folder that holds train/ and validation/."""
+    need("train", "polars")
+    from edgerec.core.atomic import check_output
+    from edgerec.data.logs import write_logs
+    from edgerec.data.sources.ebnerd import import_ebnerd
+
+    check_output(out, force=force, kind="logs")
+    start = time.perf_counter()
+    logs = import_ebnerd(source)
+    write_logs(logs, out, force=force)
+    emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json)
+
+
+@import_group.command(name="kuairand")
+@click.argument("source", type=PATH)
+@out_option("logs")
+@force_option
+@json_option
+def import_kuairand_command(source: Path, out: Path, force: bool, as_json: bool) -> None:
+    """KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds two splits by time and the videos."""
+    need("train", "polars")
+    from edgerec.core.atomic import check_output
+    from edgerec.data.logs import write_logs
+    from edgerec.data.sources.kuairand import import_kuairand
+
+    check_output(out, force=force, kind="logs")
+    start = time.perf_counter()
+    logs, duplicates = import_kuairand(source)
+    write_logs(logs, out, force=force)
+    seconds = time.perf_counter() - start
+    emit({"logs": str(out), **logs.counts(), "duplicates": duplicates, "seconds": seconds}, as_json)
+
+
+@import_group.command(name="taobao-mcc")
+@click.argument("source", type=PATH)
+@out_option("logs")
+@click.option(
+    "--latest",
+    type=click.Choice(["first", "last"]),
+    default="last",
+    show_default=True,
+    help="End of a behaviour sequence at which the latest behaviour stands.",
+)
+@force_option
+@json_option
+def import_taobao_mcc_command(
+    source: Path, out: Path, latest: Literal["first", "last"], force: bool, as_json: bool
+) -> None:
+    """Taobao-MCC (Tianchi 109858): SOURCE is the folder that holds the two files Part1-taobao_open_mcc_*.csv."""
+    need("train", "polars")
+    from edgerec.data.sources.taobao_mcc import import_taobao_mcc
+
+    start = time.perf_counter()
+    counts = import_taobao_mcc(source, out, latest=latest, force=force)
+    emit({"logs": str(out), **counts, "seconds": time.perf_counter() - start}, as_json)
+
+
+@click.command()
+@out_option("logs")
+@click.option("--config", type=PATH, help="TOML file with parameters of docs/simulator.md.")
+@click.option("--users", type=int, help="Users of the world.")
+@click.option("--items", type=int, help="Items of its catalogue.")
+@click.option("--days", type=int, help="Days to simulate.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
+@processes_option
+@click.option("--resume", is_flag=True, help="Go on with a stopped simulation of the same parameters.")
+@force_option
+@json_option
+def simulate(
+    out: Path,
+    config: Path | None,
+    seed: int,
+    processes: int | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    **sizes: int | None,
+) -> None:
+    """Write seeded logs of a simulated feed, with the ground truth kept apart."""
+    need("train", "polars")
+    from edgerec.core.parallel import cores
+    from edgerec.simulation.config import load_simulation_config
+    from edgerec.simulation.population import simulate as run_simulation
+
+    start = time.perf_counter()
+    world = load_simulation_config(config, sizes)
+    counts = run_simulation(world, out, seed=seed, processes=processes or cores(), force=force, resume=resume)
+    seconds = time.perf_counter() - start
+    speed = _speed(counts["exposures"], seconds, resume)
+    emit({"logs": str(out), **counts, "seconds": seconds, **speed}, as_json)
+
+
+@click.command()
+@click.argument("logs", type=PATH)
+@out_option("samples")
+@click.option("--features", type=PATH, help="Feature specification; default: the logs' own features.json.")
+@click.option("--candidates", type=int, default=100, show_default=True, help="Longest list; a longer one is an error.")
+@click.option("--exposures", type=int, default=100, show_default=True, help="Latest exposures that a request reads.")
+@click.option("--page-views", type=int, default=50, show_default=True, help="Latest page-views that a request reads.")
+@click.option(
+    "--test-from",
+    type=int,
+    help="Where the test period begins, in milliseconds since 1970; default: as the logs say, else the last fifth.",
+)
+@click.option("--validation-fraction", type=float, default=0.1, show_default=True, help="Share held out before it.")
+@processes_option
+@click.option("--resume", is_flag=True, help="Go on with stopped work of the same logs and settings.")
+@force_option
+@json_option
+def samples(
+    logs: Path,
+    out: Path,
+    features: Path | None,
+    candidates: int,
+    exposures: int,
+    page_views: int,
+    test_from: int | None,
+    validation_fraction: float,
+    processes: int | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make training, validation and test samples from LOGS, split by time."""
+    need("train", "polars")
+    from edgerec.core.parallel import cores
+    from edgerec.data.build_samples import write_samples
+
+    start = time.perf_counter()
+    built = write_samples(
+        logs,
+        out,
+        features=features,
+        limits={"candidates": candidates, "exposures": exposures, "page_views": page_views},
+        test_from=test_from,
+        validation_fraction=validation_fraction,
+        processes=processes or cores(),
+        force=force,
+        resume=resume,
+    )
+    counts, seconds = built.counts(), time.perf_counter() - start
+    speed = _speed(counts["behaviours"]["exposures"], seconds, resume)
+    emit({"samples": str(out), **counts, "seconds": seconds, **speed}, as_json)
+
+
+@click.command()
+@click.argument("logs", type=PATH)
+@click.option("--against", type=PATH, help="Other logs, to set beside them as the reference.")
+@click.option("--html", type=PATH, help="Also write a page with plots to this file; it opens without a network.")
+@processes_option
+@force_option
+@json_option
+def stats(
+    logs: Path, against: Path | None, html: Path | None, processes: int | None, force: bool, as_json: bool
+) -> None:
+    """Click rates, known behaviours, actions and activity in LOGS."""
+    need("train", "polars", *(["plotly", "jinja2"] if html else []))
+    from edgerec.core.parallel import cores
+    from edgerec.data.statistics.document import stats_document
+    from edgerec.data.statistics.report import check_report, stats_table, write_report
+
+    if html is not None:
+        check_report(html, force=force)
+    start = time.perf_counter()
+    document = stats_document(logs, against=against, processes=processes or cores())
+    if html is not None:
+        write_report(document, html, force=force)
+    seconds = time.perf_counter() - start
+    result = {**document, "html": None if html is None else str(html), "seconds": seconds}
+    emit(result, as_json, table=None if as_json else stats_table(document))
+
+
+def _speed(exposures: int, seconds: float, resumed: bool) -> dict[str, float]:
+    """What a command says of its speed: nothing where part of its work was done before."""
+    return {} if resumed else {"exposures_per_second": exposures / seconds}
