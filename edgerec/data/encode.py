@@ -24,6 +24,7 @@ from edgerec.data.schema import (
     ITEM_ID,
     KIND,
     OPTIONAL,
+    PAGE_ID,
     PAGE_VIEW,
     REQUEST_ID,
     REQUESTS,
@@ -48,6 +49,7 @@ from edgerec.data.shards import (
     ShardEntry,
     SplitCounts,
     shard_file,
+    split_counts,
 )
 from edgerec.data.stretch import read_stretches
 from edgerec.features.spec import Feature, FeatureSpec
@@ -166,9 +168,12 @@ def _encode_requests(
     served = of_origin(how.spec.item, "served")
     requests = check_requests(requests, served, items)
     _check_lengths(requests, how.limits)
-    columns = dict.fromkeys([REQUEST_ID, USER_ID, TIME, ITEM_ID, CLICKED, *_sources(served)])
+    # What is of no known page is of its own.
+    paged = PAGE_ID if PAGE_ID in requests.columns else REQUEST_ID
+    columns = dict.fromkeys([REQUEST_ID, USER_ID, TIME, paged, ITEM_ID, CLICKED, *_sources(served)])
     requests = sort_requests(requests.select(list(columns)))
     request_id = requests[REQUEST_ID].to_numpy()
+    page = requests[paged].to_numpy()
     asked = Instants(requests[USER_ID].to_numpy(), requests[TIME].to_numpy())
     lengths = requests[ITEM_ID].list.len().to_numpy().astype(np.int64)
     label = requests[CLICKED].explode().cast(pl.UInt8).fill_null(NOT_EXPOSED).to_numpy()
@@ -183,6 +188,7 @@ def _encode_requests(
         request_id=request_id,
         time=asked.time,
         user=asked.user,
+        page=page,
         exposures=known_before(asked, known[EXPOSURES], how.limits.exposures),
         page_views=known_before(asked, known[PAGE_VIEWS], how.limits.page_views),
         lengths=lengths,
@@ -191,7 +197,10 @@ def _encode_requests(
         served=encoded,
     )
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    counts = {split: _counts(label[starts[rows.start] : starts[rows.stop]], rows) for split, rows in splits.items()}
+    counts = {
+        split: split_counts(asked.user[rows], page[rows], label[starts[rows.start] : starts[rows.stop]])
+        for split, rows in splits.items()
+    }
     return len(np.unique(asked.user)), counts
 
 
@@ -239,11 +248,6 @@ def _encode(rows: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArra
 
 def _sources(features: Iterable[Feature]) -> list[str]:
     return list(dict.fromkeys(feature.source for feature in features))
-
-
-def _counts(label: NDArray[np.uint8], rows: slice) -> SplitCounts:
-    exposed = int((label != NOT_EXPOSED).sum())
-    return SplitCounts(requests=rows.stop - rows.start, exposures=exposed, clicks=int((label == 1).sum()))
 
 
 def _check_lengths(requests: pl.DataFrame, limits: Limits) -> None:

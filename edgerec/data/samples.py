@@ -52,7 +52,7 @@ __all__ = [
     "load_samples",
 ]
 
-FORMAT = 3
+FORMAT = 4
 HEAD = "samples.json"
 ITEMS, SHARDS, VOCABULARY = "items", "shards", "vocabulary"
 
@@ -62,7 +62,7 @@ class SamplesHead(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    format: Literal[3] = 3
+    format: Literal[4] = 4
     kind: Literal["samples"] = "samples"
     name: str
     logs: str

@@ -40,6 +40,7 @@ def write_requests(
     request_id: NDArray[np.int64],
     time: NDArray[np.int64],
     user: NDArray[np.int64],
+    page: NDArray[np.int64],
     exposures: NDArray[np.int64],
     page_views: NDArray[np.int64],
     lengths: NDArray[np.int64],
@@ -54,6 +55,7 @@ def write_requests(
         request_id: (r,).
         time: (r,), milliseconds since 1970.
         user: (r,), who asked.
+        page: (r,), on which of the user's pages.
         exposures: (r, 3), of known exposures: where recurrences start, the first, one past the last.
         page_views: (r, 3), the same of page-views.
         lengths: (r,), number of candidates of each, at least 1.
@@ -72,6 +74,7 @@ def write_requests(
             "request_id": request_id,
             "time": time,
             "user": user,
+            "page": page,
             **_ranges(EXPOSURES, exposures),
             **_ranges(PAGE_VIEWS, page_views),
         }

@@ -44,9 +44,10 @@ class Limits(BaseModel):
 
 
 class SplitCounts(BaseModel):
-    """Size of a split: requests, candidates that were exposed, clicks on them."""
+    """Size of a split: requests, the pages they are of, candidates that were exposed, clicks on them."""
 
     requests: int
+    pages: int
     exposures: int
     clicks: int
 
@@ -98,6 +99,7 @@ class Requests:
         request_id: (r,) int64.
         time: (r,) int64, milliseconds since 1970.
         user: (r,) int64, who asked.
+        page: (r,) int64, the user's page on which the candidates stood. Requests of one page share labels.
         exposures: (r, 2) int64, first and one past the last known exposure among the shard's behaviours.
         exposures_start: (r,) int64, at which of them, at or before the first, recurrences begin from zeros.
         page_views: (r, 2) int64, as `exposures`, for page-views.
@@ -111,6 +113,7 @@ class Requests:
     request_id: NDArray[np.int64]
     time: NDArray[np.int64]
     user: NDArray[np.int64]
+    page: NDArray[np.int64]
     exposures: NDArray[np.int64]
     exposures_start: NDArray[np.int64]
     page_views: NDArray[np.int64]
@@ -129,8 +132,19 @@ class Requests:
         return np.diff(self.offsets)
 
     def counts(self) -> SplitCounts:
-        exposed = self.label != NOT_EXPOSED
-        return SplitCounts(requests=len(self), exposures=int(exposed.sum()), clicks=int((self.label == 1).sum()))
+        return split_counts(self.user, self.page, self.label)
+
+
+def split_counts(user: NDArray[np.int64], page: NDArray[np.int64], label: NDArray[np.uint8]) -> SplitCounts:
+    """Counts of requests (r,) with candidates (candidates,); arguments as in `Requests`."""
+    order = np.lexsort((page, user))
+    changes = (np.diff(user[order]) != 0) | (np.diff(page[order]) != 0)
+    return SplitCounts(
+        requests=len(user),
+        pages=int(changes.sum()) + bool(len(user)),
+        exposures=int((label != NOT_EXPOSED).sum()),
+        clicks=int((label == 1).sum()),
+    )
 
 
 @dataclass(frozen=True)
@@ -163,6 +177,7 @@ def join_shards(shards: Sequence[Shard]) -> Shard:
             request_id=np.concatenate([part.request_id for part in requests]),
             time=np.concatenate([part.time for part in requests]),
             user=np.concatenate([part.user for part in requests]),
+            page=np.concatenate([part.page for part in requests]),
             exposures=_shift([part.exposures for part in requests], exposures),
             exposures_start=_shift([part.exposures_start for part in requests], exposures),
             page_views=_shift([part.page_views for part in requests], page_views),
@@ -271,6 +286,7 @@ class ShardReader:
             request_id=columns["request_id"].to_numpy(),
             time=columns["time"].to_numpy(),
             user=columns["user"].to_numpy(),
+            page=columns["page"].to_numpy(),
             offsets=_starts(lengths),
             row=arrays["item"],
             item=self._items(path, arrays),
@@ -298,6 +314,7 @@ _REQUEST: dict[str, pl.DataType] = {
     "request_id": pl.Int64(),
     "time": pl.Int64(),
     "user": pl.Int64(),
+    "page": pl.Int64(),
     "exposures_start": pl.Int32(),
     "exposures_begin": pl.Int32(),
     "exposures_count": pl.Int16(),

@@ -3,6 +3,9 @@
 Requests of one user look back on the same behaviours. Where their recurrences start at one place (`Requests`), a batch
 has the stretch of behaviours from there on once, however many of its requests read it: what HUBSM computes is computed
 once, too. So that there is something to share, an epoch keeps a few requests of a user together.
+
+Requests of one page share labels: the later ones label again what was exposed after them. So an epoch of a training
+draws one of each page; another epoch draws another, with another list and other behaviours before the same labels.
 """
 
 from __future__ import annotations
@@ -160,6 +163,7 @@ def epoch(
     batch_size: int,
     rng: np.random.Generator | None = None,
     shuffle_candidates: bool = False,
+    one_per_page: bool = False,
     together: int = 8,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
@@ -173,13 +177,15 @@ def epoch(
         batch_size: requests a batch.
         rng: draws batches.
         shuffle_candidates: draws the order within each list, too.
+        one_per_page: of each page only one request, which `rng` draws.
         together: up to so many requests of a user follow each other.
         part: with (i, n), of each batch the i-th of n parts: the share of one of n workers.
     """
     before, (which, parts) = 0, part
     shapes = Shapes(-(-batch_size // parts), samples.head.limits)
     for shard in groups(samples, split, rng=rng):
-        for rows in shard_batches(shard.requests, batch_size=batch_size, rng=rng, together=together):
+        chosen = _one_per_page(shard.requests, rng) if rng is not None and one_per_page else None
+        for rows in shard_batches(shard.requests, chosen, batch_size=batch_size, rng=rng, together=together):
             # Every worker draws for the whole batch, so that all of them stay in step.
             shuffle = rng.spawn(1)[0] if rng is not None and shuffle_candidates else None
             mine = rows[len(rows) * which // parts : len(rows) * (which + 1) // parts]
@@ -189,16 +195,23 @@ def epoch(
 
 
 def shard_batches(
-    requests: Requests, *, batch_size: int, rng: np.random.Generator | None = None, together: int = 8
+    requests: Requests,
+    chosen: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+    together: int = 8,
 ) -> Iterator[NDArray[np.int64]]:
-    """All requests of a shard once, as rows (batch,) of batches of `batch_size`, the last one of what is left.
+    """Rows (batch,) of batches of `batch_size`, the last one of what is left.
 
-    Requests of like length share a batch, so that little is computed for padding.
+    Each of the `chosen` (c,) rows of a shard comes once; default: all do. Requests of like length share a batch, so
+    that little is computed for padding.
     """
-    if not len(requests):
+    chosen = np.arange(len(requests)) if chosen is None else chosen
+    if not len(chosen):
         return
     sizes = _sizes(requests)
-    rows, block = _blocks(requests, sizes[1], together=together, rng=rng)
+    rows, block = _blocks(requests, chosen, sizes[1], together=together, rng=rng)
     count = int(block.max(initial=-1)) + 1
     place = np.arange(count) if rng is None else rng.permutation(count)
     # Blocks in a drawn order.
@@ -269,23 +282,31 @@ def _sizes(requests: Requests) -> list[NDArray[np.int64]]:
     return [shown, behaviours]
 
 
-def _blocks(
-    requests: Requests, size: NDArray[np.int64], *, together: int, rng: np.random.Generator | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows (r,) in order of blocks, and the block of each (r,): up to `together` requests that start alike.
+def _one_per_page(requests: Requests, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows (pages,) of one request of each page."""
+    order = np.lexsort((rng.random(len(requests)), requests.page, requests.user))
+    user, page = requests.user[order], requests.page[order]
+    return order[np.concatenate([[True], (user[1:] != user[:-1]) | (page[1:] != page[:-1])])]
 
-    `rng` draws where a user's requests are cut.
+
+def _blocks(
+    requests: Requests,
+    chosen: NDArray[np.int64],
+    size: NDArray[np.int64],
+    *,
+    together: int,
+    rng: np.random.Generator | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The `chosen` rows (c,) in order of blocks, and each one's block (c,): up to `together` that start alike.
+
+    `rng` draws which of a user's, for neighbours are much alike.
     """
-    rows = np.lexsort((size, requests.exposures_start, requests.user))
-    if not len(rows):
-        return rows, rows
+    within = size[chosen] if rng is None else rng.random(len(chosen))
+    rows = chosen[np.lexsort((within, requests.exposures_start[chosen], requests.user[chosen]))]
     user, start = requests.user[rows], requests.exposures_start[rows]
     new = np.concatenate([[True], (user[1:] != user[:-1]) | (start[1:] != start[:-1])])
     group = np.cumsum(new) - 1
-    place = np.arange(len(rows)) - np.flatnonzero(new)[group]
-    if rng is not None:
-        place = place + rng.integers(0, together, group[-1] + 1)[group]
-    cut = place // together
+    cut = (np.arange(len(rows)) - np.flatnonzero(new)[group]) // together
     fresh = np.concatenate([[True], (group[1:] != group[:-1]) | (cut[1:] != cut[:-1])])
     return rows, np.cumsum(fresh) - 1
 

@@ -44,6 +44,8 @@ class TrainConfig(BaseModel):
     patience: Annotated[int, Field(ge=1)] = 3
     """Stop after so many epochs without a better validation GAUC."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    one_per_page: bool = True
+    """An epoch reads one request of each page, drawn anew: requests of one page share labels. False: it reads all."""
     together: Annotated[int, Field(ge=1, le=65536)] = 8
     """Up to so many requests of a user stand in a batch together and share what is computed of the user's behaviours;
     more is faster, fewer mixes better."""

@@ -11,6 +11,7 @@ from keras import ops
 from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
 from edgerec.model.attention import BehaviourAttention
 from edgerec.model.din import DinAttention
+from edgerec.model.dlcm import last_state
 from edgerec.model.gru_stack import GruStack
 from edgerec.model.list_context import at_places
 
@@ -24,14 +25,12 @@ class Crban(keras.layers.Layer):
     ``c = GRU(candidates)``; the state after the last candidate is the local ranking context s; the attention reads
     exposures and page-views with c as query; ``logit = MLP(concat(c, s, context_ie, context_ipv))``.
 
-    Without one kind of behaviour it is the paper's CRBAN with the other alone; without any it is its DLCM (Ai et al.,
-    *Learning a Deep Listwise Context Model for Ranking Refinement*, SIGIR 2018: a GRU over the list as it was ranked,
-    each candidate scored with the final state; here by an MLP in place of that paper's bilinear form).
+    Without one kind of behaviour it is the paper's CRBAN with the other alone.
 
     Args:
         units: width of candidate encoding, attention and hidden layer.
         layers: depth of the candidate stack.
-        kinds: the behaviours it reads: `exposures`, `page_views`, both or none.
+        kinds: the behaviours it reads: `exposures`, `page_views` or both.
         din: attend by `DinAttention` and not by `BehaviourAttention`.
         gain: see `GruStack`.
 
@@ -57,8 +56,8 @@ class Crban(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         unknown = [kind for kind in kinds if kind not in ATTENTION]
-        if unknown:
-            raise ValueError(f"`kinds` should be of {', '.join(ATTENTION)}. Received: {unknown[0]!r}")
+        if unknown or not kinds:
+            raise ValueError(f"`kinds` should be of {', '.join(ATTENTION)}. Received: {[*unknown, *kinds][:1]}")
         self.units = units
         self.layers = layers
         self.kinds = tuple(kinds)
@@ -84,9 +83,7 @@ class Crban(keras.layers.Layer):
         self, candidates: Any, candidate_length: Any, scored: Any, behaviours: Mapping[str, tuple[Any, Any]]
     ) -> Any:
         encoded = self.candidate_stack(candidates)
-        # The state after the last valid candidate, picked by a one-hot row: a gather that has a cheap gradient.
-        last = ops.one_hot(candidate_length - 1, ops.shape(encoded)[1], dtype=encoded.dtype)
-        context = ops.matmul(last[:, None, :], encoded)
+        context = last_state(encoded, candidate_length)[:, None]
         encoded = at_places(encoded, scored)
         parts = [encoded, ops.broadcast_to(context, ops.shape(encoded))]
         for kind in self.kinds:

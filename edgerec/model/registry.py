@@ -15,14 +15,14 @@ class ModelKind:
     """What a model is made of.
 
     Attributes:
-        ranker: `dnn`, `crban` or `crban_plus`.
+        ranker: `dnn`, `dlcm`, `crban` or `crban_plus`.
         kinds: the behaviours it reads.
         encoder: how behaviours are encoded: `hubsm`, or `raw` for DIN attention; nothing without behaviours.
         listwise: default weight of the listwise loss beside cross-entropy.
         what: in a line, for people.
     """
 
-    ranker: Literal["dnn", "crban", "crban_plus"]
+    ranker: Literal["dnn", "dlcm", "crban", "crban_plus"]
     kinds: tuple[str, ...]
     encoder: Literal["hubsm", "raw", "none"]
     listwise: float
@@ -33,7 +33,7 @@ _BOTH = (EXPOSURES, PAGE_VIEWS)
 
 MODELS: dict[Name, ModelKind] = {
     "dnn_rank": ModelKind("dnn", (), "none", 0.0, "each candidate by itself, cloud features alone"),
-    "dlcm": ModelKind("crban", (), "none", 0.0, "GRU over the list, cloud features alone"),
+    "dlcm": ModelKind("dlcm", (), "none", 0.0, "GRU over the list, cloud features alone"),
     "crban_ie": ModelKind("crban", (EXPOSURES,), "hubsm", 0.0, "exposures alone"),
     "crban_ipv": ModelKind("crban", (PAGE_VIEWS,), "hubsm", 0.0, "page-views alone"),
     "crban_din": ModelKind("crban", _BOTH, "raw", 0.0, "DIN attention over raw behaviours in place of HUBSM"),

@@ -15,6 +15,7 @@ from edgerec.model.attention import BehaviourAttention
 from edgerec.model.crban import Crban
 from edgerec.model.crban_plus import CrbanPlus
 from edgerec.model.din import RawBehaviours
+from edgerec.model.dlcm import Dlcm
 from edgerec.model.dnn_rank import DnnRank
 from edgerec.model.feature_vector import FeatureVector
 from edgerec.model.gru_stack import GruStack
@@ -83,6 +84,8 @@ class Reranker(keras.Model):
             setattr(self, name, encoder)
         if parts.ranker == "dnn":
             self.ranker: Any = DnnRank(units, name="dnn_rank")
+        elif parts.ranker == "dlcm":
+            self.ranker = Dlcm(units, layers, gain=gain, name="dlcm")
         elif parts.ranker == "crban_plus":
             heads = 1 if units % 2 else 2
             self.ranker = CrbanPlus(1 + len(self.spec.embeddings), units, heads=heads, name="crban_plus")
@@ -105,6 +108,8 @@ class Reranker(keras.Model):
         candidates, scored = self.item_embedding(**inputs["candidates"], training=training), inputs["scored"]
         if isinstance(self.ranker, DnnRank):
             return self.ranker(candidates, scored)
+        if isinstance(self.ranker, Dlcm):
+            return self.ranker(candidates, inputs["candidate_length"], scored)
         behaviours = {each: self._encoded(each, inputs[each], training) for each in self.kinds}
         if not isinstance(self.ranker, CrbanPlus):
             return self.ranker(candidates, inputs["candidate_length"], scored, behaviours)

@@ -163,7 +163,8 @@ def _epochs(
     board: _Board,
 ) -> None:
     """Train epoch by epoch until the validation GAUC stops rising; the best weights stand in the work folder."""
-    requests = samples.head.splits[TRAIN].requests
+    split = samples.head.splits[TRAIN]
+    requests = split.pages if config.one_per_page else split.requests
     step = train_step(model, optimizer, config.listwise_weight, team)
     scorer = traced(model)
     per_epoch = -(-requests // config.batch_size)
@@ -179,6 +180,7 @@ def _epochs(
             batch_size=config.batch_size,
             rng=rng,
             shuffle_candidates=config.shuffle_candidates,
+            one_per_page=config.one_per_page,
             together=config.together,
             part=(team.index, team.count),
         )

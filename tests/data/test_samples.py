@@ -199,9 +199,9 @@ def test_candidates_labels_and_periods_by_hand(tmp_path: Path) -> None:
     assert samples.counts() == {
         "requests": 4, "exposures": 5, "clicks": 2, "users": 2,
         "splits": {
-            TRAIN: {"requests": 1, "exposures": 1, "clicks": 1},
-            VALIDATION: {"requests": 2, "exposures": 2, "clicks": 1},
-            TEST: {"requests": 1, "exposures": 2, "clicks": 0},
+            TRAIN: {"requests": 1, "pages": 1, "exposures": 1, "clicks": 1},
+            VALIDATION: {"requests": 2, "pages": 2, "exposures": 2, "clicks": 1},
+            TEST: {"requests": 1, "pages": 1, "exposures": 2, "clicks": 0},
         },
         "behaviours": {"exposures": 0, "page_views": 0},
     }  # fmt: skip
@@ -531,7 +531,7 @@ def _no_hash(folder: Path) -> None:
 
 SHARD = "shards/00000"
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "another format": (_head(format=2), "reads format 3"),
+    "another format": (_head(format=3), "reads format 4"),
     "no limits": (_head(limits=None), "limits"),
     "missing split": (_head(splits={}), "does not name the split 'train'"),
     "a shard outside": (

@@ -276,7 +276,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "limit out of range": (lambda root: None, (*SAMPLES, "--exposures", "0"), "exposures"),
     "ids out of range": (_set_array("items/ids.npy", 0, 10**6), TRAIN, "values out of range"),
     "NaN in samples": (_no_numbers, TRAIN, "values out of range"),
-    "samples of another format": (_format("samples/samples.json"), TRAIN, "reads format 3"),
+    "samples of another format": (_format("samples/samples.json"), TRAIN, "reads format 4"),
     "unknown setting": (
         lambda root: (root / "c.toml").write_text("unit = 4"),
         (*TRAIN, "--config", "c.toml"),

@@ -3,9 +3,11 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import SPLITS, TEST, TRAIN, Limits, Samples
 from edgerec.model import batches
 from edgerec.model.batches import AHEAD, Shapes, ahead, epoch, groups, make_batch, shard_batches
-from tests.synthetic import flat, whole
+from tests.synthetic import build, flat, make_logs, whole
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,27 @@ def test_the_same_seed_draws_the_same_epoch(many: Samples, monkeypatch: pytest.M
         return [batch.inputs["candidates"]["numbers"].tobytes() + batch.label.tobytes() for batch in found]
 
     assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_one_request_of_each_page_drawn_anew(tmp_path: Path) -> None:
+    logs = make_logs()
+    page = pl.col("time").rank("ordinal").over("user_id").cast(pl.Int64) // 3
+    samples = build(tmp_path, replace(logs, requests=logs.requests.with_columns(page_id=page)))
+    requests = whole(samples, TRAIN).requests
+    pages = set(zip(requests.user.tolist(), requests.page.tolist(), strict=True))
+    assert 1 < len(pages) == samples.head.splits[TRAIN].pages < len(requests)
+
+    def drawn(seed: int) -> list[int]:
+        rng = np.random.default_rng(seed)
+        batches = epoch(samples, TRAIN, batch_size=16, rng=rng, one_per_page=True)
+        return [row for batch in batches for row in batch.rows.tolist()]
+
+    first, second = drawn(1), drawn(2)
+    for rows_drawn in (first, second):
+        of = list(zip(requests.user[rows_drawn].tolist(), requests.page[rows_drawn].tolist(), strict=True))
+        assert (len(of), set(of)) == (len(pages), pages)
+    assert set(first) != set(second)
+    assert len({row for seed in range(20) for row in drawn(seed)}) == len(requests)
 
 
 def test_what_requests_share_stands_once(samples: Samples) -> None:

@@ -19,6 +19,7 @@ from edgerec.model.config import TrainConfig
 from edgerec.model.crban import Crban
 from edgerec.model.crban_plus import CrbanPlus, match_signals
 from edgerec.model.din import DinAttention, RawBehaviours
+from edgerec.model.dlcm import Dlcm
 from edgerec.model.dnn_rank import DnnRank
 from edgerec.model.feature_vector import FeatureVector
 from edgerec.model.gru_stack import GruStack
@@ -38,6 +39,7 @@ LAYERS: list[keras.layers.Layer] = [
     Crban(4, 1, kinds=("exposures",), din=True),
     CrbanPlus(2, 4, blocks=1),
     DinAttention(4, 3),
+    Dlcm(4, 2),
     DnnRank(4),
     ListAttention(4, 2),
     ListNormalisation(),
@@ -60,6 +62,7 @@ def test_config_round_trip(layer: keras.layers.Layer) -> None:
         (lambda: GruStack(gain=0), "gain"),
         (lambda: BehaviourAttention(0), "units"),
         (lambda: Crban(kinds=("clicks",)), "kinds"),
+        (lambda: Crban(kinds=()), "kinds"),
         (lambda: ListAttention(5, 2), "units"),
         (lambda: FeatureVector(SPEC.item, rows={"shop": 5}, unknown_rate=1.0), "unknown_rate"),
         (lambda: FeatureVector(SPEC.item, rows={}).build(), "rows"),
