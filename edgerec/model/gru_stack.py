@@ -9,6 +9,10 @@ from keras import ops
 
 from edgerec.model.kernels.recurrence import gru_recurrence
 
+UPDATE_BIAS = -2.0
+"""Update gates begin at sigmoid(-2) = 0.12, so a state is mostly what has just been read. At Keras' 0 three layers blur
+each behaviour with those before it, and attention takes long to tell them apart (docs/training.md)."""
+
 
 @keras.saving.register_keras_serializable("edgerec")
 class GruStack(keras.layers.Layer):
@@ -21,9 +25,8 @@ class GruStack(keras.layers.Layer):
     Args:
         units: width of each layer.
         layers: how many.
-        gain: input kernels begin normal with standard deviation ``gain / sqrt(fan_in)``. An untrained GRU passes on
-            about half of what comes in: with less than 2, little of the input is left after three layers, and what
-            reads it learns slowly; with 2, it soon reads fine details of the training data.
+        gain: input kernels begin normal with standard deviation ``gain / sqrt(fan_in)``. With a small one coarse
+            structure is learnt first; with a large one fine details of the training data soon show.
 
     Call arguments:
         inputs: (batch, time, dim) float32.
@@ -49,7 +52,13 @@ class GruStack(keras.layers.Layer):
         self.gain = gain
         kernel = keras.initializers.VarianceScaling(gain**2, mode="fan_in")
         self.grus = [
-            keras.layers.GRU(units, return_sequences=True, kernel_initializer=kernel.clone(), name=f"gru_{i}")
+            keras.layers.GRU(
+                units,
+                return_sequences=True,
+                kernel_initializer=kernel.clone(),
+                bias_initializer=_first_bias,
+                name=f"gru_{i}",
+            )
             for i in range(layers)
         ]
 
@@ -72,3 +81,9 @@ class GruStack(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "layers": self.layers, "gain": self.gain}
+
+
+def _first_bias(shape: tuple[int, int], dtype: Any = None) -> Any:
+    """Zeros (2, 3 * units), but `UPDATE_BIAS` for update gates, which come first."""
+    update = ops.full((1, shape[1] // 3), UPDATE_BIAS, dtype)
+    return ops.pad(update, ((0, shape[0] - 1), (0, shape[1] - shape[1] // 3)))
