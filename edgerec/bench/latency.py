@@ -17,9 +17,9 @@ from edgerec.bench.peers import BOOK, BOUND, DEVICE_GRAPH, OnnxPeer
 from edgerec.core.atomic import FILE, check_output, write_json
 from edgerec.core.console import log, table_of
 from edgerec.core.errors import FormatError, InputError, ParityError
-from edgerec.core.manifest import HUBSM_IE, HUBSM_IPV, BundleManifest
-from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours, open_bundle
-from edgerec.device_runtime.golden import GoldenCase, case_names, run_named
+from edgerec.core.manifest import CRBAN, GOLDEN, HUBSM_IE, HUBSM_IPV, BundleManifest
+from edgerec.device_runtime.device_model import DeviceModel, open_bundle
+from edgerec.device_runtime.golden import GoldenCase, case_names, encode_case, run_named
 from edgerec.device_runtime.hubsm import HubsmStepper
 
 ENGINE, RUNTIME = "mnn", "edgerec"
@@ -119,10 +119,13 @@ def _full_case(model: DeviceModel, bundle: Path, manifest: BundleManifest) -> Go
 
 
 def _step_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bool) -> dict[str, Contestants]:
-    behaviours = {
-        HUBSM_IE: (model.hubsm_ie, case.exposure_action, case.exposure_item),
-        HUBSM_IPV: (model.hubsm_ipv, case.page_view_action, case.page_view_item),
+    read = {
+        HUBSM_IE: (case.exposure_action, case.exposure_item),
+        HUBSM_IPV: (case.page_view_action, case.page_view_item),
     }
+    behaviours = {name: (stepper, *read[name]) for name, stepper in model.steppers.items()}
+    if not behaviours:
+        raise InputError(f"bench: {bundle} has no step to measure: its model reads no behaviours")
     stages: dict[str, Contestants] = {
         name: {ENGINE: engine_step(stepper.session, action, item), RUNTIME: _runtime_step(stepper, action, item)}
         for name, (stepper, action, item) in behaviours.items()
@@ -175,11 +178,10 @@ def _runtime_step(stepper: HubsmStepper, action: Any, item: Any) -> Callable[[],
 
 
 def _rerank_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bool) -> dict[str, Contestants]:
-    exposures = encode_behaviours(model.hubsm_ie, case.exposure_action, case.exposure_item)
-    page_views = encode_behaviours(model.hubsm_ipv, case.page_view_action, case.page_view_item)
+    exposures, page_views = encode_case(model, case)
     contestants: Contestants = {
-        ENGINE: engine_rerank(model.crban.session, case.candidates, exposures, page_views),
-        RUNTIME: lambda: model.crban.score(case.candidates, exposures, page_views),
+        ENGINE: engine_rerank(model.crban.session, case.candidates, exposures, page_views, case.candidate_ids),
+        RUNTIME: lambda: model.crban.score(case.candidates, exposures, page_views, ids=case.candidate_ids),
     }
     for peer in _peers(bundle, peers):
         contestants.update(peer.rerank(case))
@@ -194,7 +196,11 @@ def _rerank_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bo
 
 
 def _peers(bundle: Path, wanted: bool) -> list[OnnxPeer]:
-    return [OnnxPeer(bundle, name) for name in (BOOK, DEVICE_GRAPH)] if wanted else []
+    if not wanted:
+        return []
+    if not (bundle / GOLDEN / "onnx" / f"{CRBAN}_reference.onnx").is_file():
+        raise InputError(f"bench: {bundle} has no graphs for peers, which are of crban alone: leave out --peers")
+    return [OnnxPeer(bundle, name) for name in (BOOK, DEVICE_GRAPH)]
 
 
 def _compare(stage: str, measured: dict[str, Measured]) -> list[dict[str, Any]]:

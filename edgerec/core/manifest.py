@@ -68,12 +68,13 @@ class DeviceManifest(_Manifest):
     limits: dict[str, Annotated[int, Field(ge=1, le=1000)]]
     """`candidates`, `exposures`, `page_views`: the longest sequences."""
     models: dict[str, ModelFile]
+    """The ranker, `crban` whichever model it is of, and an encoder for each kind of behaviour that it reads."""
 
     @field_validator("models")
     @classmethod
     def _all_models(cls, models: dict[str, ModelFile]) -> dict[str, ModelFile]:
-        if sorted(models) != sorted(MODELS):
-            raise ValueError(f"should be {', '.join(MODELS)}")
+        if CRBAN not in models or not set(models) <= set(MODELS):
+            raise ValueError(f"should be {CRBAN} and the encoders that it reads, {HUBSM_IE} and {HUBSM_IPV}")
         return models
 
     @field_validator("limits")

@@ -28,19 +28,25 @@ from edgerec.features.spec import FeatureSpec, parse_spec
 
 @dataclass(frozen=True)
 class DeviceModel:
-    """The three device models of one version.
+    """The device models of one version.
 
     Attributes:
         manifest: specification, limits, version.
-        hubsm_ie: stepper of item exposures.
-        hubsm_ipv: stepper of item page-views.
+        hubsm_ie: stepper of item exposures; none where the ranker does not read them.
+        hubsm_ipv: stepper of item page-views; likewise.
         crban: ranker.
     """
 
     manifest: DeviceManifest
-    hubsm_ie: HubsmStepper
-    hubsm_ipv: HubsmStepper
+    hubsm_ie: HubsmStepper | None
+    hubsm_ipv: HubsmStepper | None
     crban: CrbanRanker
+
+    @property
+    def steppers(self) -> dict[str, HubsmStepper]:
+        """Those that there are, by name of device model."""
+        found = {HUBSM_IE: self.hubsm_ie, HUBSM_IPV: self.hubsm_ipv}
+        return {name: stepper for name, stepper in found.items() if stepper is not None}
 
 
 def load_device_model(bundle: Path) -> DeviceModel:
@@ -58,10 +64,15 @@ def load_device_model(bundle: Path) -> DeviceModel:
         # Says what is wrong with the folder: no bundle at all, or one without its device half.
         read_bundle_manifest(bundle)
     manifest = read_device_manifest(folder)
+    steppers = {
+        name: HubsmStepper(_model_bytes(folder, manifest, name))
+        for name in (HUBSM_IE, HUBSM_IPV)
+        if name in manifest.models
+    }
     model = DeviceModel(
         manifest=manifest,
-        hubsm_ie=HubsmStepper(_model_bytes(folder, manifest, HUBSM_IE)),
-        hubsm_ipv=HubsmStepper(_model_bytes(folder, manifest, HUBSM_IPV)),
+        hubsm_ie=steppers.get(HUBSM_IE),
+        hubsm_ipv=steppers.get(HUBSM_IPV),
         crban=CrbanRanker(_model_bytes(folder, manifest, CRBAN)),
     )
     _check_shapes(model, folder)
@@ -89,11 +100,8 @@ def open_bundle(bundle: Path) -> tuple[BundleManifest, DeviceModel]:
 
 def _check_shapes(model: DeviceModel, folder: Path) -> None:
     """Refuse models with other inputs or outputs than the manifest says."""
-    sessions = {
-        HUBSM_IE: model.hubsm_ie.session,
-        HUBSM_IPV: model.hubsm_ipv.session,
-        CRBAN: model.crban.session,
-    }
+    sessions = {name: stepper.session for name, stepper in model.steppers.items()}
+    sessions[CRBAN] = model.crban.session
     for name, session in sessions.items():
         stated = model.manifest.models[name]
         for side, expected, received in (
@@ -109,11 +117,19 @@ def _check_shapes(model: DeviceModel, folder: Path) -> None:
 
 def _check_together(model: DeviceModel, folder: Path) -> None:
     """Refuse models that cannot feed one another, or that read other lengths than the manifest says."""
-    ie, ipv, crban = model.hubsm_ie, model.hubsm_ipv, model.crban
-    steps = (ie.key_width, ipv.key_width, ie.hidden, ipv.hidden, ie.item_width, ipv.item_width)
-    rank = (crban.exposure_key_width, crban.page_view_key_width, crban.hidden, crban.hidden)
-    limits = {"candidates": crban.limit, "exposures": crban.exposure_limit, "page_views": crban.page_view_limit}
-    if steps != (*rank, crban.item_width, crban.item_width) or model.manifest.limits != limits:
+    crban = model.crban
+    limits = dict(model.manifest.limits)
+    fits = limits.pop("candidates") == crban.limit
+    for stepper, limit, read, key_width in (
+        (model.hubsm_ie, limits["exposures"], crban.exposure_limit, crban.exposure_key_width),
+        (model.hubsm_ipv, limits["page_views"], crban.page_view_limit, crban.page_view_key_width),
+    ):
+        if stepper is None:
+            fits &= read == 0
+        else:
+            widths = (stepper.key_width, stepper.hidden, stepper.item_width)
+            fits &= widths == (key_width, crban.hidden, crban.item_width) and read == limit
+    if not fits:
         raise FormatError(
             f"device bundle: the models of {folder} do not fit together or not the limits {model.manifest.limits}: "
             "export the bundle again"
@@ -123,11 +139,16 @@ def _check_together(model: DeviceModel, folder: Path) -> None:
 def _check_widths(model: DeviceModel, folder: Path) -> None:
     """Refuse models that read vectors of other widths than the specification's features make."""
     spec = _spec(model.manifest, folder)
-    groups = (
-        ("ie_action", spec.ie_action, model.hubsm_ie.action_width),
-        ("ipv_action", spec.ipv_action, model.hubsm_ipv.action_width),
-        ("item", spec.item, model.crban.item_width),
-    )
+    groups = [("item", spec.item, model.crban.item_width)]
+    if model.hubsm_ie is not None:
+        groups.append(("ie_action", spec.ie_action, model.hubsm_ie.action_width))
+    if model.hubsm_ipv is not None:
+        groups.append(("ipv_action", spec.ipv_action, model.hubsm_ipv.action_width))
+    if model.crban.identities not in (0, 1 + len(spec.embeddings)):
+        raise FormatError(
+            f"device bundle: {folder}: items have {1 + len(spec.embeddings)} identities; received a ranker that "
+            f"matches {model.crban.identities}: export the bundle again"
+        )
     for name, features, received in groups:
         expected = sum(feature.width for feature in features)
         if expected != received:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy.typing as npt
 from edgerec.core.arrays import load_members
 from edgerec.core.errors import FormatError, SessionError
 from edgerec.core.manifest import GOLDEN, BundleManifest
+from edgerec.device_runtime.crban import Encodings
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
+from edgerec.device_runtime.matches import Ids, Met
 
 Array = npt.NDArray[np.float32]
 
@@ -20,6 +22,14 @@ _PAIRS = (
     ("page_view_action", "page_view_item"),
     ("candidates", "logits"),
 )
+_MATCHING = (
+    ("exposure_action", "exposure_ids"),
+    ("exposure_action", "exposure_age"),
+    ("page_view_action", "page_view_ids"),
+    ("page_view_action", "page_view_age"),
+    ("candidates", "candidate_ids"),
+)
+_FLAT = ("logits", "exposure_age", "page_view_age")
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,9 @@ class GoldenCase:
         page_view_item: (u, d_x).
         candidates: (c, d_x).
         logits: (c,).
+        exposure_ids, page_view_ids, candidate_ids: (t, identities), (u, identities), (c, identities) int64, for a model
+            that matches identities (`edgerec.device_runtime.matches`); else none.
+        exposure_age, page_view_age: (t,), (u,) hours; likewise.
     """
 
     exposure_action: Array
@@ -41,16 +54,41 @@ class GoldenCase:
     page_view_item: Array
     candidates: Array
     logits: Array
+    exposure_ids: Ids | None = None
+    page_view_ids: Ids | None = None
+    candidate_ids: Ids | None = None
+    exposure_age: Array | None = None
+    page_view_age: Array | None = None
 
 
 def run_case(model: DeviceModel, case: GoldenCase) -> Array:
     """The device's logits (c,): every behaviour by a step, then one re-rank that reads the latest of them."""
-    exposures = encode_behaviours(model.hubsm_ie, case.exposure_action, case.exposure_item)
-    page_views = encode_behaviours(model.hubsm_ipv, case.page_view_action, case.page_view_item)
+    exposures, page_views = encode_case(model, case)
+    return model.crban.score(case.candidates, exposures, page_views, ids=case.candidate_ids)
+
+
+def encode_case(model: DeviceModel, case: GoldenCase) -> tuple[Encodings | None, Encodings | None]:
+    """What a device would have stored of the case's behaviours, as many as the ranker reads; none of kinds unread."""
     crban = model.crban
-    return crban.score(
-        case.candidates, exposures.latest(crban.exposure_limit), page_views.latest(crban.page_view_limit)
-    )
+    found: list[Encodings | None] = []
+    for stepper, limit, action, item, ids, age in (
+        (
+            *(model.hubsm_ie, crban.exposure_limit, case.exposure_action, case.exposure_item),
+            *(case.exposure_ids, case.exposure_age),
+        ),
+        (
+            *(model.hubsm_ipv, crban.page_view_limit, case.page_view_action, case.page_view_item),
+            *(case.page_view_ids, case.page_view_age),
+        ),
+    ):
+        if stepper is None:
+            found.append(None)
+            continue
+        encodings = encode_behaviours(stepper, action, item)
+        if ids is not None and age is not None:
+            encodings = replace(encodings, met=Met(ids, age))
+        found.append(encodings.latest(limit))
+    return found[0], found[1]
 
 
 def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, Array]:
@@ -59,7 +97,7 @@ def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, 
     Raises:
         FormatError: it cannot be read, or does not fit the models.
     """
-    case = load_case(bundle / name)
+    case = load_case(bundle / name, matching=model.crban.identities > 0)
     try:
         return case, run_case(model, case)
     except SessionError as error:
@@ -80,23 +118,24 @@ def case_names(bundle: Path, manifest: BundleManifest) -> list[str]:
 
 def save_case(case: GoldenCase, path: Path) -> None:
     """Write `case` to the npz file `path`."""
-    np.savez(path, **{field.name: getattr(case, field.name) for field in fields(case)})
+    arrays = {field.name: getattr(case, field.name) for field in fields(case)}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
 
-def load_case(path: Path) -> GoldenCase:
-    """Read the npz file `path`.
+def load_case(path: Path, *, matching: bool = False) -> GoldenCase:
+    """Read the npz file `path`; `matching` where it is of a model that matches identities.
 
     Raises:
         FormatError: it cannot be read, or holds other arrays.
     """
-    arrays = load_members(
-        path, [field.name for field in fields(GoldenCase)], what="golden case", advice="export the bundle again"
-    )
+    names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]
+    arrays = load_members(path, names, what="golden case", advice="export the bundle again")
     for name, array in arrays.items():
-        if array.dtype != np.float32 or array.ndim != (1 if name == "logits" else 2):
+        dtype, axes = (np.int64 if name.endswith("_ids") else np.float32), (1 if name in _FLAT else 2)
+        if array.dtype != dtype or array.ndim != axes:
             raise FormatError(f"golden case {path}: {name} is {array.dtype} {array.shape}: export the bundle again")
     counts = {name: len(array) for name, array in arrays.items()}
-    for one, other in _PAIRS:
+    for one, other in (*_PAIRS, *(_MATCHING if matching else ())):
         if counts[one] != counts[other]:
             raise FormatError(
                 f"golden case {path}: {counts[one]} of {one} and {counts[other]} of {other}: export the bundle again"

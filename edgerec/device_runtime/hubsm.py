@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.session import Session, check_array
+from edgerec.device_runtime.session import Session, Shape, check_array
 
 Array = npt.NDArray[np.float32]
 
@@ -33,7 +33,8 @@ class Step(NamedTuple):
 class HubsmStepper:
     """The step function of one behaviour encoder (eq. 3-8), `step(behaviour, h) -> h`.
 
-    It keeps nothing between steps: the same arguments give the same bytes.
+    It keeps nothing between steps: the same arguments give the same bytes. An encoder without recurrence (DIN) has a
+    state of no rows.
 
     Args:
         model: the step model, a file or its bytes.
@@ -53,6 +54,7 @@ class HubsmStepper:
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         session = Session(model, threads=threads)
+        recurrent = "state" in session.inputs
         state = session.inputs.get("state", (0,))
         rows, units = state[0], state[-1]
         self.state_shape = (rows, units)
@@ -60,21 +62,24 @@ class HubsmStepper:
         self.item_width = session.inputs.get("item", (0,))[-1]
         self.key_width = session.outputs.get("key", (0,))[0]
         self.hidden = session.outputs.get("value", (0,))[0]
-        inputs = {"action": (1, 1, self.action_width), "item": (1, 1, self.item_width), "state": (rows, 1, units)}
-        outputs = {"key": (self.key_width, 1), "value": (self.hidden, 1), "new_state": (rows, 1, units)}
+        inputs: dict[str, Shape] = {"action": (1, 1, self.action_width), "item": (1, 1, self.item_width)}
+        outputs: dict[str, Shape] = {"key": (self.key_width, 1), "value": (self.hidden, 1)}
+        if recurrent:
+            inputs["state"] = outputs["new_state"] = (rows, 1, units)
         if (inputs, outputs) != (session.inputs, session.outputs):
             raise SessionError(
-                "a step model should have inputs `action`, `item`, `state` and outputs `key`, `value`, `new_state`. "
+                "a step model should have inputs `action`, `item` and outputs `key`, `value`, and perhaps `state` and "
+                "`new_state`. "
                 f"Received: {dict(session.inputs)} and {dict(session.outputs)}"
             )
         self.session = session
         self._lock = threading.Lock()
         self._action = session.view("action").reshape(-1)
         self._item = session.view("item").reshape(-1)
-        self._state = session.view("state").reshape(self.state_shape)
+        self._state = session.view("state").reshape(self.state_shape) if recurrent else self.initial_state()
         self._key = session.view("key").reshape(-1)
         self._value = session.view("value").reshape(-1)
-        self._new_state = session.view("new_state").reshape(self.state_shape)
+        self._new_state = session.view("new_state").reshape(self.state_shape) if recurrent else self._state
 
     def initial_state(self) -> Array:
         """Give the state before the first behaviour: zeros."""

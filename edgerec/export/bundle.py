@@ -15,11 +15,8 @@ from edgerec.core.console import stage
 from edgerec.core.errors import FormatError, InputError
 from edgerec.core.manifest import (
     CLOUD,
-    CRBAN,
     DEVICE,
     GOLDEN,
-    HUBSM_IE,
-    HUBSM_IPV,
     BundleManifest,
     CloudManifest,
     DeviceManifest,
@@ -28,13 +25,11 @@ from edgerec.core.manifest import (
     stamp_files,
     write_manifest,
 )
-from edgerec.data.samples import Limits, Samples, load_samples
+from edgerec.data.samples import Samples, load_samples
 from edgerec.device_runtime.device_model import load_device_model
 from edgerec.device_runtime.golden import save_case
 from edgerec.export.convert import convert_to_mnn
-from edgerec.export.graphs.crban import build_crban
-from edgerec.export.graphs.hubsm_step import build_hubsm_step
-from edgerec.export.graphs.reference import build_reference_crban, build_reference_step
+from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import SEEDS, SPREADS, check_random, check_real, random_cases, summarise
 from edgerec.export.split import Parts, split
@@ -88,31 +83,6 @@ def _open_samples(run: Run, path: Path | None) -> Samples:
             f"export: the training's samples are no longer at {run.head.samples}: say where with --samples"
         )
     return load_samples(Path(run.head.samples))
-
-
-def device_graphs(parts: Parts, limits: Limits) -> dict[str, onnx.ModelProto]:
-    """The graphs that run on the device, by name."""
-    crban = parts.crban
-    return {
-        HUBSM_IE: build_hubsm_step(parts.hubsm_ie, attention=crban.attention_ie, value_kernel=crban.head.exposure_rows),
-        HUBSM_IPV: build_hubsm_step(
-            parts.hubsm_ipv, attention=crban.attention_ipv, value_kernel=crban.head.page_view_rows
-        ),
-        CRBAN: build_crban(
-            crban, candidates=limits.candidates, exposures=limits.exposures, page_views=limits.page_views
-        ),
-    }
-
-
-def reference_graphs(parts: Parts, limits: Limits) -> dict[str, onnx.ModelProto]:
-    """The same functions by the book, for peers to run."""
-    return {
-        HUBSM_IE: build_reference_step(parts.hubsm_ie, attention=parts.crban.attention_ie),
-        HUBSM_IPV: build_reference_step(parts.hubsm_ipv, attention=parts.crban.attention_ipv),
-        CRBAN: build_reference_crban(
-            parts.crban, candidates=limits.candidates, exposures=limits.exposures, page_views=limits.page_views
-        ),
-    }
 
 
 def _write_device(run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> DeviceManifest:

@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from edgerec.core.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
+from edgerec.device_runtime.golden import GoldenCase
+
 Array = npt.NDArray[np.float32]
 
 
@@ -22,20 +25,23 @@ def _session(model: onnx.ModelProto) -> Any:
 
 
 class OnnxStepper:
-    """`build_hubsm_step`'s graph, run behaviour after behaviour."""
+    """A step graph, run behaviour after behaviour."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._session = _session(model)
         shapes = {spec.name: tuple(spec.shape) for spec in self._session.get_inputs()}
-        self._state_shape = shapes["state"]
+        self._state_shape = shapes.get("state")
 
     def encode(self, action: Array, item: Array) -> tuple[Array, Array]:
         """Keys and values of behaviours (t, d_a), (t, d_x), oldest first."""
-        state = np.zeros(self._state_shape, np.float32)
+        state = None if self._state_shape is None else np.zeros(self._state_shape, np.float32)
         keys, values = [], []
         for at in range(len(action)):
-            feed = {"action": action[None, at : at + 1], "item": item[None, at : at + 1], "state": state}
-            key, value, state = self._session.run(["key", "value", "new_state"], feed)
+            feed = {"action": action[None, at : at + 1], "item": item[None, at : at + 1]}
+            if state is None:
+                key, value = self._session.run(["key", "value"], feed)
+            else:
+                key, value, state = self._session.run(["key", "value", "new_state"], {**feed, "state": state})
             keys.append(key.reshape(-1))
             values.append(value.reshape(-1))
         return np.array(keys, np.float32), np.array(values, np.float32)
@@ -43,34 +49,40 @@ class OnnxStepper:
 
 @dataclass(frozen=True)
 class OnnxDevice:
-    """All three device graphs."""
+    """All device graphs."""
 
-    hubsm_ie: OnnxStepper
-    hubsm_ipv: OnnxStepper
+    steppers: dict[str, OnnxStepper]
     crban: Any
 
     @classmethod
     def load(cls, models: dict[str, onnx.ModelProto]) -> OnnxDevice:
         """Args: the graphs by name of device model."""
-        return cls(OnnxStepper(models["hubsm_ie"]), OnnxStepper(models["hubsm_ipv"]), _session(models["crban"]))
+        return cls({name: OnnxStepper(models[name]) for name in models if name != CRBAN}, _session(models[CRBAN]))
 
-    def score(self, exposures: tuple[Array, Array], page_views: tuple[Array, Array], candidates: Array) -> Array:
-        """Logits (c,) of candidates (c, d_x) after the behaviours (actions, items) of both kinds."""
+    def score(self, case: GoldenCase) -> Array:
+        """Logits (c,) of the case's candidates after its behaviours."""
         shapes = {spec.name: tuple(spec.shape) for spec in self.crban.get_inputs()}
-        feed = {"candidates": np.zeros(shapes["candidates"], np.float32), "last": np.zeros(shapes["last"], np.float32)}
-        feed["candidates"][: len(candidates), 0] = candidates
-        feed["last"][0, len(candidates) - 1] = 1.0
-        for kind, stepper, behaviours in (
-            ("exposure", self.hubsm_ie, exposures),
-            ("page_view", self.hubsm_ipv, page_views),
-        ):
-            count = len(behaviours[0])
-            keys = np.ones(shapes[f"{kind}_keys"], np.float32)
-            values = np.zeros(shapes[f"{kind}_values"], np.float32)
-            mask = np.zeros(shapes[f"{kind}_mask"], np.float32)
-            if count:
-                keys[:count], values[:count] = stepper.encode(*behaviours)
-                mask[:count] = 1.0
-            feed.update({f"{kind}_keys": keys, f"{kind}_values": values, f"{kind}_mask": mask})
-        logits: Array = self.crban.run(["logits"], feed)[0][: len(candidates), 0]
+        count = len(case.candidates)
+        feed = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        feed["candidates"][:count, 0] = case.candidates
+        if "last" in feed:
+            feed["last"][0, count - 1] = 1.0
+        if "valid" in feed:
+            feed["valid"][:count] = 1.0
+        for kind, name in (("exposure", HUBSM_IE), ("page_view", HUBSM_IPV)):
+            if name not in self.steppers:
+                continue
+            action, item, ids, age = (getattr(case, f"{kind}_{part}") for part in ("action", "item", "ids", "age"))
+            known = len(action)
+            feed[f"{kind}_keys"][...] = 1.0
+            if not known:
+                continue
+            feed[f"{kind}_keys"][:known], feed[f"{kind}_values"][:known] = self.steppers[name].encode(action, item)
+            feed[f"{kind}_mask"][:known] = 1.0
+            if f"{kind}_match" in feed:
+                feed[f"{kind}_age"][0, :known] = age
+                for at, (mine, theirs) in enumerate(zip(case.candidate_ids.T, ids.T, strict=True)):  # type: ignore[union-attr]
+                    same = np.equal.outer(mine, theirs) & (theirs >= 0)
+                    feed[f"{kind}_match"][at, :count, :known] = same
+        logits: Array = self.crban.run(["logits"], feed)[0][:count, 0]
         return logits

@@ -18,13 +18,18 @@ from edgerec.data.samples import NOT_EXPOSED, TEST, Limits, Samples, Shard
 from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.golden import GoldenCase, run_case
+from edgerec.device_runtime.matches import UNKNOWN
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.kv.npz import Table
-from edgerec.model.batches import make_batch
+from edgerec.model.batches import MS_PER_HOUR, make_batch
+from edgerec.model.crban import Crban
+from edgerec.model.crban_plus import CrbanPlus
+from edgerec.model.dlcm import Dlcm
+from edgerec.model.dnn_rank import DnnRank
 from edgerec.model.evaluation import traced
 from edgerec.model.metrics import gauc
-from edgerec.model.reranker import Reranker
+from edgerec.model.reranker import ENCODER, Reranker
 
 Array = npt.NDArray[np.float32]
 
@@ -61,9 +66,20 @@ def random_cases(model: Reranker, limits: Limits, *, seed: int, spread: float) -
     """
     rng = np.random.default_rng(seed)
     item = model.item_embedding.width
+    matching = isinstance(model.ranker, CrbanPlus)
+    identities = 1 + len(model.rows)
 
     def draw(length: int, width: int) -> Array:
         return (rng.normal(size=(length, width)) * spread).astype(np.float32)
+
+    def met(**lengths: int) -> dict[str, Any]:
+        """Identities of which many are met again, some of them unknown; and ages of minutes to days."""
+        if not matching:
+            return {}
+        ids = {f"{name}_ids": rng.integers(-1, 8, (length, identities)) for name, length in lengths.items()}
+        del lengths["candidate"]
+        ages = {name: np.sort(rng.exponential(20.0 * spread, length))[::-1] for name, length in lengths.items()}
+        return ids | {f"{name}_age": age.astype(np.float32) for name, age in ages.items()}
 
     cases = [
         GoldenCase(
@@ -73,6 +89,7 @@ def random_cases(model: Reranker, limits: Limits, *, seed: int, spread: float) -
             page_view_item=draw(n, item),
             candidates=draw(k, item),
             logits=np.zeros(k, np.float32),
+            **met(exposure=m, page_view=n, candidate=k),
         )
         for m, n, k in itertools.product(
             _lengths(limits.exposures, 0), _lengths(limits.page_views, 0), _lengths(limits.candidates, 1)
@@ -98,22 +115,48 @@ def _keras_logits(model: Reranker, cases: list[GoldenCase]) -> list[Array]:
             row[: len(array)] = array
         padded[name] = tf.constant(dense)
     longest = padded["candidates"].shape[1]
-    logits = model.ranker(
-        padded["candidates"],
-        lengths["candidates"],
-        tf.tile(tf.range(longest)[None, :], (len(cases), 1)),
-        {
-            EXPOSURES: (
-                model.hubsm_ie(padded["exposure_action"], padded["exposure_item"]),
-                lengths["exposure_action"],
-            ),
-            PAGE_VIEWS: (
-                model.hubsm_ipv(padded["page_view_action"], padded["page_view_item"]),
-                lengths["page_view_action"],
-            ),
-        },
-    ).numpy()
+    scored = tf.tile(tf.range(longest)[None, :], (len(cases), 1))
+    behaviours = {
+        kind: (
+            getattr(model, ENCODER[kind])(padded[f"{name}_action"], padded[f"{name}_item"]),
+            lengths[f"{name}_action"],
+        )
+        for kind, name in ((EXPOSURES, "exposure"), (PAGE_VIEWS, "page_view"))
+        if kind in model.kinds
+    }
+    if isinstance(model.ranker, DnnRank):
+        logits = model.ranker(padded["candidates"], scored).numpy()
+    elif isinstance(model.ranker, Dlcm):
+        logits = model.ranker(padded["candidates"], lengths["candidates"], scored).numpy()
+    elif isinstance(model.ranker, Crban):
+        logits = model.ranker(padded["candidates"], lengths["candidates"], scored, behaviours).numpy()
+    else:
+        met = {
+            kind: _met(cases, name, longest, padded[f"{name}_action"].shape[1])
+            for kind, name in ((EXPOSURES, "exposure"), (PAGE_VIEWS, "page_view"))
+        }
+        numbers = tf.gather(padded["candidates"], _number_columns(model), axis=2)
+        logits = model.ranker(padded["candidates"], numbers, lengths["candidates"], scored, behaviours, met).numpy()
     return [row[: len(case.candidates)] for row, case in zip(logits, cases, strict=True)]
+
+
+def _met(cases: list[GoldenCase], name: str, candidates: int, steps: int) -> tuple[Any, Any]:
+    """Matches (batch, identities, k, time) and ages (batch, time) of one kind of behaviour, as CRBAN+ reads them."""
+    identities = cases[0].candidate_ids.shape[1]  # type: ignore[union-attr]
+    match = np.zeros((len(cases), identities, candidates, steps), np.float32)
+    age = np.zeros((len(cases), steps), np.float32)
+    for at, case in enumerate(cases):
+        theirs, ages = getattr(case, f"{name}_ids"), getattr(case, f"{name}_age")
+        age[at, : len(ages)] = ages
+        for place, mine in enumerate(case.candidate_ids):  # type: ignore[arg-type]
+            match[at, :, place, : len(theirs)] = ((theirs == mine) & (theirs >= 0)).T
+    return tf.constant(match), tf.constant(age)
+
+
+def _number_columns(model: Reranker) -> list[int]:
+    """Places of raw features in an item vector."""
+    columns = np.cumsum([0, *(feature.width for feature in model.spec.item)])
+    return [int(at) for at, one in zip(columns, model.spec.item, strict=False) if one.kind == "raw"]
 
 
 def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: OnnxDevice) -> dict[str, float]:
@@ -127,9 +170,7 @@ def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: 
     """
     runners: dict[str, Callable[[GoldenCase], Array]] = {
         "random_mnn": lambda case: run_case(device, case),
-        "random_onnx": lambda case: onnx_device.score(
-            (case.exposure_action, case.exposure_item), (case.page_view_action, case.page_view_item), case.candidates
-        ),
+        "random_onnx": onnx_device.score,
     }
     worst = dict.fromkeys(runners, 0.0)
     for case in cases:
@@ -175,7 +216,7 @@ def check_real(
     total = samples.head.splits[TEST].requests
     chosen = np.unique(np.linspace(0, total - 1, min(requests, total)).astype(np.int64))
     function = traced(model)
-    dense = _Dense(samples, tables)
+    dense = _Dense(samples, tables, matching=isinstance(model.ranker, CrbanPlus))
     worst, equal = 0.0, 0
     groups, labels, scores = [], [], {"keras": [], "mnn": []}  # type: ignore[var-annotated]
     batches = progress(_batches(samples, chosen), what="prove on real requests", total=-(-len(chosen) // BATCH))
@@ -226,7 +267,8 @@ def _gauc(group: npt.NDArray[np.int64], label: npt.NDArray[np.uint8], scores: Ar
 class _Dense:
     """Requests as dense vectors, made by the numpy encoder as a device would."""
 
-    def __init__(self, samples: Samples, tables: Mapping[str, Table]) -> None:
+    def __init__(self, samples: Samples, tables: Mapping[str, Table], *, matching: bool) -> None:
+        self.matching = matching
         self.item = samples.item_encoder()
         self.actions = samples.action_encoders()
         self.tables = {name: np.concatenate([table.unknown[None, :], table.values]) for name, table in tables.items()}
@@ -243,7 +285,22 @@ class _Dense:
             page_view_item=self._expand(self.item, shard.page_views.item[viewed]),
             candidates=self._expand(self.item, asked.item[asked.offsets[row] : asked.offsets[row + 1]]),
             logits=logits,
+            **(self._met(shard, row, exposed, viewed) if self.matching else {}),
         )
+
+    def _met(self, shard: Shard, row: int, exposed: slice, viewed: slice) -> dict[str, Any]:
+        """Identities and ages: the item's place in the catalogue, and rows of tables, of which the first is unknown."""
+        asked = shard.requests
+        offered = slice(asked.offsets[row], asked.offsets[row + 1])
+        found: dict[str, Any] = {"candidate_ids": _ids(asked.row[offered], asked.item[offered])}
+        for name, behaviours, part in (
+            ("exposure", shard.exposures, exposed),
+            ("page_view", shard.page_views, viewed),
+        ):
+            found[f"{name}_ids"] = _ids(behaviours.row[part], behaviours.item[part])
+            hours = (asked.time[row] - behaviours.time[part]) / MS_PER_HOUR
+            found[f"{name}_age"] = hours.astype(np.float32)
+        return found
 
     def _expand(self, encoder: GroupEncoder, encoded: Encoded) -> Array:
         rows = {
@@ -251,6 +308,11 @@ class _Dense:
             for place, feature in enumerate(encoder.embeddings)
         }
         return encoder.expand(encoded, rows)
+
+
+def _ids(rows: npt.NDArray[np.int32], items: Encoded) -> npt.NDArray[np.int64]:
+    known = np.where(items.ids > 0, items.ids, UNKNOWN)
+    return np.concatenate([rows[:, None], known], axis=1).astype(np.int64)
 
 
 def summarise(checks: dict[str, float], real: RealRequests) -> Parity:

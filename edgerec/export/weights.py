@@ -6,7 +6,7 @@ compared without TensorFlow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -136,14 +136,89 @@ class HubsmWeights:
 
 
 @dataclass(frozen=True)
-class HeadWeights:
-    """The scoring MLP, `relu([c, s, ctx_ie, ctx_ipv] W1 + b1) W2 + b2` (eq. 11).
+class DinWeights:
+    """DIN attention of candidates over behaviours, `scale . relu(c Wq + bq + p Wk + (product * c) p)`.
 
     Attributes:
-        hidden_kernel: `(6 * units, hidden)`: candidate, local context, exposure context (2), page-view context (2).
+        query_kernel: `(units, hidden)`, on a candidate's encoding.
+        query_bias: `(hidden,)`.
+        key_kernel: `(units, hidden)`, on a behaviour's item encoding.
+        product: `(hidden, units)`, on the product of both, element by element.
+        scale: `(hidden,)`.
+
+    Raises:
+        ShapeError: the shapes do not belong together, or a value is not finite float32.
+    """
+
+    query_kernel: Array
+    query_bias: Array
+    key_kernel: Array
+    product: Array
+    scale: Array
+
+    def __post_init__(self) -> None:
+        _check(self, "scale", (None,))
+        hidden = self.scale.shape[0]
+        _check(self, "query_kernel", (None, hidden))
+        units = self.query_kernel.shape[0]
+        _check(self, "key_kernel", (units, hidden))
+        _check(self, "query_bias", (hidden,))
+        _check(self, "product", (hidden, units))
+
+
+@dataclass(frozen=True)
+class DenseWeights:
+    """A dense layer: kernel `(input, width)`, bias `(width,)`.
+
+    Raises:
+        ShapeError: the shapes do not belong together, or a value is not finite float32.
+    """
+
+    kernel: Array
+    bias: Array
+
+    def __post_init__(self) -> None:
+        _check(self, "bias", (None,))
+        _check(self, "kernel", (None, self.bias.shape[0]))
+
+    @property
+    def width(self) -> int:
+        return int(self.bias.shape[0])
+
+
+@dataclass(frozen=True)
+class RawWeights:
+    """One encoder without recurrence: a layer over a behaviour's action, one over its item, with tanh.
+
+    Attributes:
+        action: kernel `(d_a, units)` and bias `(units,)`.
+        item: kernel `(d_x, units)` and bias `(units,)`.
+    """
+
+    action: DenseWeights
+    item: DenseWeights
+
+    def __post_init__(self) -> None:
+        if self.action.width != self.item.width:
+            raise ShapeError(
+                f"`RawWeights` should have two layers of one width. Received: {self.action.width} and {self.item.width}"
+            )
+
+    @property
+    def units(self) -> int:
+        return self.item.width
+
+
+@dataclass(frozen=True)
+class HeadWeights:
+    """The scoring MLP, `relu([c, s, contexts] W1 + b1) W2 + b2` (eq. 11).
+
+    Attributes:
+        hidden_kernel: `((2 + 2 * contexts) * units, hidden)`: candidate, local context, each kind's context (2).
         hidden_bias: `(hidden,)`.
         output_kernel: `(hidden, 1)`.
         output_bias: `(1,)`.
+        contexts: how many kinds of behaviours are read.
 
     Raises:
         ShapeError: the shapes do not belong together, or a value is not finite float32.
@@ -153,21 +228,27 @@ class HeadWeights:
     hidden_bias: Array
     output_kernel: Array
     output_bias: Array
+    contexts: int = 2
 
     def __post_init__(self) -> None:
         _check(self, "hidden_bias", (None,))
         hidden = self.hidden_bias.shape[0]
         _check(self, "hidden_kernel", (None, hidden))
-        if self.hidden_kernel.shape[0] % 6:
+        if self.hidden_kernel.shape[0] % self._parts:
             raise ShapeError(
-                f"`HeadWeights.hidden_kernel` should have 6 * units rows. Received: {self.hidden_kernel.shape[0]}"
+                f"`HeadWeights.hidden_kernel` should have {self._parts} * units rows. "
+                f"Received: {self.hidden_kernel.shape[0]}"
             )
         _check(self, "output_kernel", (hidden, 1))
         _check(self, "output_bias", (1,))
 
     @property
+    def _parts(self) -> int:
+        return 2 + 2 * self.contexts
+
+    @property
     def units(self) -> int:
-        return int(self.hidden_kernel.shape[0]) // 6
+        return int(self.hidden_kernel.shape[0]) // self._parts
 
     @property
     def hidden(self) -> int:
@@ -183,33 +264,145 @@ class HeadWeights:
 
     @property
     def exposure_rows(self) -> Array:
+        """Of the first kind's context; where page-views alone are read, of theirs."""
         return self.hidden_kernel[2 * self.units : 4 * self.units]
 
     @property
     def page_view_rows(self) -> Array:
-        return self.hidden_kernel[4 * self.units :]
+        """Of the last kind's context."""
+        return self.hidden_kernel[-2 * self.units :]
 
 
 @dataclass(frozen=True)
 class CrbanWeights:
-    """The ranker: candidate stack, one attention for each kind of behaviour, scoring MLP (eq. 9-11)."""
+    """CRBAN: candidate stack, one attention for each kind of behaviour that is read, scoring MLP (eq. 9-11)."""
 
     candidate: GruStack
-    attention_ie: AttentionWeights
-    attention_ipv: AttentionWeights
+    attention_ie: AttentionWeights | DinWeights | None
+    attention_ipv: AttentionWeights | DinWeights | None
     head: HeadWeights
 
     def __post_init__(self) -> None:
         _check_stack(self, "candidate")
         units = self.candidate[0].units
-        for field in fields(self)[1:3]:
-            attention: AttentionWeights = getattr(self, field.name)
-            if attention.query_kernel.shape[0] != units:
+        for name in ("attention_ie", "attention_ipv"):
+            attention: AttentionWeights | DinWeights | None = getattr(self, name)
+            if attention is not None and attention.query_kernel.shape[0] != units:
                 raise ShapeError(
-                    f"`CrbanWeights.{field.name}` should read candidate encodings of {units} units. "
+                    f"`CrbanWeights.{name}` should read candidate encodings of {units} units. "
                     f"Received: a query_kernel for {attention.query_kernel.shape[0]}"
                 )
         if self.head.units != units:
             raise ShapeError(
                 f"`CrbanWeights.head` should read encodings of {units} units. Received: one for {self.head.units}"
             )
+        if self.head.contexts != (self.attention_ie is not None) + (self.attention_ipv is not None):
+            raise ShapeError(
+                "`CrbanWeights.head` should read as many contexts as there are attentions. "
+                f"Received: {self.head.contexts}"
+            )
+
+
+@dataclass(frozen=True)
+class DnnRankWeights:
+    """DNN-rank: dense layers, relu between them, the last one of width 1."""
+
+    layers: tuple[DenseWeights, ...]
+
+    def __post_init__(self) -> None:
+        for below, layer in pairwise(self.layers):
+            if layer.kernel.shape[0] != below.width:
+                raise ShapeError(
+                    f"`DnnRankWeights.layers` should each read the one below ({below.width} wide). "
+                    f"Received: one that reads {layer.kernel.shape[0]}"
+                )
+
+
+@dataclass(frozen=True)
+class DlcmWeights:
+    """DLCM: candidate stack, and the network from its last state to the weights of each output.
+
+    Attributes:
+        candidate: the stack.
+        hidden: layer with tanh.
+        output: layer of width `units + 1`: weights of an encoding, and what is added.
+    """
+
+    candidate: GruStack
+    hidden: DenseWeights
+    output: DenseWeights
+
+    def __post_init__(self) -> None:
+        _check_stack(self, "candidate")
+        units = self.candidate[0].units
+        received = (self.hidden.kernel.shape[0], self.output.kernel.shape[0], self.output.width)
+        if received != (units, self.hidden.width, units + 1):
+            raise ShapeError(
+                f"`DlcmWeights` should lead from {units} units to {units + 1} weights. Received: layers of {received}"
+            )
+
+
+@dataclass(frozen=True)
+class ListAttentionWeights:
+    """A block of self-attention over the list (`edgerec.model.list_context.ListAttention`).
+
+    Attributes:
+        first_norm, second_norm: scale and offset (units,) of each normalisation.
+        projection: queries, keys and values, `3 * units` wide, heads within each.
+        merge, widen, narrow: layers of `units`, `2 * units` and `units`.
+        heads: number of heads.
+    """
+
+    first_norm: tuple[Array, Array]
+    projection: DenseWeights
+    merge: DenseWeights
+    second_norm: tuple[Array, Array]
+    widen: DenseWeights
+    narrow: DenseWeights
+    heads: int
+
+
+@dataclass(frozen=True)
+class CrbanPlusWeights:
+    """CRBAN+ (`edgerec.model.crban_plus.CrbanPlus`).
+
+    Attributes:
+        number_columns: places of the raw features in an item vector.
+        embed: from all that is known of a candidate to its first encoding.
+        blocks: encoder of the list.
+        attention_ie, attention_ipv: attentions, with the encodings as queries.
+        match_bias: `(2, identities)`, added to a score where candidate and behaviour are of one identity.
+        hidden: `[c, w, context_ie, context_ipv]` to `2 * units`, relu.
+        second_hidden: to `units`, relu.
+        output: to 1.
+    """
+
+    number_columns: tuple[int, ...]
+    embed: DenseWeights
+    blocks: tuple[ListAttentionWeights, ...]
+    attention_ie: AttentionWeights
+    attention_ipv: AttentionWeights
+    match_bias: Array
+    hidden: DenseWeights
+    second_hidden: DenseWeights
+    output: DenseWeights
+
+    @property
+    def units(self) -> int:
+        return self.embed.width
+
+    @property
+    def identities(self) -> int:
+        return int(self.match_bias.shape[1])
+
+    @property
+    def exposure_rows(self) -> Array:
+        return self.hidden.kernel[-4 * self.units : -2 * self.units]
+
+    @property
+    def page_view_rows(self) -> Array:
+        return self.hidden.kernel[-2 * self.units :]
+
+
+RankerWeights = DnnRankWeights | DlcmWeights | CrbanWeights | CrbanPlusWeights
+EncoderWeights = HubsmWeights | RawWeights

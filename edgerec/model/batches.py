@@ -286,7 +286,8 @@ def _one_per_page(requests: Requests, rng: np.random.Generator) -> NDArray[np.in
     """Rows (pages,) of one request of each page."""
     order = np.lexsort((rng.random(len(requests)), requests.page, requests.user))
     user, page = requests.user[order], requests.page[order]
-    return order[np.concatenate([[True], (user[1:] != user[:-1]) | (page[1:] != page[:-1])])]
+    first: NDArray[np.bool_] = np.concatenate([[True], (user[1:] != user[:-1]) | (page[1:] != page[:-1])])
+    return order[first]
 
 
 def _blocks(

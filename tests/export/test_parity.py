@@ -17,8 +17,8 @@ from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel, load_device_model
 from edgerec.device_runtime.golden import GoldenCase, run_case
 from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.export.bundle import device_graphs
 from edgerec.export.convert import convert_to_mnn
+from edgerec.export.graphs.device import device_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import TOLERANCE, check_random, check_real, compare, random_cases, summarise
 from edgerec.export.split import split

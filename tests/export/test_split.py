@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from edgerec.core.errors import ConversionError
 from edgerec.core.manifest import MODELS
 from edgerec.data.samples import Limits
-from edgerec.export.bundle import device_graphs, reference_graphs
+from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.split import split
 from edgerec.kv.npz import load_table
 from edgerec.model.registry import MODELS as REGISTRY

@@ -13,8 +13,12 @@ denominator is at least 16, and rounding errors stay those of the plain sum, a f
 `sum_u |v_u|`.
 
 The exponentials must stay inside float32. GRU outputs are within (-1, 1), so the weights bound every exponent before
-anything has run; `fits_product` checks that bound. Weights beyond it get the equation as it stands (`product` is
+anything has run; `attention_form` checks that bound. Weights beyond it get the equation as it stands (`product` is
 false), which is always right and slower.
+
+Where a candidate's encoding is no GRU's (CRBAN+), queries have no bound of their own and get one: beyond
+`largest key + SATURATED` in size, tanh is 1 in float32 whatever the key, so a query is clipped there and no score
+moves.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ SIGNS = 1 << GROUP
 LARGEST_EXPONENT = 80.0
 # A sum of exp(score) <= exp(60) needs no shift by the largest score, and its smallest term is above 1e-27.
 LARGEST_SCORE = 60.0
+# 1 - tanh(9) = 3e-8: half a unit in the last place of float32.
+SATURATED = 9.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class AttentionForm:
         key_kernel: `(units, key_width)`, on a behaviour's item encoding.
         query_bias: `(key_width,)`; MNN folds it into the query's product, where it costs nothing.
         numerator: `(key_width,)`: `s.v` of each sign vector for the fraction, `v` for the tanh.
+        clip: `(units,)`, the largest size of a query before `signs`, for queries without a bound; else none.
+        signs: `(units, key_width)` where `clip` is given: then `query_kernel` and `query_bias` are without them.
     """
 
     product: bool
@@ -50,10 +58,12 @@ class AttentionForm:
     key_kernel: Array
     query_bias: Array
     numerator: Array
+    clip: Array | None = None
+    signs: Array | None = None
 
     @property
     def key_width(self) -> int:
-        return int(self.query_bias.shape[0])
+        return int(self.numerator.shape[0])
 
     @property
     def groups(self) -> int:
@@ -78,19 +88,44 @@ def fits_product(weights: AttentionWeights) -> bool:
         + np.abs(weights.key_kernel @ signs).sum(axis=0)
         + np.abs(weights.query_bias @ signs)
     )
-    largest_score = float(np.abs(weights.scale.astype(np.float64)).sum())
-    return float(exponents.max()) <= LARGEST_EXPONENT and largest_score <= LARGEST_SCORE
+    return float(exponents.max()) <= LARGEST_EXPONENT and _largest_score(weights) <= LARGEST_SCORE
 
 
-def attention_form(weights: AttentionWeights) -> AttentionForm:
-    """Choose the form for these weights; the step graph and the ranker must ask for the same weights."""
-    if not fits_product(weights):
-        return AttentionForm(False, weights.query_kernel, weights.key_kernel, weights.query_bias, weights.scale)
+def attention_form(weights: AttentionWeights, *, bounded: bool = True, bias: float = 0.0) -> AttentionForm:
+    """Choose the form for these weights; the step graph and the ranker must ask for the same.
+
+    Args:
+        weights: of the attention.
+        bounded: whether candidates' encodings are within (-1, 1), as a GRU's are.
+        bias: largest size of what is added to scores.
+    """
+    plain = AttentionForm(False, weights.query_kernel, weights.key_kernel, weights.query_bias, weights.scale)
     signs = sign_matrix(weights.scale.shape[0])
+    if bounded:
+        if not fits_product(weights) or _largest_score(weights) + bias > LARGEST_SCORE:
+            return plain
+        return AttentionForm(
+            True,
+            weights.query_kernel @ signs,
+            weights.key_kernel @ signs,
+            weights.query_bias @ signs,
+            weights.scale @ signs,
+        )
+    largest_key = np.abs(weights.key_kernel).sum(axis=0)
+    clip = largest_key + np.float32(SATURATED)
+    exponent = float(((clip + largest_key) @ np.abs(signs)).max())
+    if exponent > LARGEST_EXPONENT or _largest_score(weights) + bias > LARGEST_SCORE:
+        return plain
     return AttentionForm(
         True,
-        weights.query_kernel @ signs,
+        weights.query_kernel,
         weights.key_kernel @ signs,
-        weights.query_bias @ signs,
+        weights.query_bias,
         weights.scale @ signs,
+        clip=clip,
+        signs=signs,
     )
+
+
+def _largest_score(weights: AttentionWeights) -> float:
+    return float(np.abs(weights.scale.astype(np.float64)).sum())

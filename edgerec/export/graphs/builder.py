@@ -43,6 +43,11 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
 
+    def dense(self, x: str, kernel: npt.ArrayLike, bias: npt.NDArray[np.float32], *, then: str | None = None) -> str:
+        """Add `x W + b` of rows `x`, and the operator `then` behind it."""
+        found = self.node("Add", self.node("MatMul", x, self.constant(kernel)), self.constant(bias[np.newaxis]))
+        return self.node(then, found) if then else found
+
     def reshape(self, x: str, shape: Sequence[int], *, out: str | None = None) -> str:
         return self.node("Reshape", x, self.constant(np.array(shape, np.int64)), out=out)
 

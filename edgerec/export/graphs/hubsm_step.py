@@ -5,13 +5,15 @@ from __future__ import annotations
 import onnx
 
 from edgerec.core.errors import ShapeError
-from edgerec.export.graphs.attention import attention_form
+from edgerec.export.graphs.attention import AttentionForm, attention_form
 from edgerec.export.graphs.builder import GraphBuilder
 from edgerec.export.graphs.gru import add_gru
 from edgerec.export.weights import Array, AttentionWeights, HubsmWeights
 
 
-def build_hubsm_step(weights: HubsmWeights, *, attention: AttentionWeights, value_kernel: Array) -> onnx.ModelProto:
+def build_hubsm_step(
+    weights: HubsmWeights, *, attention: AttentionWeights, value_kernel: Array, form: AttentionForm | None = None
+) -> onnx.ModelProto:
     """Build one step of HUBSM (eq. 3-8) with all of CRBAN that depends on this behaviour alone (eq. 10, 11).
 
     | name | shape | what |
@@ -31,6 +33,7 @@ def build_hubsm_step(weights: HubsmWeights, *, attention: AttentionWeights, valu
         weights: the encoder.
         attention: the attention that reads this kind of behaviour.
         value_kernel: `(2 * units, hidden)`, `HeadWeights.exposure_rows` or `page_view_rows`.
+        form: how the ranking graph computes this attention; default: `attention_form`'s choice.
 
     Raises:
         ShapeError: `attention` or `value_kernel` is not made for encodings of this width.
@@ -42,7 +45,7 @@ def build_hubsm_step(weights: HubsmWeights, *, attention: AttentionWeights, valu
         )
     if value_kernel.ndim != 2 or value_kernel.shape[0] != 2 * units:
         raise ShapeError(f"`value_kernel` should have {2 * units} rows. Received: shape {value_kernel.shape}")
-    form = attention_form(attention)
+    form = form or attention_form(attention)
     graph = GraphBuilder()
     states: list[str] = []
     tops: dict[str, str] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from edgerec.core.errors import ShapeError
 from edgerec.export.graphs.builder import GraphBuilder
 from edgerec.export.graphs.gru import add_gru, add_gru_stack
 from edgerec.export.weights import AttentionWeights, CrbanWeights, HubsmWeights
@@ -58,6 +59,8 @@ def build_reference_crban(
     The inputs are those of `build_crban`, with `keys` of `(length, units)` and `fused` of `(length, 2 * units)` in
     place of `values`; padding of both is zeros. `logits` is `(candidates, 1)`.
     """
+    if not (isinstance(weights.attention_ie, AttentionWeights) and isinstance(weights.attention_ipv, AttentionWeights)):
+        raise ShapeError("`weights` should have additive attention over both kinds of behaviours")
     head, units = weights.head, weights.head.units
     width = weights.candidate[0].input_width
     graph = GraphBuilder()

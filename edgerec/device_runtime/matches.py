@@ -1,0 +1,70 @@
+"""Exact matches between candidates and behaviours, which CRBAN+ reads; the device has all of them itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.core.errors import SessionError
+from edgerec.device_runtime.session import check_array
+
+Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+UNKNOWN = -1
+"""An identity that no table has, and every other negative one: it matches nothing, not even itself."""
+
+
+@dataclass(frozen=True)
+class Met:
+    """Which items behaviours were of, and when; oldest first.
+
+    Attributes:
+        ids: `(t, identities)` int64: the item's place in the catalogue or its own identity, then the key of each
+            embedding feature in the specification's order; negative where no table has it.
+        age: `(t,)` float32, hours from each behaviour to the request; not negative.
+    """
+
+    ids: Ids
+    age: Array
+
+    def since(self, start: int) -> Met:
+        """Those from place `start` on."""
+        return Met(self.ids[start:], self.age[start:])
+
+
+def matches(candidates: Ids, behaviours: Ids) -> npt.NDArray[np.bool_]:
+    """Where a candidate (c, identities) and a behaviour (t, identities) are of one identity: (identities, c, t)."""
+    theirs = behaviours.T[:, None, :]
+    found: npt.NDArray[np.bool_] = (candidates.T[:, :, None] == theirs) & (theirs >= 0)
+    return found
+
+
+def check_ids(name: str, ids: object, count: int, identities: int) -> None:
+    """Refuse anything but an int64 array `(count, identities)`.
+
+    Raises:
+        SessionError: it is something else.
+    """
+    if isinstance(ids, np.ndarray) and ids.dtype == np.int64 and ids.shape == (count, identities):
+        return
+    kind = f"{ids.dtype} of shape {ids.shape}" if isinstance(ids, np.ndarray) else type(ids).__name__
+    raise SessionError(f"`{name}` should be an int64 array of shape {(count, identities)}. Received: {kind}")
+
+
+def check_met(name: str, met: object, count: int, identities: int) -> None:
+    """Refuse anything but the `Met` of `count` behaviours, of ages from 0 on; none is as good for no behaviour.
+
+    Raises:
+        SessionError: it is something else.
+    """
+    if met is None and not count:
+        return
+    if not isinstance(met, Met):
+        raise SessionError(f"`{name}` should be Met, for this model matches identities. Received: {type(met).__name__}")
+    check_ids(f"{name}.ids", met.ids, count, identities)
+    check_array(f"{name}.age", met.age, (count,))
+    if count and not (met.age.min() >= 0 and np.isfinite(met.age).all()):
+        raise SessionError(f"`{name}.age` should be hours from 0 on. Received: {met.age.min()} to {met.age.max()}")
