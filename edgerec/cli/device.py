@@ -69,7 +69,7 @@ def verify(bundle: Path, as_json: bool) -> None:
 
 @click.group()
 def bench() -> None:
-    """Measure on this machine: a bundle's device models, its embedding tables, or training."""
+    """Measure on this machine: device models, embedding tables, training."""
 
 
 def _bench_command(name: str, help_text: str) -> None:

@@ -197,8 +197,6 @@ def _member(file: BinaryIO, name: str, entry: tuple[Any, ...], *, end: int) -> _
     ):
         _refuse(f"{name} has two headers that differ")
     start = begin + _LOCAL.size + local[9] + local[10]
-    if start + size > end:
-        _refuse(f"{name} lies outside the file")
     header, dtype, shape = _header(file, name, start, size)
     # Whole numbers of Python: no product is too large.
     rows = shape[0] * (shape[1] if len(shape) > 1 else 1)

@@ -181,7 +181,7 @@ def test_a_large_table_is_not_loaded(tmp_path: Path) -> None:
     write_table(tmp_path / "t", keys, blocks, np.zeros(40, np.float32))
     done = subprocess.run([sys.executable, "-c", ASK, tmp_path / "t"], capture_output=True, text=True, check=True)
     (resident, private), (_, private_later) = (tuple(map(int, line.split())) for line in done.stdout.splitlines())
-    assert resident < 120e6
+    assert resident < 80e6
     assert private < 8e6
     assert private_later < 8e6
 
@@ -211,6 +211,30 @@ def _edit(folder: Path, change: Callable[[bytes], bytes]) -> None:
     file.write_bytes(change(file.read_bytes()))
 
 
+def _central(content: bytes) -> int:
+    """Where the directory's entry of the values begins."""
+    return content.index(b"PK\1\2", content.index(b"PK\1\2") + 1)
+
+
+def _entry_offset(folder: Path, offset: int) -> None:
+    def change(content: bytes) -> bytes:
+        at = _central(content) + 42
+        return content[:at] + offset.to_bytes(4, "little") + content[at + 4 :]
+
+    _edit(folder, change)
+
+
+def _entry_size(folder: Path, size: int, *, both: bool = False) -> None:
+    def change(content: bytes) -> bytes:
+        place = _central(content)
+        offset = int.from_bytes(content[place + 42 : place + 46], "little")
+        for at in (place + 20, *((offset + 18,) if both else ())):
+            content = content[:at] + size.to_bytes(4, "little") * 2 + content[at + 8 :]
+        return content
+
+    _edit(folder, change)
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda folder: (folder / shard_name(2, 4)).unlink(), "shards are missing"),
     "last missing": (lambda folder: (folder / shard_name(3, 4)).unlink(), "shards are missing"),
@@ -238,6 +262,13 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "values of integers": (lambda folder: _replace(folder, 0, values=np.zeros((5, 3), "i8")), "expected keys int64"),
     "more keys than values": (lambda folder: _replace(folder, 0, keys=np.arange(6)), "expected keys int64"),
     "a number for keys": (lambda folder: _replace(folder, 0, keys=np.int64(1)), "keys should be"),
+    "a member at another's place": (lambda folder: _entry_offset(folder, 0), "values begins|two headers that differ"),
+    "a member outside the file": (lambda folder: _entry_offset(folder, 1 << 30), "values lies outside the file"),
+    "a member longer than the file": (lambda folder: _entry_size(folder, 1 << 30), "two headers that differ"),
+    "a longer member by both headers": (
+        lambda folder: _entry_size(folder, 1 << 30, both=True),
+        "its members end|should",
+    ),
     "a longer shape than bytes": (
         lambda folder: _edit(folder, lambda c: c.replace(b"'shape': (5,)", b"'shape': (9,)")),
         "should have 72 bytes",
