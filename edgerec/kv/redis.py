@@ -94,7 +94,7 @@ class RedisTables:
             for feature, keys in asked.items():
                 # The unknown row comes with every answer: it tells a hash that is gone from keys that are unknown.
                 pipeline.hmget(self._tables[feature].place, [UNKNOWN, *_fields(keys)])
-            answers = pipeline.execute()
+            answers = _answers(pipeline)
         return {feature: self._found(feature, answer) for feature, answer in zip(asked, answers, strict=True)}
 
     def _found(self, feature: str, answer: list[bytes | None]) -> Found:
@@ -290,7 +290,7 @@ class RedisStore:
             pipeline = client.pipeline(transaction=False)
             pipeline.hset(stored.place, mapping=dict(zip(_fields(keys), rows, strict=True)))
             pipeline.expire(stored.place, STAGING_SECONDS)
-            pipeline.execute()
+            _answers(pipeline)
         held = client.hlen(stored.place)
         if held != stored.entry.keys + 1:
             raise StoreError(
@@ -332,6 +332,18 @@ class RedisStore:
         return OutputError(
             f"embedding store {self.address}: it has version {version_id} already: remove it first, or leave it"
         )
+
+
+def _answers(pipeline: Any) -> list[Any]:
+    """What the server answers to each command; the first error as the server says it.
+
+    The client would put the command before it, with all the bytes of its rows.
+    """
+    answers: list[Any] = pipeline.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
 
 
 def _fields(keys: NDArray[np.int64]) -> list[bytes]:
