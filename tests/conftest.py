@@ -73,6 +73,16 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Pat
     return path
 
 
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The address of a Redis server for all tests: each takes a prefix of its own."""
+    from tests.redis_server import need_redis, redis_server
+
+    need_redis()
+    with redis_server() as server:
+        yield server.url
+
+
 @pytest.fixture
 def eager() -> Iterator[None]:
     """Functions run as they are written: for small models, less than the seconds that tracing takes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,9 +16,26 @@ from edgerec.core.command import PATH, force_option, json_option, need, out_opti
 @out_option("bundle")
 @click.option("--samples", type=PATH, help="Samples to prove the bundle on; default: those of the training.")
 @click.option("--requests", type=int, default=1000, show_default=True, help="Real test requests to step through.")
+@click.option(
+    "--table-dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="In which embedding tables are stored.",
+)
+@click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help="Keys a shard of an embedding table.")
 @force_option
 @json_option
-def export(run: Path, out: Path, samples: Path | None, requests: int, force: bool, as_json: bool) -> None:
+def export(
+    run: Path,
+    out: Path,
+    samples: Path | None,
+    requests: int,
+    table_dtype: Any,
+    shard_rows: int,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Split RUN, convert it to MNN, prove it and write the bundle."""
     need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN")
     from edgerec.core.atomic import check_output
@@ -26,7 +44,15 @@ def export(run: Path, out: Path, samples: Path | None, requests: int, force: boo
     import_tensorflow()
     from edgerec.export.bundle import export_bundle
 
-    manifest = export_bundle(run, out, samples_path=samples, requests=requests, force=force)
+    manifest = export_bundle(
+        run,
+        out,
+        samples_path=samples,
+        requests=requests,
+        table_dtype=table_dtype,
+        shard_rows=shard_rows,
+        force=force,
+    )
     emit({"bundle": str(out), **manifest.summary()}, as_json)
 
 
@@ -43,7 +69,7 @@ def verify(bundle: Path, as_json: bool) -> None:
 
 @click.group()
 def bench() -> None:
-    """Measure on this machine: a bundle's device models, or training."""
+    """Measure on this machine: device models, embedding tables, training."""
 
 
 def _bench_command(name: str, help_text: str) -> None:
@@ -66,3 +92,49 @@ def _bench_command(name: str, help_text: str) -> None:
 
 _bench_command("step", "One behaviour: one step of both recurrent stacks, exposures and page-views.")
 _bench_command("rerank", "One re-rank at the bundle's full sizes.")
+
+
+@bench.command(name="kv")
+@click.argument("bundle", type=PATH, required=False)
+@click.option("--brands", type=int, help="Instead of BUNDLE, six temporary tables, one with so many brands, 40 wide.")
+@click.option(
+    "--table-dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Of the temporary tables.",
+)
+@click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help="Of the temporary tables.")
+@click.option("--redis", "redis_url", metavar="URL", help="Measure this Redis server beside the shards.")
+@click.option("--rounds", type=int, default=30, show_default=True, help="Rounds; contestants take turns in each.")
+@click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
+@force_option
+@json_option
+def bench_kv(
+    bundle: Path | None,
+    brands: int | None,
+    table_dtype: Any,
+    shard_rows: int,
+    redis_url: str | None,
+    rounds: int,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Embeddings of a page: 100 items x every table of BUNDLE."""
+    need("device", "numpy", "psutil")
+    if redis_url is not None:
+        need("cloud", "redis")
+    from edgerec.bench.kv import kv_table, run_kv_bench
+
+    document = run_kv_bench(
+        bundle,
+        brands=brands,
+        dtype=table_dtype,
+        shard_rows=shard_rows,
+        redis_url=redis_url,
+        rounds=rounds,
+        out=out,
+        force=force,
+    )
+    emit(document, as_json, table=kv_table(document))

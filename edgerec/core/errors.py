@@ -15,6 +15,7 @@
     ├── ConversionError         a graph could not be converted to MNN
     ├── ParityError             two implementations of one function disagree
     ├── TrainingError           training cannot go on (no data, a loss that is no number)
+    ├── StoreError              the embedding store does not answer, or not as it should
     ├── ResourceError           the machine does not give what the work needs
     └── MissingExtraError       an optional part of EdgeRec is not installed
 
@@ -80,6 +81,10 @@ class ParityError(EdgeRecError):
 
 class TrainingError(EdgeRecError):
     """Training cannot go on."""
+
+
+class StoreError(EdgeRecError):
+    """The embedding store does not answer, or not as it should."""
 
 
 class ResourceError(EdgeRecError):

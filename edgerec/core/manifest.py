@@ -88,10 +88,10 @@ class DeviceManifest(_Manifest):
 class TableEntry(_Part):
     """An embedding table of the cloud half."""
 
-    keys: int
-    dimension: int
-    dtype: str
-    shards: int
+    keys: Annotated[int, Field(ge=0)]
+    dimension: Annotated[int, Field(ge=1)]
+    dtype: Literal["float32", "float16"]
+    shards: Annotated[int, Field(ge=1, le=99_999)]
 
 
 class CloudManifest(_Manifest):

@@ -33,7 +33,8 @@ from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import SEEDS, SPREADS, check_random, check_real, random_cases, summarise
 from edgerec.export.split import Parts, split
-from edgerec.kv.npz import DEFAULT_SHARDS, save_table
+from edgerec.kv.npz import EMBEDDINGS
+from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, blocks, write_table
 from edgerec.model.evaluation import check_fit
 from edgerec.model.runs import Run, load_run, tool_versions
 
@@ -41,7 +42,14 @@ GOLDEN_CASES = 12
 
 
 def export_bundle(
-    run_path: Path, path: Path, *, samples_path: Path | None = None, requests: int = 1000, force: bool = False
+    run_path: Path,
+    path: Path,
+    *,
+    samples_path: Path | None = None,
+    requests: int = 1000,
+    table_dtype: TableDtype = "float32",
+    shard_rows: int = SHARD_ROWS,
+    force: bool = False,
 ) -> BundleManifest:
     """Export the run at `run_path` as the bundle `path`; what is not proven is not written.
 
@@ -50,10 +58,12 @@ def export_bundle(
         path: the bundle to write.
         samples_path: samples to prove it on; default: those of the training.
         requests: real test requests to step through.
+        table_dtype: in which embedding tables are stored.
+        shard_rows: keys a shard of them.
         force: replace `path` where it exists.
 
     Raises:
-        InputError: `requests` or SOURCE_DATE_EPOCH is not valid.
+        InputError: `requests`, `shard_rows` or SOURCE_DATE_EPOCH is not valid, or `table_dtype` cannot hold a table.
         FormatError: the run or the samples cannot be read.
         SpecificationError: the samples do not fit the run.
         ConversionError: MNN cannot have this model.
@@ -62,6 +72,8 @@ def export_bundle(
     """
     if requests < 1:
         raise InputError(f"export: --requests should be at least 1; received {requests}")
+    if shard_rows < 1:
+        raise InputError(f"export: --shard-rows should be at least 1; received {shard_rows}")
     created = _created()
     run = load_run(run_path)
     samples = _open_samples(run, samples_path)
@@ -71,7 +83,7 @@ def export_bundle(
             parts = split(run)
             graphs = device_graphs(parts, run.head.limits)
             device = _write_device(run, graphs, folder)
-            tables = _write_tables(run, parts, folder)
+            tables = _write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
         return _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests, created)
 
 
@@ -109,14 +121,20 @@ def _write_device(run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path)
     return manifest
 
 
-def _write_tables(run: Run, parts: Parts, folder: Path) -> dict[str, TableEntry]:
+def _write_tables(run: Run, parts: Parts, folder: Path, *, dtype: TableDtype, shard_rows: int) -> dict[str, TableEntry]:
     cloud = folder / CLOUD
-    (cloud / "embeddings").mkdir(parents=True)
-    entries = {}
-    for name, table in parts.tables.items():
-        save_table(table, cloud / "embeddings" / name)
-        keys, dimension = table.values.shape
-        entries[name] = TableEntry(keys=keys, dimension=dimension, dtype="float32", shards=DEFAULT_SHARDS)
+    entries = {
+        name: write_table(
+            cloud / EMBEDDINGS / name,
+            table.keys,
+            blocks(table.values),
+            table.unknown,
+            dtype=dtype,
+            shard_rows=shard_rows,
+        )
+        for name, table in parts.tables.items()
+    }
+    (cloud / EMBEDDINGS).mkdir(parents=True, exist_ok=True)
     manifest = CloudManifest(
         version_id=run.head.version_id,
         spec=run.head.spec.model_dump(mode="json"),

@@ -1,4 +1,4 @@
-"""Embedding tables as npz shards by key range (docs/formats.md).
+"""Embedding tables out of memory-mapped npz shards (docs/formats.md, docs/embeddings.md).
 
 ``shard-00000-of-00008.npz`` and so on, each with ``keys`` (n,) int64 ascending, ``values`` (n, dimension), ``unknown``
 (dimension,), the row for every key that the table does not have. The shards' key ranges follow one another.
@@ -6,21 +6,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.arrays import load_members
 from edgerec.core.errors import FormatError
+from edgerec.core.manifest import CloudManifest, TableEntry, check_files, read_cloud_manifest
+from edgerec.kv.shard_writer import BLOCK_ROWS, ascending, shard_name
+from edgerec.kv.store import Found, Keys, check_keys, no_table
+from edgerec.kv.stored_npz import map_members
 
-DEFAULT_SHARDS = 8
+EMBEDDINGS = "embeddings"
+_ADVICE = "export the bundle again"
 
 
 @dataclass(frozen=True)
 class Table:
-    """An embedding table by key.
+    """An embedding table in memory, as it comes out of a model.
 
     Attributes:
         keys: (n,) int64, strictly ascending.
@@ -32,62 +38,201 @@ class Table:
     values: NDArray[np.float32]
     unknown: NDArray[np.float32]
 
-    def get_many(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.float32], int]:
-        """Rows (m, dimension) of `keys` (m,), and how many of them the table does not have."""
-        if not len(self.keys):
-            return np.repeat(self.unknown[None, :], len(keys), axis=0), len(keys)
-        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        known = self.keys[places] == keys
-        rows = np.where(known[:, None], self.values[places], self.unknown)
-        return rows, int(len(keys) - known.sum())
+
+@dataclass(frozen=True)
+class _Shard:
+    """Keys (n,) int64 and values (n, dimension) of one file."""
+
+    keys: NDArray[np.int64]
+    values: NDArray[Any]
 
 
-def save_table(table: Table, folder: Path, *, shards: int = DEFAULT_SHARDS) -> None:
-    """Write `table` into the new folder `folder`, its keys spread evenly. Equal tables give equal bytes."""
-    folder.mkdir(parents=True)
-    bounds = np.linspace(0, len(table.keys), shards + 1).astype(int)
-    for number in range(shards):
-        part = slice(bounds[number], bounds[number + 1])
-        np.savez(
-            folder / shard_name(number, shards),
-            keys=table.keys[part],
-            values=table.values[part],
-            unknown=table.unknown,
-        )
+class NpzTable:
+    """One feature's table. Opening maps its files; a look-up reads the rows that it is asked for.
+
+    It has no state that a look-up changes: threads may share it. Processes that opened the same files, or were forked
+    after opening, share their pages in memory.
+
+    Attributes:
+        entry: keys, dimension, stored type and number of shards.
+        unknown: (dimension,) float32.
+    """
+
+    def __init__(self, shards: Sequence[_Shard], unknown: NDArray[Any], entry: TableEntry) -> None:
+        self.entry = entry
+        self.unknown = unknown.astype(np.float32)
+        self._shards = [shard for shard in shards if len(shard.keys)]
+        self._dtype = unknown.dtype
+        # A row is one element to take: one copy of its bytes, wherever in the file it begins.
+        self._row = np.dtype((np.void, entry.dimension * self._dtype.itemsize))
+        self._rows = [shard.values.reshape(-1).view(self._row) for shard in self._shards]
+        self._bounds = np.array([shard.keys[0] for shard in self._shards[1:]], np.int64)
+
+    @property
+    def dimension(self) -> int:
+        """Width of a row."""
+        return self.entry.dimension
+
+    def get_many(self, keys: Keys) -> Found:
+        """Rows (m, dimension) float32 of `keys` (m,) int64, and how many of them the table does not have.
+
+        Raises:
+            ShapeError: `keys` is not int64 (m,).
+        """
+        check_keys(keys)
+        taken = np.empty(len(keys), self._row)
+        known = np.zeros(len(keys), np.bool_)
+        if len(self._shards) == 1:
+            self._take(0, keys, taken, known)
+        elif self._shards:
+            numbers = self._bounds.searchsorted(keys, "right")
+            hit = np.flatnonzero(np.bincount(numbers, minlength=len(self._shards)))
+            for number in hit.tolist():
+                at = np.flatnonzero(numbers == number)
+                part, part_known = np.empty(len(at), self._row), np.empty(len(at), np.bool_)
+                self._take(number, keys[at], part, part_known)
+                taken[at], known[at] = part, part_known
+        rows = taken.view(self._dtype).reshape(len(keys), self.dimension).astype(np.float32, copy=False)
+        missing = np.flatnonzero(~known)
+        if len(missing):
+            rows[missing] = self.unknown
+        return Found(rows, len(missing))
+
+    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """All keys (b,) with their rows (b, dimension) as they are stored, in blocks of at most `rows`."""
+        for shard in self._shards:
+            for start in range(0, len(shard.keys), rows):
+                yield shard.keys[start : start + rows], shard.values[start : start + rows]
+
+    def _take(self, number: int, keys: Keys, out: NDArray[Any], known: NDArray[np.bool_]) -> None:
+        there = self._shards[number].keys
+        places = there.searchsorted(keys)
+        # Clipping is for a key behind the last one, which is then found unequal.
+        np.equal(there.take(places, mode="clip"), keys, out=known)
+        self._rows[number].take(places, out=out, mode="clip")
 
 
-def load_table(folder: Path) -> Table:
-    """Read all shards of `folder`.
+class NpzTables:
+    """The tables of one version (an `EmbeddingTables`).
+
+    Attributes:
+        version_id: of the model that they belong to.
+        spec: the feature specification of the manifest.
+        tables: by feature.
+    """
+
+    def __init__(self, version_id: str, spec: Mapping[str, Any], tables: Mapping[str, NpzTable]) -> None:
+        self.version_id = version_id
+        self.spec = spec
+        self.tables = dict(tables)
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Width of a row by feature."""
+        return {name: table.dimension for name, table in self.tables.items()}
+
+    def get_many(self, asked: Mapping[str, Keys]) -> dict[str, Found]:
+        """Rows of the keys (m,) int64 of each feature.
+
+        Raises:
+            InputError: a feature without a table.
+            ShapeError: keys of another type or shape.
+        """
+        found = {}
+        for feature, keys in asked.items():
+            table = self.tables.get(feature)
+            if table is None:
+                raise no_table(feature, self.tables)
+            check_keys(keys, feature=feature)
+            found[feature] = table.get_many(keys)
+        return found
+
+
+def open_tables(cloud: Path, *, check: bool = True) -> NpzTables:
+    """Open the tables of a bundle's folder `cloud`.
+
+    Args:
+        cloud: the folder with the cloud manifest.
+        check: compare the hash of every file, which reads all of them once; false where that was just done.
+
+    Raises:
+        FormatError: no such folder, another format, or tables that do not fit the manifest.
+        IntegrityError: a file is missing or was changed.
+    """
+    manifest = read_cloud_manifest(cloud)
+    if check:
+        check_files(cloud, manifest.files)
+    return NpzTables(
+        manifest.version_id,
+        manifest.spec,
+        {name: _open_entry(cloud, name, entry, manifest) for name, entry in manifest.tables.items()},
+    )
+
+
+def open_table(folder: Path, *, check: bool = True) -> NpzTable:
+    """Open the table of all shards in `folder`.
+
+    Args:
+        folder: with the shards and nothing else of that name.
+        check: compare the checksum of every array, which reads all of them once.
 
     Raises:
         FormatError: a shard is missing or damaged, or the shards do not belong together.
+        IntegrityError: a checksum is wrong.
     """
     files = sorted(folder.glob("shard-*.npz"))
     if not files or [file.name for file in files] != [shard_name(i, len(files)) for i in range(len(files))]:
-        raise FormatError(f"embedding table {folder}: shards are missing: export the bundle again")
-    parts = [_load_shard(file) for file in files]
-    keys = np.concatenate([part.keys for part in parts])
-    one_width = len({part.values.shape[1:] for part in parts}) == 1
-    one_unknown = one_width and all(np.array_equal(part.unknown, parts[0].unknown) for part in parts)
-    if not one_unknown or (len(keys) > 1 and not bool((keys[1:] > keys[:-1]).all())):
-        raise FormatError(f"embedding table {folder}: its shards do not belong together: export the bundle again")
-    return Table(keys=keys, values=np.concatenate([part.values for part in parts]), unknown=parts[0].unknown)
-
-
-def shard_name(number: int, shards: int) -> str:
-    """``shard-00000-of-00008.npz``."""
-    return f"shard-{number:05d}-of-{shards:05d}.npz"
-
-
-def _load_shard(file: Path) -> Table:
-    members = load_members(
-        file, ("keys", "values", "unknown"), what="embedding shard", advice="export the bundle again"
+        raise FormatError(f"embedding table {folder}: shards are missing: {_ADVICE}")
+    parts = [_open_shard(file, check=check) for file in files]
+    shards = [shard for shard, _ in parts]
+    unknown = parts[0][1]
+    alike = all(
+        u.dtype == unknown.dtype and u.shape == unknown.shape and u.tobytes() == unknown.tobytes() for _, u in parts
     )
+    ends = np.array([end for shard in shards if len(shard.keys) for end in (shard.keys[0], shard.keys[-1])], np.int64)
+    if not alike or not bool((ends[2::2] > ends[1:-1:2]).all()):
+        raise FormatError(f"embedding table {folder}: its shards do not belong together: {_ADVICE}")
+    entry = TableEntry(
+        keys=sum(len(shard.keys) for shard in shards),
+        dimension=len(unknown),
+        dtype="float16" if unknown.dtype == np.float16 else "float32",
+        shards=len(files),
+    )
+    return NpzTable(shards, unknown, entry)
+
+
+def _open_entry(cloud: Path, name: str, entry: TableEntry, manifest: CloudManifest) -> NpzTable:
+    for number in range(entry.shards):
+        file = f"{EMBEDDINGS}/{name}/{shard_name(number, entry.shards)}"
+        if file not in manifest.files:
+            raise FormatError(f"embedding tables: {cloud / 'manifest.json'} has no hash of {file}: {_ADVICE}")
+    table = open_table(cloud / EMBEDDINGS / name, check=False)
+    if table.entry != entry:
+        raise FormatError(
+            f"embedding tables: {cloud / EMBEDDINGS / name} has {_said(table.entry)}, the manifest says "
+            f"{_said(entry)}: {_ADVICE}"
+        )
+    return table
+
+
+def _said(entry: TableEntry) -> str:
+    return f"{entry.keys} keys of {entry.dimension} {entry.dtype} in {entry.shards} shards"
+
+
+def _open_shard(file: Path, *, check: bool) -> tuple[_Shard, NDArray[Any]]:
+    """The shard in `file`, and its unknown row."""
+    members = map_members(file, ("keys", "values", "unknown"), what="embedding shard", advice=_ADVICE, check=check)
     keys, values, unknown = members["keys"], members["values"], members["unknown"]
     shapes = keys.ndim == 1 and values.ndim == 2 and len(keys) == len(values) and unknown.shape == values.shape[1:]
-    if not shapes or keys.dtype != np.int64 or values.dtype != np.float32 or unknown.dtype != np.float32:
+    floats = values.dtype in (np.float32, np.float16) and unknown.dtype == values.dtype
+    if not shapes or not len(unknown) or keys.dtype != np.int64 or not floats:
         raise FormatError(
-            f"embedding shard {file}: expected keys int64 (n,), values float32 (n, d), unknown float32 (d,); received "
-            f"{keys.dtype} {keys.shape}, {values.dtype} {values.shape}, {unknown.dtype} {unknown.shape}"
+            f"embedding shard {file}: expected keys int64 (n,), values float32 or float16 (n, d), unknown alike (d,); "
+            f"received {keys.dtype} {keys.shape}, {values.dtype} {values.shape}, {unknown.dtype} {unknown.shape}"
         )
-    return Table(keys=keys, values=values, unknown=unknown)
+    if not keys.flags.aligned:
+        # Of a file by np.savez: NumPy would copy them for every search.
+        keys = keys.copy()
+    if not ascending(keys):
+        raise FormatError(f"embedding shard {file}: its keys are not in ascending order: {_ADVICE}")
+    return _Shard(keys, values), unknown

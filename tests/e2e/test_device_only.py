@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy")
+ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy", "redis")
 
 # As if they were not installed: every finder says of them that there is no such module.
 WITHOUT = f"""
@@ -43,7 +43,7 @@ def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("command", [["verify"], ["bench", "step"], ["bench", "rerank"]])
+@pytest.mark.parametrize("command", [["verify"], ["bench", "step"], ["bench", "rerank"], ["bench", "kv"]])
 def test_the_device_needs_nothing_else(command: list[str], bundle_path: Path) -> None:
     more = ["--rounds", "1"] if command[0] == "bench" else []
     done = edgerec(*command, bundle_path, *more, "--json")
@@ -53,13 +53,19 @@ def test_the_device_needs_nothing_else(command: list[str], bundle_path: Path) ->
     if command[0] == "verify":
         assert found["golden_cases"] > 0
     else:
-        assert {row["name"] for row in found["results"]} == {"mnn", "edgerec"}
+        assert {row["name"] for row in found["results"]} == ({"npz"} if command[1] == "kv" else {"mnn", "edgerec"})
 
 
 def test_peers_name_their_extra(bundle_path: Path) -> None:
     done = edgerec("bench", "step", bundle_path, "--peers")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "edgerec: onnxruntime is not installed: pip install 'edgerec[peers]'\n"
+
+
+def test_redis_names_its_extra(bundle_path: Path) -> None:
+    done = edgerec("bench", "kv", bundle_path, "--redis", "redis://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "edgerec: redis is not installed: pip install 'edgerec[cloud]'\n"
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgerec.core.errors import (
@@ -23,6 +24,7 @@ from edgerec.data.logs import write_logs
 from edgerec.device_runtime.device_model import load_device_model
 from edgerec.device_runtime.verify import verify_bundle
 from edgerec.export.bundle import export_bundle
+from edgerec.kv.npz import open_tables
 from edgerec.model.runs import load_run
 from tests.synthetic import make_logs
 
@@ -37,7 +39,7 @@ def test_the_manifest_names_what_is_there(bundle_path: Path, run_path: Path) -> 
     assert {f"device/{name}.mnn" for name in MODELS} | {"device/manifest.json"} == {
         name for name in manifest.files if name.startswith("device/")
     }
-    assert sum(name.startswith("cloud/embeddings/shop/shard-") for name in manifest.files) == 8
+    assert sum(name.startswith("cloud/embeddings/shop/shard-") for name in manifest.files) == 1
     assert sum(name.startswith("golden/case-") for name in manifest.files) == 13
     assert sum(name.startswith("golden/onnx/") for name in manifest.files) == 6
     device = read_device_manifest(bundle_path / "device")
@@ -52,6 +54,19 @@ def test_the_manifest_names_what_is_there(bundle_path: Path, run_path: Path) -> 
     assert manifest.parity.max_abs_error == max(manifest.parity.checks.values()) < 1e-5
     assert manifest.parity.checks.keys() == {"random_mnn", "random_onnx", "real_mnn"}
     assert manifest.parity.orders_equal == manifest.parity.requests > 20
+
+
+@pytest.mark.usefixtures("eager")
+def test_tables_in_half_precision_and_small_shards(run_path: Path, bundle_path: Path, tmp_path: Path) -> None:
+    export_bundle(run_path, tmp_path / "half", requests=2, table_dtype="float16", shard_rows=3)
+    assert verify_bundle(tmp_path / "half")["golden_cases"] == 13
+    whole, half = (open_tables(path / "cloud").tables["shop"] for path in (bundle_path, tmp_path / "half"))
+    assert (half.entry.dtype, whole.entry.dtype) == ("float16", "float32")
+    assert half.entry.shards == -(-whole.entry.keys // 3) > 1
+    keys = np.concatenate([keys for keys, _ in whole.blocks()] + [np.array([10**9])])
+    rows, unknown = half.get_many(keys)
+    assert unknown == 1
+    np.testing.assert_array_equal(rows, whole.get_many(keys).rows.astype(np.float16))
 
 
 @pytest.mark.usefixtures("eager")
@@ -79,6 +94,7 @@ def test_faults_before_any_work(run_path: Path, tmp_path: Path, monkeypatch: pyt
     (tmp_path / "there").mkdir()
     attempts: list[tuple[type[EdgeRecError], str, Path, dict[str, object]]] = [
         (InputError, "--requests should be at least 1", run_path, {"requests": 0}),
+        (InputError, "--shard-rows should be at least 1", run_path, {"shard_rows": 0}),
         (FormatError, "run: .* is no folder", tmp_path / "nothing", {}),
         (FormatError, "samples: .* is no folder", run_path, {"samples_path": tmp_path / "nothing"}),
         (SpecificationError, "were made with other features", run_path, {"samples_path": tmp_path / "samples"}),

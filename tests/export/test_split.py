@@ -14,7 +14,7 @@ from edgerec.core.manifest import MODELS
 from edgerec.data.samples import Limits
 from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.split import split
-from edgerec.kv.npz import load_table
+from edgerec.kv.npz import open_table
 from edgerec.model.registry import MODELS as REGISTRY
 from edgerec.model.registry import Name
 from edgerec.model.runs import Run, build_model, load_run
@@ -43,7 +43,7 @@ def test_every_weight_goes_somewhere_once(run: Run) -> None:
 def test_tables_are_those_of_the_training(run: Run, bundle_path: Path) -> None:
     weights = run.model.item_embedding.tables["shop"].numpy()
     keys = run.vocabularies["shop"].keys
-    table = load_table(bundle_path / "cloud" / "embeddings" / "shop")
+    table = open_table(bundle_path / "cloud" / "embeddings" / "shop")
     assert len(keys) >= 5
     rows, unknown = table.get_many(np.append(keys[::-1], [keys.max() + 1]))
     assert unknown == 1

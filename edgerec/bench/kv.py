@@ -1,0 +1,238 @@
+"""`edgerec bench kv`: looking up the embeddings of a page, out of npz shards and out of Redis."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from rich.table import Table
+
+from edgerec.bench.environment import environment
+from edgerec.bench.measure import ratios, take_turns
+from edgerec.core.atomic import FILE, check_output, write_json
+from edgerec.core.console import log, stage, table_of
+from edgerec.core.errors import InputError, ParityError
+from edgerec.core.manifest import CLOUD, CloudManifest, stamp_files, write_manifest
+from edgerec.kv.npz import EMBEDDINGS, NpzTables, open_tables
+from edgerec.kv.shard_writer import BLOCK_ROWS, SHARD_ROWS, TableDtype, write_table
+from edgerec.kv.store import EmbeddingTables
+
+STAGE, NPZ, REDIS = "kv", "npz", "redis"
+ITEMS = 100
+"""A page's candidates."""
+PAGES = 200
+"""Different ones; each is asked for about as often as any other."""
+UNKNOWN_SHARE = 0.05
+"""Of the keys, items that are newer than the model."""
+CALLS = 50
+SEED = 1
+TAOBAO = {"category": (10_000, 16), "shop": (500_000, 16), "city": (400, 8), "style": (2_000, 8), "tag": (50_000, 16)}
+"""Rows and widths of the temporary tables beside `brand`, which is 40 wide."""
+BRAND_DIMENSION = 40
+
+Page = dict[str, NDArray[np.int64]]
+
+
+def run_kv_bench(
+    bundle: Path | None,
+    *,
+    brands: int | None = None,
+    dtype: TableDtype = "float32",
+    shard_rows: int = SHARD_ROWS,
+    redis_url: str | None = None,
+    rounds: int = 30,
+    out: Path | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Measure a page's look-up: 100 items x all tables, keys drawn uniformly, one in twenty unknown.
+
+    Args:
+        bundle: the bundle whose tables are asked.
+        brands: instead of a bundle, temporary tables of six features with so many brands, 40 wide.
+        dtype: of the temporary tables.
+        shard_rows: of the temporary tables.
+        redis_url: measure a Redis server beside; the tables are published there under a prefix of their own, and
+            removed at the end.
+        rounds: contestants take turns in each.
+        out: also write the document to this file.
+        force: replace `out` where it exists.
+
+    Returns:
+        `environment`, `version_id`, `sizes`, `results` (a row a contestant, with memory and raw samples) and `ratios`.
+
+    Raises:
+        InputError: neither or both of `bundle` and `brands`, or a number that is too small.
+        FormatError, IntegrityError: the bundle's tables cannot be used.
+        StoreError: the Redis server does not answer.
+        ParityError: the two stores do not give equal rows.
+    """
+    if (bundle is None) == (brands is None):
+        raise InputError("bench: kv wants either a BUNDLE or --brands N; received " + ("both" if bundle else "neither"))
+    for name, value in (("--rounds", rounds), ("--brands", brands)):
+        if value is not None and value < 1:
+            raise InputError(f"bench: {name} should be at least 1; received {value}")
+    if out is not None:
+        check_output(out, force=force, kind=FILE)
+    with contextlib.ExitStack() as stack:
+        if bundle is not None:
+            cloud = bundle / CLOUD
+        else:
+            cloud = stack.enter_context(_temporary_tables(brands or 0, dtype=dtype, shard_rows=shard_rows))
+        before = _memory()
+        tables = open_tables(cloud)
+        pages = _pages(tables)
+        opened: dict[str, EmbeddingTables] = {NPZ: tables}
+        memory = {NPZ: _npz_memory(tables, pages, before)}
+        if redis_url is not None:
+            opened[REDIS], memory[REDIS] = stack.enter_context(_published(redis_url, tables))
+        _check_equal(opened, pages)
+        calls = {name: _calls(one, pages) for name, one in opened.items()}
+        measured = take_turns(calls, rounds=rounds, calls=CALLS, warmup=CALLS)
+    results = [{**found.row(name=name, stage=STAGE), **memory[name]} for name, found in measured.items()]
+    if any(row["unstable"] for row in results):
+        log("the machine was restless: medians of rounds differ by half; measure again when it is idle")
+    document = {
+        "environment": environment(),
+        "bundle": None if bundle is None else str(bundle),
+        "version_id": tables.version_id,
+        "sizes": {
+            "items": ITEMS,
+            "tables": {name: table.entry.model_dump() for name, table in tables.tables.items()},
+        },
+        "rounds": rounds,
+        "results": results,
+        "ratios": [
+            {"stage": STAGE, "peer": name, **{k: round(v, 4) for k, v in ratios(measured[NPZ], peer).items()}}
+            for name, peer in measured.items()
+            if name != NPZ
+        ],
+    }
+    if out is not None:
+        write_json(out, {"schema": 1, **document})
+    return document
+
+
+def kv_table(document: dict[str, Any]) -> Table:
+    """`run_kv_bench`'s document as people read it."""
+    rows = [
+        (
+            f"{row['stage']}  {row['name']}",
+            f"{row['n']:,}",
+            *(f"{row[f'{key}_us']:.1f}" for key in ("p50", "p90", "p99")),
+            *(f"{row[key] / 1e6:,.1f}" for key in ("resident_bytes", "private_bytes")),
+        )
+        for row in document["results"]
+    ]
+    sizes = document["sizes"]
+    title = f"microseconds a page of {sizes['items']} items x {len(sizes['tables'])} features; memory in MB"
+    return table_of(("", "n", "p50", "p90", "p99", "resident", "of it private"), rows, title=title)
+
+
+@contextlib.contextmanager
+def _temporary_tables(brands: int, *, dtype: TableDtype, shard_rows: int) -> Iterator[Path]:
+    """A cloud folder with the tables of a large shop, written in a stream."""
+    with tempfile.TemporaryDirectory(prefix="edgerec-kv-") as name:
+        cloud = Path(name)
+        with stage("write temporary tables"):
+            sizes = {"brand": (brands, BRAND_DIMENSION), **TAOBAO}
+            entries = {
+                feature: _write_random(cloud / EMBEDDINGS / feature, number, *size, dtype=dtype, shard_rows=shard_rows)
+                for number, (feature, size) in enumerate(sizes.items())
+            }
+            files = stamp_files(cloud, cloud.rglob("*.npz"))
+            write_manifest(CloudManifest(version_id="temporary", spec={}, tables=entries, files=files), cloud)
+        yield cloud
+
+
+def _write_random(folder: Path, seed: int, rows: int, width: int, *, dtype: TableDtype, shard_rows: int) -> Any:
+    rng = np.random.default_rng((SEED, seed))
+    # Identities with gaps, as those of items are.
+    keys = np.cumsum(rng.integers(1, 1000, rows))
+    values = (
+        rng.standard_normal((min(BLOCK_ROWS, rows - start), width), np.float32) for start in range(0, rows, BLOCK_ROWS)
+    )
+    unknown = np.zeros(width, np.float32)
+    return write_table(folder, keys, values, unknown, dtype=dtype, shard_rows=shard_rows)
+
+
+def _pages(tables: NpzTables) -> list[Page]:
+    """What the pages ask for: keys spread over each whole table, the worst case for every cache."""
+    rng = np.random.default_rng(SEED)
+    known = {
+        name: np.concatenate([np.empty(0, np.int64), *(k for k, _ in t.blocks())]) for name, t in tables.tables.items()
+    }
+    return [{name: _draw(rng, keys) for name, keys in known.items()} for _ in range(PAGES)]
+
+
+def _draw(rng: np.random.Generator, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    # Nearly all int64 are nobody's key.
+    others = rng.integers(-(2**63), 0, ITEMS)
+    if not len(keys):
+        return others
+    return np.where(rng.random(ITEMS) < UNKNOWN_SHARE, others, keys[rng.integers(0, len(keys), ITEMS)])
+
+
+def _calls(tables: EmbeddingTables, pages: list[Page]) -> Callable[[], Any]:
+    turn = itertools.cycle(pages)
+    return lambda: tables.get_many(next(turn))
+
+
+def _check_equal(opened: dict[str, EmbeddingTables], pages: list[Page]) -> None:
+    for page in pages[:20]:
+        answers = {name: tables.get_many(page) for name, tables in opened.items()}
+        for name, answer in answers.items():
+            for feature, (rows, unknown) in answer.items():
+                ours = answers[NPZ][feature]
+                if unknown != ours.unknown or not np.array_equal(rows, ours.rows):
+                    raise ParityError(
+                        f"bench: {name} gives other rows of {feature} than {NPZ}: publish the tables again"
+                    )
+
+
+def _npz_memory(tables: NpzTables, pages: list[Page], before: tuple[int, int]) -> dict[str, int]:
+    """What opening the tables and asking for every page once added to this process, the pages' keys aside."""
+    asked = sum(keys.nbytes for page in pages for keys in page.values())
+    for page in pages:
+        tables.get_many(page)
+    resident, private = (now - then - asked for now, then in zip(_memory(), before, strict=True))
+    return {"resident_bytes": max(0, resident), "private_bytes": max(0, private)}
+
+
+def _memory() -> tuple[int, int]:
+    """Resident bytes of this process, and those of them that no file and no other process has."""
+    resident = int(psutil.Process().memory_info().rss)
+    try:
+        status = Path(f"/proc/{os.getpid()}/status").read_text(encoding="ascii")
+    except OSError:
+        return resident, resident
+    found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
+    return resident, int(found[1]) * 1024 if found else resident
+
+
+@contextlib.contextmanager
+def _published(url: str, tables: NpzTables) -> Iterator[tuple[EmbeddingTables, dict[str, Any]]]:
+    """`tables` in the Redis server at `url` while the block runs, and what the server holds for them."""
+    from edgerec.kv.redis import RedisStore
+
+    store = RedisStore(url, prefix=f"edgerec-bench-{uuid.uuid4().hex[:12]}")
+    try:
+        before = store.server_memory()
+        with stage("publish to Redis"):
+            published = store.publish(tables, current=False)
+        try:
+            held = {"resident_bytes": max(0, store.server_memory() - before)}
+            yield published, {**held, "private_bytes": held["resident_bytes"]}
+        finally:
+            store.remove(tables.version_id)
+    finally:
+        store.close()

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgerec.bench.kv import kv_table, run_kv_bench
+from edgerec.core.errors import EdgeRecError, FormatError, InputError, IntegrityError, OutputError, ParityError
+from edgerec.kv.npz import open_tables
+from edgerec.kv.store import Found
+from tests.redis_server import free_port
+
+
+def check_rows(document: dict[str, Any], names: list[str]) -> None:
+    assert [row["name"] for row in document["results"]] == names
+    for row in document["results"]:
+        assert row["stage"] == "kv"
+        assert 0 < row["min_us"] <= row["p50_us"] <= row["p90_us"] <= row["p99_us"]
+        assert row["n"] == sum(len(samples) for samples in row["samples_us"]) > 0
+        assert row["resident_bytes"] >= row["private_bytes"] >= 0
+    assert [row["peer"] for row in document["ratios"]] == names[1:]
+    assert kv_table(document).row_count == len(names)
+
+
+def test_a_bundles_tables(bundle_path: Path, tmp_path: Path) -> None:
+    document = run_kv_bench(bundle_path, rounds=1, out=tmp_path / "kv.json")
+    check_rows(document, ["npz"])
+    assert document["version_id"] == open_tables(bundle_path / "cloud").version_id
+    assert set(document["sizes"]["tables"]) == set(open_tables(bundle_path / "cloud").tables)
+    assert json.loads((tmp_path / "kv.json").read_text()) == {"schema": 1, **json.loads(json.dumps(document))}
+
+
+def test_both_stores_on_the_command_line(redis_url: str) -> None:
+    more = ["--brands", "3000", "--table-dtype", "float16", "--shard-rows", "1000"]
+    command = [sys.executable, "-m", "edgerec", "bench", "kv", *more, "--redis", redis_url, "--rounds", "2", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout)
+    check_rows(document, ["npz", "redis"])
+    assert document["bundle"] is None
+    assert len(document["sizes"]["tables"]) == 6
+    brand = {"keys": 3000, "dimension": 40, "dtype": "float16", "shards": 3}
+    assert document["sizes"]["tables"]["brand"] == brand
+    # The server held the rows, 80 bytes each and their keys, and does no more.
+    assert document["results"][1]["resident_bytes"] > 3000 * 88
+    import redis
+
+    with redis.Redis.from_url(redis_url) as client:
+        assert not client.keys("edgerec-bench-*")
+
+
+def test_a_store_that_gives_other_rows_is_not_measured(
+    bundle_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgerec.kv.redis import RedisTables
+
+    right = RedisTables.get_many
+
+    def wrong(self: RedisTables, asked: Any) -> dict[str, Found]:
+        return {name: Found(rows + np.float32(1e-6), unknown) for name, (rows, unknown) in right(self, asked).items()}
+
+    monkeypatch.setattr(RedisTables, "get_many", wrong)
+    with pytest.raises(ParityError, match="redis gives other rows of shop than npz"):
+        run_kv_bench(bundle_path, rounds=1, redis_url=redis_url)
+
+
+def test_bad_input(bundle_path: Path, tmp_path: Path) -> None:
+    attempts: list[tuple[type[EdgeRecError], str, Path | None, dict[str, Any]]] = [
+        (InputError, "received neither", None, {}),
+        (InputError, "received both", bundle_path, {"brands": 3}),
+        (InputError, "--brands should be at least 1; received 0", None, {"brands": 0}),
+        (InputError, "--rounds should be at least 1", bundle_path, {"rounds": 0}),
+        (FormatError, "is no folder", tmp_path / "nothing", {}),
+        (OutputError, "exists already", bundle_path, {"out": tmp_path / "there.json"}),
+    ]
+    (tmp_path / "there.json").write_text("kept")
+    for error, said, bundle, more in attempts:
+        with pytest.raises(error, match=said):
+            run_kv_bench(bundle, **more)
+    assert (tmp_path / "there.json").read_text() == "kept"
+
+
+def test_a_changed_table_is_found_before_it_is_measured(bundle_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle_path / "cloud", tmp_path / "cloud")
+    shard = next((tmp_path / "cloud").rglob("*.npz"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(IntegrityError, match="bytes instead of"):
+        run_kv_bench(tmp_path)
+
+
+def test_a_server_that_is_not_there_is_one_line(bundle_path: Path, redis_url: str) -> None:
+    url = f"redis://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "edgerec", "bench", "kv", str(bundle_path), "--redis", url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("edgerec: embedding store 127.0.0.1:")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edgerec.core.errors import EdgeRecError, FormatError, InputError, OutputError, ShapeError, StoreError
+from edgerec.kv.npz import NpzTables, Table, open_tables
+from tests.kv.tables import expected, make, write_cloud
+from tests.redis_server import free_port, need_redis, redis_server
+
+if TYPE_CHECKING:
+    from edgerec.kv.redis import RedisStore
+
+TABLES = {"shop": make(range(-20, 40, 2), width=4), "brand": make(range(1000), width=5, seed=1), "none": make([])}
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[RedisStore]:
+    """A store of the test's own."""
+    from edgerec.kv.redis import RedisStore
+
+    store = RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}")
+    yield store
+    store.close()
+
+
+def version(tmp_path: Path, name: str, tables: dict[str, Table] | None = None, **more: Any) -> NpzTables:
+    return open_tables(write_cloud(tmp_path / name, tables or TABLES, version_id=name, rows=300, **more))
+
+
+def places(store: RedisStore) -> list[str]:
+    """All of the store's keys in the server."""
+    with store.connected() as client:
+        return sorted(key.decode().removeprefix(store.prefix) for key in client.keys(f"{store.prefix}:*"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_rows_of_the_shards(store: RedisStore, tmp_path: Path, dtype: Any) -> None:
+    shards = version(tmp_path, "v1", dtype=dtype)
+    store.publish(shards)
+    opened = store.open()
+    assert (opened.version_id, opened.dimensions) == ("v1", shards.dimensions)
+    rng = np.random.default_rng(0)
+    for size in (0, 1, 100, 3000):
+        asked = {name: rng.integers(-50, 1050, size) for name in ("brand", "none", "shop")}
+        ours, theirs = shards.get_many(asked), opened.get_many(asked)
+        assert list(theirs) == list(asked)
+        for name in asked:
+            np.testing.assert_array_equal(theirs[name].rows, ours[name].rows)
+            assert theirs[name].unknown == ours[name].unknown
+            assert theirs[name].rows.dtype == np.float32
+            theirs[name].rows[:] = 0
+    assert opened.get_many({}) == {}
+
+
+def test_a_page_is_one_round_trip(store: RedisStore, tmp_path: Path) -> None:
+    store.publish(version(tmp_path, "v1"))
+    opened = store.open()
+    page = {"shop": np.arange(100), "brand": np.arange(100)}
+    opened.get_many(page)
+    # The server stands behind a relay that counts: a round trip is a change of direction.
+    with _relay(store.address) as (url, turns):
+        from edgerec.kv.redis import RedisStore
+
+        relayed = RedisStore(url, prefix=store.prefix).open("v1")
+        relayed.get_many(page)
+        before = turns()
+        for _ in range(5):
+            relayed.get_many(page)
+        assert turns() - before == 5
+
+
+class _relay:  # noqa: N801
+    """A relay to `address`, and how often its client spoke after the server did."""
+
+    def __init__(self, address: str) -> None:
+        host, port = address.split(":")
+        self._to = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = [self._listener]
+        self._lock = threading.Lock()
+        self._last, self._turns = "server", 0
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def __enter__(self) -> tuple[str, Callable[[], int]]:
+        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}", lambda: self._turns
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self._to)
+            self._sockets += [client, server]
+            for name, one, other in (("client", client, server), ("server", server, client)):
+                thread = threading.Thread(target=self._pass, args=(name, one, other), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _pass(self, name: str, one: socket.socket, other: socket.socket) -> None:
+        try:
+            while content := one.recv(1 << 16):
+                with self._lock:
+                    self._turns += name == "client" and self._last == "server"
+                    self._last = name
+                other.sendall(content)
+        except OSError:
+            return
+
+
+def test_publish_switch_remove(store: RedisStore, tmp_path: Path) -> None:
+    assert (store.versions(), store.current()) == ([], None)
+    with pytest.raises(InputError, match="no version was published as current yet"):
+        store.open()
+    one, two = version(tmp_path, "v1"), version(tmp_path, "v2", {"shop": make(range(9), seed=9)})
+    store.publish(one)
+    store.publish(two, current=False)
+    assert (store.versions(), store.current()) == (["v1", "v2"], "v1")
+    assert len(places(store)) == 2 + 3 + 1
+    old, new = store.open(), store.open("v2")
+    keys = np.arange(12)
+    np.testing.assert_array_equal(
+        new.get_many({"shop": keys})["shop"].rows, expected(make(range(9), seed=9), range(12))
+    )
+    with pytest.raises(InputError, match="version v1 is the current one: switch to another first"):
+        store.remove("v1")
+    store.switch("v2")
+    np.testing.assert_array_equal(old.get_many({"shop": keys})["shop"].rows, expected(TABLES["shop"], range(12)))
+    store.remove("v1")
+    assert (store.versions(), store.current(), len(places(store))) == (["v2"], "v2", 3)
+    with pytest.raises(StoreError, match="shop of version v1 is no longer there: it was removed or evicted"):
+        old.get_many({"shop": keys})
+    for ask in (store.open, store.remove, store.switch):
+        with pytest.raises(InputError, match="there is no version v1; there are v2"):
+            ask("v1")
+    store.publish(one)
+    assert store.current() == "v1"
+
+
+def test_a_version_is_published_once(store: RedisStore, tmp_path: Path) -> None:
+    one = version(tmp_path, "v1")
+    store.publish(one)
+    with pytest.raises(OutputError, match="it has version v1 already"):
+        store.publish(one)
+    assert len(places(store)) == 5
+
+
+def test_of_many_publishers_one_wins_and_nothing_is_left(store: RedisStore, tmp_path: Path) -> None:
+    shards = version(tmp_path, "v1")
+
+    def publish(_: int) -> str:
+        try:
+            store.publish(shards)
+        except OutputError:
+            return "late"
+        return "first"
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sorted(threads.map(publish, range(6))) == ["first"] + ["late"] * 5
+    assert len(places(store)) == 5
+    np.testing.assert_array_equal(
+        store.open().get_many({"brand": np.arange(1000)})["brand"].rows, TABLES["brand"].values
+    )
+
+
+def test_readers_see_whole_versions_while_others_are_published(store: RedisStore, tmp_path: Path) -> None:
+    """Every row of version n says n; a reader that opens what is current finds no other number and no unknown key."""
+    keys = np.arange(3000)
+
+    def shards(number: int) -> NpzTables:
+        values = np.full((len(keys), 2), number, np.float32)
+        return version(tmp_path, f"v{number}", {"shop": Table(keys, values, values[0] * -1)})
+
+    store.publish(shards(0))
+    done = threading.Event()
+
+    def read() -> set[str]:
+        seen = set()
+        while not done.is_set():
+            opened = store.open()
+            seen.add(opened.version_id)
+            rows, unknown = opened.get_many({"shop": keys[::7]})["shop"]
+            assert not unknown
+            assert (rows == float(opened.version_id[1:])).all()
+        return seen
+
+    with ThreadPoolExecutor(3) as threads:
+        readers = [threads.submit(read) for _ in range(3)]
+        try:
+            for number in range(1, 6):
+                store.publish(shards(number))
+        finally:
+            done.set()
+        seen = set().union(*(reader.result() for reader in readers))
+    assert len(seen) > 1
+    assert store.versions() == [f"v{number}" for number in range(6)]
+
+
+def test_a_broken_publication_shows_nothing_and_goes(store: RedisStore, tmp_path: Path) -> None:
+    class Broken(Exception):  # noqa: N818
+        pass
+
+    shards = version(tmp_path, "v1")
+    table = shards.tables["brand"]
+    lives: list[int] = []
+
+    def blocks(rows: int) -> Iterator[Any]:
+        yield next(iter(type(table).blocks(table, 300)))
+        assert store.versions() == []
+        with store.connected() as client:
+            lives.extend(client.ttl(key) for key in client.keys(f"{store.prefix}:rows:*:brand"))
+        raise Broken
+
+    table.blocks = blocks  # type: ignore[method-assign,assignment]
+    with pytest.raises(Broken):
+        store.publish(shards)
+    # A publisher that is killed cannot tidy up: its rows have an end of their own.
+    assert len(lives) == 1
+    assert 0 < lives[0] <= 3600
+    assert (store.versions(), store.current(), places(store)) == ([], None, [])
+
+
+def test_published_rows_have_no_end(store: RedisStore, tmp_path: Path) -> None:
+    store.publish(version(tmp_path, "v1"))
+    with store.connected() as client:
+        assert {client.ttl(key) for key in client.keys(f"{store.prefix}:*")} == {-1}
+
+
+def test_threads_and_forked_processes_share_a_store(store: RedisStore, tmp_path: Path) -> None:
+    store.publish(version(tmp_path, "v1"))
+    opened = store.open()
+
+    def ask(seed: int) -> bool:
+        keys = np.random.default_rng(seed).integers(0, 1000, 100)
+        return np.array_equal(opened.get_many({"brand": keys})["brand"].rows, TABLES["brand"].values[keys])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, range(200)))
+    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(0 if ask(1) and ask(2) else 3))
+    child.start()
+    assert ask(3)
+    child.join(timeout=60)
+    assert child.exitcode == 0
+
+
+def test_wrong_questions(store: RedisStore, tmp_path: Path) -> None:
+    store.publish(version(tmp_path, "v1"))
+    opened = store.open()
+    with pytest.raises(InputError, match="no table of 'city'; there are brand, none, shop"):
+        opened.get_many({"city": np.arange(3)})
+    with pytest.raises(ShapeError, match=r"keys of shop should be int64 \(m,\); received float64 \(3,\)"):
+        opened.get_many({"shop": np.zeros(3)})  # type: ignore[dict-item]
+
+
+def test_what_others_wrote_is_refused(store: RedisStore, tmp_path: Path) -> None:
+    store.publish(version(tmp_path, "v1"))
+    opened = store.open()
+    with store.connected() as client:
+        place = next(iter(client.keys(f"{store.prefix}:rows:*:shop")))
+        client.hset(place, np.int64(4).tobytes(), b"short")
+        client.hset(f"{store.prefix}:versions", "v0", b'{"format": 2, "version_id": "v0", "tables": {}}')
+    with pytest.raises(FormatError, match="rows of shop of version v1 should have 16 bytes"):
+        opened.get_many({"shop": np.array([4])})
+    with pytest.raises(FormatError, match="version v0: format: Input should be 1"):
+        store.open("v0")
+
+
+@pytest.mark.parametrize("url", ["", "localhost", "http://localhost", "redis://host:port"])
+def test_an_address_that_is_none(redis_url: str, url: str) -> None:
+    from edgerec.kv.redis import RedisStore
+
+    with pytest.raises(InputError, match="address should be redis://host:port"):
+        RedisStore(url)
+
+
+def test_a_server_that_is_not_there_in_one_line(redis_url: str) -> None:
+    from edgerec.kv.redis import RedisStore
+
+    port = free_port()
+    store = RedisStore(f"redis://:secret@127.0.0.1:{port}")
+    for ask in (store.versions, store.open, lambda: store.remove("v1"), lambda: store.switch("v1")):
+        with pytest.raises(
+            StoreError, match=f"embedding store 127.0.0.1:{port}: .*refused.* Redis server runs"
+        ) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+        assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_dies_restarts_or_is_full(tmp_path: Path) -> None:
+    need_redis()
+    from edgerec.kv.redis import RedisStore
+
+    shards = version(tmp_path, "v1")
+    with redis_server("--maxmemory", "2mb", "--maxmemory-policy", "noeviction") as server:
+        store = RedisStore(server.url)
+        with pytest.raises(StoreError, match="maxmemory") as caught:
+            store.publish(version(tmp_path, "big", {"shop": make(range(5000), width=200)}))
+        assert len(str(caught.value)) < 250
+        assert (store.versions(), places(store)) == ([], [])
+        store.publish(shards)
+        opened = store.open()
+        server.process.kill()
+        server.process.wait()
+        with pytest.raises(StoreError, match="check that the Redis server runs"):
+            opened.get_many({"shop": np.arange(3)})
+        with redis_server(port=int(server.url.rsplit(":", 1)[1])):
+            # It keeps nothing on disk. The connections of before are renewed without a word.
+            with pytest.raises(EdgeRecError, match="no longer there"):
+                opened.get_many({"shop": np.arange(3)})
+            store.publish(shards)
+            assert store.open().get_many({"shop": np.array([0])})["shop"].unknown == 0
+        store.close()
+
+
+def test_evicted_rows_are_noticed(store: RedisStore, tmp_path: Path) -> None:
+    """A server that evicts takes whole hashes: that is an error, not a page of unknown items."""
+    store.publish(version(tmp_path, "v1"))
+    opened = store.open()
+    with store.connected() as client:
+        client.delete(*client.keys(f"{store.prefix}:rows:*:brand"))
+    with pytest.raises(StoreError, match="brand of version v1 is no longer there: it was removed or evicted"):
+        opened.get_many({"shop": np.arange(3), "brand": np.arange(3)})
+
+
+def test_missing_redis_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("EDGEREC_REQUIRE_REDIS", "0")
+    with pytest.raises(pytest.skip.Exception, match="apt-get install redis-server"):
+        need_redis()
+    monkeypatch.setenv("EDGEREC_REQUIRE_REDIS", "1")
+    with pytest.raises(pytest.fail.Exception, match="apt-get install redis-server"):
+        need_redis()

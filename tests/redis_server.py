@@ -1,0 +1,67 @@
+"""A Redis server of the tests' own, on a free loopback port."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+def need_redis() -> None:
+    """Skip the test where Redis is not installed; fail it where EDGEREC_REQUIRE_REDIS=1 says that it should be."""
+    missing = []
+    if shutil.which("redis-server") is None:
+        missing.append("apt-get install redis-server")
+    if importlib.util.find_spec("redis") is None:
+        missing.append("pip install 'edgerec[cloud]'")
+    if missing:
+        stop = pytest.fail if os.environ.get("EDGEREC_REQUIRE_REDIS") == "1" else pytest.skip
+        stop(f"Redis is not installed: {' and '.join(missing)}")
+
+
+@contextlib.contextmanager
+def redis_server(*options: str, port: int | None = None) -> Iterator[Server]:
+    """A server with `options` that keeps nothing on disk, at `port` or a free one, until the block ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port() if port is None else port
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        process = subprocess.Popen([*command, "--dir", folder, *options], stdout=subprocess.DEVNULL)
+        try:
+            _wait(port, process)
+            yield Server(f"redis://127.0.0.1:{port}", process)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise RuntimeError("redis-server did not start")
