@@ -25,9 +25,11 @@ from edgerec.core.manifest import (
     DeviceManifest,
     ModelFile,
     TableEntry,
+    sign_bundle,
     stamp_files,
     write_manifest,
 )
+from edgerec.core.signing import SigningKey
 from edgerec.data.samples import Limits, Samples, load_samples
 from edgerec.device_runtime.device_model import load_device_model
 from edgerec.device_runtime.golden import save_case
@@ -46,7 +48,13 @@ GOLDEN_CASES = 12
 
 
 def export_bundle(
-    run_path: Path, path: Path, *, samples_path: Path | None = None, requests: int = 1000, force: bool = False
+    run_path: Path,
+    path: Path,
+    *,
+    samples_path: Path | None = None,
+    requests: int = 1000,
+    sign_key: SigningKey | None = None,
+    force: bool = False,
 ) -> BundleManifest:
     """Export the run at `run_path` as the bundle `path`; what is not proven is not written.
 
@@ -55,6 +63,7 @@ def export_bundle(
         path: the bundle to write.
         samples_path: samples to prove it on; default: those of the training.
         requests: real test requests to step through.
+        sign_key: signs the manifests; None leaves them unsigned.
         force: replace `path` where it exists.
 
     Raises:
@@ -77,7 +86,10 @@ def export_bundle(
             graphs = device_graphs(parts, run.head.limits)
             device = _write_device(run, graphs, folder)
             tables = _write_tables(run, parts, folder)
-        return _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests, created)
+        manifest = _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests, created)
+        if sign_key is not None:
+            sign_bundle(folder, sign_key)
+        return manifest
 
 
 def _open_samples(run: Run, path: Path | None) -> Samples:
