@@ -23,6 +23,7 @@ from edgerec.core.manifest import (
     BundleManifest,
     ModelFile,
     read_bundle_manifest,
+    read_cloud_manifest,
     signed_parts,
 )
 from edgerec.core.parallel import run_apart
@@ -39,7 +40,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
 
     Args:
         bundle: the folder.
-        public_key: whose signature bundle and device half have to bear; None asks for none.
+        public_key: whose signature all three manifests have to bear; None asks for none.
 
     Returns:
         `version_id`, `created`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`, `cloud_bytes`,
@@ -51,6 +52,8 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     model = load_device_model(bundle, public_key=public_key)
     check_version(bundle, manifest, model)
+    if public_key is not None:
+        read_cloud_manifest(bundle / CLOUD, public_key=public_key)
     sessions = {HUBSM_IE: model.hubsm_ie.session, HUBSM_IPV: model.hubsm_ipv.session, CRBAN: model.crban.session}
     parts = signed_parts(bundle)
     return {
