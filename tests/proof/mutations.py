@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import shutil
@@ -214,6 +215,8 @@ def run_kind(bundle: Path, key: PublicKey, kind: str, side: str, *, seed: int, c
             capture_output=True,
             text=True,
             check=False,
+            # What a crash leaves behind goes with the parent's own folder.
+            env={**os.environ, "TMPDIR": str(bundle.parent)},
         )
         signed = None
         for line in done.stdout.splitlines():
