@@ -12,7 +12,7 @@ import click
 
 from edgerec import __version__
 from edgerec.cli.common import emit, import_tensorflow
-from edgerec.cli.device import bench, export, verify
+from edgerec.cli.device import bench, export, inspect, verify
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
 from edgerec.cli.logs import import_group, samples, simulate, stats
 from edgerec.core.command import PATH, force_option, json_option, need, run
@@ -45,7 +45,7 @@ def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, forc
     emit(document, as_json, table=quickstart_table(document))
 
 
-for _command in (import_group, simulate, samples, stats, train, evaluate, ablate, export, verify, bench):
+for _command in (import_group, simulate, samples, stats, train, evaluate, ablate, export, verify, inspect, bench):
     cli.add_command(_command)
 bench.add_command(bench_train)
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgerec.cli.common import emit, import_tensorflow
 from edgerec.core.command import PATH, force_option, json_option, need, out_option
+
+if TYPE_CHECKING:
+    from edgerec.core.signing import PublicKey
+
+public_key_option = click.option(
+    "--public-key", type=PATH, help="PEM file: refuse what the owner of this Ed25519 key did not sign."
+)
 
 
 @click.command()
@@ -24,6 +31,7 @@ from edgerec.core.command import PATH, force_option, json_option, need, out_opti
     help="In which embedding tables are stored.",
 )
 @click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help="Keys a shard of an embedding table.")
+@click.option("--sign-key", type=PATH, help="PEM file with an Ed25519 private key: sign the bundle with it.")
 @force_option
 @json_option
 def export(
@@ -33,14 +41,18 @@ def export(
     requests: int,
     table_dtype: Any,
     shard_rows: int,
+    sign_key: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Split RUN, convert it to MNN, prove it and write the bundle."""
-    need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN")
+    signing = ["cryptography"] if sign_key is not None else []
+    need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", *signing)
     from edgerec.core.atomic import check_output
+    from edgerec.core.signing import load_signing_key
 
     check_output(out, force=force, kind="bundle")
+    key = load_signing_key(sign_key) if sign_key is not None else None
     import_tensorflow()
     from edgerec.export.bundle import export_bundle
 
@@ -51,20 +63,47 @@ def export(
         requests=requests,
         table_dtype=table_dtype,
         shard_rows=shard_rows,
+        sign_key=key,
         force=force,
     )
-    emit({"bundle": str(out), **manifest.summary()}, as_json)
+    emit({"bundle": str(out), **manifest.summary(), "signed": key is not None}, as_json)
 
 
 @click.command()
 @click.argument("bundle", type=PATH)
+@public_key_option
 @json_option
-def verify(bundle: Path, as_json: bool) -> None:
-    """Let BUNDLE prove itself on this machine: hashes, golden outputs."""
+def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
+    """Let BUNDLE prove itself on this machine: hashes, golden outputs, signature."""
     need("device", "numpy", "MNN")
-    from edgerec.device_runtime.verify import verify_bundle
+    key = _public_key(public_key)
+    from edgerec.device_runtime.verify import verify_apart
 
-    emit({"bundle": str(bundle), **verify_bundle(bundle)}, as_json)
+    emit({"bundle": str(bundle), **verify_apart(bundle, public_key=key)}, as_json)
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@public_key_option
+@json_option
+def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
+    """Say what is in BUNDLE: sizes, commands, shapes, tools, parity, GAUC."""
+    need("device", "numpy", "MNN")
+    key = _public_key(public_key)
+    from edgerec.device_runtime.inspection import inspect_apart, inspection_table
+
+    document = inspect_apart(bundle, public_key=key)
+    emit({"bundle": str(bundle), **document}, as_json, table=inspection_table(document))
+
+
+def _public_key(path: Path | None) -> PublicKey | None:
+    """The key that a bundle has to be signed with, if one is given."""
+    if path is None:
+        return None
+    need("signing", "cryptography")
+    from edgerec.core.signing import load_public_key
+
+    return load_public_key(path)
 
 
 @click.group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import tokenize
 import zipfile
@@ -54,7 +55,7 @@ def load_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
 
 
 def load_members(path: Path, names: Iterable[str], *, what: str, advice: str) -> dict[str, NDArray[Any]]:
-    """The arrays `names` of the npz file `path`.
+    """The arrays `names` of the npz file `path`, which never take more memory than the file has bytes.
 
     Raises:
         FormatError: it is missing or damaged, or lacks one of them; `what` it is and `advice` stand in the text.
@@ -62,9 +63,31 @@ def load_members(path: Path, names: Iterable[str], *, what: str, advice: str) ->
     try:
         # Opened here: NumPy leaves open what it cannot read.
         with path.open("rb") as content, np.load(content, allow_pickle=False) as members:
-            return {name: members[name] for name in names}
+            limit = path.stat().st_size
+            arrays = {}
+            for name in names:
+                _check_size(members.zip, name, limit)
+                arrays[name] = members[name]
+            return arrays
     except DAMAGE as error:
         raise FormatError(f"{what} {path} cannot be read ({error}): {advice}") from None
+
+
+def _check_size(archive: zipfile.ZipFile, name: str, limit: int) -> None:
+    """Refuse a member that is packed, or that states more than it has: NumPy makes room for whatever is stated.
+
+    Raises:
+        ValueError: it is so, or its header is damaged.
+    """
+    member = archive.getinfo(f"{name}.npy")
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size > limit:
+        raise ValueError(f"{name} is packed, or larger than the file")
+    with archive.open(member) as content:
+        version = np.lib.format.read_magic(content)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(content)
+        if math.prod(shape) * dtype.itemsize != member.file_size - content.tell():
+            raise ValueError(f"{name} states {shape} of {dtype}, which its bytes are not")
 
 
 def save_array(path: Path, array: NDArray[Any], *, what: str) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +22,7 @@ def log(message: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
 
 
-def emit(document: Mapping[str, Any], *, as_json: bool, table: Table | None = None) -> None:
+def emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType | None = None) -> None:
     """Write a command's result to stdout: one JSON document (with ``"schema": 1``), or its table.
 
     Without `table` the document's scalars become a table of two columns.

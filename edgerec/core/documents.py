@@ -34,10 +34,22 @@ def read_document(path: Path, model: type[Document], *, what: str, format_number
     Raises:
         FormatError: no such file, no JSON, another format number, or a field that is not valid.
     """
+    return parse_document(
+        document_bytes(path, what=what), path=path, model=model, what=what, format_number=format_number
+    )
+
+
+def document_bytes(path: Path, *, what: str) -> bytes:
+    """The bytes of the document `path`, at most `MAX_BYTES` of them.
+
+    Raises:
+        FormatError: no such file, one that cannot be read, or a larger one.
+    """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FormatError(f"{what}: {path} has {path.stat().st_size} bytes, more than any such document")
-        raw = json.loads(path.read_bytes())
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device read for ever
+            raise FormatError(f"{what}: {path} cannot be read (no regular file): check it, or make it again")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         missing = "is no folder" if not path.parent.is_dir() else f"has no {path.name}"
         raise FormatError(f"{what}: {path.parent} {missing}: give a folder that EdgeRec wrote") from None
@@ -45,6 +57,19 @@ def read_document(path: Path, model: type[Document], *, what: str, format_number
         raise FormatError(f"{what}: {path.parent} is a file: give a folder that EdgeRec wrote") from None
     except OSError as error:
         raise FormatError(f"{what}: {path} cannot be read ({error.strerror}): check it, or make it again") from None
+    if len(content) > MAX_BYTES:
+        raise FormatError(f"{what}: {path} has {path.stat().st_size} bytes, more than any such document")
+    return content
+
+
+def parse_document(content: bytes, *, path: Path, model: type[Document], what: str, format_number: int) -> Document:
+    """Parse and check a JSON document of which `content` was read; `path` names it in errors.
+
+    Raises:
+        FormatError: as `read_document`.
+    """
+    try:
+        raw = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what}: {path} is not valid JSON ({error}): it is damaged, make it again") from None
     received = raw.get("format") if isinstance(raw, dict) else None

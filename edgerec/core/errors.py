@@ -9,6 +9,7 @@
     │   └── ConfigurationError  a configuration of a training or a simulation
     ├── FormatError             a folder or file of ours: other format number, missing part, damaged
     │   └── IntegrityError      its bytes are not the ones that were written
+    │       └── SignatureError  not signed by the key that it has to be signed by
     ├── OutputError             the place to write to: exists already, or cannot be written
     ├── ShapeError              an array of another name, shape or type than stated
     ├── SessionError            MNN cannot load a model, or was asked for what the model does not do
@@ -57,6 +58,10 @@ class FormatError(EdgeRecError):
 
 class IntegrityError(FormatError):
     """The bytes of a file are not the ones that were written."""
+
+
+class SignatureError(IntegrityError):
+    """A signature is required and there is none, or it is not of the given key over these bytes."""
 
 
 class OutputError(EdgeRecError):

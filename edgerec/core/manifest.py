@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from edgerec.core.atomic import json_bytes, write_bytes
-from edgerec.core.documents import read_document
+from edgerec.core.documents import document_bytes, parse_document
 from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.core.hashing import sha256_bytes, sha256_file
+from edgerec.core.signing import PublicKey, SigningKey, signature_path
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -89,9 +90,13 @@ class TableEntry(_Part):
     """An embedding table of the cloud half."""
 
     keys: Annotated[int, Field(ge=0)]
-    dimension: Annotated[int, Field(ge=1)]
+    dimension: Annotated[int, Field(ge=1, le=1024)]
     dtype: Literal["float32", "float16"]
     shards: Annotated[int, Field(ge=1, le=99_999)]
+
+
+Tables = dict[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")], TableEntry]
+"""By name of feature, which is a folder's name, too."""
 
 
 class CloudManifest(_Manifest):
@@ -101,7 +106,7 @@ class CloudManifest(_Manifest):
     kind: Literal["cloud"] = "cloud"
     version_id: str
     spec: dict[str, Any]
-    tables: dict[str, TableEntry]
+    tables: Tables
 
 
 class Parity(_Part):
@@ -131,7 +136,7 @@ class BundleManifest(_Manifest):
     config: dict[str, Any]
     """Of the training."""
     models: dict[str, ModelFile]
-    tables: dict[str, TableEntry]
+    tables: Tables
     parity: Parity
     gauc: dict[str, float | None]
     """On the requests of `parity`: `keras`, `mnn`; none where no request has a clicked and an unclicked exposure."""
@@ -165,20 +170,41 @@ def stamp_files(folder: Path, paths: Iterable[Path]) -> dict[str, FileStamp]:
 
 
 def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
-    """Refuse a folder in which a file is missing, was changed, or is a link.
+    """Refuse a folder in which a file is missing, was changed, or is reached by way of a link.
 
     Raises:
         IntegrityError: the first such file.
     """
     for name, stamp in files.items():
-        path = folder / name
-        if path.is_symlink() or not path.is_file():
-            raise IntegrityError(f"bundle: {path} is missing: fetch or export the bundle again")
-        size = path.stat().st_size
-        if size != stamp.size:
-            raise IntegrityError(f"bundle: {path} has {size} bytes instead of {stamp.size}: fetch or export it again")
+        path = _own_file(folder, name, stamp)
         if sha256_file(path) != stamp.sha256:
             raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
+
+
+def read_stamped(folder: Path, name: str, stamp: FileStamp) -> bytes:
+    """The bytes of the file `name` of `folder`: those whose hash was checked, and no more than were stamped.
+
+    Raises:
+        IntegrityError: as `check_files`.
+    """
+    path = _own_file(folder, name, stamp)
+    with path.open("rb") as file:
+        content = file.read(stamp.size + 1)
+    if sha256_bytes(content) != stamp.sha256:
+        raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
+    return content
+
+
+def _own_file(folder: Path, name: str, stamp: FileStamp) -> Path:
+    """The path of a file of the stated size that is the folder's own, not a link's on the way to it."""
+    path = folder / name
+    steps = [path, *(folder / parent for parent in PurePosixPath(name).parents)][:-1]
+    if any(step.is_symlink() for step in steps) or not path.is_file():
+        raise IntegrityError(f"bundle: {path} is missing, or a link: fetch or export the bundle again")
+    size = path.stat().st_size
+    if size != stamp.size:
+        raise IntegrityError(f"bundle: {path} has {size} bytes instead of {stamp.size}: fetch or export it again")
+    return path
 
 
 def write_manifest(manifest: _Manifest, folder: Path) -> None:
@@ -187,9 +213,8 @@ def write_manifest(manifest: _Manifest, folder: Path) -> None:
     write_bytes(folder / NAME, _DIGEST.sub(_digest_line(sha256_bytes(unsealed)), unsealed))
 
 
-def _check_digest(path: Path) -> None:
+def _check_digest(path: Path, content: bytes) -> None:
     """Refuse a manifest of which any byte was changed."""
-    content = path.read_bytes()
     found = _DIGEST.findall(content)
     unsealed = _DIGEST.sub(_digest_line("0" * 64), content)
     if len(found) != 1 or found[0].decode() != sha256_bytes(unsealed):
@@ -204,42 +229,79 @@ def _digest_line(digest: str) -> bytes:
 _DIGEST = re.compile(rb'\n  "digest": "([0-9a-f]{64})"')
 
 
-def _read(folder: Path, model: type[Manifest], *, what: str) -> Manifest:
-    manifest = read_document(folder / NAME, model, what=what, format_number=FORMAT)
-    _check_digest(folder / NAME)
+def _read(folder: Path, model: type[Manifest], *, what: str, public_key: PublicKey | None) -> Manifest:
+    path = folder / NAME
+    refuse_link(path)
+    # Read once: the bytes that are parsed are the bytes whose signature was checked.
+    content = document_bytes(path, what=what)
+    if public_key is not None:
+        public_key.check(path, content)
+    manifest = parse_document(content, path=path, model=model, what=what, format_number=FORMAT)
+    _check_digest(path, content)
     return manifest
 
 
-def read_bundle_manifest(bundle: Path) -> BundleManifest:
+def read_bundle_manifest(bundle: Path, *, public_key: PublicKey | None = None) -> BundleManifest:
     """Read `manifest.json` of a bundle.
+
+    Args:
+        bundle: the bundle's folder.
+        public_key: whose signature it has to bear; None asks for none.
 
     Raises:
         FormatError: no such bundle, another format number, or a field that is not valid.
         IntegrityError: it was changed after it was written.
+        SignatureError: `public_key` is given, and it is not signed by its owner.
     """
-    return _read(bundle, BundleManifest, what="bundle")
+    return _read(bundle, BundleManifest, what="bundle", public_key=public_key)
 
 
-def read_cloud_manifest(folder: Path) -> CloudManifest:
+def read_cloud_manifest(folder: Path, *, public_key: PublicKey | None = None) -> CloudManifest:
     """Read `manifest.json` of a bundle's cloud folder.
 
     Raises:
-        FormatError, IntegrityError: as `read_bundle_manifest`.
+        FormatError, IntegrityError, SignatureError: as `read_bundle_manifest`.
     """
-    return _read(folder, CloudManifest, what="cloud bundle")
+    return _read(folder, CloudManifest, what="cloud bundle", public_key=public_key)
 
 
-def read_device_manifest(folder: Path) -> DeviceManifest:
+def read_device_manifest(folder: Path, *, public_key: PublicKey | None = None) -> DeviceManifest:
     """Read `manifest.json` of a bundle's device folder.
 
     Raises:
-        FormatError, IntegrityError: as `read_bundle_manifest`.
+        FormatError, IntegrityError, SignatureError: as `read_bundle_manifest`.
     """
-    manifest = _read(folder, DeviceManifest, what="device bundle")
+    manifest = _read(folder, DeviceManifest, what="device bundle", public_key=public_key)
     unstamped = [model.file for model in manifest.models.values() if model.file not in manifest.files]
     if unstamped:
         raise FormatError(f"device bundle: {folder / NAME} names {unstamped[0]} without its hash: export again")
     return manifest
+
+
+def sign_bundle(bundle: Path, key: SigningKey) -> None:
+    """Sign the three manifests of the folder `bundle`, each of which states the hash of every file under it."""
+    for folder in part_folders(bundle).values():
+        key.sign_file(folder / NAME)
+
+
+def signed_parts(bundle: Path) -> dict[str, bool]:
+    """For `bundle`, `device` and `cloud`: whether its manifest has a signature, of whomever."""
+    return {part: signature_path(folder / NAME).is_file() for part, folder in part_folders(bundle).items()}
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a part of a bundle that is a link: what it points to is nothing that the bundle answers for.
+
+    Raises:
+        IntegrityError: it is one.
+    """
+    if path.is_symlink():
+        raise IntegrityError(f"bundle: {path} is a link, perhaps out of the bundle: put the real one in its place")
+
+
+def part_folders(bundle: Path) -> dict[str, Path]:
+    """The folders that have a manifest of their own, so that they can travel alone."""
+    return {"bundle": bundle, DEVICE: bundle / DEVICE, CLOUD: bundle / CLOUD}
 
 
 def _inside(files: dict[str, FileStamp]) -> dict[str, FileStamp]:

@@ -66,6 +66,33 @@ def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, pr
         pool.shutdown(cancel_futures=True)
 
 
+def run_apart(function: Callable[[Task], Result], task: Task, *, died: Callable[[], Exception]) -> Result:
+    """``function(task)`` in a process of its own, so that native code that crashes does not take this one along.
+
+    As with `map_ordered`, `function` and `task` must pickle, and a script needs its ``if __name__ == "__main__"``.
+
+    Args:
+        function: to call.
+        task: what with.
+        died: makes the error to raise where the process ends without a result.
+
+    Raises:
+        Exception: what `function` raised, or that of `died`.
+    """
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),))
+    before = set(multiprocessing.active_children())
+    try:
+        return pool.submit(function, task).result()
+    except BrokenProcessPool:
+        raise died() from None
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _begin(parent: int) -> None:
     """What each process does first: leave ^C, which reaches all of the group, to `parent`, and not outlive it.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edgerec.core.errors import FormatError, IntegrityError, SpecificationError
+from edgerec.core.errors import FormatError, SessionError, SpecificationError
 from edgerec.core.manifest import (
     CRBAN,
     DEVICE,
@@ -20,7 +19,10 @@ from edgerec.core.manifest import (
     check_files,
     read_bundle_manifest,
     read_device_manifest,
+    read_stamped,
+    refuse_link,
 )
+from edgerec.core.signing import PublicKey
 from edgerec.device_runtime.crban import CrbanRanker, Encodings
 from edgerec.device_runtime.hubsm import Array, HubsmStepper
 from edgerec.features.spec import FeatureSpec, parse_spec
@@ -49,21 +51,27 @@ class DeviceModel:
         return {name: stepper for name, stepper in found.items() if stepper is not None}
 
 
-def load_device_model(bundle: Path) -> DeviceModel:
+def load_device_model(bundle: Path, *, public_key: PublicKey | None = None) -> DeviceModel:
     """Load the device half of the folder `bundle`.
 
     Each file is read once, and the bytes whose hash was checked are the bytes that MNN gets.
 
+    Args:
+        bundle: a folder with a `device` folder in it.
+        public_key: with it, only a device half that its owner signed is loaded; None asks for no signature.
+
     Raises:
         FormatError: no bundle, another format number, a manifest that is not valid, or models that do not fit it.
         IntegrityError: a model file is missing or was changed.
+        SignatureError: `public_key` is given, and the manifest is not signed by its owner.
         SessionError: MNN cannot load a model, or it is no model of its kind.
     """
     folder = bundle / DEVICE
+    refuse_link(folder)
     if not folder.is_dir():
         # Says what is wrong with the folder: no bundle at all, or one without its device half.
         read_bundle_manifest(bundle)
-    manifest = read_device_manifest(folder)
+    manifest = read_device_manifest(folder, public_key=public_key)
     steppers = {
         name: HubsmStepper(_model_bytes(folder, manifest, name))
         for name in (HUBSM_IE, HUBSM_IPV)
@@ -81,21 +89,39 @@ def load_device_model(bundle: Path) -> DeviceModel:
     return model
 
 
-def open_bundle(bundle: Path) -> tuple[BundleManifest, DeviceModel]:
+def open_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> tuple[BundleManifest, DeviceModel]:
     """Check every file of the folder `bundle` and load its device half.
 
     Raises:
-        FormatError, IntegrityError, SessionError: as `load_device_model`; also a device half of another version.
+        FormatError, IntegrityError, SignatureError, SessionError: as `load_device_model`; also a device half of another
+            version.
     """
-    manifest = read_bundle_manifest(bundle)
+    manifest = read_bundle_manifest(bundle, public_key=public_key)
     check_files(bundle, manifest.files)
-    model = load_device_model(bundle)
+    model = load_device_model(bundle, public_key=public_key)
+    check_version(bundle, manifest, model)
+    return manifest, model
+
+
+def check_version(bundle: Path, manifest: BundleManifest, model: DeviceModel) -> None:
+    """Refuse a bundle whose device half is another version's.
+
+    Raises:
+        FormatError: it is.
+    """
     if model.manifest.version_id != manifest.version_id or model.manifest.models != manifest.models:
         raise FormatError(
             f"bundle: {bundle} holds the device half of version {model.manifest.version_id}, "
             f"not of {manifest.version_id}: export it again"
         )
-    return manifest, model
+
+
+def crashed(bundle: Path) -> SessionError:
+    """What to say where the process that loaded `bundle` died."""
+    return SessionError(
+        f"bundle: MNN crashed on the models of {bundle}, whose hashes are right, or memory ran out: do not use it; "
+        "export it again, and have bundles signed if others can change them"
+    )
 
 
 def _check_shapes(model: DeviceModel, folder: Path) -> None:
@@ -185,11 +211,5 @@ def encode_behaviours(stepper: HubsmStepper, action: Array, item: Array) -> Enco
 
 
 def _model_bytes(folder: Path, manifest: DeviceManifest, name: str) -> bytes:
-    model = manifest.models[name]
-    path = folder / model.file
-    if path.is_symlink() or not path.is_file():
-        raise IntegrityError(f"bundle: {path} is missing: fetch or export the bundle again")
-    stamp = manifest.files[model.file]
-    if path.stat().st_size != stamp.size or hashlib.sha256(content := path.read_bytes()).hexdigest() != stamp.sha256:
-        raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
-    return content
+    file = manifest.models[name].file
+    return read_stamped(folder, file, manifest.files[file])

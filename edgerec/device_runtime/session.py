@@ -53,10 +53,7 @@ class Session:
         self._interpreter, self._native = _load(model, label, threads)
         self._run = partial(self._interpreter.runSession, self._native)
         # The tensors own the memory that the views below look at: they live as long as the session does.
-        self._tensors = (
-            self._interpreter.getSessionInputAll(self._native),
-            self._interpreter.getSessionOutputAll(self._native),
-        )
+        self._tensors = _tensors(self._interpreter, self._native, label)
         found = [{name: _shape(tensor) for name, tensor in side.items()} for side in self._tensors]
         self.inputs: Mapping[str, Shape] = MappingProxyType(found[0])
         self.outputs: Mapping[str, Shape] = MappingProxyType(found[1])
@@ -101,6 +98,28 @@ class Session:
             self._views[name][...] = array
         self.execute()
         return {name: self._views[name].copy() for name in self.outputs}
+
+    def commands(self) -> list[tuple[str, str]]:
+        """Run once on ones and name what MNN ran, in order: the kind of each command, and the operation it is of.
+
+        An operation may take several commands (MNN moves what lies elsewhere into place by `Raster`), or none where it
+        was done with when the session was made. As `execute`, it leaves nothing of the inputs.
+
+        Raises:
+            SessionError: MNN reports a failure.
+        """
+        for name in self.inputs:
+            self._views[name][...] = 1.0
+        found: list[tuple[str, str]] = []
+
+        def before(_: object, command: Any) -> bool:
+            found.append((str(command.getType()), str(command.getName())))
+            return True
+
+        code = self._interpreter.runSessionWithCallBackInfo(self._native, before, lambda *_: True)
+        if code != 0:
+            raise SessionError(f"MNN ended a run with error code {code}")
+        return found
 
 
 def check_array(name: str, array: object, shape: Shape) -> None:
@@ -153,12 +172,23 @@ def _check_bytes(content: bytes, label: str) -> None:
     raise SessionError(f"{label} is no MNN model: its {size} bytes are not a flatbuffer. Export the bundle again")
 
 
+def _tensors(interpreter: Any, native: Any, label: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inputs and the outputs of a session, by name."""
+    try:
+        return dict(interpreter.getSessionInputAll(native)), dict(interpreter.getSessionOutputAll(native))
+    except Exception as error:  # names that are no text, for example, are a SystemError
+        raise SessionError(f"MNN cannot name the inputs and outputs of {label}: it is damaged ({error})") from error
+
+
 def _shape(tensor: Any) -> Shape:
     return tuple(int(size) for size in tensor.getShape())
 
 
 def _view(tensor: Any, label: str) -> Array:
-    view = tensor.getNumpyData()
+    try:
+        view = tensor.getNumpyData()
+    except Exception as error:
+        raise SessionError(f"{label} has no memory to write to or read from ({error})") from error
     if not isinstance(view, np.ndarray) or view.dtype != _FLOAT32 or not view.flags.c_contiguous:
         raise SessionError(f"{label} should be float32 in rows. Received: {getattr(view, 'dtype', type(view))}")
     return view

@@ -8,27 +8,35 @@ from typing import Any
 import numpy as np
 
 from edgerec.core.errors import FormatError, ParityError
-from edgerec.core.manifest import CLOUD, DEVICE, BundleManifest, read_cloud_manifest
-from edgerec.device_runtime.device_model import open_bundle
+from edgerec.core.manifest import CLOUD, DEVICE, BundleManifest, read_cloud_manifest, refuse_link
+from edgerec.core.parallel import run_apart
+from edgerec.core.signing import PublicKey
+from edgerec.device_runtime.device_model import crashed, open_bundle
 from edgerec.device_runtime.golden import case_names, run_named
 from edgerec.kv.npz import open_tables
+from edgerec.kv.shard_writer import shard_name
 
 
-def verify_bundle(bundle: Path) -> dict[str, Any]:
+def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
     """Check the folder `bundle` and run its golden cases.
 
+    Args:
+        bundle: the folder.
+        public_key: whose signature each of its manifests has to bear; None asks for none.
+
     Returns:
-        `version_id`, `precision`, `files`, `device_bytes`, `cloud_bytes`, `golden_cases`, `parity_max_abs`,
-        `tolerance`.
+        `version_id`, `precision`, `signature` (``"valid"``, or ``"not checked"`` without a key), `files`,
+        `device_bytes`, `cloud_bytes`, `golden_cases`, `parity_max_abs`, `tolerance`.
 
     Raises:
         FormatError: no bundle, another format number, a part that does not fit the manifest.
         IntegrityError: a file is missing or was changed.
+        SignatureError: `public_key` is given, and a manifest is not signed by its owner.
         SessionError: MNN cannot load a model.
         ParityError: this machine's scores differ from the trained model's by more than the tolerance.
     """
-    manifest, model = open_bundle(bundle)
-    _check_tables(bundle, manifest)
+    manifest, model = open_bundle(bundle, public_key=public_key)
+    _check_tables(bundle, manifest, public_key)
     cases = case_names(bundle, manifest)
     worst = 0.0
     for name in cases:
@@ -44,6 +52,7 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
     return {
         "version_id": manifest.version_id,
         "precision": manifest.precision,
+        "signature": "valid" if public_key is not None else "not checked",
         "files": len(manifest.files),
         "device_bytes": manifest.bytes_under(DEVICE),
         "cloud_bytes": manifest.bytes_under(CLOUD),
@@ -53,12 +62,40 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
     }
 
 
-def _check_tables(bundle: Path, manifest: BundleManifest) -> None:
-    cloud = read_cloud_manifest(bundle / CLOUD)
+def verify_apart(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
+    """`verify_bundle` in a process of its own: models made to harm, or stamped after damage, may crash MNN.
+
+    Raises:
+        SessionError: that process died.
+        FormatError, IntegrityError, SignatureError, SessionError, ParityError: as `verify_bundle`.
+    """
+    return run_apart(_verify, (bundle, public_key), died=lambda: crashed(bundle))
+
+
+def _verify(task: tuple[Path, PublicKey | None]) -> dict[str, Any]:
+    return verify_bundle(task[0], public_key=task[1])
+
+
+def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey | None) -> None:
+    refuse_link(bundle / CLOUD)
+    cloud = read_cloud_manifest(bundle / CLOUD, public_key=public_key)
     if (cloud.version_id, cloud.spec, cloud.tables) != (manifest.version_id, manifest.spec, manifest.tables):
         raise FormatError(
             f"bundle: {bundle / CLOUD} holds tables of version {cloud.version_id}, not of {manifest.version_id}: "
             "export it again"
         )
+    for name, entry in manifest.tables.items():
+        _check_shards(bundle, manifest, name, entry.shards)
     # Hashes were checked with the bundle's.
     open_tables(bundle / CLOUD, check=False)
+
+
+def _check_shards(bundle: Path, manifest: BundleManifest, name: str, shards: int) -> None:
+    """Refuse a table of other shards than those whose hashes were checked."""
+    folder = f"{CLOUD}/embeddings/{name}"
+    stated = {path for path in manifest.files if path.startswith(folder + "/")}
+    if stated != {f"{folder}/{shard_name(number, shards)}" for number in range(shards)}:
+        raise FormatError(
+            f"bundle: table {name} should have {shards} shards, each with its hash; the manifest of {bundle} states "
+            f"{len(stated)} files of it: export it again"
+        )

@@ -22,9 +22,11 @@ from edgerec.core.manifest import (
     DeviceManifest,
     ModelFile,
     TableEntry,
+    sign_bundle,
     stamp_files,
     write_manifest,
 )
+from edgerec.core.signing import SigningKey
 from edgerec.data.samples import Samples, load_samples
 from edgerec.device_runtime.device_model import load_device_model
 from edgerec.device_runtime.golden import save_case
@@ -49,6 +51,7 @@ def export_bundle(
     requests: int = 1000,
     table_dtype: TableDtype = "float32",
     shard_rows: int = SHARD_ROWS,
+    sign_key: SigningKey | None = None,
     force: bool = False,
 ) -> BundleManifest:
     """Export the run at `run_path` as the bundle `path`; what is not proven is not written.
@@ -60,6 +63,7 @@ def export_bundle(
         requests: real test requests to step through.
         table_dtype: in which embedding tables are stored.
         shard_rows: keys a shard of them.
+        sign_key: signs the manifests; None leaves them unsigned.
         force: replace `path` where it exists.
 
     Raises:
@@ -84,7 +88,10 @@ def export_bundle(
             graphs = device_graphs(parts, run.head.limits)
             device = _write_device(run, graphs, folder)
             tables = _write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
-        return _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests, created)
+        manifest = _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests, created)
+        if sign_key is not None:
+            sign_bundle(folder, sign_key)
+        return manifest
 
 
 def _open_samples(run: Run, path: Path | None) -> Samples:

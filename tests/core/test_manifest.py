@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgerec.core.atomic import json_bytes
 from edgerec.core.errors import FormatError, IntegrityError
+from edgerec.core.hashing import sha256_bytes
 from edgerec.core.manifest import (
     MODELS,
     BundleManifest,
+    CloudManifest,
     DeviceManifest,
     FileStamp,
     check_files,
     read_bundle_manifest,
+    read_cloud_manifest,
     read_device_manifest,
+    read_stamped,
     stamp_files,
     write_manifest,
 )
@@ -53,6 +60,23 @@ def bundle_document(**more: Any) -> dict[str, Any]:
         "files": {"device/crban.mnn": {"size": 3, "sha256": ABC}, "cloud/a": {"size": 5, "sha256": ABC}},
         **more,
     }
+
+
+def cloud_document(**more: Any) -> dict[str, Any]:
+    bundle = bundle_document()
+    files = {"embeddings/shop/shard-00000-of-00001.npz": {"size": 3, "sha256": ABC}}
+    return {
+        **{key: bundle[key] for key in ("format", "version_id", "spec", "tables")},
+        "kind": "cloud",
+        "files": files,
+        **more,
+    }
+
+
+def sealed(document: Any) -> bytes:
+    """`document` as a manifest's bytes with the digest that it should have."""
+    unsealed = json_bytes({**document, "digest": "0" * 64})
+    return unsealed.replace(b'"' + b"0" * 64 + b'"', b'"' + sha256_bytes(unsealed).encode() + b'"')
 
 
 def device(**more: Any) -> DeviceManifest:
@@ -154,6 +178,57 @@ def test_files_are_what_was_stamped(tmp_path: Path) -> None:
         check_files(tmp_path, stamps)
 
 
+def test_a_file_is_read_as_far_as_it_was_stamped(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").write_bytes(b"abc")
+    stamp = FileStamp(size=3, sha256=ABC)
+    assert read_stamped(tmp_path, "sub/a", stamp) == b"abc"
+    for content, said in ((b"abd", "was changed"), (b"abcd", "4 bytes instead of 3")):
+        (tmp_path / "sub" / "a").write_bytes(content)
+        with pytest.raises(IntegrityError, match=said):
+            read_stamped(tmp_path, "sub/a", stamp)
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    """Neither to a file nor on the way to one: what is behind it is not the bundle's."""
+    outside, bundle = tmp_path / "outside", tmp_path / "bundle"
+    outside.mkdir()
+    (outside / "a").write_bytes(b"abc")
+    (bundle / "one").mkdir(parents=True)
+    (bundle / "one" / "a").symlink_to(outside / "a")
+    (bundle / "two").symlink_to(outside)
+    (bundle / "three").mkdir()
+    (bundle / "three" / "two").symlink_to(outside)
+    stamp = FileStamp(size=3, sha256=ABC)
+    for name in ("one/a", "two/a", "three/two/a"):
+        assert (bundle / name).read_bytes() == b"abc"
+        for call in (
+            lambda name=name: check_files(bundle, {name: stamp}),
+            lambda name=name: read_stamped(bundle, name, stamp),
+        ):
+            with pytest.raises(IntegrityError, match="or a link"):
+                call()
+    write_manifest(device(), outside)
+    (bundle / "manifest.json").symlink_to(outside / "manifest.json")
+    with pytest.raises(IntegrityError, match="is a link, perhaps out of the bundle"):
+        read_device_manifest(bundle)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(FormatError, match="no regular file"):
+        read_device_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc", "a/b", "", ".", "..", "a b", "a\n", "1a"])
+def test_tables_stay_inside_the_bundle(name: str) -> None:
+    table = bundle_document()["tables"]["shop"]
+    with pytest.raises(ValueError, match="tables"):
+        BundleManifest.model_validate(bundle_document(tables={name: table}))
+    with pytest.raises(ValueError, match="tables"):
+        CloudManifest.model_validate(cloud_document(tables={name: table}))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 2000) | st.floats() | st.sampled_from([ABC, "fp32", "a/b", ""]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["size", "sha256", "x"]), inner),
@@ -176,3 +251,81 @@ def test_any_document_is_a_manifest_or_a_format_error(tmp_path: Path, data: st.D
         (folder / "manifest.json").write_text(json.dumps(document))
         with pytest.raises(FormatError):  # none of them has a digest
             read(folder)
+
+
+READERS = {
+    "bundle": (bundle_document, read_bundle_manifest, BundleManifest),
+    "device": (device_document, read_device_manifest, DeviceManifest),
+    "cloud": (cloud_document, read_cloud_manifest, CloudManifest),
+}
+ANY = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    | st.sampled_from([ABC, "fp32", "../x", "a/b", "", "/etc", "crban.mnn", 10**30, -1]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("size/.ab_", max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def change_somewhere(place: Any, value: Any, data: st.DataObject) -> None:
+    """Put `value` somewhere into a document, or take something out of it."""
+    while True:
+        keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+        if not keys:
+            return
+        key = data.draw(st.sampled_from(keys))
+        inner = place[key]
+        if isinstance(inner, dict | list) and inner and data.draw(st.booleans()):
+            place = inner
+            continue
+        how = data.draw(st.sampled_from(["set", "remove", "rename"]))
+        if how == "set" or isinstance(place, list):
+            place[key] = value
+        else:
+            del place[key]
+            if how == "rename":
+                place[data.draw(st.sampled_from(["x", "../x", "/x", "a/../../b", ""]))] = inner
+        return
+
+
+@settings(max_examples=300)
+@given(kind=st.sampled_from(sorted(READERS)), value=ANY, data=st.data())
+def test_any_sealed_document_is_a_manifest_or_a_format_error(
+    tmp_path: Path, kind: str, value: Any, data: st.DataObject
+) -> None:
+    """The digest is right, so that what is read is judged by its content."""
+    make, read, model = READERS[kind]
+    document = copy.deepcopy(make())
+    (tmp_path / "manifest.json").write_bytes(sealed(document))
+    assert isinstance(read(tmp_path), model)
+    for _ in range(data.draw(st.integers(1, 3))):
+        change_somewhere(document, copy.deepcopy(value), data)
+    (tmp_path / "manifest.json").write_bytes(sealed(document))
+    try:
+        found = read(tmp_path)
+    except FormatError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - whatever is raised has to be one line
+        return
+    assert isinstance(found, model)
+    for name in [*found.files, *getattr(found, "tables", {})]:
+        assert ".." not in name.split("/")
+        assert not name.startswith("/")
+
+
+@settings(max_examples=300)
+@given(kind=st.sampled_from(sorted(READERS)), data=st.data())
+def test_any_bytes_are_a_manifest_or_a_format_error(tmp_path: Path, kind: str, data: st.DataObject) -> None:
+    make, read, _ = READERS[kind]
+    content = sealed(make())
+    at = data.draw(st.integers(0, len(content)))
+    piece = data.draw(st.binary(max_size=8))
+    changed = content[:at] + piece + content[at + data.draw(st.integers(0, 8)) :]
+    (tmp_path / "manifest.json").write_bytes(changed)
+    if changed == content:
+        read(tmp_path)
+        return
+    with pytest.raises(FormatError):
+        read(tmp_path)

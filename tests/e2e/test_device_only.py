@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from edgerec.core.manifest import sign_bundle
+from edgerec.core.signing import SigningKey
 
 ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy", "redis")
 
@@ -43,7 +49,7 @@ def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("command", [["verify"], ["bench", "step"], ["bench", "rerank"], ["bench", "kv"]])
+@pytest.mark.parametrize("command", [["verify"], ["inspect"], ["bench", "step"], ["bench", "rerank"], ["bench", "kv"]])
 def test_the_device_needs_nothing_else(command: list[str], bundle_path: Path) -> None:
     more = ["--rounds", "1"] if command[0] == "bench" else []
     done = edgerec(*command, bundle_path, *more, "--json")
@@ -52,8 +58,32 @@ def test_the_device_needs_nothing_else(command: list[str], bundle_path: Path) ->
     assert found["schema"] == 1
     if command[0] == "verify":
         assert found["golden_cases"] > 0
+    elif command[0] == "inspect":
+        assert found["models"]["crban"]["commands"] > 0
     else:
         assert {row["name"] for row in found["results"]} == ({"npz"} if command[1] == "kv" else {"mnn", "edgerec"})
+
+
+def test_public_keys(bundle_path: Path, tmp_path: Path) -> None:
+    """Each fault is one line; a signed bundle passes."""
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "public.pem").write_bytes(public)
+    (tmp_path / "text.pem").write_text("hello")
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    for name, said in (
+        ("public.pem", "is not signed, and a signature is required"),
+        ("text.pem", "is no Ed25519 key in PEM"),
+        ("none.pem", "No such file"),
+    ):
+        done = edgerec("verify", bundle, "--public-key", tmp_path / name)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+        assert said in done.stderr
+    sign_bundle(bundle, SigningKey(key))
+    for command in ("verify", "inspect"):
+        done = edgerec(command, bundle, "--public-key", tmp_path / "public.pem")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "valid" in done.stdout
 
 
 def test_peers_name_their_extra(bundle_path: Path) -> None:

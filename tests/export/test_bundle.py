@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgerec.core.errors import (
     EdgeRecError,
@@ -19,6 +20,7 @@ from edgerec.core.errors import (
     SpecificationError,
 )
 from edgerec.core.manifest import MODELS, read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
+from edgerec.core.signing import SigningKey
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import write_logs
 from edgerec.device_runtime.device_model import load_device_model
@@ -74,8 +76,11 @@ def test_two_exports_have_equal_bytes(
     run_path: Path, bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1735689600")
-    export_bundle(run_path, tmp_path / "again", requests=60)
-    assert files_of(tmp_path / "again") == files_of(bundle_path)
+    key = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    export_bundle(run_path, tmp_path / "again", requests=60, sign_key=key)
+    assert verify_bundle(tmp_path / "again", public_key=key.public)["signature"] == "valid"
+    signatures = [f"{part}manifest.json.sig" for part in ("", "cloud/", "device/")]
+    assert files_of(tmp_path / "again") == sorted([*files_of(bundle_path), *signatures])
     different = [
         name
         for name in files_of(bundle_path)

@@ -146,3 +146,20 @@ def test_whatever_stands_in_a_field_only_the_declared_error_comes(data: st.DataO
 def test_whatever_stands_in_the_file_only_the_declared_error_comes(text: bytes) -> None:
     with pytest.raises(SpecificationError):
         parse_spec(text, where="here")
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_whatever_becomes_of_a_files_bytes_only_the_declared_error_comes(tmp_path: Path, data: st.DataObject) -> None:
+    content = json.dumps(DOCUMENT, indent=1).encode()
+    at = data.draw(st.integers(0, len(content)))
+    piece = data.draw(
+        st.binary(max_size=8) | st.sampled_from([b"1e999", b"NaN", b"null", b"-", b'"', b"{", b"[" * 2000])
+    )
+    (tmp_path / "features.json").write_bytes(content[:at] + piece + content[at + data.draw(st.integers(0, 40)) :])
+    try:
+        spec = load_spec(tmp_path / "features.json")
+    except SpecificationError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - whatever is raised has to be one line
+    else:
+        assert isinstance(spec, FeatureSpec)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from rich.console import Console
+
+from edgerec.core.errors import FormatError, IntegrityError, SignatureError
+from edgerec.core.manifest import MODELS, read_bundle_manifest, read_device_manifest, sign_bundle
+from edgerec.core.signing import SigningKey
+from edgerec.device_runtime.inspection import inspect_bundle, inspection_table
+from edgerec.device_runtime.session import Session
+from tests.device_runtime.restamp import restamp_device
+from tests.mnn_models import built
+
+KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+
+
+def test_what_is_in_a_bundle(bundle_path: Path) -> None:
+    found = inspect_bundle(bundle_path)
+    manifest = read_bundle_manifest(bundle_path)
+    assert found["version_id"] == manifest.version_id
+    assert (found["precision"], found["created"]) == ("fp32", "2025-01-01T00:00:00Z")
+    assert found["limits"] == read_device_manifest(bundle_path / "device").limits
+    on_disk = {
+        part: sum(path.stat().st_size for path in (bundle_path / part).rglob("*") if path.is_file())
+        for part in ("device", "cloud", "golden")
+    }
+    assert found["sizes"] == {**on_disk, "manifest.json": (bundle_path / "manifest.json").stat().st_size}
+    assert (found["device_bytes"], found["cloud_bytes"]) == (on_disk["device"], on_disk["cloud"])
+    assert found["parity"]["max_abs_error"] == manifest.parity.max_abs_error
+    assert found["gauc"].keys() == {"keras", "mnn"}
+    assert found["tools"].keys() >= {"edgerec", "tensorflow", "keras", "numpy", "onnx", "onnxruntime", "MNN", "python"}
+    table = found["tables"]["shop"]
+    shards = list((bundle_path / "cloud" / "embeddings" / "shop").iterdir())
+    assert (table["shards"], table["bytes"]) == (8, sum(path.stat().st_size for path in shards))
+
+
+def test_models_as_mnn_runs_them(bundle_path: Path) -> None:
+    models = inspect_bundle(bundle_path)["models"]
+    assert sorted(models) == sorted(MODELS)
+    for name, model in models.items():
+        session = Session(bundle_path / "device" / f"{name}.mnn")
+        assert model["bytes"] == (bundle_path / "device" / f"{name}.mnn").stat().st_size
+        assert {key: tuple(shape) for key, shape in model["inputs"].items()} == session.inputs
+        assert {key: tuple(shape) for key, shape in model["outputs"].items()} == session.outputs
+        assert model["commands"] == sum(model["ops"].values())
+        assert 0 < model["operations"] < model["commands"]
+    # Two stacks of two layers in a step, and the candidates' one: none has become a loop.
+    assert models["hubsm_ie"]["ops"]["RNNSequenceGRU"] == models["hubsm_ipv"]["ops"]["RNNSequenceGRU"] == 4
+    assert models["crban"]["ops"]["RNNSequenceGRU"] == 2
+
+
+def test_counting_leaves_no_trace() -> None:
+    """A session computes the same after its commands were counted."""
+    session = Session(built().ie)
+    inputs = {name: session.view(name).copy() * 0 + 0.25 for name in session.inputs}
+    before = session.run(**inputs)
+    first = session.commands()
+    assert first == session.commands()
+    assert [kind for kind, _ in first].count("RNNSequenceGRU") == 6
+    after = session.run(**inputs)
+    for name, array in before.items():
+        assert (array == after[name]).all()
+
+
+def test_signatures_are_told_apart(bundle_path: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    assert inspect_bundle(bundle)["signature"] == {
+        "signed": False,
+        "parts": {"bundle": False, "device": False, "cloud": False},
+        "checked": False,
+    }
+    with pytest.raises(SignatureError, match="is not signed"):
+        inspect_bundle(bundle, public_key=KEY.public)
+    sign_bundle(bundle, KEY)
+    for key in (None, KEY.public):
+        assert inspect_bundle(bundle, public_key=key)["signature"] == {
+            "signed": True,
+            "parts": {"bundle": True, "device": True, "cloud": True},
+            "checked": key is not None,
+        }
+    (bundle / "cloud" / "manifest.json.sig").write_bytes(bytes(64))
+    with pytest.raises(SignatureError, match="cloud"):
+        inspect_bundle(bundle, public_key=KEY.public)
+    (bundle / "device" / "manifest.json.sig").unlink()
+    found = inspect_bundle(bundle)["signature"]
+    assert (found["signed"], found["parts"]["device"], found["parts"]["cloud"]) == (False, False, True)
+
+
+def test_tables_for_people(bundle_path: Path) -> None:
+    document = inspect_bundle(bundle_path)
+    console = Console(width=120, record=True, file=None, quiet=False)
+    with console.capture() as captured:
+        console.print(inspection_table(document))
+    text = captured.get()
+    for word in (document["version_id"], "not signed", "RNNSequenceGRU", "shop", "tensorflow", "candidates (10, 1,"):
+        assert word in text
+    assert "{" not in text
+
+
+def test_faulty_bundles(bundle_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="is no folder"):
+        inspect_bundle(tmp_path / "nothing")
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    restamp_device(bundle, version_id="20250101000000-000000000000")
+    with pytest.raises(FormatError, match="holds the device half of version 20250101000000-000000000000"):
+        inspect_bundle(bundle)
+    (bundle / "device" / "crban.mnn").write_bytes(b"")
+    with pytest.raises(IntegrityError, match="0 bytes instead of"):
+        inspect_bundle(bundle)

@@ -1,0 +1,192 @@
+"""Signed bundles: what a device that requires a signature takes and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edgerec.core.errors import EdgeRecError, FormatError, IntegrityError, SignatureError
+from edgerec.core.manifest import read_bundle_manifest, read_cloud_manifest, sign_bundle, signed_parts, write_manifest
+from edgerec.core.signing import SigningKey
+from edgerec.device_runtime import device_model
+from edgerec.device_runtime.device_model import load_device_model
+from edgerec.device_runtime.verify import verify_bundle
+from tests.device_runtime.restamp import restamp, restamp_device
+
+KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+OTHER = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))
+MANIFESTS = ("manifest.json", "device/manifest.json", "cloud/manifest.json")
+
+
+@pytest.fixture
+def signed(bundle_path: Path, tmp_path: Path) -> Path:
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    sign_bundle(bundle, KEY)
+    return bundle
+
+
+def test_a_signed_bundle(signed: Path, bundle_path: Path) -> None:
+    assert verify_bundle(signed, public_key=KEY.public)["signature"] == "valid"
+    assert load_device_model(signed, public_key=KEY.public).manifest == load_device_model(bundle_path).manifest
+    # Whoever asks for none reads it as it always was.
+    assert verify_bundle(signed) == verify_bundle(bundle_path)
+    assert verify_bundle(signed)["signature"] == "not checked"
+    assert signed_parts(signed) == {"bundle": True, "device": True, "cloud": True}
+    for name in MANIFESTS:
+        assert (signed / name).read_bytes() == (bundle_path / name).read_bytes()
+
+
+def test_equal_manifests_have_equal_signatures(signed: Path) -> None:
+    before = {name: (signed / f"{name}.sig").read_bytes() for name in MANIFESTS}
+    sign_bundle(signed, KEY)
+    assert {name: (signed / f"{name}.sig").read_bytes() for name in MANIFESTS} == before
+    assert len(set(before.values())) == 3
+
+
+def test_the_device_half_alone(signed: Path, tmp_path: Path) -> None:
+    shutil.copytree(signed / "device", tmp_path / "phone" / "device")
+    load_device_model(tmp_path / "phone", public_key=KEY.public)
+    with pytest.raises(SignatureError, match="not what the owner"):
+        load_device_model(tmp_path / "phone", public_key=OTHER.public)
+
+
+def _flip_signature(bundle: Path) -> None:
+    for name in MANIFESTS:
+        path = bundle / f"{name}.sig"
+        content = path.read_bytes()
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+
+
+def _exchange_signatures(bundle: Path) -> None:
+    one, other = bundle / "manifest.json.sig", bundle / "device" / "manifest.json.sig"
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+def _unsigned(bundle: Path) -> None:
+    for name in MANIFESTS:
+        (bundle / f"{name}.sig").unlink()
+
+
+def _forged(bundle: Path) -> None:
+    model = bundle / "device" / "crban.mnn"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    restamp_device(bundle)
+
+
+FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "not signed": (_unsigned, "is not signed"),
+    "another's": (lambda bundle: sign_bundle(bundle, OTHER), "not what the owner"),
+    "a changed signature": (_flip_signature, "not what the owner"),
+    "exchanged signatures": (_exchange_signatures, "not what the owner"),
+    "a model changed and stamped anew": (_forged, "not what the owner"),
+    "another version": (lambda bundle: restamp_device(bundle, version_id="20250101000000-000000000000"), "the owner"),
+    "not even JSON": (lambda bundle: [(bundle / name).write_bytes(b"{") for name in MANIFESTS], "the owner"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_what_a_device_that_requires_signatures_refuses(
+    signed: Path, forgery: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change, said = FORGERIES[forgery]
+    change(signed)
+
+    def never(*_: object) -> None:
+        raise AssertionError("reached MNN")
+
+    monkeypatch.setattr(device_model, "HubsmStepper", never)
+    monkeypatch.setattr(device_model, "CrbanRanker", never)
+    for read in (load_device_model, verify_bundle):
+        with pytest.raises(SignatureError, match=said) as caught:
+            read(signed, public_key=KEY.public)
+        assert "\n" not in str(caught.value)
+
+
+def test_every_part_has_to_be_signed(signed: Path) -> None:
+    for name in MANIFESTS:
+        path = signed / f"{name}.sig"
+        content = path.read_bytes()
+        path.unlink()
+        with pytest.raises(SignatureError, match="is not signed"):
+            verify_bundle(signed, public_key=KEY.public)
+        path.write_bytes(content)
+    verify_bundle(signed, public_key=KEY.public)
+
+
+def test_a_signature_does_not_replace_the_hashes(signed: Path) -> None:
+    """A file that its signed manifest states is still held to its hash."""
+    for name in ("device/hubsm_ie.mnn", "cloud/embeddings/shop/shard-00003-of-00008.npz", "golden/case-03.npz"):
+        content = (signed / name).read_bytes()
+        (signed / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(IntegrityError, match="was changed after it was written"):
+            verify_bundle(signed, public_key=KEY.public)
+        (signed / name).write_bytes(content)
+
+
+# Paths: nothing of a bundle is read that is not its own.
+
+
+def _table_outside(bundle: Path) -> None:
+    """A table whose name leads out of the bundle, to shards that are there."""
+    shutil.copytree(bundle / "cloud" / "embeddings" / "shop", bundle.parent / "shop")
+    for folder in (bundle / "cloud", bundle):
+        path = folder / "manifest.json"
+        document = json.loads(path.read_bytes())
+        document["tables"] = {"../../../shop": document["tables"]["shop"]}
+        path.write_text(json.dumps(document))
+
+
+def _unstated_shard(bundle: Path) -> None:
+    name = "embeddings/shop/shard-00003-of-00008.npz"
+    cloud = read_cloud_manifest(bundle / "cloud")
+    write_manifest(
+        cloud.model_copy(update={"files": {key: stamp for key, stamp in cloud.files.items() if key != name}}),
+        bundle / "cloud",
+    )
+    restamp(bundle)
+    manifest = read_bundle_manifest(bundle)
+    files = {key: stamp for key, stamp in manifest.files.items() if key != f"cloud/{name}"}
+    write_manifest(manifest.model_copy(update={"files": files}), bundle)
+
+
+def _linked(name: str) -> Callable[[Path], object]:
+    def link(bundle: Path) -> None:
+        moved = (bundle / name).rename(bundle.parent / "moved")
+        (bundle / name).symlink_to(moved)
+
+    return link
+
+
+ESCAPES: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
+    "a table's name": (_table_outside, FormatError, "tables"),
+    "a shard without a hash": (_unstated_shard, FormatError, "should have 8 shards, each with its hash"),
+    "device is a link": (_linked("device"), IntegrityError, "a link"),
+    "cloud is a link": (_linked("cloud"), IntegrityError, "a link"),
+    "a table is a link": (_linked("cloud/embeddings/shop"), IntegrityError, "a link"),
+    "a model is a link": (_linked("device/crban.mnn"), IntegrityError, "a link"),
+    "the manifest is a link": (_linked("manifest.json"), IntegrityError, "a link"),
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_reading_stays_in_the_bundle(bundle_path: Path, tmp_path: Path, escape: str) -> None:
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    change, error, said = ESCAPES[escape]
+    change(bundle)
+    with pytest.raises(error, match=said):
+        verify_bundle(bundle)
+
+
+def test_a_device_folder_that_is_a_link(bundle_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "device").symlink_to(bundle_path / "device")
+    with pytest.raises(IntegrityError, match="is a link"):
+        load_device_model(tmp_path)
