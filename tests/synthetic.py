@@ -16,6 +16,7 @@ from edgerec.core.hashing import sha256_file
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.data.samples import Samples, Shard, join_shards, load_samples
+from edgerec.data.shards import split_counts
 from edgerec.features.spec import FeatureSpec
 
 SPEC = FeatureSpec.model_validate(
@@ -123,7 +124,7 @@ def relabelled(samples: Samples, folder: Path, split: str, change: Callable[[np.
     table.with_columns(lists["label"]).write_parquet(file)
     restamp(folder)
     head = json.loads((folder / "samples.json").read_text())
-    counts = {"requests": len(table), "exposures": int((label < 2).sum()), "clicks": int((label == 1).sum())}
+    counts = split_counts(table["user"].to_numpy(), table["page"].to_numpy(), label).model_dump()
     head["splits"][split] = head["shards"][0]["splits"][split] = counts
     (folder / "samples.json").write_text(json.dumps(head))
     return load_samples(folder)

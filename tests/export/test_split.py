@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,14 +11,21 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgerec.core.errors import ConversionError
+from edgerec.core.errors import ConversionError, ParityError
 from edgerec.core.manifest import MODELS
 from edgerec.data.samples import Limits
+from edgerec.device_runtime.crban import CrbanRanker
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs, reference_graphs
+from edgerec.export.onnx_device import OnnxDevice
+from edgerec.export.parity import check_random, random_cases
 from edgerec.export.split import split
 from edgerec.kv.npz import open_table
 from edgerec.model.registry import MODELS as REGISTRY
 from edgerec.model.registry import Name
+from edgerec.model.reranker import ENCODER
 from edgerec.model.runs import Run, build_model, load_run
 
 
@@ -25,14 +34,33 @@ def run(run_path: Path) -> Run:
     return load_run(run_path)
 
 
-def test_every_weight_goes_somewhere_once(run: Run) -> None:
+def arrays_of(part: Any) -> Iterator[np.ndarray]:
+    """Every array within a part of a model taken apart."""
+    if isinstance(part, np.ndarray):
+        yield part
+    elif isinstance(part, tuple):
+        for each in part:
+            yield from arrays_of(each)
+    elif is_dataclass(part):
+        for field in fields(part):
+            yield from arrays_of(getattr(part, field.name))
+
+
+def of_kind(run: Run, kind: Name) -> Run:
+    """A run of another model, untrained, whose every weight is another number."""
+    model = build_model(run.head.spec, run.vocabularies, run.head.config.model_copy(update={"model": kind}))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(scale=0.4, size=weight.shape) for weight in model.get_weights()])
+    return replace(run, model=model)
+
+
+@pytest.mark.parametrize("kind", list(REGISTRY))
+def test_every_weight_goes_somewhere_once(run: Run, kind: Name) -> None:
+    run = of_kind(run, kind)
     parts = split(run)
     taken = [table[field] for table in (vars(one) for one in parts.tables.values()) for field in ("values", "unknown")]
-    for stack in (parts.hubsm_ie.action, parts.hubsm_ie.item, parts.hubsm_ipv.action, parts.hubsm_ipv.item):
-        taken += [array for gru in stack for array in vars(gru).values()]
-    taken += [array for gru in parts.crban.candidate for array in vars(gru).values()]
-    for part in (parts.crban.attention_ie, parts.crban.attention_ipv, parts.crban.head):
-        taken += vars(part).values()
+    for part in (parts.hubsm_ie, parts.hubsm_ipv, parts.ranker):
+        taken += arrays_of(part)
     assert sum(array.size for array in taken) == run.model.count_params()
     assert all(array.dtype == np.float32 for array in taken)
     # As a multiset of numbers, the parts are the model.
@@ -105,8 +133,34 @@ def test_graphs_take_the_limits_of_the_run(run: Run) -> None:
     assert replace(split(run), tables={}).tables == {}
 
 
-@pytest.mark.parametrize("kind", [name for name in REGISTRY if name != "crban"])
-def test_a_model_without_device_graphs_is_refused(run: Run, kind: Name) -> None:
-    model = build_model(run.head.spec, run.vocabularies, run.head.config.model_copy(update={"model": kind}))
-    with pytest.raises(ConversionError, match=f"no device graphs for {kind} yet"):
-        split(replace(run, model=model))
+@pytest.mark.parametrize("kind", list(REGISTRY))
+def test_every_model_runs_on_the_device(run: Run, kind: Name, tmp_path: Path) -> None:
+    """MNN and ONNX Runtime step through what Keras reads at once; a weight off by a hundredth is found."""
+    run = of_kind(run, kind)
+    limits = Limits(candidates=6, exposures=7, page_views=5)
+    graphs = device_graphs(split(run), limits)
+    assert set(graphs) == {"crban", *(ENCODER[each] for each in run.model.kinds)}
+    for name, graph in graphs.items():
+        (tmp_path / f"{name}.onnx").write_bytes(graph.SerializeToString())
+        convert_to_mnn(tmp_path / f"{name}.onnx", tmp_path / f"{name}.mnn")
+    steppers = {name: HubsmStepper(tmp_path / f"{name}.mnn") for name in graphs if name != "crban"}
+    device = DeviceModel(
+        manifest=None,  # type: ignore[arg-type]
+        hubsm_ie=steppers.get("hubsm_ie"),
+        hubsm_ipv=steppers.get("hubsm_ipv"),
+        crban=CrbanRanker(tmp_path / "crban.mnn"),
+    )
+    cases = random_cases(run.model, limits, seed=3, spread=1.0)
+    assert np.concatenate([case.logits for case in cases]).std() > 0.1
+    found = check_random(cases, device, OnnxDevice.load(graphs))
+    assert 0 < max(found.values()) < 5e-5
+    kernel = next(weight for weight in run.model.ranker.trainable_variables if "kernel" in weight.name)
+    kernel.assign(kernel * 1.01)
+    with pytest.raises(ParityError):
+        check_random(random_cases(run.model, limits, seed=3, spread=1.0), device, OnnxDevice.load(graphs))
+
+
+def test_a_layer_without_a_graph_is_named(run: Run) -> None:
+    run.model.ranker = keras.layers.Dense(1, name="odd")
+    with pytest.raises(ConversionError, match="there is no device graph for Dense"):
+        split(run)
