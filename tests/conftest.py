@@ -63,13 +63,13 @@ def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, sampl
 
 @pytest.fixture(scope="session")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Path:
-    """The run's bundle, proven on sixty requests."""
+    """The run's bundle, proven on sixty requests, its table in several shards."""
     from edgerec.export.bundle import export_bundle
 
     path = tmp_path_factory.mktemp("bundles") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOURCE_DATE_EPOCH", "1735689600")
-        export_bundle(run_path, path, requests=60)
+        export_bundle(run_path, path, requests=60, shard_rows=3)
     return path
 
 

@@ -20,7 +20,7 @@ from edgerec.core.atomic import FILE, check_output, write_json
 from edgerec.core.console import log, table_of
 from edgerec.core.errors import InputError
 from edgerec.data.samples import TRAIN, Samples, Shard
-from edgerec.model.batches import Batch, Shapes, groups, make_batch, shard_batches
+from edgerec.model.batches import Batch, Shapes, groups, make_batch, one_per_page_of, shard_batches
 from edgerec.model.config import TrainConfig
 from edgerec.model.evaluation import accelerate
 from edgerec.model.optimizer import RowAdam, table_paths
@@ -52,7 +52,7 @@ def run_training_bench(
 
     Args:
         samples: where requests come from.
-        config: `batch_size`, `units`, `layers`, `together`.
+        config: `batch_size`, `units`, `layers`, `together`, `one_per_page`.
         batches: different ones, each a step in every round.
         rounds: contestants take turns in each.
         out: also write the document to this file.
@@ -122,7 +122,8 @@ def _chosen(samples: Samples, config: TrainConfig, batches: int) -> tuple[Shard,
     """Full batches, as an epoch draws them."""
     shard = next(groups(samples, TRAIN))
     rng = np.random.default_rng(config.seed)
-    drawn = shard_batches(shard.requests, batch_size=config.batch_size, rng=rng, together=config.together)
+    rows = one_per_page_of(shard.requests, rng) if config.one_per_page else None
+    drawn = shard_batches(shard.requests, rows, batch_size=config.batch_size, rng=rng, together=config.together)
     full = [rows for rows in drawn if len(rows) == config.batch_size][:batches]
     if len(full) < batches:
         raise InputError(

@@ -184,7 +184,7 @@ def epoch(
     before, (which, parts) = 0, part
     shapes = Shapes(-(-batch_size // parts), samples.head.limits)
     for shard in groups(samples, split, rng=rng):
-        chosen = _one_per_page(shard.requests, rng) if rng is not None and one_per_page else None
+        chosen = one_per_page_of(shard.requests, rng) if rng is not None and one_per_page else None
         for rows in shard_batches(shard.requests, chosen, batch_size=batch_size, rng=rng, together=together):
             # Every worker draws for the whole batch, so that all of them stay in step.
             shuffle = rng.spawn(1)[0] if rng is not None and shuffle_candidates else None
@@ -282,7 +282,7 @@ def _sizes(requests: Requests) -> list[NDArray[np.int64]]:
     return [shown, behaviours]
 
 
-def _one_per_page(requests: Requests, rng: np.random.Generator) -> NDArray[np.int64]:
+def one_per_page_of(requests: Requests, rng: np.random.Generator) -> NDArray[np.int64]:
     """Rows (pages,) of one request of each page."""
     order = np.lexsort((rng.random(len(requests)), requests.page, requests.user))
     user, page = requests.user[order], requests.page[order]

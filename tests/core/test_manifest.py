@@ -129,7 +129,7 @@ def test_paths_stay_inside_the_bundle(path: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"models": {}}, "should be hubsm_ie"),
+        ({"models": {}}, "should be crban and the encoders"),
         ({"limits": {"candidates": 1}}, "should be candidates"),
         ({"limits": {"candidates": 0, "exposures": 1, "page_views": 1}}, "limits.candidates"),
         ({"precision": "int4"}, "precision"),

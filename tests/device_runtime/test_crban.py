@@ -98,7 +98,7 @@ def test_order_is_by_score_and_ties_keep_the_given_order(ranker: CrbanRanker, mo
     order = ranker.rank(one.candidates, one.exposures, one.page_views)
     np.testing.assert_array_equal(order, np.argsort(-one.want, kind="stable"))
     tied = np.array([1, 2, 1, 2, 2], np.float32)
-    monkeypatch.setattr(ranker, "score", lambda *arguments: tied)
+    monkeypatch.setattr(ranker, "score", lambda *arguments, ids=None: tied)
     assert ranker.rank(one.candidates, one.exposures, one.page_views).tolist() == [1, 3, 4, 0, 2]
 
 

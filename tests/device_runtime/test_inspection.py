@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
@@ -35,7 +36,7 @@ def test_what_is_in_a_bundle(bundle_path: Path) -> None:
     assert found["tools"].keys() >= {"edgerec", "tensorflow", "keras", "numpy", "onnx", "onnxruntime", "MNN", "python"}
     table = found["tables"]["shop"]
     shards = list((bundle_path / "cloud" / "embeddings" / "shop").iterdir())
-    assert (table["shards"], table["bytes"]) == (8, sum(path.stat().st_size for path in shards))
+    assert (table["shards"], table["bytes"]) == (len(shards), sum(path.stat().st_size for path in shards))
 
 
 def test_models_as_mnn_runs_them(bundle_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_models_as_mnn_runs_them(bundle_path: Path) -> None:
 def test_counting_leaves_no_trace() -> None:
     """A session computes the same after its commands were counted."""
     session = Session(built().ie)
-    inputs = {name: session.view(name).copy() * 0 + 0.25 for name in session.inputs}
+    inputs = {name: np.full(shape, 0.25, np.float32) for name, shape in session.inputs.items()}
     before = session.run(**inputs)
     first = session.commands()
     assert first == session.commands()

@@ -124,7 +124,8 @@ def test_every_part_has_to_be_signed(signed: Path) -> None:
 
 def test_a_signature_does_not_replace_the_hashes(signed: Path) -> None:
     """A file that its signed manifest states is still held to its hash."""
-    for name in ("device/hubsm_ie.mnn", "cloud/embeddings/shop/shard-00003-of-00008.npz", "golden/case-03.npz"):
+    shard = sorted((signed / "cloud" / "embeddings" / "shop").iterdir())[-1].relative_to(signed)
+    for name in ("device/hubsm_ie.mnn", str(shard), "golden/case-03.npz"):
         content = (signed / name).read_bytes()
         (signed / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(IntegrityError, match="was changed after it was written"):
@@ -146,7 +147,7 @@ def _table_outside(bundle: Path) -> None:
 
 
 def _unstated_shard(bundle: Path) -> None:
-    name = "embeddings/shop/shard-00003-of-00008.npz"
+    name = str(sorted((bundle / "cloud" / "embeddings" / "shop").iterdir())[-1].relative_to(bundle / "cloud"))
     cloud = read_cloud_manifest(bundle / "cloud")
     write_manifest(
         cloud.model_copy(update={"files": {key: stamp for key, stamp in cloud.files.items() if key != name}}),
@@ -168,7 +169,7 @@ def _linked(name: str) -> Callable[[Path], object]:
 
 ESCAPES: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
     "a table's name": (_table_outside, FormatError, "tables"),
-    "a shard without a hash": (_unstated_shard, FormatError, "should have 8 shards, each with its hash"),
+    "a shard without a hash": (_unstated_shard, FormatError, "has no hash of|each with its hash"),
     "device is a link": (_linked("device"), IntegrityError, "a link"),
     "cloud is a link": (_linked("cloud"), IntegrityError, "a link"),
     "a table is a link": (_linked("cloud/embeddings/shop"), IntegrityError, "a link"),

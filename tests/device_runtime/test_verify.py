@@ -100,10 +100,11 @@ def _spec(bundle: Path, group: str, change: Callable[[list[Any]], object]) -> No
 def _smaller_table(bundle: Path) -> None:
     folder = bundle / "cloud" / "embeddings" / "shop"
     table = open_table(folder)
-    (keys, values), *_ = table.blocks()
+    keys, values = (np.concatenate(part) for part in zip(*table.blocks(), strict=True))
     # What is mapped stays there when its file is gone.
     shutil.rmtree(folder)
-    write_table(folder, keys[1:], [values[1:]], table.unknown)
+    shards = len(read_cloud_manifest(bundle / "cloud").files)
+    write_table(folder, keys[:shards], [values[:shards]], table.unknown, shard_rows=1)
     cloud = bundle / "cloud"
     files = stamp_files(cloud, cloud.rglob("*.npz"))
     write_manifest(read_cloud_manifest(cloud).model_copy(update={"files": files}), cloud)
