@@ -24,9 +24,8 @@ from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationCo
 from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 
-CONFIG = TrainConfig(batch_size=64, epochs=1, together=1, compiled=False)
-"""Smaller steps than the paper's 512 requests: a few thousand requests are few steps otherwise, too few to compile for;
-and in such steps several requests of a user teach little more than one."""
+CONFIG = TrainConfig(batch_size=64, epochs=6, decay_epochs=6, gain=1.0, listwise=1.0, compiled=False)
+"""Smaller steps than the paper's 512 requests: a few thousand pages are few steps otherwise, too few to compile for."""
 WORLD = SimulationConfig(
     users=1200,
     categories=8,
