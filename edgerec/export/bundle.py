@@ -33,7 +33,16 @@ from edgerec.device_runtime.golden import save_case
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
-from edgerec.export.parity import SEEDS, SPREADS, check_random, check_real, random_cases, summarise
+from edgerec.export.parity import (
+    LONG,
+    SEEDS,
+    SPREADS,
+    check_random,
+    check_real,
+    long_case,
+    random_cases,
+    summarise,
+)
 from edgerec.export.split import Parts, split
 from edgerec.kv.npz import EMBEDDINGS
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, blocks, write_table
@@ -172,6 +181,11 @@ def _prove_and_stamp(
                 cases = random_cases(run.model, run.head.limits, seed=seed, spread=spread)
                 for name, error in check_random(cases, loaded, onnx_device).items():
                     checks[name] = max(checks.get(name, 0.0), error)
+    if run.model.kinds:
+        with stage(f"prove on {LONG:,} steps"):
+            case = long_case(run.model, run.head.limits)
+            long = check_random([case], loaded, onnx_device)
+            checks |= {name.replace("random", "long"): error for name, error in long.items()}
     with stage("prove on real requests"):
         real = check_real(run.model, samples, parts.tables, loaded, requests=requests)
     golden = random_cases(run.model, run.head.limits, seed=0, spread=1.0)

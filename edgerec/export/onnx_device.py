@@ -73,13 +73,16 @@ class OnnxDevice:
             if name not in self.steppers:
                 continue
             action, item, ids, age = (getattr(case, f"{kind}_{part}") for part in ("action", "item", "ids", "age"))
-            known = len(action)
             feed[f"{kind}_keys"][...] = 1.0
+            limit = len(feed[f"{kind}_keys"])
+            known = min(len(action), limit)
             if not known:
                 continue
-            feed[f"{kind}_keys"][:known], feed[f"{kind}_values"][:known] = self.steppers[name].encode(action, item)
+            keys, values = self.steppers[name].encode(action, item)
+            feed[f"{kind}_keys"][:known], feed[f"{kind}_values"][:known] = keys[-limit:], values[-limit:]
             feed[f"{kind}_mask"][:known] = 1.0
             if f"{kind}_match" in feed:
+                ids, age = ids[-limit:], age[-limit:]
                 feed[f"{kind}_age"][0, :known] = age
                 for at, (mine, theirs) in enumerate(zip(case.candidate_ids.T, ids.T, strict=True)):  # type: ignore[union-attr]
                     same = np.equal.outer(mine, theirs) & (theirs >= 0)

@@ -40,6 +40,8 @@ SEEDS = (1, 2, 3)
 SPREADS = (1.0, 3.0)
 """Standard deviations of random inputs: as features are, and far outside."""
 BATCH = 100
+LONG = 1000
+"""Behaviours of a kind through which the state runs on in the proof of long recurrences."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,13 @@ class RealRequests:
     gauc: dict[str, float | None]
 
 
-def random_cases(model: Reranker, limits: Limits, *, seed: int, spread: float) -> list[GoldenCase]:
+def random_cases(
+    model: Reranker, limits: Limits, *, seed: int, spread: float, only: tuple[int, int, int] | None = None
+) -> list[GoldenCase]:
     """Signed random requests with sequences of 0, 1, 2, typical and maximal length, in all combinations.
 
-    Their logits are Keras', over whole sequences.
+    Their logits are Keras', over whole sequences. `only` gives one request of the lengths (exposures, page-views,
+    candidates), without logits.
     """
     rng = np.random.default_rng(seed)
     item = model.item_embedding.width
@@ -91,20 +96,40 @@ def random_cases(model: Reranker, limits: Limits, *, seed: int, spread: float) -
             logits=np.zeros(k, np.float32),
             **met(exposure=m, page_view=n, candidate=k),
         )
-        for m, n, k in itertools.product(
-            _lengths(limits.exposures, 0), _lengths(limits.page_views, 0), _lengths(limits.candidates, 1)
+        for m, n, k in (
+            [only]
+            if only
+            else itertools.product(
+                _lengths(limits.exposures, 0), _lengths(limits.page_views, 0), _lengths(limits.candidates, 1)
+            )
         )
     ]
-    logits = _keras_logits(model, cases)
+    if only:
+        return cases
+    logits = _keras_logits(model, cases, limits)
     return [replace(case, logits=found) for case, found in zip(cases, logits, strict=True)]
+
+
+def long_case(model: Reranker, limits: Limits, *, seed: int = 1, steps: int = LONG) -> GoldenCase:
+    """A signed random request after `steps` behaviours of each kind, of which the ranker reads the latest.
+
+    Its logits are Keras': recurrences over all of them at once, attention over the window.
+    """
+    lengths = Limits.model_construct(candidates=limits.candidates, exposures=steps, page_views=steps)
+    case = random_cases(model, lengths, seed=seed, spread=1.0, only=(steps, steps, limits.candidates))[0]
+    (logits,) = _keras_logits(model, [case], limits)
+    return replace(case, logits=logits)
 
 
 def _lengths(limit: int, least: int) -> list[int]:
     return sorted({length for length in (least, 1, 2, (limit + 1) // 2, limit) if least <= length <= limit})
 
 
-def _keras_logits(model: Reranker, cases: list[GoldenCase]) -> list[Array]:
-    """Keras' logits for dense requests, as one right-padded batch through HUBSM and CRBAN."""
+def _keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> list[Array]:
+    """Keras' logits for dense requests, as one right-padded batch through HUBSM and CRBAN.
+
+    Of sequences beyond the limits the ranker reads the latest; they have to be of one length.
+    """
     padded: dict[str, Any] = {}
     lengths: dict[str, Any] = {}
     for name in ("exposure_action", "exposure_item", "page_view_action", "page_view_item", "candidates"):
@@ -116,14 +141,15 @@ def _keras_logits(model: Reranker, cases: list[GoldenCase]) -> list[Array]:
         padded[name] = tf.constant(dense)
     longest = padded["candidates"].shape[1]
     scored = tf.tile(tf.range(longest)[None, :], (len(cases), 1))
-    behaviours = {
-        kind: (
-            getattr(model, ENCODER[kind])(padded[f"{name}_action"], padded[f"{name}_item"]),
-            lengths[f"{name}_action"],
-        )
-        for kind, name in ((EXPOSURES, "exposure"), (PAGE_VIEWS, "page_view"))
-        if kind in model.kinds
-    }
+    window, behaviours = {}, {}
+    for kind, name in ((EXPOSURES, "exposure"), (PAGE_VIEWS, "page_view")):
+        if kind not in model.kinds:
+            continue
+        steps, limit = padded[f"{name}_action"].shape[1], getattr(limits, kind)
+        # Shorter sequences are padded, to two steps at least.
+        window[kind] = limit if int(tf.reduce_max(lengths[f"{name}_action"])) > limit else steps
+        fused = getattr(model, ENCODER[kind])(padded[f"{name}_action"], padded[f"{name}_item"])
+        behaviours[kind] = (fused[:, -window[kind] :], tf.minimum(lengths[f"{name}_action"], window[kind]))
     if isinstance(model.ranker, DnnRank):
         logits = model.ranker(padded["candidates"], scored).numpy()
     elif isinstance(model.ranker, Dlcm):
@@ -132,7 +158,7 @@ def _keras_logits(model: Reranker, cases: list[GoldenCase]) -> list[Array]:
         logits = model.ranker(padded["candidates"], lengths["candidates"], scored, behaviours).numpy()
     else:
         met = {
-            kind: _met(cases, name, longest, padded[f"{name}_action"].shape[1])
+            kind: _met(cases, name, longest, window[kind])
             for kind, name in ((EXPOSURES, "exposure"), (PAGE_VIEWS, "page_view"))
         }
         numbers = tf.gather(padded["candidates"], _number_columns(model), axis=2)
@@ -146,7 +172,7 @@ def _met(cases: list[GoldenCase], name: str, candidates: int, steps: int) -> tup
     match = np.zeros((len(cases), identities, candidates, steps), np.float32)
     age = np.zeros((len(cases), steps), np.float32)
     for at, case in enumerate(cases):
-        theirs, ages = getattr(case, f"{name}_ids"), getattr(case, f"{name}_age")
+        theirs, ages = getattr(case, f"{name}_ids")[-steps:], getattr(case, f"{name}_age")[-steps:]
         age[at, : len(ages)] = ages
         for place, mine in enumerate(case.candidate_ids):  # type: ignore[arg-type]
             match[at, :, place, : len(theirs)] = ((theirs == mine) & (theirs >= 0)).T

@@ -20,7 +20,7 @@ from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs
 from edgerec.export.onnx_device import OnnxDevice
-from edgerec.export.parity import TOLERANCE, check_random, check_real, compare, random_cases, summarise
+from edgerec.export.parity import TOLERANCE, check_random, check_real, compare, long_case, random_cases, summarise
 from edgerec.export.split import split
 from edgerec.model.runs import Run, load_run
 from tests.synthetic import relabelled
@@ -95,6 +95,21 @@ def test_steps_equal_whole_sequences(strong: Strong, spread: float) -> None:
     assert 0 < max(found.values()) < 3e-5
 
 
+def test_states_run_on_for_long(strong: Strong) -> None:
+    """Many times the window: the state of all of it, attention over the latest."""
+    model = strong.run.model
+    case = long_case(model, SHORT, steps=60)
+    assert (len(case.exposure_action), len(case.page_view_action)) == (60, 60)
+    assert 0 < max(check_random([case], strong.device, strong.onnx).values()) < 3e-5
+    # From zeros at the window's beginning it would be another request.
+    window = replace(
+        case,
+        exposure_action=case.exposure_action[-SHORT.exposures :],
+        exposure_item=case.exposure_item[-SHORT.exposures :],
+    )
+    assert np.abs(run_case(strong.device, window) - case.logits).max() > 1e-4
+
+
 def weights_of(model: Any) -> Iterator[Any]:
     """Every tensor behind the dense vectors; the tables have no part in random cases."""
     for layer in (model.hubsm_ie, model.hubsm_ipv, model.ranker):
@@ -130,7 +145,9 @@ def test_one_percent_of_one_weight_is_found(strong: Strong) -> None:
 def _keras(model: Any, cases: list[GoldenCase]) -> list[GoldenCase]:
     from edgerec.export.parity import _keras_logits
 
-    return [replace(case, logits=logits) for case, logits in zip(cases, _keras_logits(model, cases), strict=True)]
+    return [
+        replace(case, logits=logits) for case, logits in zip(cases, _keras_logits(model, cases, SHORT), strict=True)
+    ]
 
 
 def test_the_other_leg_is_held_as_well(strong: Strong) -> None:
