@@ -145,9 +145,8 @@ def test_one_percent_of_one_weight_is_found(strong: Strong) -> None:
 def _keras(model: Any, cases: list[GoldenCase]) -> list[GoldenCase]:
     from edgerec.export.parity import _keras_logits
 
-    return [
-        replace(case, logits=logits) for case, logits in zip(cases, _keras_logits(model, cases, SHORT), strict=True)
-    ]
+    found = _keras_logits(model, cases, SHORT)
+    return [replace(case, logits=logits) for case, logits in zip(cases, found, strict=True)]
 
 
 def test_the_other_leg_is_held_as_well(strong: Strong) -> None:
