@@ -74,7 +74,7 @@ def run_quickstart(
         with stage("evaluate"):
             figures = evaluate(run, samples, oracle=oracle(samples, folder / "logs", split=TEST))
         with stage("export"):
-            manifest = export_bundle(folder / "run", folder / "bundle", samples_path=folder / "samples")
+            manifest = export_bundle(folder / "run", folder / "bundle", samples_path=folder / "samples").manifest
         with stage("verify"):
             verified = verify_bundle(folder / "bundle")
         with stage("bench"):

@@ -22,7 +22,20 @@ public_key_option = click.option(
 @click.argument("run", type=PATH)
 @out_option("bundle")
 @click.option("--samples", type=PATH, help="Samples to prove the bundle on; default: those of the training.")
-@click.option("--requests", type=int, default=1000, show_default=True, help="Real test requests to step through.")
+@click.option("--requests", type=int, default=1000, show_default=True, help="Real requests to step through.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8", "auto"]),
+    default="fp32",
+    show_default=True,
+    help="Of the device's weights; auto: the smallest whose GAUC is within the tolerance.",
+)
+@click.option(
+    "--gauc-tolerance",
+    type=float,
+    help="How far GAUC through MNN may be from Keras' on validation requests; default: 5e-4 for fp16 and auto, 2e-3 "
+    "for int8; fp32 is held to none unless told.",
+)
 @click.option(
     "--table-dtype",
     type=click.Choice(["float32", "float16"]),
@@ -39,6 +52,8 @@ def export(
     out: Path,
     samples: Path | None,
     requests: int,
+    precision: Any,
+    gauc_tolerance: float | None,
     table_dtype: Any,
     shard_rows: int,
     sign_key: Path | None,
@@ -55,18 +70,22 @@ def export(
     key = load_signing_key(sign_key) if sign_key is not None else None
     import_tensorflow()
     from edgerec.export.bundle import export_bundle
+    from edgerec.export.precision import export_table
 
-    manifest = export_bundle(
+    exported = export_bundle(
         run,
         out,
         samples_path=samples,
         requests=requests,
+        precision=precision,
+        gauc_tolerance=gauc_tolerance,
         table_dtype=table_dtype,
         shard_rows=shard_rows,
         sign_key=key,
         force=force,
     )
-    emit({"bundle": str(out), **manifest.summary(), "signed": key is not None}, as_json)
+    document = {"bundle": str(out), **exported.summary(), "signed": key is not None}
+    emit(document, as_json, table=export_table(document))
 
 
 @click.command()

@@ -22,6 +22,11 @@ DEVICE, CLOUD, GOLDEN = "device", "cloud", "golden"
 HUBSM_IE, HUBSM_IPV, CRBAN = "hubsm_ie", "hubsm_ipv", "crban"
 MODELS = (HUBSM_IE, HUBSM_IPV, CRBAN)
 
+Precision = Literal["fp32", "fp16", "int8"]
+"""Of the weights in the device's files; arithmetic is float32 whatever it is (`edgerec.export.convert`)."""
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+"""From the closest to the trained weights to the farthest."""
+
 Shape = tuple[Annotated[int, Field(ge=1, le=100_000)], ...]
 
 
@@ -63,7 +68,7 @@ class DeviceManifest(_Manifest):
     format: Literal[1] = 1
     kind: Literal["device"] = "device"
     version_id: str
-    precision: Literal["fp32"]
+    precision: Precision
     spec: dict[str, Any]
     """The feature specification; `edgerec.features.spec` reads it."""
     limits: dict[str, Annotated[int, Field(ge=1, le=1000)]]
@@ -123,6 +128,17 @@ class Parity(_Part):
     """Of them, how many were ranked alike."""
 
 
+class PrecisionRow(_Part):
+    """What the device half takes in one precision, and what that costs, as measured at export."""
+
+    device_bytes: Annotated[int, Field(ge=0)]
+    """Of the files under `device/`."""
+    drift: float
+    """Largest difference of a logit from Keras', over validation requests and random ones."""
+    gauc_difference: float | None
+    """Between MNN and Keras on validation requests; none where none has a clicked and an unclicked exposure."""
+
+
 class BundleManifest(_Manifest):
     """`manifest.json`: the bundle as a whole, written last."""
 
@@ -131,7 +147,7 @@ class BundleManifest(_Manifest):
     version_id: str
     created: str
     """UTC, ISO 8601; fixed by SOURCE_DATE_EPOCH."""
-    precision: Literal["fp32"]
+    precision: Precision
     spec: dict[str, Any]
     config: dict[str, Any]
     """Of the training."""
@@ -140,6 +156,8 @@ class BundleManifest(_Manifest):
     parity: Parity
     gauc: dict[str, float | None]
     """On the requests of `parity`: `keras`, `mnn`; none where no request has a clicked and an unclicked exposure."""
+    precisions: dict[Precision, PrecisionRow] = {}
+    """What was weighed up, the bundle's own precision among it; empty where nothing was, as for plain fp32."""
     tools: dict[str, str]
 
     def bytes_under(self, folder: str) -> int:
@@ -160,6 +178,7 @@ class BundleManifest(_Manifest):
             "gauc": self.gauc,
             "gauc_keras": self.gauc["keras"],
             "gauc_mnn": self.gauc["mnn"],
+            "precisions": {name: row.model_dump() for name, row in self.precisions.items()},
         }
 
 

@@ -104,15 +104,20 @@ def open_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> tuple[B
 
 
 def check_version(bundle: Path, manifest: BundleManifest, model: DeviceModel) -> None:
-    """Refuse a bundle whose device half is another version's.
+    """Refuse a bundle whose device half is another version's, or of another precision.
 
     Raises:
         FormatError: it is.
     """
-    if model.manifest.version_id != manifest.version_id or model.manifest.models != manifest.models:
+    device = model.manifest
+    if (device.version_id, device.precision, device.models) != (
+        manifest.version_id,
+        manifest.precision,
+        manifest.models,
+    ):
         raise FormatError(
-            f"bundle: {bundle} holds the device half of version {model.manifest.version_id}, "
-            f"not of {manifest.version_id}: export it again"
+            f"bundle: {bundle} holds the device half of version {device.version_id} ({device.precision}), "
+            f"not of {manifest.version_id} ({manifest.precision}): export it again"
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group
+from rich.table import Table
 
 from edgerec.core.console import show, table_of
 from edgerec.core.errors import FormatError
@@ -18,6 +19,7 @@ from edgerec.core.manifest import (
     DEVICE,
     GOLDEN,
     NAME,
+    PRECISIONS,
     BundleManifest,
     ModelFile,
     read_bundle_manifest,
@@ -42,7 +44,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
 
     Returns:
         `version_id`, `created`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`, `cloud_bytes`,
-        `limits`, `models`, `tables`, `parity`, `gauc`, `tools`.
+        `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `tools`.
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: as `open_bundle`.
@@ -77,6 +79,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
         },
         "parity": manifest.parity.model_dump(),
         "gauc": manifest.gauc,
+        "precisions": {name: row.model_dump() for name, row in manifest.precisions.items()},
         "tools": manifest.tools,
     }
 
@@ -155,8 +158,23 @@ def inspection_table(document: Mapping[str, Any]) -> Group:
         "",
         table_of(columns, [(name, *(show(entry[key]) for key in fields)) for name, entry in tables.items()]),
         "",
+        *((precision_table(document["precisions"]), "") if document["precisions"] else ()),
         table_of(("tool", "version"), sorted(document["tools"].items())),
     )
+
+
+def precision_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The precisions that an export weighed up, with latencies where they are known."""
+    names = {
+        "device_bytes": "device bytes",
+        "drift": "drift of logits",
+        "gauc_difference": "GAUC difference",
+        "rerank_p50_us": "re-rank p50 us",
+        "step_p50_us": "step p50 us",
+    }
+    known = [key for key in names if all(key in row for row in rows.values())]
+    cells = [(name, *(show(rows[name][key]) for key in known)) for name in PRECISIONS if name in rows]
+    return table_of(("precision", *(names[key] for key in known)), cells)
 
 
 def signature_text(signature: Mapping[str, Any]) -> str:

@@ -10,21 +10,25 @@ from __future__ import annotations
 import sys
 
 
-def main(source: str, target: str) -> int:
-    """Convert the ONNX file `source` to the MNN file `target`; the answer is an exit code, not to be trusted."""
+def main(source: str, target: str, kind: str = "ONNX", *flags: str) -> int:
+    """Convert the file `source`, ONNX or MNN by `kind`, to the MNN file `target`.
+
+    The answer is an exit code, not to be trusted.
+    """
     import _tools
 
     arguments = [
         "mnnconvert",
-        *("-f", "ONNX"),
+        *("-f", kind),
         *("--modelFile", source),
         *("--MNNModel", target),
         *("--bizCode", "edgerec"),
         "--useOriginRNNImpl",  # a GRU node becomes one native command, not a loop that only the Module API can run
+        *flags,
     ]
     return 0 if _tools.mnnconvert(arguments) else 1
 
 
 if __name__ == "__main__":
     sys.path.append(sys.argv[1])
-    sys.exit(main(sys.argv[2], sys.argv[3]))
+    sys.exit(main(*sys.argv[2:]))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -21,15 +24,18 @@ from edgerec.core.manifest import (
     CloudManifest,
     DeviceManifest,
     ModelFile,
+    Parity,
+    Precision,
     TableEntry,
+    read_device_manifest,
     sign_bundle,
     stamp_files,
     write_manifest,
 )
 from edgerec.core.signing import SigningKey
-from edgerec.data.samples import Samples, load_samples
+from edgerec.data.samples import TEST, Samples, load_samples
 from edgerec.device_runtime.device_model import load_device_model
-from edgerec.device_runtime.golden import save_case
+from edgerec.device_runtime.golden import GoldenCase, save_case
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
@@ -37,11 +43,23 @@ from edgerec.export.parity import (
     LONG,
     SEEDS,
     SPREADS,
+    UNBOUNDED,
     check_random,
     check_real,
     long_case,
     random_cases,
+    step_through,
     summarise,
+)
+from edgerec.export.precision import (
+    Measured,
+    Wanted,
+    as_stored,
+    check_tolerance,
+    choose,
+    measure,
+    parity_of,
+    precisions_of,
 )
 from edgerec.export.split import Parts, split
 from edgerec.kv.npz import EMBEDDINGS
@@ -50,6 +68,25 @@ from edgerec.model.evaluation import check_fit
 from edgerec.model.runs import Run, load_run, tool_versions
 
 GOLDEN_CASES = 12
+SCRATCH = "precisions"
+"""Where the device half stands in every precision until one is chosen; no part of a bundle."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A bundle that was written.
+
+    Attributes:
+        manifest: its own.
+        measured: the precisions that were weighed up, with their latencies; empty where none was.
+    """
+
+    manifest: BundleManifest
+    measured: Mapping[Precision, Measured]
+
+    def summary(self) -> dict[str, Any]:
+        """What the command prints."""
+        return {**self.manifest.summary(), "precisions": {name: one.document() for name, one in self.measured.items()}}
 
 
 def export_bundle(
@@ -58,35 +95,45 @@ def export_bundle(
     *,
     samples_path: Path | None = None,
     requests: int = 1000,
+    precision: Wanted = "fp32",
+    gauc_tolerance: float | None = None,
     table_dtype: TableDtype = "float32",
     shard_rows: int = SHARD_ROWS,
     sign_key: SigningKey | None = None,
     force: bool = False,
-) -> BundleManifest:
+) -> Exported:
     """Export the run at `run_path` as the bundle `path`; what is not proven is not written.
+
+    The function is proven in fp32 whatever `precision` is. Where weights or embedding rows are rounded, or a tolerance
+    is given, GAUC on validation requests is measured, and held to the tolerance.
 
     Args:
         run_path: a run folder.
         path: the bundle to write.
         samples_path: samples to prove it on; default: those of the training.
-        requests: real test requests to step through.
+        requests: real requests to step through: of the test period, and where GAUC decides, of validation.
+        precision: of the device's weights; `auto` for the smallest within the tolerance.
+        gauc_tolerance: how far GAUC through MNN may be from Keras'; none for the default of `precision`, which is none
+            for fp32.
         table_dtype: in which embedding tables are stored.
         shard_rows: keys a shard of them.
         sign_key: signs the manifests; None leaves them unsigned.
         force: replace `path` where it exists.
 
     Raises:
-        InputError: `requests`, `shard_rows` or SOURCE_DATE_EPOCH is not valid, or `table_dtype` cannot hold a table.
+        InputError: `requests`, `gauc_tolerance`, `shard_rows` or SOURCE_DATE_EPOCH is not valid, or `table_dtype`
+            cannot hold a table.
         FormatError: the run or the samples cannot be read.
         SpecificationError: the samples do not fit the run.
         ConversionError: MNN cannot have this model.
-        ParityError: the converted models compute something else.
+        ParityError: the converted models compute something else, or GAUC is farther away than the tolerance.
         OutputError: `path` exists and `force` is false.
     """
     if requests < 1:
         raise InputError(f"export: --requests should be at least 1; received {requests}")
     if shard_rows < 1:
         raise InputError(f"export: --shard-rows should be at least 1; received {shard_rows}")
+    check_tolerance(gauc_tolerance)
     created = _created()
     run = load_run(run_path)
     samples = _open_samples(run, samples_path)
@@ -95,12 +142,33 @@ def export_bundle(
         with stage("split and convert"):
             parts = split(run)
             graphs = device_graphs(parts, run.head.limits)
-            device = _write_device(run, graphs, folder)
+            _write_graphs(run, parts, graphs, folder)
+            halves: dict[Precision, Path] = {name: folder / SCRATCH / name for name in precisions_of(precision)}
+            for name, half in halves.items():
+                _write_device(run, graphs, folder, half, name)
             tables = _write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
-        manifest = _prove_and_stamp(run, samples, parts, graphs, device, tables, folder, requests, created)
+        proof = _prove(run, samples, parts, graphs, halves["fp32"], requests)
+        parity, gauc = proof.parity, proof.gauc
+        chosen: Precision = "fp32"
+        measured: dict[Precision, Measured] = {}
+        if precision != "fp32" or table_dtype != "float32" or gauc_tolerance is not None:
+            served = as_stored(parts.tables, table_dtype)
+            with stage("measure precisions"):
+                measured = measure(run.model, samples, served, halves, proof.cases, requests=requests)
+            chosen = choose(measured, precision, tolerance=gauc_tolerance)
+            if chosen != "fp32":
+                with stage(f"real requests in {chosen}"):
+                    device = {chosen: load_device_model(halves[chosen])}
+                    real = step_through(
+                        run.model, samples, served, device, requests=requests, split=TEST, tolerance=UNBOUNDED
+                    )[chosen]
+                parity, gauc = parity_of(chosen, measured[chosen], proof.parity, real), real.gauc
+        (halves[chosen] / DEVICE).rename(folder / DEVICE)
+        shutil.rmtree(folder / SCRATCH)
+        manifest = _stamp(run, folder, proof, parity, gauc, tables, measured, created)
         if sign_key is not None:
             sign_bundle(folder, sign_key)
-        return manifest
+        return Exported(manifest, measured)
 
 
 def _open_samples(run: Run, path: Path | None) -> Samples:
@@ -113,28 +181,35 @@ def _open_samples(run: Run, path: Path | None) -> Samples:
     return load_samples(Path(run.head.samples))
 
 
-def _write_device(run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> DeviceManifest:
-    device = folder / DEVICE
+def _write_graphs(run: Run, parts: Parts, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> None:
     onnx_folder = folder / GOLDEN / "onnx"
-    device.mkdir()
     onnx_folder.mkdir(parents=True)
+    references = {f"{name}_reference": graph for name, graph in reference_graphs(parts, run.head.limits).items()}
+    for name, graph in {**graphs, **references}.items():
+        write_bytes(onnx_folder / f"{name}.onnx", graph.SerializeToString(deterministic=True))
+
+
+def _write_device(
+    run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path, half: Path, precision: Precision
+) -> None:
+    """Write the device half into the folder `half`."""
+    device = half / DEVICE
+    device.mkdir(parents=True)
     models = {}
     for name, graph in graphs.items():
-        write_bytes(onnx_folder / f"{name}.onnx", graph.SerializeToString(deterministic=True))
-        convert_to_mnn(onnx_folder / f"{name}.onnx", device / f"{name}.mnn")
+        convert_to_mnn(folder / GOLDEN / "onnx" / f"{name}.onnx", device / f"{name}.mnn", precision=precision)
         models[name] = ModelFile(
             file=f"{name}.mnn", inputs=_shapes(graph.graph.input), outputs=_shapes(graph.graph.output)
         )
     manifest = DeviceManifest(
         version_id=run.head.version_id,
-        precision="fp32",
+        precision=precision,
         spec=run.head.spec.model_dump(mode="json"),
         limits=run.head.limits.model_dump(),
         models=models,
         files=stamp_files(device, device.glob("*.mnn")),
     )
     write_manifest(manifest, device)
-    return manifest
 
 
 def _write_tables(run: Run, parts: Parts, folder: Path, *, dtype: TableDtype, shard_rows: int) -> dict[str, TableEntry]:
@@ -161,26 +236,37 @@ def _write_tables(run: Run, parts: Parts, folder: Path, *, dtype: TableDtype, sh
     return entries
 
 
-def _prove_and_stamp(
-    run: Run,
-    samples: Samples,
-    parts: Parts,
-    graphs: dict[str, onnx.ModelProto],
-    device: DeviceManifest,
-    tables: dict[str, TableEntry],
-    folder: Path,
-    requests: int,
-    created: str,
-) -> BundleManifest:
-    loaded = load_device_model(folder)
+@dataclass(frozen=True)
+class _Proof:
+    """What the proof in fp32 showed.
+
+    Attributes:
+        parity, gauc: as the manifest has them.
+        golden: random cases of which the bundle keeps some.
+        cases: all random cases of ordinary spread, those and the ones of the proof, one of full size last.
+    """
+
+    parity: Parity
+    gauc: dict[str, float | None]
+    golden: list[GoldenCase]
+    cases: list[GoldenCase]
+
+
+def _prove(
+    run: Run, samples: Samples, parts: Parts, graphs: dict[str, onnx.ModelProto], half: Path, requests: int
+) -> _Proof:
+    loaded = load_device_model(half)
     onnx_device = OnnxDevice.load(graphs)
     checks: dict[str, float] = {}
+    golden = random_cases(run.model, run.head.limits, seed=0, spread=1.0)
+    ordinary = list(golden)
     with stage("prove on random inputs of every length"):
         for seed in SEEDS:
             for spread in SPREADS:
                 cases = random_cases(run.model, run.head.limits, seed=seed, spread=spread)
                 for name, error in check_random(cases, loaded, onnx_device).items():
                     checks[name] = max(checks.get(name, 0.0), error)
+                ordinary += cases if spread == 1.0 else []
     if run.model.kinds:
         with stage(f"prove on {LONG:,} steps"):
             case = long_case(run.model, run.head.limits)
@@ -188,22 +274,35 @@ def _prove_and_stamp(
             checks |= {name.replace("random", "long"): error for name, error in long.items()}
     with stage("prove on real requests"):
         real = check_real(run.model, samples, parts.tables, loaded, requests=requests)
-    golden = random_cases(run.model, run.head.limits, seed=0, spread=1.0)
+    return _Proof(summarise(checks, real), real.gauc, golden, ordinary)
+
+
+def _stamp(
+    run: Run,
+    folder: Path,
+    proof: _Proof,
+    parity: Parity,
+    gauc: dict[str, float | None],
+    tables: dict[str, TableEntry],
+    measured: Mapping[Precision, Measured],
+    created: str,
+) -> BundleManifest:
+    golden = proof.golden
     chosen = golden[:: max(1, len(golden) // GOLDEN_CASES)][:GOLDEN_CASES]
     for number, case in enumerate([*chosen, golden[-1]]):
         save_case(case, folder / GOLDEN / f"case-{number:02d}.npz")
-    for name, graph in reference_graphs(parts, run.head.limits).items():
-        write_bytes(folder / GOLDEN / "onnx" / f"{name}_reference.onnx", graph.SerializeToString(deterministic=True))
+    device = read_device_manifest(folder / DEVICE)
     manifest = BundleManifest(
         version_id=run.head.version_id,
         created=created,
-        precision="fp32",
+        precision=device.precision,
         spec=device.spec,
         config=run.head.config.model_dump(mode="json"),
         models=device.models,
         tables=tables,
-        parity=summarise(checks, real),
-        gauc=real.gauc,
+        parity=parity,
+        gauc=gauc,
+        precisions={name: one.row for name, one in measured.items()},
         tools={
             **tool_versions("edgerec", "tensorflow", "keras", "numpy", "onnx", "onnxruntime", "MNN"),
             "python": ".".join(map(str, sys.version_info[:3])),

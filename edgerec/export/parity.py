@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from edgerec.model.metrics import gauc
 from edgerec.model.reranker import ENCODER, Reranker
 
 Array = npt.NDArray[np.float32]
+Name = TypeVar("Name", bound=str)
 
 TOLERANCE = 1e-4
 """On logits. Rounding alone stays near 1e-6 for trained weights; exchanged layers, gates or signs, or a tensor off by
@@ -39,6 +40,8 @@ TOLERANCE = 1e-4
 SEEDS = (1, 2, 3)
 SPREADS = (1.0, 3.0)
 """Standard deviations of random inputs: as features are, and far outside."""
+UNBOUNDED = float(np.finfo(np.float32).max)
+"""A tolerance of what is measured and not held: any difference, as long as it is a number."""
 BATCH = 100
 LONG = 1000
 """Behaviours of a kind through which the state runs on in the proof of long recurrences."""
@@ -206,20 +209,20 @@ def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: 
     return worst
 
 
-def compare(check: str, found: Array, expected: Array, *, where: str) -> float:
+def compare(check: str, found: Array, expected: Array, *, where: str, tolerance: float = TOLERANCE) -> float:
     """The largest absolute difference of logits (c,).
 
     Raises:
-        ParityError: it is above `TOLERANCE`, or a value is no number.
+        ParityError: it is above `tolerance`, or a value is no number.
     """
     if found.shape != expected.shape:
         raise ParityError(f"parity {check} ({where}): {found.shape} logits instead of {expected.shape}")
     error = np.abs(found.astype(np.float64) - expected)
     at = int(np.nanargmax(np.where(np.isnan(error), np.inf, error)))
-    if not error[at] <= TOLERANCE:
+    if not error[at] <= tolerance:
         raise ParityError(
             f"parity {check} ({where}): candidate {at} of {len(expected)} scores {found[at]:.7g} instead of "
-            f"{expected[at]:.7g}, {error[at]:.2g} apart; {TOLERANCE:g} is allowed"
+            f"{expected[at]:.7g}, {error[at]:.2g} apart; {tolerance:g} is allowed"
         )
     return float(error[at])
 
@@ -232,20 +235,54 @@ def check_real(
     Args:
         model: the whole Keras model, which reads codes and full sequences.
         samples: where the requests are.
-        tables: the embedding tables that went to the cloud.
+        tables: the embedding tables, with the rows that the model was trained to.
         device: the converted models.
         requests: how many, spread evenly over the test period.
 
     Raises:
         ParityError: a difference above `TOLERANCE`, with the worst element.
     """
-    total = samples.head.splits[TEST].requests
+    found = step_through(model, samples, tables, {"real": device}, requests=requests, split=TEST, tolerance=TOLERANCE)
+    return found["real"]
+
+
+def step_through(
+    model: Reranker,
+    samples: Samples,
+    tables: Mapping[str, Table],
+    devices: Mapping[Name, DeviceModel],
+    *,
+    requests: int,
+    split: str,
+    tolerance: float,
+) -> dict[Name, RealRequests]:
+    """Step several devices' models through the same real requests, beside Keras.
+
+    Args:
+        model: the whole Keras model, which reads codes and full sequences.
+        samples: where the requests are.
+        tables: the embedding tables as the devices' items come with them; Keras reads its own.
+        devices: converted models, by the name that an error gives them.
+        requests: how many, spread evenly over the period of `split`; one at least.
+        split: of the samples.
+        tolerance: on logits.
+
+    Returns:
+        By name of device.
+
+    Raises:
+        ParityError: a difference above `tolerance`, with the worst element.
+    """
+    total = samples.head.splits[split].requests
     chosen = np.unique(np.linspace(0, total - 1, min(requests, total)).astype(np.int64))
     function = traced(model)
     dense = _Dense(samples, tables, matching=isinstance(model.ranker, CrbanPlus))
-    worst, equal = 0.0, 0
-    groups, labels, scores = [], [], {"keras": [], "mnn": []}  # type: ignore[var-annotated]
-    batches = progress(_batches(samples, chosen), what="prove on real requests", total=-(-len(chosen) // BATCH))
+    worst, equal = dict.fromkeys(devices, 0.0), dict.fromkeys(devices, 0)
+    groups: list[npt.NDArray[np.int64]] = []
+    labels: list[npt.NDArray[np.uint8]] = []
+    keras_scores: list[Array] = []
+    scores: dict[Name, list[Array]] = {name: [] for name in devices}
+    batches = progress(_batches(samples, chosen, split), what="real requests", total=-(-len(chosen) // BATCH))
     for shard, rows in batches:
         asked = shard.requests
         expected = function(make_batch(shard, rows).inputs).numpy()
@@ -253,34 +290,45 @@ def check_real(
             candidates = slice(asked.offsets[row], asked.offsets[row + 1])
             keras_logits = keras_row[: candidates.stop - candidates.start]
             case = dense.case(shard, row, keras_logits)
-            found = run_case(device, case)
             where = f"request {asked.request_id[row]}"
-            worst = max(worst, compare("real", found, keras_logits, where=where))
-            equal += bool((np.argsort(-found, kind="stable") == np.argsort(-keras_logits, kind="stable")).all())
+            order = np.argsort(-keras_logits, kind="stable")
             label = asked.label[candidates]
             seen = label != NOT_EXPOSED
+            for name, device in devices.items():
+                found = run_case(device, case)
+                error = compare(name, found, keras_logits, where=where, tolerance=tolerance)
+                worst[name] = max(worst[name], error)
+                equal[name] += bool((np.argsort(-found, kind="stable") == order).all())
+                scores[name].append(found[seen])
             groups.append(np.full(seen.sum(), asked.request_id[row]))
             labels.append(label[seen])
-            scores["keras"].append(keras_logits[seen])
-            scores["mnn"].append(found[seen])
+            keras_scores.append(keras_logits[seen])
+    if not len(chosen):
+        return {name: RealRequests(0.0, 0, 0, {"keras": None, "mnn": None}) for name in devices}
     group, label = np.concatenate(groups), np.concatenate(labels)
-    return RealRequests(
-        max_abs_error=worst,
-        requests=len(chosen),
-        orders_equal=equal,
-        gauc={name: _gauc(group, label, np.concatenate(values)) for name, values in scores.items()},
-    )
+    keras_gauc = _gauc(group, label, np.concatenate(keras_scores))
+    return {
+        name: RealRequests(
+            max_abs_error=worst[name],
+            requests=len(chosen),
+            orders_equal=equal[name],
+            gauc={"keras": keras_gauc, "mnn": _gauc(group, label, np.concatenate(scores[name]))},
+        )
+        for name in devices
+    }
 
 
-def _batches(samples: Samples, chosen: npt.NDArray[np.int64]) -> Iterator[tuple[Shard, npt.NDArray[np.int64]]]:
-    """The test requests `chosen` (ascending places in the order of shards), as rows of their shard, `BATCH` at most."""
+def _batches(
+    samples: Samples, chosen: npt.NDArray[np.int64], split: str
+) -> Iterator[tuple[Shard, npt.NDArray[np.int64]]]:
+    """The requests `chosen` of `split` (ascending places in the order of shards): rows of a shard, `BATCH` at most."""
     before = 0
     for number, entry in enumerate(samples.head.shards):
-        count = entry.splits[TEST].requests
+        count = entry.splits[split].requests
         rows = chosen[(chosen >= before) & (chosen < before + count)] - before
         before += count
         if len(rows):
-            shard = samples.shard(number, TEST)
+            shard = samples.shard(number, split)
             for start in range(0, len(rows), BATCH):
                 yield shard, rows[start : start + BATCH]
 

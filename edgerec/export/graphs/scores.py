@@ -36,7 +36,8 @@ def add_context(
     """
     weighted = _exponentials(graph, form, encodings, kind, candidates, length, bias)
     total = graph.node("MatMul", weighted, f"{kind}_mask")
-    total = graph.node("Max", total, graph.constant(np.full((1, 1), NOTHING)))
+    # Not `Max`: its bound would be a constant, which half precision rounds to zero. A clip's bounds stay as they are.
+    total = graph.node("Clip", total, graph.constant(np.float32(NOTHING)))
     return graph.node("Div", graph.node("MatMul", weighted, f"{kind}_values"), total)
 
 

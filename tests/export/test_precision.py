@@ -1,0 +1,286 @@
+"""Rounded weights: what they take, what they cost, and which of them may leave the house."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgerec.core.errors import FormatError, InputError, ParityError
+from edgerec.core.manifest import MODELS, Parity, Precision, PrecisionRow, read_bundle_manifest, read_device_manifest
+from edgerec.data.samples import VALIDATION, Limits, Samples
+from edgerec.device_runtime.crban import CrbanRanker
+from edgerec.device_runtime.device_model import DeviceModel, load_device_model
+from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.device_runtime.inspection import inspect_bundle, precision_table
+from edgerec.device_runtime.verify import verify_bundle
+from edgerec.export.bundle import Exported, export_bundle
+from edgerec.export.convert import convert_to_mnn
+from edgerec.export.graphs.device import device_graphs
+from edgerec.export.parity import TOLERANCE, RealRequests, random_cases
+from edgerec.export.precision import (
+    GAUC_TOLERANCE,
+    Latency,
+    Measured,
+    Wanted,
+    as_stored,
+    check_tolerance,
+    choose,
+    export_table,
+    parity_of,
+    random_drift,
+)
+from edgerec.export.split import split
+from edgerec.kv.npz import Table
+from edgerec.model.runs import load_run
+from tests.export.test_bundle import files_of, reseal
+from tests.synthetic import relabelled
+
+SMALL = Limits(candidates=5, exposures=6, page_views=4)
+REQUESTS = 40
+
+
+@pytest.fixture(scope="module")
+def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Wanted, tuple[Path, Exported]]]:
+    """The run's bundle in each precision that is not the ordinary one, and the one that is chosen."""
+    import tensorflow as tf
+
+    root = tmp_path_factory.mktemp("precisions")
+    wanted: list[Wanted] = ["fp16", "int8", "auto"]
+    tf.config.run_functions_eagerly(True)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SOURCE_DATE_EPOCH", "1735689600")
+            yield {
+                name: (
+                    root / name,
+                    export_bundle(run_path, root / name, requests=REQUESTS, precision=name, gauc_tolerance=1.0),
+                )
+                for name in wanted
+            }
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("name", ["fp16", "int8"])
+def test_each_precision_is_smaller_and_verifies(
+    name: Precision, exported: dict[Wanted, tuple[Path, Exported]], bundle_path: Path
+) -> None:
+    path, found = exported[name]
+    manifest = read_bundle_manifest(path)
+    assert manifest == found.manifest
+    assert {manifest.precision, read_device_manifest(path / "device").precision} == {name}
+    assert manifest.precisions.keys() == {"fp32", name}
+    row, whole = manifest.precisions[name], manifest.precisions["fp32"]
+    assert row.device_bytes == manifest.bytes_under("device")
+    assert whole.device_bytes == read_bundle_manifest(bundle_path).bytes_under("device")
+    assert row.device_bytes < 0.9 * whole.device_bytes
+    assert whole.drift < 1e-5 < row.drift < 0.01
+    assert whole.gauc_difference == pytest.approx(0, abs=1e-9)
+    assert row.gauc_difference is not None
+
+    # The function was proven as ever; the bundle's own scores are beside it.
+    parity = manifest.parity
+    assert parity.checks.keys() >= {"random_mnn", "random_onnx", "real_mnn", f"random_{name}", f"real_{name}"}
+    assert max(error for check, error in parity.checks.items() if not check.endswith(name)) < 1e-5
+    assert parity.max_abs_error == max(parity.checks[f"random_{name}"], parity.checks[f"real_{name}"])
+    assert parity.tolerance == pytest.approx(2 * parity.checks[f"random_{name}"], rel=0.1)
+    assert parity.requests == min(REQUESTS, parity.requests) > 20
+
+    verified = verify_bundle(path)
+    assert (verified["precision"], verified["golden_cases"]) == (name, 13)
+    assert TOLERANCE / 10 < verified["parity_max_abs"] <= parity.checks[f"random_{name}"] + 1e-5
+    assert inspect_bundle(path)["precisions"] == {key: one.model_dump() for key, one in manifest.precisions.items()}
+
+
+def test_latencies_are_told_and_not_kept(exported: dict[Wanted, tuple[Path, Exported]]) -> None:
+    path, found = exported["auto"]
+    rows = found.summary()["precisions"]
+    assert list(rows) == ["fp32", "fp16", "int8"]
+    assert all(row["rerank_p50_us"] > 0 and row["step_p50_us"] > 0 for row in rows.values())
+    assert "p50" not in (path / "manifest.json").read_text()
+
+
+def test_auto_takes_the_smallest(exported: dict[Wanted, tuple[Path, Exported]]) -> None:
+    path, found = exported["auto"]
+    sizes = {name: row.device_bytes for name, row in found.manifest.precisions.items()}
+    chosen = min(sizes, key=lambda name: sizes[name])
+    assert found.manifest.precision == chosen != "fp32"
+    other = exported[chosen][0]
+    assert files_of(path) == files_of(other)
+    for name in MODELS:
+        file = f"device/{name}.mnn"
+        assert (path / file).read_bytes() == (other / file).read_bytes()
+
+
+@pytest.mark.usefixtures("eager")
+def test_two_exports_of_rounded_weights_have_equal_bytes(
+    run_path: Path,
+    exported: dict[Wanted, tuple[Path, Exported]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1735689600")
+    path, _ = exported["fp16"]
+    export_bundle(run_path, tmp_path / "again", requests=REQUESTS, precision="fp16", gauc_tolerance=1.0)
+    assert files_of(tmp_path / "again") == files_of(path)
+    for name in files_of(path):
+        assert (tmp_path / "again" / name).read_bytes() == (path / name).read_bytes(), name
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_is_not_within_the_tolerance_is_not_written(run_path: Path, samples: Samples, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--gauc-tolerance should be a number from 0; received -1"):
+        export_bundle(run_path, tmp_path / "bundle", gauc_tolerance=-1.0)
+    silent = relabelled(samples, tmp_path / "samples", VALIDATION, np.zeros_like)
+    with pytest.raises(ParityError, match=r"--precision fp16: no validation request .* unclicked"):
+        export_bundle(run_path, tmp_path / "bundle", samples_path=silent.path, requests=5, precision="fp16")
+    assert [path.name for path in tmp_path.iterdir()] == ["samples"]
+
+
+def measured(size: int, difference: float | None, drift: float = 0.001) -> Measured:
+    row = PrecisionRow(device_bytes=size, drift=drift, gauc_difference=difference)
+    return Measured(row=row, random=drift, latency=Latency(1.0, None))
+
+
+def test_choice_by_hand() -> None:
+    rows: dict[Precision, Measured] = {
+        "fp32": measured(100, 0.0),
+        "fp16": measured(50, 4e-4),
+        "int8": measured(40, 1e-3),
+    }
+    assert choose(rows, "auto", tolerance=None) == "fp16"
+    assert choose(rows, "auto", tolerance=1e-3) == "int8"
+    assert choose(rows, "auto", tolerance=1e-4) == "fp32"
+    assert choose(rows, "auto", tolerance=0.0) == "fp32"
+    assert choose({**rows, "int8": measured(50, 1e-5)}, "auto", tolerance=None) == "fp16"
+    assert choose({**rows, "int8": measured(40, None)}, "auto", tolerance=1.0) == "fp16"
+    assert choose({name: measured(1, None) for name in rows}, "auto", tolerance=None) == "fp32"
+    for wanted in ("fp16", "int8", "fp32"):
+        assert choose(rows, wanted, tolerance=None) == wanted  # type: ignore[arg-type]
+    assert choose({}, "fp32", tolerance=None) == "fp32"
+
+
+@pytest.mark.parametrize("wanted", ["fp16", "int8"])
+def test_a_default_tolerance_by_precision(wanted: Precision) -> None:
+    allowed = GAUC_TOLERANCE[wanted]
+    assert choose({wanted: measured(1, allowed)}, wanted, tolerance=None) == wanted
+    with pytest.raises(ParityError, match=f"--precision {wanted}: GAUC on validation .*; {allowed:g} is allowed"):
+        choose({wanted: measured(1, allowed * 1.01)}, wanted, tolerance=None)
+    with pytest.raises(ParityError, match="1e-09 is allowed"):
+        choose({wanted: measured(1, 1e-8)}, wanted, tolerance=1e-9)
+    with pytest.raises(ParityError, match="logits are no numbers"):
+        choose({}, wanted, tolerance=1.0)
+
+
+def test_fp32_is_held_to_a_tolerance_that_is_given() -> None:
+    assert choose({"fp32": measured(1, 0.1)}, "fp32", tolerance=None) == "fp32"
+    with pytest.raises(ParityError, match="--precision fp32"):
+        choose({"fp32": measured(1, 0.1)}, "fp32", tolerance=0.01)
+    for odd in (float("nan"), float("inf"), -1e-9):
+        with pytest.raises(InputError, match="--gauc-tolerance"):
+            check_tolerance(odd)
+
+
+@pytest.mark.parametrize(
+    ("random", "tolerance"), [(0.0, 1e-4), (4e-5, 1e-4), (0.004, 0.008), (0.00601, 0.013), (0.0123, 0.025), (3.0, 6.0)]
+)
+def test_tolerance_of_golden_cases(random: float, tolerance: float) -> None:
+    proof = Parity(max_abs_error=1e-6, tolerance=TOLERANCE, checks={"random_mnn": 1e-6}, requests=9, orders_equal=9)
+    real = RealRequests(max_abs_error=7.0, requests=8, orders_equal=5, gauc={"keras": 0.5, "mnn": 0.5})
+    parity = parity_of("fp16", measured(1, 0.0, random), proof, real)
+    assert parity.tolerance == tolerance
+    assert (parity.max_abs_error, parity.requests, parity.orders_equal) == (7.0, 8, 5)
+    assert parity.checks == {"random_mnn": 1e-6, "random_fp16": random, "real_fp16": 7.0}
+
+
+@pytest.mark.parametrize("product", [True, False])
+def test_no_constant_is_lost_in_half_precision(
+    product: bool, run_path: Path, bundle_path: Path, tmp_path: Path
+) -> None:
+    """Bounds of the graphs survive: where the floor of a sum became zero, a request without behaviours would score
+    otherwise by whole numbers, since 0 / 0 is NaN, which MNN takes for 0 here and there."""
+    run = load_run(run_path)
+    rng = np.random.default_rng(0)
+    run.model.set_weights([rng.normal(size=weight.shape).astype(np.float32) for weight in run.model.get_weights()])
+    if not product:  # scores beyond what the product form takes
+        for attention in (run.model.ranker.exposure_attention, run.model.ranker.page_view_attention):
+            attention.scale.assign(attention.scale * 30.0)
+    cases = random_cases(run.model, SMALL, seed=1, spread=1.0)
+    assert any(len(case.exposure_action) == len(case.page_view_action) == 0 for case in cases)
+    graphs = device_graphs(split(run), SMALL)
+    assert any(node.op_type == "Tanh" for node in graphs["crban"].graph.node) is not product
+    drifts = {}
+    for precision in ("fp32", "fp16", "int8"):
+        for name, graph in graphs.items():
+            (tmp_path / f"{name}.onnx").write_bytes(graph.SerializeToString())
+            convert_to_mnn(tmp_path / f"{name}.onnx", tmp_path / f"{name}.mnn", precision=precision)  # type: ignore[arg-type]
+        device = DeviceModel(
+            manifest=load_device_model(bundle_path).manifest,
+            hubsm_ie=HubsmStepper(tmp_path / "hubsm_ie.mnn"),
+            hubsm_ipv=HubsmStepper(tmp_path / "hubsm_ipv.mnn"),
+            crban=CrbanRanker(tmp_path / "crban.mnn"),
+        )
+        none = [case for case in cases if not len(case.exposure_action) or not len(case.page_view_action)]
+        drifts[precision] = (random_drift(precision, device, none), random_drift(precision, device, cases))
+    assert max(drifts["fp32"]) < 1e-4
+    assert max(drifts["fp16"]) < 0.1
+    assert max(drifts["int8"]) < 0.5
+
+
+def test_rows_as_they_are_served() -> None:
+    values = np.array([[1 / 3, 1e-9, 2.0]], np.float32)
+    table = Table(np.array([7]), values, values[0] * 5)
+    same, half = as_stored({"a": table}, "float32")["a"], as_stored({"a": table}, "float16")["a"]
+    np.testing.assert_array_equal(same.values, values)
+    np.testing.assert_array_equal(half.values, values.astype(np.float16).astype(np.float32))
+    assert half.values.dtype == half.unknown.dtype == np.float32
+    assert half.values[0, 0] != values[0, 0]
+    assert half.unknown[0] == np.float32(np.float16(values[0, 0] * 5))
+
+
+@pytest.mark.usefixtures("eager")
+def test_rounded_rows_are_measured(run_path: Path, tmp_path: Path) -> None:
+    found = export_bundle(run_path, tmp_path / "half", requests=REQUESTS, table_dtype="float16")
+    assert found.manifest.precision == "fp32"
+    row = found.manifest.precisions["fp32"]
+    assert found.manifest.parity.max_abs_error < 1e-5 < row.drift < 0.01
+    assert found.manifest.parity.tolerance == TOLERANCE
+
+
+def test_another_precision_than_the_bundles(exported: dict[Wanted, tuple[Path, Exported]], tmp_path: Path) -> None:
+    """The device half of the same run in another precision is another bundle's."""
+    bundle = Path(shutil.copytree(exported["fp16"][0], tmp_path / "bundle"))
+    shutil.rmtree(bundle / "device")
+    shutil.copytree(exported["int8"][0] / "device", bundle / "device")
+    reseal(bundle)
+    for read in (verify_bundle, inspect_bundle):
+        with pytest.raises(FormatError, match=r"device half of version \S+ \(int8\), not of \S+ \(fp16\)"):
+            read(bundle)
+
+
+def test_a_bundle_from_before_precisions(bundle_path: Path) -> None:
+    manifest = read_bundle_manifest(bundle_path)
+    assert (manifest.precision, manifest.precisions) == ("fp32", {})
+    document = json.loads((bundle_path / "manifest.json").read_text())
+    del document["precisions"]
+    assert type(manifest).model_validate(document) == manifest
+
+
+def test_the_table(exported: dict[Wanted, tuple[Path, Exported]]) -> None:
+    from rich.console import Console
+
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(export_table(exported["auto"][1].summary()))
+    lines = capture.get().splitlines()
+    document = inspect_bundle(exported["auto"][0])
+    with console.capture() as other:
+        console.print(precision_table(document["precisions"]))
+    assert [line.split()[0] for line in other.get().splitlines()[-3:]] == ["fp32", "fp16", "int8"]
+    assert [line.split()[0] for line in lines[-3:]] == ["fp32", "fp16", "int8"]
+    assert all(title in lines[-4] for title in ("device bytes", "drift", "GAUC", "re-rank", "step"))
