@@ -151,7 +151,11 @@ def _keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> l
         steps, limit = padded[f"{name}_action"].shape[1], getattr(limits, kind)
         # Shorter sequences are padded, to two steps at least.
         window[kind] = limit if int(tf.reduce_max(lengths[f"{name}_action"])) > limit else steps
-        fused = getattr(model, ENCODER[kind])(padded[f"{name}_action"], padded[f"{name}_item"])
+        encoder: Any = getattr(model, ENCODER[kind])
+        if window[kind] < steps:
+            # Keras' own loop over a thousand steps takes half a minute.
+            encoder = tf.function(encoder)
+        fused = encoder(padded[f"{name}_action"], padded[f"{name}_item"])
         behaviours[kind] = (fused[:, -window[kind] :], tf.minimum(lengths[f"{name}_action"], window[kind]))
     if isinstance(model.ranker, DnnRank):
         logits = model.ranker(padded["candidates"], scored).numpy()
