@@ -227,7 +227,7 @@ def _no_numbers(root: Path) -> None:
 
 def _flip(name: str) -> Callable[[Path], object]:
     def write(root: Path) -> None:
-        file = root / "bundle" / name
+        file = sorted((root / "bundle").glob(name))[0]
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
@@ -284,7 +284,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
         "unit: Extra inputs",
     ),
     "changed model": (_flip("device/crban.mnn"), VERIFY, "was changed after it was written"),
-    "changed table": (_flip("cloud/embeddings/shop/shard-00000-of-00001.npz"), VERIFY, "was changed"),
+    "changed table": (_flip("cloud/embeddings/shop/shard-*.npz"), VERIFY, "was changed"),
     "changed manifest": (_flip("manifest.json"), VERIFY, "manifest.json"),
     "bundle of another format": (_format("bundle/manifest.json"), VERIFY, "reads format 1"),
     "a model that MNN cannot load": (_no_model, VERIFY, "MNN"),
