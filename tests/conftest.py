@@ -84,10 +84,12 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def eager() -> Iterator[None]:
+def eager(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Functions run as they are written: for small models, less than the seconds that tracing takes."""
     import tensorflow as tf
 
+    # A thousand steps are proven where the shared bundle is made.
+    monkeypatch.setattr("edgerec.export.bundle.LONG", 50)
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)

@@ -269,7 +269,7 @@ def _prove(
                 ordinary += cases if spread == 1.0 else []
     if run.model.kinds:
         with stage(f"prove on {LONG:,} steps"):
-            case = long_case(run.model, run.head.limits)
+            case = long_case(run.model, run.head.limits, steps=LONG)
             long = check_random([case], loaded, onnx_device)
             checks |= {name.replace("random", "long"): error for name, error in long.items()}
     with stage("prove on real requests"):

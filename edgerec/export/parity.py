@@ -113,7 +113,7 @@ def random_cases(
     return [replace(case, logits=found) for case, found in zip(cases, logits, strict=True)]
 
 
-def long_case(model: Reranker, limits: Limits, *, seed: int = 1, steps: int = LONG) -> GoldenCase:
+def long_case(model: Reranker, limits: Limits, *, steps: int, seed: int = 1) -> GoldenCase:
     """A signed random request after `steps` behaviours of each kind, of which the ranker reads the latest.
 
     Its logits are Keras': recurrences over all of them at once, attention over the window.
