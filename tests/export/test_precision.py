@@ -55,6 +55,7 @@ def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SOURCE_DATE_EPOCH", "1735689600")
+            patch.setattr("edgerec.export.bundle.LONG", 50)
             yield {
                 name: (
                     root / name,
