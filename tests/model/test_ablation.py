@@ -163,7 +163,7 @@ def test_nothing_finished_is_done_twice(
 
 @pytest.mark.usefixtures("eager")
 def test_what_fails_at_once_leaves_nothing(samples: Samples, samples_path: Path, tmp_path: Path) -> None:
-    configs = {"dlcm": TrainConfig(model="dlcm", **{**TINY, "learning_rate": 1e30})}
+    configs = {"dlcm": TrainConfig(model="dlcm", **{**TINY, "learning_rate": 1e38})}
     with pytest.raises(TrainingError, match="became"):
         ablate(samples, AblationConfig(configs, (1,)), tmp_path / "table", samples_path=samples_path)
     assert list(tmp_path.iterdir()) == []
