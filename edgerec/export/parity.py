@@ -20,6 +20,7 @@ from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.golden import GoldenCase, run_case
 from edgerec.device_runtime.matches import UNKNOWN
 from edgerec.export.onnx_device import OnnxDevice
+from edgerec.export.split import number_columns
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.kv.npz import Table
 from edgerec.model.batches import MS_PER_HOUR, make_batch
@@ -64,51 +65,16 @@ class RealRequests:
     gauc: dict[str, float | None]
 
 
-def random_cases(
-    model: Reranker, limits: Limits, *, seed: int, spread: float, only: tuple[int, int, int] | None = None
-) -> list[GoldenCase]:
+def random_cases(model: Reranker, limits: Limits, *, seed: int, spread: float) -> list[GoldenCase]:
     """Signed random requests with sequences of 0, 1, 2, typical and maximal length, in all combinations.
 
-    Their logits are Keras', over whole sequences. `only` gives one request of the lengths (exposures, page-views,
-    candidates), without logits.
+    Their logits are Keras', over whole sequences.
     """
     rng = np.random.default_rng(seed)
-    item = model.item_embedding.width
-    matching = isinstance(model.ranker, CrbanPlus)
-    identities = 1 + len(model.rows)
-
-    def draw(length: int, width: int) -> Array:
-        return (rng.normal(size=(length, width)) * spread).astype(np.float32)
-
-    def met(**lengths: int) -> dict[str, Any]:
-        """Identities of which many are met again, some of them unknown; and ages of minutes to days."""
-        if not matching:
-            return {}
-        ids = {f"{name}_ids": rng.integers(-1, 8, (length, identities)) for name, length in lengths.items()}
-        del lengths["candidate"]
-        ages = {name: np.sort(rng.exponential(20.0 * spread, length))[::-1] for name, length in lengths.items()}
-        return ids | {f"{name}_age": age.astype(np.float32) for name, age in ages.items()}
-
-    cases = [
-        GoldenCase(
-            exposure_action=draw(m, model.exposure_action.width),
-            exposure_item=draw(m, item),
-            page_view_action=draw(n, model.page_view_action.width),
-            page_view_item=draw(n, item),
-            candidates=draw(k, item),
-            logits=np.zeros(k, np.float32),
-            **met(exposure=m, page_view=n, candidate=k),
-        )
-        for m, n, k in (
-            [only]
-            if only
-            else itertools.product(
-                _lengths(limits.exposures, 0), _lengths(limits.page_views, 0), _lengths(limits.candidates, 1)
-            )
-        )
-    ]
-    if only:
-        return cases
+    lengths = itertools.product(
+        _lengths(limits.exposures, 0), _lengths(limits.page_views, 0), _lengths(limits.candidates, 1)
+    )
+    cases = [_drawn(model, rng, *each, spread=spread) for each in lengths]
     logits = _keras_logits(model, cases, limits)
     return [replace(case, logits=found) for case, found in zip(cases, logits, strict=True)]
 
@@ -118,10 +84,37 @@ def long_case(model: Reranker, limits: Limits, *, steps: int, seed: int = 1) -> 
 
     Its logits are Keras': recurrences over all of them at once, attention over the window.
     """
-    lengths = Limits.model_construct(candidates=limits.candidates, exposures=steps, page_views=steps)
-    case = random_cases(model, lengths, seed=seed, spread=1.0, only=(steps, steps, limits.candidates))[0]
+    case = _drawn(model, np.random.default_rng(seed), steps, steps, limits.candidates, spread=1.0)
     (logits,) = _keras_logits(model, [case], limits)
     return replace(case, logits=logits)
+
+
+def _drawn(
+    model: Reranker, rng: np.random.Generator, exposures: int, page_views: int, candidates: int, *, spread: float
+) -> GoldenCase:
+    """A signed random request of these lengths, its logits still zeros."""
+
+    def draw(length: int, width: int) -> Array:
+        return (rng.normal(size=(length, width)) * spread).astype(np.float32)
+
+    item = model.item_embedding.width
+    met: dict[str, Any] = {}
+    if isinstance(model.ranker, CrbanPlus):
+        # Identities of which many are met again, some of them unknown; and ages of minutes to days.
+        lengths = {"exposure": exposures, "page_view": page_views}
+        shapes = {name: (length, 1 + len(model.rows)) for name, length in {**lengths, "candidate": candidates}.items()}
+        met = {f"{name}_ids": rng.integers(-1, 8, shape) for name, shape in shapes.items()}
+        for name, length in lengths.items():
+            met[f"{name}_age"] = np.sort(rng.exponential(20.0 * spread, length))[::-1].astype(np.float32)
+    return GoldenCase(
+        exposure_action=draw(exposures, model.exposure_action.width),
+        exposure_item=draw(exposures, item),
+        page_view_action=draw(page_views, model.page_view_action.width),
+        page_view_item=draw(page_views, item),
+        candidates=draw(candidates, item),
+        logits=np.zeros(candidates, np.float32),
+        **met,
+    )
 
 
 def _lengths(limit: int, least: int) -> list[int]:
@@ -168,7 +161,7 @@ def _keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> l
             kind: _met(cases, name, longest, window[kind])
             for kind, name in ((EXPOSURES, "exposure"), (PAGE_VIEWS, "page_view"))
         }
-        numbers = tf.gather(padded["candidates"], _number_columns(model), axis=2)
+        numbers = tf.gather(padded["candidates"], number_columns(model), axis=2)
         logits = model.ranker(padded["candidates"], numbers, lengths["candidates"], scored, behaviours, met).numpy()
     return [row[: len(case.candidates)] for row, case in zip(logits, cases, strict=True)]
 
@@ -184,12 +177,6 @@ def _met(cases: list[GoldenCase], name: str, candidates: int, steps: int) -> tup
         for place, mine in enumerate(case.candidate_ids):  # type: ignore[arg-type]
             match[at, :, place, : len(theirs)] = ((theirs == mine) & (theirs >= 0)).T
     return tf.constant(match), tf.constant(age)
-
-
-def _number_columns(model: Reranker) -> list[int]:
-    """Places of raw features in an item vector."""
-    columns = np.cumsum([0, *(feature.width for feature in model.spec.item)])
-    return [int(at) for at, one in zip(columns, model.spec.item, strict=False) if one.kind == "raw"]
 
 
 def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: OnnxDevice) -> dict[str, float]:

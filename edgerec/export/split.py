@@ -13,21 +13,23 @@ import numpy as np
 
 from edgerec.core.errors import ConversionError
 from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
-from edgerec.export.weights import (
-    AttentionWeights,
+from edgerec.export.ranker_weights import (
     CrbanPlusWeights,
-    CrbanWeights,
-    DenseWeights,
-    DinWeights,
     DlcmWeights,
     DnnRankWeights,
     EncoderWeights,
+    ListAttentionWeights,
+    RankerWeights,
+)
+from edgerec.export.weights import (
+    AttentionWeights,
+    CrbanWeights,
+    DenseWeights,
+    DinWeights,
     GruStack,
     GruWeights,
     HeadWeights,
     HubsmWeights,
-    ListAttentionWeights,
-    RankerWeights,
     RawWeights,
 )
 from edgerec.kv.npz import Table
@@ -91,11 +93,8 @@ def _ranker(model: Reranker) -> RankerWeights:
             head=_head(ranker),
         )
     if isinstance(ranker, CrbanPlus):
-        columns = np.cumsum([0, *(feature.width for feature in model.spec.item)])
         return CrbanPlusWeights(
-            number_columns=tuple(
-                int(at) for at, feature in zip(columns, model.spec.item, strict=False) if feature.kind == "raw"
-            ),
+            number_columns=tuple(number_columns(model)),
             embed=_dense(ranker.embed),
             blocks=tuple(map(_list_attention, ranker.encoder)),
             attention_ie=_additive(ranker.exposure_attention),
@@ -106,6 +105,12 @@ def _ranker(model: Reranker) -> RankerWeights:
             output=_dense(ranker.output_layer),
         )
     raise ConversionError(f"layer {ranker.path}: there is no device graph for {type(ranker).__name__}")
+
+
+def number_columns(model: Reranker) -> list[int]:
+    """Places of raw features in an item vector."""
+    columns = np.cumsum([0, *(feature.width for feature in model.spec.item)])
+    return [int(at) for at, one in zip(columns, model.spec.item, strict=False) if one.kind == "raw"]
 
 
 def _head(ranker: Crban) -> HeadWeights:

@@ -6,7 +6,7 @@ import onnx
 
 from edgerec.export.graphs.builder import GraphBuilder
 from edgerec.export.graphs.gru import add_gru_stack
-from edgerec.export.weights import DlcmWeights, DnnRankWeights
+from edgerec.export.ranker_weights import DlcmWeights, DnnRankWeights
 
 
 def build_dnn_rank(weights: DnnRankWeights, *, candidates: int) -> onnx.ModelProto:

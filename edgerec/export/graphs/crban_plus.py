@@ -9,7 +9,8 @@ from edgerec.export.graphs.attention import AttentionForm, attention_form
 from edgerec.export.graphs.builder import GraphBuilder
 from edgerec.export.graphs.crban import behaviour_inputs, check_lengths
 from edgerec.export.graphs.scores import FAR_BELOW, add_context
-from edgerec.export.weights import Array, AttentionWeights, CrbanPlusWeights, ListAttentionWeights
+from edgerec.export.ranker_weights import CrbanPlusWeights, ListAttentionWeights
+from edgerec.export.weights import Array, AttentionWeights
 
 HALF_LIVES_H = (1 / 12, 1.0, 24.0)
 """Of `edgerec.model.crban_plus`, restated: graphs are built without TensorFlow, and the proof holds both together."""

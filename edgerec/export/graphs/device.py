@@ -13,19 +13,9 @@ from edgerec.export.graphs.crban_plus import build_crban_plus, plus_forms
 from edgerec.export.graphs.din import build_raw_step
 from edgerec.export.graphs.hubsm_step import build_hubsm_step
 from edgerec.export.graphs.reference import build_reference_crban, build_reference_step
+from edgerec.export.ranker_weights import CrbanPlusWeights, DlcmWeights, DnnRankWeights, EncoderWeights
 from edgerec.export.split import Parts
-from edgerec.export.weights import (
-    Array,
-    AttentionWeights,
-    CrbanPlusWeights,
-    CrbanWeights,
-    DinWeights,
-    DlcmWeights,
-    DnnRankWeights,
-    EncoderWeights,
-    HubsmWeights,
-    RawWeights,
-)
+from edgerec.export.weights import Array, AttentionWeights, CrbanWeights, DinWeights, HubsmWeights, RawWeights
 
 
 def device_graphs(parts: Parts, limits: Limits) -> dict[str, onnx.ModelProto]:
