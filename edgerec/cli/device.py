@@ -45,6 +45,7 @@ public_key_option = click.option(
 )
 @click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help="Keys a shard of an embedding table.")
 @click.option("--sign-key", type=PATH, help="PEM file with an Ed25519 private key: sign the bundle with it.")
+@click.option("--trace", is_flag=True, help="Where the proof fails, name the first tensor in which MNN departs.")
 @force_option
 @json_option
 def export(
@@ -57,6 +58,7 @@ def export(
     table_dtype: Any,
     shard_rows: int,
     sign_key: Path | None,
+    trace: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -82,6 +84,7 @@ def export(
         table_dtype=table_dtype,
         shard_rows=shard_rows,
         sign_key=key,
+        tracing=trace,
         force=force,
     )
     document = {"bundle": str(out), **exported.summary(), "signed": key is not None}

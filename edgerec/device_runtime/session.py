@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -90,14 +90,29 @@ class Session:
         Raises:
             SessionError: an input is missing, unknown, or of another shape or type.
         """
-        if arrays.keys() != self.inputs.keys():
-            raise SessionError(f"inputs should be {sorted(self.inputs)}. Received: {sorted(arrays)}")
-        for name, array in arrays.items():
-            check_array(name, array, self.inputs[name])
-        for name, array in arrays.items():
-            self._views[name][...] = array
+        self._write(arrays)
         self.execute()
         return {name: self._views[name].copy() for name in self.outputs}
+
+    def observe(self, **arrays: Array) -> dict[str, Array]:
+        """Run once as `run` does, and copy what each operation left in its first output, by the output's name.
+
+        What MNN fused into another operation, or was done with when the session was made, is not among them. Outputs
+        of the model come under their own names.
+
+        Raises:
+            SessionError: as `run`.
+        """
+        self._write(arrays)
+        found: dict[str, Array] = {}
+
+        def after(tensors: list[Any], command: Any) -> bool:
+            if tensors:
+                found[str(command.getName())] = _copy(tensors[0])
+            return True
+
+        self._watch(lambda *_: True, after)
+        return {**found, **{name: self._views[name].copy() for name in self.outputs}}
 
     def commands(self) -> list[tuple[str, str]]:
         """Run once on ones and name what MNN ran, in order: the kind of each command, and the operation it is of.
@@ -116,10 +131,22 @@ class Session:
             found.append((str(command.getType()), str(command.getName())))
             return True
 
-        code = self._interpreter.runSessionWithCallBackInfo(self._native, before, lambda *_: True)
+        self._watch(before, lambda *_: True)
+        return found
+
+    def _watch(self, before: Callable[..., bool], after: Callable[..., bool]) -> None:
+        """Run once, calling `before` and `after` with the tensors and the description of every command."""
+        code = self._interpreter.runSessionWithCallBackInfo(self._native, before, after)
         if code != 0:
             raise SessionError(f"MNN ended a run with error code {code}")
-        return found
+
+    def _write(self, arrays: Mapping[str, Array]) -> None:
+        if arrays.keys() != self.inputs.keys():
+            raise SessionError(f"inputs should be {sorted(self.inputs)}. Received: {sorted(arrays)}")
+        for name, array in arrays.items():
+            check_array(name, array, self.inputs[name])
+        for name, array in arrays.items():
+            self._views[name][...] = array
 
 
 def check_array(name: str, array: object, shape: Shape) -> None:
@@ -192,6 +219,14 @@ def _view(tensor: Any, label: str) -> Array:
     if not isinstance(view, np.ndarray) or view.dtype != _FLOAT32 or not view.flags.c_contiguous:
         raise SessionError(f"{label} should be float32 in rows. Received: {getattr(view, 'dtype', type(view))}")
     return view
+
+
+def _copy(tensor: Any) -> Array:
+    """What `tensor` holds, in rows, whatever the layout that MNN keeps it in."""
+    mnn, shape = _mnn(), _shape(tensor)
+    host = mnn.Tensor(shape, mnn.Halide_Type_Float, np.zeros(shape, np.float32), mnn.Tensor_DimensionType_Caffe)
+    tensor.copyToHostTensor(host)
+    return np.array(host.getNumpyData(), np.float32).reshape(shape)
 
 
 @cache

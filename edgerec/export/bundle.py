@@ -15,7 +15,7 @@ import onnx
 
 from edgerec.core.atomic import output_folder, write_bytes
 from edgerec.core.console import stage
-from edgerec.core.errors import FormatError, InputError
+from edgerec.core.errors import FormatError, InputError, ParityError
 from edgerec.core.manifest import (
     CLOUD,
     DEVICE,
@@ -34,7 +34,7 @@ from edgerec.core.manifest import (
 )
 from edgerec.core.signing import SigningKey
 from edgerec.data.samples import TEST, Samples, load_samples
-from edgerec.device_runtime.device_model import load_device_model
+from edgerec.device_runtime.device_model import DeviceModel, load_device_model
 from edgerec.device_runtime.golden import GoldenCase, save_case
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs, reference_graphs
@@ -44,6 +44,7 @@ from edgerec.export.parity import (
     SEEDS,
     SPREADS,
     UNBOUNDED,
+    CaseError,
     check_random,
     check_real,
     long_case,
@@ -62,6 +63,7 @@ from edgerec.export.precision import (
     precisions_of,
 )
 from edgerec.export.split import Parts, split
+from edgerec.export.trace import trace
 from edgerec.kv.npz import EMBEDDINGS
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, blocks, write_table
 from edgerec.model.evaluation import check_fit
@@ -100,6 +102,7 @@ def export_bundle(
     table_dtype: TableDtype = "float32",
     shard_rows: int = SHARD_ROWS,
     sign_key: SigningKey | None = None,
+    tracing: bool = False,
     force: bool = False,
 ) -> Exported:
     """Export the run at `run_path` as the bundle `path`; what is not proven is not written.
@@ -118,6 +121,7 @@ def export_bundle(
         table_dtype: in which embedding tables are stored.
         shard_rows: keys a shard of them.
         sign_key: signs the manifests; None leaves them unsigned.
+        tracing: where the proof fails, name the first tensor in which MNN departs from ONNX Runtime.
         force: replace `path` where it exists.
 
     Raises:
@@ -147,7 +151,7 @@ def export_bundle(
             for name, half in halves.items():
                 _write_device(run, graphs, folder, half, name)
             tables = _write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
-        proof = _prove(run, samples, parts, graphs, halves["fp32"], requests)
+        proof = _prove(run, samples, parts, graphs, halves["fp32"], requests, tracing=tracing)
         parity, gauc = proof.parity, proof.gauc
         chosen: Precision = "fp32"
         measured: dict[Precision, Measured] = {}
@@ -253,10 +257,27 @@ class _Proof:
 
 
 def _prove(
-    run: Run, samples: Samples, parts: Parts, graphs: dict[str, onnx.ModelProto], half: Path, requests: int
+    run: Run,
+    samples: Samples,
+    parts: Parts,
+    graphs: Mapping[str, onnx.ModelProto],
+    half: Path,
+    requests: int,
+    *,
+    tracing: bool,
 ) -> _Proof:
     loaded = load_device_model(half)
-    onnx_device = OnnxDevice.load(graphs)
+    try:
+        return _proof(run, samples, parts, loaded, OnnxDevice.load(graphs), requests)
+    except CaseError as error:
+        if not tracing:
+            raise ParityError(f"{error}; --trace names the first tensor that departs") from None
+        raise ParityError(f"{error}; {trace(error.case, loaded, graphs)}") from None
+
+
+def _proof(
+    run: Run, samples: Samples, parts: Parts, loaded: DeviceModel, onnx_device: OnnxDevice, requests: int
+) -> _Proof:
     checks: dict[str, float] = {}
     golden = random_cases(run.model, run.head.limits, seed=0, spread=1.0)
     ordinary = list(golden)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,57 +14,70 @@ from edgerec.core.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
 from edgerec.device_runtime.golden import GoldenCase
 
 Array = npt.NDArray[np.float32]
+Arrays = dict[str, Array]
 
 
-def _session(model: onnx.ModelProto) -> Any:
-    import onnxruntime
+class OnnxGraph:
+    """One graph, run by ONNX Runtime on one thread.
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-class OnnxStepper:
-    """A step graph, run behaviour after behaviour."""
+    Attributes:
+        inputs: name and shape of each input.
+    """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._session = _session(model)
-        shapes = {spec.name: tuple(spec.shape) for spec in self._session.get_inputs()}
-        self._state_shape = shapes.get("state")
+        import onnxruntime
 
-    def encode(self, action: Array, item: Array) -> tuple[Array, Array]:
-        """Keys and values of behaviours (t, d_a), (t, d_x), oldest first."""
-        state = None if self._state_shape is None else np.zeros(self._state_shape, np.float32)
-        keys, values = [], []
-        for at in range(len(action)):
-            feed = {"action": action[None, at : at + 1], "item": item[None, at : at + 1]}
-            if state is None:
-                key, value = self._session.run(["key", "value"], feed)
-            else:
-                key, value, state = self._session.run(["key", "value", "new_state"], {**feed, "state": state})
-            keys.append(key.reshape(-1))
-            values.append(value.reshape(-1))
-        return np.array(keys, np.float32), np.array(values, np.float32)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self.inputs = {spec.name: tuple(spec.shape) for spec in self._session.get_inputs()}
+        self._outputs = [spec.name for spec in self._session.get_outputs()]
+
+    def run(self, feed: Mapping[str, Array]) -> Arrays:
+        """All outputs by name."""
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(feed)), strict=True))
+
+
+def steps(graph: OnnxGraph, action: Array, item: Array) -> Iterator[tuple[Arrays, Arrays]]:
+    """Inputs and outputs of a step graph, behaviour after behaviour (t, d_a), (t, d_x), oldest first."""
+    state: Any = np.zeros(graph.inputs["state"], np.float32) if "state" in graph.inputs else None
+    for at in range(len(action)):
+        feed = {"action": action[None, at : at + 1], "item": item[None, at : at + 1]}
+        if state is not None:
+            feed["state"] = state
+        found = graph.run(feed)
+        yield feed, found
+        state = found.get("new_state")
 
 
 @dataclass(frozen=True)
 class OnnxDevice:
-    """All device graphs."""
+    """All device graphs.
 
-    steppers: dict[str, OnnxStepper]
-    crban: Any
+    Attributes:
+        steppers: the step graphs, by name of device model.
+        crban: the ranking graph.
+    """
+
+    steppers: Mapping[str, OnnxGraph]
+    crban: OnnxGraph
 
     @classmethod
-    def load(cls, models: dict[str, onnx.ModelProto]) -> OnnxDevice:
+    def load(cls, models: Mapping[str, onnx.ModelProto]) -> OnnxDevice:
         """Args: the graphs by name of device model."""
-        return cls({name: OnnxStepper(models[name]) for name in models if name != CRBAN}, _session(models[CRBAN]))
+        return cls({name: OnnxGraph(models[name]) for name in models if name != CRBAN}, OnnxGraph(models[CRBAN]))
 
     def score(self, case: GoldenCase) -> Array:
         """Logits (c,) of the case's candidates after its behaviours."""
-        shapes = {spec.name: tuple(spec.shape) for spec in self.crban.get_inputs()}
+        return self.crban.run(self.feed(case))["logits"][: len(case.candidates), 0]
+
+    def feed(self, case: GoldenCase) -> Arrays:
+        """The ranking graph's inputs for the case, its behaviours stepped through."""
         count = len(case.candidates)
-        feed = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        feed = {name: np.zeros(shape, np.float32) for name, shape in self.crban.inputs.items()}
         feed["candidates"][:count, 0] = case.candidates
         if "last" in feed:
             feed["last"][0, count - 1] = 1.0
@@ -78,8 +92,9 @@ class OnnxDevice:
             known = min(len(action), limit)
             if not known:
                 continue
-            keys, values = self.steppers[name].encode(action, item)
-            feed[f"{kind}_keys"][:known], feed[f"{kind}_values"][:known] = keys[-limit:], values[-limit:]
+            found = [outputs for _, outputs in steps(self.steppers[name], action, item)][-limit:]
+            feed[f"{kind}_keys"][:known] = np.array([outputs["key"].reshape(-1) for outputs in found])
+            feed[f"{kind}_values"][:known] = np.array([outputs["value"].reshape(-1) for outputs in found])
             feed[f"{kind}_mask"][:known] = 1.0
             if f"{kind}_match" in feed:
                 ids, age = ids[-limit:], age[-limit:]
@@ -87,5 +102,4 @@ class OnnxDevice:
                 for at, (mine, theirs) in enumerate(zip(case.candidate_ids.T, ids.T, strict=True)):  # type: ignore[union-attr]
                     same = np.equal.outer(mine, theirs) & (theirs >= 0)
                     feed[f"{kind}_match"][at, :count, :known] = same
-        logits: Array = self.crban.run(["logits"], feed)[0][:count, 0]
-        return logits
+        return feed

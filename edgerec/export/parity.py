@@ -48,6 +48,18 @@ LONG = 1000
 """Behaviours of a kind through which the state runs on in the proof of long recurrences."""
 
 
+class CaseError(ParityError):
+    """A request that is scored otherwise.
+
+    Attributes:
+        case: its inputs, and Keras' logits.
+    """
+
+    def __init__(self, said: str, case: GoldenCase) -> None:
+        super().__init__(said)
+        self.case = case
+
+
 @dataclass(frozen=True)
 class RealRequests:
     """What real requests showed.
@@ -186,7 +198,7 @@ def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: 
         The largest absolute difference of logits: `random_mnn`, `random_onnx`.
 
     Raises:
-        ParityError: a difference above `TOLERANCE`, with the worst element.
+        CaseError: a difference above `TOLERANCE`, with the worst element.
     """
     runners: dict[str, Callable[[GoldenCase], Array]] = {
         "random_mnn": lambda case: run_case(device, case),
@@ -196,24 +208,26 @@ def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: 
     for case in cases:
         for name, run in runners.items():
             where = f"{len(case.exposure_action)} exposures, {len(case.page_view_action)} page-views"
-            worst[name] = max(worst[name], compare(name, run(case), case.logits, where=where))
+            worst[name] = max(worst[name], compare(name, run(case), case, where=where))
     return worst
 
 
-def compare(check: str, found: Array, expected: Array, *, where: str, tolerance: float = TOLERANCE) -> float:
-    """The largest absolute difference of logits (c,).
+def compare(check: str, found: Array, case: GoldenCase, *, where: str, tolerance: float = TOLERANCE) -> float:
+    """The largest absolute difference of logits (c,) from those of `case`.
 
     Raises:
-        ParityError: it is above `tolerance`, or a value is no number.
+        CaseError: it is above `tolerance`, or a value is no number.
     """
+    expected = case.logits
     if found.shape != expected.shape:
-        raise ParityError(f"parity {check} ({where}): {found.shape} logits instead of {expected.shape}")
+        raise CaseError(f"parity {check} ({where}): {found.shape} logits instead of {expected.shape}", case)
     error = np.abs(found.astype(np.float64) - expected)
     at = int(np.nanargmax(np.where(np.isnan(error), np.inf, error)))
     if not error[at] <= tolerance:
-        raise ParityError(
+        raise CaseError(
             f"parity {check} ({where}): candidate {at} of {len(expected)} scores {found[at]:.7g} instead of "
-            f"{expected[at]:.7g}, {error[at]:.2g} apart; {tolerance:g} is allowed"
+            f"{expected[at]:.7g}, {error[at]:.2g} apart; {tolerance:g} is allowed",
+            case,
         )
     return float(error[at])
 
@@ -231,7 +245,7 @@ def check_real(
         requests: how many, spread evenly over the test period.
 
     Raises:
-        ParityError: a difference above `TOLERANCE`, with the worst element.
+        CaseError: a difference above `TOLERANCE`, with the worst element.
     """
     found = step_through(model, samples, tables, {"real": device}, requests=requests, split=TEST, tolerance=TOLERANCE)
     return found["real"]
@@ -262,7 +276,7 @@ def step_through(
         By name of device.
 
     Raises:
-        ParityError: a difference above `tolerance`, with the worst element.
+        CaseError: a difference above `tolerance`, with the worst element.
     """
     total = samples.head.splits[split].requests
     chosen = np.unique(np.linspace(0, total - 1, min(requests, total)).astype(np.int64))
@@ -287,7 +301,7 @@ def step_through(
             seen = label != NOT_EXPOSED
             for name, device in devices.items():
                 found = run_case(device, case)
-                error = compare(name, found, keras_logits, where=where, tolerance=tolerance)
+                error = compare(name, found, case, where=where, tolerance=tolerance)
                 worst[name] = max(worst[name], error)
                 equal[name] += bool((np.argsort(-found, kind="stable") == order).all())
                 scores[name].append(found[seen])

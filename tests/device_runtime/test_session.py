@@ -184,3 +184,22 @@ def test_no_standard_output_from_the_start_does_no_harm(model: bytes, tmp_path: 
     command = [sys.executable, "-c", code, str(path)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, preexec_fn=lambda: os.close(1))
     assert (done.returncode, done.stderr) == (0, "['action', 'item', 'state']\n")
+
+
+def test_a_run_is_observed(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+    session = Session(model)
+    want = session.run(**inputs)
+    seen = session.observe(**inputs)
+    for name, array in want.items():
+        np.testing.assert_array_equal(seen[name], array)
+        assert seen[name].flags.owndata
+    # The stacks' layers are seen as well, of which the new state is made.
+    layers = [array.reshape(-1) for array in seen.values() if array.size == 32 and array.shape != (32, 1)]
+    for layer in want["new_state"].reshape(6, 32):
+        assert any(np.array_equal(layer, one) for one in layers)
+    kept = {name: array.copy() for name, array in seen.items()}
+    session.run(**{name: -array for name, array in inputs.items()})
+    for name, array in seen.items():
+        np.testing.assert_array_equal(array, kept[name])
+    with pytest.raises(SessionError, match="inputs should be"):
+        session.observe()

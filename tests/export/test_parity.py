@@ -20,7 +20,16 @@ from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs
 from edgerec.export.onnx_device import OnnxDevice
-from edgerec.export.parity import TOLERANCE, check_random, check_real, compare, long_case, random_cases, summarise
+from edgerec.export.parity import (
+    TOLERANCE,
+    CaseError,
+    check_random,
+    check_real,
+    compare,
+    long_case,
+    random_cases,
+    summarise,
+)
 from edgerec.export.split import split
 from edgerec.model.runs import Run, load_run
 from tests.synthetic import relabelled
@@ -185,14 +194,16 @@ def test_real_requests(run_path: Path, bundle_path: Path, samples: Samples, tmp_
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, 1.0002])
-def test_compare_names_the_worst(odd: float) -> None:
+def test_compare_names_the_worst(strong: Strong, odd: float) -> None:
     expected = np.ones(4, np.float32)
+    case = replace(random_cases(strong.run.model, SHORT, seed=3, spread=1.0)[-1], logits=expected)
     found = np.array([1, 1.00015, odd, 1], np.float32)
-    with pytest.raises(ParityError, match=r"parity a \(b\): candidate 2 of 4 scores .* instead of 1"):
-        compare("a", found, expected, where="b")
+    with pytest.raises(CaseError, match=r"parity a \(b\): candidate 2 of 4 scores .* instead of 1") as caught:
+        compare("a", found, case, where="b")
+    assert caught.value.case is case
     with pytest.raises(ParityError, match="3,"):
-        compare("a", found[:3], expected, where="b")
-    assert compare("a", expected + np.float32(5e-5), expected, where="b") == pytest.approx(5e-5, rel=1e-2)
+        compare("a", found[:3], case, where="b")
+    assert compare("a", expected + np.float32(5e-5), case, where="b") == pytest.approx(5e-5, rel=1e-2)
 
 
 def test_summary(strong: Strong, samples: Samples) -> None:

@@ -15,10 +15,6 @@ from onnx import numpy_helper
 from edgerec.core.errors import ConversionError, ParityError
 from edgerec.core.manifest import MODELS
 from edgerec.data.samples import Limits
-from edgerec.device_runtime.crban import CrbanRanker
-from edgerec.device_runtime.device_model import DeviceModel
-from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import check_random, random_cases
@@ -27,7 +23,8 @@ from edgerec.kv.npz import open_table
 from edgerec.model.registry import MODELS as REGISTRY
 from edgerec.model.registry import Name
 from edgerec.model.reranker import ENCODER
-from edgerec.model.runs import Run, build_model, load_run
+from edgerec.model.runs import Run, load_run
+from tests.random_runs import of_kind, on_device
 
 
 @pytest.fixture
@@ -45,14 +42,6 @@ def arrays_of(part: Any) -> Iterator[np.ndarray]:
     elif is_dataclass(part):
         for field in fields(part):
             yield from arrays_of(getattr(part, field.name))
-
-
-def of_kind(run: Run, kind: Name) -> Run:
-    """A run of another model, untrained, whose every weight is another number."""
-    model = build_model(run.head.spec, run.vocabularies, run.head.config.model_copy(update={"model": kind}))
-    rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(scale=0.4, size=weight.shape) for weight in model.get_weights()])
-    return replace(run, model=model)
 
 
 @pytest.mark.parametrize("kind", list(REGISTRY))
@@ -141,16 +130,7 @@ def test_every_model_runs_on_the_device(run: Run, kind: Name, tmp_path: Path) ->
     limits = Limits(candidates=6, exposures=7, page_views=5)
     graphs = device_graphs(split(run), limits)
     assert set(graphs) == {"crban", *(ENCODER[each] for each in run.model.kinds)}
-    for name, graph in graphs.items():
-        (tmp_path / f"{name}.onnx").write_bytes(graph.SerializeToString())
-        convert_to_mnn(tmp_path / f"{name}.onnx", tmp_path / f"{name}.mnn")
-    steppers = {name: HubsmStepper(tmp_path / f"{name}.mnn") for name in graphs if name != "crban"}
-    device = DeviceModel(
-        manifest=None,  # type: ignore[arg-type]
-        hubsm_ie=steppers.get("hubsm_ie"),
-        hubsm_ipv=steppers.get("hubsm_ipv"),
-        crban=CrbanRanker(tmp_path / "crban.mnn"),
-    )
+    device = on_device(graphs, tmp_path)
     cases = random_cases(run.model, limits, seed=3, spread=1.0)
     assert np.concatenate([case.logits for case in cases]).std() > 0.1
     found = check_random(cases, device, OnnxDevice.load(graphs))

@@ -1,0 +1,39 @@
+"""Runs of any model of the registry with random weights, and device models of their graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgerec.device_runtime.crban import CrbanRanker
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.export.convert import convert_to_mnn
+from edgerec.model.registry import Name
+from edgerec.model.runs import Run, build_model
+
+
+def of_kind(run: Run, kind: Name) -> Run:
+    """A run of another model, untrained, whose every weight is another number."""
+    model = build_model(run.head.spec, run.vocabularies, run.head.config.model_copy(update={"model": kind}))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(scale=0.4, size=weight.shape) for weight in model.get_weights()])
+    return replace(run, model=model)
+
+
+def on_device(graphs: Mapping[str, onnx.ModelProto], folder: Path) -> DeviceModel:
+    """The graphs as MNN models, without a manifest; `folder` has the files."""
+    for name, graph in graphs.items():
+        (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
+        convert_to_mnn(folder / f"{name}.onnx", folder / f"{name}.mnn")
+    steppers = {name: HubsmStepper(folder / f"{name}.mnn") for name in graphs if name != "crban"}
+    return DeviceModel(
+        manifest=None,  # type: ignore[arg-type]
+        hubsm_ie=steppers.get("hubsm_ie"),
+        hubsm_ipv=steppers.get("hubsm_ipv"),
+        crban=CrbanRanker(folder / "crban.mnn"),
+    )
