@@ -32,7 +32,10 @@ class ListNormalisation(keras.layers.Layer):
     def call(self, inputs: Any, length: Any) -> Any:
         valid = ops.cast(ops.arange(ops.shape(inputs)[1])[None, :] < length[:, None], "float32")[..., None]
         count = ops.cast(length, "float32")[:, None, None]
-        centred = (inputs - ops.sum(inputs * valid, axis=1, keepdims=True) / count) * valid
+        centred = inputs
+        # The second time takes what rounding left of the mean, which a narrow spread would blow up a thousandfold.
+        for _ in range(2):
+            centred = (centred - ops.sum(centred * valid, axis=1, keepdims=True) / count) * valid
         spread = ops.sqrt(ops.sum(centred * centred, axis=1, keepdims=True) / count + _SMALLEST_SPREAD**2)
         return centred / spread
 

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from edgerec.core.errors import ShapeError
-from edgerec.export.graphs.attention import attention_form, fits_product, sign_matrix
+from edgerec.export.graphs.attention import AttentionForm, attention_form, sign_matrix
 from edgerec.export.graphs.builder import GraphBuilder
 from edgerec.export.graphs.crban import build_crban
 from edgerec.export.graphs.gru import add_gru_stack
@@ -64,14 +64,23 @@ def test_one_gru_step_has_known_values() -> None:
     np.testing.assert_allclose(y, [[0.2048242]], atol=1e-6)
 
 
+def queries(form: AttentionForm, c: np.ndarray) -> np.ndarray:
+    """Exponents of the candidates' side."""
+    query = c @ form.query_kernel + form.query_bias
+    return query if form.fold is None else np.maximum(query, 0) @ form.fold
+
+
+@pytest.mark.parametrize("bounded", [True, False])
 @pytest.mark.parametrize("units", [1, 3, 4, 32])
-def test_the_fraction_is_the_sum_of_tanh(units: int) -> None:
+def test_the_fraction_is_the_sum_of_tanh(units: int, bounded: bool) -> None:
     rng = np.random.default_rng(units)
     weights = oracle.random_attention(rng, units=units)
-    form = attention_form(weights)
-    assert form.product
+    form = attention_form(weights, bounded=bounded)
+    assert (form.product, form.fold is None) == (True, bounded)
     c, p = rng.uniform(-1, 1, size=(2, 5, units))
-    query = np.exp(c @ form.query_kernel + form.query_bias)[:, None]
+    c *= 1.0 if bounded else 20.0
+    query = np.exp(queries(form, c))[:, None]
+    assert bounded or query.max() <= 1.0
     key = np.exp(p @ form.key_kernel)[None]
     groups = (query * key).reshape(5, 5, form.groups, -1)
     fraction = ((groups * form.numerator.reshape(form.groups, -1)).sum(-1) / groups.sum(-1)).sum(-1)
@@ -86,13 +95,22 @@ def test_every_sign_vector_occurs_once_in_each_group() -> None:
     assert (np.abs(signs).sum(axis=0) == 4).all()
 
 
-@pytest.mark.parametrize("field", ["query_kernel", "key_kernel", "query_bias", "scale"])
-def test_weights_that_could_leave_float32_are_computed_as_the_equation_stands(field: str) -> None:
+def form_of(weights: AttentionWeights) -> str:
+    form = attention_form(weights)
+    return "tanh" if not form.product else "direct" if form.fold is None else "divided"
+
+
+@pytest.mark.parametrize(
+    ("field", "form"),
+    [("query_kernel", "divided"), ("query_bias", "divided"), ("key_kernel", "tanh"), ("scale", "tanh")],
+)
+def test_weights_that_could_leave_float32_get_another_form(field: str, form: str) -> None:
     weights = oracle.random_attention(np.random.default_rng(0))
-    assert fits_product(weights)
+    assert form_of(weights) == "direct"
     large = dataclasses.replace(weights, **{field: getattr(weights, field) * np.float32(100)})
-    assert not fits_product(large)
-    assert attention_form(large).key_width == 32
+    assert form_of(large) == form
+    assert attention_form(large).key_width == (32 if form == "tanh" else 128)
+    assert not attention_form(weights, bias=60.0).product
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
@@ -176,7 +194,7 @@ def test_large_attention_weights_give_the_equations_too() -> None:
         scale=model.crban.attention_ie.scale * big,
     )
     model = dataclasses.replace(model, crban=dataclasses.replace(model.crban, attention_ie=attention))
-    assert not fits_product(attention)
+    assert form_of(attention) == "tanh"
     for times in ((0, 0), (5, 3), (EXPOSURES, PAGE_VIEWS)):
         fast, _, want = crban_inputs(model, 11, times, garbage=False)
         ours = run(build_crban(model.crban, **LENGTHS), **fast)["logits"][:11, 0]
@@ -184,12 +202,13 @@ def test_large_attention_weights_give_the_equations_too() -> None:
         np.testing.assert_allclose(ours, want, atol=2e-3)
 
 
-def test_weights_at_the_edge_of_the_product_form_stay_finite_and_right() -> None:
+@pytest.mark.parametrize(("form", "query"), [("direct", 1.0), ("divided", 1000.0)])
+def test_weights_at_the_edge_of_the_product_form_stay_finite_and_right(form: str, query: float) -> None:
     weights = oracle.random_attention(np.random.default_rng(0))
+    weights = dataclasses.replace(weights, query_kernel=weights.query_kernel * np.float32(query))
     factor = 1.0
-    while fits_product(dataclasses.replace(weights, key_kernel=weights.key_kernel * np.float32(factor * 1.05))):
-        factor *= 1.05
-    edge = dataclasses.replace(weights, key_kernel=weights.key_kernel * np.float32(factor))
+    while form_of(scaled := dataclasses.replace(weights, key_kernel=weights.key_kernel * np.float32(factor))) == form:
+        edge, factor = scaled, factor * 1.05
     model = oracle.random_model(4)
     model = dataclasses.replace(model, crban=dataclasses.replace(model.crban, attention_ie=edge))
     fast, _, want = crban_inputs(model, 11, (EXPOSURES, 3), garbage=False)

@@ -13,12 +13,17 @@ denominator is at least 16, and rounding errors stay those of the plain sum, a f
 `sum_u |v_u|`.
 
 The exponentials must stay inside float32. GRU outputs are within (-1, 1), so the weights bound every exponent before
-anything has run; `attention_form` checks that bound. Weights beyond it get the equation as it stands (`product` is
-false), which is always right and slower.
+anything has run, and `attention_form` checks that bound.
 
-Where a candidate's encoding is no GRU's (CRBAN+), queries have no bound of their own and get one: beyond
-`largest key + SATURATED` in size, tanh is 1 in float32 whatever the key, so a query is clipped there and no score
-moves.
+Where queries are beyond it, or have no bound at all (the candidates' encodings of CRBAN+ are no GRU's), both sums are
+divided by `e^(|q_1| + ... + |q_4|)`, which cancels:
+
+    s.q - sum_u |q_u| = -2 sum_u relu(-s_u q_u),
+
+at most 0, and 0 for the signs of `q` itself. So no query can overflow, one term of each denominator is `e^(s.k)` with
+its query's factor 1, and what underflows is too small to be seen beside it. This costs a Relu and a product with a
+constant, and asks only that keys be bounded. Keys beyond that, or scores that a softmax could not take without looking
+for the largest, get the equation as it stands (`product` is false), which is always right and slower.
 """
 
 from __future__ import annotations
@@ -33,10 +38,11 @@ GROUP = 4
 SIGNS = 1 << GROUP
 # exp(80) = 5.5e34, which leaves three powers of ten for the sum over signs and for |v|.
 LARGEST_EXPONENT = 80.0
+# A denominator of exp(-35) = 6e-16 is 5e22 times the smallest float32, so that a term which is lost was below exp(-17)
+# of it even where its key is exp(35).
+LARGEST_KEY_EXPONENT = 35.0
 # A sum of exp(score) <= exp(60) needs no shift by the largest score, and its smallest term is above 1e-27.
 LARGEST_SCORE = 60.0
-# 1 - tanh(9) = 3e-8: half a unit in the last place of float32.
-SATURATED = 9.0
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,12 @@ class AttentionForm:
 
     Attributes:
         product: true for the fraction above, false for the tanh of the equation as it stands.
-        query_kernel: `(units, key_width)`, on a candidate's encoding.
+        query_kernel: on a candidate's encoding, `(units, key_width)`; before `fold`, `(units, 2 * units)`.
         key_kernel: `(units, key_width)`, on a behaviour's item encoding.
-        query_bias: `(key_width,)`; MNN folds it into the query's product, where it costs nothing.
+        query_bias: as wide as `query_kernel`; MNN folds it into the query's product, where it costs nothing.
         numerator: `(key_width,)`: `s.v` of each sign vector for the fraction, `v` for the tanh.
-        clip: `(units,)`, the largest size of a query before `signs`, for queries without a bound; else none.
-        signs: `(units, key_width)` where `clip` is given: then `query_kernel` and `query_bias` are without them.
+        fold: where queries have no bound, `(2 * units, key_width)`, on the Relu of `q` and `-q` side by side: gives
+            `s.q - sum_u |q_u|`; else none.
     """
 
     product: bool
@@ -58,8 +64,7 @@ class AttentionForm:
     key_kernel: Array
     query_bias: Array
     numerator: Array
-    clip: Array | None = None
-    signs: Array | None = None
+    fold: Array | None = None
 
     @property
     def key_width(self) -> int:
@@ -80,17 +85,6 @@ def sign_matrix(units: int) -> Array:
     return np.kron(np.eye(groups), signs)[:units].astype(np.float32)
 
 
-def fits_product(weights: AttentionWeights) -> bool:
-    """Say whether no encodings within (-1, 1) can drive the fraction out of float32."""
-    signs = sign_matrix(weights.scale.shape[0]).astype(np.float64)
-    exponents = (
-        np.abs(weights.query_kernel @ signs).sum(axis=0)
-        + np.abs(weights.key_kernel @ signs).sum(axis=0)
-        + np.abs(weights.query_bias @ signs)
-    )
-    return float(exponents.max()) <= LARGEST_EXPONENT and _largest_score(weights) <= LARGEST_SCORE
-
-
 def attention_form(weights: AttentionWeights, *, bounded: bool = True, bias: float = 0.0) -> AttentionForm:
     """Choose the form for these weights; the step graph and the ranker must ask for the same.
 
@@ -99,32 +93,20 @@ def attention_form(weights: AttentionWeights, *, bounded: bool = True, bias: flo
         bounded: whether candidates' encodings are within (-1, 1), as a GRU's are.
         bias: largest size of what is added to scores.
     """
-    plain = AttentionForm(False, weights.query_kernel, weights.key_kernel, weights.query_bias, weights.scale)
     signs = sign_matrix(weights.scale.shape[0])
-    if bounded:
-        if not fits_product(weights) or _largest_score(weights) + bias > LARGEST_SCORE:
-            return plain
-        return AttentionForm(
-            True,
-            weights.query_kernel @ signs,
-            weights.key_kernel @ signs,
-            weights.query_bias @ signs,
-            weights.scale @ signs,
-        )
-    largest_key = np.abs(weights.key_kernel).sum(axis=0)
-    clip = largest_key + np.float32(SATURATED)
-    exponent = float(((clip + largest_key) @ np.abs(signs)).max())
-    if exponent > LARGEST_EXPONENT or _largest_score(weights) + bias > LARGEST_SCORE:
-        return plain
-    return AttentionForm(
-        True,
-        weights.query_kernel,
-        weights.key_kernel @ signs,
-        weights.query_bias,
-        weights.scale @ signs,
-        clip=clip,
-        signs=signs,
-    )
+    key_exponents = np.abs(weights.key_kernel @ signs.astype(np.float64)).sum(axis=0)
+    query_exponents = np.abs(weights.query_kernel @ signs.astype(np.float64)).sum(axis=0)
+    query_exponents += np.abs(weights.query_bias @ signs.astype(np.float64))
+    query_kernel, query_bias, fold = weights.query_kernel @ signs, weights.query_bias @ signs, None
+    if not bounded or float((query_exponents + key_exponents).max()) > LARGEST_EXPONENT:
+        query_kernel = np.concatenate([weights.query_kernel, -weights.query_kernel], axis=1)
+        query_bias = np.concatenate([weights.query_bias, -weights.query_bias])
+        fold = np.concatenate([signs - np.abs(signs), -signs - np.abs(signs)])
+    if _largest_score(weights) + bias > LARGEST_SCORE or (
+        fold is not None and float(key_exponents.max()) > LARGEST_KEY_EXPONENT
+    ):
+        return AttentionForm(False, weights.query_kernel, weights.key_kernel, weights.query_bias, weights.scale)
+    return AttentionForm(True, query_kernel, weights.key_kernel @ signs, query_bias, weights.scale @ signs, fold)
 
 
 def _largest_score(weights: AttentionWeights) -> float:

@@ -122,7 +122,9 @@ def _normalised(graph: GraphBuilder, x: str) -> str:
     """Each column of `x` `(k, n)` less its mean over valid candidates, by its spread."""
     count = graph.node("ReduceSum", "valid", graph.constant(np.array([0])), keepdims=1)
     row = graph.node("Div", graph.node("Transpose", "valid", perm=[1, 0]), count)
-    centred = graph.node("Mul", graph.node("Sub", x, graph.node("MatMul", row, x)), "valid")
+    centred = x
+    for _ in range(2):  # as the model, which says why
+        centred = graph.node("Mul", graph.node("Sub", centred, graph.node("MatMul", row, centred)), "valid")
     variance = graph.node("MatMul", row, graph.node("Mul", centred, centred))
     floor = graph.constant(np.full((1, 1), SMALLEST_SPREAD**2))
     return graph.node("Div", centred, graph.node("Sqrt", graph.node("Add", variance, floor)))

@@ -54,10 +54,8 @@ def _exponentials(
     query = graph.dense(encodings, form.query_kernel, form.query_bias)
     if not form.product:
         return _exponentials_by_tanh(graph, form, query, kind, candidates, length, bias)
-    if form.clip is not None and form.signs is not None:
-        query = graph.node("Max", query, graph.constant(-form.clip[np.newaxis]))
-        query = graph.node("Min", query, graph.constant(form.clip[np.newaxis]))
-        query = graph.node("MatMul", query, graph.constant(form.signs))
+    if form.fold is not None:
+        query = graph.node("MatMul", graph.node("Relu", query), graph.constant(form.fold))
     # Exp comes after the transposition, so that MNN moves the data once and not once for each product.
     query = graph.node("Transpose", graph.reshape(query, (candidates, form.groups, SIGNS)), perm=[1, 0, 2])
     query = graph.node("Exp", query)
