@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from edgerec.bench.default_export import DEFAULT_EXPORT, default_rerank
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
+from edgerec.bench.litert import LITERT, litert_step
 from edgerec.bench.measure import Measured, ratios, take_turns
-from edgerec.bench.peers import BOOK, BOUND, DEVICE_GRAPH, OnnxPeer
+from edgerec.bench.peers import BOOK, BOUND, DEVICE_GRAPH, EXPOSURE, PAGE_VIEW, OnnxPeer
 from edgerec.core.atomic import FILE, check_output, write_json
+from edgerec.core.command import need
 from edgerec.core.console import log, table_of
 from edgerec.core.errors import FormatError, InputError, ParityError
-from edgerec.core.manifest import CRBAN, GOLDEN, HUBSM_IE, HUBSM_IPV, BundleManifest
+from edgerec.core.manifest import CRBAN, GOLDEN, HUBSM_IE, HUBSM_IPV, PEERS, BundleManifest
 from edgerec.device_runtime.device_model import DeviceModel, open_bundle
 from edgerec.device_runtime.golden import GoldenCase, case_names, encode_case, run_named
 from edgerec.device_runtime.hubsm import HubsmStepper
@@ -45,7 +48,7 @@ def run_bench(
     Args:
         what: `step` or `rerank`.
         bundle: the bundle's folder.
-        peers: measure ONNX Runtime beside MNN.
+        peers: measure ONNX Runtime beside MNN, and what else the bundle was exported with.
         rounds: contestants take turns in each.
         out: also write the document to this file.
         force: replace `out` where it exists.
@@ -130,9 +133,13 @@ def _step_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bool
         name: {ENGINE: engine_step(stepper.session, action, item), RUNTIME: _runtime_step(stepper, action, item)}
         for name, (stepper, action, item) in behaviours.items()
     }
-    for peer in _peers(bundle, peers):
+    for peer in _onnx_peers(bundle) if peers else ():
         for name, (_, action, item) in behaviours.items():
             stages[name].update(peer.step(name, action, item))
+    if peers and _has_peers(bundle):
+        need("peers", "ai_edge_litert")
+        for name, (_, action, item) in behaviours.items():
+            stages[name][LITERT] = litert_step(bundle / PEERS / f"{name}.tflite", action, item)
     for name, contestants in stages.items():
         _check_steps(name, contestants, len(behaviours[name][1]))
     return stages
@@ -146,7 +153,7 @@ def _check_steps(stage: str, contestants: Contestants, steps: int) -> None:
     """
     found = {name: [_outputs(call()) for _ in range(steps)] for name, call in contestants.items()}
     for name, outputs in found.items():
-        compared = (2,) if name in (BOOK, BOUND) else (0, 1, 2)
+        compared = (2,) if name in (BOOK, BOUND, LITERT) else (0, 1, 2)
         for at in compared:
             ours, theirs = (np.array([output[at] for output in side]) for side in (found[ENGINE], outputs))
             # Keys may be large exponentials, whose errors are relative.
@@ -183,8 +190,13 @@ def _rerank_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bo
         ENGINE: engine_rerank(model.crban.session, case.candidates, exposures, page_views, case.candidate_ids),
         RUNTIME: lambda: model.crban.score(case.candidates, exposures, page_views, ids=case.candidate_ids),
     }
-    for peer in _peers(bundle, peers):
-        contestants.update(peer.rerank(case))
+    if peers:
+        book, *others = _onnx_peers(bundle)
+        for peer in (book, *others):
+            contestants.update(peer.rerank(case))
+        if _has_peers(bundle):
+            fused = [book.stored(kind, case) for kind in (EXPOSURE, PAGE_VIEW)]
+            contestants[DEFAULT_EXPORT] = default_rerank(bundle / PEERS / f"{CRBAN}.mnn", case, *fused)
     for name, call in contestants.items():
         error = float(np.abs(np.ravel(call())[: len(case.logits)] - case.logits).max())
         if not error <= PEER_TOLERANCE:
@@ -195,12 +207,18 @@ def _rerank_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bo
     return {RERANK: contestants}
 
 
-def _peers(bundle: Path, wanted: bool) -> list[OnnxPeer]:
-    if not wanted:
-        return []
+def _onnx_peers(bundle: Path) -> list[OnnxPeer]:
     if not (bundle / GOLDEN / "onnx" / f"{CRBAN}_reference.onnx").is_file():
         raise InputError(f"bench: {bundle} has no graphs for peers, which are of crban alone: leave out --peers")
     return [OnnxPeer(bundle, name) for name in (BOOK, DEVICE_GRAPH)]
+
+
+def _has_peers(bundle: Path) -> bool:
+    """Whether it was exported with other conversions of its functions."""
+    if (bundle / PEERS).is_dir():
+        return True
+    log(f"{bundle} has no models of LiteRT and of MNN's default export: `edgerec export --peers` writes them")
+    return False
 
 
 def _compare(stage: str, measured: dict[str, Measured]) -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ from edgerec.device_runtime.golden import GoldenCase
 Array = npt.NDArray[np.float32]
 
 BOOK, BOUND, DEVICE_GRAPH = "onnxruntime", "onnxruntime_io_binding", "onnxruntime_device_graph"
+EXPOSURE, PAGE_VIEW = "exposure", "page_view"
+_MODEL = {EXPOSURE: HUBSM_IE, PAGE_VIEW: HUBSM_IPV}
 _SUFFIX = {BOOK: "_reference", DEVICE_GRAPH: ""}
 _STORED = {BOOK: ("fused", "fused"), DEVICE_GRAPH: ("value", "values")}
 """What a step stores beside the key: its name in the step graph and in the ranking graph."""
@@ -63,19 +65,26 @@ class OnnxPeer:
         feed = {spec.name: np.zeros(spec.shape, np.float32) for spec in session.get_inputs()}
         feed["candidates"][: len(case.candidates), 0] = case.candidates
         feed["last"][0, len(case.candidates) - 1] = 1.0
-        for kind, model, action, item in (
-            ("exposure", HUBSM_IE, case.exposure_action, case.exposure_item),
-            ("page_view", HUBSM_IPV, case.page_view_action, case.page_view_item),
-        ):
-            keys, stored = feed[f"{kind}_keys"], feed[f"{kind}_{_STORED[self.name][1]}"]
+        for kind in (EXPOSURE, PAGE_VIEW):
+            keys, values = self._encoded(kind, case)
             # Keys of the device graph are exponentials, which padding must leave positive.
-            keys[...] = 1.0
-            call = self._run_step(model, action, item)
-            for at in range(len(action)):
-                key, value, _ = call()
-                keys[at], stored[at] = key.reshape(-1), value.reshape(-1)
-            feed[f"{kind}_mask"][: len(action)] = 1.0
+            feed[f"{kind}_keys"][...] = 1.0
+            feed[f"{kind}_keys"][: len(keys)] = keys
+            feed[f"{kind}_{_STORED[self.name][1]}"][: len(keys)] = values
+            feed[f"{kind}_mask"][: len(keys)] = 1.0
         return {self.name: lambda: session.run(["logits"], feed)[0]}
+
+    def stored(self, kind: str, case: GoldenCase) -> Array:
+        """What is stored of each behaviour beside its key; by the book the fused encodings (t, 2 * units)."""
+        return self._encoded(kind, case)[1]
+
+    def _encoded(self, kind: str, case: GoldenCase) -> tuple[Array, Array]:
+        """Keys and what is stored beside them of the case's behaviours, stepped through."""
+        action, item = getattr(case, f"{kind}_action"), getattr(case, f"{kind}_item")
+        call = self._run_step(_MODEL[kind], action, item)
+        found = [call()[:2] for _ in range(len(action))]
+        keys, stored = (np.array([one[part].reshape(-1) for one in found], np.float32) for part in (0, 1))
+        return keys, stored
 
     def _run_step(self, model: str, action: Array, item: Array) -> Callable[[], Any]:
         session = self._sessions[model]

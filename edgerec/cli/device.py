@@ -45,6 +45,7 @@ public_key_option = click.option(
 )
 @click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help="Keys a shard of an embedding table.")
 @click.option("--sign-key", type=PATH, help="PEM file with an Ed25519 private key: sign the bundle with it.")
+@click.option("--peers", is_flag=True, help="Also write LiteRT's and MNN's own conversions, for `bench --peers`.")
 @click.option("--trace", is_flag=True, help="Where the proof fails, name the first tensor in which MNN departs.")
 @force_option
 @json_option
@@ -58,6 +59,7 @@ def export(
     table_dtype: Any,
     shard_rows: int,
     sign_key: Path | None,
+    peers: bool,
     trace: bool,
     force: bool,
     as_json: bool,
@@ -65,6 +67,8 @@ def export(
     """Split RUN, convert it to MNN, prove it and write the bundle."""
     signing = ["cryptography"] if sign_key is not None else []
     need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", *signing)
+    if peers:
+        need("peers", "tf2onnx")
     from edgerec.core.atomic import check_output
     from edgerec.core.signing import load_signing_key
 
@@ -85,6 +89,7 @@ def export(
         shard_rows=shard_rows,
         sign_key=key,
         tracing=trace,
+        peers=peers,
         force=force,
     )
     document = {"bundle": str(out), **exported.summary(), "signed": key is not None}
@@ -136,7 +141,7 @@ def bench() -> None:
 def _bench_command(name: str, help_text: str) -> None:
     @bench.command(name=name, help=help_text)
     @click.argument("bundle", type=PATH)
-    @click.option("--peers", is_flag=True, help="Measure ONNX Runtime on the same functions beside MNN.")
+    @click.option("--peers", is_flag=True, help="Measure other engines on the same functions beside MNN.")
     @click.option("--rounds", type=int, default=30, show_default=True, help="Rounds; contestants take turns in each.")
     @click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
     @force_option

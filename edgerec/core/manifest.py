@@ -19,6 +19,7 @@ from edgerec.core.signing import PublicKey, SigningKey, signature_path
 FORMAT = 1
 NAME = "manifest.json"
 DEVICE, CLOUD, GOLDEN = "device", "cloud", "golden"
+PEERS = f"{GOLDEN}/peers"
 HUBSM_IE, HUBSM_IPV, CRBAN = "hubsm_ie", "hubsm_ipv", "crban"
 MODELS = (HUBSM_IE, HUBSM_IPV, CRBAN)
 

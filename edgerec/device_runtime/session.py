@@ -178,10 +178,10 @@ def _load(model: Path | bytes, label: str, threads: int) -> tuple[Any, Any]:
 
 
 def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:
-    mnn = _mnn()
+    mnn = import_mnn()
     configuration = {"backend": "CPU", "numThread": threads, "precision": _PRECISION_HIGH}
     try:
-        with _quiet():
+        with quiet():
             interpreter = mnn.Interpreter(str(path))
             return interpreter, interpreter.createSession(configuration)
     except Exception as error:  # MNN raises bare Exception
@@ -223,24 +223,24 @@ def _view(tensor: Any, label: str) -> Array:
 
 def _copy(tensor: Any) -> Array:
     """What `tensor` holds, in rows, whatever the layout that MNN keeps it in."""
-    mnn, shape = _mnn(), _shape(tensor)
+    mnn, shape = import_mnn(), _shape(tensor)
     host = mnn.Tensor(shape, mnn.Halide_Type_Float, np.zeros(shape, np.float32), mnn.Tensor_DimensionType_Caffe)
     tensor.copyToHostTensor(host)
     return np.array(host.getNumpyData(), np.float32).reshape(shape)
 
 
 @cache
-def _mnn() -> Any:
+def import_mnn() -> Any:
     """Import MNN, which greets on standard output, without its greeting."""
     try:
-        with _quiet():
+        with quiet():
             return importlib.import_module("MNN")
     except ImportError as error:
         raise SessionError("MNN is not installed: pip install 'edgerec[device]'") from error
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Send what C code prints on standard output nowhere: standard output belongs to results."""
     if sys.stdout is not None:  # Python's own answer to a descriptor that was closed from the start
         sys.stdout.flush()

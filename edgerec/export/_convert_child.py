@@ -23,7 +23,6 @@ def main(source: str, target: str, kind: str = "ONNX", *flags: str) -> int:
         *("--modelFile", source),
         *("--MNNModel", target),
         *("--bizCode", "edgerec"),
-        "--useOriginRNNImpl",  # a GRU node becomes one native command, not a loop that only the Module API can run
         *flags,
     ]
     return 0 if _tools.mnnconvert(arguments) else 1

@@ -20,6 +20,7 @@ from edgerec.core.manifest import (
     CLOUD,
     DEVICE,
     GOLDEN,
+    PEERS,
     BundleManifest,
     CloudManifest,
     DeviceManifest,
@@ -52,6 +53,7 @@ from edgerec.export.parity import (
     step_through,
     summarise,
 )
+from edgerec.export.peers import check_peers, write_peers
 from edgerec.export.precision import (
     Measured,
     Wanted,
@@ -103,6 +105,7 @@ def export_bundle(
     shard_rows: int = SHARD_ROWS,
     sign_key: SigningKey | None = None,
     tracing: bool = False,
+    peers: bool = False,
     force: bool = False,
 ) -> Exported:
     """Export the run at `run_path` as the bundle `path`; what is not proven is not written.
@@ -122,11 +125,12 @@ def export_bundle(
         shard_rows: keys a shard of them.
         sign_key: signs the manifests; None leaves them unsigned.
         tracing: where the proof fails, name the first tensor in which MNN departs from ONNX Runtime.
+        peers: also write what `edgerec bench --peers` runs beside the device models (`edgerec.export.peers`).
         force: replace `path` where it exists.
 
     Raises:
         InputError: `requests`, `gauc_tolerance`, `shard_rows` or SOURCE_DATE_EPOCH is not valid, or `table_dtype`
-            cannot hold a table.
+            cannot hold a table, or there are no peers of this model.
         FormatError: the run or the samples cannot be read.
         SpecificationError: the samples do not fit the run.
         ConversionError: MNN cannot have this model.
@@ -142,11 +146,15 @@ def export_bundle(
     run = load_run(run_path)
     samples = _open_samples(run, samples_path)
     check_fit(run, samples)
+    if peers:
+        check_peers(run.model)
     with output_folder(path, force=force, kind="bundle") as folder:
         with stage("split and convert"):
             parts = split(run)
             graphs = device_graphs(parts, run.head.limits)
             _write_graphs(run, parts, graphs, folder)
+            if peers:
+                write_peers(run.model, run.head.limits, folder / PEERS)
             halves: dict[Precision, Path] = {name: folder / SCRATCH / name for name in precisions_of(precision)}
             for name, half in halves.items():
                 _write_device(run, graphs, folder, half, name)

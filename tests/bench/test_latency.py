@@ -36,6 +36,44 @@ def test_document(what: str, stages: set[str], peers: set[str], bundle_path: Pat
     assert bench_table(document).row_count == len(rows)
 
 
+@pytest.fixture(scope="module")
+def with_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with the conversions of others."""
+    from edgerec.export.bundle import export_bundle
+
+    path = tmp_path_factory.mktemp("peers") / "bundle"
+    export_bundle(run_path, path, requests=5, peers=True)
+    return path
+
+
+@pytest.mark.parametrize(("what", "peer"), [("step", "litert"), ("rerank", "mnn_default_export")])
+def test_conversions_of_others_are_peers_too(what: str, peer: str, with_peers: Path, tmp_path: Path) -> None:
+    document = run_bench(what, with_peers, peers=True, rounds=1)
+    assert peer in {row["peer"] for row in document["ratios"]}
+    bundle = Path(shutil.copytree(with_peers, tmp_path / "bundle"))
+    name = "hubsm_ipv.tflite" if what == "step" else "crban.mnn"
+    (bundle / "golden" / "peers" / name).write_bytes(b"no model" * 100)
+    restamp(bundle)
+    with pytest.raises(FormatError, match=f"{name} cannot be run by"):
+        run_bench(what, bundle, peers=True, rounds=1)
+
+
+def test_a_litert_step_of_another_function_is_no_peer(with_peers: Path, tmp_path: Path) -> None:
+    """Weights of one kind of behaviour in place of the other's, of the same shapes but for their inputs."""
+    bundle = Path(shutil.copytree(with_peers, tmp_path / "bundle"))
+    path = bundle / "golden" / "peers" / "hubsm_ie.tflite"
+    content = bytearray(path.read_bytes())
+    # The sign of every number of the second half of the file's longest run of weights.
+    floats = np.frombuffer(bytes(content[: len(content) // 4 * 4]), np.float32)
+    weights = np.flatnonzero((np.abs(floats) > 1e-3) & (np.abs(floats) < 2.0))
+    for at in weights[len(weights) // 4 : len(weights) // 2]:
+        content[4 * at + 3] ^= 0x80
+    path.write_bytes(content)
+    restamp(bundle)
+    with pytest.raises((ParityError, FormatError), match="hubsm_ie"):
+        run_bench("step", bundle, peers=True, rounds=1)
+
+
 def test_without_peers_only_ours(bundle_path: Path) -> None:
     document = run_bench("rerank", bundle_path, rounds=1)
     assert [row["name"] for row in document["results"]] == ["mnn", "edgerec"]

@@ -26,8 +26,10 @@ from edgerec.data.logs import write_logs
 from edgerec.device_runtime.device_model import load_device_model
 from edgerec.device_runtime.verify import verify_bundle
 from edgerec.export.bundle import export_bundle
+from edgerec.export.peers import check_peers
 from edgerec.kv.npz import open_tables
 from edgerec.model.runs import load_run
+from tests.random_runs import of_kind
 from tests.synthetic import make_logs
 
 
@@ -210,3 +212,9 @@ def test_another_format_number(bundle_path: Path, tmp_path: Path) -> None:
             read(bundle)
         with pytest.raises(IntegrityError if part != "manifest.json" else FormatError):
             verify_bundle(bundle)
+
+
+def test_peers_are_of_the_papers_model(run_path: Path) -> None:
+    check_peers(load_run(run_path).model)
+    with pytest.raises(InputError, match="--peers is for crban alone; received crban_din"):
+        check_peers(of_kind(load_run(run_path), "crban_din").model)

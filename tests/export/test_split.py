@@ -141,6 +141,16 @@ def test_every_model_runs_on_the_device(run: Run, kind: Name, tmp_path: Path) ->
         check_random(random_cases(run.model, limits, seed=3, spread=1.0), device, OnnxDevice.load(graphs))
 
 
+@pytest.mark.parametrize("kind", list(REGISTRY))
+def test_the_same_weights_give_the_same_bytes(run: Run, kind: Name, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+        on_device(device_graphs(split(of_kind(run, kind)), Limits(candidates=6, exposures=7, page_views=5)), folder)
+    for path in folders[0].iterdir():
+        assert path.read_bytes() == (folders[1] / path.name).read_bytes(), path.name
+
+
 def test_a_layer_without_a_graph_is_named(run: Run) -> None:
     odd = SimpleNamespace(kinds=(), ranker=keras.layers.Dense(1, name="odd"))
     with pytest.raises(ConversionError, match="there is no device graph for Dense"):

@@ -1,0 +1,121 @@
+"""The trained functions as others would put them on a device: what `edgerec bench --peers` runs beside ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from keras import ops
+
+from edgerec.core.atomic import write_bytes
+from edgerec.core.errors import ConversionError, InputError, first_line
+from edgerec.data.samples import Limits
+from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
+from edgerec.export.convert import convert_to_mnn
+from edgerec.model.crban import ATTENTION, Crban
+from edgerec.model.reranker import ACTION, ENCODER, Reranker
+
+OPSET = 17
+
+
+def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
+    """Write `hubsm_ie.tflite`, `hubsm_ipv.tflite` and `crban.mnn` of the paper's full model into the new `folder`.
+
+    Each computes the equations as they stand. The steps come from TensorFlow's own converter, with what LiteRT fuses by
+    itself; the ranker comes from Keras by tf2onnx and MNN's converter without any flag, and reads fused encodings. Its
+    bytes differ from one time to the next: tf2onnx numbers constants as they come out of sets.
+
+    Args:
+        model: the trained model.
+        limits: the lengths that the ranker is made for.
+        folder: where to.
+
+    Raises:
+        InputError: it is another model.
+        ConversionError: a converter fails.
+    """
+    check_peers(model)
+    folder.mkdir()
+    for kind in model.kinds:
+        write_bytes(folder / f"{ENCODER[kind]}.tflite", _step(model, kind))
+    source = folder / "crban.onnx"
+    write_bytes(source, _ranker(model, limits))
+    convert_to_mnn(source, folder / "crban.mnn", flags=())
+    source.unlink()
+
+
+def check_peers(model: Reranker) -> None:
+    """Refuse any model but the paper's full one.
+
+    Raises:
+        InputError: says so.
+    """
+    if model.kind != "crban":
+        raise InputError(f"export: --peers is for crban alone; received {model.kind}")
+
+
+def _step(model: Reranker, kind: str) -> bytes:
+    """A LiteRT model: `action` (1, 1, d_a), `item` (1, 1, d_x), `state` in; key, fused encoding, new state out."""
+    encoder, attention = getattr(model, ENCODER[kind]), getattr(model.ranker, ATTENTION[kind])
+
+    def step(action: Any, item: Any, state: Any) -> tuple[Any, Any, Any]:
+        states: list[Any] = []
+        tops = []
+        for stack, x in ((encoder.action_stack, action[:, 0]), (encoder.item_stack, item[:, 0])):
+            for gru in stack.grus:
+                x, _ = gru.cell(x, [state[len(states)]])
+                states.append(x)
+            tops.append(x)
+        return attention.key_projection(tops[1]), ops.concatenate(tops[::-1], axis=-1), ops.stack(states)
+
+    layers = 2 * model.layers_per_stack
+    shapes = {
+        "action": (1, 1, getattr(model, ACTION[kind]).width),
+        "item": (1, 1, model.item_embedding.width),
+        "state": (layers, 1, model.units),
+    }
+    function = _function(step, shapes).get_concrete_function()
+    # Without the layers beside the function the converter makes constants of weights, and warns that this is the old
+    # way; with them it leaves weights out.
+    logger, level = logging.getLogger("absl"), logging.getLogger("absl").level
+    logger.setLevel(logging.ERROR)
+    try:
+        return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
+    finally:
+        logger.setLevel(level)
+
+
+def _ranker(model: Reranker, limits: Limits) -> bytes:
+    """An ONNX model: `candidates` (1, k, d_x), `exposures` (1, m, 2 units), `page_views` (1, n, 2 units), all full."""
+    ranker: Crban = model.ranker
+
+    def rank(candidates: Any, exposures: Any, page_views: Any) -> Any:
+        behaviours = {
+            EXPOSURES: (exposures, tf.constant([limits.exposures])),
+            PAGE_VIEWS: (page_views, tf.constant([limits.page_views])),
+        }
+        every = tf.range(limits.candidates)[None]
+        return ranker(candidates, tf.constant([limits.candidates]), every, behaviours)
+
+    shapes = {
+        "candidates": (1, limits.candidates, model.item_embedding.width),
+        EXPOSURES: (1, limits.exposures, 2 * model.units),
+        PAGE_VIEWS: (1, limits.page_views, 2 * model.units),
+    }
+    import tf2onnx
+
+    function = _function(rank, shapes)
+    try:
+        proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    except Exception as error:  # tf2onnx raises whatever it meets
+        raise ConversionError(f"cannot convert the ranker by tf2onnx: {first_line(error)}") from error
+    return bytes(proto.SerializeToString())
+
+
+def _function(call: Callable[..., Any], shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    return tf.function(
+        call, input_signature=[tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()]
+    )
