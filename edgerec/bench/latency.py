@@ -21,6 +21,7 @@ from edgerec.core.command import need
 from edgerec.core.console import log, table_of
 from edgerec.core.errors import FormatError, InputError, ParityError
 from edgerec.core.manifest import CRBAN, GOLDEN, HUBSM_IE, HUBSM_IPV, PEERS, BundleManifest
+from edgerec.core.signing import PublicKey
 from edgerec.device_runtime.device_model import DeviceModel, open_bundle
 from edgerec.device_runtime.golden import GoldenCase, case_names, encode_case, run_named
 from edgerec.device_runtime.hubsm import HubsmStepper
@@ -37,7 +38,14 @@ Contestants = dict[str, Callable[[], Any]]
 
 
 def run_bench(
-    what: str, bundle: Path, *, peers: bool = False, rounds: int = 30, out: Path | None = None, force: bool = False
+    what: str,
+    bundle: Path,
+    *,
+    peers: bool = False,
+    rounds: int = 30,
+    public_key: PublicKey | None = None,
+    out: Path | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Measure `what` (`step` or `rerank`) on this machine.
 
@@ -50,6 +58,7 @@ def run_bench(
         bundle: the bundle's folder.
         peers: measure ONNX Runtime beside MNN, and what else the bundle was exported with.
         rounds: contestants take turns in each.
+        public_key: whose signature the bundle has to bear; None asks for none.
         out: also write the document to this file.
         force: replace `out` where it exists.
 
@@ -57,7 +66,7 @@ def run_bench(
         `environment`, `version_id`, `results` (a row a contestant and stage, raw samples included) and `ratios`.
 
     Raises:
-        FormatError, IntegrityError, SessionError: the bundle cannot be used.
+        FormatError, IntegrityError, SignatureError, SessionError: the bundle cannot be used.
         ParityError: a contestant computes something else, so that comparing would mean nothing.
         InputError: `rounds` is less than one.
     """
@@ -65,7 +74,7 @@ def run_bench(
         raise InputError(f"bench: --rounds should be at least 1; received {rounds}")
     if out is not None:
         check_output(out, force=force, kind=FILE)
-    manifest, model = open_bundle(bundle)
+    manifest, model = open_bundle(bundle, public_key=public_key)
     case = _full_case(model, bundle, manifest)
     stages = _step_stages(model, case, bundle, peers) if what == STEP else _rerank_stages(model, case, bundle, peers)
     results, compared = [], []

@@ -143,16 +143,26 @@ def _bench_command(name: str, help_text: str) -> None:
     @click.argument("bundle", type=PATH)
     @click.option("--peers", is_flag=True, help="Measure other engines on the same functions beside MNN.")
     @click.option("--rounds", type=int, default=30, show_default=True, help="Rounds; contestants take turns in each.")
+    @public_key_option
     @click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
     @force_option
     @json_option
-    def command(bundle: Path, peers: bool, rounds: int, out: Path | None, force: bool, as_json: bool) -> None:
+    def command(
+        bundle: Path,
+        peers: bool,
+        rounds: int,
+        public_key: Path | None,
+        out: Path | None,
+        force: bool,
+        as_json: bool,
+    ) -> None:
         need("device", "numpy", "MNN", "psutil")
         if peers:
             need("peers", "onnxruntime")
+        key = _public_key(public_key)
         from edgerec.bench.latency import bench_table, run_bench
 
-        document = run_bench(name, bundle, peers=peers, rounds=rounds, out=out, force=force)
+        document = run_bench(name, bundle, peers=peers, rounds=rounds, public_key=key, out=out, force=force)
         emit(document, as_json, table=bench_table(document))
 
 

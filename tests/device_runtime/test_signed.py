@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edgerec.bench.latency import run_bench
 from edgerec.core.errors import EdgeRecError, FormatError, IntegrityError, SignatureError
 from edgerec.core.manifest import read_bundle_manifest, read_cloud_manifest, sign_bundle, signed_parts, write_manifest
 from edgerec.core.signing import SigningKey
@@ -39,6 +40,14 @@ def test_a_signed_bundle(signed: Path, bundle_path: Path) -> None:
     assert signed_parts(signed) == {"bundle": True, "device": True, "cloud": True}
     for name in MANIFESTS:
         assert (signed / name).read_bytes() == (bundle_path / name).read_bytes()
+
+
+def test_a_bench_of_signed_bundles_alone(signed: Path, bundle_path: Path) -> None:
+    assert run_bench("rerank", signed, rounds=1, public_key=KEY.public)["results"]
+    with pytest.raises(SignatureError, match="not what the owner"):
+        run_bench("rerank", signed, rounds=1, public_key=OTHER.public)
+    with pytest.raises(SignatureError):
+        run_bench("step", bundle_path, rounds=1, public_key=KEY.public)
 
 
 def test_equal_manifests_have_equal_signatures(signed: Path) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from edgerec.core.errors import FormatError, InputError, ParityError
 from edgerec.core.manifest import MODELS, Parity, Precision, PrecisionRow, read_bundle_manifest, read_device_manifest
@@ -18,6 +20,7 @@ from edgerec.device_runtime.device_model import DeviceModel, load_device_model
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.device_runtime.inspection import inspect_bundle, precision_table
 from edgerec.device_runtime.verify import verify_bundle
+from edgerec.export import bundle
 from edgerec.export.bundle import Exported, export_bundle
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs
@@ -285,3 +288,27 @@ def test_the_table(exported: dict[Wanted, tuple[Path, Exported]]) -> None:
     assert [line.split()[0] for line in other.get().splitlines()[-3:]] == ["fp32", "fp16", "int8"]
     assert [line.split()[0] for line in lines[-3:]] == ["fp32", "fp16", "int8"]
     assert all(title in lines[-4] for title in ("device bytes", "drift", "GAUC", "re-rank", "step"))
+
+
+def test_an_export_beyond_its_tolerance_writes_nothing(
+    run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ranker that a precision spoilt: its last weights have the other sign, so that it ranks the other way round."""
+
+    def spoilt(source: Path, target: Path, *, precision: Precision) -> None:
+        graph = onnx.load(source)
+        if precision == "int8" and target.stem == "crban":
+            last = next(node.input[1] for node in reversed(graph.graph.node) if node.op_type == "MatMul")
+            (kernel,) = (each for each in graph.graph.initializer if each.name == last)
+            kernel.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(kernel), last))
+        other = tmp_path / "other.onnx"
+        other.write_bytes(graph.SerializeToString())
+        convert_to_mnn(other, target, precision=precision)
+
+    monkeypatch.setattr(bundle, "convert_to_mnn", spoilt)
+    monkeypatch.setattr(bundle, "LONG", 50)
+    with pytest.raises(ParityError, match=r"--precision int8: GAUC on validation .*; 0\.002 is allowed"):
+        export_bundle(run_path, tmp_path / "bundle", requests=1000, precision="int8")
+    assert not (tmp_path / "bundle").exists()
+    chosen = export_bundle(run_path, tmp_path / "bundle", requests=1000, precision="auto")
+    assert chosen.manifest.precision == "fp16"
