@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from edgerec.bench.default_export import DEFAULT_EXPORT, default_rerank
+from edgerec.bench.default_export import default_rerank
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
 from edgerec.bench.litert import LITERT, litert_step
@@ -205,7 +205,7 @@ def _rerank_stages(model: DeviceModel, case: GoldenCase, bundle: Path, peers: bo
             contestants.update(peer.rerank(case))
         if _has_peers(bundle):
             fused = [book.stored(kind, case) for kind in (EXPOSURE, PAGE_VIEW)]
-            contestants[DEFAULT_EXPORT] = default_rerank(bundle / PEERS / f"{CRBAN}.mnn", case, *fused)
+            contestants.update(default_rerank(bundle / PEERS / f"{CRBAN}.mnn", case, *fused))
     for name, call in contestants.items():
         error = float(np.abs(np.ravel(call())[: len(case.logits)] - case.logits).max())
         if not error <= PEER_TOLERANCE:
