@@ -97,7 +97,11 @@ def build_crban_plus(weights: CrbanPlusWeights, *, candidates: int, exposures: i
 
 
 def _signals(graph: GraphBuilder, kind: str, identities: int, candidates: int, length: int) -> str:
-    """`match_signals` of every identity, `(k, identities * SIGNALS)`."""
+    """`match_signals` of every identity, `(k, identities * SIGNALS)`.
+
+    The age of the last match is looked for once, as `r = 1 / (1 + age)`, of which every half-life h makes
+    `1 / (1 + age / h) = r / (r (1 - 1 / h) + 1 / h)`: 0 where there is no match, as it should be.
+    """
     match, one = f"{kind}_match", graph.constant(1.0)
     axis = graph.constant(np.array([2]))
     count = graph.node("ReduceSum", match, axis, keepdims=0)
@@ -105,14 +109,16 @@ def _signals(graph: GraphBuilder, kind: str, identities: int, candidates: int, l
     # Behaviours between a match and the request: the latest has none.
     known = graph.node("ReduceSum", f"{kind}_mask", graph.constant(np.array([0])), keepdims=1)
     since = graph.node("Sub", known, graph.constant(1.0 + np.arange(length)[np.newaxis]))
-    weighing = [graph.node("Add", graph.node("Max", since, graph.constant(np.zeros((1, 1)))), one)]
+    since = graph.node("Max", since, graph.constant(np.zeros((1, 1))))
+    nearest = []
+    for distance in (since, f"{kind}_age"):
+        nearness = graph.reshape(graph.node("Reciprocal", graph.node("Add", distance, one)), (1, 1, length))
+        nearest.append(graph.node("ReduceMax", graph.node("Mul", match, nearness), axes=[2], keepdims=0))
+    last, recent = nearest
+    found.append(last)
     for half_life in HALF_LIVES_H:
-        weighing.append(
-            graph.node("Add", graph.node("Mul", f"{kind}_age", graph.constant(np.full((1, 1), 1 / half_life))), one)
-        )
-    for each in weighing:
-        recency = graph.reshape(graph.node("Reciprocal", each), (1, 1, length))
-        found.append(graph.node("ReduceMax", graph.node("Mul", match, recency), axes=[2], keepdims=0))
+        slope, level = (graph.constant(value) for value in (1 - 1 / half_life, 1 / half_life))
+        found.append(graph.node("Div", recent, graph.node("Add", graph.node("Mul", recent, slope), level)))
     parts = [graph.reshape(one_of, (1, identities, candidates)) for one_of in found]
     stacked = graph.node("Concat", *parts, axis=0)
     return graph.reshape(graph.node("Transpose", stacked, perm=[2, 1, 0]), (candidates, identities * SIGNALS))
