@@ -46,7 +46,11 @@ public_key_option = click.option(
 @click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help="Keys a shard of an embedding table.")
 @click.option("--sign-key", type=PATH, help="PEM file with an Ed25519 private key: sign the bundle with it.")
 @click.option("--peers", is_flag=True, help="Also write LiteRT's and MNN's own conversions, for `bench --peers`.")
-@click.option("--trace", is_flag=True, help="Where the proof fails, name the first tensor in which MNN departs.")
+@click.option(
+    "--trace",
+    is_flag=True,
+    help="Where the proof in fp32 fails, name the first tensor in which MNN departs; what shows it stays in OUT.trace.",
+)
 @force_option
 @json_option
 def export(
@@ -88,7 +92,7 @@ def export(
         table_dtype=table_dtype,
         shard_rows=shard_rows,
         sign_key=key,
-        tracing=trace,
+        trace=trace,
         peers=peers,
         force=force,
     )

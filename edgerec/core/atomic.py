@@ -24,6 +24,7 @@ HEADS = {
     "manifest.json": "bundle",
     "quickstart.json": "quickstart",
     "ablation.json": "ablation",
+    "trace.json": "trace",
 }
 """The documents at the head of the folders that EdgeRec writes, and the `kind` that each states."""
 FILE = "file"

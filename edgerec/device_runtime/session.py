@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgerec.core.errors import SessionError
+from edgerec.core.errors import SessionError, first_line
 
 Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -136,7 +136,10 @@ class Session:
 
     def _watch(self, before: Callable[..., bool], after: Callable[..., bool]) -> None:
         """Run once, calling `before` and `after` with the tensors and the description of every command."""
-        code = self._interpreter.runSessionWithCallBackInfo(self._native, before, after)
+        try:
+            code = self._interpreter.runSessionWithCallBackInfo(self._native, before, after)
+        except SystemError as error:  # an exception of a callback comes back through native code
+            raise SessionError(f"a run could not be watched: {first_line(error.__cause__ or error)}") from error
         if code != 0:
             raise SessionError(f"MNN ended a run with error code {code}")
 
@@ -225,7 +228,8 @@ def _copy(tensor: Any) -> Array:
     """What `tensor` holds, in rows, whatever the layout that MNN keeps it in."""
     mnn, shape = import_mnn(), _shape(tensor)
     host = mnn.Tensor(shape, mnn.Halide_Type_Float, np.zeros(shape, np.float32), mnn.Tensor_DimensionType_Caffe)
-    tensor.copyToHostTensor(host)
+    if not tensor.copyToHostTensor(host):
+        raise SessionError(f"MNN does not give what a tensor of shape {shape} holds")
     return np.array(host.getNumpyData(), np.float32).reshape(shape)
 
 

@@ -6,16 +6,16 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from edgerec.core.atomic import output_folder, write_bytes
+from edgerec.core.atomic import check_output, output_folder, write_bytes, write_json
 from edgerec.core.console import stage
-from edgerec.core.errors import FormatError, InputError, ParityError
+from edgerec.core.errors import FormatError, InputError, ParityError, first_line
 from edgerec.core.manifest import (
     CLOUD,
     DEVICE,
@@ -65,13 +65,15 @@ from edgerec.export.precision import (
     precisions_of,
 )
 from edgerec.export.split import Parts, split
-from edgerec.export.trace import trace
+from edgerec.export.trace import Trace
+from edgerec.export.trace import trace as trace_case
 from edgerec.kv.npz import EMBEDDINGS
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, blocks, write_table
 from edgerec.model.evaluation import check_fit
 from edgerec.model.runs import Run, load_run, tool_versions
 
 GOLDEN_CASES = 12
+TRACE = "trace"
 SCRATCH = "precisions"
 """Where the device half stands in every precision until one is chosen; no part of a bundle."""
 
@@ -104,7 +106,7 @@ def export_bundle(
     table_dtype: TableDtype = "float32",
     shard_rows: int = SHARD_ROWS,
     sign_key: SigningKey | None = None,
-    tracing: bool = False,
+    trace: bool = False,
     peers: bool = False,
     force: bool = False,
 ) -> Exported:
@@ -124,7 +126,8 @@ def export_bundle(
         table_dtype: in which embedding tables are stored.
         shard_rows: keys a shard of them.
         sign_key: signs the manifests; None leaves them unsigned.
-        tracing: where the proof fails, name the first tensor in which MNN departs from ONNX Runtime.
+        trace: where the proof in fp32 fails, name the first tensor in which MNN departs from ONNX Runtime, and keep
+            graphs, models and request in a folder beside `path`.
         peers: also write what `edgerec bench --peers` runs beside the device models (`edgerec.export.peers`).
         force: replace `path` where it exists.
 
@@ -148,6 +151,9 @@ def export_bundle(
     check_fit(run, samples)
     if peers:
         check_peers(run.model)
+    kept = path.with_name(f"{path.name}.{TRACE}") if trace else None
+    if kept is not None:
+        check_output(kept, force=True, kind=TRACE)
     with output_folder(path, force=force, kind="bundle") as folder:
         with stage("split and convert"):
             parts = split(run)
@@ -159,7 +165,7 @@ def export_bundle(
             for name, half in halves.items():
                 _write_device(run, graphs, folder, half, name)
             tables = _write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
-        proof = _prove(run, samples, parts, graphs, halves["fp32"], requests, tracing=tracing)
+        proof = _prove(run, samples, parts, graphs, halves["fp32"], requests, kept=kept)
         parity, gauc = proof.parity, proof.gauc
         chosen: Precision = "fp32"
         measured: dict[Precision, Measured] = {}
@@ -272,15 +278,35 @@ def _prove(
     half: Path,
     requests: int,
     *,
-    tracing: bool,
+    kept: Path | None,
 ) -> _Proof:
     loaded = load_device_model(half)
     try:
         return _proof(run, samples, parts, loaded, OnnxDevice.load(graphs), requests)
     except CaseError as error:
-        if not tracing:
+        if kept is None:
             raise ParityError(f"{error}; --trace names the first tensor that departs") from None
-        raise ParityError(f"{error}; {trace(error.case, loaded, graphs)}") from None
+        raise ParityError(f"{error}; {_traced(error, loaded, graphs, half, kept)}") from None
+
+
+def _traced(
+    error: CaseError, loaded: DeviceModel, graphs: Mapping[str, onnx.ModelProto], half: Path, kept: Path
+) -> str:
+    """Trace the request that failed, and keep it beside what it was run by in the folder `kept`."""
+    found: Trace | None = None
+    try:
+        found = trace_case(error.case, loaded, graphs)
+        said = str(found)
+    except Exception as failure:  # Whatever an engine raises: the proof's own word is not lost for it.
+        said = f"the trace failed: {first_line(failure)}"
+    with output_folder(kept, force=True, kind=TRACE) as folder:
+        shutil.copytree(half / DEVICE, folder / DEVICE)
+        for name, graph in graphs.items():
+            write_bytes(folder / f"{name}.onnx", graph.SerializeToString(deterministic=True))
+        save_case(error.case, folder / "case.npz")
+        document = {"schema": 1, "kind": TRACE, "proof": str(error), "finding": said}
+        write_json(folder / f"{TRACE}.json", {**document, **({} if found is None else asdict(found))})
+    return f"{said}. Graphs, models and request are in {kept}"
 
 
 def _proof(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,55 +14,76 @@ from edgerec.core.manifest import CRBAN
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.golden import GoldenCase
 from edgerec.device_runtime.session import Session
-from edgerec.export.onnx_device import OnnxDevice, steps
+from edgerec.export.onnx_device import Arrays, OnnxDevice, OnnxGraph, steps
+from edgerec.export.parity import TOLERANCE
 
 Array = npt.NDArray[np.float32]
+Wide = npt.NDArray[np.float64]
 
-TOLERANCE = 1e-4
-"""On each element, relative to the largest of its row where that is above 1: both round differently, and a wrong weight
-or a wrong command is far beyond."""
+ROUNDING = 50.0
+"""So many times what one unit in the last place of the inputs moves a tensor is rounding: the engines sum in different
+orders, and an exponential of a large number, for example, makes much of little."""
 _CONVERTED = "__matmul_converted"
 """What MNN's converter puts behind the name of a product that it made a convolution."""
+_LOGITS = "logits"
 
 
 @dataclass(frozen=True)
-class Traced:
-    """How far MNN is from ONNX Runtime on the same inputs.
+class Departure:
+    """The first tensor in which MNN is another than ONNX Runtime.
 
     Attributes:
-        compared: how many tensors both showed, every step of a behaviour counted.
-        apart: the largest difference, as `TOLERANCE` has it; up to the departure where there is one.
-        model: the device model of that difference.
+        model: the device model.
         tensor: its name in the ONNX graph.
         operator: the ONNX operator that it comes from.
         step: which behaviour, from 1; none in the ranking graph.
-        after: the tensor that was compared before it; none for the first of a graph.
-        departs: whether the difference is beyond the tolerance: then it is the first such.
+        apart: the largest difference, relative to an element where that is above 1; of logits, absolute.
+        after: the tensor that was compared before it in the same run of the graph and agreed; none for the first.
     """
 
-    compared: int = 0
-    apart: float = 0.0
-    model: str = ""
-    tensor: str = ""
-    operator: str = ""
-    step: int | None = None
-    after: str | None = None
-    departs: bool = False
+    model: str
+    tensor: str
+    operator: str
+    step: int | None
+    apart: float
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a request showed, run by both engines.
+
+    Attributes:
+        compared: how many tensors both showed, every step of a behaviour counted; up to the departure.
+        departure: where MNN departs; none where it agrees in all of them.
+        from_keras: how far ONNX Runtime's logits are from the request's own.
+        carried: without a departure, the first step at which the device runtime's state, carried on from step to step,
+            is beyond the tolerance: device model and behaviour; else none.
+    """
+
+    compared: int
+    departure: Departure | None
+    from_keras: float
+    carried: tuple[str, int] | None = None
 
     def __str__(self) -> str:
-        where = f"`{self.tensor}` ({self.operator}) of {self.model}.onnx"
-        if self.step is not None:
-            where += f" at behaviour {self.step}"
-        if not self.departs:
-            return (
-                f"MNN agrees with ONNX Runtime in all {self.compared:,} tensors that both show (within "
-                f"{self.apart:.1g}, at {where}): it is the graphs that depart from Keras"
-            )
-        before = f"`{self.after}` before it agrees" if self.after else "it is the first that MNN shows"
-        return f"MNN departs from ONNX Runtime at {where}, {self.apart:.2g} apart relative to its row; {before}"
+        if self.departure is not None:
+            found = self.departure
+            where = f"`{found.tensor}` ({found.operator}) of {found.model}.onnx"
+            if found.step is not None:
+                where += f" at behaviour {found.step}"
+            before = f"`{found.after}` before it agrees" if found.after else "nothing was compared before it"
+            return f"MNN departs from ONNX Runtime at {where}, by {found.apart:.2g}; {before}"
+        agreed = f"MNN agrees with ONNX Runtime in all {self.compared:,} tensors that both show"
+        if self.from_keras > TOLERANCE:
+            return f"{agreed}, and ONNX Runtime is {self.from_keras:.2g} from Keras: the graphs compute something else"
+        if self.carried is not None:
+            model, step = self.carried
+            return f"{agreed}, but states that are carried on depart: of {model} from behaviour {step} on"
+        return f"{agreed}, and ONNX Runtime with Keras: the difference is in what is carried from graph to graph"
 
 
-def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.ModelProto]) -> Traced:
+def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.ModelProto]) -> Trace:
     """Run `case` by both, operation by operation, until they depart.
 
     Both get the same inputs in every graph and at every step, ONNX Runtime's states and encodings, so that a difference
@@ -75,55 +96,64 @@ def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.Model
         graphs: what they were converted from, by name of device model.
     """
     everything = OnnxDevice.load({name: _observed(graph) for name, graph in graphs.items()})
-    found = Traced()
-    for name, stepper in device.steppers.items():
-        kind = "exposure" if stepper is device.hubsm_ie else "page_view"
-        action, item = getattr(case, f"{kind}_action"), getattr(case, f"{kind}_item")
-        for step, (feed, expected) in enumerate(steps(everything.steppers[name], action, item), start=1):
-            found = _compared(found, name, graphs[name], stepper.session, feed, expected, step=step)
-            if found.departs:
-                return found
     feed = everything.feed(case)
-    return _compared(found, CRBAN, graphs[CRBAN], device.crban.session, feed, everything.crban.run(feed), step=None)
+    logits = everything.crban.run(feed)[_LOGITS][: len(case.candidates), 0]
+    from_keras = float(np.abs(logits.astype(np.float64) - case.logits).max())
+    compared = 0
+    for name, step, inputs in _runs(everything, device, case):
+        graph = everything.steppers.get(name, everything.crban)
+        found, count = _departure(name, step, graphs[name], graph, _session(device, name), inputs)
+        compared += count
+        if found is not None:
+            return Trace(compared, found, from_keras)
+    return Trace(compared, None, from_keras, _carried(everything, device, case))
 
 
-def _compared(
-    found: Traced,
-    model: str,
-    graph: onnx.ModelProto,
-    session: Session,
-    feed: Mapping[str, Array],
-    expected: Mapping[str, Array],
-    *,
-    step: int | None,
-) -> Traced:
-    """`found`, and one run of one graph beside it."""
-    before = None
-    for tensor, operator, mine, theirs in _pairs(graph, session.observe(**feed), expected):
-        apart = _apart(mine, theirs)
-        departs = not apart <= TOLERANCE
-        found = replace(found, compared=found.compared + 1)
-        if departs or apart > found.apart:
-            found = replace(
-                found,
-                apart=apart,
-                model=model,
-                tensor=tensor,
-                operator=operator,
-                step=step,
-                after=before,
-                departs=departs,
-            )
+def _runs(everything: OnnxDevice, device: DeviceModel, case: GoldenCase) -> Iterator[tuple[str, int | None, Arrays]]:
+    """Every run of a graph that the case takes: name, behaviour, inputs."""
+    for name in device.steppers:
+        for step, (inputs, _) in enumerate(steps(everything.steppers[name], *_behaviours(device, name, case)), start=1):
+            yield name, step, inputs
+    yield CRBAN, None, everything.feed(case)
+
+
+def _behaviours(device: DeviceModel, name: str, case: GoldenCase) -> tuple[Array, Array]:
+    if device.steppers[name] is device.hubsm_ie:
+        return case.exposure_action, case.exposure_item
+    return case.page_view_action, case.page_view_item
+
+
+def _session(device: DeviceModel, name: str) -> Session:
+    return device.crban.session if name == CRBAN else device.steppers[name].session
+
+
+def _departure(
+    model: str, step: int | None, graph: onnx.ModelProto, everything: OnnxGraph, session: Session, inputs: Arrays
+) -> tuple[Departure | None, int]:
+    """Where one run of one graph departs, and how many tensors were compared."""
+    rng = np.random.default_rng(0)
+    expected = everything.run(inputs)
+    moved = everything.run({name: _nudged(rng, array) for name, array in inputs.items()})
+    before, count = None, 0
+    for tensor, operator, mine, source in _pairs(graph, session.observe(**inputs), expected):
+        count += 1
+        apart, departs = compare_tensors(mine, expected[source], moved[source], absolute=tensor == _LOGITS)
         if departs:
-            break
+            return Departure(model, tensor, operator, step, apart, before), count
         before = tensor
-    return found
+    return None, count
+
+
+def _nudged(rng: np.random.Generator, array: Array) -> Array:
+    """Each number's neighbour on one side or the other; zeros and ones, of which masks are made, stay."""
+    towards = np.where(rng.random(array.shape) < 0.5, np.float32(-np.inf), np.float32(np.inf))
+    return np.where((array == 0) | (array == 1), array, np.nextafter(array, towards))
 
 
 def _pairs(
     graph: onnx.ModelProto, shown: Mapping[str, Array], expected: Mapping[str, Array]
-) -> Iterator[tuple[str, str, Array, Array]]:
-    """Name, operator, MNN's and ONNX Runtime's values of each tensor that MNN shows, in the graph's order."""
+) -> Iterator[tuple[str, str, Array, str]]:
+    """Each tensor that MNN shows, in the graph's order: name, operator, MNN's values, whose values they should be."""
     nodes = list(graph.graph.node)
     outputs = {value.name for value in graph.graph.output}
     for node in nodes:
@@ -131,22 +161,46 @@ def _pairs(
         mine = shown.get(tensor, shown.get(tensor + _CONVERTED))
         if mine is None or mine.size != expected[tensor].size:
             continue
-        theirs, operator = expected[tensor], node.op_type
+        source, operator = tensor, node.op_type
         readers = [other for other in nodes if tensor in other.input]
         # MNN computes a Relu within the operation before it, which then shows what comes after the Relu.
         if tensor not in outputs and [other.op_type for other in readers] == ["Relu"]:
             (after,) = readers[0].output
             if after not in shown:
-                theirs, operator = expected[after], f"{operator}, Relu"
-        yield tensor, operator, mine.reshape(theirs.shape), theirs
+                source, operator = after, f"{operator}, Relu"
+        yield tensor, operator, mine.reshape(expected[source].shape), source
 
 
-def _apart(mine: Array, theirs: Array) -> float:
-    """The largest difference, relative to the largest element of its row where that is above 1; infinite for NaN."""
-    rows = np.atleast_2d(theirs.astype(np.float64))
-    scale = np.maximum(np.abs(rows).max(axis=-1, keepdims=True), 1.0)
-    error = np.abs(np.atleast_2d(mine) - rows) / scale
-    return float(np.where(np.isnan(error), np.inf, error).max())
+def compare_tensors(mine: Array, theirs: Array, moved: Array, *, absolute: bool = False) -> tuple[float, bool]:
+    """The largest difference of an element, relative to it where it is above 1, and whether it is beyond rounding.
+
+    Args:
+        mine, theirs: of one shape.
+        moved: `theirs` from inputs that differ in the last place.
+        absolute: do not divide by large elements.
+    """
+    if not theirs.size:
+        return 0.0, False
+    one, other, third = (np.atleast_2d(array).astype(np.float64) for array in (mine, theirs, moved))
+    with np.errstate(invalid="ignore"):
+        error = np.where((one == other) | (np.isnan(one) & np.isnan(other)), 0.0, np.abs(one - other))
+        error = np.where(np.isnan(error), np.inf, error)
+        scale = np.ones_like(other) if absolute else np.fmax(np.where(np.isfinite(other), np.abs(other), 1.0), 1.0)
+        rounding = ROUNDING * np.nan_to_num(np.abs(third - other), posinf=0.0).max(axis=-1, keepdims=True)
+    beyond = error > np.maximum(TOLERANCE * scale, rounding)
+    return float((error / scale).max()), bool(beyond.any())
+
+
+def _carried(everything: OnnxDevice, device: DeviceModel, case: GoldenCase) -> tuple[str, int] | None:
+    """The first step at which the device runtime, on its own states, is beyond the tolerance."""
+    for name, stepper in device.steppers.items():
+        behaviours = _behaviours(device, name, case)
+        state = stepper.initial_state()
+        for step, (inputs, expected) in enumerate(steps(everything.steppers[name], *behaviours), start=1):
+            state = stepper.step(inputs["action"].reshape(-1), inputs["item"].reshape(-1), state).state
+            if "new_state" in expected and np.abs(state - expected["new_state"][:, 0]).max() > TOLERANCE:
+                return name, step
+    return None
 
 
 def _observed(graph: onnx.ModelProto) -> onnx.ModelProto:
