@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import FormatError, first_line
 from edgerec.device_runtime.golden import GoldenCase
 from edgerec.device_runtime.session import import_mnn, quiet
 
 Array = npt.NDArray[np.float32]
 
-DEFAULT_EXPORT, TUNED = "mnn_default_export", "mnn_default_export_tuned"
+DEFAULT_EXPORT, AS_IS = "mnn_default_export", "mnn_default_export_as_is"
 _INPUTS, _OUTPUTS = ["candidates", "exposures", "page_views"], ["Identity:0"]
-_TUNED = {"precision": 1, "numThread": 1}  # 1: high, the same as "high" without a word on standard output
+_ONE_THREAD = {"precision": 1, "numThread": 1}  # 1: high, the same as "high" without a word on standard output
 
 
 def default_rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -> dict[str, Callable[[], Array]]:
     """Calls that score the case's candidates after full sequences of behaviours; logits (k,).
 
-    Loops have subgraphs in MNN, which its Module API alone can run: as it comes, and with a runtime of its own for the
-    module, one thread, in full precision, which is several times as fast.
+    Loops have subgraphs in MNN, which its Module API alone can run. Once on one thread, in full precision, with a
+    runtime of the module's own, as fast as it gets; and once as it is without any setting: MNN then starts threads,
+    which get in each other's way over operations this small.
 
     Args:
         path: the MNN model, `edgerec.export.peers`.
@@ -38,13 +39,14 @@ def default_rerank(path: Path, case: GoldenCase, exposures: Array, page_views: A
     mnn = import_mnn()
     feed = [array[None] for array in (case.candidates, exposures, page_views)]
     found: dict[str, Callable[[], Array]] = {}
-    for name, settings in ((DEFAULT_EXPORT, None), (TUNED, _TUNED)):
+    for name, settings in ((DEFAULT_EXPORT, _ONE_THREAD), (AS_IS, None)):
         with quiet():
             runtime = {} if settings is None else {"runtime_manager": mnn.nn.create_runtime_manager((settings,))}
             try:
                 module = mnn.nn.load_module_from_file(str(path), _INPUTS, _OUTPUTS, **runtime)
-            except Exception as error:  # MNN raises whatever it meets
-                raise FormatError(f"bench: {path} cannot be run by MNN ({error}): export the bundle again") from None
+            except Exception as error:  # MNN raises whatever it meets, and says little of it
+                reason = first_line(error.__cause__ or error)
+                raise FormatError(f"bench: {path} cannot be run by MNN ({reason}): export the bundle again") from None
         found[name] = partial(_logits, mnn.expr, module, feed)
     return found
 

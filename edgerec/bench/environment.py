@@ -20,7 +20,7 @@ def environment() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("edgerec", "MNN", "numpy", "onnxruntime")},
+        "versions": {name: _version(name) for name in ("edgerec", "MNN", "numpy", "onnxruntime", "ai-edge-litert")},
     }
 
 

@@ -36,10 +36,10 @@ def litert_step(path: Path, action: Array, item: Array) -> Callable[[], Any]:
         interpreter.allocate_tensors()
         inputs = {detail["name"]: detail for detail in interpreter.get_input_details()}
         doing, seen, before = (inputs[name]["index"] for name in ("action", "item", "state"))
+        key, fused, after = (detail["index"] for detail in interpreter.get_output_details())
     except (ValueError, RuntimeError, KeyError) as error:
         reason = first_line(error)
         raise FormatError(f"bench: {path} cannot be run by LiteRT ({reason}): export the bundle again") from None
-    key, fused, after = (detail["index"] for detail in interpreter.get_output_details())
     behaviours = itertools.cycle(list(zip(action[:, None, None], item[:, None, None], strict=True)))
     state = np.zeros(inputs["state"]["shape"], np.float32)
     write, read, run = interpreter.set_tensor, interpreter.get_tensor, interpreter.invoke

@@ -45,7 +45,7 @@ public_key_option = click.option(
 )
 @click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help="Keys a shard of an embedding table.")
 @click.option("--sign-key", type=PATH, help="PEM file with an Ed25519 private key: sign the bundle with it.")
-@click.option("--peers", is_flag=True, help="Also write LiteRT's and MNN's own conversions, for `bench --peers`.")
+@click.option("--peers", is_flag=True, help="Of crban: also LiteRT's and MNN's own conversions, for `bench --peers`.")
 @click.option(
     "--trace",
     is_flag=True,

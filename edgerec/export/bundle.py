@@ -360,6 +360,7 @@ def _stamp(
         precisions={name: one.row for name, one in measured.items()},
         tools={
             **tool_versions("edgerec", "tensorflow", "keras", "numpy", "onnx", "onnxruntime", "MNN"),
+            **(tool_versions("tf2onnx") if (folder / PEERS).is_dir() else {}),
             "python": ".".join(map(str, sys.version_info[:3])),
         },
         files=stamp_files(folder, (file for file in folder.rglob("*") if file.is_file())),

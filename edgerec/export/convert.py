@@ -20,19 +20,17 @@ TIMEOUT_SECONDS = 300.0
 NATIVE = "--useOriginRNNImpl"
 """A GRU node becomes one native command, not a loop that only MNN's Module API can run."""
 PASSES: Mapping[Precision, Sequence[Sequence[str]]] = {
-    "fp32": [(NATIVE,)],
-    "fp16": [(NATIVE, "--fp16")],
+    "fp32": [()],
+    "fp16": [("--fp16",)],
     # Two passes: where both flags are given at once, MNN's converter halves all weights and quantises none. The first
     # has no word for those of native GRU commands and of constants, so the second halves what the first left alone.
-    "int8": [(NATIVE, "--weightQuantBits", "8"), (NATIVE, "--fp16")],
+    "int8": [("--weightQuantBits", "8"), ("--fp16",)],
 }
 """Flags of the converter by precision, a pass each. Whatever a file's precision, MNN computes in float32."""
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def convert_to_mnn(
-    onnx_path: Path, mnn_path: Path, *, precision: Precision = "fp32", flags: Sequence[str] | None = None
-) -> None:
+def convert_to_mnn(onnx_path: Path, mnn_path: Path, *, precision: Precision = "fp32", native: bool = True) -> None:
     """Convert an ONNX model to MNN; the same ONNX bytes give the same MNN bytes.
 
     The file is written aside and renamed to `mnn_path`, replacing what is there. The converter's own word for success
@@ -45,7 +43,7 @@ def convert_to_mnn(
         precision: of the weights in it. `fp32` keeps them; `fp16` rounds all to half precision; `int8` rounds those of
             matrix products with constants to 8 bits with a scale for each output, and the others, which are those of
             recurrent layers above all, to half precision.
-        flags: of the converter, in one pass, instead of those of `precision`.
+        native: make one command of each recurrent layer; else what the converter does unasked.
 
     Raises:
         ConversionError: the input cannot be read, the converter fails, or it leaves no model behind.
@@ -58,8 +56,8 @@ def convert_to_mnn(
         raise ConversionError(f"cannot write {mnn_path}: {error.strerror}") from error
     partial = Path(folder, "model.mnn")
     try:
-        for options in PASSES[precision] if flags is None else [flags]:
-            _run(onnx_path, partial, options)
+        for flags in PASSES[precision]:
+            _run(onnx_path, partial, [NATIVE, *flags] if native else flags)
         partial.write_bytes(_with_steady_id(partial.read_bytes()))
         partial.replace(mnn_path)
     except OSError as error:

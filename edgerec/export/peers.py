@@ -43,7 +43,7 @@ def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
         write_bytes(folder / f"{ENCODER[kind]}.tflite", _step(model, kind))
     source = folder / "crban.onnx"
     write_bytes(source, _ranker(model, limits))
-    convert_to_mnn(source, folder / "crban.mnn", flags=())
+    convert_to_mnn(source, folder / "crban.mnn", native=False)
     source.unlink()
 
 
@@ -54,7 +54,7 @@ def check_peers(model: Reranker) -> None:
         InputError: says so.
     """
     if model.kind != "crban":
-        raise InputError(f"export: --peers is for crban alone; received {model.kind}")
+        raise InputError(f"export: --peers is for crban alone; received {model.kind}: leave it out")
 
 
 def _step(model: Reranker, kind: str) -> bytes:

@@ -13,8 +13,12 @@ from onnx import numpy_helper
 
 from edgerec.bench.latency import bench_table, run_bench
 from edgerec.core.errors import FormatError, InputError, IntegrityError, OutputError, ParityError
+from edgerec.core.manifest import Precision, read_bundle_manifest
 from edgerec.device_runtime.golden import load_case, save_case
+from edgerec.export.peers import write_peers
+from edgerec.model.runs import Run, load_run
 from tests.device_runtime.restamp import restamp, restamp_device
+from tests.random_runs import of_kind
 
 
 @pytest.mark.parametrize(
@@ -47,11 +51,13 @@ def with_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.mark.parametrize(
-    ("what", "peers"), [("step", {"litert"}), ("rerank", {"mnn_default_export", "mnn_default_export_tuned"})]
+    ("what", "peers"), [("step", {"litert"}), ("rerank", {"mnn_default_export", "mnn_default_export_as_is"})]
 )
 def test_conversions_of_others_are_peers_too(what: str, peers: set[str], with_peers: Path, tmp_path: Path) -> None:
     document = run_bench(what, with_peers, peers=True, rounds=1)
     assert peers < {row["peer"] for row in document["ratios"]}
+    assert document["environment"]["versions"]["ai-edge-litert"]
+    assert "tf2onnx" in read_bundle_manifest(with_peers).tools
     bundle = Path(shutil.copytree(with_peers, tmp_path / "bundle"))
     name = "hubsm_ipv.tflite" if what == "step" else "crban.mnn"
     (bundle / "golden" / "peers" / name).write_bytes(b"no model" * 100)
@@ -60,20 +66,65 @@ def test_conversions_of_others_are_peers_too(what: str, peers: set[str], with_pe
         run_bench(what, bundle, peers=True, rounds=1)
 
 
-def test_a_litert_step_of_another_function_is_no_peer(with_peers: Path, tmp_path: Path) -> None:
-    """Weights of one kind of behaviour in place of the other's, of the same shapes but for their inputs."""
+def other_peers(run_path: Path, bundle: Path) -> None:
+    """Peers of other weights, of the same shapes."""
+    shutil.rmtree(bundle / "golden" / "peers")
+    run = load_run(run_path)
+    write_peers(of_kind(run, "crban").model, run.head.limits, bundle / "golden" / "peers")
+
+
+def peer_of_the_other_kind(run_path: Path, bundle: Path) -> None:
+    peers = bundle / "golden" / "peers"
+    shutil.copy(peers / "hubsm_ipv.tflite", peers / "hubsm_ie.tflite")
+
+
+def graph_of_the_other_kind(run_path: Path, bundle: Path) -> None:
+    graphs = bundle / "golden" / "onnx"
+    shutil.copy(graphs / "hubsm_ipv_reference.onnx", graphs / "hubsm_ie_reference.onnx")
+
+
+@pytest.mark.parametrize(
+    ("what", "change", "error", "said"),
+    [
+        ("step", other_peers, ParityError, "keys of hubsm_ie by litert are .* apart from those by onnxruntime"),
+        ("rerank", other_peers, ParityError, "mnn_default_export scores .* apart from training"),
+        ("step", peer_of_the_other_kind, FormatError, "litert cannot run"),
+        ("step", graph_of_the_other_kind, FormatError, "onnxruntime cannot run"),
+    ],
+)
+def test_peers_of_another_function_or_shape(
+    what: str,
+    change: Callable[[Path, Path], None],
+    error: type[Exception],
+    said: str,
+    with_peers: Path,
+    run_path: Path,
+    tmp_path: Path,
+) -> None:
     bundle = Path(shutil.copytree(with_peers, tmp_path / "bundle"))
-    path = bundle / "golden" / "peers" / "hubsm_ie.tflite"
-    content = bytearray(path.read_bytes())
-    # The sign of every number of the second half of the file's longest run of weights.
-    floats = np.frombuffer(bytes(content[: len(content) // 4 * 4]), np.float32)
-    weights = np.flatnonzero((np.abs(floats) > 1e-3) & (np.abs(floats) < 2.0))
-    for at in weights[len(weights) // 4 : len(weights) // 2]:
-        content[4 * at + 3] ^= 0x80
-    path.write_bytes(content)
+    change(run_path, bundle)
     restamp(bundle)
-    with pytest.raises((ParityError, FormatError), match="hubsm_ie"):
-        run_bench("step", bundle, peers=True, rounds=1)
+    with pytest.raises(error, match=said) as caught:
+        run_bench(what, bundle, peers=True, rounds=1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_reduced_precisions_are_measured(run_path: Path, precision: Precision, tmp_path: Path) -> None:
+    """With weights as large as trained ones, whose rounding shows."""
+    from edgerec.export import bundle as exporting
+
+    def strong(path: Path) -> Run:
+        run = of_kind(load_run(path), "crban")
+        return replace(run, head=run.head.model_copy(update={"version_id": load_run(path).head.version_id}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "load_run", strong)
+        patch.setattr(exporting, "LONG", 50)
+        exporting.export_bundle(run_path, tmp_path / "bundle", requests=5, precision=precision, gauc_tolerance=1.0)
+    assert read_bundle_manifest(tmp_path / "bundle").parity.max_abs_error > 1e-3
+    for what in ("step", "rerank"):
+        assert run_bench(what, tmp_path / "bundle", peers=True, rounds=1)["ratios"]
 
 
 def test_without_peers_only_ours(bundle_path: Path) -> None:

@@ -157,8 +157,9 @@ def test_compared_tensors() -> None:
     assert compare_tensors(odd, ones[0], ones[0]) == (np.inf, True)
     large = np.array([1e6, 1.0], np.float32)
     assert compare_tensors(np.array([1e6, 50.0], np.float32), large, large)[1]
-    assert not compare_tensors(large + np.float32(10), large, large)[1]
-    assert compare_tensors(large + np.float32(10), large, large, absolute=True)[1]
+    near = np.array([1e6 + 10, 1.0], np.float32)
+    assert not compare_tensors(near, large, large)[1]
+    assert compare_tensors(near, large, large, absolute=True)[1]
     # What one unit in the last place of the inputs moves by a hundredth is not held to more.
     off = ones + np.float32(3 * TOLERANCE)
     assert compare_tensors(off, ones, ones)[1]

@@ -117,6 +117,9 @@ def _signals(graph: GraphBuilder, kind: str, identities: int, candidates: int, l
     last, recent = nearest
     found.append(last)
     for half_life in HALF_LIVES_H:
+        if half_life == 1:
+            found.append(recent)
+            continue
         slope, level = (graph.constant(value) for value in (1 - 1 / half_life, 1 / half_life))
         found.append(graph.node("Div", recent, graph.node("Add", graph.node("Mul", recent, slope), level)))
     parts = [graph.reshape(one_of, (1, identities, candidates)) for one_of in found]
