@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from edgerec.core.manifest import Precision
 from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
@@ -25,11 +26,11 @@ def of_kind(run: Run, kind: Name) -> Run:
     return replace(run, model=model)
 
 
-def on_device(graphs: Mapping[str, onnx.ModelProto], folder: Path) -> DeviceModel:
+def on_device(graphs: Mapping[str, onnx.ModelProto], folder: Path, *, precision: Precision = "fp32") -> DeviceModel:
     """The graphs as MNN models, without a manifest; `folder` has the files."""
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
-        convert_to_mnn(folder / f"{name}.onnx", folder / f"{name}.mnn")
+        convert_to_mnn(folder / f"{name}.onnx", folder / f"{name}.mnn", precision=precision)
     steppers = {name: HubsmStepper(folder / f"{name}.mnn") for name in graphs if name != "crban"}
     return DeviceModel(
         manifest=None,  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.errors import FormatError, OutputError
+from edgerec.core.errors import FormatError, OutputError, first_line
 
 DAMAGE = (
     OSError,
@@ -51,7 +51,7 @@ def load_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
                 raise
             return array
     except DAMAGE as error:
-        raise FormatError(f"{what}: {path} cannot be read ({error}): {advice}") from None
+        raise FormatError(f"{what}: {path} cannot be read ({_why(error)}): {advice}") from None
 
 
 def load_members(path: Path, names: Iterable[str], *, what: str, advice: str) -> dict[str, NDArray[Any]]:
@@ -70,7 +70,13 @@ def load_members(path: Path, names: Iterable[str], *, what: str, advice: str) ->
                 arrays[name] = members[name]
             return arrays
     except DAMAGE as error:
-        raise FormatError(f"{what} {path} cannot be read ({error}): {advice}") from None
+        raise FormatError(f"{what} {path} cannot be read ({_why(error)}): {advice}") from None
+
+
+def _why(error: BaseException) -> str:
+    """What is wrong with a file, without NumPy's advice to unpickle what it does not know."""
+    said = first_line(error)
+    return "it is no file of NumPy's" if "pickle" in said else said
 
 
 def _check_size(archive: zipfile.ZipFile, name: str, limit: int) -> None:

@@ -18,7 +18,7 @@ from edgerec.core.errors import EdgeRecError, MissingExtraError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)  # What cannot be read is an error of its reader, in its words.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 force_option = click.option("--force", is_flag=True, help="Replace the output where it exists.")
 

@@ -256,7 +256,13 @@ def _read(folder: Path, model: type[Manifest], *, what: str, public_key: PublicK
     content = document_bytes(path, what=what)
     if public_key is not None:
         public_key.check(path, content)
-    manifest = parse_document(content, path=path, model=model, what=what, format_number=FORMAT)
+    try:
+        manifest = parse_document(content, path=path, model=model, what=what, format_number=FORMAT)
+    except FormatError as error:
+        if _DIGEST.search(content):
+            _check_digest(path, content)
+            raise FormatError(f"{error}: give the folder of a whole bundle, or export it again") from None
+        raise
     _check_digest(path, content)
     return manifest
 

@@ -172,7 +172,7 @@ def precision_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
         "rerank_p50_us": "re-rank p50 us",
         "step_p50_us": "step p50 us",
     }
-    known = [key for key in names if all(key in row for row in rows.values())]
+    known = [key for key in names if all(row.get(key) is not None for row in rows.values())]
     cells = [(name, *(show(rows[name][key]) for key in known)) for name in PRECISIONS if name in rows]
     return table_of(("precision", *(names[key] for key in known)), cells)
 

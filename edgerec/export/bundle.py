@@ -15,7 +15,7 @@ import onnx
 
 from edgerec.core.atomic import check_output, output_folder, write_bytes, write_json
 from edgerec.core.console import stage
-from edgerec.core.errors import FormatError, InputError, ParityError, first_line
+from edgerec.core.errors import ConversionError, FormatError, InputError, ParityError, ShapeError, first_line
 from edgerec.core.manifest import (
     CLOUD,
     DEVICE,
@@ -156,7 +156,7 @@ def export_bundle(
         check_output(kept, force=True, kind=TRACE)
     with output_folder(path, force=force, kind="bundle") as folder:
         with stage("split and convert"):
-            parts = split(run)
+            parts = _split(run, run_path)
             graphs = device_graphs(parts, run.head.limits)
             _write_graphs(run, parts, graphs, folder)
             if peers:
@@ -187,6 +187,14 @@ def export_bundle(
         if sign_key is not None:
             sign_bundle(folder, sign_key)
         return Exported(manifest, measured)
+
+
+def _split(run: Run, path: Path) -> Parts:
+    """`split`; what it finds in the weights is the run's fault."""
+    try:
+        return split(run)
+    except ShapeError as error:
+        raise ConversionError(f"export: {path} has weights that no device can have ({error}): train it again") from None
 
 
 def _open_samples(run: Run, path: Path | None) -> Samples:

@@ -21,6 +21,8 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+            # What goes wrong is raised; its log has advice for TensorFlow's own developers, at an interrupt above all.
+            tf.get_logger().setLevel("CRITICAL")
         except ImportError:
             said.seek(0)
             os.write(kept, said.read())

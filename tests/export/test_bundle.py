@@ -5,13 +5,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgerec.core.errors import (
+    ConversionError,
     EdgeRecError,
     FormatError,
     InputError,
@@ -25,10 +29,11 @@ from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import write_logs
 from edgerec.device_runtime.device_model import load_device_model
 from edgerec.device_runtime.verify import verify_bundle
+from edgerec.export import bundle
 from edgerec.export.bundle import export_bundle
 from edgerec.export.peers import check_peers
 from edgerec.kv.npz import open_tables
-from edgerec.model.runs import load_run
+from edgerec.model.runs import Run, load_run
 from tests.random_runs import of_kind
 from tests.synthetic import make_logs
 
@@ -218,3 +223,54 @@ def test_peers_are_of_the_papers_model(run_path: Path) -> None:
     check_peers(load_run(run_path).model)
     with pytest.raises(InputError, match="--peers is for crban alone; received crban_din"):
         check_peers(of_kind(load_run(run_path), "crban_din").model)
+
+
+def _reset_before(run: Run) -> Run:
+    run.model.ranker.candidate_stack.grus[1].cell.reset_after = False
+    return run
+
+
+def _unknown_layer(run: Run) -> Run:
+    return replace(run, model=SimpleNamespace(kinds=(), ranker=keras.layers.Dense(1, name="odd")))
+
+
+def _no_number(run: Run) -> Run:
+    run.model.ranker.hidden.bias.assign(run.model.ranker.hidden.bias * np.nan)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_reset_before, "reset_after should be True for MNN; received False"),
+        (_unknown_layer, "there is no device graph for Dense"),
+        (_no_number, "run has weights that no device can have .* should be finite.*: train it again"),
+    ],
+)
+def test_a_model_that_no_device_can_have_is_refused_before_it_is_converted(
+    change: Callable[[Run], Run], said: str, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "load_run", lambda path: change(load_run(path)))
+    monkeypatch.setattr(bundle, "convert_to_mnn", lambda *_, **__: pytest.fail("it was converted"))
+    with pytest.raises(ConversionError, match=said) as caught:
+        export_bundle(run_path, tmp_path / "bundle", requests=5)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_feature_that_no_device_computes_is_refused_before_it_is_converted(
+    run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(run_path, tmp_path / "run"))
+    document = json.loads((run / "run.json").read_text())
+    document["spec"]["item"][0]["kind"] = "hashed"
+    (run / "run.json").write_text(json.dumps(document))
+    monkeypatch.setattr(bundle, "convert_to_mnn", lambda *_, **__: pytest.fail("it was converted"))
+    with pytest.raises(FormatError, match=r"spec\.item\.0: .* 'hashed' .* expected tags: 'bucketize'") as caught:
+        export_bundle(run, tmp_path / "bundle")
+    assert "\n" not in str(caught.value)
+
+
+def test_another_parts_folder_is_no_bundle(bundle_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"received 'device'.*: give the folder of a whole bundle"):
+        read_bundle_manifest(bundle_path / "device")

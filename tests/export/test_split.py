@@ -13,8 +13,9 @@ import pytest
 from onnx import numpy_helper
 
 from edgerec.core.errors import ConversionError, ParityError
-from edgerec.core.manifest import MODELS
+from edgerec.core.manifest import MODELS, Precision
 from edgerec.data.samples import Limits
+from edgerec.device_runtime.golden import run_case
 from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import check_random, random_cases
@@ -139,6 +140,21 @@ def test_every_model_runs_on_the_device(run: Run, kind: Name, tmp_path: Path) ->
     kernel.assign(kernel * 1.01)
     with pytest.raises(ParityError):
         check_random(random_cases(run.model, limits, seed=3, spread=1.0), device, OnnxDevice.load(graphs))
+
+
+@pytest.mark.parametrize(("precision", "drift"), [("fp32", 5e-5), ("fp16", 0.1), ("int8", 0.3)])
+@pytest.mark.parametrize("factor", [1, 30, 1000])
+def test_queries_of_any_size(run: Run, factor: float, precision: Precision, drift: float, tmp_path: Path) -> None:
+    """Attention of CRBAN+ has no bound on queries, whatever its weights are stored in."""
+    run = of_kind(run, "crban_plus")
+    for attention in (run.model.ranker.exposure_attention, run.model.ranker.page_view_attention):
+        attention.query_projection.kernel.assign(attention.query_projection.kernel * factor)
+    limits = Limits(candidates=6, exposures=7, page_views=5)
+    graphs = device_graphs(split(run), limits)
+    assert not any(node.op_type == "Tanh" for node in graphs["crban"].graph.node)
+    device = on_device(graphs, tmp_path, precision=precision)
+    case = random_cases(run.model, limits, seed=3, spread=1.0)[-1]
+    assert np.abs(run_case(device, case) - case.logits).max() < drift
 
 
 @pytest.mark.parametrize("kind", list(REGISTRY))

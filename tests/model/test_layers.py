@@ -119,6 +119,17 @@ def test_list_normalisation_by_hand() -> None:
     np.testing.assert_allclose(found[0, :2], [[-1.0, 0.0], [1.0, 0.0]], atol=1e-5)
 
 
+def test_a_narrow_column_far_from_zero_is_normalised_as_in_double_precision() -> None:
+    """What rounding leaves of the mean is not blown up by the narrow spread."""
+    rng = np.random.default_rng(0)
+    inputs = (1000.0 + 1e-3 * rng.normal(size=(1, 100, 4))).astype(np.float32)
+    found = ListNormalisation()(inputs, np.array([100], np.int32)).numpy()
+    exact = inputs.astype(np.float64)
+    exact -= exact.mean(axis=1, keepdims=True)
+    exact /= np.sqrt((exact**2).mean(axis=1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(found, exact, atol=1e-5)
+
+
 def test_matches_by_hand() -> None:
     match = np.array([[[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]], np.float32)
     age = np.array([[48.0, 24.0, 1.0, 0.0]], np.float32)

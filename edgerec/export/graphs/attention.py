@@ -16,14 +16,17 @@ The exponentials must stay inside float32. GRU outputs are within (-1, 1), so th
 anything has run, and `attention_form` checks that bound.
 
 Where queries are beyond it, or have no bound at all (the candidates' encodings of CRBAN+ are no GRU's), both sums are
-divided by `e^(|q_1| + ... + |q_4|)`, which cancels:
+divided by `e^(|q_1| + ... + |q_4|)`, which cancels but for rounding:
 
     s.q - sum_u |q_u| = -2 sum_u relu(-s_u q_u),
 
 at most 0, and 0 for the signs of `q` itself. So no query can overflow, one term of each denominator is `e^(s.k)` with
-its query's factor 1, and what underflows is too small to be seen beside it. This costs a Relu and a product with a
-constant, and asks only that keys be bounded. Keys beyond that, or scores that a softmax could not take without looking
-for the largest, get the equation as it stands (`product` is false), which is always right and slower.
+its query's factor 1, so that denominators are at least e^-35 (`LARGEST_KEY_EXPONENT`), and what underflows is too small
+to be seen beside it. The product's constant has -2 and 0 alone, which rounded weights hold, too. This costs a Relu and
+that product, and asks only that keys be bounded.
+
+Keys beyond that, or scores that a softmax could not take without looking for the largest, get the equation as it stands
+(`product` is false), which is always right and slower.
 """
 
 from __future__ import annotations
