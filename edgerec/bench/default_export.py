@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from edgerec.core.errors import FormatError, first_line
 from edgerec.device_runtime.golden import GoldenCase
-from edgerec.device_runtime.session import import_mnn, quiet
+from edgerec.device_runtime.session import PRECISION_HIGH, import_mnn, quiet
 
 Array = npt.NDArray[np.float32]
 
 DEFAULT_EXPORT, AS_IS = "mnn_default_export", "mnn_default_export_as_is"
 _INPUTS, _OUTPUTS = ["candidates", "exposures", "page_views"], ["Identity:0"]
-_ONE_THREAD = {"precision": 1, "numThread": 1}  # 1: high, the same as "high" without a word on standard output
+_ONE_THREAD = {"precision": PRECISION_HIGH, "numThread": 1}
 
 
 def default_rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -> dict[str, Callable[[], Array]]:

@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 
 _FLOAT32 = np.dtype(np.float32)
-_PRECISION_HIGH = 1  # BackendConfig::Precision_High: float32 throughout, also where the processor has float16
+PRECISION_HIGH = 1  # BackendConfig::Precision_High: float32 throughout, also where the processor has float16
 _SMALLEST_MODEL = 64
 
 
@@ -182,7 +182,7 @@ def _load(model: Path | bytes, label: str, threads: int) -> tuple[Any, Any]:
 
 def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:
     mnn = import_mnn()
-    configuration = {"backend": "CPU", "numThread": threads, "precision": _PRECISION_HIGH}
+    configuration = {"backend": "CPU", "numThread": threads, "precision": PRECISION_HIGH}
     try:
         with quiet():
             interpreter = mnn.Interpreter(str(path))

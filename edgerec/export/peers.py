@@ -15,10 +15,9 @@ from edgerec.core.errors import ConversionError, InputError, first_line
 from edgerec.data.samples import Limits
 from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
 from edgerec.export.convert import convert_to_mnn
+from edgerec.export.graphs.builder import OPSET
 from edgerec.model.crban import ATTENTION, Crban
 from edgerec.model.reranker import ACTION, ENCODER, Reranker
-
-OPSET = 17
 
 
 def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:

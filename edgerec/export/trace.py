@@ -100,7 +100,7 @@ def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.Model
     logits = everything.crban.run(feed)[_LOGITS][: len(case.candidates), 0]
     from_keras = float(np.abs(logits.astype(np.float64) - case.logits).max())
     compared = 0
-    for name, step, inputs in _runs(everything, device, case):
+    for name, step, inputs in _runs(everything, device, case, feed):
         graph = everything.steppers.get(name, everything.crban)
         found, count = _departure(name, step, graphs[name], graph, _session(device, name), inputs)
         compared += count
@@ -109,12 +109,14 @@ def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.Model
     return Trace(compared, None, from_keras, _carried(everything, device, case))
 
 
-def _runs(everything: OnnxDevice, device: DeviceModel, case: GoldenCase) -> Iterator[tuple[str, int | None, Arrays]]:
-    """Every run of a graph that the case takes: name, behaviour, inputs."""
+def _runs(
+    everything: OnnxDevice, device: DeviceModel, case: GoldenCase, feed: Arrays
+) -> Iterator[tuple[str, int | None, Arrays]]:
+    """Every run of a graph that the case takes: name, behaviour, inputs; the ranker's, `feed`, last."""
     for name in device.steppers:
         for step, (inputs, _) in enumerate(steps(everything.steppers[name], *_behaviours(device, name, case)), start=1):
             yield name, step, inputs
-    yield CRBAN, None, everything.feed(case)
+    yield CRBAN, None, feed
 
 
 def _behaviours(device: DeviceModel, name: str, case: GoldenCase) -> tuple[Array, Array]:

@@ -13,11 +13,8 @@ import pytest
 
 from edgerec.core.errors import ParityError
 from edgerec.data.samples import TEST, Limits, Samples
-from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel, load_device_model
 from edgerec.device_runtime.golden import GoldenCase, run_case
-from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import (
@@ -32,6 +29,7 @@ from edgerec.export.parity import (
 )
 from edgerec.export.split import split
 from edgerec.model.runs import Run, load_run
+from tests.random_runs import on_device
 from tests.synthetic import relabelled
 
 LIMITS = Limits(candidates=10, exposures=20, page_views=8)
@@ -54,15 +52,7 @@ def strong(run_path: Path, bundle_path: Path, tmp_path_factory: pytest.TempPathF
     run.model.set_weights([rng.normal(size=weight.shape).astype(np.float32) for weight in run.model.get_weights()])
     graphs = device_graphs(split(run), SHORT)
     folder = tmp_path_factory.mktemp("strong")
-    for name, graph in graphs.items():
-        (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
-        convert_to_mnn(folder / f"{name}.onnx", folder / f"{name}.mnn")
-    device = DeviceModel(
-        manifest=load_device_model(bundle_path).manifest,
-        hubsm_ie=HubsmStepper(folder / "hubsm_ie.mnn"),
-        hubsm_ipv=HubsmStepper(folder / "hubsm_ipv.mnn"),
-        crban=CrbanRanker(folder / "crban.mnn"),
-    )
+    device = replace(on_device(graphs, folder), manifest=load_device_model(bundle_path).manifest)
     return Strong(run, device, OnnxDevice.load(graphs))
 
 

@@ -209,7 +209,6 @@ def test_a_trace_that_fails_keeps_the_proofs_word(
     def broken(*_: object) -> None:
         raise RuntimeError("first line\nsecond")
 
-    monkeypatch.setattr("edgerec.export.parity.TOLERANCE", 0.0)
     monkeypatch.setattr(bundle, "trace_case", broken)
     monkeypatch.setattr("edgerec.export.parity.compare.__kwdefaults__", {"tolerance": 0.0})
     with pytest.raises(
