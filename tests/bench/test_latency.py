@@ -43,10 +43,12 @@ def test_document(what: str, stages: set[str], peers: set[str], bundle_path: Pat
 @pytest.fixture(scope="module")
 def with_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with the conversions of others."""
-    from edgerec.export.bundle import export_bundle
+    from edgerec.export import bundle as exporting
 
     path = tmp_path_factory.mktemp("peers") / "bundle"
-    export_bundle(run_path, path, requests=5, peers=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "LONG", 50)
+        exporting.export_bundle(run_path, path, requests=5, peers=True)
     return path
 
 
