@@ -30,7 +30,16 @@ WORLD = SimulationConfig(
     users=1200,
     categories=8,
     brands_per_category=5,
-    behaviour=BehaviourConfig(bias=-4.6, intent=5.0, intent_shift=0.3, category_fatigue=1.0, searches=1.0),
+    behaviour=BehaviourConfig(
+        bias=-4.6,
+        intent=5.0,
+        intent_shift=0.3,
+        intent_shift_action=0.04,
+        intent_drift=0.01,
+        category_fatigue=1.0,
+        price_contrast=0.0,
+        searches=1.0,
+    ),
     cloud=CloudConfig(page=30, recall=80),
 )
 """Simpler and sharper than the default world: a few thousand requests teach what its users are after."""

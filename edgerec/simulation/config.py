@@ -56,7 +56,7 @@ class BehaviourConfig:
         ConfigurationError: a parameter is not a finite number of its range.
     """
 
-    bias: float = _number(-3.65, -20, 20)
+    bias: float = _number(-4.05, -20, 20)
     """Of a click on an average item, without intent and fatigue."""
     taste: float = _number(1.0, 0, 10)
     """Standard deviation of long-term taste over categories."""
@@ -73,6 +73,10 @@ class BehaviourConfig:
     price sensitivity."""
     price_sensitivity_spread: float = _number(0.5, 0, 3)
     """Standard deviation of the logarithm of a user's price sensitivity."""
+    price_contrast: float = _number(0.35, 0, 10)
+    """Taken off per price level that an item stands above what the user has just seen."""
+    price_forgetting: float = _number(0.5, 0, 1)
+    """Share of what has just been seen that the next exposure replaces."""
     intent: float = _number(3.0, 0, 50)
     """Of a category that has all of the session's intent; one with share g has sqrt(g) of it."""
     category_fatigue: float = _number(0.8, 0, 10)
@@ -84,11 +88,11 @@ class BehaviourConfig:
     """How it grows."""
     intent_categories: int = _whole(4, 1, 100)
     """At most so many categories share a fresh intent."""
-    intent_shift: float = _number(0.08, 0, 1)
+    intent_shift: float = _number(0.2, 0, 1)
     """Share of the intent that moves to the category of a page-view without any action."""
-    intent_shift_action: float = _number(0.04, 0, 1)
+    intent_shift_action: float = _number(0.1, 0, 1)
     """Share that moves on top for each action taken on the page; in all never more than nine tenths."""
-    intent_drift: float = _number(0.01, 0, 1)
+    intent_drift: float = _number(0.03, 0, 1)
     """Probability per exposure that half of the intent jumps to a category of the user's taste."""
     intent_memory_hours: float = _number(12.0, 0.001, 10_000)
     """Time constant with which the last session's intent fades between sessions."""
@@ -154,7 +158,7 @@ class SimulationConfig:
     """Length of simulated time; the last quarter is the test period."""
     start_ms: int = _whole(1_590_969_600_000, 0, MAX_TIME_MS - 3_650 * 86_400_000)
     """Beginning, in milliseconds since 1970 (2020-06-01 00:00 UTC)."""
-    categories: int = _whole(40, 1, 10_000)
+    categories: int = _whole(16, 1, 10_000)
     brands_per_category: int = _whole(10, 1, 100_000)
     zipf: float = _number(1.0, 0, 5)
     """Exponent of the popularity of categories, of brands within theirs, and of items within their category."""

@@ -118,7 +118,9 @@ class Feed:
             worth = utility(
                 self._catalogue, self._users, searching, items, self._day(searching), self._config.behaviour
             )
-            probability = sigmoid(self._minds.logits(searching, category, worth, seen))
+            probability = sigmoid(
+                self._minds.logits(searching, category, self._catalogue.price_level[items], worth, seen)
+            )
             self._now[searching] += self._rng.integers(*SEARCH_MS, len(searching))
             self._view(searching, items, np.full(len(items), np.nan, np.float32), probability, SEARCH)
 
@@ -142,9 +144,10 @@ class Feed:
             asking = here[trigger[here] != NO_TRIGGER]
             self._ask(asking, who[asking], place, trigger[asking], items, worth, seen)
             user, item = who[here], items[here, place]
-            category = catalogue.category[item]
-            probability = sigmoid(self._minds.logits(user, category, worth[here, place], seen[here, place]))
-            met = self._minds.expose(user, category, catalogue.quality[item], probability, seen[here, place])
+            category, price_level = catalogue.category[item], catalogue.price_level[item]
+            before, value = seen[here, place], worth[here, place]
+            probability = sigmoid(self._minds.logits(user, category, price_level, value, before))
+            met = self._minds.expose(user, category, price_level, catalogue.quality[item], probability, before)
             looks[here, place] += met.looks
             score = pages.scores[here, place]
             self._now[user] += _milliseconds(met.duration_s + met.scroll_duration_s)
@@ -174,9 +177,15 @@ class Feed:
         if not len(rows):
             return
         self._now[who] += 1
-        rest = items[rows, place:]
+        rest, catalogue = items[rows, place:], self._catalogue
         known = sigmoid(
-            self._minds.logits(who[:, None], self._catalogue.category[rest], worth[rows, place:], seen[rows, place:])
+            self._minds.logits(
+                who[:, None],
+                catalogue.category[rest],
+                catalogue.price_level[rest],
+                worth[rows, place:],
+                seen[rows, place:],
+            )
         )
         self._recorder.requests(rows, who, self._now[who], place, trigger, known)
         download = self._rng.integers(*DOWNLOAD_MS, len(who))

@@ -1,4 +1,4 @@
-"""How users act: intent and fatigue, clicks, the actions of Table 1, leaving (docs/simulator.md), many users at a time.
+"""How users act: intent, fatigue, contrast; clicks, the actions of Table 1, leaving (docs/simulator.md), many at once.
 
 Every method takes ``who`` (n,), rows of the users that it concerns, each at most once; other arrays (n,) hold one value
 for each of them.
@@ -74,11 +74,12 @@ class PageViews:
 
 
 class Minds:
-    """What goes on in users: what the session is about, what has tired, how satisfied they are.
+    """What goes on in users: what the session is about, what has tired, what prices they have just seen.
 
     Attributes:
         intent: (users, categories), not negative; sums to 1 over categories once a session has begun.
         fatigue: (users, categories), exposures of the category since its last click.
+        reference: (users,), the price level that the next item is compared with.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class Minds:
             self._wants: Floats = users.taste + np.log(popularity).astype(np.float32)
         self.intent: Floats = np.zeros(shape, np.float32)
         self.fatigue: Floats = np.zeros(shape, np.float32)
+        self._liked_price = users.price_level
+        self.reference: Floats = users.price_level.copy()
         self._bought: Bools = np.zeros(shape, np.bool_)
         self._satisfaction: Floats = np.zeros(len(users), np.float32)
         self._choices = max(1, min(config.intent_categories, int((popularity > 0).sum())))
 
     def begin_sessions(self, who: Ints, away_s: Floats) -> None:
-        """Set out with a fresh intent, mixed with what is left of the last one.
+        """Set out with a fresh intent, mixed with what is left of the last one, and prices compared with those liked.
 
         Args:
             who: (n,).
@@ -111,14 +114,16 @@ class Minds:
         kept = np.exp(-hours / np.float32(self._config.intent_memory_hours))[:, None]
         self.fatigue[who] *= np.exp(-hours / np.float32(self._config.fatigue_memory_hours))[:, None]
         self.intent[who] = kept * self.intent[who] + (1 - kept) * self._fresh_intent(who)
+        self.reference[who] = self._liked_price[who]
         self._satisfaction[who] = 0
 
-    def logits(self, who: Ints, category: Ints, utility: Floats, seen: Floats) -> Floats:
+    def logits(self, who: Ints, category: Ints, price_level: Ints, utility: Floats, seen: Floats) -> Floats:
         """Logits of a click on items exposed now (docs/simulator.md, equation 1); arguments of shapes that broadcast.
 
         Args:
             who: rows of users.
             category: of the items.
+            price_level: of the items.
             utility: before any session, logits.
             seen: earlier exposures of the item to the user, a click as three.
         """
@@ -129,15 +134,19 @@ class Minds:
             + np.float32(config.intent) * np.sqrt(self.intent[who, category])
             - np.float32(config.category_fatigue) * np.log1p(self.fatigue[who, category])
             - np.float32(config.item_fatigue) * seen ** np.float32(config.item_fatigue_power)
+            - np.float32(config.price_contrast) * (price_level - self.reference[who]).astype(np.float32)
         )
         return found
 
-    def expose(self, who: Ints, category: Ints, quality: Floats, probability: Floats, seen: Floats) -> Exposures:
+    def expose(
+        self, who: Ints, category: Ints, price_level: Ints, quality: Floats, probability: Floats, seen: Floats
+    ) -> Exposures:
         """Act on one item each, whose click probability now is `probability`, and move on in mind.
 
         Args:
             who: (n,).
             category: (n,), of the items.
+            price_level: (n,), of the items.
             quality: (n,), of the items.
             probability: (n,).
             seen: (n,), earlier exposures of the item to the user.
@@ -153,6 +162,7 @@ class Minds:
         if len(removed):
             reason[removed] = self._reasons(who[removed], category[removed], quality[removed], seen[removed])
         self._after(who, category, clicked, reason)
+        self.reference[who] += np.float32(config.price_forgetting) * (price_level - self.reference[who])
         drifting = np.flatnonzero(chance[2] < config.intent_drift)
         if len(drifting):
             self._drift(who[drifting])

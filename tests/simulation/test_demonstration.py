@@ -62,7 +62,7 @@ def test_every_value_of_every_feature_of_table_1_is_reached(
     if isinstance(feature, Embedding):
         vocabulary = Vocabulary.fit(values.astype(np.int64), size=feature.vocabulary, min_count=feature.min_count)
         rows = GroupEncoder([feature], {feature.name: vocabulary}).encode({feature.source: values}).ids[:, 0]
-        assert vocabulary.rows > 30
+        assert vocabulary.rows > 15
         assert (rows > 0).mean() > 0.99
     elif isinstance(feature, Raw):
         fitted = feature.model_copy(update={"mean": 0.1, "scale": 0.1})

@@ -22,7 +22,7 @@ from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 from tests.synthetic import make_logs
 
-WORLD = SimulationConfig(users=60, items=80, days=3, categories=6, cloud=CloudConfig(page=20))
+WORLD = SimulationConfig(users=120, items=80, days=3, categories=6, cloud=CloudConfig(page=20))
 
 
 @pytest.fixture(scope="module")

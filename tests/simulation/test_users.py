@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from edgerec.simulation.config import BehaviourConfig, SimulationConfig
-from edgerec.simulation.users import ACTIONS, BOUGHT_ALREADY, NONE, SEEN_TOO_OFTEN, Minds, interest_of
+from edgerec.simulation.users import ACTIONS, BOUGHT_ALREADY, NONE, SEEN_TOO_OFTEN, Exposures, Minds, interest_of
 from edgerec.simulation.world import make_users
 
-CALM = BehaviourConfig(bias=-2, intent_drift=0, deletes=0, slips=0)
+CALM = BehaviourConfig(bias=-2, intent_drift=0, deletes=0, slips=0, price_contrast=0)
 EVERYBODY = np.arange(2)
 NO_UTILITY = np.zeros(2, np.float32)
 
@@ -22,27 +24,32 @@ def minds(config: BehaviourConfig = CALM, *, users: int = 2, seed: int = 0) -> M
     return made
 
 
-def expose(who: Minds, category: list[int], probability: float, seen: float = 0) -> object:
+def expose(
+    who: Minds, category: list[int], probability: float, seen: float = 0, price_level: tuple[int, int] = (3, 3)
+) -> Exposures:
     return who.expose(
-        EVERYBODY, np.array(category), np.zeros(2, np.float32), np.full(2, probability, np.float32),
-        np.full(2, seen, np.float32),
+        EVERYBODY, np.array(category), np.array(price_level), np.zeros(2, np.float32),
+        np.full(2, probability, np.float32), np.full(2, seen, np.float32),
     )  # fmt: skip
 
 
 def test_the_click_probability_is_equation_1() -> None:
     config = BehaviourConfig(
-        bias=-1, intent=2, category_fatigue=0.5, item_fatigue=0.25, item_fatigue_power=0.5, intent_drift=0, deletes=0
-    )
+        bias=-1, intent=2, category_fatigue=0.5, item_fatigue=0.25, item_fatigue_power=0.5, intent_drift=0, deletes=0,
+        price_contrast=0.3, price_forgetting=0.5,
+    )  # fmt: skip
     users = minds(config)
     users.intent[:] = [[0.25, 0.75], [1, 0]]
-    expose(users, [0, 1], 0.0)
+    users.reference[:] = [1, 4]
+    expose(users, [0, 1], 0.0, price_level=(5, 2))
+    np.testing.assert_allclose(users.reference, [3, 3])
     found = users.logits(
-        np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.array([[0.0, 0.5], [0, 0]], np.float32),
-        np.array([[0, 4], [0, 0]], np.float32),
+        np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.array([[3, 3], [1, 4]]),
+        np.array([[0.0, 0.5], [0, 0]], np.float32), np.array([[0, 4], [0, 0]], np.float32),
     )  # fmt: skip
     expected = [
         [-1 + 2 * 0.5 - 0.5 * np.log(2), -1 + 0.5 + 2 * np.sqrt(0.75) - 0.25 * 2],
-        [-1 + 2, -1 - 0.5 * np.log(2)],
+        [-1 + 2 + 0.3 * 2, -1 - 0.5 * np.log(2) - 0.3],
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -72,7 +79,10 @@ def test_a_slip_moves_nothing_and_is_over_in_a_moment() -> None:
 
 def test_exposures_without_a_click_tire_their_category_alone() -> None:
     users = minds()
-    both = (np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.zeros((2, 2), np.float32), np.zeros((2, 2)))
+    both = (
+        np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.zeros((2, 2), np.int64), np.zeros((2, 2), np.float32),
+        np.zeros((2, 2)),
+    )  # fmt: skip
     before = users.logits(*both)
     expose(users, [0, 1], 0.0)
     after = users.logits(*both)
@@ -95,12 +105,26 @@ def test_tiredness_fades_while_the_user_is_away() -> None:
     assert left[1] < 0.01
 
 
+def test_prices_are_compared_with_those_just_seen_and_in_a_new_session_with_those_liked() -> None:
+    users = minds(replace(CALM, price_contrast=0.5))
+    liked = users.reference.copy()
+    for _ in range(30):
+        expose(users, [0, 0], 0.0, price_level=(6, 1))
+    np.testing.assert_allclose(users.reference, [6, 1], atol=1e-3)
+    users.intent[:] = 0.5
+    after_dear, after_cheap = users.logits(EVERYBODY, np.array([0, 0]), np.array([4, 4]), NO_UTILITY, NO_UTILITY)
+    assert after_dear - after_cheap == pytest.approx(0.5 * (6 - 1), abs=1e-3)
+    users.begin_sessions(EVERYBODY, np.full(2, 60, np.float32))
+    np.testing.assert_array_equal(users.reference, liked)
+
+
 def test_a_satisfied_user_stays_longer() -> None:
     users = minds(BehaviourConfig(leave=0.2, patience=10))
     for _ in range(20):
         users.expose(
-            EVERYBODY, EVERYBODY, np.zeros(2, np.float32), np.array([1.0, 0.0], np.float32), np.zeros(2, np.float32)
-        )
+            EVERYBODY, EVERYBODY, np.array([3, 3]), np.zeros(2, np.float32), np.array([1.0, 0.0], np.float32),
+            np.zeros(2, np.float32),
+        )  # fmt: skip
     leaves = sum(users.leaving(EVERYBODY).astype(int) for _ in range(500))
     assert leaves[0] < 0.1 * leaves[1]
 
