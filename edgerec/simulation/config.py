@@ -74,9 +74,9 @@ class BehaviourConfig:
     price_sensitivity_spread: float = _number(0.5, 0, 3)
     """Standard deviation of the logarithm of a user's price sensitivity."""
     price_contrast: float = _number(0.35, 0, 10)
-    """Taken off per price level that an item stands above what the user has just seen."""
+    """Taken off per price level that an item stands above what the feed has just shown."""
     price_forgetting: float = _number(0.5, 0, 1)
-    """Share of what has just been seen that the next exposure replaces."""
+    """Share of what has just been shown that the next exposure replaces; 0: the user compares with what is liked."""
     intent: float = _number(3.0, 0, 50)
     """Of a category that has all of the session's intent; one with share g has sqrt(g) of it."""
     category_fatigue: float = _number(0.8, 0, 10)

@@ -118,9 +118,9 @@ class Feed:
             worth = utility(
                 self._catalogue, self._users, searching, items, self._day(searching), self._config.behaviour
             )
-            probability = sigmoid(
-                self._minds.logits(searching, category, self._catalogue.price_level[items], worth, seen)
-            )
+            level = self._catalogue.price_level[items]
+            above = self._minds.above_reference(searching, level[:, None])[:, 0]
+            probability = sigmoid(self._minds.logits(searching, category, above, worth, seen))
             self._now[searching] += self._rng.integers(*SEARCH_MS, len(searching))
             self._view(searching, items, np.full(len(items), np.nan, np.float32), probability, SEARCH)
 
@@ -144,10 +144,10 @@ class Feed:
             asking = here[trigger[here] != NO_TRIGGER]
             self._ask(asking, who[asking], place, trigger[asking], items, worth, seen)
             user, item = who[here], items[here, place]
-            category, price_level = catalogue.category[item], catalogue.price_level[item]
-            before, value = seen[here, place], worth[here, place]
-            probability = sigmoid(self._minds.logits(user, category, price_level, value, before))
-            met = self._minds.expose(user, category, price_level, catalogue.quality[item], probability, before)
+            category, price_level, seen_here = catalogue.category[item], catalogue.price_level[item], seen[here, place]
+            above = self._minds.above_reference(user, price_level[:, None])[:, 0]
+            probability = sigmoid(self._minds.logits(user, category, above, worth[here, place], seen_here))
+            met = self._minds.expose(user, category, price_level, catalogue.quality[item], probability, seen_here)
             looks[here, place] += met.looks
             score = pages.scores[here, place]
             self._now[user] += _milliseconds(met.duration_s + met.scroll_duration_s)
@@ -182,7 +182,7 @@ class Feed:
             self._minds.logits(
                 who[:, None],
                 catalogue.category[rest],
-                catalogue.price_level[rest],
+                self._minds.above_reference(who, catalogue.price_level[rest]),
                 worth[rows, place:],
                 seen[rows, place:],
             )

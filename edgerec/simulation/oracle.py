@@ -29,7 +29,8 @@ def oracle(samples: Samples, logs: Path, *, split: str) -> dict[str, float]:
 
     Returns:
         `last_category`: first what has the category of the last page-view known, each in the order on offer; and
-        `truth`: by true click probability as of the request's instant, which no ranker can beat but by luck.
+        `truth`: by true click probability as of the request's instant, were the items shown in the order on offer, as
+        they were: which no ranker can beat on these logs but by luck.
 
     Raises:
         InputError: no item feature reads the column ``category``, or no request has both labels.

@@ -1,4 +1,4 @@
-"""How users act: intent, fatigue, contrast; clicks, the actions of Table 1, leaving (docs/simulator.md), many at once.
+"""How users act: what they want, clicks, the actions of Table 1, leaving (docs/simulator.md), many users at a time.
 
 Every method takes ``who`` (n,), rows of the users that it concerns, each at most once; other arrays (n,) hold one value
 for each of them.
@@ -74,12 +74,12 @@ class PageViews:
 
 
 class Minds:
-    """What goes on in users: what the session is about, what has tired, what prices they have just seen.
+    """What goes on in users: what the session is about, what has tired, what prices they compare with, satisfaction.
 
     Attributes:
         intent: (users, categories), not negative; sums to 1 over categories once a session has begun.
         fatigue: (users, categories), exposures of the category since its last click.
-        reference: (users,), the price level that the next item is compared with.
+        reference_level: (users,), the price level that the next item of the feed is compared with.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class Minds:
             self._wants: Floats = users.taste + np.log(popularity).astype(np.float32)
         self.intent: Floats = np.zeros(shape, np.float32)
         self.fatigue: Floats = np.zeros(shape, np.float32)
-        self._liked_price = users.price_level
-        self.reference: Floats = users.price_level.copy()
+        self._liked_level = users.price_level
+        self.reference_level: Floats = users.price_level.astype(np.float32)
         self._bought: Bools = np.zeros(shape, np.bool_)
         self._satisfaction: Floats = np.zeros(len(users), np.float32)
         self._choices = max(1, min(config.intent_categories, int((popularity > 0).sum())))
@@ -114,16 +114,16 @@ class Minds:
         kept = np.exp(-hours / np.float32(self._config.intent_memory_hours))[:, None]
         self.fatigue[who] *= np.exp(-hours / np.float32(self._config.fatigue_memory_hours))[:, None]
         self.intent[who] = kept * self.intent[who] + (1 - kept) * self._fresh_intent(who)
-        self.reference[who] = self._liked_price[who]
+        self.reference_level[who] = self._liked_level[who]
         self._satisfaction[who] = 0
 
-    def logits(self, who: Ints, category: Ints, price_level: Ints, utility: Floats, seen: Floats) -> Floats:
+    def logits(self, who: Ints, category: Ints, above_reference: Floats, utility: Floats, seen: Floats) -> Floats:
         """Logits of a click on items exposed now (docs/simulator.md, equation 1); arguments of shapes that broadcast.
 
         Args:
             who: rows of users.
             category: of the items.
-            price_level: of the items.
+            above_reference: price levels that the items stand above what they are compared with.
             utility: before any session, logits.
             seen: earlier exposures of the item to the user, a click as three.
         """
@@ -134,9 +134,29 @@ class Minds:
             + np.float32(config.intent) * np.sqrt(self.intent[who, category])
             - np.float32(config.category_fatigue) * np.log1p(self.fatigue[who, category])
             - np.float32(config.item_fatigue) * seen ** np.float32(config.item_fatigue_power)
-            - np.float32(config.price_contrast) * (price_level - self.reference[who]).astype(np.float32)
+            - np.float32(config.price_contrast) * above_reference
         )
         return found
+
+    def above_reference(self, who: Ints, price_level: Ints) -> Floats:
+        """How far items stand above what they will be compared with, were they all shown in the order given.
+
+        Args:
+            who: (n,).
+            price_level: (n, k), of each one's items.
+
+        Returns:
+            (n, k) levels; what the first item is compared with is `reference_level`.
+        """
+        share, kept = self._config.price_forgetting, 1 - self._config.price_forgetting
+        place = np.arange(price_level.shape[1])
+        apart = place - 1 - place[:, None]  # Items between the one that leaves its mark and the one that meets it.
+        marks = np.where(apart >= 0, share * kept ** np.maximum(apart, 0), 0).astype(np.float32)
+        level = price_level.astype(np.float32)
+        # By einsum, whose sums, unlike BLAS', are the same however many users there are and threads work.
+        met = np.einsum("nk,kj->nj", level, marks)
+        above: Floats = level - met - self.reference_level[who, None] * (kept**place).astype(np.float32)
+        return above
 
     def expose(
         self, who: Ints, category: Ints, price_level: Ints, quality: Floats, probability: Floats, seen: Floats
@@ -162,7 +182,7 @@ class Minds:
         if len(removed):
             reason[removed] = self._reasons(who[removed], category[removed], quality[removed], seen[removed])
         self._after(who, category, clicked, reason)
-        self.reference[who] += np.float32(config.price_forgetting) * (price_level - self.reference[who])
+        self.reference_level[who] += np.float32(config.price_forgetting) * (price_level - self.reference_level[who])
         drifting = np.flatnonzero(chance[2] < config.intent_drift)
         if len(drifting):
             self._drift(who[drifting])
@@ -181,7 +201,7 @@ class Minds:
         """Stay on the page of one item each, which had click probability `probability`.
 
         A page that the user stays on draws intent to its category, the more the more is done there; a slip of the
-        finger does not, and a purchase ends the want.
+        finger does not, and a purchase takes from it.
 
         Args:
             who: (n,).

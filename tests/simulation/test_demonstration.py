@@ -62,7 +62,7 @@ def test_every_value_of_every_feature_of_table_1_is_reached(
     if isinstance(feature, Embedding):
         vocabulary = Vocabulary.fit(values.astype(np.int64), size=feature.vocabulary, min_count=feature.min_count)
         rows = GroupEncoder([feature], {feature.name: vocabulary}).encode({feature.source: values}).ids[:, 0]
-        assert vocabulary.rows > 15
+        assert vocabulary.rows > 0.9 * tables["items"][feature.source].n_unique()
         assert (rows > 0).mean() > 0.99
     elif isinstance(feature, Raw):
         fitted = feature.model_copy(update={"mean": 0.1, "scale": 0.1})
@@ -106,6 +106,18 @@ def test_exposures_of_a_category_without_a_click_cost_clicks(tables: dict[str, p
     rates = tired.filter((pl.col("run") > 0) & (pl.col("tired") < 8)).group_by("tired").agg(pl.col("clicked").mean())
     falling = rates.sort("tired")["clicked"].to_list()
     assert falling[7] < 0.6 * falling[0]
+
+
+def test_an_item_is_clicked_more_after_a_dearer_one(tables: dict[str, pl.DataFrame]) -> None:
+    """Contrast: items of middle price, by the price level of the exposure before."""
+    shown = labels(tables).join(tables["items"].select("item_id", "price_level"), on="item_id", maintain_order="left")
+    before = shown.with_columns(before=pl.col("price_level").shift(1).over("user_id")).filter(
+        pl.col("price_level").is_between(3, 5)
+    )
+    after_dear, after_cheap = (
+        before.filter(pl.col("before").is_in(levels))["clicked"].mean() for levels in ([6, 7], [1, 2])
+    )
+    assert after_dear > 1.2 * after_cheap
 
 
 def gauc(rows: pl.DataFrame, score: pl.Series) -> float:

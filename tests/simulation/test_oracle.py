@@ -22,6 +22,7 @@ from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 from tests.synthetic import make_logs
 
+# With half as many users a handful of requests decides whether the truth ranks well.
 WORLD = SimulationConfig(users=120, items=80, days=3, categories=6, cloud=CloudConfig(page=20))
 
 

@@ -40,11 +40,11 @@ def test_the_click_probability_is_equation_1() -> None:
     )  # fmt: skip
     users = minds(config)
     users.intent[:] = [[0.25, 0.75], [1, 0]]
-    users.reference[:] = [1, 4]
+    users.reference_level[:] = [1, 4]
     expose(users, [0, 1], 0.0, price_level=(5, 2))
-    np.testing.assert_allclose(users.reference, [3, 3])
+    np.testing.assert_allclose(users.reference_level, [3, 3])
     found = users.logits(
-        np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.array([[3, 3], [1, 4]]),
+        np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.array([[0, 0], [-2, 1]], np.float32),
         np.array([[0.0, 0.5], [0, 0]], np.float32), np.array([[0, 4], [0, 0]], np.float32),
     )  # fmt: skip
     expected = [
@@ -80,7 +80,7 @@ def test_a_slip_moves_nothing_and_is_over_in_a_moment() -> None:
 def test_exposures_without_a_click_tire_their_category_alone() -> None:
     users = minds()
     both = (
-        np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.zeros((2, 2), np.int64), np.zeros((2, 2), np.float32),
+        np.array([[0], [1]]), np.array([[0, 1], [0, 1]]), np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32),
         np.zeros((2, 2)),
     )  # fmt: skip
     before = users.logits(*both)
@@ -105,17 +105,30 @@ def test_tiredness_fades_while_the_user_is_away() -> None:
     assert left[1] < 0.01
 
 
-def test_prices_are_compared_with_those_just_seen_and_in_a_new_session_with_those_liked() -> None:
-    users = minds(replace(CALM, price_contrast=0.5))
-    liked = users.reference.copy()
-    for _ in range(30):
+def test_a_session_begins_with_the_price_level_that_the_user_likes() -> None:
+    config = SimulationConfig(categories=2, behaviour=CALM)
+    people = make_users(config, 0, 2, np.random.default_rng(0))
+    users = Minds(people, np.array([0.5, 0.5]), CALM, np.random.default_rng(0))
+    for _ in range(2):
+        users.begin_sessions(EVERYBODY, np.full(2, 60, np.float32))
+        np.testing.assert_array_equal(users.reference_level, people.price_level)
         expose(users, [0, 0], 0.0, price_level=(6, 1))
-    np.testing.assert_allclose(users.reference, [6, 1], atol=1e-3)
+        assert (users.reference_level != people.price_level).all()
+
+
+def test_what_items_are_compared_with_follows_those_shown_before() -> None:
+    """Ahead, along a list that is still to be shown, as it comes when the list is shown."""
+    users = minds(replace(CALM, price_contrast=0.5, price_forgetting=0.3))
+    levels = np.array([[7, 1, 1, 4], [1, 7, 7, 4]])
+    ahead = users.above_reference(EVERYBODY, levels)
+    shown = []
+    for level in levels.T:
+        shown.append(level - users.reference_level)
+        expose(users, [0, 0], 0.0, price_level=(int(level[0]), int(level[1])))
+    np.testing.assert_allclose(ahead, np.stack(shown, axis=1), atol=1e-5)
     users.intent[:] = 0.5
-    after_dear, after_cheap = users.logits(EVERYBODY, np.array([0, 0]), np.array([4, 4]), NO_UTILITY, NO_UTILITY)
-    assert after_dear - after_cheap == pytest.approx(0.5 * (6 - 1), abs=1e-3)
-    users.begin_sessions(EVERYBODY, np.full(2, 60, np.float32))
-    np.testing.assert_array_equal(users.reference, liked)
+    after_cheap, after_dear = users.logits(EVERYBODY, np.array([0, 0]), ahead[:, 3], NO_UTILITY, NO_UTILITY)
+    assert after_dear > after_cheap
 
 
 def test_a_satisfied_user_stays_longer() -> None:
