@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -235,10 +235,17 @@ def _make(
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
     for name in ("ids", "table"):
         save_array(work.scratch / f"{name}.npy", getattr(index, name), what="samples")
-    events, requests = (Parts(parts.name, (), parts.schema) for parts in (logs.events, logs.requests))
+    events, requests = (replace(parts, files=()) for parts in (logs.events, logs.requests))
     tasks = [_Task(number, partition, work) for number, partition in enumerate(plan.partitions)]
 
-    counting = partial(_count, spec=logs.spec, events=events, requests=requests, until=plan.validation_from)
+    counting = partial(
+        _count,
+        spec=logs.spec,
+        events=events,
+        requests=requests,
+        until=plan.validation_from,
+        repeated_items=logs.head.repeated_items,
+    )
     notes = progress(map_ordered(counting, tasks, processes=processes), what="fit", total=len(tasks))
     counted = (
         load_counted(task.counts(), note, items=len(logs.items)) for task, note in zip(tasks, notes, strict=True)
@@ -265,13 +272,23 @@ def _make(
     )
 
 
-def _count(task: _Task, *, spec: FeatureSpec, events: Parts, requests: Parts, until: int) -> dict[str, Any]:
+def _count(
+    task: _Task, *, spec: FeatureSpec, events: Parts, requests: Parts, until: int, repeated_items: bool
+) -> dict[str, Any]:
     # No part of the output: kept for work that was killed, and worth nothing where no shard is finished.
     file = task.counts().with_suffix(".json")
     if file.is_file():
         known: dict[str, Any] = json.loads(file.read_bytes())
         return known
-    counted = count(task.partition, spec=spec, events=events, requests=requests, items=task.items(), until=until)
+    counted = count(
+        task.partition,
+        spec=spec,
+        events=events,
+        requests=requests,
+        items=task.items(),
+        until=until,
+        repeated_items=repeated_items,
+    )
     found = save_counted(counted, task.counts())
     write_json(file, found)
     return found

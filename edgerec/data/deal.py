@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgerec.core.parallel import map_ordered
 from edgerec.data.logs import Parts, write_table
-from edgerec.data.schema import USER_ID, cast_columns
+from edgerec.data.schema import USER_ID
 from edgerec.data.stretch import Stretch, read_stretches
 
 SLICE = 300_000
@@ -90,9 +90,7 @@ def deal(
 def _write(task: _Slice) -> list[int]:
     """Write a slice in order of ranges, and of writing within each; returns how many rows each range has."""
     rows = read_stretches(task.parts, [task.stretch], task.columns)
-    # Integers of another size or digits in a string: what `_bounds` has read.
-    users = cast_columns(task.parts.name, rows.select(USER_ID), (USER_ID,))[USER_ID].to_numpy()
-    ranges = np.searchsorted(task.bounds, users, side="right")
+    ranges = np.searchsorted(task.bounds, rows[USER_ID].to_numpy(), side="right")
     order = np.argsort(ranges, kind="stable")
     write_table(rows[order], task.file, compression="lz4", row_group_size=ROW_GROUP, statistics=False)
     counts: list[int] = np.bincount(ranges, minlength=len(task.bounds) + 1).tolist()
@@ -104,8 +102,8 @@ def _bounds(tables: Sequence[Table], target: int) -> NDArray[np.int64]:
     users, weights = np.empty(0, np.int64), np.empty(0, np.int64)
     for parts, stretches, weight in tables:
         for piece in _slices(stretches, 4 * SLICE):
-            column = cast_columns(parts.name, read_stretches(parts, [piece], (USER_ID,)), (USER_ID,))
-            found, counts = np.unique(column[USER_ID].to_numpy(), return_counts=True)
+            column = read_stretches(parts, [piece], (USER_ID,))[USER_ID]
+            found, counts = np.unique(column.to_numpy(), return_counts=True)
             users, places = np.unique(np.concatenate([users, found]), return_inverse=True)
             weights = np.bincount(places, np.concatenate([weights, weight * counts])).astype(np.int64)
     bounds, filled = [], 0

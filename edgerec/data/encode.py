@@ -166,7 +166,8 @@ def _encode_requests(
 ) -> tuple[int, dict[str, SplitCounts]]:
     """Write the requests of each split; returns the number of their users, and what is in each split."""
     served = of_origin(how.spec.item, "served")
-    requests = check_requests(requests, served, items)
+    # Whether lists may repeat an item was looked at when they were counted.
+    requests = check_requests(requests, served, items, repeated_items=True)
     _check_lengths(requests, how.limits)
     # What is of no known page is of its own.
     paged = PAGE_ID if PAGE_ID in requests.columns else REQUEST_ID

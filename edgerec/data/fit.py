@@ -61,9 +61,18 @@ def to_fit(features: Iterable[Feature]) -> tuple[Raw, ...]:
 
 
 def count(
-    partition: Partition, *, spec: FeatureSpec, events: Parts, requests: Parts, items: ItemIndex, until: int
+    partition: Partition,
+    *,
+    spec: FeatureSpec,
+    events: Parts,
+    requests: Parts,
+    items: ItemIndex,
+    until: int,
+    repeated_items: bool = False,
 ) -> Counted:
     """Count what the partition's behaviours and requests before `until` (milliseconds) show.
+
+    Lists are checked for repeated items, unless `repeated_items` lets them have some.
 
     Raises:
         LogsError: a file cannot be read, or a column that is read breaks the schema.
@@ -86,7 +95,8 @@ def count(
     served = to_fit(of_origin(spec.item, "served"))
     needed = (REQUEST_ID, TIME, ITEM_ID)
     table = read_stretches(requests, partition.requests, _columns(needed, served))
-    table = check_requests(table, served, items, columns=needed).filter(pl.col(TIME) < until)
+    table = check_requests(table, served, items, columns=needed, repeated_items=repeated_items)
+    table = table.filter(pl.col(TIME) < until)
     candidates = np.bincount(items.rows(table[ITEM_ID].explode().to_numpy()), minlength=len(items.ids))
     for feature in served:
         # Candidates are what the model scores: behaviours have no part in a served feature's mean and scale.

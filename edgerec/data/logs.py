@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import LogsError, OutputError, first_line
+from edgerec.data.casting import arrays_as_lists, check_type, exact_cast
 from edgerec.data.schema import (
     CLICK_COUNT,
     CLICKED,
@@ -26,8 +27,13 @@ from edgerec.data.schema import (
     USER_ID,
     check_items,
     check_tables,
+    column_types,
+    event_features,
+    lists_of_arrays,
+    of_origin,
+    table_name,
 )
-from edgerec.features.spec import FeatureSpec, load_spec
+from edgerec.features.spec import Feature, FeatureSpec, load_spec
 
 FORMAT = 1
 HEAD = "logs.json"
@@ -49,6 +55,9 @@ class LogsHead(BaseModel):
     """Of the data set."""
     test_from: int | None = None
     """Milliseconds since 1970 at which the test period begins, where the data set has a customary one."""
+    repeated_items: bool = False
+    """Whether a list may hold one `item_id` several times, because it stands for several items that look alike. Each
+    place then keeps its own label and served values."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +114,13 @@ class Parts:
         name: of the table.
         files: in order of their names, which is the order of writing.
         schema: columns and types of the whole; a file may have smaller integers, or its columns in another order.
+        types: columns whose values every file has to hold exactly in these types.
     """
 
     name: str
     files: tuple[Path, ...]
     schema: pl.Schema
+    types: Mapping[str, pl.DataType]
 
 
 @dataclass(frozen=True)
@@ -196,14 +207,15 @@ def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
     if spec is None and not (path / SPEC).is_file():
         raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or name one with --features")
     spec = spec if spec is not None else load_spec(path / SPEC)
-    catalogue = _parts(ITEMS, [path / "items.parquet"])
+    catalogue = _parts(ITEMS, [path / "items.parquet"], of_origin(spec.item, "catalogue"))
+    served = of_origin(spec.item, "served")
     return LogsFolder(
         path=path,
         head=head,
         spec=spec,
         items=check_items(read_parts(catalogue), spec),
-        events=_parts(EVENTS, sorted((path / "events").glob("*.parquet"))),
-        requests=_parts(REQUESTS, sorted((path / "requests").glob("*.parquet"))),
+        events=_parts(EVENTS, sorted((path / "events").glob("*.parquet")), event_features(spec)),
+        requests=_parts(REQUESTS, sorted((path / "requests").glob("*.parquet")), served),
     )
 
 
@@ -228,7 +240,7 @@ def read_parts(parts: Parts) -> pl.DataFrame:
     Raises:
         LogsError: a file cannot be read.
     """
-    return joined(parts.schema, [read_part(file) for file in parts.files])
+    return joined(parts.schema, [cast_part(parts, read_part(file), file) for file in parts.files])
 
 
 def read_part(file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -239,6 +251,16 @@ def read_part(file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """
     with reading(file):
         return pl.read_parquet(file, columns=None if columns is None else list(columns), glob=False)
+
+
+def cast_part(parts: Parts, rows: pl.DataFrame, file: Path, *, first_row: int = 1) -> pl.DataFrame:
+    """`rows` of `file` in the types that their table wants; `first_row` counts from 1.
+
+    Raises:
+        LogsError: a type or value that cannot be one of the table's: file, column, row and value.
+    """
+    where = f"{table_name(parts.name, file)}."
+    return exact_cast(lists_of_arrays(rows), parts.types, where=where, first_row=first_row)
 
 
 def joined(schema: pl.Schema, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -260,12 +282,13 @@ def reading(file: Path) -> Iterator[None]:
 
 
 def _checked(logs: Logs) -> Logs:
-    tables = check_tables({ITEMS: logs.items, EVENTS: logs.events, REQUESTS: logs.requests}, logs.spec)
+    tables = {ITEMS: logs.items, EVENTS: logs.events, REQUESTS: logs.requests}
+    tables = check_tables(tables, logs.spec, repeated_items=logs.head.repeated_items)
     return replace(logs, items=tables[ITEMS], events=tables[EVENTS], requests=tables[REQUESTS])
 
 
-def _parts(name: str, files: Sequence[Path]) -> Parts:
-    """The table in `files`, whose columns and types have to go together."""
+def _parts(name: str, files: Sequence[Path], features: Iterable[Feature]) -> Parts:
+    """The table in `files`, whose columns and types have to go together; `features` read it."""
     if not files or not all(file.is_file() for file in files):
         where = files[0] if files else f"{name}/*.parquet"
         raise LogsError(f"logs: {where} is not there: the table {name!r} is needed (docs/formats.md)")
@@ -277,9 +300,15 @@ def _parts(name: str, files: Sequence[Path]) -> Parts:
         odd = sorted(set(schema) ^ set(schemas[0]))
         if odd:
             raise LogsError(f"logs: {file} and {files[0]} are parts of one table; only one of them has {odd[0]!r}")
+    types = column_types(name, schemas[0], features)
+    for place, (file, schema) in enumerate(zip(files, schemas, strict=True)):
+        # Before anything is cast, and file by file: what one part holds as integers may be categories in another.
+        for column, wanted in types.items():
+            check_type(schema[column], wanted, where=f"{table_name(name, file)}.{column}")
+        schemas[place] = pl.Schema({**schema, **arrays_as_lists(schema), **types})
     columns = list(schemas[0])
     try:
         whole = pl.concat([schema.to_frame().select(columns) for schema in schemas], how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
         raise LogsError(f"logs: the parts of {name} have columns of different types ({first_line(error)})") from None
-    return Parts(name, tuple(files), whole.schema)
+    return Parts(name, tuple(files), whole.schema, types)

@@ -121,7 +121,7 @@ def survey(logs: LogsFolder) -> Survey:
         check_unit(EVENTS, min(first))
     ids, times = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for file in logs.requests.files:
-        part = cast_columns(REQUESTS, read_part(file, _ASKED), _ASKED)
+        part = cast_columns(REQUESTS, read_part(file, _ASKED), _ASKED, file=file)
         check_times(REQUESTS, part)
         if len(part):
             users = part[USER_ID].to_numpy()
@@ -141,15 +141,15 @@ _ASKED = (REQUEST_ID, USER_ID, TIME)
 
 
 def _extremes(file: Path) -> Mapping[str, int]:
-    """`rows`, `low` and `high` user and `first` time of a file of events."""
-    user, time = (pl.col(name).cast(pl.Int64, strict=False) for name in (USER_ID, TIME))
+    """`rows`, `low` and `high` user and `first` time of a file of events, whose types were checked."""
+    user, time = pl.col(USER_ID), pl.col(TIME)
     wanted = {"rows": pl.len(), "low": user.min(), "high": user.max(), "first": time.min()}
     nulls = user.null_count() + time.null_count()
     with reading(file):
         row = pl.scan_parquet(file, glob=False).select(nulls=nulls, **wanted).collect().row(0, named=True)
-    if row["nulls"]:
+    if row["nulls"] or (row["rows"] and not -(2**63) <= row["low"] <= row["high"] < 2**63):
         # Says which and why.
-        cast_columns(EVENTS, read_part(file, (USER_ID, TIME)), (USER_ID, TIME))
+        cast_columns(EVENTS, read_part(file, (USER_ID, TIME)), (USER_ID, TIME), file=file)
     return row
 
 
@@ -230,12 +230,13 @@ def read_partition(
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
     events = read_stretches(logs.events, partition.events, (columns or {}).get(EVENTS))
     requests = read_stretches(logs.requests, partition.requests, (columns or {}).get(REQUESTS))
+    served, repeated = of_origin(logs.spec.item, "served"), logs.head.repeated_items
     return Logs(
         head=logs.head,
         spec=logs.spec,
         items=logs.items,
         events=sort_events(check_events(events, event_features(logs.spec), index)),
-        requests=sort_requests(check_requests(requests, of_origin(logs.spec.item, "served"), index)),
+        requests=sort_requests(check_requests(requests, served, index, repeated_items=repeated)),
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from edgerec.core.errors import LogsError
+from edgerec.data.casting import arrays_as_lists, exact_cast, is_text
 from edgerec.data.catalogue import ItemIndex
 from edgerec.features.spec import Embedding, Feature, FeatureSpec, OneHot
 from edgerec.features.vocabulary import MISSING_ID
@@ -54,26 +56,38 @@ OPTIONAL: dict[str, dict[str, pl.DataType]] = {
 NULLABLE = {MODEL_VERSION, OPENED_FROM}
 
 
-def check_tables(tables: Mapping[str, pl.DataFrame], spec: FeatureSpec) -> dict[str, pl.DataFrame]:
+def check_tables(
+    tables: Mapping[str, pl.DataFrame], spec: FeatureSpec, *, repeated_items: bool = False
+) -> dict[str, pl.DataFrame]:
     """Hold the three tables, whole, to the schema and to what `spec` reads; returns them cast and sorted.
 
     Events come back in order of user and time (of writing, at one instant); requests of time, user and request_id.
+
+    Args:
+        tables: by name.
+        spec: what the columns mean.
+        repeated_items: see `edgerec.data.logs.LogsHead`.
 
     Raises:
         LogsError: the first fault: table, column, what was expected, what was received.
     """
     items = check_items(tables[ITEMS], spec)
     index = ItemIndex.of(items[ITEM_ID].to_numpy())
-    events, requests = check_rows(tables[EVENTS], tables[REQUESTS], spec, index)
+    events, requests = check_rows(tables[EVENTS], tables[REQUESTS], spec, index, repeated_items=repeated_items)
     return {ITEMS: items, EVENTS: events, REQUESTS: requests}
 
 
 def check_rows(
-    events: pl.DataFrame, requests: pl.DataFrame, spec: FeatureSpec, index: ItemIndex
+    events: pl.DataFrame,
+    requests: pl.DataFrame,
+    spec: FeatureSpec,
+    index: ItemIndex,
+    *,
+    repeated_items: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Events and requests as `check_tables` holds them to the schema and sorts them, of a catalogue checked before."""
     events = check_events(events, event_features(spec), index)
-    requests = check_requests(requests, of_origin(spec.item, "served"), index)
+    requests = check_requests(requests, of_origin(spec.item, "served"), index, repeated_items=repeated_items)
     check_unique(requests[REQUEST_ID].to_numpy())
     for name, table in ((EVENTS, events), (REQUESTS, requests)):
         if len(table):
@@ -118,7 +132,12 @@ def check_events(
 
 
 def check_requests(
-    requests: pl.DataFrame, served: Iterable[Feature], index: ItemIndex, *, columns: Collection[str] | None = None
+    requests: pl.DataFrame,
+    served: Iterable[Feature],
+    index: ItemIndex,
+    *,
+    columns: Collection[str] | None = None,
+    repeated_items: bool = False,
 ) -> pl.DataFrame:
     """Hold requests, or a part of them, to the schema; returns them cast, in the order received.
 
@@ -129,13 +148,16 @@ def check_requests(
         served: features whose columns are read.
         index: the items there are.
         columns: of the required ones those that are read; default: all.
+        repeated_items: let a list hold one item several times; see `edgerec.data.logs.LogsHead`.
     """
-    requests = cast_columns(REQUESTS, requests, columns)
+    requests = cast_columns(REQUESTS, lists_of_arrays(requests), columns)
     check_times(REQUESTS, requests)
     _check_lists(requests, served)
     if CLICK_COUNT in requests.columns:
         _check_click_counts(requests)
     _known(REQUESTS, requests[ITEM_ID].explode(), index)
+    if not repeated_items:
+        _check_repeated_items(requests)
     return requests
 
 
@@ -183,41 +205,63 @@ def of_origin(features: Iterable[Feature], origin: str) -> tuple[Feature, ...]:
     return tuple(feature for feature in features if feature.origin == origin)
 
 
-def cast_columns(name: str, table: pl.DataFrame, columns: Collection[str] | None = None) -> pl.DataFrame:
+def column_types(name: str, columns: Collection[str], features: Iterable[Feature]) -> dict[str, pl.DataType]:
+    """The exact types of those of `columns` that have one: columns of the schema, identities and strings of features.
+
+    Args:
+        name: of the table.
+        columns: what the table has.
+        features: those whose columns are read.
+    """
+    types = {column: dtype for column, dtype in {**REQUIRED[name], **OPTIONAL[name]}.items() if column in columns}
+    for feature in features:
+        wanted: pl.DataType | None = pl.Int64() if isinstance(feature, Embedding) else None
+        if isinstance(feature, OneHot) and isinstance(feature.values[0], str):
+            wanted = pl.String()
+        if wanted is not None and feature.source in columns:
+            types.setdefault(feature.source, pl.List(wanted) if name == REQUESTS else wanted)
+    return types
+
+
+def cast_columns(
+    name: str, table: pl.DataFrame, columns: Collection[str] | None = None, *, file: Path | None = None
+) -> pl.DataFrame:
     """`table` with its required and optional columns in their types; none may be null.
 
     Args:
         name: of the table.
         table: its rows, or some of them.
         columns: those that are looked at, of which the required ones have to be there; default: all.
+        file: whose rows these are, where they are all of one file.
     """
+    where = table_name(name, file)
     there = {column: dtype for column, dtype in OPTIONAL[name].items() if column in table.columns}
-    for column, dtype in {**REQUIRED[name], **there}.items():
-        if columns is not None and column not in columns:
-            continue
+    types = {**REQUIRED[name], **there}
+    if columns is not None:
+        types = {column: dtype for column, dtype in types.items() if column in columns}
+    for column, dtype in types.items():
         if column not in table.columns:
             raise LogsError(
                 f"logs: table {name!r} has no column {column!r} ({dtype}); it has: {', '.join(table.columns)}. "
                 "Add or rename it (docs/formats.md)"
             )
-        received = table.schema[column]
-        inner = received.inner if isinstance(received, pl.List) else received
-        advice = ""
-        if inner.is_float() or inner.is_decimal():
-            # Cut silently by a cast. pandas, for one, makes floats of a column of integers with empty places.
-            advice = "; cast it to integers, empty where there is none"
-        elif inner.is_temporal():
-            advice = "; write milliseconds since 1970 as integers"
-        try:
-            if advice:
-                raise pl.exceptions.InvalidOperationError(advice)
-            table = table.with_columns(pl.col(column).cast(dtype))
-        except pl.exceptions.PolarsError:
-            raise LogsError(f"logs: {name}.{column} should be {dtype}; received {received}{advice}") from None
+    table = exact_cast(table, types, where=f"{where}.")
+    for column in types:
         nulls = table[column].null_count()
         if nulls and column not in NULLABLE:
-            raise LogsError(f"logs: {name}.{column} has {nulls} empty rows; every row needs a value")
+            raise LogsError(f"{where}.{column} has {nulls} empty rows; every row needs a value")
     return table
+
+
+def lists_of_arrays(table: pl.DataFrame) -> pl.DataFrame:
+    """`table` with its fixed-size lists as lists of any length: the same values, and one type for all files."""
+    arrays = arrays_as_lists(table.schema)
+    return table.cast(arrays) if arrays else table  # type: ignore[arg-type]
+
+
+def table_name(name: str, file: Path | None = None) -> str:
+    """How errors name a table, or one of its files."""
+    return f"logs: {name}" if file is None else f"logs: {file}: {name}"
 
 
 def check_times(name: str, table: pl.DataFrame) -> None:
@@ -278,6 +322,23 @@ def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
             _check_values(REQUESTS, values, feature)
 
 
+def _check_repeated_items(requests: pl.DataFrame) -> None:
+    """No list holds an item twice: which of its labels would be the item's?"""
+    lists = requests[ITEM_ID]
+    repeated = lists.list.n_unique() != lists.list.len()
+    if not repeated.any():
+        return
+    request = int(repeated.arg_max() or 0)
+    items = lists[request]
+    item = items.filter(items.is_duplicated())[0]
+    first, second = [place + 1 for place, each in enumerate(items) if each == item][:2]
+    raise LogsError(
+        f"logs: request {requests[REQUEST_ID][request]} lists item {item} in places {first} and {second} of its "
+        f"{len(items)}; a list shows an item once. Write each item once in a list, with one label. Where one item_id "
+        'stands for several items that look alike, let logs.json say "repeated_items": true (docs/formats.md)'
+    )
+
+
 def _check_click_counts(requests: pl.DataFrame) -> None:
     """The optional counts are lists of whole numbers as long as the labels, above 0 exactly where the label is 1."""
     received = requests.schema[CLICK_COUNT]
@@ -309,23 +370,31 @@ def _check_values(name: str, values: pl.Series, feature: Feature) -> None:
     if isinstance(feature, Embedding):
         readable, wanted = dtype.is_integer() or dtype == pl.Null, "integers"
     elif isinstance(feature, OneHot) and isinstance(feature.values[0], str):
-        readable, wanted = dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null), "strings"
+        readable, wanted = is_text(dtype) or dtype == pl.Null, "strings"
     if not readable:
         raise LogsError(
             f"logs: {name}.{feature.source} should hold {wanted} (feature {feature.name}, {feature.kind}); "
             f"received {dtype}"
         )
-    if isinstance(feature, Embedding) and dtype == pl.UInt64 and bool((values > 2**63 - 1).any()):
-        raise LogsError(
-            f"logs: {name}.{feature.source} holds {values.max()!r}, above the largest identity {2**63 - 1} "
-            f"(feature {feature.name}); hash or renumber it"
-        )
+    if isinstance(feature, Embedding) and len(values):
+        _check_identities(name, values, feature)
     if dtype.is_float():
         faulty = int((~values.is_finite()).sum() or 0)
         if faulty:
             raise LogsError(
                 f"logs: {name}.{feature.source} holds NaN or infinity in {faulty} places (feature {feature.name}); "
                 "write an empty value where there is none"
+            )
+
+
+def _check_identities(name: str, values: pl.Series, feature: Embedding) -> None:
+    """Identities are integers of 64 bits, and none of them is the one that stands for a missing value."""
+    least, most = values.min(), values.max()
+    for odd, why in ((most, f"above the largest identity {2**63 - 1}"), (least, "below the least identity")):
+        if isinstance(odd, int) and not MISSING_ID < odd < 2**63:
+            why = "which stands for a missing identity" if odd == MISSING_ID else why
+            raise LogsError(
+                f"logs: {name}.{feature.source} holds {odd}, {why} (feature {feature.name}); hash or renumber it"
             )
 
 

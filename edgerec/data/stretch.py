@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from edgerec.data.logs import Parts, joined, read_part, reading
+from edgerec.data.logs import Parts, cast_part, joined, read_part, reading
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ def read_stretches(parts: Parts, stretches: Iterable[Stretch], columns: Sequence
     """
     names = list(parts.schema) if columns is None else list(columns)
     schema = pl.Schema({name: parts.schema[name] for name in names})
-    return joined(schema, [_read(stretch, names) for stretch in stretches]).select(names)
+    return joined(schema, [_read(parts, stretch, names) for stretch in stretches]).select(names)
 
 
-def _read(stretch: Stretch, columns: Sequence[str]) -> pl.DataFrame:
+def _read(parts: Parts, stretch: Stretch, columns: Sequence[str]) -> pl.DataFrame:
     if stretch.offset is None:
-        return read_part(stretch.file, columns)
+        return cast_part(parts, read_part(stretch.file, columns), stretch.file)
     with reading(stretch.file):
         rows = pl.scan_parquet(stretch.file, glob=False).slice(stretch.offset, stretch.rows)
-        return rows.select(columns).collect()
+        found = rows.select(columns).collect()
+    return cast_part(parts, found, stretch.file, first_row=stretch.offset + 1)

@@ -280,7 +280,7 @@ def test_nothing_of_the_future_reaches_a_request(
     tmp_path: Path, events: list[Event], asked: list[tuple[int, int]], instant: int, seed: int
 ) -> None:
     ends = [(0, -1), (0, 6), (0, 14)]
-    requests: list[Asked] = [(user, time + 1, [time % 6, user], [user % 2, None]) for user, time in [*asked, *ends]]
+    requests: list[Asked] = [(user, time + 1, [time % 3, 3 + user], [user % 2, None]) for user, time in [*asked, *ends]]
     logs = marked_logs([(user, time + 1, *rest) for user, time, *rest in events], requests)
     fixed = {"limits": LIMITS, "test_from": 15, "validation_fraction": 0.3}
     before, after = (build(tmp_path, one, **fixed) for one in (logs, future(logs, instant, seed)))

@@ -8,7 +8,9 @@ from pathlib import Path
 import polars as pl
 
 from edgerec.core.errors import LogsError, first_line
+from edgerec.data.casting import exact_cast
 from edgerec.data.logs import POLARS_FAULTS
+from edgerec.data.schema import lists_of_arrays
 
 
 def read_columns(path: Path, columns: Mapping[str, pl.DataType], *, name: str, whole: str) -> pl.DataFrame:
@@ -21,7 +23,7 @@ def read_columns(path: Path, columns: Mapping[str, pl.DataType], *, name: str, w
         whole: what the file is a part of, in errors.
 
     Raises:
-        LogsError: the file or a column is missing, cannot be read, or holds what its type cannot.
+        LogsError: the file or a column is missing, cannot be read, or holds a value that its type cannot represent.
     """
     if not path.is_file():
         raise LogsError(f"{name}: {path} is not there: give a complete {whole}")
@@ -36,14 +38,7 @@ def read_columns(path: Path, columns: Mapping[str, pl.DataType], *, name: str, w
     except POLARS_FAULTS as error:
         reason = first_line(error)
         raise LogsError(f"{name}: {path} cannot be read as {form} ({reason}): fetch the {whole} again") from None
-    for column, dtype in columns.items():
-        try:
-            found = found.with_columns(pl.col(column).cast(dtype))
-        except pl.exceptions.PolarsError:
-            raise LogsError(
-                f"{name}: {path}: {column} should be {dtype}; received {schema[column]} that cannot be one"
-            ) from None
-    return found
+    return exact_cast(lists_of_arrays(found), columns, where=f"{name}: {path}: ", floats=True, text=form == "CSV")
 
 
 def _scan(path: Path) -> pl.LazyFrame:

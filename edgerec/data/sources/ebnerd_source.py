@@ -86,8 +86,8 @@ def read_source(folder: Path) -> Source:
     history = history.filter(pl.col("time") < begin).unique(["user_id", "time", "item_id"], keep="first")
     history = history.sort("user_id", "time", "item_id")
     features = [
-        _read(folder / "article_features" / "article_length.parquet", LENGTH),
-        _read(folder / "article_features" / "premium_articles.parquet", PREMIUM),
+        _articles(folder / "article_features" / "article_length.parquet", LENGTH),
+        _articles(folder / "article_features" / "premium_articles.parquet", PREMIUM),
     ]
     return Source(lists=lists, history=history, items=_items(lists, history, *features), test_from=first)
 
@@ -141,14 +141,21 @@ def _history(path: Path) -> pl.DataFrame:
     )
 
 
+def _articles(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    table = _read(path, columns)
+    twice = table.filter(pl.col("article_id").is_duplicated())["article_id"]
+    if len(twice):
+        raise LogsError(f"EB-NeRD: {path}: article_id should be unique; {twice[0]} stands more than once")
+    return table
+
+
 def _items(lists: pl.DataFrame, history: pl.DataFrame, length: pl.DataFrame, premium: pl.DataFrame) -> pl.DataFrame:
     named = [lists["inview"].explode(), lists["clicked"].explode(), history["item_id"]]
     named += [length["article_id"], premium["article_id"]]
     ids = pl.concat([series.rename("item_id") for series in named]).drop_nulls().unique().sort()
     table = pl.DataFrame({"item_id": ids})
     for feature in (length, premium):
-        once = feature.unique("article_id", keep="first", maintain_order=True)
-        table = table.join(once, left_on="item_id", right_on="article_id", how="left", maintain_order="left")
+        table = table.join(feature, left_on="item_id", right_on="article_id", how="left", maintain_order="left")
     return table
 
 

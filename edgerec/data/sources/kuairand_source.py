@@ -9,6 +9,7 @@ from typing import cast
 import polars as pl
 
 from edgerec.core.errors import LogsError
+from edgerec.data.casting import WHOLE, exact_cast
 from edgerec.data.schema import MAX_TIME_MS
 from edgerec.data.sources.columns import read_columns
 
@@ -22,7 +23,8 @@ FLAGS = ["is_click", *(f"is_{action}" for action in ACTIONS)]
 LENGTHS = ["play_time_ms", "duration_ms"]
 IMPRESSIONS: dict[str, pl.DataType] = {
     **dict.fromkeys(("user_id", "video_id", "time_ms"), pl.Int64()),
-    **dict.fromkeys((*FLAGS, *LENGTHS), pl.Int64()),
+    **dict.fromkeys(FLAGS, pl.Int8()),
+    **dict.fromkeys(LENGTHS, pl.Int64()),
 }
 VIDEOS: dict[str, pl.DataType] = {
     **dict.fromkeys(("video_id", "author_id"), pl.Int64()),
@@ -80,8 +82,8 @@ def read_source(folder: Path) -> Source:
         ended=pl.col("time_ms") + play,
         play_s=play / 1000,
         play_share=pl.when(duration > 0).then(play / duration),
-        clicked=pl.col("is_click").cast(pl.Int8),
-        **{action: pl.col(f"is_{action}").cast(pl.Int8) for action in ACTIONS},
+        clicked="is_click",
+        **{action: f"is_{action}" for action in ACTIONS},
     )
     return Source(
         impressions=impressions,
@@ -111,6 +113,8 @@ def _impressions(path: Path) -> pl.DataFrame:
 def _items(path: Path, shown: pl.Series) -> pl.DataFrame:
     """Every video of the catalogue, and what was shown without standing there, with empty attributes."""
     table = _read(path, VIDEOS)
+    # It is written as a number with decimals, and names a type.
+    table = exact_cast(table, {"music_type": pl.Int64()}, where=f"KuaiRand: {path}: ", floats=True)
     _between(path, table, ("video_id", "author_id"), 0, MAX_ID)
     twice = table.filter(pl.col("video_id").is_duplicated())["video_id"]
     if len(twice) or table["video_id"].null_count():
@@ -122,10 +126,10 @@ def _items(path: Path, shown: pl.Series) -> pl.DataFrame:
     videos = table.select(
         item_id="video_id",
         author="author_id",
-        tag=first.cast(pl.Int64, strict=False),
+        tag=pl.when(first.str.contains(WHOLE)).then(first).cast(pl.Int64, strict=False),
         video_type="video_type",
         upload_type="upload_type",
-        music_type=pl.col("music_type").cast(pl.Int64, strict=False),
+        music_type="music_type",
         video_duration_s=pl.col("video_duration") / 1000,
     )
     wrong = table.filter(videos["tag"].is_null() & (pl.col("tag").fill_null("") != ""))["tag"]

@@ -37,7 +37,9 @@ class LogsWriter:
             LogsError: a table breaks its schema, or a user does not come after those of the parts before.
             OutputError: the disk is full, or otherwise refuses.
         """
-        events, requests = check_rows(events, requests, self._spec, self._index)
+        events, requests = check_rows(
+            events, requests, self._spec, self._index, repeated_items=self._head.repeated_items
+        )
         logs = Logs(self._head, self._spec, self.items, events, requests)
         users = pl.concat([logs.events[USER_ID], logs.requests[USER_ID]])
         if not len(users):

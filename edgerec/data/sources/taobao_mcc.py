@@ -95,7 +95,7 @@ def import_taobao_mcc(
         plan = _plan(found, part)
         _deal(work, plan)
         items = _items(found.items)
-        head = LogsHead(name="taobao-mcc", test_from=_time(plan.test_begins))
+        head = LogsHead(name="taobao-mcc", test_from=_time(plan.test_begins), repeated_items=True)
         with logs_writer(out, head=head, spec=taobao_mcc_spec(), items=items, force=force) as writer:
             for number in progress(range(plan.parts), what="write logs", total=plan.parts):
                 bucket = work / f"part-{number}"

@@ -156,8 +156,8 @@ def _nulls(rows: pl.DataFrame) -> bool:
 def _contexts(block: Block, rows: pl.DataFrame) -> pl.DataFrame:
     place = [_whole(block, rows[f"cand_item_{name}"], MAX_PLACE).alias(name) for name in PLACE]
     attributes = [_whole(block, rows[f"cand_item_{name}"], MAX_ATTRIBUTE) for name in ATTRIBUTES]
-    clicked = rows["label"].cast(pl.Int8, strict=False)
-    wrong = ~clicked.is_in([0, 1]).fill_null(False)
+    wrong = ~rows["label"].is_in(["0", "1"])
+    clicked = (rows["label"] == "1").cast(pl.Int8)
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         block.fault(row, "label", "0 or 1", rows["label"][row])
@@ -212,10 +212,20 @@ def _whole(block: Block, texts: pl.Series, most: int, rows: NDArray[np.int64] | 
     # Null where it is no integer, or none of 16 bits.
     values: pl.Series = texts.cast(pl.Int16, strict=False)
     wrong = ~values.is_between(0, most).fill_null(False)
+    # A sign or a leading zero makes the text longer than its number is.
+    wrong |= texts.str.len_bytes() != _digits(values)
     if wrong.any():
         at = int(wrong.arg_max() or 0)
         block.fault(at if rows is None else int(rows[at]), texts.name, f"an integer from 0 to {most}", texts[at])
     return values
+
+
+def _digits(values: pl.Series) -> pl.Series:
+    """How many decimal digits each of `values` (n,) has; one below 10."""
+    digits = pl.Series(np.ones(len(values), np.uint32))
+    for power in (10, 100, 1000, 10_000):
+        digits += (values >= power).fill_null(False)
+    return digits
 
 
 def _window(block: Block, once: pl.DataFrame, kind: str, rows: NDArray[np.int64]) -> list[pl.Series]:

@@ -341,6 +341,41 @@ FILES = [f"{split}/{name}.parquet" for split in ("train", "validation") for name
 FILES += [f"article_features/{name}.parquet" for name in ("article_length", "premium_articles")]
 
 
+def fraction(column: str) -> pl.Expr:
+    return pl.col(column).cast(pl.Float64) + 0.9
+
+
+ODD: dict[str, tuple[str, dict[str, pl.Expr], str]] = {
+    "an article of a fraction": (
+        FILES[-2], {"article_id": fraction("article_id")}, r"article_id should be Int64; row 1 .* holds 11\.9"),
+    "listed articles of a fraction": (
+        FILES[0], {"article_ids_inview": pl.col("article_ids_inview").list.eval(pl.element() + 0.9)},
+        r"article_ids_inview should be List\(Int64\); row 1 .* holds 11\.9"),
+    "a user of a fraction": (FILES[0], {"user_id": fraction("user_id")}, r"user_id should be .*; row 1 .* holds 1\.9"),
+    "a part of a millisecond": (
+        FILES[0], {"impression_time": pl.col("impression_time") + pl.duration(microseconds=1)},
+        "impression_time should be Datetime.*; row 1 .* holds datetime"),
+    "premium by half": (FILES[-1], {"premium": pl.lit(0.5)}, r"premium should be Int64; row 1 .* holds 0\.5"),
+    "an article twice": (FILES[-1], {"article_id": pl.lit(11)}, "article_id should be unique; 11 stands more"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", ODD)
+def test_a_value_that_a_cast_would_change_is_refused(tmp_path: Path, fault: str) -> None:
+    name, change, said = ODD[fault]
+    file = write_bundle(tmp_path, EXAMPLE) / name
+    pl.read_parquet(file).with_columns(**change).write_parquet(file)
+    with pytest.raises(LogsError, match=said) as caught:
+        import_ebnerd(tmp_path)
+    assert str(caught.value).startswith(f"EB-NeRD: {file}: ")
+
+
+def test_lists_of_a_fixed_length_are_lists(tmp_path: Path, logs: Logs) -> None:
+    file = write_bundle(tmp_path, EXAMPLE) / "train" / "behaviors.parquet"
+    pl.read_parquet(file).cast({"article_ids_inview": pl.Array(pl.Int32, 2)}).write_parquet(file)
+    assert_frame_equal(import_ebnerd(tmp_path).requests, logs.requests)
+
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("fault", ["missing", "truncated", "text", "column"])
 def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:

@@ -394,6 +394,48 @@ def test_no_such_folder(tmp_path: Path) -> None:
 FAULTS = [(name, fault) for name in (EARLIER, LATER) for fault in ("missing", "truncated", "text", "column")]
 
 
+ODD: dict[str, tuple[str, dict[str, pl.Expr], str]] = {
+    "a click of 0.9": (
+        EARLIER, {"is_click": pl.col("is_click").cast(pl.Float64) * 0.9},
+        r"is_click should be Int8; row 1 \(the first is 1\) holds 0\.9"),
+    "a user in words": (LATER, {"user_id": pl.col("user_id").cast(pl.String)}, "user_id should be Int64; received Str"),
+    "a user in categories": (
+        LATER, {"user_id": pl.col("user_id").cast(pl.String).cast(pl.Categorical)},
+        "user_id should be Int64; received Categorical"),
+    "a time of a fraction": (
+        LATER, {"time_ms": pl.col("time_ms") + 0.5}, r"time_ms should be Int64; row 1 .* holds 17\d+\.5"),
+    "a video with zeros before it": (
+        CATALOGUE, {"video_id": pl.format("00{}", "video_id")}, "video_id should be Int64; row 1 .* holds '0010'"),
+    "an author with a sign": (
+        CATALOGUE, {"author_id": pl.format("+{}", "author_id")}, r"author_id should be Int64; row 1 .* holds '\+9'"),
+    "half a kind of music": (
+        CATALOGUE, {"music_type": pl.col("music_type").cast(pl.Float64) + 0.5},
+        r"music_type should be Int64; row 2 .* holds 9\.5"),
+    "a length in words": (CATALOGUE, {"video_duration": pl.lit("long")}, "video_duration should be Float64; row 1"),
+    "a tag with zeros before it": (CATALOGUE, {"tag": pl.lit("03,4")}, "tag should be whole numb.*; received '03,4'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", ODD)
+def test_a_value_that_a_cast_would_change_is_refused(tmp_path: Path, fault: str) -> None:
+    name, change, said = ODD[fault]
+    file = write_slice(tmp_path, EXAMPLE) / name
+    if name == CATALOGUE:
+        pl.read_csv(file, infer_schema=False).with_columns(**change).write_csv(file)
+    else:
+        pl.read_parquet(file).with_columns(**change).write_parquet(file)
+    with pytest.raises(LogsError, match=said) as caught:
+        import_kuairand(tmp_path)
+    assert str(caught.value).startswith(f"KuaiRand: {file}: ")
+
+
+def test_whole_floats_and_booleans_are_the_integers_that_they_are(tmp_path: Path, logs: Logs) -> None:
+    file = write_slice(tmp_path, EXAMPLE) / EARLIER
+    types = {"user_id": pl.Float64, "is_click": pl.Boolean, "is_like": pl.Float32}
+    pl.read_parquet(file).cast(types).write_parquet(file)
+    assert_frame_equal(import_kuairand(tmp_path)[0].events, logs.events)
+
+
 @pytest.mark.parametrize(("name", "fault"), [*FAULTS, (CATALOGUE, "missing"), (CATALOGUE, "column")])
 def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
     file = write_slice(tmp_path, EXAMPLE) / name

@@ -276,6 +276,9 @@ def refused(folder: Path, *, block_bytes: int = 400) -> str:
     [
         ({"label": 2}, "column 'label': should be 0 or 1; received '2'"),
         ({"label": ""}, "column 'label': should be a value; received ''"),
+        ({"label": "01"}, "column 'label': should be 0 or 1; received '01'"),
+        ({"cand_item_sex": "01"}, "column 'cand_item_sex': should be an integer from 0 to 99; received '01'"),
+        ({"cand_item_pos": "+1"}, "column 'cand_item_pos': should be an integer from 0 to 32767; received '+1'"),
         ({"score": "high"}, "column 'score': should be a number; received 'high'"),
         ({"score": "nan"}, "column 'score': should be a number"),
         ({"user_hour": "noon"}, "column 'user_hour': should be an integer from 0 to 32767; received 'noon'"),

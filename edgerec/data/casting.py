@@ -1,0 +1,173 @@
+"""The one cast of values that come from outside: each value stays exactly what it was, or the file is refused.
+
+A type is checked before anything is cast, because a cast between some types keeps something else than the value: a
+categorical becomes its codes, a fraction loses its digits, "007" and "7" become one number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from edgerec.core.errors import LogsError
+
+EXACT = {"Float16": 2**11 - 1, "Float32": 2**24 - 1, "Float64": 2**53 - 1}
+"""The largest whole number of a float type that no other whole number is rounded to."""
+
+WHOLE = r"^(0|-?[1-9][0-9]*)$"
+NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
+"""How text has to look so that it is read as an integer, as a number."""
+
+SHOWN = 80
+"""Characters of a type or value that an error shows."""
+
+
+def exact_cast(
+    table: pl.DataFrame,
+    types: Mapping[str, pl.DataType],
+    *,
+    where: str,
+    first_row: int = 1,
+    floats: bool = False,
+    text: bool = False,
+) -> pl.DataFrame:
+    """`table` with the columns of `types` in these types. Columns that have their type already cost nothing.
+
+    Args:
+        table: the rows, or some of them.
+        types: wanted type by column; columns that `table` does not have are left out.
+        where: what stands before the column's name in an error: the file, or the table.
+        first_row: number of the first row in its file, counted from 1.
+        floats: take floats for integers, where they are whole numbers; else floats are refused by their type.
+        text: take text for numbers (CSV), where it is written as numbers are; else text is refused by its type.
+
+    Raises:
+        LogsError: a column has a type, or a value, that the wanted type cannot represent.
+    """
+    changed: list[pl.Series] = []
+    for column, wanted in types.items():
+        if column not in table.columns or table.schema[column] == wanted:
+            continue
+        check_type(table.schema[column], wanted, where=f"{where}{column}", floats=floats, text=text)
+        changed.append(_cast(table[column], wanted, where=f"{where}{column}", first_row=first_row))
+    return table.with_columns(changed) if changed else table
+
+
+def check_type(
+    received: pl.DataType, wanted: pl.DataType, *, where: str, floats: bool = False, text: bool = False
+) -> None:
+    """Refuse a type whose values are not those of the wanted type; see `exact_cast`.
+
+    Raises:
+        LogsError: `received` cannot be read as `wanted`.
+    """
+    if received == pl.Null:
+        return
+    inner, leaf = received, wanted
+    if isinstance(wanted, pl.List):
+        inner, leaf = item_type(received), item_type(wanted)
+    if isinstance(wanted, pl.List) != is_list(received) or not _readable(inner, leaf, floats=floats, text=text):
+        shown = str(received)[:SHOWN]
+        raise LogsError(f"{where} should be {wanted}; received {shown}{_advice(inner, leaf)}")
+
+
+def is_list(dtype: pl.DataType) -> bool:
+    """Whether each value is a list, of any length or of a fixed one."""
+    return isinstance(dtype, (pl.List, pl.Array))
+
+
+def item_type(dtype: pl.DataType) -> pl.DataType:
+    """The type of what a list holds; of any other type itself."""
+    if isinstance(dtype, (pl.List, pl.Array)):
+        inner = dtype.inner
+        return inner() if isinstance(inner, type) else inner
+    return dtype
+
+
+def is_text(dtype: pl.DataType) -> bool:
+    """Whether values are strings, be they stored as such or as codes of categories."""
+    return isinstance(dtype, (pl.String, pl.Categorical, pl.Enum))
+
+
+def arrays_as_lists(columns: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+    """The fixed-size lists among `columns`, as lists of any length."""
+    return {name: pl.List(dtype.inner) for name, dtype in columns.items() if isinstance(dtype, pl.Array)}
+
+
+def _readable(received: pl.DataType, wanted: pl.DataType, *, floats: bool, text: bool) -> bool:
+    if received in (wanted, pl.Null):
+        return True
+    if wanted.is_integer():
+        flag = wanted == pl.Int8 and received == pl.Boolean
+        whole = floats and received.is_float()
+        return received.is_integer() or flag or whole or (text and received == pl.String)
+    if wanted.is_float():
+        return received.is_integer() or received.is_float() or (text and received == pl.String)
+    if isinstance(wanted, pl.Datetime):
+        return isinstance(received, pl.Datetime) and received.time_zone == wanted.time_zone
+    return wanted == pl.String and is_text(received)
+
+
+def _advice(received: pl.DataType, wanted: pl.DataType) -> str:
+    if not wanted.is_integer():
+        return ""
+    if received.is_float() or received.is_decimal():
+        # pandas, for one, makes floats of a column of integers with empty places.
+        return "; cast it to integers, empty where there is none"
+    if received.is_temporal():
+        return "; write milliseconds since 1970 as integers"
+    if is_text(received):
+        return "; write integers (docs/your-logs.md says how strings become identities)"
+    return ""
+
+
+def _cast(values: pl.Series, wanted: pl.DataType, *, where: str, first_row: int) -> pl.Series:
+    """`values`, whose type was checked, as `wanted`."""
+    if isinstance(values.dtype, pl.Array):
+        values = values.cast(pl.List(values.dtype.inner))
+    inner, leaf = item_type(values.dtype), item_type(wanted)
+    try:
+        if _always_exact(inner, leaf) or not _inexact(_flat(values), leaf).any():
+            changed: pl.Series = values.cast(wanted)
+            return changed
+    except pl.exceptions.PolarsError:
+        pass  # A value is out of range.
+    rows = pl.DataFrame({"row": pl.int_range(len(values), eager=True), "value": values})
+    rows = rows.explode("value") if is_list(values.dtype) else rows
+    wrong = rows.filter(_inexact(rows["value"], leaf))
+    # Of a file that was checked, at least one value is wrong here.
+    row, value = wrong.row(0) if len(wrong) else (0, None)
+    raise LogsError(
+        f"{where} should be {wanted}; row {first_row + row} (the first is 1) holds {repr(value)[:SHOWN]}, "
+        f"a {inner} that {leaf} cannot represent"
+    )
+
+
+def _flat(values: pl.Series) -> pl.Series:
+    return values.explode() if is_list(values.dtype) else values
+
+
+def _always_exact(received: pl.DataType, wanted: pl.DataType) -> bool:
+    """Whether a strict cast gives each value as it is, or fails."""
+    if wanted.is_integer():
+        return not (received.is_float() or received == pl.String)
+    if wanted.is_float():
+        return received in (wanted, pl.Null) or (received == pl.Float32 and wanted == pl.Float64)
+    return not isinstance(wanted, pl.Datetime)
+
+
+def _inexact(values: pl.Series, wanted: pl.DataType) -> pl.Series:
+    """Which of `values` (n,) the type `wanted` cannot represent; an empty one it can."""
+    cast = values.cast(wanted, strict=False)
+    wrong = cast.is_null()
+    if values.dtype == pl.String:
+        wrong |= ~values.str.contains(WHOLE if wanted.is_integer() else NUMBER)
+        if wanted.is_float():
+            wrong |= ~cast.is_finite()
+    elif values.dtype != pl.Boolean and values.dtype != pl.Null and not is_text(values.dtype):
+        wrong |= cast.cast(values.dtype, strict=False).ne_missing(values)
+        if values.dtype.is_float() and wanted.is_integer():
+            wrong |= values.abs() > EXACT[str(values.dtype)]
+    faulty: pl.Series = wrong.fill_null(True) & values.is_not_null()
+    return faulty
