@@ -22,6 +22,7 @@ from edgerec.bench.measure import ratios, take_turns
 from edgerec.core.atomic import FILE, check_output, write_json
 from edgerec.core.console import log, stage, table_of
 from edgerec.core.errors import InputError, ParityError
+from edgerec.core.leftovers import temporary_folder
 from edgerec.core.manifest import CLOUD, CloudManifest, stamp_files, write_manifest
 from edgerec.kv.npz import EMBEDDINGS, NpzTables, open_tables
 from edgerec.kv.shard_writer import BLOCK_ROWS, SHARD_ROWS, TableDtype, write_table
@@ -141,8 +142,7 @@ def kv_table(document: dict[str, Any]) -> Table:
 @contextlib.contextmanager
 def _temporary_tables(brands: int, *, dtype: TableDtype, shard_rows: int) -> Iterator[Path]:
     """A cloud folder with the tables of a large shop, written in a stream."""
-    with tempfile.TemporaryDirectory(prefix="edgerec-kv-") as name:
-        cloud = Path(name)
+    with temporary_folder(Path(tempfile.gettempdir(), "edgerec-kv"), "partial") as cloud:
         with stage("write temporary tables"):
             sizes = {"brand": (brands, BRAND_DIMENSION), **TAOBAO}
             entries = {

@@ -1,7 +1,8 @@
 """Outputs that are there whole or not at all.
 
 Everything is written beside its final name and renamed into place, so that a reader never sees a half-written file and
-a kill leaves nothing under the final name (rename(2) is atomic within a file system).
+a kill leaves nothing under the final name (rename(2) is atomic within a file system). What a kill leaves beside it is
+removed by the next one who writes that output (`edgerec.core.leftovers`).
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from edgerec.core.errors import OutputError
+from edgerec.core.leftovers import clear_leftovers, temporary_file, temporary_folder
 
 HEADS = {
     "logs.json": "logs",
@@ -32,7 +32,7 @@ ODD = "neither a file nor a folder"
 
 
 def check_output(path: Path, *, force: bool = False, kind: str | None = None) -> None:
-    """Refuse an output that exists, before any work is done for it.
+    """Refuse an output that exists, before any work is done for it; remove what a kill left beside it.
 
     Args:
         path: the file or folder to write.
@@ -43,6 +43,7 @@ def check_output(path: Path, *, force: bool = False, kind: str | None = None) ->
         OutputError: `path` exists and `force` is false, or it is something else than `force` may replace; or its
             parent cannot be made or written to.
     """
+    clear_leftovers(path.resolve())
     if path.exists():
         found, wanted = _kind(path), (kind,) if kind else tuple(HEADS.values())
         if found not in wanted:
@@ -97,45 +98,32 @@ def output_folder(path: Path, *, force: bool = False, kind: str | None = None) -
     """
     check_output(path, force=force, kind=kind)
     target = path.resolve()
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    partial.chmod(0o755)
-    try:
+    with temporary_folder(target, "partial") as partial:
+        partial.chmod(0o755)
         yield partial
         publish_folder(partial, target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def publish_folder(partial: Path, target: Path) -> None:
-    """Rename `partial` to `target`; what stood at `target` is set aside first and removed last."""
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old-", dir=target.parent)) / target.name
-    try:
-        if target.exists():
-            target.rename(old)
+    """Rename `partial` to `target`; what stood at `target` is set aside first and removed last.
+
+    A kill between the two renames leaves the older output beside `target`; the next writer puts it back.
+    """
+    if not target.exists():
         partial.rename(target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-    finally:
-        # Only a kill between the two renames leaves the old one here, whole.
-        if target.exists():
-            shutil.rmtree(old.parent, ignore_errors=True)
+        return
+    with temporary_folder(target, "old") as old:
+        target.rename(old / target.name)
+        # Where this fails, the end of the block puts the older one back.
+        partial.rename(target)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` by way of a temporary file beside it."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+    with temporary_file(path) as partial:
+        partial.write_bytes(data)
+        partial.chmod(0o644)
+        partial.replace(path)
 
 
 def write_json(path: Path, document: Any) -> None:

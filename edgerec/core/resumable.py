@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from edgerec.core.atomic import check_output, json_bytes, publish_folder, write_json
 from edgerec.core.console import log
 from edgerec.core.errors import FormatError, OutputError
+from edgerec.core.leftovers import discard, lock
 
 JOB = "job.json"
 
@@ -113,53 +113,34 @@ def resumable_folder(
             else:
                 shutil.rmtree(work, ignore_errors=True)
             raise
-        shutil.rmtree(work, ignore_errors=True)
+        discard(work, target)
 
 
 @contextlib.contextmanager
 def held(path: Path, *, what: str) -> Iterator[None]:
     """Make the folder `path` and hold it until the block ends or the process dies (flock(2)).
 
-    Windows has no such lock: there two processes are not kept apart.
+    Where the file system cannot lock, and on Windows, two processes are not kept apart.
 
     Raises:
         OutputError: another process holds it; `what` it makes stands in the text.
     """
-    if sys.platform == "win32":
-        path.mkdir(exist_ok=True)
-        yield
-        return
-    handle = _locked(path, what)
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-def _locked(path: Path, what: str) -> int:
-    """A handle of the folder `path` that holds its lock."""
-    import fcntl
-
     while True:
         path.mkdir(exist_ok=True)
-        try:
-            handle = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        # Some network file systems cannot lock.
-        with contextlib.suppress(OSError):
+        # Whoever held it before may remove the folder meanwhile.
+        with contextlib.suppress(FileNotFoundError):
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                handle = lock(path)
+                break
             except BlockingIOError:
-                os.close(handle)
                 raise OutputError(
                     f"another process makes {what} in {path}: wait for its end, or choose another --out"
                 ) from None
-        # Whoever held it before may have removed the folder meanwhile: then this lock is of nothing.
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
-        os.close(handle)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def _unfinished(work: Path) -> bool:

@@ -7,6 +7,7 @@ rows make a user's history, and in which order, does not depend on how logs are 
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edgerec.core.console import progress
+from edgerec.core.leftovers import temporary_folder
 from edgerec.core.parallel import map_ordered
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.deal import deal
@@ -267,18 +269,20 @@ def map_partitions(
     """
     found = survey(logs)
     with _scratch(logs.path) as scratch:
-        parts = partitions(logs, found, scratch=Path(scratch), target=target, processes=processes)
+        parts = partitions(logs, found, scratch=scratch, target=target, processes=processes)
         mapped = map_ordered(partial(_apply, function, logs), parts, processes=processes)
         yield from progress(mapped, what="parts", total=len(parts))
 
 
-def _scratch(path: Path) -> tempfile.TemporaryDirectory[str]:
+@contextlib.contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
     # The system's folder may lie in memory, and what is dealt out is as large as the logs.
-    path = path.resolve()
-    try:
-        return tempfile.TemporaryDirectory(prefix=f".{path.name}.parts-", dir=path.parent)
-    except OSError:
-        return tempfile.TemporaryDirectory(prefix="edgerec-")
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(temporary_folder(path.resolve(), "parts"))
+        except OSError:
+            folder = stack.enter_context(temporary_folder(Path(tempfile.gettempdir(), "edgerec"), "parts"))
+        yield folder
 
 
 def _apply(function: Callable[[Logs], Result], logs: LogsFolder, partition: Partition) -> Result:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgerec.core.errors import ConversionError
+from edgerec.core.leftovers import temporary_folder
 from edgerec.core.manifest import Precision
 
 CHILD = Path(__file__).with_name("_convert_child.py")
@@ -51,19 +51,14 @@ def convert_to_mnn(onnx_path: Path, mnn_path: Path, *, precision: Precision = "f
     if not onnx_path.is_file():
         raise ConversionError(f"cannot convert {onnx_path}: there is no such file")
     try:
-        folder = tempfile.mkdtemp(prefix=".convert-", dir=mnn_path.parent)
+        with temporary_folder(mnn_path, "partial") as folder:
+            partial = folder / "model.mnn"
+            for flags in PASSES[precision]:
+                _run(onnx_path, partial, [NATIVE, *flags] if native else flags)
+            partial.write_bytes(_with_steady_id(partial.read_bytes()))
+            partial.replace(mnn_path)
     except OSError as error:
         raise ConversionError(f"cannot write {mnn_path}: {error.strerror}") from error
-    partial = Path(folder, "model.mnn")
-    try:
-        for flags in PASSES[precision]:
-            _run(onnx_path, partial, [NATIVE, *flags] if native else flags)
-        partial.write_bytes(_with_steady_id(partial.read_bytes()))
-        partial.replace(mnn_path)
-    except OSError as error:
-        raise ConversionError(f"cannot write {mnn_path}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(onnx_path: Path, target: Path, flags: Sequence[str]) -> None:
@@ -72,7 +67,7 @@ def _run(onnx_path: Path, target: Path, flags: Sequence[str]) -> None:
     if extension is None or extension.origin is None:
         raise ConversionError("cannot convert: MNN's converter is not installed: pip install 'edgerec[export]'")
     # Isolated from the user's environment, but for the folder that has the converter.
-    command = [sys.executable, "-I", str(CHILD), str(Path(extension.origin).parent)]
+    command = [sys.executable, "-I", str(CHILD), str(os.getpid()), str(Path(extension.origin).parent)]
     source, kind = onnx_path, "ONNX"
     if target.is_file():
         source, kind = target.replace(target.with_name("before.mnn")), "MNN"

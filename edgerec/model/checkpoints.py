@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, OutputError, first_line
+from edgerec.core.leftovers import discard
 from edgerec.core.resumable import held
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
@@ -203,9 +204,9 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
             yield work
         except BaseException:
             if not work.so_far.epoch:
-                shutil.rmtree(path, ignore_errors=True)
+                discard(path, output.resolve())
             raise
-        shutil.rmtree(path, ignore_errors=True)
+        discard(path, output.resolve())
 
 
 def has_progress(output: Path) -> bool:

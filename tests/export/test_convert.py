@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,35 @@ def test_the_child_loads_the_converter_and_nothing_else() -> None:
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_converter_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    # The child waits for the other end of a pipe, so it ends only when it is killed.
+    os.mkfifo(tmp_path / "pipe")
+    parent = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-I', sys.argv[1], str(os.getpid()), *sys.argv[2:]])\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    (tmp_path / "_tools.py").write_text("def mnnconvert(arguments):\n    open(arguments[4]).read()\n")
+    command = [sys.executable, "-c", parent, str(convert.CHILD), str(tmp_path), str(tmp_path / "pipe"), "model.mnn"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        # Opened when the child reads: from then on it has only its wait before it.
+        pipe = os.open(tmp_path / "pipe", os.O_WRONLY)
+        process.kill()
+    deadline = time.monotonic() + 60
+    while _runs(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.close(pipe)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

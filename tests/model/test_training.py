@@ -269,6 +269,18 @@ def test_killed_in_the_first_epoch_is_taken_over(tmp_path: Path, left: str) -> N
     assert names(tmp_path) == []
 
 
+def test_a_kill_while_a_finished_training_is_removed_leaves_nothing_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / ".run.training"
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda folder, **_: (Path(folder) / "progress.json").unlink())
+        with work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False):
+            (work / "best-1.weights.h5").touch()
+    with work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False):
+        assert names(work) == ["progress.json"]
+
+
 def test_a_folder_that_is_no_training_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".run.training").mkdir()
     (tmp_path / ".run.training" / "mine").touch()

@@ -11,7 +11,6 @@ what was decided; `taobao_mcc.json` is the feature specification.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from edgerec.core.atomic import check_output
 from edgerec.core.console import progress
 from edgerec.core.errors import LogsError
+from edgerec.core.leftovers import temporary_folder
 from edgerec.data.logs import LogsHead
 from edgerec.data.schema import EXPOSURE, PAGE_VIEW
 from edgerec.data.sources.logs_writer import logs_writer
@@ -89,8 +89,7 @@ def import_taobao_mcc(
         OutputError: `out` exists and `force` is false.
     """
     check_output(out, force=force, kind="logs")
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.import-", dir=out.resolve().parent) as name:
-        work = Path(name)
+    with temporary_folder(out.resolve(), "import") as work:
         found = _survey(source, work, block_bytes)
         plan = _plan(found, part)
         _deal(work, plan)

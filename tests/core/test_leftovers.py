@@ -1,0 +1,183 @@
+"""A kill at every step of a writer: nothing half made, and the next writer leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgerec.core.atomic import output_folder, write_bytes
+from edgerec.core.leftovers import clear_leftovers, discard, temporary_folder
+
+KILLED_AT_EACH_STEP = """
+import json, os, shutil, sys
+from pathlib import Path
+from edgerec.core.atomic import check_output, output_folder, write_bytes, write_json
+from edgerec.core.errors import EdgeRecError
+from edgerec.core.resumable import resumable_folder
+
+HEAD = {"kind": "logs"}
+STEPS = {"open", *("os." + name for name in ("mkdir", "rename", "remove", "rmdir", "listdir", "scandir", "chmod"))}
+
+def folder(out, force, resume=False):
+    with output_folder(out, force=force, kind="logs") as path:
+        write_bytes(path / "data", b"new")
+        write_json(path / "logs.json", HEAD)
+
+def resumable(out, force, resume=False):
+    with resumable_folder(out, kind="logs", job={"seed": 1}, force=force, resume=resume) as work:
+        for part in ("a", "b"):
+            if work.finished(part) is None:
+                write_bytes(work.path / part, b"new")
+                work.finish(part, {}, [work.path / part])
+        write_json(work.path / "logs.json", HEAD)
+
+def file(out, force, resume=False):
+    check_output(out, force=force, kind="file")
+    write_bytes(out, b"new")
+
+def content(out):
+    if not out.exists():
+        return None
+    return out.read_text() if out.is_file() else {path.name: path.read_text() for path in sorted(out.iterdir())}
+
+def killed(work, step):
+    "Whether a child that does `work` is killed before its file-system operation number `step`."
+    child = os.fork()
+    if child == 0:
+        seen = [0]
+        def hook(event, arguments):
+            if event in STEPS:
+                if seen[0] == step:
+                    os.kill(os.getpid(), 9)
+                seen[0] += 1
+        sys.addaudithook(hook)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+def prove(write, root, before):
+    "Kill `write` at each step, with or without an older output; the answer has what was seen after each kill."
+    seen, step = [], 0
+    while True:
+        home = root / str(step)
+        home.mkdir(parents=True)
+        out = home / "out"
+        if before:
+            write(out, False)
+            for path in [out] if out.is_file() else [path for path in out.iterdir() if path.name != "logs.json"]:
+                path.write_text("old")
+        old = content(out)
+        if not killed(lambda: write(out, before), step):
+            break
+        row = {"after": content(out), "old": old}
+        # As a user would: again, then with what the refusal says.
+        ways = [(False, False), (before, True), (True, False)]
+        for force, resume in ways if step % 2 else (ways[0], ways[2]):
+            try:
+                write(out, force, resume)
+                break
+            except EdgeRecError:
+                pass
+        row["then"] = content(out)
+        row["beside"] = sorted(path.name for path in home.iterdir())
+        seen.append(row)
+        step += 1
+    return seen
+
+root = Path(sys.argv[1])
+print(json.dumps({f"{write.__name__} {before}": prove(write, root / write.__name__ / str(before), before)
+    for write in (folder, resumable, file) for before in (False, True)}))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and signals")
+def test_a_kill_at_each_step_leaves_nothing_half_made(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    head = json.dumps({"kind": "logs"}, indent=2) + "\n"
+    new = {"folder": {"data": "new", "logs.json": head}, "resumable": {"a": "new", "b": "new", "logs.json": head}}
+    for name, rows in json.loads(done.stdout).items():
+        whole = new.get(name.split()[0], "new")
+        assert len(rows) > 5, name
+        for row in rows:
+            assert row["after"] in (None, row["old"], whole), name
+            assert row["then"] == whole, (name, row)
+            assert row["beside"] == ["out"], (name, row)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
+def test_leftovers_are_told_from_work_that_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    kept = [".out.partial-abcdefg", ".out.partial-abcdefghi", ".out.other-abcdefgh", ".outer.partial-abcdefgh"]
+    for name in [*kept, ".out.partial-abcdefgh", ".out.parts-01234567"]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    (tmp_path / ".out.partial-zzzzzzzz").write_text("half a file")
+    (tmp_path / ".out.done-link0000").symlink_to(tmp_path / kept[0])
+    os.mkfifo(tmp_path / ".out.old-pipe0000")
+    with temporary_folder(out, "partial") as mine:
+        clear_leftovers(out)
+        write_bytes(out, b"file")
+        left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*kept, ".out.done-link0000", "out", mine.name}
+    assert (tmp_path / kept[0] / "file").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
+def test_an_output_that_a_kill_left_set_aside_is_put_back(tmp_path: Path) -> None:
+    aside = tmp_path / ".out.old-abcdefgh" / "out"
+    aside.mkdir(parents=True)
+    (aside / "whole").touch()
+    # Only there: an output may hold a file of its own name.
+    (tmp_path / ".out.partial-abcdefgh" / "out").mkdir(parents=True)
+    clear_leftovers(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
+
+
+def test_a_folder_that_holds_an_entry_of_its_own_name_is_not_published_by_a_failure(tmp_path: Path) -> None:
+    def fail() -> None:
+        with output_folder(tmp_path / "out") as folder:
+            (folder / "out").mkdir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
+def test_rows_that_a_killed_process_dealt_out_go_when_the_logs_are_read_again(tmp_path: Path) -> None:
+    script = (
+        "import os; from pathlib import Path; from edgerec.data.partition import _scratch\n"
+        "with _scratch(Path('logs')) as folder:\n"
+        "    (folder / 'rows').touch(); os.kill(os.getpid(), 9)\n"
+    )
+    (tmp_path / "logs").mkdir()
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False)
+        assert len(list(tmp_path.glob(".logs.parts-*"))) == 1
+    clear_leftovers(tmp_path / "logs")
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+
+
+def test_work_that_is_removed_has_another_name_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / ".out.training"
+    work.mkdir()
+    (work / "file").touch()
+    monkeypatch.setattr("edgerec.core.leftovers.shutil.rmtree", lambda *_, **__: None)
+    discard(work, tmp_path / "out")
+    monkeypatch.undo()
+    [left] = tmp_path.iterdir()
+    assert left.name.startswith(".out.done-")
+    clear_leftovers(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
