@@ -31,6 +31,7 @@ main()
 """
 """`edgerec` with shards so small that small logs make several."""
 TRAINING = """
+model = "dlcm"
 units = 4
 layers = 1
 epochs = 4
@@ -149,11 +150,12 @@ def train(inputs: Path) -> Job:
 
 
 def export(inputs: Path) -> Job:
-    """The bundle of such a model."""
-    run = ["train", str(inputs / "samples"), "--config", str(inputs / "train.toml"), "--epochs", "1"]
+    """The bundle of a model with a step of its own."""
+    settings = ["--config", str(inputs / "train.toml"), "--epochs", "1", "--model", "crban_ie"]
+    run = ["train", str(inputs / "samples"), *settings]
     return Job(
         "export",
-        ["export", str(inputs / "run"), "--requests", "30"],
+        ["export", str(inputs / "run"), "--requests", "10"],
         inputs=[*_samples(inputs), [*run, "--out", str(inputs / "run")]],
         files={inputs / "world.toml": WORLD, inputs / "train.toml": TRAINING},
         reading=[["verify", "OUT"], ["inspect", "OUT"]],
@@ -163,7 +165,7 @@ def export(inputs: Path) -> Job:
 def _samples(inputs: Path) -> list[list[str]]:
     logs, made = str(inputs / "logs"), str(inputs / "samples")
     limits = ["--candidates", "10", "--exposures", "12", "--page-views", "6"]
-    return [[*_simulate(inputs, 250), "--out", logs], ["samples", logs, "--out", made, *limits]]
+    return [[*_simulate(inputs, 120), "--out", logs], ["samples", logs, "--out", made, *limits]]
 
 
 JOBS: dict[str, Callable[[Path], Job]] = {job.__name__: job for job in (simulate, samples, train, export)}
