@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from edgerec.core.errors import LogsError
-from edgerec.data.casting import arrays_as_lists, exact_cast, is_text
+from edgerec.data.casting import arrays_as_lists, exact_cast
 from edgerec.data.catalogue import ItemIndex
+from edgerec.data.feature_columns import check_column, check_features, check_values
 from edgerec.features.spec import Embedding, Feature, FeatureSpec, OneHot
 from edgerec.features.vocabulary import MISSING_ID
 
@@ -103,7 +104,7 @@ def check_items(items: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
         raise LogsError(f"logs: {ITEMS}.{ITEM_ID} should be unique; {twice[ITEM_ID][0]} stands more than once")
     if bool((items[ITEM_ID] == MISSING_ID).any()):
         raise LogsError(f"logs: {ITEMS}.{ITEM_ID} holds {MISSING_ID}, which stands for a missing identity; renumber it")
-    _check_features(ITEMS, items, of_origin(spec.item, "catalogue"))
+    check_features(ITEMS, items, of_origin(spec.item, "catalogue"))
     return items.sort(ITEM_ID)
 
 
@@ -126,7 +127,7 @@ def check_events(
             f"logs: {EVENTS}.{KIND} should be {EXPOSURE!r} or {PAGE_VIEW!r}; received {kinds[KIND][0]!r} "
             f"({len(kinds)} rows)"
         )
-    _check_features(EVENTS, events, features)
+    check_features(EVENTS, events, features)
     _known(EVENTS, events[ITEM_ID], index)
     return events
 
@@ -278,13 +279,6 @@ def _odd_time(name: str, received: int) -> LogsError:
     )
 
 
-def _check_features(name: str, table: pl.DataFrame, features: Iterable[Feature]) -> None:
-    """The columns that `features` read are there, of a readable type, and hold no NaN."""
-    for feature in features:
-        _check_column(name, table.columns, feature)
-        _check_values(name, table[feature.source], feature)
-
-
 def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
     """Lists of one request have one length, labels are 0, 1 or empty, served values no NaN."""
     lengths = requests[ITEM_ID].list.len()
@@ -297,7 +291,7 @@ def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
     columns = labels | {feature.source: feature for feature in served}
     for column, feature in columns.items():
         if feature is not None:
-            _check_column(REQUESTS, requests.columns, feature)
+            check_column(REQUESTS, requests.columns, feature)
             if not isinstance(requests.schema[column], pl.List):
                 raise LogsError(
                     f"logs: {REQUESTS}.{column} should be a list with one value a candidate (feature {feature.name}); "
@@ -319,7 +313,7 @@ def _check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
                     f"logs: {REQUESTS}.{CLICKED} should be 0, 1 or, not exposed, empty; received {wrong[0]}"
                 )
         else:
-            _check_values(REQUESTS, values, feature)
+            check_values(REQUESTS, values, feature)
 
 
 def _check_repeated_items(requests: pl.DataFrame) -> None:
@@ -353,49 +347,6 @@ def _check_click_counts(requests: pl.DataFrame) -> None:
         f"logs: {REQUESTS}.{CLICK_COUNT} should have one value a candidate, above 0 where {CLICKED} is 1 and else 0; "
         "mend it or leave the column out"
     )
-
-
-def _check_column(name: str, columns: Iterable[str], feature: Feature) -> None:
-    if feature.source not in columns:
-        raise LogsError(
-            f"logs: table {name!r} has no column {feature.source!r}, which feature {feature.name} reads; "
-            f"it has: {', '.join(columns)}. Add it, or leave the feature out of the specification"
-        )
-
-
-def _check_values(name: str, values: pl.Series, feature: Feature) -> None:
-    dtype = values.dtype
-    readable = dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)
-    wanted = "numbers"
-    if isinstance(feature, Embedding):
-        readable, wanted = dtype.is_integer() or dtype == pl.Null, "integers"
-    elif isinstance(feature, OneHot) and isinstance(feature.values[0], str):
-        readable, wanted = is_text(dtype) or dtype == pl.Null, "strings"
-    if not readable:
-        raise LogsError(
-            f"logs: {name}.{feature.source} should hold {wanted} (feature {feature.name}, {feature.kind}); "
-            f"received {dtype}"
-        )
-    if isinstance(feature, Embedding) and len(values):
-        _check_identities(name, values, feature)
-    if dtype.is_float():
-        faulty = int((~values.is_finite()).sum() or 0)
-        if faulty:
-            raise LogsError(
-                f"logs: {name}.{feature.source} holds NaN or infinity in {faulty} places (feature {feature.name}); "
-                "write an empty value where there is none"
-            )
-
-
-def _check_identities(name: str, values: pl.Series, feature: Embedding) -> None:
-    """Identities are integers of 64 bits, and none of them is the one that stands for a missing value."""
-    least, most = values.min(), values.max()
-    for odd, why in ((most, f"above the largest identity {2**63 - 1}"), (least, "below the least identity")):
-        if isinstance(odd, int) and not MISSING_ID < odd < 2**63:
-            why = "which stands for a missing identity" if odd == MISSING_ID else why
-            raise LogsError(
-                f"logs: {name}.{feature.source} holds {odd}, {why} (feature {feature.name}); hash or renumber it"
-            )
 
 
 def _known(name: str, ids: pl.Series, index: ItemIndex) -> None:
