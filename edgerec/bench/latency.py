@@ -22,6 +22,7 @@ from edgerec.core.console import log, table_of
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, ParityError, first_line
 from edgerec.core.manifest import CRBAN, GOLDEN, HUBSM_IE, HUBSM_IPV, PEERS, BundleManifest
 from edgerec.core.signing import PublicKey
+from edgerec.core.tolerance import Tolerance, apart
 from edgerec.device_runtime.device_model import DeviceModel, open_bundle
 from edgerec.device_runtime.golden import GoldenCase, case_names, encode_case, run_named
 from edgerec.device_runtime.hubsm import HubsmStepper
@@ -29,9 +30,9 @@ from edgerec.device_runtime.hubsm import HubsmStepper
 ENGINE, RUNTIME = "mnn", "edgerec"
 STEP, RERANK = "step", "rerank"
 PEER_TOLERANCE = {"fp32": 1e-3, "fp16": 0.3, "int8": 0.3}
-"""By precision, on what steps give (relative where above 1) and on peers' logits. Float32 alone stays far below 1e-3
-over full sequences, and rounded weights below a tenth, exponentials included: what is further apart is another
-function."""
+"""By precision, on what steps give and on peers' logits; large numbers may be off by as much of their own size. Float32
+alone stays far below 1e-3 over full sequences, and rounded weights below a tenth, exponentials included: what is
+further apart is another function."""
 CALLS = {STEP: 200, RERANK: 20}
 """In a round; a round is some milliseconds of each contestant."""
 
@@ -228,12 +229,17 @@ def _rerank_stages(
             contestants.update(default_rerank(bundle / PEERS / f"{CRBAN}.mnn", case, *fused))
     for name, call in contestants.items():
         logits = np.ravel(_first(name, call))[: len(case.logits)]
-        error = float(np.abs(logits - case.logits).max()) if len(logits) == len(case.logits) else np.inf
-        tolerance = manifest.parity.tolerance if name in (ENGINE, RUNTIME) else PEER_TOLERANCE["fp32"]
-        if not error <= tolerance:
+        if len(logits) != len(case.logits):
             raise ParityError(
-                f"bench: {name} scores {error:.2g} apart from training, more than {tolerance:g}: it computes "
-                "something else; export the bundle again"
+                f"bench: {name} gives {len(logits)} scores of {len(case.logits)} candidates: export the bundle again"
+            )
+        peer = Tolerance(PEER_TOLERANCE["fp32"], PEER_TOLERANCE["fp32"])
+        tolerance = manifest.parity.allowed if name in (ENGINE, RUNTIME) else peer
+        at = tolerance.exceeded(logits, case.logits)
+        if at is not None:
+            raise ParityError(
+                f"bench: {name} scores {apart(logits, case.logits)[at]:.2g} apart from training, more than "
+                f"{tolerance.allowed(case.logits)[at]:.2g}: it computes something else; export the bundle again"
             )
     return {RERANK: contestants}
 

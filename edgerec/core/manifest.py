@@ -15,6 +15,7 @@ from edgerec.core.documents import document_bytes, parse_document
 from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.core.hashing import sha256_bytes, sha256_file
 from edgerec.core.signing import PublicKey, SigningKey, signature_path
+from edgerec.core.tolerance import Tolerance
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -121,12 +122,19 @@ class Parity(_Part):
     max_abs_error: float
     """Over all checks, on logits."""
     tolerance: float
+    relative_tolerance: Annotated[float, Field(ge=0, le=1e-3)] = 0.0
+    """Of a logit's own size, on top of `tolerance`."""
     checks: dict[str, float]
     """Largest absolute difference by check."""
     requests: int
     """Real requests stepped through."""
     orders_equal: int
     """Of them, how many were ranked alike."""
+
+    @property
+    def allowed(self) -> Tolerance:
+        """How far a device's logits may be from those of a golden case."""
+        return Tolerance(self.tolerance, self.relative_tolerance)
 
 
 class PrecisionRow(_Part):

@@ -1,4 +1,4 @@
-"""Fitting: which identities get a row of their own, and the means and scales of raw features, of the training period.
+"""Fitting on the training period: which identities get a row of their own; bounds, mean and scale of raw features.
 
 Partitions are counted one by one. Counts are whole numbers and moments are exact, so that what is fitted does not
 depend on how logs are cut, nor on who counts first.
@@ -19,7 +19,7 @@ from edgerec.core.arrays import load_members, save_members
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import to_array
 from edgerec.data.logs import Parts
-from edgerec.data.moments import Moments, moments
+from edgerec.data.octaves import Octaves, octaves
 from edgerec.data.partition import Partition
 from edgerec.data.schema import (
     EXPOSURE,
@@ -47,17 +47,17 @@ class Counted:
     Attributes:
         candidates: (items,) int64, how often each item of the catalogue was on offer.
         behaviours: (items,) int64, how many events it has.
-        moments: by ``group.feature``, of the raw features whose values are logged with events and requests.
+        octaves: by ``group.feature``, of the raw features whose values are logged with events and requests.
     """
 
     candidates: NDArray[np.int64]
     behaviours: NDArray[np.int64]
-    moments: Mapping[str, Moments]
+    octaves: Mapping[str, Octaves]
 
 
 def to_fit(features: Iterable[Feature]) -> tuple[Raw, ...]:
-    """The raw features that lack a mean or a scale."""
-    return tuple(f for f in features if isinstance(f, Raw) and (f.mean is None or f.scale is None))
+    """The raw features that lack a bound, a mean or a scale."""
+    return tuple(f for f in features if isinstance(f, Raw) and None in (f.low, f.high, f.mean, f.scale))
 
 
 def count(
@@ -78,7 +78,7 @@ def count(
         LogsError: a file cannot be read, or a column that is read breaks the schema.
         SpecificationError: a value that its feature cannot read.
     """
-    found: dict[str, Moments] = {}
+    found: dict[str, Octaves] = {}
     actions = {EXPOSURE: to_fit(spec.ie_action), PAGE_VIEW: to_fit(spec.ipv_action)}
     features = (*actions[EXPOSURE], *actions[PAGE_VIEW])
     needed = (TIME, KIND, ITEM_ID)
@@ -89,7 +89,7 @@ def count(
         rows = table.filter(pl.col(KIND) == kind) if actions[kind] else table
         for feature in actions[kind]:
             values = raw_values(feature, to_array(rows[feature.source], feature))
-            found[f"{group}.{feature.name}"] = moments(values)
+            found[f"{group}.{feature.name}"] = octaves(values)
     del table
 
     served = to_fit(of_origin(spec.item, "served"))
@@ -99,16 +99,16 @@ def count(
     table = table.filter(pl.col(TIME) < until)
     candidates = np.bincount(items.rows(table[ITEM_ID].explode().to_numpy()), minlength=len(items.ids))
     for feature in served:
-        # Candidates are what the model scores: behaviours have no part in a served feature's mean and scale.
+        # Candidates are what the model scores: behaviours have no part in what is fitted of a served feature.
         values = raw_values(feature, to_array(table[feature.source].explode(), feature))
-        found[f"item.{feature.name}"] = moments(values)
+        found[f"item.{feature.name}"] = octaves(values)
     return Counted(candidates, behaviours, found)
 
 
 def fit(
     spec: FeatureSpec, counted: Iterable[Counted], catalogue: pl.DataFrame
 ) -> tuple[FeatureSpec, dict[str, Vocabulary]]:
-    """The specification with every mean and scale, and the vocabularies.
+    """The specification with all bounds, means and scales, and the vocabularies.
 
     Args:
         spec: as it was given.
@@ -120,12 +120,12 @@ def fit(
     """
     candidates = np.zeros(len(catalogue), np.int64)
     seen = np.zeros(len(catalogue), np.int64)
-    found: dict[str, Moments] = {}
+    found: dict[str, Octaves] = {}
     for part in counted:
         candidates += part.candidates
         seen += part.candidates + part.behaviours
-        for key, more in part.moments.items():
-            found[key] = found.get(key, Moments()) + more
+        for key, more in part.octaves.items():
+            found[key] = found.get(key, Octaves()) + more
     vocabularies: dict[str, Vocabulary] = {}
     groups: dict[str, tuple[Feature, ...]] = {}
     for group in GROUPS:
@@ -136,20 +136,31 @@ def fit(
                 limits = {"size": feature.vocabulary, "min_count": feature.min_count}
                 vocabularies[feature.name] = Vocabulary.fit(ids, counts=seen, **limits)
             elif isinstance(feature, Raw):
-                known = found.get(f"{group}.{feature.name}", Moments())
+                known = found.get(f"{group}.{feature.name}", Octaves())
                 if feature.origin == "catalogue" and to_fit([feature]):
-                    known = moments(raw_values(feature, to_array(catalogue[feature.source], feature)), candidates)
+                    known = octaves(raw_values(feature, to_array(catalogue[feature.source], feature)), candidates)
                 feature = fit_raw(feature, known)
             fitted.append(feature)
         groups[group] = tuple(fitted)
     return spec.model_copy(update=groups), vocabularies
 
 
-def fit_raw(feature: Raw, known: Moments) -> Raw:
-    """`feature` with the mean and scale that its specification leaves out, those of its transformed values."""
-    mean = feature.mean if feature.mean is not None else known.mean
-    scale = feature.scale if feature.scale is not None else known.spread if known.spread > 1e-12 else 1.0
-    return feature.model_copy(update={"mean": mean, "scale": scale})
+def fit_raw(feature: Raw, known: Octaves) -> Raw:
+    """`feature` with what its specification leaves out: bounds, and mean and scale of the values within them.
+
+    Args:
+        feature: as it was given.
+        known: its values, transformed, and clipped at the bounds that are given.
+    """
+    low, high = known.bounds()
+    if feature.low is not None:
+        low, high = feature.low, max(high, feature.low)
+    if feature.high is not None:
+        low, high = min(low, feature.high), feature.high
+    inside = known.clipped(low, high)
+    mean = feature.mean if feature.mean is not None else inside.mean
+    scale = feature.scale if feature.scale is not None else inside.spread if inside.spread > 1e-12 else 1.0
+    return feature.model_copy(update={"low": low, "high": high, "mean": mean, "scale": scale})
 
 
 def save_counted(counted: Counted, path: Path) -> dict[str, Any]:
@@ -161,10 +172,10 @@ def save_counted(counted: Counted, path: Path) -> dict[str, Any]:
     seen = np.flatnonzero(counted.candidates + counted.behaviours)
     arrays = {"rows": seen, "candidates": counted.candidates[seen], "behaviours": counted.behaviours[seen]}
     save_members(path, arrays, what="samples")
-    return {key: [part.count, part.total, part.squares] for key, part in counted.moments.items()}
+    return {key: part.to_note() for key, part in counted.octaves.items()}
 
 
-def load_counted(path: Path, found: Mapping[str, Sequence[int]], *, items: int) -> Counted:
+def load_counted(path: Path, found: Mapping[str, Mapping[str, Any]], *, items: int) -> Counted:
     """What `save_counted` has written and returned.
 
     Raises:
@@ -174,7 +185,7 @@ def load_counted(path: Path, found: Mapping[str, Sequence[int]], *, items: int) 
     stored = load_members(path, names, what="samples", advice="begin anew with --force")
     candidates, behaviours = np.zeros(items, np.int64), np.zeros(items, np.int64)
     candidates[stored["rows"]], behaviours[stored["rows"]] = stored["candidates"], stored["behaviours"]
-    return Counted(candidates, behaviours, {key: Moments(*values) for key, values in found.items()})
+    return Counted(candidates, behaviours, {key: Octaves.from_note(note) for key, note in found.items()})
 
 
 def _columns(needed: Sequence[str], features: Iterable[Feature]) -> list[str]:

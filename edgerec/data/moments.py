@@ -68,7 +68,7 @@ def moments(values: NDArray[np.float64], counts: NDArray[np.int64] | None = None
         values, counts = values[there], None if counts is None else counts[there]
     size = np.abs(values)
     if bool((size > LARGEST).any()):
-        raise SpecificationError(f"a mean cannot be fitted to {size.max():g}: give the feature its mean and scale")
+        raise SpecificationError(f"a mean cannot be fitted to {size.max():g}: give the feature its low and high")
     if bool((size < SMALLEST).any()):
         values = np.where(size < SMALLEST, 0.0, values)
     total = squares = 0

@@ -125,7 +125,7 @@ def inspection_table(document: Mapping[str, Any]) -> Group:
         ("precision", document["precision"]),
         ("signature", signature_text(document["signature"])),
         ("limits", ", ".join(f"{count} {name.replace('_', '-')}" for name, count in document["limits"].items())),
-        ("parity", f"{show(parity['max_abs_error'])} at most on logits (tolerance {parity['tolerance']:g})"),
+        ("parity", f"{show(parity['max_abs_error'])} at most on logits (tolerance {_tolerance_text(parity)})"),
         ("orders", f"{parity['orders_equal']:,} of {parity['requests']:,} requests ranked alike"),
         ("GAUC", f"Keras {show(gauc.get('keras'))}, MNN {show(gauc.get('mnn'))}"),
     ]
@@ -175,6 +175,11 @@ def precision_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
     known = [key for key in names if all(row.get(key) is not None for row in rows.values())]
     cells = [(name, *(show(rows[name][key]) for key in known)) for name in PRECISIONS if name in rows]
     return table_of(("precision", *(names[key] for key in known)), cells)
+
+
+def _tolerance_text(parity: Mapping[str, Any]) -> str:
+    relative = parity["relative_tolerance"]
+    return f"{parity['tolerance']:g}" + (f", and {relative:g} of a logit" if relative else "")
 
 
 def signature_text(signature: Mapping[str, Any]) -> str:

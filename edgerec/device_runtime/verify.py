@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgerec.core.errors import FormatError, ParityError
 from edgerec.core.manifest import CLOUD, DEVICE, BundleManifest, read_cloud_manifest, refuse_link
 from edgerec.core.parallel import run_apart
 from edgerec.core.signing import PublicKey
+from edgerec.core.tolerance import apart
 from edgerec.device_runtime.device_model import crashed, open_bundle
 from edgerec.device_runtime.golden import case_names, run_named
 from edgerec.kv.npz import open_tables
@@ -26,7 +25,8 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
 
     Returns:
         `version_id`, `precision`, `signature` (``"valid"``, or ``"not checked"`` without a key), `files`,
-        `device_bytes`, `cloud_bytes`, `golden_cases`, `parity_max_abs`, `tolerance`.
+        `device_bytes`, `cloud_bytes`, `golden_cases`, `parity_max_abs`, `tolerance`,
+        `relative_tolerance`.
 
     Raises:
         FormatError: no bundle, another format number, a part that does not fit the manifest.
@@ -41,14 +41,14 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
     worst = 0.0
     for name in cases:
         case, logits = run_named(model, bundle, name)
-        difference = np.abs(logits - case.logits)
-        at = int(difference.argmax())
-        if not difference[at] <= manifest.parity.tolerance:
+        at = manifest.parity.allowed.exceeded(logits, case.logits)
+        if at is not None:
             raise ParityError(
                 f"bundle: {name}: candidate {at} scores {logits[at]:.7g} here and {case.logits[at]:.7g} in training, "
-                f"more than {manifest.parity.tolerance:g} apart: this machine computes something else"
+                f"more than {manifest.parity.allowed.allowed(case.logits)[at]:.2g} apart: this machine computes "
+                "something else"
             )
-        worst = max(worst, float(difference[at]))
+        worst = max(worst, float(apart(logits, case.logits).max()))
     return {
         "version_id": manifest.version_id,
         "precision": manifest.precision,
@@ -59,6 +59,7 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
         "golden_cases": len(cases),
         "parity_max_abs": worst,
         "tolerance": manifest.parity.tolerance,
+        "relative_tolerance": manifest.parity.relative_tolerance,
     }
 
 

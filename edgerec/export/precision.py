@@ -201,6 +201,7 @@ def parity_of(name: Precision, measured: Measured, proof: Parity, real: RealRequ
     return Parity(
         max_abs_error=max(checks.values()),
         tolerance=max(TOLERANCE, _two_digits(2 * measured.random)),
+        relative_tolerance=proof.relative_tolerance,
         checks=checks,
         requests=real.requests,
         orders_equal=real.orders_equal,

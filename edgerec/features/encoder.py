@@ -32,7 +32,7 @@ class Encoded:
     Attributes:
         ids: (n, embeddings) int32, rows of embedding tables.
         codes: (n, bucketized, one-hot and binary features) uint8; 0 is missing (or, binary, no).
-        numbers: (n, raw features) float32, transformed and scaled.
+        numbers: (n, raw features) float32, transformed, clipped and scaled.
     """
 
     ids: NDArray[np.int32]
@@ -202,15 +202,21 @@ def _buckets(feature: Bucketize, values: NDArray[np.float64]) -> NDArray[np.uint
 
 
 def raw_values(feature: Raw, column: NDArray[Any]) -> NDArray[np.float64]:
-    """The feature's transformed values (n,) before scaling; NaN is missing."""
+    """The feature's transformed values (n,) within its bounds, before scaling; NaN is missing."""
     values = _floats(feature, column)
-    if feature.transform == "none":
-        return values
-    if bool((values <= -1).any()):
-        raise SpecificationError(
-            f"feature {feature.name}: log1p needs values above -1, received {np.nanmin(values):g} in {feature.source!r}"
-        )
-    return np.log1p(values)
+    if feature.transform == "log1p":
+        if bool((values <= -1).any()):
+            raise SpecificationError(
+                f"feature {feature.name}: log1p needs values above -1, received {np.nanmin(values):g} in "
+                f"{feature.source!r}"
+            )
+        values = np.log1p(values)
+    # The two functions cost a tenth of np.clip on the one row that a device encodes.
+    if feature.low is not None:
+        values = np.maximum(values, feature.low)
+    if feature.high is not None:
+        values = np.minimum(values, feature.high)
+    return values
 
 
 def scale_raw(feature: Raw, column: NDArray[Any]) -> NDArray[np.float64]:

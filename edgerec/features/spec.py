@@ -115,12 +115,26 @@ class Embedding(_Feature):
 
 
 class Raw(_Feature):
-    """``(transform(x) - mean) / scale``; missing is 0, the mean. Left out, both are fitted on training data."""
+    """``(clip(transform(x), low, high) - mean) / scale``; missing is 0, the mean.
+
+    Whatever is left out of `low`, `high`, `mean` and `scale` is fitted on training data when samples are made.
+    """
 
     kind: Literal["raw"]
     transform: Literal["none", "log1p"] = "none"
+    low: float | None = None
+    """The least transformed value; smaller ones are taken for it. None, after fitting: unbounded, as samples were once.
+    """
+    high: float | None = None
+    """The greatest one, likewise."""
     mean: float | None = None
     scale: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _low_to_high(self) -> Raw:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low should be at most high; received {self.low:g} and {self.high:g}")
+        return self
 
     @property
     def width(self) -> int:

@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerec.core.errors import SpecificationError
-from edgerec.data.fit import fit_raw
 from edgerec.data.moments import Moments, moments
-from edgerec.features.spec import Raw
 
 NAN = float("nan")
 NUMBERS = st.lists(
@@ -58,25 +56,3 @@ def test_values_too_large_and_too_small() -> None:
     with pytest.raises(SpecificationError, match=r"cannot be fitted to 1e\+200"):
         moments(np.array([1.0, -1e200]))
     assert moments(np.array([1e-300, -5e-324, 1.0])) == Moments(3, 2**1200, 2**1200)
-
-
-def raw(**more: float | str) -> Raw:
-    return Raw.model_validate({"name": "f", "source": "x", "kind": "raw", **more})
-
-
-def test_fit_raw_fills_only_what_is_left_out() -> None:
-    known = moments(np.array([1.0, 3.0, NAN]))
-    for given_, expected in (
-        ({}, (2, 1)),
-        ({"mean": 0}, (0, 1)),
-        ({"scale": 5}, (2, 5)),
-        ({"mean": 0, "scale": 5}, (0, 5)),
-    ):
-        fitted = fit_raw(raw(**given_), known)
-        assert (fitted.mean, fitted.scale) == expected
-
-
-@pytest.mark.parametrize("column", [[], [NAN, NAN], [3.0, 3.0], [0.1] * 1000])
-def test_fit_raw_without_spread_has_scale_one(column: list[float]) -> None:
-    fitted = fit_raw(raw(), moments(np.array(column)))
-    assert (fitted.mean, fitted.scale) == (column[0] if column and column[0] == column[0] else 0.0, 1.0)

@@ -27,7 +27,7 @@ from tests.synthetic import HOUR, SPEC, build, flat, make_logs, restamp, stretch
 
 LIMITS = {"candidates": 10, "exposures": 5, "page_views": 3}
 
-PLAIN = {"kind": "raw", "mean": 0.0, "scale": 1.0}
+PLAIN = {"kind": "raw", "low": -1e9, "high": 1e9, "mean": 0.0, "scale": 1.0}
 MARKED = FeatureSpec.model_validate(
     {
         "format": 1,

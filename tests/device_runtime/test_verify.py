@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edgerec.core.errors import EdgeRecError, FormatError, ParityError
 from edgerec.core.manifest import (
+    Parity,
     read_bundle_manifest,
     read_cloud_manifest,
     read_device_manifest,
@@ -81,6 +82,18 @@ def _case(bundle: Path, **change: Callable[[np.ndarray], np.ndarray]) -> None:
     case = load_case(path)
     save_case(replace(case, **{name: f(getattr(case, name)) for name, f in change.items()}), path)
     restamp(bundle)
+
+
+def test_the_relative_tolerance_counts(bundle: Path) -> None:
+    """Logits off by 1e-4 and a share of their own size; a manifest without that share allows none."""
+    _case(bundle, logits=lambda logits: logits + np.float32(9e-5) + np.float32(9e-4) * np.abs(logits))
+    parity = read_bundle_manifest(bundle).parity
+    restamp(bundle, parity=parity.model_copy(update={"relative_tolerance": 1e-3}))
+    assert verify_bundle(bundle)["relative_tolerance"] == 1e-3
+    restamp(bundle, parity=Parity.model_validate(parity.model_dump(exclude={"relative_tolerance"})))
+    assert read_bundle_manifest(bundle).parity.relative_tolerance == 0
+    with pytest.raises(ParityError, match=r"more than 0.0001 apart"):
+        verify_bundle(bundle)
 
 
 def _shapes(bundle: Path, model: str, side: str, **shapes: tuple[int, ...]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from edgerec.core.errors import ParityError
@@ -18,6 +19,7 @@ from edgerec.device_runtime.golden import GoldenCase, run_case
 from edgerec.export.graphs.device import device_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import (
+    RELATIVE,
     TOLERANCE,
     CaseError,
     check_random,
@@ -28,9 +30,10 @@ from edgerec.export.parity import (
     summarise,
 )
 from edgerec.export.split import split
+from edgerec.features.spec import FeatureSpec
 from edgerec.model.runs import Run, load_run
-from tests.random_runs import on_device
-from tests.synthetic import relabelled
+from tests.random_runs import of_kind, on_device
+from tests.synthetic import build, make_logs, relabelled
 
 LIMITS = Limits(candidates=10, exposures=20, page_views=8)
 SHORT = Limits(candidates=6, exposures=7, page_views=5)
@@ -196,6 +199,39 @@ def test_compare_names_the_worst(strong: Strong, odd: float) -> None:
     assert compare("a", expected + np.float32(5e-5), case, where="b") == pytest.approx(5e-5, rel=1e-2)
 
 
+def test_large_logits_may_be_off_by_their_rounding(strong: Strong) -> None:
+    """Two float32 steps at -39675 are 0.0078."""
+    expected = np.array([-39675.39, 0.5], np.float32)
+    case = replace(random_cases(strong.run.model, SHORT, seed=3, spread=1.0)[-1], logits=expected)
+    assert compare("a", expected + np.float32([0.0078, 0]), case, where="b") == pytest.approx(0.0078, rel=0.01)
+    for off in ([0.25, 0], [0.0078, 2e-4]):
+        with pytest.raises(CaseError, match=r"0.25 apart; 0.2 is allowed|0.0002 apart; 0.0001 is allowed"):
+            compare("a", expected + np.float32(off), case, where="b")
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("bounded", [True, False])
+def test_a_served_value_beyond_all_measure(run_path: Path, bounded: bool, tmp_path: Path) -> None:
+    """One of 1e7 in the test period is clipped. In samples without bounds the proof holds with scores of any size."""
+    logs = make_logs()
+    last = logs.requests.sort("time")["request_id"][-1]
+    odd = pl.concat_list(pl.lit(1e7), pl.col("score").list.slice(1))
+    huge = pl.when(request_id=last).then(odd).otherwise("score").alias("score")
+    spec = logs.spec.model_dump(mode="json", exclude_none=True)
+    if not bounded:
+        spec["item"][-1].update(low=-1e30, high=1e30)
+    logs = replace(logs, requests=logs.requests.with_columns(huge), spec=FeatureSpec.model_validate(spec))
+    samples = build(tmp_path, logs, limits=LIMITS.model_dump())
+    run = of_kind(load_run(run_path), "crban_plus")
+    device = on_device(device_graphs(split(run), LIMITS), tmp_path)
+    requests = samples.head.splits[TEST].requests
+    real = check_real(run.model, samples, split(run).tables, device, requests=requests)
+    assert (real.requests, real.max_abs_error < 1e-4) == (requests, bounded)
+    (shard,) = samples.shards(TEST)
+    largest = np.abs(shard.requests.item.numbers).max()
+    assert largest < 20 if bounded else largest > 1e6
+
+
 def test_summary(strong: Strong, samples: Samples) -> None:
     case = random_cases(strong.run.model, SHORT, seed=3, spread=1.0)[-1]
     assert run_case(strong.device, case).shape == (6,)
@@ -205,4 +241,4 @@ def test_summary(strong: Strong, samples: Samples) -> None:
     parity = summarise({"random_mnn": 2e-5}, real)
     assert (parity.max_abs_error, parity.requests, parity.orders_equal) == (3e-5, 9, 8)
     assert parity.checks == {"random_mnn": 2e-5, "real_mnn": 3e-5}
-    assert parity.tolerance == TOLERANCE
+    assert (parity.tolerance, parity.relative_tolerance) == (TOLERANCE, RELATIVE)

@@ -13,6 +13,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgerec.core.errors import OutputError, ParityError
+from edgerec.core.tolerance import Tolerance
 from edgerec.data.samples import Limits
 from edgerec.device_runtime.golden import GoldenCase, load_case
 from edgerec.device_runtime.hubsm import HubsmStepper, Step
@@ -210,7 +211,7 @@ def test_a_trace_that_fails_keeps_the_proofs_word(
         raise RuntimeError("first line\nsecond")
 
     monkeypatch.setattr(bundle, "trace_case", broken)
-    monkeypatch.setattr("edgerec.export.parity.compare.__kwdefaults__", {"tolerance": 0.0})
+    monkeypatch.setattr("edgerec.export.parity.compare.__kwdefaults__", {"tolerance": Tolerance(0.0)})
     with pytest.raises(
         ParityError, match=r"parity random_.* apart; 0 is allowed; the trace failed: first line\. Graphs"
     ):

@@ -62,6 +62,23 @@ def test_raw() -> None:
     assert GroupEncoder([log]).encode({"x": np.array([0, np.e - 1])}).numbers[:, 0].tolist() == [0, 0.5]
 
 
+def test_raw_values_are_clipped_after_the_transform() -> None:
+    values = np.array([-3, 0.5, 1e30, NAN])
+    for bounds, expected in (
+        ({"low": -1}, [-1, 0.5, np.float32(1e30), 0]),
+        ({"high": 2}, [-3, 0.5, 2, 0]),
+        ({"low": -1, "high": 2}, [-1, 0.5, 2, 0]),
+    ):
+        one = feature("raw", mean=0, scale=1, **bounds)
+        assert GroupEncoder([one]).encode({"x": values}).numbers[:, 0].tolist() == expected
+    log = feature("raw", transform="log1p", high=2, mean=1, scale=0.5)
+    encoded = GroupEncoder([log]).encode({"x": np.array([0, np.e**1.5 - 1, 1e300])}).numbers[:, 0]
+    assert encoded.tolist() == pytest.approx([-2, 1, 2])
+    # Beyond float32, but for the bound.
+    huge = feature("raw", low=0, high=1, mean=0, scale=1)
+    assert GroupEncoder([huge]).encode_row({"x": 1e300}).numbers.tolist() == [[1]]
+
+
 @given(
     values=st.lists(st.floats(-50, 50) | st.just(NAN), max_size=30),
     boundaries=st.lists(st.integers(-40, 40), min_size=1, max_size=40, unique=True),

@@ -27,7 +27,7 @@ DOCUMENT: dict[str, Any] = {
             "vocabulary": 9,
         },
         {"name": "p3", "source": "gender", "origin": "catalogue", "kind": "one_hot", "values": ["female", "male"]},
-        {"name": "p7", "source": "score", "origin": "served", "kind": "raw"},
+        {"name": "p7", "source": "score", "origin": "served", "kind": "raw", "high": 10},
     ],
 }
 
@@ -84,6 +84,8 @@ PLACES = {
     "vocabulary": (("item", 0), "vocabulary", 2**31, "vocabulary"),
     "scale": (("item", 2), "scale", 0, "scale"),
     "transform": (("item", 2), "transform", "sqrt", "transform"),
+    "infinite bound": (("item", 2), "high", float("inf"), "finite"),
+    "bounds": (("item", 2), "low", 1e9, "low should be at most high; received 1e.09 and 10"),
 }
 
 

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgerec.core.errors import SpecificationError
+from edgerec.data.fit import fit_raw
+from edgerec.data.moments import SMALLEST, moments
+from edgerec.data.octaves import RARE, Octaves, octaves
+from edgerec.features.spec import Raw
+
+NAN = float("nan")
+NUMBERS = st.lists(
+    st.floats(-1e9, 1e9) | st.floats(-1e100, 1e100) | st.integers(-9, 9).map(float) | st.just(NAN), max_size=40
+)
+
+
+def raw(**more: float | str) -> Raw:
+    return Raw.model_validate({"name": "f", "source": "x", "kind": "raw", **more})
+
+
+@given(values=NUMBERS, cut=st.integers(0, 40))
+def test_pieces_add_up_however_they_are_cut(values: list[float], cut: int) -> None:
+    every = np.array(values, np.float64)
+    found = octaves(every)
+    assert octaves(every[:cut]) + octaves(every[cut:]) == found
+    assert octaves(every[::-1]) == found
+
+
+@given(values=NUMBERS, data=st.data())
+def test_counted_values_are_values_that_often(values: list[float], data: st.DataObject) -> None:
+    counts = np.array([data.draw(st.integers(0, 9)) for _ in values], np.int64)
+    every = np.array(values, np.float64)
+    assert octaves(every, counts) == octaves(np.repeat(every, counts))
+
+
+@given(values=NUMBERS, often=st.sampled_from([1, 10 * RARE]))
+def test_moments_are_those_of_clipped_values(values: list[float], often: int) -> None:
+    """Where the first value is far more frequent than the others, these are outliers."""
+    every = np.array(values, np.float64)
+    counts = np.array([often, *[1] * len(values)][: len(values)], np.int64)
+    found = octaves(every, counts)
+    low, high = found.bounds()
+    assert found.clipped(low, high) == moments(np.clip(every, low, high), counts)
+
+
+@given(values=NUMBERS)
+def test_a_note_is_read_back(values: list[float]) -> None:
+    found = octaves(np.array(values, np.float64))
+    assert Octaves.from_note(found.to_note()) == found
+    assert Octaves.from_note(json.loads(json.dumps(found.to_note(), allow_nan=False))) == found
+
+
+@given(values=NUMBERS)
+def test_at_most_one_in_a_thousand_is_beyond(values: list[float]) -> None:
+    """These are fewer than a thousand: all of them lie within the bounds."""
+    low, high = octaves(np.array(values, np.float64)).bounds()
+    numbers = [value for value in values if abs(value) >= SMALLEST]
+    assert low <= high
+    assert all(low <= value <= high for value in numbers)
+
+
+def test_bounds_by_hand() -> None:
+    assert octaves(np.array([1.0, 3.0, NAN])).bounds() == (-1.0, 5.0)
+    assert octaves(np.array([-4.0, -3.0])).bounds() == (-5.0, -2.0)
+    assert octaves(np.array([3.0, 3.0])).bounds() == (3.0, 3.0)
+    assert octaves(np.array([NAN])).bounds() == octaves(np.array([])).bounds() == (0.0, 0.0)
+
+
+def test_an_outlier_decides_neither_mean_nor_scale() -> None:
+    prices = np.random.default_rng(0).lognormal(3.0, 1.0, 50_000)
+    usual, odd = fit_raw(raw(), octaves(prices)), fit_raw(raw(), octaves(np.append(prices, 1e7)))
+    assert odd.mean == pytest.approx(usual.mean, rel=1e-2)
+    assert odd.scale == pytest.approx(usual.scale, rel=1e-2)
+    # Unclipped it would be 44,700.
+    assert usual.scale is not None
+    assert usual.scale < 60
+    assert odd.high is not None
+    assert np.quantile(prices, 0.999) * 2 <= odd.high <= np.quantile(prices, 0.999) * 4
+
+
+def test_a_legitimate_tail_keeps_its_order() -> None:
+    rng = np.random.default_rng(0)
+    for numbers in (rng.normal(size=50_000), rng.exponential(size=50_000), rng.lognormal(size=50_000)):
+        low, high = octaves(numbers).bounds()
+        assert low <= numbers.min()
+        assert (numbers >= high).mean() < 1e-4
+
+
+def test_rare_values_are_no_outliers() -> None:
+    """A flag that one in ten thousand has, among zeros: zeros are no measure of what is large."""
+    flags = np.zeros(100_000)
+    flags[::10_000] = 1
+    assert octaves(flags).bounds() == (-1.0, 2.0)
+
+
+def test_an_outlier_of_the_other_sign() -> None:
+    numbers = np.concatenate([np.linspace(3, 100, 10_000), [-1e9]])
+    assert octaves(numbers).bounds() == (-256.0, 256.0)
+    assert octaves(np.append(numbers, -3.0)).bounds() == octaves(numbers).bounds()
+
+
+def test_values_too_large() -> None:
+    with pytest.raises(SpecificationError, match=r"cannot be fitted to 1e\+200: give the feature its low and high"):
+        octaves(np.array([1.0, -1e200]))
+
+
+def test_fit_raw_fills_only_what_is_left_out() -> None:
+    known = octaves(np.array([1.0, 3.0, NAN]))
+    for given_, expected in (
+        ({}, (-1, 5, 2, 1)),
+        ({"mean": 0}, (-1, 5, 0, 1)),
+        ({"scale": 5}, (-1, 5, 2, 5)),
+        ({"mean": 0, "scale": 5}, (-1, 5, 0, 5)),
+        ({"low": 0}, (0, 5, 2, 1)),
+        ({"low": -9, "high": 9}, (-9, 9, 2, 1)),
+    ):
+        fitted = fit_raw(raw(**given_), known)
+        assert (fitted.low, fitted.high, fitted.mean, fitted.scale) == expected
+    nothing = octaves(np.array([]))
+    assert (fit_raw(raw(low=5), nothing).high, fit_raw(raw(high=-5), nothing).low) == (5, -5)
+
+
+@pytest.mark.parametrize("column", [[], [NAN, NAN], [3.0, 3.0], [0.1] * 1000])
+def test_fit_raw_without_spread_has_scale_one(column: list[float]) -> None:
+    fitted = fit_raw(raw(), octaves(np.array(column)))
+    only = column[0] if column and column[0] == column[0] else 0.0
+    assert (fitted.low, fitted.high, fitted.mean, fitted.scale) == (only, only, only, 1.0)
