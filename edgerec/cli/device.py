@@ -75,9 +75,12 @@ def export(
         need("peers", "tf2onnx")
     from edgerec.core.atomic import check_output
     from edgerec.core.signing import load_signing_key
+    from edgerec.model.run_head import check_fit, read_run_head, samples_of
 
     check_output(out, force=force, kind="bundle")
     key = load_signing_key(sign_key) if sign_key is not None else None
+    head, vocabularies = read_run_head(run)
+    check_fit(head, vocabularies, samples_of(head, samples))
     import_tensorflow()
     from edgerec.export.bundle import export_bundle
     from edgerec.export.precision import export_table

@@ -16,6 +16,9 @@ from rich.text import Text
 
 Item = TypeVar("Item")
 
+LINE_EVERY_S = 30.0
+"""Without a terminal, work that takes long says so often how far it is."""
+
 
 def log(message: str) -> None:
     """Write one line to stderr."""
@@ -71,7 +74,7 @@ def show(value: Any) -> str:
 def progress(
     items: Iterable[Item], *, what: str, total: int | None = None, note: Callable[[], str] | None = None
 ) -> Iterator[Item]:
-    """Pass `items` on with a progress bar on stderr; without a terminal, silently.
+    """Pass `items` on with a progress bar on stderr; without a terminal, with a line every `LINE_EVERY_S`.
 
     Args:
         items: to pass on.
@@ -81,7 +84,7 @@ def progress(
     """
     # Asked of the stream, not of rich, which takes FORCE_COLOR for a terminal.
     if sys.stderr is None or not sys.stderr.isatty():
-        yield from items
+        yield from _with_lines(items, what=what, total=total, note=note)
         return
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -90,6 +93,18 @@ def progress(
         for item in items:
             yield item
             bars.update(task, advance=1, note=note() if note else "")
+
+
+def _with_lines(
+    items: Iterable[Item], *, what: str, total: int | None, note: Callable[[], str] | None
+) -> Iterator[Item]:
+    last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        if (now := time.monotonic()) - last >= LINE_EVERY_S:
+            last = now
+            said = note() if note else ""
+            log(f"{what}: {done:,}{'' if total is None else f' of {total:,}'}{said and ', ' + said}")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import onnx
 
 from edgerec.core.atomic import check_output, output_folder, write_bytes, write_json
 from edgerec.core.console import stage
-from edgerec.core.errors import ConversionError, FormatError, InputError, ParityError, ShapeError, first_line
+from edgerec.core.errors import ConversionError, InputError, ParityError, ShapeError, first_line
 from edgerec.core.manifest import (
     CLOUD,
     DEVICE,
@@ -34,7 +34,7 @@ from edgerec.core.manifest import (
     write_manifest,
 )
 from edgerec.core.signing import SigningKey
-from edgerec.data.samples import TEST, Samples, load_samples
+from edgerec.data.samples import TEST, Samples
 from edgerec.device_runtime.device_model import DeviceModel, load_device_model
 from edgerec.device_runtime.golden import GoldenCase, save_case
 from edgerec.export.convert import convert_to_mnn
@@ -69,7 +69,7 @@ from edgerec.export.trace import Trace
 from edgerec.export.trace import trace as trace_case
 from edgerec.kv.npz import EMBEDDINGS
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, blocks, write_table
-from edgerec.model.evaluation import check_fit
+from edgerec.model.run_head import check_fit, samples_of
 from edgerec.model.runs import Run, load_run, tool_versions
 
 GOLDEN_CASES = 12
@@ -147,8 +147,8 @@ def export_bundle(
     check_tolerance(gauc_tolerance)
     created = _created()
     run = load_run(run_path)
-    samples = _open_samples(run, samples_path)
-    check_fit(run, samples)
+    samples = samples_of(run.head, samples_path)
+    check_fit(run.head, run.vocabularies, samples)
     if peers:
         check_peers(run.model)
     kept = path.with_name(f"{path.name}.{TRACE}") if trace else None
@@ -195,16 +195,6 @@ def _split(run: Run, path: Path) -> Parts:
         return split(run)
     except ShapeError as error:
         raise ConversionError(f"export: {path} has weights that no device can have ({error}): train it again") from None
-
-
-def _open_samples(run: Run, path: Path | None) -> Samples:
-    if path is not None:
-        return load_samples(path)
-    if not Path(run.head.samples).is_dir():
-        raise FormatError(
-            f"export: the training's samples are no longer at {run.head.samples}: say where with --samples"
-        )
-    return load_samples(Path(run.head.samples))
 
 
 def _write_graphs(run: Run, parts: Parts, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> None:

@@ -10,11 +10,11 @@ import tensorflow as tf
 from rich.table import Table
 
 from edgerec.core.console import progress, table_of
-from edgerec.core.errors import SpecificationError
 from edgerec.data.samples import TEST, Samples
 from edgerec.model.baselines import baselines_document, shown
 from edgerec.model.batches import ahead, epoch
 from edgerec.model.reranker import Reranker
+from edgerec.model.run_head import check_fit
 from edgerec.model.runs import Run
 from edgerec.model.tally import Scored, Tally
 
@@ -76,7 +76,7 @@ def evaluate(
         InputError: no request of the split has a clicked and an unclicked exposure.
         FormatError: a shard is missing or damaged.
     """
-    check_fit(run, samples)
+    check_fit(run.head, run.vocabularies, samples)
     if run.head.config.compiled:
         accelerate(run.model)
     tally = Tally()
@@ -110,28 +110,3 @@ _SHOWN = (
     ("log loss", "logloss"),
     ("calibration error", "calibration_error"),
 )
-
-
-def check_fit(run: Run, samples: Samples) -> None:
-    """Refuse samples that the run's model would misread.
-
-    Raises:
-        SpecificationError: other features, vocabularies or limits than the run's.
-    """
-    head = run.head
-    if samples.head.spec != head.spec:
-        raise SpecificationError(
-            f"samples {samples.head.name!r} were made with other features than run {head.version_id}: "
-            "make them from the same logs and specification, or train again"
-        )
-    if samples.head.limits != head.limits:
-        raise SpecificationError(
-            f"samples {samples.head.name!r} were made with {samples.head.limits}, run {head.version_id} with "
-            f"{head.limits}: make them with the same limits, or train again"
-        )
-    for name, vocabulary in run.vocabularies.items():
-        if not np.array_equal(vocabulary.keys, samples.vocabularies[name].keys):
-            raise SpecificationError(
-                f"samples {samples.head.name!r} have another vocabulary of {name} than run {head.version_id}: "
-                "make them from the same logs and periods, or train again"
-            )

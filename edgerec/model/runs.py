@@ -12,23 +12,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tensorflow as tf
-from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import write_json
-from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, IntegrityError, OutputError, first_line
-from edgerec.data.samples import Limits, Samples
+from edgerec.data.samples import Samples
 from edgerec.features.spec import FeatureSpec
-from edgerec.features.vocabulary import Vocabulary, load_vocabularies, save_vocabularies
+from edgerec.features.vocabulary import Vocabulary, save_vocabularies
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
+from edgerec.model.run_head import HEAD, VOCABULARY, RunHead, read_run_head
 
-FORMAT = 2
-HEAD = "run.json"
 WEIGHTS = "model.weights.h5"
 HISTORY = "metrics.jsonl"
 
@@ -37,28 +33,6 @@ UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeE
 
 _HDF5_BYTES = 16 * 1024
 """More than HDF5 needs for a variable's names and groups, and a few times more than for the file's own."""
-
-
-class RunHead(BaseModel):
-    """`run.json`."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    format: Literal[2] = 2
-    kind: Literal["run"] = "run"
-    version_id: str
-    """Unique for every trained model: when it was stamped, and a digest of its weights."""
-    config: TrainConfig
-    spec: FeatureSpec
-    limits: Limits
-    samples: str
-    """Where the samples stood."""
-    best_epoch: int
-    validation_gauc: float
-    parameters: int
-    train_seconds: float
-    tools: dict[str, str]
-    """Versions of what took part."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +97,7 @@ def save_run(run: Run, folder: Path, *, history: Path) -> None:
     """
     with writing(folder, then="go on with --resume"):
         save_weights(run.model, folder / WEIGHTS)
-        save_vocabularies(dict(run.vocabularies), folder / "vocabulary")
+        save_vocabularies(dict(run.vocabularies), folder / VOCABULARY)
         shutil.copyfile(history, folder / HISTORY)
         write_json(folder / HEAD, run.head.model_dump(mode="json"))
 
@@ -135,8 +109,7 @@ def load_run(path: Path) -> Run:
         FormatError: no such folder, another format number, missing or damaged weights.
         IntegrityError: other weights than those that were trained.
     """
-    head = read_document(path / HEAD, RunHead, what="run", format_number=FORMAT)
-    vocabularies = load_vocabularies(tuple(f.name for f in head.spec.embeddings), path / "vocabulary")
+    head, vocabularies = read_run_head(path)
     model = build_model(head.spec, vocabularies, head.config)
     weights = path / WEIGHTS
     if not weights.is_file():

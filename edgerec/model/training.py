@@ -17,6 +17,7 @@ import tensorflow as tf
 from edgerec.core.atomic import check_output, output_folder
 from edgerec.core.console import log, progress
 from edgerec.core.errors import InputError, TrainingError
+from edgerec.core.parallel import cores
 from edgerec.data.samples import TRAIN, VALIDATION, Requests, Samples
 from edgerec.model.baselines import exposed
 from edgerec.model.batches import Batch, ahead, epoch
@@ -27,10 +28,10 @@ from edgerec.model.losses import cross_entropy, listwise
 from edgerec.model.metrics import gauc
 from edgerec.model.optimizer import RowAdam, table_paths
 from edgerec.model.reranker import Reranker
+from edgerec.model.run_head import RunHead
 from edgerec.model.runs import (
     HISTORY,
     Run,
-    RunHead,
     load_run,
     model_for,
     save_run,
@@ -168,6 +169,8 @@ def _epochs(
     step = train_step(model, optimizer, config.listwise_weight, team)
     scorer = traced(model)
     per_epoch = -(-requests // config.batch_size)
+    if team.chief:
+        log(_beginning(model, samples, config, after=work.so_far.epoch, requests=requests))
     while (so_far := work.so_far).epoch < config.epochs and so_far.epoch - so_far.best_epoch < config.patience:
         number = so_far.epoch + 1
         start = time.perf_counter()
@@ -227,6 +230,21 @@ def _epochs(
                 f"{' (best)' if best else ''}  {row['requests_per_second']:.0f} requests/s"
                 f"  {row['seconds']:.0f} s{f', at most {left:.0f} s left' if left else ''}"
             )
+
+
+def _beginning(model: Reranker, samples: Samples, config: TrainConfig, *, after: int, requests: int) -> str:
+    """What is trained, on what and where: the first epoch may take long."""
+    split = samples.head.splits[TRAIN]
+    drawn = "" if requests == split.requests else f", one of each of {requests:,} pages an epoch"
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or cores()
+    where = f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else f"CPU, {threads} thread{'s' * (threads > 1)}"
+    compiles = "; the first steps take longer, while they are compiled" if config.compiled else ""
+    return (
+        f"train {config.model}: {model.count_params():,} parameters; {split.requests:,} requests with "
+        f"{split.exposures:,} exposures{drawn}; {f'after epoch {after}, ' if after else ''}at most {config.epochs} "
+        f"epochs of {-(-requests // config.batch_size):,} steps; {where}{compiles}"
+    )
 
 
 @contextlib.contextmanager

@@ -111,10 +111,10 @@ def make_logs(source: Path) -> Logs:
     )
 
 
-def main(source: Path, out: Path) -> None:
-    """Write the logs of the raw files in the folder `source` as the folder `out`."""
+def main(source: Path, out: Path, *, force: bool = False) -> None:
+    """Write the logs of the raw files in the folder `source` as the folder `out`; `force` replaces it."""
     logs = make_logs(source)
-    write_logs(logs, out)
+    write_logs(logs, out, force=force)
     print({**logs.counts(), "events": len(logs.events), "items": len(logs.items)})
 
 
@@ -122,8 +122,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Raw logs of a recipe feed -> EdgeRec logs.")
     parser.add_argument("source", type=Path, help="folder with recipes.csv, lists.csv and actions.csv")
     parser.add_argument("out", type=Path, help="folder to write the logs to")
+    parser.add_argument("--force", action="store_true", help="replace the output where it exists")
     arguments = parser.parse_args()
     try:
-        main(arguments.source, arguments.out)
+        main(arguments.source, arguments.out, force=arguments.force)
     except EdgeRecError as error:
         sys.exit(f"make_logs: {error}")

@@ -74,6 +74,17 @@ def test_a_stage_that_fails_says_nothing(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == ""
 
 
-def test_progress_without_a_terminal_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_progress_without_a_terminal_writes_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgerec.core.console.LINE_EVERY_S", 0.0)
+    assert list(progress(iter("ab"), what="epoch 1", total=2000, note=lambda: "loss 0.5")) == ["a", "b"]
+    assert list(progress(iter("a"), what="deal")) == ["a"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["epoch 1: 1 of 2,000, loss 0.5", "epoch 1: 2 of 2,000, loss 0.5", "deal: 1"]
+
+
+def test_short_progress_without_a_terminal_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress(iter([3, 1, 2]), what="work", total=3)) == [3, 1, 2]
     assert capsys.readouterr() == ("", "")

@@ -230,8 +230,12 @@ def test_a_fault_leaves_nothing(fault: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
 
 
-def test_existing_logs_stay(followed: tuple[Path, list[str]]) -> None:
+def test_existing_logs_stay_unless_told(followed: tuple[Path, list[str]]) -> None:
     command = [sys.executable, "examples/your_logs/make_logs.py", "examples/your_logs/raw", "LOGS"]
     done = run(command, followed[0])
     assert done.returncode == 1
     assert done.stderr.startswith("make_logs: output LOGS exists already")
+    assert "--force" in done.stderr
+    before = (followed[0] / "LOGS" / "events" / "part-00000.parquet").read_bytes()
+    assert run([*command, "--force"], followed[0]).returncode == 0
+    assert (followed[0] / "LOGS" / "events" / "part-00000.parquet").read_bytes() == before

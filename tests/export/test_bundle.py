@@ -110,7 +110,7 @@ def test_faults_before_any_work(run_path: Path, tmp_path: Path, monkeypatch: pyt
         (InputError, "--shard-rows should be at least 1", run_path, {"shard_rows": 0}),
         (FormatError, "run: .* is no folder", tmp_path / "nothing", {}),
         (FormatError, "samples: .* is no folder", run_path, {"samples_path": tmp_path / "nothing"}),
-        (SpecificationError, "were made with other features", run_path, {"samples_path": tmp_path / "samples"}),
+        (SpecificationError, "do not fit run", run_path, {"samples_path": tmp_path / "samples"}),
     ]
     before = files_of(tmp_path)
     for error, said, run, more in attempts:

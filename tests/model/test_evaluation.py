@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +20,9 @@ from edgerec.features.vocabulary import Vocabulary
 from edgerec.model import batches, evaluation
 from edgerec.model.baselines import baselines, exposed
 from edgerec.model.batches import make_batch
-from edgerec.model.evaluation import check_fit, evaluate, evaluation_table
+from edgerec.model.evaluation import evaluate, evaluation_table
 from edgerec.model.metrics import gauc
+from edgerec.model.run_head import check_fit
 from edgerec.model.runs import Run, load_run
 from edgerec.model.tally import Scored, Tally
 from tests.model.scoring import score, scored
@@ -141,27 +144,40 @@ def test_nothing_to_rank() -> None:
 
 
 def test_samples_of_another_kind_are_refused(run: Run, samples: Samples) -> None:
-    check_fit(run, samples)
+    def check(other: Samples) -> None:
+        check_fit(run.head, run.vocabularies, other)
+
+    check(samples)
     spec = samples.head.spec
     fewer = spec.model_copy(update={"item": spec.item[:-1]})
     rescaled = spec.item[2].model_copy(update={"mean": 9.0})
+    moved = spec.model_copy(update={"item": (*spec.item[:2], rescaled)})
     other = [
-        (samples.head.model_copy(update={"spec": fewer}), "other features"),
-        (
-            samples.head.model_copy(update={"spec": spec.model_copy(update={"item": (*spec.item[:2], rescaled)})}),
-            "other features",
-        ),
-        (
-            samples.head.model_copy(update={"limits": Limits(candidates=11, exposures=20, page_views=8)}),
-            "candidates=11",
-        ),
+        ({"spec": fewer}, "item features are shop, level, the run's shop, level, score"),
+        ({"spec": moved}, "feature score of item is stated or was fitted otherwise"),
+        ({"limits": Limits(candidates=11, exposures=20, page_views=8)}, "candidates=11"),
     ]
-    for head, said in other:
+    for change, said in other:
         with pytest.raises(SpecificationError, match=said):
-            check_fit(run, replace(samples, head=head))
+            check(replace(samples, head=samples.head.model_copy(update=change)))
     keys = samples.vocabularies["shop"].keys
-    with pytest.raises(SpecificationError, match="another vocabulary of shop"):
-        check_fit(run, replace(samples, vocabularies={"shop": Vocabulary(keys + 1)}))
+    with pytest.raises(SpecificationError, match="another vocabulary of shop") as caught:
+        check(replace(samples, vocabularies={"shop": Vocabulary(keys + 1)}))
+    assert f"the samples that it was trained on ({run.head.samples})" in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_other_samples_are_refused_before_tensorflow_is_imported(command: str, run_path: Path, tmp_path: Path) -> None:
+    other = build(tmp_path, make_logs(users=4)).path
+    arguments = [command, str(run_path), *([str(other)] if command == "evaluate" else ["--samples", str(other)])]
+    arguments += ["--out", str(tmp_path / "bundle")] if command == "export" else []
+    code = (
+        "import sys; from edgerec.cli import cli; from edgerec.core.errors import SpecificationError\n"
+        f"try: cli({arguments!r}, standalone_mode=False)\n"
+        "except SpecificationError as error: print('tensorflow' in sys.modules, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"False samples {other} do not fit run "), done.stdout
 
 
 def _head(**change: Any) -> Callable[[Path], object]:

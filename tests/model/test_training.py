@@ -99,6 +99,31 @@ def _interrupt_epoch_2(items: Iterable[Any], *, what: str, **_: Any) -> Iterator
         yield item
 
 
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("compiled", [True, False])
+def test_training_says_what_it_does_before_the_first_step(
+    samples: Samples,
+    samples_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    compiled: bool,
+) -> None:
+    def stop(items: Iterable[Any], **_: Any) -> Iterator[Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "progress", stop)
+    config = TINY.model_copy(update={"compiled": compiled})
+    with pytest.raises(KeyboardInterrupt):
+        train(samples, config, tmp_path / "run", samples_path=samples_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    split = samples.head.splits[TRAIN]
+    assert line.startswith("train crban: ")
+    assert f" parameters; {split.requests:,} requests with {split.exposures:,} exposures; at most 2 epochs of " in line
+    assert "thread" in line or "GPU" in line
+    assert line.endswith("; the first steps take longer, while they are compiled") == compiled
+
+
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory, samples: Samples, samples_path: Path) -> Path:
     """What is left of a training of two `QUICK` epochs that was stopped in the second."""

@@ -13,7 +13,8 @@ from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import TrainConfig
 from edgerec.model.evaluation import accelerate, scored_batches, traced
-from edgerec.model.runs import HEAD, load_run
+from edgerec.model.run_head import HEAD
+from edgerec.model.runs import load_run
 from edgerec.model.tally import Tally, UserSums
 from edgerec.model.training import train
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgerec.core.errors import InputError
 from edgerec.data.sources.popularity import FirstSeen, PastCounts, pair_keys
 
 
@@ -50,3 +52,25 @@ def test_counts_as_a_loop_does(events: list[tuple[int, int]], queries: list[tupl
     within = [sum(k == key and time - window <= t < time for k, t in events) for key, time in queries]
     assert counts.before(keys, times).tolist() == before
     assert counts.within(keys, times, window=window).tolist() == within
+
+
+def test_pairs_of_large_identities_are_refused() -> None:
+    """They would run into each other in silence."""
+    assert pair_keys(ints(2**31 - 1), ints(2**31 - 1)).tolist() == [(2**31 - 1) * 2**32 + 2**31 - 1]
+    for users, items, name in ((2**31, 1, "users"), (1, 2**40, "items"), (1, -1, "items")):
+        with pytest.raises(InputError, match=rf"{name} should be from 0 to 2147483647; received .*number them first"):
+            pair_keys(ints(users), ints(items))
+
+
+def test_what_is_no_integer_or_of_another_length() -> None:
+    counts, first = PastCounts(ints(1), ints(5)), FirstSeen(ints(1), ints(5))
+    odd = np.array([1.0, np.nan])
+    for call in (PastCounts, FirstSeen, counts.before, first.age, pair_keys):
+        with pytest.raises(InputError, match="should be integers; received float64"):
+            call(odd, ints(1, 2))
+        with pytest.raises(InputError, match="should be integers; received float64"):
+            call(ints(1, 2), odd)
+        with pytest.raises(InputError, match=r"of one length; received \(1,\) and \(2,\)"):
+            call(ints(1), ints(1, 2))
+    # Unsigned times lie before the first event, too.
+    assert counts.within(ints(1), np.array([6], np.uint64), window=100).tolist() == [1]

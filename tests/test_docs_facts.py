@@ -1,0 +1,164 @@
+"""What the pages say of formats, columns, settings and packages is what the code has."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from edgerec.core import manifest
+from edgerec.core.manifest import BundleManifest, Parity
+from edgerec.data import logs, samples, schema
+from edgerec.data.samples import SamplesHead
+from edgerec.features import spec
+from edgerec.model import run_head
+from edgerec.model.config import TrainConfig
+from edgerec.model.run_head import RunHead
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+
+
+def section(page: str, title: str) -> str:
+    """A page's section of the second level, whole."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    match = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    assert match, f"docs/{page} has no section {title!r}"
+    return match[1]
+
+
+def table_after(text: str, words: str) -> list[list[str]]:
+    """The cells of the first table behind `words`, without its head."""
+    rows = []
+    for line in text.split(words, 1)[1].splitlines():
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+        elif rows:
+            break
+    return rows[2:]
+
+
+def named(cells: list[list[str]]) -> list[str]:
+    """The names in backticks of the first column."""
+    return [name for row in cells for name in re.findall(r"`([^`]+)`", row[0])]
+
+
+@pytest.mark.parametrize(
+    ("title", "number"),
+    [
+        ("Logs", logs.FORMAT),
+        ("Samples", samples.FORMAT),
+        ("Run", run_head.FORMAT),
+        ("Bundle", manifest.FORMAT),
+    ],
+)
+def test_format_numbers(title: str, number: int) -> None:
+    text = section("formats.md", title)
+    assert re.match(rf"\s*Format {number}\.", text)
+    stated = re.findall(r"`format`[^\n0-9]*(\d+)", text)
+    assert stated
+    assert set(stated) == {str(number)}
+
+
+def test_the_format_of_a_specification() -> None:
+    (row,) = [row for row in table_after(section("features.md", "The file"), "```\n\n") if "`format`" in row[0]]
+    assert row[1].startswith(f"{spec.FORMAT};")
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (schema.ITEMS, "`items.parquet`, "),
+        (schema.EVENTS, "`events/*.parquet`. "),
+        (schema.REQUESTS, "`requests/*.parquet`. "),
+    ],
+)
+def test_columns_of_logs(table: str, words: str) -> None:
+    rows = [row for row in table_after(section("formats.md", "Logs"), words) if not row[0].startswith("source of")]
+    optional = [*schema.OPTIONAL[table], *([schema.CLICK_COUNT] if table == schema.REQUESTS else [])]
+    assert sorted(named(rows)) == sorted([*schema.REQUIRED[table], *optional])
+    for row in rows:
+        assert ("optional" in row[1]) == (named([row])[0] in optional), row
+
+
+def test_columns_of_samples(samples_path: Path) -> None:
+    text = section("formats.md", "Samples")
+    for words, files in (
+        ("Columns of `exposures` and `page_views`", ("exposures", "page_views")),
+        ("Columns of requests", ("train", "validation", "test")),
+    ):
+        stated = {name.split("<")[0] for name in named(table_after(text, words))}
+        for file in files:
+            columns = pl.read_parquet_schema(samples_path / "shards" / "00000" / f"{file}.parquet")
+            found = {re.sub(r"^(action|served)\..*", r"\1.", name) for name in columns}
+            assert found == stated
+
+
+def test_fields_of_heads() -> None:
+    rows = table_after(section("formats.md", "Samples"), "\n`samples.json`:")
+    assert sorted(named(rows)) == sorted(SamplesHead.model_fields)
+    fields = re.search(r"^`run\.json`: (.*?)\n\n", section("formats.md", "Run"), re.DOTALL | re.MULTILINE)
+    assert fields
+    assert set(RunHead.model_fields) == set(re.findall(r"`([a-z_]+)`", fields[1]))
+    rows = table_after(section("formats.md", "Bundle"), "\n`manifest.json`:")
+    assert sorted(named(rows)) == sorted([*BundleManifest.model_fields, "digest"])
+    (parity,) = [row[1] for row in rows if row[0] == "`parity`"]
+    assert set(re.findall(r"`([a-z_]+)`", parity)) == set(Parity.model_fields)
+
+
+def test_settings_of_a_training() -> None:
+    rows = table_after((DOCS / "training.md").read_text(encoding="utf-8"), "## Configuration")
+    assert [name for row in rows for name in named([row])[:1]] == list(TrainConfig.model_fields)
+    for name, default, _ in rows:
+        value = TrainConfig.model_fields[name.strip("`")].default
+        shown = {"None": "the model's own", "True": "true", "False": "false", "0.0": "0"}.get(str(value), str(value))
+        assert default.strip('`"') == shown, name
+
+
+def test_packages_and_extras() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = {"base": setup["options"]["install_requires"], **setup["options.extras_require"]}
+    rows = table_after((DOCS / "dependencies.md").read_text(encoding="utf-8"), "they miss.")
+    stated = {(extra, package) for row in rows for extra in row[0].split(", ") for package in row[1].split(", ")}
+    for extra, text in extras.items():
+        packages = {re.split(r"[><=;\[ ]", line)[0] for line in text.split("\n") if line} - {"edgerec"}
+        said = {package for one, package in stated if one in (extra, "device")}
+        assert packages <= said, f"docs/dependencies.md does not say why {extra} has {packages - said}"
+        assert {package for one, package in stated if one == extra} <= packages
+
+
+def test_layers_are_those_that_are_held() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    text = section("architecture.md", "Who may import whom")
+    lines = text.split("```\n")[1].splitlines()
+    for line, layer in zip(lines, layers, strict=True):
+        names = [name.removeprefix("edgerec.") for name in layer.split(" | ")]
+        assert line.split()[: len(names)] == names
+
+
+def test_every_folder_and_page_has_its_place() -> None:
+    table = named(table_after(section("architecture.md", "Where things are"), "\n"))
+    folders = [path.name for path in (ROOT / "edgerec").iterdir() if (path / "__init__.py").is_file()]
+    assert {name.rstrip("/") for name in table if name.count("/") == 1} >= set(folders)
+    read = re.findall(r"`([a-z_/]+(?:/|\.py))`", section("architecture.md", "Where things are"))
+    assert read
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in DOCS.glob("*.md"):
+        assert f"(docs/{page.name})" in readme, page.name
+
+
+def test_links_lead_somewhere() -> None:
+    for page in (*DOCS.glob("*.md"), *ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
