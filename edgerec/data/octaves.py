@@ -100,7 +100,8 @@ class Octaves:
         """What `to_note` has given."""
         if note["range"] is None:
             return cls()
-        return cls(*note["range"], {int(octave): Moments(*part) for octave, part in note["octaves"].items()})
+        least, greatest = note["range"]
+        return cls(least, greatest, {int(octave): Moments(*part) for octave, part in note["octaves"].items()})
 
 
 def octaves(values: NDArray[np.float64], counts: NDArray[np.int64] | None = None) -> Octaves:

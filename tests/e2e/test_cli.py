@@ -24,6 +24,7 @@ import pytest
 from edgerec.cli import cli
 from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
 from tests.synthetic import restamp
+from tests.test_docs import documented_keys
 
 EDGEREC = [sys.executable, "-m", "edgerec"]
 HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "MNN", "numpy", "polars", "pydantic", "rich.progress")
@@ -92,6 +93,11 @@ def test_every_command_prints_one_document(made: Made) -> None:
     assert len({made.said[name]["version_id"] for name in ("train", "evaluate", "export", "verify")}) == 1
     assert made.said["export"]["device_bytes"] == made.said["verify"]["device_bytes"]
     assert sorted(path.name for path in made.root.iterdir()) == ["bundle", "c.toml", "logs", "run", "samples"]
+
+
+@pytest.mark.parametrize("name", ["simulate", "samples", "train", "evaluate", "export", "verify"])
+def test_the_docs_list_every_key(made: Made, name: str) -> None:
+    assert set(made.said[name]) == {"schema", *documented_keys(f"edgerec {name}")}
 
 
 def test_ablate(made: Made, tmp_path: Path) -> None:
