@@ -227,14 +227,14 @@ def _rerank_stages(
         if _has_peers(bundle, "MNN's default export"):
             fused = [book.stored(kind, case) for kind in (EXPOSURE, PAGE_VIEW)]
             contestants.update(default_rerank(bundle / PEERS / f"{CRBAN}.mnn", case, *fused))
+    of_peers = Tolerance(PEER_TOLERANCE["fp32"], PEER_TOLERANCE["fp32"])
     for name, call in contestants.items():
         logits = np.ravel(_first(name, call))[: len(case.logits)]
         if len(logits) != len(case.logits):
             raise ParityError(
                 f"bench: {name} gives {len(logits)} scores of {len(case.logits)} candidates: export the bundle again"
             )
-        peer = Tolerance(PEER_TOLERANCE["fp32"], PEER_TOLERANCE["fp32"])
-        tolerance = manifest.parity.allowed if name in (ENGINE, RUNTIME) else peer
+        tolerance = manifest.parity.allowed if name in (ENGINE, RUNTIME) else of_peers
         at = tolerance.exceeded(logits, case.logits)
         if at is not None:
             raise ParityError(
