@@ -19,12 +19,12 @@ from rich.table import Table
 
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import ratios, take_turns
-from edgerec.core.atomic import FILE, check_output, write_json
+from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log, stage, table_of
 from edgerec.core.errors import InputError, ParityError
 from edgerec.core.leftovers import temporary_folder
-from edgerec.core.manifest import CLOUD, CloudManifest, stamp_files, write_manifest
-from edgerec.kv.npz import EMBEDDINGS, NpzTables, open_tables
+from edgerec.core.manifest import CLOUD, EMBEDDINGS, CloudManifest, stamp_files, write_manifest
+from edgerec.kv.npz import NpzTables, open_tables
 from edgerec.kv.shard_writer import BLOCK_ROWS, SHARD_ROWS, TableDtype, write_table
 from edgerec.kv.store import EmbeddingTables
 
@@ -83,7 +83,7 @@ def run_kv_bench(
         if value is not None and value < 1:
             raise InputError(f"bench: {name} should be at least 1; received {value}")
     if out is not None:
-        check_output(out, force=force, kind=FILE)
+        check_document(out, force=force, inputs=[bundle] if bundle is not None else [])
     with contextlib.ExitStack() as stack:
         if bundle is not None:
             cloud = bundle / CLOUD

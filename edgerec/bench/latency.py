@@ -17,7 +17,7 @@ from edgerec.bench.environment import environment
 from edgerec.bench.litert import LITERT, litert_step
 from edgerec.bench.measure import Measured, ratios, take_turns
 from edgerec.bench.peers import BOOK, BOUND, DEVICE_GRAPH, EXPOSURE, PAGE_VIEW, OnnxPeer
-from edgerec.core.atomic import FILE, check_output, write_json
+from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log, table_of
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, ParityError, first_line
 from edgerec.core.manifest import CRBAN, GOLDEN, HUBSM_IE, HUBSM_IPV, PEERS, BundleManifest
@@ -75,7 +75,7 @@ def run_bench(
     if rounds < 1:
         raise InputError(f"bench: --rounds should be at least 1; received {rounds}")
     if out is not None:
-        check_output(out, force=force, kind=FILE)
+        check_document(out, force=force, inputs=[bundle])
     manifest, model = open_bundle(bundle, public_key=public_key)
     case = _full_case(model, bundle, manifest)
     make = _step_stages if what == STEP else _rerank_stages

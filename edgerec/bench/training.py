@@ -16,7 +16,7 @@ from rich.table import Table
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import Measured, ratios, take_turns
 from edgerec.bench.plain_keras import plain_inputs, plain_model
-from edgerec.core.atomic import FILE, check_output, write_json
+from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log, table_of
 from edgerec.core.errors import InputError
 from edgerec.data.samples import TRAIN, Samples, Shard
@@ -68,7 +68,7 @@ def run_training_bench(
     if batches < 1 or rounds < 1:
         raise InputError(f"bench: --batches and --rounds should be at least 1; received {batches} and {rounds}")
     if out is not None:
-        check_output(out, force=force, kind=FILE)
+        check_document(out, force=force, inputs=[samples.path])
     # The plain model hides no identities, which would be drawn at random.
     config = config.model_copy(update={"unknown_rate": 0.0, "average": 0.0})
     shard, chosen = _chosen(samples, config, batches)

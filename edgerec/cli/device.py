@@ -77,7 +77,7 @@ def export(
     from edgerec.core.signing import load_signing_key
     from edgerec.model.run_head import check_fit, read_run_head, samples_of
 
-    check_output(out, force=force, kind="bundle")
+    check_output(out, force=force, kind="bundle", inputs=[each for each in (run, samples, sign_key) if each])
     key = load_signing_key(sign_key) if sign_key is not None else None
     head, vocabularies = read_run_head(run)
     check_fit(head, vocabularies, samples_of(head, samples))

@@ -40,7 +40,7 @@ def train(
     from edgerec.model.config import load_config
 
     settings = load_config(config, overrides)
-    check_output(out, force=force, kind="run")
+    check_output(out, force=force, kind="run", inputs=[samples, *([config] if config else [])])
     opened = load_samples(samples)
     import_tensorflow()
     from edgerec.model.training import train as run_training
@@ -144,7 +144,7 @@ def ablate(
 
     names = [name.strip() for name in models.split(",")] if models else None
     settings = load_ablation(config, models=names, seeds=seeds, trees=peers)
-    check_output(out, force=force, kind="ablation")
+    check_output(out, force=force, kind="ablation", inputs=[samples, *(each for each in (config, logs) if each)])
     opened = load_samples(samples)
     reached = _oracle(opened, logs, split) if oracle else {}
     import_tensorflow()

@@ -29,7 +29,7 @@ def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -
     from edgerec.data.logs import write_logs
     from edgerec.data.sources.ebnerd import import_ebnerd
 
-    check_output(out, force=force, kind="logs")
+    check_output(out, force=force, kind="logs", inputs=[source])
     start = time.perf_counter()
     logs = import_ebnerd(source)
     write_logs(logs, out, force=force)
@@ -48,7 +48,7 @@ def import_kuairand_command(source: Path, out: Path, force: bool, as_json: bool)
     from edgerec.data.logs import write_logs
     from edgerec.data.sources.kuairand import import_kuairand
 
-    check_output(out, force=force, kind="logs")
+    check_output(out, force=force, kind="logs", inputs=[source])
     start = time.perf_counter()
     logs, duplicates = import_kuairand(source)
     write_logs(logs, out, force=force)
@@ -185,7 +185,7 @@ def stats(
     from edgerec.data.statistics.report import check_report, stats_table, write_report
 
     if html is not None:
-        check_report(html, force=force)
+        check_report(html, force=force, inputs=[each for each in (logs, against) if each])
     start = time.perf_counter()
     document = stats_document(logs, against=against, processes=processes or cores())
     if html is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 import tokenize
 import zipfile
@@ -54,21 +55,33 @@ def load_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
         raise FormatError(f"{what}: {path} cannot be read ({_why(error)}): {advice}") from None
 
 
-def load_members(path: Path, names: Iterable[str], *, what: str, advice: str) -> dict[str, NDArray[Any]]:
+def load_members(
+    path: Path, names: Iterable[str], *, what: str, advice: str, most: int | None = None
+) -> dict[str, NDArray[Any]]:
     """The arrays `names` of the npz file `path`, which never take more memory than the file has bytes.
+
+    Args:
+        path: the file.
+        names: of the arrays.
+        what: it is, for the text of errors.
+        advice: what to do, likewise.
+        most: bytes; a larger file is refused unread.
 
     Raises:
         FormatError: it is missing or damaged, or lacks one of them; `what` it is and `advice` stand in the text.
     """
     try:
         # Opened here: NumPy leaves open what it cannot read.
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as members:
-            limit = path.stat().st_size
-            arrays = {}
-            for name in names:
-                _check_size(members.zip, name, limit)
-                arrays[name] = members[name]
-            return arrays
+        with path.open("rb") as content:
+            size = os.fstat(content.fileno()).st_size
+            if most is not None and size > most:
+                raise ValueError(f"it has {size} bytes, more than {most}")
+            with np.load(content, allow_pickle=False) as members:
+                arrays = {}
+                for name in names:
+                    _check_size(members.zip, name, size)
+                    arrays[name] = members[name]
+                return arrays
     except DAMAGE as error:
         raise FormatError(f"{what} {path} cannot be read ({_why(error)}): {advice}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -15,12 +16,13 @@ import click
 
 from edgerec import __version__
 from edgerec.core.errors import EdgeRecError, MissingExtraError
+from edgerec.core.text import printable, shown
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path, readable=False)  # What cannot be read is an error of its reader, in its words.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
-force_option = click.option("--force", is_flag=True, help="Replace the output where it exists.")
+force_option = click.option("--force", is_flag=True, help="Replace the output if EdgeRec wrote all of it.")
 
 processes_option = click.option(
     "--processes", type=click.IntRange(1, 1024), help="Processes at work at a time; default: one a core."
@@ -52,13 +54,18 @@ def run(command: click.Command) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the terminal's encoding does not have is shown escaped, as Python does on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command.main(standalone_mode=False)
     except SystemExit:
         _stopped(stopped)
         raise
     except click.ClickException as error:
-        error.show()
+        usage = io.StringIO()
+        error.show(usage)
+        sys.stderr.write("\n".join(map(shown, usage.getvalue().split("\n"))))
         sys.exit(error.exit_code)
     except EdgeRecError as error:
         _fail(str(error))
@@ -68,18 +75,20 @@ def run(command: click.Command) -> None:
         sys.exit(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        advice = ": free some space or choose another --out" if error.errno == errno.ENOSPC else ""
+        advice = ": free some space, and do it again" if error.errno == errno.ENOSPC else ""
         _fail(f"{error.strerror or error}{where}{advice}")
+    except MemoryError:
+        _fail("there is not enough memory for this: free some, or give a smaller input")
     except Exception:
         # Code that was stopped within an import or a trace may end in any error.
         _stopped(stopped)
-        traceback.print_exc()
+        sys.stderr.write("".join(shown(line) + "\n" for line in traceback.format_exc().splitlines()))
         versions = f"edgerec {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
         _fail(f"this is a bug in EdgeRec; please report it with the lines above ({versions})")
 
 
 def _fail(text: str) -> None:
-    sys.stderr.write("edgerec: " + " ".join(text.split()) + "\n")
+    sys.stderr.write(f"edgerec: {printable(text)}\n")
     sys.exit(1)
 
 

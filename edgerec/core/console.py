@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from edgerec.core.text import printable, shown
+
 Item = TypeVar("Item")
 
 LINE_EVERY_S = 30.0
@@ -22,7 +24,7 @@ LINE_EVERY_S = 30.0
 
 def log(message: str) -> None:
     """Write one line to stderr."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(printable(message), markup=False)
 
 
 def emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType | None = None) -> None:
@@ -50,13 +52,20 @@ def scalars(document: Mapping[str, Any]) -> Table:
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", header: bool = True) -> Table:
     """A plain table: first column to the left, the others to the right when there are more than two."""
     table = Table(
-        title=title or None, show_header=header, title_justify="left", box=None, pad_edge=False, padding=(0, 2)
+        title=title or None,
+        show_header=header,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2),
     )
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index and len(columns) > 2 else "left", overflow="fold")
+        table.add_column(
+            Text(shown(column)), justify="right" if index and len(columns) > 2 else "left", overflow="fold"
+        )
     for row in rows:
         # As text: a path may hold what rich takes for markup.
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(shown(cell)) for cell in row))
     return table
 
 
@@ -89,10 +98,10 @@ def progress(
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True) as bars:
-        task = bars.add_task(what, total=total, note="")
+        task = bars.add_task(printable(what), total=total, note="")
         for item in items:
             yield item
-            bars.update(task, advance=1, note=note() if note else "")
+            bars.update(task, advance=1, note=printable(note()) if note else "")
 
 
 def _with_lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from edgerec.core.errors import ConfigurationError, FormatError
+from edgerec.core.text import printable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,8 +50,7 @@ def document_bytes(path: Path, *, what: str) -> bytes:
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for, a device read for ever
             raise FormatError(f"{what}: {path} cannot be read (no regular file): check it, or make it again")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        return bounded_bytes(path)
     except FileNotFoundError:
         missing = "is no folder" if not path.parent.is_dir() else f"has no {path.name}"
         raise FormatError(f"{what}: {path.parent} {missing}: give a folder that EdgeRec wrote") from None
@@ -57,8 +58,18 @@ def document_bytes(path: Path, *, what: str) -> bytes:
         raise FormatError(f"{what}: {path.parent} is a file: give a folder that EdgeRec wrote") from None
     except OSError as error:
         raise FormatError(f"{what}: {path} cannot be read ({error.strerror}): check it, or make it again") from None
+
+
+def bounded_bytes(path: Path) -> bytes:
+    """The bytes of the file `path`.
+
+    Raises:
+        OSError: it cannot be read, or has more than `MAX_BYTES`.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise FormatError(f"{what}: {path} has {path.stat().st_size} bytes, more than any such document")
+        raise OSError(errno.EFBIG, f"more than {MAX_BYTES} bytes, which no document of EdgeRec's has", str(path))
     return content
 
 
@@ -91,7 +102,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigurationError: no such file, or no TOML.
     """
     try:
-        settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings: dict[str, Any] = tomllib.loads(bounded_bytes(path).decode())
         return settings
     except OSError as error:
         raise ConfigurationError(f"configuration {path}: {error.strerror}") from None
@@ -108,4 +119,4 @@ def first_fault(error: ValidationError) -> str:
     if not isinstance(fault.get("input"), dict | list):
         received = repr(fault.get("input"))
         text += f" (received {received if len(received) <= 80 else received[:77] + '...'})"
-    return " ".join(text.split())
+    return printable(text)

@@ -8,19 +8,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgerec.core.atomic import json_bytes, write_bytes
+from edgerec.core.bounds import check_sizes
 from edgerec.core.documents import document_bytes, parse_document
 from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.core.hashing import sha256_bytes, sha256_file
 from edgerec.core.signing import PublicKey, SigningKey, signature_path
+from edgerec.core.text import Name
 from edgerec.core.tolerance import Tolerance
 
 FORMAT = 1
 NAME = "manifest.json"
 DEVICE, CLOUD, GOLDEN = "device", "cloud", "golden"
 PEERS = f"{GOLDEN}/peers"
+CASES = f"{GOLDEN}/case-"
+"""How the paths of golden cases begin."""
+EMBEDDINGS = "embeddings"
+"""Under the cloud half: a folder for each table."""
 HUBSM_IE, HUBSM_IPV, CRBAN = "hubsm_ie", "hubsm_ipv", "crban"
 MODELS = (HUBSM_IE, HUBSM_IPV, CRBAN)
 
@@ -28,6 +34,13 @@ Precision = Literal["fp32", "fp16", "int8"]
 """Of the weights in the device's files; arithmetic is float32 whatever it is (`edgerec.export.convert`)."""
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 """From the closest to the trained weights to the farthest."""
+MAX_TOLERANCE: Mapping[Precision, float] = {"fp32": 0.1, "fp16": 10.0, "int8": 10.0}
+"""On logits of golden cases. With a larger tolerance a case would prove nothing: most logits are below 10."""
+
+MAX_PATH, MAX_DEPTH = 200, 8
+"""Characters and parts of a file's path within a bundle: no file system has trouble with it, wherever it stands."""
+MAX_KEYS = 2**31 - 2
+"""Of an embedding table: the largest vocabulary of a feature specification."""
 
 Shape = tuple[Annotated[int, Field(ge=1, le=100_000)], ...]
 
@@ -46,9 +59,9 @@ class FileStamp(_Part):
 class ModelFile(_Part):
     """A device model: its file and the names and shapes of its float32 inputs and outputs."""
 
-    file: str
-    inputs: dict[str, Shape]
-    outputs: dict[str, Shape]
+    file: Name
+    inputs: dict[Name, Shape]
+    outputs: dict[Name, Shape]
 
 
 class _Manifest(_Part):
@@ -60,6 +73,10 @@ class _Manifest(_Part):
     def _inside(cls, files: dict[str, FileStamp]) -> dict[str, FileStamp]:
         return _inside(files)
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by path within the folder."""
+        return {path: stamp.size for path, stamp in self.files.items()}
+
 
 Manifest = TypeVar("Manifest", bound=_Manifest)
 
@@ -69,7 +86,7 @@ class DeviceManifest(_Manifest):
 
     format: Literal[1] = 1
     kind: Literal["device"] = "device"
-    version_id: str
+    version_id: Name
     precision: Precision
     spec: dict[str, Any]
     """The feature specification; `edgerec.features.spec` reads it."""
@@ -92,11 +109,16 @@ class DeviceManifest(_Manifest):
             raise ValueError("should be candidates, exposures, page_views")
         return limits
 
+    @model_validator(mode="after")
+    def _bounded(self) -> DeviceManifest:
+        check_sizes(self.sizes(), {}, embeddings=EMBEDDINGS)
+        return self
+
 
 class TableEntry(_Part):
     """An embedding table of the cloud half."""
 
-    keys: Annotated[int, Field(ge=0)]
+    keys: Annotated[int, Field(ge=0, le=MAX_KEYS)]
     dimension: Annotated[int, Field(ge=1, le=1024)]
     dtype: Literal["float32", "float16"]
     shards: Annotated[int, Field(ge=1, le=99_999)]
@@ -111,24 +133,29 @@ class CloudManifest(_Manifest):
 
     format: Literal[1] = 1
     kind: Literal["cloud"] = "cloud"
-    version_id: str
+    version_id: Name
     spec: dict[str, Any]
     tables: Tables
+
+    @model_validator(mode="after")
+    def _bounded(self) -> CloudManifest:
+        check_sizes(self.sizes(), self.tables, embeddings=EMBEDDINGS)
+        return self
 
 
 class Parity(_Part):
     """How far the device's results were from Keras' at export."""
 
-    max_abs_error: float
+    max_abs_error: Annotated[float, Field(ge=0)]
     """Over all checks, on logits."""
-    tolerance: float
+    tolerance: Annotated[float, Field(gt=0, le=10.0)]
     relative_tolerance: Annotated[float, Field(ge=0, le=1e-3)] = 0.0
     """Of a logit's own size, on top of `tolerance`."""
-    checks: dict[str, float]
+    checks: dict[Name, float]
     """Largest absolute difference by check."""
-    requests: int
+    requests: Annotated[int, Field(ge=0)]
     """Real requests stepped through."""
-    orders_equal: int
+    orders_equal: Annotated[int, Field(ge=0)]
     """Of them, how many were ranked alike."""
 
     @property
@@ -153,8 +180,8 @@ class BundleManifest(_Manifest):
 
     format: Literal[1] = 1
     kind: Literal["bundle"] = "bundle"
-    version_id: str
-    created: str
+    version_id: Name
+    created: Name
     """UTC, ISO 8601; fixed by SOURCE_DATE_EPOCH."""
     precision: Precision
     spec: dict[str, Any]
@@ -163,11 +190,25 @@ class BundleManifest(_Manifest):
     models: dict[str, ModelFile]
     tables: Tables
     parity: Parity
-    gauc: dict[str, float | None]
+    gauc: dict[Name, float | None]
     """On the requests of `parity`: `keras`, `mnn`; none where no request has a clicked and an unclicked exposure."""
     precisions: dict[Precision, PrecisionRow] = {}
     """What was weighed up, the bundle's own precision among it; empty where nothing was, as for plain fp32."""
-    tools: dict[str, str]
+    tools: dict[Name, Name]
+
+    @model_validator(mode="after")
+    def _held(self) -> BundleManifest:
+        if self.parity.tolerance > MAX_TOLERANCE[self.precision]:
+            raise ValueError(
+                f"parity.tolerance should be at most {MAX_TOLERANCE[self.precision]:g} for {self.precision}; received "
+                f"{self.parity.tolerance:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bounded(self) -> BundleManifest:
+        check_sizes(self.sizes(), self.tables, embeddings=f"{CLOUD}/{EMBEDDINGS}", cases=CASES)
+        return self
 
     def bytes_under(self, folder: str) -> int:
         """Size of the files under a folder of the bundle."""
@@ -339,8 +380,13 @@ def part_folders(bundle: Path) -> dict[str, Path]:
 
 
 def _inside(files: dict[str, FileStamp]) -> dict[str, FileStamp]:
-    """Paths that stay in the bundle, on every system."""
+    """Paths that stay in the bundle, on every system, and that each can have."""
     for name in files:
+        if len(name) > MAX_PATH or name.count("/") >= MAX_DEPTH:
+            raise ValueError(
+                f"a path should have at most {MAX_PATH} characters and {MAX_DEPTH} parts; received one of {len(name)} "
+                f"characters and {name.count('/') + 1} parts"
+            )
         parts = PurePosixPath(name).parts
         plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part) for part in parts)
         if not parts or not plain or "/".join(parts) != name or os.path.isabs(name):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgerec.core.text import shown
+
 GREY, GRID = "#848484", "rgba(128, 128, 128, 0.25)"
 """Of axes and of lines behind the data: seen on white and on black."""
 
@@ -19,7 +21,13 @@ def render(template: Path, *, plots: dict[str, Any], **fields: Any) -> str:
     import jinja2
     from plotly.offline import get_plotlyjs
 
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    def finalize(value: Any) -> Any:
+        # Markup is what the template marks as safe: the library and the plots.
+        return shown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=finalize
+    )
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         **fields,
         library=get_plotlyjs(),

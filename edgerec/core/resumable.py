@@ -13,7 +13,7 @@ from typing import Any
 from edgerec.core.atomic import check_output, json_bytes, publish_folder, write_json
 from edgerec.core.console import log
 from edgerec.core.errors import FormatError, OutputError
-from edgerec.core.leftovers import discard, lock
+from edgerec.core.leftovers import discard, hidden_name, lock
 
 JOB = "job.json"
 
@@ -68,9 +68,24 @@ class ResumableFolder:
         return self._work / "parts" / f"{part}.json"
 
 
+def read_note(path: Path) -> dict[str, Any] | None:
+    """The JSON object in the file `path`; None where there is none, or it is damaged: then its work is done again."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 @contextlib.contextmanager
 def resumable_folder(
-    output: Path, *, kind: str, job: Mapping[str, Any], force: bool, resume: bool
+    output: Path,
+    *,
+    kind: str,
+    job: Mapping[str, Any],
+    force: bool,
+    resume: bool,
+    inputs: Iterable[Path] = (),
 ) -> Iterator[ResumableFolder]:
     """Give a hidden folder beside `output` to make its parts in; it becomes `output` when the block ends well.
 
@@ -79,19 +94,20 @@ def resumable_folder(
 
     Args:
         output: the folder to write.
-        kind: one of `edgerec.core.atomic.HEADS`; names the work and says what `force` may replace.
+        kind: of one of `edgerec.core.written.LAYOUTS`; names the work and says what `force` may replace.
         job: all that the output follows from, as JSON: work is resumed for an equal one alone.
         force: replace `output`, and begin anew where unfinished work stands.
         resume: go on with unfinished work instead.
+        inputs: as in `check_output`.
 
     Raises:
         OutputError: `output` exists and `force` is false; unfinished work stands there and neither `force` nor `resume`
             is true; or another process is at it.
         FormatError: there is nothing to resume, or it was begun for another `job`.
     """
-    check_output(output, force=force, kind=kind)
+    check_output(output, force=force, kind=kind, inputs=inputs)
     target = output.resolve()
-    work = target.parent / f".{target.name}.{kind}"
+    work = target.parent / hidden_name(target.name, kind)
     if resume and not _unfinished(work):
         raise FormatError(f"{kind}: there is no unfinished work {work} to resume: leave --resume out")
     with held(work, what=kind):
@@ -126,7 +142,7 @@ def held(path: Path, *, what: str) -> Iterator[None]:
         OutputError: another process holds it; `what` it makes stands in the text.
     """
     while True:
-        path.mkdir(exist_ok=True)
+        _made(path, what)
         # Whoever held it before may remove the folder meanwhile.
         with contextlib.suppress(FileNotFoundError):
             try:
@@ -141,6 +157,15 @@ def held(path: Path, *, what: str) -> Iterator[None]:
     finally:
         if handle is not None:
             os.close(handle)
+
+
+def _made(path: Path, what: str) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise OutputError(
+            f"{path}, where {what} should be made, is no folder: remove it, or choose another --out"
+        ) from (None)
 
 
 def _unfinished(work: Path) -> bool:

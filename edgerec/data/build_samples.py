@@ -7,7 +7,6 @@ whole one, and gives the same bytes.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -24,9 +23,9 @@ from edgerec.core.arrays import save_array
 from edgerec.core.atomic import check_output, write_json
 from edgerec.core.console import progress
 from edgerec.core.documents import first_fault
-from edgerec.core.errors import InputError, SpecificationError
+from edgerec.core.errors import FormatError, InputError, SpecificationError
 from edgerec.core.parallel import map_ordered
-from edgerec.core.resumable import ResumableFolder, resumable_folder
+from edgerec.core.resumable import ResumableFolder, read_note, resumable_folder
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.encode import Encoding, encode, from_note, needed_columns, to_note
 from edgerec.data.fit import count, fit, load_counted, save_counted
@@ -83,7 +82,8 @@ def write_samples(
         FormatError: `logs` is no folder of logs, or there is nothing to resume.
         LogsError: a table is missing, cannot be read or breaks its schema, or a list is longer than the limit.
         SpecificationError: the specification is not valid, or the data does not fit it.
-        OutputError: `path` exists and `force` is false, unfinished work stands there, or something cannot be written.
+        OutputError: `path` exists and `force` is false, unfinished work stands there, `path` and `logs` do not lie
+            apart, or something cannot be written.
         ResourceError: a process died.
     """
     try:
@@ -94,7 +94,8 @@ def write_samples(
         raise InputError(f"samples: validation_fraction should be between 0 and 1; received {validation_fraction}")
     if processes < 1:
         raise InputError(f"samples: --processes should be at least 1; received {processes}")
-    check_output(path, force=force, kind="samples")
+    inputs = [logs, *([features] if features else [])]
+    check_output(path, force=force, kind="samples", inputs=inputs)
     opened = open_logs(logs, spec=load_spec(features) if features else None)
     _check_sources(opened.spec)
     if test_from is None:
@@ -115,7 +116,11 @@ def write_samples(
         try:
             plan = _plan(work, opened, test_from, validation_fraction, target, processes)
             head = _make(work, opened, plan, checked, processes, where=where)
-        except InputError:
+        except InputError as error:
+            if str(work.scratch) in str(error):
+                raise FormatError(
+                    f"samples: the unfinished work is damaged ({error}): begin anew with --force"
+                ) from None
             # The logs have to change, and with them the job: what is done is of no use.
             work.discard()
             raise
@@ -163,10 +168,9 @@ def _plan(
 ) -> _Plan:
     """Cut the logs into partitions, or read how they were cut before."""
     file = work.scratch / "plan.json"
-    if file.is_file():
-        known = json.loads(file.read_bytes())
-        found = [Partition(*(tuple(map(_stretch, part)) for part in tables)) for tables in known["partitions"]]
-        return _Plan(found, known["validation_from"], known["test_from"])
+    known = _known_plan(file)
+    if known is not None:
+        return known
     seen = survey(logs)
     validation_from, test_from = periods(seen.times, test_from, validation_fraction)
     dealt = work.scratch / "dealt"
@@ -177,8 +181,21 @@ def _plan(
         [[(str(one.file.absolute()), one.rows, one.offset) for one in part] for part in (p.events, p.requests)]
         for p in made
     ]
-    write_json(file, {"partitions": rows, "validation_from": validation_from, "test_from": test_from})
+    sizes = {str(path.absolute()): path.stat().st_size for path in sorted(dealt.rglob("*.parquet"))}
+    write_json(file, {"partitions": rows, "sizes": sizes, "validation_from": validation_from, "test_from": test_from})
     return _Plan(made, validation_from, test_from)
+
+
+def _known_plan(file: Path) -> _Plan | None:
+    """The plan in `file`; None where it, or something that was dealt out for it, is missing or damaged."""
+    known = read_note(file)
+    try:
+        if known is None or any(Path(path).stat().st_size != size for path, size in known["sizes"].items()):
+            return None
+        found = [Partition(*(tuple(map(_stretch, part)) for part in tables)) for tables in known["partitions"]]
+        return _Plan(found, known["validation_from"], known["test_from"])
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _stretch(row: tuple[str, int, int | None]) -> Stretch:
@@ -277,8 +294,8 @@ def _count(
 ) -> dict[str, Any]:
     # No part of the output: kept for work that was killed, and worth nothing where no shard is finished.
     file = task.counts().with_suffix(".json")
-    if file.is_file():
-        known: dict[str, Any] = json.loads(file.read_bytes())
+    known = read_note(file)
+    if known is not None and task.counts().is_file():
         return known
     counted = count(
         task.partition,

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import LogsError, OutputError, first_line
+from edgerec.core.text import Name, check_utf8
 from edgerec.data.casting import arrays_as_lists, check_type, exact_cast
 from edgerec.data.schema import (
     CLICK_COUNT,
@@ -39,9 +40,9 @@ FORMAT = 1
 HEAD = "logs.json"
 SPEC = "features.json"
 
-POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-"""What polars raises for a file that it cannot read or write; some damaged pages make it panic, which is no Exception.
-"""
+POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
+"""What polars raises for a file that it cannot read or write: some damaged pages make it panic, which is no Exception,
+and a file name that is not UTF-8 is a UnicodeError."""
 
 
 class LogsHead(BaseModel):
@@ -51,7 +52,7 @@ class LogsHead(BaseModel):
 
     format: Literal[1] = 1
     kind: Literal["logs"] = "logs"
-    name: str
+    name: Name
     """Of the data set."""
     test_from: int | None = None
     """Milliseconds since 1970 at which the test period begins, where the data set has a customary one."""
@@ -199,10 +200,12 @@ def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
         spec: what the columns mean; default: the folder's own `features.json`.
 
     Raises:
+        InputError: the path is not UTF-8.
         FormatError: no such folder, or another format number.
         LogsError: a table is missing or cannot be read, the catalogue breaks its schema, or parts of a table differ.
         SpecificationError: the folder's `features.json` is not valid.
     """
+    check_utf8(path, what="logs")
     head = read_document(path / HEAD, LogsHead, what="logs", format_number=FORMAT)
     if spec is None and not (path / SPEC).is_file():
         raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or name one with --features")

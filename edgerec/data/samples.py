@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError
+from edgerec.core.text import Name, PathText, check_utf8
 from edgerec.data.item_table import ItemTable
 from edgerec.data.shards import (
     EXPOSURES,
@@ -64,8 +65,8 @@ class SamplesHead(BaseModel):
 
     format: Literal[4] = 4
     kind: Literal["samples"] = "samples"
-    name: str
-    logs: str
+    name: Name
+    logs: PathText
     """Where the logs stood."""
     spec: FeatureSpec
     limits: Limits
@@ -137,14 +138,16 @@ def load_samples(path: Path) -> Samples:
     """Open the folder `path`. What is in a shard is checked when it is read.
 
     Raises:
+        InputError: the path is not UTF-8.
         FormatError: no such folder, another format number, a damaged or missing array, a missing shard.
     """
+    check_utf8(path, what="samples")
     head = read_document(path / HEAD, SamplesHead, what="samples", format_number=FORMAT)
     for where in (head.splits, *(entry.splits for entry in head.shards)):
         missing = [split for split in SPLITS if split not in where]
         if missing:
             raise FormatError(f"samples: {path / HEAD} does not name the split {missing[0]!r}: make the samples again")
-    vocabularies = load_vocabularies(tuple(feature.name for feature in head.spec.embeddings), path / VOCABULARY)
+    vocabularies = load_vocabularies(head.spec.vocabulary_sizes, path / VOCABULARY)
     for entry in head.shards:
         for name in FILES:
             file = shard_file(path / SHARDS / entry.name, name)

@@ -22,6 +22,7 @@ from edgerec.core.manifest import (
     read_stamped,
     refuse_link,
 )
+from edgerec.core.memory import enough_memory
 from edgerec.core.signing import PublicKey
 from edgerec.device_runtime.crban import CrbanRanker, Encodings
 from edgerec.device_runtime.hubsm import Array, HubsmStepper
@@ -65,6 +66,7 @@ def load_device_model(bundle: Path, *, public_key: PublicKey | None = None) -> D
         IntegrityError: a model file is missing or was changed.
         SignatureError: `public_key` is given, and the manifest is not signed by its owner.
         SessionError: MNN cannot load a model, or it is no model of its kind.
+        ResourceError: there is not enough memory.
     """
     folder = bundle / DEVICE
     refuse_link(folder)
@@ -72,17 +74,18 @@ def load_device_model(bundle: Path, *, public_key: PublicKey | None = None) -> D
         # Says what is wrong with the folder: no bundle at all, or one without its device half.
         read_bundle_manifest(bundle)
     manifest = read_device_manifest(folder, public_key=public_key)
-    steppers = {
-        name: HubsmStepper(_model_bytes(folder, manifest, name))
-        for name in (HUBSM_IE, HUBSM_IPV)
-        if name in manifest.models
-    }
-    model = DeviceModel(
-        manifest=manifest,
-        hubsm_ie=steppers.get(HUBSM_IE),
-        hubsm_ipv=steppers.get(HUBSM_IPV),
-        crban=CrbanRanker(_model_bytes(folder, manifest, CRBAN)),
-    )
+    with enough_memory(folder):
+        steppers = {
+            name: HubsmStepper(_model_bytes(folder, manifest, name))
+            for name in (HUBSM_IE, HUBSM_IPV)
+            if name in manifest.models
+        }
+        model = DeviceModel(
+            manifest=manifest,
+            hubsm_ie=steppers.get(HUBSM_IE),
+            hubsm_ipv=steppers.get(HUBSM_IPV),
+            crban=CrbanRanker(_model_bytes(folder, manifest, CRBAN)),
+        )
     _check_shapes(model, folder)
     _check_together(model, folder)
     _check_widths(model, folder)

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.arrays import load_members
+from edgerec.core.bounds import MAX_CASE_BYTES
 from edgerec.core.errors import FormatError, SessionError
-from edgerec.core.manifest import GOLDEN, BundleManifest
+from edgerec.core.manifest import CASES, BundleManifest
 from edgerec.device_runtime.crban import Encodings
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 from edgerec.device_runtime.matches import Ids, Met
@@ -94,10 +95,22 @@ def encode_case(model: DeviceModel, case: GoldenCase) -> tuple[Encodings | None,
 def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, Array]:
     """The case of path `name` within `bundle`, and the device's logits (c,) for it.
 
+    No case is longer than what the models read, so that its steps take a moment.
+
     Raises:
         FormatError: it cannot be read, or does not fit the models.
     """
     case = load_case(bundle / name, matching=model.crban.identities > 0)
+    limits = model.manifest.limits
+    for kind, array in (
+        ("exposures", case.exposure_action),
+        ("page_views", case.page_view_action),
+        ("candidates", case.candidates),
+    ):
+        if len(array) > limits[kind]:
+            raise FormatError(
+                f"bundle: {name} should have at most {limits[kind]} {kind}; received {len(array)}: export it again"
+            )
     try:
         return case, run_case(model, case)
     except SessionError as error:
@@ -110,7 +123,7 @@ def case_names(bundle: Path, manifest: BundleManifest) -> list[str]:
     Raises:
         FormatError: it has none.
     """
-    names = sorted(name for name in manifest.files if name.startswith(f"{GOLDEN}/case-"))
+    names = sorted(name for name in manifest.files if name.startswith(CASES))
     if not names:
         raise FormatError(f"bundle: {bundle} has no golden case: export it again")
     return names
@@ -129,7 +142,7 @@ def load_case(path: Path, *, matching: bool = False) -> GoldenCase:
         FormatError: it cannot be read, or holds other arrays.
     """
     names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]
-    arrays = load_members(path, names, what="golden case", advice="export the bundle again")
+    arrays = load_members(path, names, what="golden case", advice="export the bundle again", most=MAX_CASE_BYTES)
     for name, array in arrays.items():
         dtype, axes = (np.int64 if name.endswith("_ids") else np.float32), (1 if name in _FLAT else 2)
         if array.dtype != dtype or array.ndim != axes:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.core.bounds import MAX_MODEL_BYTES
 from edgerec.core.errors import SessionError, first_line
 
 Array = npt.NDArray[np.float32]
@@ -170,10 +171,17 @@ def _load(model: Path | bytes, label: str, threads: int) -> tuple[Any, Any]:
         _check_bytes(model, label)
         with tempfile.TemporaryDirectory(prefix="edgerec-") as folder:
             path = Path(folder, "model.mnn")  # MNN's Python loads files only
-            path.write_bytes(model)
+            try:
+                path.write_bytes(model)
+            except OSError as error:
+                raise SessionError(
+                    f"cannot write {label} into {folder} ({error.strerror}), from where MNN reads it: free some space "
+                    "there, or set TMPDIR to a folder that has some"
+                ) from None
             return _create(path, label, threads)
     try:
-        content = Path(model).read_bytes()
+        with Path(model).open("rb") as file:
+            content = file.read(MAX_MODEL_BYTES + 1)
     except OSError as error:
         raise SessionError(f"cannot read MNN model {label}: {error.strerror}") from error
     _check_bytes(content, label)
@@ -194,6 +202,8 @@ def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:
 def _check_bytes(content: bytes, label: str) -> None:
     """Look at the frame of the flatbuffer, which MNN verifies in full, before MNN does."""
     size = len(content)
+    if size > MAX_MODEL_BYTES:
+        raise SessionError(f"{label} has more than {MAX_MODEL_BYTES} bytes, which no device model has")
     root = int.from_bytes(content[:4], "little")
     if size >= _SMALLEST_MODEL and 4 <= root <= size - 4:
         table = root - int.from_bytes(content[root : root + 4], "little", signed=True)

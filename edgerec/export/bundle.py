@@ -19,6 +19,7 @@ from edgerec.core.errors import ConversionError, InputError, ParityError, ShapeE
 from edgerec.core.manifest import (
     CLOUD,
     DEVICE,
+    EMBEDDINGS,
     GOLDEN,
     PEERS,
     BundleManifest,
@@ -67,7 +68,6 @@ from edgerec.export.precision import (
 from edgerec.export.split import Parts, split
 from edgerec.export.trace import Trace
 from edgerec.export.trace import trace as trace_case
-from edgerec.kv.npz import EMBEDDINGS
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, blocks, write_table
 from edgerec.model.run_head import check_fit, samples_of
 from edgerec.model.runs import Run, load_run, tool_versions
@@ -138,7 +138,7 @@ def export_bundle(
         SpecificationError: the samples do not fit the run.
         ConversionError: MNN cannot have this model.
         ParityError: the converted models compute something else, or GAUC is farther away than the tolerance.
-        OutputError: `path` exists and `force` is false.
+        OutputError: `path` exists and `force` is false, or it does not lie apart from the run and the samples.
     """
     if requests < 1:
         raise InputError(f"export: --requests should be at least 1; received {requests}")
@@ -153,8 +153,8 @@ def export_bundle(
         check_peers(run.model)
     kept = path.with_name(f"{path.name}.{TRACE}") if trace else None
     if kept is not None:
-        check_output(kept, force=True, kind=TRACE)
-    with output_folder(path, force=force, kind="bundle") as folder:
+        check_output(kept, force=True, kind=TRACE, inputs=[run_path, samples.path])
+    with output_folder(path, force=force, kind="bundle", inputs=[run_path, samples.path]) as folder:
         with stage("split and convert"):
             parts = _split(run, run_path)
             graphs = device_graphs(parts, run.head.limits)

@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 
 from edgerec.core.console import log, scalars
 from edgerec.core.errors import InputError, ParityError
-from edgerec.core.manifest import DEVICE, HUBSM_IE, PRECISIONS, Parity, Precision, PrecisionRow
+from edgerec.core.manifest import DEVICE, HUBSM_IE, MAX_TOLERANCE, PRECISIONS, Parity, Precision, PrecisionRow
 from edgerec.data.samples import VALIDATION, Samples
 from edgerec.device_runtime.device_model import DeviceModel, load_device_model
 from edgerec.device_runtime.golden import GoldenCase, encode_case, run_case
@@ -196,11 +196,20 @@ def parity_of(name: Precision, measured: Measured, proof: Parity, real: RealRequ
         measured: at that precision.
         proof: of fp32.
         real: test requests through the bundle's own models.
+
+    Raises:
+        ParityError: no tolerance that a bundle may have is large enough.
     """
     checks = {**proof.checks, f"random_{name}": measured.random, f"real_{name}": real.max_abs_error}
+    tolerance = max(TOLERANCE, _two_digits(2 * measured.random))
+    if tolerance > MAX_TOLERANCE[name]:
+        raise ParityError(
+            f"export: --precision {name}: rounded weights move a logit by {measured.random:.2g}, so that golden cases "
+            f"would need a tolerance above {MAX_TOLERANCE[name]:g}: choose another --precision"
+        )
     return Parity(
         max_abs_error=max(checks.values()),
-        tolerance=max(TOLERANCE, _two_digits(2 * measured.random)),
+        tolerance=tolerance,
         relative_tolerance=proof.relative_tolerance,
         checks=checks,
         requests=real.requests,

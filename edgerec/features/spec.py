@@ -17,14 +17,14 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictInt,
-    StrictStr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from edgerec.core.documents import first_fault
+from edgerec.core.documents import bounded_bytes, first_fault
 from edgerec.core.errors import SpecificationError
+from edgerec.core.text import Name, Value
 
 FORMAT = 1
 Origin: TypeAlias = Literal["catalogue", "served"]
@@ -34,7 +34,7 @@ class _Feature(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
-    source: Annotated[str, Field(min_length=1)]
+    source: Annotated[Value, Field(min_length=1)]
     """The column that holds the value."""
     origin: Origin | None = None
     """Item features only: `catalogue` is an attribute in items.parquet, `served` a value as of the serving instant."""
@@ -74,7 +74,7 @@ class OneHot(_Feature):
     """One of a few known values, one-hot; missing and unlisted values share one place."""
 
     kind: Literal["one_hot"]
-    values: Annotated[tuple[_Whole | StrictStr, ...], Field(min_length=1, max_length=254)]
+    values: Annotated[tuple[_Whole | Value, ...], Field(min_length=1, max_length=254)]
 
     @field_validator("values")
     @classmethod
@@ -150,7 +150,7 @@ class FeatureSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    name: str
+    name: Name
     ie_action: Annotated[tuple[Feature, ...], Field(min_length=1)]
     """What the user did with an exposed item: e1 to e7."""
     ipv_action: Annotated[tuple[Feature, ...], Field(min_length=1)]
@@ -182,6 +182,11 @@ class FeatureSpec(BaseModel):
         return tuple(feature for feature in self.item if isinstance(feature, Embedding))
 
     @property
+    def vocabulary_sizes(self) -> dict[str, int]:
+        """The most identities of each embedding feature, by name."""
+        return {feature.name: feature.vocabulary for feature in self.embeddings}
+
+    @property
     def fitted(self) -> bool:
         """Whether every raw feature has its mean and scale."""
         groups = (*self.ie_action, *self.ipv_action, *self.item)
@@ -195,7 +200,7 @@ def load_spec(path: Path) -> FeatureSpec:
         SpecificationError: no such file, no JSON, another format number, or a field that is not valid.
     """
     try:
-        text = path.read_bytes()
+        text = bounded_bytes(path)
     except OSError as error:
         raise SpecificationError(f"feature specification {path}: {error.strerror}") from error
     return parse_spec(text, where=str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,16 +84,22 @@ def save_vocabularies(vocabularies: dict[str, Vocabulary], folder: Path) -> None
         save_array(folder / f"{name}.npy", vocabulary.keys, what="vocabulary")
 
 
-def load_vocabularies(names: tuple[str, ...], folder: Path) -> dict[str, Vocabulary]:
-    """Read the vocabularies of the features `names` from `folder`.
+def load_vocabularies(sizes: Mapping[str, int], folder: Path) -> dict[str, Vocabulary]:
+    """Read vocabularies from `folder`.
+
+    Args:
+        sizes: the most identities of each, by name of feature; `FeatureSpec.vocabulary_sizes` has them.
+        folder: where they are.
 
     Raises:
-        FormatError: a file is missing or holds no vocabulary.
+        FormatError: a file is missing or holds no vocabulary, or a larger one.
     """
     found = {}
-    for name in names:
+    for name, size in sizes.items():
         path = folder / f"{name}.npy"
         keys = load_array(path, what="vocabulary", advice="make its folder again")
+        if isinstance(keys, np.ndarray) and keys.size > size:
+            raise FormatError(f"vocabulary {path} should have at most {size} keys; received {keys.size}")
         try:
             found[name] = Vocabulary(keys)
         except FormatError as error:

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.core.errors import FormatError
-from edgerec.core.manifest import CloudManifest, TableEntry, check_files, read_cloud_manifest
+from edgerec.core.manifest import EMBEDDINGS, CloudManifest, TableEntry, check_files, read_cloud_manifest
+from edgerec.core.memory import enough_memory
 from edgerec.kv.shard_writer import BLOCK_ROWS, ascending, shard_name
 from edgerec.kv.store import Found, Keys, check_keys, no_table
 from edgerec.kv.stored_npz import map_members
 
-EMBEDDINGS = "embeddings"
 _ADVICE = "export the bundle again"
 
 
@@ -158,15 +158,14 @@ def open_tables(cloud: Path, *, check: bool = True) -> NpzTables:
     Raises:
         FormatError: no such folder, another format, or tables that do not fit the manifest.
         IntegrityError: a file is missing or was changed.
+        ResourceError: there is not enough memory.
     """
     manifest = read_cloud_manifest(cloud)
     if check:
         check_files(cloud, manifest.files)
-    return NpzTables(
-        manifest.version_id,
-        manifest.spec,
-        {name: _open_entry(cloud, name, entry, manifest) for name, entry in manifest.tables.items()},
-    )
+    with enough_memory(cloud):
+        tables = {name: _open_entry(cloud, name, entry, manifest) for name, entry in manifest.tables.items()}
+    return NpzTables(manifest.version_id, manifest.spec, tables)
 
 
 def open_table(folder: Path, *, check: bool = True) -> NpzTable:

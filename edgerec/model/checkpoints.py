@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, OutputError, first_line
-from edgerec.core.leftovers import discard
+from edgerec.core.leftovers import discard, hidden_name
 from edgerec.core.resumable import held
+from edgerec.core.text import PathText
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import HISTORY, UNREADABLE, save_weights, weights_digest, writing
@@ -34,7 +35,7 @@ class Progress(BaseModel):
 
     format: int = FORMAT
     config: TrainConfig
-    samples: str
+    samples: PathText
     epoch: int = 0
     best_epoch: int = 0
     best_gauc: float = -1.0
@@ -188,16 +189,20 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
     path = _folder(output)
     fresh = WorkFolder(path, Progress(config=config, samples=samples))
     if resume and not (path / PROGRESS).is_file():
-        raise FormatError(f"training: there is no unfinished training {path} to resume: leave --resume out")
+        # Without its progress nobody knows how far it is.
+        raise FormatError(
+            f"training: the unfinished training {path} has no {PROGRESS}: begin anew with --force"
+            if path.is_dir() and _worth_resuming(path)
+            else f"training: there is no unfinished training {path} to resume: leave --resume out"
+        )
     with held(path, what="a run"):
         if resume:
             work = WorkFolder(path, _read(path, config, samples))
         elif force or not _worth_resuming(path):
             work = fresh
         else:
-            raise OutputError(
-                f"an unfinished training stands at {path}: go on with --resume, or begin anew with --force"
-            )
+            go_on = "go on with --resume, or " if (path / PROGRESS).is_file() else ""
+            raise OutputError(f"an unfinished training stands at {path}: {go_on}begin anew with --force")
         try:
             if work is fresh:
                 work._begin()
@@ -216,7 +221,8 @@ def has_progress(output: Path) -> bool:
 
 
 def _folder(output: Path) -> Path:
-    return output.resolve().parent / f".{output.resolve().name}.training"
+    target = output.resolve()
+    return target.parent / hidden_name(target.name, "training")
 
 
 def _read(path: Path, config: TrainConfig, samples: str) -> Progress:

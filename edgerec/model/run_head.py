@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, SpecificationError
+from edgerec.core.text import Name, PathText, check_utf8
 from edgerec.data.samples import Limits, Samples, load_samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies
@@ -28,18 +29,18 @@ class RunHead(BaseModel):
 
     format: Literal[2] = 2
     kind: Literal["run"] = "run"
-    version_id: str
+    version_id: Name
     """Unique for every trained model: when it was stamped, and a digest of its weights."""
     config: TrainConfig
     spec: FeatureSpec
     limits: Limits
-    samples: str
+    samples: PathText
     """Where the samples stood."""
     best_epoch: int
     validation_gauc: float
     parameters: int
     train_seconds: float
-    tools: dict[str, str]
+    tools: dict[Name, Name]
     """Versions of what took part."""
 
 
@@ -49,8 +50,9 @@ def read_run_head(path: Path) -> tuple[RunHead, dict[str, Vocabulary]]:
     Raises:
         FormatError: no such folder, another format number, or damage.
     """
+    check_utf8(path, what="run")
     head = read_document(path / HEAD, RunHead, what="run", format_number=FORMAT)
-    return head, load_vocabularies(tuple(f.name for f in head.spec.embeddings), path / VOCABULARY)
+    return head, load_vocabularies(head.spec.vocabulary_sizes, path / VOCABULARY)
 
 
 def check_fit(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples) -> None:

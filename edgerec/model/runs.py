@@ -106,6 +106,7 @@ def load_run(path: Path) -> Run:
     """Read the folder `path`.
 
     Raises:
+        InputError: the path is not UTF-8.
         FormatError: no such folder, another format number, missing or damaged weights.
         IntegrityError: other weights than those that were trained.
     """

@@ -14,10 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgerec.core.atomic import check_output, output_folder
+from edgerec.core.atomic import check_output, check_outside, output_folder
 from edgerec.core.console import log, progress
 from edgerec.core.errors import InputError, TrainingError
 from edgerec.core.parallel import cores
+from edgerec.core.text import check_utf8
 from edgerec.data.samples import TRAIN, VALIDATION, Requests, Samples
 from edgerec.model.baselines import exposed
 from edgerec.model.batches import Batch, ahead, epoch
@@ -74,14 +75,17 @@ def train(
 
     Raises:
         OutputError: `path` exists and `force` is false, an unfinished training stands there and neither `force` nor
-            `resume` is true, or something cannot be written.
+            `resume` is true, `path` and the samples do not lie apart, or something cannot be written.
         InputError: the training split has no click, or the validation split no request with both labels.
         TrainingError: the loss is no number, or another worker has ended.
         FormatError: there is no unfinished training to resume, it was begun with another configuration or samples, or
             it is damaged.
         ConfigurationError: `TF_CONFIG` is not as TensorFlow has it.
     """
-    check_output(path, force=force, kind="run")
+    check_output(path, force=force, kind="run", inputs=[samples_path])
+    if tensorboard is not None:
+        check_utf8(tensorboard, what="TensorBoard")
+        check_outside(tensorboard, [samples_path, path])
     _check_labels(samples)
     team = workers()
     where = str(samples_path.resolve())

@@ -55,7 +55,7 @@ def test_an_existing_output_is_refused_before_any_work(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out"]
 
 
-LOGS = '{"kind": "logs"}'
+LOGS = '{"format": 1, "kind": "logs", "name": "a"}'
 
 
 def _folder(path: Path) -> None:

@@ -20,17 +20,17 @@ from edgerec.core.atomic import check_output, output_folder, write_bytes, write_
 from edgerec.core.errors import EdgeRecError
 from edgerec.core.resumable import resumable_folder
 
-HEAD = {"kind": "logs"}
+HEAD = {"format": 1, "kind": "logs", "name": "a"}
 STEPS = {"open", *("os." + name for name in ("mkdir", "rename", "remove", "rmdir", "listdir", "scandir", "chmod"))}
 
 def folder(out, force, resume=False):
     with output_folder(out, force=force, kind="logs") as path:
-        write_bytes(path / "data", b"new")
+        write_bytes(path / "items.parquet", b"new")
         write_json(path / "logs.json", HEAD)
 
 def resumable(out, force, resume=False):
     with resumable_folder(out, kind="logs", job={"seed": 1}, force=force, resume=resume) as work:
-        for part in ("a", "b"):
+        for part in ("items.parquet", "features.json"):
             if work.finished(part) is None:
                 write_bytes(work.path / part, b"new")
                 work.finish(part, {}, [work.path / part])
@@ -103,8 +103,9 @@ def test_a_kill_at_each_step_leaves_nothing_half_made(tmp_path: Path) -> None:
         [sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    head = json.dumps({"kind": "logs"}, indent=2) + "\n"
-    new = {"folder": {"data": "new", "logs.json": head}, "resumable": {"a": "new", "b": "new", "logs.json": head}}
+    head = json.dumps({"format": 1, "kind": "logs", "name": "a"}, indent=2) + "\n"
+    folder = {"items.parquet": "new", "logs.json": head}
+    new = {"folder": folder, "resumable": {**folder, "features.json": "new"}}
     for name, rows in json.loads(done.stdout).items():
         whole = new.get(name.split()[0], "new")
         assert len(rows) > 5, name

@@ -19,21 +19,23 @@ def make(out: Path, *, parts: int, stop_after: int | None = None, **options: boo
     with resumable_folder(
         out, kind="logs", job=JOB, force=options.get("force", False), resume=options.get("resume", False)
     ) as work:
+        (work.path / "events").mkdir(exist_ok=True)
         for number in range(parts):
             if work.finished(str(number)) is not None:
                 continue
             if number == stop_after:
                 raise KeyboardInterrupt
-            (work.path / f"{number}.txt").write_text(str(number))
+            (work.path / "events" / f"part-{number}.parquet").write_text(str(number))
             work.finish(str(number), {"rows": number})
             written.append(number)
-        write_json(work.path / "logs.json", {"kind": "logs"})
+        write_json(work.path / "logs.json", {"format": 1, "kind": "logs", "name": "a"})
     return written
 
 
 def test_whole_work_stands_under_its_name_and_leaves_nothing_else(tmp_path):
     assert make(tmp_path / "out", parts=3) == [0, 1, 2]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.txt", "1.txt", "2.txt", "logs.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["events", "logs.json"]
+    assert len(list((tmp_path / "out" / "events").iterdir())) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -44,7 +46,7 @@ def test_broken_work_goes_on_after_its_last_part(tmp_path):
     with pytest.raises(OutputError, match="--resume"):
         make(tmp_path / "out", parts=3)
     assert make(tmp_path / "out", parts=3, resume=True) == [2]
-    assert (tmp_path / "out" / "0.txt").read_text() == "0"
+    assert (tmp_path / "out" / "events" / "part-0.parquet").read_text() == "0"
 
 
 def test_broken_work_can_be_begun_anew(tmp_path):
@@ -103,7 +105,7 @@ def test_notes_of_published_work_are_not_taken_for_unfinished_work(tmp_path, mon
     broken_after_publishing(tmp_path / "out", monkeypatch)
     with pytest.raises(FormatError, match="leave --resume out"):
         make(tmp_path / "out", parts=2, force=True, resume=True)
-    assert (tmp_path / "out" / "1.txt").exists()
+    assert (tmp_path / "out" / "events" / "part-1.parquet").exists()
     assert make(tmp_path / "out", parts=2, force=True) == [0, 1]
     broken_after_publishing(tmp_path / "other", monkeypatch)
     (tmp_path / "other").rename(tmp_path / "moved")

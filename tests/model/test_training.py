@@ -317,6 +317,21 @@ def test_a_folder_that_is_no_training_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path / ".run.training") == ["mine"]
 
 
+def test_a_training_without_its_progress_names_the_one_command(tmp_path: Path) -> None:
+    work = tmp_path / ".run.training"
+    (work / "checkpoint").mkdir(parents=True)
+    (work / "checkpoint" / "epoch-1.index").touch()
+    for resume, kind in ((False, OutputError), (True, FormatError)):
+        with (
+            pytest.raises(kind, match="begin anew with --force") as caught,
+            work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=resume),
+        ):
+            pass
+        assert "--resume" not in str(caught.value)
+    with work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False):
+        assert names(work) == ["progress.json"]
+
+
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
         work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False),

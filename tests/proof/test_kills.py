@@ -22,9 +22,9 @@ from edgerec.core.atomic import output_folder
 from edgerec.core.errors import EdgeRecError
 try:
     with output_folder(Path(sys.argv[2]), force="--force" in sys.argv) as folder:
-        (folder / "first").write_text("1")
+        (folder / "items.parquet").write_text("1")
         time.sleep(0.3)
-        (folder / "logs.json").write_text('{"kind": "logs"}')
+        (folder / "logs.json").write_text('{"format": 1, "kind": "logs", "name": "a"}')
 except EdgeRecError as error:
     sys.exit(str(error))
 """

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from edgerec.core.errors import LogsError
+from edgerec.core.text import check_utf8
 from edgerec.data.logs import Logs, LogsHead
 from edgerec.data.schema import EVENTS, EXPOSURE, ITEMS, PAGE_VIEW, REQUESTS, check_tables
 from edgerec.data.sources.ebnerd_source import Source, read_source
@@ -63,6 +64,7 @@ def import_ebnerd(source: Path) -> Logs:
         LogsError: `source` is no such bundle, or one of its files is damaged or lacks a column.
     """
     spec = ebnerd_spec()
+    check_utf8(source, what="import")
     bundle = read_source(source)
     listed = _listed(bundle)
     served = _Served(bundle, listed)

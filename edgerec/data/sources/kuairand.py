@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from edgerec.core.errors import LogsError
+from edgerec.core.text import check_utf8
 from edgerec.data.logs import Logs, LogsHead
 from edgerec.data.schema import EVENTS, EXPOSURE, ITEMS, PAGE_VIEW, REQUESTS, check_tables
 from edgerec.data.sources.kuairand_source import ACTIONS, LATER, Source, read_source
@@ -60,6 +61,7 @@ def import_kuairand(source: Path) -> tuple[Logs, int]:
             not; or no day of the later split comes after the earlier one.
     """
     spec = kuairand_spec()
+    check_utf8(source, what="import")
     slice_ = read_source(source)
     listed = _listed(slice_)
     tables = {

@@ -24,6 +24,7 @@ from edgerec.core.atomic import check_output
 from edgerec.core.console import progress
 from edgerec.core.errors import LogsError
 from edgerec.core.leftovers import temporary_folder
+from edgerec.core.text import check_utf8
 from edgerec.data.logs import LogsHead
 from edgerec.data.schema import EXPOSURE, PAGE_VIEW
 from edgerec.data.sources.logs_writer import logs_writer
@@ -86,9 +87,10 @@ def import_taobao_mcc(
 
     Raises:
         LogsError: a file is missing or has a malformed row.
-        OutputError: `out` exists and `force` is false.
+        OutputError: `out` exists and `force` is false, or it lies inside `source`.
     """
-    check_output(out, force=force, kind="logs")
+    check_utf8(source, what="import")
+    check_output(out, force=force, kind="logs", inputs=[source])
     with temporary_folder(out.resolve(), "import") as work:
         found = _survey(source, work, block_bytes)
         plan = _plan(found, part)

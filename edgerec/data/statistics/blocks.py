@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgerec.core.console import show
+from edgerec.core.text import shown
 
 NONE = "-"
 Row = tuple[str, ...]
@@ -82,7 +83,7 @@ def union(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:
 
 def labels_of(sets: Sequence[DataSet]) -> list[str]:
     """What the data sets are called."""
-    return [entry["label"] for entry in sets]
+    return [shown(entry["label"]) for entry in sets]
 
 
 def percent(share: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,13 @@ def write_report(document: dict[str, Any], path: Path, *, force: bool = False) -
     write_bytes(path, page(document).encode())
 
 
-def check_report(path: Path, *, force: bool) -> None:
+def check_report(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse a place for a page that is taken, before any work is done for it; `force` replaces a page alone.
 
     Raises:
-        OutputError: `path` exists and `force` is false, or it is no page, or cannot be written to.
+        OutputError: `path` exists and `force` is false, or it is no page, or cannot be written to, or lies in an input.
     """
-    check_output(path, force=force, kind=FILE)
+    check_output(path, force=force, kind=FILE, inputs=inputs)
     if path.exists():
         with path.open("rb") as file:
             if not file.read(len(_BEGIN)).lower() == _BEGIN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from edgerec.core.text import shown
 from edgerec.data.statistics.blocks import (
     Block,
     DataSet,
@@ -90,7 +91,7 @@ def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
 
 
 def _named(rows: Sequence[Mapping[str, Any]] | None, key: str) -> Shares | None:
-    return None if rows is None else {row[key] or "(empty)": row["share"] for row in rows}
+    return None if rows is None else {shown(row[key]) or "(empty)": row["share"] for row in rows}
 
 
 def _shares(

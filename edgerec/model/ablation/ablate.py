@@ -63,7 +63,7 @@ def ablate(
     # The head states the digest of every shard, so its own stands for all of the samples.
     digest = sha256_file(samples_path / "samples.json")
     job = {"version": __version__, "samples": where, "digest": digest, "split": split, **config.document()}
-    with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume) as work:
+    with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume, inputs=[samples_path]) as work:
         (work.path / "runs").mkdir(exist_ok=True)
         # Seed by seed, so that an early look at what is there compares like with like.
         names = [*config.configs, *([TREES] if config.trees else [])]

@@ -1,0 +1,70 @@
+"""How large the files of a bundle may be: known from the manifest, before one of them is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+MAX_MODEL_BYTES = 64 * 1024 * 1024
+"""Of a model. A larger one is refused unread: device models have less than 1 MB, graphs for peers a few."""
+MAX_CASE_BYTES = 16 * 1024 * 1024
+"""Of a golden case: three sequences of at most 1,000 vectors of some hundred numbers are a few MB."""
+MAX_CASES = 100
+"""Golden cases of a bundle. An export keeps 13 of them."""
+SHARD_OVERHEAD = 4096
+"""Bytes of a shard besides its numbers: headers, padding and a directory of three arrays."""
+
+
+class Sized(Protocol):
+    """What the bounds need to know of an embedding table (`edgerec.core.manifest.TableEntry`)."""
+
+    @property
+    def keys(self) -> int: ...
+    @property
+    def dimension(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shards(self) -> int: ...
+
+
+def check_sizes(sizes: Mapping[str, int], tables: Mapping[str, Sized], *, embeddings: str, cases: str = "") -> None:
+    """Refuse files that are larger than anything of their kind.
+
+    Args:
+        sizes: bytes that a manifest states, by path.
+        tables: that the manifest states, by name.
+        embeddings: the folder under which each table has a folder of its own.
+        cases: how the paths of golden cases begin; empty where there are none.
+
+    Raises:
+        ValueError: the first file, or table, that is too large; or there are too many golden cases.
+    """
+    under: dict[str, int] = {}
+    golden = 0
+    for path, size in sizes.items():
+        folder, _, name = path.removeprefix(f"{embeddings}/").partition("/")
+        if path.startswith(f"{embeddings}/") and name and folder in tables:
+            under[folder] = under.get(folder, 0) + size
+            continue
+        case = bool(cases) and path.startswith(cases)
+        golden += case
+        most = MAX_CASE_BYTES if case else MAX_MODEL_BYTES
+        if size > most:
+            raise ValueError(f"{path} should have at most {most} bytes; received {size}")
+    if golden > MAX_CASES:
+        raise ValueError(f"there should be at most {MAX_CASES} golden cases; received {golden}")
+    for name, size in under.items():
+        if size > table_bytes(tables[name]):
+            raise ValueError(
+                f"the shards of {name} should have at most {table_bytes(tables[name])} bytes for {tables[name].keys} "
+                f"keys; received {size}"
+            )
+
+
+def table_bytes(entry: Sized) -> int:
+    """What the shards of a table take at most: an int64 and a row for each key, an unknown row for each shard."""
+    row = entry.dimension * np.dtype(entry.dtype).itemsize
+    return entry.keys * (8 + row) + entry.shards * (row + SHARD_OVERHEAD)

@@ -1,0 +1,117 @@
+"""A size that a file states is not believed: what no bundle needs is refused before it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgerec.core.arrays import load_members
+from edgerec.core.bounds import MAX_CASE_BYTES, MAX_CASES, MAX_MODEL_BYTES, check_sizes, table_bytes
+from edgerec.core.documents import MAX_BYTES, read_toml
+from edgerec.core.errors import ConfigurationError, FormatError, SpecificationError
+from edgerec.core.manifest import (
+    TableEntry,
+    read_bundle_manifest,
+    read_cloud_manifest,
+    read_device_manifest,
+)
+from edgerec.features.spec import load_spec
+from edgerec.features.vocabulary import load_vocabularies
+from edgerec.kv.shard_writer import write_table
+from tests.core.test_manifest import ABC, bundle_document, cloud_document, device_document, sealed
+
+HUGE = 4 << 40
+READERS = {
+    "bundle": (read_bundle_manifest, bundle_document),
+    "device": (read_device_manifest, device_document),
+    "cloud": (read_cloud_manifest, cloud_document),
+}
+
+
+def read(folder: Path, kind: str, **change: Any) -> Any:
+    reader, document = READERS[kind]
+    (folder / "manifest.json").write_bytes(sealed(document(**change)))
+    return reader(folder)
+
+
+def stamps(**sizes: int) -> dict[str, Any]:
+    return {name.replace("__", "/"): {"size": size, "sha256": ABC} for name, size in sizes.items()}
+
+
+def sparse(path: Path, size: int) -> Path:
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("bundle", "device/crban.mnn"),
+        ("bundle", "golden/case-00.npz"),
+        ("bundle", "cloud/embeddings/shop/shard-00000-of-00001.npz"),
+        ("bundle", "cloud/embeddings/other/shard-00000-of-00001.npz"),
+        ("bundle", "golden/onnx/crban.onnx"),
+        ("device", "crban.mnn"),
+        ("cloud", "embeddings/shop/shard-00000-of-00001.npz"),
+    ],
+)
+@pytest.mark.parametrize("size", [MAX_MODEL_BYTES + 1, HUGE, 10**30])
+def test_no_file_is_larger_than_its_kind(tmp_path: Path, kind: str, path: str, size: int) -> None:
+    files = READERS[kind][1]()["files"]
+    read(tmp_path, kind, files={**files, path: {"size": 1000, "sha256": ABC}})
+    with pytest.raises(FormatError, match=rf"should have at most \d+ bytes.*; received {size}"):
+        read(tmp_path, kind, files={**files, path: {"size": size, "sha256": ABC}})
+
+
+def test_a_table_is_as_large_as_its_keys_say(tmp_path: Path) -> None:
+    keys = np.arange(1000, dtype=np.int64)
+    entry = write_table(tmp_path / "shop", keys, [np.ones((1000, 3), np.float32)], np.ones(3, np.float32), shard_rows=7)
+    sizes = {f"embeddings/shop/{file.name}": file.stat().st_size for file in (tmp_path / "shop").iterdir()}
+    check_sizes(sizes, {"shop": entry}, embeddings="embeddings")
+    fewer = TableEntry(keys=10, dimension=3, dtype="float32", shards=entry.shards)
+    more = {**sizes, "embeddings/shop/more": table_bytes(fewer)}
+    with pytest.raises(ValueError, match="the shards of shop should have at most"):
+        check_sizes(more, {"shop": fewer}, embeddings="embeddings")
+    for change in ({"keys": 2**31}, {"keys": 10**30}, {"dimension": 1025}, {"shards": 100_000}):
+        tables = {"shop": {**entry.model_dump(), **change}}
+        with pytest.raises(FormatError, match=r"tables\.shop"):
+            read(tmp_path, "cloud", tables=tables, files={})
+
+
+def test_golden_cases_are_few_and_small(tmp_path: Path) -> None:
+    many = {f"golden/case-{number:03d}.npz": {"size": 1, "sha256": ABC} for number in range(MAX_CASES + 1)}
+    with pytest.raises(FormatError, match=rf"at most {MAX_CASES} golden cases; received {MAX_CASES + 1}"):
+        read(tmp_path, "bundle", files=many)
+    case = sparse(tmp_path / "case.npz", HUGE)
+    with pytest.raises(FormatError, match=f"it has {HUGE} bytes, more than {MAX_CASE_BYTES}"):
+        load_members(case, ["logits"], what="case", advice="export again", most=MAX_CASE_BYTES)
+
+
+@pytest.mark.parametrize("change", [{"tolerance": 1e300}, {"tolerance": 0.2}, {"tolerance": -1.0}, {"requests": -1}])
+def test_a_tolerance_is_none_that_proves_nothing(tmp_path: Path, change: dict[str, float]) -> None:
+    parity = bundle_document()["parity"]
+    read(tmp_path, "bundle", precision="int8", parity={**parity, "tolerance": 0.2})
+    with pytest.raises(FormatError, match=r"parity|tolerance"):
+        read(tmp_path, "bundle", parity={**parity, **change})
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/".join("x" * 3000), "/".join("x" * 10)])
+def test_a_path_in_a_manifest_is_one_that_every_system_has(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FormatError, match="a path should have at most 200 characters and 8 parts"):
+        read(tmp_path, "bundle", files=stamps(**{name: 3}))
+
+
+def test_documents_and_vocabularies_are_bounded(tmp_path: Path) -> None:
+    large = sparse(tmp_path / "large", HUGE)
+    with pytest.raises(ConfigurationError, match=f"more than {MAX_BYTES} bytes"):
+        read_toml(large)
+    with pytest.raises(SpecificationError, match=f"more than {MAX_BYTES} bytes"):
+        load_spec(large)
+    keys = np.lib.format.open_memmap(tmp_path / "shop.npy", mode="w+", dtype=np.int64, shape=(1 << 36,))  # sparse
+    del keys
+    with pytest.raises(FormatError, match=f"should have at most 100 keys; received {1 << 36}"):
+        load_vocabularies({"shop": 100}, tmp_path)

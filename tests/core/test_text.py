@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from edgerec.core.atomic import json_bytes
+from edgerec.core.console import emit, log, table_of
+from edgerec.core.documents import parse_document
+from edgerec.core.errors import FormatError, InputError
+from edgerec.core.page import render
+from edgerec.core.text import Name, PathText, Value, check_utf8, printable, shown
+
+RED = "\x1b[31m"
+ODD = st.characters(codec=None, categories=None)
+"""Any character, lone surrogates among them."""
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("plain [red] é 商品 \u3000 👩\u200d💻", "plain [red] é 商品 \u3000 👩\u200d💻"),
+        (f"a{RED}b", "a\\x1b[31mb"),
+        ("logs\udcff", "logs\\udcff"),
+        ("a\u202eb\u2066c", "a\\u202eb\\u2066c"),
+        ("a\x00\x7f\x9b", "a\\x00\\x7f\\x9b"),
+    ],
+)
+def test_what_is_not_safe_is_shown_escaped(text: str, safe: str) -> None:
+    assert shown(text) == safe
+    assert shown(shown(text)) == shown(text)
+    assert printable(f"one\n\ttwo {text}") == " ".join(f"one two {safe}".split())
+
+
+@given(st.text(ODD))
+def test_whatever_is_shown_can_be_written_in_one_line(text: str) -> None:
+    for one in (shown(text), printable(text)):
+        assert len(one.encode().splitlines()) <= 1
+        assert "\x1b" not in one
+
+
+@given(st.text(ODD))
+def test_json_holds_every_text(text: str) -> None:
+    assert json.loads(json_bytes({"path": text}))["path"] == text
+
+
+class _Document(BaseModel):
+    format: int
+    name: Name = ""
+    names: dict[Name, Name] = {}
+    value: Value = ""
+    path: PathText = ""
+
+
+def _parse(**fields: Any) -> _Document:
+    content = json.dumps({"format": 1, **fields}).encode()
+    return parse_document(content, path=Path("head.json"), model=_Document, what="thing", format_number=1)
+
+
+@pytest.mark.parametrize("text", ["\ud800", f"{RED}red", "a\u202eb", "two\nlines", "x" * 257])
+def test_a_document_has_names_that_can_be_shown(text: str) -> None:
+    for fields in ({"name": text}, {"names": {text: "a"}}, {"names": {"a": text}}):
+        with pytest.raises(FormatError) as caught:
+            _parse(**fields)
+        assert printable(str(caught.value)) == str(caught.value)
+
+
+def test_a_document_has_values_of_unicode_and_paths_of_any_bytes() -> None:
+    assert _parse(name="日本 é", value="\x1b", path="logs\udcff").path == "logs\udcff"
+    for fields in ({"value": "\ud800"}, {"value": "x" * 5000}, {"path": "x" * 5000}):
+        with pytest.raises(FormatError):
+            _parse(**fields)
+    with pytest.raises(ValidationError):
+        _Document(format=1, value=3)  # type: ignore[arg-type]
+
+
+def test_a_path_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    check_utf8(tmp_path / "é", what="logs")
+    with pytest.raises(InputError, match=r"logs: the path .*/logs\\udcff should be UTF-8"):
+        check_utf8(tmp_path / os.fsdecode(b"logs\xff"), what="logs")
+
+
+def test_the_terminal_gets_no_escape_sequence(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = f"{RED}\ud800[bold]\u202e"
+    emit({"version": odd}, as_json=False)
+    emit({}, as_json=False, table=table_of(("", odd), [(odd, odd)]))
+    emit({"version": odd}, as_json=True)
+    log(f"work on {odd}\nand on")
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        text.encode()
+    assert "\\x1b[31m\\ud800[bold]\\u202e" in out
+    assert err == "work on \\x1b[31m\\ud800[bold]\\u202e and on\n"
+
+
+def test_a_page_has_no_odd_text(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("plotly")
+    template = tmp_path / "page.html"
+    template.write_text("<p>{{ name }}</p>{{ plots | safe }}", encoding="utf-8")
+    assert render(template, plots={"a": 1}, name=f"<{RED}\ud800>") == '<p>&lt;\\x1b[31m\\ud800&gt;</p>{"a": 1}'
+
+
+def test_whatever_ends_a_command_is_shown_in_safe_text() -> None:
+    script = (
+        "import click\n"
+        "from edgerec.core.command import run\n"
+        "from edgerec.core.errors import InputError\n"
+        "@click.command()\n"
+        "@click.argument('how')\n"
+        "@click.option('--number', type=int)\n"
+        "def command(how, number):\n"
+        "    if how == 'memory': raise MemoryError\n"
+        "    raise {'error': InputError, 'bug': RuntimeError}[how]('a\\x1b[31m\\ud800b\\nand')\n"
+        "run(command)\n"
+    )
+
+    def ends(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+        assert "\x1b" not in done.stderr
+        return done.returncode, done.stderr
+
+    assert ends("error") == (1, "edgerec: a\\x1b[31m\\ud800b and\n")
+    code, said = ends("bug")
+    assert (code, said.splitlines()[-1][:32]) == (1, "edgerec: this is a bug in EdgeRe")
+    code, said = ends("error", "--number", RED)
+    assert code == 2
+    assert "\\x1b[31m" in said
+    code, said = ends("memory")
+    assert code == 1
+    assert said.startswith("edgerec: there is not enough memory")
+    assert said.count("\n") == 1

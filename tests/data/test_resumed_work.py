@@ -1,0 +1,96 @@
+"""Whatever a fault left of unfinished samples: --resume repairs it, or says that --force does; and that does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgerec.core.errors import EdgeRecError
+from edgerec.data import build_samples
+from edgerec.data.build_samples import write_samples
+from edgerec.data.logs import write_logs
+from tests.synthetic import make_logs
+
+LIMITS = {"candidates": 10, "exposures": 20, "page_views": 8}
+
+
+def make(root: Path, *, force: bool = False, resume: bool = False) -> None:
+    write_samples(root / "logs", root / "samples", limits=LIMITS, target=400, force=force, resume=resume)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Work stopped after its first shard, and what would have become of it in `whole`."""
+    root = tmp_path_factory.mktemp("stopped")
+    write_logs(make_logs(), root / "logs")
+    make(root)
+    (root / "samples").rename(root / "whole")
+    encode, calls = build_samples.encode, iter([False, True])
+
+    def stopping(*args: object, **more: object) -> object:
+        if next(calls):
+            raise KeyboardInterrupt
+        return encode(*args, **more)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build_samples, "encode", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            make(root)
+    (root / ".samples.samples").rename(root / "work")
+    return root
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "job.json",
+        "parts/00000.json",
+        "output/shards/00000/train.parquet",
+        "scratch/plan.json",
+        "scratch/counts-00000.json",
+        "scratch/counts-00001.npz",
+        "scratch/dealt",
+        "scratch/dealt/00000/events-00000.parquet",
+    ],
+)
+@pytest.mark.parametrize("how", ["gone", "cut", "garbage"])
+def test_every_state_has_a_command_that_repairs_it(stopped: Path, name: str, how: str) -> None:
+    shutil.rmtree(stopped / "samples", ignore_errors=True)
+    shutil.rmtree(stopped / ".samples.samples", ignore_errors=True)
+    work = Path(shutil.copytree(stopped / "work", stopped / ".samples.samples"))
+    place = work / name
+    if place.is_dir():
+        shutil.rmtree(place)
+    elif how == "gone":
+        place.unlink()
+    else:
+        whole = place.read_bytes()
+        place.write_bytes(whole[: len(whole) // 2] if how == "cut" else b"\xff" * len(whole))
+    said = ""
+    try:
+        make(stopped, resume=True)
+    except EdgeRecError as error:
+        said = str(error)
+    if "leave --resume out" in said:
+        make(stopped)
+    elif said:
+        assert "begin anew with --force" in said
+        make(stopped, force=True)
+    if not said and (how, name) == ("garbage", "output/shards/00000/train.parquet"):
+        return  # Its size is right: its hash is checked when it is read.
+    assert content(stopped / "samples") == content(stopped / "whole")
+
+
+def test_a_file_where_work_would_stand_is_one_clear_line(stopped: Path) -> None:
+    shutil.rmtree(stopped / "samples", ignore_errors=True)
+    shutil.rmtree(stopped / ".samples.samples", ignore_errors=True)
+    (stopped / ".samples.samples").write_text("mine")
+    with pytest.raises(EdgeRecError, match=r"\.samples\.samples.*is no folder: remove it"):
+        make(stopped)
+    (stopped / ".samples.samples").unlink()

@@ -1,0 +1,80 @@
+"""A bundle whose files state more than any bundle has is refused at once, whatever its stamps say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgerec.core.bounds import MAX_MODEL_BYTES
+from edgerec.core.errors import FormatError, ResourceError, SessionError
+from edgerec.core.manifest import FileStamp, read_bundle_manifest, read_device_manifest, write_manifest
+from edgerec.device_runtime.device_model import load_device_model
+from edgerec.device_runtime.golden import load_case, save_case
+from edgerec.device_runtime.inspection import inspect_bundle
+from edgerec.device_runtime.session import Session
+from edgerec.device_runtime.verify import verify_bundle
+from edgerec.kv.npz import open_tables
+from tests.device_runtime.restamp import restamp
+
+HUGE = 4 << 40
+"""Four terabytes: a sparse file takes none of them."""
+
+
+@pytest.fixture
+def bundle(bundle_path: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize("size", [MAX_MODEL_BYTES + 1, HUGE])
+def test_a_sparse_model_is_refused_unread(bundle: Path, size: int) -> None:
+    os.truncate(bundle / "device" / "crban.mnn", size)
+    stamp = FileStamp(size=size, sha256="0" * 64)
+    device = read_device_manifest(bundle / "device")
+    write_manifest(device.model_copy(update={"files": {**device.files, "crban.mnn": stamp}}), bundle / "device")
+    manifest = read_bundle_manifest(bundle)
+    write_manifest(manifest.model_copy(update={"files": {**manifest.files, "device/crban.mnn": stamp}}), bundle)
+    for load in (load_device_model, verify_bundle, inspect_bundle):
+        with pytest.raises(FormatError, match=f"crban.mnn should have at most {MAX_MODEL_BYTES} bytes"):
+            load(bundle)
+    with pytest.raises(SessionError, match=f"more than {MAX_MODEL_BYTES} bytes"):
+        Session(bundle / "device" / "crban.mnn")
+
+
+@pytest.mark.parametrize("kind", ["exposure", "page_view"])
+def test_a_case_is_no_longer_than_the_models_read(bundle: Path, kind: str) -> None:
+    path = bundle / "golden" / "case-12.npz"
+    case = load_case(path)
+    action, item = getattr(case, f"{kind}_action"), getattr(case, f"{kind}_item")
+    long = {f"{kind}_action": np.resize(action, (20_000, action.shape[1]))}
+    save_case(replace(case, **long, **{f"{kind}_item": np.resize(item, (20_000, item.shape[1]))}), path)
+    restamp(bundle)
+    with pytest.raises(FormatError, match=rf"case-12.npz should have at most \d+ {kind}s; received 20000"):
+        verify_bundle(bundle)
+
+
+def test_a_full_disk_is_told_with_what_the_command_has(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SessionError, match=r"No space left.*set TMPDIR") as caught:
+        load_device_model(bundle)
+    assert "--out" not in str(caught.value)
+
+
+def test_memory_that_runs_out_is_one_clear_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> bytes:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgerec.device_runtime.device_model.read_stamped", none)
+        with pytest.raises(ResourceError, match="not enough memory"):
+            load_device_model(bundle)
+    monkeypatch.setattr("edgerec.kv.npz.map_members", none)
+    with pytest.raises(ResourceError, match="not enough memory"):
+        open_tables(bundle / "cloud")
