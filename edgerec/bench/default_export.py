@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgerec.core.errors import FormatError, first_line
 from edgerec.device_runtime.golden import GoldenCase
-from edgerec.device_runtime.session import PRECISION_HIGH, import_mnn, quiet
+from edgerec.device_runtime.session import PRECISION_HIGH, import_mnn
 
 Array = npt.NDArray[np.float32]
 
@@ -40,13 +40,12 @@ def default_rerank(path: Path, case: GoldenCase, exposures: Array, page_views: A
     feed = [array[None] for array in (case.candidates, exposures, page_views)]
     found: dict[str, Callable[[], Array]] = {}
     for name, settings in ((DEFAULT_EXPORT, _ONE_THREAD), (AS_IS, None)):
-        with quiet():
-            runtime = {} if settings is None else {"runtime_manager": mnn.nn.create_runtime_manager((settings,))}
-            try:
-                module = mnn.nn.load_module_from_file(str(path), _INPUTS, _OUTPUTS, **runtime)
-            except Exception as error:  # MNN raises whatever it meets, and says little of it
-                reason = first_line(error.__cause__ or error)
-                raise FormatError(f"bench: {path} cannot be run by MNN ({reason}): export the bundle again") from None
+        runtime = {} if settings is None else {"runtime_manager": mnn.nn.create_runtime_manager((settings,))}
+        try:
+            module = mnn.nn.load_module_from_file(str(path), _INPUTS, _OUTPUTS, **runtime)
+        except Exception as error:  # MNN raises whatever it meets, and says little of it
+            reason = first_line(error.__cause__ or error)
+            raise FormatError(f"bench: {path} cannot be run by MNN ({reason}): export the bundle again") from None
         found[name] = partial(_logits, mnn.expr, module, feed)
     return found
 

@@ -14,6 +14,6 @@ def emit(document: dict[str, Any], as_json: bool, *, table: Any = None) -> None:
 
 def import_tensorflow() -> None:
     """Import TensorFlow, which takes seconds, after what is cheap to check."""
-    from edgerec.model import quiet
+    from edgerec.cli import quiet
 
     quiet.import_tensorflow()

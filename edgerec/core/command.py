@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from edgerec import __version__
+from edgerec.core import stdout
 from edgerec.core.errors import EdgeRecError, MissingExtraError
 from edgerec.core.text import printable, shown
 
@@ -44,7 +45,11 @@ def need(extra: str, *modules: str) -> None:
 
 
 def run(command: click.Command) -> None:
-    """Run `command` on the process' arguments; expected errors become one line on stderr and exit code 1."""
+    """Run `command` on the process' arguments; expected errors become one line on stderr and exit code 1.
+
+    The process has to be the command's own: signals and standard output are set up for the rest of its life.
+    """
+    stdout.keep_for_results()
     stopped: list[int] = []
 
     def stop(number: int, _: object) -> None:
@@ -71,7 +76,8 @@ def run(command: click.Command) -> None:
         _fail(str(error))
     except BrokenPipeError:
         # Whoever read our output has gone; a second write at exit would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,8 +39,9 @@ def emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType | 
             sys.stdout.flush()
         return
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 120))
+    # rich asks descriptor 1, which is not the terminal any more (core/stdout.py); `shutil` asks `sys.__stdout__`.
+    width = shutil.get_terminal_size().columns if console.is_terminal else max(console.width, 120)
+    console = Console(highlight=False, width=width)
     console.print(table if table is not None else scalars(document))
 
 

@@ -13,6 +13,7 @@
     ├── OutputError             the place to write to: exists already, or cannot be written
     ├── ShapeError              an array of another name, shape or type than stated
     ├── SessionError            MNN cannot load a model, or was asked for what the model does not do
+    │   └── NotFiniteError      a model gave NaN or infinity
     ├── ConversionError         a graph could not be converted to MNN
     ├── ParityError             two implementations of one function disagree
     ├── TrainingError           training cannot go on (no data, a loss that is no number)
@@ -74,6 +75,10 @@ class ShapeError(EdgeRecError, ValueError):
 
 class SessionError(EdgeRecError):
     """MNN cannot load a model, or was asked for what the model does not do."""
+
+
+class NotFiniteError(SessionError):
+    """A model gave NaN or infinity."""
 
 
 class ConversionError(EdgeRecError):

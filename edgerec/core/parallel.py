@@ -12,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from edgerec.core import stdout
 from edgerec.core.errors import ResourceError
 
 Task = TypeVar("Task")
@@ -96,9 +97,12 @@ def run_apart(function: Callable[[Task], Result], task: Task, *, died: Callable[
 def _begin(parent: int) -> None:
     """What each process does first: leave ^C, which reaches all of the group, to `parent`, and not outlive it.
 
+    Results go to `parent`, so that standard output is of no use here, and C code may print what it likes.
+
     One whose parent was killed would go on writing where resumed work writes already (prctl(2); Linux alone has it).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stdout.discard()
     if sys.platform == "linux":
         import ctypes
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgerec.core.errors import SessionError
-from edgerec.device_runtime.hubsm import check_finite
+from edgerec.core.errors import NotFiniteError, SessionError
+from edgerec.device_runtime.finite import check_finite, is_finite, not_finite
 from edgerec.device_runtime.matches import Ids, Met, check_ids, check_met, matches
-from edgerec.device_runtime.session import Session
+from edgerec.device_runtime.session import Session, is_plain, received
 
 Array = npt.NDArray[np.float32]
 
@@ -36,8 +36,21 @@ class Encodings:
     met: Met | None = None
 
     def latest(self, count: int) -> Encodings:
-        """Give the last `count` of them, or all where there are fewer."""
-        start = max(len(self.keys) - count, 0)
+        """Give the last `count` of them, or all where there are fewer.
+
+        Raises:
+            SessionError: `count` is no whole number from 0, or keys, values and met are not of one length.
+        """
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
+            raise SessionError(f"`count` should be a whole number from 0. Received: {count!r}")
+        lengths = [_length(array) for array in (self.keys, self.values)]
+        if self.met is not None:
+            if not isinstance(self.met, Met):
+                raise SessionError(f"`met` should be Met or None. Received: {type(self.met).__name__}")
+            lengths += [_length(array) for array in (self.met.ids, self.met.age)]
+        if None in lengths or len(set(lengths)) > 1:
+            raise SessionError(f"keys, values and met should be arrays of one length. Received: {lengths}")
+        start = max(len(self.keys) - int(count), 0)
         return Encodings(self.keys[start:], self.values[start:], self.met and self.met.since(start))
 
     @classmethod
@@ -203,7 +216,8 @@ class CrbanRanker:
 
         Raises:
             SessionError: a list too long or empty, no `Encodings`, an array of another shape or type, one that is not
-                finite, or a key that no step gives.
+                finite, or a key that no step gives; or this process was forked after the model was loaded.
+            NotFiniteError: a logit is not finite; numbers of the arguments are too large.
         """
         _check_rows("candidates", candidates, self.item_width)
         count = candidates.shape[0]
@@ -217,6 +231,7 @@ class CrbanRanker:
             for kind, encodings in ((self._exposures, exposures), (self._page_views, page_views))
             if kind is not None
         ]
+        self.session.check_process()
         with self._lock:
             # A run overwrites its inputs, so padding is written every time as well.
             self._candidates[:count] = candidates
@@ -231,6 +246,11 @@ class CrbanRanker:
                 kind.write(encodings, known, ids)  # type: ignore[arg-type]
             self.session.execute()
             logits: Array = self._logits[:count].copy()
+        if not is_finite(logits):
+            inputs = {"candidates": candidates}
+            for kind, encodings, _ in given:
+                inputs |= {kind.keys_name: encodings.keys, kind.values_name: encodings.values}  # type: ignore[union-attr]
+            raise not_finite({"logits": logits}, inputs)
         return logits
 
     def rank(
@@ -241,11 +261,16 @@ class CrbanRanker:
         *,
         ids: Ids | None = None,
     ) -> npt.NDArray[np.intp]:
-        """Give the new order, best first: positions `(c,)` in the given list; equal scores keep the given order.
+        """Give the new order, best first: positions `(c,)` in the given list.
 
-        Arguments and errors are those of `score`.
+        Equal scores keep the given order. Where a score is not finite, all candidates keep the given order: a user then
+        sees the list as the server has ranked it. Arguments and other errors are those of `score`.
         """
-        return np.argsort(-self.score(candidates, exposures, page_views, ids=ids), kind="stable")
+        try:
+            scores = self.score(candidates, exposures, page_views, ids=ids)
+        except NotFiniteError:
+            return np.arange(len(candidates))
+        return np.argsort(-scores, kind="stable")
 
 
 def _sizes(kind: _Kind | None) -> tuple[int, int]:
@@ -253,7 +278,11 @@ def _sizes(kind: _Kind | None) -> tuple[int, int]:
 
 
 def _check_rows(name: str, array: object, width: int) -> None:
-    if isinstance(array, np.ndarray) and array.dtype == _FLOAT32 and array.ndim == 2 and array.shape[1] == width:
+    if is_plain(array) and array.dtype == _FLOAT32 and array.ndim == 2 and array.shape[1] == width:
         return
-    kind = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-    raise SessionError(f"`{name}` should be a float32 array of shape (any, {width}). Received: {kind}")
+    raise SessionError(f"`{name}` should be a float32 array of shape (any, {width}). Received: {received(array)}")
+
+
+def _length(array: object) -> int | None:
+    """The number of rows of an array; none for anything else."""
+    return len(array) if is_plain(array) and array.ndim else None

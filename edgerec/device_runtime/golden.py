@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgerec.core.arrays import load_members
 from edgerec.core.bounds import MAX_CASE_BYTES
-from edgerec.core.errors import FormatError, SessionError
+from edgerec.core.errors import FormatError, NotFiniteError, SessionError
 from edgerec.core.manifest import CASES, BundleManifest
 from edgerec.device_runtime.crban import Encodings
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
@@ -63,9 +63,15 @@ class GoldenCase:
 
 
 def run_case(model: DeviceModel, case: GoldenCase) -> Array:
-    """The device's logits (c,): every behaviour by a step, then one re-rank that reads the latest of them."""
-    exposures, page_views = encode_case(model, case)
-    return model.crban.score(case.candidates, exposures, page_views, ids=case.candidate_ids)
+    """The device's logits (c,): every behaviour by a step, then one re-rank that reads the latest of them.
+
+    Where a model gives no finite numbers, all logits are NaN, which no comparison takes for the trained model's.
+    """
+    try:
+        exposures, page_views = encode_case(model, case)
+        return model.crban.score(case.candidates, exposures, page_views, ids=case.candidate_ids)
+    except NotFiniteError:
+        return np.full(len(case.candidates), np.nan, np.float32)
 
 
 def encode_case(model: DeviceModel, case: GoldenCase) -> tuple[Encodings | None, Encodings | None]:

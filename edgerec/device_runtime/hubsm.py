@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
+from edgerec.device_runtime import forks
+from edgerec.device_runtime.finite import Joined, check_finite, not_finite
 from edgerec.device_runtime.session import Session, Shape, check_array
 
 Array = npt.NDArray[np.float32]
@@ -73,13 +74,19 @@ class HubsmStepper:
                 f"Received: {dict(session.inputs)} and {dict(session.outputs)}"
             )
         self.session = session
-        self._lock = threading.Lock()
+        self._lock, self._forks = threading.Lock(), forks.forks
         self._action = session.view("action").reshape(-1)
         self._item = session.view("item").reshape(-1)
         self._state = session.view("state").reshape(self.state_shape) if recurrent else self.initial_state()
         self._key = session.view("key").reshape(-1)
         self._value = session.view("value").reshape(-1)
         self._new_state = session.view("new_state").reshape(self.state_shape) if recurrent else self._state
+        self._given, self._made = (
+            Joined(*(view.shape for view in views))
+            for views in ((self._action, self._item, self._state), (self._key, self._value, self._new_state))
+        )
+        self._given_action, self._given_item, self._given_state = self._given.parts
+        self._made_key, self._made_value, self._made_state = self._made.parts
 
     def initial_state(self) -> Array:
         """Give the state before the first behaviour: zeros."""
@@ -97,29 +104,30 @@ class HubsmStepper:
             Arrays that are the caller's own.
 
         Raises:
-            SessionError: an array of another shape or type, or one that is not finite.
+            SessionError: an array of another shape or type, or one that is not finite; or this process was forked after
+                the model was loaded.
+            NotFiniteError: what the model gave is not finite; numbers of the arguments are too large.
         """
         check_array("action", action, self._action.shape)
         check_array("item", item, self._item.shape)
         check_array("state", state, self.state_shape)
-        check_finite("action", action)
-        check_finite("item", item)
-        check_finite("state", state)
+        if self._forks != forks.forks:
+            raise forks.forked()
         with self._lock:
-            self._action[...] = action
-            self._item[...] = item
-            self._state[...] = state
+            self._given_action[...] = action
+            self._given_item[...] = item
+            self._given_state[...] = state
+            if not self._given.finite():
+                for name, array in (("action", action), ("item", item), ("state", state)):
+                    check_finite(name, array)
+            self._action[...] = self._given_action
+            self._item[...] = self._given_item
+            self._state[...] = self._given_state
             self.session.execute()
-            return Step(self._key.copy(), self._value.copy(), self._new_state.copy())
-
-
-def check_finite(name: str, array: Array) -> None:
-    """Refuse NaN and infinity, which MNN's clamps would turn into plausible numbers.
-
-    Raises:
-        SessionError: some element is not finite.
-    """
-    # The sum of squares is finite, or some element is huge or not finite: half the price of looking at each. `vdot`,
-    # unlike `dot`, does not warn when it overflows.
-    if not math.isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
-        raise SessionError(f"`{name}` should be finite. Received: {int((~np.isfinite(array)).sum())} NaN or infinite")
+            self._made_key[...] = self._key
+            self._made_value[...] = self._value
+            self._made_state[...] = self._new_state
+            if not self._made.finite():
+                outputs = {"key": self._made_key, "value": self._made_value, "state": self._made_state}
+                raise not_finite(outputs, {"action": action, "item": item, "state": state})
+            return Step(self._made_key.copy(), self._made_value.copy(), self._made_state.copy())

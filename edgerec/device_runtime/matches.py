@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.session import check_array
+from edgerec.device_runtime.session import check_array, is_plain, received
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -48,10 +48,9 @@ def check_ids(name: str, ids: object, count: int, identities: int) -> None:
     Raises:
         SessionError: it is something else.
     """
-    if isinstance(ids, np.ndarray) and ids.dtype == np.int64 and ids.shape == (count, identities):
+    if is_plain(ids) and ids.dtype == np.int64 and ids.shape == (count, identities):
         return
-    kind = f"{ids.dtype} of shape {ids.shape}" if isinstance(ids, np.ndarray) else type(ids).__name__
-    raise SessionError(f"`{name}` should be an int64 array of shape {(count, identities)}. Received: {kind}")
+    raise SessionError(f"`{name}` should be an int64 array of shape {(count, identities)}. Received: {received(ids)}")
 
 
 def check_met(name: str, met: object, count: int, identities: int) -> None:

@@ -2,27 +2,28 @@
 
 MNN crashes the process on a missing input and misreads a wrong one, so nothing reaches it unchecked. Its input memory
 is its own working memory: a run overwrites inputs, and every input must be written again before the next run.
+
+A session runs in the process that loaded it, and not in a process that was forked later (`forks.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib
 import os
-import sys
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.bounds import MAX_MODEL_BYTES
 from edgerec.core.errors import SessionError, first_line
+from edgerec.device_runtime import forks
 
 Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -30,6 +31,7 @@ Shape = tuple[int, ...]
 _FLOAT32 = np.dtype(np.float32)
 PRECISION_HIGH = 1  # BackendConfig::Precision_High: float32 throughout, also where the processor has float16
 _SMALLEST_MODEL = 64
+_PLAIN = frozenset((np.ndarray, np.memmap))
 
 
 class Session:
@@ -50,7 +52,10 @@ class Session:
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise SessionError(f"`threads` should be a whole number from 1. Received: {threads!r}")
+        if not isinstance(model, (bytes, str, os.PathLike)):
+            raise SessionError(f"`model` should be the path of a file, or its bytes. Received: {type(model).__name__}")
         label = f"model of {len(model)} bytes" if isinstance(model, bytes) else str(model)
+        self._forks = forks.forks
         self._interpreter, self._native = _load(model, label, threads)
         self._run = partial(self._interpreter.runSession, self._native)
         # The tensors own the memory that the views below look at: they live as long as the session does.
@@ -72,18 +77,29 @@ class Session:
         """
         try:
             return self._views[name]
-        except KeyError:
+        except (KeyError, TypeError):  # TypeError: a name that cannot be hashed
             raise SessionError(f"the model has no `{name}`, but {sorted(self._views)}") from None
 
     def execute(self) -> None:
         """Run once on what has been written into the input views since the last run.
 
         Raises:
-            SessionError: MNN reports a failure.
+            SessionError: MNN reports a failure, or this process was forked after the model was loaded.
         """
+        if self._forks != forks.forks:
+            raise forks.forked()
         code = self._run()
         if code != 0:
             raise SessionError(f"MNN ended a run with error code {code}")
+
+    def check_process(self) -> None:
+        """Refuse a process that was forked after the model was loaded; to be called before taking a lock.
+
+        Raises:
+            SessionError: this process was forked so.
+        """
+        if self._forks != forks.forks:
+            raise forks.forked()
 
     def run(self, **arrays: Array) -> dict[str, Array]:
         """Run once: one float32 array for each input; copies of all outputs.
@@ -137,6 +153,7 @@ class Session:
 
     def _watch(self, before: Callable[..., bool], after: Callable[..., bool]) -> None:
         """Run once, calling `before` and `after` with the tensors and the description of every command."""
+        self.check_process()
         try:
             code = self._interpreter.runSessionWithCallBackInfo(self._native, before, after)
         except SystemError as error:  # an exception of a callback comes back through native code
@@ -160,41 +177,68 @@ def check_array(name: str, array: object, shape: Shape) -> None:
         SessionError: it is something else.
     """
     # Identity first: NumPy's own float32 is one object, and comparing two dtypes costs more than all the rest.
-    if isinstance(array, np.ndarray) and (array.dtype is _FLOAT32 or array.dtype == _FLOAT32) and array.shape == shape:
+    if type(array) in _PLAIN and (array.dtype is _FLOAT32 or array.dtype == _FLOAT32) and array.shape == shape:  # type: ignore[attr-defined]
         return
-    kind = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-    raise SessionError(f"`{name}` should be a float32 array of shape {shape}. Received: {kind}")
+    raise SessionError(f"`{name}` should be a float32 array of shape {shape}. Received: {received(array)}")
+
+
+def is_plain(value: object) -> TypeGuard[npt.NDArray[Any]]:
+    """Whether it is a plain NumPy array.
+
+    Other subclasses give their numbers a meaning that MNN does not know: masked arrays, for example.
+    """
+    return type(value) in _PLAIN
+
+
+def received(value: object) -> str:
+    """What a check was given, in the words of its error."""
+    if is_plain(value):
+        return f"{value.dtype} of shape {value.shape}"
+    kind = type(value).__name__
+    return f"{kind}, which is no plain NumPy array" if isinstance(value, np.ndarray) else kind
 
 
 def _load(model: Path | bytes, label: str, threads: int) -> tuple[Any, Any]:
     if isinstance(model, bytes):
         _check_bytes(model, label)
-        with tempfile.TemporaryDirectory(prefix="edgerec-") as folder:
-            path = Path(folder, "model.mnn")  # MNN's Python loads files only
-            try:
-                path.write_bytes(model)
-            except OSError as error:
-                raise SessionError(
-                    f"cannot write {label} into {folder} ({error.strerror}), from where MNN reads it: free some space "
-                    "there, or set TMPDIR to a folder that has some"
-                ) from None
-            return _create(path, label, threads)
+        return _create_from_bytes(model, label, threads)
     try:
         with Path(model).open("rb") as file:
             content = file.read(MAX_MODEL_BYTES + 1)
-    except OSError as error:
-        raise SessionError(f"cannot read MNN model {label}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        raise SessionError(f"cannot read MNN model {label}: {getattr(error, 'strerror', error)}") from error
     _check_bytes(content, label)
     return _create(Path(model), label, threads)
+
+
+def _create_from_bytes(model: bytes, label: str, threads: int) -> tuple[Any, Any]:
+    """MNN's Python loads files only, so the bytes are written to a temporary one."""
+    # No `TemporaryDirectory`: a forked child that ends would remove the folder of its parent.
+    folder = None
+    try:
+        folder = tempfile.mkdtemp(prefix="edgerec-")
+        path = Path(folder, "model.mnn")
+        path.write_bytes(model)
+        return _create(path, label, threads)
+    except OSError as error:
+        raise SessionError(
+            f"cannot write {label} into {folder or 'a temporary folder'} ({error.strerror}), from where MNN reads it: "
+            "free some space there, or set TMPDIR to a folder that has some"
+        ) from None
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:
     mnn = import_mnn()
     configuration = {"backend": "CPU", "numThread": threads, "precision": PRECISION_HIGH}
     try:
-        with quiet():
-            interpreter = mnn.Interpreter(str(path))
-            return interpreter, interpreter.createSession(configuration)
+        interpreter = mnn.Interpreter(str(path))
+        forks.claim_threads(threads)
+        return interpreter, interpreter.createSession(configuration)
+    except SessionError:
+        raise
     except Exception as error:  # MNN raises bare Exception
         raise SessionError(f"MNN cannot load {label}: it is damaged, or no MNN model ({error})") from error
 
@@ -245,37 +289,8 @@ def _copy(tensor: Any) -> Array:
 
 @cache
 def import_mnn() -> Any:
-    """Import MNN, which greets on standard output, without its greeting."""
+    """Import MNN, which prints one line on standard output when it is imported for the first time."""
     try:
-        with quiet():
-            return importlib.import_module("MNN")
+        return importlib.import_module("MNN")
     except ImportError as error:
         raise SessionError("MNN is not installed: pip install 'edgerec[device]'") from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Send what C code prints on standard output nowhere: standard output belongs to results."""
-    if sys.stdout is not None:  # Python's own answer to a descriptor that was closed from the start
-        sys.stdout.flush()
-    try:
-        kept = os.dup(1)
-    except OSError:  # there is no standard output
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        _flush()
-        os.dup2(nowhere, 1)
-        yield
-    finally:
-        _flush()
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _flush() -> None:
-    """Empty C's own buffers, or its lines would come out after standard output is back."""
-    with contextlib.suppress(OSError, TypeError, AttributeError):
-        ctypes.CDLL(None).fflush(None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -50,12 +49,13 @@ class EmbeddingTables(Protocol):
 class OpenVersions:
     """Versions that are open at the same time: a page is answered by the one that its device runs.
 
-    Threads may share it. A version that is removed serves the look-ups that already have it.
+    Threads may share it, and so may processes that are forked: each change is one operation of a dictionary, so that
+    there is no lock that a fork could copy while it is held. A version that is removed serves the look-ups that already
+    have it.
     """
 
     def __init__(self) -> None:
-        self._tables: dict[str, EmbeddingTables] = {}
-        self._lock = threading.Lock()
+        self._tables: dict[str, tuple[EmbeddingTables]] = {}
 
     def add(self, tables: EmbeddingTables) -> None:
         """Take up a version.
@@ -63,10 +63,9 @@ class OpenVersions:
         Raises:
             InputError: it is open already.
         """
-        with self._lock:
-            if tables.version_id in self._tables:
-                raise InputError(f"embedding tables: version {tables.version_id} is open already: remove it first")
-            self._tables[tables.version_id] = tables
+        entry = (tables,)
+        if self._tables.setdefault(tables.version_id, entry) is not entry:
+            raise InputError(f"embedding tables: version {tables.version_id} is open already: remove it first")
 
     def get(self, version_id: str) -> EmbeddingTables:
         """The tables of a version.
@@ -74,13 +73,12 @@ class OpenVersions:
         Raises:
             InputError: it is not open.
         """
-        with self._lock:
-            tables = self._tables.get(version_id)
-        if tables is None:
+        entry = self._tables.get(version_id)
+        if entry is None:
             raise InputError(
                 f"embedding tables: version {version_id!r} is not open; open are {', '.join(self.ids()) or 'none'}"
             )
-        return tables
+        return entry[0]
 
     def remove(self, version_id: str) -> None:
         """Let go of a version.
@@ -89,13 +87,11 @@ class OpenVersions:
             InputError: it is not open.
         """
         self.get(version_id)
-        with self._lock:
-            self._tables.pop(version_id, None)
+        self._tables.pop(version_id, None)
 
     def ids(self) -> list[str]:
         """Of the open versions, in the order in which they were added."""
-        with self._lock:
-            return list(self._tables)
+        return list(self._tables)
 
 
 def check_keys(keys: Any, *, feature: str = "") -> None:

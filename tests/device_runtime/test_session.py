@@ -140,26 +140,53 @@ def test_a_missing_file_or_a_folder_is_an_error(tmp_path: Path) -> None:
             Session(path)
 
 
-def test_nothing_of_mnns_is_printed(model: bytes, tmp_path: Path) -> None:
+def test_no_line_of_another_thread_is_lost(model: bytes, tmp_path: Path) -> None:
+    """Descriptor 1 belongs to the whole process: a library that moves it takes the lines of all threads along."""
     path = tmp_path / "model.mnn"
     path.write_bytes(model)
     code = """
-        import sys
+        import os, sys, threading
         from pathlib import Path
         from edgerec.core.errors import SessionError
         from edgerec.device_runtime.session import Session
         assert "MNN" not in sys.modules and "onnx" not in sys.modules and "tensorflow" not in sys.modules
-        print("before")
-        Session(Path(sys.argv[1]))
-        try:
-            Session(b"\\x10" + bytes(999))
-        except SessionError:
-            print("after")
+        stop = threading.Event()
+
+        def write():
+            number = 0
+            while not stop.is_set() or number < 100:
+                os.write(1, b"line %d\\n" % number)
+                number += 1
+            print("wrote", number, flush=True)
+
+        def load():
+            for source in [Path(sys.argv[1]), Path(sys.argv[1]).read_bytes()] * 3:
+                Session(source)
+            try:
+                Session(b"\\x10" + bytes(999))
+            except SessionError:
+                pass
+
+        loading = [threading.Thread(target=load) for _ in range(4)]
+        writing = threading.Thread(target=write)
+        for thread in [writing, *loading]:
+            thread.start()
+        for thread in loading:
+            thread.join()
+        stop.set()
+        writing.join()
+        print("after")
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(path)], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "before\nafter\n"
+    *lines, wrote, after = done.stdout.splitlines()
+    found = [line for line in lines if line.startswith("line ")]
+    assert after == "after"
+    assert wrote == f"wrote {len(found)}"
+    assert found == [f"line {number}" for number in range(len(found))]
+    # The other lines are MNN's own: one of its import, one of each model that is none.
+    assert len(lines) - len(found) <= 1 + 4
 
 
 def test_a_closed_standard_output_does_no_harm(model: bytes, tmp_path: Path) -> None:

@@ -204,7 +204,9 @@ def test_a_model_that_does_not_load_is_an_error_and_no_crash(bundle_path: Path, 
         [sys.executable, "-c", script, *bundles, str(swapped)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines() == ["SessionError 0"] * 6
+    # MNN prints, too.
+    assert [line for line in done.stdout.splitlines() if line.startswith("SessionError")] == ["SessionError 0"] * 6
+    assert "passed" not in done.stdout
 
 
 def test_another_format_number(bundle_path: Path, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 
 from edgerec.core import manifest as manifests
+from edgerec.core import stdout
 from edgerec.core.console import emit, progress, table_of
 from edgerec.core.errors import EdgeRecError
 from edgerec.core.hashing import sha256_bytes
@@ -312,4 +313,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    stdout.keep_for_results()
     sys.exit(main())

@@ -10,7 +10,8 @@ import tempfile
 def import_tensorflow() -> None:
     """Import TensorFlow and look for its devices, with what its C++ says about itself kept off stderr.
 
-    It logs before its own log level counts. What it said is passed on if the import fails.
+    It logs before its own log level counts. What it said is passed on if the import fails. Descriptor 2 belongs to the
+    whole process, so only the command line may do this, as long as its process has one thread.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
