@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgerec.core.console import log, stage, table_of
 from edgerec.core.manifest import HUBSM_IE, HUBSM_IPV
 from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import TEST
+from edgerec.device_runtime.guard import guarded
 from edgerec.device_runtime.verify import verify_bundle
 from edgerec.export.bundle import export_bundle
 from edgerec.model.config import TrainConfig, load_config
@@ -85,12 +87,12 @@ def run_quickstart(
         with stage("export"):
             manifest = export_bundle(folder / "run", folder / "bundle", samples_path=folder / "samples").manifest
         with stage("verify"):
-            verified = verify_bundle(folder / "bundle")
+            verified = guarded(verify_bundle, folder / "bundle")
         with stage("bench"):
             latencies = {
                 row["stage"]: {key: row[key] for key in ("p50_us", "p90_us", "p99_us")}
                 for what in (STEP, RERANK)
-                for row in run_bench(what, folder / "bundle", rounds=10)["results"]
+                for row in guarded(partial(run_bench, what, rounds=10), folder / "bundle")["results"]
                 if row["name"] == RUNTIME
             }
         document = {

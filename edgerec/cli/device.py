@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +112,10 @@ def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     """Let BUNDLE prove itself on this machine: hashes, golden outputs, signature."""
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
-    from edgerec.device_runtime.verify import verify_apart
+    from edgerec.device_runtime.guard import guarded
+    from edgerec.device_runtime.verify import verify_bundle
 
-    emit({"bundle": str(bundle), **verify_apart(bundle, public_key=key)}, as_json)
+    emit({"bundle": str(bundle), **guarded(partial(verify_bundle, public_key=key), bundle)}, as_json)
 
 
 @click.command()
@@ -124,9 +126,10 @@ def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     """Say what is in BUNDLE: sizes, commands, shapes, tools, parity, GAUC."""
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
-    from edgerec.device_runtime.inspection import inspect_apart, inspection_table
+    from edgerec.device_runtime.guard import guarded
+    from edgerec.device_runtime.inspection import inspect_bundle, inspection_table
 
-    document = inspect_apart(bundle, public_key=key)
+    document = guarded(partial(inspect_bundle, public_key=key), bundle)
     emit({"bundle": str(bundle), **document}, as_json, table=inspection_table(document))
 
 
@@ -168,8 +171,11 @@ def _bench_command(name: str, help_text: str) -> None:
             need("peers", "onnxruntime")
         key = _public_key(public_key)
         from edgerec.bench.latency import bench_table, run_bench
+        from edgerec.device_runtime.guard import guarded
 
-        document = run_bench(name, bundle, peers=peers, rounds=rounds, public_key=key, out=out, force=force)
+        # All of it, so that what is measured has run once, and nothing else runs beside it.
+        measure = partial(run_bench, name, peers=peers, rounds=rounds, public_key=key, out=out, force=force)
+        document = guarded(measure, bundle)
         emit(document, as_json, table=bench_table(document))
 
 

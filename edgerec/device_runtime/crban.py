@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from edgerec.core.errors import NotFiniteError, SessionError
 from edgerec.device_runtime.finite import check_finite, is_finite, not_finite
-from edgerec.device_runtime.matches import Ids, Met, check_ids, check_met, matches
-from edgerec.device_runtime.session import Session, is_plain, received
+from edgerec.device_runtime.matches import Ids, Met, check_count, check_ids, check_met, matches
+from edgerec.device_runtime.session import Session, check_rows, is_plain
 
 Array = npt.NDArray[np.float32]
 
-_FLOAT32 = np.dtype(np.float32)
+_WIDEST = 1 << 20
 _GROUP, _SIGNS = 4, 16  # units and numbers of a group in the product form of attention (export/graphs/attention.py)
 
 
@@ -41,8 +41,7 @@ class Encodings:
         Raises:
             SessionError: `count` is no whole number from 0, or keys, values and met are not of one length.
         """
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
-            raise SessionError(f"`count` should be a whole number from 0. Received: {count!r}")
+        check_count("count", count)
         lengths = [_length(array) for array in (self.keys, self.values)]
         if self.met is not None:
             if not isinstance(self.met, Met):
@@ -55,7 +54,13 @@ class Encodings:
 
     @classmethod
     def empty(cls, key_width: int, hidden: int) -> Encodings:
-        """Give the encodings of no behaviour."""
+        """Give the encodings of no behaviour.
+
+        Raises:
+            SessionError: a width is no whole number from 0.
+        """
+        check_count("key_width", key_width, most=_WIDEST)
+        check_count("hidden", hidden, most=_WIDEST)
         return cls(np.zeros((0, key_width), np.float32), np.zeros((0, hidden), np.float32))
 
 
@@ -106,8 +111,8 @@ class _Kind:
                 f"are none. Received: {type(encodings).__name__}"
             )
         keys, values = encodings.keys, encodings.values
-        _check_rows(self.keys_name, keys, self.key_width)
-        _check_rows(self.values_name, values, self.hidden)
+        check_rows(self.keys_name, keys, self.key_width)
+        check_rows(self.values_name, values, self.hidden)
         count = int(keys.shape[0])
         if values.shape[0] != count:
             raise SessionError(
@@ -219,7 +224,7 @@ class CrbanRanker:
                 finite, or a key that no step gives; or this process was forked after the model was loaded.
             NotFiniteError: a logit is not finite; numbers of the arguments are too large.
         """
-        _check_rows("candidates", candidates, self.item_width)
+        check_rows("candidates", candidates, self.item_width)
         count = candidates.shape[0]
         if not 1 <= count <= self.limit:
             raise SessionError(f"`candidates` should be 1 to {self.limit} items. Received: {count}")
@@ -275,12 +280,6 @@ class CrbanRanker:
 
 def _sizes(kind: _Kind | None) -> tuple[int, int]:
     return (0, 0) if kind is None else (kind.limit, kind.key_width)
-
-
-def _check_rows(name: str, array: object, width: int) -> None:
-    if is_plain(array) and array.dtype == _FLOAT32 and array.ndim == 2 and array.shape[1] == width:
-        return
-    raise SessionError(f"`{name}` should be a float32 array of shape (any, {width}). Received: {received(array)}")
 
 
 def _length(array: object) -> int | None:

@@ -23,9 +23,11 @@ from edgerec.core.manifest import (
     refuse_link,
 )
 from edgerec.core.memory import enough_memory
+from edgerec.core.paths import as_path
 from edgerec.core.signing import PublicKey
 from edgerec.device_runtime.crban import CrbanRanker, Encodings
 from edgerec.device_runtime.hubsm import Array, HubsmStepper
+from edgerec.device_runtime.session import check_rows
 from edgerec.features.spec import FeatureSpec, parse_spec
 
 
@@ -68,6 +70,7 @@ def load_device_model(bundle: Path, *, public_key: PublicKey | None = None) -> D
         SessionError: MNN cannot load a model, or it is no model of its kind.
         ResourceError: there is not enough memory.
     """
+    bundle = as_path(bundle, "bundle")
     folder = bundle / DEVICE
     refuse_link(folder)
     if not folder.is_dir():
@@ -99,6 +102,7 @@ def open_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> tuple[B
         FormatError, IntegrityError, SignatureError, SessionError: as `load_device_model`; also a device half of another
             version.
     """
+    bundle = as_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     check_files(bundle, manifest.files)
     model = load_device_model(bundle, public_key=public_key)
@@ -122,14 +126,6 @@ def check_version(bundle: Path, manifest: BundleManifest, model: DeviceModel) ->
             f"bundle: {bundle} holds the device half of version {device.version_id} ({device.precision}), "
             f"not of {manifest.version_id} ({manifest.precision}): export it again"
         )
-
-
-def crashed(bundle: Path) -> SessionError:
-    """What to say where the process that loaded `bundle` died."""
-    return SessionError(
-        f"bundle: MNN crashed on the models of {bundle}, whose hashes are right, or memory ran out: do not use it; "
-        "export it again, and have bundles signed if others can change them"
-    )
 
 
 def _check_shapes(model: DeviceModel, folder: Path) -> None:
@@ -209,7 +205,17 @@ def encode_behaviours(stepper: HubsmStepper, action: Array, item: Array) -> Enco
 
     Returns:
         Keys and values of all t steps.
+
+    Raises:
+        SessionError: no stepper, arrays of another shape or type, or of two lengths.
+        NotFiniteError: what the model gave is not finite.
     """
+    if not isinstance(stepper, HubsmStepper):
+        raise SessionError(f"`stepper` should be a HubsmStepper. Received: {type(stepper).__name__}")
+    check_rows("action", action, stepper.action_width)
+    check_rows("item", item, stepper.item_width)
+    if len(action) != len(item):
+        raise SessionError(f"`item` should have as many rows as `action`. Received: {len(item)} and {len(action)}")
     keys = np.empty((len(action), stepper.key_width), np.float32)
     values = np.empty((len(action), stepper.hidden), np.float32)
     state = stepper.initial_state()

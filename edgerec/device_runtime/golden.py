@@ -12,6 +12,7 @@ from edgerec.core.arrays import load_members
 from edgerec.core.bounds import MAX_CASE_BYTES
 from edgerec.core.errors import FormatError, NotFiniteError, SessionError
 from edgerec.core.manifest import CASES, BundleManifest
+from edgerec.core.paths import as_path
 from edgerec.device_runtime.crban import Encodings
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 from edgerec.device_runtime.matches import Ids, Met
@@ -147,6 +148,7 @@ def load_case(path: Path, *, matching: bool = False) -> GoldenCase:
     Raises:
         FormatError: it cannot be read, or holds other arrays.
     """
+    path = as_path(path, "golden case")
     names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]
     arrays = load_members(path, names, what="golden case", advice="export the bundle again", most=MAX_CASE_BYTES)
     for name, array in arrays.items():

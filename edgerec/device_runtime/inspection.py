@@ -26,9 +26,9 @@ from edgerec.core.manifest import (
     read_cloud_manifest,
     signed_parts,
 )
-from edgerec.core.parallel import run_apart
+from edgerec.core.paths import as_path
 from edgerec.core.signing import PublicKey
-from edgerec.device_runtime.device_model import check_version, crashed, load_device_model
+from edgerec.device_runtime.device_model import check_version, load_device_model
 from edgerec.device_runtime.session import Session
 
 _MOVES = re.compile(r"_raster_\d+$")
@@ -49,6 +49,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: as `open_bundle`.
     """
+    bundle = as_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     model = load_device_model(bundle, public_key=public_key)
     check_version(bundle, manifest, model)
@@ -82,20 +83,6 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
         "precisions": {name: row.model_dump() for name, row in manifest.precisions.items()},
         "tools": manifest.tools,
     }
-
-
-def inspect_apart(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
-    """`inspect_bundle` in a process of its own: models made to harm, or stamped after damage, may crash MNN.
-
-    Raises:
-        SessionError: that process died.
-        FormatError, IntegrityError, SignatureError, SessionError: as `inspect_bundle`.
-    """
-    return run_apart(_inspect, (bundle, public_key), died=lambda: crashed(bundle))
-
-
-def _inspect(task: tuple[Path, PublicKey | None]) -> dict[str, Any]:
-    return inspect_bundle(task[0], public_key=task[1])
 
 
 def _model(session: Session, manifest: BundleManifest, stated: ModelFile) -> dict[str, Any]:

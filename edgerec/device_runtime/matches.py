@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,12 @@ class Met:
     age: Array
 
     def since(self, start: int) -> Met:
-        """Those from place `start` on."""
+        """Those from place `start` on.
+
+        Raises:
+            SessionError: `start` is no whole number from 0.
+        """
+        check_count("start", start)
         return Met(self.ids[start:], self.age[start:])
 
 
@@ -40,6 +46,16 @@ def matches(candidates: Ids, behaviours: Ids) -> npt.NDArray[np.bool_]:
     theirs = behaviours.T[:, None, :]
     found: npt.NDArray[np.bool_] = (candidates.T[:, :, None] == theirs) & (theirs >= 0)
     return found
+
+
+def check_count(name: str, value: object, *, most: int = sys.maxsize) -> None:
+    """Refuse anything but a whole number from 0 to `most`.
+
+    Raises:
+        SessionError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= most:
+        raise SessionError(f"`{name}` should be a whole number from 0 to {most}. Received: {value!r:.80}")
 
 
 def check_ids(name: str, ids: object, count: int, identities: int) -> None:

@@ -54,7 +54,7 @@ class Session:
             raise SessionError(f"`threads` should be a whole number from 1. Received: {threads!r}")
         if not isinstance(model, (bytes, str, os.PathLike)):
             raise SessionError(f"`model` should be the path of a file, or its bytes. Received: {type(model).__name__}")
-        label = f"model of {len(model)} bytes" if isinstance(model, bytes) else str(model)
+        label = f"model of {len(model)} bytes" if isinstance(model, bytes) else str(model)[:1000]
         self._forks = forks.forks
         self._interpreter, self._native = _load(model, label, threads)
         self._run = partial(self._interpreter.runSession, self._native)
@@ -180,6 +180,17 @@ def check_array(name: str, array: object, shape: Shape) -> None:
     if type(array) in _PLAIN and (array.dtype is _FLOAT32 or array.dtype == _FLOAT32) and array.shape == shape:  # type: ignore[attr-defined]
         return
     raise SessionError(f"`{name}` should be a float32 array of shape {shape}. Received: {received(array)}")
+
+
+def check_rows(name: str, array: object, width: int) -> None:
+    """Refuse anything but a float32 array `(any, width)`.
+
+    Raises:
+        SessionError: it is something else.
+    """
+    if is_plain(array) and array.dtype == _FLOAT32 and array.ndim == 2 and array.shape[1] == width:
+        return
+    raise SessionError(f"`{name}` should be a float32 array of shape (any, {width}). Received: {received(array)}")
 
 
 def is_plain(value: object) -> TypeGuard[npt.NDArray[Any]]:

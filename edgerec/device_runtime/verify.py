@@ -7,17 +7,17 @@ from typing import Any
 
 from edgerec.core.errors import FormatError, ParityError
 from edgerec.core.manifest import CLOUD, DEVICE, BundleManifest, read_cloud_manifest, refuse_link
-from edgerec.core.parallel import run_apart
+from edgerec.core.paths import as_path
 from edgerec.core.signing import PublicKey
 from edgerec.core.tolerance import apart
-from edgerec.device_runtime.device_model import crashed, open_bundle
+from edgerec.device_runtime.device_model import open_bundle
 from edgerec.device_runtime.golden import case_names, run_named
 from edgerec.kv.npz import open_tables
 from edgerec.kv.shard_writer import shard_name
 
 
 def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
-    """Check the folder `bundle` and run its golden cases.
+    """Check the folder `bundle` and run its golden cases; `guard.guarded` for one that others may have changed.
 
     Args:
         bundle: the folder.
@@ -35,6 +35,7 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
         SessionError: MNN cannot load a model.
         ParityError: this machine's scores differ from the trained model's by more than the tolerance.
     """
+    bundle = as_path(bundle, "bundle")
     manifest, model = open_bundle(bundle, public_key=public_key)
     _check_tables(bundle, manifest, public_key)
     cases = case_names(bundle, manifest)
@@ -61,20 +62,6 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
         "tolerance": manifest.parity.tolerance,
         "relative_tolerance": manifest.parity.relative_tolerance,
     }
-
-
-def verify_apart(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
-    """`verify_bundle` in a process of its own: models made to harm, or stamped after damage, may crash MNN.
-
-    Raises:
-        SessionError: that process died.
-        FormatError, IntegrityError, SignatureError, SessionError, ParityError: as `verify_bundle`.
-    """
-    return run_apart(_verify, (bundle, public_key), died=lambda: crashed(bundle))
-
-
-def _verify(task: tuple[Path, PublicKey | None]) -> dict[str, Any]:
-    return verify_bundle(task[0], public_key=task[1])
 
 
 def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey | None) -> None:

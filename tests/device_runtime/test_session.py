@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -180,13 +181,11 @@ def test_no_line_of_another_thread_is_lost(model: bytes, tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(path)], capture_output=True, text=True, check=True
     )
-    *lines, wrote, after = done.stdout.splitlines()
-    found = [line for line in lines if line.startswith("line ")]
-    assert after == "after"
-    assert wrote == f"wrote {len(found)}"
-    assert found == [f"line {number}" for number in range(len(found))]
-    # The other lines are MNN's own: one of its import, one of each model that is none.
-    assert len(lines) - len(found) <= 1 + 4
+    # MNN's own lines, of its import and of models that are none, may stand between the parts of another.
+    found = re.findall(r"line (\d+)\n", done.stdout)
+    assert found == [str(number) for number in range(len(found))]
+    assert f"wrote {len(found)}\n" in done.stdout
+    assert done.stdout.endswith("after\n")
 
 
 def test_a_closed_standard_output_does_no_harm(model: bytes, tmp_path: Path) -> None:

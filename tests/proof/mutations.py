@@ -43,7 +43,8 @@ from edgerec.core.hashing import sha256_bytes
 from edgerec.core.signing import PublicKey, SigningKey
 from edgerec.device_runtime.device_model import load_device_model
 from edgerec.device_runtime.golden import GoldenCase, load_case, run_case
-from edgerec.device_runtime.verify import verify_apart, verify_bundle
+from edgerec.device_runtime.guard import guarded
+from edgerec.device_runtime.verify import verify_bundle
 from edgerec.kv.npz import NpzTable, open_table
 
 HANGS_AFTER_SECONDS = 120
@@ -281,7 +282,7 @@ def _refused_apart(original: Path, copy: Path, kind: str, number: int, seed: int
     """What is wrong with how `edgerec verify` takes a bundle that crashes MNN; None where it refuses it."""
     mutate(original, copy, kind, number, seed, side)
     try:
-        verify_apart(copy)
+        guarded(verify_bundle, copy)
     except EdgeRecError as error:
         return None if "\n" not in str(error).strip() else "an error of several lines"
     finally:

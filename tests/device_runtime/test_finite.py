@@ -1,0 +1,221 @@
+"""Huge numbers and odd arrays: the right answer, or an error that says what was wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgerec.core.errors import EdgeRecError, NotFiniteError, SessionError
+from edgerec.device_runtime.crban import CrbanRanker, Encodings
+from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours, load_device_model, open_bundle
+from edgerec.device_runtime.golden import load_case, run_case
+from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.device_runtime.inspection import inspect_bundle
+from edgerec.device_runtime.matches import Met
+from edgerec.device_runtime.session import Session
+from edgerec.device_runtime.verify import verify_bundle
+from tests.mnn_models import built
+
+HUGE = np.float32(3e38)
+
+
+@pytest.fixture(scope="module")
+def stepper() -> HubsmStepper:
+    return HubsmStepper(built().ie)
+
+
+@pytest.fixture(scope="module")
+def ranker() -> CrbanRanker:
+    return CrbanRanker(built().crban)
+
+
+def drawn(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0.1, 1, shape).astype(np.float32)
+
+
+def behaviours(count: int = 4) -> Encodings:
+    return Encodings(drawn(count, 128), drawn(count, 32))
+
+
+@pytest.mark.parametrize("name", ["action", "item", "state"])
+def test_a_step_gives_finite_numbers_or_names_what_was_huge(name: str, stepper: HubsmStepper) -> None:
+    good = {"action": drawn(7), "item": drawn(21), "state": stepper.initial_state()}
+    want = stepper.step(**good)
+    errors = []
+    for seed in range(10):
+        signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), good[name].shape)
+        try:
+            step = stepper.step(**{**good, name: signs * HUGE})
+        except NotFiniteError as error:
+            errors.append(str(error))
+        else:
+            assert all(np.isfinite(array).all() for array in step)
+    assert all(f"received is 3e+38 in `{name}`" in said for said in errors)
+    # The gates of a step saturate, as the equations do; a state is multiplied without a bound.
+    assert bool(errors) == (name == "state")
+    for array, again in zip(want, stepper.step(**good), strict=True):
+        np.testing.assert_array_equal(array, again)
+
+
+HUGE_REQUESTS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
+    "candidates": lambda: (drawn(5, 21) * HUGE, behaviours(), behaviours()),
+    "exposures.values": lambda: (drawn(5, 21), Encodings(drawn(4, 128), drawn(4, 32) * HUGE), behaviours()),
+    "page_views.keys": lambda: (drawn(5, 21), behaviours(), Encodings(drawn(4, 128) * HUGE, drawn(4, 32))),
+}
+
+
+@pytest.mark.parametrize("name", HUGE_REQUESTS)
+def test_the_present_order_stands_where_scores_are_not_finite(name: str, ranker: CrbanRanker) -> None:
+    ordinary = (drawn(5, 21), behaviours(), behaviours())
+    want = ranker.score(*ordinary)
+    order = ranker.rank(*ordinary)
+    assert order.tolist() != [0, 1, 2, 3, 4]
+    candidates, exposures, page_views = HUGE_REQUESTS[name]()
+    if name == "candidates":
+        candidates[1::2] *= -1
+    if name == "exposures.values":
+        exposures.values[:, ::2] *= -1
+    try:
+        scores = ranker.score(candidates, exposures, page_views)
+    except NotFiniteError as error:
+        assert name in str(error)  # noqa: PT017
+        scores = np.zeros(5, np.float32)
+    assert np.isfinite(scores).all()
+    found = ranker.rank(candidates, exposures, page_views)
+    np.testing.assert_array_equal(found, np.argsort(-scores, kind="stable"))
+    np.testing.assert_array_equal(ranker.score(*ordinary), want)
+
+
+def test_a_score_that_is_no_number_is_an_error_and_keeps_the_order(
+    ranker: CrbanRanker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in (np.nan, np.inf, -np.inf):
+        logits = np.array([1, 2, value, 4, 5] + [0] * 15, np.float32)
+        monkeypatch.setattr(ranker, "_logits", logits)
+        with pytest.raises(NotFiniteError, match="NaN or infinity in `logits`"):
+            ranker.score(drawn(5, 21), behaviours(), behaviours())
+        assert ranker.rank(drawn(5, 21), behaviours(), behaviours()).tolist() == [0, 1, 2, 3, 4]
+        # Padding may hold anything.
+        assert ranker.rank(drawn(2, 21), behaviours(), behaviours()).tolist() == [1, 0]
+
+
+def test_a_case_without_finite_numbers_has_no_score(bundle_path: Path) -> None:
+    model, case = load_device_model(bundle_path), load_case(bundle_path / "golden" / "case-12.npz")
+    signs = np.where(np.arange(case.candidates.size).reshape(case.candidates.shape) % 2, HUGE, -HUGE)
+    logits = run_case(model, dataclasses.replace(case, candidates=signs.astype(np.float32)))
+    assert np.isnan(logits).all() or np.isfinite(logits).all()
+    assert np.isfinite(run_case(model, case)).all()
+
+
+def test_memory_in_any_order_gives_the_same(stepper: HubsmStepper, ranker: CrbanRanker, tmp_path: Path) -> None:
+    def others(array: np.ndarray) -> list[np.ndarray]:
+        mapped = np.memmap(tmp_path / str(array.shape), np.float32, "w+", shape=array.shape)
+        mapped[...] = array
+        return [np.asfortranarray(array), np.repeat(array, 2, axis=-1)[..., ::2], array[::-1].copy()[::-1], mapped]
+
+    action, item, state = drawn(7), drawn(21), drawn(6, 32)
+    want = stepper.step(action, item, state)
+    for given in zip(others(action), others(item), others(state), strict=True):
+        for array, expected in zip(stepper.step(*given), want, strict=True):
+            np.testing.assert_array_equal(array, expected)
+    scores = ranker.score(drawn(5, 21), behaviours(), behaviours())
+    for candidates, keys, values in zip(others(drawn(5, 21)), others(drawn(4, 128)), others(drawn(4, 32)), strict=True):
+        encodings = Encodings(keys, values).latest(9)
+        np.testing.assert_array_equal(ranker.score(candidates, encodings, encodings), scores)
+
+
+class Odd(np.ndarray):
+    """A subclass with a meaning of its own."""
+
+
+def bad_arrays(good: np.ndarray) -> list[Any]:
+    return [
+        np.ma.masked_array(good, mask=good > 0.5), good.view(Odd), np.ma.masked, good.astype(object),
+        good.astype(">f4"), good.astype("U5"), good.astype(complex), good[:0], good[None],
+        good.reshape(-1)[:-1], np.zeros((), np.float32),
+        np.zeros(good.shape, [("a", "f4")]), good.tolist(), memoryview(good), iter([]), None, "x", b"x", 1, 1.5, True,
+        {}, object(), type, np.datetime64("now"),
+    ]  # fmt: skip
+
+
+NO_COUNTS = [1.5, -1, True, None, "2", b"2", [], {}, np.float64(2), np.array([2]), -(10**30), float("nan"), object()]
+NO_PATHS = [1.5, None, b"bundle", bytearray(9), [], object(), "\0", Path("\0"), "x" * 5000, Path("x" * 5000)]
+
+
+def only_ours(call: Callable[..., Any], *arguments: Any, **more: Any) -> None:
+    """Any error but ours fails the test."""
+    try:
+        call(*arguments, **more)
+    except EdgeRecError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_odd_arrays_are_refused_in_our_words(stepper: HubsmStepper, ranker: CrbanRanker) -> None:
+    good = [drawn(7), drawn(21), stepper.initial_state()]
+    session = {name: drawn(*shape) for name, shape in stepper.session.inputs.items()}
+    with pytest.raises(SessionError, match="Received: MaskedArray, which is no plain NumPy array"):
+        stepper.step(np.ma.masked_array(good[0], mask=True), *good[1:])
+    for place, array in enumerate(good):
+        for bad in bad_arrays(array):
+            with pytest.raises(SessionError):
+                stepper.step(*good[:place], bad, *good[place + 1 :])
+    for name, array in session.items():
+        for bad in bad_arrays(array):
+            with pytest.raises(SessionError):
+                stepper.session.run(**{**session, name: bad})
+    for call in (ranker.score, ranker.rank):
+        for bad in bad_arrays(drawn(5, 21)):
+            only_ours(call, bad, behaviours(), behaviours())
+        for bad in bad_arrays(drawn(4, 128)):
+            only_ours(call, drawn(5, 21), Encodings(bad, drawn(4, 32)), behaviours())
+            only_ours(call, drawn(5, 21), bad, behaviours())
+        for bad in bad_arrays(drawn(4, 32)):
+            only_ours(call, drawn(5, 21), behaviours(), Encodings(drawn(4, 128), bad))
+    for bad in bad_arrays(drawn(4, 7)):
+        only_ours(encode_behaviours, stepper, bad, drawn(4, 21))
+        only_ours(Encodings(drawn(4, 128), bad).latest, 2)
+        only_ours(Encodings(drawn(4, 128), drawn(4, 32), bad).latest, 2)
+    with pytest.raises(SessionError, match="HubsmStepper"):
+        encode_behaviours(None, drawn(4, 7), drawn(4, 21))  # type: ignore[arg-type]
+    with pytest.raises(SessionError, match="as many rows"):
+        encode_behaviours(stepper, drawn(4, 7), drawn(3, 21))
+
+
+@pytest.mark.parametrize("count", NO_COUNTS, ids=repr)
+def test_a_count_is_a_whole_number(count: Any) -> None:
+    for call in (
+        lambda: behaviours().latest(count),
+        lambda: Met(np.zeros((4, 2), np.int64), drawn(4)).since(count),
+        lambda: Encodings.empty(count, 3),
+        lambda: Encodings.empty(3, count),
+    ):
+        with pytest.raises(SessionError, match="should be a whole number from 0"):
+            call()
+
+
+def test_the_latest() -> None:
+    met = Met(np.arange(8).reshape(4, 2), drawn(4))
+    for count, rows in ((0, 0), (1, 1), (np.int32(3), 3), (4, 4), (100, 4)):
+        found = Encodings(drawn(4, 128), drawn(4, 32), met).latest(count)
+        assert found.met is not None
+        np.testing.assert_array_equal(found.keys, drawn(4, 128)[4 - rows :])
+        assert len(found.keys) == len(found.values) == len(found.met.ids) == len(found.met.age) == rows
+
+
+@pytest.mark.parametrize("path", NO_PATHS, ids=lambda path: repr(path)[:12])
+def test_a_path_is_a_path(path: Any) -> None:
+    for call in (Session, load_device_model, open_bundle, verify_bundle, inspect_bundle, load_case):
+        with pytest.raises(EdgeRecError) as caught:
+            call(path)
+        assert len(str(caught.value)) < 1200
+
+
+def test_a_path_may_be_text(bundle_path: Path) -> None:
+    model = load_device_model(str(bundle_path))  # type: ignore[arg-type]
+    assert isinstance(model, DeviceModel)
+    assert Session(str(bundle_path / "device" / "crban.mnn")).outputs.keys() == {"logits"}  # type: ignore[arg-type]
