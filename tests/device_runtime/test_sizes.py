@@ -68,7 +68,7 @@ def test_a_full_disk_is_told_with_what_the_command_has(bundle: Path, monkeypatch
 
 
 def test_memory_that_runs_out_is_one_clear_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*_: object) -> bytes:
+    def none(*_: object, **__: object) -> bytes:
         raise MemoryError
 
     with monkeypatch.context() as patch:
