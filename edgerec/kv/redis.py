@@ -11,50 +11,26 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgerec.core.documents import first_fault
-from edgerec.core.errors import FormatError, InputError, MissingExtraError, OutputError, StoreError, first_line
-from edgerec.core.manifest import TableEntry
+from edgerec.core.errors import FormatError, InputError, StoreError
 from edgerec.kv.npz import NpzTables
-from edgerec.kv.store import Found, Keys, check_keys, no_table
-
-try:
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-except ImportError:
-    raise MissingExtraError("redis is not installed: pip install 'edgerec[cloud]'") from None
-
-FORMAT = 1
-UNKNOWN = b"unknown"
-"""Seven bytes, so that it is nobody's key."""
-CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
-STAGING_SECONDS = 3600
-"""After its last rows, what a broken publication left behind goes by itself."""
-PUBLISH_ROWS = 1000
-
-
-class _StoredTable(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    place: str
-    """The Redis key of its hash."""
-    entry: TableEntry
-
-
-class _Description(BaseModel):
-    """What `PREFIX:versions` says of a version."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    format: Literal[1] = 1
-    version_id: str
-    tables: dict[str, _StoredTable]
+from edgerec.kv.redis_client import answers, connect, expect, request
+from edgerec.kv.redis_publish import commit, refuse_damage, replaceable, stage
+from edgerec.kv.redis_version import (
+    REPLACE,
+    UNKNOWN,
+    Description,
+    StoredTable,
+    damage,
+    name_bytes,
+    name_text,
+    parse_description,
+    row_fields,
+)
+from edgerec.kv.store import Found, Keys, check_keys, check_numbers, no_table
 
 
 class RedisTables:
@@ -66,7 +42,7 @@ class RedisTables:
         version_id: of the model that they belong to.
     """
 
-    def __init__(self, store: RedisStore, description: _Description) -> None:
+    def __init__(self, store: RedisStore, description: Description) -> None:
         self.version_id = description.version_id
         self._store = store
         self._tables = description.tables
@@ -89,33 +65,35 @@ class RedisTables:
                 raise no_table(feature, self._tables)
             check_keys(keys, feature=feature)
         with self._store.connected() as client:
-            # No transaction: published rows never change, and a removed version shows itself.
+            # No transaction: published rows never change.
             pipeline = client.pipeline(transaction=False)
             for feature, keys in asked.items():
-                # The unknown row comes with every answer: it tells a hash that is gone from keys that are unknown.
-                pipeline.hmget(self._tables[feature].place, [UNKNOWN, *_fields(keys)])
-            answers = _answers(pipeline)
-        return {feature: self._found(feature, answer) for feature, answer in zip(asked, answers, strict=True)}
+                place = self._tables[feature].place
+                # How many rows the hash has tells a row that is gone from a key that was never there.
+                pipeline.hlen(place)
+                pipeline.hmget(place, [UNKNOWN, *row_fields(keys)])
+            found = answers(pipeline)
+        return {
+            feature: self._found(feature, held, rows)
+            for feature, held, rows in zip(asked, found[::2], found[1::2], strict=True)
+        }
 
-    def _found(self, feature: str, answer: list[bytes | None]) -> Found:
-        unknown, *rows = answer
-        if unknown is None:
-            raise StoreError(
-                f"embedding store {self._store.address}: {feature} of version {self.version_id} is no longer there: "
-                "it was removed or evicted; open another version, and let the server's maxmemory-policy be noeviction"
-            )
-        entry = self._tables[feature].entry
+    def _found(self, feature: str, held: Any, answer: Any) -> Found:
+        table, address = self._tables[feature], self._store.address
+        what = f"{feature} of version {self.version_id}"
+        fault = damage(table, expect(held, int, address=address), name=feature, version_id=self.version_id)
+        if fault is not None:
+            raise StoreError(f"embedding store {address}: {fault}")
+        unknown, *rows = expect(answer, list, address=address)
         missing = rows.count(None)
         whole = [unknown if row is None else row for row in rows] if missing else rows
-        dtype = np.dtype(entry.dtype).newbyteorder("<")
-        width = entry.dimension * dtype.itemsize
-        if any(len(row) != width for row in (unknown, *whole)):
-            raise FormatError(
-                f"embedding store {self._store.address}: rows of {feature} of version {self.version_id} should have "
-                f"{width} bytes: remove the version and publish it again"
-            )
-        values = np.frombuffer(b"".join(whole), dtype).reshape(len(rows), entry.dimension)  # type: ignore[arg-type]
-        return Found(values.astype(np.float32), missing)
+        width = table.row_bytes
+        if unknown is None or any(len(row) != width for row in (unknown, *whole)):
+            raise FormatError(f"embedding store {address}: rows of {what} should have {width} bytes: {REPLACE}")
+        values = np.frombuffer(b"".join(whole), table.dtype).reshape(len(rows), table.entry.dimension)
+        found = values.astype(np.float32)
+        check_numbers(found, f"embedding store {address}: {what}", advice=REPLACE)
+        return Found(found, missing)
 
 
 class RedisStore:
@@ -126,94 +104,81 @@ class RedisStore:
         prefix: of all its keys in the server.
 
     Raises:
-        InputError: `url` is no such address. No connection is made yet.
+        InputError: `url` is no such address, or has an option that changes what the client returns; `prefix` is no
+            name. No connection is made yet.
     """
 
     def __init__(self, url: str, *, prefix: str = "edgerec") -> None:
-        try:
-            # Once more, at once: a connection of the pool may have died with the server that it led to.
-            self._client = redis.Redis.from_url(
-                url,
-                socket_connect_timeout=CONNECT_SECONDS,
-                socket_timeout=ANSWER_SECONDS,
-                retry=Retry(NoBackoff(), 1),
-            )
-        except (ValueError, TypeError):
-            # The address itself may hold a password.
-            raise InputError(
-                "embedding store: the address should be redis://host:port/database, rediss://... or unix://path; "
-                "received another form"
-            ) from None
+        name_bytes(prefix, what="prefix")
+        self._client, self.address = connect(url)
         self.prefix = prefix
-        settings = self._client.connection_pool.connection_kwargs
-        self.address = settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
 
-    def publish(self, tables: NpzTables, *, current: bool = True) -> RedisTables:
+    def publish(self, tables: NpzTables, *, current: bool = True, replace: bool = False) -> RedisTables:
         """Write all rows of `tables`, then make them known as their version, then make it current.
 
         Whoever opens a version finds all of it, whatever becomes of the publication. Rows of one that was broken off go
-        after an hour.
+        after an hour. A version of the same name that has lost rows since is replaced.
 
         Args:
             tables: an opened version; its rows are read in a stream.
             current: let new pages have it.
+            replace: a whole version of the same name, too.
 
         Raises:
-            OutputError: the store has this version already.
-            StoreError: the server does not answer or is full.
+            OutputError: the store has this version already, and `replace` is false.
+            FormatError: a row with NaN or an infinite number.
+            StoreError: the server does not answer, is full, or lost rows before all of them were written.
         """
-        if tables.version_id in self.versions():
-            raise self._known(tables.version_id)
+        version_id = tables.version_id
+        name_bytes(version_id, what="version")
+        with self.connected() as client:
+            found = client.hget(self._versions, version_id)
+            replaceable(client, found, version_id, replace=replace, address=self.address)
         token = uuid.uuid4().hex
-        description = _Description(
-            version_id=tables.version_id,
+        description = Description(
+            version_id=version_id,
             tables={
-                name: _StoredTable(place=f"{self.prefix}:rows:{token}:{name}", entry=table.entry)
+                name: StoredTable(place=f"{self.prefix}:rows:{token}:{name}", entry=table.entry)
                 for name, table in tables.tables.items()
             },
         )
-        places = [table.place for table in description.tables.values()]
         try:
-            with self.connected() as client:
-                for name, stored in description.tables.items():
-                    self._write(client, tables, name, stored)
-                commit = client.pipeline(transaction=True)
-                for place in places:
-                    commit.persist(place)
-                commit.hsetnx(f"{self.prefix}:versions", tables.version_id, description.model_dump_json())
-                *_, first = commit.execute()
-            if not first:
-                raise self._known(tables.version_id)
+            stage(self._client, tables, description, address=self.address)
+            commit(self._client, self._versions, description, replace=replace, address=self.address)
         except BaseException:
-            self._forget(places, unless=tables.version_id)
+            self._forget(description)
             raise
         if current:
-            self.switch(tables.version_id)
+            self.switch(version_id)
         return RedisTables(self, description)
 
     def versions(self) -> list[str]:
         """Of the store, in order."""
         with self.connected() as client:
-            return sorted(name.decode() for name in client.hkeys(f"{self.prefix}:versions"))
+            found = expect(client.hkeys(self._versions), list, address=self.address)
+        return sorted(name_text(name, address=self.address) for name in found)
 
     def current(self) -> str | None:
         """The version that new pages get, if there is one."""
         with self.connected() as client:
-            found = client.get(f"{self.prefix}:current")
-        return None if found is None else found.decode()
+            found = client.get(self._current)
+        return None if found is None else name_text(found, address=self.address)
 
     def switch(self, version_id: str) -> None:
         """Make a version current.
 
         Raises:
             InputError: the store does not have it.
+            StoreError: rows of it are gone, or the server does not answer.
         """
-        with self._watching("versions") as pipeline:
-            if not pipeline.hexists(f"{self.prefix}:versions", version_id):
-                raise self._unknown(version_id)
+
+        def change(pipeline: Any) -> None:
+            refuse_damage(pipeline, self._description(pipeline, version_id), address=self.address)
             pipeline.multi()
-            pipeline.set(f"{self.prefix}:current", version_id)
-            pipeline.execute()
+            pipeline.set(self._current, version_id)
+
+        with self.connected() as client:
+            client.transaction(change, self._versions)
 
     def open(self, version_id: str | None = None) -> RedisTables:
         """The tables of a version; of the current one where none is named.
@@ -225,7 +190,8 @@ class RedisStore:
         wanted = self.current() if version_id is None else version_id
         if wanted is None:
             raise InputError(f"embedding store {self.address}: no version was published as current yet: publish one")
-        return RedisTables(self, self._description(wanted))
+        with self.connected() as client:
+            return RedisTables(self, self._description(client, wanted))
 
     def remove(self, version_id: str) -> None:
         """Remove a version and its rows. Whoever still asks for it gets a `StoreError`, never half of it.
@@ -233,22 +199,29 @@ class RedisStore:
         Raises:
             InputError: the store does not have it, or it is the current one.
         """
-        description = self._description(version_id)
-        with self._watching("versions", "current") as pipeline:
-            if pipeline.get(f"{self.prefix}:current") == version_id.encode():
+
+        def change(pipeline: Any) -> None:
+            description = self._description(pipeline, version_id)
+            if pipeline.get(self._current) == version_id.encode():
+                others = pipeline.hlen(self._versions) > 1
                 raise InputError(
-                    f"embedding store {self.address}: version {version_id} is the current one: switch to another first"
+                    f"embedding store {self.address}: version {version_id} is the current one"
+                    + (": switch to another first" if others else ", and there is no other: publish another first")
                 )
             pipeline.multi()
-            pipeline.hdel(f"{self.prefix}:versions", version_id)
-            # The server frees them in a thread of its own.
-            pipeline.unlink(*(table.place for table in description.tables.values()))
-            pipeline.execute()
+            pipeline.hdel(self._versions, version_id)
+            if description.tables:
+                # The server frees them in a thread of its own.
+                pipeline.unlink(*description.places)
+
+        with self.connected() as client:
+            client.transaction(change, self._versions, self._current)
 
     def server_memory(self) -> int:
         """Bytes that the server holds for data, of all that use it."""
         with self.connected() as client:
-            return int(client.info("memory")["used_memory"])
+            found = expect(client.info("memory"), dict, address=self.address)
+        return expect(found.get("used_memory"), int, address=self.address)
 
     def close(self) -> None:
         """Close its connections; those that a later call needs are opened again."""
@@ -256,97 +229,39 @@ class RedisStore:
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[Any]:
-        """The client; what it raises becomes one clear error.
+        """Give the client for one request; what it raises becomes one clear error.
 
         Raises:
-            StoreError: the server cannot be reached, refuses, or was changed by another at the same time.
+            StoreError: the server cannot be reached, refuses, or takes too long.
         """
-        try:
+        with request(self.address):
             yield self._client
-        except redis.WatchError:
-            raise StoreError(
-                f"embedding store {self.address}: its versions were changed by another at the same time: try again"
-            ) from None
-        except (redis.RedisError, OSError) as error:
-            raise StoreError(
-                f"embedding store {self.address}: {first_line(error)}: check that the Redis server runs, can be "
-                "reached and has memory left"
-            ) from None
 
-    @contextlib.contextmanager
-    def _watching(self, *names: str) -> Iterator[Any]:
-        """A transaction that fails where one of the keys `names` is changed before it ends."""
-        with self.connected() as client, client.pipeline() as pipeline:
-            pipeline.watch(*(f"{self.prefix}:{name}" for name in names))
-            yield pipeline
+    @property
+    def _versions(self) -> str:
+        """The Redis key of all descriptions."""
+        return f"{self.prefix}:versions"
 
-    def _write(self, client: Any, tables: NpzTables, name: str, stored: _StoredTable) -> None:
-        table = tables.tables[name]
-        dtype = np.dtype(stored.entry.dtype).newbyteorder("<")
-        client.hset(stored.place, UNKNOWN, table.unknown.astype(dtype).tobytes())
-        for keys, values in table.blocks(PUBLISH_ROWS):
-            packed, width = values.astype(dtype, copy=False).tobytes(), values.shape[1] * dtype.itemsize
-            rows = (packed[at : at + width] for at in range(0, len(packed), width))
-            pipeline = client.pipeline(transaction=False)
-            pipeline.hset(stored.place, mapping=dict(zip(_fields(keys), rows, strict=True)))
-            pipeline.expire(stored.place, STAGING_SECONDS)
-            _answers(pipeline)
-        held = client.hlen(stored.place)
-        if held != stored.entry.keys + 1:
-            raise StoreError(
-                f"embedding store {self.address}: it holds {held - 1} of the {stored.entry.keys} rows of {name} that "
-                "were written: give the server memory, and let its maxmemory-policy be noeviction"
-            )
+    @property
+    def _current(self) -> str:
+        """The Redis key of the current version's name."""
+        return f"{self.prefix}:current"
 
-    def _forget(self, places: list[str], *, unless: str) -> None:
-        """Remove rows that belong to no version; what the server does not hear of now goes by itself."""
-        with contextlib.suppress(StoreError, InputError, FormatError):
-            try:
-                taken = {table.place for table in self._description(unless).tables.values()}
-            except InputError:
-                taken = set()
-            with self.connected() as client:
-                if places and taken.isdisjoint(places):
-                    client.unlink(*places)
+    def _forget(self, description: Description) -> None:
+        """Remove rows that belong to no version; what the server does not hear of now expires."""
+        with contextlib.suppress(StoreError), self.connected() as client:
+            ours = description.model_dump_json().encode()
+            if description.tables and client.hget(self._versions, description.version_id) != ours:
+                client.unlink(*description.places)
 
-    def _description(self, version_id: str) -> _Description:
-        with self.connected() as client:
-            found = client.hget(f"{self.prefix}:versions", version_id)
+    def _description(self, client: Any, version_id: str) -> Description:
+        found = client.hget(self._versions, name_bytes(version_id, what="version"))
         if found is None:
             raise self._unknown(version_id)
-        try:
-            return _Description.model_validate_json(found)
-        except ValidationError as error:
-            raise FormatError(
-                f"embedding store {self.address}: version {version_id}: {first_fault(error)}: publish it with this "
-                "version of EdgeRec"
-            ) from None
+        return parse_description(expect(found, bytes, address=self.address), version_id, address=self.address)
 
     def _unknown(self, version_id: str) -> InputError:
         return InputError(
             f"embedding store {self.address}: there is no version {version_id}; there are "
             f"{', '.join(self.versions()) or 'none'}"
         )
-
-    def _known(self, version_id: str) -> OutputError:
-        return OutputError(
-            f"embedding store {self.address}: it has version {version_id} already: remove it first, or leave it"
-        )
-
-
-def _answers(pipeline: Any) -> list[Any]:
-    """What the server answers to each command; the first error as the server says it.
-
-    The client would put the command before it, with all the bytes of its rows.
-    """
-    answers: list[Any] = pipeline.execute(raise_on_error=False)
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return answers
-
-
-def _fields(keys: NDArray[np.int64]) -> list[bytes]:
-    """Names (m) of the hash fields of `keys` (m,)."""
-    packed = keys.astype("<i8", copy=False).tobytes()
-    return [packed[at : at + 8] for at in range(0, len(packed), 8)]

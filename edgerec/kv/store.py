@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.errors import InputError, ShapeError
+from edgerec.core.errors import FormatError, InputError, ShapeError
 
 Keys = NDArray[np.int64]
+Rows = TypeVar("Rows", bound=NDArray[Any])
 
 
 class Found(NamedTuple):
@@ -109,3 +110,19 @@ def check_keys(keys: Any, *, feature: str = "") -> None:
 def no_table(feature: str, known: Mapping[str, Any]) -> InputError:
     """The error for a feature without a table."""
     return InputError(f"embedding tables: no table of {feature!r}; there are {', '.join(sorted(known)) or 'none'}")
+
+
+def check_numbers(rows: Rows, what: str, *, advice: str) -> Rows:
+    """Return stored `rows`, of any shape, unless one of them holds NaN or an infinite number: that is damage.
+
+    Args:
+        rows: floating-point numbers.
+        what: they belong to, for errors.
+        advice: what to do about it, for errors.
+
+    Raises:
+        FormatError: one does.
+    """
+    if not np.isfinite(rows).all():
+        raise FormatError(f"{what} has a row with a NaN or infinite number, so it is damaged: {advice}")
+    return rows

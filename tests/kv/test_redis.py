@@ -5,7 +5,6 @@ import multiprocessing
 import socket
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,16 +22,6 @@ if TYPE_CHECKING:
     from edgerec.kv.redis import RedisStore
 
 TABLES = {"shop": make(range(-20, 40, 2), width=4), "brand": make(range(1000), width=5, seed=1), "none": make([])}
-
-
-@pytest.fixture
-def store(redis_url: str) -> Iterator[RedisStore]:
-    """A store of the test's own."""
-    from edgerec.kv.redis import RedisStore
-
-    store = RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}")
-    yield store
-    store.close()
 
 
 def version(tmp_path: Path, name: str, tables: dict[str, Table] | None = None, **more: Any) -> NpzTables:

@@ -1,0 +1,222 @@
+"""Servers that answer slowly or nonsense, and addresses and names that cannot be."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgerec.core.errors import EdgeRecError, FormatError, InputError, StoreError
+from tests.kv.test_redis import version
+from tests.redis_server import need_redis
+
+if TYPE_CHECKING:
+    from edgerec.kv.redis import RedisStore
+
+
+@contextlib.contextmanager
+def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server on loopback that does `answer` with each connection; its address."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(timeout=60)
+
+
+@pytest.mark.parametrize("of", ["the answer", "the greeting"])
+def test_a_byte_now_and_then_is_no_answer(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    """The time-out is of the whole answer: each byte comes soon enough after the one before it."""
+    need_redis()
+    from edgerec.kv import redis_client
+    from edgerec.kv.redis import RedisStore
+
+    monkeypatch.setattr(redis_client, "ANSWER_SECONDS", 0.5)
+
+    def trickle(connection: socket.socket) -> None:
+        for at in range(600):
+            if of == "the answer" and at == 0:
+                _greet(connection)
+            connection.sendall(b"$1000000\r\n"[at : at + 1] or b"x")
+            threading.Event().wait(0.05)
+
+    with server(trickle) as url:
+        store = RedisStore(url)
+        # 30 s of bytes, after which the server closes the connection: another error.
+        with pytest.raises(StoreError, match=r"no whole answer within 0.5 s") as caught:
+            store.current()
+        assert "\n" not in str(caught.value)
+        store.close()
+
+
+def _greet(connection: socket.socket) -> None:
+    """Take what the client says first and agree."""
+    for _ in range(connection.recv(1 << 16).count(b"SETINFO")):
+        connection.sendall(b"+OK\r\n")
+
+
+def replies(content: bytes) -> Callable[[socket.socket], None]:
+    """Agree to the greeting, then answer `content` to everything."""
+
+    def answer(connection: socket.socket) -> None:
+        while said := connection.recv(1 << 16):
+            setup = said.count(b"SETINFO")
+            connection.sendall(b"+OK\r\n" * setup or content)
+
+    return answer
+
+
+def _ask_all(url: str) -> list[str]:
+    """What is said about each question."""
+    from edgerec.kv.redis import RedisStore
+
+    store = RedisStore(url)
+    said = []
+    asks: list[Callable[[], Any]] = [
+        store.versions,
+        store.current,
+        store.open,
+        lambda: store.open("v1"),
+        lambda: store.switch("v1"),
+        lambda: store.remove("v1"),
+        store.server_memory,
+    ]
+    for ask in asks:
+        try:
+            ask()
+        except EdgeRecError as error:
+            said.append(str(error))
+            assert "\n" not in said[-1]
+    store.close()
+    return said
+
+
+def test_nested_answers_are_an_error_of_ours() -> None:
+    need_redis()
+    with server(replies(b"*1\r\n" * 100_000 + b":1\r\n")) as url:
+        assert len(_ask_all(url)) == 7
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    content=st.one_of(
+        st.sampled_from(
+            [b"$abc\r\n", b"*x\r\n", b":1\r\n", b"*-1\r\n", b"*2\r\n:1\r\n:2\r\n", b"+\xff\r\n", b"$2\r\n\xff\xfe\r\n"]
+        ),
+        st.binary(max_size=40).map(lambda some: some + b"\r\n"),
+    )
+)
+def test_any_answer_is_an_error_of_ours(content: bytes) -> None:
+    need_redis()
+    from edgerec.kv import redis_client
+
+    with pytest.MonkeyPatch.context() as patch, server(replies(content)) as url:
+        patch.setattr(redis_client, "ANSWER_SECONDS", 0.1)
+        _ask_all(url)
+
+
+@pytest.mark.parametrize(
+    "query", ["foo=1", "decode_responses=1", "socket_timeout=9999", "encoding=utf-16", "retry_on_timeout=1"]
+)
+def test_options_that_the_store_does_not_know(redis_url: str, query: str) -> None:
+    from edgerec.kv.redis import RedisStore
+
+    with pytest.raises(InputError, match=rf"option {query.split('=')[0]!r}; it may have .*db") as caught:
+        RedisStore(f"{redis_url}?{query}&password=secret")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [None, 5, b"redis://localhost", "redis://h?db=x", "redis://h/x", "redis://h:99999", "redis://h?ssl_keyfile=k"],
+)
+def test_what_is_no_address(redis_url: str, url: Any) -> None:
+    from edgerec.kv.redis import RedisStore
+
+    with pytest.raises(InputError, match="address should be redis://host:port"):
+        RedisStore(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://\ud800", "redis://" + "a" * 300, "unix://a\0b", "rediss://h?ssl_ca_certs=/no"]
+)
+def test_addresses_that_lead_nowhere(redis_url: str, url: str) -> None:
+    from edgerec.kv.redis import RedisStore
+
+    with pytest.raises((InputError, StoreError)) as caught:
+        RedisStore(url).versions()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["\ud800", None, 5, b"v1"])
+def test_names_that_cannot_be(store: RedisStore, redis_url: str, name: Any) -> None:
+    from edgerec.kv.redis import RedisStore
+
+    for ask in (store.switch, store.remove, *((store.open,) if name is not None else ())):
+        with pytest.raises(InputError, match="a version should be a name in UTF-8; received"):
+            ask(name)
+    with pytest.raises(InputError, match="a prefix should be a name in UTF-8; received"):
+        RedisStore(redis_url, prefix=name)
+
+
+def test_foreign_names_in_the_server(store: RedisStore, tmp_path: Path) -> None:
+    with store.connected() as client:
+        client.hset(f"{store.prefix}:versions", b"\xff\xfe", b"{}")
+        client.set(f"{store.prefix}:current", b"\xff\xfe")
+    for ask in (store.versions, store.current, store.open):
+        with pytest.raises(FormatError, match=r"b'\\xff\\xfe' is no name that EdgeRec wrote"):
+            ask()
+    # It is in nobody's way.
+    store.publish(version(tmp_path, "v1"))
+    assert store.open().version_id == "v1"
+
+
+def test_a_deleted_row_is_damage_and_not_an_unknown_item(store: RedisStore, tmp_path: Path) -> None:
+    opened = store.publish(version(tmp_path, "v1"))
+    with store.connected() as client:
+        place = client.keys(f"{store.prefix}:rows:*:brand")[0]
+        row = client.hget(place, np.int64(7).tobytes())
+        client.hdel(place, np.int64(7).tobytes())
+    for key in (7, 8, -1):
+        with pytest.raises(
+            StoreError, match=r"brand of version v1 holds 999 instead of 1000 rows: .*publish this one again"
+        ):
+            opened.get_many({"brand": np.array([key])})
+    assert opened.get_many({"shop": np.array([-1])})["shop"].unknown == 1
+    with store.connected() as client:
+        client.hset(place, np.int64(7).tobytes(), row)
+        client.hset(place, np.int64(-7).tobytes(), row)
+    with pytest.raises(StoreError, match=r"brand of version v1 holds 1001 instead of 1000 rows"):
+        opened.get_many({"brand": np.array([-7])})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("field", [b"unknown", np.int64(7).tobytes()])
+def test_a_row_that_is_no_number_is_damage(
+    store: RedisStore, tmp_path: Path, dtype: Any, bad: float, field: bytes
+) -> None:
+    opened = store.publish(version(tmp_path, "v1", dtype=dtype))
+    with store.connected() as client:
+        client.hset(client.keys(f"{store.prefix}:rows:*:brand")[0], field, np.array([0, 0, 0, 1, bad], dtype).tobytes())
+    with pytest.raises(FormatError, match=r"brand of version v1 .*NaN or infinite.*publish this one again"):
+        opened.get_many({"brand": np.array([-1, 7])})
