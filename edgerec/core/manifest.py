@@ -15,7 +15,7 @@ from edgerec.core.bounds import check_sizes
 from edgerec.core.documents import document_bytes, parse_document
 from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.core.hashing import sha256_bytes, sha256_file
-from edgerec.core.signing import PublicKey, SigningKey, signature_path
+from edgerec.core.signing import PublicKey, SigningKey, check_signature, check_signing_key, signature_path
 from edgerec.core.text import Name
 from edgerec.core.tolerance import Tolerance
 
@@ -304,7 +304,7 @@ def _read(folder: Path, model: type[Manifest], *, what: str, public_key: PublicK
     # Read once: the bytes that are parsed are the bytes whose signature was checked.
     content = document_bytes(path, what=what)
     if public_key is not None:
-        public_key.check(path, content)
+        check_signature(public_key, path, content)
     try:
         manifest = parse_document(content, path=path, model=model, what=what, format_number=FORMAT)
     except FormatError as error:
@@ -355,6 +355,7 @@ def read_device_manifest(folder: Path, *, public_key: PublicKey | None = None) -
 
 def sign_bundle(bundle: Path, key: SigningKey) -> None:
     """Sign the three manifests of the folder `bundle`, each of which states the hash of every file under it."""
+    check_signing_key(key)
     for folder in part_folders(bundle).values():
         key.sign_file(folder / NAME)
 

@@ -6,6 +6,7 @@ that other tools can make and check it, too. It depends on key and bytes alone: 
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 SUFFIX = ".sig"
 SIGNATURE_BYTES, KEY_BYTES = 64, 32
 _MAX_PEM = 64 * 1024
+_PRIME = 2**255 - 19
+_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _PRIME, _PRIME + 1, _ORDER_8, _PRIME - _ORDER_8})
+"""The y of all points of small order, with 0 and 1 also written beyond the prime.
+
+These are the ones of libsodium's `ge25519_has_small_order`. Under such a key, one signature is valid for many messages
+or for all, and cryptography takes it.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class PublicKey:
         raw: its 32 bytes.
 
     Raises:
-        InputError: there are not 32 of them.
+        InputError: there are not 32 of them, or the key is of small order.
     """
 
     raw: bytes
@@ -40,6 +49,11 @@ class PublicKey:
         if not isinstance(self.raw, bytes) or len(self.raw) != KEY_BYTES:
             length = f"{len(self.raw)} bytes" if isinstance(self.raw, bytes) else type(self.raw).__name__
             raise InputError(f"an Ed25519 public key should be {KEY_BYTES} bytes. Received: {length}")
+        if int.from_bytes(self.raw, "little") % 2**255 in _SMALL_ORDER:
+            raise InputError(
+                f"an Ed25519 public key should not be of small order. Received: {self.raw.hex()}, under which anybody "
+                "can sign; take the key from the private key with openssl pkey -in KEY.pem -pubout"
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -81,6 +95,34 @@ class SigningKey:
     def sign_file(self, path: Path) -> None:
         """Write the signature of the file `path` beside it."""
         write_bytes(signature_path(path), self._key.sign(path.read_bytes()))
+
+
+def check_signature(public_key: PublicKey, path: Path, content: bytes) -> None:
+    """`PublicKey.check` for a key that a caller gave.
+
+    Raises:
+        InputError: `public_key` is something else.
+        SignatureError: there is no signature, or it is not this key's over these bytes.
+    """
+    if not isinstance(public_key, PublicKey):
+        raise InputError(
+            "public_key should be a PublicKey, which edgerec.core.signing.load_public_key reads from a PEM file. "
+            f"Received: {type(public_key).__name__}"
+        )
+    public_key.check(path, content)
+
+
+def check_signing_key(key: SigningKey) -> None:
+    """Refuse anything else as a key to sign with.
+
+    Raises:
+        InputError: `key` is something else.
+    """
+    if not isinstance(key, SigningKey):
+        raise InputError(
+            "sign_key should be a SigningKey, which edgerec.core.signing.load_signing_key reads from a PEM file. "
+            f"Received: {type(key).__name__}"
+        )
 
 
 def signature_path(path: Path) -> Path:
@@ -143,12 +185,18 @@ def _need() -> None:
 
 def _read_pem(path: Path, what: str) -> bytes:
     try:
+        # A pipe would be waited for, and a device may have no end.
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise InputError(f"{what} {path} is no regular file: give a PEM file")
         with path.open("rb") as file:
             pem = file.read(_MAX_PEM + 1)
     except OSError as error:
         raise InputError(f"{what} {path}: {error.strerror}") from None
     if len(pem) > _MAX_PEM:
         raise InputError(f"{what} {path} is larger than any key: give a PEM file")
+    blocks = pem.count(b"-----BEGIN ")
+    if blocks > 1:
+        raise InputError(f"{what} {path} holds {blocks} blocks of PEM: give a file with the one key that is meant")
     return pem
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgerec.core.errors import FormatError, SessionError, SpecificationError
 from edgerec.core.manifest import (
+    CLOUD,
     CRBAN,
     DEVICE,
     HUBSM_IE,
@@ -18,6 +19,7 @@ from edgerec.core.manifest import (
     DeviceManifest,
     check_files,
     read_bundle_manifest,
+    read_cloud_manifest,
     read_device_manifest,
     read_stamped,
     refuse_link,
@@ -125,6 +127,22 @@ def check_version(bundle: Path, manifest: BundleManifest, model: DeviceModel) ->
         raise FormatError(
             f"bundle: {bundle} holds the device half of version {device.version_id} ({device.precision}), "
             f"not of {manifest.version_id} ({manifest.precision}): export it again"
+        )
+
+
+def check_cloud(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey | None) -> None:
+    """Refuse a bundle whose cloud half is another version's, or of other tables.
+
+    Raises:
+        FormatError: it is, or it has no valid manifest.
+        IntegrityError, SignatureError: as `read_cloud_manifest`.
+    """
+    refuse_link(bundle / CLOUD)
+    cloud = read_cloud_manifest(bundle / CLOUD, public_key=public_key)
+    if (cloud.version_id, cloud.spec, cloud.tables) != (manifest.version_id, manifest.spec, manifest.tables):
+        raise FormatError(
+            f"bundle: {bundle / CLOUD} holds tables of version {cloud.version_id}, not of {manifest.version_id}: "
+            "export it again"
         )
 
 

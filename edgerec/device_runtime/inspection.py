@@ -23,12 +23,11 @@ from edgerec.core.manifest import (
     BundleManifest,
     ModelFile,
     read_bundle_manifest,
-    read_cloud_manifest,
     signed_parts,
 )
 from edgerec.core.paths import as_path
 from edgerec.core.signing import PublicKey
-from edgerec.device_runtime.device_model import check_version, load_device_model
+from edgerec.device_runtime.device_model import check_cloud, check_version, load_device_model
 from edgerec.device_runtime.session import Session
 
 _MOVES = re.compile(r"_raster_\d+$")
@@ -53,8 +52,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     model = load_device_model(bundle, public_key=public_key)
     check_version(bundle, manifest, model)
-    if public_key is not None:
-        read_cloud_manifest(bundle / CLOUD, public_key=public_key)
+    check_cloud(bundle, manifest, public_key=public_key)
     sessions = {CRBAN: model.crban.session, **{name: one.session for name, one in model.steppers.items()}}
     parts = signed_parts(bundle)
     return {

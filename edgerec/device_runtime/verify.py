@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from edgerec.core.errors import FormatError, ParityError
-from edgerec.core.manifest import CLOUD, DEVICE, BundleManifest, read_cloud_manifest, refuse_link
+from edgerec.core.manifest import CLOUD, DEVICE, BundleManifest
 from edgerec.core.paths import as_path
 from edgerec.core.signing import PublicKey
 from edgerec.core.tolerance import apart
-from edgerec.device_runtime.device_model import open_bundle
+from edgerec.device_runtime.device_model import check_cloud, open_bundle
 from edgerec.device_runtime.golden import case_names, run_named
 from edgerec.kv.npz import open_tables
 from edgerec.kv.shard_writer import shard_name
@@ -65,13 +65,7 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
 
 
 def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey | None) -> None:
-    refuse_link(bundle / CLOUD)
-    cloud = read_cloud_manifest(bundle / CLOUD, public_key=public_key)
-    if (cloud.version_id, cloud.spec, cloud.tables) != (manifest.version_id, manifest.spec, manifest.tables):
-        raise FormatError(
-            f"bundle: {bundle / CLOUD} holds tables of version {cloud.version_id}, not of {manifest.version_id}: "
-            "export it again"
-        )
+    check_cloud(bundle, manifest, public_key=public_key)
     for name, entry in manifest.tables.items():
         _check_shards(bundle, manifest, name, entry.shards)
     # Hashes were checked with the bundle's.

@@ -34,7 +34,7 @@ from edgerec.core.manifest import (
     stamp_files,
     write_manifest,
 )
-from edgerec.core.signing import SigningKey
+from edgerec.core.signing import SigningKey, check_signing_key
 from edgerec.data.samples import TEST, Samples
 from edgerec.device_runtime.device_model import DeviceModel, load_device_model
 from edgerec.device_runtime.golden import GoldenCase, save_case
@@ -145,6 +145,8 @@ def export_bundle(
     if shard_rows < 1:
         raise InputError(f"export: --shard-rows should be at least 1; received {shard_rows}")
     check_tolerance(gauc_tolerance)
+    if sign_key is not None:
+        check_signing_key(sign_key)
     created = _created()
     run = load_run(run_path)
     samples = samples_of(run.head, samples_path)

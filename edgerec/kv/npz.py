@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgerec.core.errors import FormatError
 from edgerec.core.manifest import EMBEDDINGS, CloudManifest, TableEntry, check_files, read_cloud_manifest
 from edgerec.core.memory import enough_memory
+from edgerec.core.signing import PublicKey
 from edgerec.kv.shard_writer import BLOCK_ROWS, ascending, shard_name
 from edgerec.kv.store import Found, Keys, check_keys, no_table
 from edgerec.kv.stored_npz import map_members
@@ -148,19 +149,21 @@ class NpzTables:
         return found
 
 
-def open_tables(cloud: Path, *, check: bool = True) -> NpzTables:
-    """Open the tables of a bundle's folder `cloud`.
+def open_tables(cloud: Path, *, check: bool = True, public_key: PublicKey | None = None) -> NpzTables:
+    """Open the tables of a bundle's folder `cloud`; all of their numbers are read once.
 
     Args:
         cloud: the folder with the cloud manifest.
-        check: compare the hash of every file, which reads all of them once; false where that was just done.
+        check: compare the hash of every file; false where that was just done.
+        public_key: with it, only tables that its owner signed are opened; None asks for no signature.
 
     Raises:
-        FormatError: no such folder, another format, or tables that do not fit the manifest.
+        FormatError: no such folder, another format, tables that do not fit the manifest, or a NaN or infinite number.
         IntegrityError: a file is missing or was changed.
         ResourceError: there is not enough memory.
+        SignatureError: `public_key` is given, and the manifest is not signed by its owner.
     """
-    manifest = read_cloud_manifest(cloud)
+    manifest = read_cloud_manifest(cloud, public_key=public_key)
     if check:
         check_files(cloud, manifest.files)
     with enough_memory(cloud):
@@ -173,16 +176,21 @@ def open_table(folder: Path, *, check: bool = True) -> NpzTable:
 
     Args:
         folder: with the shards and nothing else of that name.
-        check: compare the checksum of every array, which reads all of them once.
+        check: compare the checksum of every array and look at every number, which reads all of them once.
 
     Raises:
-        FormatError: a shard is missing or damaged, or the shards do not belong together.
+        FormatError: a shard is missing or damaged, the shards do not belong together, or a number that is looked at is
+            NaN or infinite.
         IntegrityError: a checksum is wrong.
     """
+    return _open_shards(folder, sums=check, numbers=check)
+
+
+def _open_shards(folder: Path, *, sums: bool, numbers: bool) -> NpzTable:
     files = sorted(folder.glob("shard-*.npz"))
     if not files or [file.name for file in files] != [shard_name(i, len(files)) for i in range(len(files))]:
         raise FormatError(f"embedding table {folder}: shards are missing: {_ADVICE}")
-    parts = [_open_shard(file, check=check) for file in files]
+    parts = [_open_shard(file, sums=sums, numbers=numbers) for file in files]
     shards = [shard for shard, _ in parts]
     unknown = parts[0][1]
     alike = all(
@@ -205,7 +213,7 @@ def _open_entry(cloud: Path, name: str, entry: TableEntry, manifest: CloudManife
         file = f"{EMBEDDINGS}/{name}/{shard_name(number, entry.shards)}"
         if file not in manifest.files:
             raise FormatError(f"embedding tables: {cloud / 'manifest.json'} has no hash of {file}: {_ADVICE}")
-    table = open_table(cloud / EMBEDDINGS / name, check=False)
+    table = _open_shards(cloud / EMBEDDINGS / name, sums=False, numbers=True)
     if table.entry != entry:
         raise FormatError(
             f"embedding tables: {cloud / EMBEDDINGS / name} has {_said(table.entry)}, the manifest says "
@@ -218,9 +226,10 @@ def _said(entry: TableEntry) -> str:
     return f"{entry.keys} keys of {entry.dimension} {entry.dtype} in {entry.shards} shards"
 
 
-def _open_shard(file: Path, *, check: bool) -> tuple[_Shard, NDArray[Any]]:
+def _open_shard(file: Path, *, sums: bool, numbers: bool) -> tuple[_Shard, NDArray[Any]]:
     """The shard in `file`, and its unknown row."""
-    members = map_members(file, ("keys", "values", "unknown"), what="embedding shard", advice=_ADVICE, check=check)
+    names = ("keys", "values", "unknown")
+    members = map_members(file, names, what="embedding shard", advice=_ADVICE, sums=sums, numbers=numbers)
     keys, values, unknown = members["keys"], members["values"], members["unknown"]
     shapes = keys.ndim == 1 and values.ndim == 2 and len(keys) == len(values) and unknown.shape == values.shape[1:]
     floats = values.dtype in (np.float32, np.float16) and unknown.dtype == values.dtype

@@ -86,7 +86,9 @@ class StoredWriter:
         self._archive.close()
 
 
-def map_members(path: Path, names: Iterable[str], *, what: str, advice: str, check: bool) -> dict[str, NDArray[Any]]:
+def map_members(
+    path: Path, names: Iterable[str], *, what: str, advice: str, sums: bool, numbers: bool
+) -> dict[str, NDArray[Any]]:
     """The arrays of the npz file `path`, mapped and read-only; their pages are read when they are touched.
 
     The mapping lives as long as an array of it. The file must not be shortened meanwhile: replace it by renaming.
@@ -96,20 +98,23 @@ def map_members(path: Path, names: Iterable[str], *, what: str, advice: str, che
         names: of the arrays, one- or two-dimensional, int64, float32 or float16.
         what: the file is, for errors.
         advice: what to do about a bad one, for errors.
-        check: read all of it once and compare checksums.
+        sums: read all of it once and compare checksums.
+        numbers: read all floating-point numbers once and refuse NaN and infinite ones.
 
     Raises:
         FormatError: missing, or not of the one form: compressed, another type or order, members that overlap, leave the
-            file or do not have the size that they state.
+            file or do not have the size that they state; or a NaN or infinite number.
         IntegrityError: a checksum is wrong.
     """
     try:
         with path.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             members = _members(file, size, sorted(names))
-            if check:
-                for name, member in members.items():
+            for name, member in members.items():
+                if sums:
                     _check_sum(file, name, member)
+                if numbers and member.dtype.kind == "f":
+                    _check_numbers(file, name, member)
             mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
     except OSError as error:
         raise FormatError(f"{what} {path} cannot be read ({error.strerror}): {advice}") from None
@@ -225,6 +230,13 @@ def _check_sum(file: BinaryIO, name: str, member: _Member) -> None:
         crc = zlib.crc32(piece, crc)
     if crc != member.crc:
         raise _FaultyError(f"the checksum of {name} is wrong", integrity=True)
+
+
+def _check_numbers(file: BinaryIO, name: str, member: _Member) -> None:
+    # Read and not mapped: pages that are mapped would count as the process's memory from then on.
+    for piece in _pieces(file, member.data, member.end):
+        if not np.isfinite(np.frombuffer(piece, member.dtype)).all():
+            _refuse(f"{name} has a NaN or infinite number")
 
 
 def _pieces(file: BinaryIO, begin: int, end: int) -> Iterator[bytes]:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -13,7 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.core.errors import InputError, SignatureError
-from edgerec.core.signing import PublicKey, SigningKey, load_public_key, load_signing_key, signature_path
+from edgerec.core.signing import (
+    PublicKey,
+    SigningKey,
+    check_signature,
+    check_signing_key,
+    load_public_key,
+    load_signing_key,
+    signature_path,
+)
 
 # RFC 8032, section 7.1, test 3.
 SECRET = bytes.fromhex("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")
@@ -115,6 +127,8 @@ NO_KEYS = {
     "empty": (b"", "no Ed25519 key in PEM"),
     "text": (b"-----BEGIN PRIVATE KEY-----\nhello\n-----END PRIVATE KEY-----\n", "no Ed25519 key in PEM"),
     "huge": (b"-" * 100_000, "larger than any key"),
+    "two keys": (private_pem(KEY) + private_pem(KEY), "holds 2 blocks of PEM: give a file with the one key"),
+    "both keys": (private_pem(KEY) + public_pem(KEY), "holds 2 blocks of PEM"),
 }
 NO_PUBLIC_KEYS = {
     "a private key": (private_pem(KEY), "does not belong on a device"),
@@ -123,6 +137,8 @@ NO_PUBLIC_KEYS = {
     "empty": (b"", "no Ed25519 key in PEM"),
     "text": (b"-----BEGIN PUBLIC KEY-----\nhello\n-----END PUBLIC KEY-----\n", "no Ed25519 key in PEM"),
     "huge": (b"-" * 100_000, "larger than any key"),
+    "two keys": (public_pem(KEY) + public_pem(KEY), "holds 2 blocks of PEM: give a file with the one key"),
+    "another kind behind it": (public_pem(KEY) + public_pem(OTHER), "holds 2 blocks of PEM"),
 }
 
 
@@ -142,6 +158,96 @@ def test_no_public_key_in_one_line(tmp_path: Path, fault: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         load_public_key(tmp_path / "key.pem")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("load", [load_signing_key, load_public_key])
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path, load: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(load, path)
+            try:
+                with pytest.raises(InputError, match="is no regular file"):
+                    asked.result(timeout=60)
+            finally:
+                # Whoever waits for the pipe is let go.
+                os.close(os.open(tmp_path / "pipe", os.O_RDWR))
+
+
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+Point = tuple[int, int]
+
+
+def add(one: Point, other: Point) -> Point:
+    """The sum of two points of the curve, RFC 8032, section 5.1.4, in affine coordinates."""
+    (x1, y1), (x2, y2) = one, other
+    t = D * x1 * x2 * y1 * y2
+    return (x1 * y2 + x2 * y1) * pow(1 + t, -1, P) % P, (y1 * y2 + x1 * x2) * pow(1 - t, -1, P) % P
+
+
+def points(y: int) -> set[Point]:
+    """The points with this y, RFC 8032, section 5.1.3."""
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    root = pow(square, (P + 3) // 8, P)
+    roots = {root, root * pow(2, (P - 1) // 4, P) % P}
+    return {(sign * x % P, y) for x in roots for sign in (1, -1) if (x * x - square) % P == 0}
+
+
+def times(count: int, point: Point) -> Point:
+    """`count` times `point`."""
+    total = (0, 1)
+    for bit in bin(count)[2:]:
+        total = add(total, total)
+        total = add(total, point) if bit == "1" else total
+    return total
+
+
+def small_points() -> set[Point]:
+    """All points that eight times are the neutral one: the multiples of one of order eight."""
+    order = 2**252 + 27742317777372353535851937790883648493
+    some = (times(order, point) for y in range(2, 40) for point in points(y))
+    generator = next(point for point in some if times(4, point) != (0, 1))
+    return {times(count, generator) for count in range(8)}
+
+
+def encodings(y: int) -> set[bytes]:
+    """Of y as 32 bytes: either sign of x, and beyond the prime where there is room."""
+    return {(value | sign << 255).to_bytes(32, "little") for value in (y, y + P) if value < 2**255 for sign in (0, 1)}
+
+
+def test_public_keys_of_small_order_are_refused() -> None:
+    """With such a key, one signature is good for very many messages."""
+    small = small_points()
+    assert len(small) == 8
+    for raw in set().union(*(encodings(y) for _, y in small)):
+        with pytest.raises(InputError, match="small order"):
+            PublicKey(raw)
+    for _, y in points(4 * pow(5, -1, P) % P):
+        # The base point, and its negative.
+        assert {PublicKey(raw).raw for raw in encodings(y)} == encodings(y)
+
+
+def test_a_constant_signature_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    neutral = (1).to_bytes(32, "little")
+    signature_path(path).write_bytes(neutral + bytes(32))
+    # This is the fault: cryptography itself takes it for any message.
+    ed25519.Ed25519PublicKey.from_public_bytes(neutral).verify(neutral + bytes(32), b"any message")
+    with pytest.raises(InputError, match="small order"):
+        PublicKey(neutral).check(path, b"any message")
+
+
+@pytest.mark.parametrize("key", [PUBLIC, PUBLIC.hex(), Path("public.pem"), False, ed25519.Ed25519PublicKey])
+def test_only_public_keys_are_public_keys(signed: Path, key: Any) -> None:
+    with pytest.raises(InputError, match=r"public_key should be a PublicKey.*load_public_key.*Received: \w+$"):
+        check_signature(key, signed, MESSAGE)
+
+
+@pytest.mark.parametrize("key", [SECRET, Path("key.pem"), KEY])
+def test_only_signing_keys_sign(tmp_path: Path, key: Any) -> None:
+    with pytest.raises(InputError, match=r"sign_key should be a SigningKey.*load_signing_key.*Received: \w+$"):
+        check_signing_key(key)
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -170,8 +276,8 @@ def test_without_the_package_the_extra_is_named(signed: Path) -> None:
         "from pathlib import Path\n"
         "from edgerec.core.errors import MissingExtraError\n"
         "from edgerec.core.signing import PublicKey, load_public_key, load_signing_key\n"
-        "path = Path(sys.argv[1])\n"
-        "for call in (load_public_key, load_signing_key, lambda path: PublicKey(bytes(32)).check(path, b'')):\n"
+        "path, key = Path(sys.argv[1]), PublicKey(bytes(31) + bytes([7]))\n"
+        "for call in (load_public_key, load_signing_key, lambda path: key.check(path, b'')):\n"
         "    try: call(path)\n"
         "    except MissingExtraError as error: print(error)\n"
     )

@@ -6,17 +6,20 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgerec.bench.latency import run_bench
-from edgerec.core.errors import EdgeRecError, FormatError, IntegrityError, SignatureError
+from edgerec.core.errors import EdgeRecError, FormatError, InputError, IntegrityError, SignatureError
 from edgerec.core.manifest import read_bundle_manifest, read_cloud_manifest, sign_bundle, signed_parts, write_manifest
-from edgerec.core.signing import SigningKey
+from edgerec.core.signing import PublicKey, SigningKey
 from edgerec.device_runtime import device_model
 from edgerec.device_runtime.device_model import load_device_model
+from edgerec.device_runtime.inspection import inspect_bundle
 from edgerec.device_runtime.verify import verify_bundle
+from edgerec.kv.npz import open_tables
 from tests.device_runtime.restamp import restamp, restamp_device
 
 KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
@@ -140,6 +143,55 @@ def test_a_signature_does_not_replace_the_hashes(signed: Path) -> None:
         with pytest.raises(IntegrityError, match="was changed after it was written"):
             verify_bundle(signed, public_key=KEY.public)
         (signed / name).write_bytes(content)
+
+
+@pytest.fixture
+def other_cloud(signed: Path) -> Path:
+    """A bundle whose cloud half is that of another version, signed by the same owner."""
+    cloud = signed / "cloud"
+    write_manifest(read_cloud_manifest(cloud).model_copy(update={"version_id": "20250101000000-000000000000"}), cloud)
+    KEY.sign_file(cloud / "manifest.json")
+    return signed
+
+
+@pytest.mark.parametrize("key", [None, KEY.public])
+def test_halves_of_two_versions_are_no_bundle(other_cloud: Path, key: PublicKey | None) -> None:
+    with pytest.raises(FormatError, match="holds tables of version 20250101000000-000000000000, not of"):
+        inspect_bundle(other_cloud, public_key=key)
+    # Verification finds the other bytes before it looks at versions; the owner's stamp makes them the bundle's.
+    for signature in other_cloud.rglob("*.sig"):
+        signature.unlink()
+    restamp(other_cloud)
+    sign_bundle(other_cloud, KEY)
+    for read in (inspect_bundle, verify_bundle):
+        with pytest.raises(FormatError, match="holds tables of version 20250101000000-000000000000, not of"):
+            read(other_cloud, public_key=key)
+
+
+def test_tables_of_a_known_owner_alone(signed: Path, bundle_path: Path, tmp_path: Path) -> None:
+    """The server's way: it has the cloud half and nothing else."""
+    cloud = Path(shutil.copytree(signed / "cloud", tmp_path / "server"))
+    assert open_tables(cloud, public_key=KEY.public).version_id == open_tables(bundle_path / "cloud").version_id
+    with pytest.raises(SignatureError, match="not what the owner"):
+        open_tables(cloud, public_key=OTHER.public)
+    with pytest.raises(SignatureError, match="is not signed"):
+        open_tables(bundle_path / "cloud", public_key=KEY.public)
+
+
+READERS: dict[str, Callable[[Path, Any], object]] = {
+    "load_device_model": lambda bundle, key: load_device_model(bundle, public_key=key),
+    "verify_bundle": lambda bundle, key: verify_bundle(bundle, public_key=key),
+    "inspect_bundle": lambda bundle, key: inspect_bundle(bundle, public_key=key),
+    "open_tables": lambda bundle, key: open_tables(bundle / "cloud", public_key=key),
+    "run_bench": lambda bundle, key: run_bench("step", bundle, rounds=1, public_key=key),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_no_public_key(signed: Path, reader: str) -> None:
+    for key in (KEY.public.raw, "public.pem", Path("public.pem"), False):
+        with pytest.raises(InputError, match="public_key should be a PublicKey"):
+            READERS[reader](signed, key)
 
 
 # Paths: nothing of a bundle is read that is not its own.

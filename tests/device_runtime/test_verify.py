@@ -124,6 +124,19 @@ def _smaller_table(bundle: Path) -> None:
     restamp(bundle)
 
 
+def _number(bundle: Path, bad: float) -> None:
+    """A table with `bad` in it, stamped anew."""
+    cloud = bundle / "cloud"
+    file = min((cloud / "embeddings" / "shop").iterdir())
+    with np.load(file) as members:
+        arrays = dict(members)
+    arrays["values"][0, 0] = bad
+    np.savez(file, **arrays)
+    files = stamp_files(cloud, cloud.rglob("*.npz"))
+    write_manifest(read_cloud_manifest(cloud).model_copy(update={"files": files}), cloud)
+    restamp(bundle)
+
+
 def _without_cases(bundle: Path) -> None:
     for path in (bundle / "golden").glob("case-*.npz"):
         path.unlink()
@@ -168,6 +181,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
     "no cases": (_without_cases, FormatError, "no golden case"),
     "no archive": (_not_an_archive, FormatError, "cannot be read"),
     "a table of another version": (_smaller_table, FormatError, r"shop has \d+ keys of .*, the manifest says"),
+    "NaN in a table": (lambda bundle: _number(bundle, np.nan), FormatError, "values has a NaN or infinite number"),
+    "an infinite number in a table": (lambda bundle: _number(bundle, -np.inf), FormatError, "a NaN or infinite number"),
     "a device half of another version": (
         lambda bundle: restamp_device(bundle, version_id="20250101000000-0123456789ab"),
         FormatError,

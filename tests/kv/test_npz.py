@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.core.errors import FormatError, InputError, IntegrityError, ShapeError
-from edgerec.core.manifest import read_cloud_manifest, write_manifest
+from edgerec.core.manifest import read_cloud_manifest, stamp_files, write_manifest
 from edgerec.kv.npz import NpzTables, Table, open_table, open_tables
 from edgerec.kv.shard_writer import shard_name, write_table
 from tests.kv.tables import expected, make, write, write_cloud
@@ -354,6 +354,28 @@ def test_damage_is_a_format_error_or_harmless(tmp_path: Path, data: st.DataObjec
         if check:
             np.testing.assert_array_equal(found.rows, right.rows)
             assert found.unknown == right.unknown == 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("member", ["values", "unknown"])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, dtype: Any, bad: float, member: str) -> None:
+    """Hashes do not tell: such a table can be stamped anew."""
+    cloud = write_cloud(tmp_path / "cloud", {"shop": make(range(20))}, dtype=dtype)
+    folder = cloud / "embeddings" / "shop"
+    for number in range(3):
+        file = folder / shard_name(number, 3)
+        with np.load(file) as members:
+            arrays = dict(members)
+        if member == "unknown" or number == 2:
+            arrays[member].reshape(-1)[-1] = bad
+        np.savez(file, **arrays)
+    _cloud_manifest(cloud, files=stamp_files(cloud, cloud.rglob("*.npz")))
+    for check in (False, True):
+        with pytest.raises(FormatError, match=f"shard .*{member} has a NaN or infinite number.*export the bundle"):
+            open_tables(cloud, check=check)
+    with pytest.raises(FormatError, match=f"{member} has a NaN or infinite number"):
+        open_table(folder)
 
 
 def test_a_checksum_finds_every_changed_number(tmp_path: Path) -> None:
