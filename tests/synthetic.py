@@ -142,3 +142,10 @@ def stretch(behaviours: dict[str, Any], at: int, *, window: bool = False) -> sli
 def flat(array: np.ndarray) -> np.ndarray:
     """Stretches (stretches, steps, ...) as one axis."""
     return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
+
+
+def unstamp(folder: Path) -> None:
+    """Let `logs.json` say nothing about the files of the tables, as in logs that EdgeRec did not write."""
+    head = json.loads((folder / "logs.json").read_text())
+    del head["parts"]
+    (folder / "logs.json").write_text(json.dumps(head))

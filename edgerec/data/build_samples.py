@@ -27,11 +27,13 @@ from edgerec.core.errors import FormatError, InputError, SpecificationError
 from edgerec.core.parallel import map_ordered
 from edgerec.core.resumable import ResumableFolder, read_note, resumable_folder
 from edgerec.data.catalogue import ItemIndex
-from edgerec.data.encode import Encoding, encode, from_note, needed_columns, to_note
+from edgerec.data.encode import Encoding, encode, from_note, to_note
 from edgerec.data.fit import count, fit, load_counted, save_counted
 from edgerec.data.item_table import ItemTable
-from edgerec.data.logs import LogsFolder, Parts, open_logs
+from edgerec.data.logs import HEAD as LOGS_HEAD
+from edgerec.data.logs import LogsFolder, open_logs
 from edgerec.data.partition import TARGET, Partition, partitions, survey
+from edgerec.data.parts import Parts
 from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, load_samples
 from edgerec.data.schema import CLICK_COUNT, CLICKED, ITEM_ID, of_origin
 from edgerec.data.shards import SPLITS, Limits, SplitCounts
@@ -138,7 +140,7 @@ def _check_sources(spec: FeatureSpec) -> None:
 
 def _fingerprint(logs: LogsFolder) -> list[list[Any]]:
     """Name, size and time of change of each file that samples are made from."""
-    files = [logs.path / "logs.json", logs.path / "items.parquet", *logs.events.files, *logs.requests.files]
+    files = [logs.path / LOGS_HEAD, *logs.catalogue.files, *logs.events.files, *logs.requests.files]
     found = [(file, file.stat()) for file in files]
     return [[file.relative_to(logs.path).as_posix(), stat.st_size, stat.st_mtime_ns] for file, stat in found]
 
@@ -175,8 +177,7 @@ def _plan(
     validation_from, test_from = periods(seen.times, test_from, validation_fraction)
     dealt = work.scratch / "dealt"
     shutil.rmtree(dealt, ignore_errors=True)
-    columns = needed_columns(logs.spec, logs.events, logs.requests)
-    made = partitions(logs, seen, scratch=dealt, columns=columns, target=target, processes=processes)
+    made = partitions(logs, seen, scratch=dealt, target=target, processes=processes)
     rows = [
         [[(str(one.file.absolute()), one.rows, one.offset) for one in part] for part in (p.events, p.requests)]
         for p in made

@@ -6,7 +6,7 @@ each slice. Memory holds a slice a process, and a count for each user; the disk 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.core.parallel import map_ordered
-from edgerec.data.logs import Parts, write_table
+from edgerec.data.logs import write_table
+from edgerec.data.parts import Parts
 from edgerec.data.schema import USER_ID
 from edgerec.data.stretch import Stretch, read_stretches
 
@@ -34,14 +35,12 @@ class _Slice:
     Attributes:
         parts: their table.
         stretch: where they are.
-        columns: those that are kept.
         bounds: first user of each range but the first, ascending.
         file: where to.
     """
 
     parts: Parts
     stretch: Stretch
-    columns: Sequence[str] | None
     bounds: NDArray[np.int64]
     file: Path
 
@@ -50,7 +49,6 @@ def deal(
     tables: Sequence[Table],
     folder: Path,
     *,
-    columns: Mapping[str, Sequence[str]] | None = None,
     target: int,
     processes: int = 1,
 ) -> Iterator[list[tuple[Stretch, ...]]]:
@@ -59,7 +57,6 @@ def deal(
     Args:
         tables: events and requests.
         folder: is made, for the files of what is dealt out.
-        columns: by table those that are kept; default: all.
         target: weight of a range; a user who alone weighs more is a range of their own.
         processes: how many deal.
 
@@ -72,7 +69,7 @@ def deal(
     dealt: list[list[list[Stretch]]] = []
     for parts, stretches, weight in tables:
         slices = [
-            _Slice(parts, piece, (columns or {}).get(parts.name), bounds, folder / f"{parts.name}-{number:05d}.parquet")
+            _Slice(parts, piece, bounds, folder / f"{parts.name}-{number:05d}.parquet")
             for number, piece in enumerate(_slices(stretches, SLICE // weight))
         ]
         ranges: list[list[Stretch]] = [[] for _ in range(len(bounds) + 1)]
@@ -89,7 +86,7 @@ def deal(
 
 def _write(task: _Slice) -> list[int]:
     """Write a slice in order of ranges, and of writing within each; returns how many rows each range has."""
-    rows = read_stretches(task.parts, [task.stretch], task.columns)
+    rows = read_stretches(task.parts, [task.stretch])
     ranges = np.searchsorted(task.bounds, rows[USER_ID].to_numpy(), side="right")
     order = np.argsort(ranges, kind="stable")
     write_table(rows[order], task.file, compression="lz4", row_group_size=ROW_GROUP, statistics=False)

@@ -15,20 +15,16 @@ from edgerec.core.errors import LogsError
 from edgerec.core.hashing import sha256_file
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import encode_series
-from edgerec.data.logs import Parts
 from edgerec.data.partition import Partition
+from edgerec.data.parts import Parts
 from edgerec.data.schema import (
     CLICKED,
-    EVENTS,
     EXPOSURE,
     ITEM_ID,
     KIND,
-    OPTIONAL,
     PAGE_ID,
     PAGE_VIEW,
     REQUEST_ID,
-    REQUESTS,
-    REQUIRED,
     TIME,
     USER_ID,
     check_events,
@@ -97,23 +93,6 @@ class Instants:
     time: NDArray[np.int64]
 
 
-def needed_columns(spec: FeatureSpec, events: Parts, requests: Parts) -> dict[str, list[str]]:
-    """The columns that samples are made from, by table: those of the schema and of the specification."""
-    served = of_origin(spec.item, "served")
-    return {
-        parts.name: list(
-            dict.fromkeys(
-                [
-                    *REQUIRED[parts.name],
-                    *(name for name in OPTIONAL[parts.name] if name in parts.schema),
-                    *(feature.source for feature in features),
-                ]
-            )
-        )
-        for parts, features in ((events, event_features(spec)), (requests, served))
-    }
-
-
 def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Path) -> Encoded:
     """Write the shard of `partition` into `folder`, which is made.
 
@@ -123,12 +102,9 @@ def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Pat
         OutputError: the disk is full.
     """
     folder.mkdir(exist_ok=True)
-    columns = needed_columns(how.spec, how.events, how.requests)
-    known = _encode_events(read_stretches(how.events, partition.events, columns[EVENTS]), how, items, folder)
+    known = _encode_events(read_stretches(how.events, partition.events), how, items, folder)
     # Passed on at once, so that nothing here holds the tables any longer than they are needed.
-    users, splits = _encode_requests(
-        read_stretches(how.requests, partition.requests, columns[REQUESTS]), known, how, items, folder
-    )
+    users, splits = _encode_requests(read_stretches(how.requests, partition.requests), known, how, items, folder)
     entry = ShardEntry(
         name=folder.name,
         exposures=len(known[EXPOSURES].user),

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from edgerec.core.arrays import load_members, save_members
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import to_array
-from edgerec.data.logs import Parts
 from edgerec.data.octaves import Octaves, octaves
 from edgerec.data.partition import Partition
+from edgerec.data.parts import Parts
 from edgerec.data.schema import (
     EXPOSURE,
     ITEM_ID,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,7 +14,10 @@ from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import LogsError, OutputError, first_line
 from edgerec.core.text import Name, check_utf8
-from edgerec.data.casting import arrays_as_lists, check_type, exact_cast
+from edgerec.data.part_files import part_files
+from edgerec.data.part_stamps import PartStamp, check_stamps, stamp_parts
+from edgerec.data.parts import POLARS_FAULTS, Parts, open_parts, read_parts
+from edgerec.data.repeated_parts import check_repeats
 from edgerec.data.schema import (
     CLICK_COUNT,
     CLICKED,
@@ -28,25 +30,18 @@ from edgerec.data.schema import (
     USER_ID,
     check_items,
     check_tables,
-    column_types,
-    event_features,
-    lists_of_arrays,
-    of_origin,
-    table_name,
 )
-from edgerec.features.spec import Feature, FeatureSpec, load_spec
+from edgerec.features.spec import FeatureSpec, load_spec
 
 FORMAT = 1
 HEAD = "logs.json"
 SPEC = "features.json"
-
-POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
-"""What polars raises for a file that it cannot read or write: some damaged pages make it panic, which is no Exception,
-and a file name that is not UTF-8 is a UnicodeError."""
+TABLES = {ITEMS: "items.parquet", EVENTS: "events", REQUESTS: "requests"}
+"""Where each table lies in the folder."""
 
 
 class LogsHead(BaseModel):
-    """`logs.json`: what stands beside the tables."""
+    """What `logs.json` says about the data set."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -59,6 +54,13 @@ class LogsHead(BaseModel):
     repeated_items: bool = False
     """Whether a list may hold one `item_id` several times, because it stands for several items that look alike. Each
     place then keeps its own label and served values."""
+
+
+class LogsDocument(LogsHead):
+    """`logs.json`: what stands beside the tables."""
+
+    parts: dict[str, PartStamp] | None = None
+    """The files of the tables, by path within the folder; None where whoever wrote them does not say."""
 
 
 @dataclass(frozen=True)
@@ -108,23 +110,6 @@ def page_openings(requests: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """A table on disk, in any number of files.
-
-    Attributes:
-        name: of the table.
-        files: in order of their names, which is the order of writing.
-        schema: columns and types of the whole; a file may have smaller integers, or its columns in another order.
-        types: columns whose values every file has to hold exactly in these types.
-    """
-
-    name: str
-    files: tuple[Path, ...]
-    schema: pl.Schema
-    types: Mapping[str, pl.DataType]
-
-
-@dataclass(frozen=True)
 class LogsFolder:
     """A folder of logs, opened: what is small is read and checked, the rest can be read by and by.
 
@@ -132,7 +117,8 @@ class LogsFolder:
         path: the folder.
         head: name and customary test period.
         spec: what the columns mean.
-        items: the catalogue, checked, in order of `item_id`.
+        items: the catalogue, checked, in order of `item_id`; only the columns that are read.
+        catalogue: where the items are.
         events: where the behaviours are.
         requests: where the requests are.
     """
@@ -141,6 +127,7 @@ class LogsFolder:
     head: LogsHead
     spec: FeatureSpec
     items: pl.DataFrame
+    catalogue: Parts
     events: Parts
     requests: Parts
 
@@ -154,13 +141,20 @@ def write_logs(logs: Logs, path: Path, *, force: bool = False) -> None:
     """
     with output_folder(path, force=force, kind="logs") as folder:
         checked = _checked(logs)
-        (folder / "events").mkdir()
-        (folder / "requests").mkdir()
-        write_table(checked.items, folder / "items.parquet")
-        write_table(checked.events, folder / "events" / "part-00000.parquet")
-        write_table(checked.requests, folder / "requests" / "part-00000.parquet")
-        write_json(folder / SPEC, logs.spec.model_dump(mode="json", exclude_none=True))
-        write_json(folder / HEAD, logs.head.model_dump(mode="json"))
+        for name in (EVENTS, REQUESTS):
+            (folder / TABLES[name]).mkdir()
+        write_table(checked.items, folder / TABLES[ITEMS])
+        write_table(checked.events, folder / TABLES[EVENTS] / "part-00000.parquet")
+        write_table(checked.requests, folder / TABLES[REQUESTS] / "part-00000.parquet")
+        write_heads(folder, logs.head, logs.spec)
+
+
+def write_heads(folder: Path, head: LogsHead, spec: FeatureSpec) -> None:
+    """Complete the folder of logs `folder`, whose tables are written: with its specification and its `logs.json`."""
+    write_json(folder / SPEC, spec.model_dump(mode="json", exclude_none=True))
+    stamps = stamp_parts(folder, _every(_files(folder)))
+    document = LogsDocument(**head.model_dump(exclude={"parts"}), parts=stamps)
+    write_json(folder / HEAD, document.model_dump(mode="json"))
 
 
 def write_table(
@@ -202,23 +196,29 @@ def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
     Raises:
         InputError: the path is not UTF-8.
         FormatError: no such folder, or another format number.
-        LogsError: a table is missing or cannot be read, the catalogue breaks its schema, or parts of a table differ.
+        LogsError: a table is missing, cannot be read or was changed, the catalogue breaks its schema, parts of a table
+            do not go together, or a part of the events is there twice.
         SpecificationError: the folder's `features.json` is not valid.
     """
     check_utf8(path, what="logs")
-    head = read_document(path / HEAD, LogsHead, what="logs", format_number=FORMAT)
+    document = read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT)
     if spec is None and not (path / SPEC).is_file():
         raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or name one with --features")
     spec = spec if spec is not None else load_spec(path / SPEC)
-    catalogue = _parts(ITEMS, [path / "items.parquet"], of_origin(spec.item, "catalogue"))
-    served = of_origin(spec.item, "served")
+    files = _files(path)
+    if document.parts is not None:
+        check_stamps(path, _every(files), document.parts)
+    tables = {name: open_parts(name, path / where, files[name], spec) for name, where in TABLES.items()}
+    if document.parts is None:
+        check_repeats(tables[EVENTS])
     return LogsFolder(
         path=path,
-        head=head,
+        head=LogsHead(**document.model_dump(exclude={"parts"})),
         spec=spec,
-        items=check_items(read_parts(catalogue), spec),
-        events=_parts(EVENTS, sorted((path / "events").glob("*.parquet")), event_features(spec)),
-        requests=_parts(REQUESTS, sorted((path / "requests").glob("*.parquet")), served),
+        items=check_items(read_parts(tables[ITEMS], tables[ITEMS].columns), spec),
+        catalogue=tables[ITEMS],
+        events=tables[EVENTS],
+        requests=tables[REQUESTS],
     )
 
 
@@ -233,55 +233,8 @@ def read_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
         FormatError, LogsError, SpecificationError: as `open_logs`, or a table breaks its schema.
     """
     folder = open_logs(path, spec=spec)
-    events, requests = read_parts(folder.events), read_parts(folder.requests)
-    return _checked(Logs(head=folder.head, spec=folder.spec, items=folder.items, events=events, requests=requests))
-
-
-def read_parts(parts: Parts) -> pl.DataFrame:
-    """All rows of a table, in the order of its files.
-
-    Raises:
-        LogsError: a file cannot be read.
-    """
-    return joined(parts.schema, [cast_part(parts, read_part(file), file) for file in parts.files])
-
-
-def read_part(file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """The rows of one file as they are.
-
-    Raises:
-        LogsError: it cannot be read.
-    """
-    with reading(file):
-        return pl.read_parquet(file, columns=None if columns is None else list(columns), glob=False)
-
-
-def cast_part(parts: Parts, rows: pl.DataFrame, file: Path, *, first_row: int = 1) -> pl.DataFrame:
-    """`rows` of `file` in the types that their table wants; `first_row` counts from 1.
-
-    Raises:
-        LogsError: a type or value that cannot be one of the table's: file, column, row and value.
-    """
-    where = f"{table_name(parts.name, file)}."
-    return exact_cast(lists_of_arrays(rows), parts.types, where=where, first_row=first_row)
-
-
-def joined(schema: pl.Schema, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """`frames` one below the other, with the columns and types of `schema`, of which they may have narrower ones."""
-    empty = schema.to_frame()
-    if all(frame.schema == schema for frame in frames):
-        return pl.concat(frames, how="vertical") if frames else empty
-    return pl.concat([empty, *(frame.select(empty.columns) for frame in frames)], how="vertical_relaxed")
-
-
-@contextlib.contextmanager
-def reading(file: Path) -> Iterator[None]:
-    """Make one error of what polars raises where `file` is damaged."""
-    try:
-        yield
-    except POLARS_FAULTS as error:
-        reason = first_line(error)
-        raise LogsError(f"logs: {file} cannot be read as Parquet ({reason}): it is damaged, make it again") from None
+    items, events, requests = (read_parts(table) for table in (folder.catalogue, folder.events, folder.requests))
+    return _checked(Logs(head=folder.head, spec=folder.spec, items=items, events=events, requests=requests))
 
 
 def _checked(logs: Logs) -> Logs:
@@ -290,28 +243,9 @@ def _checked(logs: Logs) -> Logs:
     return replace(logs, items=tables[ITEMS], events=tables[EVENTS], requests=tables[REQUESTS])
 
 
-def _parts(name: str, files: Sequence[Path], features: Iterable[Feature]) -> Parts:
-    """The table in `files`, whose columns and types have to go together; `features` read it."""
-    if not files or not all(file.is_file() for file in files):
-        where = files[0] if files else f"{name}/*.parquet"
-        raise LogsError(f"logs: {where} is not there: the table {name!r} is needed (docs/formats.md)")
-    schemas = []
-    for file in files:
-        with reading(file):
-            schemas.append(pl.scan_parquet(file, glob=False).collect_schema())
-    for file, schema in zip(files, schemas, strict=True):
-        odd = sorted(set(schema) ^ set(schemas[0]))
-        if odd:
-            raise LogsError(f"logs: {file} and {files[0]} are parts of one table; only one of them has {odd[0]!r}")
-    types = column_types(name, schemas[0], features)
-    for place, (file, schema) in enumerate(zip(files, schemas, strict=True)):
-        # Before anything is cast, and file by file: what one part holds as integers may be categories in another.
-        for column, wanted in types.items():
-            check_type(schema[column], wanted, where=f"{table_name(name, file)}.{column}")
-        schemas[place] = pl.Schema({**schema, **arrays_as_lists(schema), **types})
-    columns = list(schemas[0])
-    try:
-        whole = pl.concat([schema.to_frame().select(columns) for schema in schemas], how="vertical_relaxed")
-    except pl.exceptions.PolarsError as error:
-        raise LogsError(f"logs: the parts of {name} have columns of different types ({first_line(error)})") from None
-    return Parts(name, tuple(files), whole.schema, types)
+def _files(path: Path) -> dict[str, list[Path]]:
+    return {name: part_files(path / where) for name, where in TABLES.items()}
+
+
+def _every(files: dict[str, list[Path]]) -> Iterable[Path]:
+    return (file for table in files.values() for file in table)

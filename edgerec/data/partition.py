@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,8 @@ from edgerec.core.leftovers import temporary_folder
 from edgerec.core.parallel import map_ordered
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.deal import deal
-from edgerec.data.logs import Logs, LogsFolder, read_part, reading
+from edgerec.data.logs import Logs, LogsFolder
+from edgerec.data.parts import read_part, reading
 from edgerec.data.schema import (
     EVENTS,
     ITEM_ID,
@@ -109,9 +110,6 @@ def survey(logs: LogsFolder) -> Survey:
         LogsError: a file cannot be read, a column is missing or of a wrong type, a request stands twice, times are in
             another unit.
     """
-    nothing = ItemIndex.of(np.empty(0, np.int64))
-    check_events(logs.events.schema.to_frame(), event_features(logs.spec), nothing)
-    check_requests(logs.requests.schema.to_frame(), of_origin(logs.spec.item, "served"), nothing)
     files: list[UserFile] = []
     first: list[int] = []
     for file in logs.events.files:
@@ -160,7 +158,6 @@ def partitions(
     found: Survey,
     *,
     scratch: Path,
-    columns: Mapping[str, Sequence[str]] | None = None,
     target: int = TARGET,
     processes: int = 1,
 ) -> list[Partition]:
@@ -170,7 +167,6 @@ def partitions(
         logs: the opened folder.
         found: its survey.
         scratch: an empty folder for what has to be dealt out, as large as those logs; needed while partitions are read.
-        columns: by table those that will be read; default: all.
         target: weight that partitions are filled up to.
         processes: how many deal.
 
@@ -187,7 +183,7 @@ def partitions(
                 made.append(open_)
             open_ = Partition((), ())
             tables = (logs.events, part.events, 1), (logs.requests, part.requests, REQUEST_WEIGHT)
-            dealt = deal(tables, scratch / f"{len(made):05d}", columns=columns, target=target, processes=processes)
+            dealt = deal(tables, scratch / f"{len(made):05d}", target=target, processes=processes)
             made += [Partition(*stretches) for stretches in dealt]
             continue
         if open_.weight and open_.weight + part.weight > target:
@@ -216,22 +212,21 @@ def _stretches(group: Iterable[UserFile], table: str) -> tuple[Stretch, ...]:
     return tuple(sorted((file.stretch for file in group if file.table == table), key=lambda part: part.file))
 
 
-def read_partition(
-    logs: LogsFolder, partition: Partition, *, columns: Mapping[str, Sequence[str]] | None = None
-) -> Logs:
+def read_partition(logs: LogsFolder, partition: Partition) -> Logs:
     """The logs of the partition's users, checked and sorted like `edgerec.data.logs.read_logs` does with all.
+
+    Of the columns those that the schema and the specification read.
 
     Args:
         logs: the opened folder.
         partition: of these logs.
-        columns: by table those that are read, all that the schema and the specification need among them; default: all.
 
     Raises:
         LogsError: a file cannot be read, or a table breaks its schema.
     """
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
-    events = read_stretches(logs.events, partition.events, (columns or {}).get(EVENTS))
-    requests = read_stretches(logs.requests, partition.requests, (columns or {}).get(REQUESTS))
+    events = read_stretches(logs.events, partition.events)
+    requests = read_stretches(logs.requests, partition.requests)
     served, repeated = of_origin(logs.spec.item, "served"), logs.head.repeated_items
     return Logs(
         head=logs.head,

@@ -22,6 +22,8 @@ CLICK_COUNT = "click_count"
 """Optional in requests: how often each candidate was clicked; 0 exactly where `clicked` is not 1."""
 PAGE_ID = "page_id"
 """Optional in requests: the user's page on which the candidates stood, where requests of one page overlap."""
+CATEGORY = "category"
+"""Optional in items, whole numbers or strings: `edgerec stats` counts by it."""
 OPENED_FROM = "opened_from"
 """Optional in events: from where a page was opened, `feed` or `search`."""
 EXPOSURE, PAGE_VIEW = "exposure", "page_view"
@@ -162,12 +164,44 @@ def check_requests(
     return requests
 
 
+def read_columns(name: str, spec: FeatureSpec) -> frozenset[str]:
+    """The columns of the table `name` that are read where they are there: all others are of no consequence."""
+    extra = (CATEGORY,) if name == ITEMS else ()
+    sources = (feature.source for feature in table_features(name, spec))
+    return frozenset((*REQUIRED[name], *OPTIONAL[name], *extra, *sources))
+
+
+def check_columns(name: str, table: pl.DataFrame, spec: FeatureSpec) -> None:
+    """Hold the columns of the table `name` to the schema and to what `spec` reads, whatever its rows refer to.
+
+    Raises:
+        LogsError: a column is missing or of a wrong type.
+    """
+    nothing = ItemIndex.of(np.empty(0, np.int64))
+    if name == ITEMS:
+        check_items(table, spec)
+    elif name == EVENTS:
+        check_events(table, table_features(name, spec), nothing)
+    else:
+        read = [column for column in table.columns if column in read_columns(name, spec)]
+        check_requests(table.select(read), table_features(name, spec), nothing)
+
+
+def table_features(name: str, spec: FeatureSpec) -> tuple[Feature, ...]:
+    """The features that read columns of the table `name`."""
+    if name == EVENTS:
+        return event_features(spec)
+    return of_origin(spec.item, "catalogue" if name == ITEMS else "served")
+
+
 def check_unique(request_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
     """No two of all requests (r,) have one identity."""
     ordered = np.sort(request_ids)
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twice):
-        raise LogsError(f"logs: {REQUESTS}.{REQUEST_ID} should be unique; {twice[0]} stands more than once")
+        raise LogsError(
+            f"logs: {REQUESTS}.{REQUEST_ID} should be unique; {twice[0]} stands more than once: is a part there twice?"
+        )
 
 
 def check_unit(name: str, first: int) -> None:

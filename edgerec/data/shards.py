@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgerec.core.errors import FormatError, IntegrityError, first_line
 from edgerec.core.hashing import sha256_bytes
 from edgerec.data.item_table import FIELDS, ItemTable, check_range, field_of, stack
-from edgerec.data.logs import POLARS_FAULTS
+from edgerec.data.parts import POLARS_FAULTS
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.features.spec import Feature, FeatureSpec
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from edgerec.data.logs import Parts, cast_part, joined, read_part, reading
+from edgerec.data.parts import Parts, cast_part, joined, read_part, reading
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ def read_stretches(parts: Parts, stretches: Iterable[Stretch], columns: Sequence
     Args:
         parts: the table.
         stretches: of its files, or of files made of them.
-        columns: those that are read; default: all.
+        columns: those that are read; default: those that the schema and the specification read.
 
     Raises:
         LogsError: a file cannot be read.
     """
-    names = list(parts.schema) if columns is None else list(columns)
+    names = list(parts.columns if columns is None else columns)
     schema = pl.Schema({name: parts.schema[name] for name in names})
     return joined(schema, [_read(parts, stretch, names) for stretch in stretches]).select(names)
 

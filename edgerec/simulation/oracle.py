@@ -9,7 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edgerec.core.errors import InputError, LogsError, first_line
-from edgerec.data.logs import POLARS_FAULTS
+from edgerec.data.part_files import part_files
+from edgerec.data.parts import POLARS_FAULTS
 from edgerec.data.samples import Requests, Samples, Shard
 from edgerec.features.spec import Embedding
 from edgerec.model.baselines import Exposed, Gaucs, exposed
@@ -75,10 +76,10 @@ class Truth:
 
     def __init__(self, logs: Path) -> None:
         """Raises:
-        LogsError: `logs` has no truth.
+        LogsError: `logs` has no truth, or a file is no part of it.
         """
         self._logs = logs
-        self._files = sorted((logs / TRUTH / "requests").glob("*.parquet"))
+        self._files = part_files(logs / TRUTH / "requests")
         if not self._files:
             fault = f"has no parts of {TRUTH}/requests" if logs.is_dir() else "is no folder"
             raise LogsError(

@@ -15,7 +15,7 @@ from edgerec.core.atomic import write_json
 from edgerec.core.console import progress
 from edgerec.core.parallel import map_ordered
 from edgerec.core.resumable import ResumableFolder, resumable_folder
-from edgerec.data.logs import FORMAT, HEAD, SPEC, LogsHead, write_table
+from edgerec.data.logs import FORMAT, LogsHead, write_heads, write_table
 from edgerec.features.spec import table1
 from edgerec.simulation.config import SimulationConfig, check_number
 from edgerec.simulation.feed import DAY_MS, Feed
@@ -84,7 +84,6 @@ def simulate(
             (work.path / folder).mkdir(parents=True, exist_ok=True)
         head = LogsHead(name=f"simulated-{seed}", test_from=config.start_ms + config.days * DAY_MS * 3 // 4)
         write_table(catalogue_of(config, seed).table(), work.path / "items.parquet")
-        write_json(work.path / SPEC, table1().model_dump(mode="json", exclude_none=True))
         write_json(work.path / TRUTH / "simulation.json", job)
         every = blocks(config)
         left = [block for block in every if work.finished(block.part) is None]
@@ -92,7 +91,7 @@ def simulate(
         for _ in progress(map_ordered(live, left, processes=processes), what="simulate", total=len(left)):
             pass
         notes = [work.finished(block.part) or {} for block in every]
-        write_json(work.path / HEAD, head.model_dump(mode="json"))
+        write_heads(work.path, head, table1())
     return {name: sum(note[name] for note in notes) for name in _COUNTS} | {"users": config.users}
 
 

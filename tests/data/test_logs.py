@@ -15,6 +15,7 @@ from edgerec.core.errors import EdgeRecError, FormatError, LogsError, OutputErro
 from edgerec.data.logs import Logs, LogsHead, read_logs, write_logs, write_table
 from edgerec.data.schema import check_tables
 from edgerec.features.spec import FeatureSpec
+from tests.synthetic import unstamp
 
 NOW = 1_700_000_000_000
 
@@ -94,6 +95,7 @@ def test_round_trip_sorts_and_keeps_every_value(tmp_path: Path) -> None:
 def test_tables_in_several_parts(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "logs")
     part = tmp_path / "logs" / "events" / "part-00000.parquet"
+    unstamp(tmp_path / "logs")
     events = pl.read_parquet(part)
     events[2:].write_parquet(part)
     events[:2].write_parquet(part.with_name("part-00001.parquet"))
@@ -191,7 +193,9 @@ def test_times_that_count_from_zero_pass() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """Logs that say nothing about their files."""
     write_logs(make_logs(), tmp_path / "logs")
+    unstamp(tmp_path / "logs")
     return tmp_path / "logs"
 
 

@@ -15,7 +15,7 @@ from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import LogsHead, open_logs, read_logs, write_logs
 from edgerec.data.schema import check_tables
 from edgerec.data.statistics.measure import measure
-from tests.synthetic import make_logs
+from tests.synthetic import make_logs, unstamp
 
 LOGS = make_logs(users=6, requests=5)
 LENGTH = 4
@@ -34,12 +34,14 @@ EVENTS, REQUESTS = "events/part-00000.parquet", "requests/part-00000.parquet"
 def changed(path: Path, logs: object, name: str, change: Change) -> Path:
     """A folder of logs in which one file was written otherwise."""
     write_logs(logs, path)  # type: ignore[arg-type]
+    unstamp(path)
     change(pl.read_parquet(path / name)).write_parquet(path / name)
     return path
 
 
 def in_two(path: Path, name: str, first: Change, second: Change) -> tuple[Path, Path]:
     """Let the file be two parts, and each of them be written otherwise."""
+    unstamp(path)
     file = path / name
     table = pl.read_parquet(file)
     half = len(table) // 2

@@ -23,7 +23,7 @@ import pytest
 
 from edgerec.cli import cli
 from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
-from tests.synthetic import restamp
+from tests.synthetic import restamp, unstamp
 from tests.test_docs import documented_keys
 
 EDGEREC = [sys.executable, "-m", "edgerec"]
@@ -200,6 +200,7 @@ def _table(name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callabl
     def write(root: Path) -> None:
         file = root / "logs" / name
         change(pl.read_parquet(file)).write_parquet(file)
+        unstamp(root / "logs")
 
     return write
 
@@ -266,7 +267,7 @@ SAMPLES, TRAIN, VERIFY = ("samples", "logs"), ("train", "samples"), ("verify", "
 FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "missing column": (_table(REQUESTS, lambda t: t.drop("clicked")), SAMPLES, "no column 'clicked'"),
     "renamed column": (_table(ITEMS, lambda t: t.rename({"shop": "store"})), SAMPLES, "no column 'shop'"),
-    "truncated Parquet": (_cut, SAMPLES, "cannot be read as Parquet"),
+    "truncated Parquet": (_cut, SAMPLES, "was changed after it was written"),
     "empty folder": (_emptied, SAMPLES, "has no logs.json"),
     "no folder": (lambda root: shutil.rmtree(root / "logs"), SAMPLES, "is no folder"),
     "NaN in scores": (

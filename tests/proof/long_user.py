@@ -22,6 +22,7 @@ from typing import Any
 import polars as pl
 
 from edgerec.core.console import emit, progress, table_of
+from tests.synthetic import unstamp
 
 EDGEREC = [sys.executable, "-m", "edgerec"]
 WORLD = "items = 3000\n[cloud]\npage = 20\nrecall = 40\n"
@@ -47,6 +48,7 @@ def make_logs(folder: Path, *, users: int, events: int) -> dict[str, Path]:
     logs = {"spread": folder / "spread", "one": folder / "one"}
     for name, path in logs.items():
         shutil.copytree(world, path, ignore=shutil.ignore_patterns("truth", "part-*"))
+        unstamp(path)
         for table in ("events", "requests"):
             rows = _tables(world, table)
             if table == "requests":

@@ -9,7 +9,7 @@ import polars as pl
 
 from edgerec.core.errors import LogsError, first_line
 from edgerec.data.casting import exact_cast
-from edgerec.data.logs import POLARS_FAULTS
+from edgerec.data.parts import POLARS_FAULTS
 from edgerec.data.schema import lists_of_arrays
 
 

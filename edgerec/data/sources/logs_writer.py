@@ -9,11 +9,11 @@ from pathlib import Path
 
 import polars as pl
 
-from edgerec.core.atomic import output_folder, write_json
+from edgerec.core.atomic import output_folder
 from edgerec.core.errors import LogsError
 from edgerec.data.catalogue import ItemIndex
-from edgerec.data.logs import HEAD, SPEC, Logs, LogsHead, write_table
-from edgerec.data.schema import EVENTS, ITEM_ID, REQUESTS, USER_ID, check_items, check_rows
+from edgerec.data.logs import TABLES, Logs, LogsHead, write_heads, write_table
+from edgerec.data.schema import EVENTS, ITEM_ID, ITEMS, REQUESTS, USER_ID, check_items, check_rows
 from edgerec.features.spec import FeatureSpec
 
 
@@ -51,7 +51,7 @@ class LogsWriter:
                 "write users in ascending order, each in one part"
             )
         for name, table in ((EVENTS, logs.events), (REQUESTS, logs.requests)):
-            write_table(table, self._folder / name / f"part-{self.parts:05d}.parquet")
+            write_table(table, self._folder / TABLES[name] / f"part-{self.parts:05d}.parquet")
         self._last_user, self.parts = last, self.parts + 1
         self._counts.update(logs.counts())
 
@@ -79,11 +79,10 @@ def logs_writer(
     """
     with output_folder(path, force=force, kind="logs") as folder:
         for name in (EVENTS, REQUESTS):
-            (folder / name).mkdir()
+            (folder / TABLES[name]).mkdir()
         writer = LogsWriter(folder, head=head, spec=spec, items=items)
         yield writer
         if not writer.parts:
             raise LogsError(f"logs: there is nothing to write to {path}: no events and no requests")
-        write_table(writer.items, folder / "items.parquet")
-        write_json(folder / SPEC, spec.model_dump(mode="json", exclude_none=True))
-        write_json(folder / HEAD, head.model_dump(mode="json"))
+        write_table(writer.items, folder / TABLES[ITEMS])
+        write_heads(folder, head, spec)

@@ -20,7 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edgerec.core.errors import LogsError, first_line
-from edgerec.data.logs import POLARS_FAULTS
+from edgerec.data.parts import POLARS_FAULTS
 
 TRAIN, TEST = "Part1-taobao_open_mcc_train.csv", "Part1-taobao_open_mcc_test.csv"
 

@@ -10,13 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.data.schema import CLICKED, ITEM_ID, TIME, USER_ID
+from edgerec.data.schema import CATEGORY, CLICKED, ITEM_ID, TIME, USER_ID
 
 Integers = NDArray[np.int64]
 
 POSITION = "position"
-CATEGORY = "category"
-"""Optional in items: whole numbers or strings."""
 
 POSITIONS = 100
 """Places in the list that are counted one by one; further ones are counted together."""

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from edgerec.core.errors import InputError
 from edgerec.data.logs import Logs, open_logs, page_openings
 from edgerec.data.partition import TARGET, map_partitions
-from edgerec.data.schema import EXPOSURE, ITEM_ID, KIND, OPENED_FROM, PAGE_VIEW, TIME, TRIGGER, USER_ID
+from edgerec.data.schema import CATEGORY, EXPOSURE, ITEM_ID, KIND, OPENED_FROM, PAGE_VIEW, TIME, TRIGGER, USER_ID
 from edgerec.data.statistics.click_rates import (
-    CATEGORY,
     Rates,
     by_category_exposures,
     by_item_exposures,

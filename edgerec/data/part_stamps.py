@@ -1,0 +1,60 @@
+"""Stamps of parts: rows, size and SHA-256, by which damaged, missing and additional files of logs are noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from edgerec.core.errors import LogsError
+from edgerec.core.hashing import sha256_file
+from edgerec.core.manifest import FileStamp
+from edgerec.data.parts import count_rows
+
+_ADVICE = "or delete 'parts' from logs.json if you changed the logs yourself"
+
+
+class PartStamp(FileStamp):
+    """Size in bytes and SHA-256 of a file, and how many rows it has."""
+
+    rows: Annotated[int, Field(ge=0)]
+
+
+def stamp_parts(folder: Path, files: Iterable[Path]) -> dict[str, PartStamp]:
+    """Stamps of the Parquet `files`, by path within `folder`."""
+    return {
+        _name(folder, file): PartStamp(size=file.stat().st_size, sha256=sha256_file(file), rows=count_rows(file))
+        for file in files
+    }
+
+
+def check_stamps(folder: Path, files: Iterable[Path], stamps: Mapping[str, PartStamp]) -> None:
+    """Compare the parts in `folder` with what is stated about them; reads each file once.
+
+    Args:
+        folder: of logs.
+        files: the parts that are there.
+        stamps: by path within `folder`.
+
+    Raises:
+        LogsError: a file is missing, additional, changed, or cannot be read.
+    """
+    there = {_name(folder, file): file for file in files}
+    for name in stamps:
+        if name not in there:
+            raise LogsError(f"logs: {folder / name} is not there: logs.json lists it; restore it, {_ADVICE}")
+    for name, file in there.items():
+        if name not in stamps:
+            raise LogsError(f"logs: {file} is not in the 'parts' of logs.json: remove it, {_ADVICE}")
+        try:
+            same = file.stat().st_size == stamps[name].size and sha256_file(file) == stamps[name].sha256
+        except OSError as error:
+            raise LogsError(f"logs: {file} cannot be read ({error.strerror}): check it") from None
+        if not same:
+            raise LogsError(f"logs: {file} was changed after it was written: restore it, {_ADVICE}")
+
+
+def _name(folder: Path, file: Path) -> str:
+    return file.relative_to(folder).as_posix()

@@ -1,0 +1,216 @@
+"""The parts of a table: files that together hold its rows, opened by their schemas and read one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from edgerec.core.errors import LogsError, first_line
+from edgerec.data.casting import arrays_as_lists, check_type, exact_cast
+from edgerec.data.part_files import folder_columns
+from edgerec.data.schema import (
+    check_columns,
+    column_types,
+    lists_of_arrays,
+    read_columns,
+    table_features,
+    table_name,
+)
+from edgerec.features.spec import FeatureSpec
+
+POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
+"""What polars raises for a file that it cannot read or write: some damaged pages make it panic, which is no Exception,
+and a file name that is not UTF-8 is a UnicodeError."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A table on disk, in any number of files.
+
+    Attributes:
+        name: of the table.
+        files: in order of their paths, which is the order of writing.
+        schema: columns and types of the whole; a file may have smaller integers, or its columns in another order.
+        types: columns whose values every file has to hold exactly in these types.
+        columns: those that the schema of logs and the specification read. The others are of no consequence.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    schema: pl.Schema
+    types: Mapping[str, pl.DataType]
+    columns: tuple[str, ...]
+
+
+def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec) -> Parts:
+    """Open the table in `files` by their schemas alone.
+
+    Only columns that are read have to go together. Where parts differ in them, parts without rows are left out.
+
+    Args:
+        name: of the table.
+        table: its file or folder.
+        files: see `edgerec.data.part_files.part_files`.
+        spec: what the columns mean.
+
+    Raises:
+        LogsError: there is no file, one cannot be read, or a column that is read is missing or of a wrong type.
+    """
+    if not files:
+        where = table if table.suffix else table / "*.parquet"
+        raise LogsError(f"logs: {where} is not there: the table {name!r} is needed (docs/formats.md)")
+    columns = read_columns(name, spec)
+    schemas = {file: _schema(file) for file in files}
+    read = {file: {c: schema[c] for c in sorted(columns & set(schema))} for file, schema in schemas.items()}
+    if any(types != read[files[0]] for types in read.values()):
+        files = [file for file in files if count_rows(file)] or files[:1]
+    first, checked = files[0], list[dict[str, pl.DataType]]()
+    exact = column_types(name, schemas[first], table_features(name, spec))
+    for file in files:
+        if read[file] not in checked:
+            _check_part(table, file, first, read, columns)
+            # Before anything is cast, and file by file: what one part holds as integers may be categories in another.
+            for column, wanted in exact.items():
+                check_type(schemas[file][column], wanted, where=f"{table_name(name, file)}.{column}")
+            with naming(file):
+                check_columns(name, _without_rows(schemas[file], columns), spec)
+            checked.append(read[file])
+    wide = {file: {**schemas[file], **arrays_as_lists(schemas[file]), **exact} for file in files}
+    types = {column: _common_type(name, column, {file: wide[file][column] for file in files}) for column in read[first]}
+    alike = {c for c, dtype in wide[first].items() if all(wide[file].get(c) == dtype for file in files)}
+    schema = pl.Schema({c: types.get(c, dtype) for c, dtype in wide[first].items() if c in types or c in alike})
+    return Parts(name, tuple(files), schema, exact, tuple(c for c in schema if c in types))
+
+
+def _check_part(
+    table: Path, file: Path, first: Path, read: dict[Path, dict[str, pl.DataType]], columns: frozenset[str]
+) -> None:
+    """The part `file` has the columns that `first` has, and its folder's name has none that the file lacks."""
+    lost = sorted((folder_columns(table, file) & columns) - set(read[file]))
+    if lost:
+        raise LogsError(
+            f"logs: {file} has no column {lost[0]!r}, which stands in the name of its folder alone: "
+            "write the column into the file, too"
+        )
+    odd = sorted(set(read[file]) ^ set(read[first]))
+    if odd:
+        raise LogsError(f"logs: {file} and {first} are parts of one table; only one of them has {odd[0]!r}")
+
+
+def _without_rows(schema: pl.Schema, columns: frozenset[str]) -> pl.DataFrame:
+    """A table of the `schema` in which columns that are not read have no type."""
+    made = {}
+    for column, dtype in schema.items():
+        try:
+            made[column] = pl.Series(column, [], dtype=dtype if column in columns else pl.Null)
+        except pl.exceptions.PolarsError:
+            # A file may have decimals that polars can read and cannot make.
+            raise LogsError(f"logs: column {column} is {dtype}, which cannot be read: write another type") from None
+    return pl.DataFrame(list(made.values()))
+
+
+def _common_type(name: str, column: str, types: Mapping[Path, pl.DataType]) -> pl.DataType:
+    """The type of `column` in all parts. Numbers of different types become what features read: float64."""
+    first, common = next(iter(types.items()))
+    for file, received in types.items():
+        if received == common or received == pl.Null:
+            continue
+        lists = isinstance(received, pl.List)
+        if common == pl.Null:
+            common = received
+        elif isinstance(common, pl.List) == lists and _is_number(common) and _is_number(received):
+            common = pl.List(pl.Float64()) if lists else pl.Float64()
+        else:
+            raise LogsError(
+                f"logs: the parts of {name} have columns of different types: {column} is {types[first]} in {first} and "
+                f"{received} in {file}; write one type"
+            )
+    return common
+
+
+def _is_number(dtype: pl.DataType) -> bool:
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    return inner.is_numeric() or inner in (pl.Boolean, pl.Null)
+
+
+def _schema(file: Path) -> pl.Schema:
+    # polars refuses a whole file for a time zone that it does not know (+08:00), be the column read or not.
+    os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
+    with reading(file):
+        return pl.scan_parquet(file, glob=False).collect_schema()
+
+
+def count_rows(file: Path) -> int:
+    """How many rows the file has, by its metadata.
+
+    Raises:
+        LogsError: it cannot be read.
+    """
+    with reading(file):
+        rows: int = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
+        return rows
+
+
+def read_parts(parts: Parts, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """All rows of a table, in the order of its files.
+
+    Args:
+        parts: the table.
+        columns: those that are read; default: all that the parts have in common.
+
+    Raises:
+        LogsError: a file cannot be read.
+    """
+    names = list(parts.schema) if columns is None else list(columns)
+    schema = pl.Schema({name: parts.schema[name] for name in names})
+    return joined(schema, [cast_part(parts, read_part(file, names), file) for file in parts.files])
+
+
+def read_part(file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The rows of one file as they are.
+
+    Raises:
+        LogsError: it cannot be read.
+    """
+    with reading(file):
+        return pl.read_parquet(file, columns=None if columns is None else list(columns), glob=False)
+
+
+def cast_part(parts: Parts, rows: pl.DataFrame, file: Path, *, first_row: int = 1) -> pl.DataFrame:
+    """`rows` of `file` in the types that their table wants; `first_row` counts from 1.
+
+    Raises:
+        LogsError: a type or value that cannot be one of the table's: file, column, row and value.
+    """
+    where = f"{table_name(parts.name, file)}."
+    return exact_cast(lists_of_arrays(rows), parts.types, where=where, first_row=first_row)
+
+
+def joined(schema: pl.Schema, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """`frames` one below the other, with the columns and types of `schema`, of which they may have narrower ones."""
+    wide = [frame if frame.schema == schema else frame.select(list(schema)).cast(schema) for frame in frames]
+    return pl.concat(wide, how="vertical") if wide else schema.to_frame()
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Make one error of what polars raises where `file` is damaged."""
+    try:
+        yield
+    except POLARS_FAULTS as error:
+        reason = first_line(error)
+        raise LogsError(f"logs: {file} cannot be read as Parquet ({reason}): it is damaged, make it again") from None
+
+
+@contextlib.contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Name `file` in an error about its columns."""
+    try:
+        yield
+    except LogsError as error:
+        raise LogsError(f"logs: {file}: {str(error).removeprefix('logs: ')}") from None
