@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -42,3 +48,60 @@ def test_a_dead_process_is_an_expected_error():
 
 def test_no_task_gives_no_result():
     assert list(map_ordered(square, [], processes=2)) == []
+
+
+def unsendable(number: int) -> object:
+    return (lambda: number) if number == 1 else number
+
+
+def test_a_result_that_does_not_pickle_is_a_fault_of_its_task() -> None:
+    found = map_ordered(unsendable, range(3), processes=2)
+    assert next(found) == 0
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
+        next(found)
+
+
+def large(number: int) -> bytes:
+    return bytes(number)
+
+
+def test_large_tasks_and_results_pass_at_once() -> None:
+    """Both ends write more than a pipe holds."""
+    sizes = [3 << 20] * 6
+    assert [len(found) for found in map_ordered(large, sizes, processes=2)] == sizes
+    tasks = [bytes(3 << 20)] * 6
+    assert list(map_ordered(len, tasks, processes=2)) == sizes
+
+
+def where(number: int) -> int:
+    time.sleep(0.01)
+    return os.getpid()
+
+
+def test_a_broken_off_map_leaves_no_process() -> None:
+    found = map_ordered(where, range(100), processes=2)
+    first = next(found)
+    found.close()
+    assert first != os.getpid()
+    assert multiprocessing.active_children() == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="named semaphores are files on Linux alone")
+def test_processes_that_are_killed_together_leave_no_shared_memory() -> None:
+    script = (
+        "import os, signal\n"
+        "from edgerec.core.parallel import map_ordered\n"
+        "found = map_ordered(abs, range(4), processes=2)\n"
+        "next(found)\n"
+        "for process in os.listdir('/proc'):\n"
+        "    if process.isdigit() and os.getpgid(int(process)) == os.getpgid(0):\n"
+        "        for line in open(f'/proc/{process}/maps'):\n"
+        "            if '/dev/shm/' in line:\n"
+        "                print(line.split()[-1], flush=True)\n"
+        "os.killpg(0, signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, start_new_session=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [name for name in done.stdout.split() if os.path.exists(name)] == []
