@@ -1,4 +1,4 @@
-"""What the tests share: small samples, a trained run and its bundle, each made once a session."""
+"""What the tests share: small samples, a trained run and its bundle, each made once for all worker processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.shared_folders import shared_folder
 
 if TYPE_CHECKING:
     from edgerec.data.samples import Samples
@@ -24,17 +26,19 @@ settings.load_profile("edgerec")
 
 
 @pytest.fixture(scope="session")
-def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of small samples."""
+def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of small samples; `logs`, what they are made of, stands beside it."""
     from edgerec.data.build_samples import write_samples
     from edgerec.data.logs import write_logs
     from tests.synthetic import make_logs
 
-    root = tmp_path_factory.mktemp("samples")
-    write_logs(make_logs(), root / "logs")
-    limits = {"candidates": 10, "exposures": 20, "page_views": 8}
-    write_samples(root / "logs", root / "samples", limits=limits)
-    return root / "samples"
+    def make(root: Path) -> None:
+        write_logs(make_logs(), root / "logs")
+        limits = {"candidates": 10, "exposures": 20, "page_views": 8}
+        write_samples(root / "logs", root / "samples", limits=limits)
+
+    for root in shared_folder(tmp_path_factory, "samples", make):
+        yield root / "samples"
 
 
 @pytest.fixture(scope="session")
@@ -46,31 +50,33 @@ def samples(samples_path: Path) -> Samples:
 
 
 @pytest.fixture(scope="session")
-def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, samples: Samples) -> Path:
+def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, samples: Samples) -> Iterator[Path]:
     """A run trained on them for two epochs."""
-    from edgerec.model.config import TrainConfig
-    from edgerec.model.training import train
 
-    path = tmp_path_factory.mktemp("runs") / "run"
-    train(
-        samples,
-        TrainConfig(batch_size=32, epochs=2, units=8, layers=2, compiled=False),
-        path,
-        samples_path=samples_path,
-    )
-    return path
+    def make(root: Path) -> None:
+        from edgerec.model.config import TrainConfig
+        from edgerec.model.training import train
+
+        config = TrainConfig(batch_size=32, epochs=2, units=8, layers=2, compiled=False)
+        train(samples, config, root / "run", samples_path=samples_path)
+
+    for root in shared_folder(tmp_path_factory, "run", make):
+        yield root / "run"
 
 
 @pytest.fixture(scope="session")
-def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Path:
+def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Iterator[Path]:
     """The run's bundle, proven on sixty requests, its table in several shards."""
-    from edgerec.export.bundle import export_bundle
 
-    path = tmp_path_factory.mktemp("bundles") / "bundle"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOURCE_DATE_EPOCH", "1735689600")
-        export_bundle(run_path, path, requests=60, shard_rows=3)
-    return path
+    def make(root: Path) -> None:
+        from edgerec.export.bundle import export_bundle
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SOURCE_DATE_EPOCH", "1735689600")
+            export_bundle(run_path, root / "bundle", requests=60, shard_rows=3)
+
+    for root in shared_folder(tmp_path_factory, "bundle", make):
+        yield root / "bundle"
 
 
 @pytest.fixture(scope="session")

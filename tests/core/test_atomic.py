@@ -92,9 +92,9 @@ def test_force_puts_the_old_one_back_when_the_new_one_cannot_be_placed(
 
 def test_a_killed_process_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from edgerec.core.atomic import output_folder\n"
+        "import signal, sys; from pathlib import Path; from edgerec.core.atomic import output_folder\n"
         "with output_folder(Path(sys.argv[1])) as folder:\n"
-        "    (folder / 'half').write_text('1'); print('in the middle', flush=True); time.sleep(60)\n"
+        "    (folder / 'half').write_text('1'); print('in the middle', flush=True); signal.pause()\n"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "out")], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None

@@ -29,6 +29,7 @@ from edgerec.data.partition import map_partitions, partitions, survey
 from edgerec.data.samples import Samples
 from edgerec.data.schema import REQUEST_ID, TIME, USER_ID
 from tests.data.test_samples import files_of, read_back
+from tests.stopped import stop_at
 from tests.synthetic import build, make_logs, unstamp
 
 LIMITS = {"candidates": 10, "exposures": 5, "page_views": 3}
@@ -260,13 +261,13 @@ from pathlib import Path
 from edgerec.data.build_samples import write_samples
 
 if __name__ == "__main__":
-    logs, out, resume = sys.argv[1:]
-    write_samples(Path(logs), Path(out), target=1, processes=2, resume=resume == "resume")
+    logs, out = sys.argv[1:]
+    write_samples(Path(logs), Path(out), target=1, processes=2, resume={resume})
 """
 
 
-def run(folder: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
-    (folder / "make.py").write_text(SCRIPT)
+def run(script: str, folder: Path, *arguments: Path) -> subprocess.Popen[bytes]:
+    (folder / "make.py").write_text(script)
     command = [sys.executable, "-W", "error", folder / "make.py", *arguments]
     return subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
 
@@ -276,11 +277,11 @@ def run(folder: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
 def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, part: str) -> None:
     logs = write_parts(tmp_path, [make_logs(users=12).events], [make_logs(users=12).requests])
     expected = write_samples(logs, tmp_path / "expected", target=1)
-    process = run(tmp_path, logs, tmp_path / "samples", "begin")
     work = tmp_path / ".samples.samples"
+    process = run(stop_at(work / part) + SCRIPT.format(resume=False), tmp_path, logs, tmp_path / "samples")
     try:
         while process.poll() is None and not (work / part).exists():
-            time.sleep(0.001)
+            time.sleep(0.01)
         # Alone: its workers have to notice.
         process.kill()
         process.communicate()
@@ -296,7 +297,7 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, part: str) -> N
     with pytest.raises(FormatError, match="begun with other settings"):
         write_samples(logs, tmp_path / "samples", target=2, resume=True)
     assert times_of(work) == done
-    again = run(tmp_path, logs, tmp_path / "samples", "resume")
+    again = run(SCRIPT.format(resume=True), tmp_path, logs, tmp_path / "samples")
     assert again.communicate()[1] == b""
     assert again.returncode == 0
     assert files_of(tmp_path / "samples") == files_of(expected.path)

@@ -32,7 +32,7 @@ HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "MNN", "numpy", "polars",
 
 def edgerec(*arguments: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
     command = [*EDGEREC, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **more)
+    return subprocess.run(command, capture_output=True, text=True, check=False, **more)
 
 
 def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -376,7 +376,8 @@ from edgerec.data import build_samples
 
 def sleep(work, *_):
     (work.scratch / "asleep").touch()
-    time.sleep(60)
+    while True:
+        time.sleep(1)
 
 build_samples._plan = sleep
 cli.main()
@@ -388,14 +389,12 @@ def test_a_signal_in_the_middle(whole: Path, tmp_path: Path, number: int, code: 
     shutil.copytree(whole / "logs", tmp_path / "logs")
     command = [sys.executable, "-c", _SLEEPING, "samples", str(tmp_path / "logs"), "--out", str(tmp_path / "new")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        deadline = time.monotonic() + 60
         while not (tmp_path / ".new.samples" / "scratch" / "asleep").exists():
             assert child.poll() is None
-            assert time.monotonic() < deadline
             time.sleep(0.02)
         child.send_signal(number)
         try:
-            out, err = child.communicate(timeout=30)
+            out, err = child.communicate()
         finally:
             child.kill()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs"]
@@ -407,20 +406,21 @@ def test_a_signal_in_the_middle(whole: Path, tmp_path: Path, number: int, code: 
 
 
 def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text("units = 4\nlayers = 1\nepochs = 200\npatience = 200\nbatch_size = 32\n")
+    (tmp_path / "c.toml").write_text(
+        "units = 4\nlayers = 1\nepochs = 1000\npatience = 1000\nbatch_size = 32\ncompiled = false\n"
+    )
     command: list[str | Path] = ["train", samples_path, "--config", tmp_path / "c.toml", "--out", tmp_path / "run"]
     work = tmp_path / ".run.training"
     with subprocess.Popen(
         [*EDGEREC, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
-        deadline = time.monotonic() + 100
-        while not (work / "metrics.jsonl").is_file():
+        # Before an epoch is recorded, an interrupted training leaves nothing.
+        while not (work / "progress.json").is_file() or not json.loads((work / "progress.json").read_text())["epoch"]:
             assert child.poll() is None
-            assert time.monotonic() < deadline
             time.sleep(0.02)
         child.send_signal(signal.SIGINT)
         try:
-            out, err = child.communicate(timeout=60)
+            out, err = child.communicate()
         finally:
             child.kill()
     assert child.returncode == 130, err
@@ -428,7 +428,7 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
     assert out == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == [".run.training", "c.toml"]
     epochs = json.loads((work / "progress.json").read_text())["epoch"]
-    assert 1 <= epochs < 200
+    assert 1 <= epochs < 1000
     # Without the option, what stands there is not touched.
     before = (work / "progress.json").read_bytes()
     assert "go on with --resume" in said(edgerec(*command))

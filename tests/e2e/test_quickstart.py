@@ -24,7 +24,7 @@ def test_the_whole_way_small(tmp_path: Path) -> None:
         "1",
         "--json",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert {"kind": "quickstart", **document} == json.loads((out / "quickstart.json").read_text())

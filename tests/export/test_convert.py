@@ -114,7 +114,7 @@ def test_a_converter_that_lies_is_not_believed(source: Path, tmp_path: Path, mon
 
 def test_a_converter_that_hangs_is_ended(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child = tmp_path / "child.py"
-    child.write_text("import time\ntime.sleep(60)\n")
+    child.write_text("import signal\nsignal.pause()\n")
     monkeypatch.setattr(convert, "CHILD", child)
     monkeypatch.setattr(convert, "TIMEOUT_SECONDS", 0.5)
     with pytest.raises(ConversionError, match="no result"):

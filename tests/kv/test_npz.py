@@ -137,7 +137,7 @@ def test_a_forked_process_uses_what_is_open(tmp_path: Path) -> None:
     opened = open_tables(write_cloud(tmp_path / "cloud", {"shop": telling()}, rows=700))
     child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(0 if _pages(opened, 1) else 3))
     child.start()
-    child.join(timeout=60)
+    child.join()
     assert child.exitcode == 0
     assert _pages(opened, 2)
 

@@ -92,7 +92,7 @@ class _relay:  # noqa: N801
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join()
 
     def _accept(self) -> None:
         while True:
@@ -249,7 +249,7 @@ def test_threads_and_forked_processes_share_a_store(store: RedisStore, tmp_path:
     child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(0 if ask(1) and ask(2) else 3))
     child.start()
     assert ask(3)
-    child.join(timeout=60)
+    child.join()
     assert child.exitcode == 0
 
 

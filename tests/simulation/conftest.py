@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from edgerec.simulation.config import CloudConfig, SimulationConfig
 from edgerec.simulation.population import simulate
+from tests.shared_folders import shared_folder
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,14 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def default_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def default_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """What `edgerec simulate` makes without options: 1.2 million exposures."""
-    path = tmp_path_factory.mktemp("world") / "logs"
-    simulate(SimulationConfig(), path, seed=1, processes=2)
-    return World(SimulationConfig(), path)
+
+    def make(root: Path) -> None:
+        simulate(SimulationConfig(), root / "logs", seed=1, processes=2)
+
+    for root in shared_folder(tmp_path_factory, "world", make):
+        yield World(SimulationConfig(), root / "logs")
 
 
 @pytest.fixture

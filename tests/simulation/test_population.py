@@ -18,6 +18,7 @@ from edgerec.features.spec import table1
 from edgerec.simulation import population
 from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationConfig
 from edgerec.simulation.population import blocks, live, simulate
+from tests.stopped import stop_at
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -52,10 +53,10 @@ def test_a_simulation_that_is_killed_goes_on_to_the_same_bytes(many: SimulationC
         "from edgerec.simulation.population import simulate; "
         f"simulate({many!r}, Path({str(killed)!r}), seed=3)"
     )
-    child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    child = subprocess.Popen([sys.executable, "-c", stop_at(note) + code], cwd=Path(__file__).parents[2])
     while not note.exists():
         assert child.poll() is None
-        time.sleep(0.005)
+        time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert not killed.exists()

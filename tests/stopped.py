@@ -1,0 +1,20 @@
+"""Processes that stop at a point of their work, for a test to kill them there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CODE = """
+import os, sys, time
+
+def stop(event, arguments):
+    while event == "open" and os.path.exists({file!r}):
+        time.sleep(0.1)
+
+sys.addaudithook(stop)
+"""
+
+
+def stop_at(file: Path) -> str:
+    """Return code that lets its process wait for ever in the next `open` after `file` is there."""
+    return CODE.format(file=str(file))
