@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.quicker import run_eagerly, shorten_proof
 from tests.shared_folders import shared_folder
 
 if TYPE_CHECKING:
@@ -30,12 +31,11 @@ def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of small samples; `logs`, what they are made of, stands beside it."""
     from edgerec.data.build_samples import write_samples
     from edgerec.data.logs import write_logs
-    from tests.synthetic import make_logs
+    from tests.synthetic import LIMITS, make_logs
 
     def make(root: Path) -> None:
         write_logs(make_logs(), root / "logs")
-        limits = {"candidates": 10, "exposures": 20, "page_views": 8}
-        write_samples(root / "logs", root / "samples", limits=limits)
+        write_samples(root / "logs", root / "samples", limits=LIMITS)
 
     for root in shared_folder(tmp_path_factory, "samples", make):
         yield root / "samples"
@@ -90,12 +90,13 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Functions run as they are written: for small models, less than the seconds that tracing takes."""
-    import tensorflow as tf
+def short_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`export_bundle` proves less: where the shared bundle is made, it proves all."""
+    shorten_proof(monkeypatch)
 
-    # A thousand steps are proven where the shared bundle is made.
-    monkeypatch.setattr("edgerec.export.bundle.LONG", 50)
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+
+@pytest.fixture
+def eager(short_proof: None) -> Iterator[None]:
+    """Functions run as they are written: for small models, less than the seconds that tracing takes."""
+    with run_eagerly():
+        yield

@@ -41,6 +41,8 @@ SPEC = FeatureSpec.model_validate(
 )  # fmt: skip
 
 HOUR = 3_600_000
+LIMITS = {"candidates": 10, "exposures": 8, "page_views": 4}
+"""Of the shared samples. The seconds of many tests grow with them: recurrences run step by step."""
 
 
 def make_logs(*, users: int = 12, items: int = 40, requests: int = 10, seed: int = 0, longest: int = 8) -> Logs:

@@ -18,6 +18,7 @@ from edgerec.device_runtime.golden import load_case, save_case
 from edgerec.export.peers import write_peers
 from edgerec.model.runs import Run, load_run
 from tests.device_runtime.restamp import restamp, restamp_device
+from tests.quicker import shorten_proof
 from tests.random_runs import of_kind
 
 
@@ -47,7 +48,7 @@ def with_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
     path = tmp_path_factory.mktemp("peers") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "LONG", 50)
+        shorten_proof(patch)
         exporting.export_bundle(run_path, path, requests=5, peers=True)
     return path
 
@@ -121,7 +122,7 @@ def test_reduced_precisions_are_measured(run_path: Path, tmp_path: Path) -> None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "load_run", strong)
-        patch.setattr(exporting, "LONG", 50)
+        shorten_proof(patch)
         exporting.export_bundle(run_path, tmp_path / "bundle", requests=5, precision="int8", gauc_tolerance=1.0)
     assert read_bundle_manifest(tmp_path / "bundle").parity.max_abs_error > 1e-3
     for what in ("step", "rerank"):

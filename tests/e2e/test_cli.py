@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,36 +22,14 @@ import pytest
 
 from edgerec.cli import cli
 from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
+from tests.command_line import EDGEREC, document, edgerec, edgerec_here, said
 from tests.synthetic import restamp, unstamp
 from tests.test_docs import documented_keys
 
-EDGEREC = [sys.executable, "-m", "edgerec"]
 HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "MNN", "numpy", "polars", "pydantic", "rich.progress")
 
 
-def edgerec(*arguments: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    command = [*EDGEREC, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **more)
-
-
-def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Standard output, which has to be one JSON document and nothing else."""
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert found["schema"] == 1
-    return found
-
-
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line of an expected error."""
-    lines = done.stderr.splitlines()
-    assert done.returncode == 1, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    assert [line.startswith("edgerec: ") for line in lines].count(True) == 1, done.stderr
-    assert lines[-1].startswith("edgerec: ")
-    return lines[-1]
+SETTINGS = "units = 4\nlayers = 1\nbatch_size = 256\ncompiled = false\n"
 
 
 @dataclass(frozen=True)
@@ -66,10 +43,10 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("way")
-    (root / "c.toml").write_text("units = 4\nlayers = 1\nbatch_size = 256\ncompiled = false\n")
+    (root / "c.toml").write_text('model = "dlcm"\n' + SETTINGS)
     commands: dict[str, list[str | Path]] = {
         "simulate": ["simulate", "--users", "40", "--days", "3", "--out", root / "logs"],
-        "samples": ["samples", root / "logs", "--exposures", "8", "--page-views", "4", "--out", root / "samples"],
+        "samples": ["samples", root / "logs", "--candidates", "50", "--out", root / "samples"],
         "train": ["train", root / "samples", "--config", root / "c.toml", "--epochs", "1", "--out", root / "run"],
         "evaluate": ["evaluate", root / "run", root / "samples"],
         "export": ["export", root / "run", "--requests", "10", "--out", root / "bundle"],
@@ -101,7 +78,7 @@ def test_the_docs_list_every_key(made: Made, name: str) -> None:
 
 
 def test_ablate(made: Made, tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text((made.root / "c.toml").read_text() + "epochs = 1\n[models.dlcm]\nepochs = 2\n")
+    (tmp_path / "c.toml").write_text(SETTINGS + "epochs = 1\n[models.dlcm]\nepochs = 2\n")
     out = tmp_path / "table"
     command = ["ablate", made.root / "samples", "--config", tmp_path / "c.toml", "--models", "dnn_rank", "--out", out]
     found = document(edgerec(*command, "--seeds", "1", "--oracle", "--logs", made.root / "logs", "--json"))
@@ -110,14 +87,14 @@ def test_ablate(made: Made, tmp_path: Path) -> None:
         assert row.keys() >= {"model", "gauc_mean", "gauc_sd", "p_vs_dlcm", "parameters", "train_seconds", "gap_closed"}
     assert found["baselines"]["truth"] > found["baselines"]["base_order"]
     assert {"ablation.html", "ablation.json", "ablation.md", "runs"} <= {path.name for path in out.iterdir()}
-    assert "exists already" in said(edgerec(*command))
-    assert "no unfinished work" in said(edgerec(*command[:-1], tmp_path / "other", "--resume"))
-    assert "no model 'nope'" in said(edgerec(*command[:4], "--models", "nope", "--out", tmp_path / "other"))
+    assert "exists already" in said(edgerec_here(*command))
+    assert "no unfinished work" in said(edgerec_here(*command[:-1], tmp_path / "other", "--resume"))
+    assert "no model 'nope'" in said(edgerec_here(*command[:4], "--models", "nope", "--out", tmp_path / "other"))
     # What it has trained is a run like any other.
     run = out / "runs" / "dlcm-seed-1"
-    evaluated = document(edgerec("evaluate", run, made.root / "samples", "--json"))
+    evaluated = document(edgerec_here("evaluate", run, made.root / "samples", "--json"))
     assert evaluated["gauc"] == pytest.approx(found["rows"][1]["gauc_mean"], abs=1e-6)
-    exported = document(edgerec("export", run, "--out", tmp_path / "bundle", "--requests", "20", "--json"))
+    exported = document(edgerec_here("export", run, "--out", tmp_path / "bundle", "--requests", "20", "--json"))
     assert exported["parity_max_abs"] < 1e-4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "c.toml", "table"]
 
@@ -130,9 +107,9 @@ def test_tables_for_people(made: Made) -> None:
 
 
 @pytest.mark.parametrize(("what", "stages"), [("step", {"hubsm_ie", "hubsm_ipv"}), ("rerank", {"rerank"})])
-def test_bench(made: Made, tmp_path: Path, what: str, stages: set[str]) -> None:
+def test_bench(bundle_path: Path, tmp_path: Path, what: str, stages: set[str]) -> None:
     out = tmp_path / "bench.json"
-    found = document(edgerec("bench", what, made.root / "bundle", "--rounds", "2", "--out", out, "--json"))
+    found = document(edgerec("bench", what, bundle_path, "--rounds", "2", "--out", out, "--json"))
     rows = [row for row in found["results"] if row["name"] == "mnn"]
     assert {row["stage"] for row in rows} == stages
     for row in rows:
@@ -140,7 +117,7 @@ def test_bench(made: Made, tmp_path: Path, what: str, stages: set[str]) -> None:
         assert 0 < row["p50_us"] <= row["p90_us"] <= row["p99_us"]
     assert found["environment"]
     assert json.loads(out.read_text())["results"]
-    assert "exists already" in said(edgerec("bench", what, made.root / "bundle", "--rounds", "1", "--out", out))
+    assert "exists already" in said(edgerec_here("bench", what, bundle_path, "--rounds", "1", "--out", out))
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
@@ -155,13 +132,13 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
 def test_every_command_has_help() -> None:
     every = list(commands(cli))
     assert len(every) >= 11
-    with ThreadPoolExecutor(2) as pool:
-        for path, done in zip(every, pool.map(lambda path: edgerec(*path, "--help"), every), strict=True):
-            assert done.returncode == 0, path
-            assert done.stdout.startswith("Usage: "), path
-            assert done.stderr == ""
-            # Each says more than how to call it.
-            assert len([line for line in done.stdout.splitlines() if line.strip()]) > 3, path
+    for path in every:
+        done = edgerec_here(*path, "--help")
+        assert done.returncode == 0, path
+        assert done.stdout.startswith("Usage: "), path
+        assert done.stderr == ""
+        # Each says more than how to call it.
+        assert len([line for line in done.stdout.splitlines() if line.strip()]) > 3, path
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -188,11 +165,12 @@ USAGE: list[list[str]] = [
 
 
 def test_usage_errors(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        for arguments, done in zip(USAGE, pool.map(lambda a: edgerec(*a, cwd=tmp_path), USAGE), strict=True):
-            assert done.returncode == 2, arguments
-            assert done.stdout == ""
-            assert "Traceback" not in done.stderr
+    for arguments in USAGE:
+        done = edgerec_here(*arguments, cwd=tmp_path)
+        assert done.returncode == 2, arguments
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+    assert edgerec(*USAGE[0], cwd=tmp_path).returncode == 2
     assert list(tmp_path.iterdir()) == []
 
 
@@ -317,30 +295,30 @@ def whole(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, run_path
     return root
 
 
-def test_bad_input_is_one_line_and_leaves_nothing(whole: Path, tmp_path: Path) -> None:
-    def attempt(name: str) -> tuple[str, list[str], list[str]]:
-        damage, command, expected = FAULTS[name]
-        root = Path(shutil.copytree(whole, tmp_path / name.replace(" ", "-")))
-        damage(root)
-        before = sorted(path.name for path in root.iterdir())
-        out = [] if command[0] == "verify" else ["--out", "new"]
-        line = said(edgerec(*command, *out, cwd=root))
-        assert expected in line, name
-        return name, before, sorted(path.name for path in root.iterdir())
+Runner = Callable[..., subprocess.CompletedProcess[str]]
+# One of each command; the others differ in the input alone.
+PROCESSES = ("truncated Parquet", "unknown setting", "a model that MNN cannot load", "a folder in the way")
 
-    with ThreadPoolExecutor(3) as pool:
-        for name, before, after in pool.map(attempt, FAULTS):
-            assert before == after, name
+
+@pytest.mark.parametrize(
+    ("name", "run"), [*((name, edgerec_here) for name in FAULTS), *((name, edgerec) for name in PROCESSES)]
+)
+def test_bad_input_is_one_line_and_leaves_nothing(name: str, run: Runner, whole: Path, tmp_path: Path) -> None:
+    damage, command, expected = FAULTS[name]
+    root = Path(shutil.copytree(whole, tmp_path / "root"))
+    damage(root)
+    before = sorted(path.name for path in root.iterdir())
+    out = [] if command[0] == "verify" else ["--out", "new"]
+    assert expected in said(run(*command, *out, cwd=root))
+    assert sorted(path.name for path in root.iterdir()) == before
 
 
 def test_bad_runs(whole: Path, tmp_path: Path) -> None:
-    """Those that TensorFlow has to be there for."""
     root = Path(shutil.copytree(whole, tmp_path / "root"))
     _format("run/run.json")(root)
-    with ThreadPoolExecutor(2) as pool:
-        attempts = [("evaluate", "run", "samples"), ("export", "run", "--out", "new")]
-        for done in pool.map(lambda arguments: edgerec(*arguments, cwd=root), attempts):
-            assert "run/run.json has format 99, this version of EdgeRec reads format 2" in said(done)
+    for command in (("evaluate", "run", "samples"), ("export", "run", "--out", "new")):
+        done = edgerec_here(*command, cwd=root)
+        assert "run/run.json has format 99, this version of EdgeRec reads format 2" in said(done)
     assert sorted(path.name for path in root.iterdir()) == ["bundle", "logs", "run", "samples"]
 
 
@@ -431,5 +409,5 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
     assert 1 <= epochs < 1000
     # Without the option, what stands there is not touched.
     before = (work / "progress.json").read_bytes()
-    assert "go on with --resume" in said(edgerec(*command))
+    assert "go on with --resume" in said(edgerec_here(*command))
     assert (work / "progress.json").read_bytes() == before

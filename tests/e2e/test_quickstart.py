@@ -6,24 +6,22 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SMALL = """
+from edgerec import quickstart
+from edgerec.cli import main
+
+quickstart.CONFIG = quickstart.CONFIG.model_copy(update={"units": 4, "layers": 1})
+quickstart.LIMITS = {"candidates": 30, "exposures": 8, "page_views": 4}
+main()
+"""
+"""`edgerec` whose quickstart trains a small model with a short memory; `scripts/prove quickstart` runs the real one."""
 
 
 def test_the_whole_way_small(tmp_path: Path) -> None:
     """A world of few users and one epoch: what it learns is little, every step and file is there."""
     out = tmp_path / "quick"
-    command = [
-        sys.executable,
-        "-m",
-        "edgerec",
-        "quickstart",
-        "--out",
-        str(out),
-        "--users",
-        "25",
-        "--epochs",
-        "1",
-        "--json",
-    ]
+    options = ["--out", str(out), "--users", "25", "--epochs", "1", "--json"]
+    command = [sys.executable, "-c", SMALL, "quickstart", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)

@@ -35,7 +35,7 @@ from edgerec.export.peers import check_peers
 from edgerec.kv.npz import open_tables
 from edgerec.model.runs import Run, load_run
 from tests.random_runs import of_kind
-from tests.synthetic import make_logs
+from tests.synthetic import LIMITS, make_logs
 
 
 def files_of(folder: Path) -> list[str]:
@@ -102,8 +102,7 @@ def test_two_exports_have_equal_bytes(
 
 def test_faults_before_any_work(run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_logs(make_logs(seed=9), tmp_path / "logs")
-    limits = {"candidates": 10, "exposures": 20, "page_views": 8}
-    write_samples(tmp_path / "logs", tmp_path / "samples", limits=limits)
+    write_samples(tmp_path / "logs", tmp_path / "samples", limits=LIMITS)
     (tmp_path / "there").mkdir()
     attempts: list[tuple[type[EdgeRecError], str, Path, dict[str, object]]] = [
         (InputError, "--requests should be at least 1", run_path, {"requests": 0}),

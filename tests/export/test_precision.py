@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +40,7 @@ from edgerec.export.split import split
 from edgerec.kv.npz import Table
 from edgerec.model.runs import load_run
 from tests.export.test_bundle import files_of, reseal
+from tests.quicker import run_eagerly, shorten_proof
 from tests.synthetic import relabelled
 
 SMALL = Limits(candidates=5, exposures=6, page_views=4)
@@ -48,26 +48,20 @@ REQUESTS = 40
 
 
 @pytest.fixture(scope="module")
-def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Wanted, tuple[Path, Exported]]]:
+def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Wanted, tuple[Path, Exported]]:
     """The run's bundle in each precision that is not the ordinary one, and the one that is chosen."""
-    import tensorflow as tf
-
     root = tmp_path_factory.mktemp("precisions")
     wanted: list[Wanted] = ["fp16", "int8", "auto"]
-    tf.config.run_functions_eagerly(True)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SOURCE_DATE_EPOCH", "1735689600")
-            patch.setattr("edgerec.export.bundle.LONG", 50)
-            yield {
-                name: (
-                    root / name,
-                    export_bundle(run_path, root / name, requests=REQUESTS, precision=name, gauc_tolerance=1.0),
-                )
-                for name in wanted
-            }
-    finally:
-        tf.config.run_functions_eagerly(False)
+    with pytest.MonkeyPatch.context() as patch, run_eagerly():
+        patch.setenv("SOURCE_DATE_EPOCH", "1735689600")
+        shorten_proof(patch)
+        return {
+            name: (
+                root / name,
+                export_bundle(run_path, root / name, requests=REQUESTS, precision=name, gauc_tolerance=1.0),
+            )
+            for name in wanted
+        }
 
 
 @pytest.mark.parametrize("name", ["fp16", "int8"])
@@ -290,6 +284,7 @@ def test_the_table(exported: dict[Wanted, tuple[Path, Exported]]) -> None:
     assert all(title in lines[-4] for title in ("device bytes", "drift", "GAUC", "re-rank", "step"))
 
 
+@pytest.mark.usefixtures("eager")
 def test_an_export_beyond_its_tolerance_writes_nothing(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +301,6 @@ def test_an_export_beyond_its_tolerance_writes_nothing(
         convert_to_mnn(other, target, precision=precision)
 
     monkeypatch.setattr(bundle, "convert_to_mnn", spoilt)
-    monkeypatch.setattr(bundle, "LONG", 50)
     with pytest.raises(ParityError, match=r"--precision int8: GAUC on validation .*; 0\.002 is allowed"):
         export_bundle(run_path, tmp_path / "bundle", requests=1000, precision="int8")
     assert not (tmp_path / "bundle").exists()

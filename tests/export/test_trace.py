@@ -64,7 +64,7 @@ def test_a_right_conversion_agrees_throughout(run_path: Path, kind: Name, tmp_pa
     graphs = graphs_of(run)
     device = on_device(graphs, tmp_path)
     cases = random_cases(run.model, LIMITS, seed=3, spread=3.0)
-    for case in (*cases[::7], cases[-1], long_case(run.model, LIMITS, steps=30)):
+    for case in (*cases[::13], cases[-1], long_case(run.model, LIMITS, steps=30)):
         found = trace(case, device, graphs)
         assert found.departure is None, str(found)
         assert found.from_keras < 5e-5
@@ -167,6 +167,7 @@ def test_compared_tensors() -> None:
     assert not compare_tensors(off, ones, ones + np.float32(TOLERANCE / 10))[1]
 
 
+@pytest.mark.usefixtures("eager")
 def test_export_names_it(run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A conversion of other weights than the graph's, as a defect of a converter would be."""
 
@@ -204,6 +205,7 @@ def test_export_names_it(run_path: Path, tmp_path: Path, monkeypatch: pytest.Mon
         bundle.export_bundle(run_path, tmp_path / "bundle", requests=5, trace=True)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_trace_that_fails_keeps_the_proofs_word(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ from edgerec.model.run_head import check_fit
 from edgerec.model.runs import Run, load_run
 from edgerec.model.tally import Scored, Tally
 from tests.model.scoring import score, scored
-from tests.synthetic import build, make_logs, whole
+from tests.synthetic import LIMITS, build, make_logs, whole
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_samples_of_another_kind_are_refused(run: Run, samples: Samples) -> None
     other = [
         ({"spec": fewer}, "item features are shop, level, the run's shop, level, score"),
         ({"spec": moved}, "feature score of item is stated or was fitted otherwise"),
-        ({"limits": Limits(candidates=11, exposures=20, page_views=8)}, "candidates=11"),
+        ({"limits": Limits(**{**LIMITS, "candidates": 11})}, "candidates=11"),
     ]
     for change, said in other:
         with pytest.raises(SpecificationError, match=said):

@@ -19,7 +19,9 @@ import pytest
 
 from edgerec.core.errors import ConfigurationError
 from edgerec.data.samples import Samples
+from edgerec.model.config import load_config
 from edgerec.model.runs import load_run
+from edgerec.model.training import train
 from edgerec.model.workers import Workers, workers
 
 EDGEREC = "from edgerec.cli import main; main()"
@@ -38,7 +40,15 @@ training.progress = progress
 {EDGEREC}
 """
 """Trains two epochs and waits to be killed."""
-SETTINGS = "batch_size = 32\nunits = 4\nlayers = 1\nunknown_rate = 0.0\ncompiled = false\n"
+SETTINGS = """
+model = "dlcm"
+batch_size = 32
+units = 4
+layers = 1
+unknown_rate = 0.0
+compiled = false
+epochs = 3
+"""
 
 
 def free_ports(count: int) -> list[int]:
@@ -78,26 +88,11 @@ def history(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
-def test_two_workers_learn_what_one_does(samples: Samples, samples_path: Path, tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text(SETTINGS + "epochs = 2\n")
-    for count in (1, 2):
-        arguments = ["train", str(samples_path), "--out", str(tmp_path / str(count))]
-        with started([*arguments, "--config", str(tmp_path / "c.toml")], count) as processes:
-            finish(processes)
-    alone, together = history(tmp_path / "1"), history(tmp_path / "2")
-    assert len(alone) == 2
-    for one, other in zip(alone, together, strict=True):
-        assert other["loss"] == pytest.approx(one["loss"], abs=1e-3)
-        assert other["validation_gauc"] == pytest.approx(one["validation_gauc"], abs=1e-2)
-    for one, other in zip(*(load_run(tmp_path / run).model.get_weights() for run in "12"), strict=True):
-        np.testing.assert_allclose(other, one, atol=1e-3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "c.toml"]
-
-
-@pytest.mark.slow
-def test_a_killed_worker_ends_the_job_and_resume_goes_on(samples_path: Path, tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text(SETTINGS + "epochs = 4\npatience = 4\n")
+@pytest.mark.usefixtures("eager")
+def test_two_workers_one_of_them_killed_learn_what_one_does(
+    samples: Samples, samples_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "c.toml").write_text(SETTINGS)
     arguments = ["train", str(samples_path), "--out", str(tmp_path / "run"), "--config", str(tmp_path / "c.toml")]
     progress = tmp_path / ".run.training" / "progress.json"
     with started(arguments, 2, last=STOPPING) as (first, second):
@@ -113,7 +108,16 @@ def test_a_killed_worker_ends_the_job_and_resume_goes_on(samples_path: Path, tmp
     assert json.loads(progress.read_text())["epoch"] == 2
     with started([*arguments, "--resume"], 2) as processes:
         finish(processes)
-    assert [row["epoch"] for row in history(tmp_path / "run")] == list(range(1, 5))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.toml", "run"]
+
+    alone = train(samples, load_config(tmp_path / "c.toml", {}), tmp_path / "alone", samples_path=samples_path)
+    rows = history(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    for one, other in zip(history(tmp_path / "alone"), rows, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], abs=1e-3)
+        assert other["validation_gauc"] == pytest.approx(one["validation_gauc"], abs=1e-2)
+    for one, other in zip(alone.model.get_weights(), load_run(tmp_path / "run").model.get_weights(), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-3)
 
 
 @pytest.mark.slow

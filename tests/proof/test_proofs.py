@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.proof.__main__ import PROOFS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_contributing_lists_every_proof() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(PROOFS)
+
+
+def test_every_module_of_a_proof_is_listed() -> None:
+    modules = [path for path in (ROOT / "tests" / "proof").glob("[!_]*.py") if '"__main__"' in path.read_text("utf-8")]
+    assert modules
+    commands = " ".join(proof.arguments for proof in PROOFS.values())
+    for path in modules:
+        assert f"-m tests.proof.{path.stem}" in commands
