@@ -16,7 +16,8 @@ TINY = TrainConfig(batch_size=16, units=4, layers=2)
 
 def test_the_plain_model_learns_the_same(tmp_path: Path) -> None:
     """With histories shorter than the window both compute one function, so their losses are one curve."""
-    samples = build(tmp_path, make_logs(users=32, requests=4), limits={"candidates": 10, "exposures": 32, "page_views": 32})
+    limits = {"candidates": 10, "exposures": 32, "page_views": 32}
+    samples = build(tmp_path, make_logs(users=32, requests=4), limits=limits)
     out = tmp_path / "bench.json"
     document = run_training_bench(samples, TINY, batches=4, rounds=2, out=out)
     assert json.loads(out.read_text()) == json.loads(json.dumps(document, allow_nan=False))

@@ -152,9 +152,7 @@ def test_a_converter_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) ->
         # Opened when the child reads: from then on it has only its wait before it.
         pipe = os.open(tmp_path / "pipe", os.O_WRONLY)
         process.kill()
-    deadline = time.monotonic() + 60
     while _runs(child):
-        assert time.monotonic() < deadline
         time.sleep(0.01)
     os.close(pipe)
 

@@ -104,7 +104,7 @@ def test_figures_do_not_depend_on_shards(
     limits = samples.head.limits.model_dump()
     many = write_samples(samples_path.parent / "logs", tmp_path / "many", limits=limits, target=1)
     assert len(many.head.shards) == 12
-    monkeypatch.setattr(batches, "MIX", 5)
+    monkeypatch.setattr(batches, "MIX", 12)
     one, other = evaluate(run, samples), evaluate(run, many)
     for name in ("gauc", "auc", "ndcg@5", "ndcg@10", "logloss"):
         assert other[name] == pytest.approx(one[name], abs=1e-6)
