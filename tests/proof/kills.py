@@ -153,10 +153,11 @@ def _kill(job: Job, place: Place, whole: Path, victim: str, instant: float) -> d
         time.sleep(min(left, 0.05))
         shared |= _shared_memory(process.pid)
     killed = process.poll() is None
-    if victim == "group":
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
+    if victim == "parent":
         process.kill()
+    elif killed:
+        # Not waited for yet, so the number is still that of its group.
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     broken = _outlived(process.pid, place)
     broken += [f"{path} is left" for path in sorted(shared) if path.exists()]
