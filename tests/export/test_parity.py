@@ -31,6 +31,7 @@ from edgerec.export.parity import (
 )
 from edgerec.export.split import split
 from edgerec.features.spec import FeatureSpec
+from edgerec.model.registry import Name
 from edgerec.model.runs import Run, load_run
 from tests.random_runs import of_kind, on_device
 from tests.synthetic import build, make_logs, relabelled
@@ -214,8 +215,8 @@ def test_large_logits_may_be_off_by_their_rounding(strong: Strong) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("bounded", [True, False])
-def test_a_served_value_beyond_all_measure(run_path: Path, bounded: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "bounded"), [("crban_plus", True), ("dnn_rank", False)])
+def test_a_served_value_beyond_all_measure(run_path: Path, kind: Name, bounded: bool, tmp_path: Path) -> None:
     """One of 1e7 in the test period is clipped. In samples without bounds the proof holds with scores of any size."""
     logs = make_logs()
     last = logs.requests.sort("time")["request_id"][-1]
@@ -226,7 +227,7 @@ def test_a_served_value_beyond_all_measure(run_path: Path, bounded: bool, tmp_pa
         spec["item"][-1].update(low=-1e30, high=1e30)
     logs = replace(logs, requests=logs.requests.with_columns(huge), spec=FeatureSpec.model_validate(spec))
     samples = build(tmp_path, logs, limits=LIMITS.model_dump())
-    run = of_kind(load_run(run_path), "crban_plus")
+    run = of_kind(load_run(run_path), kind)
     device = on_device(device_graphs(split(run), LIMITS), tmp_path)
     requests = samples.head.splits[TEST].requests
     real = check_real(run.model, samples, split(run).tables, device, requests=requests)
