@@ -17,7 +17,7 @@ def test_the_examples_print_what_the_page_says(tmp_path: Path) -> None:
     code = "\n".join(BLOCKS)
     environment = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     stated = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
     assert done.stdout.splitlines() == stated

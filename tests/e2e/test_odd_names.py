@@ -18,7 +18,7 @@ SAID = "odd\\udcff\\x1b[31m"
 
 def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgerec", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="strict", check=False, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, errors="strict", check=False)
     assert "\x1b" not in done.stdout + done.stderr
     assert "bug in EdgeRec" not in done.stderr
     return done
