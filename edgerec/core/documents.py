@@ -23,6 +23,10 @@ Document = TypeVar("Document", bound=BaseModel)
 MAX_BYTES = 64 * 1024 * 1024
 """A document larger than this is refused unread: a head is kilobytes, a feature specification at most megabytes."""
 
+MAX_LEVELS = 64
+"""Of lists and objects within one another; documents have some ten. What is deeper cannot be compared or written."""
+_TOO_DEEP = f"more than {MAX_LEVELS} levels of lists and objects"
+
 
 def read_document(path: Path, model: type[Document], *, what: str, format_number: int) -> Document:
     """Read and check the JSON document `path`.
@@ -80,8 +84,8 @@ def parse_document(content: bytes, *, path: Path, model: type[Document], what: s
         FormatError: as `read_document`.
     """
     try:
-        raw = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        raw = parse_json(content)
+    except ValueError as error:
         raise FormatError(f"{what}: {path} is not valid JSON ({error}): it is damaged, make it again") from None
     received = raw.get("format") if isinstance(raw, dict) else None
     if received != format_number or isinstance(received, bool):
@@ -95,6 +99,34 @@ def parse_document(content: bytes, *, path: Path, model: type[Document], what: s
         raise FormatError(f"{what}: {path}: {first_fault(error)}") from None
 
 
+def parse_json(content: bytes | str) -> Any:
+    """Parse JSON that every reader takes in the same way: no name twice in an object, at most `MAX_LEVELS` of nesting.
+
+    Raises:
+        ValueError: other content.
+    """
+    try:
+        found = json.loads(content, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    level = [found]
+    for _ in range(MAX_LEVELS + 1):
+        inner = (part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list))
+        level = [part for parts in inner for part in parts]
+        if not level:
+            return found
+    raise ValueError(_TOO_DEEP)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r:.80} stands twice in one object")
+    return found
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The configuration file `path`.
 
@@ -106,7 +138,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return settings
     except OSError as error:
         raise ConfigurationError(f"configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"configuration {path} is not valid TOML: {error}") from None
 
 

@@ -7,7 +7,6 @@ encoder turns the same values into the same vectors everywhere.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -22,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from edgerec.core.documents import bounded_bytes, first_fault
+from edgerec.core.documents import bounded_bytes, first_fault, parse_json
 from edgerec.core.errors import SpecificationError
 from edgerec.core.text import Name, Value
 
@@ -213,8 +212,8 @@ def parse_spec(text: bytes | str, *, where: str) -> FeatureSpec:
         SpecificationError: as `load_spec`.
     """
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text)
+    except ValueError as error:
         raise SpecificationError(f"feature specification {where}: not valid JSON: {error}") from None
     received = document.get("format") if isinstance(document, dict) else None
     if received != FORMAT or isinstance(received, bool):

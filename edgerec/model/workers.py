@@ -154,7 +154,7 @@ def _place(text: str) -> tuple[int, int]:
         before = dict(kinds)["chief"] if task["type"] == "worker" else 0
         index, count = before + int(task["index"]), sum(size for _, size in kinds)
         known = task["type"] in ("chief", "worker") and set(cluster) <= {"chief", "worker"} and 0 <= index < count
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
             f"{CLUSTER} is not as TensorFlow has it ({first_line(error)}): docs/scaling.md"
         ) from None

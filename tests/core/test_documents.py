@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgerec.core import documents
-from edgerec.core.documents import read_document
-from edgerec.core.errors import FormatError
+from edgerec.core.documents import read_document, read_toml
+from edgerec.core.errors import ConfigurationError, FormatError
 
 
 class Head(BaseModel):
@@ -47,7 +47,7 @@ def test_another_format_number(tmp_path: Path, number: object) -> None:
         (b"", "not valid JSON"),
         (b'{"format": 3, "name": "a"', "not valid JSON"),
         (b"\xff\xfe\x00", "not valid JSON"),
-        (b"[" * 100_000, "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON .more than 64 levels"),
         (b"[3]", "has format None"),
         (b'{"format": 3}', "name: Field required"),
         (b'{"format": 3, "name": "a", "sizes": {"b": "c"}}', "sizes.b: .*received 'c'"),
@@ -75,6 +75,32 @@ def test_what_is_no_document_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "large").write_text(json.dumps({"format": 3, "name": "a"}))
     with pytest.raises(FormatError, match="which no document of EdgeRec's has"):
         read(tmp_path / "large")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"format": 3, "name": "a", "name": "b"}', "'name' stands twice"),
+        (b'{"format": 3, "name": "a", "sizes": {"b": 1, "b": 2}}', "'b' stands twice"),
+        (b'{"format": 3, "name": "a", "more": ' + b"[" * 200 + b"]" * 200 + b"}", "more than 64 levels"),
+        (b'{"format": 3, "name": "a", "more": ' + b'{"a":' * 200 + b"1" + b"}" * 201, "more than 64 levels"),
+        (b'{"format": 3, "name": "a", "sizes": {"b": ' + b"1" * 5000 + b"}}", "not valid JSON"),
+    ],
+)
+def test_json_that_readers_take_in_different_ways(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "head.json").write_bytes(content)
+    with pytest.raises(FormatError, match=rf"thing: .*{said}") as caught:
+        read(tmp_path / "head.json")
+    assert len(str(caught.value)) < 500
+
+
+def test_toml_of_many_levels_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    for content in (b"a = " + b"[" * 100_000, b"a = 1\na = 2\n", b"a = " + b"9" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(ConfigurationError, match="is not valid TOML") as caught:
+            read_toml(path)
+        assert "\n" not in str(caught.value)
 
 
 JSON = st.recursive(
