@@ -73,7 +73,7 @@ def test_stopped_and_resumed_equals_unbroken(
     with pytest.raises(FormatError, match="another configuration"):
         train(samples, PAPER.model_copy(update={"seed": 2}), tmp_path / "broken", resume=True, **where)
     with pytest.raises(FormatError, match="other samples"):
-        train(samples, PAPER, tmp_path / "broken", samples_path=tmp_path, resume=True)
+        train(samples, PAPER, tmp_path / "broken", samples_path=tmp_path / "others", resume=True)
 
     resumed = train(samples, PAPER, tmp_path / "broken", resume=True, **where)
     assert names(tmp_path) == ["broken", "unbroken"]
@@ -507,7 +507,7 @@ def test_the_learning_rate_falls_by_a_cosine() -> None:
 def test_nothing_to_learn_from(samples: Samples, tmp_path: Path, split: str, labels: int, said: str) -> None:
     without = relabelled(samples, tmp_path / "samples", split, lambda label: np.full(len(label), labels))
     with pytest.raises(InputError, match=said):
-        train(without, TINY, tmp_path / "run", samples_path=tmp_path)
+        train(without, TINY, tmp_path / "run", samples_path=tmp_path / "samples")
     assert names(tmp_path) == ["samples"]
 
 
