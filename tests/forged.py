@@ -24,7 +24,7 @@ for _ in range(2000):
     target.write_bytes(changed)
     pid = os.fork()
     if pid == 0:
-        signal.alarm(5)
+        signal.alarm(300)
         try:
             Session(target)
         except Exception:
@@ -50,5 +50,5 @@ def crashing(model: bytes) -> bytes:
 
 def _python(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=False
     )

@@ -13,7 +13,7 @@ import pytest
 from edgerec.core import manifest
 from edgerec.core.manifest import BundleManifest, Parity
 from edgerec.data import logs, samples, schema
-from edgerec.data.logs import LogsHead
+from edgerec.data.logs import LogsDocument, LogsHead
 from edgerec.data.samples import SamplesHead
 from edgerec.features import spec
 from edgerec.model import run_head
@@ -105,7 +105,7 @@ def test_columns_of_samples(samples_path: Path) -> None:
 
 
 def test_fields_of_heads() -> None:
-    assert named(table_after(section("formats.md", "Logs"), "\n`logs.json`:")) == list(LogsHead.model_fields)
+    assert named(table_after(section("formats.md", "Logs"), "\n`logs.json`:")) == list(LogsDocument.model_fields)
     assert all(f"`{name}`" in (DOCS / "converters.md").read_text("utf-8") for name in list(LogsHead.model_fields)[2:])
     rows = table_after(section("formats.md", "Samples"), "\n`samples.json`:")
     assert sorted(named(rows)) == sorted(SamplesHead.model_fields)

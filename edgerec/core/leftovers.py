@@ -1,7 +1,8 @@
 """Temporary files and folders beside an output, and how the next writer removes what a killed process left.
 
-Each has a name of the form ``.NAME.PURPOSE-xxxxxxxx`` (a digest stands for a long name) and is locked by its process
-(flock(2)). The lock ends with the process: what has such a name and is not locked is a leftover. Where a file system
+Each has a name of the form ``.NAME.edgerec-PURPOSE-xxxxxxxx``, which nothing else writes (a digest stands for a long
+name), and is locked by its process (flock(2)). The lock ends with the process: what has such a name and is not locked
+is a leftover. Where a file system
 cannot lock, and on Windows, leftovers stay.
 """
 
@@ -21,8 +22,8 @@ from typing import Literal
 from edgerec.core.hashing import sha256_bytes
 
 Purpose = Literal["partial", "old", "done", "parts", "import"]
-"""An output that is being written; the older output that it replaces; finished work that is being removed; rows that
-were dealt out; the input of an import in a form that is quick to read."""
+"""`partial`: an output that is being written. `old`: the output that it replaces. `done`: finished work that is being
+removed. `parts`: rows sorted by user. `import`: the input of an import in a form that is quick to read."""
 _PURPOSES = "partial|old|done|parts|import"
 LONGEST_NAME = 200
 """Bytes of an output's name that stand in the names of what lies beside it: with what is added they stay below 255, the
@@ -119,7 +120,7 @@ def discard(folder: Path, target: Path) -> None:
 
 def clear_leftovers(target: Path) -> None:
     """Remove what killed processes left beside `target`; put an output back that one of them had set aside."""
-    named = re.compile(rf"{re.escape(hidden_name(target.name, ''))}(?:{_PURPOSES})-[a-z0-9_]{{8}}")
+    named = re.compile(rf"{re.escape(hidden_name(target.name, 'edgerec-'))}(?:{_PURPOSES})-[a-z0-9_]{{8}}")
     try:
         found = [entry for entry in target.parent.iterdir() if named.fullmatch(entry.name)]
     except OSError:
@@ -148,7 +149,7 @@ def _remove(entry: Path, target: Path) -> None:
 
 
 def _prefix(target: Path, purpose: Purpose) -> str:
-    return hidden_name(target.name, f"{purpose}-")
+    return hidden_name(target.name, f"edgerec-{purpose}-")
 
 
 def _locked(make: Callable[[], str]) -> tuple[Path, int | None]:

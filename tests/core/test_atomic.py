@@ -79,7 +79,7 @@ def test_force_puts_the_old_one_back_when_the_new_one_cannot_be_placed(
     rename = Path.rename
 
     def failing(self: Path, target: Path) -> Path:
-        if ".partial-" in self.name:
+        if ".edgerec-partial-" in self.name:
             raise OSError(5, "Input/output error")
         return rename(self, target)
 

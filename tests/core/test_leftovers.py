@@ -118,28 +118,29 @@ def test_a_kill_at_each_step_leaves_nothing_half_made(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
 def test_leftovers_are_told_from_work_that_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    kept = [".out.partial-abcdefg", ".out.partial-abcdefghi", ".out.other-abcdefgh", ".outer.partial-abcdefgh"]
-    for name in [*kept, ".out.partial-abcdefgh", ".out.parts-01234567"]:
+    kept = [".out.edgerec-partial-abcdefg", ".out.edgerec-partial-abcdefghi", ".outer.edgerec-partial-abcdefgh"]
+    kept += [".out.edgerec-other-abcdefgh", ".out.old-20261128"]  # the last one is somebody's own copy
+    for name in [*kept, ".out.edgerec-partial-abcdefgh", ".out.edgerec-parts-01234567"]:
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
-    (tmp_path / ".out.partial-zzzzzzzz").write_text("half a file")
-    (tmp_path / ".out.done-link0000").symlink_to(tmp_path / kept[0])
-    os.mkfifo(tmp_path / ".out.old-pipe0000")
+    (tmp_path / ".out.edgerec-partial-zzzzzzzz").write_text("half a file")
+    (tmp_path / ".out.edgerec-done-link0000").symlink_to(tmp_path / kept[0])
+    os.mkfifo(tmp_path / ".out.edgerec-old-pipe0000")
     with temporary_folder(out, "partial") as mine:
         clear_leftovers(out)
         write_bytes(out, b"file")
         left = {path.name for path in tmp_path.iterdir()}
-    assert left == {*kept, ".out.done-link0000", "out", mine.name}
+    assert left == {*kept, ".out.edgerec-done-link0000", "out", mine.name}
     assert (tmp_path / kept[0] / "file").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
 def test_an_output_that_a_kill_left_set_aside_is_put_back(tmp_path: Path) -> None:
-    aside = tmp_path / ".out.old-abcdefgh" / "out"
+    aside = tmp_path / ".out.edgerec-old-abcdefgh" / "out"
     aside.mkdir(parents=True)
     (aside / "whole").touch()
     # Only there: an output may hold a file of its own name.
-    (tmp_path / ".out.partial-abcdefgh" / "out").mkdir(parents=True)
+    (tmp_path / ".out.edgerec-partial-abcdefgh" / "out").mkdir(parents=True)
     clear_leftovers(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
@@ -166,7 +167,7 @@ def test_rows_that_a_killed_process_dealt_out_go_when_the_logs_are_read_again(tm
     (tmp_path / "logs").mkdir()
     for _ in range(2):
         subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False)
-        assert len(list(tmp_path.glob(".logs.parts-*"))) == 1
+        assert len(list(tmp_path.glob(".logs.edgerec-parts-*"))) == 1
     clear_leftovers(tmp_path / "logs")
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
@@ -179,6 +180,6 @@ def test_work_that_is_removed_has_another_name_first(tmp_path: Path, monkeypatch
     discard(work, tmp_path / "out")
     monkeypatch.undo()
     [left] = tmp_path.iterdir()
-    assert left.name.startswith(".out.done-")
+    assert left.name.startswith(".out.edgerec-done-")
     clear_leftovers(tmp_path / "out")
     assert not list(tmp_path.iterdir())

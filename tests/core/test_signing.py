@@ -168,7 +168,7 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path, load: Callabl
             asked = threads.submit(load, path)
             try:
                 with pytest.raises(InputError, match="is no regular file"):
-                    asked.result(timeout=60)
+                    asked.result(timeout=1200)
             finally:
                 # Whoever waits for the pipe is let go.
                 os.close(os.open(tmp_path / "pipe", os.O_RDWR))

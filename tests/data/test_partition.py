@@ -197,7 +197,7 @@ def test_what_is_dealt_out_stands_beside_the_logs_and_is_removed(
     mapped = map_partitions(_users, logs, target=400)
     next(mapped)
     [scratch] = set(logs.path.parent.iterdir()) - before
-    assert scratch.name.startswith(".logs.parts-")
+    assert scratch.name.startswith(".logs.edgerec-parts-")
     assert any(file.is_file() for file in scratch.rglob("*"))
     assert not list(elsewhere.iterdir())
     mapped.close()

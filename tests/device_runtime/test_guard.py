@@ -45,7 +45,7 @@ def with_a_bundle(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
 def test_no_command_dies_of_a_forged_model(command: tuple[str, ...], forged: Path) -> None:
     more = ["--rounds", "1"] if command[0] == "bench" else []
     line = [sys.executable, "-m", "edgerec", *command, str(forged), *more]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
     if command == ("bench", "kv"):  # reads embedding tables alone
         assert done.returncode == 0, done.stderr
         return

@@ -231,7 +231,9 @@ def test_a_served_value_beyond_all_measure(run_path: Path, kind: Name, bounded: 
     device = on_device(device_graphs(split(run), LIMITS), tmp_path)
     requests = samples.head.splits[TEST].requests
     real = check_real(run.model, samples, split(run).tables, device, requests=requests)
-    assert (real.requests, real.max_abs_error < 1e-4) == (requests, bounded)
+    assert real.requests == requests
+    if bounded:
+        assert real.max_abs_error < 1e-4
     (shard,) = samples.shards(TEST)
     largest = np.abs(shard.requests.item.numbers).max()
     assert largest < 20 if bounded else largest > 1e6

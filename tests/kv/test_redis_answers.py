@@ -40,7 +40,7 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         thread.start()
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(timeout=60)
+    thread.join(timeout=1200)
 
 
 @pytest.mark.parametrize("of", ["the answer", "the greeting"])

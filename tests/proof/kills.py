@@ -38,7 +38,7 @@ from tests.proof.kill_jobs import JOBS, Job
 GONE_AFTER_SECONDS = 60.0
 """A guard against a process that never ends; those that work on are found by what they write."""
 VICTIMS = ("group", "parent")
-LEFT = re.compile(r"\.out\.(logs|samples|training|(partial|old|done)-[a-z0-9_]{8})")
+LEFT = re.compile(r"\.out\.(logs|samples|training|edgerec-(partial|old|done)-[a-z0-9_]{8})")
 """What may stand beside the output `out`."""
 FOREIGN = {".ses"}
 """Of ONNX Runtime, in the folder for temporary files: always one file of this name."""

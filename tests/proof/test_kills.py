@@ -44,7 +44,7 @@ for name in ("first", "second"):
     time.sleep(0.5)
 """
 NEVER_CLEANED = """
-made = tempfile.mkdtemp(prefix=".out.partial-", dir=beside)
+made = tempfile.mkdtemp(prefix=".out.edgerec-partial-", dir=beside)
 time.sleep(0.5)
 os.rename(made, out)
 """
@@ -71,7 +71,7 @@ def test_a_writer_that_renames_keeps_the_rules(tmp_path: Path) -> None:
     ("script", "fault"),
     [
         (IN_PLACE, "after the kill: second differs"),
-        (NEVER_CLEANED, r"after the second run: \.out\.partial-\w+ is left"),
+        (NEVER_CLEANED, r"after the second run: \.out\.edgerec-partial-\w+ is left"),
         (WITH_AN_ORPHAN, "a process wrote late after its parent was killed"),
     ],
     ids=["in place", "never cleaned", "with an orphan"],
