@@ -49,6 +49,4 @@ def crashing(model: bytes) -> bytes:
 
 
 def _python(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=False)

@@ -16,7 +16,7 @@ from edgerec.core.documents import document_bytes, parse_document
 from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.core.hashing import sha256_bytes, sha256_file
 from edgerec.core.signing import PublicKey, SigningKey, check_signature, check_signing_key, signature_path
-from edgerec.core.text import Name
+from edgerec.core.text_fields import Name
 from edgerec.core.tolerance import Tolerance
 
 FORMAT = 1

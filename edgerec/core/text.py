@@ -1,19 +1,11 @@
-"""Text that came from outside: how it is shown, and what a document may hold of it."""
+"""Text that came from outside, and how it is shown. `text_fields.py` has what a document may hold of it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator, Field, StrictStr
 
 from edgerec.core.errors import InputError
-
-MAX_CHARACTERS = 256
-"""Of a name: more than EdgeRec writes itself."""
-MAX_PATH = 4096
-"""Of a path, and of a value: PATH_MAX of Linux."""
 
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, which begin the escape sequences of terminals; marks that change the direction of writing or
@@ -47,23 +39,3 @@ def check_utf8(path: Path, *, what: str) -> None:
 
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
-
-
-def _safe(text: str) -> str:
-    if UNSAFE.search(text):
-        raise ValueError("should be text without control characters")
-    return text
-
-
-def _short(path: str) -> str:
-    if len(path) > MAX_PATH:
-        raise ValueError(f"should have at most {MAX_PATH} characters")
-    return path
-
-
-Name = Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_safe)]
-"""A name or a version in a document. pydantic itself refuses lone surrogates here, because the length is limited."""
-Value = Annotated[StrictStr, Field(max_length=MAX_PATH)]
-"""A value that a column of the logs may have: any valid Unicode."""
-PathText = Annotated[str, AfterValidator(_short)]
-"""A path. One that is not UTF-8 has surrogates, as Python's own file names have."""

@@ -23,7 +23,7 @@ from edgerec.core.arrays import save_array
 from edgerec.core.atomic import check_output, write_json
 from edgerec.core.console import progress
 from edgerec.core.documents import first_fault
-from edgerec.core.errors import FormatError, InputError, SpecificationError
+from edgerec.core.errors import FormatError, InputError
 from edgerec.core.parallel import map_ordered
 from edgerec.core.resumable import ResumableFolder, read_note, resumable_folder
 from edgerec.data.catalogue import ItemIndex
@@ -35,7 +35,7 @@ from edgerec.data.logs import LogsFolder, open_logs
 from edgerec.data.partition import TARGET, Partition, partitions, survey
 from edgerec.data.parts import Parts
 from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, load_samples
-from edgerec.data.schema import CLICK_COUNT, CLICKED, ITEM_ID, of_origin
+from edgerec.data.schema import ITEM_ID
 from edgerec.data.shards import SPLITS, Limits, SplitCounts
 from edgerec.data.stretch import Stretch
 from edgerec.features.spec import FeatureSpec, load_spec
@@ -99,7 +99,6 @@ def write_samples(
     inputs = [logs, *([features] if features else [])]
     check_output(path, force=force, kind="samples", inputs=inputs)
     opened = open_logs(logs, spec=load_spec(features) if features else None)
-    _check_sources(opened.spec)
     if test_from is None:
         test_from = opened.head.test_from
     where = str((logs_path or logs).absolute())
@@ -128,14 +127,6 @@ def write_samples(
             raise
         write_json(work.path / HEAD, head.model_dump(mode="json"))
     return load_samples(path)
-
-
-def _check_sources(spec: FeatureSpec) -> None:
-    for feature in of_origin(spec.item, "served"):
-        if feature.source in (CLICKED, CLICK_COUNT):
-            raise SpecificationError(
-                f"feature {feature.name} reads {feature.source!r}, which is what the model is to predict: leave it out"
-            )
 
 
 def _fingerprint(logs: LogsFolder) -> list[list[Any]]:

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import LogsError, OutputError, first_line
-from edgerec.core.text import Name, check_utf8
+from edgerec.core.errors import LogsError, OutputError, SpecificationError, first_line
+from edgerec.core.text import check_utf8
+from edgerec.core.text_fields import Name
 from edgerec.data.part_files import part_files
 from edgerec.data.part_stamps import PartStamp, check_stamps, stamp_parts
 from edgerec.data.parts import POLARS_FAULTS, Parts, open_parts, read_parts
@@ -30,6 +31,7 @@ from edgerec.data.schema import (
     USER_ID,
     check_items,
     check_tables,
+    of_origin,
 )
 from edgerec.features.spec import FeatureSpec, load_spec
 
@@ -198,13 +200,14 @@ def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
         FormatError: no such folder, or another format number.
         LogsError: a table is missing, cannot be read or was changed, the catalogue breaks its schema, parts of a table
             do not go together, or a part of the events is there twice.
-        SpecificationError: the folder's `features.json` is not valid.
+        SpecificationError: the folder's `features.json` is not valid, or a feature reads the label.
     """
     check_utf8(path, what="logs")
     document = read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT)
     if spec is None and not (path / SPEC).is_file():
         raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or name one with --features")
     spec = spec if spec is not None else load_spec(path / SPEC)
+    _check_sources(spec)
     files = _files(path)
     if document.parts is not None:
         check_stamps(path, _every(files), document.parts)
@@ -220,6 +223,15 @@ def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
         events=tables[EVENTS],
         requests=tables[REQUESTS],
     )
+
+
+def _check_sources(spec: FeatureSpec) -> None:
+    """No feature may read the label."""
+    for feature in of_origin(spec.item, "served"):
+        if feature.source in (CLICKED, CLICK_COUNT):
+            raise SpecificationError(
+                f"feature {feature.name} reads {feature.source!r}, which is what the model is to predict: leave it out"
+            )
 
 
 def read_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:

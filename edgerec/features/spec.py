@@ -23,7 +23,7 @@ from pydantic import (
 
 from edgerec.core.documents import bounded_bytes, first_fault, parse_json
 from edgerec.core.errors import SpecificationError
-from edgerec.core.text import Name, Value
+from edgerec.core.text_fields import Name, Value
 
 FORMAT = 1
 Origin: TypeAlias = Literal["catalogue", "served"]

@@ -18,7 +18,7 @@ from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, OutputError, first_line
 from edgerec.core.leftovers import discard, hidden_name
 from edgerec.core.resumable import held
-from edgerec.core.text import PathText
+from edgerec.core.text_fields import PathText
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import HISTORY, UNREADABLE, save_weights, weights_digest, writing

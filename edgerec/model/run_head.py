@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, SpecificationError
-from edgerec.core.text import Name, PathText, check_utf8
+from edgerec.core.text import check_utf8
+from edgerec.core.text_fields import Name, PathText
 from edgerec.data.samples import Limits, Samples, load_samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies

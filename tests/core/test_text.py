@@ -17,7 +17,8 @@ from edgerec.core.console import emit, log, table_of
 from edgerec.core.documents import parse_document
 from edgerec.core.errors import FormatError, InputError
 from edgerec.core.page import render
-from edgerec.core.text import Name, PathText, Value, check_utf8, printable, shown
+from edgerec.core.text import check_utf8, printable, shown
+from edgerec.core.text_fields import Name, PathText, Value
 
 RED = "\x1b[31m"
 ODD = st.characters(codec=None, categories=None)

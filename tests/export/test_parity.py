@@ -39,7 +39,6 @@ from tests.synthetic import build, make_logs, relabelled
 LIMITS = Limits(candidates=10, exposures=20, page_views=8)
 SHORT = Limits(candidates=6, exposures=7, page_views=5)
 SHORT_LIST = Limits(candidates=2, exposures=9, page_views=3)
-SHORTER = Limits(candidates=3, exposures=3, page_views=3)
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def weights_of(model: Any) -> Iterator[Any]:
 
 def test_one_percent_of_one_weight_is_found(strong: Strong) -> None:
     model = strong.run.model
-    cases = random_cases(model, SHORTER, seed=5, spread=1.0)
+    cases = random_cases(model, SHORT, seed=5, spread=1.0)
     long = [case for case in cases if len(case.exposure_action) >= 2 and len(case.page_view_action) >= 2]
     effects = {}
     variables = list(weights_of(model))
@@ -152,7 +151,7 @@ def test_one_percent_of_one_weight_is_found(strong: Strong) -> None:
 def _keras(model: Any, cases: list[GoldenCase]) -> list[GoldenCase]:
     from edgerec.export.parity import _keras_logits
 
-    found = _keras_logits(model, cases, SHORTER)
+    found = _keras_logits(model, cases, SHORT)
     return [replace(case, logits=logits) for case, logits in zip(cases, found, strict=True)]
 
 

@@ -124,7 +124,7 @@ def test_training_says_what_it_does_before_the_first_step(
         train(samples, config, tmp_path / "run", samples_path=samples_path)
     (line,) = capsys.readouterr().err.splitlines()
     split = samples.head.splits[TRAIN]
-    assert line.startswith("train crban: ")
+    assert line.startswith(f"train {config.model}: ")
     assert f" parameters; {split.requests:,} requests with {split.exposures:,} exposures; at most 2 epochs of " in line
     assert "thread" in line or "GPU" in line
     assert line.endswith("; the first steps take longer, while they are compiled") == compiled

@@ -107,12 +107,12 @@ def test_what_is_written_are_logs_with_the_truth_beside_them(small: SimulationCo
 def test_nothing_is_overwritten_without_force(small: SimulationConfig, tmp_path: Path) -> None:
     target = tmp_path / "logs"
     target.mkdir()
-    (target / "logs.json").write_text('{"kind": "logs"}')
+    (target / "logs.json").write_text('{"format": 1, "kind": "logs", "name": "mine"}')
     with pytest.raises(OutputError, match="--force"):
         simulate(small, target, seed=3)
     assert [path.name for path in tmp_path.rglob("*")] == ["logs", "logs.json"]
     simulate(small, target, seed=3, force=True)
-    assert (target / "logs.json").read_text() != '{"kind": "logs"}'
+    assert (target / "logs.json").read_text() != '{"format": 1, "kind": "logs", "name": "mine"}'
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 

@@ -265,8 +265,9 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
 def refused(folder: Path, *, block_bytes: int = 400) -> str:
     """The error of an import, which leaves nothing behind."""
     with pytest.raises(LogsError) as caught:
-        import_taobao_mcc(folder, folder / "logs", block_bytes=block_bytes)
+        import_taobao_mcc(folder, folder.with_name(f"{folder.name}-logs"), block_bytes=block_bytes)
     assert {entry.name for entry in folder.iterdir()} <= {TRAIN, TEST}
+    assert not list(folder.parent.glob(f"*{folder.name}-logs*"))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
