@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 
 MAX_MODEL_BYTES = 64 * 1024 * 1024
-"""Of a model. A larger one is refused unread: device models have less than 1 MB, graphs for peers a few."""
+"""Largest model file, in bytes. A larger one is refused before it is read. Device models have less than 1 MB, graphs
+for peers a few."""
 MAX_CASE_BYTES = 16 * 1024 * 1024
-"""Of a golden case: three sequences of at most 1,000 vectors of some hundred numbers are a few MB."""
+"""Largest golden case, in bytes: three sequences of at most 1,000 vectors of some hundred numbers are a few MB."""
 MAX_CASES = 100
 """Golden cases of a bundle. An export keeps 13 of them."""
 SHARD_OVERHEAD = 4096

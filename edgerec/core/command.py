@@ -50,6 +50,8 @@ def run(command: click.Command) -> None:
     The process has to be the command's own: signals and standard output are set up for the rest of its life.
     """
     stdout.keep_for_results()
+    # polars refuses a whole file for a time zone that it does not know (+08:00), even if nobody reads the column.
+    os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
     stopped: list[int] = []
 
     def stop(number: int, _: object) -> None:

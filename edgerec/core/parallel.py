@@ -154,7 +154,7 @@ def _workers(function: Callable[..., Any], count: int) -> Iterator[list[_Worker]
     try:
         for _ in range(count):
             started.append(_Worker())
-        # When all of them start already, for a long message waits until it is read.
+        # Send only after all have been started: sending a long message blocks until it is read.
         for worker in started:
             with contextlib.suppress(_DiedError):  # The first call will say so.
                 worker.send(function)

@@ -165,7 +165,7 @@ def _made(path: Path, what: str) -> None:
     except FileExistsError:
         raise OutputError(
             f"{path}, where {what} should be made, is no folder: remove it, or choose another --out"
-        ) from (None)
+        ) from None
 
 
 def _unfinished(work: Path) -> bool:

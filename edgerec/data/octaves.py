@@ -77,8 +77,8 @@ class Octaves:
         """The moments of the numbers clipped at `low` and `high`.
 
         Args:
-            low: a value below which no number is, or what `bounds` gives.
-            high: likewise, above which none is.
+            low: the lower bound that `bounds` gives, or a value that is not above the smallest number.
+            high: the upper bound that `bounds` gives, or a value that is not below the largest number.
         """
         total = Moments()
         for octave, part in self.moments.items():

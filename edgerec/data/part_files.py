@@ -38,7 +38,7 @@ def part_files(table: Path) -> list[Path]:
         if entry.is_dir():
             if entry != table and not _is_folder_of_parts(entry.name):
                 raise _no_part(entry, table)
-            # The last one is taken next: by name, and what is in a folder before what follows the folder.
+            # Entries are visited in order of name; a folder's content comes before the next entry.
             left += reversed(_entries(entry))
         elif entry.is_file():
             if entry != table and not _is_parquet(entry.name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ class Parts:
         files: in order of their paths, which is the order of writing.
         schema: columns and types of the whole; a file may have smaller integers, or its columns in another order.
         types: columns whose values every file has to hold exactly in these types.
-        columns: those that the schema of logs and the specification read. The others are of no consequence.
+        columns: those that the schema of logs and the specification read. The others are ignored.
     """
 
     name: str
@@ -139,8 +138,6 @@ def _is_number(dtype: pl.DataType) -> bool:
 
 
 def _schema(file: Path) -> pl.Schema:
-    # polars refuses a whole file for a time zone that it does not know (+08:00), be the column read or not.
-    os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
     with reading(file):
         return pl.scan_parquet(file, glob=False).collect_schema()
 

@@ -165,7 +165,7 @@ def check_requests(
 
 
 def read_columns(name: str, spec: FeatureSpec) -> frozenset[str]:
-    """The columns of the table `name` that are read where they are there: all others are of no consequence."""
+    """The columns of the table `name` that are read, if they are there. All others are ignored."""
     extra = (CATEGORY,) if name == ITEMS else ()
     sources = (feature.source for feature in table_features(name, spec))
     return frozenset((*REQUIRED[name], *OPTIONAL[name], *extra, *sources))

@@ -122,10 +122,10 @@ class Raw(_Feature):
     kind: Literal["raw"]
     transform: Literal["none", "log1p"] = "none"
     low: float | None = None
-    """The least transformed value; smaller ones are taken for it. None, after fitting: unbounded, as samples were once.
-    """
+    """Lower bound of the transformed value; smaller values are replaced by it. None in a fitted specification of an
+    earlier version: no bound."""
     high: float | None = None
-    """The greatest one, likewise."""
+    """Upper bound, likewise."""
     mean: float | None = None
     scale: Annotated[float, Field(gt=0)] | None = None
 

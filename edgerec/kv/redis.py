@@ -196,12 +196,14 @@ class RedisStore:
     def remove(self, version_id: str) -> None:
         """Remove a version and its rows. Whoever still asks for it gets a `StoreError`, never half of it.
 
+        Where its description cannot be read, nothing says which rows are its own: then these stay in the server.
+
         Raises:
             InputError: the store does not have it, or it is the current one.
         """
 
         def change(pipeline: Any) -> None:
-            description = self._description(pipeline, version_id)
+            places = self._places(pipeline, version_id)
             if pipeline.get(self._current) == version_id.encode():
                 others = pipeline.hlen(self._versions) > 1
                 raise InputError(
@@ -210,9 +212,9 @@ class RedisStore:
                 )
             pipeline.multi()
             pipeline.hdel(self._versions, version_id)
-            if description.tables:
+            if places:
                 # The server frees them in a thread of its own.
-                pipeline.unlink(*description.places)
+                pipeline.unlink(*places)
 
         with self.connected() as client:
             client.transaction(change, self._versions, self._current)
@@ -259,6 +261,12 @@ class RedisStore:
         if found is None:
             raise self._unknown(version_id)
         return parse_description(expect(found, bytes, address=self.address), version_id, address=self.address)
+
+    def _places(self, client: Any, version_id: str) -> list[str]:
+        try:
+            return self._description(client, version_id).places
+        except FormatError:
+            return []
 
     def _unknown(self, version_id: str) -> InputError:
         return InputError(

@@ -131,7 +131,7 @@ def answers(pipeline: Any) -> list[Any]:
 
 
 def _nonsense(address: str) -> StoreError:
-    return StoreError(f"embedding store {address}: the answer is not one of a Redis server: check the address")
+    return StoreError(f"embedding store {address}: the server did not answer as a Redis server does: check the address")
 
 
 def _said(error: Exception) -> str:

@@ -18,7 +18,7 @@ from edgerec.kv.redis_version import UNKNOWN, Description, StoredTable, damage, 
 from edgerec.kv.store import check_numbers
 
 STAGING_SECONDS = 3600
-"""So long after its last rows, what a broken publication left behind expires."""
+"""Rows of an interrupted publication expire so many seconds after the last write."""
 PUBLISH_ROWS = 1000
 
 

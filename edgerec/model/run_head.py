@@ -71,7 +71,7 @@ def check_fit(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Sa
     if odd is not None:
         raise SpecificationError(
             f"samples {samples.path} do not fit run {head.version_id}: {odd}. The run reads the samples that it was "
-            f"trained on ({head.samples}), on any of their splits: give these, or train on the other ones"
+            f"trained on ({head.samples}), on any of their splits: use those samples, or train a new run on these"
         )
 
 
@@ -82,7 +82,7 @@ def samples_of(head: RunHead, path: Path | None) -> Samples:
         FormatError: they are not there, or cannot be read.
     """
     if path is None and not Path(head.samples).is_dir():
-        raise FormatError(f"export: the training's samples are no longer at {head.samples}: say where with --samples")
+        raise FormatError(f"run: the training's samples are no longer at {head.samples}: say where with --samples")
     return load_samples(path or Path(head.samples))
 
 

@@ -1,4 +1,4 @@
-"""Behaviours of a part that is there twice would count twice; a behaviour that is there twice may be one that was."""
+"""A repeated part is refused. A single repeated behaviour is not: it may have happened twice."""
 
 from __future__ import annotations
 

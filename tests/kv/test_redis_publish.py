@@ -161,6 +161,15 @@ def test_publishing_again_repairs_an_unreadable_description(store: RedisStore, t
     assert store.open().get_many({"shop": np.array([0])})["shop"].unknown == 0
 
 
+def test_an_unreadable_version_can_be_removed(store: RedisStore, tmp_path: Path) -> None:
+    store.publish(version(tmp_path, "v1"))
+    with store.connected() as client:
+        client.hset(f"{store.prefix}:versions", "v0", "no description")
+    store.remove("v0")
+    assert store.versions() == ["v1"]
+    assert store.open().version_id == "v1"
+
+
 def test_the_only_version_says_what_to_do(store: RedisStore, tmp_path: Path) -> None:
     store.publish(version(tmp_path, "v1"))
     with pytest.raises(InputError, match="version v1 is the current one, and there is no other: publish another first"):

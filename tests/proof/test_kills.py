@@ -60,6 +60,7 @@ def _prove(script: str, folder: Path, *, count: int) -> dict[str, Any]:
     return prove(Job("job", [], program=[sys.executable, "-c", script]), count=count, seed=0, folder=folder)
 
 
+@pytest.mark.slow
 def test_a_writer_that_renames_keeps_the_rules(tmp_path: Path) -> None:
     found = _prove(SOUND, tmp_path, count=3)
     assert found["faults"] == []
@@ -67,6 +68,7 @@ def test_a_writer_that_renames_keeps_the_rules(tmp_path: Path) -> None:
     assert {row["victim"] for row in found["rows"]} == {"group", "parent"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "fault"),
     [
