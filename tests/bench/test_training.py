@@ -14,6 +14,7 @@ from tests.synthetic import build, make_logs
 TINY = TrainConfig(batch_size=16, units=4, layers=2)
 
 
+@pytest.mark.slow
 def test_the_plain_model_learns_the_same(tmp_path: Path) -> None:
     """With histories shorter than the window both compute one function, so their losses are one curve."""
     limits = {"candidates": 10, "exposures": 32, "page_views": 32}

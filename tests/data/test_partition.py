@@ -88,7 +88,7 @@ def equal(found: Samples, expected: Samples) -> None:
 CUTS = st.lists(st.integers(0, 1200), max_size=4)
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(
     events=CUTS,
     requests=CUTS,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgerec.core.manifest import read_bundle_manifest, write_manifest
+from tests.command_line import edgerec_here
 
 ODD = os.fsdecode(b"odd\xff\x1b[31m")
 SAID = "odd\\udcff\\x1b[31m"
@@ -18,7 +19,10 @@ SAID = "odd\\udcff\\x1b[31m"
 
 def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgerec", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="strict", check=False)
+    return clean(subprocess.run(command, capture_output=True, text=True, errors="strict", check=False))
+
+
+def clean(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
     assert "\x1b" not in done.stdout + done.stderr
     assert "bug in EdgeRec" not in done.stderr
     return done
@@ -26,7 +30,7 @@ def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def refused(*arguments: str | Path) -> str:
     """The one line of an expected error."""
-    done = edgerec(*arguments)
+    done = clean(edgerec_here(*arguments))
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("edgerec: ")

@@ -89,24 +89,15 @@ def history(run: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("eager")
-def test_two_workers_one_of_them_killed_learn_what_one_does(
-    samples: Samples, samples_path: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("lost", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_two_workers_learn_what_one_does(samples: Samples, samples_path: Path, tmp_path: Path, lost: bool) -> None:
+    """Also where one of them is lost on the way, and the training is resumed."""
     (tmp_path / "c.toml").write_text(SETTINGS)
     arguments = ["train", str(samples_path), "--out", str(tmp_path / "run"), "--config", str(tmp_path / "c.toml")]
-    progress = tmp_path / ".run.training" / "progress.json"
-    with started(arguments, 2, last=STOPPING) as (first, second):
-        while not (progress.is_file() and json.loads(progress.read_text())["epoch"] == 2):
-            assert first.poll() is None, first.communicate()[1]
-            time.sleep(0.05)
-        second.send_signal(signal.SIGKILL)
-        _, said = first.communicate()
-    assert first.returncode == 1, said
-    assert "lost another worker" in said.splitlines()[-1]
-    assert "--resume" in said.splitlines()[-1]
-    assert "Traceback" not in said
-    assert json.loads(progress.read_text())["epoch"] == 2
-    with started([*arguments, "--resume"], 2) as processes:
+    if lost:
+        _lose_one(arguments, tmp_path / ".run.training" / "progress.json")
+        arguments.append("--resume")
+    with started(arguments, 2) as processes:
         finish(processes)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.toml", "run"]
 
@@ -118,6 +109,21 @@ def test_two_workers_one_of_them_killed_learn_what_one_does(
         assert other["validation_gauc"] == pytest.approx(one["validation_gauc"], abs=1e-2)
     for one, other in zip(alone.model.get_weights(), load_run(tmp_path / "run").model.get_weights(), strict=True):
         np.testing.assert_allclose(other, one, atol=1e-3)
+
+
+def _lose_one(arguments: list[str], progress: Path) -> None:
+    """Train two epochs and kill one of two workers: the other one says so."""
+    with started(arguments, 2, last=STOPPING) as (first, second):
+        while not (progress.is_file() and json.loads(progress.read_text())["epoch"] == 2):
+            assert first.poll() is None, first.communicate()[1]
+            time.sleep(0.05)
+        second.send_signal(signal.SIGKILL)
+        _, said = first.communicate()
+    assert first.returncode == 1, said
+    assert "lost another worker" in said.splitlines()[-1]
+    assert "--resume" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert json.loads(progress.read_text())["epoch"] == 2
 
 
 @pytest.mark.slow

@@ -15,12 +15,12 @@ from tests.proof.mutations import KINDS, SIDES, run_mutations, stamp_anew
 
 def test_every_mutation_is_refused_or_harmless(bundle_path: Path) -> None:
     """A few of each kind; `python -m tests.proof.mutations BUNDLE` runs two hundred."""
-    found = run_mutations(bundle_path, count=4, seed=0)
+    found = run_mutations(bundle_path, count=2, seed=0)
     assert found["faults"] == []
     assert [(row["kind"], row["hashes"]) for row in found["rows"]] == [(kind, side) for kind in KINDS for side in SIDES]
     for row in found["rows"]:
         if row["hashes"] == SIDES[0]:
-            assert row.get("refused", 0) + row.get("harmless", 0) == 4
+            assert row.get("refused", 0) + row.get("harmless", 0) == 2
 
 
 def test_mutations_are_of_their_seed(bundle_path: Path, tmp_path: Path) -> None:
