@@ -26,6 +26,11 @@ settings.register_profile(
 settings.load_profile("edgerec")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests of the shared bundle first: one process makes it while the other one runs what stands last."""
+    items.sort(key=lambda item: "bundle_path" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of small samples; `logs`, what they are made of, stands beside it."""
