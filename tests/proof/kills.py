@@ -40,8 +40,9 @@ GONE_AFTER_SECONDS = 60.0
 VICTIMS = ("group", "parent")
 LEFT = re.compile(r"\.out\.(logs|samples|training|edgerec-(partial|old|done)-[a-z0-9_]{8})")
 """What may stand beside the output `out`."""
-FOREIGN = {".ses"}
-"""Of ONNX Runtime, in the folder for temporary files: always one file of this name."""
+FOREIGN = re.compile(r"\.ses|__autograph_generated_file\w+\.py")
+"""Temporary files of ONNX Runtime (always one of this name) and of TensorFlow (a few
+kilobytes for each function that it has just translated). A kill leaves them."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Place:
 
     def temporary_files(self) -> list[str]:
         """Names in the folder for temporary files."""
-        return sorted(entry.name for entry in self.temporary.iterdir() if entry.name not in FOREIGN)
+        return sorted(entry.name for entry in self.temporary.iterdir() if not FOREIGN.fullmatch(entry.name))
 
     def start(self, job: Job, *options: str) -> subprocess.Popen[bytes]:
         """Start the job as a process group of its own."""
