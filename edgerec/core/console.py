@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from edgerec.core.errors import OutputError
 from edgerec.core.text import printable, shown
 
 Item = TypeVar("Item")
@@ -32,7 +33,22 @@ def emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType | 
     """Write a command's result to stdout: one JSON document (with ``"schema": 1``), or its table.
 
     Without `table` the document's scalars become a table of two columns.
+
+    Raises:
+        OutputError: stdout refuses what is written.
+        BrokenPipeError: whoever read stdout is gone.
     """
+    try:
+        _emit(document, as_json=as_json, table=table)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"the result cannot be written to standard output ({error.strerror}); files that it speaks of are complete"
+        ) from None
+
+
+def _emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType | None) -> None:
     if as_json:
         if sys.stdout is not None:
             sys.stdout.write(json.dumps({"schema": 1, **document}, indent=2, allow_nan=False) + "\n")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import io
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from edgerec.core.console import emit, log, progress, scalars, show, stage, table_of
+from edgerec.core.errors import OutputError
 
 
 @pytest.mark.parametrize(
@@ -88,3 +92,17 @@ def test_long_progress_without_a_terminal_writes_lines(
 def test_short_progress_without_a_terminal_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress(iter([3, 1, 2]), what="work", total=3)) == [3, 1, 2]
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_result_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            return os.write(full, text.encode())
+
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr("sys.stdout", Full())
+    with pytest.raises(OutputError, match=r"standard output \(No space left on device\); files .* are complete"):
+        emit({"requests": 1}, as_json=as_json)
+    os.close(full)
