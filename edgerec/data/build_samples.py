@@ -36,8 +36,9 @@ from edgerec.data.partition import TARGET, Partition, partitions, survey
 from edgerec.data.parts import Parts
 from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, load_samples
 from edgerec.data.schema import ITEM_ID
-from edgerec.data.shards import SPLITS, Limits, SplitCounts
+from edgerec.data.shards import SPLITS, SplitCounts
 from edgerec.data.stretch import Stretch
+from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec, load_spec
 from edgerec.features.vocabulary import save_vocabularies
 

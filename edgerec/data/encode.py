@@ -41,13 +41,13 @@ from edgerec.data.shards import (
     NOT_EXPOSED,
     PAGE_VIEWS,
     SPLITS,
-    Limits,
     ShardEntry,
     SplitCounts,
     shard_file,
     split_counts,
 )
 from edgerec.data.stretch import read_stretches
+from edgerec.features.behaviours import Limits
 from edgerec.features.spec import Feature, FeatureSpec
 
 

@@ -24,7 +24,6 @@ from edgerec.data.shards import (
     TRAIN,
     VALIDATION,
     Behaviours,
-    Limits,
     Requests,
     Shard,
     ShardEntry,
@@ -33,6 +32,7 @@ from edgerec.data.shards import (
     join_shards,
     shard_file,
 )
+from edgerec.features.behaviours import Limits
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies

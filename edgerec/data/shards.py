@@ -16,12 +16,13 @@ from typing import Annotated, Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from edgerec.core.errors import FormatError, IntegrityError, first_line
 from edgerec.core.hashing import sha256_bytes
 from edgerec.data.item_table import FIELDS, ItemTable, check_range, field_of, stack
 from edgerec.data.parts import POLARS_FAULTS
+from edgerec.features.behaviours import Limits
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.features.spec import Feature, FeatureSpec
 
@@ -31,16 +32,6 @@ SPLITS = (TRAIN, VALIDATION, TEST)
 FILES = (EXPOSURES, PAGE_VIEWS, *SPLITS)
 NOT_EXPOSED = 255
 """The label of a candidate that was on offer and never shown: context, out of the loss."""
-
-
-class Limits(BaseModel):
-    """The longest sequences that the models read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    candidates: Annotated[int, Field(ge=1, le=1000)] = 100
-    exposures: Annotated[int, Field(ge=1, le=1000)] = 100
-    page_views: Annotated[int, Field(ge=1, le=1000)] = 50
 
 
 class SplitCounts(BaseModel):

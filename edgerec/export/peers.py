@@ -12,10 +12,10 @@ from keras import ops
 
 from edgerec.core.atomic import write_bytes
 from edgerec.core.errors import ConversionError, InputError, first_line
-from edgerec.data.samples import Limits
 from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.builder import OPSET
+from edgerec.features.behaviours import Limits
 from edgerec.model.crban import ATTENTION, Crban
 from edgerec.model.reranker import ACTION, ENCODER, Reranker
 

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.data.samples import NOT_EXPOSED, Behaviours, Limits, Requests, Samples, Shard, join_shards
+from edgerec.data.samples import NOT_EXPOSED, Behaviours, Requests, Samples, Shard, join_shards
+from edgerec.features.behaviours import Limits
 from edgerec.features.encoder import Encoded
 
 WINDOW = 64

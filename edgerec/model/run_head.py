@@ -13,7 +13,8 @@ from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name, PathText
-from edgerec.data.samples import Limits, Samples, load_samples
+from edgerec.data.samples import Samples, load_samples
+from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies
 from edgerec.model.config import TrainConfig

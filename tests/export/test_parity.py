@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from edgerec.core.errors import ParityError
-from edgerec.data.samples import TEST, Limits, Samples
+from edgerec.data.samples import TEST, Samples
 from edgerec.device_runtime.device_model import DeviceModel, load_device_model
 from edgerec.device_runtime.golden import GoldenCase, run_case
 from edgerec.export.graphs.device import device_graphs
@@ -30,6 +30,7 @@ from edgerec.export.parity import (
     summarise,
 )
 from edgerec.export.split import split
+from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec
 from edgerec.model.registry import Name
 from edgerec.model.runs import Run, load_run

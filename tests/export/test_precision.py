@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from edgerec.core.errors import FormatError, InputError, ParityError
 from edgerec.core.manifest import MODELS, Parity, Precision, PrecisionRow, read_bundle_manifest, read_device_manifest
-from edgerec.data.samples import VALIDATION, Limits, Samples
+from edgerec.data.samples import VALIDATION, Samples
 from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel, load_device_model
 from edgerec.device_runtime.hubsm import HubsmStepper
@@ -37,6 +37,7 @@ from edgerec.export.precision import (
     random_drift,
 )
 from edgerec.export.split import split
+from edgerec.features.behaviours import Limits
 from edgerec.kv.npz import Table
 from edgerec.model.runs import load_run
 from tests.export.test_bundle import files_of, reseal

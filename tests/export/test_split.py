@@ -14,12 +14,12 @@ from onnx import numpy_helper
 
 from edgerec.core.errors import ConversionError, ParityError
 from edgerec.core.manifest import MODELS, Precision
-from edgerec.data.samples import Limits
 from edgerec.device_runtime.golden import run_case
 from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import check_random, random_cases
 from edgerec.export.split import split
+from edgerec.features.behaviours import Limits
 from edgerec.kv.npz import open_table
 from edgerec.model.registry import MODELS as REGISTRY
 from edgerec.model.registry import Name

@@ -14,7 +14,6 @@ from onnx import numpy_helper
 
 from edgerec.core.errors import OutputError, ParityError
 from edgerec.core.tolerance import Tolerance
-from edgerec.data.samples import Limits
 from edgerec.device_runtime.golden import GoldenCase, load_case
 from edgerec.device_runtime.hubsm import HubsmStepper, Step
 from edgerec.export import bundle
@@ -23,6 +22,7 @@ from edgerec.export.graphs.device import device_graphs
 from edgerec.export.parity import TOLERANCE, long_case, random_cases
 from edgerec.export.split import split
 from edgerec.export.trace import compare_tensors, trace
+from edgerec.features.behaviours import Limits
 from edgerec.model.registry import MODELS, Name
 from edgerec.model.runs import Run, load_run
 from tests.random_runs import of_kind, on_device

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerec.data.build_samples import write_samples
-from edgerec.data.samples import SPLITS, TEST, TRAIN, Limits, Samples
+from edgerec.data.samples import SPLITS, TEST, TRAIN, Samples
+from edgerec.features.behaviours import Limits
 from edgerec.model import batches
 from edgerec.model.batches import AHEAD, Shapes, ahead, epoch, groups, make_batch, shard_batches
 from tests.synthetic import build, flat, make_logs, whole

@@ -15,7 +15,8 @@ import pytest
 
 from edgerec.core.errors import FormatError, InputError, IntegrityError, SpecificationError
 from edgerec.data.build_samples import write_samples
-from edgerec.data.samples import NOT_EXPOSED, TEST, TRAIN, Limits, Samples
+from edgerec.data.samples import NOT_EXPOSED, TEST, TRAIN, Samples
+from edgerec.features.behaviours import Limits
 from edgerec.features.vocabulary import Vocabulary
 from edgerec.model import batches, evaluation
 from edgerec.model.baselines import baselines, exposed

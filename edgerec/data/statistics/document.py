@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgerec.data.samples import Limits
 from edgerec.data.schema import EXPOSURE, PAGE_VIEW
 from edgerec.data.statistics.click_rates import (
     CATEGORY_BUCKETS,
@@ -26,6 +25,7 @@ from edgerec.data.statistics.histograms import (
     shares_by_tenth,
 )
 from edgerec.data.statistics.measure import Measured, Statistics, measure
+from edgerec.features.behaviours import Limits
 from edgerec.features.spec import Binarize, FeatureSpec, OneHot
 
 POSITION_NAMES = [*(str(place) for place in range(1, POSITIONS + 1)), f"{POSITIONS + 1}+"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import onnx
 
 from edgerec.core.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
-from edgerec.data.shards import Limits
 from edgerec.export.graphs.attention import AttentionForm
 from edgerec.export.graphs.baselines import build_dlcm, build_dnn_rank
 from edgerec.export.graphs.crban import build_crban
@@ -16,6 +15,7 @@ from edgerec.export.graphs.reference import build_reference_crban, build_referen
 from edgerec.export.ranker_weights import CrbanPlusWeights, DlcmWeights, DnnRankWeights, EncoderWeights
 from edgerec.export.split import Parts
 from edgerec.export.weights import Array, AttentionWeights, CrbanWeights, DinWeights, HubsmWeights, RawWeights
+from edgerec.features.behaviours import Limits
 
 
 def device_graphs(parts: Parts, limits: Limits) -> dict[str, onnx.ModelProto]:

@@ -1,0 +1,49 @@
+"""The two kinds of behaviour, and the longest sequences that the models read.
+
+This is the only place that pairs the names of a kind: formats, layers, device models and graphs ask it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+@dataclass(frozen=True)
+class BehaviourKind:
+    """One kind of behaviour (section 2.2 of the paper) and its names.
+
+    Attributes:
+        name: one behaviour: prefix of the ranking graph's inputs and of golden arrays, as in `exposure_keys`.
+        plural: all of them: files of samples, limits, inputs of the training graph.
+        step_model: the device model that makes one step, and the Keras layer that it comes from.
+        group: the features of its actions in the specification.
+    """
+
+    name: str
+    plural: str
+    step_model: str
+    group: str
+
+
+EXPOSURE = BehaviourKind("exposure", "exposures", step_model="hubsm_ie", group="ie_action")
+"""An item was on the screen (item exposure, IE)."""
+PAGE_VIEW = BehaviourKind("page_view", "page_views", step_model="hubsm_ipv", group="ipv_action")
+"""The user opened the page of an item (item page-view, IPV)."""
+BEHAVIOUR_KINDS = (EXPOSURE, PAGE_VIEW)
+
+
+class Limits(BaseModel):
+    """The longest sequences that the models read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidates: Annotated[int, Field(ge=1, le=1000)] = 100
+    exposures: Annotated[int, Field(ge=1, le=1000)] = 100
+    page_views: Annotated[int, Field(ge=1, le=1000)] = 50
+
+    def of(self, kind: BehaviourKind) -> int:
+        """Return how many behaviours of `kind` the ranker reads."""
+        return int(getattr(self, kind.plural))
