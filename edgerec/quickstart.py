@@ -11,13 +11,13 @@ from typing import Any
 from rich.table import Table
 
 from edgerec.bench.latency import RERANK, RUNTIME, STEP, run_bench
+from edgerec.bundle.manifest import HUBSM_IE, HUBSM_IPV
+from edgerec.bundle.verify import verify_bundle
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.console import log, stage, table_of
-from edgerec.core.manifest import HUBSM_IE, HUBSM_IPV
 from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import TEST
 from edgerec.device_runtime.guard import guarded
-from edgerec.device_runtime.verify import verify_bundle
 from edgerec.export.bundle import export_bundle
 from edgerec.model.config import TrainConfig, load_config
 from edgerec.model.evaluation import evaluate

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgerec.core.manifest import Precision
+from edgerec.bundle.manifest import Precision
 from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.export.convert import convert_to_mnn
+from edgerec.features.behaviours import Limits
 from edgerec.model.registry import Name
 from edgerec.model.runs import Run, build_model
+from tests.synthetic import SPEC
 
 
 def of_kind(run: Run, kind: Name) -> Run:
@@ -27,13 +29,15 @@ def of_kind(run: Run, kind: Name) -> Run:
 
 
 def on_device(graphs: Mapping[str, onnx.ModelProto], folder: Path, *, precision: Precision = "fp32") -> DeviceModel:
-    """The graphs as MNN models, without a manifest; `folder` has the files."""
+    """The graphs as MNN models; `folder` has the files."""
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
         convert_to_mnn(folder / f"{name}.onnx", folder / f"{name}.mnn", precision=precision)
     steppers = {name: HubsmStepper(folder / f"{name}.mnn") for name in graphs if name != "crban"}
     return DeviceModel(
-        manifest=None,  # type: ignore[arg-type]
+        version_id="",
+        spec=SPEC,
+        limits=Limits(),
         hubsm_ie=steppers.get("hubsm_ie"),
         hubsm_ipv=steppers.get("hubsm_ipv"),
         crban=CrbanRanker(folder / "crban.mnn"),

@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from edgerec.core import manifest
-from edgerec.core.manifest import BundleManifest, Parity
+from edgerec.bundle import manifest
+from edgerec.bundle.manifest import BundleManifest, Parity
 from edgerec.data import logs, samples, schema
 from edgerec.data.logs import LogsDocument, LogsHead
 from edgerec.data.samples import SamplesHead

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.bundle.golden import GoldenCase
 from edgerec.core.errors import FormatError, first_line
-from edgerec.device_runtime.golden import GoldenCase
 from edgerec.device_runtime.session import PRECISION_HIGH, import_mnn
 
 Array = npt.NDArray[np.float32]

@@ -19,12 +19,16 @@ from rich.table import Table
 
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import ratios, take_turns
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.layout import CLOUD, EMBEDDINGS
+from edgerec.bundle.manifest import CloudManifest
+from edgerec.bundle.manifest_file import write_manifest
+from edgerec.bundle.tables import open_tables
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log, stage, table_of
 from edgerec.core.errors import InputError, ParityError
 from edgerec.core.leftovers import temporary_folder
-from edgerec.core.manifest import CLOUD, EMBEDDINGS, CloudManifest, stamp_files, write_manifest
-from edgerec.kv.npz import NpzTables, open_tables
+from edgerec.kv.npz import NpzTables
 from edgerec.kv.shard_writer import BLOCK_ROWS, SHARD_ROWS, TableDtype, write_table
 from edgerec.kv.store import EmbeddingTables
 

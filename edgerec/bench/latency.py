@@ -17,14 +17,16 @@ from edgerec.bench.environment import environment
 from edgerec.bench.litert import LITERT, litert_step
 from edgerec.bench.measure import Measured, ratios, take_turns
 from edgerec.bench.peers import BOOK, BOUND, DEVICE_GRAPH, EXPOSURE, PAGE_VIEW, OnnxPeer
+from edgerec.bundle.golden import GoldenCase, case_names, encode_case, run_named
+from edgerec.bundle.layout import GOLDEN, PEERS
+from edgerec.bundle.load import open_bundle
+from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV, BundleManifest
+from edgerec.bundle.signing import PublicKey
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log, table_of
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, ParityError, first_line
-from edgerec.core.manifest import CRBAN, GOLDEN, HUBSM_IE, HUBSM_IPV, PEERS, BundleManifest
-from edgerec.core.signing import PublicKey
 from edgerec.core.tolerance import Tolerance, apart
-from edgerec.device_runtime.device_model import DeviceModel, open_bundle
-from edgerec.device_runtime.golden import GoldenCase, case_names, encode_case, run_named
+from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
 
 ENGINE, RUNTIME = "mnn", "edgerec"
@@ -94,7 +96,7 @@ def run_bench(
         "environment": environment(),
         "bundle": str(bundle),
         "version_id": manifest.version_id,
-        "sizes": dict(model.manifest.limits),
+        "sizes": model.limits.model_dump(),
         "rounds": rounds,
         "results": results,
         "ratios": compared,
@@ -126,10 +128,9 @@ def _full_case(model: DeviceModel, bundle: Path, manifest: BundleManifest) -> Go
         "exposures": len(case.exposure_action),
         "page_views": len(case.page_view_action),
     }
-    if lengths != model.manifest.limits:
-        raise FormatError(
-            f"bundle: {name} should have the full lengths {model.manifest.limits}; received {lengths}: export it again"
-        )
+    limits = model.limits.model_dump()
+    if lengths != limits:
+        raise FormatError(f"bundle: {name} should have the full lengths {limits}; received {lengths}: export it again")
     return case
 
 

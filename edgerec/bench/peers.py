@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.bundle.golden import GoldenCase
+from edgerec.bundle.layout import GOLDEN
+from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
 from edgerec.core.errors import FormatError
-from edgerec.core.manifest import CRBAN, GOLDEN, HUBSM_IE, HUBSM_IPV
-from edgerec.device_runtime.golden import GoldenCase
 
 Array = npt.NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from edgerec.cli.common import emit, import_tensorflow
 from edgerec.core.command import PATH, force_option, json_option, need, out_option
 
 if TYPE_CHECKING:
-    from edgerec.core.signing import PublicKey
+    from edgerec.bundle.signing import PublicKey
 
 public_key_option = click.option(
     "--public-key", type=PATH, help="PEM file: refuse what the owner of this Ed25519 key did not sign."
@@ -74,8 +74,8 @@ def export(
     need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", *signing)
     if peers:
         need("peers", "tf2onnx")
+    from edgerec.bundle.signing import load_signing_key
     from edgerec.core.atomic import check_output
-    from edgerec.core.signing import load_signing_key
     from edgerec.model.run_head import check_fit, read_run_head, samples_of
 
     check_output(out, force=force, kind="bundle", inputs=[each for each in (run, samples, sign_key) if each])
@@ -112,8 +112,8 @@ def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     """Let BUNDLE prove itself on this machine: hashes, golden outputs, signature."""
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
+    from edgerec.bundle.verify import verify_bundle
     from edgerec.device_runtime.guard import guarded
-    from edgerec.device_runtime.verify import verify_bundle
 
     emit({"bundle": str(bundle), **guarded(partial(verify_bundle, public_key=key), bundle)}, as_json)
 
@@ -126,8 +126,8 @@ def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     """Say what is in BUNDLE: sizes, commands, shapes, tools, parity, GAUC."""
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
+    from edgerec.bundle.inspection import inspect_bundle, inspection_table
     from edgerec.device_runtime.guard import guarded
-    from edgerec.device_runtime.inspection import inspect_bundle, inspection_table
 
     document = guarded(partial(inspect_bundle, public_key=key), bundle)
     emit({"bundle": str(bundle), **document}, as_json, table=inspection_table(document))
@@ -138,7 +138,7 @@ def _public_key(path: Path | None) -> PublicKey | None:
     if path is None:
         return None
     need("signing", "cryptography")
-    from edgerec.core.signing import load_public_key
+    from edgerec.bundle.signing import load_public_key
 
     return load_public_key(path)
 

@@ -9,8 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edgerec.core.errors import LogsError
-from edgerec.core.hashing import sha256_file
-from edgerec.core.manifest import FileStamp
+from edgerec.core.hashing import FileStamp, sha256_file
 from edgerec.data.parts import count_rows
 
 _ADVICE = "or delete 'parts' from logs.json if you changed the logs yourself"

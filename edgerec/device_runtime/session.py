@@ -21,13 +21,14 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from edgerec.core.bounds import MAX_MODEL_BYTES
 from edgerec.core.errors import SessionError, first_line
 from edgerec.device_runtime import forks
 
 Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 
+MAX_MODEL_BYTES = 64 * 1024 * 1024
+"""Largest model file, in bytes. A larger file is refused before it is read. A device model has less than 1 MB."""
 _FLOAT32 = np.dtype(np.float32)
 PRECISION_HIGH = 1  # BackendConfig::Precision_High: float32 throughout, also where the processor has float16
 _SMALLEST_MODEL = 64

@@ -13,31 +13,18 @@ from typing import Any
 
 import onnx
 
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.golden import GoldenCase, save_case
+from edgerec.bundle.layout import CLOUD, DEVICE, EMBEDDINGS, GOLDEN, PEERS
+from edgerec.bundle.load import load_device_model
+from edgerec.bundle.manifest import BundleManifest, CloudManifest, DeviceManifest, ModelFile, Parity, Precision
+from edgerec.bundle.manifest_file import read_device_manifest, sign_bundle, write_manifest
+from edgerec.bundle.signing import SigningKey, check_signing_key
 from edgerec.core.atomic import check_output, output_folder, write_bytes, write_json
 from edgerec.core.console import stage
 from edgerec.core.errors import ConversionError, InputError, ParityError, ShapeError, first_line
-from edgerec.core.manifest import (
-    CLOUD,
-    DEVICE,
-    EMBEDDINGS,
-    GOLDEN,
-    PEERS,
-    BundleManifest,
-    CloudManifest,
-    DeviceManifest,
-    ModelFile,
-    Parity,
-    Precision,
-    TableEntry,
-    read_device_manifest,
-    sign_bundle,
-    stamp_files,
-    write_manifest,
-)
-from edgerec.core.signing import SigningKey, check_signing_key
 from edgerec.data.samples import TEST, Samples
-from edgerec.device_runtime.device_model import DeviceModel, load_device_model
-from edgerec.device_runtime.golden import GoldenCase, save_case
+from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
@@ -69,6 +56,7 @@ from edgerec.export.split import Parts, split
 from edgerec.export.trace import Trace
 from edgerec.export.trace import trace as trace_case
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, blocks, write_table
+from edgerec.kv.table_entry import TableEntry
 from edgerec.model.run_head import check_fit, samples_of
 from edgerec.model.runs import Run, load_run, tool_versions
 

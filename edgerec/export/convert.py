@@ -11,9 +11,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edgerec.bundle.manifest import Precision
 from edgerec.core.errors import ConversionError
 from edgerec.core.leftovers import temporary_folder
-from edgerec.core.manifest import Precision
 
 CHILD = Path(__file__).with_name("_convert_child.py")
 TIMEOUT_SECONDS = 300.0

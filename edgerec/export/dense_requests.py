@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.bundle.golden import GoldenCase
 from edgerec.data.samples import Samples, Shard
-from edgerec.device_runtime.golden import GoldenCase
 from edgerec.device_runtime.matches import UNKNOWN
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.kv.npz import Table

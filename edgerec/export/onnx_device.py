@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from edgerec.core.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
-from edgerec.device_runtime.golden import GoldenCase
+from edgerec.bundle.golden import GoldenCase
+from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
 
 Array = npt.NDArray[np.float32]
 Arrays = dict[str, Array]

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from edgerec.bundle.golden import GoldenCase, run_case
+from edgerec.bundle.manifest import Parity
 from edgerec.core.console import progress
 from edgerec.core.errors import ParityError
-from edgerec.core.manifest import Parity
 from edgerec.core.tolerance import Tolerance, apart
 from edgerec.data.samples import NOT_EXPOSED, TEST, Samples, Shard
 from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
 from edgerec.device_runtime.device_model import DeviceModel
-from edgerec.device_runtime.golden import GoldenCase, run_case
 from edgerec.export.dense_requests import DenseRequests
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.split import number_columns

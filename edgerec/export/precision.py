@@ -13,13 +13,15 @@ from typing import Any, Literal
 import numpy as np
 from rich.console import Group, RenderableType
 
+from edgerec.bundle.golden import GoldenCase, encode_case, run_case
+from edgerec.bundle.inspection import precision_table
+from edgerec.bundle.layout import DEVICE
+from edgerec.bundle.load import load_device_model
+from edgerec.bundle.manifest import HUBSM_IE, MAX_TOLERANCE, PRECISIONS, Parity, Precision, PrecisionRow
 from edgerec.core.console import log, scalars
 from edgerec.core.errors import InputError, ParityError
-from edgerec.core.manifest import DEVICE, HUBSM_IE, MAX_TOLERANCE, PRECISIONS, Parity, Precision, PrecisionRow
 from edgerec.data.samples import VALIDATION, Samples
-from edgerec.device_runtime.device_model import DeviceModel, load_device_model
-from edgerec.device_runtime.golden import GoldenCase, encode_case, run_case
-from edgerec.device_runtime.inspection import precision_table
+from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.export.parity import TOLERANCE, UNBOUNDED, RealRequests, compare, step_through
 from edgerec.kv.npz import Table
 from edgerec.kv.shard_writer import TableDtype

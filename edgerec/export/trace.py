@@ -10,10 +10,10 @@ import numpy.typing as npt
 import onnx
 from onnx import shape_inference
 
-from edgerec.core.manifest import CRBAN
+from edgerec.bundle.golden import GoldenCase
+from edgerec.bundle.manifest import CRBAN
 from edgerec.core.tolerance import apart
 from edgerec.device_runtime.device_model import DeviceModel
-from edgerec.device_runtime.golden import GoldenCase
 from edgerec.device_runtime.session import Session
 from edgerec.export.onnx_device import Arrays, OnnxDevice, OnnxGraph, steps
 from edgerec.export.parity import ALLOWED, TOLERANCE

@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.core.errors import FormatError
-from edgerec.core.manifest import EMBEDDINGS, CloudManifest, TableEntry, check_files, read_cloud_manifest
-from edgerec.core.memory import enough_memory
-from edgerec.core.signing import PublicKey
 from edgerec.kv.shard_writer import BLOCK_ROWS, ascending, shard_name
 from edgerec.kv.store import Found, Keys, check_keys, no_table
 from edgerec.kv.stored_npz import map_members
+from edgerec.kv.table_entry import TableEntry
 
 _ADVICE = "export the bundle again"
 
@@ -149,44 +147,19 @@ class NpzTables:
         return found
 
 
-def open_tables(cloud: Path, *, check: bool = True, public_key: PublicKey | None = None) -> NpzTables:
-    """Open the tables of a bundle's folder `cloud`; all of their numbers are read once.
-
-    Args:
-        cloud: the folder with the cloud manifest.
-        check: compare the hash of every file; false where that was just done.
-        public_key: with it, only tables that its owner signed are opened; None asks for no signature.
-
-    Raises:
-        FormatError: no such folder, another format, tables that do not fit the manifest, or a NaN or infinite number.
-        IntegrityError: a file is missing or was changed.
-        ResourceError: there is not enough memory.
-        SignatureError: `public_key` is given, and the manifest is not signed by its owner.
-    """
-    manifest = read_cloud_manifest(cloud, public_key=public_key)
-    if check:
-        check_files(cloud, manifest.files)
-    with enough_memory(cloud):
-        tables = {name: _open_entry(cloud, name, entry, manifest) for name, entry in manifest.tables.items()}
-    return NpzTables(manifest.version_id, manifest.spec, tables)
-
-
-def open_table(folder: Path, *, check: bool = True) -> NpzTable:
+def open_table(folder: Path, *, sums: bool = True, numbers: bool = True) -> NpzTable:
     """Open the table of all shards in `folder`.
 
     Args:
-        folder: with the shards and nothing else of that name.
-        check: compare the checksum of every array and look at every number, which reads all of them once.
+        folder: the folder of the shards. It has no other file with such a name.
+        sums: compare the checksum of every array, which reads all of them once.
+        numbers: check that every number is finite, which reads all of them once.
 
     Raises:
-        FormatError: a shard is missing or damaged, the shards do not belong together, or a number that is looked at is
-            NaN or infinite.
-        IntegrityError: a checksum is wrong.
+        FormatError: a shard is missing or damaged, the shards do not belong together, or `numbers` is true and a
+            number is NaN or infinite.
+        IntegrityError: `sums` is true and a checksum is wrong.
     """
-    return _open_shards(folder, sums=check, numbers=check)
-
-
-def _open_shards(folder: Path, *, sums: bool, numbers: bool) -> NpzTable:
     files = sorted(folder.glob("shard-*.npz"))
     if not files or [file.name for file in files] != [shard_name(i, len(files)) for i in range(len(files))]:
         raise FormatError(f"embedding table {folder}: shards are missing: {_ADVICE}")
@@ -206,24 +179,6 @@ def _open_shards(folder: Path, *, sums: bool, numbers: bool) -> NpzTable:
         shards=len(files),
     )
     return NpzTable(shards, unknown, entry)
-
-
-def _open_entry(cloud: Path, name: str, entry: TableEntry, manifest: CloudManifest) -> NpzTable:
-    for number in range(entry.shards):
-        file = f"{EMBEDDINGS}/{name}/{shard_name(number, entry.shards)}"
-        if file not in manifest.files:
-            raise FormatError(f"embedding tables: {cloud / 'manifest.json'} has no hash of {file}: {_ADVICE}")
-    table = _open_shards(cloud / EMBEDDINGS / name, sums=False, numbers=True)
-    if table.entry != entry:
-        raise FormatError(
-            f"embedding tables: {cloud / EMBEDDINGS / name} has {_said(table.entry)}, the manifest says "
-            f"{_said(entry)}: {_ADVICE}"
-        )
-    return table
-
-
-def _said(entry: TableEntry) -> str:
-    return f"{entry.keys} keys of {entry.dimension} {entry.dtype} in {entry.shards} shards"
 
 
 def _open_shard(file: Path, *, sums: bool, numbers: bool) -> tuple[_Shard, NDArray[Any]]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgerec.core.documents import first_fault
 from edgerec.core.errors import FormatError, InputError
-from edgerec.core.manifest import TableEntry
+from edgerec.kv.table_entry import TableEntry
 
 UNKNOWN = b"unknown"
 """The field of the unknown row. It has seven bytes, so that it is nobody's key."""

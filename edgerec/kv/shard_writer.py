@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.core.errors import InputError, OutputError
-from edgerec.core.manifest import TableEntry
 from edgerec.kv.stored_npz import MAX_MEMBER_BYTES, StoredWriter
+from edgerec.kv.table_entry import TableEntry
 
 TableDtype = Literal["float32", "float16"]
 SHARD_ROWS = 1 << 20

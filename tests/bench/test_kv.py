@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edgerec.bench.kv import kv_table, run_kv_bench
+from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, IntegrityError, OutputError, ParityError
-from edgerec.kv.npz import open_tables
 from edgerec.kv.store import Found
 from tests.redis_server import free_port
 

@@ -12,12 +12,12 @@ import pytest
 from onnx import numpy_helper
 
 from edgerec.bench.latency import bench_table, run_bench
+from edgerec.bundle.golden import load_case, save_case
+from edgerec.bundle.manifest_file import read_bundle_manifest
 from edgerec.core.errors import FormatError, InputError, IntegrityError, OutputError, ParityError
-from edgerec.core.manifest import read_bundle_manifest
-from edgerec.device_runtime.golden import load_case, save_case
 from edgerec.export.peers import write_peers
 from edgerec.model.runs import Run, load_run
-from tests.device_runtime.restamp import restamp, restamp_device
+from tests.bundle.restamp import restamp, restamp_device
 from tests.quicker import shorten_proof
 from tests.random_runs import of_kind
 

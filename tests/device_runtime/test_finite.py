@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgerec.bundle.golden import load_case, run_case
+from edgerec.bundle.inspection import inspect_bundle
+from edgerec.bundle.load import load_device_model, open_bundle
+from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import EdgeRecError, NotFiniteError, SessionError
 from edgerec.device_runtime.crban import CrbanRanker, Encodings
-from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours, load_device_model, open_bundle
-from edgerec.device_runtime.golden import load_case, run_case
+from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.device_runtime.inspection import inspect_bundle
 from edgerec.device_runtime.matches import Met
 from edgerec.device_runtime.session import Session
-from edgerec.device_runtime.verify import verify_bundle
 from tests.mnn_models import built
 
 HUGE = np.float32(3e38)

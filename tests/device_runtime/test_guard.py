@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 import pytest
 
+from edgerec.bundle.verify import verify_bundle
 from edgerec.cli import cli
 from edgerec.core.errors import SessionError
 from edgerec.device_runtime.guard import guarded
-from edgerec.device_runtime.verify import verify_bundle
-from tests.device_runtime.restamp import restamp_device
+from tests.bundle.restamp import restamp_device
 from tests.forged import crashing
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

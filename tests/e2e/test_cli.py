@@ -20,8 +20,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, write_manifest
 from edgerec.cli import cli
-from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
 from tests.command_line import EDGEREC, document, edgerec, edgerec_here, said
 from tests.synthetic import restamp, unstamp
 from tests.test_docs import documented_keys

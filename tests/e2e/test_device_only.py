@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from edgerec.core.manifest import sign_bundle
-from edgerec.core.signing import SigningKey
+from edgerec.bundle.manifest_file import sign_bundle
+from edgerec.bundle.signing import SigningKey
 
 ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy", "redis")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgerec.core.manifest import read_bundle_manifest, write_manifest
+from edgerec.bundle.manifest_file import read_bundle_manifest, write_manifest
 from tests.command_line import edgerec_here
 
 ODD = os.fsdecode(b"odd\xff\x1b[31m")

@@ -14,6 +14,13 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.load import load_device_model
+from edgerec.bundle.manifest import MODELS
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, write_manifest
+from edgerec.bundle.signing import SigningKey
+from edgerec.bundle.tables import open_tables
+from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import (
     ConversionError,
     EdgeRecError,
@@ -23,16 +30,11 @@ from edgerec.core.errors import (
     OutputError,
     SpecificationError,
 )
-from edgerec.core.manifest import MODELS, read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
-from edgerec.core.signing import SigningKey
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import write_logs
-from edgerec.device_runtime.device_model import load_device_model
-from edgerec.device_runtime.verify import verify_bundle
 from edgerec.export import bundle
 from edgerec.export.bundle import export_bundle
 from edgerec.export.peers import check_peers
-from edgerec.kv.npz import open_tables
 from edgerec.model.runs import Run, load_run
 from tests.random_runs import of_kind
 from tests.synthetic import LIMITS, make_logs
@@ -147,7 +149,7 @@ def test_every_changed_byte_is_found(bundle_path: Path, tmp_path: Path) -> None:
 def test_the_device_half_stands_alone(bundle_path: Path, tmp_path: Path) -> None:
     """A phone fetches `device/` only, and still finds every changed byte."""
     shutil.copytree(bundle_path / "device", tmp_path / "device")
-    assert load_device_model(tmp_path).manifest.version_id == read_bundle_manifest(bundle_path).version_id
+    assert load_device_model(tmp_path).version_id == read_bundle_manifest(bundle_path).version_id
     for name in files_of(tmp_path / "device"):
         path = tmp_path / "device" / name
         whole = path.read_bytes()
@@ -184,7 +186,7 @@ def test_a_model_that_does_not_load_is_an_error_and_no_crash(bundle_path: Path, 
     script = (
         "import sys; from pathlib import Path\n"
         "from edgerec.core.errors import SessionError\n"
-        "from edgerec.device_runtime.verify import verify_bundle\n"
+        "from edgerec.bundle.verify import verify_bundle\n"
         "for folder in sys.argv[1:]:\n"
         "    try: verify_bundle(Path(folder)); print('passed')\n"
         "    except SessionError as error: print('SessionError', str(error).count(chr(10)))\n"

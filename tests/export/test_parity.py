@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from edgerec.bundle.golden import GoldenCase, run_case
+from edgerec.bundle.load import load_device_model
 from edgerec.core.errors import ParityError
 from edgerec.data.samples import TEST, Samples
-from edgerec.device_runtime.device_model import DeviceModel, load_device_model
-from edgerec.device_runtime.golden import GoldenCase, run_case
+from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.export.graphs.device import device_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import (
@@ -58,7 +59,7 @@ def strong(run_path: Path, bundle_path: Path, tmp_path_factory: pytest.TempPathF
     run.model.set_weights([rng.normal(size=weight.shape).astype(np.float32) for weight in run.model.get_weights()])
     graphs = device_graphs(split(run), SHORT)
     folder = tmp_path_factory.mktemp("strong")
-    device = replace(on_device(graphs, folder), manifest=load_device_model(bundle_path).manifest)
+    device = on_device(graphs, folder)
     return Strong(run, device, OnnxDevice.load(graphs))
 
 

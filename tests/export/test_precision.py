@@ -11,14 +11,15 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edgerec.bundle.inspection import inspect_bundle, precision_table
+from edgerec.bundle.manifest import MODELS, Parity, Precision, PrecisionRow
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest
+from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import FormatError, InputError, ParityError
-from edgerec.core.manifest import MODELS, Parity, Precision, PrecisionRow, read_bundle_manifest, read_device_manifest
 from edgerec.data.samples import VALIDATION, Samples
 from edgerec.device_runtime.crban import CrbanRanker
-from edgerec.device_runtime.device_model import DeviceModel, load_device_model
+from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.device_runtime.inspection import inspect_bundle, precision_table
-from edgerec.device_runtime.verify import verify_bundle
 from edgerec.export import bundle
 from edgerec.export.bundle import Exported, export_bundle
 from edgerec.export.convert import convert_to_mnn
@@ -219,7 +220,9 @@ def test_no_constant_is_lost_in_half_precision(
             (tmp_path / f"{name}.onnx").write_bytes(graph.SerializeToString())
             convert_to_mnn(tmp_path / f"{name}.onnx", tmp_path / f"{name}.mnn", precision=precision)  # type: ignore[arg-type]
         device = DeviceModel(
-            manifest=load_device_model(bundle_path).manifest,
+            version_id="",
+            spec=run.head.spec,
+            limits=SMALL,
             hubsm_ie=HubsmStepper(tmp_path / "hubsm_ie.mnn"),
             hubsm_ipv=HubsmStepper(tmp_path / "hubsm_ipv.mnn"),
             crban=CrbanRanker(tmp_path / "crban.mnn"),

@@ -12,9 +12,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edgerec.bundle.golden import run_case
+from edgerec.bundle.manifest import MODELS, Precision
 from edgerec.core.errors import ConversionError, ParityError
-from edgerec.core.manifest import MODELS, Precision
-from edgerec.device_runtime.golden import run_case
 from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import check_random, random_cases

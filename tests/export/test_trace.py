@@ -12,9 +12,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edgerec.bundle.golden import GoldenCase, load_case
 from edgerec.core.errors import OutputError, ParityError
 from edgerec.core.tolerance import Tolerance
-from edgerec.device_runtime.golden import GoldenCase, load_case
 from edgerec.device_runtime.hubsm import HubsmStepper, Step
 from edgerec.export import bundle
 from edgerec.export.convert import convert_to_mnn

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgerec.core.manifest import CloudManifest, TableEntry, stamp_files, write_manifest
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.manifest import CloudManifest
+from edgerec.bundle.manifest_file import write_manifest
 from edgerec.kv.npz import Table
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, write_table
+from edgerec.kv.table_entry import TableEntry
 
 
 def make(keys: Sequence[int], *, width: int = 3, seed: int = 0) -> Table:

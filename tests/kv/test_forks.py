@@ -18,7 +18,7 @@ def test_a_fork_while_another_thread_looks_a_version_up(tmp_path: Path) -> None:
     script = """
     import numpy as np
     from pathlib import Path
-    from edgerec.kv.npz import open_tables
+    from edgerec.bundle.tables import open_tables
     from edgerec.kv.store import OpenVersions
 
     asking, forked = threading.Event(), threading.Event()
@@ -49,7 +49,7 @@ def test_a_fork_while_another_thread_asks_redis(tmp_path: Path, redis_url: str) 
     script = """
     import numpy as np
     from pathlib import Path
-    from edgerec.kv.npz import open_tables
+    from edgerec.bundle.tables import open_tables
     from edgerec.kv.redis import RedisStore
     store = RedisStore(sys.argv[2], prefix=sys.argv[3])
     tables = store.publish(open_tables(Path(sys.argv[1])))

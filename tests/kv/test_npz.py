@@ -15,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.manifest_file import read_cloud_manifest, write_manifest
+from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import FormatError, InputError, IntegrityError, ShapeError
-from edgerec.core.manifest import read_cloud_manifest, stamp_files, write_manifest
-from edgerec.kv.npz import NpzTables, Table, open_table, open_tables
+from edgerec.kv.npz import NpzTables, Table, open_table
 from edgerec.kv.shard_writer import shard_name, write_table
 from tests.kv.tables import expected, make, write, write_cloud
 
@@ -160,7 +162,7 @@ for file in Path(sys.argv[1]).iterdir():
         os.fsync(content.fileno())
         os.posix_fadvise(content.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 rng, before = np.random.default_rng(0), memory()
-table = open_table(Path(sys.argv[1]), check=False)
+table = open_table(Path(sys.argv[1]), sums=False, numbers=False)
 for count in (3, 300):
     for _ in range(count):
         keys = rng.integers(0, 1_500_000, 100)
@@ -286,7 +288,7 @@ def test_shards_that_are_not_right(tmp_path: Path, fault: str) -> None:
     damage, said = FAULTS[fault]
     damage(tmp_path / "t")
     with pytest.raises(FormatError, match=said) as caught:
-        open_table(tmp_path / "t", check=False)
+        open_table(tmp_path / "t", sums=False, numbers=False)
     assert "\n" not in str(caught.value)
 
 
@@ -347,7 +349,7 @@ def test_damage_is_a_format_error_or_harmless(tmp_path: Path, data: st.DataObjec
     # Unchecked, other numbers may be read; but nothing else than numbers of this table's shape, or one error.
     for check in (False, True):
         try:
-            found = open_table(tmp_path / "t", check=check).get_many(asked)
+            found = open_table(tmp_path / "t", sums=check, numbers=check).get_many(asked)
         except FormatError:
             continue
         assert found.rows.shape == (5, 4)
@@ -385,6 +387,8 @@ def test_a_checksum_finds_every_changed_number(tmp_path: Path) -> None:
     content = file.read_bytes()
     at = content.index(table.values[4].tobytes())
     file.write_bytes(content[: at + 3] + bytes([content[at + 3] ^ 1]) + content[at + 4 :])
-    assert not np.array_equal(open_table(tmp_path / "t", check=False).get_many(table.keys).rows, table.values)
+    assert not np.array_equal(
+        open_table(tmp_path / "t", sums=False, numbers=False).get_many(table.keys).rows, table.values
+    )
     with pytest.raises(IntegrityError, match="checksum of values is wrong"):
         open_table(tmp_path / "t")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, OutputError, ShapeError, StoreError
-from edgerec.kv.npz import NpzTables, Table, open_tables
+from edgerec.kv.npz import NpzTables, Table
 from tests.kv.tables import expected, make, write_cloud
 from tests.redis_server import free_port, need_redis, redis_server
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edgerec.core.errors import InputError, OutputError
-from edgerec.core.manifest import TableEntry
 from edgerec.kv.npz import open_table
 from edgerec.kv.shard_writer import ascending, shard_name, write_table
+from edgerec.kv.table_entry import TableEntry
 from tests.kv.tables import make, write
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import InputError
-from edgerec.kv.npz import open_tables
 from edgerec.kv.store import OpenVersions
 from tests.kv.tables import expected, make, write_cloud
 

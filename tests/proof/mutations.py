@@ -35,16 +35,20 @@ from typing import Any
 
 import numpy as np
 
-from edgerec.core import manifest as manifests
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.golden import GoldenCase, load_case, run_case
+from edgerec.bundle.layout import NAME, part_folders
+from edgerec.bundle.load import load_device_model
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, sign_bundle
+from edgerec.bundle.signing import PublicKey, SigningKey
+from edgerec.bundle.verify import verify_bundle
 from edgerec.core import stdout
+from edgerec.core.atomic import json_bytes
 from edgerec.core.console import emit, progress, table_of
 from edgerec.core.errors import EdgeRecError
 from edgerec.core.hashing import sha256_bytes
-from edgerec.core.signing import PublicKey, SigningKey
-from edgerec.device_runtime.device_model import load_device_model
-from edgerec.device_runtime.golden import GoldenCase, load_case, run_case
 from edgerec.device_runtime.guard import guarded
-from edgerec.device_runtime.verify import verify_bundle
+from edgerec.features.spec import parse_spec
 from edgerec.kv.npz import NpzTable, open_table
 
 HANGS_AFTER_SECONDS = 1200
@@ -103,11 +107,11 @@ def swapped_shards(bundle: Path, rng: random.Random) -> str:
 
 def wrong_version(bundle: Path, rng: random.Random) -> str:
     """The format number or the version of one of the three manifests."""
-    path = rng.choice(list(manifests.part_folders(bundle).values())) / manifests.NAME
+    path = rng.choice(list(part_folders(bundle).values())) / NAME
     document = json.loads(path.read_bytes())
     key = rng.choice(["format", "version_id"])
     document[key] = rng.choice([0, 2, 99, "1"]) if key == "format" else f"20250101000000-{rng.getrandbits(48):012x}"
-    path.write_bytes(manifests.json_bytes(document))
+    path.write_bytes(json_bytes(document))
     return f"{path.relative_to(bundle)}: {key} is {document[key]!r}"
 
 
@@ -124,16 +128,16 @@ KINDS: dict[str, Callable[[Path, random.Random], str]] = {
 def stamp_anew(bundle: Path) -> None:
     """Make every hash right again, as far as manifests can still be read; signatures stay as they were."""
     for folder in (bundle / "device", bundle / "cloud", bundle):
-        path = folder / manifests.NAME
+        path = folder / NAME
         try:
             document = json.loads(path.read_bytes())
             # What was listed and is still there: the attacker of a missing file drops it from the list, too.
             listed = [folder / name for name in document["files"] if (folder / name).is_file()]
-            stamps = manifests.stamp_files(folder, listed)
+            stamps = stamp_files(folder, listed)
         except (ValueError, TypeError, KeyError):
             continue  # no manifest any more: its reader will say so
         document["files"] = {name: stamp.model_dump() for name, stamp in stamps.items()}
-        unsealed = manifests.json_bytes({**document, "digest": "0" * 64})
+        unsealed = json_bytes({**document, "digest": "0" * 64})
         path.write_bytes(unsealed.replace(b'"' + b"0" * 64 + b'"', f'"{sha256_bytes(unsealed)}"'.encode()))
 
 
@@ -141,21 +145,22 @@ class Original:
     """What the unchanged bundle is, for others to be compared with."""
 
     def __init__(self, bundle: Path) -> None:
-        self.manifest = manifests.read_bundle_manifest(bundle)
-        self.limits = manifests.read_device_manifest(bundle / "device").limits
+        self.manifest = read_bundle_manifest(bundle)
+        self.spec = parse_spec(json.dumps(self.manifest.spec), where="of the manifest")
+        self.limits = read_device_manifest(bundle / "device").limits
         self.tables = {name: _content(bundle, name) for name in self.manifest.tables}
         self.cases: list[GoldenCase] = [load_case(path) for path in sorted((bundle / "golden").glob("case-*.npz"))]
 
     def is_like(self, bundle: Path) -> bool:
         """Whether `bundle`, which passes, gives the same answers to whoever uses it."""
-        found = manifests.read_bundle_manifest(bundle)
+        found = read_bundle_manifest(bundle)
         same = {"version_id", "precision", "spec", "models", "tables"}
         if found.model_dump(include=same) != self.manifest.model_dump(include=same):
             return False
         if any(_content(bundle, name) != self.tables[name] for name in found.tables):
             return False
         model = load_device_model(bundle)
-        if model.manifest.spec != self.manifest.spec or model.manifest.limits != self.limits:
+        if model.spec != self.spec or model.limits.model_dump() != self.limits:
             return False
         worst = max(float(np.abs(run_case(model, case) - case.logits).max()) for case in self.cases)
         return worst <= self.manifest.parity.tolerance
@@ -164,7 +169,7 @@ class Original:
 def _content(bundle: Path, name: str) -> str:
     """A digest of all that the table of feature `name` answers."""
     # As a server opens it: by the hashes of the manifest, which are stamped anew, and not by the checksums of arrays.
-    table: NpzTable = open_table(bundle / "cloud" / "embeddings" / name, check=False)
+    table: NpzTable = open_table(bundle / "cloud" / "embeddings" / name, sums=False, numbers=False)
     digest = hashlib.sha256(table.unknown.tobytes())
     for keys, rows in table.blocks():
         digest.update(keys.tobytes() + rows.tobytes())
@@ -257,7 +262,7 @@ def run_mutations(bundle: Path, *, count: int, seed: int) -> dict[str, Any]:
     faults: list[str] = []
     with TemporaryDirectory(prefix="edgerec-mutations-") as folder:
         signed = Path(shutil.copytree(bundle, Path(folder, "bundle")))
-        manifests.sign_bundle(signed, key)
+        sign_bundle(signed, key)
         assert verify_bundle(signed, public_key=key.public)["signature"] == "valid"
         cells = [(kind, side) for kind in KINDS for side in SIDES if "shard" not in kind or len(_shards(signed)) > 1]
         for kind, side in progress(cells, what="mutations", total=len(cells)):

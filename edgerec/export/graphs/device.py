@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from edgerec.core.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
+from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
 from edgerec.export.graphs.attention import AttentionForm
 from edgerec.export.graphs.baselines import build_dlcm, build_dnn_rank
 from edgerec.export.graphs.crban import build_crban

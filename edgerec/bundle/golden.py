@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.bundle.bounds import MAX_CASE_BYTES
+from edgerec.bundle.layout import CASES
+from edgerec.bundle.manifest import BundleManifest
 from edgerec.core.arrays import load_members
-from edgerec.core.bounds import MAX_CASE_BYTES
 from edgerec.core.errors import FormatError, NotFiniteError, SessionError
-from edgerec.core.manifest import CASES, BundleManifest
 from edgerec.core.paths import as_path
 from edgerec.device_runtime.crban import Encodings
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
@@ -108,7 +109,7 @@ def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, 
         FormatError: it cannot be read, or does not fit the models.
     """
     case = load_case(bundle / name, matching=model.crban.identities > 0)
-    limits = model.manifest.limits
+    limits = model.limits.model_dump()
     for kind, array in (
         ("exposures", case.exposure_action),
         ("page_views", case.page_view_action),

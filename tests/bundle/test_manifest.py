@@ -10,23 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgerec.bundle.files import check_files, read_stamped, stamp_files
+from edgerec.bundle.manifest import MODELS, BundleManifest, CloudManifest, DeviceManifest
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest, write_manifest
 from edgerec.core.atomic import json_bytes
 from edgerec.core.errors import FormatError, IntegrityError
-from edgerec.core.hashing import sha256_bytes
-from edgerec.core.manifest import (
-    MODELS,
-    BundleManifest,
-    CloudManifest,
-    DeviceManifest,
-    FileStamp,
-    check_files,
-    read_bundle_manifest,
-    read_cloud_manifest,
-    read_device_manifest,
-    read_stamped,
-    stamp_files,
-    write_manifest,
-)
+from edgerec.core.hashing import FileStamp, sha256_bytes
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of "abc", FIPS 180-2
 

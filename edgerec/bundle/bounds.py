@@ -1,15 +1,14 @@
-"""How large the files of a bundle may be: known from the manifest, before one of them is read."""
+"""How large the files of a bundle may be. Sizes come from the manifest and are checked before a file is read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 
-MAX_MODEL_BYTES = 64 * 1024 * 1024
-"""Largest model file, in bytes. A larger one is refused before it is read. Device models have less than 1 MB, graphs
-for peers a few."""
+from edgerec.device_runtime.session import MAX_MODEL_BYTES
+from edgerec.kv.table_entry import TableEntry
+
 MAX_CASE_BYTES = 16 * 1024 * 1024
 """Largest golden case, in bytes: three sequences of at most 1,000 vectors of some hundred numbers are a few MB."""
 MAX_CASES = 100
@@ -18,20 +17,9 @@ SHARD_OVERHEAD = 4096
 """Bytes of a shard besides its numbers: headers, padding and a directory of three arrays."""
 
 
-class Sized(Protocol):
-    """What the bounds need to know of an embedding table (`edgerec.core.manifest.TableEntry`)."""
-
-    @property
-    def keys(self) -> int: ...
-    @property
-    def dimension(self) -> int: ...
-    @property
-    def dtype(self) -> str: ...
-    @property
-    def shards(self) -> int: ...
-
-
-def check_sizes(sizes: Mapping[str, int], tables: Mapping[str, Sized], *, embeddings: str, cases: str = "") -> None:
+def check_sizes(
+    sizes: Mapping[str, int], tables: Mapping[str, TableEntry], *, embeddings: str, cases: str = ""
+) -> None:
     """Refuse files that are larger than anything of their kind.
 
     Args:
@@ -65,7 +53,7 @@ def check_sizes(sizes: Mapping[str, int], tables: Mapping[str, Sized], *, embedd
             )
 
 
-def table_bytes(entry: Sized) -> int:
+def table_bytes(entry: TableEntry) -> int:
     """What the shards of a table take at most: an int64 and a row for each key, an unknown row for each shard."""
     row = entry.dimension * np.dtype(entry.dtype).itemsize
     return entry.keys * (8 + row) + entry.shards * (row + SHARD_OVERHEAD)

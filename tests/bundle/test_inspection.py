@@ -8,12 +8,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 
+from edgerec.bundle.inspection import inspect_bundle, inspection_table
+from edgerec.bundle.manifest import MODELS
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, sign_bundle
+from edgerec.bundle.signing import SigningKey
 from edgerec.core.errors import FormatError, IntegrityError, SignatureError
-from edgerec.core.manifest import MODELS, read_bundle_manifest, read_device_manifest, sign_bundle
-from edgerec.core.signing import SigningKey
-from edgerec.device_runtime.inspection import inspect_bundle, inspection_table
 from edgerec.device_runtime.session import Session
-from tests.device_runtime.restamp import restamp_device
+from tests.bundle.restamp import restamp_device
 from tests.mnn_models import built
 
 KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))

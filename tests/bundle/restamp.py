@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgerec.core.manifest import read_bundle_manifest, read_device_manifest, stamp_files, write_manifest
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, write_manifest
 
 
 def restamp(bundle: Path, **change: Any) -> None:

@@ -106,7 +106,7 @@ def check_signature(public_key: PublicKey, path: Path, content: bytes) -> None:
     """
     if not isinstance(public_key, PublicKey):
         raise InputError(
-            "public_key should be a PublicKey, which edgerec.core.signing.load_public_key reads from a PEM file. "
+            "public_key should be a PublicKey, which edgerec.bundle.signing.load_public_key reads from a PEM file. "
             f"Received: {type(public_key).__name__}"
         )
     public_key.check(path, content)
@@ -120,7 +120,7 @@ def check_signing_key(key: SigningKey) -> None:
     """
     if not isinstance(key, SigningKey):
         raise InputError(
-            "sign_key should be a SigningKey, which edgerec.core.signing.load_signing_key reads from a PEM file. "
+            "sign_key should be a SigningKey, which edgerec.bundle.signing.load_signing_key reads from a PEM file. "
             f"Received: {type(key).__name__}"
         )
 

@@ -11,23 +11,14 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+from edgerec.bundle.layout import CLOUD, DEVICE, GOLDEN, NAME
+from edgerec.bundle.load import check_cloud, load_checked
+from edgerec.bundle.manifest import CRBAN, PRECISIONS, BundleManifest, ModelFile
+from edgerec.bundle.manifest_file import read_bundle_manifest, signed_parts
+from edgerec.bundle.signing import PublicKey
 from edgerec.core.console import show, table_of
 from edgerec.core.errors import FormatError
-from edgerec.core.manifest import (
-    CLOUD,
-    CRBAN,
-    DEVICE,
-    GOLDEN,
-    NAME,
-    PRECISIONS,
-    BundleManifest,
-    ModelFile,
-    read_bundle_manifest,
-    signed_parts,
-)
 from edgerec.core.paths import as_path
-from edgerec.core.signing import PublicKey
-from edgerec.device_runtime.device_model import check_cloud, check_version, load_device_model
 from edgerec.device_runtime.session import Session
 
 _MOVES = re.compile(r"_raster_\d+$")
@@ -50,8 +41,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     """
     bundle = as_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
-    model = load_device_model(bundle, public_key=public_key)
-    check_version(bundle, manifest, model)
+    model = load_checked(bundle, manifest, public_key=public_key)
     check_cloud(bundle, manifest, public_key=public_key)
     sessions = {CRBAN: model.crban.session, **{name: one.session for name, one in model.steppers.items()}}
     parts = signed_parts(bundle)
@@ -70,7 +60,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
         },
         "device_bytes": manifest.bytes_under(DEVICE),
         "cloud_bytes": manifest.bytes_under(CLOUD),
-        "limits": model.manifest.limits,
+        "limits": model.limits.model_dump(),
         "models": {name: _model(sessions[name], manifest, stated) for name, stated in manifest.models.items()},
         "tables": {
             name: {**entry.model_dump(), "bytes": manifest.bytes_under(f"{CLOUD}/embeddings/{name}")}

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edgerec.bundle.golden import case_names, run_named
+from edgerec.bundle.layout import CLOUD, DEVICE
+from edgerec.bundle.load import check_cloud, open_bundle
+from edgerec.bundle.manifest import BundleManifest
+from edgerec.bundle.signing import PublicKey
+from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import FormatError, ParityError
-from edgerec.core.manifest import CLOUD, DEVICE, BundleManifest
 from edgerec.core.paths import as_path
-from edgerec.core.signing import PublicKey
 from edgerec.core.tolerance import apart
-from edgerec.device_runtime.device_model import check_cloud, open_bundle
-from edgerec.device_runtime.golden import case_names, run_named
-from edgerec.kv.npz import open_tables
 from edgerec.kv.shard_writer import shard_name
 
 

@@ -11,21 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.golden import GoldenCase, load_case, run_case, save_case
+from edgerec.bundle.load import load_device_model
+from edgerec.bundle.manifest import Parity
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest, write_manifest
+from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import EdgeRecError, FormatError, ParityError
-from edgerec.core.manifest import (
-    Parity,
-    read_bundle_manifest,
-    read_cloud_manifest,
-    read_device_manifest,
-    stamp_files,
-    write_manifest,
-)
-from edgerec.device_runtime.device_model import encode_behaviours, load_device_model
-from edgerec.device_runtime.golden import GoldenCase, load_case, run_case, save_case
-from edgerec.device_runtime.verify import verify_bundle
+from edgerec.device_runtime.device_model import encode_behaviours
 from edgerec.kv.npz import open_table
 from edgerec.kv.shard_writer import write_table
-from tests.device_runtime.restamp import restamp, restamp_device
+from tests.bundle.restamp import restamp, restamp_device
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgerec.core.errors import InputError, SignatureError
-from edgerec.core.signing import (
+from edgerec.bundle.signing import (
     PublicKey,
     SigningKey,
     check_signature,
@@ -26,6 +25,7 @@ from edgerec.core.signing import (
     load_signing_key,
     signature_path,
 )
+from edgerec.core.errors import InputError, SignatureError
 
 # RFC 8032, section 7.1, test 3.
 SECRET = bytes.fromhex("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")
@@ -275,7 +275,7 @@ def test_without_the_package_the_extra_is_named(signed: Path) -> None:
         "import sys; sys.modules['cryptography'] = None\n"
         "from pathlib import Path\n"
         "from edgerec.core.errors import MissingExtraError\n"
-        "from edgerec.core.signing import PublicKey, load_public_key, load_signing_key\n"
+        "from edgerec.bundle.signing import PublicKey, load_public_key, load_signing_key\n"
         "path, key = Path(sys.argv[1]), PublicKey(bytes(31) + bytes([7]))\n"
         "for call in (load_public_key, load_signing_key, lambda path: key.check(path, b'')):\n"
         "    try: call(path)\n"

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgerec.core.bounds import MAX_MODEL_BYTES
+from edgerec.bundle.golden import load_case, save_case
+from edgerec.bundle.inspection import inspect_bundle
+from edgerec.bundle.load import load_device_model
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, write_manifest
+from edgerec.bundle.tables import open_tables
+from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import FormatError, ResourceError, SessionError
-from edgerec.core.manifest import FileStamp, read_bundle_manifest, read_device_manifest, write_manifest
-from edgerec.device_runtime.device_model import load_device_model
-from edgerec.device_runtime.golden import load_case, save_case
-from edgerec.device_runtime.inspection import inspect_bundle
-from edgerec.device_runtime.session import Session
-from edgerec.device_runtime.verify import verify_bundle
-from edgerec.kv.npz import open_tables
-from tests.device_runtime.restamp import restamp
+from edgerec.core.hashing import FileStamp
+from edgerec.device_runtime.session import MAX_MODEL_BYTES, Session
+from tests.bundle.restamp import restamp
 
 HUGE = 4 << 40
 """Four terabytes: a sparse file takes none of them."""
@@ -72,7 +72,7 @@ def test_memory_that_runs_out_is_one_clear_error(bundle: Path, monkeypatch: pyte
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("edgerec.device_runtime.device_model.read_stamped", none)
+        patch.setattr("edgerec.bundle.load.read_stamped", none)
         with pytest.raises(ResourceError, match="not enough memory"):
             load_device_model(bundle)
     monkeypatch.setattr("edgerec.kv.npz.map_members", none)

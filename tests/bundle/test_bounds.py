@@ -8,20 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgerec.bundle.bounds import MAX_CASE_BYTES, MAX_CASES, check_sizes, table_bytes
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest
 from edgerec.core.arrays import load_members
-from edgerec.core.bounds import MAX_CASE_BYTES, MAX_CASES, MAX_MODEL_BYTES, check_sizes, table_bytes
 from edgerec.core.documents import MAX_BYTES, read_toml
 from edgerec.core.errors import ConfigurationError, FormatError, SpecificationError
-from edgerec.core.manifest import (
-    TableEntry,
-    read_bundle_manifest,
-    read_cloud_manifest,
-    read_device_manifest,
-)
+from edgerec.device_runtime.session import MAX_MODEL_BYTES
 from edgerec.features.spec import load_spec
 from edgerec.features.vocabulary import load_vocabularies
 from edgerec.kv.shard_writer import write_table
-from tests.core.test_manifest import ABC, bundle_document, cloud_document, device_document, sealed
+from edgerec.kv.table_entry import TableEntry
+from tests.bundle.test_manifest import ABC, bundle_document, cloud_document, device_document, sealed
 
 HUGE = 4 << 40
 READERS = {

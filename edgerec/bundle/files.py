@@ -1,0 +1,63 @@
+"""The files of a bundle and their stamps: stamping, checking and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from edgerec.core.errors import IntegrityError
+from edgerec.core.hashing import FileStamp, sha256_bytes, sha256_file
+
+
+def stamp_files(folder: Path, paths: Iterable[Path]) -> dict[str, FileStamp]:
+    """Return the stamps of `paths` by path within `folder`, in the order of these paths."""
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {name: FileStamp(size=path.stat().st_size, sha256=sha256_file(path)) for name, path in sorted(names.items())}
+
+
+def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
+    """Check that every file is in the folder itself and has its stamped size and hash.
+
+    Raises:
+        IntegrityError: a file is missing, was changed, or is reached through a link. The error names the first one.
+    """
+    for name, stamp in files.items():
+        path = _own_file(folder, name, stamp)
+        if sha256_file(path) != stamp.sha256:
+            raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
+
+
+def read_stamped(folder: Path, name: str, stamp: FileStamp) -> bytes:
+    """Read the file `name` of `folder` once, check the hash of these bytes, and return them.
+
+    Raises:
+        IntegrityError: as `check_files`.
+    """
+    path = _own_file(folder, name, stamp)
+    with path.open("rb") as file:
+        content = file.read(stamp.size + 1)
+    if sha256_bytes(content) != stamp.sha256:
+        raise IntegrityError(f"bundle: {path} was changed after it was written: fetch or export the bundle again")
+    return content
+
+
+def refuse_link(path: Path) -> None:
+    """Check that a part of a bundle is not a link: a link may lead to files that are not the bundle's.
+
+    Raises:
+        IntegrityError: it is a link.
+    """
+    if path.is_symlink():
+        raise IntegrityError(f"bundle: {path} is a link, perhaps out of the bundle: put the real one in its place")
+
+
+def _own_file(folder: Path, name: str, stamp: FileStamp) -> Path:
+    """Return the path of a file that has the stamped size and is not reached through a link."""
+    path = folder / name
+    steps = [path, *(folder / parent for parent in PurePosixPath(name).parents)][:-1]
+    if any(step.is_symlink() for step in steps) or not path.is_file():
+        raise IntegrityError(f"bundle: {path} is missing, or a link: fetch or export the bundle again")
+    size = path.stat().st_size
+    if size != stamp.size:
+        raise IntegrityError(f"bundle: {path} has {size} bytes instead of {stamp.size}: fetch or export it again")
+    return path

@@ -1,0 +1,81 @@
+"""Checking that the device models of a bundle fit their manifest, one another and the feature specification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgerec.bundle.manifest import CRBAN, DeviceManifest
+from edgerec.core.errors import FormatError
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
+
+
+def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
+    """Check the shapes of the models that were loaded from `folder`.
+
+    Raises:
+        FormatError: a model has other inputs or outputs than the manifest states, the models cannot feed one another,
+            or they read vectors of other widths than the specification's features make.
+    """
+    _check_shapes(model, manifest, folder)
+    _check_together(model, manifest, folder)
+    _check_widths(model, folder)
+
+
+def _check_shapes(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
+    """Check that inputs and outputs are those that the manifest states."""
+    sessions = {name: stepper.session for name, stepper in model.steppers.items()}
+    sessions[CRBAN] = model.crban.session
+    for name, session in sessions.items():
+        stated = manifest.models[name]
+        for side, expected, received in (
+            ("inputs", stated.inputs, session.inputs),
+            ("outputs", stated.outputs, session.outputs),
+        ):
+            if expected != dict(received):
+                raise FormatError(
+                    f"device bundle: {side} of {folder / stated.file} should be {expected}; received a model with "
+                    f"{dict(received)}: export the bundle again"
+                )
+
+
+def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
+    """Check that the ranker reads what the steppers write, and sequences as long as the manifest states."""
+    crban, limits = model.crban, model.limits
+    fits = limits.candidates == crban.limit
+    for stepper, limit, read, key_width in (
+        (model.hubsm_ie, limits.of(EXPOSURE), crban.exposure_limit, crban.exposure_key_width),
+        (model.hubsm_ipv, limits.of(PAGE_VIEW), crban.page_view_limit, crban.page_view_key_width),
+    ):
+        if stepper is None:
+            fits &= read == 0
+        else:
+            widths = (stepper.key_width, stepper.hidden, stepper.item_width)
+            fits &= widths == (key_width, crban.hidden, crban.item_width) and read == limit
+    if not fits:
+        raise FormatError(
+            f"device bundle: the models of {folder} do not fit together or not the limits {manifest.limits}: "
+            "export the bundle again"
+        )
+
+
+def _check_widths(model: DeviceModel, folder: Path) -> None:
+    """Check that the models read vectors as wide as the features of the specification make them."""
+    spec = model.spec
+    groups = [("item", spec.item, model.crban.item_width)]
+    if model.hubsm_ie is not None:
+        groups.append((EXPOSURE.group, spec.ie_action, model.hubsm_ie.action_width))
+    if model.hubsm_ipv is not None:
+        groups.append((PAGE_VIEW.group, spec.ipv_action, model.hubsm_ipv.action_width))
+    if model.crban.identities not in (0, 1 + len(spec.embeddings)):
+        raise FormatError(
+            f"device bundle: {folder}: items have {1 + len(spec.embeddings)} identities; received a ranker that "
+            f"matches {model.crban.identities}: export the bundle again"
+        )
+    for name, features, received in groups:
+        expected = sum(feature.width for feature in features)
+        if expected != received:
+            raise FormatError(
+                f"device bundle: {folder}: the features of {name} are {expected} wide together; received a model that "
+                f"reads {received}: export the bundle again"
+            )

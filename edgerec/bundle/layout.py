@@ -1,0 +1,42 @@
+"""The names of files and folders in a bundle (docs/formats.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+NAME = "manifest.json"
+DEVICE, CLOUD, GOLDEN = "device", "cloud", "golden"
+PEERS = f"{GOLDEN}/peers"
+CASES = f"{GOLDEN}/case-"
+"""The path of every golden case begins with this."""
+EMBEDDINGS = "embeddings"
+"""Folder of the cloud half. It has one folder for each table."""
+
+MAX_PATH, MAX_DEPTH = 200, 8
+"""Most characters and parts of a file's path within a bundle. Every file system can store such a path."""
+
+
+def part_folders(bundle: Path) -> dict[str, Path]:
+    """Return the folders that have a manifest of their own, so that they can travel alone."""
+    return {"bundle": bundle, DEVICE: bundle / DEVICE, CLOUD: bundle / CLOUD}
+
+
+def check_paths(paths: Iterable[str]) -> None:
+    """Check that each path stays inside the bundle and is valid on every system.
+
+    Raises:
+        ValueError: a path is too long, too deep, absolute, or leads out of the bundle.
+    """
+    for path in paths:
+        if len(path) > MAX_PATH or path.count("/") >= MAX_DEPTH:
+            raise ValueError(
+                f"a path should have at most {MAX_PATH} characters and {MAX_DEPTH} parts; received one of {len(path)} "
+                f"characters and {path.count('/') + 1} parts"
+            )
+        parts = PurePosixPath(path).parts
+        plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part) for part in parts)
+        if not parts or not plain or "/".join(parts) != path or os.path.isabs(path):
+            raise ValueError(f"path {path!r} should be a plain path inside the bundle")

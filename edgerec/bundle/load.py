@@ -1,0 +1,126 @@
+"""Loading the device half of a bundle, and opening a whole bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from edgerec.bundle.files import check_files, read_stamped, refuse_link
+from edgerec.bundle.fit import check_fit
+from edgerec.bundle.layout import CLOUD, DEVICE
+from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV, BundleManifest, DeviceManifest
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest
+from edgerec.bundle.signing import PublicKey
+from edgerec.core.errors import FormatError, SpecificationError
+from edgerec.core.memory import enough_memory
+from edgerec.core.paths import as_path
+from edgerec.device_runtime.crban import CrbanRanker
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.features.behaviours import Limits
+from edgerec.features.spec import FeatureSpec, parse_spec
+
+
+def load_device_model(bundle: Path, *, public_key: PublicKey | None = None) -> DeviceModel:
+    """Load the device half of the folder `bundle`.
+
+    Each file is read once, and the bytes whose hash was checked are the bytes that MNN gets.
+
+    Args:
+        bundle: a folder with a `device` folder in it.
+        public_key: the device half has to bear this key's signature; None asks for no signature.
+
+    Raises:
+        FormatError: no bundle, another format number, a manifest that is not valid, or models that do not fit it.
+        IntegrityError: a model file is missing or was changed.
+        SignatureError: `public_key` is given, and the manifest is not signed by its owner.
+        SessionError: MNN cannot load a model, or it is not a model of its kind.
+        ResourceError: there is not enough memory.
+    """
+    return _load(as_path(bundle, "bundle"), public_key)[1]
+
+
+def load_checked(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey | None) -> DeviceModel:
+    """Load the device half of `bundle` and check that it belongs to `manifest`.
+
+    Raises:
+        FormatError: it is of another version or precision. Otherwise as `load_device_model`.
+    """
+    device, model = _load(bundle, public_key)
+    if (device.version_id, device.precision, device.models) != (
+        manifest.version_id,
+        manifest.precision,
+        manifest.models,
+    ):
+        raise FormatError(
+            f"bundle: {bundle} holds the device half of version {device.version_id} ({device.precision}), "
+            f"not of {manifest.version_id} ({manifest.precision}): export it again"
+        )
+    return model
+
+
+def open_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> tuple[BundleManifest, DeviceModel]:
+    """Check every file of the folder `bundle` and load its device half.
+
+    Raises:
+        FormatError: the device half is of another version or precision. Otherwise as `load_device_model`.
+        IntegrityError, SignatureError, SessionError, ResourceError: as `load_device_model`.
+    """
+    bundle = as_path(bundle, "bundle")
+    manifest = read_bundle_manifest(bundle, public_key=public_key)
+    check_files(bundle, manifest.files)
+    return manifest, load_checked(bundle, manifest, public_key=public_key)
+
+
+def check_cloud(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey | None) -> None:
+    """Check that the cloud half of `bundle` belongs to `manifest`.
+
+    Raises:
+        FormatError: it is of another version, has other tables, or has no valid manifest.
+        IntegrityError, SignatureError: as `read_cloud_manifest`.
+    """
+    refuse_link(bundle / CLOUD)
+    cloud = read_cloud_manifest(bundle / CLOUD, public_key=public_key)
+    if (cloud.version_id, cloud.spec, cloud.tables) != (manifest.version_id, manifest.spec, manifest.tables):
+        raise FormatError(
+            f"bundle: {bundle / CLOUD} holds tables of version {cloud.version_id}, not of {manifest.version_id}: "
+            "export it again"
+        )
+
+
+def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, DeviceModel]:
+    folder = bundle / DEVICE
+    refuse_link(folder)
+    if not folder.is_dir():
+        # This raises the more exact error: the folder is no bundle at all, or has lost its device half.
+        read_bundle_manifest(bundle)
+    manifest = read_device_manifest(folder, public_key=public_key)
+    spec = _parse_spec(manifest, folder)
+    with enough_memory(folder):
+        steppers = {
+            name: HubsmStepper(_model_bytes(folder, manifest, name))
+            for name in (HUBSM_IE, HUBSM_IPV)
+            if name in manifest.models
+        }
+        model = DeviceModel(
+            version_id=manifest.version_id,
+            spec=spec,
+            limits=Limits(**manifest.limits),
+            hubsm_ie=steppers.get(HUBSM_IE),
+            hubsm_ipv=steppers.get(HUBSM_IPV),
+            crban=CrbanRanker(_model_bytes(folder, manifest, CRBAN)),
+        )
+    check_fit(model, manifest, folder)
+    return manifest, model
+
+
+def _parse_spec(manifest: DeviceManifest, folder: Path) -> FeatureSpec:
+    try:
+        return parse_spec(json.dumps(manifest.spec), where="of the manifest")
+    except SpecificationError as error:
+        raise FormatError(f"device bundle: {folder}: {error}: export the bundle again") from None
+
+
+def _model_bytes(folder: Path, manifest: DeviceManifest, name: str) -> bytes:
+    file = manifest.models[name].file
+    return read_stamped(folder, file, manifest.files[file])

@@ -1,0 +1,201 @@
+"""The documents in the three `manifest.json` of a bundle (docs/formats.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from edgerec.bundle.bounds import check_sizes
+from edgerec.bundle.layout import CASES, CLOUD, DEVICE, EMBEDDINGS, check_paths
+from edgerec.core.hashing import FileStamp
+from edgerec.core.text_fields import Name
+from edgerec.core.tolerance import Tolerance
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, Limits
+from edgerec.kv.table_entry import TableEntry
+
+FORMAT = 1
+HUBSM_IE, HUBSM_IPV, CRBAN = EXPOSURE.step_model, PAGE_VIEW.step_model, "crban"
+MODELS = (*(kind.step_model for kind in BEHAVIOUR_KINDS), CRBAN)
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""How the device's files store weights. Arithmetic is always float32 (`edgerec.export.convert`)."""
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+"""From the closest to the trained weights to the farthest."""
+MAX_TOLERANCE: Mapping[Precision, float] = {"fp32": 0.1, "fp16": 10.0, "int8": 10.0}
+"""Largest tolerance on logits of golden cases. Most logits are below 10, so a larger tolerance would prove nothing."""
+
+Shape = tuple[Annotated[int, Field(ge=1, le=100_000)], ...]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class ModelFile(_Part):
+    """A device model: its file and the names and shapes of its float32 inputs and outputs."""
+
+    file: Name
+    inputs: dict[Name, Shape]
+    outputs: dict[Name, Shape]
+
+
+class _Manifest(_Part):
+    files: dict[str, FileStamp]
+    """All files of the manifest's own folder but the manifest itself, by path within the folder."""
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, FileStamp]) -> dict[str, FileStamp]:
+        check_paths(files)
+        return files
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by path within the folder."""
+        return {path: stamp.size for path, stamp in self.files.items()}
+
+
+Manifest = TypeVar("Manifest", bound=_Manifest)
+
+
+class DeviceManifest(_Manifest):
+    """`device/manifest.json`: all that a device needs to load the models and feed them."""
+
+    format: Literal[1] = 1
+    kind: Literal["device"] = "device"
+    version_id: Name
+    precision: Precision
+    spec: dict[str, Any]
+    """The feature specification; `edgerec.features.spec` reads it."""
+    limits: dict[str, Annotated[int, Field(ge=1, le=1000)]]
+    """`candidates`, `exposures`, `page_views`: the longest sequences."""
+    models: dict[str, ModelFile]
+    """The ranker, `crban` whichever model it is of, and an encoder for each kind of behaviour that it reads."""
+
+    @field_validator("models")
+    @classmethod
+    def _all_models(cls, models: dict[str, ModelFile]) -> dict[str, ModelFile]:
+        if CRBAN not in models or not set(models) <= set(MODELS):
+            raise ValueError(f"should be {CRBAN} and the encoders that it reads, {HUBSM_IE} and {HUBSM_IPV}")
+        return models
+
+    @field_validator("limits")
+    @classmethod
+    def _all_limits(cls, limits: dict[str, int]) -> dict[str, int]:
+        if set(limits) != set(Limits.model_fields):
+            raise ValueError(f"should be {', '.join(Limits.model_fields)}")
+        return limits
+
+    @model_validator(mode="after")
+    def _bounded(self) -> DeviceManifest:
+        check_sizes(self.sizes(), {}, embeddings=EMBEDDINGS)
+        return self
+
+
+Tables = dict[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")], TableEntry]
+"""By name of feature, which is a folder's name, too."""
+
+
+class CloudManifest(_Manifest):
+    """`cloud/manifest.json`: which version the tables belong to, and how their keys are made."""
+
+    format: Literal[1] = 1
+    kind: Literal["cloud"] = "cloud"
+    version_id: Name
+    spec: dict[str, Any]
+    tables: Tables
+
+    @model_validator(mode="after")
+    def _bounded(self) -> CloudManifest:
+        check_sizes(self.sizes(), self.tables, embeddings=EMBEDDINGS)
+        return self
+
+
+class Parity(_Part):
+    """How far the device's results were from Keras' at export."""
+
+    max_abs_error: Annotated[float, Field(ge=0)]
+    """Over all checks, on logits."""
+    tolerance: Annotated[float, Field(gt=0, le=10.0)]
+    relative_tolerance: Annotated[float, Field(ge=0, le=1e-3)] = 0.0
+    """Of a logit's own size, on top of `tolerance`."""
+    checks: dict[Name, float]
+    """Largest absolute difference by check."""
+    requests: Annotated[int, Field(ge=0)]
+    """Real requests stepped through."""
+    orders_equal: Annotated[int, Field(ge=0)]
+    """Of them, how many were ranked alike."""
+
+    @property
+    def allowed(self) -> Tolerance:
+        """How far a device's logits may be from those of a golden case."""
+        return Tolerance(self.tolerance, self.relative_tolerance)
+
+
+class PrecisionRow(_Part):
+    """What the device half takes in one precision, and what that costs, as measured at export."""
+
+    device_bytes: Annotated[int, Field(ge=0)]
+    """Of the files under `device/`."""
+    drift: float
+    """Largest difference of a logit from Keras', over validation requests and random ones."""
+    gauc_difference: float | None
+    """Between MNN and Keras on validation requests; none where none has a clicked and an unclicked exposure."""
+
+
+class BundleManifest(_Manifest):
+    """`manifest.json`: the bundle as a whole, written last."""
+
+    format: Literal[1] = 1
+    kind: Literal["bundle"] = "bundle"
+    version_id: Name
+    created: Name
+    """UTC, ISO 8601; fixed by SOURCE_DATE_EPOCH."""
+    precision: Precision
+    spec: dict[str, Any]
+    config: dict[str, Any]
+    """Of the training."""
+    models: dict[str, ModelFile]
+    tables: Tables
+    parity: Parity
+    gauc: dict[Name, float | None]
+    """On the requests of `parity`: `keras`, `mnn`; none where no request has a clicked and an unclicked exposure."""
+    precisions: dict[Precision, PrecisionRow] = {}
+    """What was weighed up, the bundle's own precision among it; empty where nothing was, as for plain fp32."""
+    tools: dict[Name, Name]
+
+    @model_validator(mode="after")
+    def _held(self) -> BundleManifest:
+        if self.parity.tolerance > MAX_TOLERANCE[self.precision]:
+            raise ValueError(
+                f"parity.tolerance should be at most {MAX_TOLERANCE[self.precision]:g} for {self.precision}; received "
+                f"{self.parity.tolerance:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bounded(self) -> BundleManifest:
+        check_sizes(self.sizes(), self.tables, embeddings=f"{CLOUD}/{EMBEDDINGS}", cases=CASES)
+        return self
+
+    def bytes_under(self, folder: str) -> int:
+        """Size of the files under a folder of the bundle."""
+        return sum(stamp.size for path, stamp in self.files.items() if path.startswith(folder + "/"))
+
+    def summary(self) -> dict[str, Any]:
+        """What a command prints after an export."""
+        return {
+            "version_id": self.version_id,
+            "precision": self.precision,
+            "device_bytes": self.bytes_under(DEVICE),
+            "cloud_bytes": self.bytes_under(CLOUD),
+            "parity": self.parity.model_dump(),
+            "parity_max_abs": self.parity.max_abs_error,
+            "parity_requests": self.parity.requests,
+            "orders_equal": self.parity.orders_equal,
+            "gauc": self.gauc,
+            "gauc_keras": self.gauc["keras"],
+            "gauc_mnn": self.gauc["mnn"],
+            "precisions": {name: row.model_dump() for name, row in self.precisions.items()},
+        }

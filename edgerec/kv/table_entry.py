@@ -1,0 +1,21 @@
+"""What the manifests and the Redis store say of an embedding table."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_KEYS = 2**31 - 2
+"""Largest number of keys: the largest vocabulary of a feature specification."""
+
+
+class TableEntry(BaseModel):
+    """Number of keys, width of a row, stored type and number of shards of an embedding table."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    keys: Annotated[int, Field(ge=0, le=MAX_KEYS)]
+    dimension: Annotated[int, Field(ge=1, le=1024)]
+    dtype: Literal["float32", "float16"]
+    shards: Annotated[int, Field(ge=1, le=99_999)]
