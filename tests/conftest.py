@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # TensorFlow's C++ greets on stderr at import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# polars reads it once in a process; the command line sets it, and says why.
+os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 
 # No test is about time: how long an example takes to draw or to run says what else the machine is doing.
 settings.register_profile(
@@ -27,8 +29,12 @@ settings.load_profile("edgerec")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests of the shared bundle first: one process makes it while the other one runs what stands last."""
-    items.sort(key=lambda item: "bundle_path" not in getattr(item, "fixturenames", ()))
+    """Put files that use the shared bundle first: one process makes it while the other one runs what stands last.
+
+    Files stay whole, so that few of their module fixtures are made in both processes.
+    """
+    first = {item.path for item in items if "bundle_path" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in first)
 
 
 @pytest.fixture(scope="session")

@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 
 def shorten_proof(patch: pytest.MonkeyPatch) -> None:
-    """Let `export_bundle` draw random requests once, not six times, and take 50 steps in its long case, not 1,000."""
+    """Let `export_bundle` draw random requests once, not six times, and take 12 steps in its long case, not 1,000."""
     patch.setattr("edgerec.export.bundle.SEEDS", (1,))
     patch.setattr("edgerec.export.bundle.SPREADS", (1.0,))
-    patch.setattr("edgerec.export.bundle.LONG", 50)
+    patch.setattr("edgerec.export.bundle.LONG", 12)
 
 
 @contextlib.contextmanager
 def run_eagerly() -> Iterator[None]:
-    """Run the functions of TensorFlow as they are written, and do not trace them into graphs."""
+    """Run the functions of TensorFlow as they are written, and do not trace them into graphs.
+
+    GRU layers then take a tenth of the time by `_gru`. The tests of parity, and the shared bundle, run Keras' own.
+    """
+    import keras
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(keras.layers.GRU, "call", _gru)
+            yield
     finally:
         tf.config.run_functions_eagerly(False)
+
+
+def _gru(layer: Any, sequence: Any, **_: Any) -> Any:
+    """The outputs (batch, time, units) of a Keras GRU layer with `reset_after=True`, in few operations a step."""
+    import tensorflow as tf
+
+    kernel, recurrent, (input_bias, recurrent_bias) = (weight.value for weight in layer.cell.weights[:3])
+    state = tf.zeros((tf.shape(sequence)[0], layer.units))
+    states = []
+    gates = 2 * layer.units
+    for row in tf.unstack(tf.matmul(sequence, kernel) + input_bias, axis=1):
+        past = tf.matmul(state, recurrent) + recurrent_bias
+        update, reset = tf.split(tf.sigmoid(row[:, :gates] + past[:, :gates]), 2, axis=-1)
+        state = update * state + (1 - update) * tf.tanh(row[:, gates:] + reset * past[:, gates:])
+        states.append(state)
+    return tf.stack(states, axis=1)

@@ -7,8 +7,13 @@ from pathlib import Path
 CODE = """
 import os, sys, time
 
+main = int(os.environ.setdefault("STOPPED_MAIN", str(os.getpid())))
+
 def stop(event, arguments):
     while event == "open" and os.path.exists({file!r}):
+        # A worker that stops before it watches its parent would outlive it.
+        if main not in (os.getpid(), os.getppid()):
+            os._exit(1)
         time.sleep(0.1)
 
 sys.addaudithook(stop)

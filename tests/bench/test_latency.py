@@ -18,7 +18,7 @@ from edgerec.core.errors import FormatError, InputError, IntegrityError, OutputE
 from edgerec.export.peers import write_peers
 from edgerec.model.runs import Run, load_run
 from tests.bundle.restamp import restamp, restamp_device
-from tests.quicker import shorten_proof
+from tests.quicker import run_eagerly, shorten_proof
 from tests.random_runs import of_kind
 
 
@@ -120,7 +120,7 @@ def test_reduced_precisions_are_measured(run_path: Path, tmp_path: Path) -> None
         run = of_kind(load_run(path), "crban")
         return replace(run, head=run.head.model_copy(update={"version_id": load_run(path).head.version_id}))
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, run_eagerly():
         patch.setattr(exporting, "load_run", strong)
         shorten_proof(patch)
         exporting.export_bundle(run_path, tmp_path / "bundle", requests=5, precision="int8", gauc_tolerance=1.0)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import tensorflow as tf
 
 from edgerec.bundle.golden import GoldenCase, run_case
 from edgerec.bundle.load import load_device_model
@@ -124,8 +125,11 @@ def weights_of(model: Any) -> Iterator[Any]:
         yield from layer.trainable_variables
 
 
-def test_one_percent_of_one_weight_is_found(strong: Strong) -> None:
+def test_one_percent_of_one_weight_is_found(strong: Strong, monkeypatch: pytest.MonkeyPatch) -> None:
     model = strong.run.model
+    # Traced once for all weights: Keras' own loops over steps would take most of the time.
+    for layer in (model.hubsm_ie, model.hubsm_ipv, model.ranker):
+        monkeypatch.setattr(layer, "call", tf.function(layer.call))
     cases = random_cases(model, SHORT, seed=5, spread=1.0)
     long = [case for case in cases if len(case.exposure_action) >= 2 and len(case.page_view_action) >= 2]
     effects = {}
