@@ -1,1 +1,1 @@
-"""A seeded world of items and users that writes logs."""
+"""The simulator: a seeded world of items and users whose behaviour is written as logs."""

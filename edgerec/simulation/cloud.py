@@ -1,4 +1,7 @@
-"""The cloud in front of the users: recall and initial ranking, blind to the page being read (RS, section 3.1)."""
+"""The simulated cloud: recall and initial ranking (RS, section 3.1).
+
+The cloud learns of what users do on a page only when they request the next page.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from edgerec.simulation.world import Catalogue, Floats, Ints, Users, sigmoid, ut
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages as served, arrays (n, k), one row a user; behind a page's `length` anything may stand.
+    """The served pages, one row for each user; arrays (n, k). Values at or after a page's `length` have no meaning.
 
     Attributes:
-        items: rows of the catalogue in the initial order, best first.
+        items: row indices of the catalogue in the initial order, best first.
         scores: the cloud's estimated click probabilities, descending.
-        length: (n,), items of each page.
+        length: (n,), the number of items on each page.
     """
 
     items: Ints
@@ -28,49 +31,50 @@ class Pages:
 
 
 class Cloud:
-    """Recall and initial ranking for some users: from long-term taste and popularity, with errors, a day behind.
+    """Recall and initial ranking for a group of users.
 
-    An item's estimate is its utility as of the day before, plus lasting errors about the user's taste and the item's
-    quality, plus noise of this page, plus what the session's page-views up to the page's request say of the category.
+    The cloud estimates an item's utility from the user's long-term taste and the item's appeal of the day before. It
+    adds constant errors in the user's taste and the item's quality, noise that is new on each page, and a bonus for
+    the categories of the session's page-views before the request.
     """
 
     def __init__(self, config: SimulationConfig, catalogue: Catalogue, users: Users, rng: np.random.Generator) -> None:
         """Args:
         config: sizes and errors.
         catalogue: all items.
-        users: those that are served.
-        rng: of recall and noise.
+        users: the users that this cloud serves.
+        rng: the source of random numbers for recall and noise.
         """
         self._config, self._catalogue, self._users, self._rng = config, catalogue, users, rng
-        self._opened: Floats = np.zeros(users.taste.shape, np.float32)
-        """Page-views of the session by category."""
+        self._page_views: Floats = np.zeros(users.taste.shape, np.float32)
+        """Number of page-views in the current session, by user and category."""
 
-    def forget_sessions(self, who: Ints) -> None:
-        """Begin a session of each of `who` (n,)."""
-        self._opened[who] = 0
+    def begin_sessions(self, who: Ints) -> None:
+        """Begin a new session for the users `who` (n,): forget the page-views of their last session."""
+        self._page_views[who] = 0
 
-    def see_page_views(self, who: Ints, category: Ints) -> None:
-        """Take in a page-view of each of `who` (n,), of an item of `category` (n,)."""
-        self._opened[who, category] += 1
+    def count_page_views(self, who: Ints, category: Ints) -> None:
+        """Count one page-view for each user of `who` (n,), of an item in `category` (n,)."""
+        self._page_views[who, category] += 1
 
     def serve(self, who: Ints, day: Floats, history: History, session: Ints) -> Pages:
-        """A page for each of `who` (n,): draws without what the session has shown or the user removed, the best first.
+        """Return one page for each user: the best recalled items, without items already shown this session or removed.
 
         Args:
-            who: (n,), rows of the users.
-            day: (n,), days since the beginning.
-            history: by ``user * items + item``.
-            session: (n,), number of each user's session.
+            who: (n,), row indices of the users.
+            day: (n,), days since the simulation began.
+            history: what users have seen; its keys are ``user * len(catalogue) + item``.
+            session: (n,), the number of each user's current session.
         """
         cloud, catalogue = self._config.cloud, self._catalogue
         items = np.sort(self._recall(who), axis=1)
         row, column = np.nonzero(np.diff(items, axis=1, prepend=-1))
-        places = history.find(who[row] * len(catalogue) + items[row, column])
-        allowed = (places < 0) | ((history.session[places] != session[row]) & ~history.removed[places])
+        records = history.find(who[row] * len(catalogue) + items[row, column])
+        allowed = (records < 0) | ((history.session[records] != session[row]) & ~history.removed[records])
         row, column = row[allowed], column[allowed]
-        found = items[row, column]
+        allowed_items = items[row, column]
         estimates = np.full(items.shape, -np.inf, np.float32)
-        estimates[row, column] = self._estimate(who[row], found, day[row] - 1)
+        estimates[row, column] = self._estimate(who[row], allowed_items, day[row] - 1)
         most = min(cloud.page, items.shape[1])
         best = np.argpartition(-estimates, most - 1, axis=1)[:, :most]
         order = np.argsort(-np.take_along_axis(estimates, best, 1), axis=1, kind="stable")
@@ -82,32 +86,32 @@ class Cloud:
         )
 
     def _recall(self, who: Ints) -> Ints:
-        """Items (n, recall) drawn with replacement: a category by estimated taste, then an item by popularity."""
+        """Draw items (n, recall) with replacement: first a category by estimated taste, then an item by popularity."""
         cloud, popularity = self._config.cloud, self._catalogue.popularity
-        taste = (self._users.taste[who] + self._users.estimate[who]) / np.float32(cloud.recall_temperature)
+        taste = (self._users.taste[who] + self._users.taste_error[who]) / np.float32(cloud.recall_temperature)
         weights = np.exp(taste - taste.max(axis=1, keepdims=True)) * popularity
-        reach = np.cumsum(weights, axis=1)
-        reach /= reach[:, -1:]
-        # One ascending line of all users' shares, so that one search serves them all.
-        line = (reach + np.arange(len(who))[:, None]).ravel()
+        cumulative = np.cumsum(weights, axis=1)
+        cumulative /= cumulative[:, -1:]
+        # Row i is shifted to the interval from i to i + 1, so one ascending array and one search serve all users.
+        boundaries = (cumulative + np.arange(len(who))[:, None]).ravel()
         uniform = self._rng.random((2, len(who), cloud.recall))
-        category = np.searchsorted(line, uniform[0] + np.arange(len(who))[:, None], side="right")
-        category -= np.arange(len(who))[:, None] * reach.shape[1]
-        return self._catalogue.draw(self._existing(category), uniform[1])
+        category = np.searchsorted(boundaries, uniform[0] + np.arange(len(who))[:, None], side="right")
+        category -= np.arange(len(who))[:, None] * cumulative.shape[1]
+        return self._catalogue.draw(self._limit_to_last_category(category), uniform[1])
 
-    def _existing(self, category: NDArray[np.intp]) -> Ints:
-        """`category`, where rounding at the end of the line led to one without items replaced by the last with some."""
+    def _limit_to_last_category(self, category: NDArray[np.intp]) -> Ints:
+        """Replace categories behind the last one that has items by that one; rounding can lead there."""
         last = int(np.flatnonzero(self._catalogue.popularity)[-1])
         return np.minimum(category, last)
 
     def _estimate(self, who: Ints, items: Ints, day: Floats) -> Floats:
         cloud, category = self._config.cloud, self._catalogue.category[items]
-        opened = self._opened[who, category] / (1 + self._opened.sum(axis=1)[who])
+        share = self._page_views[who, category] / (1 + self._page_views.sum(axis=1)[who])
         estimate: Floats = (
             utility(self._catalogue, self._users, who, items, day, self._config.behaviour)
-            + self._users.estimate[who, category]
-            + self._catalogue.estimate[items]
-            + np.float32(cloud.session) * np.sqrt(opened)
+            + self._users.taste_error[who, category]
+            + self._catalogue.quality_error[items]
+            + np.float32(cloud.session) * np.sqrt(share)
             + np.float32(cloud.noise) * self._rng.standard_normal(len(who), dtype=np.float32)
         )
         return estimate

@@ -1,4 +1,4 @@
-"""The parameters of a simulation, checked (docs/simulator.md gives each its reason)."""
+"""The parameters of a simulation and their limits. docs/simulator.md gives the reason for each default."""
 
 from __future__ import annotations
 
@@ -12,102 +12,102 @@ from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError
 
 MAX_TIME_MS = 4_000_000_000_000
-"""2096-10-02: simulated time starts before it, so that logs stay inside their own limit of 2100-01-01."""
+"""2096-10-02. Simulated time must start early enough to end before this, because logs end before 2100-01-01."""
 
 
-def _whole(default: int, low: int, high: int) -> Any:
-    return field(default=default, metadata={"whole": True, "low": low, "high": high})
+def _integer(default: int, low: int, high: int) -> Any:
+    return field(default=default, metadata={"integer": True, "low": low, "high": high})
 
 
 def _number(default: float, low: float, high: float) -> Any:
-    return field(default=default, metadata={"whole": False, "low": low, "high": high})
+    return field(default=default, metadata={"integer": False, "low": low, "high": high})
 
 
-def _check(part: object, where: str) -> None:
-    """Hold each field of the dataclass `part` to its metadata.
+def _check(section: object, prefix: str) -> None:
+    """Check that each field of the dataclass `section` has the type and range that its metadata states.
 
     Raises:
-        ConfigurationError: the first field of another type, not finite, or out of its range.
+        ConfigurationError: a field has another type, is not finite or is out of range. The first such field is named.
     """
-    for one in fields(part):  # type: ignore[arg-type]
-        if "whole" not in one.metadata:
+    for parameter in fields(section):  # type: ignore[arg-type]
+        if "integer" not in parameter.metadata:
             continue
-        check_number(f"{where}{one.name}", getattr(part, one.name), **one.metadata)
+        check_number(f"{prefix}{parameter.name}", getattr(section, parameter.name), **parameter.metadata)
 
 
-def check_number(name: str, value: object, *, whole: bool, low: float, high: float) -> None:
-    """Refuse a parameter that is no (whole) number from `low` to `high`; booleans and NaN are none.
+def check_number(name: str, value: object, *, integer: bool, low: float, high: float) -> None:
+    """Raise unless `value` is a number from `low` to `high`, and an integer if `integer` is set. Booleans are refused.
 
     Raises:
-        ConfigurationError: names the parameter, its range and what was received.
+        ConfigurationError: the value has another type, is not finite or is out of range.
     """
-    kinds: tuple[type, ...] = (int,) if whole else (int, float)
-    right = isinstance(value, kinds) and not isinstance(value, bool)
-    if not right or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
-        kind = "a whole number" if whole else "a number"
-        raise ConfigurationError(f"simulation: {name} should be {kind} from {low} to {high}; received {value!r}")
+    types: tuple[type, ...] = (int,) if integer else (int, float)
+    valid = isinstance(value, types) and not isinstance(value, bool)
+    if not valid or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
+        expected = "a whole number" if integer else "a number"
+        raise ConfigurationError(f"simulation: {name} should be {expected} from {low} to {high}; received {value!r}")
 
 
 @dataclass(frozen=True)
 class BehaviourConfig:
-    """How users decide; weights are in logits of the click probability where nothing else is said.
+    """How users decide. All weights are in logits of the click probability unless stated otherwise.
 
     Raises:
-        ConfigurationError: a parameter is not a finite number of its range.
+        ConfigurationError: a parameter is not a finite number in its range.
     """
 
     bias: float = _number(-4.05, -20, 20)
-    """Of a click on an average item, without intent and fatigue."""
+    """Logit of a click on an average item, without intent and fatigue."""
     taste: float = _number(1.0, 0, 10)
-    """Standard deviation of long-term taste over categories."""
+    """Standard deviation of a user's long-term taste over categories."""
     quality: float = _number(0.8, 0, 10)
-    """Of one standard deviation of an item's quality."""
+    """Weight of an item's quality, for each standard deviation."""
     trend: float = _number(0.5, 0, 10)
-    """Amplitude of the fashion that comes and goes within days, in standard deviations of quality."""
+    """Amplitude of fashion, which rises and falls within days, in standard deviations of quality."""
     gender_mismatch: float = _number(0.7, 0, 10)
-    """Taken off for an item made for the other gender."""
+    """Penalty for an item made for the other gender."""
     age_distance: float = _number(0.15, 0, 10)
-    """Taken off per age level between user and item."""
+    """Penalty for each age level between user and item."""
     price_distance: float = _number(0.1, 0, 10)
-    """Taken off per squared price level between what the user likes to pay and the item's level, for a user of median
+    """Penalty for the squared distance between the user's preferred price level and the item's, for a user of median
     price sensitivity."""
     price_sensitivity_spread: float = _number(0.5, 0, 3)
     """Standard deviation of the logarithm of a user's price sensitivity."""
     price_contrast: float = _number(0.35, 0, 10)
-    """Taken off per price level that an item stands above what the feed has just shown."""
+    """Penalty for each price level that an item is above the items that the feed has just shown."""
     price_forgetting: float = _number(0.5, 0, 1)
-    """Share of what has just been shown that the next exposure replaces; 0: the user compares with what is liked."""
+    """Share of the reference price level that one exposure replaces. With 0, the reference never changes."""
     intent: float = _number(3.0, 0, 50)
-    """Of a category that has all of the session's intent; one with share g has sqrt(g) of it."""
+    """Weight of a category that has all of the session's intent. A category with share g gets sqrt(g) of it."""
     category_fatigue: float = _number(0.8, 0, 10)
-    """Taken off per log(1 + exposures of the category since its last click)."""
+    """Penalty, multiplied by log(1 + exposures of the category since its last click)."""
     item_fatigue: float = _number(1.15, 0, 10)
-    """Taken off for one earlier exposure of the same item, and so much times ``n ** item_fatigue_power`` for n; a click
-    counts as three."""
+    """Penalty for n earlier exposures of the same item, multiplied by ``n ** item_fatigue_power``. A click counts as
+    three exposures."""
     item_fatigue_power: float = _number(0.62, 0, 2)
-    """How it grows."""
-    intent_categories: int = _whole(4, 1, 100)
-    """At most so many categories share a fresh intent."""
+    """Exponent of the item fatigue."""
+    intent_categories: int = _integer(4, 1, 100)
+    """Maximum number of categories in a new session's intent."""
     intent_shift: float = _number(0.2, 0, 1)
     """Share of the intent that moves to the category of a page-view without any action."""
     intent_shift_action: float = _number(0.1, 0, 1)
-    """Share that moves on top for each action taken on the page; in all never more than nine tenths."""
+    """Additional share that moves for each action on the page. The total is at most 0.9."""
     intent_drift: float = _number(0.03, 0, 1)
-    """Probability per exposure that half of the intent jumps to a category of the user's taste."""
+    """Probability, for each exposure, that half of the intent moves to a category drawn by the user's taste."""
     intent_memory_hours: float = _number(12.0, 0.001, 10_000)
-    """Time constant with which the last session's intent fades between sessions."""
+    """Time constant of the exponential decay of intent between sessions."""
     fatigue_memory_hours: float = _number(2.0, 0.001, 10_000)
-    """Time constant with which category fatigue fades between sessions."""
+    """Time constant of the exponential decay of category fatigue between sessions."""
     slips: float = _number(0.12, 0, 1)
-    """Probability that a click is a slip of the finger: back in a moment, intent unmoved."""
+    """Probability that a click is a mistake. The user returns at once, and the intent does not change."""
     leave: float = _number(0.04, 0.0001, 1)
-    """Hazard of leaving per exposure of a user without any satisfaction."""
+    """Probability, for each exposure, that a user without any satisfaction leaves."""
     patience: float = _number(3.0, 0, 100)
-    """Satisfaction `s` (a running mean of clicks) multiplies the hazard by exp(-patience * s)."""
+    """Satisfaction `s` (a running mean of clicks) multiplies the probability of leaving by exp(-patience * s)."""
     deletes: float = _number(0.03, 0, 1)
-    """Probability of deleting an item of no interest at all."""
+    """Probability that a user deletes an item of interest 0."""
     searches: float = _number(7.0, 0, 20)
-    """Mean number of pages that a user opens by search before each page of the feed."""
+    """Mean number of item pages that a user opens by search before each page of the feed."""
 
     def __post_init__(self) -> None:
         _check(self, "behaviour.")
@@ -115,26 +115,26 @@ class BehaviourConfig:
 
 @dataclass(frozen=True)
 class CloudConfig:
-    """What stands before the users: recall and initial ranking; errors are standard deviations in logits.
+    """The cloud: recall and initial ranking. All errors are standard deviations in logits.
 
     Raises:
-        ConfigurationError: a parameter is not a finite number of its range.
+        ConfigurationError: a parameter is not a finite number in its range.
     """
 
-    page: int = _whole(50, 1, 1_000)
-    """Items of a page."""
-    recall: int = _whole(120, 1, 10_000)
-    """Draws from which the page's items are the best by the initial ranking."""
+    page: int = _integer(50, 1, 1_000)
+    """Number of items on a page."""
+    recall: int = _integer(120, 1, 10_000)
+    """Number of recalled draws. The page gets the best of them by the initial ranking."""
     recall_temperature: float = _number(0.8, 0.01, 100)
-    """Of drawing categories by taste: low takes the dearest, high any."""
+    """Softmax temperature for drawing categories by taste. A low value favours the user's favourite categories."""
     taste_error: float = _number(0.8, 0, 100)
-    """Of the estimate of a user's taste for a category; it stays as it is."""
+    """Error in the estimate of a user's taste for a category. It is drawn once."""
     item_error: float = _number(0.5, 0, 100)
-    """Of the estimate of an item's quality; it stays as it is."""
+    """Error in the estimate of an item's quality. It is drawn once."""
     noise: float = _number(0.2, 0, 100)
-    """Of one item's score on one page."""
+    """Error in one item's score on one page."""
     session: float = _number(0.6, 0, 50)
-    """Weight of the session's page-views up to the request of the page, as `behaviour.intent` weighs the intent."""
+    """Weight of the categories that the user viewed in this session before the request of the page."""
 
     def __post_init__(self) -> None:
         _check(self, "cloud.")
@@ -146,41 +146,41 @@ class CloudConfig:
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """The size of the world, the users' behaviour and the cloud in front of them.
+    """The size of the simulated world, the behaviour of its users and the cloud.
 
     Raises:
-        ConfigurationError: a parameter is not a finite number of its range, or two contradict each other.
+        ConfigurationError: a parameter is not a finite number in its range, or two parameters contradict each other.
     """
 
-    users: int = _whole(16_000, 1, 100_000_000)
-    items: int = _whole(800, 1, 20_000_000)
-    days: int = _whole(14, 1, 3_650)
-    """Length of simulated time; the last quarter is the test period."""
-    start_ms: int = _whole(1_590_969_600_000, 0, MAX_TIME_MS - 3_650 * 86_400_000)
-    """Beginning, in milliseconds since 1970 (2020-06-01 00:00 UTC)."""
-    categories: int = _whole(16, 1, 10_000)
-    brands_per_category: int = _whole(10, 1, 100_000)
+    users: int = _integer(16_000, 1, 100_000_000)
+    items: int = _integer(800, 1, 20_000_000)
+    days: int = _integer(14, 1, 3_650)
+    """Length of simulated time in days. The last quarter is the test period."""
+    start_ms: int = _integer(1_590_969_600_000, 0, MAX_TIME_MS - 3_650 * 86_400_000)
+    """Start of simulated time in milliseconds since 1970 (2020-06-01 00:00 UTC)."""
+    categories: int = _integer(16, 1, 10_000)
+    brands_per_category: int = _integer(10, 1, 100_000)
     zipf: float = _number(1.0, 0, 5)
-    """Exponent of the popularity of categories, of brands within theirs, and of items within their category."""
+    """Exponent of Zipf's law for categories, for brands within a category and for items within a category."""
     sessions_per_user: float = _number(2.0, 1, 10_000)
-    """Mean over users; quick returns come on top."""
+    """Mean number of planned sessions of a user. Quick returns are additional sessions."""
     activity_spread: float = _number(0.6, 0, 3)
-    """Standard deviation of the logarithm of activity: the long tail."""
+    """Standard deviation of the logarithm of a user's activity. A larger value gives a longer tail."""
     return_probability: float = _number(0.2, 0, 0.95)
-    """That a user is back within minutes to hours of leaving."""
-    pages: int = _whole(4, 1, 1_000)
-    """At most so many pages a session."""
-    rerank_after: int = _whole(10, 1, 1_000)
-    """Exposures without a click or a removal after which the device asks for a new order."""
+    """Probability that a user returns within minutes or hours after leaving."""
+    pages: int = _integer(4, 1, 1_000)
+    """Maximum number of pages in a session."""
+    rerank_after: int = _integer(10, 1, 1_000)
+    """Number of exposures without a click or a removal after which the device requests a re-rank."""
     behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
 
     def __post_init__(self) -> None:
         _check(self, "")
-        for name, kind in PARTS.items():
-            if not isinstance(getattr(self, name), kind):
+        for name, expected in SECTIONS.items():
+            if not isinstance(getattr(self, name), expected):
                 raise ConfigurationError(
-                    f"simulation: {name} should be a {kind.__name__}; received {getattr(self, name)!r}"
+                    f"simulation: {name} should be a {expected.__name__}; received {getattr(self, name)!r}"
                 )
         if self.cloud.page > self.items:
             raise ConfigurationError(
@@ -194,34 +194,40 @@ class SimulationConfig:
             )
 
     def document(self) -> dict[str, Any]:
-        """All parameters as JSON."""
+        """Return all parameters as a JSON document."""
         return asdict(self)
 
 
 MAX_BRANDS = 100_000_000
-PARTS: dict[str, type[BehaviourConfig] | type[CloudConfig]] = {"behaviour": BehaviourConfig, "cloud": CloudConfig}
+SECTIONS: dict[str, type[BehaviourConfig] | type[CloudConfig]] = {"behaviour": BehaviourConfig, "cloud": CloudConfig}
 
 
 def load_simulation_config(path: Path | None, overrides: Mapping[str, Any]) -> SimulationConfig:
-    """Read a TOML file (or none) whose tables `behaviour` and `cloud` hold theirs, and put `overrides` over it.
+    """Return the configuration of a TOML file, or the defaults without a file, with `overrides` on top.
+
+    Args:
+        path: a TOML file. Its tables `behaviour` and `cloud` hold the parameters of those parts.
+        overrides: values for the parameters of `SimulationConfig`; None leaves a parameter unchanged.
 
     Raises:
-        ConfigurationError: no such file, no TOML, an unknown parameter or a value out of range.
+        ConfigurationError: the file is missing or not TOML, a parameter is unknown, or a value is out of range.
     """
     settings = read_toml(path) if path is not None else {}
     settings |= {name: value for name, value in overrides.items() if value is not None}
-    for name, kind in PARTS.items():
+    for name, expected in SECTIONS.items():
         if name in settings:
-            settings[name] = _made(kind, settings[name], f"{name}.")
-    made: SimulationConfig = _made(SimulationConfig, settings, "")
-    return made
+            settings[name] = _build(expected, settings[name], f"{name}.")
+    config: SimulationConfig = _build(SimulationConfig, settings, "")
+    return config
 
 
-def _made(kind: type[Any], settings: object, where: str) -> Any:
+def _build(expected: type[Any], settings: object, prefix: str) -> Any:
     if not isinstance(settings, Mapping):
-        raise ConfigurationError(f"simulation: {where[:-1]} should be a table of parameters; received {settings!r}")
-    known = [one.name for one in fields(kind)]
+        raise ConfigurationError(f"simulation: {prefix[:-1]} should be a table of parameters; received {settings!r}")
+    known = [parameter.name for parameter in fields(expected)]
     for name in settings:
         if name not in known:
-            raise ConfigurationError(f"simulation: there is no parameter {where}{name}; there are: {', '.join(known)}")
-    return kind(**settings)
+            raise ConfigurationError(
+                f"simulation: unknown parameter {prefix}{name}; expected one of: {', '.join(known)}"
+            )
+    return expected(**settings)

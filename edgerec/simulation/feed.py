@@ -1,7 +1,7 @@
-"""Users before the feed: sessions, pages, exposures, triggers, and what the app logs of them; many users in lockstep.
+"""The simulation loop: sessions, pages, exposures and triggers of many users at once.
 
-Each user has a clock of their own. One round gives every user who is still about one page: first the pages that they
-open by search, then the feed's items from the top down, until they leave or the page ends.
+Each user has their own clock. One round serves one page to every active user. A user first opens item pages by search,
+then looks at the feed's items from top to bottom, until they leave or the page ends.
 """
 
 from __future__ import annotations
@@ -13,48 +13,48 @@ from edgerec.simulation.cloud import Cloud, Pages
 from edgerec.simulation.config import SimulationConfig
 from edgerec.simulation.history import History
 from edgerec.simulation.recorder import CLICK, DELETE, EXPOSURES, FEED, NO_TRIGGER, PAGE, SEARCH, Recorder
-from edgerec.simulation.users import NONE, Bools, Exposures, Minds
+from edgerec.simulation.users import NONE, Bools, Exposures, UserStates
 from edgerec.simulation.world import Catalogue, Floats, Ints, Users, sigmoid, utility
 
 DAY_MS = 86_400_000
 HOURS = np.array([2, 1, 1, 1, 1, 1, 2, 4, 5, 5, 5, 6, 7, 6, 5, 5, 5, 5, 6, 8, 9, 9, 7, 4]) / 110
-"""When sessions begin: share of each hour of the day, with a rise at noon and in the evening."""
+"""Share of sessions that begin in each hour of the day. There are peaks at noon and in the evening."""
 
 DOWNLOAD_MS = (150, 800)
-"""From a page request to its first item in view: the round trip to the cloud."""
+"""Time from a page request to its first item in view (minimum, maximum): one round trip to the cloud."""
 DEVICE_MS = 20
-"""From a re-rank on the device to the next item in view."""
+"""Time from a re-rank on the device to the next item in view."""
 SEARCH_MS = (3_000, 30_000)
-"""From the wish for something to the page of an item found by search."""
+"""Time from the start of a search to the opened item page (minimum, maximum)."""
 _NEVER = np.iinfo(np.int64).max
 
 
 class Feed:
-    """The lives of some users over the simulated time."""
+    """Simulates a group of users over the whole simulated time."""
 
     def __init__(self, config: SimulationConfig, catalogue: Catalogue, users: Users, rng: np.random.Generator) -> None:
         """Args:
         config: sizes, behaviour, cloud.
         catalogue: all items.
-        users: those who live here.
-        rng: all of their randomness.
+        users: the users to simulate.
+        rng: the source of all random numbers of these users.
         """
         self._config, self._catalogue, self._users, self._rng = config, catalogue, users, rng
-        self._minds = Minds(users, catalogue.popularity, config.behaviour, rng)
+        self._states = UserStates(users, catalogue.popularity, config.behaviour, rng)
         self._cloud = Cloud(config, catalogue, users, rng)
         self._history = History()
         self._recorder = Recorder(catalogue.item_id, users.user_id)
         self._now: Ints = np.zeros(len(users), np.int64)
-        """Each user's clock, milliseconds since 1970; every event and request moves it on by at least one."""
+        """Each user's clock in milliseconds since 1970. Every event and request moves it forward by at least one."""
         self._session: Ints = np.zeros(len(users), np.int64)
-        """Number of each user's session, from 1."""
+        """Number of each user's current session, from 1."""
         self._page: Ints = np.zeros(len(users), np.int64)
-        """Pages of it served so far; 0: it has not begun."""
-        self._plan = self._planned()
-        self._planned_next: Ints = np.ones(len(users), np.int64)
+        """Number of pages served in the current session. 0 means that the session has not begun."""
+        self._plan = self._plan_sessions()
+        self._next_planned: Ints = np.ones(len(users), np.int64)
 
     def run(self) -> Recorder:
-        """Live all lives to their end; returns what was recorded."""
+        """Simulate all users to the end of time and return the recorder."""
         who = np.arange(len(self._users))
         self._now[:] = self._plan[:, 0]
         away = np.full(len(who), np.inf, np.float32)
@@ -64,14 +64,14 @@ class Feed:
             self._search(who)
             pages = self._cloud.serve(who, self._day(who), self._history, self._session[who])
             self._page[who] += 1
-            left = self._browse(who, pages)
-            ended = left | (pages.length == 0) | (self._page[who] >= self._config.pages)
-            away[who[ended]] = self._return(who[ended])
+            has_left = self._browse(who, pages)
+            ended = has_left | (pages.length == 0) | (self._page[who] >= self._config.pages)
+            away[who[ended]] = self._schedule_next_session(who[ended])
             who = who[~ended | (self._now[who] < _NEVER)]
         return self._recorder
 
-    def _planned(self) -> Ints:
-        """Planned beginnings (users, most) of what are not quick returns, ascending, ms since 1970; then `_NEVER`."""
+    def _plan_sessions(self) -> Ints:
+        """Draw the start times of planned sessions (users, most), ascending, in ms since 1970, padded with `_NEVER`."""
         rng, config = self._rng, self._config
         counts = 1 + rng.poisson(self._users.activity - 1)
         total = int(counts.sum())
@@ -82,24 +82,25 @@ class Feed:
         return np.sort(plan, axis=1)
 
     def _begin(self, who: Ints, away_s: Floats) -> None:
-        self._minds.begin_sessions(who, away_s)
-        self._cloud.forget_sessions(who)
+        self._states.begin_sessions(who, away_s)
+        self._cloud.begin_sessions(who)
         self._session[who] += 1
 
-    def _return(self, who: Ints) -> Floats:
-        """Set the clocks of `who` (n,), whose sessions ended, to their next one, or to `_NEVER`.
+    def _schedule_next_session(self, who: Ints) -> Floats:
+        """Set the clocks of `who` (n,), whose sessions ended, to their next session or to `_NEVER`.
 
-        A planned session that would begin inside another begins ten minutes after it, and none after the last day.
+        A planned session begins at least ten minutes after the end of the last one. No session begins after the last
+        day.
 
         Returns:
-            (n,), seconds until then.
+            (n,), seconds from the end of the session to the next one.
         """
         rng, ended = self._rng, self._now[who]
         quick = rng.random(len(who)) < self._config.return_probability
         soon = ended + 60_000 + rng.exponential(40 * 60_000, len(who)).astype(np.int64)
-        planned = self._plan[who, self._planned_next[who]]
+        planned = self._plan[who, self._next_planned[who]]
         later = np.where(planned < _NEVER, np.maximum(planned, ended + 600_000), _NEVER)
-        self._planned_next[who] += ~quick
+        self._next_planned[who] += ~quick
         begin = np.where(quick, soon, later)
         last = self._config.start_ms + self._config.days * DAY_MS
         self._now[who] = np.where(begin < last, begin, _NEVER)
@@ -107,114 +108,122 @@ class Feed:
         return ((self._now[who] - ended) / 1000).astype(np.float32)
 
     def _search(self, who: Ints) -> None:
-        """Open pages of what the session is about, found by search: seen by everybody, but no part of the feed."""
-        wishes = self._rng.poisson(self._config.behaviour.searches, len(who))
-        for number in range(int(wishes.max(initial=0))):
-            searching = who[wishes > number]
-            category = self._minds.wanted(searching)
+        """Let the users open item pages by search. The cloud learns of them, but they are not part of the feed."""
+        searches = self._rng.poisson(self._config.behaviour.searches, len(who))
+        for number in range(int(searches.max(initial=0))):
+            searching = who[searches > number]
+            category = self._states.draw_search_categories(searching)
             items = self._catalogue.draw(category, self._rng.random(len(searching)))
-            places = self._history.find(searching * len(self._catalogue) + items)
-            seen = np.where(places < 0, np.float32(0), self._history.exposures[places])
-            worth = utility(
+            records = self._history.find(searching * len(self._catalogue) + items)
+            seen = np.where(records < 0, np.float32(0), self._history.exposures[records])
+            utilities = utility(
                 self._catalogue, self._users, searching, items, self._day(searching), self._config.behaviour
             )
             level = self._catalogue.price_level[items]
-            above = self._minds.above_reference(searching, level[:, None])[:, 0]
-            probability = sigmoid(self._minds.logits(searching, category, above, worth, seen))
+            above = self._states.above_reference(searching, level[:, None])[:, 0]
+            probability = sigmoid(self._states.logits(searching, category, above, utilities, seen))
             self._now[searching] += self._rng.integers(*SEARCH_MS, len(searching))
-            self._view(searching, items, np.full(len(items), np.nan, np.float32), probability, SEARCH)
+            self._view_pages(searching, items, np.full(len(items), np.nan, np.float32), probability, SEARCH)
 
     def _browse(self, who: Ints, pages: Pages) -> Bools:
-        """Show each of `who` (n,) a page from its first to its last item; returns who left on it (n,)."""
+        """Show each user of `who` (n,) one page, item by item. Return which users left (n,)."""
         catalogue, history, items = self._catalogue, self._history, pages.items
         keys = who[:, None] * len(catalogue) + items
-        places = history.find(keys.ravel()).reshape(items.shape)
-        seen = np.where(places < 0, np.float32(0), history.exposures[places])
-        looks = np.where(places < 0, 0, history.looks[places]).astype(np.int64)
-        worth = utility(catalogue, self._users, who[:, None], items, self._day(who)[:, None], self._config.behaviour)
+        records = history.find(keys.ravel()).reshape(items.shape)
+        seen = np.where(records < 0, np.float32(0), history.exposures[records])
+        looks = np.where(records < 0, 0, history.looks[records]).astype(np.int64)
+        utilities = utility(
+            catalogue, self._users, who[:, None], items, self._day(who)[:, None], self._config.behaviour
+        )
         label = np.full(items.shape, -1, np.int8)
         removed = np.zeros(items.shape, np.bool_)
-        trigger, since = np.full(len(who), PAGE), np.zeros(len(who), np.int64)
-        left = np.zeros(len(who), np.bool_)
-        here = np.arange(len(who))
-        for place in range(items.shape[1]):
-            here = here[pages.length[here] > place]
-            if not len(here):
+        trigger, unanswered = np.full(len(who), PAGE), np.zeros(len(who), np.int64)
+        has_left = np.zeros(len(who), np.bool_)
+        active = np.arange(len(who))
+        for position in range(items.shape[1]):
+            active = active[pages.length[active] > position]
+            if not len(active):
                 break
-            asking = here[trigger[here] != NO_TRIGGER]
-            self._ask(asking, who[asking], place, trigger[asking], items, worth, seen)
-            user, item = who[here], items[here, place]
-            category, price_level, seen_here = catalogue.category[item], catalogue.price_level[item], seen[here, place]
-            above = self._minds.above_reference(user, price_level[:, None])[:, 0]
-            probability = sigmoid(self._minds.logits(user, category, above, worth[here, place], seen_here))
-            met = self._minds.expose(user, category, price_level, catalogue.quality[item], probability, seen_here)
-            looks[here, place] += met.looks
-            score = pages.scores[here, place]
-            self._now[user] += _milliseconds(met.duration_s + met.scroll_duration_s)
-            self._recorder.exposures(
-                user, self._now[user], item, score, met, looks=looks[here, place], probability=probability
+            requesting = active[trigger[active] != NO_TRIGGER]
+            self._request_rerank(requesting, who[requesting], position, trigger[requesting], items, utilities, seen)
+            user, item = who[active], items[active, position]
+            category, price_level, seen_now = (
+                catalogue.category[item],
+                catalogue.price_level[item],
+                seen[active, position],
             )
-            label[here, place], removed[here, place] = met.clicked, met.reason != NONE
-            opened = np.flatnonzero(met.clicked)
-            self._view(user[opened], item[opened], score[opened], probability[opened], FEED)
-            trigger[here], since[here] = self._triggered(met, since[here])
-            leaving = self._minds.leaving(user)
-            left[here[leaving]] = True
-            here = here[~leaving]
+            above = self._states.above_reference(user, price_level[:, None])[:, 0]
+            probability = sigmoid(self._states.logits(user, category, above, utilities[active, position], seen_now))
+            actions = self._states.expose(user, category, price_level, catalogue.quality[item], probability, seen_now)
+            looks[active, position] += actions.looks
+            score = pages.scores[active, position]
+            self._now[user] += _milliseconds(actions.duration_s + actions.scroll_duration_s)
+            self._recorder.exposures(
+                user, self._now[user], item, score, actions, looks=looks[active, position], probability=probability
+            )
+            label[active, position], removed[active, position] = actions.clicked, actions.reason != NONE
+            opened = np.flatnonzero(actions.clicked)
+            self._view_pages(user[opened], item[opened], score[opened], probability[opened], FEED)
+            trigger[active], unanswered[active] = self._triggers(actions, unanswered[active])
+            leaving = self._states.leaving(user)
+            has_left[active[leaving]] = True
+            active = active[~leaving]
         self._recorder.end_pages(pages, label)
-        self._remember(keys, label, looks, removed, self._session[who])
-        return left
+        self._update_history(keys, label, looks, removed, self._session[who])
+        return has_left
 
-    def _triggered(self, met: Exposures, since: Ints) -> tuple[Ints, Ints]:
-        """What calls for a new order after an exposure each (n,), and the exposures without feedback since the last."""
-        since = since + 1
-        trigger = np.where(since >= self._config.rerank_after, EXPOSURES, NO_TRIGGER)
-        trigger = np.where(met.clicked, CLICK, np.where(met.reason != NONE, DELETE, trigger))
-        return trigger, np.where(trigger == NO_TRIGGER, since, 0)
+    def _triggers(self, actions: Exposures, unanswered: Ints) -> tuple[Ints, Ints]:
+        """Return each user's trigger after one exposure (n,), and the new counts of unanswered exposures."""
+        unanswered = unanswered + 1
+        trigger = np.where(unanswered >= self._config.rerank_after, EXPOSURES, NO_TRIGGER)
+        trigger = np.where(actions.clicked, CLICK, np.where(actions.reason != NONE, DELETE, trigger))
+        return trigger, np.where(trigger == NO_TRIGGER, unanswered, 0)
 
-    def _ask(self, rows: Ints, who: Ints, place: int, trigger: Ints, items: Ints, worth: Floats, seen: Floats) -> None:
-        """One re-rank opportunity of `who` (n,), at `place` of the pages in `rows` (n,), for what follows there."""
+    def _request_rerank(
+        self, rows: Ints, who: Ints, position: int, trigger: Ints, items: Ints, utilities: Floats, seen: Floats
+    ) -> None:
+        """Record a re-rank request of the users `who` (n,): the items from `position` on in the pages `rows` (n,)."""
         if not len(rows):
             return
         self._now[who] += 1
-        rest, catalogue = items[rows, place:], self._catalogue
-        known = sigmoid(
-            self._minds.logits(
+        rest, catalogue = items[rows, position:], self._catalogue
+        probability = sigmoid(
+            self._states.logits(
                 who[:, None],
                 catalogue.category[rest],
-                self._minds.above_reference(who, catalogue.price_level[rest]),
-                worth[rows, place:],
-                seen[rows, place:],
+                self._states.above_reference(who, catalogue.price_level[rest]),
+                utilities[rows, position:],
+                seen[rows, position:],
             )
         )
-        self._recorder.requests(rows, who, self._now[who], place, trigger, known)
+        self._recorder.requests(rows, who, self._now[who], position, trigger, probability)
         download = self._rng.integers(*DOWNLOAD_MS, len(who))
         self._now[who] += np.where(trigger == PAGE, download, DEVICE_MS)
 
-    def _view(self, who: Ints, items: Ints, scores: Floats, probability: Floats, opened_from: int) -> None:
-        """Let `who` (n,) stay on the pages of `items` (n,), and the cloud see it."""
+    def _view_pages(self, who: Ints, items: Ints, scores: Floats, probability: Floats, opened_from: int) -> None:
+        """Let the users `who` (n,) view the pages of `items` (n,); record it and tell the cloud."""
         if not len(who):
             return
         category = self._catalogue.category[items]
-        view = self._minds.view(who, category, probability, slips=opened_from == FEED)
+        view = self._states.view(who, category, probability, slips=opened_from == FEED)
         self._now[who] += _milliseconds(view.duration_s)
         self._recorder.page_views(who, self._now[who], items, scores, view, opened_from)
-        self._cloud.see_page_views(who, category)
+        self._cloud.count_page_views(who, category)
 
-    def _remember(self, keys: Ints, label: NDArray[np.int8], looks: Ints, removed: Bools, session: Ints) -> None:
-        """Take the exposures of a page each into the history; arguments (n, k), `session` (n,)."""
+    def _update_history(self, keys: Ints, label: NDArray[np.int8], looks: Ints, removed: Bools, session: Ints) -> None:
+        """Add the exposures of one page of each user to the history; `session` (n,), other arguments (n, k)."""
         exposed = label >= 0
-        places = self._history.put(keys[exposed])
-        self._history.exposures[places] += np.where(label[exposed] == 1, np.float32(3), np.float32(1))
-        self._history.looks[places] = looks[exposed]
-        self._history.removed[places] = removed[exposed]
-        self._history.session[places] = np.broadcast_to(session[:, None], label.shape)[exposed]
+        records = self._history.put(keys[exposed])
+        self._history.exposures[records] += np.where(label[exposed] == 1, np.float32(3), np.float32(1))
+        self._history.looks[records] = looks[exposed]
+        self._history.removed[records] = removed[exposed]
+        self._history.session[records] = np.broadcast_to(session[:, None], label.shape)[exposed]
 
     def _day(self, who: Ints) -> Floats:
-        """Days since the beginning (n,), on the clocks of `who` (n,)."""
+        """Return the days since the simulation began (n,) on the clocks of the users `who` (n,)."""
         return ((self._now[who] - self._config.start_ms) / DAY_MS).astype(np.float32)
 
 
 def _milliseconds(seconds: Floats) -> Ints:
-    """Whole milliseconds, at least one: clocks only go forward."""
+    """Return `seconds` as whole milliseconds, at least 1, because clocks only move forward."""
     return np.maximum(1, np.rint(1000 * seconds.astype(np.float64)).astype(np.int64))

@@ -1,4 +1,4 @@
-"""What users have seen so far: one record a pair of user and item, in a hash table made of arrays."""
+"""What users have seen so far: one record for each pair of user and item, in a hash table made of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from numpy.typing import NDArray
 from edgerec.simulation.world import Ints
 
 _EMPTY = -1
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
-"""2**64 over the golden ratio: neighbouring keys land far apart (Knuth, *The Art of Computer Programming*, 6.4)."""
+_HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+"""2**64 divided by the golden ratio. Multiplication by it spreads neighbouring keys over the table (Knuth, *The Art of
+Computer Programming*, 6.4)."""
 
 
 class History:
-    """Records of pairs of user and item, found and made by the thousand: open addressing with linear probing.
+    """A hash table from user-item keys to records, with open addressing and linear probing.
 
     Attributes:
-        exposures: earlier exposures, a click as three.
-        looks: times the item came into the user's view (e2).
-        session: number of the user's session that showed it last.
-        removed: whether the user removed it.
+        exposures: number of earlier exposures. A click counts as three.
+        looks: how often the item came into the user's view (e2).
+        session: number of the last session in which the user saw the item.
+        removed: whether the user removed the item.
     """
 
     def __init__(self, capacity: int = 1 << 16) -> None:
@@ -31,37 +32,37 @@ class History:
         self.removed: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
 
     def find(self, keys: Ints) -> Ints:
-        """Places (n,) of the records of `keys` (n,), not negative; -1 where there is none."""
-        places, slots = np.full(len(keys), -1, np.int64), self._slots(keys)
-        open_ = np.arange(len(keys))
-        while len(open_):
-            there = self._keys[slots[open_]]
-            found = there == keys[open_]
-            places[open_[found]] = slots[open_[found]]
-            open_ = open_[~found & (there != _EMPTY)]
-            slots[open_] = (slots[open_] + 1) & (len(self._keys) - 1)
-        return places
+        """Return the indices (n,) of the records of `keys` (n,), with -1 for keys that have no record."""
+        indices, slots = np.full(len(keys), -1, np.int64), self._slots(keys)
+        pending = np.arange(len(keys))
+        while len(pending):
+            stored = self._keys[slots[pending]]
+            matches = stored == keys[pending]
+            indices[pending[matches]] = slots[pending[matches]]
+            pending = pending[~matches & (stored != _EMPTY)]
+            slots[pending] = (slots[pending] + 1) & (len(self._keys) - 1)
+        return indices
 
     def put(self, keys: Ints) -> Ints:
-        """Places (n,) of the records of `keys` (n,), all different; missing ones are made, empty."""
+        """Return the indices (n,) of the records of distinct `keys` (n,). Add empty records for new keys."""
         while 2 * (self._used + len(keys)) > len(self._keys):
             self._grow()
-        places, slots = np.full(len(keys), -1, np.int64), self._slots(keys)
-        open_ = np.arange(len(keys))
-        while len(open_):
-            free = open_[self._keys[slots[open_]] == _EMPTY]
-            # Of several keys that want one slot the last one written has it.
+        indices, slots = np.full(len(keys), -1, np.int64), self._slots(keys)
+        pending = np.arange(len(keys))
+        while len(pending):
+            free = pending[self._keys[slots[pending]] == _EMPTY]
+            # If several keys hash to one free slot, NumPy keeps the last one. The others try the next slot.
             self._keys[slots[free]] = keys[free]
             self._used += int((self._keys[slots[free]] == keys[free]).sum())
-            there = self._keys[slots[open_]] == keys[open_]
-            places[open_[there]] = slots[open_[there]]
-            open_ = open_[~there]
-            slots[open_] = (slots[open_] + 1) & (len(self._keys) - 1)
-        return places
+            stored = self._keys[slots[pending]] == keys[pending]
+            indices[pending[stored]] = slots[pending[stored]]
+            pending = pending[~stored]
+            slots[pending] = (slots[pending] + 1) & (len(self._keys) - 1)
+        return indices
 
     def _slots(self, keys: Ints) -> Ints:
         shift = np.uint64(64 - (len(self._keys) - 1).bit_length())
-        slots: Ints = ((keys.astype(np.uint64) * _SPREAD) >> shift).astype(np.int64)
+        slots: Ints = ((keys.astype(np.uint64) * _HASH_MULTIPLIER) >> shift).astype(np.int64)
         return slots
 
     def _grow(self) -> None:

@@ -1,4 +1,4 @@
-"""What could be reached on simulated logs: GAUC of the true click probabilities, and of a rule anybody might try."""
+"""Reference values for models on simulated logs: GAUC of the true click probabilities, and of a simple rule."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from edgerec.model.baselines import Exposed, Gaucs, exposed
 from edgerec.simulation.population import TRUTH
 
 CATEGORY = "category"
-"""Source column of the feature by which `last_category` ranks."""
+"""Source column of the item feature that `last_category` compares."""
 
 
 def oracle(samples: Samples, logs: Path, *, split: str) -> dict[str, float]:
-    """GAUC of two rankers on the requests of a split.
+    """Return the GAUC of two reference rankers on the requests of a split.
 
     Args:
-        samples: made from simulated logs.
-        logs: those logs.
-        split: whose requests are ranked.
+        samples: samples made from simulated logs.
+        logs: the folder of those logs.
+        split: the split whose requests are ranked.
 
     Returns:
-        `last_category`: first what has the category of the last page-view known, each in the order on offer; and
-        `truth`: by true click probability as of the request's instant, were the items shown in the order on offer, as
-        they were: which no ranker can beat on these logs but by luck.
+        A dictionary with two values. `last_category` puts candidates of the last page-view's category first and keeps
+        the logged order otherwise. `truth` ranks by the true click probabilities at the time of the request, in the
+        logged order. No ranker can beat `truth` on these logs except by chance.
 
     Raises:
-        InputError: no item feature reads the column ``category``, or no request has both labels.
-        LogsError: the logs have no truth, it is damaged, or it is not about these requests.
+        InputError: no embedded item feature reads the column ``category``, or no request has both labels.
+        LogsError: the logs have no truth, the truth is damaged, or it does not cover these requests.
     """
     column = _category(samples)
-    truth, found = Truth(logs), Gaucs()
+    truth, gaucs = Truth(logs), Gaucs()
     for shard in samples.shards(split):
         seen = exposed(shard.requests)
         known = truth.probabilities(shard.requests)[seen.which]
-        found.add(seen, {"last_category": _last_category(shard, seen, column), "truth": known})
-    return found.values()
+        gaucs.add(seen, {"last_category": _last_category(shard, seen, column), "truth": known})
+    return gaucs.values()
 
 
 def _category(samples: Samples) -> int:
-    """Place of the category among the embedded item features."""
+    """Return the index of the category among the embedded item features."""
     embeddings = [feature for feature in samples.head.spec.item if isinstance(feature, Embedding)]
-    for place, feature in enumerate(embeddings):
+    for index, feature in enumerate(embeddings):
         if feature.source == CATEGORY:
-            return place
+            return index
     raise InputError(
         f"oracle: samples {samples.head.name!r} are not of simulated logs (no embedding reads the column "
         f"{CATEGORY!r}): leave --oracle out"
@@ -59,11 +59,11 @@ def _category(samples: Samples) -> int:
 
 
 def _last_category(shard: Shard, seen: Exposed, column: int) -> NDArray[np.float64]:
-    """1 for exposed candidates (n,) of the last page-view's category, less a bit for each place in the list."""
+    """Score exposed candidates (n,): 1 for the last page-view's category, minus a small amount for each position."""
     ranges = shard.requests.page_views
     known = ranges[:, 1] > ranges[:, 0]
     last = np.zeros(len(ranges), np.int64)
-    # Row 0 of the table, the unknown category, is nobody's wish.
+    # Row 0 of the embedding table is the unknown category. It matches nothing.
     last[known] = shard.page_views.item.ids[ranges[known, 1] - 1, column]
     wanted = last[seen.group]
     same = (shard.requests.item.ids[seen.which, column] == wanted) & (wanted > 0)
@@ -72,28 +72,28 @@ def _last_category(shard: Shard, seen: Exposed, column: int) -> NDArray[np.float
 
 
 class Truth:
-    """True click probabilities of a simulation's requests, read a shard at a time."""
+    """The true click probabilities of a simulation's requests, read for one shard at a time."""
 
     def __init__(self, logs: Path) -> None:
         """Raises:
-        LogsError: `logs` has no truth, or a file is no part of it.
+        LogsError: `logs` has no truth, or its folder holds an unexpected file.
         """
         self._logs = logs
         self._files = part_files(logs / TRUTH / "requests")
         if not self._files:
-            fault = f"has no parts of {TRUTH}/requests" if logs.is_dir() else "is no folder"
+            fault = f"has no files in {TRUTH}/requests" if logs.is_dir() else "is not a folder"
             raise LogsError(
                 f"oracle: {logs} {fault}: give the folder that `edgerec simulate` wrote with --logs, or leave "
                 "--oracle out"
             )
 
     def probabilities(self, requests: Requests) -> NDArray[np.float64]:
-        """Of a click on each candidate (c,) of `requests`, were it exposed at the request's instant.
+        """Return the true click probability of each candidate (c,), if it were exposed at the time of the request.
 
         Raises:
-            LogsError: a file is damaged, or a request is not there or has other candidates.
+            LogsError: a file is damaged, a request is missing, or a request has a different number of candidates.
         """
-        asked = pl.DataFrame({"request_id": requests.request_id, "length": requests.lengths})
+        requested = pl.DataFrame({"request_id": requests.request_id, "length": requests.lengths})
         low, high = int(requests.request_id.min()), int(requests.request_id.max())
         try:
             known = (
@@ -102,17 +102,17 @@ class Truth:
                 .select("request_id", "probability")
                 .collect()
             )
-            found = asked.join(known, on="request_id", how="left", maintain_order="left")
-            lengths = found["probability"].list.len().fill_null(0)
+            joined = requested.join(known, on="request_id", how="left", maintain_order="left")
+            lengths = joined["probability"].list.len().fill_null(0)
         except POLARS_FAULTS as error:
             raise LogsError(
                 f"oracle: the truth of {self._logs} cannot be read ({first_line(error)}): simulate again"
             ) from None
-        other = (lengths != asked["length"]).arg_true()
-        if len(other):
+        different = (lengths != requested["length"]).arg_true()
+        if len(different):
             raise LogsError(
-                f"oracle: the truth of {self._logs} does not know request {asked['request_id'][int(other[0])]} of the "
-                "samples with its candidates: give the logs that the samples were made from, with all parts of their "
-                "truth"
+                f"oracle: the truth of {self._logs} does not match the samples: request "
+                f"{requested['request_id'][int(different[0])]} is missing or has another number of candidates. "
+                "Give the logs that the samples were made from, with all files of their truth"
             )
-        return found["probability"].explode().to_numpy().astype(np.float64)
+        return joined["probability"].explode().to_numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""From a seed to logs: blocks of users, lived in parallel and written as they are done, and the truth beside them."""
+"""Write simulated logs and their truth: users are simulated in blocks, in parallel processes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from edgerec.simulation.recorder import Tables
 from edgerec.simulation.world import Catalogue, make_catalogue, make_users
 
 TRUTH = "truth"
-"""Folder of the ground truth inside the folder of logs; no reader of logs looks into it."""
+"""Folder of the ground truth inside the folder of logs. Readers of logs ignore it."""
 BLOCK = 4096
-"""Users of a block at most: enough that NumPy's work outweighs its calls."""
+"""Maximum number of users in a block. It is large enough to make the overhead of NumPy calls small."""
 BLOCK_CELLS = 2**20
-"""Users times categories of a block at most."""
+"""Maximum of users times categories in a block."""
 BLOCK_EXPOSURES = 2**18
-"""Exposures of a block, as far as they can be foreseen: with their requests they take 300 MB or so."""
+"""Maximum of expected exposures in a block. With their requests they take about 300 MB."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Users ``first`` to ``first + count - 1`` (from 0), part `number` of the logs."""
+    """Users ``first`` to ``first + count - 1`` (counted from 0), which become part `number` of the logs."""
 
     number: int
     first: int
@@ -55,29 +55,29 @@ def simulate(
     force: bool = False,
     resume: bool = False,
 ) -> dict[str, int]:
-    """Draw a world from `seed`, let its users live, and write what their apps see as the logs folder `path`.
+    """Simulate a world and write its logs and truth to the folder `path`.
 
-    Catalogue and blocks of users have random streams of their own: the same configuration and seed give the same bytes,
-    whatever the number of processes. A simulation that is stopped keeps its finished blocks in the hidden folder
-    ``.<name>.logs`` beside `path`; with `resume` it goes on after them.
+    The catalogue and each block of users have their own random streams. So the same configuration and seed give the
+    same bytes for any number of processes. If the simulation is stopped, its finished blocks stay in the hidden folder
+    ``.<name>.logs`` beside `path`; with `resume` it continues after them.
 
     Args:
         config: sizes, behaviour, cloud.
         path: the folder to write.
-        seed: not negative.
-        processes: that live blocks at a time.
-        force: replace `path` where it exists.
-        resume: go on with a stopped simulation of the same configuration and seed.
+        seed: a whole number of at least 0.
+        processes: number of processes that simulate blocks at the same time.
+        force: replace `path` if it exists.
+        resume: continue a stopped simulation of the same configuration and seed.
 
     Returns:
-        `requests`, `exposures`, `clicks`, `page_views`, `users`.
+        The counts `requests`, `exposures`, `clicks`, `page_views` and `users`.
 
     Raises:
         ConfigurationError: the seed is not a whole number of at least 0.
         OutputError, FormatError: see `resumable_folder`.
-        ResourceError: a process died.
+        ResourceError: a child process died.
     """
-    check_number("seed", seed, whole=True, low=0, high=2**63 - 1)
+    check_number("seed", seed, integer=True, low=0, high=2**63 - 1)
     job = {"version": __version__, "format": FORMAT, "config": config.document(), "seed": seed}
     with resumable_folder(path, kind="logs", job=job, force=force, resume=resume) as work:
         for folder in ("events", "requests", f"{TRUTH}/requests", f"{TRUTH}/exposures"):
@@ -85,41 +85,41 @@ def simulate(
         head = LogsHead(name=f"simulated-{seed}", test_from=config.start_ms + config.days * DAY_MS * 3 // 4)
         write_table(catalogue_of(config, seed).table(), work.path / "items.parquet")
         write_json(work.path / TRUTH / "simulation.json", job)
-        every = blocks(config)
-        left = [block for block in every if work.finished(block.part) is None]
-        live = partial(write_block, config, seed, work)
-        for _ in progress(map_ordered(live, left, processes=processes), what="simulate", total=len(left)):
+        all_blocks = blocks(config)
+        unfinished = [block for block in all_blocks if work.finished(block.part) is None]
+        write = partial(write_block, config, seed, work)
+        for _ in progress(map_ordered(write, unfinished, processes=processes), what="simulate", total=len(unfinished)):
             pass
-        notes = [work.finished(block.part) or {} for block in every]
+        block_counts = [work.finished(block.part) or {} for block in all_blocks]
         write_heads(work.path, head, table1())
-    return {name: sum(note[name] for note in notes) for name in _COUNTS} | {"users": config.users}
+    return {name: sum(counts[name] for counts in block_counts) for name in _COUNTS} | {"users": config.users}
 
 
 _COUNTS = ("requests", "exposures", "clicks", "page_views")
 
 
 def blocks(config: SimulationConfig) -> list[Block]:
-    """The blocks of users of a world: a matter of its configuration alone, as each has its own randomness."""
+    """Split the users into blocks of nearly equal size. The result depends on the configuration alone."""
     sessions = config.sessions_per_user / (1 - config.return_probability)
     exposures = sessions * min(config.pages * config.cloud.page, 1 / config.behaviour.leave)
-    most = max(1, min(BLOCK, BLOCK_CELLS // config.categories, int(BLOCK_EXPOSURES / exposures)))
-    number = -(-config.users // most)
+    largest = max(1, min(BLOCK, BLOCK_CELLS // config.categories, int(BLOCK_EXPOSURES / exposures)))
+    number = -(-config.users // largest)
     ends = [config.users * block // number for block in range(number + 1)]
     return [Block(block, ends[block], ends[block + 1] - ends[block]) for block in range(number)]
 
 
-def live(config: SimulationConfig, seed: int, block: Block) -> Tables:
-    """The lives of a block's users."""
+def simulate_block(config: SimulationConfig, seed: int, block: Block) -> Tables:
+    """Simulate the users of a block and return their tables."""
     rng = stream(seed, 1, block.number)
     users = make_users(config, block.first, block.count, rng)
     return Feed(config, catalogue_of(config, seed), users, rng).run().tables()
 
 
 def write_block(config: SimulationConfig, seed: int, work: ResumableFolder, block: Block) -> None:
-    """Live a block and write its part of each table; the part is finished when its note stands."""
-    tables = live(config, seed, block)
+    """Simulate a block, write its part of each table, and then mark the part as finished."""
+    tables = simulate_block(config, seed, block)
     files = []
-    for name, table in _named(tables):
+    for name, table in _named_tables(tables):
         files.append(work.path / name / f"{block.part}.parquet")
         write_table(table, files[-1])
     clicked = (tables.events["opened_from"] == "feed").sum()
@@ -135,7 +135,7 @@ def write_block(config: SimulationConfig, seed: int, work: ResumableFolder, bloc
     )
 
 
-def _named(tables: Tables) -> Iterator[tuple[str, pl.DataFrame]]:
+def _named_tables(tables: Tables) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "events", tables.events
     yield "requests", tables.requests
     yield f"{TRUTH}/requests", tables.truth
@@ -144,10 +144,10 @@ def _named(tables: Tables) -> Iterator[tuple[str, pl.DataFrame]]:
 
 @lru_cache(maxsize=1)
 def catalogue_of(config: SimulationConfig, seed: int) -> Catalogue:
-    """The catalogue of a world, drawn once a process."""
+    """Return the catalogue of a world. It is drawn once in each process."""
     return make_catalogue(config, stream(seed, 0))
 
 
 def stream(seed: int, *purpose: int) -> np.random.Generator:
-    """The random stream of `seed` for one purpose: ``0`` the catalogue, ``(1, number)`` a block of users."""
+    """Return the random stream of `seed` for one purpose: ``0`` for the catalogue, ``(1, number)`` for a block."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=purpose))

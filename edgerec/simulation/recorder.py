@@ -1,4 +1,4 @@
-"""The log writer of the simulated app: rows of behaviours and requests, and the truth kept apart."""
+"""The log recorder of the simulated app: tables of behaviours and requests, and separate tables of the truth."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edgerec.simulation.users import ACTIONS, REASONS, Exposures, PageViews
 from edgerec.simulation.world import Floats, Ints
 
 MODEL_VERSION = "base"
-"""Who ordered the lists: the cloud's initial ranking, no re-ranker."""
+"""The model version in simulated logs: lists are in the cloud's initial order, without a re-ranker."""
 MAX_REQUESTS = 1_000_000
-"""Of one user: request ``n`` of user ``u`` has the identity ``u * MAX_REQUESTS + n``."""
+"""Limit of requests for each user. Request ``n`` of user ``u`` has the id ``u * MAX_REQUESTS + n``."""
 
 TRIGGERS = ("page", "click", "delete", "exposures")
 PAGE, CLICK, DELETE, EXPOSURES = range(4)
@@ -31,13 +31,14 @@ Rows = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Tables:
-    """What was recorded of some users, each table in order of user and time.
+    """The recorded tables of a group of users, each sorted by user and time.
 
     Attributes:
-        events: behaviours, columns of the other kind empty.
-        requests: re-rank opportunities.
-        truth: `request_id` and `probability` of a click on each candidate, were it exposed at the request's instant.
-        truth_exposures: `user_id`, `time`, `item_id` and `probability` of a click at the instant of each exposure.
+        events: exposures and page-views. Columns of the other kind of behaviour are null.
+        requests: re-rank requests.
+        truth: `request_id` and `probability`, the click probability of each candidate if it were exposed at the time of
+            the request.
+        truth_exposures: `user_id`, `time`, `item_id` and `probability`, the click probability at each exposure.
     """
 
     events: pl.DataFrame
@@ -47,33 +48,41 @@ class Tables:
 
 
 class Recorder:
-    """Collects rows, many users at a time, and makes tables of them."""
+    """Collects the behaviours and requests of many users and returns them as tables."""
 
     def __init__(self, item_id: Ints, user_id: Ints) -> None:
         """Args:
-        item_id: identity of each row of the catalogue.
-        user_id: identity of each user.
+        item_id: (items,), the id of each row of the catalogue.
+        user_id: (users,), the id of each user.
         """
         self._item_id, self._user_id = item_id, user_id
         self._exposures: list[Rows] = []
         self._page_views: list[Rows] = []
         self._requests: list[Rows] = []
         self._lists: list[Rows] = []
-        self._asked: list[tuple[Rows, Floats]] = []
+        self._open_requests: list[tuple[Rows, Floats]] = []
 
     def exposures(
-        self, who: Ints, time: Ints, items: Ints, scores: Floats, met: Exposures, *, looks: Ints, probability: Floats
+        self,
+        who: Ints,
+        time: Ints,
+        items: Ints,
+        scores: Floats,
+        actions: Exposures,
+        *,
+        looks: Ints,
+        probability: Floats,
     ) -> None:
-        """Log an exposure each of users `who` (n,), complete at `time` (n,), milliseconds since 1970.
+        """Record one exposure for each user of `who` (n,); all arrays are (n,).
 
         Args:
-            who: rows of users.
-            time: when.
-            items: rows of the catalogue.
-            scores: as served.
-            met: what the users did.
-            looks: times the item came into view, this time included.
-            probability: true probability of the click.
+            who: row indices of the users.
+            time: end of the exposure in milliseconds since 1970.
+            items: row indices of the catalogue.
+            scores: the served scores.
+            actions: what the users did.
+            looks: how often the item has come into view, this time included.
+            probability: true click probability.
         """
         rows: Rows = {
             "user": who,
@@ -83,60 +92,73 @@ class Recorder:
             "probability": probability,
             "looks": looks,
         }
-        self._exposures.append(rows | {name: getattr(met, name) for name in _MET})
+        self._exposures.append(rows | {name: getattr(actions, name) for name in _ACTION_COLUMNS})
 
     def page_views(
         self, who: Ints, time: Ints, items: Ints, scores: Floats, views: PageViews, opened_from: int
     ) -> None:
-        """Log a page-view each, complete at `time`; `scores` are NaN where the feed did not serve the item."""
+        """Record one page-view for each user, ended at `time`. A score is NaN if the feed did not serve the item."""
         origin = np.full(len(who), opened_from, np.int8)
         rows: Rows = {"user": who, "time": time, "item": items, "score": scores, "opened_from": origin}
         self._page_views.append(rows | {"duration_s": views.duration_s, "actions": views.actions})
 
-    def requests(self, rows: Ints, who: Ints, time: Ints, place: int, trigger: Ints, known: Floats) -> None:
-        """Log re-rank opportunities over the rest of some of the pages that `end_pages` will be called for next.
+    def requests(self, rows: Ints, who: Ints, time: Ints, position: int, trigger: Ints, probability: Floats) -> None:
+        """Record re-rank requests for the items from `position` on. `end_pages` must be called for these pages next.
 
         Args:
-            rows: (r,), the pages, in order.
-            who: (r,), rows of the users.
+            rows: (r,), ascending row indices of the pages.
+            who: (r,), row indices of the users.
             time: (r,), milliseconds since 1970.
-            place: of the next item on each page: where the rest begins.
+            position: index of the first candidate on each page.
             trigger: (r,), indices into `TRIGGERS`.
-            known: (r, k - place), true click probabilities now.
+            probability: (r, k - position), true click probabilities at `time`.
         """
-        asked = {"row": rows, "user": who, "time": time, "trigger": trigger, "place": np.full(len(rows), place)}
-        self._asked.append((asked, known))
+        request_rows = {
+            "row": rows,
+            "user": who,
+            "time": time,
+            "trigger": trigger,
+            "position": np.full(len(rows), position),
+        }
+        self._open_requests.append((request_rows, probability))
 
     def end_pages(self, pages: Pages, label: NDArray[np.int8]) -> None:
-        """Take in what became of the pages: `label` (n, k), 1 clicked, 0 exposed without click, -1 not exposed."""
-        if not self._asked:
+        """Label the recorded requests of `pages`; `label` is (n, k): 1 clicked, 0 not clicked, -1 not exposed."""
+        if not self._open_requests:
             return
-        batches, self._asked = self._asked, []
-        asked = _joined([rows for rows, _ in batches])
-        known = np.zeros((len(asked["row"]), pages.items.shape[1]), np.float32)
+        batches, self._open_requests = self._open_requests, []
+        request_rows = _concatenate([rows for rows, _ in batches])
+        probability = np.zeros((len(request_rows["row"]), pages.items.shape[1]), np.float32)
         done = 0
-        for rows, found in batches:
-            known[done : done + len(found), rows["place"][0] :] = found
-            done += len(found)
-        length = pages.length[asked["row"]] - asked["place"]
+        for rows, batch in batches:
+            probability[done : done + len(batch), rows["position"][0] :] = batch
+            done += len(batch)
+        length = pages.length[request_rows["row"]] - request_rows["position"]
         request = np.repeat(np.arange(len(length)), length)
-        place = np.arange(len(request)) - np.repeat(np.cumsum(length) - length - asked["place"], length)
-        page = asked["row"][request]
-        self._requests.append({"user": asked["user"], "time": asked["time"], "trigger": asked["trigger"], "n": length})
+        position = np.arange(len(request)) - np.repeat(np.cumsum(length) - length - request_rows["position"], length)
+        page = request_rows["row"][request]
+        self._requests.append(
+            {
+                "user": request_rows["user"],
+                "time": request_rows["time"],
+                "trigger": request_rows["trigger"],
+                "n": length,
+            }
+        )
         self._lists.append(
             {
-                "item": pages.items[page, place],
-                "label": label[page, place],
-                "score": pages.scores[page, place],
-                "probability": known[request, place],
+                "item": pages.items[page, position],
+                "label": label[page, position],
+                "score": pages.scores[page, position],
+                "probability": probability[request, position],
             }
         )
 
     def tables(self) -> Tables:
-        """All that was recorded.
+        """Return all recorded rows as tables.
 
         Raises:
-            ConfigurationError: a user has more requests than identities.
+            ConfigurationError: a user has `MAX_REQUESTS` or more requests.
         """
         exposures, truth_exposures = self._exposure_tables()
         events = pl.concat([exposures, self._page_view_table()], how="diagonal").sort("user_id", "time")
@@ -145,7 +167,7 @@ class Recorder:
         return Tables(events, requests.drop("probability"), truth, truth_exposures)
 
     def _exposure_tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        rows = _in_time(_joined(self._exposures, like=_EXPOSED))
+        rows = _sorted_by_time(_concatenate(self._exposures, types=_EXPOSURE_TYPES))
         common = self._common(rows, "exposure")
         actions: dict[str, Any] = {
             "exposure_duration_s": _rounded(rows["duration_s"]),
@@ -153,18 +175,18 @@ class Recorder:
             "scroll_speed": _rounded(rows["scroll_speed"]),
             "scroll_duration_s": _rounded(rows["scroll_duration_s"]),
             "scroll_count": rows["scroll_count"].astype(np.int16),
-            "delete_reason": _named(rows["reason"], REASONS),
+            "delete_reason": _decode(rows["reason"], REASONS),
         }
         table = pl.DataFrame(common | actions)
         probability = pl.Series("probability", rows["probability"])
         return table, table.select("user_id", "time", "item_id").with_columns(probability)
 
     def _page_view_table(self) -> pl.DataFrame:
-        rows = _in_time(_joined(self._page_views, like=_VIEWED))
-        actions = {name: rows["actions"][:, place] for place, name in enumerate(ACTIONS)}
+        rows = _sorted_by_time(_concatenate(self._page_views, types=_PAGE_VIEW_TYPES))
+        actions = {name: rows["actions"][:, position] for position, name in enumerate(ACTIONS)}
         return pl.DataFrame(
             self._common(rows, "page_view")
-            | {"opened_from": _named(rows["opened_from"], OPENED_FROM)}
+            | {"opened_from": _decode(rows["opened_from"], OPENED_FROM)}
             | {"page_duration_s": _rounded(rows["duration_s"])}
             | actions
         )
@@ -182,7 +204,10 @@ class Recorder:
         }
 
     def _request_table(self) -> pl.DataFrame:
-        rows, lists = _joined(self._requests, like=_ASKED), _joined(self._lists, like=_LISTED)
+        rows, lists = (
+            _concatenate(self._requests, types=_REQUEST_TYPES),
+            _concatenate(self._lists, types=_CANDIDATE_TYPES),
+        )
         labels = pl.Series(lists["label"])
         candidates = pl.DataFrame(
             {
@@ -193,32 +218,32 @@ class Recorder:
                 "probability": lists["probability"],
             }
         )
-        offered = candidates.with_columns(pl.col("request").set_sorted()).group_by("request", maintain_order=True)
-        asked = pl.DataFrame(
+        grouped = candidates.with_columns(pl.col("request").set_sorted()).group_by("request", maintain_order=True)
+        request_rows = pl.DataFrame(
             {
                 "user_id": self._user_id[rows["user"]],
                 "time": rows["time"],
-                "trigger": _named(rows["trigger"], TRIGGERS),
+                "trigger": _decode(rows["trigger"], TRIGGERS),
                 "model_version": pl.repeat(MODEL_VERSION, len(rows["n"]), eager=True),
             }
         )
-        table = asked.hstack(offered.agg(pl.exclude("request")).drop("request")).sort("user_id", "time")
+        table = request_rows.hstack(grouped.agg(pl.exclude("request")).drop("request")).sort("user_id", "time")
         number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("user_id")
         table = table.with_columns(number=number)
-        most = cast(int, table["number"].max() or 0)
-        if most >= MAX_REQUESTS:
+        largest = cast(int, table["number"].max() or 0)
+        if largest >= MAX_REQUESTS:
             raise ConfigurationError(
-                f"simulation: a user makes {most:,} requests, and identities are for fewer than {MAX_REQUESTS:,}: "
-                "lower days, sessions_per_user or pages"
+                f"simulation: each user should have fewer than {MAX_REQUESTS:,} requests; one has {largest:,}. "
+                "Lower days, sessions_per_user or pages"
             )
         table = table.with_columns(request_id=pl.col("user_id") * MAX_REQUESTS + pl.col("number")).drop("number")
         page = pl.when(pl.col("trigger") == TRIGGERS[PAGE]).then("request_id").forward_fill()
         return table.select("request_id", page.alias("page_id"), pl.exclude("request_id"))
 
 
-_MET = ("duration_s", "scroll_speed", "scroll_duration_s", "scroll_count", "reason")
-_COMMON = {"user": np.int64, "time": np.int64, "item": np.int64, "score": np.float32}
-_EXPOSED: dict[str, Any] = _COMMON | {
+_ACTION_COLUMNS = ("duration_s", "scroll_speed", "scroll_duration_s", "scroll_count", "reason")
+_COMMON_TYPES = {"user": np.int64, "time": np.int64, "item": np.int64, "score": np.float32}
+_EXPOSURE_TYPES: dict[str, Any] = _COMMON_TYPES | {
     "probability": np.float32,
     "looks": np.int64,
     "duration_s": np.float32,
@@ -227,35 +252,35 @@ _EXPOSED: dict[str, Any] = _COMMON | {
     "scroll_count": np.int64,
     "reason": np.int8,
 }
-_VIEWED: dict[str, Any] = _COMMON | {
+_PAGE_VIEW_TYPES: dict[str, Any] = _COMMON_TYPES | {
     "opened_from": np.int8,
     "duration_s": np.float32,
     "actions": np.dtype((np.int8, len(ACTIONS))),
 }
-_ASKED: dict[str, Any] = {"user": np.int64, "time": np.int64, "trigger": np.int64, "n": np.int64}
-_LISTED: dict[str, Any] = {"item": np.int64, "label": np.int8, "score": np.float32, "probability": np.float32}
+_REQUEST_TYPES: dict[str, Any] = {"user": np.int64, "time": np.int64, "trigger": np.int64, "n": np.int64}
+_CANDIDATE_TYPES: dict[str, Any] = {"item": np.int64, "label": np.int8, "score": np.float32, "probability": np.float32}
 
 
-def _joined(parts: Sequence[Rows], like: Mapping[str, Any] | None = None) -> Rows:
-    """Columns of all `parts` end to end; where there is no part, none of the types `like`."""
+def _concatenate(parts: Sequence[Rows], types: Mapping[str, Any] | None = None) -> Rows:
+    """Concatenate the columns of all `parts`. Without parts, return empty columns of the given `types`."""
     if not parts:
-        return {name: np.zeros(0, dtype) for name, dtype in (like or {}).items()}
+        return {name: np.zeros(0, dtype) for name, dtype in (types or {}).items()}
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _in_time(rows: Rows) -> Rows:
-    """`rows` in order of user and time."""
+def _sorted_by_time(rows: Rows) -> Rows:
+    """Return `rows` sorted by user and time."""
     order = np.lexsort((rows["time"], rows["user"]))
     return {name: column[order] for name, column in rows.items()}
 
 
-def _named(codes: NDArray[Any], names: Sequence[str]) -> pl.Series:
+def _decode(codes: NDArray[Any], names: Sequence[str]) -> pl.Series:
     return pl.Series(names).gather(codes)
 
 
-def _rounded(seconds: Floats) -> Floats:
-    """To the app's clock, which ticks in milliseconds: no digit beyond them is a measurement."""
-    rounded: Floats = seconds.astype(np.float64).round(3).astype(np.float32)
+def _rounded(values: Floats) -> Floats:
+    """Round to three decimals, because the app measures time in whole milliseconds."""
+    rounded: Floats = values.astype(np.float64).round(3).astype(np.float32)
     return rounded
 
 

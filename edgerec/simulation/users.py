@@ -1,7 +1,7 @@
-"""How users act: what they want, clicks, the actions of Table 1, leaving (docs/simulator.md), many users at a time.
+"""How users decide: intent, clicks, the actions of Table 1 and leaving, for many users at once (docs/simulator.md).
 
-Every method takes ``who`` (n,), rows of the users that it concerns, each at most once; other arrays (n,) hold one value
-for each of them.
+Every method takes ``who`` (n,), the distinct row indices of the users it applies to. Other arrays (n,) hold one value
+for each of these users.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ ACTIONS: dict[str, tuple[float, float]] = {
     "share": (-4.8, 1.2),
     "view_similar": (-1.6, -0.8),
 }
-"""Actions d2 to d11 of a page-view: (bias, weight of engagement) in logits. Who is not convinced looks for similar."""
+"""Actions d2 to d11 of a page-view: (bias, weight of engagement) in logits. Less engaged users view similar items."""
 _BIAS, _WEIGHT = np.array(list(ACTIONS.values()), np.float32).T
 _CHOOSE_SKU, _BUY = (list(ACTIONS).index(name) for name in ("choose_sku", "buy"))
 
 REASONS = ("none", "not_interested", "seen_too_often", "bought_already", "bad_content")
-"""Why an item was removed (e6); what `Exposures.reason` counts."""
+"""Reasons for removing an item (e6). `Exposures.reason` holds indices into this tuple."""
 NONE, NOT_INTERESTED, SEEN_TOO_OFTEN, BOUGHT_ALREADY, BAD_CONTENT = range(5)
 
 
 @dataclass(frozen=True)
 class Exposures:
-    """What users did with exposed items, arrays (n,): e1 to e6 and the click.
+    """What users did with exposed items: e1 to e6 and the click; arrays (n,).
 
     Attributes:
-        duration_s: in view, seconds.
-        looks: times the item came into view now, scrolling back included.
+        duration_s: seconds in view.
+        looks: how often the item came into view in this exposure, scrolling back included.
         scroll_speed: screens a second, 0 without a scroll.
         scroll_duration_s: seconds spent scrolling, 0 without a scroll.
         scroll_count: scroll gestures.
         reason: index into `REASONS`.
-        clicked: whether the item's page was opened.
+        clicked: whether the user opened the item's page.
     """
 
     duration_s: Floats
@@ -73,11 +73,11 @@ class PageViews:
     actions: NDArray[np.int8]
 
 
-class Minds:
-    """What goes on in users: what the session is about, what has tired, what prices they compare with, satisfaction.
+class UserStates:
+    """The hidden state of a group of users: intent, fatigue, reference price level and satisfaction.
 
     Attributes:
-        intent: (users, categories), not negative; sums to 1 over categories once a session has begun.
+        intent: (users, categories), not negative. Sums to 1 over categories after a session has begun.
         fatigue: (users, categories), exposures of the category since its last click.
         reference_level: (users,), the price level that the next item of the feed is compared with.
     """
@@ -86,49 +86,50 @@ class Minds:
         self, users: Users, popularity: NDArray[np.float64], config: BehaviourConfig, rng: np.random.Generator
     ) -> None:
         """Args:
-        users: their traits.
-        popularity: (categories,), share of each category; one without items is never wanted.
+        users: the users' traits.
+        popularity: (categories,), share of each category in all draws. A category without items has share 0 and is
+            never part of an intent.
         config: how users decide.
-        rng: all randomness of these users' behaviour.
+        rng: the source of random numbers for these users' behaviour.
         """
         shape = users.taste.shape
         self._config, self._rng = config, rng
         with np.errstate(divide="ignore"):
-            self._wants: Floats = users.taste + np.log(popularity).astype(np.float32)
+            self._log_preference: Floats = users.taste + np.log(popularity).astype(np.float32)
         self.intent: Floats = np.zeros(shape, np.float32)
         self.fatigue: Floats = np.zeros(shape, np.float32)
-        self._liked_level = users.price_level
+        self._preferred_level = users.price_level
         self.reference_level: Floats = users.price_level.astype(np.float32)
         self._bought: Bools = np.zeros(shape, np.bool_)
         self._satisfaction: Floats = np.zeros(len(users), np.float32)
         self._choices = max(1, min(config.intent_categories, int((popularity > 0).sum())))
 
     def begin_sessions(self, who: Ints, away_s: Floats) -> None:
-        """Set out with a fresh intent, mixed with what is left of the last one, and prices compared with those liked.
+        """Begin a session: mix a new intent with the decayed last one, and reset the reference price and satisfaction.
 
         Args:
             who: (n,).
-            away_s: (n,), seconds since the last session ended; infinite for the first.
+            away_s: (n,), seconds since the last session ended; infinite for the first session.
         """
         hours = away_s / np.float32(3600)
         kept = np.exp(-hours / np.float32(self._config.intent_memory_hours))[:, None]
         self.fatigue[who] *= np.exp(-hours / np.float32(self._config.fatigue_memory_hours))[:, None]
-        self.intent[who] = kept * self.intent[who] + (1 - kept) * self._fresh_intent(who)
-        self.reference_level[who] = self._liked_level[who]
+        self.intent[who] = kept * self.intent[who] + (1 - kept) * self._draw_intent(who)
+        self.reference_level[who] = self._preferred_level[who]
         self._satisfaction[who] = 0
 
     def logits(self, who: Ints, category: Ints, above_reference: Floats, utility: Floats, seen: Floats) -> Floats:
-        """Logits of a click on items exposed now (docs/simulator.md, equation 1); arguments of shapes that broadcast.
+        """Return the click logits of items exposed now (docs/simulator.md, equation 1). The arguments must broadcast.
 
         Args:
-            who: rows of users.
-            category: of the items.
-            above_reference: price levels that the items stand above what they are compared with.
-            utility: before any session, logits.
-            seen: earlier exposures of the item to the user, a click as three.
+            who: row indices of the users.
+            category: categories of the items.
+            above_reference: how many price levels the items are above the reference price level.
+            utility: the users' utility of the items without any session, in logits.
+            seen: number of earlier exposures of the item to the user. A click counts as three.
         """
         config = self._config
-        found: Floats = (
+        logits: Floats = (
             np.float32(config.bias)
             + utility
             + np.float32(config.intent) * np.sqrt(self.intent[who, category])
@@ -136,40 +137,44 @@ class Minds:
             - np.float32(config.item_fatigue) * seen ** np.float32(config.item_fatigue_power)
             - np.float32(config.price_contrast) * above_reference
         )
-        return found
+        return logits
 
     def above_reference(self, who: Ints, price_level: Ints) -> Floats:
-        """How far items stand above what they will be compared with, were they all shown in the order given.
+        """Return how far items are above the reference price level, if they are shown in the given order.
+
+        The reference of the first item is `reference_level`. Each shown item moves the reference for the next ones.
 
         Args:
             who: (n,).
-            price_level: (n, k), of each one's items.
+            price_level: (n, k), the price levels of each user's items.
 
         Returns:
-            (n, k) levels; what the first item is compared with is `reference_level`.
+            Differences of price levels (n, k).
         """
         share, kept = self._config.price_forgetting, 1 - self._config.price_forgetting
-        place = np.arange(price_level.shape[1])
-        apart = place - 1 - place[:, None]  # Items between the one that leaves its mark and the one that meets it.
-        marks = np.where(apart >= 0, share * kept ** np.maximum(apart, 0), 0).astype(np.float32)
+        position = np.arange(price_level.shape[1])
+        between = (
+            position - 1 - position[:, None]
+        )  # Number of items between the earlier item (row) and the later one (column).
+        weights = np.where(between >= 0, share * kept ** np.maximum(between, 0), 0).astype(np.float32)
         level = price_level.astype(np.float32)
-        # By einsum, whose sums, unlike BLAS', are the same however many users there are and threads work.
-        met = np.einsum("nk,kj->nj", level, marks)
-        above: Floats = level - met - self.reference_level[who, None] * (kept**place).astype(np.float32)
+        # Sums of einsum, unlike those of BLAS, do not depend on the number of users or threads.
+        from_items = np.einsum("nk,kj->nj", level, weights)
+        above: Floats = level - from_items - self.reference_level[who, None] * (kept**position).astype(np.float32)
         return above
 
     def expose(
         self, who: Ints, category: Ints, price_level: Ints, quality: Floats, probability: Floats, seen: Floats
     ) -> Exposures:
-        """Act on one item each, whose click probability now is `probability`, and move on in mind.
+        """Let each user act on one exposed item, and update their states.
 
         Args:
             who: (n,).
-            category: (n,), of the items.
-            price_level: (n,), of the items.
-            quality: (n,), of the items.
-            probability: (n,).
-            seen: (n,), earlier exposures of the item to the user.
+            category: (n,), categories of the items.
+            price_level: (n,), price levels of the items.
+            quality: (n,), qualities of the items.
+            probability: (n,), click probabilities.
+            seen: (n,), number of earlier exposures of the item to the user.
         """
         rng, config, count = self._rng, self._config, len(who)
         chance = rng.random((4, count), dtype=np.float32)
@@ -181,7 +186,7 @@ class Minds:
         removed = np.flatnonzero(~clicked & (chance[1] < config.deletes * (1 - interest) ** 2))
         if len(removed):
             reason[removed] = self._reasons(who[removed], category[removed], quality[removed], seen[removed])
-        self._after(who, category, clicked, reason)
+        self._update_after_exposure(who, category, clicked, reason)
         self.reference_level[who] += np.float32(config.price_forgetting) * (price_level - self.reference_level[who])
         drifting = np.flatnonzero(chance[2] < config.intent_drift)
         if len(drifting):
@@ -198,65 +203,65 @@ class Minds:
         )
 
     def view(self, who: Ints, category: Ints, probability: Floats, *, slips: bool) -> PageViews:
-        """Stay on the page of one item each, which had click probability `probability`.
+        """Let each user view the page of one item, and update their intents.
 
-        A page that the user stays on draws intent to its category, the more the more is done there; a slip of the
-        finger does not, and a purchase takes from it.
+        A page-view moves intent to the category of the item; more actions move more. A page that was opened by mistake
+        moves nothing. A purchase reduces the intent for the category.
 
         Args:
             who: (n,).
-            category: (n,), of the items.
-            probability: (n,).
+            category: (n,), categories of the items.
+            probability: (n,), click probabilities of the items.
             slips: whether a page may have been opened by mistake.
         """
         rng, config, count = self._rng, self._config, len(who)
         engaged, long = rng.standard_normal((2, count), dtype=np.float32)
         engagement = interest_of(probability) + 0.5 * engaged
-        done = rng.random((count, len(ACTIONS)), dtype=np.float32) < sigmoid(_BIAS + engagement[:, None] * _WEIGHT)
-        done[:, _CHOOSE_SKU] |= done[:, _BUY]  # Nothing is bought without saying which.
-        duration = np.exp(2.0 + 0.9 * engagement + 0.9 * long) + 4 * done.sum(axis=1, dtype=np.float32)
+        actions = rng.random((count, len(ACTIONS)), dtype=np.float32) < sigmoid(_BIAS + engagement[:, None] * _WEIGHT)
+        actions[:, _CHOOSE_SKU] |= actions[:, _BUY]  # A purchase includes the choice of an SKU.
+        duration = np.exp(2.0 + 0.9 * engagement + 0.9 * long) + 4 * actions.sum(axis=1, dtype=np.float32)
         if slips:
             slipped = rng.random(count, dtype=np.float32) < config.slips
-            done[slipped] = False
+            actions[slipped] = False
             duration = np.where(slipped, np.exp(0.3 + 0.6 * long), duration)
-            meant = np.flatnonzero(~slipped)
+            intended = np.flatnonzero(~slipped)
         else:
-            meant = np.arange(count)
-        share = config.intent_shift + config.intent_shift_action * done[meant].sum(axis=1, dtype=np.float32)
-        self._move(who[meant], category[meant], np.minimum(share, np.float32(0.9)))
-        bought = np.flatnonzero(done[:, _BUY])
+            intended = np.arange(count)
+        share = config.intent_shift + config.intent_shift_action * actions[intended].sum(axis=1, dtype=np.float32)
+        self._shift_intent(who[intended], category[intended], np.minimum(share, np.float32(0.9)))
+        bought = np.flatnonzero(actions[:, _BUY])
         if len(bought):
             self._buy(who[bought], category[bought])
-        return PageViews(duration.astype(np.float32), done.astype(np.int8))
+        return PageViews(duration.astype(np.float32), actions.astype(np.int8))
 
     def leaving(self, who: Ints) -> Bools:
-        """Which of `who` (n,) leave now; satisfaction lowers the hazard."""
+        """Draw which of the users `who` (n,) leave now. Satisfied users are less likely to leave."""
         hazard = self._config.leave * np.exp(-self._config.patience * self._satisfaction[who])
         leaving: Bools = self._rng.random(len(who), dtype=np.float32) < hazard
         return leaving
 
-    def wanted(self, who: Ints) -> Ints:
-        """A category for each of `who` (n,) to search in, drawn from its intent."""
-        reach = np.cumsum(self.intent[who], axis=1)
-        whole = reach[:, -1:]
-        at = self._rng.random((len(who), 1), dtype=np.float32) * whole
-        # Below the whole even when rounded, so that nobody falls behind the last category that is wanted.
-        wanted: Ints = (reach <= np.minimum(at, np.nextafter(whole, np.float32(0)))).sum(axis=1)
-        return wanted
+    def draw_search_categories(self, who: Ints) -> Ints:
+        """Draw a category to search in for each user of `who` (n,), with their intent as probabilities."""
+        cumulative = np.cumsum(self.intent[who], axis=1)
+        total = cumulative[:, -1:]
+        threshold = self._rng.random((len(who), 1), dtype=np.float32) * total
+        # Rounding may make the threshold equal to the total. Keep it below, so that the drawn category has intent.
+        category: Ints = (cumulative <= np.minimum(threshold, np.nextafter(total, np.float32(0)))).sum(axis=1)
+        return category
 
-    def _after(self, who: Ints, category: Ints, clicked: Bools, reason: NDArray[np.int8]) -> None:
-        """Move fatigue and satisfaction by one exposure; a removal tires as five."""
+    def _update_after_exposure(self, who: Ints, category: Ints, clicked: Bools, reason: NDArray[np.int8]) -> None:
+        """Update fatigue and satisfaction after one exposure. A removal adds as much fatigue as five exposures."""
         tired = self.fatigue[who, category] + np.where(reason == NONE, np.float32(1), np.float32(5))
         self.fatigue[who, category] = np.where(clicked, np.float32(0), tired)
         self._satisfaction[who] += np.float32(0.1) * (clicked - self._satisfaction[who])
 
-    def _move(self, who: Ints, category: Ints, share: Floats) -> None:
+    def _shift_intent(self, who: Ints, category: Ints, share: Floats) -> None:
         self.intent[who] *= (1 - share)[:, None]
         self.intent[who, category] += share
 
     def _drift(self, who: Ints) -> None:
-        """Half of the intent jumps to a category of the user's taste."""
-        self._move(who, np.argmax(self._by_taste(who), axis=1), np.full(len(who), 0.5, np.float32))
+        """Move half of the intent to a category drawn by the user's taste."""
+        self._shift_intent(who, np.argmax(self._taste_keys(who), axis=1), np.full(len(who), 0.5, np.float32))
 
     def _buy(self, who: Ints, category: Ints) -> None:
         self._bought[who, category] = True
@@ -264,22 +269,25 @@ class Minds:
         self.intent[who, category] *= np.float32(0.1)
         self.intent[who] /= self.intent[who].sum(axis=1, keepdims=True)
 
-    def _fresh_intent(self, who: Ints) -> Floats:
-        """One to `intent_categories` categories of each user's taste, with weights of a Dirichlet(2)."""
-        keys, most = self._by_taste(who), self._choices
-        chosen = np.argpartition(-keys, most - 1, axis=1)[:, :most]
-        # In order, the dearest first: how many of them count is drawn apart.
+    def _draw_intent(self, who: Ints) -> Floats:
+        """Draw one to `intent_categories` categories for each user by taste, with Dirichlet(2) weights."""
+        keys, largest = self._taste_keys(who), self._choices
+        chosen = np.argpartition(-keys, largest - 1, axis=1)[:, :largest]
+        # Sort by key, because only a random number of the first categories is used.
         chosen = np.take_along_axis(chosen, np.argsort(-np.take_along_axis(keys, chosen, 1), axis=1), 1)
         weights = self._rng.gamma(2.0, size=chosen.shape).astype(np.float32)
-        weights[np.arange(most) >= self._rng.integers(1, most + 1, len(who))[:, None]] = 0
-        fresh = np.zeros((len(who), keys.shape[1]), np.float32)
-        np.put_along_axis(fresh, chosen, weights / weights.sum(axis=1, keepdims=True), 1)
-        return fresh
+        weights[np.arange(largest) >= self._rng.integers(1, largest + 1, len(who))[:, None]] = 0
+        intent = np.zeros((len(who), keys.shape[1]), np.float32)
+        np.put_along_axis(intent, chosen, weights / weights.sum(axis=1, keepdims=True), 1)
+        return intent
 
-    def _by_taste(self, who: Ints) -> Floats:
-        """Keys (n, categories): the largest are draws without replacement by softmax(taste), the Gumbel-top-k trick."""
-        waits = self._rng.standard_exponential((len(who), self._wants.shape[1]), dtype=np.float32)
-        keys: Floats = self._wants[who] - np.log(np.maximum(waits, np.float32(1e-30)))
+    def _taste_keys(self, who: Ints) -> Floats:
+        """Draw random keys (n, categories). The k largest keys are k categories drawn by taste, without replacement.
+
+        This is the Gumbel-top-k trick. The probabilities are proportional to popularity times exp(taste).
+        """
+        exponentials = self._rng.standard_exponential((len(who), self._log_preference.shape[1]), dtype=np.float32)
+        keys: Floats = self._log_preference[who] - np.log(np.maximum(exponentials, np.float32(1e-30)))
         return keys
 
     def _reasons(self, who: Ints, category: Ints, quality: Floats, seen: Floats) -> NDArray[np.int8]:
@@ -290,7 +298,7 @@ class Minds:
 
 
 def interest_of(probability: Floats) -> Floats:
-    """Interest from 0 to 1: the click probability on a scale where a common item (7.7 %) is one half."""
+    """Map click probabilities to interest from 0 to 1. A typical click probability of 7.7 % has interest 0.5."""
     odds = probability / np.maximum(1 - probability, np.float32(1e-6))
     interest: Floats = 12 * odds / (1 + 12 * odds)
     return interest

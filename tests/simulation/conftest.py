@@ -14,13 +14,13 @@ from tests.shared_folders import shared_folder
 
 @dataclass(frozen=True)
 class World:
-    """A simulation as it was written."""
+    """The configuration of a simulation and the folder of its logs."""
 
     config: SimulationConfig
     path: Path
 
     def read(self, name: str) -> pl.DataFrame:
-        """All parts of a table, in their order."""
+        """Read all parts of a table, in order."""
         files = sorted((self.path / name).glob("*.parquet"))
         return pl.concat([pl.read_parquet(file) for file in files])
 
@@ -35,7 +35,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def default_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """What `edgerec simulate` makes without options: 1.2 million exposures."""
+    """The world of `edgerec simulate` without options: 1.2 million exposures."""
 
     def make(root: Path) -> None:
         simulate(SimulationConfig(), root / "logs", seed=1, processes=2)

@@ -1,4 +1,4 @@
-"""What the app could know when: the order of exposures, clicks, page-views and requests."""
+"""Exposures, clicks, page-views and requests of each user are in a causal order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationConfig
-from edgerec.simulation.population import blocks, live
+from edgerec.simulation.population import blocks, simulate_block
 
 configurations = st.builds(
     SimulationConfig,
@@ -35,28 +35,28 @@ configurations = st.builds(
 
 @settings(max_examples=40)
 @given(config=configurations, seed=st.integers(0, 2**31))
-def test_every_user_is_told_in_a_causal_order(config: SimulationConfig, seed: int) -> None:
+def test_logs_of_each_user_are_in_causal_order(config: SimulationConfig, seed: int) -> None:
     (block,) = blocks(config)
-    tables = live(config, seed, block)
+    tables = simulate_block(config, seed, block)
     events, requests = by_user(tables.events), by_user(tables.requests)
     assert set(requests) == set(events) == set(range(1, config.users + 1))
-    for user, told in events.items():
-        check_times(told)
-        check_page_views(told)
-        check_requests(told, requests[user])
-        check_removals(told)
+    for user, user_events in events.items():
+        check_times(user_events)
+        check_page_views(user_events)
+        check_requests(user_events, requests[user])
+        check_removals(user_events)
     check_truth(tables.events, tables.requests, tables.truth, tables.truth_exposures)
 
 
 def by_user(table: pl.DataFrame) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in table.iter_rows(named=True):
-        found[row["user_id"]].append(row)
-    return found
+        rows[row["user_id"]].append(row)
+    return rows
 
 
 def check_times(events: list[dict[str, Any]]) -> None:
-    """Strictly increasing; time decay is to the previous event of the kind."""
+    """Check that times increase strictly and that the time decay refers to the previous event of the same kind."""
     times = [event["time"] for event in events]
     assert all(earlier < later for earlier, later in itertools.pairwise(times))
     last: dict[str, int] = {}
@@ -71,16 +71,16 @@ def check_times(events: list[dict[str, Any]]) -> None:
 
 
 def check_page_views(events: list[dict[str, Any]]) -> None:
-    """One opened from the feed follows its exposure at once, one by search an action; kinds fill their own columns."""
-    for place, event in enumerate(events):
+    """Check that a page-view opened from the feed follows its exposure, and that each kind fills its own columns."""
+    for index, event in enumerate(events):
         exposure = event["kind"] == "exposure"
         assert (event["exposure_duration_s"] is not None) == (event["delete_reason"] is not None) == exposure
         assert (
             (event["page_duration_s"] is None) == (event["buy"] is None) == (event["opened_from"] is None) == exposure
         )
         if event["opened_from"] == "feed":
-            before = events[place - 1]
-            assert place > 0
+            before = events[index - 1]
+            assert index > 0
             assert (before["kind"], before["item_id"]) == ("exposure", event["item_id"])
             assert before["delete_reason"] == "none"
             assert before["score"] == event["score"]
@@ -89,7 +89,7 @@ def check_page_views(events: list[dict[str, Any]]) -> None:
 
 
 def check_requests(events: list[dict[str, Any]], requests: list[dict[str, Any]]) -> None:
-    """A page's requests label its exposures from their own instant on, in the order on offer, and nothing else."""
+    """Check that each request labels exactly the exposures of its page after the request, in the logged order."""
     pages = [list(group) for _, group in itertools.groupby(requests, key=lambda request: request["page_id"])]
     ends = [page[0]["time"] for page in pages[1:]] + [float("inf")]
     labelled = 0
@@ -114,12 +114,12 @@ def check_requests(events: list[dict[str, Any]], requests: list[dict[str, Any]])
         labelled += sum(label is not None for label in first["clicked"])
         check_triggers(events, page)
     assert labelled == sum(event["kind"] == "exposure" for event in events)
-    # What is known at a request came strictly before it: no event stands at its very instant.
+    # No event has the same time as a request, so it is clear which events a request knows.
     assert not {request["time"] for request in requests} & {event["time"] for event in events}
 
 
 def check_triggers(events: list[dict[str, Any]], page: list[dict[str, Any]]) -> None:
-    """Each later request of a page is called for by what the user did just before it."""
+    """Check that the trigger of each later request is the user's last action before it."""
     for before, request in itertools.pairwise(page):
         between = [event for event in events if before["time"] < event["time"] < request["time"]]
         last = between[-1]
@@ -130,12 +130,12 @@ def check_triggers(events: list[dict[str, Any]], page: list[dict[str, Any]]) -> 
         else:
             assert request["trigger"] == "exposures"
         earlier = between[:-2] if request["trigger"] == "click" else between[:-1]
-        # Nothing before the last behaviour called for an order that was not asked for.
+        # No earlier behaviour was a trigger without a request.
         assert all(event["kind"] == "exposure" and event["delete_reason"] == "none" for event in earlier)
 
 
 def check_removals(events: list[dict[str, Any]]) -> None:
-    """What a user removed is not shown again."""
+    """Check that removed items are not shown again."""
     removed: set[int] = set()
     for event in events:
         if event["kind"] == "exposure":
@@ -145,7 +145,7 @@ def check_removals(events: list[dict[str, Any]]) -> None:
 
 
 def check_truth(events: pl.DataFrame, requests: pl.DataFrame, truth: pl.DataFrame, exposures: pl.DataFrame) -> None:
-    """The truth names every request and every exposure, in their order."""
+    """Check that the truth has a row for each request and each exposure, in the same order."""
     assert truth["request_id"].to_list() == requests["request_id"].to_list()
     assert truth["probability"].list.len().to_list() == requests["item_id"].list.len().to_list()
     shown = events.filter(kind="exposure").select("user_id", "time", "item_id")
@@ -154,10 +154,10 @@ def check_truth(events: pl.DataFrame, requests: pl.DataFrame, truth: pl.DataFram
         assert column.is_between(0, 1).all()
 
 
-def test_an_item_comes_once_a_session_and_counts_its_looks() -> None:
+def test_the_exposure_count_of_an_item_rises_with_each_exposure() -> None:
     config = SimulationConfig(users=6, items=60, categories=5, days=2, cloud=CloudConfig(page=10, recall=40))
     (block,) = blocks(config)
-    tables = live(config, 3, block)
+    tables = simulate_block(config, 3, block)
     exposures = tables.events.filter(kind="exposure")
     counts = exposures.group_by("user_id", "item_id", maintain_order=True).agg("exposure_count")["exposure_count"]
     assert all(all(a < b for a, b in itertools.pairwise(seen)) for seen in counts)

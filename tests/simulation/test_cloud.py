@@ -22,7 +22,7 @@ def cloud_of(config: SimulationConfig) -> Cloud:
     return Cloud(config, catalogue, make_users(config, 0, USERS, rng), rng)
 
 
-def test_a_page_is_of_different_items_best_first(config: SimulationConfig) -> None:
+def test_a_page_has_distinct_items_sorted_by_score(config: SimulationConfig) -> None:
     who = np.arange(USERS)
     pages = cloud_of(config).serve(who, np.ones(USERS, np.float32), History(), who)
     assert pages.items.shape == pages.scores.shape == (USERS, 20)
@@ -32,22 +32,22 @@ def test_a_page_is_of_different_items_best_first(config: SimulationConfig) -> No
         assert ((items >= 0) & (items < 300)).all()
 
 
-def test_what_the_session_has_shown_or_the_user_removed_does_not_come(config: SimulationConfig) -> None:
+def test_items_already_shown_in_the_session_or_removed_are_not_served(config: SimulationConfig) -> None:
     who, history, session = np.arange(USERS), History(), np.full(USERS, 3)
     rng = np.random.default_rng(0)
     blocked = [rng.choice(300, 150, replace=False) for _ in who]
     keys = np.concatenate([user * 300 + items for user, items in zip(who, blocked, strict=True)])
-    places = history.put(keys)
-    history.session[places[::2]] = 3
-    history.removed[places[1::2]] = True
+    records = history.put(keys)
+    history.session[records[::2]] = 3
+    history.removed[records[1::2]] = True
     cloud = cloud_of(config)
     for _ in range(5):
         pages = cloud.serve(who, np.ones(USERS, np.float32), history, session)
-        for items, length, never in zip(pages.items, pages.length, blocked, strict=True):
-            assert not set(items[:length].tolist()) & set(never.tolist())
+        for items, length, excluded in zip(pages.items, pages.length, blocked, strict=True):
+            assert not set(items[:length].tolist()) & set(excluded.tolist())
 
 
-def test_page_views_of_the_session_raise_their_category_and_no_other_session(config: SimulationConfig) -> None:
+def test_page_views_raise_their_category_only_within_the_session(config: SimulationConfig) -> None:
     noiseless = SimulationConfig(
         items=300, categories=12, cloud=CloudConfig(page=20, recall=60, noise=0, session=5, item_error=0)
     )
@@ -63,13 +63,13 @@ def test_page_views_of_the_session_raise_their_category_and_no_other_session(con
 
     before = share()
     for _ in range(6):
-        cloud.see_page_views(who, wanted)
+        cloud.count_page_views(who, wanted)
     assert share() > before + 0.2
-    cloud.forget_sessions(who)
+    cloud.begin_sessions(who)
     assert abs(share() - before) < 0.1
 
 
-def test_a_million_and_a_half_brands_work() -> None:
+def test_a_catalogue_with_1_5_million_brands_works() -> None:
     config = SimulationConfig(items=2_000_000, categories=1_000, brands_per_category=1_500, users=20)
     rng = np.random.default_rng(1)
     catalogue = make_catalogue(config, rng)
@@ -85,10 +85,10 @@ def test_items_are_drawn_by_popularity_within_their_category() -> None:
     config = SimulationConfig(items=400, categories=8, zipf=1.0)
     rng = np.random.default_rng(1)
     catalogue = make_catalogue(config, rng)
-    drawn = catalogue.draw(np.full(20_000, 2), rng.random(20_000))
-    assert (catalogue.category[drawn] == 2).all()
-    counts = np.bincount(drawn, minlength=400)[catalogue.begins[2] : catalogue.begins[3]]
+    items = catalogue.draw(np.full(20_000, 2), rng.random(20_000))
+    assert (catalogue.category[items] == 2).all()
+    counts = np.bincount(items, minlength=400)[catalogue.starts[2] : catalogue.starts[3]]
     np.testing.assert_allclose(counts[1] / counts[0], 0.5, rtol=0.1)
     assert catalogue.draw(np.array([2, 2]), np.array([0.0, 1.0])).tolist() == [
-        catalogue.begins[2], catalogue.begins[3] - 1,
+        catalogue.starts[2], catalogue.starts[3] - 1,
     ]  # fmt: skip

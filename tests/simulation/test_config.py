@@ -37,7 +37,7 @@ from edgerec.simulation.population import simulate
         ("cloud", {}),
     ],
 )
-def test_a_bad_parameter_is_one_line_that_names_it_and_what_was_received(name: str, value: Any) -> None:
+def test_the_error_for_a_bad_parameter_names_it_and_the_received_value(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"^simulation: {name}.* should be .*; received [^\n]*$"):
         SimulationConfig(**{name: value})
 
@@ -46,7 +46,7 @@ def test_a_bad_parameter_is_one_line_that_names_it_and_what_was_received(name: s
     ("name", "value"),
     [("bias", float("nan")), ("taste", -1), ("intent_shift", 1.5), ("leave", 0), ("slips", "often"), ("patience", [])],
 )
-def test_a_bad_behaviour_is_refused_by_its_full_name(name: str, value: Any) -> None:
+def test_the_error_for_a_bad_behaviour_parameter_gives_its_full_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"^simulation: behaviour\.{name} should be .*; received [^\n]*$"):
         BehaviourConfig(**{name: value})
 
@@ -54,12 +54,12 @@ def test_a_bad_behaviour_is_refused_by_its_full_name(name: str, value: Any) -> N
 @pytest.mark.parametrize(
     ("name", "value"), [("page", 0), ("recall", -1), ("recall_temperature", 0), ("noise", float("nan"))]
 )
-def test_a_bad_cloud_is_refused_by_its_full_name(name: str, value: Any) -> None:
+def test_the_error_for_a_bad_cloud_parameter_gives_its_full_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"^simulation: cloud\.{name} should be .*; received [^\n]*$"):
         CloudConfig(**{name: value})
 
 
-def test_more_candidates_than_items_are_refused() -> None:
+def test_sizes_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"cloud.page \(50\) should be at most items \(49\): raise items"):
         SimulationConfig(items=49)
     with pytest.raises(ConfigurationError, match=r"cloud.recall should be at least cloud.page \(50\); received 49"):
@@ -75,7 +75,7 @@ def test_a_bad_seed_is_refused(small: SimulationConfig, seed: Any, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_and_options_make_a_configuration(tmp_path: Path) -> None:
+def test_options_override_the_configuration_file(tmp_path: Path) -> None:
     file = tmp_path / "world.toml"
     file.write_text("users = 50\nitems = 70\n[behaviour]\nbias = -2\n[cloud]\npage = 30\n")
     config = load_simulation_config(file, {"users": 60, "days": None})
@@ -87,14 +87,14 @@ def test_a_file_and_options_make_a_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("user = 5", "there is no parameter user; there are: users, items"),
-        ("[behaviour]\nbiass = 1", "there is no parameter behaviour.biass; there are: bias"),
+        ("user = 5", "unknown parameter user; expected one of: users, items"),
+        ("[behaviour]\nbiass = 1", "unknown parameter behaviour.biass; expected one of: bias"),
         ("cloud = 3", "cloud should be a table of parameters; received 3"),
         ("users = -1", "users should be a whole number"),
         ("users = ", "is not valid TOML"),
     ],
 )
-def test_a_bad_file_is_one_line(tmp_path: Path, text: str, fault: str) -> None:
+def test_a_bad_configuration_file_is_refused_with_its_fault(tmp_path: Path, text: str, fault: str) -> None:
     file = tmp_path / "world.toml"
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=fault):
@@ -104,7 +104,7 @@ def test_a_bad_file_is_one_line(tmp_path: Path, text: str, fault: str) -> None:
 @pytest.mark.parametrize(
     "config", [SimulationConfig(), BehaviourConfig(), CloudConfig()], ids=lambda c: type(c).__name__
 )
-def test_the_document_lists_every_parameter_with_its_default(config: Any) -> None:
+def test_the_docs_list_every_parameter_with_its_default(config: Any) -> None:
     text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
     for field in fields(config):
         default = getattr(config, field.name)

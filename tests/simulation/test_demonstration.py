@@ -1,4 +1,4 @@
-"""The default world: all of Table 1 is there, there is something to learn, and its figures are those of docs."""
+"""The default world has all features of Table 1, a signal to learn, and the figures that the docs state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.simulation.conftest import World
 
 SPEC = table1()
 EB_NERD = np.array([10.7, 5.2, 3.2, 2.4, 1.6, 1.0])
-"""Click rate in percent by how often the user was shown the article before: 0, 1, 2, 3, 4, 5 and more."""
+"""Click rate in percent after 0, 1, 2, 3, 4, and 5 or more earlier exposures of the same article."""
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,12 @@ def tables(default_world: World) -> dict[str, pl.DataFrame]:
 
 
 def labels(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """One row an exposure in order of user and time: that of the first request of its page."""
+    """Return one row for each exposure, sorted by user and time, from the first request of its page."""
     first = tables["requests"].filter(pl.col("request_id") == pl.col("page_id"))
     return first.select("user_id", "item_id", "clicked").explode("item_id", "clicked").drop_nulls("clicked")
 
 
-def test_it_is_large_enough_to_train_on(default_world: World, tables: dict[str, pl.DataFrame]) -> None:
+def test_the_default_world_is_large_enough_for_training(default_world: World, tables: dict[str, pl.DataFrame]) -> None:
     requests = tables["requests"]
     training = requests.filter(pl.col("time") < default_world.test_from)
     assert 0.9 * len(training) > 100_000
@@ -49,13 +49,13 @@ def column(table: pl.DataFrame, feature: Feature) -> NDArray[np.generic]:
     [(group, feature) for group in ("ie_action", "ipv_action", "item") for feature in getattr(SPEC, group)],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
-def test_every_value_of_every_feature_of_table_1_is_reached(
+def test_each_feature_of_table_1_takes_all_of_its_values(
     tables: dict[str, pl.DataFrame], group: str, feature: Feature
 ) -> None:
     kind = {"ie_action": "exposure", "ipv_action": "page_view"}.get(group)
     part = tables["events"].head(100_000).join(tables["items"], on="item_id", how="left", maintain_order="left")
     table = part.filter(kind=kind) if kind else part
-    # The first event of a kind has no predecessor, and search serves no score; nothing else is ever missing.
+    # The first event of a kind has no time decay, and items found by search have no score. No other value is missing.
     expected = {"time_decay_s": table["user_id"].n_unique(), "score": (part["opened_from"] == "search").sum()}
     assert table[feature.source].null_count() == expected.get(feature.source, 0)
     values = column(table, feature)
@@ -72,23 +72,23 @@ def test_every_value_of_every_feature_of_table_1_is_reached(
     else:
         codes = GroupEncoder([feature]).encode({feature.source: values}).codes[:, 0]
         reached = set(codes.tolist())
-        wanted = {0, 1} if isinstance(feature, Binarize) else set(range(1, feature.width))
-        assert reached - {0} == wanted - {0}
+        expected = {0, 1} if isinstance(feature, Binarize) else set(range(1, feature.width))
+        assert reached - {0} == expected - {0}
 
 
-def test_as_much_is_known_at_a_request_as_the_paper_says(tables: dict[str, pl.DataFrame]) -> None:
-    """On average 56 exposures and 26 page-views."""
+def test_a_request_has_as_many_known_behaviours_as_in_the_paper(tables: dict[str, pl.DataFrame]) -> None:
+    """The means in the paper are 56 exposures and 26 page-views."""
     requests = tables["requests"]
     for kind, expected in (("exposure", 56), ("page_view", 26)):
         times = tables["events"].filter(kind=kind).select(key=pl.col("user_id") * 2**43 + pl.col("time"))
         begins = requests.select(key=pl.col("user_id") * 2**43)["key"]
         at = requests.select(key=pl.col("user_id") * 2**43 + pl.col("time"))["key"]
-        known = times["key"].search_sorted(at) - times["key"].search_sorted(begins)
-        assert known.mean() == pytest.approx(expected, rel=0.1)
+        counts = times["key"].search_sorted(at) - times["key"].search_sorted(begins)
+        assert counts.mean() == pytest.approx(expected, rel=0.1)
 
 
-def test_showing_an_item_again_costs_clicks_as_it_does_in_eb_nerd(tables: dict[str, pl.DataFrame]) -> None:
-    """Each ratio of a click rate to the next is within 25 % of the real one."""
+def test_repeated_exposures_lower_the_click_rate_as_in_eb_nerd(tables: dict[str, pl.DataFrame]) -> None:
+    """Each ratio of two successive click rates is within 25 % of the ratio in EB-NeRD."""
     shown = labels(tables)
     earlier = shown.select(pl.int_range(pl.len()).over("user_id", "item_id").clip(upper_bound=5)).to_series()
     rates = shown.group_by(earlier).agg(pl.col("clicked").mean()).sort("literal")["clicked"].to_numpy()
@@ -96,28 +96,32 @@ def test_showing_an_item_again_costs_clicks_as_it_does_in_eb_nerd(tables: dict[s
     assert (np.abs(ratios - 1) <= 0.25).all(), ratios
 
 
-def test_exposures_of_a_category_without_a_click_cost_clicks(tables: dict[str, pl.DataFrame]) -> None:
-    """Section 3.2.1; of two exposures with the same intent, as few exposures are apart."""
+def test_exposures_without_a_click_lower_the_click_rate_of_their_category(tables: dict[str, pl.DataFrame]) -> None:
+    """Section 3.2.1. Only exposures after a click are compared, so that they have a similar intent."""
     shown = labels(tables).join(tables["items"].select("item_id", "category"), on="item_id", maintain_order="left")
     run = (pl.col("clicked").cum_sum() - pl.col("clicked")).over("user_id", "category")
-    tired = shown.with_columns(run=run).select(
-        pl.int_range(pl.len()).over("user_id", "category", "run").alias("tired"), "clicked", "run"
+    exposures = shown.with_columns(run=run).select(
+        pl.int_range(pl.len()).over("user_id", "category", "run").alias("fatigue"), "clicked", "run"
     )
-    rates = tired.filter((pl.col("run") > 0) & (pl.col("tired") < 8)).group_by("tired").agg(pl.col("clicked").mean())
-    falling = rates.sort("tired")["clicked"].to_list()
+    rates = (
+        exposures.filter((pl.col("run") > 0) & (pl.col("fatigue") < 8))
+        .group_by("fatigue")
+        .agg(pl.col("clicked").mean())
+    )
+    falling = rates.sort("fatigue")["clicked"].to_list()
     assert falling[7] < 0.6 * falling[0]
 
 
-def test_an_item_is_clicked_more_after_a_dearer_one(tables: dict[str, pl.DataFrame]) -> None:
-    """Contrast: items of middle price, by the price level of the exposure before."""
+def test_an_item_is_clicked_more_often_after_a_more_expensive_one(tables: dict[str, pl.DataFrame]) -> None:
+    """Compare items of middle price by the price level of the exposure before them."""
     shown = labels(tables).join(tables["items"].select("item_id", "price_level"), on="item_id", maintain_order="left")
     before = shown.with_columns(before=pl.col("price_level").shift(1).over("user_id")).filter(
         pl.col("price_level").is_between(3, 5)
     )
-    after_dear, after_cheap = (
+    after_expensive, after_cheap = (
         before.filter(pl.col("before").is_in(levels))["clicked"].mean() for levels in ([6, 7], [1, 2])
     )
-    assert after_dear > 1.2 * after_cheap
+    assert after_expensive > 1.2 * after_cheap
 
 
 def gauc(rows: pl.DataFrame, score: pl.Series) -> float:
@@ -127,34 +131,36 @@ def gauc(rows: pl.DataFrame, score: pl.Series) -> float:
     return float(np.average(areas, weights=weights))
 
 
-def test_a_re_ranker_has_something_to_learn(default_world: World, tables: dict[str, pl.DataFrame]) -> None:
+def test_the_true_probabilities_rank_better_than_the_base_order(
+    default_world: World, tables: dict[str, pl.DataFrame]
+) -> None:
     truth = tables["truth/requests"]["probability"]
     requests = tables["requests"].with_columns(truth).filter(pl.col("time") >= default_world.test_from)
     rows = requests.select(
-        "request_id", "clicked", "probability", place=pl.int_ranges(pl.col("item_id").list.len())
+        "request_id", "clicked", "probability", position=pl.int_ranges(pl.col("item_id").list.len())
     ).explode(pl.exclude("request_id")).drop_nulls("clicked")  # fmt: skip
-    base, best = gauc(rows, -rows["place"]), gauc(rows, rows["probability"])
+    base, best = gauc(rows, -rows["position"]), gauc(rows, rows["probability"])
     assert base + 0.08 < best < 0.90
     assert 0.58 < base < 0.72
 
 
-def test_clicks_follow_their_true_probabilities(tables: dict[str, pl.DataFrame]) -> None:
+def test_click_counts_match_the_true_probabilities(tables: dict[str, pl.DataFrame]) -> None:
     clicked, probability = labels(tables)["clicked"], tables["truth/exposures"]["probability"]
     assert len(clicked) == len(probability)
     for low, high in ((0, 0.05), (0.05, 0.2), (0.2, 0.5), (0.5, 1)):
         part = probability.is_between(low, high, closed="left")
-        spread = float(np.sqrt((probability * (1 - probability)).filter(part).sum()))
-        assert abs(float(clicked.filter(part).sum()) - float(probability.filter(part).sum())) < 4 * spread
+        deviation = float(np.sqrt((probability * (1 - probability)).filter(part).sum()))
+        assert abs(float(clicked.filter(part).sum()) - float(probability.filter(part).sum())) < 4 * deviation
 
 
-def test_the_place_in_a_request_does_not_give_the_click_away(tables: dict[str, pl.DataFrame]) -> None:
-    """Were a click to end a request's labels, its last item would nearly always be the clicked one."""
+def test_the_position_in_a_request_does_not_reveal_the_click(tables: dict[str, pl.DataFrame]) -> None:
+    """If a click ended the labels of a request, the last labelled item would nearly always be the clicked one."""
     last = tables["requests"].select(pl.col("clicked").list.drop_nulls().list.last()).to_series().mean()
     overall = tables["requests"]["clicked"].explode().drop_nulls().mean()
     assert 0.4 * overall < last < 1.5 * overall
 
 
-def test_interest_shows_in_what_users_do(tables: dict[str, pl.DataFrame]) -> None:
+def test_users_act_differently_on_clicked_items(tables: dict[str, pl.DataFrame]) -> None:
     exposures = tables["events"].filter(kind="exposure").with_columns(labels(tables)["clicked"])
     means = exposures.group_by("clicked").agg(
         pl.col("exposure_duration_s", "scroll_speed", "scroll_count", "exposure_count").mean()

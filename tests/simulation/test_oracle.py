@@ -1,4 +1,4 @@
-"""The truth of simulated logs as a ranker, held to a slow reading of the logs themselves."""
+"""Tests of the oracle on simulated logs, compared with a slow computation from the logs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 from tests.synthetic import make_logs
 
-# With half as many users a handful of requests decides whether the truth ranks well.
+# With half as many users, a few requests would decide whether the truth ranks well.
 WORLD = SimulationConfig(users=120, items=80, days=3, categories=6, cloud=CloudConfig(page=20))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`logs` and `samples` of a small world; several shards."""
+    """A folder with the `logs` of a small world and their `samples`, which have several shards."""
     path = tmp_path_factory.mktemp("oracle")
     simulate(WORLD, path / "logs", seed=5)
     write_samples(path / "logs", path / "samples", target=3000)
@@ -46,7 +46,7 @@ def auc(clicked: Iterable[int], scores: Iterable[float]) -> float:
     return float(np.mean(above))
 
 
-def test_it_is_the_gauc_of_the_logs_own_columns(folder: Path, samples: Samples) -> None:
+def test_the_oracle_equals_a_slow_computation_from_the_logs(folder: Path, samples: Samples) -> None:
     assert len(samples.head.shards) > 1
     logs = read_logs(folder / "logs")
     truth = pl.concat([pl.read_parquet(file) for file in (folder / "logs" / "truth" / "requests").glob("*.parquet")])
@@ -56,23 +56,25 @@ def test_it_is_the_gauc_of_the_logs_own_columns(folder: Path, samples: Samples) 
     found: dict[str, list[float]] = {"truth": [], "last_category": []}
     weights = []
     for row in logs.requests.filter(pl.col("time") >= logs.head.test_from).iter_rows(named=True):
-        shown = [place for place, label in enumerate(row["clicked"]) if label is not None]
-        clicked = [row["clicked"][place] for place in shown]
+        shown = [position for position, label in enumerate(row["clicked"]) if label is not None]
+        clicked = [row["clicked"][position] for position in shown]
         if not 0 < sum(clicked) < len(clicked):
             continue
-        known = [item for user, time, item in views if user == row["user_id"] and time < row["time"]]
-        wanted = category[known[-1]] if known else None
-        items = [row["item_id"][place] for place in shown]
+        viewed = [item for user, time, item in views if user == row["user_id"] and time < row["time"]]
+        last_category = category[viewed[-1]] if viewed else None
+        items = [row["item_id"][position] for position in shown]
         weights.append(len(shown))
-        found["truth"].append(auc(clicked, [probability[row["request_id"]][place] for place in shown]))
-        first = [(category[item] == wanted) - place / 1000 for place, item in zip(shown, items, strict=True)]
+        found["truth"].append(auc(clicked, [probability[row["request_id"]][position] for position in shown]))
+        first = [
+            (category[item] == last_category) - position / 1000 for position, item in zip(shown, items, strict=True)
+        ]
         found["last_category"].append(auc(clicked, first))
     expected = {name: float(np.average(values, weights=weights)) for name, values in found.items()}
     assert oracle(samples, folder / "logs", split=TEST) == pytest.approx(expected, abs=1e-9)
     assert expected["truth"] > 0.7
 
 
-def test_the_command_needs_no_run(folder: Path) -> None:
+def test_evaluate_with_oracle_needs_no_run(folder: Path) -> None:
     done = CliRunner().invoke(cli, ["evaluate", str(folder / "samples"), "--oracle", "--json"], catch_exceptions=False)
     document = json.loads(done.stdout)
     assert document.keys() == {"schema", "split", "requests", "impressions", "baselines"}
@@ -83,10 +85,10 @@ def test_the_command_needs_no_run(folder: Path) -> None:
     assert wrong.exit_code == 2
 
 
-def test_logs_that_moved_are_named(folder: Path, samples: Samples, tmp_path: Path) -> None:
-    with pytest.raises(LogsError, match=r"is no folder: .*--logs"):
+def test_moved_logs_are_refused_until_their_new_folder_is_given(folder: Path, samples: Samples, tmp_path: Path) -> None:
+    with pytest.raises(LogsError, match=r"is not a folder: .*--logs"):
         oracle(samples, tmp_path / "gone", split=TEST)
-    with pytest.raises(LogsError, match="has no parts of truth/requests"):
+    with pytest.raises(LogsError, match="has no files in truth/requests"):
         oracle(samples, tmp_path, split=TEST)
     shutil.copytree(folder / "logs", tmp_path / "moved")
     assert oracle(samples, tmp_path / "moved", split=TEST) == oracle(samples, folder / "logs", split=TEST)
@@ -94,11 +96,11 @@ def test_logs_that_moved_are_named(folder: Path, samples: Samples, tmp_path: Pat
 
 def test_the_truth_of_other_logs_is_refused(samples: Samples, tmp_path: Path) -> None:
     simulate(WORLD, tmp_path / "other", seed=6)
-    with pytest.raises(LogsError, match="does not know request"):
+    with pytest.raises(LogsError, match="does not match the samples: request"):
         oracle(samples, tmp_path / "other", split=TEST)
 
 
-def test_a_damaged_truth_is_one_line(folder: Path, samples: Samples, tmp_path: Path) -> None:
+def test_a_damaged_truth_is_refused(folder: Path, samples: Samples, tmp_path: Path) -> None:
     shutil.copytree(folder / "logs", tmp_path / "cut")
     part = tmp_path / "cut" / "truth" / "requests" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-200])
@@ -106,7 +108,7 @@ def test_a_damaged_truth_is_one_line(folder: Path, samples: Samples, tmp_path: P
         oracle(samples, tmp_path / "cut", split=TEST)
 
 
-def test_samples_of_other_logs_have_no_truth(tmp_path: Path) -> None:
+def test_samples_that_are_not_simulated_are_refused(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "logs")
     other = write_samples(tmp_path / "logs", tmp_path / "samples", limits={"candidates": 10})
     with pytest.raises(InputError, match=r"are not of simulated logs .*leave --oracle out"):

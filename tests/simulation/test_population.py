@@ -17,7 +17,7 @@ from edgerec.data.logs import read_logs
 from edgerec.features.spec import table1
 from edgerec.simulation import population
 from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationConfig
-from edgerec.simulation.population import blocks, live, simulate
+from edgerec.simulation.population import blocks, simulate, simulate_block
 from tests.stopped import stop_at
 
 
@@ -26,16 +26,18 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def many(small: SimulationConfig) -> SimulationConfig:
-    """Three blocks of users: blocks shrink as categories grow."""
+def three_blocks(small: SimulationConfig) -> SimulationConfig:
+    """A world of three blocks. Many categories make the blocks small."""
     config = replace(small, users=300, items=4000, categories=10_000, days=1, brands_per_category=1)
     assert len(blocks(config)) == 3
     return config
 
 
-def test_same_seed_same_bytes_whatever_the_number_of_processes(many: SimulationConfig, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_for_any_number_of_processes(
+    three_blocks: SimulationConfig, tmp_path: Path
+) -> None:
     counts = [
-        simulate(many, tmp_path / name, seed=seed, processes=processes)
+        simulate(three_blocks, tmp_path / name, seed=seed, processes=processes)
         for name, seed, processes in (("one", 3, 1), ("two", 3, 2), ("other", 4, 2))
     ]
     one, two, other = (digests(tmp_path / name) for name in ("one", "two", "other"))
@@ -45,13 +47,13 @@ def test_same_seed_same_bytes_whatever_the_number_of_processes(many: SimulationC
     assert all(one[name] != other[name] for name in one if name.endswith(".parquet"))
 
 
-def test_a_simulation_that_is_killed_goes_on_to_the_same_bytes(many: SimulationConfig, tmp_path: Path) -> None:
-    simulate(many, tmp_path / "unbroken", seed=3)
+def test_a_killed_simulation_resumes_to_the_same_bytes(three_blocks: SimulationConfig, tmp_path: Path) -> None:
+    simulate(three_blocks, tmp_path / "unbroken", seed=3)
     killed, note = tmp_path / "killed", tmp_path / ".killed.logs" / "parts" / "part-00000.json"
     code = (
         "from pathlib import Path; from edgerec.simulation.config import *; "
         "from edgerec.simulation.population import simulate; "
-        f"simulate({many!r}, Path({str(killed)!r}), seed=3)"
+        f"simulate({three_blocks!r}, Path({str(killed)!r}), seed=3)"
     )
     child = subprocess.Popen([sys.executable, "-c", stop_at(note) + code], cwd=Path(__file__).parents[2])
     while not note.exists():
@@ -62,24 +64,24 @@ def test_a_simulation_that_is_killed_goes_on_to_the_same_bytes(many: SimulationC
     assert not killed.exists()
     assert not (tmp_path / ".killed.logs" / "parts" / "part-00002.json").exists()
     with pytest.raises(OutputError, match="--resume"):
-        simulate(many, killed, seed=3)
+        simulate(three_blocks, killed, seed=3)
     with pytest.raises(FormatError, match="other settings"):
-        simulate(many, killed, seed=4, resume=True)
-    simulate(many, killed, seed=3, resume=True)
+        simulate(three_blocks, killed, seed=4, resume=True)
+    simulate(three_blocks, killed, seed=3, resume=True)
     assert digests(killed) == digests(tmp_path / "unbroken")
     assert sorted(os.listdir(tmp_path)) == ["killed", "unbroken"]
 
 
-def test_resuming_lives_only_what_is_left(
-    many: SimulationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_resuming_simulates_only_unfinished_blocks(
+    three_blocks: SimulationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lived: list[int] = []
+    simulated: list[int] = []
 
     def stop_at(number: int) -> None:
         def write(config: object, seed: int, work: object, block: population.Block) -> None:
             if block.number == number:
                 raise KeyboardInterrupt
-            lived.append(block.number)
+            simulated.append(block.number)
             original(config, seed, work, block)  # type: ignore[arg-type]
 
         monkeypatch.setattr(population, "write_block", write)
@@ -87,13 +89,13 @@ def test_resuming_lives_only_what_is_left(
     original = population.write_block
     stop_at(1)
     with pytest.raises(KeyboardInterrupt):
-        simulate(many, tmp_path / "logs", seed=1)
+        simulate(three_blocks, tmp_path / "logs", seed=1)
     stop_at(-1)
-    simulate(many, tmp_path / "logs", seed=1, resume=True)
-    assert lived == [0, 1, 2]
+    simulate(three_blocks, tmp_path / "logs", seed=1, resume=True)
+    assert simulated == [0, 1, 2]
 
 
-def test_what_is_written_are_logs_with_the_truth_beside_them(small: SimulationConfig, tmp_path: Path) -> None:
+def test_simulate_writes_valid_logs_and_the_truth(small: SimulationConfig, tmp_path: Path) -> None:
     counts = simulate(small, tmp_path / "logs", seed=3)
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {
         "logs.json", "features.json", "items.parquet", "events", "requests", "truth",
@@ -104,7 +106,7 @@ def test_what_is_written_are_logs_with_the_truth_beside_them(small: SimulationCo
     assert counts["page_views"] == len(logs.events.filter(kind="page_view"))
 
 
-def test_nothing_is_overwritten_without_force(small: SimulationConfig, tmp_path: Path) -> None:
+def test_an_existing_folder_is_replaced_only_with_force(small: SimulationConfig, tmp_path: Path) -> None:
     target = tmp_path / "logs"
     target.mkdir()
     (target / "logs.json").write_text('{"format": 1, "kind": "logs", "name": "mine"}')
@@ -116,7 +118,7 @@ def test_nothing_is_overwritten_without_force(small: SimulationConfig, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
-def test_the_hidden_state_is_in_no_table(small: SimulationConfig, tmp_path: Path) -> None:
+def test_no_table_of_the_logs_contains_hidden_state(small: SimulationConfig, tmp_path: Path) -> None:
     simulate(small, tmp_path / "logs", seed=3)
     spec = table1()
     catalogue = {feature.source for feature in spec.item if feature.origin == "catalogue"}
@@ -135,12 +137,12 @@ def test_the_hidden_state_is_in_no_table(small: SimulationConfig, tmp_path: Path
     }  # fmt: skip
 
 
-def test_blocks_cover_all_users_once() -> None:
+def test_each_user_is_in_exactly_one_block() -> None:
     for users in (1, 9, 4096, 4097, 100_001):
-        every = blocks(SimulationConfig(users=users))
-        assert [block.first for block in every] == [0, *(block.first + block.count for block in every)][:-1]
-        assert sum(block.count for block in every) == users
-        assert max(block.count for block in every) - min(block.count for block in every) <= 1
+        all_blocks = blocks(SimulationConfig(users=users))
+        assert [block.first for block in all_blocks] == [0, *(block.first + block.count for block in all_blocks)][:-1]
+        assert sum(block.count for block in all_blocks) == users
+        assert max(block.count for block in all_blocks) - min(block.count for block in all_blocks) <= 1
 
 
 def test_the_smallest_world_works(tmp_path: Path) -> None:
@@ -159,7 +161,7 @@ def test_users_who_never_or_always_click_make_valid_logs(small: SimulationConfig
     assert read_logs(tmp_path / "logs").counts()["clicks"] == (0 if bias < 0 else counts["exposures"])
 
 
-def test_more_categories_than_items_leave_some_empty(small: SimulationConfig) -> None:
+def test_more_categories_than_items_are_allowed(small: SimulationConfig) -> None:
     config = replace(small, items=30, categories=200)
-    tables = live(config, 5, blocks(config)[0])
+    tables = simulate_block(config, 5, blocks(config)[0])
     assert len(tables.requests)
