@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import FormatError
 from edgerec.kv.shard_writer import BLOCK_ROWS, ascending, shard_name
-from edgerec.kv.store import Found, Keys, check_keys, no_table
+from edgerec.kv.store import Keys, Lookup, check_keys, no_table
 from edgerec.kv.stored_npz import map_members
 from edgerec.kv.table_entry import TableEntry
 
@@ -72,7 +72,7 @@ class NpzTable:
         """Width of a row."""
         return self.entry.dimension
 
-    def get_many(self, keys: Keys) -> Found:
+    def get_many(self, keys: Keys) -> Lookup:
         """Rows (m, dimension) float32 of `keys` (m,) int64, and how many of them the table does not have.
 
         Raises:
@@ -95,7 +95,7 @@ class NpzTable:
         missing = np.flatnonzero(~known)
         if len(missing):
             rows[missing] = self.unknown
-        return Found(rows, len(missing))
+        return Lookup(rows, len(missing))
 
     def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """All keys (b,) with their rows (b, dimension) as they are stored, in blocks of at most `rows`."""
@@ -130,7 +130,7 @@ class NpzTables:
         """Width of a row by feature."""
         return {name: table.dimension for name, table in self.tables.items()}
 
-    def get_many(self, asked: Mapping[str, Keys]) -> dict[str, Found]:
+    def get_many(self, asked: Mapping[str, Keys]) -> dict[str, Lookup]:
         """Rows of the keys (m,) int64 of each feature.
 
         Raises:

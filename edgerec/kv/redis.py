@@ -1,9 +1,9 @@
 """Embedding tables in a Redis server, shared by many machines; a page is one round trip (docs/embeddings.md).
 
-Each table of a version is one Redis hash: eight bytes of key -> the row's raw bytes, and the field `unknown` -> the
-unknown row. Which hashes a version consists of stands in ``PREFIX:versions`` (version -> description), and the version
-that new pages get in ``PREFIX:current``. Rows are written first, under names that nobody knows; then one command makes
-the version known, whole, and one more makes it current.
+Each table of a version is one Redis hash. It maps the eight bytes of a key to the raw bytes of the row, and the field
+`unknown` to the unknown row. ``PREFIX:versions`` maps each version to its description, which lists its hashes.
+``PREFIX:current`` names the version for new pages. A publication first writes all rows to new hashes, then adds the
+version in one transaction, and then makes it current.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ import numpy as np
 from edgerec.core.errors import FormatError, InputError, StoreError
 from edgerec.kv.npz import NpzTables
 from edgerec.kv.redis_client import answers, connect, expect, request
-from edgerec.kv.redis_publish import commit, refuse_damage, replaceable, stage
+from edgerec.kv.redis_publish import commit, keys_to_replace, raise_if_damaged, stage
 from edgerec.kv.redis_version import (
     REPLACE,
     UNKNOWN,
     Description,
     StoredTable,
-    damage,
+    describe_damage,
     name_bytes,
     name_text,
     parse_description,
     row_fields,
 )
-from edgerec.kv.store import Found, Keys, check_keys, check_numbers, no_table
+from edgerec.kv.store import Keys, Lookup, check_keys, check_numbers, no_table
 
 
 class RedisTables:
-    """The tables of one version in a Redis server (an `EmbeddingTables`).
+    """The tables of one version in a Redis server. Implements `EmbeddingTables`.
 
-    Threads may share it, and so may processes that are forked later.
+    Threads, and processes forked later, may share an instance.
 
     Attributes:
-        version_id: of the model that they belong to.
+        version_id: id of the model version that the tables belong to.
     """
 
     def __init__(self, store: RedisStore, description: Description) -> None:
@@ -49,63 +49,68 @@ class RedisTables:
 
     @property
     def dimensions(self) -> dict[str, int]:
-        """Width of a row by feature."""
+        """Row dimension of each feature's table."""
         return {name: table.entry.dimension for name, table in self._tables.items()}
 
-    def get_many(self, asked: Mapping[str, Keys]) -> dict[str, Found]:
-        """Rows of the keys (m,) int64 of each feature, in one round trip for all of them.
+    def get_many(self, keys_by_feature: Mapping[str, Keys]) -> dict[str, Lookup]:
+        """Look up the rows of the keys (m,) int64 of each feature. All features take one round trip together.
 
         Raises:
-            InputError: a feature without a table.
-            ShapeError: keys of another type or shape.
-            StoreError: the server does not answer, or the version was removed.
+            InputError: a feature has no table.
+            ShapeError: keys are not int64 (m,).
+            StoreError: the server does not answer, or the version or some of its rows are gone.
+            FormatError: a stored row has a wrong length or holds NaN or an infinite number.
         """
-        for feature, keys in asked.items():
+        for feature, keys in keys_by_feature.items():
             if feature not in self._tables:
                 raise no_table(feature, self._tables)
             check_keys(keys, feature=feature)
         with self._store.connected() as client:
             # No transaction: published rows never change.
             pipeline = client.pipeline(transaction=False)
-            for feature, keys in asked.items():
-                place = self._tables[feature].place
-                # How many rows the hash has tells a row that is gone from a key that was never there.
-                pipeline.hlen(place)
-                pipeline.hmget(place, [UNKNOWN, *row_fields(keys)])
-            found = answers(pipeline)
+            for feature, keys in keys_by_feature.items():
+                redis_key = self._tables[feature].place
+                # The length of the hash shows whether a missing row was lost or never existed.
+                pipeline.hlen(redis_key)
+                pipeline.hmget(redis_key, [UNKNOWN, *row_fields(keys)])
+            answer = answers(pipeline)
         return {
-            feature: self._found(feature, held, rows)
-            for feature, held, rows in zip(asked, found[::2], found[1::2], strict=True)
+            feature: self._parse_rows(feature, field_count, rows)
+            for feature, field_count, rows in zip(keys_by_feature, answer[::2], answer[1::2], strict=True)
         }
 
-    def _found(self, feature: str, held: Any, answer: Any) -> Found:
+    def _parse_rows(self, feature: str, field_count: Any, answer: Any) -> Lookup:
         table, address = self._tables[feature], self._store.address
         what = f"{feature} of version {self.version_id}"
-        fault = damage(table, expect(held, int, address=address), name=feature, version_id=self.version_id)
+        fault = describe_damage(
+            table, expect(field_count, int, address=address), name=feature, version_id=self.version_id
+        )
         if fault is not None:
             raise StoreError(f"embedding store {address}: {fault}")
         unknown, *rows = expect(answer, list, address=address)
         missing = rows.count(None)
-        whole = [unknown if row is None else row for row in rows] if missing else rows
+        filled = [unknown if row is None else row for row in rows] if missing else rows
         width = table.row_bytes
-        if unknown is None or any(len(row) != width for row in (unknown, *whole)):
-            raise FormatError(f"embedding store {address}: rows of {what} should have {width} bytes: {REPLACE}")
-        values = np.frombuffer(b"".join(whole), table.dtype).reshape(len(rows), table.entry.dimension)
-        found = values.astype(np.float32)
-        check_numbers(found, f"embedding store {address}: {what}", advice=REPLACE)
-        return Found(found, missing)
+        if unknown is None or any(len(row) != width for row in (unknown, *filled)):
+            raise FormatError(
+                f"embedding store {address}: rows of {what} should have {width} bytes, "
+                f"and one has another length: {REPLACE}"
+            )
+        values = np.frombuffer(b"".join(filled), table.dtype).reshape(len(rows), table.entry.dimension)
+        numbers = values.astype(np.float32)
+        check_numbers(numbers, f"embedding store {address}: {what}", advice=REPLACE)
+        return Lookup(numbers, missing)
 
 
 class RedisStore:
-    """The versions in a Redis server: publish, open, switch, remove.
+    """The versions in a Redis server. It can publish, open, switch and remove versions.
 
     Args:
         url: ``redis://[[user]:password@]host[:port][/database]``, ``rediss://`` (TLS) or ``unix://path``.
-        prefix: of all its keys in the server.
+        prefix: prefix of all keys that this store uses in the server.
 
     Raises:
-        InputError: `url` is no such address, or has an option that changes what the client returns; `prefix` is no
-            name. No connection is made yet.
+        InputError: `url` has another form or an unsupported option, or `prefix` is not UTF-8 text.
     """
 
     def __init__(self, url: str, *, prefix: str = "edgerec") -> None:
@@ -114,26 +119,26 @@ class RedisStore:
         self.prefix = prefix
 
     def publish(self, tables: NpzTables, *, current: bool = True, replace: bool = False) -> RedisTables:
-        """Write all rows of `tables`, then make them known as their version, then make it current.
+        """Write all rows of `tables`, then add them as one version, then make this version current.
 
-        Whoever opens a version finds all of it, whatever becomes of the publication. Rows of one that was broken off go
-        after an hour. A version of the same name that has lost rows since is replaced.
+        Readers see either the complete version or no version. If a publication is interrupted, its rows expire after an
+        hour. A damaged version with the same id is replaced.
 
         Args:
-            tables: an opened version; its rows are read in a stream.
-            current: let new pages have it.
-            replace: a whole version of the same name, too.
+            tables: an opened version. Its rows are read as a stream.
+            current: whether the version becomes the current one.
+            replace: whether an intact version with the same id is replaced as well.
 
         Raises:
-            OutputError: the store has this version already, and `replace` is false.
-            FormatError: a row with NaN or an infinite number.
-            StoreError: the server does not answer, is full, or lost rows before all of them were written.
+            OutputError: the store has this version already, it is intact, and `replace` is false.
+            FormatError: a row has NaN or an infinite number.
+            StoreError: the server does not answer, is full, or lost rows during the publication.
         """
         version_id = tables.version_id
         name_bytes(version_id, what="version")
         with self.connected() as client:
-            found = client.hget(self._versions, version_id)
-            replaceable(client, found, version_id, replace=replace, address=self.address)
+            answer = client.hget(self._versions, version_id)
+            keys_to_replace(client, answer, version_id, replace=replace, address=self.address)
         token = uuid.uuid4().hex
         description = Description(
             version_id=version_id,
@@ -146,34 +151,34 @@ class RedisStore:
             stage(self._client, tables, description, address=self.address)
             commit(self._client, self._versions, description, replace=replace, address=self.address)
         except BaseException:
-            self._forget(description)
+            self._remove_staged_rows(description)
             raise
         if current:
             self.switch(version_id)
         return RedisTables(self, description)
 
     def versions(self) -> list[str]:
-        """Of the store, in order."""
+        """Return the ids of all versions, sorted."""
         with self.connected() as client:
-            found = expect(client.hkeys(self._versions), list, address=self.address)
-        return sorted(name_text(name, address=self.address) for name in found)
+            answer = expect(client.hkeys(self._versions), list, address=self.address)
+        return sorted(name_text(name, address=self.address) for name in answer)
 
     def current(self) -> str | None:
-        """The version that new pages get, if there is one."""
+        """Return the id of the current version, or None if there is none."""
         with self.connected() as client:
-            found = client.get(self._current)
-        return None if found is None else name_text(found, address=self.address)
+            answer = client.get(self._current)
+        return None if answer is None else name_text(answer, address=self.address)
 
     def switch(self, version_id: str) -> None:
         """Make a version current.
 
         Raises:
-            InputError: the store does not have it.
-            StoreError: rows of it are gone, or the server does not answer.
+            InputError: the store does not have this version.
+            StoreError: rows of the version are gone, or the server does not answer.
         """
 
         def change(pipeline: Any) -> None:
-            refuse_damage(pipeline, self._description(pipeline, version_id), address=self.address)
+            raise_if_damaged(pipeline, self._description(pipeline, version_id), address=self.address)
             pipeline.multi()
             pipeline.set(self._current, version_id)
 
@@ -181,95 +186,95 @@ class RedisStore:
             client.transaction(change, self._versions)
 
     def open(self, version_id: str | None = None) -> RedisTables:
-        """The tables of a version; of the current one where none is named.
+        """Open the tables of a version, or of the current version if `version_id` is None.
 
         Raises:
-            InputError: the store does not have it.
-            FormatError: it was published by another version of EdgeRec.
+            InputError: the store does not have this version.
+            FormatError: the version was published by an incompatible version of EdgeRec.
         """
-        wanted = self.current() if version_id is None else version_id
-        if wanted is None:
-            raise InputError(f"embedding store {self.address}: no version was published as current yet: publish one")
+        chosen = self.current() if version_id is None else version_id
+        if chosen is None:
+            raise InputError(f"embedding store {self.address}: there is no current version: publish one")
         with self.connected() as client:
-            return RedisTables(self, self._description(client, wanted))
+            return RedisTables(self, self._description(client, chosen))
 
     def remove(self, version_id: str) -> None:
-        """Remove a version and its rows. Whoever still asks for it gets a `StoreError`, never half of it.
+        """Remove a version and its rows. Later look-ups in it raise `StoreError`.
 
-        Where its description cannot be read, nothing says which rows are its own: then these stay in the server.
+        If the description of the version cannot be read, its rows stay in the server, because their hashes are unknown.
 
         Raises:
-            InputError: the store does not have it, or it is the current one.
+            InputError: the store does not have this version, or it is the current one.
         """
 
         def change(pipeline: Any) -> None:
-            places = self._places(pipeline, version_id)
+            redis_keys = self._redis_keys(pipeline, version_id)
             if pipeline.get(self._current) == version_id.encode():
                 others = pipeline.hlen(self._versions) > 1
                 raise InputError(
-                    f"embedding store {self.address}: version {version_id} is the current one"
-                    + (": switch to another first" if others else ", and there is no other: publish another first")
+                    f"embedding store {self.address}: version {version_id} is the current version and cannot be removed"
+                    + (": switch to another version first" if others else ": publish another version first")
                 )
             pipeline.multi()
             pipeline.hdel(self._versions, version_id)
-            if places:
-                # The server frees them in a thread of its own.
-                pipeline.unlink(*places)
+            if redis_keys:
+                # UNLINK frees the memory in a background thread of the server.
+                pipeline.unlink(*redis_keys)
 
         with self.connected() as client:
             client.transaction(change, self._versions, self._current)
 
     def server_memory(self) -> int:
-        """Bytes that the server holds for data, of all that use it."""
+        """Return the bytes of data in the server, including the data of its other users."""
         with self.connected() as client:
-            found = expect(client.info("memory"), dict, address=self.address)
-        return expect(found.get("used_memory"), int, address=self.address)
+            answer = expect(client.info("memory"), dict, address=self.address)
+        return expect(answer.get("used_memory"), int, address=self.address)
 
     def close(self) -> None:
-        """Close its connections; those that a later call needs are opened again."""
+        """Close all connections. A later call opens new ones."""
         self._client.close()
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[Any]:
-        """Give the client for one request; what it raises becomes one clear error.
+        """Yield the client for one request, and convert its exceptions to `StoreError`.
 
         Raises:
-            StoreError: the server cannot be reached, refuses, or takes too long.
+            StoreError: the server cannot be reached, refuses the request, or takes too long.
         """
         with request(self.address):
             yield self._client
 
     @property
     def _versions(self) -> str:
-        """The Redis key of all descriptions."""
+        """The Redis key of the hash of descriptions."""
         return f"{self.prefix}:versions"
 
     @property
     def _current(self) -> str:
-        """The Redis key of the current version's name."""
+        """The Redis key that holds the current version id."""
         return f"{self.prefix}:current"
 
-    def _forget(self, description: Description) -> None:
-        """Remove rows that belong to no version; what the server does not hear of now expires."""
+    def _remove_staged_rows(self, description: Description) -> None:
+        """Remove the rows of a failed publication. If this fails too, the rows expire."""
         with contextlib.suppress(StoreError), self.connected() as client:
-            ours = description.model_dump_json().encode()
-            if description.tables and client.hget(self._versions, description.version_id) != ours:
-                client.unlink(*description.places)
+            own_description = description.model_dump_json().encode()
+            if description.tables and client.hget(self._versions, description.version_id) != own_description:
+                client.unlink(*description.redis_keys)
 
     def _description(self, client: Any, version_id: str) -> Description:
-        found = client.hget(self._versions, name_bytes(version_id, what="version"))
-        if found is None:
-            raise self._unknown(version_id)
-        return parse_description(expect(found, bytes, address=self.address), version_id, address=self.address)
+        answer = client.hget(self._versions, name_bytes(version_id, what="version"))
+        if answer is None:
+            raise self._unknown_version(version_id)
+        return parse_description(expect(answer, bytes, address=self.address), version_id, address=self.address)
 
-    def _places(self, client: Any, version_id: str) -> list[str]:
+    def _redis_keys(self, client: Any, version_id: str) -> list[str]:
         try:
-            return self._description(client, version_id).places
+            return self._description(client, version_id).redis_keys
         except FormatError:
             return []
 
-    def _unknown(self, version_id: str) -> InputError:
+    def _unknown_version(self, version_id: str) -> InputError:
         return InputError(
-            f"embedding store {self.address}: there is no version {version_id}; there are "
-            f"{', '.join(self.versions()) or 'none'}"
+            f"embedding store {self.address}: unknown version {version_id}; expected one of: "
+            f"{', '.join(self.versions()) or 'none are published'}"
         )

@@ -1,4 +1,4 @@
-"""A Redis client whose every request ends in time, with an answer or with one clear error."""
+"""A Redis client with a deadline for each request and one error type for all failures."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ try:
 except ImportError:
     raise MissingExtraError("redis is not installed: pip install 'edgerec[cloud]'") from None
 
-Kind = TypeVar("Kind")
+Answer = TypeVar("Answer")
 
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
 OPTIONS = (
     *("db", "username", "password", "client_name", "max_connections"),
     *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"),
 )
-"""What may stand behind the `?` of an address. Other options of the client would change what it returns."""
+"""Allowed query options of an address. The other options of redis-py would change what the client returns."""
 
 
 def connect(url: str) -> tuple[Any, str]:
-    """Return a client of the server at `url`, and the address to name in errors. No connection is made yet.
+    """Return a client for the server at `url`, and an address for error texts. This opens no connection yet.
 
     Raises:
-        InputError: `url` is no address of a Redis server.
+        InputError: `url` is not a valid address of a Redis server.
     """
     try:
         _check_address(url)
@@ -42,15 +42,15 @@ def connect(url: str) -> tuple[Any, str]:
             protocol=2,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=ANSWER_SECONDS,
-            # Try once more: a connection of the pool may have died with the server that it led to.
+            # Retry once, because the server may have closed a pooled connection in the meantime.
             retry=Retry(NoBackoff(), 1),
-            redis_connect_func=_bound,
+            redis_connect_func=_limit_socket,
         )
         pool = client.connection_pool
-        # The client checks its options when it makes a connection, which is later.
+        # The client checks its options only when it makes a connection, so make one object now.
         pool.connection_class(**pool.connection_kwargs)
     except (ValueError, TypeError, redis.RedisError):
-        # Do not quote the address: it may hold a password.
+        # Do not quote the address, because it may contain a password.
         raise InputError(
             "embedding store: the address should be redis://host:port/database, rediss://... or unix://path; "
             "received another form"
@@ -60,11 +60,11 @@ def connect(url: str) -> tuple[Any, str]:
 
 
 def _check_address(url: str) -> None:
-    """Refuse what the client would take without a word, or not as an address at all.
+    """Raise for addresses that redis-py would accept by mistake or reject with another exception.
 
     Raises:
-        InputError: an option that is not among `OPTIONS`.
-        ValueError: no text, or a database that is no number.
+        InputError: the address has an option that is not in `OPTIONS`.
+        ValueError: the address is not text, or its database is not a number.
     """
     if not isinstance(url, str):
         raise ValueError
@@ -72,7 +72,7 @@ def _check_address(url: str) -> None:
     for name in parse_qs(parts.query, keep_blank_values=True):
         if name not in OPTIONS:
             raise InputError(
-                f"embedding store: the address has the option {name!r}; it may have {', '.join(OPTIONS)}: leave it out"
+                f"embedding store: the address has the option {name!r}; allowed are {', '.join(OPTIONS)}: leave it out"
             )
     if parts.scheme != "unix" and parts.path.strip("/"):
         int(parts.path.strip("/"))
@@ -80,12 +80,12 @@ def _check_address(url: str) -> None:
 
 @contextlib.contextmanager
 def request(address: str) -> Iterator[None]:
-    """Bound a block that asks the server by `ANSWER_SECONDS`. What the client raises becomes one clear error.
+    """Limit a block of requests to `ANSWER_SECONDS`, and convert the client's exceptions to `StoreError`.
 
-    A block within a block shares the outer one's time.
+    A nested block keeps the deadline of the outer block.
 
     Raises:
-        StoreError: the server cannot be reached, refuses, answers nonsense, or takes too long.
+        StoreError: the server cannot be reached, refuses the request, sends an invalid answer, or takes too long.
     """
     outer = _deadline.end
     _deadline.end = time.monotonic() + ANSWER_SECONDS if outer is None else outer
@@ -95,53 +95,53 @@ def request(address: str) -> Iterator[None]:
         raise
     except (redis.TimeoutError, TimeoutError):
         raise StoreError(
-            f"embedding store {address}: no whole answer within {ANSWER_SECONDS:g} s: check that the Redis server can "
-            "be reached and is not overloaded"
+            f"embedding store {address}: no complete answer within {ANSWER_SECONDS:g} s: check that the Redis server "
+            "can be reached and is not overloaded"
         ) from None
     except (redis.RedisError, OSError) as error:
         raise StoreError(
-            f"embedding store {address}: {_said(error)}: check that the Redis server runs, can be reached and has "
-            "memory left"
+            f"embedding store {address}: {_server_error(error)}: check that the Redis server runs, can be reached and "
+            "has free memory"
         ) from None
     except (ValueError, AttributeError, RecursionError):
-        # The client's parsers raise them on bytes that are not of Redis' protocol.
-        raise _nonsense(address) from None
+        # The parsers of redis-py raise these on bytes that do not follow the Redis protocol.
+        raise _invalid_answer(address) from None
     finally:
         _deadline.end = outer
 
 
-def expect(answer: Any, kind: type[Kind], *, address: str) -> Kind:
-    """Return an answer of the server, which should be a `kind`.
+def expect(answer: Any, expected: type[Answer], *, address: str) -> Answer:
+    """Return `answer` if it is an instance of `expected`.
 
     Raises:
-        StoreError: it is another type.
+        StoreError: the answer has another type.
     """
-    if not isinstance(answer, kind):
-        raise _nonsense(address)
+    if not isinstance(answer, expected):
+        raise _invalid_answer(address)
     return answer
 
 
 def answers(pipeline: Any) -> list[Any]:
-    """Execute a pipeline and return what the server answers to each command; raise the first error."""
-    found: list[Any] = pipeline.execute(raise_on_error=False)
-    for answer in found:
+    """Execute a pipeline and return the answer to each command. Raise the first error, if there is one."""
+    received: list[Any] = pipeline.execute(raise_on_error=False)
+    for answer in received:
         if isinstance(answer, Exception):
             raise answer
-    return found
+    return received
 
 
-def _nonsense(address: str) -> StoreError:
-    return StoreError(f"embedding store {address}: the server did not answer as a Redis server does: check the address")
+def _invalid_answer(address: str) -> StoreError:
+    return StoreError(f"embedding store {address}: the server did not answer in the Redis protocol: check the address")
 
 
-def _said(error: Exception) -> str:
-    """What the server says, without the command and its bytes that the client puts before it."""
+def _server_error(error: Exception) -> str:
+    """Return the server's error text without the command that redis-py puts before it."""
     text = str(error).rpartition(" of pipeline caused error: ")[2]
     return first_line(type(error)(text)) if text else type(error).__name__
 
 
 class _Deadline(threading.local):
-    """When the request of this thread has to be answered (`time.monotonic`)."""
+    """The deadline of the current request of each thread, as `time.monotonic`; None without a request."""
 
     end: float | None = None
 
@@ -150,9 +150,9 @@ _deadline = _Deadline()
 
 
 class _BoundedSocket:
-    """A connected socket that keeps to the deadline of its thread's request.
+    """A connected socket that keeps the deadline of its thread's request.
 
-    The client's own time-out starts anew with each piece of an answer that comes.
+    The time-out of redis-py is not enough, because it restarts with each received piece of an answer.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -162,31 +162,31 @@ class _BoundedSocket:
         return getattr(self._sock, name)
 
     def recv(self, *args: Any) -> bytes:
-        """As of a socket."""
+        """Call `socket.recv` with the time that is left."""
         self._limit()
         return self._sock.recv(*args)
 
     def recv_into(self, *args: Any) -> int:
-        """As of a socket."""
+        """Call `socket.recv_into` with the time that is left."""
         self._limit()
         return self._sock.recv_into(*args)
 
     def sendall(self, *args: Any) -> None:
-        """As of a socket."""
+        """Call `socket.sendall` with the time that is left."""
         self._limit()
         self._sock.sendall(*args)
 
     def _limit(self) -> None:
-        # Where the time-out is 0, the client only looks whether something is there.
+        # With a time-out of 0, the client only checks whether data has arrived.
         if _deadline.end is None or self._sock.gettimeout() == 0:
             return
-        left = _deadline.end - time.monotonic()
-        if left <= 0:
+        remaining = _deadline.end - time.monotonic()
+        if remaining <= 0:
             raise TimeoutError
-        self._sock.settimeout(left)
+        self._sock.settimeout(remaining)
 
 
-def _bound(connection: Any) -> None:
-    """Take up a new connection of the client."""
+def _limit_socket(connection: Any) -> None:
+    """Wrap the socket of a new connection before the client uses it."""
     connection._sock = _BoundedSocket(connection._sock)
     connection.on_connect()

@@ -1,7 +1,7 @@
-"""Publishing a version in a Redis server: its rows are staged first, then one transaction makes them a version.
+"""Publish a version in a Redis server: write its rows first, then add the version in one transaction.
 
-Staged rows expire until they are committed. Each write of rows sets their expiry in the same transaction, so that a
-publisher or a server that is killed at any instant leaves nothing that stays.
+Rows have an expiry time until the version is committed. Each write sets the expiry in the same transaction, so the rows
+do not stay if the publisher or the server is killed.
 """
 
 from __future__ import annotations
@@ -14,88 +14,88 @@ from numpy.typing import NDArray
 from edgerec.core.errors import FormatError, OutputError, StoreError
 from edgerec.kv.npz import NpzTables
 from edgerec.kv.redis_client import answers, request
-from edgerec.kv.redis_version import UNKNOWN, Description, StoredTable, damage, parse_description, row_fields
+from edgerec.kv.redis_version import UNKNOWN, Description, StoredTable, describe_damage, parse_description, row_fields
 from edgerec.kv.store import check_numbers
 
 STAGING_SECONDS = 3600
-"""Rows of an interrupted publication expire so many seconds after the last write."""
+"""Rows of an interrupted publication expire this many seconds after the last write."""
 PUBLISH_ROWS = 1000
 
 
 def stage(client: Any, tables: NpzTables, description: Description, *, address: str) -> None:
-    """Write all rows of `tables` to the places of `description`.
+    """Write all rows of `tables` to the hashes of `description`, with an expiry time.
 
     Raises:
-        FormatError: a row with NaN or an infinite number.
+        FormatError: a row has NaN or an infinite number.
         StoreError: the server does not answer or is full.
     """
     staged: list[str] = []
     for name, stored in description.tables.items():
         table, what = tables.tables[name], f"table {name} of version {tables.version_id}"
         staged.append(stored.place)
-        _write(client, staged, [UNKNOWN], _bytes(table.unknown[None, :], stored, what), address=address)
+        _write(client, staged, [UNKNOWN], _row_bytes(table.unknown[None, :], stored, what), address=address)
         for keys, values in table.blocks(PUBLISH_ROWS):
-            _write(client, staged, row_fields(keys), _bytes(values, stored, what), address=address)
+            _write(client, staged, row_fields(keys), _row_bytes(values, stored, what), address=address)
 
 
-def _bytes(values: NDArray[Any], stored: StoredTable, what: str) -> list[bytes]:
-    """Each row of `values` (b, dimension) as the server gets it."""
+def _row_bytes(values: NDArray[Any], stored: StoredTable, what: str) -> list[bytes]:
+    """Return the stored bytes of each row of `values` (b, dimension)."""
     check_numbers(values, what, advice="export the bundle again")
-    packed, width = values.astype(stored.dtype, copy=False).tobytes(), stored.row_bytes
-    return [packed[at : at + width] for at in range(0, len(packed), width)]
+    content, width = values.astype(stored.dtype, copy=False).tobytes(), stored.row_bytes
+    return [content[start : start + width] for start in range(0, len(content), width)]
 
 
 def _write(client: Any, staged: list[str], fields: list[bytes], rows: list[bytes], *, address: str) -> None:
-    """Write `rows` to the last of the places `staged`, and put off the expiry of all of them."""
+    """Write `rows` to the last hash of `staged`, and renew the expiry of all hashes in `staged`."""
     with request(address):
         pipeline = client.pipeline(transaction=True)
         pipeline.hset(staged[-1], mapping=dict(zip(fields, rows, strict=True)))
-        for place in staged:
-            pipeline.expire(place, STAGING_SECONDS)
+        for redis_key in staged:
+            pipeline.expire(redis_key, STAGING_SECONDS)
         answers(pipeline)
 
 
 def commit(client: Any, versions: str, description: Description, *, replace: bool, address: str) -> None:
-    """Make staged rows a version in one transaction: all of them are there, they no longer expire, and it is known.
+    """Add a version in one transaction: check that all its rows exist, end their expiry, and store the description.
 
-    A version of the same name that is damaged is replaced.
+    A damaged version with the same id is replaced.
 
     Args:
-        client: of the server.
-        versions: the Redis key of all descriptions.
-        description: of the version.
-        replace: a whole version of the same name, too.
-        address: of the server, for errors.
+        client: the Redis client.
+        versions: the Redis key of the hash of descriptions.
+        description: description of the version.
+        replace: whether an intact version with the same id is replaced as well.
+        address: address of the server for error texts.
 
     Raises:
-        OutputError: there is such a version, and it is whole.
+        OutputError: the store has an intact version with this id, and `replace` is false.
         StoreError: rows are missing, or the server does not answer.
     """
-    version_id, ours = description.version_id, description.model_dump_json().encode()
+    version_id, own_description = description.version_id, description.model_dump_json().encode()
 
     def change(pipeline: Any) -> None:
         found = pipeline.hget(versions, version_id)
-        # It may be ours: the connection was lost after the server had committed.
-        if found != ours:
-            before = replaceable(pipeline, found, version_id, replace=replace, address=address)
-            refuse_damage(pipeline, description, address=address)
+        # The descriptions are equal if a first try was committed but the connection was lost.
+        if found != own_description:
+            replaced = keys_to_replace(pipeline, found, version_id, replace=replace, address=address)
+            raise_if_damaged(pipeline, description, address=address)
             pipeline.multi()
-            for place in description.places:
-                pipeline.persist(place)
-            pipeline.hset(versions, version_id, ours)
-            if before:
-                pipeline.unlink(*before)
+            for redis_key in description.redis_keys:
+                pipeline.persist(redis_key)
+            pipeline.hset(versions, version_id, own_description)
+            if replaced:
+                pipeline.unlink(*replaced)
 
     with request(address):
-        # It is tried again when another version is committed meanwhile.
-        client.transaction(change, versions, *description.places)
+        # redis-py repeats the transaction if another version was committed in the meantime.
+        client.transaction(change, versions, *description.redis_keys)
 
 
-def replaceable(client: Any, found: bytes | None, version_id: str, *, replace: bool, address: str) -> list[str]:
-    """Return the places of the version whose description is `found` if another publication may replace it.
+def keys_to_replace(client: Any, found: bytes | None, version_id: str, *, replace: bool, address: str) -> list[str]:
+    """Return the Redis keys of an existing version that may be replaced; `found` is its description.
 
     Raises:
-        OutputError: it is whole, and `replace` is false.
+        OutputError: the existing version is intact, and `replace` is false.
     """
     if found is None:
         return []
@@ -103,26 +103,26 @@ def replaceable(client: Any, found: bytes | None, version_id: str, *, replace: b
         description = parse_description(found, version_id, address=address)
     except FormatError:
         return []
-    if replace or any(damages(client, description)):
-        return description.places
+    if replace or any(find_damage(client, description)):
+        return description.redis_keys
     raise OutputError(
-        f"embedding store {address}: it has version {version_id} already: leave it, or publish with replace=True"
+        f"embedding store {address}: version {version_id} exists already: keep it, or publish with replace=True"
     )
 
 
-def damages(client: Any, description: Description) -> Iterator[str]:
-    """Say of each table of a version that lost rows what is wrong with it."""
+def find_damage(client: Any, description: Description) -> Iterator[str]:
+    """Yield a text for each table of a version that does not have all its rows."""
     for name, table in description.tables.items():
-        fault = damage(table, client.hlen(table.place), name=name, version_id=description.version_id)
+        fault = describe_damage(table, client.hlen(table.place), name=name, version_id=description.version_id)
         if fault is not None:
             yield fault
 
 
-def refuse_damage(client: Any, description: Description, *, address: str) -> None:
-    """Refuse a version of which a table or a row is gone.
+def raise_if_damaged(client: Any, description: Description, *, address: str) -> None:
+    """Raise unless all tables of the version have all their rows.
 
     Raises:
-        StoreError: it is.
+        StoreError: a table or a row is missing.
     """
-    for fault in damages(client, description):
+    for fault in find_damage(client, description):
         raise StoreError(f"embedding store {address}: {fault}")

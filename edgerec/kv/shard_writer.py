@@ -1,4 +1,4 @@
-"""Writing an embedding table as npz shards by key range, in a stream (docs/formats.md)."""
+"""Write an embedding table as a stream of npz shards, one for each range of keys (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgerec.kv.table_entry import TableEntry
 
 TableDtype = Literal["float32", "float16"]
 SHARD_ROWS = 1 << 20
-"""A look-up's cost grows with the shards that a page hits: 1.5 million brands are two of them."""
+"""Default rows in a shard. Few large shards make look-ups fast: 1.5 million brands need only two."""
 BLOCK_ROWS = 1 << 14
 MAX_SHARDS = 99_999
 
@@ -31,59 +31,59 @@ def write_table(
     dtype: TableDtype = "float32",
     shard_rows: int = SHARD_ROWS,
 ) -> TableEntry:
-    """Write a table into the new folder `folder`. Equal tables give equal bytes, however their rows are cut.
+    """Write a table into the new folder `folder`. Equal tables give equal bytes for any block lengths.
 
-    Only the keys and one block of rows at a time are in memory.
+    Only the keys and one block of rows are in memory at a time.
 
     Args:
-        folder: does not exist yet.
+        folder: the folder to create.
         keys: (n,) int64, strictly ascending.
-        values: the rows of `keys` in their order, in blocks (b, dimension) of any lengths.
-        unknown: (dimension,), the row for every other key.
-        dtype: in which rows are stored; float16 rounds them.
-        shard_rows: keys a shard; the last one has the rest.
+        values: the rows of `keys` in the same order, in blocks (b, dimension) of any lengths.
+        unknown: (dimension,), the row for all other keys.
+        dtype: data type of the stored rows. float16 rounds them.
+        shard_rows: number of keys in a shard. The last shard may have fewer.
 
     Returns:
         The table's entry in the manifests.
 
     Raises:
-        InputError: keys, rows or sizes that are not as stated, or a number that `dtype` cannot hold.
+        InputError: keys, rows or sizes are not as described above, or `dtype` cannot hold a number.
         OutputError: a file cannot be written.
     """
-    shards = _shards(folder.name, keys, unknown, dtype, shard_rows)
-    rows = _Rows(folder.name, values, dimension=len(unknown), dtype=dtype)
+    shards = _count_shards(folder.name, keys, unknown, dtype, shard_rows)
+    rows = _RowStream(folder.name, values, dimension=len(unknown), dtype=dtype)
     (stored_unknown,) = rows.stored(unknown[None, :])
     try:
         folder.mkdir(parents=True)
         for number in range(shards):
-            part = keys[number * shard_rows : (number + 1) * shard_rows]
+            shard_keys = keys[number * shard_rows : (number + 1) * shard_rows]
             with (folder / shard_name(number, shards)).open("wb") as file, StoredWriter(file) as writer:
-                writer.write("keys", dtype="<i8", shape=part.shape, pieces=[part])
-                shape = (len(part), len(unknown))
-                writer.write("values", dtype=_STORED[dtype], shape=shape, pieces=rows.take(len(part)))
+                writer.write("keys", dtype="<i8", shape=shard_keys.shape, pieces=[shard_keys])
+                shape = (len(shard_keys), len(unknown))
+                writer.write("values", dtype=_STORED[dtype], shape=shape, pieces=rows.take(len(shard_keys)))
                 writer.write("unknown", dtype=_STORED[dtype], shape=unknown.shape, pieces=[stored_unknown])
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
             f"embedding table: cannot write {folder} ({reason}): free some space or write elsewhere"
         ) from None
-    rows.end()
+    rows.check_end()
     return TableEntry(keys=len(keys), dimension=len(unknown), dtype=dtype, shards=shards)
 
 
 def blocks(values: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """An array (n, dimension) in blocks."""
+    """Yield `values` (n, dimension) in blocks of `BLOCK_ROWS` rows."""
     for start in range(0, len(values), BLOCK_ROWS):
         yield values[start : start + BLOCK_ROWS]
 
 
 def shard_name(number: int, shards: int) -> str:
-    """``shard-00000-of-00008.npz``."""
+    """Return the file name of a shard, such as ``shard-00000-of-00008.npz``."""
     return f"shard-{number:05d}-of-{shards:05d}.npz"
 
 
-def _shards(name: str, keys: NDArray[np.int64], unknown: NDArray[np.float32], dtype: str, shard_rows: int) -> int:
-    """How many shards there will be."""
+def _count_shards(name: str, keys: NDArray[np.int64], unknown: NDArray[np.float32], dtype: str, shard_rows: int) -> int:
+    """Check the arguments of `write_table` and return the number of shards."""
     if dtype not in _STORED:
         raise InputError(f"embedding tables: dtype should be float32 or float16; received {dtype!r}")
     if shard_rows < 1:
@@ -94,27 +94,27 @@ def _shards(name: str, keys: NDArray[np.int64], unknown: NDArray[np.float32], dt
         )
     if unknown.ndim != 1 or not len(unknown):
         raise InputError(f"embedding table {name}: unknown should be one row (dimension,); received {unknown.shape}")
-    most = MAX_MEMBER_BYTES // (4 * max(2, len(unknown))) - ALLOWANCE
-    if min(shard_rows, len(keys)) > most:
+    max_rows = MAX_MEMBER_BYTES // (4 * max(2, len(unknown))) - ALLOWANCE
+    if min(shard_rows, len(keys)) > max_rows:
         raise InputError(
-            f"embedding table {name}: a shard of rows {len(unknown)} wide holds at most {most} of them; received "
-            f"{shard_rows}: choose a smaller --shard-rows"
+            f"embedding table {name}: a shard should have at most {max_rows} rows of dimension {len(unknown)}; "
+            f"received {shard_rows}: choose a smaller --shard-rows"
         )
     shards = max(1, -(-len(keys) // shard_rows))
     if shards > MAX_SHARDS:
         raise InputError(
-            f"embedding table {name}: {len(keys)} keys make {shards} shards of {shard_rows} rows, more than "
-            f"{MAX_SHARDS}: choose a larger --shard-rows"
+            f"embedding table {name}: there should be at most {MAX_SHARDS} shards; {len(keys)} keys make {shards} "
+            f"shards of {shard_rows} rows: choose a larger --shard-rows"
         )
     return shards
 
 
 ALLOWANCE = 1024
-"""Rows' worth of room for a member's header."""
+"""Number of rows whose bytes are reserved for a member's header."""
 
 
 def ascending(keys: NDArray[np.int64]) -> bool:
-    """Whether `keys` (n,) are strictly ascending; a piece of them is looked at, at a time."""
+    """Return whether `keys` (n,) are strictly ascending. They are compared in blocks, to save memory."""
     return all(
         bool(
             (keys[start + 1 : start + 1 + BLOCK_ROWS] > keys[start : start + BLOCK_ROWS][: len(keys) - start - 1]).all()
@@ -123,8 +123,8 @@ def ascending(keys: NDArray[np.int64]) -> bool:
     )
 
 
-class _Rows:
-    """A stream of blocks, cut anew."""
+class _RowStream:
+    """A stream of rows that can be read in pieces other than its blocks."""
 
     def __init__(self, name: str, values: Iterable[NDArray[np.float32]], *, dimension: int, dtype: str) -> None:
         self._name, self._blocks, self._dimension, self._dtype = name, iter(values), dimension, dtype
@@ -132,7 +132,7 @@ class _Rows:
         self._taken = 0
 
     def take(self, count: int) -> Iterator[NDArray[Any]]:
-        """The next `count` rows as they are stored, in pieces."""
+        """Yield the next `count` rows in the stored data type, in pieces."""
         while count:
             while not len(self._rest):
                 self._next(count)
@@ -141,33 +141,42 @@ class _Rows:
             self._taken += len(piece)
             count -= len(piece)
 
-    def end(self) -> None:
-        """Refuse rows that are left.
+    def check_end(self) -> None:
+        """Raise unless all rows were read.
 
         Raises:
-            InputError: there are more than keys.
+            InputError: there are more rows than keys.
         """
         if len(self._rest) or any(len(block) for block in self._blocks):
-            raise InputError(f"embedding table {self._name}: there are more rows than its {self._taken} keys")
+            raise InputError(
+                f"embedding table {self._name}: there are more rows than the {self._taken} keys: "
+                "give one row for each key"
+            )
 
     def stored(self, rows: NDArray[np.float32]) -> NDArray[Any]:
-        """`rows` in the stored type.
+        """Return `rows` in the stored data type.
 
         Raises:
-            InputError: a number that it cannot hold.
+            InputError: the data type cannot hold a number.
         """
         with np.errstate(over="ignore"):
             stored = rows.astype(_STORED[self._dtype], copy=False)
         if not np.isfinite(stored).all():
             worst = rows[~np.isfinite(stored)][0]
             advice = "store them as float32" if np.isfinite(worst) else "train again"
-            raise InputError(f"embedding table {self._name}: {worst} is no number of {self._dtype}: {advice}")
+            raise InputError(
+                f"embedding table {self._name}: values should be finite {self._dtype} numbers; "
+                f"received {worst}: {advice}"
+            )
         return stored
 
     def _next(self, missing: int) -> None:
         block = next(self._blocks, None)
         if block is None:
-            raise InputError(f"embedding table {self._name}: rows end after {self._taken}, {missing} keys have none")
+            raise InputError(
+                f"embedding table {self._name}: there are only {self._taken} rows, and {missing} keys have none: "
+                "give one row for each key"
+            )
         if block.ndim != 2 or block.shape[1] != self._dimension:
             raise InputError(
                 f"embedding table {self._name}: rows should be (b, {self._dimension}); received {block.shape}"

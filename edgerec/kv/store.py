@@ -1,4 +1,4 @@
-"""What every embedding store does: rows by key and version, for all features of a page at once."""
+"""The interface of embedding stores: look up rows by version and key, for all features of a page at once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ Keys = NDArray[np.int64]
 Rows = TypeVar("Rows", bound=NDArray[Any])
 
 
-class Found(NamedTuple):
-    """What a look-up found.
+class Lookup(NamedTuple):
+    """The result of a look-up in one table.
 
     Attributes:
-        rows: (m, dimension) float32, the caller's own; the table's unknown row for a key that it does not have.
-        unknown: how many of the keys it does not have.
+        rows: (m, dimension) float32, a copy that the caller may change. A key that is not in the table has the unknown
+            row.
+        unknown: number of keys that are not in the table.
     """
 
     rows: NDArray[np.float32]
@@ -27,79 +28,80 @@ class Found(NamedTuple):
 
 
 class EmbeddingTables(Protocol):
-    """The embedding tables of one version. Threads may share them."""
+    """The interface of the embedding tables of one version. Threads may share an instance."""
 
     @property
     def version_id(self) -> str: ...
 
     @property
     def dimensions(self) -> Mapping[str, int]:
-        """Width of a row by feature."""
+        """Row dimension of each feature's table."""
         ...
 
-    def get_many(self, asked: Mapping[str, Keys]) -> dict[str, Found]:
-        """Rows of the keys (m,) int64 of each feature.
+    def get_many(self, keys_by_feature: Mapping[str, Keys]) -> dict[str, Lookup]:
+        """Look up the rows of the keys (m,) int64 of each feature.
 
         Raises:
-            InputError: a feature without a table.
-            ShapeError: keys of another type or shape.
+            InputError: a feature has no table.
+            ShapeError: keys are not int64 (m,).
         """
         ...
 
 
 class OpenVersions:
-    """Versions that are open at the same time: a page is answered by the one that its device runs.
+    """A collection of open versions. Each page uses the version that its device runs.
 
-    Threads may share it, and so may processes that are forked: each change is one operation of a dictionary, so that
-    there is no lock that a fork could copy while it is held. A version that is removed serves the look-ups that already
-    have it.
+    Threads and forked processes may share an instance. Each change is one atomic operation on a dictionary, so there is
+    no lock that a fork could copy in its locked state. Tables of a removed version still work for callers that hold
+    them.
     """
 
     def __init__(self) -> None:
         self._tables: dict[str, tuple[EmbeddingTables]] = {}
 
     def add(self, tables: EmbeddingTables) -> None:
-        """Take up a version.
+        """Add an open version.
 
         Raises:
-            InputError: it is open already.
+            InputError: a version with this id is open already.
         """
         entry = (tables,)
         if self._tables.setdefault(tables.version_id, entry) is not entry:
             raise InputError(f"embedding tables: version {tables.version_id} is open already: remove it first")
 
     def get(self, version_id: str) -> EmbeddingTables:
-        """The tables of a version.
+        """Return the tables of a version.
 
         Raises:
-            InputError: it is not open.
+            InputError: the version is not open.
         """
         entry = self._tables.get(version_id)
         if entry is None:
             raise InputError(
-                f"embedding tables: version {version_id!r} is not open; open are {', '.join(self.ids()) or 'none'}"
+                f"embedding tables: version {version_id!r} is not open; open versions: "
+                f"{', '.join(self.ids()) or 'none'}"
             )
         return entry[0]
 
     def remove(self, version_id: str) -> None:
-        """Let go of a version.
+        """Remove a version from the collection.
 
         Raises:
-            InputError: it is not open.
+            InputError: the version is not open.
         """
         self.get(version_id)
         self._tables.pop(version_id, None)
 
     def ids(self) -> list[str]:
-        """Of the open versions, in the order in which they were added."""
+        """Return the ids of the open versions, in the order in which they were added."""
         return list(self._tables)
 
 
 def check_keys(keys: Any, *, feature: str = "") -> None:
-    """Refuse what is not int64 (m,).
+    """Raise unless `keys` is an int64 array (m,).
 
     Raises:
-        ShapeError: with what was received.
+        ShapeError: `keys` has another type or shape.
     """
     if not isinstance(keys, np.ndarray) or keys.ndim != 1 or keys.dtype != np.int64:
         received = f"{keys.dtype} {keys.shape}" if isinstance(keys, np.ndarray) else type(keys).__name__
@@ -108,20 +110,23 @@ def check_keys(keys: Any, *, feature: str = "") -> None:
 
 
 def no_table(feature: str, known: Mapping[str, Any]) -> InputError:
-    """The error for a feature without a table."""
-    return InputError(f"embedding tables: no table of {feature!r}; there are {', '.join(sorted(known)) or 'none'}")
+    """Return the error for a feature that has no table."""
+    return InputError(
+        f"embedding tables: feature {feature!r} has no table; features with tables: "
+        f"{', '.join(sorted(known)) or 'none'}"
+    )
 
 
 def check_numbers(rows: Rows, what: str, *, advice: str) -> Rows:
-    """Return stored `rows`, of any shape, unless one of them holds NaN or an infinite number: that is damage.
+    """Return `rows` if all their numbers are finite.
 
     Args:
-        rows: floating-point numbers.
-        what: they belong to, for errors.
-        advice: what to do about it, for errors.
+        rows: floating-point numbers of any shape.
+        what: name of the table for the error text.
+        advice: what the user should do, for the error text.
 
     Raises:
-        FormatError: one does.
+        FormatError: a number is NaN or infinite.
     """
     if not np.isfinite(rows).all():
         raise FormatError(f"{what} has a row with a NaN or infinite number, so it is damaged: {advice}")

@@ -13,7 +13,7 @@ import pytest
 from edgerec.bench.kv import kv_table, run_kv_bench
 from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, IntegrityError, OutputError, ParityError
-from edgerec.kv.store import Found
+from edgerec.kv.store import Lookup
 from tests.redis_server import free_port
 
 
@@ -61,8 +61,8 @@ def test_a_store_that_gives_other_rows_is_not_measured(
 
     right = RedisTables.get_many
 
-    def wrong(self: RedisTables, asked: Any) -> dict[str, Found]:
-        return {name: Found(rows + np.float32(1e-6), unknown) for name, (rows, unknown) in right(self, asked).items()}
+    def wrong(self: RedisTables, asked: Any) -> dict[str, Lookup]:
+        return {name: Lookup(rows + np.float32(1e-6), unknown) for name, (rows, unknown) in right(self, asked).items()}
 
     monkeypatch.setattr(RedisTables, "get_many", wrong)
     with pytest.raises(ParityError, match="redis gives other rows of shop than npz"):

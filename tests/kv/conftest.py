@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def store(redis_url: str) -> Iterator[RedisStore]:
-    """A store of the test's own."""
+    """A Redis store with a random prefix, so that tests do not share keys."""
     from edgerec.kv.redis import RedisStore
 
     store = RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}")

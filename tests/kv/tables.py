@@ -1,4 +1,4 @@
-"""Tables of known content, and cloud folders of them."""
+"""Embedding tables with known content, and cloud folders that contain them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(
 
 
 def expected(table: Table, keys: Sequence[int]) -> np.ndarray:
-    """The rows of `keys`, one by one out of a dictionary."""
+    """Return the expected rows of `keys`, looked up one by one in a dictionary."""
     by_key = dict(zip(table.keys.tolist(), table.values, strict=True))
     rows = [by_key.get(key, table.unknown) for key in keys]
     return np.reshape(np.array(rows, np.float32), (len(keys), len(table.unknown)))
@@ -41,7 +41,7 @@ def expected(table: Table, keys: Sequence[int]) -> np.ndarray:
 def write_cloud(
     cloud: Path, tables: Mapping[str, Table], *, version_id: str = "v1", dtype: TableDtype = "float32", rows: int = 8
 ) -> Path:
-    """A cloud folder with `tables` in shards of `rows`."""
+    """Write a cloud folder with `tables` in shards of `rows` rows."""
     entries = {
         name: write(table, cloud / "embeddings" / name, dtype=dtype, shard_rows=rows) for name, table in tables.items()
     }

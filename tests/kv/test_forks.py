@@ -1,4 +1,4 @@
-"""Tables and versions that are open serve a forked process as well."""
+"""Open tables and versions work in a forked process."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.kv.tables import make, write_cloud
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
-def test_a_fork_while_another_thread_looks_a_version_up(tmp_path: Path) -> None:
-    """The thread is within the look-up, whatever that holds, for as long as the hash of its name takes."""
+def test_a_fork_during_a_look_up_of_another_thread_works(tmp_path: Path) -> None:
+    """The fork happens while another thread is inside the look-up, in the hash function of the version id."""
     script = """
     import numpy as np
     from pathlib import Path
@@ -44,8 +44,8 @@ def test_a_fork_while_another_thread_looks_a_version_up(tmp_path: Path) -> None:
     assert lines(script, cloud) == ["done"]
 
 
-def test_a_fork_while_another_thread_asks_redis(tmp_path: Path, redis_url: str) -> None:
-    """redis-py makes connections of its own in the child."""
+def test_a_fork_during_a_redis_request_of_another_thread_works(tmp_path: Path, redis_url: str) -> None:
+    """redis-py opens new connections in the child."""
     script = """
     import numpy as np
     from pathlib import Path

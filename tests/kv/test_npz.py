@@ -99,7 +99,7 @@ def test_a_version_of_tables(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["shop"].rows, expected(shop, [3, 4]))
     np.testing.assert_array_equal(found["brand"].rows, expected(brand, [3, 4]))
     assert {name: one.unknown for name, one in found.items()} == {"shop": 0, "brand": 1}
-    with pytest.raises(InputError, match="no table of 'city'; there are brand, shop"):
+    with pytest.raises(InputError, match="feature 'city' has no table; features with tables: brand, shop"):
         opened.get_many({"city": np.array([1])})
 
 

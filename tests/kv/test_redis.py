@@ -29,24 +29,24 @@ def version(tmp_path: Path, name: str, tables: dict[str, Table] | None = None, *
     return open_tables(write_cloud(tmp_path / name, tables or TABLES, version_id=name, rows=300, **more))
 
 
-def places(store: RedisStore) -> list[str]:
-    """All of the store's keys in the server."""
+def redis_keys(store: RedisStore) -> list[str]:
+    """Return the store's keys in the server, without their prefix."""
     with store.connected() as client:
         return sorted(key.decode().removeprefix(store.prefix) for key in client.keys(f"{store.prefix}:*"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_the_rows_of_the_shards(store: RedisStore, tmp_path: Path, dtype: Any) -> None:
+def test_redis_returns_the_same_rows_as_the_shards(store: RedisStore, tmp_path: Path, dtype: Any) -> None:
     shards = version(tmp_path, "v1", dtype=dtype)
     store.publish(shards)
     opened = store.open()
     assert (opened.version_id, opened.dimensions) == ("v1", shards.dimensions)
     rng = np.random.default_rng(0)
     for size in (0, 1, 100, 3000):
-        asked = {name: rng.integers(-50, 1050, size) for name in ("brand", "none", "shop")}
-        ours, theirs = shards.get_many(asked), opened.get_many(asked)
-        assert list(theirs) == list(asked)
-        for name in asked:
+        page = {name: rng.integers(-50, 1050, size) for name in ("brand", "none", "shop")}
+        ours, theirs = shards.get_many(page), opened.get_many(page)
+        assert list(theirs) == list(page)
+        for name in page:
             np.testing.assert_array_equal(theirs[name].rows, ours[name].rows)
             assert theirs[name].unknown == ours[name].unknown
             assert theirs[name].rows.dtype == np.float32
@@ -54,12 +54,12 @@ def test_the_rows_of_the_shards(store: RedisStore, tmp_path: Path, dtype: Any) -
     assert opened.get_many({}) == {}
 
 
-def test_a_page_is_one_round_trip(store: RedisStore, tmp_path: Path) -> None:
+def test_a_look_up_takes_one_round_trip(store: RedisStore, tmp_path: Path) -> None:
     store.publish(version(tmp_path, "v1"))
     opened = store.open()
     page = {"shop": np.arange(100), "brand": np.arange(100)}
     opened.get_many(page)
-    # The server stands behind a relay that counts: a round trip is a change of direction.
+    # A relay before the server counts round trips, as changes of direction.
     with _relay(store.address) as (url, turns):
         from edgerec.kv.redis import RedisStore
 
@@ -72,7 +72,7 @@ def test_a_page_is_one_round_trip(store: RedisStore, tmp_path: Path) -> None:
 
 
 class _relay:  # noqa: N801
-    """A relay to `address`, and how often its client spoke after the server did."""
+    """A relay to `address` that counts the client's requests: messages that follow a message of the server."""
 
     def __init__(self, address: str) -> None:
         host, port = address.split(":")
@@ -88,10 +88,10 @@ class _relay:  # noqa: N801
         return f"redis://127.0.0.1:{self._listener.getsockname()[1]}", lambda: self._turns
 
     def __exit__(self, *_: object) -> None:
-        for one in self._sockets:
+        for each in self._sockets:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
         for thread in self._threads:
             thread.join()
 
@@ -103,60 +103,62 @@ class _relay:  # noqa: N801
                 return
             server = socket.create_connection(self._to)
             self._sockets += [client, server]
-            for name, one, other in (("client", client, server), ("server", server, client)):
-                thread = threading.Thread(target=self._pass, args=(name, one, other), daemon=True)
+            for name, source, target in (("client", client, server), ("server", server, client)):
+                thread = threading.Thread(target=self._pass, args=(name, source, target), daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
-    def _pass(self, name: str, one: socket.socket, other: socket.socket) -> None:
+    def _pass(self, name: str, source: socket.socket, target: socket.socket) -> None:
         try:
-            while content := one.recv(1 << 16):
+            while content := source.recv(1 << 16):
                 with self._lock:
                     self._turns += name == "client" and self._last == "server"
                     self._last = name
-                other.sendall(content)
+                target.sendall(content)
         except OSError:
             return
 
 
-def test_publish_switch_remove(store: RedisStore, tmp_path: Path) -> None:
+def test_versions_can_be_published_switched_and_removed(store: RedisStore, tmp_path: Path) -> None:
     assert (store.versions(), store.current()) == ([], None)
-    with pytest.raises(InputError, match="no version was published as current yet"):
+    with pytest.raises(InputError, match="there is no current version: publish one"):
         store.open()
-    one, two = version(tmp_path, "v1"), version(tmp_path, "v2", {"shop": make(range(9), seed=9)})
-    store.publish(one)
-    store.publish(two, current=False)
+    first, second = version(tmp_path, "v1"), version(tmp_path, "v2", {"shop": make(range(9), seed=9)})
+    store.publish(first)
+    store.publish(second, current=False)
     assert (store.versions(), store.current()) == (["v1", "v2"], "v1")
-    assert len(places(store)) == 2 + 3 + 1
+    assert len(redis_keys(store)) == 2 + 3 + 1
     old, new = store.open(), store.open("v2")
     keys = np.arange(12)
     np.testing.assert_array_equal(
         new.get_many({"shop": keys})["shop"].rows, expected(make(range(9), seed=9), range(12))
     )
-    with pytest.raises(InputError, match="version v1 is the current one: switch to another first"):
+    with pytest.raises(
+        InputError, match="version v1 is the current version and cannot be removed: switch to another version first"
+    ):
         store.remove("v1")
     store.switch("v2")
     np.testing.assert_array_equal(old.get_many({"shop": keys})["shop"].rows, expected(TABLES["shop"], range(12)))
     store.remove("v1")
-    assert (store.versions(), store.current(), len(places(store))) == (["v2"], "v2", 3)
+    assert (store.versions(), store.current(), len(redis_keys(store))) == (["v2"], "v2", 3)
     with pytest.raises(StoreError, match="shop of version v1 is no longer there: it was removed or evicted"):
         old.get_many({"shop": keys})
-    for ask in (store.open, store.remove, store.switch):
-        with pytest.raises(InputError, match="there is no version v1; there are v2"):
-            ask("v1")
-    store.publish(one)
+    for call in (store.open, store.remove, store.switch):
+        with pytest.raises(InputError, match="unknown version v1; expected one of: v2"):
+            call("v1")
+    store.publish(first)
     assert store.current() == "v1"
 
 
-def test_a_version_is_published_once(store: RedisStore, tmp_path: Path) -> None:
-    one = version(tmp_path, "v1")
-    store.publish(one)
-    with pytest.raises(OutputError, match="it has version v1 already"):
-        store.publish(one)
-    assert len(places(store)) == 5
+def test_an_existing_version_is_not_published_again(store: RedisStore, tmp_path: Path) -> None:
+    first = version(tmp_path, "v1")
+    store.publish(first)
+    with pytest.raises(OutputError, match="version v1 exists already"):
+        store.publish(first)
+    assert len(redis_keys(store)) == 5
 
 
-def test_of_many_publishers_one_wins_and_nothing_is_left(store: RedisStore, tmp_path: Path) -> None:
+def test_only_one_of_several_publishers_of_a_version_succeeds(store: RedisStore, tmp_path: Path) -> None:
     shards = version(tmp_path, "v1")
 
     def publish(_: int) -> str:
@@ -168,14 +170,14 @@ def test_of_many_publishers_one_wins_and_nothing_is_left(store: RedisStore, tmp_
 
     with ThreadPoolExecutor(6) as threads:
         assert sorted(threads.map(publish, range(6))) == ["first"] + ["late"] * 5
-    assert len(places(store)) == 5
+    assert len(redis_keys(store)) == 5
     np.testing.assert_array_equal(
         store.open().get_many({"brand": np.arange(1000)})["brand"].rows, TABLES["brand"].values
     )
 
 
-def test_readers_see_whole_versions_while_others_are_published(store: RedisStore, tmp_path: Path) -> None:
-    """Every row of version n says n; a reader that opens what is current finds no other number and no unknown key."""
+def test_readers_see_complete_versions_during_publications(store: RedisStore, tmp_path: Path) -> None:
+    """All rows of version n hold the number n. A reader must find only the number of its version and no unknown key."""
     keys = np.arange(3000)
 
     def shards(number: int) -> NpzTables:
@@ -207,31 +209,31 @@ def test_readers_see_whole_versions_while_others_are_published(store: RedisStore
     assert store.versions() == [f"v{number}" for number in range(6)]
 
 
-def test_a_broken_publication_shows_nothing_and_goes(store: RedisStore, tmp_path: Path) -> None:
+def test_a_failed_publication_adds_no_version_and_leaves_no_rows(store: RedisStore, tmp_path: Path) -> None:
     class Broken(Exception):  # noqa: N818
         pass
 
     shards = version(tmp_path, "v1")
     table = shards.tables["brand"]
-    lives: list[int] = []
+    expiry_times: list[int] = []
 
     def blocks(rows: int) -> Iterator[Any]:
         yield next(iter(type(table).blocks(table, 300)))
         assert store.versions() == []
         with store.connected() as client:
-            lives.extend(client.ttl(key) for key in client.keys(f"{store.prefix}:rows:*:brand"))
+            expiry_times.extend(client.ttl(key) for key in client.keys(f"{store.prefix}:rows:*:brand"))
         raise Broken
 
     table.blocks = blocks  # type: ignore[method-assign,assignment]
     with pytest.raises(Broken):
         store.publish(shards)
-    # A publisher that is killed cannot tidy up: its rows have an end of their own.
-    assert len(lives) == 1
-    assert 0 < lives[0] <= 3600
-    assert (store.versions(), store.current(), places(store)) == ([], None, [])
+    # A killed publisher cannot remove its rows, so they have an expiry time.
+    assert len(expiry_times) == 1
+    assert 0 < expiry_times[0] <= 3600
+    assert (store.versions(), store.current(), redis_keys(store)) == ([], None, [])
 
 
-def test_published_rows_have_no_end(store: RedisStore, tmp_path: Path) -> None:
+def test_published_rows_do_not_expire(store: RedisStore, tmp_path: Path) -> None:
     store.publish(version(tmp_path, "v1"))
     with store.connected() as client:
         assert {client.ttl(key) for key in client.keys(f"{store.prefix}:*")} == {-1}
@@ -241,64 +243,64 @@ def test_threads_and_forked_processes_share_a_store(store: RedisStore, tmp_path:
     store.publish(version(tmp_path, "v1"))
     opened = store.open()
 
-    def ask(seed: int) -> bool:
+    def call(seed: int) -> bool:
         keys = np.random.default_rng(seed).integers(0, 1000, 100)
         return np.array_equal(opened.get_many({"brand": keys})["brand"].rows, TABLES["brand"].values[keys])
 
     with ThreadPoolExecutor(8) as threads:
-        assert all(threads.map(ask, range(200)))
-    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(0 if ask(1) and ask(2) else 3))
+        assert all(threads.map(call, range(200)))
+    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(0 if call(1) and call(2) else 3))
     child.start()
-    assert ask(3)
+    assert call(3)
     child.join()
     assert child.exitcode == 0
 
 
-def test_wrong_questions(store: RedisStore, tmp_path: Path) -> None:
+def test_unknown_features_and_wrong_key_types_are_refused(store: RedisStore, tmp_path: Path) -> None:
     store.publish(version(tmp_path, "v1"))
     opened = store.open()
-    with pytest.raises(InputError, match="no table of 'city'; there are brand, none, shop"):
+    with pytest.raises(InputError, match="feature 'city' has no table; features with tables: brand, none, shop"):
         opened.get_many({"city": np.arange(3)})
     with pytest.raises(ShapeError, match=r"keys of shop should be int64 \(m,\); received float64 \(3,\)"):
         opened.get_many({"shop": np.zeros(3)})  # type: ignore[dict-item]
 
 
-def test_what_others_wrote_is_refused(store: RedisStore, tmp_path: Path) -> None:
+def test_rows_and_descriptions_of_another_format_are_refused(store: RedisStore, tmp_path: Path) -> None:
     store.publish(version(tmp_path, "v1"))
     opened = store.open()
     with store.connected() as client:
-        place = next(iter(client.keys(f"{store.prefix}:rows:*:shop")))
-        client.hset(place, np.int64(4).tobytes(), b"short")
+        redis_key = next(iter(client.keys(f"{store.prefix}:rows:*:shop")))
+        client.hset(redis_key, np.int64(4).tobytes(), b"short")
         client.hset(f"{store.prefix}:versions", "v0", b'{"format": 2, "version_id": "v0", "tables": {}}')
     with pytest.raises(FormatError, match="rows of shop of version v1 should have 16 bytes"):
         opened.get_many({"shop": np.array([4])})
-    with pytest.raises(FormatError, match="version v0: format: Input should be 1"):
+    with pytest.raises(FormatError, match=r"description of version v0 is invalid \(format: Input should be 1"):
         store.open("v0")
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://localhost", "redis://host:port"])
-def test_an_address_that_is_none(redis_url: str, url: str) -> None:
+def test_an_invalid_address_is_refused(redis_url: str, url: str) -> None:
     from edgerec.kv.redis import RedisStore
 
     with pytest.raises(InputError, match="address should be redis://host:port"):
         RedisStore(url)
 
 
-def test_a_server_that_is_not_there_in_one_line(redis_url: str) -> None:
+def test_the_error_for_an_unreachable_server_is_one_line_without_the_password(redis_url: str) -> None:
     from edgerec.kv.redis import RedisStore
 
     port = free_port()
     store = RedisStore(f"redis://:secret@127.0.0.1:{port}")
-    for ask in (store.versions, store.open, lambda: store.remove("v1"), lambda: store.switch("v1")):
+    for call in (store.versions, store.open, lambda: store.remove("v1"), lambda: store.switch("v1")):
         with pytest.raises(
             StoreError, match=f"embedding store 127.0.0.1:{port}: .*refused.* Redis server runs"
         ) as caught:
-            ask()
+            call()
         assert "\n" not in str(caught.value)
         assert "secret" not in str(caught.value)
 
 
-def test_a_server_that_dies_restarts_or_is_full(tmp_path: Path) -> None:
+def test_the_store_handles_a_server_that_is_full_or_restarts(tmp_path: Path) -> None:
     need_redis()
     from edgerec.kv.redis import RedisStore
 
@@ -308,7 +310,7 @@ def test_a_server_that_dies_restarts_or_is_full(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="maxmemory") as caught:
             store.publish(version(tmp_path, "big", {"shop": make(range(5000), width=200)}))
         assert len(str(caught.value)) < 250
-        assert (store.versions(), places(store)) == ([], [])
+        assert (store.versions(), redis_keys(store)) == ([], [])
         store.publish(shards)
         opened = store.open()
         server.process.kill()
@@ -316,7 +318,7 @@ def test_a_server_that_dies_restarts_or_is_full(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="check that the Redis server runs"):
             opened.get_many({"shop": np.arange(3)})
         with redis_server(port=int(server.url.rsplit(":", 1)[1])):
-            # It keeps nothing on disk. The connections of before are renewed without a word.
+            # The new server has no data. The client reconnects automatically.
             with pytest.raises(EdgeRecError, match="no longer there"):
                 opened.get_many({"shop": np.arange(3)})
             store.publish(shards)
@@ -324,8 +326,8 @@ def test_a_server_that_dies_restarts_or_is_full(tmp_path: Path) -> None:
         store.close()
 
 
-def test_evicted_rows_are_noticed(store: RedisStore, tmp_path: Path) -> None:
-    """A server that evicts takes whole hashes: that is an error, not a page of unknown items."""
+def test_an_evicted_table_raises_an_error(store: RedisStore, tmp_path: Path) -> None:
+    """A server evicts entire hashes. The look-up must raise and not report unknown items."""
     store.publish(version(tmp_path, "v1"))
     opened = store.open()
     with store.connected() as client:
@@ -334,7 +336,7 @@ def test_evicted_rows_are_noticed(store: RedisStore, tmp_path: Path) -> None:
         opened.get_many({"shop": np.arange(3), "brand": np.arange(3)})
 
 
-def test_missing_redis_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_redis_skips_or_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("EDGEREC_REQUIRE_REDIS", "0")
     with pytest.raises(pytest.skip.Exception, match="apt-get install redis-server"):

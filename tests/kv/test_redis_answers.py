@@ -1,4 +1,4 @@
-"""Servers that answer slowly or nonsense, and addresses and names that cannot be."""
+"""Servers with slow or invalid answers, and invalid addresses and names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server on loopback that does `answer` with each connection; its address."""
+    """Run a local server that calls `answer` with each connection, and yield its address."""
 
     def serve() -> None:
         while True:
@@ -43,9 +43,9 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     thread.join(timeout=1200)
 
 
-@pytest.mark.parametrize("of", ["the answer", "the greeting"])
-def test_a_byte_now_and_then_is_no_answer(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
-    """The time-out is of the whole answer: each byte comes soon enough after the one before it."""
+@pytest.mark.parametrize("part", ["the answer", "the greeting"])
+def test_an_answer_that_arrives_byte_by_byte_times_out(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """The time-out limits the complete answer, although each single byte arrives in time."""
     need_redis()
     from edgerec.kv import redis_client
     from edgerec.kv.redis import RedisStore
@@ -53,45 +53,45 @@ def test_a_byte_now_and_then_is_no_answer(monkeypatch: pytest.MonkeyPatch, of: s
     monkeypatch.setattr(redis_client, "ANSWER_SECONDS", 0.5)
 
     def trickle(connection: socket.socket) -> None:
-        for at in range(600):
-            if of == "the answer" and at == 0:
+        for index in range(600):
+            if part == "the answer" and index == 0:
                 _greet(connection)
-            connection.sendall(b"$1000000\r\n"[at : at + 1] or b"x")
+            connection.sendall(b"$1000000\r\n"[index : index + 1] or b"x")
             threading.Event().wait(0.05)
 
     with server(trickle) as url:
         store = RedisStore(url)
-        # 30 s of bytes, after which the server closes the connection: another error.
-        with pytest.raises(StoreError, match=r"no whole answer within 0.5 s") as caught:
+        # The server sends bytes for 30 s and then closes the connection, which would be another error.
+        with pytest.raises(StoreError, match=r"no complete answer within 0.5 s") as caught:
             store.current()
         assert "\n" not in str(caught.value)
         store.close()
 
 
 def _greet(connection: socket.socket) -> None:
-    """Take what the client says first and agree."""
+    """Read the client's greeting and accept it."""
     for _ in range(connection.recv(1 << 16).count(b"SETINFO")):
         connection.sendall(b"+OK\r\n")
 
 
 def replies(content: bytes) -> Callable[[socket.socket], None]:
-    """Agree to the greeting, then answer `content` to everything."""
+    """Return a handler that accepts the greeting and then answers `content` to every request."""
 
     def answer(connection: socket.socket) -> None:
-        while said := connection.recv(1 << 16):
-            setup = said.count(b"SETINFO")
+        while received := connection.recv(1 << 16):
+            setup = received.count(b"SETINFO")
             connection.sendall(b"+OK\r\n" * setup or content)
 
     return answer
 
 
-def _ask_all(url: str) -> list[str]:
-    """What is said about each question."""
+def _call_all(url: str) -> list[str]:
+    """Call each method of a store at `url` and return the error texts."""
     from edgerec.kv.redis import RedisStore
 
     store = RedisStore(url)
-    said = []
-    asks: list[Callable[[], Any]] = [
+    errors = []
+    calls: list[Callable[[], Any]] = [
         store.versions,
         store.current,
         store.open,
@@ -100,20 +100,20 @@ def _ask_all(url: str) -> list[str]:
         lambda: store.remove("v1"),
         store.server_memory,
     ]
-    for ask in asks:
+    for call in calls:
         try:
-            ask()
+            call()
         except EdgeRecError as error:
-            said.append(str(error))
-            assert "\n" not in said[-1]
+            errors.append(str(error))
+            assert "\n" not in errors[-1]
     store.close()
-    return said
+    return errors
 
 
-def test_nested_answers_are_an_error_of_ours() -> None:
+def test_a_deeply_nested_answer_raises_an_edgerec_error() -> None:
     need_redis()
     with server(replies(b"*1\r\n" * 100_000 + b":1\r\n")) as url:
-        assert len(_ask_all(url)) == 7
+        assert len(_call_all(url)) == 7
 
 
 @settings(max_examples=40, deadline=None)
@@ -122,25 +122,25 @@ def test_nested_answers_are_an_error_of_ours() -> None:
         st.sampled_from(
             [b"$abc\r\n", b"*x\r\n", b":1\r\n", b"*-1\r\n", b"*2\r\n:1\r\n:2\r\n", b"+\xff\r\n", b"$2\r\n\xff\xfe\r\n"]
         ),
-        st.binary(max_size=40).map(lambda some: some + b"\r\n"),
+        st.binary(max_size=40).map(lambda content: content + b"\r\n"),
     )
 )
-def test_any_answer_is_an_error_of_ours(content: bytes) -> None:
+def test_any_invalid_answer_raises_an_edgerec_error(content: bytes) -> None:
     need_redis()
     from edgerec.kv import redis_client
 
     with pytest.MonkeyPatch.context() as patch, server(replies(content)) as url:
         patch.setattr(redis_client, "ANSWER_SECONDS", 0.1)
-        _ask_all(url)
+        _call_all(url)
 
 
 @pytest.mark.parametrize(
     "query", ["foo=1", "decode_responses=1", "socket_timeout=9999", "encoding=utf-16", "retry_on_timeout=1"]
 )
-def test_options_that_the_store_does_not_know(redis_url: str, query: str) -> None:
+def test_unknown_options_of_an_address_are_refused(redis_url: str, query: str) -> None:
     from edgerec.kv.redis import RedisStore
 
-    with pytest.raises(InputError, match=rf"option {query.split('=')[0]!r}; it may have .*db") as caught:
+    with pytest.raises(InputError, match=rf"option {query.split('=')[0]!r}; allowed are .*db") as caught:
         RedisStore(f"{redis_url}?{query}&password=secret")
     assert "secret" not in str(caught.value)
 
@@ -149,7 +149,7 @@ def test_options_that_the_store_does_not_know(redis_url: str, query: str) -> Non
     "url",
     [None, 5, b"redis://localhost", "redis://h?db=x", "redis://h/x", "redis://h:99999", "redis://h?ssl_keyfile=k"],
 )
-def test_what_is_no_address(redis_url: str, url: Any) -> None:
+def test_a_malformed_address_is_refused(redis_url: str, url: Any) -> None:
     from edgerec.kv.redis import RedisStore
 
     with pytest.raises(InputError, match="address should be redis://host:port"):
@@ -159,7 +159,7 @@ def test_what_is_no_address(redis_url: str, url: Any) -> None:
 @pytest.mark.parametrize(
     "url", ["redis://\ud800", "redis://" + "a" * 300, "unix://a\0b", "rediss://h?ssl_ca_certs=/no"]
 )
-def test_addresses_that_lead_nowhere(redis_url: str, url: str) -> None:
+def test_an_unusable_address_raises_an_error_of_one_line(redis_url: str, url: str) -> None:
     from edgerec.kv.redis import RedisStore
 
     with pytest.raises((InputError, StoreError)) as caught:
@@ -168,34 +168,34 @@ def test_addresses_that_lead_nowhere(redis_url: str, url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["\ud800", None, 5, b"v1"])
-def test_names_that_cannot_be(store: RedisStore, redis_url: str, name: Any) -> None:
+def test_names_that_are_not_utf8_text_are_refused(store: RedisStore, redis_url: str, name: Any) -> None:
     from edgerec.kv.redis import RedisStore
 
-    for ask in (store.switch, store.remove, *((store.open,) if name is not None else ())):
+    for call in (store.switch, store.remove, *((store.open,) if name is not None else ())):
         with pytest.raises(InputError, match="a version should be a name in UTF-8; received"):
-            ask(name)
+            call(name)
     with pytest.raises(InputError, match="a prefix should be a name in UTF-8; received"):
         RedisStore(redis_url, prefix=name)
 
 
-def test_foreign_names_in_the_server(store: RedisStore, tmp_path: Path) -> None:
+def test_version_ids_of_other_programs_are_refused(store: RedisStore, tmp_path: Path) -> None:
     with store.connected() as client:
         client.hset(f"{store.prefix}:versions", b"\xff\xfe", b"{}")
         client.set(f"{store.prefix}:current", b"\xff\xfe")
-    for ask in (store.versions, store.current, store.open):
-        with pytest.raises(FormatError, match=r"b'\\xff\\xfe' is no name that EdgeRec wrote"):
-            ask()
-    # It is in nobody's way.
+    for call in (store.versions, store.current, store.open):
+        with pytest.raises(FormatError, match=r"b'\\xff\\xfe' is not a version id of EdgeRec"):
+            call()
+    # Other versions still work.
     store.publish(version(tmp_path, "v1"))
     assert store.open().version_id == "v1"
 
 
-def test_a_deleted_row_is_damage_and_not_an_unknown_item(store: RedisStore, tmp_path: Path) -> None:
+def test_a_deleted_row_is_reported_as_damage(store: RedisStore, tmp_path: Path) -> None:
     opened = store.publish(version(tmp_path, "v1"))
     with store.connected() as client:
-        place = client.keys(f"{store.prefix}:rows:*:brand")[0]
-        row = client.hget(place, np.int64(7).tobytes())
-        client.hdel(place, np.int64(7).tobytes())
+        redis_key = client.keys(f"{store.prefix}:rows:*:brand")[0]
+        row = client.hget(redis_key, np.int64(7).tobytes())
+        client.hdel(redis_key, np.int64(7).tobytes())
     for key in (7, 8, -1):
         with pytest.raises(
             StoreError, match=r"brand of version v1 holds 999 instead of 1000 rows: .*publish this one again"
@@ -203,8 +203,8 @@ def test_a_deleted_row_is_damage_and_not_an_unknown_item(store: RedisStore, tmp_
             opened.get_many({"brand": np.array([key])})
     assert opened.get_many({"shop": np.array([-1])})["shop"].unknown == 1
     with store.connected() as client:
-        client.hset(place, np.int64(7).tobytes(), row)
-        client.hset(place, np.int64(-7).tobytes(), row)
+        client.hset(redis_key, np.int64(7).tobytes(), row)
+        client.hset(redis_key, np.int64(-7).tobytes(), row)
     with pytest.raises(StoreError, match=r"brand of version v1 holds 1001 instead of 1000 rows"):
         opened.get_many({"brand": np.array([-7])})
 
@@ -212,7 +212,7 @@ def test_a_deleted_row_is_damage_and_not_an_unknown_item(store: RedisStore, tmp_
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("field", [b"unknown", np.int64(7).tobytes()])
-def test_a_row_that_is_no_number_is_damage(
+def test_a_row_with_nan_or_infinity_is_reported_as_damage(
     store: RedisStore, tmp_path: Path, dtype: Any, bad: float, field: bytes
 ) -> None:
     opened = store.publish(version(tmp_path, "v1", dtype=dtype))

@@ -15,7 +15,7 @@ from edgerec.kv.table_entry import TableEntry
 from tests.kv.tables import make, write
 
 
-def test_shards_follow_one_another_by_key(tmp_path: Path) -> None:
+def test_shards_are_consecutive_ranges_of_keys(tmp_path: Path) -> None:
     table = make(range(0, 100, 5))
     assert write(table, tmp_path / "t", shard_rows=8) == TableEntry(keys=20, dimension=3, dtype="float32", shards=3)
     assert [file.name for file in sorted((tmp_path / "t").iterdir())] == [
@@ -23,7 +23,7 @@ def test_shards_follow_one_another_by_key(tmp_path: Path) -> None:
     ]  # fmt: skip
     parts = [np.load(tmp_path / "t" / shard_name(i, 3)) for i in range(3)]
     assert [len(part["keys"]) for part in parts] == [8, 8, 4]
-    # NumPy reads what we wrote.
+    # NumPy can read the written shards.
     np.testing.assert_array_equal(np.concatenate([part["keys"] for part in parts]), table.keys)
     np.testing.assert_array_equal(np.concatenate([part["values"] for part in parts]), table.values)
     for part in parts:
@@ -32,7 +32,7 @@ def test_shards_follow_one_another_by_key(tmp_path: Path) -> None:
         part.close()
 
 
-def test_equal_tables_have_equal_bytes_however_their_rows_are_cut(tmp_path: Path) -> None:
+def test_equal_tables_have_equal_bytes_for_any_block_length(tmp_path: Path) -> None:
     table = make(range(50))
     for block in (1, 7, 50):
         write(table, tmp_path / str(block), block=block, shard_rows=20)
@@ -41,7 +41,7 @@ def test_equal_tables_have_equal_bytes_however_their_rows_are_cut(tmp_path: Path
         assert len(contents) == 1
 
 
-def test_every_array_begins_on_a_boundary_of_64_bytes(tmp_path: Path) -> None:
+def test_every_array_is_aligned_to_64_bytes(tmp_path: Path) -> None:
     for width in (1, 3, 40):
         for dtype in ("float32", "float16"):
             folder = tmp_path / f"{width}{dtype}"
@@ -54,7 +54,7 @@ def test_every_array_begins_on_a_boundary_of_64_bytes(tmp_path: Path) -> None:
                     assert (content.index(b"\n", content.index(first)) + 1) % 64 == 0
 
 
-def test_float16_rounds_once(tmp_path: Path) -> None:
+def test_float16_tables_hold_rounded_rows(tmp_path: Path) -> None:
     table = make(range(30))
     assert write(table, tmp_path / "t", dtype="float16", shard_rows=9).dtype == "float16"
     rows, unknown = open_table(tmp_path / "t").get_many(np.append(table.keys, 99))
@@ -71,33 +71,33 @@ def test_float16_rounds_once(tmp_path: Path) -> None:
 ONE = np.zeros((1, 2), np.float32)
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "descending": ({"keys": np.array([2, 1])}, "strictly ascending"),
-    "twice the same": ({"keys": np.array([1, 1])}, "strictly ascending"),
+    "duplicate keys": ({"keys": np.array([1, 1])}, "strictly ascending"),
     "keys of another type": ({"keys": np.array([1.0, 2.0])}, "received float64"),
-    "a row too few": ({"values": [ONE]}, "rows end after 1, 1 keys have none"),
-    "a row too many": ({"values": [ONE, ONE, ONE]}, "more rows than its 2 keys"),
+    "one row is missing": ({"values": [ONE]}, "there are only 1 rows, and 1 keys have none"),
+    "one row more than keys": ({"values": [ONE, ONE, ONE]}, "more rows than the 2 keys"),
     "rows of another width": ({"values": [np.zeros((2, 3), np.float32)]}, r"should be \(b, 2\)"),
-    "no number": ({"values": [ONE, ONE * np.nan]}, "nan is no number of float32: train again"),
-    "no number of float16": (
+    "NaN": ({"values": [ONE, ONE * np.nan]}, "finite float32 numbers; received nan: train again"),
+    "too large for float16": (
         {"values": [ONE, ONE + 7e4], "dtype": "float16"},
-        "70000.0 is no number of float16: store",
+        "finite float16 numbers; received 70000.0: store",
     ),
-    "an unknown row that is no number": ({"unknown": np.array([0, np.inf], np.float32)}, "inf is no number"),
-    "an unknown row without width": ({"unknown": np.zeros(0, np.float32)}, "one row"),
+    "an infinite unknown row": ({"unknown": np.array([0, np.inf], np.float32)}, "received inf"),
+    "an empty unknown row": ({"unknown": np.zeros(0, np.float32)}, "one row"),
     "another type": ({"dtype": "float64"}, "float32 or float16; received 'float64'"),
-    "no rows a shard": ({"shard_rows": 0}, "at least 1 row"),
+    "no rows in a shard": ({"shard_rows": 0}, "at least 1 row"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_not_as_stated(tmp_path: Path, fault: str) -> None:
-    change, said = FAULTS[fault]
-    right: dict[str, Any] = {"keys": np.array([1, 2]), "values": [ONE, ONE], "unknown": np.zeros(2, np.float32)}
-    write_table(tmp_path / "right", **right)
-    with pytest.raises(InputError, match=said):
-        write_table(tmp_path / "t", **{**right, **change})
+def test_invalid_arguments_are_refused(tmp_path: Path, fault: str) -> None:
+    change, message = FAULTS[fault]
+    valid: dict[str, Any] = {"keys": np.array([1, 2]), "values": [ONE, ONE], "unknown": np.zeros(2, np.float32)}
+    write_table(tmp_path / "right", **valid)
+    with pytest.raises(InputError, match=message):
+        write_table(tmp_path / "t", **{**valid, **change})
 
 
-def test_too_many_shards_and_too_large_ones(tmp_path: Path) -> None:
+def test_too_many_or_too_large_shards_are_refused(tmp_path: Path) -> None:
     keys = np.arange(200_000)
     with pytest.raises(InputError, match="make 200000 shards of 1 rows"):
         write_table(tmp_path / "t", keys, [], np.zeros(2, np.float32), shard_rows=1)
@@ -106,25 +106,25 @@ def test_too_many_shards_and_too_large_ones(tmp_path: Path) -> None:
     assert not (tmp_path / "t").exists()
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_raises_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         write(make([1]), tmp_path / "file" / "t")
 
 
-def test_ascending_across_pieces() -> None:
+def test_ascending_compares_keys_across_blocks() -> None:
     keys = np.arange(3 * (1 << 14) + 5)
     assert ascending(keys)
-    for at in (1, (1 << 14) - 1, 1 << 14, (1 << 14) + 1, 2 << 14, len(keys) - 1):
+    for index in (1, (1 << 14) - 1, 1 << 14, (1 << 14) + 1, 2 << 14, len(keys) - 1):
         broken = keys.copy()
-        broken[at] = broken[at - 1]
-        assert not ascending(broken), at
+        broken[index] = broken[index - 1]
+        assert not ascending(broken), index
     assert ascending(keys[:0])
     assert ascending(keys[:1])
 
 
 def test_a_large_table_needs_little_memory(tmp_path: Path) -> None:
-    """1.5 million rows 40 wide are 240 MB; what comes and goes is their keys and a block."""
+    """1.5 million rows of dimension 40 are 240 MB. Only the keys and one block of rows should be in memory."""
     script = (
         "import resource, sys, numpy as np; from pathlib import Path\n"
         "from edgerec.kv.shard_writer import write_table\n"
