@@ -16,6 +16,8 @@ from edgerec.core.errors import FormatError, OutputError
 from edgerec.core.leftovers import discard, hidden_name, lock
 
 JOB = "job.json"
+FORMAT = 2
+"""Of unfinished work. It is raised whenever a note changes what it says."""
 
 
 class ResumableFolder:
@@ -106,6 +108,7 @@ def resumable_folder(
         FormatError: there is nothing to resume, or it was begun for another `job`.
     """
     check_output(output, force=force, kind=kind, inputs=inputs)
+    job = {**job, "work_format": FORMAT}
     target = output.resolve()
     work = target.parent / hidden_name(target.name, kind)
     if resume and not _unfinished(work):
@@ -206,6 +209,6 @@ def _check_job(work: Path, kind: str, job: Mapping[str, Any]) -> None:
         raise FormatError(f"{kind}: {work / JOB} cannot be read ({error}): begin anew with --force") from None
     if begun != json_bytes(dict(job)):
         raise FormatError(
-            f"{kind}: the unfinished work {work} was begun with other settings or input: resume with those, or begin "
-            "anew with --force"
+            f"{kind}: the unfinished work {work} was begun with other settings or input, or by another "
+            "version of EdgeRec: resume with those, or begin anew with --force"
         )

@@ -159,7 +159,8 @@ def fit_raw(feature: Raw, known: Octaves) -> Raw:
         low, high = min(low, feature.high), feature.high
     inside = known.clipped(low, high)
     mean = feature.mean if feature.mean is not None else inside.mean
-    scale = feature.scale if feature.scale is not None else inside.spread if inside.spread > 1e-12 else 1.0
+    deviation = inside.standard_deviation
+    scale = feature.scale if feature.scale is not None else deviation if deviation > 1e-12 else 1.0
     return feature.model_copy(update={"low": low, "high": high, "mean": mean, "scale": scale})
 
 

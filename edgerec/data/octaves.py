@@ -1,6 +1,10 @@
-"""The range of numbers that come in pieces: their moments by power of two, the same however the numbers are cut.
+"""Sums of numbers by power of two: the bounds, the mean and the scale of a raw feature are fitted to them.
 
-The bounds of a raw feature are fitted here. They keep one rare, wrong value from deciding a mean, a scale or a score.
+All sums are exact. They are the same however the numbers are split into files, partitions or processes, so what is
+fitted is the same, too. Sums in float64 are not: the mean of 1,000,000 log-normal numbers in 64 pieces differs in its
+last digit from their mean in one piece. Exact sums cost about 0.1 us a number; with Python's integers it would be 0.3.
+
+The bounds keep a rare, wrong value from deciding a mean, a scale or a score.
 """
 
 from __future__ import annotations
@@ -10,31 +14,56 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.data.moments import SMALLEST, Moments, moments
+from edgerec.core.errors import SpecificationError
 
 RARE = 1000
-"""At most one in so many numbers other than 0 counts as an outlier."""
+"""At most one in this many numbers other than 0 counts as an outlier."""
+LARGEST, SMALLEST = 2.0**400, 2.0**-400
+"""A larger size is an error. A smaller size counts as 0."""
 
 _BIAS = 1022
-"""An octave is a binary exponent plus this, as in the bits of a double, so that it can bear the number's sign."""
+"""Added to a binary exponent, so that every octave is positive and can take the sign of its numbers."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, sum and sum of squares of numbers, all exact."""
+
+    count: int = 0
+    total: Fraction = Fraction()
+    squares: Fraction = Fraction()
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
+
+    @property
+    def mean(self) -> float:
+        """The mean, or 0 if there are no numbers."""
+        return float(self.total / self.count) if self.count else 0.0
+
+    @property
+    def standard_deviation(self) -> float:
+        """``sqrt(E[x^2] - E[x]^2)``, or 0 if there are no numbers."""
+        return math.sqrt(self.squares / self.count - (self.total / self.count) ** 2) if self.count else 0.0
 
 
 @dataclass(frozen=True)
 class Octaves:
-    """Moments of numbers by octave; those of all pieces are the sum of those of each.
+    """Moments of numbers by octave. The octaves of two sets of numbers add up to those of both.
 
     The octave of numbers in ``[2^(e-1), 2^e)`` is ``e + 1022``; that of their negatives is ``-(e + 1022)``, that of 0
     is 0.
 
     Attributes:
-        least: of the numbers; infinity where there are none.
-        greatest: of the numbers; minus infinity where there are none.
-        moments: by octave, of those that have a number.
+        least: the smallest number; infinity if there are none.
+        greatest: the largest number; minus infinity if there are none.
+        moments: by octave, for the octaves that have numbers.
     """
 
     least: float = math.inf
@@ -48,10 +77,10 @@ class Octaves:
         return Octaves(min(self.least, other.least), max(self.greatest, other.greatest), parts)
 
     def bounds(self) -> tuple[float, float]:
-        """Where values are clipped: ``(low, high)``, both 0 where there are no numbers.
+        """Return ``(low, high)``, at which values are clipped; both are 0 if there are no numbers.
 
-        The range of the numbers, widened by its own width on either side, so that larger numbers keep their order when
-        they come later. But no bound is farther from 0 than `_largest` says.
+        They are the range of the numbers, widened by its own width on either side: later numbers that are larger keep
+        their order. No bound is farther from 0 than `_largest` says.
         """
         if not self.moments:
             return 0.0, 0.0
@@ -61,7 +90,7 @@ class Octaves:
         return max(least - width, -largest), min(greatest + width, largest)
 
     def _largest(self) -> float:
-        """The power of two that is two to four times the size of the largest number which is no outlier."""
+        """Return a power of two: two to four times the size of the largest number that is no outlier."""
         counts: Counter[int] = Counter()
         for octave, part in self.moments.items():
             # Zeros do not count: what is large among the others does not depend on how rare they are.
@@ -74,7 +103,7 @@ class Octaves:
         return 0.0
 
     def clipped(self, low: float, high: float) -> Moments:
-        """The moments of the numbers clipped at `low` and `high`.
+        """Return the moments of the numbers after clipping at `low` and `high`.
 
         Args:
             low: the lower bound that `bounds` gives, or a value that is not above the smallest number.
@@ -82,7 +111,7 @@ class Octaves:
         """
         total = Moments()
         for octave, part in self.moments.items():
-            smallest = 2.0 ** (abs(octave) - _BIAS - 1) if octave else 0.0
+            smallest = 2.0 ** (abs(octave) - _BIAS - 1)
             if octave > 0 and smallest >= high:
                 part = _repeated(high, part.count)
             elif octave < 0 and -smallest <= low:
@@ -91,47 +120,71 @@ class Octaves:
         return total
 
     def to_note(self) -> dict[str, Any]:
-        """As JSON."""
-        parts = {octave: [part.count, part.total, part.squares] for octave, part in self.moments.items()}
+        """Return the octaves as JSON."""
+        parts = {octave: [part.count, str(part.total), str(part.squares)] for octave, part in self.moments.items()}
         return {"range": [self.least, self.greatest] if parts else None, "octaves": parts}
 
     @classmethod
     def from_note(cls, note: Mapping[str, Any]) -> Octaves:
-        """What `to_note` has given."""
+        """Return the octaves that `to_note` gave."""
         if note["range"] is None:
             return cls()
+        parts = {
+            int(octave): Moments(count, Fraction(total), Fraction(squares))
+            for octave, (count, total, squares) in note["octaves"].items()
+        }
         least, greatest = note["range"]
-        return cls(least, greatest, {int(octave): Moments(*part) for octave, part in note["octaves"].items()})
+        return cls(least, greatest, parts)
 
 
 def octaves(values: NDArray[np.float64], counts: NDArray[np.int64] | None = None) -> Octaves:
-    """Octaves of the numbers (n,) among `values`; NaN is none.
+    """Return the octaves of `values` (n,). NaN is left out.
 
     Args:
         values: (n,), without infinity.
-        counts: (n,), how often each stands there; default: once.
+        counts: (n,), how often each value counts, at most 2^40 in all; default: once.
 
     Raises:
-        SpecificationError: a value is too large (`edgerec.data.moments`).
+        SpecificationError: a value is larger than `LARGEST`.
     """
-    there = ~np.isnan(values) if counts is None else ~np.isnan(values) & (counts > 0)
-    values = values[there]
+    if counts is None:
+        counts = np.ones(len(values), np.int64)
+    used = ~np.isnan(values) & (counts > 0)
+    values, counts = values[used], counts[used]
     if not len(values):
         return Octaves()
-    # As in the moments, where the smallest count as 0.
-    values[np.abs(values) < SMALLEST] = 0.0
-    # Sign and exponent are the upper twelve bits of a double.
-    upper = (values.view(np.int64) >> 52).astype(np.int16)
-    numbers = np.where(upper < 0, np.int16(-2048) - upper, upper)
+    size = np.abs(values)
+    if size.max() > LARGEST:
+        raise SpecificationError(f"a mean cannot be fitted to {size.max():g}: give the feature its low and high")
+    values[size < SMALLEST] = 0.0
+    mantissas, exponents = np.frexp(values)
+    numbers = (np.sign(mantissas) * (exponents + _BIAS)).astype(np.int16)
     order = np.argsort(numbers, kind="stable")
-    numbers, grouped = numbers[order], values[order]
-    often = None if counts is None else counts[there][order]
+    numbers, counts = numbers[order], counts[order]
+    whole = (mantissas[order] * 2.0**53).astype(np.int64)
     starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
     parts = {}
     for start, stop in itertools.pairwise([*starts.tolist(), len(values)]):
-        parts[int(numbers[start])] = moments(grouped[start:stop], None if often is None else often[start:stop])
+        octave = int(numbers[start])
+        parts[octave] = _moments(whole[start:stop], counts[start:stop], Fraction(2) ** (abs(octave) - _BIAS - 53))
     return Octaves(float(values.min()), float(values.max()), parts)
 
 
+def _moments(whole: NDArray[np.int64], counts: NDArray[np.int64], unit: Fraction) -> Moments:
+    """Return the moments of the numbers ``whole * unit``."""
+    # Digits so small that the sums of their products fit into an int64.
+    count = int(counts.sum())
+    bits = (62 - count.bit_length()) // 2
+    shifts = range(0, 53, bits)
+    digits = np.stack([whole >> shift for shift in shifts])
+    # The last digit keeps the sign.
+    digits[:-1] &= (1 << bits) - 1
+    weighted = digits * counts
+    powers = np.array([1 << shift for shift in shifts], object)
+    total, squares = weighted.sum(axis=1) @ powers, powers @ (weighted @ digits.T) @ powers
+    return Moments(count, int(total) * unit, int(squares) * unit**2)
+
+
 def _repeated(value: float, count: int) -> Moments:
-    return moments(np.array([value]), np.array([count], np.int64))
+    exact = Fraction(value)
+    return Moments(count, count * exact, count * exact**2)

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edgerec.core.errors import SpecificationError
 from edgerec.data.fit import fit_raw
-from edgerec.data.moments import SMALLEST, moments
-from edgerec.data.octaves import RARE, Octaves, octaves
+from edgerec.data.octaves import RARE, SMALLEST, Moments, Octaves, octaves
 from edgerec.features.spec import Raw
 
 NAN = float("nan")
@@ -23,12 +24,18 @@ def raw(**more: float | str) -> Raw:
     return Raw.model_validate({"name": "f", "source": "x", "kind": "raw", **more})
 
 
+def exact_moments(values: NDArray[np.float64]) -> Moments:
+    numbers = [Fraction(value) if abs(value) >= SMALLEST else Fraction() for value in values.tolist() if value == value]
+    return Moments(len(numbers), sum(numbers, Fraction()), sum((one**2 for one in numbers), Fraction()))
+
+
 @given(values=NUMBERS, cut=st.integers(0, 40))
 def test_pieces_add_up_however_they_are_cut(values: list[float], cut: int) -> None:
     every = np.array(values, np.float64)
     found = octaves(every)
     assert octaves(every[:cut]) + octaves(every[cut:]) == found
     assert octaves(every[::-1]) == found
+    assert sum(found.moments.values(), Moments()) == exact_moments(every)
 
 
 @given(values=NUMBERS, data=st.data())
@@ -45,7 +52,7 @@ def test_moments_are_those_of_clipped_values(values: list[float], often: int) ->
     counts = np.array([often, *[1] * len(values)][: len(values)], np.int64)
     found = octaves(every, counts)
     low, high = found.bounds()
-    assert found.clipped(low, high) == moments(np.clip(every, low, high), counts)
+    assert found.clipped(low, high) == exact_moments(np.repeat(np.clip(every, low, high), counts))
 
 
 @given(values=NUMBERS)
@@ -102,6 +109,23 @@ def test_an_outlier_of_the_other_sign() -> None:
     numbers = np.concatenate([np.linspace(3, 100, 10_000), [-1e9]])
     assert octaves(numbers).bounds() == (-256.0, 256.0)
     assert octaves(np.append(numbers, -3.0)).bounds() == octaves(numbers).bounds()
+
+
+def test_moments_of_many_numbers_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(3, 2, 100_000) * np.exp(rng.normal(size=100_000))
+    found = sum(octaves(numbers).moments.values(), Moments())
+    assert found.mean == pytest.approx(numbers.mean(), rel=1e-12)
+    assert found.standard_deviation == pytest.approx(numbers.std(), rel=1e-12)
+    counted = sum(octaves(numbers, np.full(100_000, 10**7)).moments.values(), Moments())
+    assert (counted.mean, counted.standard_deviation) == (found.mean, found.standard_deviation)
+    # Far from zero, where sums of squares in float64 have lost every digit of the standard deviation.
+    far = sum(octaves(numbers + 1e9).moments.values(), Moments())
+    assert far.standard_deviation == pytest.approx(numbers.std(), rel=1e-6)
+
+
+def test_very_small_values_count_as_zeros() -> None:
+    assert octaves(np.array([1e-300, -5e-324, 1.0])) == octaves(np.array([0.0, 0.0, 1.0]))
 
 
 def test_values_too_large() -> None:
