@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from edgerec.features.spec import Binarize, Embedding, Feature, Raw
+from edgerec.features.encoded import FIELDS
+from edgerec.features.kinds import Feature
 from edgerec.model.batches import Batch
 from edgerec.model.reranker import Reranker
 
@@ -28,33 +29,22 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
     inputs: dict[str, Any] = {}
 
     def sequence(name: str, features: Sequence[Feature]) -> Any:
-        embedded = [feature for feature in features if isinstance(feature, Embedding)]
-        numbers = [feature for feature in features if isinstance(feature, Raw)]
-        coded = len(features) - len(embedded) - len(numbers)
-        ids, codes, values = (
-            layers.Input((None, width), dtype=dtype, name=f"{name}_{kind}")
-            for kind, width, dtype in (
-                ("ids", len(embedded), "int32"), ("codes", coded, "int32"), ("numbers", len(numbers), "float32")
-            )
-        )  # fmt: skip
-        inputs.update({f"{name}_ids": ids, f"{name}_codes": codes, f"{name}_numbers": values})
-        parts, place = [], {"ids": 0, "codes": 0, "numbers": 0}
+        counts = {field: sum(feature.field == field for feature in features) for field in FIELDS}
+        arrays = {
+            field: layers.Input((None, counts[field]), dtype=dtype, name=f"{name}_{field}")
+            for field, dtype in (("ids", "int32"), ("codes", "int32"), ("numbers", "float32"))
+        }
+        inputs.update({f"{name}_{field}": array for field, array in arrays.items()})
+        parts, places = [], dict.fromkeys(FIELDS, 0)
         for feature in features:
-            if isinstance(feature, Embedding):
-                parts.append(tables[feature.name](ids[..., place["ids"]]))
-                place["ids"] += 1
-            elif isinstance(feature, Raw):
-                parts.append(values[..., place["numbers"] : place["numbers"] + 1])
-                place["numbers"] += 1
+            column = arrays[feature.field][..., places[feature.field]]
+            places[feature.field] += 1
+            if feature.layout == "table":
+                parts.append(tables[feature.name](column))
+            elif feature.layout == "one_hot":
+                parts.append(ops.one_hot(column, feature.width, dtype="float32"))
             else:
-                code = codes[..., place["codes"]]
-                place["codes"] += 1
-                binary = isinstance(feature, Binarize)
-                parts.append(
-                    ops.cast(code, "float32")[..., None]
-                    if binary
-                    else ops.one_hot(code, feature.width, dtype="float32")
-                )
+                parts.append(ops.cast(column, "float32")[..., None])
         return layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
 
     def stack(sequence_: Any, name: str) -> Any:

@@ -19,6 +19,7 @@
     ├── TrainingError           training cannot go on (no data, a loss that is no number)
     ├── StoreError              the embedding store does not answer, or not as it should
     ├── ResourceError           the machine does not give what the work needs
+    ├── PluginError             what another package adds to EdgeRec cannot be used
     └── MissingExtraError       an optional part of EdgeRec is not installed
 
 The text of each says what was wrong, what was expected, what was received, and what to do. The command line prints it
@@ -99,6 +100,10 @@ class StoreError(EdgeRecError):
 
 class ResourceError(EdgeRecError):
     """The machine does not give what the work needs: memory, a process."""
+
+
+class PluginError(EdgeRecError):
+    """What another package adds to EdgeRec (a source, a kind of feature) cannot be used."""
 
 
 class MissingExtraError(EdgeRecError):

@@ -1,4 +1,4 @@
-"""From a table's columns to what the encoder reads, and to its codes."""
+"""From a table's columns to what features read, and to their codes."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.features.encoder import encode_feature
-from edgerec.features.spec import Embedding, Feature, OneHot
-from edgerec.features.vocabulary import MISSING_ID, Vocabulary
+from edgerec.features.kinds.base import BaseFeature, Reads
+from edgerec.features.vocabulary import Vocabulary
+
+TYPES: dict[Reads, pl.DataType] = {"numbers": pl.Float64(), "strings": pl.String(), "identities": pl.Int64()}
+"""The type in which a feature gets its column, by what it reads."""
 
 
-def to_array(series: pl.Series, feature: Feature) -> NDArray[Any]:
-    """The column (n,) that `feature` reads, with missing values as the encoder expects them."""
-    if isinstance(feature, Embedding):
-        column: NDArray[Any] = series.cast(pl.Int64).fill_null(MISSING_ID).to_numpy()
-    elif _of_strings(feature):
-        column = np.asarray(series.cast(pl.String).to_list(), dtype=object)
-    else:
-        column = series.cast(pl.Float64).fill_null(np.nan).to_numpy()
+def to_array(series: pl.Series, feature: BaseFeature) -> NDArray[Any]:
+    """Return the column (n,) that `feature` reads, with missing values as the encoder expects them."""
+    values = series.cast(TYPES[feature.reads])
+    if feature.reads == "strings":
+        return np.asarray(values.to_list(), dtype=object)
+    column: NDArray[Any] = values.fill_null(feature.missing).to_numpy()
     return column
 
 
-def encode_series(feature: Feature, series: pl.Series, vocabulary: Vocabulary | None = None) -> NDArray[Any]:
-    """What `edgerec.features.encoder.encode_feature` makes of the column (n,)."""
-    if not len(series) or not _of_strings(feature):
-        return encode_feature(feature, to_array(series, feature), vocabulary)
+def encode_series(feature: BaseFeature, series: pl.Series, vocabulary: Vocabulary | None = None) -> NDArray[Any]:
+    """Return the encoded column (n,): `feature.encode`, fast for strings, too."""
+    if not len(series) or feature.reads != "strings":
+        return feature.encode(to_array(series, feature), vocabulary)
     # Python's strings are slow: each different one is encoded once.
     words = series.cast(pl.String)
     different = words.unique()
-    codes = pl.Series(encode_feature(feature, to_array(different, feature)), dtype=pl.UInt8)
-    encoded: NDArray[Any] = words.replace_strict(different, codes, return_dtype=pl.UInt8).to_numpy()
+    codes = pl.Series(feature.encode(to_array(different, feature), vocabulary))
+    encoded: NDArray[Any] = words.replace_strict(different, codes, return_dtype=codes.dtype).to_numpy()
     return encoded
-
-
-def _of_strings(feature: Feature) -> bool:
-    return isinstance(feature, OneHot) and isinstance(feature.values[0], str)

@@ -30,7 +30,6 @@ from edgerec.data.schema import (
     check_events,
     check_requests,
     event_features,
-    of_origin,
     sort_events,
     sort_requests,
 )
@@ -48,7 +47,8 @@ from edgerec.data.shards import (
 )
 from edgerec.data.stretch import read_stretches
 from edgerec.features.behaviours import Limits
-from edgerec.features.spec import Feature, FeatureSpec
+from edgerec.features.kinds import Feature
+from edgerec.features.spec import FeatureSpec, of_origin
 
 
 @dataclass(frozen=True)

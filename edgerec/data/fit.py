@@ -30,14 +30,11 @@ from edgerec.data.schema import (
     TIME,
     check_events,
     check_requests,
-    of_origin,
 )
 from edgerec.data.stretch import read_stretches
-from edgerec.features.encoder import raw_values
-from edgerec.features.spec import Embedding, Feature, FeatureSpec, Raw
+from edgerec.features.kinds import Feature
+from edgerec.features.spec import FeatureSpec, of_origin
 from edgerec.features.vocabulary import Vocabulary
-
-GROUPS = ("ie_action", "ipv_action", "item")
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,9 @@ class Counted:
     octaves: Mapping[str, Octaves]
 
 
-def to_fit(features: Iterable[Feature]) -> tuple[Raw, ...]:
-    """The raw features that lack a bound, a mean or a scale."""
-    return tuple(f for f in features if isinstance(f, Raw) and None in (f.low, f.high, f.mean, f.scale))
+def to_fit(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """Return the features that need numbers of the training period."""
+    return tuple(feature for feature in features if feature.fits_numbers)
 
 
 def count(
@@ -88,8 +85,7 @@ def count(
     for group, kind in (("ie_action", EXPOSURE), ("ipv_action", PAGE_VIEW)):
         rows = table.filter(pl.col(KIND) == kind) if actions[kind] else table
         for feature in actions[kind]:
-            values = raw_values(feature, to_array(rows[feature.source], feature))
-            found[f"{group}.{feature.name}"] = octaves(values)
+            found[f"{group}.{feature.name}"] = octaves(feature.numbers(to_array(rows[feature.source], feature)))
     del table
 
     served = to_fit(of_origin(spec.item, "served"))
@@ -100,8 +96,8 @@ def count(
     candidates = np.bincount(items.rows(table[ITEM_ID].explode().to_numpy()), minlength=len(items.ids))
     for feature in served:
         # Candidates are what the model scores: behaviours have no part in what is fitted of a served feature.
-        values = raw_values(feature, to_array(table[feature.source].explode(), feature))
-        found[f"item.{feature.name}"] = octaves(values)
+        values = to_array(table[feature.source].explode(), feature)
+        found[f"item.{feature.name}"] = octaves(feature.numbers(values))
     return Counted(candidates, behaviours, found)
 
 
@@ -128,40 +124,18 @@ def fit(
             found[key] = found.get(key, Octaves()) + more
     vocabularies: dict[str, Vocabulary] = {}
     groups: dict[str, tuple[Feature, ...]] = {}
-    for group in GROUPS:
-        fitted: list[Feature] = []
-        for feature in getattr(spec, group):
-            if isinstance(feature, Embedding):
+    for group, features in spec.groups.items():
+        fitted = []
+        for feature in features:
+            numbers = found.get(f"{group}.{feature.name}", Octaves())
+            if feature.field == "ids":
                 ids = to_array(catalogue[feature.source], feature)
-                limits = {"size": feature.vocabulary, "min_count": feature.min_count}
-                vocabularies[feature.name] = Vocabulary.fit(ids, counts=seen, **limits)
-            elif isinstance(feature, Raw):
-                known = found.get(f"{group}.{feature.name}", Octaves())
-                if feature.origin == "catalogue" and to_fit([feature]):
-                    known = octaves(raw_values(feature, to_array(catalogue[feature.source], feature)), candidates)
-                feature = fit_raw(feature, known)
-            fitted.append(feature)
+                vocabularies[feature.name] = feature.fit_vocabulary(ids, seen)
+            elif feature.origin == "catalogue" and feature.fits_numbers:
+                numbers = octaves(feature.numbers(to_array(catalogue[feature.source], feature)), candidates)
+            fitted.append(feature.fit(numbers))
         groups[group] = tuple(fitted)
     return spec.model_copy(update=groups), vocabularies
-
-
-def fit_raw(feature: Raw, known: Octaves) -> Raw:
-    """`feature` with what its specification leaves out: bounds, and mean and scale of the values within them.
-
-    Args:
-        feature: as it was given.
-        known: its values, transformed, and clipped at the bounds that are given.
-    """
-    low, high = known.bounds()
-    if feature.low is not None:
-        low, high = feature.low, max(high, feature.low)
-    if feature.high is not None:
-        low, high = min(low, feature.high), feature.high
-    inside = known.clipped(low, high)
-    mean = feature.mean if feature.mean is not None else inside.mean
-    deviation = inside.standard_deviation
-    scale = feature.scale if feature.scale is not None else deviation if deviation > 1e-12 else 1.0
-    return feature.model_copy(update={"low": low, "high": high, "mean": mean, "scale": scale})
 
 
 def save_counted(counted: Counted, path: Path) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The catalogue, encoded: what never changes of an item is stored once, and gathered wherever the item stands."""
+"""The encoded catalogue: features that never change are stored once an item, and gathered by row."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,11 @@ from edgerec.core.arrays import load_array, save_array
 from edgerec.core.errors import FormatError
 from edgerec.data.columns import encode_series
 from edgerec.data.schema import ITEM_ID
-from edgerec.features.encoder import Encoded, GroupEncoder
-from edgerec.features.spec import Embedding, Feature, FeatureSpec, Raw
+from edgerec.features.encoded import FIELDS, Encoded
+from edgerec.features.encoder import GroupEncoder
+from edgerec.features.kinds import Feature
+from edgerec.features.spec import FeatureSpec, of_origin
 from edgerec.features.vocabulary import Vocabulary
-
-FIELDS: dict[str, type[np.generic]] = {"ids": np.int32, "codes": np.uint8, "numbers": np.float32}
-"""The arrays of `Encoded` and their types."""
-
-
-def field_of(feature: Feature) -> str:
-    """In which array of `Encoded` the feature stands."""
-    return "ids" if isinstance(feature, Embedding) else "numbers" if isinstance(feature, Raw) else "codes"
 
 
 @dataclass(frozen=True)
@@ -33,9 +27,9 @@ class ItemTable:
     """Features of origin `catalogue` of all items.
 
     Attributes:
-        item_id: (items,) int64, ascending; a row stands for the item at its place.
+        item_id: (items,) int64, ascending; of each row.
         features: all item features, in the specification's order.
-        encoded: of those of origin `catalogue`, in that order (items rows).
+        encoded: the features of origin `catalogue`, in that order (one row an item).
     """
 
     item_id: NDArray[np.int64]
@@ -49,43 +43,29 @@ class ItemTable:
         Raises:
             SpecificationError: a value that its feature cannot read.
         """
-        stacks: dict[str, list[NDArray[Any]]] = {field: [] for field in FIELDS}
-        for feature in spec.item:
-            if feature.origin == "catalogue":
-                column = encode_series(feature, catalogue[feature.source], vocabularies.get(feature.name))
-                stacks[field_of(feature)].append(column)
-        encoded = Encoded(**{field: stack(columns, len(catalogue), FIELDS[field]) for field, columns in stacks.items()})
+        features = of_origin(spec.item, "catalogue")
+        columns = [encode_series(one, catalogue[one.source], vocabularies.get(one.name)) for one in features]
+        encoded = Encoded.of_columns(features, columns, len(catalogue))
         return cls(catalogue[ITEM_ID].to_numpy(), spec.item, encoded)
 
     def __len__(self) -> int:
         return len(self.item_id)
 
     def gather(self, rows: NDArray[np.int32], served: Mapping[str, NDArray[Any]]) -> Encoded:
-        """All item features of the items at `rows` (n,), in the specification's order.
+        """Return all item features of the items at `rows` (n,), in the specification's order.
 
         Args:
-            rows: places in the catalogue.
-            served: (n,) encoded, by name, the features of origin `served`.
+            rows: rows of the catalogue.
+            served: encoded features (n,) of origin `served`, by name.
         """
         gathered = self.encoded[rows]
-        columns: dict[str, list[NDArray[Any]]] = {field: [] for field in FIELDS}
-        place = dict.fromkeys(FIELDS, 0)
-        for feature in self.features:
-            field = field_of(feature)
-            if feature.origin == "served":
-                columns[field].append(served[feature.name])
-            else:
-                columns[field].append(getattr(gathered, field)[:, place[field]])
-                place[field] += 1
-        return Encoded(
-            **{
-                # Nothing served of this kind: it is all there.
-                field: getattr(gathered, field)
-                if place[field] == len(parts)
-                else stack(parts, len(rows), FIELDS[field])
-                for field, parts in columns.items()
-            }
-        )
+        # Arrays without served features are complete.
+        mixed = {one.field for one in of_origin(self.features, "served")}
+        features = [one for one in self.features if one.field in mixed]
+        catalogue = of_origin(self.features, "catalogue")
+        known = dict(zip((one.name for one in catalogue), gathered.columns(catalogue), strict=True))
+        merged = Encoded.of_columns(features, [(known | dict(served))[one.name] for one in features], len(rows))
+        return replace(gathered, **{field: getattr(merged, field) for field in mixed})
 
     def save(self, folder: Path) -> None:
         """Write the arrays into `folder`, which is made."""
@@ -108,8 +88,7 @@ class ItemTable:
         }
         if item_id.dtype != np.int64 or item_id.ndim != 1 or not bool((item_id[1:] > item_id[:-1]).all()):
             raise FormatError(f"samples: {folder}/item_id.npy should be ascending int64 (n,): make the samples again")
-        features = tuple(feature for feature in spec.item if feature.origin == "catalogue")
-        sizes = GroupEncoder(features, vocabularies).sizes()
+        sizes = GroupEncoder(of_origin(spec.item, "catalogue"), vocabularies).sizes()
         for field, array in arrays.items():
             expected = (len(item_id), len(sizes[field]))
             if array.shape != expected or array.dtype != FIELDS[field]:
@@ -122,10 +101,10 @@ class ItemTable:
 
 
 def check_range(array: NDArray[Any], sizes: Any, where: str) -> None:
-    """Numbers are finite; whole numbers are not negative and below `sizes`, where these are given.
+    """Check that integers are from 0 to ``sizes - 1``, or, where `sizes` is None, that numbers are finite.
 
     Raises:
-        FormatError: one is not.
+        FormatError: a value is not.
     """
     if not array.size:
         return
@@ -135,11 +114,3 @@ def check_range(array: NDArray[Any], sizes: Any, where: str) -> None:
         faulty = bool((array.max(axis=0) >= sizes).any()) or bool(array.min() < 0)
     if faulty:
         raise FormatError(f"samples: {where} holds values out of range: make the samples again")
-
-
-def stack(columns: list[NDArray[Any]], count: int, dtype: type[np.generic]) -> NDArray[Any]:
-    """Columns (n,) side by side, (n, columns)."""
-    table: NDArray[Any] = np.empty((count, len(columns)), dtype)
-    for place, column in enumerate(columns):
-        table[:, place] = column
-    return table

@@ -31,9 +31,8 @@ from edgerec.data.schema import (
     USER_ID,
     check_items,
     check_tables,
-    of_origin,
 )
-from edgerec.features.spec import FeatureSpec, load_spec
+from edgerec.features.spec import FeatureSpec, load_spec, of_origin
 
 FORMAT = 1
 HEAD = "logs.json"

@@ -40,11 +40,11 @@ from edgerec.data.schema import (
     check_unique,
     check_unit,
     event_features,
-    of_origin,
     sort_events,
     sort_requests,
 )
 from edgerec.data.stretch import Stretch, read_stretches
+from edgerec.features.spec import of_origin
 
 Result = TypeVar("Result")
 

@@ -11,8 +11,10 @@ import polars as pl
 from edgerec.core.errors import LogsError
 from edgerec.data.casting import arrays_as_lists, exact_cast
 from edgerec.data.catalogue import ItemIndex
+from edgerec.data.columns import TYPES
 from edgerec.data.feature_columns import check_column, check_features, check_values
-from edgerec.features.spec import Embedding, Feature, FeatureSpec, OneHot
+from edgerec.features.kinds import Feature
+from edgerec.features.spec import FeatureSpec, of_origin
 from edgerec.features.vocabulary import MISSING_ID
 
 ITEMS, EVENTS, REQUESTS = "items", "events", "requests"
@@ -235,13 +237,8 @@ def event_features(spec: FeatureSpec) -> tuple[Feature, ...]:
     return (*spec.ie_action, *spec.ipv_action, *of_origin(spec.item, "served"))
 
 
-def of_origin(features: Iterable[Feature], origin: str) -> tuple[Feature, ...]:
-    """Those of `features` whose values are of `origin`: `catalogue` or `served`."""
-    return tuple(feature for feature in features if feature.origin == origin)
-
-
 def column_types(name: str, columns: Collection[str], features: Iterable[Feature]) -> dict[str, pl.DataType]:
-    """The exact types of those of `columns` that have one: columns of the schema, identities and strings of features.
+    """Return the types of those of `columns` that have one: columns of the schema, identities and strings of features.
 
     Args:
         name: of the table.
@@ -250,10 +247,9 @@ def column_types(name: str, columns: Collection[str], features: Iterable[Feature
     """
     types = {column: dtype for column, dtype in {**REQUIRED[name], **OPTIONAL[name]}.items() if column in columns}
     for feature in features:
-        wanted: pl.DataType | None = pl.Int64() if isinstance(feature, Embedding) else None
-        if isinstance(feature, OneHot) and isinstance(feature.values[0], str):
-            wanted = pl.String()
-        if wanted is not None and feature.source in columns:
+        # Numbers may be of any numeric type.
+        if feature.reads != "numbers" and feature.source in columns:
+            wanted = TYPES[feature.reads]
             types.setdefault(feature.source, pl.List(wanted) if name == REQUESTS else wanted)
     return types
 

@@ -20,11 +20,13 @@ from pydantic import BaseModel, Field
 
 from edgerec.core.errors import FormatError, IntegrityError, first_line
 from edgerec.core.hashing import sha256_bytes
-from edgerec.data.item_table import FIELDS, ItemTable, check_range, field_of, stack
+from edgerec.data.item_table import ItemTable, check_range
 from edgerec.data.parts import POLARS_FAULTS
 from edgerec.features.behaviours import Limits
-from edgerec.features.encoder import Encoded, GroupEncoder
-from edgerec.features.spec import Feature, FeatureSpec
+from edgerec.features.encoded import FIELDS, Encoded
+from edgerec.features.encoder import GroupEncoder
+from edgerec.features.kinds import Feature
+from edgerec.features.spec import FeatureSpec, of_origin
 
 EXPOSURES, PAGE_VIEWS = "exposures", "page_views"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -240,10 +242,9 @@ class ShardReader:
         if len(found["item"]) != count:
             raise _faulty(path, f"should hold {count} rows; received {len(found['item'])}")
         arrays = {name: column.to_numpy() for name, column in found.items()}
-        encoded = {field: [arrays[f"action.{f.name}"] for f in action if field_of(f) == field] for field in FIELDS}
-        stacks = {field: stack(parts, count, FIELDS[field]) for field, parts in encoded.items()}
-        _check_codes(Encoded(**stacks), action, path)
-        return Behaviours(arrays["time"], arrays["item"], Encoded(**stacks), self._items(path, arrays))
+        encoded = Encoded.of_columns(action, [arrays[f"action.{one.name}"] for one in action], count)
+        _check_codes(encoded, action, path)
+        return Behaviours(arrays["time"], arrays["item"], encoded, self._items(path, arrays))
 
     def read_requests(self, folder: Path, entry: ShardEntry, split: str) -> Requests:
         """As `read`, without the behaviours."""
@@ -290,14 +291,12 @@ class ShardReader:
 
     @property
     def _served(self) -> tuple[Feature, ...]:
-        return tuple(feature for feature in self.spec.item if feature.origin == "served")
+        return of_origin(self.spec.item, "served")
 
     def _items(self, path: Path, arrays: Mapping[str, NDArray[Any]]) -> Encoded:
         check_range(arrays["item"], len(self.items), f"{path}: item")
         served = {feature.name: arrays[f"served.{feature.name}"] for feature in self._served}
-        stacks = {field: [served[f.name] for f in self._served if field_of(f) == field] for field in FIELDS}
-        rows = len(arrays["item"])
-        _check_codes(Encoded(**{f: stack(parts, rows, FIELDS[f]) for f, parts in stacks.items()}), self._served, path)
+        _check_codes(Encoded.of_columns(self._served, served.values(), len(arrays["item"])), self._served, path)
         return self.items.gather(arrays["item"], served)
 
 
@@ -317,7 +316,7 @@ _TYPES = {"codes": pl.UInt8(), "numbers": pl.Float32()}
 
 
 def _schema(group: str, features: Sequence[Feature]) -> dict[str, pl.DataType]:
-    return {f"{group}.{feature.name}": _TYPES[field_of(feature)] for feature in features}
+    return {f"{group}.{feature.name}": _TYPES[feature.field] for feature in features}
 
 
 def _read(path: Path, schema: Mapping[str, pl.DataType], digest: str | None) -> dict[str, pl.Series]:

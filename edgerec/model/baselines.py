@@ -13,7 +13,6 @@ from rich.table import Table
 from edgerec.core.console import table_of
 from edgerec.core.errors import InputError
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, Requests, Samples
-from edgerec.features.spec import Raw
 from edgerec.model.metrics import request_aucs
 
 NO_PAIR = "evaluate: no request of this split has a clicked and an unclicked exposure: GAUC has no value"
@@ -75,7 +74,7 @@ def baselines(samples: Samples, split: str, *, seed: int) -> dict[str, float]:
     Raises:
         InputError: no request of the split has a clicked and an unclicked exposure.
     """
-    numbers = [feature.name for feature in samples.head.spec.item if isinstance(feature, Raw)]
+    numbers = [feature.name for feature in samples.head.spec.item if feature.field == "numbers"]
     name, direction = _best_single(samples, numbers)
     rng, found = np.random.default_rng(seed), Gaucs()
     for requests in samples.requests(split):

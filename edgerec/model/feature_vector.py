@@ -9,7 +9,9 @@ import keras
 from keras import ops
 from pydantic import TypeAdapter
 
-from edgerec.features.spec import Binarize, Embedding, Feature, Raw
+from edgerec.features.encoded import FIELDS
+from edgerec.features.kinds import Feature
+from edgerec.features.kinds.embedding import embeddings
 
 _FEATURE: TypeAdapter[Feature] = TypeAdapter(Feature)
 
@@ -55,37 +57,33 @@ class FeatureVector(keras.layers.Layer):
         self._seeds = keras.random.SeedGenerator()
 
     def build(self, *shapes: Any, **named: Any) -> None:
-        for feature in self.features:
-            if isinstance(feature, Embedding):
-                if feature.name not in self.rows:
-                    raise ValueError(f"`rows` should name embedding {feature.name!r}. Received: {sorted(self.rows)}")
-                self.tables[feature.name] = self.add_weight(
-                    shape=(self.rows[feature.name], feature.dimension),
-                    initializer=keras.initializers.RandomNormal(stddev=self.spread),
-                    name=feature.name,
-                )
+        for feature in embeddings(self.features):
+            if feature.name not in self.rows:
+                raise ValueError(f"`rows` should name embedding {feature.name!r}. Received: {sorted(self.rows)}")
+            self.tables[feature.name] = self.add_weight(
+                shape=(self.rows[feature.name], feature.dimension),
+                initializer=keras.initializers.RandomNormal(stddev=self.spread),
+                name=feature.name,
+            )
         self.built = True
 
     def call(self, ids: Any, codes: Any, numbers: Any, training: bool = False) -> Any:
         if training and self.unknown_rate and self.tables:
             kept = keras.random.uniform(ops.shape(ids), seed=self._seeds) >= self.unknown_rate
             ids = ops.where(kept, ids, 0)
+        arrays = {"ids": ids, "codes": codes, "numbers": numbers}
+        places = dict.fromkeys(FIELDS, 0)
         parts = []
-        place = {"ids": 0, "codes": 0, "numbers": 0}
         for feature in self.features:
-            if isinstance(feature, Embedding):
-                parts.append(ops.take(self.tables[feature.name], ids[..., place["ids"]], axis=0))
-                place["ids"] += 1
-            elif isinstance(feature, Raw):
-                parts.append(numbers[..., place["numbers"] : place["numbers"] + 1])
-                place["numbers"] += 1
+            column = arrays[feature.field][..., places[feature.field]]
+            places[feature.field] += 1
+            # The twin of `BaseFeature.expand`.
+            if feature.layout == "table":
+                parts.append(ops.take(self.tables[feature.name], column, axis=0))
+            elif feature.layout == "one_hot":
+                parts.append(ops.one_hot(ops.cast(column, "int32"), feature.width, dtype="float32"))
             else:
-                code = codes[..., place["codes"]]
-                place["codes"] += 1
-                if isinstance(feature, Binarize):
-                    parts.append(ops.cast(code, "float32")[..., None])
-                else:
-                    parts.append(ops.one_hot(ops.cast(code, "int32"), feature.width, dtype="float32"))
+                parts.append(ops.cast(column, "float32")[..., None])
         return ops.concatenate(parts, axis=-1)
 
     def reseed(self, seed: int) -> None:

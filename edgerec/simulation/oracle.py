@@ -12,7 +12,6 @@ from edgerec.core.errors import InputError, LogsError, first_line
 from edgerec.data.part_files import part_files
 from edgerec.data.parts import POLARS_FAULTS
 from edgerec.data.samples import Requests, Samples, Shard
-from edgerec.features.spec import Embedding
 from edgerec.model.baselines import Exposed, Gaucs, exposed
 from edgerec.simulation.population import TRUTH
 
@@ -48,8 +47,7 @@ def oracle(samples: Samples, logs: Path, *, split: str) -> dict[str, float]:
 
 def _category(samples: Samples) -> int:
     """Return the index of the category among the embedded item features."""
-    embeddings = [feature for feature in samples.head.spec.item if isinstance(feature, Embedding)]
-    for index, feature in enumerate(embeddings):
+    for index, feature in enumerate(samples.head.spec.embeddings):
         if feature.source == CATEGORY:
             return index
     raise InputError(

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from edgerec.data.columns import encode_series, to_array
 from edgerec.data.encode import Instants, known_before
 from edgerec.data.item_table import ItemTable
-from edgerec.features.encoder import GroupEncoder, encode_feature
-from edgerec.features.spec import FeatureSpec, OneHot
+from edgerec.features.encoder import GroupEncoder
+from edgerec.features.kinds.one_hot import OneHot
+from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary
 
 USERS, TIMES = st.integers(-3, 3), st.integers(0, 9) | st.sampled_from([2**62, 4 * 10**12])
@@ -41,7 +42,7 @@ def test_words_are_encoded_as_the_encoder_does(dtype: pl.DataType) -> None:
         series = pl.Series(words, dtype=pl.String).cast(dtype)
         found = encode_series(feature, series)
         assert found.dtype == np.uint8
-        assert found.tolist() == encode_feature(feature, to_array(series, feature)).tolist()
+        assert found.tolist() == feature.encode(to_array(series, feature)).tolist()
 
 
 def test_gathered_items_stand_in_the_order_of_the_specification() -> None:

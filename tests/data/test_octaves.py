@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgerec.core.errors import SpecificationError
-from edgerec.data.fit import fit_raw
 from edgerec.data.octaves import RARE, SMALLEST, Moments, Octaves, octaves
-from edgerec.features.spec import Raw
+from edgerec.features.kinds.raw import Raw
 
 NAN = float("nan")
 NUMBERS = st.lists(
@@ -80,7 +79,7 @@ def test_bounds_by_hand() -> None:
 
 def test_an_outlier_decides_neither_mean_nor_scale() -> None:
     prices = np.random.default_rng(0).lognormal(3.0, 1.0, 50_000)
-    usual, odd = fit_raw(raw(), octaves(prices)), fit_raw(raw(), octaves(np.append(prices, 1e7)))
+    usual, odd = raw().fit(octaves(prices)), raw().fit(octaves(np.append(prices, 1e7)))
     assert odd.mean == pytest.approx(usual.mean, rel=1e-2)
     assert odd.scale == pytest.approx(usual.scale, rel=1e-2)
     # Unclipped it would be 44,700.
@@ -143,14 +142,14 @@ def test_fit_raw_fills_only_what_is_left_out() -> None:
         ({"low": 0}, (0, 5, 2, 1)),
         ({"low": -9, "high": 9}, (-9, 9, 2, 1)),
     ):
-        fitted = fit_raw(raw(**given_), known)
+        fitted = raw(**given_).fit(known)
         assert (fitted.low, fitted.high, fitted.mean, fitted.scale) == expected
     nothing = octaves(np.array([]))
-    assert (fit_raw(raw(low=5), nothing).high, fit_raw(raw(high=-5), nothing).low) == (5, -5)
+    assert (raw(low=5).fit(nothing).high, raw(high=-5).fit(nothing).low) == (5, -5)
 
 
 @pytest.mark.parametrize("column", [[], [NAN, NAN], [3.0, 3.0], [0.1] * 1000])
 def test_fit_raw_without_spread_has_scale_one(column: list[float]) -> None:
-    fitted = fit_raw(raw(), octaves(np.array(column)))
+    fitted = raw().fit(octaves(np.array(column)))
     only = column[0] if column and column[0] == column[0] else 0.0
     assert (fitted.low, fitted.high, fitted.mean, fitted.scale) == (only, only, only, 1.0)

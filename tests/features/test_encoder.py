@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from edgerec.core.errors import SpecificationError
 from edgerec.features.encoder import GroupEncoder
-from edgerec.features.spec import Feature
+from edgerec.features.kinds import Feature
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary
 
 NAN = float("nan")

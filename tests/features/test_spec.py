@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.core.errors import SpecificationError
-from edgerec.features.spec import FeatureSpec, Raw, load_spec, parse_spec, table1
+from edgerec.features.spec import FeatureSpec, load_spec, parse_spec, table1
 
 DOCUMENT: dict[str, Any] = {
     "format": 1,
@@ -36,15 +36,6 @@ def test_widths() -> None:
     spec = parse_spec(json.dumps(DOCUMENT), where="here")
     assert [feature.width for feature in (*spec.ie_action, *spec.ipv_action, *spec.item)] == [4, 1, 3, 3, 1]
     assert [feature.name for feature in spec.embeddings] == ["p1"]
-
-
-def test_fitted_only_with_mean_and_scale() -> None:
-    spec = parse_spec(json.dumps(DOCUMENT), where="here")
-    assert not spec.fitted
-    last = spec.item[-1]
-    assert isinstance(last, Raw)
-    full = last.model_copy(update={"mean": 0.0, "scale": 1.0})
-    assert spec.model_copy(update={"item": (*spec.item[:-1], full)}).fitted
 
 
 def test_round_trip() -> None:

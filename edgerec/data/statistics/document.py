@@ -26,7 +26,7 @@ from edgerec.data.statistics.histograms import (
 )
 from edgerec.data.statistics.measure import Measured, Statistics, measure
 from edgerec.features.behaviours import Limits
-from edgerec.features.spec import Binarize, FeatureSpec, OneHot
+from edgerec.features.spec import FeatureSpec
 
 POSITION_NAMES = [*(str(place) for place in range(1, POSITIONS + 1)), f"{POSITIONS + 1}+"]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
@@ -151,49 +151,51 @@ def _known(counts: Counts, limit: int) -> dict[str, Any]:
 
 
 def _actions(spec: FeatureSpec, counted: Statistics, kind: str) -> list[dict[str, Any]]:
-    """Shares of behaviours by value, of features with few."""
+    """Shares of behaviours by value, of features that list their values."""
     rows = []
     for feature in spec.ie_action if kind == EXPOSURE else spec.ipv_action:
-        if not isinstance(feature, (Binarize, OneHot)):
+        if not feature.listed:
             continue
-        empty, other, *listed = counted.values[kind][feature.name].tolist()
-        counts = {"missing": empty}
-        entry: dict[str, Any] = {"feature": feature.name, "source": feature.source, "kind": feature.kind}
-        if isinstance(feature, Binarize):
-            sides = {"above": listed[0], "at most": other}
-            entry["values"] = [{"value": f"{side} {feature.threshold:g}", "count": n} for side, n in sides.items()]
+        missing, other, *listed = counted.values[kind][feature.name].tolist()
+        values, apart = dict(zip(feature.listed, listed, strict=True)), {"missing": missing}
+        if feature.unlisted is None:
+            apart["other"] = other
         else:
-            counts["other"] = other
-            entry["values"] = [{"value": str(v), "count": n} for v, n in zip(feature.values, listed, strict=True)]
+            values[feature.unlisted] = other
         total = counted.events[kind]
-        for row in entry["values"]:
-            row["share"] = row["count"] / total if total else None
-        for name, count in counts.items():
-            entry[name] = {"count": count, "share": count / total if total else None}
-        rows.append(entry)
+        rows.append(
+            {
+                "feature": feature.name,
+                "source": feature.source,
+                "kind": feature.kind,
+                "values": [{"value": name, **_share(count, total)} for name, count in values.items()],
+                **{name: _share(count, total) for name, count in apart.items()},
+            }
+        )
     return rows
 
 
 def _numbers(spec: FeatureSpec, counted: Statistics, kind: str) -> list[dict[str, Any]]:
-    """Quantiles of action features that are numbers, once a source."""
+    """Quantiles of the columns of numbers, and the features that read each column."""
     rows: dict[str, dict[str, Any]] = {}
     for feature in spec.ie_action if kind == EXPOSURE else spec.ipv_action:
-        if isinstance(feature, (Binarize, OneHot)):
-            continue
         if feature.source in rows:
             rows[feature.source]["features"].append(feature.name)
-            continue
-        values = counted.numbers[kind][feature.source]
-        total = counted.events[kind]
-        rows[feature.source] = {
-            "source": feature.source,
-            "features": [feature.name],
-            "n": values.bins.total,
-            "missing": {"count": values.missing, "share": values.missing / total if total else None},
-            "p10": quantile(values, 0.1),
-            **_quantiles(values),
-        }
+        elif feature.source in counted.numbers[kind] and not feature.listed:
+            values = counted.numbers[kind][feature.source]
+            rows[feature.source] = {
+                "source": feature.source,
+                "features": [feature.name],
+                "n": values.bins.total,
+                "missing": _share(values.missing, counted.events[kind]),
+                "p10": quantile(values, 0.1),
+                **_quantiles(values),
+            }
     return list(rows.values())
+
+
+def _share(count: int, total: int) -> dict[str, Any]:
+    return {"count": count, "share": count / total if total else None}
 
 
 def _shares(counts: dict[str, int], key: str) -> list[dict[str, Any]]:

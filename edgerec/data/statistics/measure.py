@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edgerec.core.errors import InputError
+from edgerec.data.columns import encode_series
 from edgerec.data.logs import Logs, open_logs, page_openings
 from edgerec.data.partition import TARGET, map_partitions
 from edgerec.data.schema import CATEGORY, EXPOSURE, ITEM_ID, KIND, OPENED_FROM, PAGE_VIEW, TIME, TRIGGER, USER_ID
@@ -31,7 +32,8 @@ from edgerec.data.statistics.click_rates import (
     has_categories,
 )
 from edgerec.data.statistics.histograms import Counts, Numbers
-from edgerec.features.spec import Binarize, Feature, FeatureSpec, OneHot
+from edgerec.features.kinds import Feature
+from edgerec.features.spec import FeatureSpec
 
 HOUR_MS = 3_600_000
 
@@ -50,7 +52,7 @@ class Statistics:
         uncategorised: exposures of items without a category.
         events: behaviours by kind.
         known: by kind, requests by how many behaviours were known.
-        values: by kind and feature, how often [empty, other, each value in turn] was recorded; see `_value_counts`.
+        values: by kind and feature, how often values are missing, not listed, and each of the listed values.
         numbers: by kind and source, values of action features that are numbers.
         opened_from: page-views by where they were opened; None where that is not logged.
         list_lengths: pages by candidates.
@@ -159,30 +161,22 @@ def _tally(table: pl.DataFrame, column: str) -> dict[str, int]:
 
 
 def _value_counts(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArray[np.int64]]:
-    """Counts of features with few values: empty, any other value, then each listed one.
-
-    A binary feature's one listed value is "above the threshold".
-    """
+    """Count the codes of features that list their values: missing, code 0 without the missing, code 1, ..."""
     counts: dict[str, NDArray[np.int64]] = {}
     for feature in features:
-        values = events[feature.source]
-        if isinstance(feature, Binarize):
-            listed = [int((values.cast(pl.Float64) > feature.threshold).sum())]
-            empty = values.null_count()
-        elif isinstance(feature, OneHot):
-            texts = isinstance(feature.values[0], str)
-            values = values.cast(pl.String if texts else pl.Float64)
-            listed = [int((values == value).sum()) for value in feature.values]
-            # As the encoder has it, a text of no letters is none.
-            empty = values.null_count() + (int((values == "").sum()) if texts and "" not in feature.values else 0)
-        else:
-            continue
-        counts[feature.name] = np.array([empty, len(values) - empty - sum(listed), *listed], np.int64)
+        if feature.listed:
+            values = events[feature.source]
+            codes = encode_series(feature, values)
+            empty = values.is_null() if feature.reads != "strings" else values.cast(pl.String).fill_null("") == ""
+            missing = int((empty.to_numpy() & (codes == 0)).sum())
+            other, *listed = np.bincount(codes, minlength=feature.codes).tolist()
+            counts[feature.name] = np.array([missing, other - missing, *listed], np.int64)
     return counts
 
 
 def _numbers(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str, Numbers]:
-    sources = dict.fromkeys(f.source for f in features if not isinstance(f, (Binarize, OneHot)))
+    """Summarise the columns of numbers that features read without listing values."""
+    sources = dict.fromkeys(one.source for one in features if one.reads == "numbers" and not one.listed)
     columns = {source: events[source].cast(pl.Float64) for source in sources}
     return {
         source: Numbers.of(values.drop_nulls().to_numpy(), missing=values.null_count())

@@ -1,0 +1,46 @@
+"""What other packages add: classes and objects that they name in a group of entry points."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
+
+from edgerec.core.errors import PluginError, first_line
+
+T = TypeVar("T")
+
+
+def plugin_names(group: str) -> list[str]:
+    """Return the names of the entry points of `group`, in order. Nothing is imported."""
+    return sorted({point.name for point in entry_points(group=group)})
+
+
+def find_plugin(group: str, name: str, base: type[T]) -> type[T] | None:
+    """Import the subclass of `base` that another package calls `name` in the group of entry points.
+
+    Returns:
+        The class, or None if no installed package has such an entry point.
+
+    Raises:
+        PluginError: it cannot be imported, or is no subclass of `base`.
+    """
+    for point in entry_points(group=group, name=name):
+        found = _load(point)
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise PluginError(
+                f"entry point {name!r} of {group} should be a subclass of {base.__module__}.{base.__name__}; "
+                f"received {point.value}"
+            )
+        return found
+    return None
+
+
+def _load(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    # A foreign module may raise anything while it is imported.
+    except Exception as error:
+        raise PluginError(
+            f"entry point {point.name!r} of {point.group}: {point.value} cannot be imported "
+            f"({type(error).__name__}: {first_line(error)}): mend or remove the package"
+        ) from error

@@ -1,0 +1,60 @@
+"""Features of many rows as compact codes: what samples store and `GroupEncoder.expand` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerec.features.kinds.base import BaseFeature
+
+FIELDS: dict[str, type[np.generic]] = {"ids": np.int32, "codes": np.uint8, "numbers": np.float32}
+"""The arrays of `Encoded` and their types."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of n rows as compact codes. In each array, features are in the specification's order.
+
+    Attributes:
+        ids: (n, embeddings) int32, rows of embedding tables.
+        codes: (n, coded features) uint8. 0 stands for a missing value (of a binary feature: for no).
+        numbers: (n, raw features) float32, transformed, clipped and scaled.
+    """
+
+    ids: NDArray[np.int32]
+    codes: NDArray[np.uint8]
+    numbers: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: slice | NDArray[np.integer[Any]]) -> Encoded:
+        return Encoded(self.ids[rows], self.codes[rows], self.numbers[rows])
+
+    @classmethod
+    def of_columns(cls, features: Sequence[BaseFeature], columns: Iterable[NDArray[Any]], count: int) -> Encoded:
+        """Return the encoded columns (count,), one of each feature, as arrays."""
+        fields: dict[str, list[NDArray[Any]]] = {field: [] for field in FIELDS}
+        for feature, column in zip(features, columns, strict=True):
+            fields[feature.field].append(column)
+        return cls(**{field: _stack(fields[field], count, dtype) for field, dtype in FIELDS.items()})
+
+    def columns(self, features: Iterable[BaseFeature]) -> list[NDArray[Any]]:
+        """Return the column (n,) of each feature: the reverse of `of_columns`."""
+        places = dict.fromkeys(FIELDS, 0)
+        found = []
+        for feature in features:
+            found.append(getattr(self, feature.field)[:, places[feature.field]])
+            places[feature.field] += 1
+        return found
+
+
+def _stack(columns: list[NDArray[Any]], count: int, dtype: type[np.generic]) -> NDArray[Any]:
+    table: NDArray[Any] = np.empty((count, len(columns)), dtype)
+    for place, column in enumerate(columns):
+        table[:, place] = column
+    return table

@@ -1,0 +1,75 @@
+"""Embedding: an identity has a row of a trained table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from edgerec.core.errors import SpecificationError
+from edgerec.features.kinds.base import BaseFeature, EncodedField, Layout, Reads
+from edgerec.features.vocabulary import Vocabulary
+
+
+class Embedding(BaseFeature):
+    """An integer identity, looked up in a trained table. Row 0 is for identities that the vocabulary does not have."""
+
+    field: ClassVar[EncodedField] = "ids"
+    layout: ClassVar[Layout] = "table"
+
+    kind: Literal["embedding"]
+    dimension: Annotated[int, Field(ge=1, le=1024)]
+    vocabulary: Annotated[int, Field(ge=1, le=2**31 - 2)]
+    """The vocabulary has at most so many identities: the most frequent of the training period. The unknown row comes
+    on top."""
+    min_count: Annotated[int, Field(ge=1)] = 1
+    """An identity seen less often in the training period counts as unknown."""
+
+    @property
+    def reads(self) -> Reads:
+        return "identities"
+
+    @property
+    def width(self) -> int:
+        return self.dimension
+
+    def fit_vocabulary(self, ids: NDArray[np.int64], counts: NDArray[np.int64]) -> Vocabulary:
+        return Vocabulary.fit(ids, counts=counts, size=self.vocabulary, min_count=self.min_count)
+
+    def check_fitted(self, vocabulary: Vocabulary | None) -> None:
+        self._fitted(vocabulary)
+
+    def size(self, vocabulary: Vocabulary | None) -> int:
+        return self._fitted(vocabulary).rows
+
+    def encode(self, column: NDArray[Any], vocabulary: Vocabulary | None = None) -> NDArray[np.int32]:
+        if column.dtype.kind not in "iu":
+            raise SpecificationError(
+                f"feature {self.name} (embedding) reads integer identities; column {self.source!r} holds {column.dtype}"
+            )
+        if column.dtype == np.uint64 and bool((column > np.iinfo(np.int64).max).any()):
+            raise SpecificationError(
+                f"feature {self.name}: column {self.source!r} holds {column.max()}, above the largest identity "
+                f"{np.iinfo(np.int64).max}"
+            )
+        return self._fitted(vocabulary).lookup(column.astype(np.int64))
+
+    def expand(self, column: NDArray[Any] | None, out: NDArray[np.float32], rows: NDArray[np.integer[Any]]) -> None:
+        if column is None or column.shape != out.shape:
+            raise SpecificationError(
+                f"embedding {self.name}: expected rows {out.shape}, received {None if column is None else column.shape}"
+            )
+        out[:] = column
+
+    def _fitted(self, vocabulary: Vocabulary | None) -> Vocabulary:
+        if vocabulary is None:
+            raise SpecificationError(f"feature {self.name}: no vocabulary given for this embedding")
+        return vocabulary
+
+
+def embeddings(features: Iterable[BaseFeature]) -> tuple[Embedding, ...]:
+    """Return those of `features` that have a trained table."""
+    return tuple(feature for feature in features if isinstance(feature, Embedding))

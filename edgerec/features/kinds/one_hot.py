@@ -1,0 +1,55 @@
+"""OneHot: one of a few known values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, StrictInt, field_validator
+
+from edgerec.core.errors import SpecificationError
+from edgerec.core.text_fields import Value
+from edgerec.features.kinds.base import BaseFeature, Reads
+from edgerec.features.vocabulary import Vocabulary
+
+_Whole = Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
+"""A whole number that a float64 column (with NaN for missing) holds exactly."""
+
+
+class OneHot(BaseFeature):
+    """One of a few known values, one-hot. Missing values and values that are not listed share code 0."""
+
+    kind: Literal["one_hot"]
+    values: Annotated[tuple[_Whole | Value, ...], Field(min_length=1, max_length=254)]
+
+    @field_validator("values")
+    @classmethod
+    def _unique_of_one_type(cls, values: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        if len(set(values)) < len(values) or len({type(value) for value in values}) > 1:
+            raise ValueError("should be unique, and all integers or all strings")
+        return values
+
+    @property
+    def reads(self) -> Reads:
+        return "strings" if isinstance(self.values[0], str) else "numbers"
+
+    @property
+    def codes(self) -> int:
+        return len(self.values) + 1
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        return tuple(str(value) for value in self.values)
+
+    def encode(self, column: NDArray[Any], vocabulary: Vocabulary | None = None) -> NDArray[np.uint8]:
+        strings = self.reads == "strings"
+        if column.dtype.kind not in ("OU" if strings else "fiub"):
+            wanted = "strings" if strings else "integers"
+            raise SpecificationError(
+                f"feature {self.name} (one_hot) lists {wanted}; column {self.source!r} holds {column.dtype}"
+            )
+        codes = np.zeros(len(column), np.uint8)
+        for code, value in enumerate(self.values, start=1):
+            codes[column == value] = code
+        return codes
