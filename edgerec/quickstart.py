@@ -8,13 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from edgerec.bench.latency import RERANK, RUNTIME, STEP, run_bench
-from edgerec.bundle.manifest import HUBSM_IE, HUBSM_IPV
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.atomic import output_folder, write_json
-from edgerec.core.console import log, stage, table_of
+from edgerec.core.console import log, stage
 from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import TEST
 from edgerec.device_runtime.guard import guarded
@@ -111,25 +108,3 @@ def run_quickstart(
         }
         write_json(folder / "quickstart.json", {"schema": 1, "kind": "quickstart", **document})
     return document
-
-
-def quickstart_table(document: dict[str, Any]) -> Table:
-    """`run_quickstart`'s document as people read it."""
-    low, high = document["gauc_ci95"]
-    names = {HUBSM_IE: "one exposure encoded", HUBSM_IPV: "one page-view encoded", RERANK: "100 candidates re-ranked"}
-    rows = [
-        ("GAUC of the base order", f"{document['gauc_base_order']:.4f}"),
-        ("GAUC of the model", f"{document['gauc']:.4f}  (95 % interval {low:.4f} to {high:.4f})"),
-        ("GAUC of the truth", f"{document['gauc_truth']:.4f}  (what users would click, known to the simulator alone)"),
-        ("device models", f"{document['device_bytes'] / 1024:,.0f} KiB"),
-        ("embedding tables", f"{document['cloud_bytes'] / 1024:,.0f} KiB"),
-        ("MNN against Keras", f"{document['parity_max_abs']:.1e} at most, on logits"),
-        *(
-            (what, f"{times['p50_us']:.1f} us (p50), {times['p99_us']:.1f} us (p99)")
-            for what, times in ((names[name], document["latency"][name]) for name in names)
-        ),
-        ("version", document["version_id"]),
-        ("seconds", f"{document['seconds']:.0f}"),
-        *((part, path) for part, path in document["paths"].items()),
-    ]
-    return table_of(("", ""), rows, title="EdgeRec quickstart", header=False)

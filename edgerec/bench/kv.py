@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from rich.table import Table
 
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import ratios, take_turns
@@ -25,7 +24,7 @@ from edgerec.bundle.manifest import CloudManifest
 from edgerec.bundle.manifest_file import write_manifest
 from edgerec.bundle.tables import open_tables
 from edgerec.core.atomic import check_document, write_json
-from edgerec.core.console import log, stage, table_of
+from edgerec.core.console import log, stage
 from edgerec.core.errors import InputError, ParityError
 from edgerec.core.leftovers import temporary_folder
 from edgerec.kv.npz import NpzTables
@@ -125,22 +124,6 @@ def run_kv_bench(
     if out is not None:
         write_json(out, {"schema": 1, **document})
     return document
-
-
-def kv_table(document: dict[str, Any]) -> Table:
-    """`run_kv_bench`'s document as people read it."""
-    rows = [
-        (
-            f"{row['stage']}  {row['name']}",
-            f"{row['n']:,}",
-            *(f"{row[f'{key}_us']:.1f}" for key in ("p50", "p90", "p99")),
-            *(f"{row[key] / 1e6:,.1f}" for key in ("resident_bytes", "private_bytes")),
-        )
-        for row in document["results"]
-    ]
-    sizes = document["sizes"]
-    title = f"microseconds a page of {sizes['items']} items x {len(sizes['tables'])} features; memory in MB"
-    return table_of(("", "n", "p50", "p90", "p99", "resident", "of it private"), rows, title=title)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from edgerec.bench.default_export import default_rerank
 from edgerec.bench.engine import engine_rerank, engine_step
@@ -23,7 +22,7 @@ from edgerec.bundle.load import open_bundle
 from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV, BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.atomic import check_document, write_json
-from edgerec.core.console import log, table_of
+from edgerec.core.console import log
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, ParityError, first_line
 from edgerec.core.tolerance import Tolerance, apart
 from edgerec.device_runtime.device_model import DeviceModel
@@ -104,19 +103,6 @@ def run_bench(
     if out is not None:
         write_json(out, {"schema": 1, **document})
     return document
-
-
-def bench_table(document: dict[str, Any]) -> Table:
-    """`run_bench`'s document as people read it."""
-    against = {(row["stage"], row["peer"]): row for row in document["ratios"]}
-    rows = []
-    for row in document["results"]:
-        ratio = against.get((row["stage"], row["name"]))
-        shown = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else ""
-        times = (f"{row[f'{key}_us']:.1f}" for key in ("p50", "p90", "p99"))
-        rows.append((f"{row['stage']}  {row['name']}", f"{row['n']:,}", *times, shown))
-    title = "microseconds a call; mnn / peer is the ratio of p50, median and range over rounds"
-    return table_of(("", "n", "p50", "p90", "p99", "mnn / peer"), rows, title=title)
 
 
 def _full_case(model: DeviceModel, bundle: Path, manifest: BundleManifest) -> GoldenCase:

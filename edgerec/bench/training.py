@@ -11,13 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import Measured, ratios, take_turns
 from edgerec.bench.plain_keras import plain_inputs, plain_model
 from edgerec.core.atomic import check_document, write_json
-from edgerec.core.console import log, table_of
+from edgerec.core.console import log
 from edgerec.core.errors import InputError
 from edgerec.data.samples import TRAIN, Samples, Shard
 from edgerec.model.batches import Batch, Shapes, groups, make_batch, one_per_page_of, shard_batches
@@ -199,18 +198,3 @@ def _ratios(one: Measured, other: Measured) -> dict[str, float]:
     values = [sum(mine) / sum(theirs) for mine, theirs in zip(one.rounds, other.rounds, strict=True)]
     medians = ratios(one, other)
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "p50": medians["median"]}
-
-
-def training_table(document: dict[str, Any]) -> Table:
-    """The document as people read it."""
-    rows = [
-        (row["name"], row["stage"], f"{row['p50_us'] / 1000:.1f}", f"{row['p90_us'] / 1000:.1f}", str(row["n"]))
-        for row in document["results"]
-    ]
-    for name, speed in document["requests_per_second"].items():
-        rows.append((name, "requests/s", f"{speed:,.0f}", "", ""))
-    for ratio in document["ratios"]:
-        spread = f"{ratio['min']:.2f} to {ratio['max']:.2f}"
-        rows.append((f"{ratio['of']} / {ratio['to']}", "time of a round", f"{ratio['median']:.3f}", spread, ""))
-    rows.append(("", "largest difference of losses", f"{document['loss_difference']:.1e}", "", ""))
-    return table_of(("contestant", "stage", "p50, ms", "p90, ms", "n"), rows)

@@ -11,11 +11,13 @@ from pathlib import Path
 import click
 
 from edgerec import __version__
-from edgerec.cli.common import emit, import_tensorflow
+from edgerec.cli.command import need, run
 from edgerec.cli.device import bench, export, inspect, verify
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
 from edgerec.cli.logs import import_group, samples, simulate, stats
-from edgerec.core.command import PATH, force_option, json_option, need, run
+from edgerec.cli.options import PATH, force_option, json_option, seed_option
+from edgerec.cli.output import emit
+from edgerec.cli.tensorflow import import_tensorflow
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,7 +30,7 @@ def cli() -> None:
 @click.option("--out", type=PATH, default=Path("quickstart"), show_default=True, help="Folder for all it makes.")
 @click.option("--users", type=int, help="Users of the simulated world; fewer is faster and learns less.")
 @click.option("--epochs", type=int, help="At most so many epochs of training.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the world and of the training.")
+@seed_option("Of the world and of the training.")
 @force_option
 @json_option
 def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, force: bool, as_json: bool) -> None:
@@ -38,11 +40,12 @@ def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, forc
 
     check_output(out, force=force, kind="quickstart")
     import_tensorflow()
-    from edgerec.quickstart import quickstart_table, run_quickstart
+    from edgerec.cli.tables.quickstart import quickstart_table
+    from edgerec.quickstart import run_quickstart
 
     sizes = {name: value for name, value in (("users", users), ("epochs", epochs)) if value is not None}
     document = run_quickstart(out, seed=seed, force=force, **sizes)
-    emit(document, as_json, table=quickstart_table(document))
+    emit(document, as_json=as_json, table=quickstart_table(document))
 
 
 for _command in (import_group, simulate, samples, stats, train, evaluate, ablate, export, verify, inspect, bench):

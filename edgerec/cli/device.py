@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgerec.cli.common import emit, import_tensorflow
-from edgerec.core.command import PATH, force_option, json_option, need, out_option
+from edgerec.cli.command import need
+from edgerec.cli.options import (
+    PATH,
+    document_option,
+    force_option,
+    json_option,
+    out_option,
+    public_key_option,
+    rounds_option,
+    shard_rows_option,
+    table_dtype_option,
+)
+from edgerec.cli.output import emit
+from edgerec.cli.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
     from edgerec.bundle.signing import PublicKey
-
-public_key_option = click.option(
-    "--public-key", type=PATH, help="PEM file: refuse what the owner of this Ed25519 key did not sign."
-)
 
 
 @click.command()
@@ -37,14 +45,8 @@ public_key_option = click.option(
     help="How far GAUC through MNN may be from Keras' on validation requests; default: 5e-4 for fp16 and auto, 2e-3 "
     "for int8; fp32 is held to none unless told.",
 )
-@click.option(
-    "--table-dtype",
-    type=click.Choice(["float32", "float16"]),
-    default="float32",
-    show_default=True,
-    help="In which embedding tables are stored.",
-)
-@click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help="Keys a shard of an embedding table.")
+@table_dtype_option("In which embedding tables are stored.")
+@shard_rows_option("Keys a shard of an embedding table.")
 @click.option("--sign-key", type=PATH, help="PEM file with an Ed25519 private key: sign the bundle with it.")
 @click.option("--peers", is_flag=True, help="Of crban: also LiteRT's and MNN's own conversions, for `bench --peers`.")
 @click.option(
@@ -83,8 +85,8 @@ def export(
     head, vocabularies = read_run_head(run)
     check_fit(head, vocabularies, samples_of(head, samples))
     import_tensorflow()
+    from edgerec.cli.tables.bundles import export_table
     from edgerec.export.bundle import export_bundle
-    from edgerec.export.precision import export_table
 
     exported = export_bundle(
         run,
@@ -101,7 +103,7 @@ def export(
         force=force,
     )
     document = {"bundle": str(out), **exported.summary(), "signed": key is not None}
-    emit(document, as_json, table=export_table(document))
+    emit(document, as_json=as_json, table=export_table(document))
 
 
 @click.command()
@@ -115,7 +117,7 @@ def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     from edgerec.bundle.verify import verify_bundle
     from edgerec.device_runtime.guard import guarded
 
-    emit({"bundle": str(bundle), **guarded(partial(verify_bundle, public_key=key), bundle)}, as_json)
+    emit({"bundle": str(bundle), **guarded(partial(verify_bundle, public_key=key), bundle)}, as_json=as_json)
 
 
 @click.command()
@@ -126,11 +128,12 @@ def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     """Say what is in BUNDLE: sizes, commands, shapes, tools, parity, GAUC."""
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
-    from edgerec.bundle.inspection import inspect_bundle, inspection_table
+    from edgerec.bundle.inspection import inspect_bundle
+    from edgerec.cli.tables.bundles import inspection_table
     from edgerec.device_runtime.guard import guarded
 
     document = guarded(partial(inspect_bundle, public_key=key), bundle)
-    emit({"bundle": str(bundle), **document}, as_json, table=inspection_table(document))
+    emit({"bundle": str(bundle), **document}, as_json=as_json, table=inspection_table(document))
 
 
 def _public_key(path: Path | None) -> PublicKey | None:
@@ -152,9 +155,9 @@ def _bench_command(name: str, help_text: str) -> None:
     @bench.command(name=name, help=help_text)
     @click.argument("bundle", type=PATH)
     @click.option("--peers", is_flag=True, help="Measure other engines on the same functions beside MNN.")
-    @click.option("--rounds", type=int, default=30, show_default=True, help="Rounds; contestants take turns in each.")
+    @rounds_option(30)
     @public_key_option
-    @click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
+    @document_option
     @force_option
     @json_option
     def command(
@@ -170,13 +173,14 @@ def _bench_command(name: str, help_text: str) -> None:
         if peers:
             need("peers", "onnxruntime")
         key = _public_key(public_key)
-        from edgerec.bench.latency import bench_table, run_bench
+        from edgerec.bench.latency import run_bench
+        from edgerec.cli.tables.bench import bench_table
         from edgerec.device_runtime.guard import guarded
 
         # All of it, so that what is measured has run once, and nothing else runs beside it.
         measure = partial(run_bench, name, peers=peers, rounds=rounds, public_key=key, out=out, force=force)
         document = guarded(measure, bundle)
-        emit(document, as_json, table=bench_table(document))
+        emit(document, as_json=as_json, table=bench_table(document))
 
 
 _bench_command("step", "One behaviour: one step of both recurrent stacks, exposures and page-views.")
@@ -186,17 +190,11 @@ _bench_command("rerank", "One re-rank at the bundle's full sizes.")
 @bench.command(name="kv")
 @click.argument("bundle", type=PATH, required=False)
 @click.option("--brands", type=int, help="Instead of BUNDLE, six temporary tables, one with so many brands, 40 wide.")
-@click.option(
-    "--table-dtype",
-    type=click.Choice(["float32", "float16"]),
-    default="float32",
-    show_default=True,
-    help="Of the temporary tables.",
-)
-@click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help="Of the temporary tables.")
+@table_dtype_option("Of the temporary tables.")
+@shard_rows_option("Of the temporary tables.")
 @click.option("--redis", "redis_url", metavar="URL", help="Measure this Redis server beside the shards.")
-@click.option("--rounds", type=int, default=30, show_default=True, help="Rounds; contestants take turns in each.")
-@click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
+@rounds_option(30)
+@document_option
 @force_option
 @json_option
 def bench_kv(
@@ -214,7 +212,8 @@ def bench_kv(
     need("device", "numpy", "psutil")
     if redis_url is not None:
         need("cloud", "redis")
-    from edgerec.bench.kv import kv_table, run_kv_bench
+    from edgerec.bench.kv import run_kv_bench
+    from edgerec.cli.tables.bench import kv_table
 
     document = run_kv_bench(
         bundle,
@@ -226,4 +225,4 @@ def bench_kv(
         out=out,
         force=force,
     )
-    emit(document, as_json, table=kv_table(document))
+    emit(document, as_json=as_json, table=kv_table(document))

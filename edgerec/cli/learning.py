@@ -7,20 +7,33 @@ from typing import Any
 
 import click
 
-from edgerec.cli.common import emit, import_tensorflow
-from edgerec.core.command import PATH, force_option, json_option, need, out_option
+from edgerec.cli.command import need
+from edgerec.cli.options import (
+    PATH,
+    config_option,
+    document_option,
+    force_option,
+    json_option,
+    oracle_logs_option,
+    out_option,
+    resume_option,
+    rounds_option,
+    split_option,
+)
+from edgerec.cli.output import emit
+from edgerec.cli.tensorflow import import_tensorflow
 
 
 @click.command()
 @click.argument("samples", type=PATH)
 @out_option("run")
-@click.option("--config", type=PATH, help="TOML file with the settings of docs/training.md.")
+@config_option("with the settings of docs/training.md.")
 @click.option("--model", help="Model of the registry.")
 @click.option("--epochs", type=int, help="At most so many epochs.")
 @click.option("--batch-size", type=int, help="Requests a step.")
 @click.option("--seed", type=int, help="Of weights, batches and hidden identities.")
 @click.option("--tensorboard", type=PATH, help="Also write TensorBoard's event files to this folder.")
-@click.option("--resume", is_flag=True, help="Go on with a stopped training of the same configuration.")
+@resume_option("a stopped training of the same configuration")
 @force_option
 @json_option
 def train(
@@ -58,31 +71,25 @@ def train(
             "parameters": head.parameters,
             "train_seconds": head.train_seconds,
         },
-        as_json,
+        as_json=as_json,
     )
 
 
 @click.command()
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="[RUN] SAMPLES")
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="Period whose requests are ranked.",
-)
+@split_option(["train", "validation", "test"], "Period whose requests are ranked.")
 @click.option("--oracle", is_flag=True, help="Simulated logs: also rank by the truth, and by the last category opened.")
-@click.option("--logs", type=PATH, help="Where the logs of the samples stand now, for --oracle.")
+@oracle_logs_option
 @json_option
 def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | None, as_json: bool) -> None:
     """GAUC and other figures of RUN on SAMPLES, with what it has to beat; without RUN the latter alone."""
-    if logs is not None and not oracle:
-        raise click.UsageError("--logs says where --oracle finds the truth: give both")
+    _check_logs_option(logs, oracle)
     if len(paths) > 2:
         raise click.UsageError(f"evaluate takes a run and samples, or samples alone; received {len(paths)} folders")
     need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))
+    from edgerec.cli.tables.learning import baselines_table, evaluation_table
     from edgerec.data.samples import load_samples
-    from edgerec.model.baselines import baselines_document, baselines_table
+    from edgerec.model.baselines import baselines_document
 
     opened = load_samples(paths[-1])
     if len(paths) == 2:
@@ -92,15 +99,14 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
     reached = _oracle(opened, logs, split) if oracle else {}
     if len(paths) == 1:
         document = baselines_document(opened, split, oracle=reached)
-        emit(document, as_json, table=baselines_table(document))
+        emit(document, as_json=as_json, table=baselines_table(document))
         return
     import_tensorflow()
     from edgerec.model.evaluation import evaluate as run_evaluation
-    from edgerec.model.evaluation import evaluation_table
     from edgerec.model.runs import load_run
 
     document = run_evaluation(load_run(paths[0]), opened, split=split, oracle=reached)
-    emit(document, as_json, table=evaluation_table(document))
+    emit(document, as_json=as_json, table=evaluation_table(document))
 
 
 @click.command()
@@ -108,14 +114,14 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
 @out_option("ablation")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Each model is trained with seeds 1 to N.")
 @click.option("--models", help="Names with commas between; DLCM is always among them. Default: all of the registry.")
-@click.option("--config", type=PATH, help="TOML file as for train; tables [models.NAME] for single models.")
-@click.option("--split", type=click.Choice(["validation", "test"]), default="test", show_default=True, help="To rank.")
+@config_option("as for train; tables [models.NAME] for single models.")
+@split_option(["validation", "test"], "To rank.")
 @click.option("--peers", is_flag=True, help="Put LightGBM into the table, on the inputs of crban_plus.")
 @click.option(
     "--oracle", is_flag=True, help="Simulated logs: the share of the gap to the truth that each model closes."
 )
-@click.option("--logs", type=PATH, help="Where the logs of the samples stand now, for --oracle.")
-@click.option("--resume", is_flag=True, help="Go on with a stopped ablation of the same settings.")
+@oracle_logs_option
+@resume_option("a stopped ablation of the same settings")
 @force_option
 @json_option
 def ablate(
@@ -133,8 +139,7 @@ def ablate(
     as_json: bool,
 ) -> None:
     """Table 2 on SAMPLES: every model, several seeds, a paired test against DLCM."""
-    if logs is not None and not oracle:
-        raise click.UsageError("--logs says where --oracle finds the truth: give both")
+    _check_logs_option(logs, oracle)
     need("train", "polars", "tensorflow", "plotly", "jinja2")
     if peers:
         need("peers", "lightgbm")
@@ -148,22 +153,22 @@ def ablate(
     opened = load_samples(samples)
     reached = _oracle(opened, logs, split) if oracle else {}
     import_tensorflow()
+    from edgerec.cli.tables.learning import ablation_table
     from edgerec.model.ablation.ablate import ablate as run_ablation
-    from edgerec.model.ablation.document import ablation_table
 
     document = run_ablation(
         opened, settings, out, samples_path=samples, split=split, oracle=reached, force=force, resume=resume
     )
-    emit({"ablation": str(out), **document}, as_json, table=ablation_table(document))
+    emit({"ablation": str(out), **document}, as_json=as_json, table=ablation_table(document))
 
 
 @click.command(name="train")
 @click.argument("samples", type=PATH)
-@click.option("--config", type=PATH, help="TOML file as for train; batch size, units and depth count.")
+@config_option("as for train; batch size, units and depth count.")
 @click.option("--batch-size", type=int, help="Requests a step.")
 @click.option("--batches", type=int, default=12, show_default=True, help="Different ones; each a step in every round.")
-@click.option("--rounds", type=int, default=5, show_default=True, help="Rounds; contestants take turns in each.")
-@click.option("--out", type=PATH, help="Also write the document, raw samples included, to this JSON file.")
+@rounds_option(5)
+@document_option
 @force_option
 @json_option
 def bench_train(
@@ -184,14 +189,20 @@ def bench_train(
     settings = load_config(config, {"batch_size": batch_size, "model": "crban"})
     opened = load_samples(samples)
     import_tensorflow()
-    from edgerec.bench.training import run_training_bench, training_table
+    from edgerec.bench.training import run_training_bench
+    from edgerec.cli.tables.bench import training_table
 
     document = run_training_bench(opened, settings, batches=batches, rounds=rounds, out=out, force=force)
-    emit(document, as_json, table=training_table(document))
+    emit(document, as_json=as_json, table=training_table(document))
+
+
+def _check_logs_option(logs: Path | None, oracle: bool) -> None:
+    if logs is not None and not oracle:
+        raise click.UsageError("--logs says where --oracle finds the truth: give both")
 
 
 def _oracle(samples: Any, logs: Path | None, split: str) -> dict[str, float]:
-    """GAUC of the rankers that know a simulation's truth."""
+    """Return GAUC of the rankers that know the truth of a simulation."""
     from edgerec.simulation.oracle import oracle
 
     return oracle(samples, logs or Path(samples.head.logs), split=split)

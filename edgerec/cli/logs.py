@@ -8,8 +8,18 @@ from typing import Literal
 
 import click
 
-from edgerec.cli.common import emit
-from edgerec.core.command import PATH, force_option, json_option, need, out_option, processes_option
+from edgerec.cli.command import need
+from edgerec.cli.options import (
+    PATH,
+    config_option,
+    force_option,
+    json_option,
+    out_option,
+    processes_option,
+    resume_option,
+    seed_option,
+)
+from edgerec.cli.output import emit
 
 
 @click.group(name="import")
@@ -33,7 +43,7 @@ def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -
     start = time.perf_counter()
     logs = import_ebnerd(source)
     write_logs(logs, out, force=force)
-    emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json)
+    emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json=as_json)
 
 
 @import_group.command(name="kuairand")
@@ -53,7 +63,7 @@ def import_kuairand_command(source: Path, out: Path, force: bool, as_json: bool)
     logs, duplicates = import_kuairand(source)
     write_logs(logs, out, force=force)
     seconds = time.perf_counter() - start
-    emit({"logs": str(out), **logs.counts(), "duplicates": duplicates, "seconds": seconds}, as_json)
+    emit({"logs": str(out), **logs.counts(), "duplicates": duplicates, "seconds": seconds}, as_json=as_json)
 
 
 @import_group.command(name="taobao-mcc")
@@ -77,18 +87,18 @@ def import_taobao_mcc_command(
 
     start = time.perf_counter()
     counts = import_taobao_mcc(source, out, latest=latest, force=force)
-    emit({"logs": str(out), **counts, "seconds": time.perf_counter() - start}, as_json)
+    emit({"logs": str(out), **counts, "seconds": time.perf_counter() - start}, as_json=as_json)
 
 
 @click.command()
 @out_option("logs")
-@click.option("--config", type=PATH, help="TOML file with parameters of docs/simulator.md.")
+@config_option("with parameters of docs/simulator.md.")
 @click.option("--users", type=int, help="Users of the world.")
 @click.option("--items", type=int, help="Items of its catalogue.")
 @click.option("--days", type=int, help="Days to simulate.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
+@seed_option("Same seed, same bytes.")
 @processes_option
-@click.option("--resume", is_flag=True, help="Go on with a stopped simulation of the same parameters.")
+@resume_option("a stopped simulation of the same parameters")
 @force_option
 @json_option
 def simulate(
@@ -112,7 +122,7 @@ def simulate(
     counts = run_simulation(world, out, seed=seed, processes=processes or cores(), force=force, resume=resume)
     seconds = time.perf_counter() - start
     speed = _speed(counts["exposures"], seconds, resume)
-    emit({"logs": str(out), **counts, "seconds": seconds, **speed}, as_json)
+    emit({"logs": str(out), **counts, "seconds": seconds, **speed}, as_json=as_json)
 
 
 @click.command()
@@ -129,7 +139,7 @@ def simulate(
 )
 @click.option("--validation-fraction", type=float, default=0.1, show_default=True, help="Share held out before it.")
 @processes_option
-@click.option("--resume", is_flag=True, help="Go on with stopped work of the same logs and settings.")
+@resume_option("stopped work of the same logs and settings")
 @force_option
 @json_option
 def samples(
@@ -165,7 +175,7 @@ def samples(
     )
     counts, seconds = built.counts(), time.perf_counter() - start
     speed = _speed(counts["behaviours"]["exposures"], seconds, resume)
-    emit({"samples": str(out), **counts, "seconds": seconds, **speed}, as_json)
+    emit({"samples": str(out), **counts, "seconds": seconds, **speed}, as_json=as_json)
 
 
 @click.command()
@@ -180,19 +190,21 @@ def stats(
 ) -> None:
     """Click rates, known behaviours, actions and activity in LOGS."""
     need("train", "polars", *(["plotly", "jinja2"] if html else []))
+    from edgerec.cli.tables.logs import stats_table
     from edgerec.core.parallel import cores
     from edgerec.data.statistics.document import stats_document
-    from edgerec.data.statistics.report import check_report, stats_table, write_report
+    from edgerec.reports.page import check_page
+    from edgerec.reports.statistics.page import write_report
 
     if html is not None:
-        check_report(html, force=force, inputs=[each for each in (logs, against) if each])
+        check_page(html, force=force, inputs=[each for each in (logs, against) if each])
     start = time.perf_counter()
     document = stats_document(logs, against=against, processes=processes or cores())
     if html is not None:
         write_report(document, html, force=force)
     seconds = time.perf_counter() - start
     result = {**document, "html": None if html is None else str(html), "seconds": seconds}
-    emit(result, as_json, table=None if as_json else stats_table(document))
+    emit(result, as_json=as_json, table=None if as_json else stats_table(document))
 
 
 def _speed(exposures: int, seconds: float, resumed: bool) -> dict[str, float]:

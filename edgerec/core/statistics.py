@@ -1,4 +1,4 @@
-"""Summaries of samples: percentiles, and intervals by the bootstrap."""
+"""Summaries of samples: percentiles, confidence intervals and a paired test."""
 
 from __future__ import annotations
 
@@ -7,11 +7,38 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+Z95 = 1.959963984540054
+"""The 97.5 % quantile of the standard normal distribution."""
+
 
 def percentiles(samples: NDArray[np.float64]) -> dict[str, float]:
     """p50, p90 and p99 of `samples` (n,), by linear interpolation between order statistics."""
     p50, p90, p99 = np.percentile(samples, [50, 90, 99])
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99)}
+
+
+def wilson(clicks: int, exposures: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a rate, with p = c / n::
+
+        (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+
+    It stays within [0, 1] and holds its level for small counts and rates near 0. Exposures are taken as independent,
+    which those of one user are not quite.
+
+    Args:
+        clicks: c.
+        exposures: n, above 0.
+
+    Source: Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 22 (1927), 209-212;
+    Brown, Cai and DasGupta, *Interval estimation for a binomial proportion*, Statistical Science 16 (2001), 101-133.
+    """
+    rate, square = clicks / exposures, Z95 * Z95 / exposures
+    middle = (rate + square / 2) / (1 + square)
+    half = math.sqrt(rate * (1 - rate) * square + square * square / 4) / (1 + square)
+    # At a rate of 0 or 1 the end is that very number, but for rounding.
+    low = 0.0 if clicks == 0 else max(middle - half, 0.0)
+    high = 1.0 if clicks == exposures else min(middle + half, 1.0)
+    return low, high
 
 
 def bootstrap_weighted_mean(

@@ -1,9 +1,10 @@
-"""Text that came from outside, and how it is shown. `text_fields.py` has what a document may hold of it."""
+"""Text for people: values, and text that came from outside. `text_fields.py` has what a document may hold of it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from edgerec.core.errors import InputError
 
@@ -39,3 +40,14 @@ def check_utf8(path: Path, *, what: str) -> None:
 
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
+
+
+def format_value(value: Any) -> str:
+    """Return a value as text for people: integers with thousands separators, floats with four digits."""
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.3g}"
+    return str(value)

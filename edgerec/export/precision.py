@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.console import Group, RenderableType
 
 from edgerec.bundle.golden import GoldenCase, encode_case, run_case
-from edgerec.bundle.inspection import precision_table
 from edgerec.bundle.layout import DEVICE
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest import HUBSM_IE, MAX_TOLERANCE, PRECISIONS, Parity, Precision, PrecisionRow
-from edgerec.core.console import log, scalars
+from edgerec.core.console import log
 from edgerec.core.errors import InputError, ParityError
 from edgerec.data.samples import VALIDATION, Samples
 from edgerec.device_runtime.device_model import DeviceModel
@@ -217,12 +215,6 @@ def parity_of(name: Precision, measured: Measured, proof: Parity, real: RealRequ
         requests=real.requests,
         orders_equal=real.orders_equal,
     )
-
-
-def export_table(document: Mapping[str, Any]) -> RenderableType:
-    """What `edgerec export` has to say, as tables."""
-    rows = document["precisions"]
-    return Group(scalars(document), "", precision_table(rows)) if rows else scalars(document)
 
 
 def _two_digits(value: float) -> float:

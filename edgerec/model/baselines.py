@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
-from edgerec.core.console import table_of
 from edgerec.core.errors import InputError
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, Requests, Samples
 from edgerec.model.metrics import request_aucs
@@ -102,20 +100,6 @@ def baselines_document(
         "impressions": counts.exposures,
         "baselines": {**baselines(samples, split, seed=seed), **(oracle or {})},
     }
-
-
-def baselines_table(document: Mapping[str, Any]) -> Table:
-    """`baselines_document` as people read it."""
-    return table_of(("", ""), shown(document), header=False)
-
-
-def shown(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The split of an evaluation's document, and its baselines, as rows of a table."""
-    size = f"{document['requests']:,} requests, {document['impressions']:,} impressions"
-    return [
-        ("split", f"{document['split']}: {size}"),
-        *((f"GAUC of {name}", f"{value:.4f}") for name, value in document["baselines"].items()),
-    ]
 
 
 def _best_single(samples: Samples, numbers: list[str]) -> tuple[str, float]:

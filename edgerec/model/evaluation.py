@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from rich.table import Table
 
-from edgerec.core.console import progress, table_of
+from edgerec.core.console import progress
 from edgerec.data.samples import TEST, Samples
-from edgerec.model.baselines import baselines_document, shown
+from edgerec.model.baselines import baselines_document
 from edgerec.model.batches import ahead, epoch
 from edgerec.model.reranker import Reranker
 from edgerec.model.run_head import check_fit
@@ -89,24 +88,3 @@ def evaluate(
         **tally.details(),
         **baselines_document(samples, split, oracle=oracle, seed=seed),
     }
-
-
-def evaluation_table(document: Mapping[str, Any]) -> Table:
-    """`evaluate`'s document as people read it."""
-    low, high = document["gauc_ci95"]
-    rows = [
-        ("model", f"{document['model']} {document['version_id']}"),
-        ("GAUC", f"{document['gauc']:.4f}  (95 % interval {low:.4f} to {high:.4f}, over {document['users']:,} users)"),
-        *((name, "none" if document[key] is None else f"{document[key]:.4f}") for name, key in _SHOWN),
-        *shown(document),
-    ]
-    return table_of(("", ""), rows, header=False)
-
-
-_SHOWN = (
-    ("AUC", "auc"),
-    ("NDCG@5", "ndcg@5"),
-    ("NDCG@10", "ndcg@10"),
-    ("log loss", "logloss"),
-    ("calibration error", "calibration_error"),
-)

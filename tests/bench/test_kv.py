@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgerec.bench.kv import kv_table, run_kv_bench
+from edgerec.bench.kv import run_kv_bench
 from edgerec.bundle.tables import open_tables
+from edgerec.cli.tables.bench import kv_table
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, IntegrityError, OutputError, ParityError
 from edgerec.kv.store import Lookup
 from tests.redis_server import free_port

@@ -11,9 +11,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgerec.bench.latency import bench_table, run_bench
+from edgerec.bench.latency import run_bench
 from edgerec.bundle.golden import load_case, save_case
 from edgerec.bundle.manifest_file import read_bundle_manifest
+from edgerec.cli.tables.bench import bench_table
 from edgerec.core.errors import FormatError, InputError, IntegrityError, OutputError, ParityError
 from edgerec.export.peers import write_peers
 from edgerec.model.runs import Run, load_run

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgerec.bench.training import run_training_bench, training_table
+from edgerec.bench.training import run_training_bench
+from edgerec.cli.tables.bench import training_table
 from edgerec.core.errors import InputError, OutputError
 from edgerec.data.samples import Samples
 from edgerec.model.config import TrainConfig

@@ -8,10 +8,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 
-from edgerec.bundle.inspection import inspect_bundle, inspection_table
+from edgerec.bundle.inspection import inspect_bundle
 from edgerec.bundle.manifest import MODELS
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, sign_bundle
 from edgerec.bundle.signing import SigningKey
+from edgerec.cli.tables.bundles import inspection_table
 from edgerec.core.errors import FormatError, IntegrityError, SignatureError
 from edgerec.device_runtime.session import Session
 from tests.bundle.restamp import restamp_device

@@ -16,7 +16,7 @@ from edgerec.core import stdout
 COMMAND = """
     import ctypes, os, sys
     import click
-    from edgerec.core.command import run
+    from edgerec.cli.command import run
 
     @click.command()
     @click.argument("path")

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from edgerec.cli.output import emit, table_of
 from edgerec.core.atomic import json_bytes
-from edgerec.core.console import emit, log, table_of
+from edgerec.core.console import log
 from edgerec.core.documents import parse_document
 from edgerec.core.errors import FormatError, InputError
-from edgerec.core.page import render
-from edgerec.core.text import check_utf8, printable, shown
+from edgerec.core.text import check_utf8, format_value, printable, shown
 from edgerec.core.text_fields import Name, PathText, Value
 
 RED = "\x1b[31m"
@@ -104,18 +104,10 @@ def test_the_terminal_gets_no_escape_sequence(capsys: pytest.CaptureFixture[str]
     assert err == "work on \\x1b[31m\\ud800[bold]\\u202e and on\n"
 
 
-def test_a_page_has_no_odd_text(tmp_path: Path) -> None:
-    pytest.importorskip("jinja2")
-    pytest.importorskip("plotly")
-    template = tmp_path / "page.html"
-    template.write_text("<p>{{ name }}</p>{{ plots | safe }}", encoding="utf-8")
-    assert render(template, plots={"a": 1}, name=f"<{RED}\ud800>") == '<p>&lt;\\x1b[31m\\ud800&gt;</p>{"a": 1}'
-
-
 def test_whatever_ends_a_command_is_shown_in_safe_text() -> None:
     script = (
         "import click\n"
-        "from edgerec.core.command import run\n"
+        "from edgerec.cli.command import run\n"
         "from edgerec.core.errors import InputError\n"
         "@click.command()\n"
         "@click.argument('how')\n"
@@ -141,3 +133,21 @@ def test_whatever_ends_a_command_is_shown_in_safe_text() -> None:
     assert code == 1
     assert said.startswith("edgerec: there is not enough memory")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234567, "1,234,567"),
+        (True, "True"),
+        (None, "None"),
+        (0.0, "0.0000"),
+        (0.12345, "0.1235"),
+        (1e-5, "1e-05"),
+        (123456.0, "1.23e+05"),
+        (-0.5, "-0.5000"),
+        ("[red]", "[red]"),
+    ],
+)
+def test_values_as_people_read_them(value: object, text: str) -> None:
+    assert format_value(value) == text

@@ -11,10 +11,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgerec.bundle.inspection import inspect_bundle, precision_table
+from edgerec.bundle.inspection import inspect_bundle
 from edgerec.bundle.manifest import MODELS, Parity, Precision, PrecisionRow
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest
 from edgerec.bundle.verify import verify_bundle
+from edgerec.cli.tables.bundles import export_table, precision_table
 from edgerec.core.errors import FormatError, InputError, ParityError
 from edgerec.data.samples import VALIDATION, Samples
 from edgerec.device_runtime.crban import CrbanRanker
@@ -33,7 +34,6 @@ from edgerec.export.precision import (
     as_stored,
     check_tolerance,
     choose,
-    export_table,
     parity_of,
     random_drift,
 )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgerec.cli.tables.learning import ablation_table
 from edgerec.core.errors import ConfigurationError, FormatError, OutputError, TrainingError
 from edgerec.data.samples import TEST, Samples
 from edgerec.model import evaluation, training
@@ -14,12 +15,13 @@ from edgerec.model.ablation import ablate as module
 from edgerec.model.ablation.ablate import ablate
 from edgerec.model.ablation.cells import Cell, load_sums
 from edgerec.model.ablation.config import TREES, AblationConfig, load_ablation
-from edgerec.model.ablation.document import ablation_document, ablation_table, columns_of, markdown, table_rows
-from edgerec.model.ablation.report import page
+from edgerec.model.ablation.document import ablation_document
 from edgerec.model.config import TrainConfig
 from edgerec.model.registry import MODELS
 from edgerec.model.runs import load_run
 from edgerec.model.tally import UserSums
+from edgerec.reports.ablation.page import page
+from edgerec.reports.ablation.table import columns_of, markdown, table_rows
 
 TINY = {"batch_size": 64, "epochs": 1, "units": 4, "layers": 1, "compiled": False}
 

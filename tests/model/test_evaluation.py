@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from edgerec.cli.tables.learning import evaluation_table
 from edgerec.core.errors import FormatError, InputError, IntegrityError, SpecificationError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import NOT_EXPOSED, TEST, TRAIN, Samples
@@ -21,7 +22,7 @@ from edgerec.features.vocabulary import Vocabulary
 from edgerec.model import batches, evaluation
 from edgerec.model.baselines import baselines, exposed
 from edgerec.model.batches import make_batch
-from edgerec.model.evaluation import evaluate, evaluation_table
+from edgerec.model.evaluation import evaluate
 from edgerec.model.metrics import gauc
 from edgerec.model.run_head import check_fit
 from edgerec.model.runs import Run, load_run

@@ -32,7 +32,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgerec.core.console import emit, progress, table_of
+from edgerec.cli.output import emit, table_of
+from edgerec.core.console import progress
 from tests.proof.kill_jobs import JOBS, Job
 
 GONE_AFTER_SECONDS = 60.0

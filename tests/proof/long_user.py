@@ -21,7 +21,8 @@ from typing import Any
 
 import polars as pl
 
-from edgerec.core.console import emit, progress, table_of
+from edgerec.cli.output import emit, table_of
+from edgerec.core.console import progress
 from tests.synthetic import unstamp
 
 EDGEREC = [sys.executable, "-m", "edgerec"]

@@ -42,9 +42,10 @@ from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, sign_bundle
 from edgerec.bundle.signing import PublicKey, SigningKey
 from edgerec.bundle.verify import verify_bundle
+from edgerec.cli.output import emit, table_of
 from edgerec.core import stdout
 from edgerec.core.atomic import json_bytes
-from edgerec.core.console import emit, progress, table_of
+from edgerec.core.console import progress
 from edgerec.core.errors import EdgeRecError
 from edgerec.core.hashing import sha256_bytes
 from edgerec.device_runtime.guard import guarded

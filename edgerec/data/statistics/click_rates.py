@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,9 +20,6 @@ POSITIONS = 100
 ITEM_BUCKETS = (0, 1, 2, 3, 4, 5)
 """Least number of earlier exposures of each bucket; the last one is open."""
 CATEGORY_BUCKETS = (0, 1, 2, 3, 5, 10, 20, 50)
-
-Z95 = 1.959963984540054
-"""The 97.5 % quantile of the standard normal distribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,30 +46,6 @@ class Rates:
 
     def __add__(self, other: Rates) -> Rates:
         return Rates(self.exposures + other.exposures, self.clicks + other.clicks)
-
-
-def wilson(clicks: int, exposures: int) -> tuple[float, float]:
-    """95 % score interval of a rate; p = c / n::
-
-        (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
-
-    It stays within [0, 1] and holds its level for small counts and rates near 0. Exposures are taken as independent,
-    which those of one user are not quite.
-
-    Args:
-        clicks: c.
-        exposures: n, above 0.
-
-    Source: Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 22 (1927), 209-212;
-    Brown, Cai and DasGupta, *Interval estimation for a binomial proportion*, Statistical Science 16 (2001), 101-133.
-    """
-    rate, square = clicks / exposures, Z95 * Z95 / exposures
-    middle = (rate + square / 2) / (1 + square)
-    half = math.sqrt(rate * (1 - rate) * square + square * square / 4) / (1 + square)
-    # At a rate of 0 or 1 the end is that very number, but for rounding.
-    low = 0.0 if clicks == 0 else max(middle - half, 0.0)
-    high = 1.0 if clicks == exposures else min(middle + half, 1.0)
-    return low, high
 
 
 def bucket(numbers: Integers, least: Sequence[int]) -> Integers:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgerec.core.statistics import wilson
 from edgerec.data.schema import EXPOSURE, PAGE_VIEW
 from edgerec.data.statistics.click_rates import (
     CATEGORY_BUCKETS,
@@ -13,7 +14,6 @@ from edgerec.data.statistics.click_rates import (
     POSITIONS,
     Rates,
     bucket_names,
-    wilson,
 )
 from edgerec.data.statistics.histograms import (
     Counts,

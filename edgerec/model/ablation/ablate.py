@@ -17,11 +17,12 @@ from edgerec.core.resumable import ResumableFolder, resumable_folder
 from edgerec.data.samples import TEST, Samples
 from edgerec.model.ablation.cells import Cell, load_sums, save_sums, train_cell
 from edgerec.model.ablation.config import TREES, AblationConfig
-from edgerec.model.ablation.document import ablation_document, markdown
-from edgerec.model.ablation.report import page
+from edgerec.model.ablation.document import ablation_document
 from edgerec.model.baselines import baselines_document
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.workers import workers_named
+from edgerec.reports.ablation.page import page
+from edgerec.reports.ablation.table import markdown
 
 BEGUN = "begun"
 HEAD, PAGE, TABLE = "ablation.json", "ablation.html", "ablation.md"

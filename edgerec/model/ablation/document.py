@@ -1,14 +1,12 @@
-"""The table as JSON, as Markdown, and as the terminal shows it."""
+"""The document of an ablation: one row for each model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
-from edgerec.core.console import table_of
 from edgerec.core.statistics import bootstrap_weighted_mean, paired_ratio_test
 from edgerec.model.ablation.cells import Cell
 from edgerec.model.ablation.config import TREES, AblationConfig
@@ -77,73 +75,3 @@ def _mean_sums(cells: Sequence[Cell]) -> UserSums:
     # One split gives every model the same requests, so users and impressions agree.
     above = np.mean([cell.sums.above for cell in cells], axis=0)
     return UserSums(first.user, above, first.impressions, first.requests)
-
-
-def columns_of(document: Mapping[str, Any], *, brief: bool = False) -> list[str]:
-    """Headings of the table; `brief` for a terminal."""
-    return [heading for heading, _, short in _layout(document) if short or not brief]
-
-
-def table_rows(document: Mapping[str, Any], *, brief: bool = False) -> list[list[str]]:
-    """Its cells, a list a model."""
-    layout = [cell for _, cell, short in _layout(document) if short or not brief]
-    return [[cell(row) for cell in layout] for row in document["rows"]]
-
-
-def _layout(document: Mapping[str, Any]) -> list[tuple[str, Callable[[Mapping[str, Any]], str], bool]]:
-    """Of each column its heading, how a row's cell reads, and whether a terminal has room for it."""
-    truth = "truth" in document["baselines"]
-    seeds = len(document["seeds"])
-    return [
-        ("model", lambda row: row["model"], True),
-        (f"GAUC, {seeds} seed{'s' if seeds > 1 else ''}", _gauc, True),
-        ("95 % of users", lambda row: "{:.4f} to {:.4f}".format(*row["gauc_ci95"]), False),
-        ("against DLCM", lambda row: _relative(row["relative_vs_dlcm"]), True),
-        ("p", lambda row: _p(row["p_vs_dlcm"]), True),
-        *(
-            [
-                ("against LightGBM", lambda row: _relative(row[f"relative_vs_{TREES}"]), True),
-                ("p", lambda row: _p(row[f"p_vs_{TREES}"]), True),
-            ]
-            if document["trees"]
-            else []
-        ),
-        *([("gap closed", lambda row: f"{row['gap_closed']:.1%}", True)] if truth else []),
-        ("NDCG@10", lambda row: f"{row['ndcg@10']:.4f}", False),
-        ("log loss", lambda row: "" if row["logloss"] is None else f"{row['logloss']:.4f}", False),
-        ("parameters", lambda row: f"{row['parameters']:,}", True),
-        ("training, s", lambda row: f"{row['train_seconds']:.0f}", True),
-    ]
-
-
-def _gauc(row: Mapping[str, Any]) -> str:
-    return f"{row['gauc_mean']:.4f}" + ("" if row["gauc_sd"] is None else f" ± {row['gauc_sd']:.4f}")
-
-
-def _relative(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2%}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    if value < 1e-99:
-        return "< 1e-99"
-    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
-
-
-def ablation_table(document: Mapping[str, Any]) -> Table:
-    """What the terminal shows: the models, then what learns nothing."""
-    columns, rows = columns_of(document, brief=True), table_rows(document, brief=True)
-    rows += [[name, f"{value:.4f}"] for name, value in document["baselines"].items()]
-    return table_of(columns, [[*row, *[""] * (len(columns) - len(row))] for row in rows])
-
-
-def markdown(document: Mapping[str, Any]) -> str:
-    """The table in Markdown, with the baselines below it."""
-    columns = columns_of(document)
-    lines = [columns, ["---"] * len(columns), *table_rows(document)]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    baselines = "\n".join(f"| {name} | {value:.4f} |" for name, value in document["baselines"].items())
-    size = f"{document['requests']:,} requests, {document['impressions']:,} impressions ({document['split']})"
-    return f"{size}\n\n{table}\n\n| ranker | GAUC |\n| --- | --- |\n{baselines}\n"

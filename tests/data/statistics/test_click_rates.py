@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerec.data.statistics.click_rates import Rates, bucket, bucket_names, count_before, wilson
+from edgerec.core.statistics import wilson
+from edgerec.data.statistics.click_rates import POSITIONS, Rates, bucket, bucket_names, count_before
+from edgerec.reports.statistics.rate_blocks import GROUPS
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,7 @@ def test_count_before(
         table(asked), table(events), ["user_id", "item_id"], resets=None if resets is None else table(resets)
     )
     assert counted.tolist() == expected
+
+
+def test_rows_of_the_table_end_where_single_positions_end() -> None:
+    assert GROUPS[-1][1] == POSITIONS

@@ -19,15 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.cli import cli
-from edgerec.core.console import emit
+from edgerec.cli.output import emit
+from edgerec.cli.tables.logs import stats_table
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, LogsError, OutputError
 from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.data.sources.ebnerd import import_ebnerd
 from edgerec.data.statistics.click_rates import CATEGORY_BUCKETS
 from edgerec.data.statistics.document import document, stats_document
 from edgerec.data.statistics.measure import Measured, of_part
-from edgerec.data.statistics.report import page, stats_table, write_report
 from edgerec.features.spec import FeatureSpec
+from edgerec.reports.statistics.page import page, write_report
 from tests.synthetic import make_logs, unstamp
 
 NOW = 1_700_000_000_000

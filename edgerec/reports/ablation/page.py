@@ -1,21 +1,22 @@
-"""The table as one HTML page with a plot, which opens without a network."""
+"""The page of `edgerec ablate`: the table and a plot of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from edgerec.core.page import GREY, GRID, figure, render
-from edgerec.model.ablation.document import columns_of, table_rows
+from edgerec.reports.ablation.table import columns_of, table_rows
+from edgerec.reports.page import GREY, GRID, figure, render
 
 _POINT, _SEED = "#3d85c6", "#e08a33"
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The page as text; the same document gives the same text."""
+    """Return the page as text. Equal documents give equal text."""
     return render(
-        Path(__file__).with_name("report.html.jinja"),
+        "ablation/page.html.jinja",
+        title="Table 2",
+        definitions="docs/training.md",
         plots={"plot": _figure(document)},
         document=document,
         columns=columns_of(document),
@@ -26,7 +27,7 @@ def page(document: Mapping[str, Any]) -> str:
 
 
 def _figure(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean GAUC with its interval, each seed, and the baselines as lines."""
+    """Return the plot: mean GAUC with its interval, GAUC of each seed, and a line for each baseline."""
     rows = document["rows"]
     names, means = [row["model"] for row in rows], [row["gauc_mean"] for row in rows]
     ends = [row["gauc_ci95"] for row in rows]

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgerec.core.text import shown
-from edgerec.data.statistics.blocks import (
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.reports.statistics.blocks import (
     Block,
     DataSet,
     Plot,
@@ -20,8 +21,8 @@ from edgerec.data.statistics.blocks import (
     union,
 )
 
-KINDS = {"exposures": "exposures", "page_views": "page-views"}
-"""Kinds of behaviour: their keys, and what they are called."""
+KINDS = {kind.plural: kind.plural.replace("_", "-") for kind in BEHAVIOUR_KINDS}
+"""Keys of the kinds of behaviour in the document, and the words for them."""
 BARS = "Each bar begins at its number and ends at the next one's; the outer bars hold what lies beyond them, too."
 
 Figures = Sequence[Mapping[str, Any] | None]

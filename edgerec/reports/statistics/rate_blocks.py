@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgerec.core.console import show
-from edgerec.data.statistics.blocks import (
+from edgerec.core.statistics import wilson
+from edgerec.core.text import format_value
+from edgerec.reports.statistics.blocks import (
     NONE,
     Block,
     DataSet,
@@ -20,12 +21,12 @@ from edgerec.data.statistics.blocks import (
     percent,
     union,
 )
-from edgerec.data.statistics.click_rates import POSITIONS, wilson
 
 FEWEST = 100
 """Exposures of a bucket that is drawn: the interval of fewer would fill the plot."""
-GROUPS = (*((place, place) for place in range(1, 6)), (6, 10), (11, 20), (21, 50), (51, POSITIONS))
-"""First and last place of a row of the table; single places are in the plot and in the JSON document."""
+GROUPS = (*((position, position) for position in range(1, 6)), (6, 10), (11, 20), (21, 50), (51, 100))
+"""First and last position of each row of the table. The document counts positions up to the last one by one, and all
+later positions together. The plot shows each position."""
 
 
 def rate_text(entry: Mapping[str, Any]) -> str:
@@ -42,7 +43,7 @@ def rate_blocks(sets: Sequence[DataSet], comparison: Mapping[str, Any] | None) -
 
 
 def _of_text(entry: Mapping[str, Any]) -> str:
-    return NONE if entry["rate"] is None else f"{rate_text(entry)} of {show(entry['exposures'])}"
+    return NONE if entry["rate"] is None else f"{rate_text(entry)} of {format_value(entry['exposures'])}"
 
 
 def _block(title: str, note: str, sets: Sequence[DataSet], rates: Sequence[Any], *, key: str, axis: str) -> Block:
@@ -81,7 +82,7 @@ def _by_position(sets: Sequence[DataSet]) -> Block:
         axis="place in the list",
     )
     rows: list[Row] = []
-    for first, last in (*GROUPS, (POSITIONS + 1, None)):
+    for first, last in (*GROUPS, (GROUPS[-1][1] + 1, None)):
         name = f"{first}+" if last is None else str(first) if first == last else f"{first}-{last}"
         pooled = [_pooled(row for row in part if _within(row["position"], first, last)) for part in rates]
         if any(pooled):
@@ -150,6 +151,6 @@ def _by_category(sets: Sequence[DataSet]) -> Block:
     )
     unknown = [entry["click_rate"]["without_category"] for entry in sets]
     if any(unknown):
-        row = cells("no category", unknown, lambda count: f"{show(count)} exposures")
+        row = cells("no category", unknown, lambda count: f"{format_value(count)} exposures")
         block = replace(block, rows=(*block.rows, row))
     return block

@@ -1,4 +1,4 @@
-"""What all commands share: their options, the extras that they need, and how their process ends."""
+"""How a command runs: the extras that it needs, its signals, and how its process ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -19,24 +16,9 @@ from edgerec.core import stdout
 from edgerec.core.errors import EdgeRecError, MissingExtraError
 from edgerec.core.text import printable, shown
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-PATH = click.Path(path_type=Path, readable=False)  # What cannot be read is an error of its reader, in its words.
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
-force_option = click.option("--force", is_flag=True, help="Replace the output if EdgeRec wrote all of it.")
-
-processes_option = click.option(
-    "--processes", type=click.IntRange(1, 1024), help="Processes at work at a time; default: one a core."
-)
-
-
-def out_option(what: str) -> Callable[[Command], Command]:
-    """`--out PATH`, the folder to write."""
-    return click.option("--out", required=True, type=PATH, help=f"Folder to write the {what} to.")
-
 
 def need(extra: str, *modules: str) -> None:
-    """Say which extra to install where one of its modules is missing; nothing is imported."""
+    """Raise an error that names the extra to install if one of its modules is missing. Nothing is imported."""
     import importlib.util
 
     for module in modules:
@@ -45,24 +27,24 @@ def need(extra: str, *modules: str) -> None:
 
 
 def run(command: click.Command) -> None:
-    """Run `command` on the process' arguments; expected errors become one line on stderr and exit code 1.
+    """Run `command` on the process' arguments. An expected error becomes one line on stderr and exit code 1.
 
-    The process has to be the command's own: signals and standard output are set up for the rest of its life.
+    The process has to be the command's own, because its signals and standard output are changed for good.
     """
     stdout.keep_for_results()
-    # polars refuses a whole file for a time zone that it does not know (+08:00), even if nobody reads the column.
+    # Otherwise polars refuses a whole file for an unknown time zone (+08:00), even if nobody reads the column.
     os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
     stopped: list[int] = []
 
     def stop(number: int, _: object) -> None:
-        # An exception that passes every block that cleans up, and that no library takes for its own affair.
+        # SystemExit runs every `finally` block and is not caught by libraries that catch `Exception`.
         stopped.append(number)
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # What the terminal's encoding does not have is shown escaped, as Python does on stderr.
+        # Characters that the terminal's encoding lacks are escaped, as on stderr.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command.main(standalone_mode=False)
@@ -77,7 +59,7 @@ def run(command: click.Command) -> None:
     except EdgeRecError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # Whoever read our output has gone; a second write at exit would fail again.
+        # The reader of our output is gone. A second write at exit would fail again.
         if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -88,7 +70,7 @@ def run(command: click.Command) -> None:
     except MemoryError:
         _fail("there is not enough memory for this: free some, or give a smaller input")
     except Exception:
-        # Code that was stopped within an import or a trace may end in any error.
+        # Code that is stopped during an import or a trace may raise any error.
         _stopped(stopped)
         sys.stderr.write("".join(shown(line) + "\n" for line in traceback.format_exc().splitlines()))
         versions = f"edgerec {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
@@ -101,7 +83,7 @@ def _fail(text: str) -> None:
 
 
 def _stopped(signals: list[int]) -> None:
-    """End as the first of `signals` asked, if there was one."""
+    """Exit with the code of the first of `signals`, if there is one."""
     if signals:
         if signals[0] == signal.SIGINT:
             sys.stderr.write("edgerec: interrupted\n")

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgerec.core.console import show
-from edgerec.core.text import shown
+from edgerec.core.text import format_value, shown
 
 NONE = "-"
 Row = tuple[str, ...]
@@ -98,7 +97,7 @@ def percent(share: float | None) -> str:
 def number(value: float | None) -> str:
     """A number as people read it, with four digits that count; whole ones whole."""
     if value is None or isinstance(value, int):
-        return NONE if value is None else show(value)
+        return NONE if value is None else format_value(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 

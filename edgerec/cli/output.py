@@ -1,0 +1,79 @@
+"""Writing a command's result to stdout, and the plain tables of results. rich is imported when a table is made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgerec.core.errors import OutputError
+from edgerec.core.text import format_value, shown
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+
+def emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType | None = None) -> None:
+    """Write a command's result to stdout: one JSON document (with ``"schema": 1``), or a table.
+
+    Without `table`, the document's scalar values become a table of two columns.
+
+    Raises:
+        OutputError: stdout refuses what is written.
+        BrokenPipeError: the reader of stdout is gone.
+    """
+    try:
+        _emit(document, as_json=as_json, table=table)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"the result cannot be written to standard output ({error.strerror}); files that it speaks of are complete"
+        ) from None
+
+
+def _emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType | None) -> None:
+    if as_json:
+        if sys.stdout is not None:
+            sys.stdout.write(json.dumps({"schema": 1, **document}, indent=2, allow_nan=False) + "\n")
+            sys.stdout.flush()
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # rich asks descriptor 1, which is no longer the terminal (core/stdout.py); `shutil` asks `sys.__stdout__`.
+    width = shutil.get_terminal_size().columns if console.is_terminal else max(console.width, 120)
+    console = Console(highlight=False, width=width)
+    console.print(table if table is not None else scalars(document))
+
+
+def scalars(document: Mapping[str, Any]) -> Table:
+    """Return a table of two columns with the scalar values of `document`."""
+    rows = [(key, format_value(value)) for key, value in document.items() if not isinstance(value, (Mapping, list))]
+    return table_of(("", ""), rows, header=False)
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", header: bool = True) -> Table:
+    """Return a plain table. If it has more than two columns, all but the first are aligned to the right."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=title or None,
+        show_header=header,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2),
+    )
+    for index, column in enumerate(columns):
+        table.add_column(
+            Text(shown(column)), justify="right" if index and len(columns) > 2 else "left", overflow="fold"
+        )
+    for row in rows:
+        # `Text` keeps rich from reading a path as markup.
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    return table

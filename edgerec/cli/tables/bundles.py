@@ -1,0 +1,96 @@
+"""The tables of `edgerec export` and `edgerec inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from edgerec.bundle.manifest import PRECISIONS
+from edgerec.cli.output import scalars, table_of
+from edgerec.core.text import format_value
+
+
+def export_table(document: Mapping[str, Any]) -> RenderableType:
+    """Show the summary of an export."""
+    rows = document["precisions"]
+    return Group(scalars(document), "", precision_table(rows)) if rows else scalars(document)
+
+
+def inspection_table(document: Mapping[str, Any]) -> Group:
+    """Show the document of `inspect_bundle`."""
+    models, tables, parity = document["models"], document["tables"], document["parity"]
+    gauc = document["gauc"]
+    head = [
+        ("version", document["version_id"]),
+        ("created", document["created"]),
+        ("precision", document["precision"]),
+        ("signature", _signature_text(document["signature"])),
+        ("limits", ", ".join(f"{count} {name.replace('_', '-')}" for name, count in document["limits"].items())),
+        ("parity", f"{format_value(parity['max_abs_error'])} at most on logits (tolerance {_tolerance_text(parity)})"),
+        ("orders", f"{parity['orders_equal']:,} of {parity['requests']:,} requests ranked alike"),
+        ("GAUC", f"Keras {format_value(gauc.get('keras'))}, MNN {format_value(gauc.get('mnn'))}"),
+    ]
+    sizes = [(part, format_value(size), "") for part, size in document["sizes"].items()]
+    ops = [(name, kind, format_value(count)) for name, model in models.items() for kind, count in model["ops"].items()]
+    shapes = [
+        (name, side, f"{key} {tuple(shape)}")
+        for name, model in models.items()
+        for side, entries in (("in", model["inputs"]), ("out", model["outputs"]))
+        for key, shape in entries.items()
+    ]
+    columns = ("table", "keys", "dimension", "type", "shards", "bytes")
+    fields = ("keys", "dimension", "dtype", "shards", "bytes")
+    return Group(
+        table_of(("", ""), head, header=False),
+        "",
+        table_of(("part", "bytes", ""), sizes),
+        "",
+        table_of(
+            ("model", "bytes", "operations", "commands"),
+            [
+                (name, *(format_value(model[key]) for key in ("bytes", "operations", "commands")))
+                for name, model in models.items()
+            ],
+        ),
+        "",
+        table_of(("model", "command", "times"), ops),
+        "",
+        table_of(("model", "side", "shape"), shapes),
+        "",
+        table_of(columns, [(name, *(format_value(entry[key]) for key in fields)) for name, entry in tables.items()]),
+        "",
+        *((precision_table(document["precisions"]), "") if document["precisions"] else ()),
+        table_of(("tool", "version"), sorted(document["tools"].items())),
+    )
+
+
+def precision_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Show the precisions that an export compared, with latencies if they are known."""
+    names = {
+        "device_bytes": "device bytes",
+        "drift": "drift of logits",
+        "gauc_difference": "GAUC difference",
+        "rerank_p50_us": "re-rank p50 us",
+        "step_p50_us": "step p50 us",
+    }
+    known = [key for key in names if all(row.get(key) is not None for row in rows.values())]
+    cells = [(name, *(format_value(rows[name][key]) for key in known)) for name in PRECISIONS if name in rows]
+    return table_of(("precision", *(names[key] for key in known)), cells)
+
+
+def _tolerance_text(parity: Mapping[str, Any]) -> str:
+    relative = parity["relative_tolerance"]
+    return f"{parity['tolerance']:g}" + (f", and {relative:g} of a logit" if relative else "")
+
+
+def _signature_text(signature: Mapping[str, Any]) -> str:
+    """Return the state of a bundle's signatures in words."""
+    parts = [part for part, signed in signature["parts"].items() if signed]
+    if not parts:
+        return "not signed"
+    if signature["checked"]:
+        return "valid"
+    return f"signed ({', '.join(parts)}); not checked: give --public-key"

@@ -1,0 +1,52 @@
+"""The tables of `edgerec evaluate` and `edgerec ablate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from edgerec.cli.output import table_of
+from edgerec.reports.ablation.table import columns_of, table_rows
+
+_FIGURES = (
+    ("AUC", "auc"),
+    ("NDCG@5", "ndcg@5"),
+    ("NDCG@10", "ndcg@10"),
+    ("log loss", "logloss"),
+    ("calibration error", "calibration_error"),
+)
+
+
+def evaluation_table(document: Mapping[str, Any]) -> Table:
+    """Show the document of `evaluate`."""
+    low, high = document["gauc_ci95"]
+    rows = [
+        ("model", f"{document['model']} {document['version_id']}"),
+        ("GAUC", f"{document['gauc']:.4f}  (95 % interval {low:.4f} to {high:.4f}, over {document['users']:,} users)"),
+        *((name, "none" if document[key] is None else f"{document[key]:.4f}") for name, key in _FIGURES),
+        *_baseline_rows(document),
+    ]
+    return table_of(("", ""), rows, header=False)
+
+
+def baselines_table(document: Mapping[str, Any]) -> Table:
+    """Show the document of `baselines_document`."""
+    return table_of(("", ""), _baseline_rows(document), header=False)
+
+
+def _baseline_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return rows for the split and the baselines of an evaluation's document."""
+    size = f"{document['requests']:,} requests, {document['impressions']:,} impressions"
+    return [
+        ("split", f"{document['split']}: {size}"),
+        *((f"GAUC of {name}", f"{value:.4f}") for name, value in document["baselines"].items()),
+    ]
+
+
+def ablation_table(document: Mapping[str, Any]) -> Table:
+    """Show the document of an ablation: the models, then the baselines."""
+    columns, rows = columns_of(document, brief=True), table_rows(document, brief=True)
+    rows += [[name, f"{value:.4f}"] for name, value in document["baselines"].items()]
+    return table_of(columns, [[*row, *[""] * (len(columns) - len(row))] for row in rows])

@@ -1,0 +1,1 @@
+"""What `edgerec ablate` shows of its document: the table and the page."""
