@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.core.arrays import map_members
 from edgerec.core.errors import FormatError
 from edgerec.kv.shard_writer import BLOCK_ROWS, ascending, shard_name
 from edgerec.kv.store import Keys, Lookup, check_keys, no_table
-from edgerec.kv.stored_npz import map_members
 from edgerec.kv.table_entry import TableEntry
 
 _ADVICE = "export the bundle again"

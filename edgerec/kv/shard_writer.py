@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edgerec.core.errors import InputError, OutputError
-from edgerec.kv.stored_npz import MAX_MEMBER_BYTES, StoredWriter
 from edgerec.kv.table_entry import TableEntry
 
 TableDtype = Literal["float32", "float16"]
@@ -18,8 +21,16 @@ SHARD_ROWS = 1 << 20
 """Default rows in a shard. Few large shards make look-ups fast: 1.5 million brands need only two."""
 BLOCK_ROWS = 1 << 14
 MAX_SHARDS = 99_999
+ALIGNMENT = 64
+MAX_MEMBER_BYTES = 2**31 - 1
+"""Larger members of a zip file need sizes of 64 bits."""
 
 _STORED = {"float32": "<f4", "float16": "<f2"}
+_LOCAL_BYTES = 30
+"""Length of a member's local header, before its name (APPNOTE.TXT, *.ZIP File Format Specification*, 4.3.7)."""
+_PADDING = struct.Struct("<HHH")
+_PADDING_ID = 0xD935
+"""The extra field with which Android's tools align members, too."""
 
 
 def write_table(
@@ -57,7 +68,7 @@ def write_table(
         folder.mkdir(parents=True)
         for number in range(shards):
             shard_keys = keys[number * shard_rows : (number + 1) * shard_rows]
-            with (folder / shard_name(number, shards)).open("wb") as file, StoredWriter(file) as writer:
+            with (folder / shard_name(number, shards)).open("wb") as file, _StoredWriter(file) as writer:
                 writer.write("keys", dtype="<i8", shape=shard_keys.shape, pieces=[shard_keys])
                 shape = (len(shard_keys), len(unknown))
                 writer.write("values", dtype=_STORED[dtype], shape=shape, pieces=rows.take(len(shard_keys)))
@@ -182,3 +193,34 @@ class _RowStream:
                 f"embedding table {self._name}: rows should be (b, {self._dimension}); received {block.shape}"
             )
         self._rest = block
+
+
+class _StoredWriter:
+    """Writes an npz file in a `with` block, one array after another. Equal arrays give equal bytes.
+
+    Its arrays are not compressed, and each begins on a boundary of 64 bytes, so that it can be mapped.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
+
+    def write(self, name: str, *, dtype: str, shape: tuple[int, ...], pieces: Iterable[NDArray[Any]]) -> None:
+        """Write the array `name` of `dtype` and `shape`, whose rows come in `pieces`, one after another."""
+        header = io.BytesIO()
+        npy.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
+        # ZipInfo's date is always the same.
+        info = zipfile.ZipInfo(f"{name}.npy")
+        padding = -(self._file.tell() + _LOCAL_BYTES + len(info.filename) + _PADDING.size) % ALIGNMENT
+        info.extra = _PADDING.pack(_PADDING_ID, 2 + padding, ALIGNMENT) + bytes(padding)
+        with self._archive.open(info, "w") as member:
+            member.write(header.getvalue())
+            for piece in pieces:
+                member.write(np.ascontiguousarray(piece, dtype).reshape(-1).view(np.uint8).data)
+
+    def __enter__(self) -> _StoredWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The archive writes its directory. The file stays open.
+        self._archive.close()
