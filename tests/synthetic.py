@@ -16,7 +16,7 @@ from edgerec.core.hashing import sha256_file
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.data.samples import Samples, Shard, join_shards, load_samples
-from edgerec.data.shards import split_counts
+from edgerec.data.shard_files import split_counts
 from edgerec.features.spec import FeatureSpec
 
 SPEC = FeatureSpec.model_validate(

@@ -36,7 +36,7 @@ from edgerec.data.partition import TARGET, Partition, partitions, survey
 from edgerec.data.parts import Parts
 from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, load_samples
 from edgerec.data.schema import ITEM_ID
-from edgerec.data.shards import SPLITS, SplitCounts
+from edgerec.data.shard_files import SPLITS, SplitCounts
 from edgerec.data.stretch import Stretch
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec, load_spec

@@ -19,11 +19,9 @@ from edgerec.data.partition import Partition
 from edgerec.data.parts import Parts
 from edgerec.data.schema import (
     CLICKED,
-    EXPOSURE,
     ITEM_ID,
     KIND,
     PAGE_ID,
-    PAGE_VIEW,
     REQUEST_ID,
     TIME,
     USER_ID,
@@ -33,20 +31,18 @@ from edgerec.data.schema import (
     sort_events,
     sort_requests,
 )
-from edgerec.data.shard_writer import write_behaviours, write_requests
-from edgerec.data.shards import (
-    EXPOSURES,
+from edgerec.data.shard_files import (
     FILES,
     NOT_EXPOSED,
-    PAGE_VIEWS,
     SPLITS,
     ShardEntry,
     SplitCounts,
     shard_file,
     split_counts,
 )
+from edgerec.data.shard_writer import write_behaviours, write_requests
 from edgerec.data.stretch import read_stretches
-from edgerec.features.behaviours import Limits
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec, of_origin
 
@@ -73,8 +69,8 @@ class Encoding:
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """What has been written.
+class WrittenShard:
+    """A shard that was written.
 
     Attributes:
         entry: of the shard.
@@ -93,7 +89,7 @@ class Instants:
     time: NDArray[np.int64]
 
 
-def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Path) -> Encoded:
+def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Path) -> WrittenShard:
     """Write the shard of `partition` into `folder`, which is made.
 
     Raises:
@@ -107,38 +103,37 @@ def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Pat
     users, splits = _encode_requests(read_stretches(how.requests, partition.requests), known, how, items, folder)
     entry = ShardEntry(
         name=folder.name,
-        exposures=len(known[EXPOSURES].user),
-        page_views=len(known[PAGE_VIEWS].user),
+        **{kind.plural: len(instants.user) for kind, instants in known.items()},
         splits=splits,
         files={name: sha256_file(shard_file(folder, name)) for name in FILES},
     )
-    return Encoded(entry, users)
+    return WrittenShard(entry, users)
 
 
-def _encode_events(events: pl.DataFrame, how: Encoding, items: ItemIndex, folder: Path) -> dict[str, Instants]:
-    """Write the behaviours of each kind; returns their users and times."""
+def _encode_events(
+    events: pl.DataFrame, how: Encoding, items: ItemIndex, folder: Path
+) -> dict[BehaviourKind, Instants]:
+    """Write the behaviours of each kind; return their users and times."""
     served = of_origin(how.spec.item, "served")
     events = sort_events(check_events(events, event_features(how.spec), items))
-    known: dict[str, Instants] = {}
-    for name, kind, actions in (
-        (EXPOSURES, EXPOSURE, how.spec.ie_action),
-        (PAGE_VIEWS, PAGE_VIEW, how.spec.ipv_action),
-    ):
+    known: dict[BehaviourKind, Instants] = {}
+    for kind in BEHAVIOUR_KINDS:
+        actions = how.spec.actions(kind)
         columns = dict.fromkeys([USER_ID, TIME, ITEM_ID, *_sources((*actions, *served))])
-        rows = events.lazy().filter(pl.col(KIND) == kind).select(list(columns)).collect()
+        rows = events.lazy().filter(pl.col(KIND) == kind.name).select(list(columns)).collect()
         write_behaviours(
-            shard_file(folder, name),
+            shard_file(folder, kind.plural),
             time=rows[TIME].to_numpy(),
             item=items.rows(rows[ITEM_ID].to_numpy()),
             action=_encode(rows, actions),
             served=_encode(rows, served),
         )
-        known[name] = Instants(rows[USER_ID].to_numpy(), rows[TIME].to_numpy())
+        known[kind] = Instants(rows[USER_ID].to_numpy(), rows[TIME].to_numpy())
     return known
 
 
 def _encode_requests(
-    requests: pl.DataFrame, known: Mapping[str, Instants], how: Encoding, items: ItemIndex, folder: Path
+    requests: pl.DataFrame, known: Mapping[BehaviourKind, Instants], how: Encoding, items: ItemIndex, folder: Path
 ) -> tuple[int, dict[str, SplitCounts]]:
     """Write the requests of each split; returns the number of their users, and what is in each split."""
     served = of_origin(how.spec.item, "served")
@@ -166,8 +161,7 @@ def _encode_requests(
         time=asked.time,
         user=asked.user,
         page=page,
-        exposures=known_before(asked, known[EXPOSURES], how.limits.exposures),
-        page_views=known_before(asked, known[PAGE_VIEWS], how.limits.page_views),
+        known={kind: known_before(asked, known[kind], how.limits.of(kind)) for kind in BEHAVIOUR_KINDS},
         lengths=lengths,
         item=item,
         label=label,
@@ -237,11 +231,11 @@ def _check_lengths(requests: pl.DataFrame, limits: Limits) -> None:
         )
 
 
-def to_note(encoded: Encoded) -> dict[str, Any]:
-    """`encoded` as JSON."""
-    return {"entry": encoded.entry.model_dump(), "users": encoded.users}
+def to_note(shard: WrittenShard) -> dict[str, Any]:
+    """Return the shard as JSON."""
+    return {"entry": shard.entry.model_dump(), "users": shard.users}
 
 
-def from_note(note: Mapping[str, Any]) -> Encoded:
-    """What `to_note` was given."""
-    return Encoded(ShardEntry.model_validate(note["entry"]), note["users"])
+def from_note(note: Mapping[str, Any]) -> WrittenShard:
+    """Return the shard that `to_note` was given."""
+    return WrittenShard(ShardEntry.model_validate(note["entry"]), note["users"])

@@ -22,16 +22,15 @@ from edgerec.data.octaves import Octaves, octaves
 from edgerec.data.partition import Partition
 from edgerec.data.parts import Parts
 from edgerec.data.schema import (
-    EXPOSURE,
     ITEM_ID,
     KIND,
-    PAGE_VIEW,
     REQUEST_ID,
     TIME,
     check_events,
     check_requests,
 )
 from edgerec.data.stretch import read_stretches
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec, of_origin
 from edgerec.features.vocabulary import Vocabulary
@@ -76,16 +75,16 @@ def count(
         SpecificationError: a value that its feature cannot read.
     """
     found: dict[str, Octaves] = {}
-    actions = {EXPOSURE: to_fit(spec.ie_action), PAGE_VIEW: to_fit(spec.ipv_action)}
-    features = (*actions[EXPOSURE], *actions[PAGE_VIEW])
+    actions = {kind: to_fit(spec.actions(kind)) for kind in BEHAVIOUR_KINDS}
+    features = [feature for group in actions.values() for feature in group]
     needed = (TIME, KIND, ITEM_ID)
     table = read_stretches(events, partition.events, _columns(needed, features))
     table = check_events(table, features, items, columns=needed).filter(pl.col(TIME) < until)
     behaviours = np.bincount(items.rows(table[ITEM_ID].to_numpy()), minlength=len(items.ids))
-    for group, kind in (("ie_action", EXPOSURE), ("ipv_action", PAGE_VIEW)):
-        rows = table.filter(pl.col(KIND) == kind) if actions[kind] else table
-        for feature in actions[kind]:
-            found[f"{group}.{feature.name}"] = octaves(feature.numbers(to_array(rows[feature.source], feature)))
+    for kind, group in actions.items():
+        rows = table.filter(pl.col(KIND) == kind.name) if group else table
+        for feature in group:
+            found[f"{kind.group}.{feature.name}"] = octaves(feature.numbers(to_array(rows[feature.source], feature)))
     del table
 
     served = to_fit(of_origin(spec.item, "served"))

@@ -14,25 +14,20 @@ from edgerec.core.errors import FormatError
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name, PathText
 from edgerec.data.item_table import ItemTable
-from edgerec.data.shards import (
-    EXPOSURES,
+from edgerec.data.shard_files import (
     FILES,
     NOT_EXPOSED,
-    PAGE_VIEWS,
     SPLITS,
     TEST,
     TRAIN,
     VALIDATION,
-    Behaviours,
-    Requests,
-    Shard,
     ShardEntry,
-    ShardReader,
     SplitCounts,
-    join_shards,
     shard_file,
 )
-from edgerec.features.behaviours import Limits
+from edgerec.data.shard_reader import ShardReader
+from edgerec.data.shards import Behaviours, Requests, Shard, join_shards
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies
@@ -124,7 +119,7 @@ class Samples:
         """`requests`, `exposures`, `clicks` over all splits, and of each split by its name; `behaviours` by kind."""
         splits = {split: self.head.splits[split].model_dump() for split in SPLITS}
         totals = {key: sum(part[key] for part in splits.values()) for key in ("requests", "exposures", "clicks")}
-        behaviours = {kind: sum(getattr(entry, kind) for entry in self.head.shards) for kind in (EXPOSURES, PAGE_VIEWS)}
+        behaviours = {kind.plural: sum(entry.count(kind) for entry in self.head.shards) for kind in BEHAVIOUR_KINDS}
         return {**totals, "users": self.head.users, "splits": splits, "behaviours": behaviours}
 
     def item_encoder(self) -> GroupEncoder:

@@ -13,6 +13,7 @@ from edgerec.data.casting import arrays_as_lists, exact_cast
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import TYPES
 from edgerec.data.feature_columns import check_column, check_features, check_values
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec, of_origin
 from edgerec.features.vocabulary import MISSING_ID
@@ -28,7 +29,6 @@ CATEGORY = "category"
 """Optional in items, whole numbers or strings: `edgerec stats` counts by it."""
 OPENED_FROM = "opened_from"
 """Optional in events: from where a page was opened, `feed` or `search`."""
-EXPOSURE, PAGE_VIEW = "exposure", "page_view"
 
 MAX_TIME_MS = 4_102_444_800_000
 """2100-01-01: a larger time is in another unit (micro- or nanoseconds)."""
@@ -125,10 +125,11 @@ def check_events(
     """
     events = cast_columns(EVENTS, events, columns)
     check_times(EVENTS, events)
-    kinds = events.filter((pl.col(KIND) != EXPOSURE) & (pl.col(KIND) != PAGE_VIEW))
+    names = [kind.name for kind in BEHAVIOUR_KINDS]
+    kinds = events.filter(~pl.col(KIND).is_in(names))
     if len(kinds):
         raise LogsError(
-            f"logs: {EVENTS}.{KIND} should be {EXPOSURE!r} or {PAGE_VIEW!r}; received {kinds[KIND][0]!r} "
+            f"logs: {EVENTS}.{KIND} should be {' or '.join(map(repr, names))}; received {kinds[KIND][0]!r} "
             f"({len(kinds)} rows)"
         )
     check_features(EVENTS, events, features)
@@ -234,7 +235,8 @@ def _sorted(table: pl.DataFrame, *columns: str) -> bool:
 
 def event_features(spec: FeatureSpec) -> tuple[Feature, ...]:
     """The features that read columns of events."""
-    return (*spec.ie_action, *spec.ipv_action, *of_origin(spec.item, "served"))
+    actions = (feature for kind in BEHAVIOUR_KINDS for feature in spec.actions(kind))
+    return (*actions, *of_origin(spec.item, "served"))
 
 
 def column_types(name: str, columns: Collection[str], features: Iterable[Feature]) -> dict[str, pl.DataType]:

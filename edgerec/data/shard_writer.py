@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edgerec.data.logs import write_table
-from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
+from edgerec.data.shard_reader import RANGE_COLUMNS
+from edgerec.features.behaviours import BehaviourKind
 
 ROW_GROUP = 65_536
 """Rows that a file has together; fixed, as it shows in the bytes."""
@@ -41,8 +42,7 @@ def write_requests(
     time: NDArray[np.int64],
     user: NDArray[np.int64],
     page: NDArray[np.int64],
-    exposures: NDArray[np.int64],
-    page_views: NDArray[np.int64],
+    known: Mapping[BehaviourKind, NDArray[np.int64]],
     lengths: NDArray[np.int64],
     item: NDArray[np.int32],
     label: NDArray[np.uint8],
@@ -56,8 +56,7 @@ def write_requests(
         time: (r,), milliseconds since 1970.
         user: (r,), who asked.
         page: (r,), on which of the user's pages.
-        exposures: (r, 3), of known exposures: where recurrences start, the first, one past the last.
-        page_views: (r, 3), the same of page-views.
+        known: (r, 3) of each kind: where recurrences start, the first known behaviour, one past the last.
         lengths: (r,), number of candidates of each, at least 1.
         item: (candidates,), their rows of the catalogue.
         label: (candidates,).
@@ -75,21 +74,17 @@ def write_requests(
             "time": time,
             "user": user,
             "page": page,
-            **_ranges(EXPOSURES, exposures),
-            **_ranges(PAGE_VIEWS, page_views),
+            **{name: column for kind, ranges in known.items() for name, column in _ranges(kind, ranges).items()},
         }
     ).hstack(lists.group_by("row", maintain_order=True).agg(pl.all()).drop("row"))
     for path, rows in paths:
         write_table(table[rows], path, row_group_size=ROW_GROUP, statistics=False)
 
 
-def _ranges(kind: str, ranges: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+def _ranges(kind: BehaviourKind, ranges: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     start, begin, end = ranges.T
-    return {
-        f"{kind}_start": start.astype(np.int32),
-        f"{kind}_begin": begin.astype(np.int32),
-        f"{kind}_count": (end - begin).astype(np.int16),
-    }
+    columns = (start.astype(np.int32), begin.astype(np.int32), (end - begin).astype(np.int16))
+    return dict(zip(RANGE_COLUMNS[kind], columns, strict=True))
 
 
 def _named(group: str, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edgerec.core.errors import ConfigurationError
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind
 from edgerec.simulation.cloud import Pages
 from edgerec.simulation.users import ACTIONS, REASONS, Exposures, PageViews
 from edgerec.simulation.world import Floats, Ints
@@ -168,7 +169,7 @@ class Recorder:
 
     def _exposure_tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         rows = _sorted_by_time(_concatenate(self._exposures, types=_EXPOSURE_TYPES))
-        common = self._common(rows, "exposure")
+        common = self._common(rows, EXPOSURE)
         actions: dict[str, Any] = {
             "exposure_duration_s": _rounded(rows["duration_s"]),
             "exposure_count": rows["looks"].astype(np.int32),
@@ -185,19 +186,19 @@ class Recorder:
         rows = _sorted_by_time(_concatenate(self._page_views, types=_PAGE_VIEW_TYPES))
         actions = {name: rows["actions"][:, position] for position, name in enumerate(ACTIONS)}
         return pl.DataFrame(
-            self._common(rows, "page_view")
+            self._common(rows, PAGE_VIEW)
             | {"opened_from": _decode(rows["opened_from"], OPENED_FROM)}
             | {"page_duration_s": _rounded(rows["duration_s"])}
             | actions
         )
 
-    def _common(self, rows: Rows, kind: str) -> dict[str, Any]:
+    def _common(self, rows: Rows, kind: BehaviourKind) -> dict[str, Any]:
         same = np.diff(rows["user"], prepend=-1) == 0
         decay = np.where(same, np.diff(rows["time"], prepend=0) / 1000, np.nan)
         return {
             "user_id": self._user_id[rows["user"]],
             "time": rows["time"],
-            "kind": pl.repeat(kind, len(same), eager=True),
+            "kind": pl.repeat(kind.name, len(same), eager=True),
             "item_id": self._item_id[rows["item"]],
             "score": _nullable(rows["score"]),
             "time_decay_s": _nullable(decay),

@@ -21,6 +21,7 @@ from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.data.samples import NOT_EXPOSED, SPLITS, TEST, TRAIN, VALIDATION, Samples, load_samples
 from edgerec.data.schema import check_tables
 from edgerec.data.sources.ebnerd import import_ebnerd
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec
 from edgerec.model.batches import make_batch
 from tests.synthetic import HOUR, SPEC, build, flat, make_logs, restamp, stretch, whole
@@ -420,9 +421,10 @@ def test_logs_without_a_kind_of_behaviour(tmp_path: Path, kind: str | None) -> N
     samples = load_samples(tmp_path / "samples")
     shard = whole(samples, TEST)
     batch = make_batch(shard, np.arange(6)).inputs
-    for name, gone in (("exposures", "exposure"), ("page_views", "page_view")):
-        if kind in (None, gone):
-            assert len(getattr(shard, name)) == 0
+    for each in BEHAVIOUR_KINDS:
+        name = each.plural
+        if kind in (None, each.name):
+            assert len(shard.behaviours(each)) == 0
             assert batch[name]["length"].tolist() == [0] * 6
             assert {array.shape[:2] for part in ("action", "item") for array in batch[name][part].values()} == {(1, 2)}
         else:

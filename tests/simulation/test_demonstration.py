@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import table1
@@ -52,7 +53,7 @@ def column(table: pl.DataFrame, feature: Feature) -> NDArray[np.generic]:
 def test_each_feature_of_table_1_takes_all_of_its_values(
     tables: dict[str, pl.DataFrame], group: str, feature: Feature
 ) -> None:
-    kind = {"ie_action": "exposure", "ipv_action": "page_view"}.get(group)
+    kind = {kind.group: kind.name for kind in BEHAVIOUR_KINDS}.get(group)
     part = tables["events"].head(100_000).join(tables["items"], on="item_id", how="left", maintain_order="left")
     table = part.filter(kind=kind) if kind else part
     # The first event of a kind has no time decay, and items found by search have no score. No other value is missing.

@@ -15,9 +15,10 @@ import polars as pl
 from edgerec.core.errors import LogsError
 from edgerec.core.text import check_utf8
 from edgerec.data.logs import Logs, LogsHead
-from edgerec.data.schema import EVENTS, EXPOSURE, ITEMS, PAGE_VIEW, REQUESTS, check_tables
+from edgerec.data.schema import EVENTS, ITEMS, REQUESTS, check_tables
 from edgerec.data.sources.ebnerd_source import Source, read_source
 from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.features.spec import FeatureSpec, load_spec
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -174,7 +175,7 @@ def _exposures(listed: pl.DataFrame) -> pl.DataFrame:
         "item_id",
         *SERVED,
         time="ended",
-        kind=pl.lit(EXPOSURE),
+        kind=pl.lit(EXPOSURE.name),
         listed_at="time",
         exposure_duration_s=pl.col("read_s").cast(pl.Float32),
         exposure_count=pl.Series((PastCounts(pairs, ended).before(pairs, ended) + 1).astype(np.int32)),
@@ -206,7 +207,7 @@ def _left(views: pl.DataFrame, *, since: str) -> pl.DataFrame:
         "item_id",
         *SERVED,
         time=pl.col(since) + (pl.col("read_s").fill_null(0) * 1000).round().cast(pl.Int64),
-        kind=pl.lit(PAGE_VIEW),
+        kind=pl.lit(PAGE_VIEW.name),
         listed_at="time",
         page_duration_s=pl.col("read_s").cast(pl.Float32),
         scroll_depth=pl.col("scroll").cast(pl.Float32),

@@ -16,9 +16,10 @@ import polars as pl
 from edgerec.core.errors import LogsError
 from edgerec.core.text import check_utf8
 from edgerec.data.logs import Logs, LogsHead
-from edgerec.data.schema import EVENTS, EXPOSURE, ITEMS, PAGE_VIEW, REQUESTS, check_tables
+from edgerec.data.schema import EVENTS, ITEMS, REQUESTS, check_tables
 from edgerec.data.sources.kuairand_source import ACTIONS, LATER, Source, read_source
 from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.features.spec import FeatureSpec, load_spec
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -154,11 +155,11 @@ def _events(listed: pl.DataFrame) -> pl.DataFrame:
     common = [pl.col("user_id", "item_id", *ACTIONS, *SERVED), pl.col("ended").alias("time"), share]
     exposures = listed.select(
         *common,
-        kind=pl.lit(EXPOSURE),
+        kind=pl.lit(EXPOSURE.name),
         exposure_duration_s=seconds,
         exposure_count=pl.Series((PastCounts(pairs, ended).before(pairs, ended) + 1).astype(np.int32)),
     )
-    views = listed.filter(pl.col("clicked") == 1).select(*common, kind=pl.lit(PAGE_VIEW), page_duration_s=seconds)
+    views = listed.filter(pl.col("clicked") == 1).select(*common, kind=pl.lit(PAGE_VIEW.name), page_duration_s=seconds)
     # What ended at one instant comes in the order in which it was begun.
     events = pl.concat([exposures, views], how="diagonal").sort("user_id", "time", "kind", maintain_order=True)
     instants = events.select("user_id", "kind", "time").unique().sort("user_id", "kind", "time")

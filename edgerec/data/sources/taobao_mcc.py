@@ -26,7 +26,6 @@ from edgerec.core.errors import LogsError
 from edgerec.core.leftovers import temporary_folder
 from edgerec.core.text import check_utf8
 from edgerec.data.logs import LogsHead
-from edgerec.data.schema import EXPOSURE, PAGE_VIEW
 from edgerec.data.sources.logs_writer import logs_writer
 from edgerec.data.sources.taobao_mcc_source import (
     ATTRIBUTES,
@@ -41,6 +40,7 @@ from edgerec.data.sources.taobao_mcc_source import (
     read_contexts,
 )
 from edgerec.data.sources.taobao_mcc_spool import append, tables
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.features.spec import FeatureSpec, load_spec
 
 FIRST_TIME_MS = 1_577_836_800_000
@@ -256,7 +256,7 @@ def _behaviours(devices: pl.DataFrame, latest: Latest) -> Iterator[pl.DataFrame]
             *PLACE,
             user_id="request_id",
             time=_time(pl.col("request_id")) - until.cast(pl.Int64),
-            kind=pl.lit(kind),
+            kind=pl.lit(kind.name),
             score=pl.lit(None, pl.Float32),
             **{count: pl.col("item_id").cum_count().over("request_id", "item_id").cast(pl.Int32)},
         )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from edgerec.core.statistics import wilson
-from edgerec.data.schema import EXPOSURE, PAGE_VIEW
 from edgerec.data.statistics.click_rates import (
     CATEGORY_BUCKETS,
     ITEM_BUCKETS,
@@ -25,13 +24,11 @@ from edgerec.data.statistics.histograms import (
     shares_by_tenth,
 )
 from edgerec.data.statistics.measure import Measured, Statistics, measure
-from edgerec.features.behaviours import Limits
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.spec import FeatureSpec
 
 POSITION_NAMES = [*(str(place) for place in range(1, POSITIONS + 1)), f"{POSITIONS + 1}+"]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-KINDS = {EXPOSURE: "exposures", PAGE_VIEW: "page_views"}
-"""Kinds of events, and their keys."""
 
 
 def stats_document(logs: Path, *, against: Path | None = None, processes: int = 1) -> dict[str, Any]:
@@ -67,7 +64,6 @@ def document(measured: Sequence[Measured], paths: Sequence[str]) -> dict[str, An
 def _of_one(measured: Measured, path: str) -> dict[str, Any]:
     counted, spec = measured.statistics, measured.spec
     clicks, exposures = int(counted.position.clicks.sum()), int(counted.position.exposures.sum())
-    limits = {EXPOSURE: Limits().exposures, PAGE_VIEW: Limits().page_views}
     return {
         "name": measured.name,
         "label": measured.name,
@@ -78,7 +74,7 @@ def _of_one(measured: Measured, path: str) -> dict[str, Any]:
         "exposures": exposures,
         "clicks": clicks,
         **_rate(clicks, exposures),
-        "behaviours": {key: counted.events[kind] for kind, key in KINDS.items()},
+        "behaviours": {kind.plural: counted.events[kind] for kind in BEHAVIOUR_KINDS},
         "click_rate": {
             "position": [row for row in _rows("position", POSITION_NAMES, counted.position) if row["exposures"]],
             "item_exposures": _with_steps(_rows("earlier", bucket_names(ITEM_BUCKETS), counted.item)),
@@ -87,9 +83,9 @@ def _of_one(measured: Measured, path: str) -> dict[str, Any]:
             else _rows("earlier", bucket_names(CATEGORY_BUCKETS), counted.category),
             "without_category": None if counted.category is None else counted.uncategorised,
         },
-        "known": {key: _known(counted.known[kind], limits[kind]) for kind, key in KINDS.items()},
-        "actions": {key: _actions(spec, counted, kind) for kind, key in KINDS.items()},
-        "numbers": {key: _numbers(spec, counted, kind) for kind, key in KINDS.items()},
+        "known": {kind.plural: _known(counted.known[kind], Limits().of(kind)) for kind in BEHAVIOUR_KINDS},
+        "actions": {kind.plural: _actions(spec, counted, kind) for kind in BEHAVIOUR_KINDS},
+        "numbers": {kind.plural: _numbers(spec, counted, kind) for kind in BEHAVIOUR_KINDS},
         "opened_from": None if counted.opened_from is None else _shares(counted.opened_from, "value"),
         "list_lengths": _distribution(counted.list_lengths),
         "users_by_exposures": {
@@ -150,10 +146,10 @@ def _known(counts: Counts, limit: int) -> dict[str, Any]:
     }
 
 
-def _actions(spec: FeatureSpec, counted: Statistics, kind: str) -> list[dict[str, Any]]:
+def _actions(spec: FeatureSpec, counted: Statistics, kind: BehaviourKind) -> list[dict[str, Any]]:
     """Shares of behaviours by value, of features that list their values."""
     rows = []
-    for feature in spec.ie_action if kind == EXPOSURE else spec.ipv_action:
+    for feature in spec.actions(kind):
         if not feature.listed:
             continue
         missing, other, *listed = counted.values[kind][feature.name].tolist()
@@ -175,10 +171,10 @@ def _actions(spec: FeatureSpec, counted: Statistics, kind: str) -> list[dict[str
     return rows
 
 
-def _numbers(spec: FeatureSpec, counted: Statistics, kind: str) -> list[dict[str, Any]]:
+def _numbers(spec: FeatureSpec, counted: Statistics, kind: BehaviourKind) -> list[dict[str, Any]]:
     """Quantiles of the columns of numbers, and the features that read each column."""
     rows: dict[str, dict[str, Any]] = {}
-    for feature in spec.ie_action if kind == EXPOSURE else spec.ipv_action:
+    for feature in spec.actions(kind):
         if feature.source in rows:
             rows[feature.source]["features"].append(feature.name)
         elif feature.source in counted.numbers[kind] and not feature.listed:
@@ -218,7 +214,8 @@ def _add_histograms(measured: Sequence[Measured], sets: Sequence[dict[str, Any]]
     both = [(entry, each.statistics) for entry, each in zip(sets, measured, strict=True)]
     add([(entry["list_lengths"], counted.list_lengths) for entry, counted in both])
     add([(entry["users_by_exposures"], counted.activity) for entry, counted in both])
-    for kind, key in KINDS.items():
+    for kind in BEHAVIOUR_KINDS:
+        key = kind.plural
         add([(entry["known"][key], counted.known[kind]) for entry, counted in both])
         capped = [(entry["known"][key]["capped"], counted.known[kind]) for entry, counted in both]
         add([(row, counts.capped(row["limit"])) for row, counts in capped])

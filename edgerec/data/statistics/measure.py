@@ -21,7 +21,7 @@ from edgerec.core.errors import InputError
 from edgerec.data.columns import encode_series
 from edgerec.data.logs import Logs, open_logs, page_openings
 from edgerec.data.partition import TARGET, map_partitions
-from edgerec.data.schema import CATEGORY, EXPOSURE, ITEM_ID, KIND, OPENED_FROM, PAGE_VIEW, TIME, TRIGGER, USER_ID
+from edgerec.data.schema import CATEGORY, ITEM_ID, KIND, OPENED_FROM, TIME, TRIGGER, USER_ID
 from edgerec.data.statistics.click_rates import (
     Rates,
     by_category_exposures,
@@ -32,6 +32,7 @@ from edgerec.data.statistics.click_rates import (
     has_categories,
 )
 from edgerec.data.statistics.histograms import Counts, Numbers
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
 
@@ -68,10 +69,10 @@ class Statistics:
     item: Rates
     category: Rates | None
     uncategorised: int
-    events: dict[str, int]
-    known: dict[str, Counts]
-    values: dict[str, dict[str, NDArray[np.int64]]]
-    numbers: dict[str, dict[str, Numbers]]
+    events: dict[BehaviourKind, int]
+    known: dict[BehaviourKind, Counts]
+    values: dict[BehaviourKind, dict[str, NDArray[np.int64]]]
+    numbers: dict[BehaviourKind, dict[str, Numbers]]
     opened_from: dict[str, int] | None
     list_lengths: Counts
     activity: Counts
@@ -122,8 +123,7 @@ def of_part(logs: Logs) -> Statistics:
     requests = logs.requests
     pages = page_openings(requests)
     exposures = exposures_of(pages)
-    events = {kind: logs.events.filter(pl.col(KIND) == kind) for kind in (EXPOSURE, PAGE_VIEW)}
-    features = {EXPOSURE: logs.spec.ie_action, PAGE_VIEW: logs.spec.ipv_action}
+    events = {kind: logs.events.filter(pl.col(KIND) == kind.name) for kind in BEHAVIOUR_KINDS}
     category, uncategorised = None, 0
     if has_categories(logs.items):
         category, uncategorised = by_category_exposures(exposures, logs.items, events[EXPOSURE], events[PAGE_VIEW])
@@ -137,8 +137,8 @@ def of_part(logs: Logs) -> Statistics:
         uncategorised=uncategorised,
         events={kind: len(rows) for kind, rows in events.items()},
         known={kind: Counts.of(count_before(requests, rows, [USER_ID])) for kind, rows in events.items()},
-        values={kind: _value_counts(events[kind], features[kind]) for kind in events},
-        numbers={kind: _numbers(events[kind], features[kind]) for kind in events},
+        values={kind: _value_counts(rows, logs.spec.actions(kind)) for kind, rows in events.items()},
+        numbers={kind: _numbers(rows, logs.spec.actions(kind)) for kind, rows in events.items()},
         opened_from=_tally(events[PAGE_VIEW], OPENED_FROM) if OPENED_FROM in logs.events.columns else None,
         list_lengths=Counts.of(pages[ITEM_ID].list.len().cast(pl.Int64).to_numpy()),
         activity=_activity(requests, exposures),

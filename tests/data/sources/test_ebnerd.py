@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 from edgerec.core.errors import LogsError
 from edgerec.data.logs import Logs, read_logs, write_logs
 from edgerec.data.sources.ebnerd import SERVED, ebnerd_spec, import_ebnerd
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.vocabulary import Vocabulary
 
@@ -223,8 +224,8 @@ def test_logs_are_written_read_and_the_same_bytes_again(logs: Logs, tmp_path: Pa
 
 def test_the_specification_reads_the_logs(logs: Logs) -> None:
     spec = ebnerd_spec()
-    for features, kind in ((spec.ie_action, "exposure"), (spec.ipv_action, "page_view")):
-        table = logs.events.filter(pl.col("kind") == kind)
+    for kind in BEHAVIOUR_KINDS:
+        features, table = spec.actions(kind), logs.events.filter(pl.col("kind") == kind.name)
         encoder = GroupEncoder(features)
         dense = encoder.expand(encoder.encode({f.source: table[f.source].to_numpy() for f in features}))
         assert dense.shape == (len(table), encoder.width)

@@ -21,6 +21,7 @@ from edgerec.data.sources import kuairand
 from edgerec.data.sources.kuairand import MAX_LIST, SERVED, import_kuairand, kuairand_spec
 from edgerec.data.sources.kuairand_source import ACTIONS, CATALOGUE, EARLIER, LATER, Source, read_source
 from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import GroupEncoder
 from edgerec.model.metrics import gauc
 
@@ -230,8 +231,8 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path, logs: Logs) -> None:
 
 def test_the_specification_reads_the_logs(logs: Logs) -> None:
     spec = kuairand_spec()
-    for features, kind in ((spec.ie_action, "exposure"), (spec.ipv_action, "page_view")):
-        table = logs.events.filter(pl.col("kind") == kind)
+    for kind in BEHAVIOUR_KINDS:
+        features, table = spec.actions(kind), logs.events.filter(pl.col("kind") == kind.name)
         encoder = GroupEncoder(features)
         columns = {f.source: table[f.source].cast(pl.Float64).fill_null(np.nan).to_numpy() for f in features}
         dense = encoder.expand(encoder.encode(columns))

@@ -27,6 +27,7 @@ from edgerec.data.sources.ebnerd import import_ebnerd
 from edgerec.data.statistics.click_rates import CATEGORY_BUCKETS
 from edgerec.data.statistics.document import document, stats_document
 from edgerec.data.statistics.measure import Measured, of_part
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec
 from edgerec.reports.statistics.page import page, write_report
 from tests.synthetic import make_logs, unstamp
@@ -273,8 +274,8 @@ def counted(found: dict[str, Any], logs: Logs) -> dict[str, Any]:
 
     statistics = of_part(logs)
     known = {
-        (key, int(value)): int(count)
-        for kind, key in (("exposure", "exposures"), ("page_view", "page_views"))
+        (kind.plural, int(value)): int(count)
+        for kind in BEHAVIOUR_KINDS
         for value, count in zip(statistics.known[kind].values, statistics.known[kind].counts, strict=True)
     }
     return {

@@ -1,0 +1,62 @@
+"""The files of a shard of samples, and what `samples.json` says of them (docs/formats.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS = (TRAIN, VALIDATION, TEST)
+FILES = (*(kind.plural for kind in BEHAVIOUR_KINDS), *SPLITS)
+"""Names of a shard's files, without the ending."""
+NOT_EXPOSED = 255
+"""The label of a candidate that was never shown. The loss leaves it out; for other candidates it is context."""
+
+
+class SplitCounts(BaseModel):
+    """Size of a split: requests, their pages, candidates that were exposed, clicks on them."""
+
+    requests: int
+    pages: int
+    exposures: int
+    clicks: int
+
+
+class ShardEntry(BaseModel):
+    """What `samples.json` says of a shard."""
+
+    name: Annotated[str, Field(pattern=r"^\d+$")]
+    """Name of its folder."""
+    exposures: int
+    page_views: int
+    splits: dict[str, SplitCounts]
+    files: dict[str, str]
+    """SHA-256 of each file, by its name without the ending. A damaged Parquet file can crash the process that decodes
+    it, so a file is decoded only if its bytes are those that were written."""
+
+    def count(self, kind: BehaviourKind) -> int:
+        """Return how many behaviours of `kind` the shard has."""
+        return int(getattr(self, kind.plural))
+
+
+def shard_file(folder: Path, name: str) -> Path:
+    """Return the path of one of a shard's `FILES`."""
+    return folder / f"{name}.parquet"
+
+
+def split_counts(user: NDArray[np.int64], page: NDArray[np.int64], label: NDArray[np.uint8]) -> SplitCounts:
+    """Count requests (r,) with candidates (candidates,); the arguments are as in `edgerec.data.shards.Requests`."""
+    order = np.lexsort((page, user))
+    changes = (np.diff(user[order]) != 0) | (np.diff(page[order]) != 0)
+    return SplitCounts(
+        requests=len(user),
+        pages=int(changes.sum()) + bool(len(user)),
+        exposures=int((label != NOT_EXPOSED).sum()),
+        clicks=int((label == 1).sum()),
+    )
