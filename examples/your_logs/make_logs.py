@@ -1,4 +1,4 @@
-"""Turn the raw logs of a recipe feed into EdgeRec logs: docs/your-logs.md explains each step."""
+"""Turn the raw logs of a recipe feed into EdgeRec logs. docs/your-logs.md explains each step."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ SERVED = ["match", "opens_24h"]
 
 
 def stable_id(text: str) -> int:
-    """The same 63 bits for the same text: in every run, on every machine, in every language that has BLAKE2b."""
+    """Return 63 bits of a hash. They are the same in every run, on every machine and in every language with BLAKE2b."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def ids(column: str) -> pl.Expr:
-    """The integers of a column of strings; empty stays empty."""
+    """Turn a column of strings into integers. Empty values stay empty."""
     return pl.col(column).map_elements(stable_id, return_dtype=pl.Int64)
 
 
 def milliseconds(column: str) -> pl.Expr:
-    """A column like 2024-03-04T17:12:58.374Z as milliseconds since 1970."""
+    """Turn a column of texts like 2024-03-04T17:12:58.374Z into milliseconds since 1970."""
     return pl.col(column).str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms").dt.epoch("ms")
 
 
 def read_items(path: Path) -> pl.DataFrame:
-    """One row a recipe. The diet stays a string: it is a one-hot. The cuisine is an embedding: an integer."""
+    """Return one row for each recipe. The diet stays a string (one-hot). The cuisine becomes an integer (embedding)."""
     return pl.read_csv(path).select(ids("recipe").alias("item_id"), ids("cuisine"), "minutes", "diet")
 
 
 def read_offers(path: Path) -> pl.DataFrame:
-    """One row a candidate, in the order on offer, with the list that it stood in."""
+    """Return one row for each candidate of each list, in served order."""
     words = pl.col("recipes", "match").str.split(" ")
     offers = pl.read_csv(path).with_columns(words).explode("recipes", "match")
     return offers.select(
@@ -55,11 +55,11 @@ def read_offers(path: Path) -> pl.DataFrame:
 
 
 def read_behaviours(path: Path) -> pl.DataFrame:
-    """One row a behaviour, at the time when it was complete, with what the app measured of it."""
+    """Return one row for each behaviour, with the time when it was complete and the values that the app measured."""
     raw = pl.read_csv(path)
     seen, opened = pl.col("action") == "seen", pl.col("action") == "opened"
-    # The app writes when a behaviour began; it was known when it had ended. A page on which the app was killed has no
-    # length, and nothing of its row was measured after the beginning: that is when it was known.
+    # The app writes when a behaviour began, but it is known only when it has ended. If the app was killed on a page,
+    # the page has no duration, and nothing was measured after its beginning. Such a page is known from its beginning.
     ended = milliseconds("at") + (pl.col("seconds").fill_null(0) * 1000).round().cast(pl.Int64)
     behaviours = raw.select(
         "list",
@@ -73,7 +73,7 @@ def read_behaviours(path: Path) -> pl.DataFrame:
         "saved",
         "cook_mode",
     ).sort("user_id", "time", maintain_order=True)
-    # Both read only rows above their own: what the device knew when it encoded the behaviour.
+    # Both values use only earlier rows, because the device knew only these when it encoded the behaviour.
     decay = pl.col("time").diff().over("user_id", "kind") / 1000
     times = pl.col("time").cum_count().over("user_id", "item_id", "kind")
     return behaviours.with_columns(
@@ -83,15 +83,15 @@ def read_behaviours(path: Path) -> pl.DataFrame:
 
 
 def make_logs(source: Path) -> Logs:
-    """The three tables of the raw files in the folder `source`."""
+    """Read the raw files in the folder `source` and return the three tables of logs."""
     offers = read_offers(source / "lists.csv")
     behaviours = read_behaviours(source / "actions.csv")
     opened = behaviours.filter(kind="page_view")
-    # Served values: as of the request, from what was known strictly before it.
+    # Served values at a request use only what was known strictly before it.
     opens = PastCounts(opened["item_id"].to_numpy(), opened["time"].to_numpy())
     recent = opens.within(offers["item_id"].to_numpy(), offers["time"].to_numpy(), window=DAY_MS)
     offers = offers.with_columns(opens_24h=recent)
-    # The app names the list with each action, so a label cannot go to the wrong request; from search there is none.
+    # The app writes the list with each action, so each label goes to the right request. Search gives no label.
     clicked = (pl.col("kind") == "page_view").any().cast(pl.Int8).alias("clicked")
     labels = behaviours.drop_nulls("list").group_by(OFFER).agg(clicked)
     requests = (
@@ -112,7 +112,7 @@ def make_logs(source: Path) -> Logs:
 
 
 def main(source: Path, out: Path, *, force: bool = False) -> None:
-    """Write the logs of the raw files in the folder `source` as the folder `out`; `force` replaces it."""
+    """Write the logs of the raw files in the folder `source` to the folder `out`. `force` replaces a folder."""
     logs = make_logs(source)
     write_logs(logs, out, force=force)
     print({**logs.counts(), "events": len(logs.events), "items": len(logs.items)})
@@ -122,7 +122,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Raw logs of a recipe feed -> EdgeRec logs.")
     parser.add_argument("source", type=Path, help="folder with recipes.csv, lists.csv and actions.csv")
     parser.add_argument("out", type=Path, help="folder to write the logs to")
-    parser.add_argument("--force", action="store_true", help="replace the output where it exists")
+    parser.add_argument("--force", action="store_true", help="replace an existing output")
     arguments = parser.parse_args()
     try:
         main(arguments.source, arguments.out, force=arguments.force)
