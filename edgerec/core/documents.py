@@ -64,6 +64,15 @@ def document_bytes(path: Path, *, what: str) -> bytes:
         raise FormatError(f"{what}: {path} cannot be read ({error.strerror}): check it, or make it again") from None
 
 
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in the file `path`, or None if there is no such file or it holds something else."""
+    try:
+        found = json.loads(bounded_bytes(path)) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def bounded_bytes(path: Path) -> bytes:
     """The bytes of the file `path`.
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-MAX_HEAD = 64 * 1024 * 1024
-"""Bytes. A larger file is no head of a folder."""
+from edgerec.core.documents import read_object
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ LAYOUTS = {
 def layout_of(folder: Path) -> Layout | None:
     """The kind of folder that the head in `folder` states, with all fields that such a head has; else None."""
     for name, layout in LAYOUTS.items():
-        head = _object(folder / name)
+        head = read_object(folder / name)
         if head is not None and head.get("kind") == layout.kind and all(field in head for field in layout.fields):
             return layout
     return None
@@ -120,16 +117,5 @@ def layout_of(folder: Path) -> Layout | None:
 
 def is_document(path: Path) -> bool:
     """Whether the file `path` is a document that a command wrote: a JSON object with its `schema`."""
-    found = _object(path)
+    found = read_object(path)
     return found is not None and found.get("schema") == 1
-
-
-def _object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in the file `path`, or None."""
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_HEAD:
-            return None
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None

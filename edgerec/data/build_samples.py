@@ -22,10 +22,10 @@ from edgerec import __version__
 from edgerec.core.arrays import save_array
 from edgerec.core.atomic import check_output, write_json
 from edgerec.core.console import progress
-from edgerec.core.documents import first_fault
+from edgerec.core.documents import first_fault, read_object
 from edgerec.core.errors import FormatError, InputError
 from edgerec.core.parallel import map_ordered
-from edgerec.core.resumable import ResumableFolder, read_note, resumable_folder
+from edgerec.core.resumable import ResumableFolder, resumable_folder
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.encode import Encoding, encode, from_note, to_note
 from edgerec.data.fit import count, fit, load_counted, save_counted
@@ -181,7 +181,7 @@ def _plan(
 
 def _known_plan(file: Path) -> _Plan | None:
     """The plan in `file`; None where it, or something that was dealt out for it, is missing or damaged."""
-    known = read_note(file)
+    known = read_object(file)
     try:
         if known is None or any(Path(path).stat().st_size != size for path, size in known["sizes"].items()):
             return None
@@ -287,7 +287,7 @@ def _count(
 ) -> dict[str, Any]:
     # No part of the output: kept for work that was killed, and worth nothing where no shard is finished.
     file = task.counts().with_suffix(".json")
-    known = read_note(file)
+    known = read_object(file)
     if known is not None and task.counts().is_file():
         return known
     counted = count(

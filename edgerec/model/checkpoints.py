@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import FormatError, OutputError, first_line
-from edgerec.core.leftovers import discard, hidden_name
-from edgerec.core.resumable import held
+from edgerec.core.errors import FormatError, first_line
+from edgerec.core.resumable import remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
@@ -26,6 +24,7 @@ from edgerec.model.runs import HISTORY, UNREADABLE, save_weights, weights_digest
 FORMAT = 1
 PROGRESS = "progress.json"
 CHECKPOINT = "checkpoint"
+KIND = "training"
 
 
 class Progress(BaseModel):
@@ -115,15 +114,10 @@ class WorkFolder:
         self.so_far, self._rows = so_far, rows
         for old in (self.path / CHECKPOINT).glob("epoch-*"):
             if not old.name.startswith(f"{self._checkpoint(so_far.epoch).name}."):
-                _remove(old)
+                remove(old)
         for old in self.path.glob("best-*"):
             if old != self._best(so_far.best_epoch):
-                _remove(old)
-
-    def _begin(self) -> None:
-        _empty(self.path)
-        with self._writing():
-            write_json(self.path / PROGRESS, self.so_far.model_dump(mode="json"))
+                remove(old)
 
     def _checkpoint(self, number: int) -> Path:
         return self.path / CHECKPOINT / f"epoch-{number}"
@@ -163,66 +157,51 @@ def follow(output: Path, config: TrainConfig, samples: str, *, resume: bool) -> 
     Raises:
         FormatError: the training was begun with another configuration or samples, or is not to be seen from here.
     """
-    path = _folder(output)
+    path = work_path(output, KIND)
     return Follower(path, _read(path, config, samples) if resume else Progress(config=config, samples=samples))
 
 
 @contextlib.contextmanager
 def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool, resume: bool) -> Iterator[WorkFolder]:
-    """Give the hidden folder ``.<name>.training`` beside `output` to train in, and hold it against other trainings.
+    """Give the hidden folder ``.<name>.training`` beside `output` to train in (see `unfinished_work`).
 
-    It is removed when the block ends well. When the block raises, ^C included, it stays to be resumed if an epoch was
-    recorded, and is removed if none was. One that a kill left before its first epoch ended is taken over.
-
-    Args:
-        output: where the run will stand.
-        config: of the training.
-        samples: where its samples stand.
-        force: begin anew where an unfinished training stands.
-        resume: go on with it instead.
+    It is worth keeping as soon as an epoch is recorded.
 
     Raises:
         OutputError: an unfinished training stands there and neither `force` nor `resume` is true, or one is running
             there, or the folder cannot be written.
         FormatError: there is no unfinished training to resume, or it was begun with another configuration or samples.
     """
-    path = _folder(output)
-    fresh = WorkFolder(path, Progress(config=config, samples=samples))
-    if resume and not (path / PROGRESS).is_file():
-        # Without its progress nobody knows how far it is.
-        raise FormatError(
-            f"training: the unfinished training {path} has no {PROGRESS}: begin anew with --force"
-            if path.is_dir() and _worth_resuming(path)
-            else f"training: there is no unfinished training {path} to resume: leave --resume out"
-        )
-    with held(path, what="a run"):
+
+    def enter(path: Path) -> WorkFolder:
         if resume:
-            work = WorkFolder(path, _read(path, config, samples))
-        elif force or not _worth_resuming(path):
-            work = fresh
-        else:
-            go_on = "go on with --resume, or " if (path / PROGRESS).is_file() else ""
-            raise OutputError(f"an unfinished training stands at {path}: {go_on}begin anew with --force")
-        try:
-            if work is fresh:
-                work._begin()
-            yield work
-        except BaseException:
-            if not work.so_far.epoch:
-                discard(path, output.resolve())
-            raise
-        discard(path, output.resolve())
+            return WorkFolder(path, _read(path, config, samples))
+        work = WorkFolder(path, Progress(config=config, samples=samples))
+        with work._writing():
+            write_json(path / PROGRESS, work.so_far.model_dump(mode="json"))
+        return work
+
+    with unfinished_work(
+        output,
+        kind=KIND,
+        head=PROGRESS,
+        force=force,
+        resume=resume,
+        can_resume=_has_progress,
+        worth_keeping=_worth_keeping,
+        enter=enter,
+    ) as work:
+        yield work
 
 
 def has_progress(output: Path) -> bool:
     """Whether a training of the run `output` was stopped after an epoch."""
-    path = _folder(output)
-    return (path / PROGRESS).is_file() and _worth_resuming(path)
+    path = work_path(output, KIND)
+    return _has_progress(path) and _worth_keeping(path)
 
 
-def _folder(output: Path) -> Path:
-    target = output.resolve()
-    return target.parent / hidden_name(target.name, "training")
+def _has_progress(path: Path) -> bool:
+    return (path / PROGRESS).is_file()
 
 
 def _read(path: Path, config: TrainConfig, samples: str) -> Progress:
@@ -240,7 +219,7 @@ def _read(path: Path, config: TrainConfig, samples: str) -> Progress:
     return so_far
 
 
-def _worth_resuming(path: Path) -> bool:
+def _worth_keeping(path: Path) -> bool:
     """Whether `path` holds what should not be thrown away unasked: an epoch, or what is not plainly less than one."""
     if not (path / PROGRESS).exists():
         # A kill before the first progress was in place leaves at most its temporary file.
@@ -249,17 +228,3 @@ def _worth_resuming(path: Path) -> bool:
         return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT).epoch > 0
     except FormatError:
         return True
-
-
-def _empty(path: Path) -> None:
-    """Remove what is in `path`, its progress last: until then it says what the folder is."""
-    for entry in sorted(path.iterdir(), key=lambda entry: entry.name == PROGRESS):
-        _remove(entry)
-
-
-def _remove(path: Path) -> None:
-    # TensorFlow stopped while it writes leaves a folder beside the checkpoint's files.
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

@@ -89,7 +89,7 @@ def test_nothing_to_resume_is_said(tmp_path):
 
 
 def test_a_folder_is_held_by_one(tmp_path):
-    with held(tmp_path, what="logs"), pytest.raises(OutputError, match="another process"), held(tmp_path, what="logs"):
+    with held(tmp_path), pytest.raises(OutputError, match="another process"), held(tmp_path):
         pass
 
 

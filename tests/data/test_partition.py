@@ -292,7 +292,7 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, part: str) -> N
     assert not (tmp_path / "samples").exists()
     done = times_of(work)
     if any((work / "parts").iterdir()):
-        with pytest.raises(OutputError, match=r"unfinished samples stand at .*--resume"):
+        with pytest.raises(OutputError, match=r"unfinished work stands at .*--resume"):
             write_samples(logs, tmp_path / "samples", target=1)
     with pytest.raises(FormatError, match="begun with other settings"):
         write_samples(logs, tmp_path / "samples", target=2, resume=True)

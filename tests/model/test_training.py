@@ -68,7 +68,7 @@ def test_stopped_and_resumed_equals_unbroken(
         with pytest.raises(KeyboardInterrupt):
             train(samples, PAPER, tmp_path / "broken", **where)
     assert names(tmp_path) == [".broken.training", "unbroken"]
-    with pytest.raises(OutputError, match=r"unfinished training stands at .*--resume"):
+    with pytest.raises(OutputError, match=r"unfinished work stands at .*--resume"):
         train(samples, PAPER, tmp_path / "broken", **where)
     with pytest.raises(FormatError, match="another configuration"):
         train(samples, PAPER.model_copy(update={"seed": 2}), tmp_path / "broken", resume=True, **where)
@@ -87,7 +87,7 @@ def test_stopped_and_resumed_equals_unbroken(
 
     with pytest.raises(OutputError, match="exists already"):
         train(samples, PAPER, tmp_path / "broken", **where)
-    with pytest.raises(FormatError, match="no unfinished training"):
+    with pytest.raises(FormatError, match="no unfinished work"):
         train(samples, PAPER, tmp_path / "new", resume=True, **where)
     versions = {unbroken.head.version_id[-12:]}
     for seed in (1, 2):
@@ -268,7 +268,7 @@ def test_other_weights_and_a_damaged_progress_are_found_when_resumed(
     with pytest.raises(FormatError, match="begin anew with --force"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     # What cannot be read may be worth something: it goes only when asked.
-    with pytest.raises(OutputError, match="unfinished training"):
+    with pytest.raises(OutputError, match="unfinished work"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path)
     with work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False):
         assert names(work) == ["progress.json"]
@@ -341,7 +341,7 @@ def test_a_training_without_its_progress_names_the_one_command(tmp_path: Path) -
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
         work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False),
-        pytest.raises(OutputError, match="another process makes a run"),
+        pytest.raises(OutputError, match="another process works in"),
         work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False),
     ):
         pass
