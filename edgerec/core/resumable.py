@@ -194,7 +194,7 @@ def held(path: Path) -> Iterator[None]:
     """
     while True:
         try:
-            path.mkdir(exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             handle = lock(path)
             break
         except FileExistsError:
