@@ -1,4 +1,4 @@
-"""The command line as tests call it: in a process of its own, or in this one."""
+"""Run the command line in tests: in a child process, or in this process."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ EDGEREC = [sys.executable, "-m", "edgerec"]
 
 
 def edgerec(*arguments: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run `edgerec` in a process of its own, as a user does."""
+    """Run `edgerec` in a child process, as a user does."""
     return subprocess.run([*EDGEREC, *map(str, arguments)], capture_output=True, text=True, check=False, **more)
 
 
 def edgerec_here(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `edgerec` in this process: much is imported already, which takes a process of its own seconds."""
+    """Run `edgerec` in this process. This saves the seconds that a child process needs for imports."""
     from edgerec.cli import main
 
     command = ["edgerec", *map(str, arguments)]
@@ -48,16 +48,16 @@ def edgerec_here(*arguments: str | Path, cwd: Path | None = None) -> subprocess.
 
 
 def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Standard output, which has to be one JSON document and nothing else."""
+    """Return the JSON document on standard output. Check that there is no other output and no error."""
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert found["schema"] == 1
-    return found
+    parsed: dict[str, Any] = json.loads(done.stdout)
+    assert parsed["schema"] == 1
+    return parsed
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line of an expected error."""
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the error line of a command that failed. Check that the error is one line without a traceback."""
     lines = done.stderr.splitlines()
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""

@@ -1,4 +1,4 @@
-"""What the tests share: small samples, a trained run and its bundle, each made once for all worker processes."""
+"""Shared fixtures: small samples, a trained run and its bundle. Each is made once for all worker processes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.shared_folders import shared_folder
 if TYPE_CHECKING:
     from edgerec.data.samples import Samples
 
-# TensorFlow's C++ greets on stderr at import.
+# TensorFlow's C++ code writes to stderr at import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# polars reads it once in a process; the command line sets it, and says why.
+# polars reads this variable once in each process. The command line sets it too, and gives the reason.
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 
-# No test is about time: how long an example takes to draw or to run says what else the machine is doing.
+# Tests have no deadlines, because the time of an example depends on the load of the machine.
 settings.register_profile(
     "edgerec", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
@@ -29,9 +29,9 @@ settings.load_profile("edgerec")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files that use the shared bundle first: one process makes it while the other one runs what stands last.
+    """Put test files that use the shared bundle first. One process makes the bundle while the other runs other files.
 
-    Files stay whole, so that few of their module fixtures are made in both processes.
+    The tests of a file stay together, so that few module fixtures are made in both processes.
     """
     first = {item.path for item in items if "bundle_path" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: item.path not in first)
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of small samples; `logs`, what they are made of, stands beside it."""
+    """A folder of small samples. Their logs are in the folder `logs` next to it."""
     from edgerec.data.build_samples import write_samples
     from edgerec.data.logs import write_logs
     from tests.synthetic import LIMITS, make_logs
@@ -54,7 +54,7 @@ def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def samples(samples_path: Path) -> Samples:
-    """The folder, opened."""
+    """The small samples, loaded."""
     from edgerec.data.samples import load_samples
 
     return load_samples(samples_path)
@@ -62,7 +62,7 @@ def samples(samples_path: Path) -> Samples:
 
 @pytest.fixture(scope="session")
 def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, samples: Samples) -> Iterator[Path]:
-    """A run trained on them for two epochs."""
+    """A run that was trained on the small samples for two epochs."""
 
     def make(root: Path) -> None:
         from edgerec.model.config import TrainConfig
@@ -77,7 +77,7 @@ def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, sampl
 
 @pytest.fixture(scope="session")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Iterator[Path]:
-    """The run's bundle, proven on sixty requests, its table in several shards."""
+    """The bundle of the run. Its parity was checked on 60 requests, and its table has several shards."""
 
     def make(root: Path) -> None:
         from edgerec.export.bundle import export_bundle
@@ -92,7 +92,7 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Ite
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """The address of a Redis server for all tests: each takes a prefix of its own."""
+    """The address of a Redis server for all tests. Each test uses its own prefix."""
     from tests.redis_server import need_redis, redis_server
 
     need_redis()
@@ -102,12 +102,12 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def short_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`export_bundle` proves less: where the shared bundle is made, it proves all."""
+    """Shorten the parity checks of `export_bundle`. The shared bundle is made with all checks."""
     shorten_proof(monkeypatch)
 
 
 @pytest.fixture
 def eager(short_proof: None) -> Iterator[None]:
-    """Functions run as they are written: for small models, less than the seconds that tracing takes."""
+    """Run TensorFlow functions eagerly. For small models this takes less time than tracing."""
     with run_eagerly():
         yield

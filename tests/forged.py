@@ -1,4 +1,4 @@
-"""Models that MNN crashes on, although their frame is right."""
+"""Models that crash MNN, although their flatbuffer structure is valid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import os, random, resource, signal, sys
 from pathlib import Path
 from edgerec.device_runtime.session import Session
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # a model may also ask for all the memory there is
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # a model may also request all memory
 """
 _SEARCH = """
 source, target = map(Path, sys.argv[1:])
@@ -20,7 +20,7 @@ model, draw = source.read_bytes(), random.Random(0)
 Session(source)
 for _ in range(2000):
     changed = bytearray(model)
-    changed[draw.randrange(500, 6000)] = 255  # where operations are described; weights come later
+    changed[draw.randrange(500, 6000)] = 255  # the descriptions of operations, which precede the weights
     target.write_bytes(changed)
     pid = os.fork()
     if pid == 0:
@@ -37,13 +37,13 @@ sys.exit("no change of a byte crashes MNN")
 
 
 def crashing(model: bytes) -> bytes:
-    """`model` with one byte changed, so that MNN ends the process when it makes a session."""
+    """Return `model` with one changed byte that makes MNN crash when it creates a session."""
     with TemporaryDirectory() as folder:
         source, target = Path(folder, "model.mnn"), Path(folder, "changed.mnn")
         source.write_bytes(model)
         done = _python(_LIMITS + _SEARCH, source, target)
         assert done.returncode == 0, done.stderr
-        # In a process with other memory, too.
+        # Check that it also crashes a process with another memory layout.
         assert _python(_LIMITS + "Session(Path(sys.argv[1]))", target).returncode < 0
         return target.read_bytes()
 

@@ -1,4 +1,4 @@
-"""Scripts that fork, run as processes of their own: the process of the tests has threads that a fork would not copy."""
+"""Run scripts that fork in child processes, because a fork would not copy the threads of the test process."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from pathlib import Path
 
 HEAD = """
 import os, signal, sys, threading, time, warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with threads, which is what this is about
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns about forks with threads, which these tests need
 
 def child(work):
-    '''What `work()` gives in a forked child: the text of its error, "done", or "hangs".'''
+    '''Run `work()` in a forked child and return "done", the text of its error, or "hangs".'''
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        signal.alarm(1200)  # a guard; nothing waits that long where all is well
+        signal.alarm(1200)  # a limit for the case that the child hangs
         try:
             work()
-            said = "done"
+            result = "done"
         except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        os.write(writer, said.encode())
+            result = f"{type(error).__name__}: {error}"
+        os.write(writer, result.encode())
         os._exit(0)
     os.close(writer)
-    said = os.fdopen(reader).read()
+    result = os.fdopen(reader).read()
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return "hangs" if status == -signal.SIGALRM else said
+    return "hangs" if status == -signal.SIGALRM else result
 
 def while_busy(work, times=12):
-    '''The answers of children that are forked while a thread is at `work`.'''
+    '''Yield the results of children that are forked while another thread runs `work`.'''
     stop = threading.Event()
     def loop():
         while not stop.is_set():
@@ -49,8 +49,8 @@ def while_busy(work, times=12):
 """
 
 
-def lines(script: str, *arguments: str | Path) -> list[str]:
-    """What `script` wrote to standard error, line by line, after `HEAD`; standard output is MNN's as well."""
+def run_script(script: str, *arguments: str | Path) -> list[str]:
+    """Run `script` after `HEAD` and return the lines of stderr. Scripts do not use stdout, because MNN prints there."""
     code = HEAD + textwrap.dedent(script)
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

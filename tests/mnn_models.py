@@ -1,4 +1,4 @@
-"""Random models as MNN files, built once for all tests of one run."""
+"""Random models as MNN files. Each is built once in a test process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The equations of the paper in plain float64 numpy, and random weights: what every implementation is held against."""
+"""The equations of the paper in float64 NumPy, and random weights. Tests compare all implementations with them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def sigmoid(x: Array) -> Array:
 
 def gru_step(weights: GruWeights, x: Array, h: Array) -> Array:
     units = weights.units
-    left = x @ weights.kernel.astype(np.float64) + weights.bias[0]
-    right = h @ weights.recurrent_kernel.astype(np.float64) + weights.bias[1]
-    z = sigmoid(left[:units] + right[:units])
-    r = sigmoid(left[units : 2 * units] + right[units : 2 * units])
-    return z * h + (1.0 - z) * np.tanh(left[2 * units :] + r * right[2 * units :])
+    from_input = x @ weights.kernel.astype(np.float64) + weights.bias[0]
+    from_state = h @ weights.recurrent_kernel.astype(np.float64) + weights.bias[1]
+    z = sigmoid(from_input[:units] + from_state[:units])
+    r = sigmoid(from_input[units : 2 * units] + from_state[units : 2 * units])
+    return z * h + (1.0 - z) * np.tanh(from_input[2 * units :] + r * from_state[2 * units :])
 
 
 def gru_stack(stack: GruStack, xs: Array) -> Array:
-    """All outputs of the top layer, `(time, units)`, one layer after the other."""
+    """Return all outputs of the top layer `(time, units)`. Layers are computed one after the other."""
     for layer in stack:
         h = np.zeros(layer.units)
         outputs = []
@@ -39,7 +39,7 @@ def gru_stack(stack: GruStack, xs: Array) -> Array:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Item encodings p and fused encodings b of one kind's behaviours (eq. 3-8)."""
+    """Item encodings p and fused encodings b of all behaviours of one kind (eq. 3-8)."""
 
     p: Array
     b: Array
@@ -51,7 +51,7 @@ def encode(weights: HubsmWeights, actions: Array, items: Array) -> Encoded:
 
 
 def attend(weights: AttentionWeights, candidates: Array, encoded: Encoded) -> Array:
-    """Contexts `(k, 2 * units)` (eq. 10)."""
+    """Return the contexts `(k, 2 * units)` of eq. 10."""
     if not len(encoded.p):
         return np.zeros((len(candidates), encoded.b.shape[1]))
     query = candidates @ weights.query_kernel.astype(np.float64) + weights.query_bias
@@ -62,7 +62,7 @@ def attend(weights: AttentionWeights, candidates: Array, encoded: Encoded) -> Ar
 
 
 def score(weights: CrbanWeights, candidates: Array, exposures: Encoded, page_views: Encoded) -> Array:
-    """Logits `(k,)` of the valid candidates (eq. 9-11)."""
+    """Return the logits `(k,)` of the candidates (eq. 9-11)."""
     c = gru_stack(weights.candidate, candidates)
     head = weights.head
     features = np.concatenate(
@@ -78,8 +78,8 @@ def score(weights: CrbanWeights, candidates: Array, exposures: Encoded, page_vie
     return (hidden @ head.output_kernel.astype(np.float64) + head.output_bias)[:, 0]
 
 
-def _signed(rng: np.random.Generator, *shape: int, spread: float) -> npt.NDArray[np.float32]:
-    return rng.normal(scale=spread, size=shape).astype(np.float32)
+def _normal(rng: np.random.Generator, *shape: int, deviation: float) -> npt.NDArray[np.float32]:
+    return rng.normal(scale=deviation, size=shape).astype(np.float32)
 
 
 def random_stack(
@@ -90,21 +90,21 @@ def random_stack(
         inputs = width if index == 0 else units
         layers.append(
             GruWeights(
-                _signed(rng, inputs, 3 * units, spread=scale / np.sqrt(inputs)),
-                _signed(rng, units, 3 * units, spread=scale / np.sqrt(units)),
-                _signed(rng, 2, 3 * units, spread=0.2 * scale),
+                _normal(rng, inputs, 3 * units, deviation=scale / np.sqrt(inputs)),
+                _normal(rng, units, 3 * units, deviation=scale / np.sqrt(units)),
+                _normal(rng, 2, 3 * units, deviation=0.2 * scale),
             )
         )
     return tuple(layers)
 
 
 def random_attention(rng: np.random.Generator, *, units: int = 32, scale: float = 1.0) -> AttentionWeights:
-    spread = scale / np.sqrt(units)
+    deviation = scale / np.sqrt(units)
     return AttentionWeights(
-        _signed(rng, units, units, spread=spread),
-        _signed(rng, units, spread=0.2 * scale),
-        _signed(rng, units, units, spread=spread),
-        _signed(rng, units, spread=0.7),
+        _normal(rng, units, units, deviation=deviation),
+        _normal(rng, units, deviation=0.2 * scale),
+        _normal(rng, units, units, deviation=deviation),
+        _normal(rng, units, deviation=0.7),
     )
 
 
@@ -124,17 +124,17 @@ def random_crban(
         random_attention(rng, units=units, scale=scale),
         random_attention(rng, units=units, scale=scale),
         HeadWeights(
-            _signed(rng, 6 * units, hidden, spread=0.5),
-            _signed(rng, hidden, spread=0.2),
-            _signed(rng, hidden, 1, spread=0.5),
-            _signed(rng, 1, spread=0.2),
+            _normal(rng, 6 * units, hidden, deviation=0.5),
+            _normal(rng, hidden, deviation=0.2),
+            _normal(rng, hidden, 1, deviation=0.5),
+            _normal(rng, 1, deviation=0.2),
         ),
     )
 
 
 @dataclass(frozen=True)
 class Model:
-    """Random weights of one small model."""
+    """The random weights of a small model."""
 
     ie: HubsmWeights
     ipv: HubsmWeights
@@ -142,7 +142,7 @@ class Model:
 
 
 def random_model(seed: int, *, scale: float = 1.0, units: int = 32, hidden: int = 32) -> Model:
-    """Widths of inputs that are no multiples of anything: actions 7 and 12 wide, items 21 wide."""
+    """Return a random model with odd input widths: 7 and 12 for actions, 21 for items."""
     rng = np.random.default_rng(seed)
     return Model(
         random_hubsm(rng, 7, 21, units=units, scale=scale),

@@ -1,4 +1,4 @@
-"""What makes a test quicker that is not about the thing that it makes shorter."""
+"""Shortcuts for tests that do not test the shortened part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def shorten_proof(patch: pytest.MonkeyPatch) -> None:
-    """Let `export_bundle` draw random requests once, not six times, and take 12 steps in its long case, not 1,000."""
+    """Let `export_bundle` check one set of random requests instead of six, and a long case of 12 steps, not 1,000."""
     patch.setattr("edgerec.export.bundle.SEEDS", (1,))
     patch.setattr("edgerec.export.bundle.SPREADS", (1.0,))
     patch.setattr("edgerec.export.bundle.LONG", 12)
@@ -18,9 +18,10 @@ def shorten_proof(patch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def run_eagerly() -> Iterator[None]:
-    """Run the functions of TensorFlow as they are written, and do not trace them into graphs.
+    """Run TensorFlow functions eagerly and do not trace them into graphs.
 
-    GRU layers then take a tenth of the time by `_gru`. The tests of parity, and the shared bundle, run Keras' own.
+    GRU layers are replaced by `_gru`, which takes a tenth of their time. Parity tests and the shared bundle use
+    the GRU of Keras.
     """
     import keras
     import tensorflow as tf
@@ -35,7 +36,7 @@ def run_eagerly() -> Iterator[None]:
 
 
 def _gru(layer: Any, sequence: Any, **_: Any) -> Any:
-    """The outputs (batch, time, units) of a Keras GRU layer with `reset_after=True`, in few operations a step."""
+    """Return the outputs (batch, time, units) of a Keras GRU layer with `reset_after=True`, with few operations."""
     import tensorflow as tf
 
     kernel, recurrent, (input_bias, recurrent_bias) = (weight.value for weight in layer.cell.weights[:3])

@@ -1,4 +1,4 @@
-"""Runs of any model of the registry with random weights, and device models of their graphs."""
+"""Runs of any registered model with random weights, and device models from graphs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.synthetic import SPEC
 
 
 def of_kind(run: Run, kind: Name) -> Run:
-    """A run of another model, untrained, whose every weight is another number."""
+    """Return a run of the model `kind` with random weights and the data of `run`."""
     model = build_model(run.head.spec, run.vocabularies, run.head.config.model_copy(update={"model": kind}))
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(scale=0.4, size=weight.shape) for weight in model.get_weights()])
@@ -29,7 +29,7 @@ def of_kind(run: Run, kind: Name) -> Run:
 
 
 def on_device(graphs: Mapping[str, onnx.ModelProto], folder: Path, *, precision: Precision = "fp32") -> DeviceModel:
-    """The graphs as MNN models; `folder` has the files."""
+    """Convert the graphs to MNN files in `folder` and load them as a device model."""
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
         convert_to_mnn(folder / f"{name}.onnx", folder / f"{name}.mnn", precision=precision)

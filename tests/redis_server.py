@@ -1,4 +1,4 @@
-"""A Redis server of the tests' own, on a free loopback port."""
+"""Start a Redis server for the tests on a free local port."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import pytest
 
 @dataclass(frozen=True)
 class Server:
-    """A running server."""
+    """The address and the process of a running server."""
 
     url: str
     process: subprocess.Popen[bytes]
 
 
 def need_redis() -> None:
-    """Skip the test where Redis is not installed; fail it where EDGEREC_REQUIRE_REDIS=1 says that it should be."""
+    """Skip the test if Redis is not installed. With EDGEREC_REQUIRE_REDIS=1, fail it instead."""
     missing = []
     if shutil.which("redis-server") is None:
         missing.append("apt-get install redis-server")
@@ -38,7 +38,7 @@ def need_redis() -> None:
 
 @contextlib.contextmanager
 def redis_server(*options: str, port: int | None = None) -> Iterator[Server]:
-    """A server with `options` that keeps nothing on disk, at `port` or a free one, until the block ends."""
+    """Run a server with `options` at `port`, or a free port, until the block ends. It stores nothing on disk."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port() if port is None else port
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
@@ -53,7 +53,7 @@ def redis_server(*options: str, port: int | None = None) -> Iterator[Server]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens at."""
+    """Return a free local port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -1,7 +1,7 @@
 """Folders that all processes of a test run share.
 
-pytest-xdist runs the tests in several worker processes, and each of them has its own session fixtures. What takes
-seconds to make (a trained run, a bundle) is made by the worker that needs it first; the others wait for it.
+pytest-xdist runs the tests in several worker processes, and each of them has its own session fixtures. A folder that
+takes seconds to make (a trained run, a bundle) is made by the worker that needs it first. The others wait for it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def shared_folder(factory: pytest.TempPathFactory, name: str, make: Callable[[Pa
     """Yield the folder `name` of this test run. At the end, check that no test has changed it.
 
     Args:
-        factory: of the fixture that calls this.
-        name: of the folder, unique in the test run.
-        make: fills the empty folder that it is given. It is called once in a test run.
+        factory: the `tmp_path_factory` of the calling fixture.
+        name: name of the folder, unique in the test run.
+        make: a function that fills the given empty folder. It is called once in a test run.
 
     Raises:
         AssertionError: a test has changed the folder. Tests that write should write into a copy.
@@ -33,7 +33,7 @@ def shared_folder(factory: pytest.TempPathFactory, name: str, make: Callable[[Pa
     with open(root / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
-            # A worker that failed may have left a part of it.
+            # A worker that failed may have left some files.
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             make(folder)
@@ -43,6 +43,6 @@ def shared_folder(factory: pytest.TempPathFactory, name: str, make: Callable[[Pa
 
 
 def _state(folder: Path) -> str:
-    """Every file with its size and the time at which it was written."""
+    """Return a text with the size and the modification time of every file."""
     states = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
     return "".join(f"{path.relative_to(folder)} {state.st_size} {state.st_mtime_ns}\n" for path, state in states)

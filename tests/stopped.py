@@ -1,4 +1,4 @@
-"""Processes that stop at a point of their work, for a test to kill them there."""
+"""Stop a process at a chosen point, so that a test can kill it there."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ sys.addaudithook(stop)
 
 
 def stop_at(file: Path) -> str:
-    """Return code that lets its process wait for ever in the next `open` after `file` is there."""
+    """Return Python code that makes its process wait forever in the first `open` after `file` exists."""
     return CODE.format(file=str(file))

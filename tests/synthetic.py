@@ -1,4 +1,4 @@
-"""Small logs with every kind of feature, drawn at random: for tests that need a form, not a meaning."""
+"""Small random logs with every kind of feature, for tests that do not need realistic behaviour."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ SPEC = FeatureSpec.model_validate(
 
 HOUR = 3_600_000
 LIMITS = {"candidates": 10, "exposures": 8, "page_views": 4}
-"""Of the shared samples. The seconds of many tests grow with them: recurrences run step by step."""
+"""The limits of the shared samples. They are small, because recurrences run step by step and many tests use them."""
 
 
 def make_logs(*, users: int = 12, items: int = 40, requests: int = 10, seed: int = 0, longest: int = 8) -> Logs:
-    """Logs in which a higher score is clicked more often, `requests` an hour apart for each user."""
+    """Make logs in which items with a higher score get more clicks. Each user has `requests` requests, one an hour."""
     rng = np.random.default_rng(seed)
     catalogue = pl.DataFrame(
         {
@@ -56,31 +56,31 @@ def make_logs(*, users: int = 12, items: int = 40, requests: int = 10, seed: int
         },
         schema_overrides={"level": pl.Int64},
     )
-    events, asked = [], []
+    events, requests_table = [], []
     for user in range(users):
         for number in range(requests):
             time = HOUR * (number + 1) + user
-            offered = rng.choice(catalogue["item_id"].to_numpy(), rng.integers(3, longest + 1), replace=False)
-            score = rng.normal(size=len(offered))
+            candidates = rng.choice(catalogue["item_id"].to_numpy(), rng.integers(3, longest + 1), replace=False)
+            score = rng.normal(size=len(candidates))
             clicked = [
                 int(draw < 1 / (1 + np.exp(1 - 2 * value)))
-                for draw, value in zip(rng.random(len(offered)), score, strict=True)
+                for draw, value in zip(rng.random(len(candidates)), score, strict=True)
             ]
-            shown = len(offered) - int(rng.integers(0, 2))
-            asked.append(
+            shown = len(candidates) - int(rng.integers(0, 2))
+            requests_table.append(
                 {
                     "request_id": user * 1000 + number, "user_id": user, "time": time, "trigger": "page",
-                    "model_version": None, "item_id": offered.tolist(),
-                    "clicked": clicked[:shown] + [None] * (len(offered) - shown), "score": score.tolist(),
+                    "model_version": None, "item_id": candidates.tolist(),
+                    "clicked": clicked[:shown] + [None] * (len(candidates) - shown), "score": score.tolist(),
                 }
             )  # fmt: skip
-            for place in range(shown):
-                common = {"user_id": user, "item_id": int(offered[place]), "score": float(score[place])}
+            for position in range(shown):
+                common = {"user_id": user, "item_id": int(candidates[position]), "score": float(score[position])}
                 reason = [None, "bad", "seen"][int(rng.integers(0, 3))]
-                event = {"kind": "exposure", "time": time + 1000 * (place + 1), "reason": reason}
+                event = {"kind": "exposure", "time": time + 1000 * (position + 1), "reason": reason}
                 events.append({**common, **event, "duration_s": float(rng.exponential(3)), "bought": None})
-                if clicked[place]:
-                    event = {"kind": "page_view", "time": time + 60_000 * (place + 1), "reason": None}
+                if clicked[position]:
+                    event = {"kind": "page_view", "time": time + 60_000 * (position + 1), "reason": None}
                     bought = int(rng.random() < 0.3)
                     events.append({**common, **event, "duration_s": float(rng.exponential(20)), "bought": bought})
     schema = {"reason": pl.String, "bought": pl.Int64}
@@ -89,24 +89,26 @@ def make_logs(*, users: int = 12, items: int = 40, requests: int = 10, seed: int
         spec=SPEC,
         items=catalogue,
         events=pl.DataFrame(events, schema_overrides=schema),
-        requests=pl.DataFrame(asked, schema_overrides={"model_version": pl.String, "clicked": pl.List(pl.Int8)}),
+        requests=pl.DataFrame(
+            requests_table, schema_overrides={"model_version": pl.String, "clicked": pl.List(pl.Int8)}
+        ),
     )
 
 
 def build(folder: Path, logs: Logs, **settings: Any) -> Samples:
-    """Samples of `logs`, somewhere in `folder`."""
+    """Write samples of `logs` to a new folder in `folder` and return them."""
     root = Path(tempfile.mkdtemp(dir=folder))
     write_logs(logs, root / "logs")
     return write_samples(root / "logs", root / "samples", **settings)
 
 
 def whole(samples: Samples, split: str) -> Shard:
-    """All of a split in memory."""
+    """Return all shards of a split, joined in memory."""
     return join_shards(list(samples.shards(split)))
 
 
 def restamp(folder: Path) -> None:
-    """Let the head of samples state the hashes of what is in their shards now."""
+    """Update the hashes of the shards in the head of the samples."""
     head = json.loads((folder / "samples.json").read_text())
     for shard in head["shards"]:
         files = (folder / "shards" / shard["name"]).glob("*.parquet")
@@ -115,7 +117,7 @@ def restamp(folder: Path) -> None:
 
 
 def relabelled(samples: Samples, folder: Path, split: str, change: Callable[[np.ndarray], np.ndarray]) -> Samples:
-    """The samples of one shard, copied into `folder`, with other labels in a split."""
+    """Copy samples of one shard to `folder` and change the labels of a split with `change`."""
     shutil.copytree(samples.path, folder)
     file = folder / "shards" / "00000" / f"{split}.parquet"
     table = pl.read_parquet(file)
@@ -147,7 +149,7 @@ def flat(array: np.ndarray) -> np.ndarray:
 
 
 def unstamp(folder: Path) -> None:
-    """Let `logs.json` say nothing about the files of the tables, as in logs that EdgeRec did not write."""
+    """Remove the hashes of the tables from `logs.json`, as in logs that EdgeRec did not write."""
     head = json.loads((folder / "logs.json").read_text())
     del head["parts"]
     (folder / "logs.json").write_text(json.dumps(head))

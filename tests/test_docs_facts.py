@@ -1,4 +1,4 @@
-"""What the pages say of formats, columns, settings and packages is what the code has."""
+"""Formats, columns, settings and packages in the docs agree with the code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DOCS = ROOT / "docs"
 
 
 def section(page: str, title: str) -> str:
-    """A page's section of the second level, whole."""
+    """Return the text of a second-level section of a page."""
     text = (DOCS / page).read_text(encoding="utf-8")
     match = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     assert match, f"docs/{page} has no section {title!r}"
@@ -38,7 +38,7 @@ def section(page: str, title: str) -> str:
 
 
 def table_after(text: str, words: str) -> list[list[str]]:
-    """The cells of the first table behind `words`, without its head."""
+    """Return the cells of the first table after `words`, without its header."""
     rows = []
     for line in text.split(words, 1)[1].splitlines():
         if line.startswith("|"):
@@ -49,7 +49,7 @@ def table_after(text: str, words: str) -> list[list[str]]:
 
 
 def named(cells: list[list[str]]) -> list[str]:
-    """The names in backticks of the first column."""
+    """Return the names in backticks in the first column."""
     return [name for row in cells for name in re.findall(r"`([^`]+)`", row[0])]
 
 
@@ -62,7 +62,7 @@ def named(cells: list[list[str]]) -> list[str]:
         ("Bundle", manifest.FORMAT),
     ],
 )
-def test_format_numbers(title: str, number: int) -> None:
+def test_the_docs_state_the_format_numbers(title: str, number: int) -> None:
     text = section("formats.md", title)
     assert re.match(rf"\s*Format {number}\.", text)
     stated = re.findall(r"`format`[^\n0-9]*(\d+)", text)
@@ -70,7 +70,7 @@ def test_format_numbers(title: str, number: int) -> None:
     assert set(stated) == {str(number)}
 
 
-def test_the_format_of_a_specification() -> None:
+def test_the_docs_state_the_format_of_a_specification() -> None:
     (row,) = [row for row in table_after(section("features.md", "The file"), "```\n\n") if "`format`" in row[0]]
     assert row[1].startswith(f"{spec.FORMAT};")
 
@@ -83,7 +83,7 @@ def test_the_format_of_a_specification() -> None:
         (schema.REQUESTS, "`requests/*.parquet`. "),
     ],
 )
-def test_columns_of_logs(table: str, words: str) -> None:
+def test_the_docs_list_the_columns_of_logs(table: str, words: str) -> None:
     rows = [row for row in table_after(section("formats.md", "Logs"), words) if not row[0].startswith("source of")]
     optional = [*schema.OPTIONAL[table], *([schema.CLICK_COUNT] if table == schema.REQUESTS else [])]
     assert sorted(named(rows)) == sorted([*schema.REQUIRED[table], *optional])
@@ -91,7 +91,7 @@ def test_columns_of_logs(table: str, words: str) -> None:
         assert ("optional" in row[1]) == (named([row])[0] in optional), row
 
 
-def test_columns_of_samples(samples_path: Path) -> None:
+def test_the_docs_list_the_columns_of_samples(samples_path: Path) -> None:
     text = section("formats.md", "Samples")
     for words, files in (
         ("Columns of `exposures` and `page_views`", ("exposures", "page_views")),
@@ -100,11 +100,11 @@ def test_columns_of_samples(samples_path: Path) -> None:
         stated = {name.split("<")[0] for name in named(table_after(text, words))}
         for file in files:
             columns = pl.read_parquet_schema(samples_path / "shards" / "00000" / f"{file}.parquet")
-            found = {re.sub(r"^(action|served)\..*", r"\1.", name) for name in columns}
-            assert found == stated
+            actual = {re.sub(r"^(action|served)\..*", r"\1.", name) for name in columns}
+            assert actual == stated
 
 
-def test_fields_of_heads() -> None:
+def test_the_docs_list_the_fields_of_heads() -> None:
     assert named(table_after(section("formats.md", "Logs"), "\n`logs.json`:")) == list(LogsDocument.model_fields)
     assert all(f"`{name}`" in (DOCS / "converters.md").read_text("utf-8") for name in list(LogsHead.model_fields)[2:])
     rows = table_after(section("formats.md", "Samples"), "\n`samples.json`:")
@@ -117,7 +117,7 @@ def test_fields_of_heads() -> None:
     assert set(re.findall(r"`([a-z_]+)`", parity)) == set(Parity.model_fields)
 
 
-def test_settings_of_a_training() -> None:
+def test_the_docs_list_the_settings_of_a_training() -> None:
     rows = table_after((DOCS / "training.md").read_text(encoding="utf-8"), "## Configuration")
     assert [name for row in rows for name in named([row])[:1]] == list(TrainConfig.model_fields)
     for name, default, _ in rows:
@@ -126,7 +126,7 @@ def test_settings_of_a_training() -> None:
         assert default.strip('`"') == shown, name
 
 
-def test_packages_and_extras() -> None:
+def test_the_docs_give_a_reason_for_each_package() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     extras = {"base": setup["options"]["install_requires"], **setup["options.extras_require"]}
@@ -134,12 +134,12 @@ def test_packages_and_extras() -> None:
     stated = {(extra, package) for row in rows for extra in row[0].split(", ") for package in row[1].split(", ")}
     for extra, text in extras.items():
         packages = {re.split(r"[><=;\[ ]", line)[0] for line in text.split("\n") if line} - {"edgerec"}
-        said = {package for one, package in stated if one in (extra, "device")}
-        assert packages <= said, f"docs/dependencies.md does not say why {extra} has {packages - said}"
-        assert {package for one, package in stated if one == extra} <= packages
+        explained = {package for listed_extra, package in stated if listed_extra in (extra, "device")}
+        assert packages <= explained, f"docs/dependencies.md does not say why {extra} has {packages - explained}"
+        assert {package for listed_extra, package in stated if listed_extra == extra} <= packages
 
 
-def test_layers_are_those_that_are_held() -> None:
+def test_the_docs_list_the_layers_of_the_import_contract() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
     text = section("architecture.md", "Who may import whom")
@@ -149,7 +149,7 @@ def test_layers_are_those_that_are_held() -> None:
         assert line.split()[: len(names)] == names
 
 
-def test_every_folder_and_page_has_its_place() -> None:
+def test_every_folder_and_every_page_is_listed() -> None:
     table = named(table_after(section("architecture.md", "Where things are"), "\n"))
     folders = [path.name for path in (ROOT / "edgerec").iterdir() if (path / "__init__.py").is_file()]
     assert {name.rstrip("/") for name in table if name.count("/") == 1} >= set(folders)
@@ -160,7 +160,7 @@ def test_every_folder_and_page_has_its_place() -> None:
         assert f"(docs/{page.name})" in readme, page.name
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_in_the_docs_point_to_existing_files() -> None:
     for page in (*DOCS.glob("*.md"), *ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md")):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -13,14 +13,14 @@ def lowest(*arguments: str) -> dict[str, str]:
     return dict(line.split("==") for line in lines)
 
 
-def test_the_lowest_versions_are_those_of_setup_cfg() -> None:
-    found = lowest()
-    assert set(found) == {"numpy", "polars", "pydantic", "click", "rich"}
+def test_the_lowest_versions_equal_those_in_setup_cfg() -> None:
+    versions = lowest()
+    assert set(versions) == {"numpy", "polars", "pydantic", "click", "rich"}
     setup = (ROOT / "setup.cfg").read_text()
-    for name, version in (*found.items(), *lowest("--other").items()):
+    for name, version in (*versions.items(), *lowest("--other").items()):
         assert f"{name}>={version}" in setup
 
 
-def test_samples_start_at_the_polars_that_writes_the_pinned_bytes() -> None:
+def test_the_lowest_polars_equals_the_pinned_one() -> None:
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
     assert pinned["polars"] in (lowest()["polars"], f"{lowest()['polars']}.0")

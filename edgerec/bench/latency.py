@@ -24,7 +24,7 @@ from edgerec.bundle.signing import PublicKey
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, ParityError, first_line
-from edgerec.core.tolerance import Tolerance, apart
+from edgerec.core.tolerance import Tolerance, absolute_difference
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
 
@@ -222,11 +222,11 @@ def _rerank_stages(
                 f"bench: {name} gives {len(logits)} scores of {len(case.logits)} candidates: export the bundle again"
             )
         tolerance = manifest.parity.allowed if name in (ENGINE, RUNTIME) else of_peers
-        at = tolerance.exceeded(logits, case.logits)
+        at = tolerance.worst_index(logits, case.logits)
         if at is not None:
             raise ParityError(
-                f"bench: {name} scores {apart(logits, case.logits)[at]:.2g} apart from training, more than "
-                f"{tolerance.allowed(case.logits)[at]:.2g}: it computes something else; export the bundle again"
+                f"bench: {name} scores {absolute_difference(logits, case.logits)[at]:.2g} apart from training, more "
+                f"than {tolerance.allowed(case.logits)[at]:.2g}: it computes something else; export the bundle again"
             )
     return {RERANK: contestants}
 

@@ -13,7 +13,7 @@ from edgerec.bundle.signing import PublicKey
 from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import FormatError, ParityError
 from edgerec.core.paths import as_path
-from edgerec.core.tolerance import apart
+from edgerec.core.tolerance import absolute_difference
 from edgerec.kv.shard_writer import shard_name
 
 
@@ -43,14 +43,14 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
     worst = 0.0
     for name in cases:
         case, logits = run_named(model, bundle, name)
-        at = manifest.parity.allowed.exceeded(logits, case.logits)
+        at = manifest.parity.allowed.worst_index(logits, case.logits)
         if at is not None:
             raise ParityError(
                 f"bundle: {name}: candidate {at} scores {logits[at]:.7g} here and {case.logits[at]:.7g} in training, "
                 f"more than {manifest.parity.allowed.allowed(case.logits)[at]:.2g} apart: this machine computes "
                 "something else"
             )
-        worst = max(worst, float(apart(logits, case.logits).max()))
+        worst = max(worst, float(absolute_difference(logits, case.logits).max()))
     return {
         "version_id": manifest.version_id,
         "precision": manifest.precision,

@@ -1,1 +1,1 @@
-"""Errors, atomic files, hashing, console, statistics and the bundle manifest: what every part stands on."""
+"""The base of all packages: errors, atomic files, documents, processes, text and the console."""

@@ -1,8 +1,8 @@
-"""Files of NumPy (npy, npz). Nothing is unpickled. Damage is a `FormatError`, a failed write an `OutputError`.
+"""Read and write npy and npz files, without pickle. Damage is a `FormatError`, a failed write an `OutputError`.
 
-`load_members` reads arrays of an npz file into memory. `map_members` maps them, which ``np.load(..., mmap_mode="r")``
-does for npy files alone. The standard library finds and checks the members, and one pattern reads their headers.
-Opening 1,000 shards takes 0.17 s, as with a parser of our own.
+`load_members` reads arrays of an npz file into memory. `map_members` maps them, because ``np.load(..., mmap_mode="r")``
+only maps npy files. `zipfile` finds the members and checks their sums, and a regular expression parses their headers.
+Opening 1,000 shards takes 0.17 s.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import FormatError, IntegrityError, OutputError, first_line
 
-DAMAGE = (
+READ_ERRORS = (
     OSError,
     ValueError,
     KeyError,
@@ -40,25 +40,30 @@ DAMAGE = (
     zlib.error,
     struct.error,
 )
-"""What NumPy and `zipfile` raise for a damaged npy or npz file."""
+"""Exceptions that NumPy and `zipfile` raise for a damaged npy or npz file."""
 
 _HEADER = re.compile(
     rb"\{'descr': '([<>|][biufcOSUV]\d*)', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\), \} *\n"
 )
-_LENGTHS_AT, _LOCAL_BYTES = 26, 30
-"""Of a member's local header (APPNOTE.TXT, *.ZIP File Format Specification*, 4.3.7): where the lengths of its name and
-of its extra field are, and its own length."""
+_LENGTHS_OFFSET, _LOCAL_BYTES = 26, 30
+"""Offset of the lengths of the name and of the extra field in a local file header, and the length of the fixed part of
+this header (APPNOTE.TXT, *.ZIP File Format Specification*, 4.3.7)."""
 _MAX_HEADER = 1 << 12
-"""Bytes of an npy header; NumPy writes 128."""
+"""Maximum length of an npy header in bytes. NumPy writes 128."""
 _PIECE = 1 << 18
-"""Numbers that are checked at a time."""
+"""How many numbers are read and checked at a time."""
 
 
 def load_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
-    """The array of the npy file `path`, memory-mapped; one without elements, which cannot be mapped, is read.
+    """Map the npy file `path` into memory. An empty array cannot be mapped, so it is read.
+
+    Args:
+        path: the file.
+        what: what the array belongs to, for the error text.
+        advice: what the user should do, for the error text.
 
     Raises:
-        FormatError: it is missing or damaged; `what` it belongs to and `advice` stand in the text.
+        FormatError: the file is missing or damaged.
     """
     try:
         try:
@@ -69,27 +74,27 @@ def load_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
             if not isinstance(array, np.ndarray) or array.size:
                 raise
             return array
-    except DAMAGE as error:
-        raise FormatError(f"{what}: {path} cannot be read ({_why(error)}): {advice}") from None
+    except READ_ERRORS as error:
+        raise FormatError(f"{what}: {path} cannot be read ({_reason(error)}): {advice}") from None
 
 
 def load_members(
     path: Path, names: Iterable[str], *, what: str, advice: str, most: int | None = None
 ) -> dict[str, NDArray[Any]]:
-    """The arrays `names` of the npz file `path`, which never take more memory than the file has bytes.
+    """Read the arrays `names` from the npz file `path`. They never take more memory than the file has bytes.
 
     Args:
         path: the file.
-        names: of the arrays.
-        what: it is, for the text of errors.
-        advice: what to do, likewise.
-        most: bytes; a larger file is refused unread.
+        names: names of the arrays to read.
+        what: what the file is, for the error text.
+        advice: what the user should do, for the error text.
+        most: maximum size of the file in bytes. A larger file is refused before it is read.
 
     Raises:
-        FormatError: it is missing or damaged, or lacks one of them; `what` it is and `advice` stand in the text.
+        FormatError: the file is missing, damaged or too large, or it has no array of a given name.
     """
     try:
-        # Opened here: NumPy leaves open what it cannot read.
+        # The file is opened here, because NumPy does not close a file that it cannot read.
         with path.open("rb") as content:
             size = os.fstat(content.fileno()).st_size
             if most is not None and size > most:
@@ -101,8 +106,8 @@ def load_members(
                         _header(members.zip.getinfo(f"{name}.npy"), member.read(_MAX_HEADER), size)
                     arrays[name] = members[name]
                 return arrays
-    except DAMAGE as error:
-        raise FormatError(f"{what} {path} cannot be read ({_why(error)}): {advice}") from None
+    except READ_ERRORS as error:
+        raise FormatError(f"{what} {path} cannot be read ({_reason(error)}): {advice}") from None
 
 
 def map_members(
@@ -135,10 +140,10 @@ def map_members(
                 raise ValueError(f"it should hold {', '.join(sorted(names))}; received {received}")
             end = 0
             for name, member in members.items():
-                # Members that follow one another cannot overlap.
+                # Require consecutive members, because these cannot overlap.
                 if member.header_offset != end:
                     raise ValueError(f"{name} begins at byte {member.header_offset} instead of {end}")
-                lengths = struct.unpack_from("<2H", mapped, end + _LENGTHS_AT)
+                lengths = struct.unpack_from("<2H", mapped, end + _LENGTHS_OFFSET)
                 if mapped[end + _LOCAL_BYTES : end + _LOCAL_BYTES + lengths[0]] != member.filename.encode():
                     raise ValueError(f"{name} has two headers that differ")
                 begin = end + _LOCAL_BYTES + sum(lengths)
@@ -153,8 +158,8 @@ def map_members(
             if end != archive.start_dir:
                 raise ValueError(f"its members end at byte {end}, its directory begins at {archive.start_dir}")
             damaged = archive.testzip() if sums else None
-    except DAMAGE as error:
-        raise FormatError(f"{what} {path} cannot be read ({_why(error)}): {advice}") from None
+    except READ_ERRORS as error:
+        raise FormatError(f"{what} {path} cannot be read ({_reason(error)}): {advice}") from None
     if damaged is not None:
         raise IntegrityError(
             f"{what} {path} cannot be read (the checksum of {damaged.removesuffix('.npy')} is wrong): {advice}"
@@ -170,16 +175,16 @@ def _check_numbers(file: BinaryIO, name: str, begin: int, array: NDArray[Any]) -
             raise ValueError(f"{name} has a NaN or infinite number")
 
 
-def _why(error: BaseException) -> str:
-    """Return what is wrong with a file, without NumPy's advice to unpickle what it does not know."""
-    said = first_line(error)
-    return "it is no file of NumPy's" if "pickle" in said else said
+def _reason(error: BaseException) -> str:
+    """Return the reason of an error, without NumPy's advice to load the file with pickle."""
+    reason = first_line(error)
+    return "it is not an npy or npz file" if "pickle" in reason else reason
 
 
 def _header(member: zipfile.ZipInfo, begin: bytes, limit: int) -> tuple[int, np.dtype[Any], bool, tuple[int, ...]]:
-    """Return length, type, order and shape of the npy header with which a member begins.
+    """Parse the npy header of a member and return its length, the type, whether the order is Fortran, and the shape.
 
-    NumPy would evaluate the header as Python, and would make room for whatever it states.
+    NumPy would evaluate the header as Python code, and would allocate memory for any stated size.
 
     Raises:
         ValueError: the member is compressed or has more than `limit` bytes, or its header is damaged or states
@@ -187,42 +192,42 @@ def _header(member: zipfile.ZipInfo, begin: bytes, limit: int) -> tuple[int, np.
     """
     name = member.filename.removesuffix(".npy")
     if member.compress_type != zipfile.ZIP_STORED or not member.compress_size == member.file_size <= limit:
-        raise ValueError(f"{name} is compressed, or larger than the file")
+        raise ValueError(f"{name} is compressed or larger than the file")
     length = 10 + int.from_bytes(begin[8:10], "little")
     match = _HEADER.fullmatch(begin[10:length])
     if begin[:8] != b"\x93NUMPY\1\0" or match is None:
-        raise ValueError(f"{name} has no header of an npy file of version 1.0")
+        raise ValueError(f"{name} should begin with an npy header of version 1.0")
     dtype, shape = np.dtype(match[1].decode()), tuple(int(size) for size in match[3].split(b",") if size.strip())
     if math.prod(shape) * dtype.itemsize != member.file_size - length:
-        raise ValueError(f"{name} states {shape} of {dtype}, which its bytes are not")
+        raise ValueError(f"the header of {name} states {shape} {dtype}, but its data has another size")
     return length, dtype, match[2] == b"True", shape
 
 
 def save_array(path: Path, array: NDArray[Any], *, what: str) -> None:
-    """Write `array` as the npy file `path`.
+    """Write `array` to the npy file `path`; `what` names its owner in the error text.
 
     Raises:
-        OutputError: it cannot be written; `what` it belongs to stands in the text.
+        OutputError: the file cannot be written.
     """
     try:
         np.save(path, array)
     except OSError as error:
-        raise _unwritten(path, error, what) from None
+        raise _write_error(path, error, what) from None
 
 
 def save_members(path: Path, arrays: Mapping[str, NDArray[Any]], *, what: str) -> None:
-    """Write `arrays` by their names as the npz file `path`.
+    """Write `arrays` under their names to the npz file `path`; `what` names their owner in the error text.
 
     Raises:
-        OutputError: as `save_array`.
+        OutputError: the file cannot be written.
     """
     try:
         np.savez(path, **arrays)  # type: ignore[arg-type]
     except OSError as error:
-        raise _unwritten(path, error, what) from None
+        raise _write_error(path, error, what) from None
 
 
-def _unwritten(path: Path, error: OSError, what: str) -> OutputError:
-    # On a full disk NumPy's own error has no number and says "n requested and m written".
+def _write_error(path: Path, error: OSError, what: str) -> OutputError:
+    # On a full disk, NumPy's error has no `strerror`; its text is "n requested and m written".
     reason = error.strerror or str(error)
     return OutputError(f"{what}: cannot write {path} ({reason}): free some space or write elsewhere")

@@ -1,8 +1,8 @@
-"""Outputs that are there whole or not at all.
+"""Write files and folders atomically: an output is either complete or missing.
 
-Everything is written beside its final name and renamed into place, so that a reader never sees a half-written file and
-a kill leaves nothing under the final name (rename(2) is atomic within a file system). What a kill leaves beside it is
-removed by the next one who writes that output (`edgerec.core.leftovers`).
+Each output is written under a temporary name in the same folder and then renamed, because rename(2) is atomic within a
+file system. So readers never see an incomplete file, also after a kill. The next writer of the same output removes what
+a killed writer left (`edgerec.core.leftovers`).
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from edgerec.core.text import check_utf8
 from edgerec.core.written import LAYOUTS, is_document, layout_of
 
 FILE = "file"
-ODD = "neither a file nor a folder"
+OTHER = "neither a file nor a folder"
 
 
 def check_output(path: Path, *, force: bool = False, kind: str | None = None, inputs: Iterable[Path] = ()) -> None:
-    """Refuse an output that exists, before any work is done for it; remove what a kill left beside it.
+    """Raise unless `path` can be written, before any work starts. Remove temporary files of killed writers.
 
     Args:
         path: the file or folder to write.
-        force: replace what stands there, if it is of the same kind and holds nothing but what EdgeRec wrote.
-        kind: of one of `edgerec.core.written.LAYOUTS`, or `FILE`; None is any kind of folder that EdgeRec writes.
-        inputs: what the output is made from. They and the output must lie apart.
+        force: replace an existing output, if it has the same kind and contains only files that EdgeRec wrote.
+        kind: a kind of `edgerec.core.written.LAYOUTS`, or `FILE`. None allows any kind of folder that EdgeRec writes.
+        inputs: paths that are read to make the output. They must not overlap with it.
 
     Raises:
         InputError: the path of a folder is not UTF-8.
-        OutputError: `path` exists and `force` is false, or it is something else than `force` may replace; or it lies in
-            an input, or an input in it; or its parent cannot be made or written to.
+        OutputError: `path` exists and may not be replaced, it overlaps with an input, or its parent folder cannot be
+            made or written.
     """
     if kind != FILE:
         check_utf8(path, what="output")
     try:
-        check_apart(path, inputs)
+        check_no_overlap(path, inputs)
         clear_leftovers(path.resolve())
         _check_free(path, force=force, kind=kind)
         parent = path.resolve().parent
-    except (OSError, RuntimeError, ValueError) as error:  # a name too long or with a NUL, a link to itself
+    except (OSError, RuntimeError, ValueError) as error:  # a name is too long, contains NUL, or is a link to itself
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise OutputError(f"cannot write output {path} ({reason}): choose another name or place") from None
+        raise OutputError(f"cannot write output {path} ({reason}): choose another name or folder") from None
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -55,48 +55,49 @@ def check_output(path: Path, *, force: bool = False, kind: str | None = None, in
         raise OutputError(f"cannot write into {parent}: check its permissions or choose another output")
 
 
-def check_apart(path: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that lies in one of `inputs`, or that has one in it. Links are followed.
+def check_no_overlap(path: Path, inputs: Iterable[Path]) -> None:
+    """Raise if the output and one of `inputs` are equal or contain each other. Links are followed.
 
     Raises:
-        OutputError: the first such input.
+        OutputError: names the first such input.
     """
-    given = list(inputs)
-    check_outside(path, given)
-    for source in given:
+    paths = list(inputs)
+    check_outside(path, paths)
+    for source in paths:
         if source.resolve().is_relative_to(path.resolve()):
-            raise OutputError(f"output {path} holds {source}, which is read: choose another --out")
+            raise OutputError(f"output {path} contains the input {source}: choose another --out")
 
 
 def check_outside(path: Path, others: Iterable[Path]) -> None:
-    """Refuse an output that is, or lies in, one of `others`. Links are followed.
+    """Raise if the output equals, or is inside, one of `others`. Links are followed.
 
     Raises:
-        OutputError: the first such place.
+        OutputError: names the first such path.
     """
     for other in others:
         if path.resolve() == other.resolve():
-            raise OutputError(f"output {path} and {other} are one place: choose another one for the output")
+            raise OutputError(f"output {path} and {other} are the same: choose another output")
         if path.resolve().is_relative_to(other.resolve()):
-            raise OutputError(f"output {path} lies inside {other}: choose a place beside it")
+            raise OutputError(f"output {path} is inside {other}: choose a path outside of it")
 
 
 def _check_free(path: Path, *, force: bool, kind: str | None) -> None:
     if path.exists():
         layout = layout_of(path) if path.is_dir() else None
-        found = FILE if path.is_file() else ODD if not path.is_dir() else layout.kind if layout else None
-        wanted = (kind,) if kind else tuple(each.kind for each in LAYOUTS.values())
-        if found not in wanted:
+        existing = FILE if path.is_file() else OTHER if not path.is_dir() else layout.kind if layout else None
+        replaceable = (kind,) if kind else tuple(each.kind for each in LAYOUTS.values())
+        if existing not in replaceable:
             raise OutputError(
-                f"output {path} exists already and is {_named(found)}, which even --force does not replace by "
-                f"{_named(kind) if kind else 'what EdgeRec writes'}: choose another name, or remove it yourself"
+                f"output {path} exists already and is {_describe(existing)}; --force only "
+                f"replaces {_describe(kind) if kind else 'folders that EdgeRec wrote'}: choose another name, or remove "
+                "it yourself"
             )
         if not force:
             raise OutputError(f"output {path} exists already: remove it, choose another name, or pass --force")
         foreign = layout.foreign(path) if layout else None
         if foreign is not None:
             raise OutputError(
-                f"output {path} holds {foreign.relative_to(path)}, which EdgeRec did not write and --force does not "
+                f"output {path} contains {foreign.relative_to(path)}, which EdgeRec did not write and --force does not "
                 "remove: move it away, or choose another name"
             )
     elif path.is_symlink():
@@ -104,33 +105,33 @@ def _check_free(path: Path, *, force: bool, kind: str | None) -> None:
 
 
 def check_document(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> None:
-    """As `check_output`, for the file of a document; `force` replaces nothing but such a file.
+    """Do the checks of `check_output` for a JSON document. `force` only replaces documents that EdgeRec wrote.
 
     Raises:
-        OutputError: as `check_output`, or another kind of file stands there.
+        OutputError: as for `check_output`, or `path` is a file that EdgeRec did not write.
     """
     check_output(path, force=force, kind=FILE, inputs=inputs)
     if path.exists() and not is_document(path):
-        raise OutputError(f"output {path} exists already and is no document of EdgeRec's: choose another name")
+        raise OutputError(f"output {path} exists already and is not a document of EdgeRec: choose another name")
 
 
-def _named(kind: str | None) -> str:
-    """A kind of output in a sentence."""
+def _describe(kind: str | None) -> str:
+    """Return a kind of output as part of a sentence."""
     if kind is None:
         return "a folder that EdgeRec did not write"
-    return kind if kind in (ODD, "logs", "samples") else f"a {kind}"
+    return kind if kind in (OTHER, "logs", "samples") else f"a {kind}"
 
 
 @contextlib.contextmanager
 def output_folder(
     path: Path, *, force: bool = False, kind: str | None = None, inputs: Iterable[Path] = ()
 ) -> Iterator[Path]:
-    """Give a temporary folder beside `path` to write into; rename it to `path` when the block ends well.
+    """Yield a temporary folder next to `path`, and rename it to `path` when the block ends without an exception.
 
-    When the block raises, ^C included, the temporary folder is removed and `path` is as it was.
+    If the block raises, also KeyboardInterrupt, the temporary folder is removed and `path` stays unchanged.
 
     Raises:
-        OutputError: as `check_output`.
+        InputError, OutputError: as for `check_output`.
     """
     check_output(path, force=force, kind=kind, inputs=inputs)
     target = path.resolve()
@@ -141,21 +142,21 @@ def output_folder(
 
 
 def publish_folder(partial: Path, target: Path) -> None:
-    """Rename `partial` to `target`; what stood at `target` is set aside first and removed last.
+    """Rename `partial` to `target`. An older output at `target` is renamed first and removed at the end.
 
-    A kill between the two renames leaves the older output beside `target`; the next writer puts it back.
+    If the process is killed between the two renames, the next writer restores the older output.
     """
     if not target.exists():
         partial.rename(target)
         return
     with temporary_folder(target, "old") as old:
         target.rename(old / target.name)
-        # Where this fails, the end of the block puts the older one back.
+        # If this fails, the end of the block restores the older output.
         partial.rename(target)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` by way of a temporary file beside it."""
+    """Write `data` to `path` atomically."""
     with temporary_file(path) as partial:
         partial.write_bytes(data)
         partial.chmod(0o644)
@@ -163,14 +164,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write `document` as `json_bytes` to `path`."""
+    """Write `document` as JSON to `path` atomically."""
     write_bytes(path, json_bytes(document))
 
 
 def json_bytes(document: Any) -> bytes:
-    """`document` as JSON with sorted keys: equal documents give equal bytes.
+    """Return `document` as JSON with sorted keys, so that equal documents give equal bytes.
 
-    A path that is not UTF-8 has surrogates; they are written as the escapes that JSON has for them.
+    Text of a path that is not UTF-8 contains surrogates. They are written as JSON escapes.
     """
     text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     return (text + "\n").encode(errors="backslashreplace")

@@ -1,109 +1,109 @@
-"""Every error that a user of EdgeRec may meet.
+"""All errors that EdgeRec raises on purpose.
 
 ::
 
     EdgeRecError
-    ├── InputError              what came from outside is not as it should be
-    │   ├── LogsError           logs: a column, a value, a file
-    │   ├── SpecificationError  a feature specification, or data that does not fit it
-    │   └── ConfigurationError  a configuration of a training or a simulation
-    ├── FormatError             a folder or file of ours: other format number, missing part, damaged
-    │   └── IntegrityError      its bytes are not the ones that were written
-    │       └── SignatureError  not signed by the key that it has to be signed by
-    ├── OutputError             the place to write to: exists already, or cannot be written
-    ├── ShapeError              an array of another name, shape or type than stated
-    ├── SessionError            MNN cannot load a model, or was asked for what the model does not do
-    │   └── NotFiniteError      a model gave NaN or infinity
-    ├── ConversionError         a graph could not be converted to MNN
-    ├── ParityError             two implementations of one function disagree
-    ├── TrainingError           training cannot go on (no data, a loss that is no number)
-    ├── StoreError              the embedding store does not answer, or not as it should
-    ├── ResourceError           the machine does not give what the work needs
-    ├── PluginError             what another package adds to EdgeRec cannot be used
+    ├── InputError              an input from outside is invalid
+    │   ├── LogsError           logs do not follow their schema
+    │   ├── SpecificationError  a feature specification is invalid, or data does not fit it
+    │   └── ConfigurationError  a configuration of a training or a simulation is invalid
+    ├── FormatError             a folder or file of EdgeRec has another format or is damaged
+    │   └── IntegrityError      a file was changed after it was written
+    │       └── SignatureError  a required signature is missing or wrong
+    ├── OutputError             an output exists already or cannot be written
+    ├── ShapeError              an array has another name, shape or type than expected
+    ├── SessionError            MNN cannot load a model, or a call does not fit the model
+    │   └── NotFiniteError      a model returned NaN or infinity
+    ├── ConversionError         a graph cannot be converted to MNN
+    ├── ParityError             two implementations of the same function disagree
+    ├── TrainingError           training cannot continue (no data, a loss of NaN)
+    ├── StoreError              the embedding store does not answer correctly
+    ├── ResourceError           memory or a process is missing
+    ├── PluginError             an extension from another package cannot be used
     └── MissingExtraError       an optional part of EdgeRec is not installed
 
-The text of each says what was wrong, what was expected, what was received, and what to do. The command line prints it
-as one line and exits with 1.
+Each text says what was wrong, what was expected, what was received, and what to do. The command line prints the text as
+one line and exits with code 1.
 """
 
 from __future__ import annotations
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it has none."""
+    """Return the first line of an error's text, or the name of its type if the text is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class EdgeRecError(Exception):
-    """Base of all errors that EdgeRec raises on purpose."""
+    """The base class of all errors that EdgeRec raises on purpose."""
 
 
 class InputError(EdgeRecError):
-    """What came from outside is not as it should be."""
+    """An input from outside is invalid."""
 
 
 class LogsError(InputError):
-    """Logs that break their schema."""
+    """Logs do not follow their schema."""
 
 
 class SpecificationError(InputError):
-    """A feature specification that is not valid, or data that does not fit it."""
+    """A feature specification is invalid, or data does not fit it."""
 
 
 class ConfigurationError(InputError):
-    """A configuration (of a training, of a simulation) that is not valid."""
+    """A configuration of a training or a simulation is invalid."""
 
 
 class FormatError(EdgeRecError):
-    """A folder or file of ours that cannot be read: other format number, missing part, damaged."""
+    """A folder or file of EdgeRec cannot be read: it has another format number, a missing part, or damage."""
 
 
 class IntegrityError(FormatError):
-    """The bytes of a file are not the ones that were written."""
+    """A file was changed after it was written."""
 
 
 class SignatureError(IntegrityError):
-    """A signature is required and there is none, or it is not of the given key over these bytes."""
+    """A required signature is missing, or it does not match the key and the content."""
 
 
 class OutputError(EdgeRecError):
-    """The place to write to exists already or cannot be written."""
+    """An output exists already or cannot be written."""
 
 
 class ShapeError(EdgeRecError, ValueError):
-    """An array whose name, shape or type is not the stated one."""
+    """An array has another name, shape or type than expected."""
 
 
 class SessionError(EdgeRecError):
-    """MNN cannot load a model, or was asked for what the model does not do."""
+    """MNN cannot load a model, or a call does not fit the model."""
 
 
 class NotFiniteError(SessionError):
-    """A model gave NaN or infinity."""
+    """A model returned NaN or infinity."""
 
 
 class ConversionError(EdgeRecError):
-    """A graph could not be converted to MNN."""
+    """A graph cannot be converted to MNN."""
 
 
 class ParityError(EdgeRecError):
-    """Two implementations of one function disagree by more than the tolerance."""
+    """Two implementations of the same function disagree by more than the tolerance."""
 
 
 class TrainingError(EdgeRecError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class StoreError(EdgeRecError):
-    """The embedding store does not answer, or not as it should."""
+    """The embedding store does not answer, or its answer is invalid."""
 
 
 class ResourceError(EdgeRecError):
-    """The machine does not give what the work needs: memory, a process."""
+    """There is not enough memory, or a worker process died."""
 
 
 class PluginError(EdgeRecError):
-    """What another package adds to EdgeRec (a source, a kind of feature) cannot be used."""
+    """An extension from another package (a data source, a kind of feature) cannot be used."""
 
 
 class MissingExtraError(EdgeRecError):

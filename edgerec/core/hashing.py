@@ -19,7 +19,7 @@ class FileStamp(BaseModel):
 
 
 def sha256_file(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file, which is read in pieces of one mebibyte."""
+    """Return the hexadecimal SHA-256 of a file. The file is read in pieces of one mebibyte."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

@@ -1,4 +1,4 @@
-"""Memory that runs out is an error of EdgeRec."""
+"""Convert MemoryError to an error of EdgeRec."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgerec.core.errors import ResourceError
 
 @contextlib.contextmanager
 def enough_memory(path: Path) -> Iterator[None]:
-    """Make one clear error of a MemoryError while `path` is opened.
+    """Convert a MemoryError in the block, which opens `path`, to a `ResourceError`.
 
     Raises:
         ResourceError: there is not enough memory.
@@ -19,4 +19,4 @@ def enough_memory(path: Path) -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise ResourceError(f"{path} cannot be opened: there is not enough memory: free some") from None
+        raise ResourceError(f"{path} cannot be opened, because there is not enough memory: free some memory") from None

@@ -1,7 +1,7 @@
-"""Work spread over processes, with results in order and nothing left running.
+"""Run work in several processes, return the results in order, and end all processes afterwards.
 
-Not by `ProcessPoolExecutor`: its semaphores have names under /dev/shm, which stay there when all processes of a command
-are killed together. A pipe has no name.
+This module does not use `ProcessPoolExecutor`. The named semaphores of that class stay under /dev/shm if all processes
+of a command are killed together. Pipes have no names.
 """
 
 from __future__ import annotations
@@ -28,22 +28,28 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, processes: int) -> Iterator[Result]:
-    """``function(task)`` of each of `tasks`, in their order, computed by `processes` at a time.
+    """Yield ``function(task)`` for each of `tasks`, in order, computed by `processes` processes.
 
-    With one process, or one task, everything happens in this one. Otherwise processes are spawned, as threads of other
-    libraries do not survive a fork: `function` and its tasks must pickle, and a script that calls this needs the usual
-    ``if __name__ == "__main__"``. At most two tasks for each process are at work or have results that wait.
+    With one process or one task, this process does all work. Otherwise processes are spawned and not forked, because
+    threads of other libraries do not survive a fork. So `function` and the tasks must be picklable, and a script that
+    calls this needs ``if __name__ == "__main__"``. For each process, at most two tasks are running or have results that
+    wait.
+
+    Args:
+        function: the function to call.
+        tasks: its arguments.
+        processes: maximum number of processes.
 
     Raises:
-        ResourceError: a process died, most often for want of memory.
-        Exception: what `function` raised first, in the order of tasks.
+        ResourceError: a process died. The most frequent reason is missing memory.
+        Exception: the exception that `function` raised for the first failing task.
     """
     processes = min(processes, len(tasks))
     if processes <= 1:
@@ -59,7 +65,7 @@ def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, pr
         finally:
             idle.put(worker)
 
-    # A thread waits for each process. The processes end first, so that no thread waits for ever.
+    # One thread waits for each process. The processes end before the threads, so that no thread waits forever.
     with ThreadPoolExecutor(processes, "map_ordered") as threads, _workers(function, processes) as workers:
         for worker in workers:
             idle.put(worker)
@@ -72,26 +78,26 @@ def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, pr
                 yield waiting.popleft().result()
         except _DiedError:
             raise ResourceError(
-                "a worker process died, most often for want of memory, else over a damaged file: use fewer with "
-                "--processes, free some memory, or make the files anew"
+                "a worker process died; the usual reason is missing memory, another is a damaged file: use fewer "
+                "--processes, free some memory, or make the files again"
             ) from None
         finally:
             for future in waiting:
                 future.cancel()
 
 
-def run_apart(function: Callable[[Task], Result], task: Task, *, died: Callable[[], Exception]) -> Result:
-    """``function(task)`` in a process of its own, so that native code that crashes does not take this one along.
+def run_in_child(function: Callable[[Task], Result], task: Task, *, died: Callable[[], Exception]) -> Result:
+    """Return ``function(task)``, computed in a child process, so that a crash of native code does not end this process.
 
-    As with `map_ordered`, `function` and `task` must pickle, and a script needs its ``if __name__ == "__main__"``.
+    `function` and `task` must be picklable, and a calling script needs ``if __name__ == "__main__"``.
 
     Args:
-        function: to call.
-        task: what with.
-        died: makes the error to raise where the process ends without a result.
+        function: the function to call.
+        task: its argument.
+        died: returns the error to raise if the child ends without a result.
 
     Raises:
-        Exception: what `function` raised, or that of `died`.
+        Exception: the exception of `function`, or the error from `died`.
     """
     with _workers(function, 1) as [worker]:
         try:
@@ -101,26 +107,26 @@ def run_apart(function: Callable[[Task], Result], task: Task, *, died: Callable[
 
 
 class _DiedError(Exception):
-    """A process ended without an answer."""
+    """A worker process ended without an answer."""
 
 
 class _TracebackError(Exception):
-    """Where in the other process an exception was raised; shown as its cause."""
+    """The traceback of an exception in a worker process. It is shown as the cause of the exception."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
 
 
 class _Worker:
-    """A process that calls one function on task after task."""
+    """A process that calls one function with one task after another."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self._connection, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, os.getpid()), daemon=True)
+        self._connection, worker_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(worker_end, os.getpid()), daemon=True)
         self._process.start()
-        # Only the process has it now, so that its end can be seen.
-        other.close()
+        # Only the worker keeps this end open, so its death closes the pipe.
+        worker_end.close()
 
     def send(self, message: Any) -> None:
         try:
@@ -129,18 +135,18 @@ class _Worker:
             raise _DiedError from None
 
     def call(self, task: Any) -> Any:
-        """What the function returns or raises."""
+        """Return the result of the function for `task`, or raise its exception."""
         self.send(task)
         try:
-            result, error, where = self._connection.recv()
+            result, error, trace = self._connection.recv()
         except (EOFError, ConnectionError):
             raise _DiedError from None
         if error is not None:
-            raise error from _TracebackError(where)
+            raise error from _TracebackError(trace)
         return result
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """Terminate the process, also during a task."""
         self._process.terminate()
         self._process.join()
         self._process.close()
@@ -149,25 +155,25 @@ class _Worker:
 
 @contextlib.contextmanager
 def _workers(function: Callable[..., Any], count: int) -> Iterator[list[_Worker]]:
-    """So many processes for `function`; they end with the block."""
+    """Start `count` workers for `function`, and terminate them at the end of the block."""
     started: list[_Worker] = []
     try:
         for _ in range(count):
             started.append(_Worker())
-        # Send only after all have been started: sending a long message blocks until it is read.
+        # Start all workers before sending, because sending a long message blocks until it is read.
         for worker in started:
-            with contextlib.suppress(_DiedError):  # The first call will say so.
+            with contextlib.suppress(_DiedError):  # The first call raises this error again.
                 worker.send(function)
         yield started
     finally:
-        # What is at work is of no use any more, and whoever pressed ^C does not want to wait for it.
+        # Do not wait for running tasks: nobody needs their results now, and after ^C the user wants to stop at once.
         for worker in started:
             worker.end()
 
 
 def _serve(connection: Connection, parent: int) -> None:
-    """Call the function that comes first with each task that follows, until no more come."""
-    _begin(parent)
+    """Receive a function, then call it with each received task until the connection closes."""
+    _set_up_worker(parent)
     try:
         function = connection.recv()
         while True:
@@ -177,19 +183,21 @@ def _serve(connection: Connection, parent: int) -> None:
 
 
 def _answer(function: Callable[[Any], Any], task: Any) -> bytes:
-    """What a call returned, or what it raised and where, pickled."""
+    """Return the pickled result of a call, or its pickled exception and traceback."""
     try:
         return pickle.dumps((function(task), None, ""))
     except BaseException as error:
         return pickle.dumps((None, error, traceback.format_exc()))
 
 
-def _begin(parent: int) -> None:
-    """What each process does first: leave ^C, which reaches all of the group, to `parent`, and not outlive it.
+def _set_up_worker(parent: int) -> None:
+    """Set up a worker process: ignore ^C, discard standard output, and die together with `parent`.
 
-    Results go to `parent`, so that standard output is of no use here, and C code may print what it likes.
+    ^C reaches all processes of the group, and `parent` handles it. Results go to `parent` through the connection, so
+    the worker needs no standard output.
 
-    One whose parent was killed would go on writing where resumed work writes already (prctl(2); Linux alone has it).
+    A worker that outlives its parent could write to files that a resumed job is writing already. prctl(2), which
+    prevents this, exists only on Linux.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdout.discard()

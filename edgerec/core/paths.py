@@ -1,4 +1,4 @@
-"""Paths that a caller gives."""
+"""Check paths that a caller gives."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 
 
 def as_path(value: object, what: str) -> Path:
-    """`value`, a path or its text, as a path that the system can be asked about; it need not exist.
+    """Return `value` as a path that is valid on this system. The path need not exist.
 
     Args:
-        value: of the caller.
-        what: it is the path of; stands in the error.
+        value: a path, or its text.
+        what: what the path is for, for the error text.
 
     Raises:
-        InputError: it is something else, or no path of this system (with a null character, or too long).
+        InputError: `value` is neither text nor a path, or it is not valid (too long, or with a null character).
     """
     if not isinstance(value, (str, Path)):
-        raise InputError(f"{what} should be a path. Received: {type(value).__name__}")
+        raise InputError(f"{what} should be a path; received {type(value).__name__}")
     try:
         os.stat(value)
     except OSError as error:
         if error.errno not in _ABSENT:
             raise InputError(f"{what}: {shown(str(value)[:200])} cannot be opened: {error.strerror}") from None
     except ValueError as error:
-        raise InputError(f"{what}: {shown(str(value)[:200])} is no path: {error}") from None
+        raise InputError(f"{what}: {shown(str(value)[:200])} is not a valid path: {error}") from None
     return Path(value)

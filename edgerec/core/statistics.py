@@ -1,4 +1,4 @@
-"""Summaries of samples: percentiles, confidence intervals and a paired test."""
+"""Percentiles, confidence intervals, and a test of paired differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Z95 = 1.959963984540054
 
 
 def percentiles(samples: NDArray[np.float64]) -> dict[str, float]:
-    """p50, p90 and p99 of `samples` (n,), by linear interpolation between order statistics."""
+    """Return p50, p90 and p99 of `samples` (n,), with linear interpolation."""
     p50, p90, p99 = np.percentile(samples, [50, 90, 99])
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99)}
 
@@ -22,12 +22,12 @@ def wilson(clicks: int, exposures: int) -> tuple[float, float]:
 
         (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
 
-    It stays within [0, 1] and holds its level for small counts and rates near 0. Exposures are taken as independent,
-    which those of one user are not quite.
+    The interval is inside [0, 1] and accurate for small counts and rates near 0. It assumes independent exposures,
+    which is not exactly true for the exposures of one user.
 
     Args:
-        clicks: c.
-        exposures: n, above 0.
+        clicks: c, the number of clicks.
+        exposures: n, the number of exposures, at least 1.
 
     Source: Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 22 (1927), 209-212;
     Brown, Cai and DasGupta, *Interval estimation for a binomial proportion*, Statistical Science 16 (2001), 101-133.
@@ -35,7 +35,7 @@ def wilson(clicks: int, exposures: int) -> tuple[float, float]:
     rate, square = clicks / exposures, Z95 * Z95 / exposures
     middle = (rate + square / 2) / (1 + square)
     half = math.sqrt(rate * (1 - rate) * square + square * square / 4) / (1 + square)
-    # At a rate of 0 or 1 the end is that very number, but for rounding.
+    # At a rate of 0 or 1, the exact bound equals the rate, so do not round.
     low = 0.0 if clicks == 0 else max(middle - half, 0.0)
     high = 1.0 if clicks == exposures else min(middle + half, 1.0)
     return low, high
@@ -44,13 +44,13 @@ def wilson(clicks: int, exposures: int) -> tuple[float, float]:
 def bootstrap_weighted_mean(
     values: NDArray[np.float64], weights: NDArray[np.float64], *, seed: int, resamples: int = 1000
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of ``sum(w v) / sum(w)``, resampling the pairs.
+    """Return the 95 % percentile bootstrap interval of ``sum(w v) / sum(w)``. Pairs of value and weight are resampled.
 
     Args:
-        values: (n,), one value a unit (a request).
+        values: (n,), one value for each unit, such as a request.
         weights: (n,), positive.
-        seed: of the resampling.
-        resamples: how many.
+        seed: seed of the resampling.
+        resamples: number of resamples.
 
     Source: Efron and Tibshirani, *An Introduction to the Bootstrap*, chapter 13.
     """
@@ -58,30 +58,32 @@ def bootstrap_weighted_mean(
     products = values * weights
     means = np.empty(resamples)
     for index in range(resamples):
-        drawn = rng.integers(0, len(values), len(values))
-        means[index] = products[drawn].sum() / weights[drawn].sum()
+        sample = rng.integers(0, len(values), len(values))
+        means[index] = products[sample].sum() / weights[sample].sum()
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
 def paired_ratio_test(differences: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
-    """Difference of two weighted means over the same clusters, and its two-sided p-value.
+    """Return the difference of two weighted means over the same clusters, and its two-sided p-value.
 
-    ``D = sum(d) / sum(w)``; its standard error is that of the sum of ``d - D w`` over independent clusters (users).
+    The difference is ``D = sum(d) / sum(w)``. Its standard error comes from the sum of ``d - D w`` over independent
+    clusters (users).
 
     Args:
-        differences: (n,) of each cluster, the difference of the two weighted sums.
-        weights: (n,) of each cluster, the sum of weights.
+        differences: (n,), the difference of the two weighted sums in each cluster.
+        weights: (n,), the sum of weights in each cluster.
 
     Returns:
-        The difference, and p by the normal distribution: for some tens of clusters or more.
+        The difference and the p-value. The p-value uses the normal distribution, so it needs at least some tens of
+        clusters.
 
     Source: Cochran, *Sampling Techniques*, section 6.3 (the ratio estimator).
     """
     difference = float(differences.sum() / weights.sum())
-    rest = differences - difference * weights
-    count = len(rest)
-    error = math.sqrt(float((rest * rest).sum()) * count / max(count - 1, 1)) / float(weights.sum())
+    residuals = differences - difference * weights
+    count = len(residuals)
+    error = math.sqrt(float((residuals * residuals).sum()) * count / max(count - 1, 1)) / float(weights.sum())
     if not error:
         return difference, 1.0 if not difference else 0.0
     return difference, math.erfc(abs(difference) / error / math.sqrt(2))

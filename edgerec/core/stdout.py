@@ -1,9 +1,9 @@
-"""Standard output of our own processes: results reach it, and nothing that C code prints does.
+"""Keep standard output for results, and discard what C libraries print.
 
-C libraries print on descriptor 1; MNN greets there when it is imported. Descriptor 1 belongs to the whole process: code
-that sends it elsewhere for a moment takes the lines of all other threads along. So it is moved once, when a process of
-ours begins and has one thread, and it is never moved back. Only the command line and our worker processes do that; a
-library must not.
+C libraries print to file descriptor 1; MNN does so when it is imported. All threads share this descriptor, so a
+temporary redirection would also catch the output of other threads. Therefore the descriptor is redirected once, at the
+start of a process, and never restored. Only the command line and the worker processes do this, because a library must
+not change the standard output of its caller.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import sys
 
 
 def keep_for_results() -> None:
-    """Give `sys.stdout` a descriptor of its own, and discard what is written to descriptor 1 from now on.
+    """Give `sys.stdout` a new descriptor, and discard everything that is written to descriptor 1.
 
-    Where `sys.stdout` does not write to descriptor 1 (a test has replaced it), nothing is changed.
+    If `sys.stdout` does not write to descriptor 1, for example in a test, nothing changes.
     """
     stdout = sys.stdout
     if stdout is not None and not (isinstance(stdout, io.TextIOWrapper) and _descriptor(stdout) == 1):
@@ -25,7 +25,7 @@ def keep_for_results() -> None:
     if stdout is None:
         return
     stdout.flush()
-    # Nobody closes it, so that what is written last goes out when Python ends.
+    # The descriptor stays open, so that Python can flush the last output at its exit.
     binary = open(os.dup(1), "wb", buffering=0 if stdout.write_through else -1, closefd=False)  # noqa: SIM115
     sys.stdout = sys.__stdout__ = io.TextIOWrapper(  # type: ignore[misc]
         binary,
@@ -38,23 +38,23 @@ def keep_for_results() -> None:
 
 
 def discard() -> None:
-    """Discard what is written to descriptor 1 from now on, by Python too, in a process that has no results to print."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
+    """Discard everything that this process writes to descriptor 1, also from Python."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, 1)
+    os.close(null_device)
 
 
 def _descriptor(stream: io.TextIOWrapper) -> int | None:
     try:
         return stream.fileno()
-    except (OSError, ValueError):  # it has none, or is closed
+    except (OSError, ValueError):  # the stream has no descriptor, or it is closed
         return None
 
 
 def _fill_closed() -> None:
-    """Open the null device as each standard descriptor that is closed.
+    """Open the null device for each standard descriptor that is closed.
 
-    The next file that we open would get its number otherwise, and C code would print into that file.
+    Otherwise the next opened file would get the number of a standard descriptor, and C libraries would print into it.
     """
     for number in range(3):
         try:

@@ -1,4 +1,7 @@
-"""Text for people: values, and text that came from outside. `text_fields.py` has what a document may hold of it."""
+"""Format values for people, and escape text from outside so that it is safe to display.
+
+`text_fields.py` has the types of text in documents.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +12,41 @@ from typing import Any
 from edgerec.core.errors import InputError
 
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, which begin the escape sequences of terminals; marks that change the direction of writing or
-break the line; surrogates, which stand for the bytes of a file name that is not UTF-8."""
+"""Characters that are escaped: control characters, which can start terminal escape sequences; marks that change the
+text direction or break lines; and surrogates, which Python uses for file names that are not UTF-8."""
 
 
 def printable(text: str) -> str:
-    """Return `text` as one line that is safe to show: white space as one space, other unsafe characters escaped."""
+    """Return `text` as one safe line: each run of white space becomes one space, unsafe characters are escaped."""
     return UNSAFE.sub(_escaped, " ".join(text.split()))
 
 
 def shown(text: str) -> str:
-    """As `printable`, with the spaces of `text` as they are: for names and paths."""
+    """Return `text` with unsafe characters escaped and white space unchanged. Use it for names and paths."""
     return UNSAFE.sub(_escaped, text)
 
 
 def check_utf8(path: Path, *, what: str) -> None:
-    """Refuse a path that is not UTF-8 before polars or TensorFlow are asked for it: neither can open it.
+    """Raise if `path` is not UTF-8, because polars and TensorFlow cannot open such a path.
+
+    Args:
+        path: a path. A relative path is checked together with the current folder.
+        what: what the path is for, for the error text.
 
     Raises:
-        InputError: `path`, or the folder that it starts from, is not UTF-8; `what` it is stands in the text.
+        InputError: the absolute path is not UTF-8.
     """
     try:
         str(path.absolute()).encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"{what}: the path {shown(str(path.absolute()))} should be UTF-8; received bytes that are not: rename it, "
-            "or give another place"
+            f"{what}: the path {shown(str(path.absolute()))} should be UTF-8; received other bytes: rename it, or "
+            "give another path"
         ) from None
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def format_value(value: Any) -> str:

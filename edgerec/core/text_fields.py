@@ -1,4 +1,4 @@
-"""Types of text in documents, for pydantic models."""
+"""Types of text fields for the pydantic models of documents."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import AfterValidator, Field, StrictStr
 from edgerec.core.text import UNSAFE
 
 MAX_CHARACTERS = 256
-"""Longest name, in characters. EdgeRec's own names are shorter."""
+"""Maximum number of characters in a name."""
 MAX_PATH = 4096
-"""Longest path or value, in characters: PATH_MAX of Linux."""
+"""Maximum number of characters in a path or a value: PATH_MAX of Linux."""
 
 
 def _safe(text: str) -> str:
@@ -27,8 +27,8 @@ def _short(path: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_safe)]
-"""A name or a version in a document. pydantic itself refuses lone surrogates here, because the length is limited."""
+"""A name or a version id. pydantic also refuses surrogates, because the field has a maximum length."""
 Value = Annotated[StrictStr, Field(max_length=MAX_PATH)]
-"""A value that a column of the logs may have: any valid Unicode."""
+"""A value of a column in the logs: any valid Unicode text."""
 PathText = Annotated[str, AfterValidator(_short)]
-"""A path. One that is not UTF-8 has surrogates, as Python's own file names have."""
+"""A path. A path that is not UTF-8 contains surrogates, as in Python's file names."""

@@ -1,4 +1,4 @@
-"""How far the results of two implementations of one function may be apart."""
+"""The allowed difference between two implementations of the same function."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Tolerance:
-    """``|found - expected| <= absolute + relative * |expected|``, number by number.
+    """An elementwise tolerance: ``|actual - expected| <= absolute + relative * |expected|``.
 
     Attributes:
-        absolute: for numbers near 0.
-        relative: for large numbers: float32 rounds by a share of what it adds up.
+        absolute: limit for numbers near 0.
+        relative: limit for large numbers, because rounding errors of float32 grow with the numbers.
     """
 
     absolute: float
     relative: float = 0.0
 
     def allowed(self, expected: NDArray[Any]) -> NDArray[np.float64]:
-        """How far each number may be from `expected` (n,)."""
+        """Return the allowed absolute difference for each number of `expected` (n,)."""
         sizes = np.abs(expected.astype(np.float64))
         return self.absolute + self.relative * np.where(np.isfinite(sizes), sizes, 0.0)
 
-    def exceeded(self, found: NDArray[Any], expected: NDArray[Any]) -> int | None:
-        """The place of the number that is farthest beyond what is allowed; None where all (n,) are within it."""
-        beyond = apart(found, expected) - self.allowed(expected)
-        at = int(beyond.argmax())
-        return at if beyond[at] > 0 else None
+    def worst_index(self, actual: NDArray[Any], expected: NDArray[Any]) -> int | None:
+        """Return the index of the number that exceeds the tolerance most, or None if all numbers (n,) are within it."""
+        excess = absolute_difference(actual, expected) - self.allowed(expected)
+        worst = int(excess.argmax())
+        return worst if excess[worst] > 0 else None
 
 
-def apart(found: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
-    """The absolute differences of two arrays (n,); infinite where one of both is infinite or NaN."""
+def absolute_difference(actual: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the absolute differences of two arrays (n,). They are infinite if one of both numbers is not finite."""
     with np.errstate(invalid="ignore"):
-        difference = np.abs(found.astype(np.float64) - expected)
+        difference = np.abs(actual.astype(np.float64) - expected)
     return np.where(np.isnan(difference), np.inf, difference)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgerec.core.errors import SessionError
-from edgerec.core.parallel import run_apart
+from edgerec.core.parallel import run_in_child
 
 Result = TypeVar("Result")
 
@@ -23,7 +23,7 @@ def guarded(work: Callable[[Path], Result], bundle: Path) -> Result:
         SessionError: that process died.
         Exception: what `work` raised.
     """
-    return run_apart(work, bundle, died=lambda: _crashed(bundle))
+    return run_in_child(work, bundle, died=lambda: _crashed(bundle))
 
 
 def _crashed(bundle: Path) -> SessionError:

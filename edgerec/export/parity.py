@@ -15,7 +15,7 @@ from edgerec.bundle.golden import GoldenCase, run_case
 from edgerec.bundle.manifest import Parity
 from edgerec.core.console import progress
 from edgerec.core.errors import ParityError
-from edgerec.core.tolerance import Tolerance, apart
+from edgerec.core.tolerance import Tolerance, absolute_difference
 from edgerec.data.samples import NOT_EXPOSED, TEST, Samples, Shard
 from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
 from edgerec.device_runtime.device_model import DeviceModel
@@ -226,8 +226,8 @@ def compare(check: str, found: Array, case: GoldenCase, *, where: str, tolerance
     expected = case.logits
     if found.shape != expected.shape:
         raise CaseError(f"parity {check} ({where}): {found.shape} logits instead of {expected.shape}", case)
-    error = apart(found, expected)
-    at = tolerance.exceeded(found, expected)
+    error = absolute_difference(found, expected)
+    at = tolerance.worst_index(found, expected)
     if at is not None:
         raise CaseError(
             f"parity {check} ({where}): candidate {at} of {len(expected)} scores {found[at]:.7g} instead of "

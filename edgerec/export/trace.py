@@ -12,7 +12,7 @@ from onnx import shape_inference
 
 from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.manifest import CRBAN
-from edgerec.core.tolerance import apart
+from edgerec.core.tolerance import absolute_difference
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.session import Session
 from edgerec.export.onnx_device import Arrays, OnnxDevice, OnnxGraph, steps
@@ -101,8 +101,8 @@ def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.Model
     everything = OnnxDevice.load({name: _observed(graph) for name, graph in graphs.items()})
     feed = everything.feed(case)
     logits = everything.crban.run(feed)[_LOGITS][: len(case.candidates), 0]
-    from_keras = float(apart(logits, case.logits).max())
-    agrees = ALLOWED.exceeded(logits, case.logits) is None
+    from_keras = float(absolute_difference(logits, case.logits).max())
+    agrees = ALLOWED.worst_index(logits, case.logits) is None
     compared = 0
     for name, step, inputs in _runs(everything, device, case, feed):
         graph = everything.steppers.get(name, everything.crban)

@@ -76,7 +76,7 @@ def test_bad_input(bundle_path: Path, tmp_path: Path) -> None:
         (InputError, "received both", bundle_path, {"brands": 3}),
         (InputError, "--brands should be at least 1; received 0", None, {"brands": 0}),
         (InputError, "--rounds should be at least 1", bundle_path, {"rounds": 0}),
-        (FormatError, "is no folder", tmp_path / "nothing", {}),
+        (FormatError, "is not a folder", tmp_path / "nothing", {}),
         (OutputError, "exists already", bundle_path, {"out": tmp_path / "there.json"}),
     ]
     (tmp_path / "there.json").write_text("kept")

@@ -104,7 +104,7 @@ def test_a_path_in_a_manifest_is_one_that_every_system_has(tmp_path: Path, name:
 
 def test_documents_and_vocabularies_are_bounded(tmp_path: Path) -> None:
     large = sparse(tmp_path / "large", HUGE)
-    with pytest.raises(ConfigurationError, match=f"more than {MAX_BYTES} bytes"):
+    with pytest.raises(ConfigurationError, match=f"at most {MAX_BYTES} bytes"):
         read_toml(large)
     with pytest.raises(SpecificationError, match=f"more than {MAX_BYTES} bytes"):
         load_spec(large)

@@ -105,7 +105,7 @@ def test_tables_for_people(bundle_path: Path) -> None:
 
 
 def test_faulty_bundles(bundle_path: Path, tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="is no folder"):
+    with pytest.raises(FormatError, match="is not a folder"):
         inspect_bundle(tmp_path / "nothing")
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     restamp_device(bundle, version_id="20250101000000-000000000000")

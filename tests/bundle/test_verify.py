@@ -224,7 +224,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
         FormatError,
         "specification of the manifest: ipv_action",
     ),
-    "no bundle": (lambda bundle: shutil.rmtree(bundle), FormatError, "is no folder"),
+    "no bundle": (lambda bundle: shutil.rmtree(bundle), FormatError, "is not a folder"),
     "no device half": (lambda bundle: shutil.rmtree(bundle / "device"), FormatError, "is missing"),
 }
 

@@ -19,7 +19,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_folder_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     with output_folder(tmp_path / "deep" / "out") as folder:
         (folder / "a").write_text("1")
         assert not (tmp_path / "deep" / "out").exists()
@@ -30,7 +30,7 @@ def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", [ValueError("no"), KeyboardInterrupt(), SystemExit(3), MemoryError()])
 @pytest.mark.parametrize("force", [False, True])
-def test_whatever_stops_it_leaves_everything_as_it_was(tmp_path: Path, fault: BaseException, force: bool) -> None:
+def test_an_exception_leaves_the_old_state_unchanged(tmp_path: Path, fault: BaseException, force: bool) -> None:
     target = tmp_path / "out"
     if force:
         target.mkdir()
@@ -47,7 +47,7 @@ def test_whatever_stops_it_leaves_everything_as_it_was(tmp_path: Path, fault: Ba
     assert not force or names(target) == ["logs.json"]
 
 
-def test_an_existing_output_is_refused_before_any_work(tmp_path: Path) -> None:
+def test_an_existing_output_is_refused_before_the_block_runs(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
     with pytest.raises(OutputError, match=r"out exists already.*--force"), output_folder(target):
@@ -64,7 +64,7 @@ def _folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["logs", None])
-def test_force_replaces_its_like(tmp_path: Path, kind: str | None) -> None:
+def test_force_replaces_a_folder_of_the_same_kind(tmp_path: Path, kind: str | None) -> None:
     _folder(tmp_path / "out")
     with output_folder(tmp_path / "out", force=True, kind=kind) as folder:
         (folder / "new").write_text("new")
@@ -72,7 +72,7 @@ def test_force_replaces_its_like(tmp_path: Path, kind: str | None) -> None:
     assert names(tmp_path / "out") == ["new"]
 
 
-def test_force_puts_the_old_one_back_when_the_new_one_cannot_be_placed(
+def test_force_restores_the_old_folder_if_the_new_one_cannot_be_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _folder(tmp_path / "out")
@@ -90,7 +90,7 @@ def test_force_puts_the_old_one_back_when_the_new_one_cannot_be_placed(
     assert names(tmp_path / "out") == ["logs.json"]
 
 
-def test_a_killed_process_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_no_incomplete_output(tmp_path: Path) -> None:
     script = (
         "import signal, sys; from pathlib import Path; from edgerec.core.atomic import output_folder\n"
         "with output_folder(Path(sys.argv[1])) as folder:\n"
@@ -108,20 +108,20 @@ def test_a_killed_process_leaves_nothing_under_the_final_name(tmp_path: Path) ->
     assert names(tmp_path / "out") == ["whole"]
 
 
-def test_places_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_that_cannot_be_written_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot make folder"):
         check_output(tmp_path / "file" / "out")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OutputError, match="symbolic link to nothing"):
         check_output(tmp_path / "link")
-    # The superuser may write anywhere, so the system's answer is given for it.
+    # The tests may run as root, who may write anywhere, so the answer of the system is replaced.
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OutputError, match="cannot write into"):
         check_output(tmp_path / "out")
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_replaced_completely_or_stays_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     write_bytes(path, b"first")
     assert path.stat().st_mode & 0o777 == 0o644
@@ -149,12 +149,12 @@ def test_equal_documents_have_equal_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "kind", "is_what"),
+    ("make", "kind", "message"),
     [
         (lambda path: path.write_text("mine"), None, "is a file"),
         (lambda path: path.write_text("mine"), "logs", "is a file"),
         (lambda path: path.mkdir(), "logs", "did not write"),
-        # A web project has a manifest.json, too.
+        # A web project may also have a file manifest.json.
         (
             lambda path: (path.mkdir(), (path / "manifest.json").write_text('{"name": "app"}')),
             "bundle",
@@ -164,11 +164,11 @@ def test_equal_documents_have_equal_bytes(tmp_path: Path) -> None:
         (_folder, FILE, "is logs"),
     ],
 )
-def test_force_replaces_nothing_else(
-    tmp_path: Path, make: Callable[[Path], None], kind: str | None, is_what: str
+def test_force_does_not_replace_other_outputs(
+    tmp_path: Path, make: Callable[[Path], None], kind: str | None, message: str
 ) -> None:
     make(tmp_path / "out")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(OutputError, match=is_what), output_folder(tmp_path / "out", force=True, kind=kind):
+    with pytest.raises(OutputError, match=message), output_folder(tmp_path / "out", force=True, kind=kind):
         pytest.fail("no work should begin")
     assert sorted(tmp_path.rglob("*")) == before

@@ -5,7 +5,7 @@ import pytest
 from edgerec.core.console import log, progress, stage
 
 
-def test_logs_and_stages_go_to_stderr_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_log_and_each_stage_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     log("[bold] " + "x" * 300)
     with stage("work"):
         pass
@@ -17,7 +17,7 @@ def test_logs_and_stages_go_to_stderr_in_one_line(capsys: pytest.CaptureFixture[
     assert len(lines) == 2
 
 
-def test_a_stage_that_fails_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_stage_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError), stage("work"):
         raise RuntimeError
     assert capsys.readouterr().err == ""
@@ -28,10 +28,10 @@ def test_long_progress_without_a_terminal_writes_lines(
 ) -> None:
     monkeypatch.setattr("edgerec.core.console.LINE_EVERY_S", 0.0)
     assert list(progress(iter("ab"), what="epoch 1", total=2000, note=lambda: "loss 0.5")) == ["a", "b"]
-    assert list(progress(iter("a"), what="deal")) == ["a"]
+    assert list(progress(iter("a"), what="export")) == ["a"]
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines() == ["epoch 1: 1 of 2,000, loss 0.5", "epoch 1: 2 of 2,000, loss 0.5", "deal: 1"]
+    assert err.splitlines() == ["epoch 1: 1 of 2,000, loss 0.5", "epoch 1: 2 of 2,000, loss 0.5", "export: 1"]
 
 
 def test_short_progress_without_a_terminal_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

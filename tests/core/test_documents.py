@@ -27,22 +27,22 @@ def read(path: Path) -> Head:
     return read_document(path, Head, what="thing", format_number=3)
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_a_written_document_reads_back_equal(tmp_path: Path) -> None:
     head = Head(name="a", sizes={"b": 2})
     (tmp_path / "head.json").write_text(head.model_dump_json())
     assert read(tmp_path / "head.json") == head
 
 
 @pytest.mark.parametrize("number", [2, 4, "3", None, True, [3], 3.5])
-def test_another_format_number(tmp_path: Path, number: object) -> None:
+def test_another_format_number_is_refused(tmp_path: Path, number: object) -> None:
     (tmp_path / "head.json").write_text(json.dumps({"format": number, "name": 7}))
-    # Said before anything else is looked at: the rest may have had another form then.
+    # The format number is checked first, because other fields may differ between formats.
     with pytest.raises(FormatError, match=r"has format .*reads format 3"):
         read(tmp_path / "head.json")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "not valid JSON"),
         (b'{"format": 3, "name": "a"', "not valid JSON"),
@@ -53,15 +53,15 @@ def test_another_format_number(tmp_path: Path, number: object) -> None:
         (b'{"format": 3, "name": "a", "sizes": {"b": "c"}}', "sizes.b: .*received 'c'"),
     ],
 )
-def test_damage_in_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_damaged_content_is_refused_with_its_fault(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "head.json").write_bytes(content)
-    with pytest.raises(FormatError, match=rf"thing: .*{said}") as caught:
+    with pytest.raises(FormatError, match=rf"thing: .*{message}") as caught:
         read(tmp_path / "head.json")
     assert len(str(caught.value)) < 500
 
 
-def test_what_is_no_document_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(FormatError, match="is no folder"):
+def test_missing_or_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FormatError, match="is not a folder"):
         read(tmp_path / "nothing" / "head.json")
     with pytest.raises(FormatError, match=r"has no head.json"):
         read(tmp_path / "head.json")
@@ -73,28 +73,28 @@ def test_what_is_no_document_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         read(tmp_path / "folder")
     monkeypatch.setattr(documents, "MAX_BYTES", 10)
     (tmp_path / "large").write_text(json.dumps({"format": 3, "name": "a"}))
-    with pytest.raises(FormatError, match="which no document of EdgeRec's has"):
+    with pytest.raises(FormatError, match="should have at most 10 bytes"):
         read(tmp_path / "large")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        (b'{"format": 3, "name": "a", "name": "b"}', "'name' stands twice"),
-        (b'{"format": 3, "name": "a", "sizes": {"b": 1, "b": 2}}', "'b' stands twice"),
+        (b'{"format": 3, "name": "a", "name": "b"}', "has the name 'name' twice"),
+        (b'{"format": 3, "name": "a", "sizes": {"b": 1, "b": 2}}', "has the name 'b' twice"),
         (b'{"format": 3, "name": "a", "more": ' + b"[" * 200 + b"]" * 200 + b"}", "more than 64 levels"),
         (b'{"format": 3, "name": "a", "more": ' + b'{"a":' * 200 + b"1" + b"}" * 201, "more than 64 levels"),
         (b'{"format": 3, "name": "a", "sizes": {"b": ' + b"1" * 5000 + b"}}", "not valid JSON"),
     ],
 )
-def test_json_that_readers_take_in_different_ways(tmp_path: Path, content: bytes, said: str) -> None:
+def test_json_that_other_parsers_may_read_differently_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "head.json").write_bytes(content)
-    with pytest.raises(FormatError, match=rf"thing: .*{said}") as caught:
+    with pytest.raises(FormatError, match=rf"thing: .*{message}") as caught:
         read(tmp_path / "head.json")
     assert len(str(caught.value)) < 500
 
 
-def test_toml_of_many_levels_in_one_line(tmp_path: Path) -> None:
+def test_invalid_toml_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     for content in (b"a = " + b"[" * 100_000, b"a = 1\na = 2\n", b"a = " + b"9" * 5000):
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What `--force` may remove, where an output may lie, and how long its name may be."""
+"""Tests of output paths: what `--force` may remove, overlaps with inputs, and long names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names(folder: Path) -> list[str]:
 
 
 def make(folder: Path, head: str = "logs.json", **change: object) -> Path:
-    """A folder of nothing but its head."""
+    """Make a folder that contains only its head."""
     folder.mkdir(parents=True)
     (folder / head).write_text(json.dumps({**FIELDS, **REST, "kind": LAYOUTS[head].kind, **change}))
     return folder
@@ -43,12 +43,12 @@ def add(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("head", LAYOUTS)
 @pytest.mark.parametrize("name", ["notes.txt", ".git/config", "device/x.so", "events/day=1/part-0.parquet"])
-def test_force_removes_no_file_of_others(tmp_path: Path, head: str, name: str) -> None:
+def test_force_does_not_remove_foreign_files(tmp_path: Path, head: str, name: str) -> None:
     target = make(tmp_path / "out", head)
     check_output(target, force=True, kind=LAYOUTS[head].kind)
     add(target, name)
     with (
-        pytest.raises(OutputError, match=rf"out holds {name}, which EdgeRec did not write"),
+        pytest.raises(OutputError, match=rf"out contains {name}, which EdgeRec did not write"),
         output_folder(target, force=True),
     ):
         pytest.fail("no work should begin")
@@ -58,7 +58,7 @@ def test_force_removes_no_file_of_others(tmp_path: Path, head: str, name: str) -
 @pytest.mark.parametrize(
     "change", [{"format": None, "kind": "samples"}, {"kind": "logs "}, {"kind": None}, {"kind": ["logs"]}]
 )
-def test_a_head_says_more_than_its_kind(tmp_path: Path, change: dict[str, object]) -> None:
+def test_a_head_with_a_wrong_format_or_kind_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     make(tmp_path / "out", **change)
     (tmp_path / "samples.json").write_text('{"kind": "samples"}')
     for folder in (tmp_path, tmp_path / "out"):
@@ -66,11 +66,11 @@ def test_a_head_says_more_than_its_kind(tmp_path: Path, change: dict[str, object
             check_output(folder, force=True)
 
 
-def test_a_link_is_no_file_of_edgerec(tmp_path: Path) -> None:
+def test_a_link_in_a_folder_is_a_foreign_file(tmp_path: Path) -> None:
     target = make(tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (target / "events").symlink_to(tmp_path / "mine")
-    with pytest.raises(OutputError, match="out holds events, which"):
+    with pytest.raises(OutputError, match="out contains events, which"):
         check_output(target, force=True)
 
 
@@ -88,10 +88,10 @@ def test_force_knows_every_file_of_a_run_and_a_bundle(samples_path: Path, run_pa
 
 
 @pytest.mark.parametrize("content", [b"", b"precious", b"[1]", b"{}", b'{"schema": 2}', b"\xff"])
-def test_force_replaces_no_file_but_a_document(tmp_path: Path, content: bytes) -> None:
+def test_force_replaces_a_file_only_if_it_is_a_document(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "out.json"
     path.write_bytes(content)
-    with pytest.raises(OutputError, match="no document of EdgeRec's"):
+    with pytest.raises(OutputError, match="not a document of EdgeRec"):
         check_document(path, force=True)
     write_json(path, {"schema": 1, "results": []})
     check_document(path, force=True)
@@ -99,30 +99,30 @@ def test_force_replaces_no_file_but_a_document(tmp_path: Path, content: bytes) -
         check_document(path, force=False)
 
 
-def test_an_output_lies_apart_from_its_inputs(tmp_path: Path) -> None:
-    given = make(tmp_path / "logs")
-    (tmp_path / "link").symlink_to(given)
+def test_an_output_that_overlaps_with_an_input_is_refused(tmp_path: Path) -> None:
+    source = make(tmp_path / "logs")
+    (tmp_path / "link").symlink_to(source)
     beside = tmp_path / "logs-2"
-    check_output(beside, inputs=[given, tmp_path / "nowhere"])
-    for out, said in (
-        (given / "out", "lies inside"),
-        (given / "deep" / "out", "lies inside"),
-        (tmp_path / "link" / "out", "lies inside"),
-        (given, "are one place"),
-        (tmp_path / "link", "are one place"),
-        (tmp_path / "other" / ".." / "logs", "are one place"),
-        (tmp_path, "which is read"),
+    check_output(beside, inputs=[source, tmp_path / "nowhere"])
+    for out, message in (
+        (source / "out", "is inside"),
+        (source / "deep" / "out", "is inside"),
+        (tmp_path / "link" / "out", "is inside"),
+        (source, "are the same"),
+        (tmp_path / "link", "are the same"),
+        (tmp_path / "other" / ".." / "logs", "are the same"),
+        (tmp_path, "contains the input"),
     ):
         for force in (False, True):
-            with pytest.raises(OutputError, match=said):
-                check_output(out, force=force, inputs=[given])
-    assert names(given) == ["logs.json"]
-    check_outside(tmp_path, [given])
+            with pytest.raises(OutputError, match=message):
+                check_output(out, force=force, inputs=[source])
+    assert names(source) == ["logs.json"]
+    check_outside(tmp_path, [source])
 
 
 @pytest.mark.parametrize("length", [200, 250, 255])
 @pytest.mark.parametrize("letter", ["x", "é"])
-def test_an_output_of_a_long_name_is_written(tmp_path: Path, length: int, letter: str) -> None:
+def test_an_output_with_a_long_name_is_written(tmp_path: Path, length: int, letter: str) -> None:
     out = tmp_path / (letter * (length // len(letter.encode())))
     with output_folder(out) as folder:
         write_bytes(folder / "logs.json", b"{}")
@@ -134,22 +134,22 @@ def test_an_output_of_a_long_name_is_written(tmp_path: Path, length: int, letter
 
 @pytest.mark.parametrize("name", ["x" * 256, "é" * 200, "x/" * 3000, "\x00"])
 @pytest.mark.parametrize("kind", ["logs", FILE])
-def test_a_name_that_no_file_has_is_one_clear_line(tmp_path: Path, name: str, kind: str) -> None:
+def test_an_impossible_name_is_refused(tmp_path: Path, name: str, kind: str) -> None:
     with pytest.raises(OutputError, match=r"choose another|cannot make"):
         check_output(tmp_path / name, kind=kind)
     assert names(tmp_path) == []
 
 
-def test_a_folder_is_at_a_path_of_utf8(tmp_path: Path) -> None:
-    odd = tmp_path / os.fsdecode(b"out\xff")
+def test_a_folder_needs_a_utf8_path_but_a_document_does_not(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"out\xff")
     with pytest.raises(InputError, match=r"out\\udcff should be UTF-8"):
-        check_output(odd, kind="samples")
-    check_document(odd, force=False)
-    write_json(odd, {"path": str(odd)})
-    assert json.loads(odd.read_bytes()) == {"path": str(odd)}
+        check_output(path, kind="samples")
+    check_document(path, force=False)
+    write_json(path, {"path": str(path)})
+    assert json.loads(path.read_bytes()) == {"path": str(path)}
 
 
-def test_links_in_a_circle_are_one_clear_line(tmp_path: Path) -> None:
+def test_circular_links_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     for out in (tmp_path / "a", tmp_path / "a" / "out"):

@@ -1,4 +1,4 @@
-"""Results come in order, faults come as they are, whatever the number of processes."""
+"""`map_ordered` returns results in order and passes exceptions on, for any number of processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def square(number: int) -> int:
     return number * number
 
 
-def refuse(number: int) -> int:
+def raise_for_three(number: int) -> int:
     if number == 3:
         raise InputError("three is refused")
     return number
@@ -36,52 +36,52 @@ def test_results_are_in_order(processes):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_fault_reaches_the_caller(processes):
+def test_the_exception_of_a_task_reaches_the_caller(processes):
     with pytest.raises(InputError, match="three"):
-        list(map_ordered(refuse, range(9), processes=processes))
+        list(map_ordered(raise_for_three, range(9), processes=processes))
 
 
-def test_a_dead_process_is_an_expected_error():
+def test_a_dead_process_raises_a_resource_error():
     with pytest.raises(ResourceError, match="memory"):
         list(map_ordered(die, range(4), processes=2))
 
 
-def test_no_task_gives_no_result():
+def test_without_tasks_there_are_no_results():
     assert list(map_ordered(square, [], processes=2)) == []
 
 
-def unsendable(number: int) -> object:
+def unpicklable(number: int) -> object:
     return (lambda: number) if number == 1 else number
 
 
-def test_a_result_that_does_not_pickle_is_a_fault_of_its_task() -> None:
-    found = map_ordered(unsendable, range(3), processes=2)
-    assert next(found) == 0
+def test_a_result_that_cannot_be_pickled_raises_for_its_task() -> None:
+    results = map_ordered(unpicklable, range(3), processes=2)
+    assert next(results) == 0
     with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
-        next(found)
+        next(results)
 
 
 def large(number: int) -> bytes:
     return bytes(number)
 
 
-def test_large_tasks_and_results_pass_at_once() -> None:
-    """Both ends write more than a pipe holds."""
+def test_large_tasks_and_large_results_do_not_deadlock() -> None:
+    """Parent and worker both write more than the buffer of a pipe."""
     sizes = [3 << 20] * 6
-    assert [len(found) for found in map_ordered(large, sizes, processes=2)] == sizes
+    assert [len(results) for results in map_ordered(large, sizes, processes=2)] == sizes
     tasks = [bytes(3 << 20)] * 6
     assert list(map_ordered(len, tasks, processes=2)) == sizes
 
 
-def where(number: int) -> int:
+def process_id(number: int) -> int:
     time.sleep(0.01)
     return os.getpid()
 
 
-def test_a_broken_off_map_leaves_no_process() -> None:
-    found = map_ordered(where, range(100), processes=2)
-    first = next(found)
-    found.close()
+def test_closing_the_iterator_ends_all_processes() -> None:
+    results = map_ordered(process_id, range(100), processes=2)
+    first = next(results)
+    results.close()
     assert first != os.getpid()
     assert multiprocessing.active_children() == []
     with pytest.raises(ProcessLookupError):
@@ -89,7 +89,7 @@ def test_a_broken_off_map_leaves_no_process() -> None:
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="named semaphores are files on Linux alone")
-def test_processes_that_are_killed_together_leave_no_shared_memory() -> None:
+def test_killing_all_processes_leaves_no_shared_memory() -> None:
     script = (
         "import os, signal\n"
         "from edgerec.core.parallel import map_ordered\n"

@@ -8,39 +8,39 @@ import pytest
 from edgerec.core.statistics import bootstrap_weighted_mean, paired_ratio_test, percentiles
 
 
-def test_percentiles_by_hand() -> None:
-    # Between order statistics: of 0..10, p99 lies nine tenths of the way from 9 to 10.
+def test_percentiles_equal_values_computed_by_hand() -> None:
+    # Percentiles are interpolated: p99 of 0, 1, ..., 10 is at 9.9.
     assert percentiles(np.arange(11.0)[::-1]) == pytest.approx({"p50": 5.0, "p90": 9.0, "p99": 9.9})
     assert percentiles(np.array([7.0])) == {"p50": 7.0, "p90": 7.0, "p99": 7.0}
 
 
-def test_the_interval_of_one_value_is_that_value() -> None:
+def test_the_interval_of_equal_values_is_this_value() -> None:
     assert bootstrap_weighted_mean(np.full(9, 0.25), np.arange(1.0, 10.0), seed=1) == pytest.approx((0.25, 0.25))
 
 
-def test_the_interval_agrees_with_the_normal_one() -> None:
+def test_the_bootstrap_interval_is_close_to_the_normal_interval() -> None:
     values = np.random.default_rng(0).normal(size=2000)
     low, high = bootstrap_weighted_mean(values, np.ones(2000), seed=1, resamples=2000)
     half = 1.96 * values.std() / np.sqrt(2000)
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
 
 
-def test_pairs_are_drawn_together_and_weigh() -> None:
-    # Were values and weights drawn apart, the mean would fall to 0.5; together it stays at 99 / 100.
+def test_each_value_is_resampled_together_with_its_weight() -> None:
+    # If values and weights were resampled independently, the mean would be 0.5 and not 99 / 100.
     values, weights = np.tile([0.0, 1.0], 50), np.tile([1.0, 99.0], 50)
     low, high = bootstrap_weighted_mean(values, weights, seed=1)
     assert 0.98 < low < 0.99 < high < 1.0
 
 
-def test_a_seed_is_a_result() -> None:
+def test_the_interval_depends_only_on_the_seed() -> None:
     values, weights = np.arange(20.0), np.ones(20)
     first = bootstrap_weighted_mean(values, weights, seed=3)
     assert bootstrap_weighted_mean(values, weights, seed=3) == first
     assert bootstrap_weighted_mean(values, weights, seed=4) != first
 
 
-def test_a_paired_test_by_hand() -> None:
-    # Four users of one impression each: mean 0.25, standard error sqrt(sum of squares * 4 / 3) / 4.
+def test_the_paired_test_equals_values_computed_by_hand() -> None:
+    # Four users have one impression each. The mean is 0.25, the standard error sqrt(sum of squares * 4 / 3) / 4.
     difference, p = paired_ratio_test(np.array([0.0, 0.0, 0.5, 0.5]), np.ones(4))
     assert difference == 0.25
     error = math.sqrt(4 * 0.0625 * 4 / 3) / 4
@@ -49,9 +49,9 @@ def test_a_paired_test_by_hand() -> None:
     assert paired_ratio_test(np.full(5, 0.1), np.ones(5))[1] < 1e-9
 
 
-def test_without_a_difference_p_is_anything() -> None:
+def test_without_a_difference_p_values_are_uniform() -> None:
     rng = np.random.default_rng(0)
     weights = rng.integers(1, 9, (2000, 60)).astype(float)
-    found = [paired_ratio_test(rng.normal(size=60) * one, one)[1] for one in weights]
-    assert 0.03 < np.mean(np.array(found) < 0.05) < 0.08
-    assert 0.45 < np.mean(np.array(found) < 0.5) < 0.55
+    p_values = [paired_ratio_test(rng.normal(size=60) * one, one)[1] for one in weights]
+    assert 0.03 < np.mean(np.array(p_values) < 0.05) < 0.08
+    assert 0.45 < np.mean(np.array(p_values) < 0.5) < 0.55

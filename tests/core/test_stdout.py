@@ -1,4 +1,4 @@
-"""Results alone reach standard output, whatever C code prints, and a standard output that fails does no harm."""
+"""Only results reach standard output, and a standard output that fails does no harm."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def command(path: Path, *options: str, **more: Any) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("option", [[], ["-u"]])
-def test_results_alone_reach_standard_output(option: list[str], tmp_path: Path) -> None:
+def test_only_results_reach_standard_output(option: list[str], tmp_path: Path) -> None:
     done = command(tmp_path / "file", *option, env={**os.environ, "PYTHONIOENCODING": "iso8859-15"})
     assert (done.returncode, done.stdout, done.stderr) == (0, b"a result \xa4\n", b"")
     assert (tmp_path / "file").read_text() == "kept\n"
 
 
 @pytest.mark.parametrize("closed", [(1,), (0, 1), (1, 2), (0, 1, 2)])
-def test_a_closed_descriptor_is_no_files(closed: tuple[int, ...], tmp_path: Path) -> None:
-    """The next file that is opened would get the number 1, and what C code prints would be written into it."""
+def test_no_opened_file_gets_the_number_of_a_closed_descriptor(closed: tuple[int, ...], tmp_path: Path) -> None:
+    """Otherwise the next opened file could get number 1, and C libraries would print into it."""
 
     def close() -> None:
         for number in closed:
@@ -57,8 +57,8 @@ def test_a_closed_descriptor_is_no_files(closed: tuple[int, ...], tmp_path: Path
     assert (tmp_path / "file").read_text() == "kept\n"
 
 
-def test_nobody_reads(tmp_path: Path) -> None:
-    """`edgerec verify BUNDLE | true`."""
+def test_a_closed_reader_ends_the_command_silently(tmp_path: Path) -> None:
+    """An example is `edgerec verify BUNDLE | true`."""
     reader, writer = os.pipe()
     os.close(reader)
     done = command(tmp_path / "file", stdout=writer)
@@ -67,7 +67,7 @@ def test_nobody_reads(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_nothing_can_be_written(tmp_path: Path) -> None:
+def test_a_full_device_is_reported_in_one_line(tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = command(tmp_path / "file", stdout=full)
     lines = done.stderr.decode().splitlines()
@@ -75,7 +75,7 @@ def test_nothing_can_be_written(tmp_path: Path) -> None:
     assert lines[0].startswith("edgerec: No space left on device")
 
 
-def test_a_replaced_standard_output_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replaced_sys_stdout_stays_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     replaced = sys.stdout
     stdout.keep_for_results()
     assert sys.stdout is replaced
@@ -83,11 +83,11 @@ def test_a_replaced_standard_output_is_left_alone(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "still here\n"
 
 
-def test_workers_print_nothing(tmp_path: Path) -> None:
+def test_output_of_worker_processes_is_discarded(tmp_path: Path) -> None:
     (tmp_path / "printing.py").write_text(
         textwrap.dedent("""
             import os
-            from edgerec.core.parallel import map_ordered, run_apart
+            from edgerec.core.parallel import map_ordered, run_in_child
 
             def work(number):
                 print("from Python")
@@ -95,7 +95,7 @@ def test_workers_print_nothing(tmp_path: Path) -> None:
                 return number
 
             if __name__ == "__main__":
-                print([run_apart(work, 1, died=RuntimeError), *map_ordered(work, [2, 3], processes=2)])
+                print([run_in_child(work, 1, died=RuntimeError), *map_ordered(work, [2, 3], processes=2)])
         """)
     )
     done = subprocess.run([sys.executable, tmp_path / "printing.py"], capture_output=True, text=True, check=True)

@@ -21,8 +21,8 @@ from edgerec.core.text import check_utf8, format_value, printable, shown
 from edgerec.core.text_fields import Name, PathText, Value
 
 RED = "\x1b[31m"
-ODD = st.characters(codec=None, categories=None)
-"""Any character, lone surrogates among them."""
+ANY_CHARACTER = st.characters(codec=None, categories=None)
+"""Any character, surrogates included."""
 
 
 @pytest.mark.parametrize(
@@ -35,21 +35,21 @@ ODD = st.characters(codec=None, categories=None)
         ("a\x00\x7f\x9b", "a\\x00\\x7f\\x9b"),
     ],
 )
-def test_what_is_not_safe_is_shown_escaped(text: str, safe: str) -> None:
+def test_unsafe_characters_are_escaped(text: str, safe: str) -> None:
     assert shown(text) == safe
     assert shown(shown(text)) == shown(text)
     assert printable(f"one\n\ttwo {text}") == " ".join(f"one two {safe}".split())
 
 
-@given(st.text(ODD))
-def test_whatever_is_shown_can_be_written_in_one_line(text: str) -> None:
+@given(st.text(ANY_CHARACTER))
+def test_escaped_text_is_one_line_of_utf8(text: str) -> None:
     for one in (shown(text), printable(text)):
         assert len(one.encode().splitlines()) <= 1
         assert "\x1b" not in one
 
 
-@given(st.text(ODD))
-def test_json_holds_every_text(text: str) -> None:
+@given(st.text(ANY_CHARACTER))
+def test_json_bytes_keeps_any_text(text: str) -> None:
     assert json.loads(json_bytes({"path": text}))["path"] == text
 
 
@@ -67,14 +67,14 @@ def _parse(**fields: Any) -> _Document:
 
 
 @pytest.mark.parametrize("text", ["\ud800", f"{RED}red", "a\u202eb", "two\nlines", "x" * 257])
-def test_a_document_has_names_that_can_be_shown(text: str) -> None:
+def test_names_with_unsafe_characters_are_refused(text: str) -> None:
     for fields in ({"name": text}, {"names": {text: "a"}}, {"names": {"a": text}}):
         with pytest.raises(FormatError) as caught:
             _parse(**fields)
         assert printable(str(caught.value)) == str(caught.value)
 
 
-def test_a_document_has_values_of_unicode_and_paths_of_any_bytes() -> None:
+def test_values_are_any_unicode_and_paths_are_any_bytes() -> None:
     assert _parse(name="日本 é", value="\x1b", path="logs\udcff").path == "logs\udcff"
     for fields in ({"value": "\ud800"}, {"value": "x" * 5000}, {"path": "x" * 5000}):
         with pytest.raises(FormatError):
@@ -89,12 +89,12 @@ def test_a_path_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         check_utf8(tmp_path / os.fsdecode(b"logs\xff"), what="logs")
 
 
-def test_the_terminal_gets_no_escape_sequence(capsys: pytest.CaptureFixture[str]) -> None:
-    odd = f"{RED}\ud800[bold]\u202e"
-    emit({"version": odd}, as_json=False)
-    emit({}, as_json=False, table=table_of(("", odd), [(odd, odd)]))
-    emit({"version": odd}, as_json=True)
-    log(f"work on {odd}\nand on")
+def test_no_escape_sequence_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    unsafe = f"{RED}\ud800[bold]\u202e"
+    emit({"version": unsafe}, as_json=False)
+    emit({}, as_json=False, table=table_of(("", unsafe), [(unsafe, unsafe)]))
+    emit({"version": unsafe}, as_json=True)
+    log(f"work on {unsafe}\nand on")
     out, err = capsys.readouterr()
     for text in (out, err):
         assert "\x1b" not in text
@@ -104,7 +104,7 @@ def test_the_terminal_gets_no_escape_sequence(capsys: pytest.CaptureFixture[str]
     assert err == "work on \\x1b[31m\\ud800[bold]\\u202e and on\n"
 
 
-def test_whatever_ends_a_command_is_shown_in_safe_text() -> None:
+def test_all_errors_of_a_command_are_escaped() -> None:
     script = (
         "import click\n"
         "from edgerec.cli.command import run\n"
@@ -118,21 +118,21 @@ def test_whatever_ends_a_command_is_shown_in_safe_text() -> None:
         "run(command)\n"
     )
 
-    def ends(*arguments: str) -> tuple[int, str]:
+    def run(*arguments: str) -> tuple[int, str]:
         done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
         assert "\x1b" not in done.stderr
         return done.returncode, done.stderr
 
-    assert ends("error") == (1, "edgerec: a\\x1b[31m\\ud800b and\n")
-    code, said = ends("bug")
-    assert (code, said.splitlines()[-1][:32]) == (1, "edgerec: this is a bug in EdgeRe")
-    code, said = ends("error", "--number", RED)
+    assert run("error") == (1, "edgerec: a\\x1b[31m\\ud800b and\n")
+    code, message = run("bug")
+    assert (code, message.splitlines()[-1][:32]) == (1, "edgerec: this is a bug in EdgeRe")
+    code, message = run("error", "--number", RED)
     assert code == 2
-    assert "\\x1b[31m" in said
-    code, said = ends("memory")
+    assert "\\x1b[31m" in message
+    code, message = run("memory")
     assert code == 1
-    assert said.startswith("edgerec: there is not enough memory")
-    assert said.count("\n") == 1
+    assert message.startswith("edgerec: there is not enough memory")
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -149,5 +149,5 @@ def test_whatever_ends_a_command_is_shown_in_safe_text() -> None:
         ("[red]", "[red]"),
     ],
 )
-def test_values_as_people_read_them(value: object, text: str) -> None:
+def test_format_value_formats_values_for_people(value: object, text: str) -> None:
     assert format_value(value) == text

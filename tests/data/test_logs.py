@@ -264,7 +264,7 @@ def test_parts_may_order_columns_and_size_integers_as_they_like(folder: Path) ->
 def test_empty_folder_and_no_folder(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"has no logs.json"):
         read_logs(tmp_path)
-    with pytest.raises(FormatError, match="is no folder"):
+    with pytest.raises(FormatError, match="is not a folder"):
         read_logs(tmp_path / "nowhere")
 
 

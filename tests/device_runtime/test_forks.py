@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forked import lines
+from tests.forked import run_script
 from tests.mnn_models import built
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -48,7 +48,7 @@ def test_a_fork_while_another_thread_runs_the_model(what: str, models: tuple[Pat
     same = all(np.array_equal(*pair) for pair in zip({function}({model})), {function}(model), strict=True))
     print("loaded anew:", child(lambda: {what}), same, file=sys.stderr)
     """
-    *said, anew = lines(MODELS + script, *models)
+    *said, anew = run_script(MODELS + script, *models)
     assert len(said) == 12
     assert all(line.startswith(REFUSED) for line in said), said
     assert "load the model in the child" in said[0]
@@ -72,7 +72,7 @@ def test_a_fork_after_mnn_has_made_its_threads(models: tuple[Path, Path]) -> Non
     ):
         print(child(work), file=sys.stderr)
     """
-    said = lines(MODELS + script, *models)
+    said = run_script(MODELS + script, *models)
     assert all(line.startswith(REFUSED) for line in said[:4]), said
     assert all(line.startswith("SessionError: `threads` should be 1 in this process") for line in said[4:6]), said
     assert said[6:] == ["done", "done"]
@@ -89,7 +89,7 @@ def test_a_fork_before_mnn_has_threads_may_have_its_own(models: tuple[Path, Path
     print(child(work), file=sys.stderr)
     scored(model)
     """
-    first, second, last = lines(MODELS + script, *models)
+    first, second, last = run_script(MODELS + script, *models)
     assert first.startswith(f"grandchild: {REFUSED}")
     assert second.startswith("grandchild: SessionError: `threads` should be 1")
     assert last == "done"
@@ -117,4 +117,4 @@ def test_a_child_that_ends_leaves_its_parents_files_alone(models: tuple[Path, Pa
     ended.set()
     thread.join()
     """
-    assert lines(MODELS + script, *models) == ["loaded"]
+    assert run_script(MODELS + script, *models) == ["loaded"]

@@ -23,7 +23,7 @@ import pytest
 from edgerec.bundle.files import stamp_files
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, write_manifest
 from edgerec.cli import cli
-from tests.command_line import EDGEREC, document, edgerec, edgerec_here, said
+from tests.command_line import EDGEREC, document, edgerec, edgerec_here, error_line
 from tests.synthetic import restamp, unstamp
 from tests.test_docs import documented_keys
 
@@ -35,10 +35,10 @@ SETTINGS = "units = 4\nlayers = 1\nbatch_size = 256\ncompiled = false\n"
 
 @dataclass(frozen=True)
 class Made:
-    """What the commands made, and what each said."""
+    """The folder of the outputs of all commands, and the JSON document that each command printed."""
 
     root: Path
-    said: dict[str, dict[str, Any]]
+    documents: dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -55,33 +55,40 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "export": ["export", root / "run", "--requests", "10", "--out", root / "bundle"],
         "verify": ["verify", root / "bundle"],
     }
-    said = {}
+    documents = {}
     for name, command in commands.items():
         run = edgerec_here if name in here else edgerec
-        said[name] = document(run(*command, "--json"))
-    return Made(root, said)
+        documents[name] = document(run(*command, "--json"))
+    return Made(root, documents)
 
 
 def test_every_command_prints_one_document(made: Made) -> None:
     for name in ("simulate", "samples"):
-        assert made.said[name].keys() >= {"requests", "exposures", "clicks", "users", "seconds"}
+        assert made.documents[name].keys() >= {"requests", "exposures", "clicks", "users", "seconds"}
     for key in ("requests", "users"):
-        assert made.said["simulate"][key] == made.said["samples"][key] > 0
+        assert made.documents["simulate"][key] == made.documents["samples"][key] > 0
     for key in ("exposures", "page_views"):
-        assert made.said["simulate"][key] == made.said["samples"]["behaviours"][key] > 0
-    assert made.said["train"]["best_epoch"] == 1
-    assert made.said["evaluate"].keys() >= {
+        assert made.documents["simulate"][key] == made.documents["samples"]["behaviours"][key] > 0
+    assert made.documents["train"]["best_epoch"] == 1
+    assert made.documents["evaluate"].keys() >= {
         "gauc", "gauc_ci95", "auc", "ndcg@5", "ndcg@10", "logloss", "requests", "impressions", "baselines",
     }  # fmt: skip
-    assert made.said["export"].keys() >= {"version_id", "precision", "device_bytes", "cloud_bytes", "parity", "gauc"}
-    assert len({made.said[name]["version_id"] for name in ("train", "evaluate", "export", "verify")}) == 1
-    assert made.said["export"]["device_bytes"] == made.said["verify"]["device_bytes"]
+    assert made.documents["export"].keys() >= {
+        "version_id",
+        "precision",
+        "device_bytes",
+        "cloud_bytes",
+        "parity",
+        "gauc",
+    }
+    assert len({made.documents[name]["version_id"] for name in ("train", "evaluate", "export", "verify")}) == 1
+    assert made.documents["export"]["device_bytes"] == made.documents["verify"]["device_bytes"]
     assert sorted(path.name for path in made.root.iterdir()) == ["bundle", "c.toml", "logs", "run", "samples"]
 
 
 @pytest.mark.parametrize("name", ["simulate", "samples", "train", "evaluate", "export", "verify"])
 def test_the_docs_list_every_key(made: Made, name: str) -> None:
-    assert set(made.said[name]) == {"schema", *documented_keys(f"edgerec {name}")}
+    assert set(made.documents[name]) == {"schema", *documented_keys(f"edgerec {name}")}
 
 
 def test_ablate(made: Made, tmp_path: Path) -> None:
@@ -94,9 +101,9 @@ def test_ablate(made: Made, tmp_path: Path) -> None:
         assert row.keys() >= {"model", "gauc_mean", "gauc_sd", "p_vs_dlcm", "parameters", "train_seconds", "gap_closed"}
     assert found["baselines"]["truth"] > found["baselines"]["base_order"]
     assert {"ablation.html", "ablation.json", "ablation.md", "runs"} <= {path.name for path in out.iterdir()}
-    assert "exists already" in said(edgerec_here(*command))
-    assert "no unfinished work" in said(edgerec_here(*command[:-1], tmp_path / "other", "--resume"))
-    assert "no model 'nope'" in said(edgerec_here(*command[:4], "--models", "nope", "--out", tmp_path / "other"))
+    assert "exists already" in error_line(edgerec_here(*command))
+    assert "no unfinished work" in error_line(edgerec_here(*command[:-1], tmp_path / "other", "--resume"))
+    assert "no model 'nope'" in error_line(edgerec_here(*command[:4], "--models", "nope", "--out", tmp_path / "other"))
     # What it has trained is a run like any other.
     run = out / "runs" / "dlcm-seed-1"
     evaluated = document(edgerec_here("evaluate", run, made.root / "samples", "--json"))
@@ -109,7 +116,7 @@ def test_ablate(made: Made, tmp_path: Path) -> None:
 def test_tables_for_people(made: Made) -> None:
     done = edgerec("verify", made.root / "bundle")
     assert done.returncode == 0
-    assert made.said["verify"]["version_id"] in done.stdout
+    assert made.documents["verify"]["version_id"] in done.stdout
     assert "{" not in done.stdout
 
 
@@ -124,7 +131,7 @@ def test_bench(bundle_path: Path, tmp_path: Path, what: str, stages: set[str]) -
         assert 0 < row["p50_us"] <= row["p90_us"] <= row["p99_us"]
     assert found["environment"]
     assert json.loads(out.read_text())["results"]
-    assert "exists already" in said(edgerec_here("bench", what, bundle_path, "--rounds", "1", "--out", out))
+    assert "exists already" in error_line(edgerec_here("bench", what, bundle_path, "--rounds", "1", "--out", out))
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
@@ -254,7 +261,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "renamed column": (_table(ITEMS, lambda t: t.rename({"shop": "store"})), SAMPLES, "no column 'shop'"),
     "truncated Parquet": (_cut, SAMPLES, "was changed after it was written"),
     "empty folder": (_emptied, SAMPLES, "has no logs.json"),
-    "no folder": (lambda root: shutil.rmtree(root / "logs"), SAMPLES, "is no folder"),
+    "no folder": (lambda root: shutil.rmtree(root / "logs"), SAMPLES, "is not a folder"),
     "NaN in scores": (
         _table(REQUESTS, lambda t: t.with_columns(score=pl.col("score").list.eval(pl.element() * float("nan")))),
         SAMPLES,
@@ -280,13 +287,13 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "changed manifest": (_flip("manifest.json"), VERIFY, "manifest.json"),
     "bundle of another format": (_format("bundle/manifest.json"), VERIFY, "reads format 1"),
     "a model that MNN cannot load": (_no_model, VERIFY, "MNN"),
-    "no bundle": (lambda root: shutil.rmtree(root / "bundle"), VERIFY, "is no folder"),
+    "no bundle": (lambda root: shutil.rmtree(root / "bundle"), VERIFY, "is not a folder"),
     "no EB-NeRD": (lambda root: None, ("import", "ebnerd", "logs"), "EB-NeRD"),
     "no users": (lambda root: None, ("simulate", "--users", "0"), "users should be a whole number"),
     "a file in the way": (
         lambda root: (root / "new").write_text("mine"),
         (*SAMPLES,),
-        "exists already and is a file, which even --force does not replace by samples: choose another name",
+        "exists already and is a file; --force only replaces samples: choose another name",
     ),
     "a folder in the way": (lambda root: (root / "new").mkdir(), ("simulate",), "exists already"),
 }
@@ -316,7 +323,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(name: str, run: Runner, whole:
     damage(root)
     before = sorted(path.name for path in root.iterdir())
     out = [] if command[0] == "verify" else ["--out", "new"]
-    assert expected in said(run(*command, *out, cwd=root))
+    assert expected in error_line(run(*command, *out, cwd=root))
     assert sorted(path.name for path in root.iterdir()) == before
 
 
@@ -325,7 +332,7 @@ def test_bad_runs(whole: Path, tmp_path: Path) -> None:
     _format("run/run.json")(root)
     for command in (("evaluate", "run", "samples"), ("export", "run", "--out", "new")):
         done = edgerec_here(*command, cwd=root)
-        assert "run/run.json has format 99, this version of EdgeRec reads format 2" in said(done)
+        assert "run/run.json has format 99, but this version of EdgeRec reads format 2" in error_line(done)
     assert sorted(path.name for path in root.iterdir()) == ["bundle", "logs", "run", "samples"]
 
 
@@ -349,7 +356,7 @@ def small_disk(folder: Path) -> Iterator[dict[str, Any]]:
 def test_a_full_disk(whole: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as more:
         for command in (["samples", whole / "logs"], ["simulate", "--users", "40"]):
-            line = said(edgerec(*command, "--out", tmp_path / "disk" / "new", **more))
+            line = error_line(edgerec(*command, "--out", tmp_path / "disk" / "new", **more))
             assert any(reason in line for reason in ("No space left", "free some space", "File too large"))
             assert list((tmp_path / "disk").iterdir()) == []
 
@@ -416,5 +423,5 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
     assert 1 <= epochs < 1000
     # Without the option, what stands there is not touched.
     before = (work / "progress.json").read_bytes()
-    assert "go on with --resume" in said(edgerec_here(*command))
+    assert "go on with --resume" in error_line(edgerec_here(*command))
     assert (work / "progress.json").read_bytes() == before

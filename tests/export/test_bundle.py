@@ -109,8 +109,8 @@ def test_faults_before_any_work(run_path: Path, tmp_path: Path, monkeypatch: pyt
     attempts: list[tuple[type[EdgeRecError], str, Path, dict[str, object]]] = [
         (InputError, "--requests should be at least 1", run_path, {"requests": 0}),
         (InputError, "--shard-rows should be at least 1", run_path, {"shard_rows": 0}),
-        (FormatError, "run: .* is no folder", tmp_path / "nothing", {}),
-        (FormatError, "samples: .* is no folder", run_path, {"samples_path": tmp_path / "nothing"}),
+        (FormatError, "run: .* is not a folder", tmp_path / "nothing", {}),
+        (FormatError, "samples: .* is not a folder", run_path, {"samples_path": tmp_path / "nothing"}),
         (SpecificationError, "do not fit run", run_path, {"samples_path": tmp_path / "samples"}),
     ]
     before = files_of(tmp_path)
@@ -216,7 +216,7 @@ def test_another_format_number(bundle_path: Path, tmp_path: Path) -> None:
         document = json.loads((bundle / part).read_text())
         (bundle / part).write_text(json.dumps({**document, "format": 2}))
         read = verify_bundle if part == "manifest.json" else load_device_model
-        with pytest.raises(FormatError, match="has format 2, this version of EdgeRec reads format 1"):
+        with pytest.raises(FormatError, match="has format 2, but this version of EdgeRec reads format 1"):
             read(bundle)
         with pytest.raises(IntegrityError if part != "manifest.json" else FormatError):
             verify_bundle(bundle)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forked import lines
+from tests.forked import run_script
 from tests.kv.tables import make, write_cloud
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -41,7 +41,7 @@ def test_a_fork_during_a_look_up_of_another_thread_works(tmp_path: Path) -> None
     thread.join()
     """
     cloud = write_cloud(tmp_path / "cloud", {"shop": make(range(40))}, version_id="v1")
-    assert lines(script, cloud) == ["done"]
+    assert run_script(script, cloud) == ["done"]
 
 
 def test_a_fork_during_a_redis_request_of_another_thread_works(tmp_path: Path, redis_url: str) -> None:
@@ -60,4 +60,4 @@ def test_a_fork_during_a_redis_request_of_another_thread_works(tmp_path: Path, r
     work()
     """
     cloud = write_cloud(tmp_path / "cloud", {"shop": make(range(40))}, version_id="v1")
-    assert lines(script, cloud, redis_url, "forks") == ["done"] * 12
+    assert run_script(script, cloud, redis_url, "forks") == ["done"] * 12

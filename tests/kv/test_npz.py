@@ -319,7 +319,7 @@ CLOUD_FAULTS: dict[str, tuple[Callable[[Path], object], type[FormatError], str]]
     "other shards": (lambda cloud: _entry(cloud, shards=2), FormatError, "has no hash of"),
     "a shard without its hash": (_unhashed, FormatError, "has no hash of embeddings/shop/shard-00001-of-00003"),
     "of another model": (_of_another_model, IntegrityError, "was changed"),
-    "no folder": (shutil.rmtree, FormatError, "is no folder"),
+    "no folder": (shutil.rmtree, FormatError, "is not a folder"),
 }
 
 

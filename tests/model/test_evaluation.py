@@ -213,7 +213,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[FormatError], str]] = {
     "noise": (_weights(lambda content: bytes(reversed(content))), FormatError, "cannot be read"),
     "one weight moved": (_one_weight, IntegrityError, "does not hold the weights"),
     "no vocabulary": (lambda path: (path / "vocabulary" / "shop.npy").unlink(), FormatError, "vocabulary"),
-    "no folder": (shutil.rmtree, FormatError, "is no folder"),
+    "no folder": (shutil.rmtree, FormatError, "is not a folder"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The long proofs by name: `scripts/prove` lists them, `scripts/prove NAME [ARGUMENT...]` runs one."""
+"""Run the long proofs: `scripts/prove` lists them, `scripts/prove NAME [ARGUMENT...]` runs one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ BUNDLE = "build/quickstart/bundle"
 
 @dataclass(frozen=True)
 class Proof:
-    """A command of Python that takes minutes.
+    """A Python command that takes minutes.
 
     Attributes:
-        what: it proves.
-        arguments: of Python.
+        what: what the command proves.
+        arguments: arguments of the Python interpreter.
     """
 
     what: str
@@ -24,20 +24,21 @@ class Proof:
 
 
 PROOFS = {
-    "slow": Proof("the tests that are marked slow", "-m pytest -m slow --durations=0"),
+    "slow": Proof("the tests that are marked slow pass", "-m pytest -m slow --durations=0"),
     "quickstart": Proof(
-        "the whole way at full size; its bundle serves other proofs",
+        "the quickstart works at full size; other proofs use its bundle",
         "-m edgerec quickstart --force --out build/quickstart",
     ),
     "mutations": Proof(
-        "of 2,400 damaged and forged bundles each is refused or does the same", f"-m tests.proof.mutations {BUNDLE}"
+        "each of 2,400 damaged or forged bundles is refused or has the same results",
+        f"-m tests.proof.mutations {BUNDLE}",
     ),
     "kills": Proof(
-        "a command that is killed leaves nothing half made: name simulate, samples, train or export",
+        "a killed command leaves no incomplete output; give simulate, samples, train or export",
         "-m tests.proof.kills",
     ),
     "long_user": Proof(
-        "one user with 200,000 events costs what ordinary users with as many cost", "-m tests.proof.long_user"
+        "one user with 200,000 events costs no more than ordinary users with as many events", "-m tests.proof.long_user"
     ),
 }
 
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
         return 0
     name, *more = arguments
     if name not in PROOFS:
-        sys.stderr.write(f"prove: there is no proof {name!r}; there are: {', '.join(PROOFS)}\n")
+        sys.stderr.write(f"prove: unknown proof {name!r}; expected one of: {', '.join(PROOFS)}\n")
         return 2
     return call([sys.executable, *shlex.split(PROOFS[name].arguments), *more])
 

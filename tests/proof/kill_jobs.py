@@ -1,4 +1,4 @@
-"""The commands that `tests.proof.kills` kills: their inputs, how they are run, and when two outputs are equal."""
+"""The commands that `tests.proof.kills` kills: their inputs, command lines, and the comparison of their outputs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ items = 3000
 page = 10
 recall = 20
 """
-"""Many categories make small blocks of users, so that a small world has several."""
+"""A simulation with many categories has small blocks of users, so a small world has several blocks."""
 SMALL_SHARDS = """
 from edgerec.data.build_samples import write_samples
 write_samples.__kwdefaults__["target"] = 30_000
 from edgerec.cli import main
 main()
 """
-"""`edgerec` with shards so small that small logs make several."""
+"""A script that runs `edgerec` with small shards, so that small logs have several shards."""
 TRAINING = """
 model = "dlcm"
 units = 4
@@ -43,16 +43,16 @@ compiled = false
 
 @dataclass(frozen=True)
 class Job:
-    """A command and what has to be there for it.
+    """A command with its inputs.
 
     Attributes:
-        name: of the command.
-        arguments: without the output.
+        name: name of the command.
+        arguments: its arguments without the output.
         inputs: commands that make the input, in order.
-        files: that these need.
-        reading: commands that read the output, in whose arguments OUT stands for it.
-        differences: what differs between two outputs; empty where they are equal.
-        program: what runs the command.
+        files: files that these commands need, with their content.
+        reading: commands that read the output. OUT in their arguments is replaced by its path.
+        differences: returns the differences of two outputs, or an empty list if they are equal.
+        program: the program that runs the command.
     """
 
     name: str
@@ -60,11 +60,11 @@ class Job:
     inputs: list[list[str]] = field(default_factory=list)
     files: dict[Path, str] = field(default_factory=dict)
     reading: list[list[str]] = field(default_factory=list)
-    differences: Callable[[Path, Path], list[str]] = lambda one, other: folder_differences(one, other)
+    differences: Callable[[Path, Path], list[str]] = lambda first, second: folder_differences(first, second)
     program: list[str] = field(default_factory=lambda: list(EDGEREC))
 
     def prepare(self) -> None:
-        """Make the input."""
+        """Write the files and run the commands that make the input."""
         for path, text in self.files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -72,36 +72,37 @@ class Job:
             subprocess.run([*EDGEREC, *arguments], check=True, stdout=subprocess.DEVNULL)
 
     def command(self, out: Path) -> list[str]:
-        """The command line that writes `out`."""
+        """Return the command line that writes `out`."""
         return [*self.program, *self.arguments, "--out", str(out)]
 
     def readers(self, out: Path) -> list[list[str]]:
-        """Command lines that have to accept `out`."""
+        """Return the command lines that must accept `out`."""
         return [[*EDGEREC, *(str(out) if part == "OUT" else part for part in line)] for line in self.reading]
 
 
-def folder_differences(one: Path, other: Path) -> list[str]:
-    """Files of two folders that are not the same bytes."""
-    first, second = (
+def folder_differences(first: Path, second: Path) -> list[str]:
+    """Return a text for each file whose bytes differ between two folders."""
+    first_files, second_files = (
         {str(path.relative_to(folder)): sha256_file(path) for path in folder.rglob("*") if path.is_file()}
-        for folder in (one, other)
+        for folder in (first, second)
     )
-    return sorted(f"{name} differs" for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    names = first_files.keys() | second_files.keys()
+    return sorted(f"{name} differs" for name in names if first_files.get(name) != second_files.get(name))
 
 
-def run_differences(one: Path, other: Path) -> list[str]:
-    """What differs between two runs, but for when and how fast they were trained."""
-    apart = {"run.json differs", "metrics.jsonl differs"}
-    found = [fault for fault in folder_differences(one, other) if fault not in apart]
+def run_differences(first: Path, second: Path) -> list[str]:
+    """Return the differences between two runs, except their training time and speed."""
+    compared_later = {"run.json differs", "metrics.jsonl differs"}
+    differences = [fault for fault in folder_differences(first, second) if fault not in compared_later]
     try:
-        heads, histories = zip(*map(_trained, (one, other)), strict=True)
+        heads, histories = zip(*map(_read_run, (first, second)), strict=True)
     except (OSError, ValueError, KeyError) as error:
-        return [*found, f"a run cannot be read: {error}"]
-    found += ["run.json differs"] if heads[0] != heads[1] else []
-    return found + (["metrics.jsonl differs"] if histories[0] != histories[1] else [])
+        return [*differences, f"a run cannot be read: {error}"]
+    differences += ["run.json differs"] if heads[0] != heads[1] else []
+    return differences + (["metrics.jsonl differs"] if histories[0] != histories[1] else [])
 
 
-def _trained(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _read_run(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     head = json.loads((run / "run.json").read_bytes())
     head["version_id"] = head["version_id"].partition("-")[2]
     del head["train_seconds"]
@@ -114,7 +115,7 @@ def _simulate(inputs: Path, users: int) -> list[str]:
 
 
 def simulate(inputs: Path) -> Job:
-    """Several blocks of users, lived in two processes."""
+    """Return a simulation of several blocks in two processes."""
     return Job(
         "simulate",
         [*_simulate(inputs, 900), "--processes", "2"],
@@ -124,7 +125,7 @@ def simulate(inputs: Path) -> Job:
 
 
 def samples(inputs: Path) -> Job:
-    """Several shards, of logs whose users are dealt out first, as a file holds more of them than a shard."""
+    """Return a `samples` command that makes several shards and must partition the users of the logs first."""
     logs = str(inputs / "logs")
     return Job(
         "samples",
@@ -137,20 +138,20 @@ def samples(inputs: Path) -> Job:
 
 
 def train(inputs: Path) -> Job:
-    """Four epochs of a small model."""
-    made = str(inputs / "samples")
+    """Return a training of a small model over four epochs."""
+    samples_folder = str(inputs / "samples")
     return Job(
         "train",
-        ["train", made, "--config", str(inputs / "train.toml")],
+        ["train", samples_folder, "--config", str(inputs / "train.toml")],
         inputs=_samples(inputs),
         files={inputs / "world.toml": WORLD, inputs / "train.toml": TRAINING},
-        reading=[["evaluate", "OUT", made]],
+        reading=[["evaluate", "OUT", samples_folder]],
         differences=run_differences,
     )
 
 
 def export(inputs: Path) -> Job:
-    """The bundle of a model with a step of its own."""
+    """Return the export of a model that has a step graph."""
     settings = ["--config", str(inputs / "train.toml"), "--epochs", "1", "--model", "crban_ie"]
     run = ["train", str(inputs / "samples"), *settings]
     return Job(
@@ -163,9 +164,9 @@ def export(inputs: Path) -> Job:
 
 
 def _samples(inputs: Path) -> list[list[str]]:
-    logs, made = str(inputs / "logs"), str(inputs / "samples")
+    logs, samples_folder = str(inputs / "logs"), str(inputs / "samples")
     limits = ["--candidates", "10", "--exposures", "12", "--page-views", "6"]
-    return [[*_simulate(inputs, 120), "--out", logs], ["samples", logs, "--out", made, *limits]]
+    return [[*_simulate(inputs, 120), "--out", logs], ["samples", logs, "--out", samples_folder, *limits]]
 
 
 JOBS: dict[str, Callable[[Path], Job]] = {job.__name__: job for job in (simulate, samples, train, export)}

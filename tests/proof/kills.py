@@ -1,18 +1,19 @@
-"""Commands that are killed (SIGKILL) at random instants: nothing is half made, and a second run finishes the work.
+"""Kill commands (SIGKILL) at random times, and check that a second run finishes the work correctly.
 
     python -m tests.proof.kills simulate|samples|train|export [--count 20] [--seed 0] [--json]
 
-The command runs unbroken once. Then it is started `--count` times and killed at a random instant of that duration:
-half of the instants are drawn from all of it, a quarter from the part after its first write, a quarter from its last
-tenth. Every second time only the parent is killed and not its process group. The rules are:
+The command first runs once without a kill. Then it is started `--count` times and killed at a random time: half of the
+times are drawn from the whole duration, a quarter from the time after its first write, and a quarter from its last
+tenth. In every second run only the parent is killed and not its process group. The rules are:
 
-- the output is absent, or it is complete and equal to the unbroken one;
-- beside the output stands only what docs/scale.md names, and nothing in the folder for temporary files;
-- no process of the group outlives the parent or writes after it;
-- the same command finishes the work: with `--resume` where it asks for it, with `--force` where the output is complete;
-- the result equals the unbroken one, and nothing else is left in the folder.
+- The output is missing, or it is complete and equal to the reference output.
+- Next to the output there are only files that docs/scale.md names. The folder for temporary files is empty.
+- No process of the group lives longer than the parent or writes after its death.
+- A second run of the command finishes the work. It uses `--resume` if the error asks for it, and `--force` if the
+  output is complete.
+- The result equals the reference output, and the folder contains nothing else.
 
-The exit code is 1 where one of these rules is broken.
+The exit code is 1 if a rule is broken.
 """
 
 from __future__ import annotations
@@ -37,40 +38,40 @@ from edgerec.core.console import progress
 from tests.proof.kill_jobs import JOBS, Job
 
 GONE_AFTER_SECONDS = 60.0
-"""A guard against a process that never ends; those that work on are found by what they write."""
+"""Limit for a process that never ends. Processes that continue to work are found by the files that they write."""
 VICTIMS = ("group", "parent")
-LEFT = re.compile(r"\.out\.(logs|samples|training|edgerec-(partial|old|done)-[a-z0-9_]{8})")
-"""What may stand beside the output `out`."""
-FOREIGN = re.compile(r"\.ses|__autograph_generated_file\w+\.py")
-"""Temporary files of ONNX Runtime (always one of this name) and of TensorFlow (a few
-kilobytes for each function that it has just translated). A kill leaves them."""
+ALLOWED = re.compile(r"\.out\.(logs|samples|training|edgerec-(partial|old|done)-[a-z0-9_]{8})")
+"""Names that may exist next to the output `out`."""
+IGNORED = re.compile(r"\.ses|__autograph_generated_file\w+\.py")
+"""Temporary files that a kill may leave: one of ONNX Runtime, and a few kilobytes of TensorFlow for each function that
+it has just translated."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a job is run: an empty folder for its output, one for temporary files, and a file for stderr."""
+class Workspace:
+    """The folders of a job: one for its output, one for temporary files, and a file for stderr."""
 
     out: Path
     temporary: Path
     stderr: Path
 
     @staticmethod
-    def make(folder: Path) -> Place:
-        place = Place(folder / "work" / "out", folder / "tmp", folder / "stderr")
-        place.out.parent.mkdir(parents=True)
-        place.temporary.mkdir()
-        return place
+    def make(folder: Path) -> Workspace:
+        workspace = Workspace(folder / "work" / "out", folder / "tmp", folder / "stderr")
+        workspace.out.parent.mkdir(parents=True)
+        workspace.temporary.mkdir()
+        return workspace
 
     def beside(self) -> list[str]:
-        """Names of what stands beside the output."""
+        """Return the names of all files and folders next to the output."""
         return sorted(entry.name for entry in self.out.parent.iterdir() if entry != self.out)
 
     def temporary_files(self) -> list[str]:
-        """Names in the folder for temporary files."""
-        return sorted(entry.name for entry in self.temporary.iterdir() if not FOREIGN.fullmatch(entry.name))
+        """Return the names in the folder for temporary files."""
+        return sorted(entry.name for entry in self.temporary.iterdir() if not IGNORED.fullmatch(entry.name))
 
     def start(self, job: Job, *options: str) -> subprocess.Popen[bytes]:
-        """Start the job as a process group of its own."""
+        """Start the job in a new process group."""
         environment = {**os.environ, "TMPDIR": str(self.temporary), "SOURCE_DATE_EPOCH": "1735689600"}
         with self.stderr.open("wb") as stderr:
             return subprocess.Popen(
@@ -83,37 +84,37 @@ class Place:
             )
 
     def run(self, job: Job, *options: str) -> tuple[int, str]:
-        """Run the job to its end; returns its exit code and the last line of stderr."""
+        """Run the job to its end and return its exit code and the last line of stderr."""
         code = self.start(job, *options).wait()
-        lines = self.said().splitlines()
+        lines = self.error_text().splitlines()
         return code, lines[-1] if lines else ""
 
-    def said(self) -> str:
-        """What the last process wrote to stderr."""
+    def error_text(self) -> str:
+        """Return the text that the last process wrote to stderr."""
         return self.stderr.read_text(errors="replace").strip()
 
 
 def prove(job: Job, *, count: int, seed: int, folder: Path) -> dict[str, Any]:
-    """Kill `job` `count` times; the answer has a row for each kill, with the rules that it broke.
+    """Kill `job` `count` times and return a document with a row for each kill and the broken rules.
 
     Args:
-        job: what to run.
-        count: how many kills.
-        seed: of the instants.
-        folder: empty, for inputs and outputs.
+        job: the job to run.
+        count: number of kills.
+        seed: seed of the kill times.
+        folder: an empty folder for inputs and outputs.
     """
     job.prepare()
-    whole = Place.make(folder / "unbroken")
-    begins, seconds = _unbroken(job, whole)
-    for reader in job.readers(whole.out):
+    reference = Workspace.make(folder / "unbroken")
+    begins, seconds = _run_reference(job, reference)
+    for reader in job.readers(reference.out):
         subprocess.run(reader, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    place = Place.make(folder / "killed")
+    workspace = Workspace.make(folder / "killed")
     rows: list[dict[str, Any]] = []
-    drawn = enumerate(instants(random.Random(f"{job.name} {seed}"), begins, seconds))
-    for number, instant in progress(drawn, what="kills", total=count):
-        row = _kill(job, place, whole.out, VICTIMS[number % 2], instant)
+    kill_times = enumerate(draw_kill_times(random.Random(f"{job.name} {seed}"), begins, seconds))
+    for number, kill_time in progress(kill_times, what="kills", total=count):
+        row = _kill(job, workspace, reference.out, VICTIMS[number % 2], kill_time)
         rows.append({"number": number, **row})
-        # On a busy machine a run may end before its instant: another one takes its place, up to a limit.
+        # On a busy machine, a run may end before its kill time. It is replaced by another run, up to a limit.
         killed = sum(row["killed"] for row in rows)
         if killed == count or len(rows) == 3 * count or row["broken"]:
             break
@@ -121,154 +122,156 @@ def prove(job: Job, *, count: int, seed: int, folder: Path) -> dict[str, Any]:
     return {"command": job.name, "seed": seed, "unbroken_seconds": seconds, "rows": rows, "faults": faults}
 
 
-def instants(rng: random.Random, begins: float, seconds: float) -> Iterator[float]:
-    """Random instants of a run of so many `seconds` whose first write is at `begins`."""
+def draw_kill_times(rng: random.Random, begins: float, seconds: float) -> Iterator[float]:
+    """Yield random kill times for a run that takes `seconds` and writes first at `begins`."""
     ranges = [(0.0, seconds), (begins, seconds), (0.0, seconds), (0.9 * seconds, seconds)]
     while True:
-        # In pairs: both victims get every range.
+        # Each range is used twice in a row, once for each kind of victim.
         for low, high in ranges:
             yield rng.uniform(low, high)
             yield rng.uniform(low, high)
 
 
-def _unbroken(job: Job, place: Place) -> tuple[float, float]:
-    """Run `job` to its end; returns the seconds to its first write, and to its end."""
+def _run_reference(job: Job, workspace: Workspace) -> tuple[float, float]:
+    """Run `job` to its end and return the seconds to its first write and to its end."""
     start = time.perf_counter()
     begins = None
-    process = place.start(job)
+    process = workspace.start(job)
     while process.poll() is None:
-        if begins is None and any(place.out.parent.iterdir()):
+        if begins is None and any(workspace.out.parent.iterdir()):
             begins = time.perf_counter() - start
         time.sleep(0.01)
     seconds = time.perf_counter() - start
-    if process.returncode or place.beside() or place.temporary_files():
-        raise AssertionError(f"unbroken {job.name}: {process.returncode}, {place.beside()}: {place.said()[-3000:]}")
+    if process.returncode or workspace.beside() or workspace.temporary_files():
+        raise AssertionError(
+            f"reference run of {job.name}: {process.returncode}, {workspace.beside()}: {workspace.error_text()[-3000:]}"
+        )
     return begins or 0.0, seconds
 
 
-def _kill(job: Job, place: Place, whole: Path, victim: str, instant: float) -> dict[str, Any]:
-    """Run, kill, look, run again, look again."""
-    process = place.start(job)
+def _kill(job: Job, workspace: Workspace, reference: Path, victim: str, kill_time: float) -> dict[str, Any]:
+    """Run the job, kill it, check the rules, run it again and check again. Return a row of the document."""
+    process = workspace.start(job)
     shared: set[Path] = set()
-    deadline = time.perf_counter() + instant
-    while process.poll() is None and (left := deadline - time.perf_counter()) > 0:
-        time.sleep(min(left, 0.05))
+    deadline = time.perf_counter() + kill_time
+    while process.poll() is None and (remaining := deadline - time.perf_counter()) > 0:
+        time.sleep(min(remaining, 0.05))
         shared |= _shared_memory(process.pid)
     killed = process.poll() is None
     if victim == "parent":
         process.kill()
     elif killed:
-        # Not waited for yet, so the number is still that of its group.
+        # Nobody has waited for the process yet, so its id is still the id of its group.
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    broken = _outlived(process.pid, place)
-    broken += [f"{path} is left" for path in sorted(shared) if path.exists()]
-    left = place.beside()
-    complete = place.out.exists()
+    broken = _writes_after_kill(process.pid, workspace)
+    broken += [f"{path} remains" for path in sorted(shared) if path.exists()]
+    remaining = workspace.beside()
+    complete = workspace.out.exists()
     if complete:
-        broken += [f"after the kill: {fault}" for fault in job.differences(whole, place.out)]
-    unnamed = [name for name in left if not LEFT.fullmatch(name)]
-    broken += [f"after the kill: {name} is not among what docs/scale.md names" for name in unnamed]
-    broken += [f"after the kill: temporary file {name}" for name in place.temporary_files()]
-    then, faults = _again(job, place, complete=complete)
+        broken += [f"after the kill: {fault}" for fault in job.differences(reference, workspace.out)]
+    unnamed = [name for name in remaining if not ALLOWED.fullmatch(name)]
+    broken += [f"after the kill: docs/scale.md does not name {name}" for name in unnamed]
+    broken += [f"after the kill: temporary file {name}" for name in workspace.temporary_files()]
+    second_run, faults = _run_again(job, workspace, complete=complete)
     broken += faults
-    if place.out.exists():
-        broken += [f"after the second run: {fault}" for fault in job.differences(whole, place.out)]
-        shutil.rmtree(place.out)
-    broken += [f"after the second run: {name} is left" for name in place.beside()]
+    if workspace.out.exists():
+        broken += [f"after the second run: {fault}" for fault in job.differences(reference, workspace.out)]
+        shutil.rmtree(workspace.out)
+    broken += [f"after the second run: {name} remains" for name in workspace.beside()]
     return {
-        "instant": round(instant, 3),
+        "instant": round(kill_time, 3),
         "victim": victim,
         "killed": killed,
         "output": "complete" if complete else "absent",
-        "left": [re.sub(r"-[a-z0-9_]{8}$", "-*", name) for name in left],
-        "then": then,
+        "left": [re.sub(r"-[a-z0-9_]{8}$", "-*", name) for name in remaining],
+        "then": second_run,
         "broken": broken,
     }
 
 
-def _again(job: Job, place: Place, *, complete: bool) -> tuple[str, list[str]]:
-    """Run the same command again; returns how it finished and the rules that it broke."""
-    code, said = place.run(job)
+def _run_again(job: Job, workspace: Workspace, *, complete: bool) -> tuple[str, list[str]]:
+    """Run the same command again and return how it finished and which rules it broke."""
+    code, error_text = workspace.run(job)
     if complete:
-        if code != 1 or "exists already" not in said:
-            return "", [f"a complete output was not refused: {code}, {said}"]
-        code, said = place.run(job, "--force")
-        return "replaced", [f"--force: {code}, {said}"] if code else []
-    if code == 1 and "--resume" in said:
-        code, said = place.run(job, "--resume")
-        return "resumed", [f"--resume: {code}, {said}"] if code else []
-    return "made anew", [f"again: {code}, {said}"] if code else []
+        if code != 1 or "exists already" not in error_text:
+            return "", [f"a complete output was not refused: {code}, {error_text}"]
+        code, error_text = workspace.run(job, "--force")
+        return "replaced", [f"--force: {code}, {error_text}"] if code else []
+    if code == 1 and "--resume" in error_text:
+        code, error_text = workspace.run(job, "--resume")
+        return "resumed", [f"--resume: {code}, {error_text}"] if code else []
+    return "started again", [f"again: {code}, {error_text}"] if code else []
 
 
-def _outlived(group: int, place: Place) -> list[str]:
-    """Wait for the processes of `group`; what they write meanwhile breaks a rule."""
-    # A child that is killed with its parent may end a system call that it had begun.
+def _writes_after_kill(group: int, workspace: Workspace) -> list[str]:
+    """Wait until the processes of `group` have ended. Return a text for each file that they write in the meantime."""
+    # A child that is killed with its parent may still finish a system call.
     time.sleep(0.05)
-    before = _state(place)
+    before = _state(workspace)
     deadline = time.perf_counter() + GONE_AFTER_SECONDS
     while _members(group):
         if time.perf_counter() > deadline:
             os.killpg(group, signal.SIGKILL)
             return [f"a process outlived its parent by {GONE_AFTER_SECONDS:.0f} s"]
         time.sleep(0.02)
-    changed = sorted(str(path.name) for path, stamp in _state(place).items() if before.get(path) != stamp)
+    changed = sorted(str(path.name) for path, stamp in _state(workspace).items() if before.get(path) != stamp)
     return [f"a process wrote {name} after its parent was killed" for name in changed]
 
 
-def _state(place: Place) -> dict[Path, tuple[int, int]]:
-    """Size and time of change of every file."""
-    found = {}
-    for root in (place.out.parent, place.temporary):
+def _state(workspace: Workspace) -> dict[Path, tuple[int, int]]:
+    """Return the size and the modification time of every file."""
+    result = {}
+    for root in (workspace.out.parent, workspace.temporary):
         for path in root.rglob("*"):
             if not path.is_dir():
                 stat = path.lstat()
-                found[path] = stat.st_size, stat.st_mtime_ns
-    return found
+                result[path] = stat.st_size, stat.st_mtime_ns
+    return result
 
 
 def _members(group: int) -> list[int]:
-    """Processes of `group` that are alive."""
-    found = []
+    """Return the ids of the living processes of `group`."""
+    result = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            # After the name, which may hold anything: state, parent, group.
-            state, _, of = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            # The fields after the process name, which may contain any character: state, parent, group.
+            state, _, process_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
         except OSError:
             continue
-        if int(of) == group and state != "Z":
-            found.append(int(entry.name))
-    return found
+        if int(process_group) == group and state != "Z":
+            result.append(int(entry.name))
+    return result
 
 
 def _shared_memory(group: int) -> set[Path]:
-    """What processes of `group` have mapped of /dev/shm."""
-    found = set()
+    """Return the files under /dev/shm that processes of `group` have mapped."""
+    result = set()
     for member in _members(group):
         try:
             maps = Path(f"/proc/{member}/maps").read_text()
         except OSError:
             continue
-        found |= {Path(name) for name in re.findall(r"/dev/shm/\S+", maps)}
-    return found
+        result |= {Path(name) for name in re.findall(r"/dev/shm/\S+", maps)}
+    return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof.kills", description=__doc__.splitlines()[0])
     parser.add_argument("command", choices=sorted(JOBS))
-    parser.add_argument("--count", type=int, default=20, help="kills (default: 20)")
+    parser.add_argument("--count", type=int, default=20, help="number of kills (default: 20)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     with TemporaryDirectory(prefix="edgerec-kills-") as name:
         folder = Path(name)
-        job = JOBS[chosen.command](folder / "inputs")
-        document = prove(job, count=chosen.count, seed=chosen.seed, folder=folder)
+        job = JOBS[options.command](folder / "inputs")
+        document = prove(job, count=options.count, seed=options.seed, folder=folder)
     columns = ("number", "instant", "victim", "killed", "output", "left", "then")
     cells = [[" ".join(row[key]) if key == "left" else str(row[key]) for key in columns] for row in document["rows"]]
-    emit(document, as_json=chosen.json, table=table_of(columns, cells))
+    emit(document, as_json=options.json, table=table_of(columns, cells))
     for fault in document["faults"]:
         sys.stderr.write(f"fault: {fault}\n")
     return 1 if document["faults"] else 0

@@ -1,11 +1,11 @@
-"""One user with very many events costs no more than as many events of ordinary users.
+"""Check that one user with very many events costs no more than ordinary users with as many events in total.
 
     python -m tests.proof.long_user [--events 200000] [--users 2000] [--most 1.3] [--json]
 
-Two logs hold the same events and requests of a simulated world. In `spread` they belong to ordinary users. In `one` the
-events of some of these users, `--events` of them, belong to a single user, beside `--users` ordinary ones. Both go
-through `stats`, `samples`, `train` (one epoch of a small model), `evaluate` and `export`, in one process each. The exit
-code is 1 where the peak memory or the processor time of `one` is more than `--most` times that of `spread`.
+Two logs have the same events and requests of a simulated world. In the logs `spread`, they belong to ordinary users. In
+the logs `one`, `--events` of the events belong to a single user, next to `--users` ordinary users. Both logs go through
+`stats`, `samples`, `train` (one epoch of a small model), `evaluate` and `export`, each in one process. The exit code is
+1 if the peak memory or the processor time of `one` is more than `--most` times that of `spread`.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ WORLD = "items = 3000\n[cloud]\npage = 20\nrecall = 40\n"
 LIMITS = ["--candidates", "20", "--exposures", "30", "--page-views", "15"]
 TRAINING = "units = 4\nlayers = 1\nepochs = 1\nbatch_size = 64\ncompiled = false\n"
 EVENTS_A_USER = 100
-"""About as many as a user of the simulated world has."""
+"""Approximate number of events of an ordinary user in the simulated world."""
 EVERY = 10
-"""One of so many requests is kept, so that training does not take most of the time."""
+"""Only one of `EVERY` requests is kept, so that training does not take most of the time."""
 STEPS = ("stats", "samples", "train", "evaluate", "export")
 
 
 def make_logs(folder: Path, *, users: int, events: int) -> dict[str, Path]:
-    """Write `spread` and `one` into `folder`; returns their paths."""
+    """Write the logs `spread` and `one` into `folder` and return their paths."""
     folder.mkdir(parents=True)
     (folder / "world.toml").write_text(WORLD)
     world = folder / "world"
-    every = users + -(-events // EVENTS_A_USER)
-    _edgerec("simulate", "--out", str(world), "--config", str(folder / "world.toml"), "--users", str(every))
+    total_users = users + -(-events // EVENTS_A_USER)
+    _edgerec("simulate", "--out", str(world), "--config", str(folder / "world.toml"), "--users", str(total_users))
     counts = _tables(world, "events")["user_id"].value_counts().sort("user_id")
-    # From the last user on, until so many events are together.
-    chosen = counts.reverse().filter(pl.col("count").cum_sum() <= events)["user_id"]
+    # Take the last users, until they have `events` events together.
+    merged = counts.reverse().filter(pl.col("count").cum_sum() <= events)["user_id"]
     logs = {"spread": folder / "spread", "one": folder / "one"}
     for name, path in logs.items():
         shutil.copytree(world, path, ignore=shutil.ignore_patterns("truth", "part-*"))
@@ -55,8 +55,8 @@ def make_logs(folder: Path, *, users: int, events: int) -> dict[str, Path]:
             if table == "requests":
                 rows = rows.filter(pl.col("request_id") % EVERY == 0)
             if name == "one":
-                long = pl.col("user_id").is_in(chosen.implode())
-                rows = rows.with_columns(user_id=pl.when(long).then(chosen.min()).otherwise(pl.col("user_id")))
+                is_long_user = pl.col("user_id").is_in(merged.implode())
+                rows = rows.with_columns(user_id=pl.when(is_long_user).then(merged.min()).otherwise(pl.col("user_id")))
             rows.sort("user_id", "time", maintain_order=True).write_parquet(path / table / "part-00000.parquet")
     return logs
 
@@ -70,7 +70,7 @@ def _edgerec(*arguments: str) -> None:
 
 
 def steps(logs: Path, out: Path) -> dict[str, list[str]]:
-    """The commands that `logs` go through, by name; they write into `out`."""
+    """Return the commands for `logs` by name. They write into `out`."""
     samples, run = str(out / "samples"), str(out / "run")
     config = out / "train.toml"
     config.write_text(TRAINING)
@@ -84,27 +84,27 @@ def steps(logs: Path, out: Path) -> dict[str, list[str]]:
     return {step: lines[step] for step in STEPS}
 
 
-def measured(arguments: list[str]) -> tuple[float, float]:
-    """Seconds of processor time that a command takes, and its peak memory in MiB.
+def measure(arguments: list[str]) -> tuple[float, float]:
+    """Run a command and return its processor time in seconds and its peak memory in MiB.
 
     Raises:
-        AssertionError: it fails.
+        AssertionError: the command fails.
     """
     process = subprocess.Popen([*EDGEREC, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, arguments
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def compare(folder: Path, *, users: int, events: int) -> list[dict[str, Any]]:
-    """A row for each command: seconds and MiB of `spread` and of `one`, and their ratios."""
-    found: dict[str, dict[str, tuple[float, float]]] = {}
+    """Return a row for each command: seconds and MiB for `spread` and for `one`, and their ratios."""
+    measurements: dict[str, dict[str, tuple[float, float]]] = {}
     for name, logs in make_logs(folder / "logs", users=users, events=events).items():
         out = folder / name
         out.mkdir()
         for step, arguments in progress(steps(logs, out).items(), what=name, total=len(STEPS)):
-            found.setdefault(step, {})[name] = measured(arguments)
+            measurements.setdefault(step, {})[name] = measure(arguments)
     return [
         {
             "command": step,
@@ -113,29 +113,29 @@ def compare(folder: Path, *, users: int, events: int) -> list[dict[str, Any]]:
             "seconds_ratio": each["one"][0] / each["spread"][0],
             "memory_ratio": each["one"][1] / each["spread"][1],
         }
-        for step, each in found.items()
+        for step, each in measurements.items()
     ]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof.long_user", description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=200_000, help="of the long user (default: 200000)")
-    parser.add_argument("--users", type=int, default=2000, help="ordinary users beside it (default: 2000)")
-    parser.add_argument("--most", type=float, default=1.3, help="ratio that is accepted (default: 1.3)")
+    parser.add_argument("--events", type=int, default=200_000, help="events of the long user (default: 200000)")
+    parser.add_argument("--users", type=int, default=2000, help="number of ordinary users (default: 2000)")
+    parser.add_argument("--most", type=float, default=1.3, help="largest accepted ratio (default: 1.3)")
     parser.add_argument("--json", action="store_true")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     with TemporaryDirectory(prefix="edgerec-long-user-") as folder:
-        rows = compare(Path(folder), users=chosen.users, events=chosen.events)
+        rows = compare(Path(folder), users=options.users, events=options.events)
     faults = [
         f"{row['command']}: {key} is {row[key]:.2f}"
         for row in rows
         for key in ("memory_ratio", "seconds_ratio")
-        if row[key] > chosen.most
+        if row[key] > options.most
     ]
     columns = list(rows[0])
     cells = [[str(row[key]) if key == "command" else f"{row[key]:.2f}" for key in columns] for row in rows]
-    document = {"users": chosen.users, "events": chosen.events, "rows": rows, "faults": faults}
-    emit(document, as_json=chosen.json, table=table_of(columns, cells))
+    document = {"users": options.users, "events": options.events, "rows": rows, "faults": faults}
+    emit(document, as_json=options.json, table=table_of(columns, cells))
     for fault in faults:
         sys.stderr.write(f"fault: {fault}\n")
     return 1 if faults else 0

@@ -1,18 +1,21 @@
-"""Damaged and forged bundles: each is refused, or proven to do the same, and none crashes the process.
+"""Check that damaged and forged bundles are refused or have the same results, and never crash `edgerec verify`.
 
     python -m tests.proof.mutations BUNDLE [--count 200] [--seed 0] [--json]
 
-Of every kind of mutation, `--count` copies of BUNDLE, signed with a new key, are changed and verified, twice: as they
-are, and with all hashes stamped anew, as an attacker or a buggy tool would leave them. What becomes of one:
+The bundle is signed with a new key. For each kind of mutation, `--count` copies of it are changed and verified. Each
+mutation is verified twice: as it is, and with all hashes updated, as an attacker or a faulty tool would do. The
+outcomes are:
 
-- `refused`: an error of one line;
-- `harmless`: it passes, with the tables and versions of the original, and scores its golden cases within the tolerance;
-- `forged`: it passes, and is another bundle; only stamped anew, where no more than a signature can tell;
-- `crashed`: native code ended the process; only stamped anew. `edgerec verify`, which loads models in a process of its
-  own, is then held to refuse the same bundle in one line.
+- `refused`: verification raises an error of one line.
+- `harmless`: verification passes. The bundle has the tables and versions of the original, and its scores of the golden
+  cases are within the tolerance.
+- `forged`: verification passes, but the bundle differs from the original. This is only allowed with updated hashes,
+  where only a signature can reveal it.
+- `crashed`: native code ended the process. This is only allowed with updated hashes. `edgerec verify`, which loads
+  models in a child process, must then refuse the same bundle in one line.
 
-With the public key every one of them has to be refused, but for those that changed nothing. The exit code is 1 where
-one of these rules is broken.
+With the public key, every bundle must be refused, except those whose mutation changed nothing. The exit code is 1 if a
+rule is broken.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ from edgerec.kv.npz import NpzTable, open_table
 
 HANGS_AFTER_SECONDS = 1200
 MEMORY_BYTES = 8 << 30
-SIDES = ("as they are", "stamped anew")
+SIDES = ("unchanged hashes", "updated hashes")
 ALLOWED = {SIDES[0]: {"refused", "harmless"}, SIDES[1]: {"refused", "harmless", "forged", "crashed"}}
 
 
@@ -68,21 +71,21 @@ def _shards(bundle: Path) -> list[Path]:
 
 def byte_changed(bundle: Path, rng: random.Random) -> str:
     path = rng.choice(_files(bundle))
-    return _change(path, rng, bundle)
+    return _change_byte(path, rng, bundle)
 
 
 def model_byte_changed(bundle: Path, rng: random.Random) -> str:
-    """Like `byte_changed`, in what native code reads."""
-    return _change(rng.choice(sorted((bundle / "device").glob("*.mnn"))), rng, bundle)
+    """Change a byte of a model file, which native code reads."""
+    return _change_byte(rng.choice(sorted((bundle / "device").glob("*.mnn"))), rng, bundle)
 
 
-def _change(path: Path, rng: random.Random, bundle: Path) -> str:
+def _change_byte(path: Path, rng: random.Random, bundle: Path) -> str:
     content = bytearray(path.read_bytes())
-    at = rng.randrange(len(content))
-    old = content[at]
-    content[at] = (old + rng.randrange(1, 256)) % 256
+    index = rng.randrange(len(content))
+    old = content[index]
+    content[index] = (old + rng.randrange(1, 256)) % 256
     path.write_bytes(content)
-    return f"{path.relative_to(bundle)}: byte {at} is {content[at]} instead of {old}"
+    return f"{path.relative_to(bundle)}: byte {index} is {content[index]} instead of {old}"
 
 
 def truncated(bundle: Path, rng: random.Random) -> str:
@@ -99,15 +102,15 @@ def missing_shard(bundle: Path, rng: random.Random) -> str:
 
 
 def swapped_shards(bundle: Path, rng: random.Random) -> str:
-    one, other = rng.sample(_shards(bundle), 2)
-    first, second = one.read_bytes(), other.read_bytes()
-    one.write_bytes(second)
-    other.write_bytes(first)
-    return f"{one.relative_to(bundle)} and {other.relative_to(bundle)}: exchanged"
+    first_path, second_path = rng.sample(_shards(bundle), 2)
+    first, second = first_path.read_bytes(), second_path.read_bytes()
+    first_path.write_bytes(second)
+    second_path.write_bytes(first)
+    return f"{first_path.relative_to(bundle)} and {second_path.relative_to(bundle)}: exchanged"
 
 
 def wrong_version(bundle: Path, rng: random.Random) -> str:
-    """The format number or the version of one of the three manifests."""
+    """Change the format number or the version id in one of the three manifests."""
     path = rng.choice(list(part_folders(bundle).values())) / NAME
     document = json.loads(path.read_bytes())
     key = rng.choice(["format", "version_id"])
@@ -126,24 +129,24 @@ KINDS: dict[str, Callable[[Path, random.Random], str]] = {
 }
 
 
-def stamp_anew(bundle: Path) -> None:
-    """Make every hash right again, as far as manifests can still be read; signatures stay as they were."""
+def update_hashes(bundle: Path) -> None:
+    """Update every hash in the manifests that can still be read. Signatures stay unchanged."""
     for folder in (bundle / "device", bundle / "cloud", bundle):
         path = folder / NAME
         try:
             document = json.loads(path.read_bytes())
-            # What was listed and is still there: the attacker of a missing file drops it from the list, too.
+            # Keep only listed files that still exist, as an attacker who removes a file would do.
             listed = [folder / name for name in document["files"] if (folder / name).is_file()]
             stamps = stamp_files(folder, listed)
         except (ValueError, TypeError, KeyError):
-            continue  # no manifest any more: its reader will say so
+            continue  # the file is not a manifest any more, and its reader raises an error
         document["files"] = {name: stamp.model_dump() for name, stamp in stamps.items()}
-        unsealed = json_bytes({**document, "digest": "0" * 64})
-        path.write_bytes(unsealed.replace(b'"' + b"0" * 64 + b'"', f'"{sha256_bytes(unsealed)}"'.encode()))
+        without_digest = json_bytes({**document, "digest": "0" * 64})
+        path.write_bytes(without_digest.replace(b'"' + b"0" * 64 + b'"', f'"{sha256_bytes(without_digest)}"'.encode()))
 
 
 class Original:
-    """What the unchanged bundle is, for others to be compared with."""
+    """The contents of the unchanged bundle, for comparison with its mutations."""
 
     def __init__(self, bundle: Path) -> None:
         self.manifest = read_bundle_manifest(bundle)
@@ -152,13 +155,13 @@ class Original:
         self.tables = {name: _content(bundle, name) for name in self.manifest.tables}
         self.cases: list[GoldenCase] = [load_case(path) for path in sorted((bundle / "golden").glob("case-*.npz"))]
 
-    def is_like(self, bundle: Path) -> bool:
-        """Whether `bundle`, which passes, gives the same answers to whoever uses it."""
-        found = read_bundle_manifest(bundle)
+    def equals(self, bundle: Path) -> bool:
+        """Return whether `bundle`, which passed verification, gives the same results as the original."""
+        manifest = read_bundle_manifest(bundle)
         same = {"version_id", "precision", "spec", "models", "tables"}
-        if found.model_dump(include=same) != self.manifest.model_dump(include=same):
+        if manifest.model_dump(include=same) != self.manifest.model_dump(include=same):
             return False
-        if any(_content(bundle, name) != self.tables[name] for name in found.tables):
+        if any(_content(bundle, name) != self.tables[name] for name in manifest.tables):
             return False
         model = load_device_model(bundle)
         if model.spec != self.spec or model.limits.model_dump() != self.limits:
@@ -168,7 +171,7 @@ class Original:
 
 
 def _content(bundle: Path, name: str) -> str:
-    """A digest of all that the table of feature `name` answers."""
+    """Return a digest of all rows of the table of feature `name`."""
     # As a server opens it: by the hashes of the manifest, which are stamped anew, and not by the checksums of arrays.
     table: NpzTable = open_table(bundle / "cloud" / "embeddings" / name, sums=False, numbers=False)
     digest = hashlib.sha256(table.unknown.tobytes())
@@ -178,18 +181,18 @@ def _content(bundle: Path, name: str) -> str:
 
 
 def mutate(original: Path, copy: Path, kind: str, number: int, seed: int, side: str) -> str:
-    """Make `copy`, the mutation `number` of `kind`; the answer says what was changed."""
+    """Write mutation `number` of `kind` to `copy` and return a text that describes the change."""
     shutil.copytree(original, copy)
-    what = KINDS[kind](copy, random.Random(f"{seed} {kind} {number}"))
+    change = KINDS[kind](copy, random.Random(f"{seed} {kind} {number}"))
     if side == SIDES[1]:
-        stamp_anew(copy)
-    return what
+        update_hashes(copy)
+    return change
 
 
 def judge(copy: Path, original: Original, public_key: PublicKey) -> dict[str, str]:
-    """What becomes of `copy` in this process; may crash it."""
+    """Verify `copy` in this process and return the outcome. Native code may crash the process."""
     try:
-        # First, for it has to be refused before anything of it reaches native code.
+        # The check with the key comes first, because it must refuse the bundle before native code reads it.
         verify_bundle(copy, public_key=public_key)
         signed = "passed"
     except EdgeRecError as error:
@@ -201,7 +204,7 @@ def judge(copy: Path, original: Original, public_key: PublicKey) -> dict[str, st
     except EdgeRecError as error:
         one_line = "\n" not in str(error).strip()
         return {"outcome": "refused" if one_line else "refused in several lines", "how": type(error).__name__}
-    return {"outcome": "harmless" if original.is_like(copy) else "forged", "how": ""}
+    return {"outcome": "harmless" if original.equals(copy) else "forged", "how": ""}
 
 
 def _child(bundle: Path, key: bytes, kind: str, side: str, seed: int, numbers: range) -> None:
@@ -211,16 +214,16 @@ def _child(bundle: Path, key: bytes, kind: str, side: str, seed: int, numbers: r
     for number in numbers:
         with TemporaryDirectory(prefix="edgerec-mutation-") as folder:
             copy = Path(folder, "bundle")
-            what = mutate(bundle, copy, kind, number, seed, side)
+            change = mutate(bundle, copy, kind, number, seed, side)
             signal.alarm(HANGS_AFTER_SECONDS)
-            found = judge(copy, original, PublicKey(key))
+            outcome = judge(copy, original, PublicKey(key))
             signal.alarm(0)
-        sys.stdout.write(json.dumps({"number": number, "what": what, **found}) + "\n")
+        sys.stdout.write(json.dumps({"number": number, "what": change, **outcome}) + "\n")
         sys.stdout.flush()
 
 
 def run_kind(bundle: Path, key: PublicKey, kind: str, side: str, *, seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """The mutations of one kind, judged in child processes; one that a child dies of has the outcome `crashed`."""
+    """Yield the outcomes of the mutations of one kind. Child processes verify them; if a child dies, it `crashed`."""
     number = 0
     while number < count:
         arguments = [str(bundle), "--child", key.raw.hex(), kind, side, str(seed), str(number), str(count)]
@@ -229,17 +232,17 @@ def run_kind(bundle: Path, key: PublicKey, kind: str, side: str, *, seed: int, c
             capture_output=True,
             text=True,
             check=False,
-            # What a crash leaves behind goes with the parent's own folder.
+            # Temporary files of a crashed child are removed together with the parent's folder.
             env={**os.environ, "TMPDIR": str(bundle.parent)},
         )
         signed = None
         for line in done.stdout.splitlines():
-            found = json.loads(line)
-            if "number" not in found:
-                signed = found["signed"]
+            outcome = json.loads(line)
+            if "number" not in outcome:
+                signed = outcome["signed"]
                 continue
-            yield {**found, "signed": signed}
-            number, signed = found["number"] + 1, None
+            yield {**outcome, "signed": signed}
+            number, signed = outcome["number"] + 1, None
         if number >= count:
             return
         if done.returncode >= 0:
@@ -255,7 +258,7 @@ def run_kind(bundle: Path, key: PublicKey, kind: str, side: str, *, seed: int, c
 
 
 def run_mutations(bundle: Path, *, count: int, seed: int) -> dict[str, Any]:
-    """Every kind and side: `rows` of counts, and `faults`, the mutations that broke a rule."""
+    """Run all kinds and sides. Return `rows` of counts, and `faults`, the mutations that broke a rule."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = SigningKey(Ed25519PrivateKey.generate())
@@ -269,28 +272,28 @@ def run_mutations(bundle: Path, *, count: int, seed: int) -> dict[str, Any]:
         for kind, side in progress(cells, what="mutations", total=len(cells)):
             outcomes: Counter[str] = Counter()
             refused_with_key = 0
-            for found in run_kind(signed, key.public, kind, side, seed=seed, count=count):
-                where = f"{kind}, {side}, number {found['number']} ({found['what']})"
-                outcomes[found["outcome"]] += 1
-                refused_with_key += str(found["signed"]).startswith("refused")
-                if found["outcome"] not in ALLOWED[side]:
-                    faults.append(f"{where}: {found['outcome']} {found['how']}")
-                if found["signed"] is None or (found["signed"] == "passed" and found["outcome"] != "harmless"):
-                    faults.append(f"{where}: with the public key: {found['signed']}")
-                if found["outcome"] == "crashed":
-                    fault = _refused_apart(signed, Path(folder, "again"), kind, found["number"], seed, side)
-                    faults += [f"{where}: {fault}"] if fault else []
+            for outcome in run_kind(signed, key.public, kind, side, seed=seed, count=count):
+                mutation = f"{kind}, {side}, number {outcome['number']} ({outcome['what']})"
+                outcomes[outcome["outcome"]] += 1
+                refused_with_key += str(outcome["signed"]).startswith("refused")
+                if outcome["outcome"] not in ALLOWED[side]:
+                    faults.append(f"{mutation}: {outcome['outcome']} {outcome['how']}")
+                if outcome["signed"] is None or (outcome["signed"] == "passed" and outcome["outcome"] != "harmless"):
+                    faults.append(f"{mutation}: with the public key: {outcome['signed']}")
+                if outcome["outcome"] == "crashed":
+                    fault = _fault_in_child(signed, Path(folder, "again"), kind, outcome["number"], seed, side)
+                    faults += [f"{mutation}: {fault}"] if fault else []
             rows.append({"kind": kind, "hashes": side, "count": count, **outcomes, "with_key": refused_with_key})
     return {"bundle": str(bundle), "seed": seed, "rows": rows, "faults": faults}
 
 
-def _refused_apart(original: Path, copy: Path, kind: str, number: int, seed: int, side: str) -> str | None:
-    """What is wrong with how `edgerec verify` takes a bundle that crashes MNN; None where it refuses it."""
+def _fault_in_child(original: Path, copy: Path, kind: str, number: int, seed: int, side: str) -> str | None:
+    """Verify a bundle that crashes MNN in a child process. Return a fault, or None if it is refused in one line."""
     mutate(original, copy, kind, number, seed, side)
     try:
         guarded(verify_bundle, copy)
     except EdgeRecError as error:
-        return None if "\n" not in str(error).strip() else "an error of several lines"
+        return None if "\n" not in str(error).strip() else "the error has several lines"
     finally:
         shutil.rmtree(copy)
     return "crashed once, then passed"
@@ -298,22 +301,22 @@ def _refused_apart(original: Path, copy: Path, kind: str, number: int, seed: int
 
 def main() -> int:
     if "--child" in sys.argv:
-        at = sys.argv.index("--child")
-        key, kind, side, *numbers = sys.argv[at + 1 :]
+        index = sys.argv.index("--child")
+        key, kind, side, *numbers = sys.argv[index + 1 :]
         seed, first, count = map(int, numbers)
         _child(Path(sys.argv[1]), bytes.fromhex(key), kind, side, seed, range(first, count))
         return 0
     parser = argparse.ArgumentParser(prog="python -m tests.proof.mutations", description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--count", type=int, default=200, help="of every kind (default: 200)")
+    parser.add_argument("--count", type=int, default=200, help="number of mutations of each kind (default: 200)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
-    chosen = parser.parse_args()
-    document = run_mutations(chosen.bundle, count=chosen.count, seed=chosen.seed)
+    options = parser.parse_args()
+    document = run_mutations(options.bundle, count=options.count, seed=options.seed)
     columns = ("kind", "hashes", "count", "refused", "harmless", "forged", "crashed", "with_key")
     cells = [[str(row.get(column, 0)) for column in columns] for row in document["rows"]]
-    headings = ("one mutation", "hashes", "bundles", *columns[3:-1], "refused with key")
-    emit(document, as_json=chosen.json, table=table_of(headings, cells))
+    headings = ("mutation", "hashes", "bundles", *columns[3:-1], "refused with key")
+    emit(document, as_json=options.json, table=table_of(headings, cells))
     for fault in document["faults"]:
         sys.stderr.write(f"fault: {fault}\n")
     return 1 if document["faults"] else 0

@@ -1,4 +1,4 @@
-"""The proof of kills finds what it looks for; `python -m tests.proof.kills COMMAND` runs the real commands."""
+"""Test that the proof of kills detects broken rules. `python -m tests.proof.kills COMMAND` kills real commands."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def _prove(script: str, folder: Path, *, count: int) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_writer_that_renames_keeps_the_rules(tmp_path: Path) -> None:
-    found = _prove(SOUND, tmp_path, count=3)
-    assert found["faults"] == []
-    assert any(row["killed"] for row in found["rows"])
-    assert {row["victim"] for row in found["rows"]} == {"group", "parent"}
+def test_an_atomic_writer_follows_all_rules(tmp_path: Path) -> None:
+    document = _prove(SOUND, tmp_path, count=3)
+    assert document["faults"] == []
+    assert any(row["killed"] for row in document["rows"])
+    assert {row["victim"] for row in document["rows"]} == {"group", "parent"}
 
 
 @pytest.mark.slow
@@ -73,17 +73,17 @@ def test_a_writer_that_renames_keeps_the_rules(tmp_path: Path) -> None:
     ("script", "fault"),
     [
         (IN_PLACE, "after the kill: second differs"),
-        (NEVER_CLEANED, r"after the second run: \.out\.edgerec-partial-\w+ is left"),
+        (NEVER_CLEANED, r"after the second run: \.out\.edgerec-partial-\w+ remains"),
         (WITH_AN_ORPHAN, "a process wrote late after its parent was killed"),
     ],
     ids=["in place", "never cleaned", "with an orphan"],
 )
-def test_a_writer_that_breaks_a_rule_is_found(script: str, fault: str, tmp_path: Path) -> None:
-    found = _prove(HEAD + script, tmp_path, count=20)
-    assert any(re.search(fault, each) for each in found["faults"]), found
+def test_a_writer_that_breaks_a_rule_is_detected(script: str, fault: str, tmp_path: Path) -> None:
+    document = _prove(HEAD + script, tmp_path, count=20)
+    assert any(re.search(fault, each) for each in document["faults"]), document
 
 
-def test_runs_are_equal_but_for_time_and_speed(tmp_path: Path) -> None:
+def test_run_differences_ignore_time_and_speed(tmp_path: Path) -> None:
     for name, version, gauc in (("one", "2025-aa", 0.5), ("again", "2026-aa", 0.5), ("other", "2026-bb", 0.6)):
         run = tmp_path / name
         run.mkdir()
@@ -92,5 +92,5 @@ def test_runs_are_equal_but_for_time_and_speed(tmp_path: Path) -> None:
         (run / "metrics.jsonl").write_text(json.dumps(row) + "\n")
         (run / "model.weights.h5").write_text(version[-2:])
     assert run_differences(tmp_path / "one", tmp_path / "again") == []
-    want = ["model.weights.h5 differs", "run.json differs", "metrics.jsonl differs"]
-    assert run_differences(tmp_path / "one", tmp_path / "other") == want
+    expected = ["model.weights.h5 differs", "run.json differs", "metrics.jsonl differs"]
+    assert run_differences(tmp_path / "one", tmp_path / "other") == expected

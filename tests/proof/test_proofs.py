@@ -8,12 +8,12 @@ from tests.proof.__main__ import PROOFS
 ROOT = Path(__file__).parents[2]
 
 
-def test_contributing_lists_every_proof() -> None:
+def test_contributing_md_lists_every_proof() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(PROOFS)
 
 
-def test_every_module_of_a_proof_is_listed() -> None:
+def test_every_proof_module_has_an_entry() -> None:
     modules = [
         path
         for path in (ROOT / "tests" / "proof").glob("[!_]*.py")
