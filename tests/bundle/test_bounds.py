@@ -106,7 +106,7 @@ def test_documents_and_vocabularies_are_bounded(tmp_path: Path) -> None:
     large = sparse(tmp_path / "large", HUGE)
     with pytest.raises(ConfigurationError, match=f"at most {MAX_BYTES} bytes"):
         read_toml(large)
-    with pytest.raises(SpecificationError, match=f"more than {MAX_BYTES} bytes"):
+    with pytest.raises(SpecificationError, match=f"at most {MAX_BYTES} bytes"):
         load_spec(large)
     keys = np.lib.format.open_memmap(tmp_path / "shop.npy", mode="w+", dtype=np.int64, shape=(1 << 36,))  # sparse
     del keys

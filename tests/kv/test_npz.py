@@ -256,7 +256,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty file": (lambda folder: _edit(folder, lambda content: b""), "not a zip file"),
     "an array, not an archive": (lambda folder: np.save(folder / "x", 1) or _edit(folder, lambda c: c[:-22]), "zip"),
     "compressed": (lambda folder: _replace(folder, 0, np.savez_compressed), "compressed"),
-    "objects": (lambda folder: _replace(folder, 0, keys=np.array([{}] * 5, object)), "keys states .* of object"),
+    "objects": (
+        lambda folder: _replace(folder, 0, keys=np.array([{}] * 5, object)),
+        "the header of keys states .* object",
+    ),
     "fortran order": (lambda folder: _replace(folder, 0, values=np.asfortranarray(np.zeros((5, 3), "f4"))), "C order"),
     "big-endian": (lambda folder: _replace(folder, 0, keys=np.arange(5).astype(">i8")), "expected keys int64"),
     "one array more": (lambda folder: _replace(folder, 0, more=np.zeros(1, "f4")), "should hold keys, unknown, values"),
@@ -273,11 +276,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a longer shape than bytes": (
         lambda folder: _edit(folder, lambda c: c.replace(b"'shape': (5,)", b"'shape': (9,)")),
-        "keys states .*which its bytes are not",
+        "the header of keys states .* but its data has another size",
     ),
     "a huge shape": (
         lambda folder: _edit(folder, lambda c: re.sub(rb"\(5, 3\), \}( {20})", b"(999999999999, 3), } " + b" " * 8, c)),
-        "values states .*which its bytes are not",
+        "the header of values states .* but its data has another size",
     ),
 }
 
