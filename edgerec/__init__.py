@@ -1,5 +1,86 @@
-"""EdgeRec: train a feed's re-ranker, take it apart, and run it on the user's device."""
+"""EdgeRec trains a feed's re-ranker, splits it, and runs it on the user's device.
+
+The names below are the public surface. Each is imported when it is first used, so that `import edgerec` takes a moment
+and brings neither TensorFlow nor MNN nor polars.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgerec.bundle.load import load_device_model, open_bundle
+    from edgerec.bundle.tables import open_tables
+    from edgerec.bundle.verify import verify_bundle
+    from edgerec.core.errors import EdgeRecError
+    from edgerec.data.build_samples import write_samples
+    from edgerec.data.logs import Logs, LogsHead, open_logs, write_logs
+    from edgerec.data.samples import Samples, load_samples
+    from edgerec.device_runtime.device_model import DeviceModel
+    from edgerec.device_runtime.encodings import Encodings
+    from edgerec.device_runtime.hubsm import Step
+    from edgerec.export.bundle import export_bundle
+    from edgerec.features.spec import FeatureSpec, load_spec
+    from edgerec.model.config import TrainConfig
+    from edgerec.model.evaluation import evaluate
+    from edgerec.model.runs import Run, load_run
+    from edgerec.model.training import train
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "edgerec.bundle.load": ("load_device_model", "open_bundle"),
+    "edgerec.bundle.tables": ("open_tables",),
+    "edgerec.bundle.verify": ("verify_bundle",),
+    "edgerec.core.errors": ("EdgeRecError",),
+    "edgerec.data.build_samples": ("write_samples",),
+    "edgerec.data.logs": ("Logs", "LogsHead", "open_logs", "write_logs"),
+    "edgerec.data.samples": ("Samples", "load_samples"),
+    "edgerec.device_runtime.device_model": ("DeviceModel",),
+    "edgerec.device_runtime.encodings": ("Encodings",),
+    "edgerec.device_runtime.hubsm": ("Step",),
+    "edgerec.export.bundle": ("export_bundle",),
+    "edgerec.features.spec": ("FeatureSpec", "load_spec"),
+    "edgerec.model.config": ("TrainConfig",),
+    "edgerec.model.evaluation": ("evaluate",),
+    "edgerec.model.runs": ("Run", "load_run"),
+    "edgerec.model.training": ("train",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "DeviceModel",
+    "EdgeRecError",
+    "Encodings",
+    "FeatureSpec",
+    "Logs",
+    "LogsHead",
+    "Run",
+    "Samples",
+    "Step",
+    "TrainConfig",
+    "evaluate",
+    "export_bundle",
+    "load_device_model",
+    "load_run",
+    "load_samples",
+    "load_spec",
+    "open_bundle",
+    "open_logs",
+    "open_tables",
+    "train",
+    "verify_bundle",
+    "write_logs",
+    "write_samples",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgerec' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

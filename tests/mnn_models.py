@@ -10,8 +10,7 @@ from tempfile import TemporaryDirectory
 import onnx
 
 from edgerec.export.convert import convert_to_mnn
-from edgerec.export.graphs.crban import build_crban
-from edgerec.export.graphs.hubsm_step import build_hubsm_step
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, Limits
 from tests.oracle import Model, random_model
 
 CANDIDATES, EXPOSURES, PAGE_VIEWS = 20, 12, 9
@@ -36,11 +35,11 @@ def to_mnn(graph: onnx.ModelProto) -> bytes:
 def graphs(
     model: Model, *, candidates: int = CANDIDATES, exposures: int = EXPOSURES, page_views: int = PAGE_VIEWS
 ) -> dict[str, onnx.ModelProto]:
-    head, crban = model.crban.head, model.crban
+    readings = model.crban.readings()
     return {
-        "ie": build_hubsm_step(model.ie, attention=crban.attention_ie, value_kernel=head.exposure_rows),
-        "ipv": build_hubsm_step(model.ipv, attention=crban.attention_ipv, value_kernel=head.page_view_rows),
-        "crban": build_crban(crban, candidates=candidates, exposures=exposures, page_views=page_views),
+        "ie": model.ie.step(readings[EXPOSURE]),
+        "ipv": model.ipv.step(readings[PAGE_VIEW]),
+        "crban": model.crban.build(Limits(candidates=candidates, exposures=exposures, page_views=page_views)),
     }
 
 

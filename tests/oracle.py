@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from edgerec.export.weights import AttentionWeights, CrbanWeights, GruStack, GruWeights, HeadWeights, HubsmWeights
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
+from edgerec.graphs.attention import AttentionWeights
+from edgerec.graphs.gru import GruStack, GruWeights
+from edgerec.graphs.hubsm_step import HubsmWeights
+from edgerec.rankers.crban.graph import CrbanWeights, HeadWeights
 
 Array = npt.NDArray[np.float64]
 
@@ -69,8 +73,8 @@ def score(weights: CrbanWeights, candidates: Array, exposures: Encoded, page_vie
         [
             c,
             np.repeat(c[-1:], len(c), axis=0),
-            attend(weights.attention_ie, c, exposures),
-            attend(weights.attention_ipv, c, page_views),
+            attend(weights.attentions[EXPOSURE], c, exposures),
+            attend(weights.attentions[PAGE_VIEW], c, page_views),
         ],
         axis=1,
     )
@@ -121,8 +125,7 @@ def random_crban(
 ) -> CrbanWeights:
     return CrbanWeights(
         random_stack(rng, item, units=units, scale=scale),
-        random_attention(rng, units=units, scale=scale),
-        random_attention(rng, units=units, scale=scale),
+        {kind: random_attention(rng, units=units, scale=scale) for kind in BEHAVIOUR_KINDS},
         HeadWeights(
             _normal(rng, 6 * units, hidden, deviation=0.5),
             _normal(rng, hidden, deviation=0.2),
@@ -130,6 +133,11 @@ def random_crban(
             _normal(rng, 1, deviation=0.2),
         ),
     )
+
+
+def with_attention(weights: CrbanWeights, kind: BehaviourKind, attention: AttentionWeights) -> CrbanWeights:
+    """Return the weights with another attention over one kind of behaviour."""
+    return replace(weights, attentions={**weights.attentions, kind: attention})
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.export.convert import convert_to_mnn
-from edgerec.features.behaviours import Limits
-from edgerec.model.registry import Name
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.model.runs import Run, build_model
 from tests.synthetic import SPEC
 
 
-def of_kind(run: Run, kind: Name) -> Run:
+def of_kind(run: Run, kind: str) -> Run:
     """Return a run of the model `kind` with random weights and the data of `run`."""
     model = build_model(run.head.spec, run.vocabularies, run.head.config.model_copy(update={"model": kind}))
     rng = np.random.default_rng(0)
@@ -33,12 +32,11 @@ def on_device(graphs: Mapping[str, onnx.ModelProto], folder: Path, *, precision:
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
         convert_to_mnn(folder / f"{name}.onnx", folder / f"{name}.mnn", precision=precision)
-    steppers = {name: HubsmStepper(folder / f"{name}.mnn") for name in graphs if name != "crban"}
+    kinds = [kind for kind in BEHAVIOUR_KINDS if kind.step_model in graphs]
     return DeviceModel(
         version_id="",
         spec=SPEC,
         limits=Limits(),
-        hubsm_ie=steppers.get("hubsm_ie"),
-        hubsm_ipv=steppers.get("hubsm_ipv"),
+        steppers={kind: HubsmStepper(folder / f"{kind.step_model}.mnn") for kind in kinds},
         crban=CrbanRanker(folder / "crban.mnn"),
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgerec.device_runtime.crban import Encodings
-from edgerec.device_runtime.matches import Ids, matches
+from edgerec.bundle.golden import GoldenCase
+from edgerec.device_runtime.encodings import Encodings
+from edgerec.device_runtime.rank_feed import RankFeed
 from edgerec.device_runtime.session import Session
+from edgerec.features.behaviours import BehaviourKind
 
 Array = npt.NDArray[np.float32]
 
@@ -37,26 +39,13 @@ def engine_step(session: Session, action: Array, item: Array) -> Callable[[], An
 
 
 def engine_rerank(
-    session: Session,
-    candidates: Array,
-    exposures: Encodings | None,
-    page_views: Encodings | None,
-    ids: Ids | None = None,
+    session: Session, case: GoldenCase, encodings: Mapping[BehaviourKind, Encodings]
 ) -> Callable[[], Any]:
-    """A call that scores candidates (k, d_x) after full sequences of behaviours; logits (k, 1)."""
-    last = np.zeros((1, len(candidates)), np.float32)
-    last[0, -1] = 1.0
-    feed = {"candidates": candidates[:, None], "last": last, "valid": np.ones((len(candidates), 1), np.float32)}
-    for kind, encodings in (("exposure", exposures), ("page_view", page_views)):
-        if encodings is None:
-            continue
-        mask = np.ones((len(encodings.keys), 1), np.float32)
-        feed |= {f"{kind}_keys": encodings.keys, f"{kind}_values": encodings.values, f"{kind}_mask": mask}
-        if ids is not None and encodings.met is not None:
-            feed[f"{kind}_match"] = matches(ids, encodings.met.ids).astype(np.float32)
-            feed[f"{kind}_age"] = encodings.met.age[None]
+    """Return a call that scores the case's candidates after full sequences of behaviours; logits (k, 1)."""
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in session.inputs.items()}
+    RankFeed(arrays).write(case.candidates, encodings, case.candidate_ids)
     # A run overwrites its inputs, so all of them are written each time.
-    writes = [(session.view(name), array) for name, array in feed.items() if name in session.inputs]
+    writes = [(session.view(name), array) for name, array in arrays.items()]
     logits = session.view("logits")
 
     def call() -> Any:

@@ -15,11 +15,11 @@ from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
 from edgerec.bench.litert import LITERT, litert_step
 from edgerec.bench.measure import Measured, ratios, take_turns
-from edgerec.bench.peers import BOOK, BOUND, DEVICE_GRAPH, EXPOSURE, PAGE_VIEW, OnnxPeer
+from edgerec.bench.peers import BOOK, BOUND, DEVICE_GRAPH, OnnxPeer
 from edgerec.bundle.golden import GoldenCase, case_names, encode_case, run_named
 from edgerec.bundle.layout import GOLDEN, PEERS
 from edgerec.bundle.load import open_bundle
-from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV, BundleManifest
+from edgerec.bundle.manifest import CRBAN, BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
@@ -27,6 +27,7 @@ from edgerec.core.errors import EdgeRecError, FormatError, InputError, ParityErr
 from edgerec.core.tolerance import Tolerance, absolute_difference
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 
 ENGINE, RUNTIME = "mnn", "edgerec"
 STEP, RERANK = "step", "rerank"
@@ -109,12 +110,7 @@ def _full_case(model: DeviceModel, bundle: Path, manifest: BundleManifest) -> Go
     """The golden case of the bundle's full sizes, known to fit its models."""
     name = case_names(bundle, manifest)[-1]
     case, _ = run_named(model, bundle, name)
-    lengths = {
-        "candidates": len(case.candidates),
-        "exposures": len(case.exposure_action),
-        "page_views": len(case.page_view_action),
-    }
-    limits = model.limits.model_dump()
+    lengths, limits = case.lengths(), model.limits.model_dump()
     if lengths != limits:
         raise FormatError(f"bundle: {name} should have the full lengths {limits}; received {lengths}: export it again")
     return case
@@ -123,11 +119,7 @@ def _full_case(model: DeviceModel, bundle: Path, manifest: BundleManifest) -> Go
 def _step_stages(
     model: DeviceModel, manifest: BundleManifest, case: GoldenCase, bundle: Path, peers: bool
 ) -> dict[str, Contestants]:
-    read = {
-        HUBSM_IE: (case.exposure_action, case.exposure_item),
-        HUBSM_IPV: (case.page_view_action, case.page_view_item),
-    }
-    behaviours = {name: (stepper, *read[name]) for name, stepper in model.steppers.items()}
+    behaviours = {kind.step_model: (stepper, *case.of(kind)[:2]) for kind, stepper in model.steppers.items()}
     if not behaviours:
         raise InputError(f"bench: {bundle} has no step to measure: its model reads no behaviours")
     stages: dict[str, Contestants] = {
@@ -202,17 +194,18 @@ def _runtime_step(stepper: HubsmStepper, action: Any, item: Any) -> Callable[[],
 def _rerank_stages(
     model: DeviceModel, manifest: BundleManifest, case: GoldenCase, bundle: Path, peers: bool
 ) -> dict[str, Contestants]:
-    exposures, page_views = encode_case(model, case)
+    encodings = encode_case(model, case)
+    by_kind = {kind: encodings[kind.plural] for kind in model.steppers}
     contestants: Contestants = {
-        ENGINE: engine_rerank(model.crban.session, case.candidates, exposures, page_views, case.candidate_ids),
-        RUNTIME: lambda: model.crban.score(case.candidates, exposures, page_views, ids=case.candidate_ids),
+        ENGINE: engine_rerank(model.crban.session, case, by_kind),
+        RUNTIME: lambda: model.crban.score(case.candidates, **encodings, ids=case.candidate_ids),
     }
     if peers:
         book, *others = _onnx_peers(bundle)
         for peer in (book, *others):
             contestants.update(peer.rerank(case))
         if _has_peers(bundle, "MNN's default export"):
-            fused = [book.stored(kind, case) for kind in (EXPOSURE, PAGE_VIEW)]
+            fused = [book.encode(kind, case).values for kind in BEHAVIOUR_KINDS]
             contestants.update(default_rerank(bundle / PEERS / f"{CRBAN}.mnn", case, *fused))
     of_peers = Tolerance(PEER_TOLERANCE["fp32"], PEER_TOLERANCE["fp32"])
     for name, call in contestants.items():

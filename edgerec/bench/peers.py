@@ -22,14 +22,15 @@ import numpy.typing as npt
 
 from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.layout import GOLDEN
-from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
+from edgerec.bundle.manifest import CRBAN
 from edgerec.core.errors import FormatError
+from edgerec.device_runtime.encodings import Encodings
+from edgerec.device_runtime.rank_feed import RankFeed
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
 
 BOOK, BOUND, DEVICE_GRAPH = "onnxruntime", "onnxruntime_io_binding", "onnxruntime_device_graph"
-EXPOSURE, PAGE_VIEW = "exposure", "page_view"
-_MODEL = {EXPOSURE: HUBSM_IE, PAGE_VIEW: HUBSM_IPV}
 _SUFFIX = {BOOK: "_reference", DEVICE_GRAPH: ""}
 _STORED = {BOOK: ("fused", "fused"), DEVICE_GRAPH: ("value", "values")}
 """What a step stores beside the key: its name in the step graph and in the ranking graph."""
@@ -50,7 +51,7 @@ class OnnxPeer:
         self.name = name
         self._sessions = {
             model: _session(bundle / GOLDEN / "onnx" / f"{model}{_SUFFIX[name]}.onnx")
-            for model in (HUBSM_IE, HUBSM_IPV, CRBAN)
+            for model in (*(kind.step_model for kind in BEHAVIOUR_KINDS), CRBAN)
         }
 
     def step(self, model: str, action: Array, item: Array) -> dict[str, Callable[[], Any]]:
@@ -63,29 +64,18 @@ class OnnxPeer:
     def rerank(self, case: GoldenCase) -> dict[str, Callable[[], Array]]:
         """A call that scores the case's candidates, behaviours encoded beforehand; logits (k, 1)."""
         session = self._sessions[CRBAN]
-        feed = {spec.name: np.zeros(spec.shape, np.float32) for spec in session.get_inputs()}
-        feed["candidates"][: len(case.candidates), 0] = case.candidates
-        feed["last"][0, len(case.candidates) - 1] = 1.0
-        for kind in (EXPOSURE, PAGE_VIEW):
-            keys, values = self._encoded(kind, case)
-            # Keys of the device graph are exponentials, which padding must leave positive.
-            feed[f"{kind}_keys"][...] = 1.0
-            feed[f"{kind}_keys"][: len(keys)] = keys
-            feed[f"{kind}_{_STORED[self.name][1]}"][: len(keys)] = values
-            feed[f"{kind}_mask"][: len(keys)] = 1.0
-        return {self.name: lambda: session.run(["logits"], feed)[0]}
+        arrays = {spec.name: np.zeros(spec.shape, np.float32) for spec in session.get_inputs()}
+        encodings = {kind: self.encode(kind, case) for kind in BEHAVIOUR_KINDS}
+        RankFeed(arrays, values=_STORED[self.name][1]).write(case.candidates, encodings, case.candidate_ids)
+        return {self.name: lambda: session.run(["logits"], arrays)[0]}
 
-    def stored(self, kind: str, case: GoldenCase) -> Array:
-        """What is stored of each behaviour beside its key; by the book the fused encodings (t, 2 * units)."""
-        return self._encoded(kind, case)[1]
-
-    def _encoded(self, kind: str, case: GoldenCase) -> tuple[Array, Array]:
-        """Keys and what is stored beside them of the case's behaviours, stepped through."""
-        action, item = getattr(case, f"{kind}_action"), getattr(case, f"{kind}_item")
-        call = self._run_step(_MODEL[kind], action, item)
+    def encode(self, kind: BehaviourKind, case: GoldenCase) -> Encodings:
+        """Step through the case's behaviours; values of `BOOK` are the fused encodings (t, 2 * units)."""
+        action, item, _, _ = case.of(kind)
+        call = self._run_step(kind.step_model, action, item)
         found = [call()[:2] for _ in range(len(action))]
-        keys, stored = (np.array([one[part].reshape(-1) for one in found], np.float32) for part in (0, 1))
-        return keys, stored
+        keys, values = (np.array([one[part].reshape(-1) for one in found], np.float32) for part in (0, 1))
+        return Encodings(keys, values)
 
     def _run_step(self, model: str, action: Array, item: Array) -> Callable[[], Any]:
         session = self._sessions[model]

@@ -125,13 +125,15 @@ def _windows(batch: Batch, kind: str, part: str) -> dict[str, Any]:
 
 def _copy(model: Reranker, plain: keras.Model) -> None:
     """Give `plain` the weights of `model`."""
-    ranker = model.ranker
+    ranker: Any = model.ranker
     stacks = {"candidate": ranker.candidate_stack}
     dense = {"hidden": ranker.hidden, "output": ranker.output_layer}
-    for kind, encoder, attention in (
-        ("exposures", model.hubsm_ie, ranker.exposure_attention),
-        ("page_views", model.hubsm_ipv, ranker.page_view_attention),
-    ):
+    for behaviour_kind in model.behaviour_kinds:
+        kind, encoder, attention = (
+            behaviour_kind.plural,
+            model.encoder_of(behaviour_kind),
+            ranker.attention_of(behaviour_kind),
+        )
         stacks |= {f"{kind}_item": encoder.item_stack, f"{kind}_action": encoder.action_stack}
         dense |= {f"{kind}_query": attention.query_projection, f"{kind}_key": attention.key_projection}
         plain.get_layer(f"{kind}_scale").set_weights([attention.scale.numpy()[:, None]])

@@ -7,7 +7,6 @@ from pathlib import Path
 from edgerec.bundle.manifest import CRBAN, DeviceManifest
 from edgerec.core.errors import FormatError
 from edgerec.device_runtime.device_model import DeviceModel
-from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 
 def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
@@ -24,7 +23,7 @@ def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> Non
 
 def _check_shapes(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
     """Check that inputs and outputs are those that the manifest states."""
-    sessions = {name: stepper.session for name, stepper in model.steppers.items()}
+    sessions = {kind.step_model: stepper.session for kind, stepper in model.steppers.items()}
     sessions[CRBAN] = model.crban.session
     for name, session in sessions.items():
         stated = manifest.models[name]
@@ -43,15 +42,11 @@ def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) 
     """Check that the ranker reads what the steppers write, and sequences as long as the manifest states."""
     crban, limits = model.crban, model.limits
     fits = limits.candidates == crban.limit
-    for stepper, limit, read, key_width in (
-        (model.hubsm_ie, limits.of(EXPOSURE), crban.exposure_limit, crban.exposure_key_width),
-        (model.hubsm_ipv, limits.of(PAGE_VIEW), crban.page_view_limit, crban.page_view_key_width),
-    ):
-        if stepper is None:
-            fits &= read == 0
-        else:
-            widths = (stepper.key_width, stepper.hidden, stepper.item_width)
-            fits &= widths == (key_width, crban.hidden, crban.item_width) and read == limit
+    fits &= model.steppers.keys() == crban.limits.keys()
+    for kind, stepper in model.steppers.items() if fits else ():
+        widths = (stepper.key_width, stepper.hidden, stepper.item_width)
+        fits &= widths == (crban.key_widths[kind], crban.hidden, crban.item_width)
+        fits &= crban.limits[kind] == limits.of(kind)
     if not fits:
         raise FormatError(
             f"device bundle: the models of {folder} do not fit together or not the limits {manifest.limits}: "
@@ -63,10 +58,8 @@ def _check_widths(model: DeviceModel, folder: Path) -> None:
     """Check that the models read vectors as wide as the features of the specification make them."""
     spec = model.spec
     groups = [("item", spec.item, model.crban.item_width)]
-    if model.hubsm_ie is not None:
-        groups.append((EXPOSURE.group, spec.ie_action, model.hubsm_ie.action_width))
-    if model.hubsm_ipv is not None:
-        groups.append((PAGE_VIEW.group, spec.ipv_action, model.hubsm_ipv.action_width))
+    for kind, stepper in model.steppers.items():
+        groups.append((kind.group, getattr(spec, kind.group), stepper.action_width))
     if model.crban.identities not in (0, 1 + len(spec.embeddings)):
         raise FormatError(
             f"device bundle: {folder}: items have {1 + len(spec.embeddings)} identities; received a ranker that "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,25 +15,21 @@ from edgerec.bundle.manifest import BundleManifest
 from edgerec.core.arrays import load_members
 from edgerec.core.errors import FormatError, NotFiniteError, SessionError
 from edgerec.core.paths import as_path
-from edgerec.device_runtime.crban import Encodings
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
+from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.matches import Ids, Met
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
 
-_PAIRS = (
-    ("exposure_action", "exposure_item"),
-    ("page_view_action", "page_view_item"),
-    ("candidates", "logits"),
-)
-_MATCHING = (
-    ("exposure_action", "exposure_ids"),
-    ("exposure_action", "exposure_age"),
-    ("page_view_action", "page_view_ids"),
-    ("page_view_action", "page_view_age"),
-    ("candidates", "candidate_ids"),
-)
-_FLAT = ("logits", "exposure_age", "page_view_age")
+
+class CaseBehaviours(NamedTuple):
+    """The behaviours of one kind in a case; arrays as in `GoldenCase`."""
+
+    action: Array
+    item: Array
+    ids: Ids | None
+    age: Array | None
 
 
 @dataclass(frozen=True)
@@ -63,41 +60,39 @@ class GoldenCase:
     exposure_age: Array | None = None
     page_view_age: Array | None = None
 
+    def lengths(self) -> dict[str, int]:
+        """Return how many candidates and behaviours of each kind it has, by the names of `Limits`."""
+        return {
+            "candidates": len(self.candidates),
+            **{kind.plural: len(self.of(kind).action) for kind in BEHAVIOUR_KINDS},
+        }
+
+    def of(self, kind: BehaviourKind) -> CaseBehaviours:
+        """Return the behaviours of one kind."""
+        return CaseBehaviours(*(getattr(self, f"{kind.name}_{part}") for part in CaseBehaviours._fields))
+
 
 def run_case(model: DeviceModel, case: GoldenCase) -> Array:
-    """The device's logits (c,): every behaviour by a step, then one re-rank that reads the latest of them.
+    """Return the device's logits (c,): one step for each behaviour, then one re-rank that reads the latest of them.
 
-    Where a model gives no finite numbers, all logits are NaN, which no comparison takes for the trained model's.
+    If a model returns a number that is not finite, all logits are NaN. No comparison takes NaN for the trained model's.
     """
     try:
-        exposures, page_views = encode_case(model, case)
-        return model.crban.score(case.candidates, exposures, page_views, ids=case.candidate_ids)
+        return model.crban.score(case.candidates, **encode_case(model, case), ids=case.candidate_ids)
     except NotFiniteError:
         return np.full(len(case.candidates), np.nan, np.float32)
 
 
-def encode_case(model: DeviceModel, case: GoldenCase) -> tuple[Encodings | None, Encodings | None]:
-    """What a device would have stored of the case's behaviours, as many as the ranker reads; none of kinds unread."""
-    crban = model.crban
-    found: list[Encodings | None] = []
-    for stepper, limit, action, item, ids, age in (
-        (
-            *(model.hubsm_ie, crban.exposure_limit, case.exposure_action, case.exposure_item),
-            *(case.exposure_ids, case.exposure_age),
-        ),
-        (
-            *(model.hubsm_ipv, crban.page_view_limit, case.page_view_action, case.page_view_item),
-            *(case.page_view_ids, case.page_view_age),
-        ),
-    ):
-        if stepper is None:
-            found.append(None)
-            continue
+def encode_case(model: DeviceModel, case: GoldenCase) -> dict[str, Encodings]:
+    """Return what a device stores of the case's behaviours, as many as the ranker reads: arguments of `score`."""
+    found = {}
+    for kind, stepper in model.steppers.items():
+        action, item, ids, age = case.of(kind)
         encodings = encode_behaviours(stepper, action, item)
         if ids is not None and age is not None:
             encodings = replace(encodings, met=Met(ids, age))
-        found.append(encodings.latest(limit))
-    return found[0], found[1]
+        found[kind.plural] = encodings.latest(model.crban.limits[kind])
+    return found
 
 
 def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, Array]:
@@ -110,14 +105,10 @@ def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, 
     """
     case = load_case(bundle / name, matching=model.crban.identities > 0)
     limits = model.limits.model_dump()
-    for kind, array in (
-        ("exposures", case.exposure_action),
-        ("page_views", case.page_view_action),
-        ("candidates", case.candidates),
-    ):
-        if len(array) > limits[kind]:
+    for what, length in case.lengths().items():
+        if length > limits[what]:
             raise FormatError(
-                f"bundle: {name} should have at most {limits[kind]} {kind}; received {len(array)}: export it again"
+                f"bundle: {name} should have at most {limits[what]} {what}; received {length}: export it again"
             )
     try:
         return case, run_case(model, case)
@@ -153,15 +144,21 @@ def load_case(path: Path, *, matching: bool = False) -> GoldenCase:
     names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]
     arrays = load_members(path, names, what="golden case", advice="export the bundle again", most=MAX_CASE_BYTES)
     for name, array in arrays.items():
-        dtype, axes = (np.int64 if name.endswith("_ids") else np.float32), (1 if name in _FLAT else 2)
+        dtype = np.int64 if name.endswith("_ids") else np.float32
+        axes = 1 if name == "logits" or name.endswith("_age") else 2
         if array.dtype != dtype or array.ndim != axes:
             raise FormatError(f"golden case {path}: {name} is {array.dtype} {array.shape}: export the bundle again")
     counts = {name: len(array) for name, array in arrays.items()}
-    for one, other in (*_PAIRS, *(_MATCHING if matching else ())):
-        if counts[one] != counts[other]:
-            raise FormatError(
-                f"golden case {path}: {counts[one]} of {one} and {counts[other]} of {other}: export the bundle again"
-            )
+    together = {"candidates": ["logits", "candidate_ids"]}
+    for kind in BEHAVIOUR_KINDS:
+        together[f"{kind.name}_action"] = [f"{kind.name}_{part}" for part in ("item", "ids", "age")]
+    for first, others in together.items():
+        for other in others:
+            if counts.get(other, counts[first]) != counts[first]:
+                raise FormatError(
+                    f"golden case {path}: {counts[first]} of {first} and {counts[other]} of {other}: "
+                    "export the bundle again"
+                )
     if not counts["logits"]:
         raise FormatError(f"golden case {path}: it has no candidate: export the bundle again")
     return GoldenCase(**arrays)

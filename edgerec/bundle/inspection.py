@@ -38,7 +38,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     model = load_checked(bundle, manifest, public_key=public_key)
     check_cloud(bundle, manifest, public_key=public_key)
-    sessions = {CRBAN: model.crban.session, **{name: one.session for name, one in model.steppers.items()}}
+    sessions = {CRBAN: model.crban.session, **{kind.step_model: one.session for kind, one in model.steppers.items()}}
     parts = signed_parts(bundle)
     return {
         "version_id": manifest.version_id,

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgerec.bundle.files import check_files, read_stamped, refuse_link
 from edgerec.bundle.fit import check_fit
 from edgerec.bundle.layout import CLOUD, DEVICE
-from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV, BundleManifest, DeviceManifest
+from edgerec.bundle.manifest import CRBAN, BundleManifest, DeviceManifest
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError, SpecificationError
@@ -17,7 +17,7 @@ from edgerec.core.paths import as_path
 from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.features.behaviours import Limits
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.spec import FeatureSpec, parse_spec
 
 
@@ -98,16 +98,15 @@ def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, D
     spec = _parse_spec(manifest, folder)
     with enough_memory(folder):
         steppers = {
-            name: HubsmStepper(_model_bytes(folder, manifest, name))
-            for name in (HUBSM_IE, HUBSM_IPV)
-            if name in manifest.models
+            kind: HubsmStepper(_model_bytes(folder, manifest, kind.step_model))
+            for kind in BEHAVIOUR_KINDS
+            if kind.step_model in manifest.models
         }
         model = DeviceModel(
             version_id=manifest.version_id,
             spec=spec,
             limits=Limits(**manifest.limits),
-            hubsm_ie=steppers.get(HUBSM_IE),
-            hubsm_ipv=steppers.get(HUBSM_IPV),
+            steppers=steppers,
             crban=CrbanRanker(_model_bytes(folder, manifest, CRBAN)),
         )
     check_fit(model, manifest, folder)

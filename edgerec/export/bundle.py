@@ -26,21 +26,8 @@ from edgerec.core.errors import ConversionError, InputError, ParityError, ShapeE
 from edgerec.data.samples import TEST, Samples
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.export.convert import convert_to_mnn
-from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
-from edgerec.export.parity import (
-    LONG,
-    SEEDS,
-    SPREADS,
-    UNBOUNDED,
-    CaseError,
-    check_random,
-    check_real,
-    long_case,
-    random_cases,
-    step_through,
-    summarise,
-)
+from edgerec.export.parity import UNBOUNDED, CaseError, check_random
 from edgerec.export.peers import check_peers, write_peers
 from edgerec.export.precision import (
     Measured,
@@ -52,7 +39,9 @@ from edgerec.export.precision import (
     parity_of,
     precisions_of,
 )
-from edgerec.export.split import Parts, split
+from edgerec.export.random_cases import LONG, SEEDS, SPREADS, long_case, random_cases
+from edgerec.export.real_requests import check_real, step_through, summarise
+from edgerec.export.split import SplitModel, device_graphs, reference_graphs, split
 from edgerec.export.trace import Trace
 from edgerec.export.trace import trace as trace_case
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, blocks, write_table
@@ -179,7 +168,7 @@ def export_bundle(
         return Exported(manifest, measured)
 
 
-def _split(run: Run, path: Path) -> Parts:
+def _split(run: Run, path: Path) -> SplitModel:
     """`split`; what it finds in the weights is the run's fault."""
     try:
         return split(run)
@@ -187,7 +176,7 @@ def _split(run: Run, path: Path) -> Parts:
         raise ConversionError(f"export: {path} has weights that no device can have ({error}): train it again") from None
 
 
-def _write_graphs(run: Run, parts: Parts, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> None:
+def _write_graphs(run: Run, parts: SplitModel, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> None:
     onnx_folder = folder / GOLDEN / "onnx"
     onnx_folder.mkdir(parents=True)
     references = {f"{name}_reference": graph for name, graph in reference_graphs(parts, run.head.limits).items()}
@@ -218,7 +207,9 @@ def _write_device(
     write_manifest(manifest, device)
 
 
-def _write_tables(run: Run, parts: Parts, folder: Path, *, dtype: TableDtype, shard_rows: int) -> dict[str, TableEntry]:
+def _write_tables(
+    run: Run, parts: SplitModel, folder: Path, *, dtype: TableDtype, shard_rows: int
+) -> dict[str, TableEntry]:
     cloud = folder / CLOUD
     entries = {
         name: write_table(
@@ -261,7 +252,7 @@ class _Proof:
 def _prove(
     run: Run,
     samples: Samples,
-    parts: Parts,
+    parts: SplitModel,
     graphs: Mapping[str, onnx.ModelProto],
     half: Path,
     requests: int,
@@ -298,7 +289,7 @@ def _traced(
 
 
 def _proof(
-    run: Run, samples: Samples, parts: Parts, loaded: DeviceModel, onnx_device: OnnxDevice, requests: int
+    run: Run, samples: Samples, parts: SplitModel, loaded: DeviceModel, onnx_device: OnnxDevice, requests: int
 ) -> _Proof:
     checks: dict[str, float] = {}
     golden = random_cases(run.model, run.head.limits, seed=0, spread=1.0)
@@ -310,7 +301,7 @@ def _proof(
                 for name, error in check_random(cases, loaded, onnx_device).items():
                     checks[name] = max(checks.get(name, 0.0), error)
                 ordinary += cases if spread == 1.0 else []
-    if run.model.kinds:
+    if run.model.behaviour_kinds:
         with stage(f"prove on {LONG:,} steps"):
             case = long_case(run.model, run.head.limits, steps=LONG)
             long = check_random([case], loaded, onnx_device)

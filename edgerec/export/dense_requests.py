@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.bundle.golden import GoldenCase
-from edgerec.data.samples import Samples, Shard
+from edgerec.data.samples import Behaviours, Samples, Shard
 from edgerec.device_runtime.matches import UNKNOWN
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.kv.npz import Table
 from edgerec.model.batches import MS_PER_HOUR
@@ -30,38 +31,27 @@ class DenseRequests:
     def __init__(self, samples: Samples, tables: Mapping[str, Table], *, matching: bool) -> None:
         self.matching = matching
         self.item = samples.item_encoder()
-        self.actions = samples.action_encoders()
+        self.actions = dict(zip(BEHAVIOUR_KINDS, samples.action_encoders(), strict=True))
         self.tables = {name: np.concatenate([table.unknown[None, :], table.values]) for name, table in tables.items()}
 
     def case(self, shard: Shard, row: int, logits: Array) -> GoldenCase:
-        """The request `row` of `shard`, with its logits (c,)."""
-        asked = shard.requests
-        # From where its recurrences start: the device, too, has stepped through what has left the window since.
-        exposed = slice(asked.exposures_start[row], asked.exposures[row, 1])
-        viewed = slice(asked.page_views_start[row], asked.page_views[row, 1])
-        return GoldenCase(
-            exposure_action=self._expand(self.actions[0], shard.exposures.action[exposed]),
-            exposure_item=self._expand(self.item, shard.exposures.item[exposed]),
-            page_view_action=self._expand(self.actions[1], shard.page_views.action[viewed]),
-            page_view_item=self._expand(self.item, shard.page_views.item[viewed]),
-            candidates=self._expand(self.item, asked.item[asked.offsets[row] : asked.offsets[row + 1]]),
-            logits=logits,
-            **(self._met(shard, row, exposed, viewed) if self.matching else {}),
-        )
-
-    def _met(self, shard: Shard, row: int, exposed: slice, viewed: slice) -> dict[str, Any]:
-        """Identities and ages: the item's place in the catalogue, and rows of tables, of which the first is unknown."""
+        """Return the request `row` of `shard`, with its logits (c,)."""
         asked = shard.requests
         offered = slice(asked.offsets[row], asked.offsets[row + 1])
-        found: dict[str, Any] = {"candidate_ids": _ids(asked.row[offered], asked.item[offered])}
-        for name, behaviours, part in (
-            ("exposure", shard.exposures, exposed),
-            ("page_view", shard.page_views, viewed),
-        ):
-            found[f"{name}_ids"] = _ids(behaviours.row[part], behaviours.item[part])
-            hours = (asked.time[row] - behaviours.time[part]) / MS_PER_HOUR
-            found[f"{name}_age"] = hours.astype(np.float32)
-        return found
+        arrays: dict[str, Any] = {}
+        for kind, encoder in self.actions.items():
+            # From where its recurrences start: the device, too, has stepped through what has left the window since.
+            known = slice(getattr(asked, f"{kind.plural}_start")[row], getattr(asked, kind.plural)[row, 1])
+            behaviours: Behaviours = getattr(shard, kind.plural)
+            arrays[f"{kind.name}_action"] = self._expand(encoder, behaviours.action[known])
+            arrays[f"{kind.name}_item"] = self._expand(self.item, behaviours.item[known])
+            if self.matching:
+                hours = (asked.time[row] - behaviours.time[known]) / MS_PER_HOUR
+                arrays[f"{kind.name}_ids"] = _ids(behaviours.row[known], behaviours.item[known])
+                arrays[f"{kind.name}_age"] = hours.astype(np.float32)
+        if self.matching:
+            arrays["candidate_ids"] = _ids(asked.row[offered], asked.item[offered])
+        return GoldenCase(candidates=self._expand(self.item, asked.item[offered]), logits=logits, **arrays)
 
     def _expand(self, encoder: GroupEncoder, encoded: Encoded) -> Array:
         rows = {
@@ -72,5 +62,6 @@ class DenseRequests:
 
 
 def _ids(rows: npt.NDArray[np.int32], items: Encoded) -> npt.NDArray[np.int64]:
+    """Return the identities of items: the row in the catalogue, then the row in each table, of which 0 is unknown."""
     known = np.where(items.ids > 0, items.ids, UNKNOWN)
     return np.concatenate([rows[:, None], known], axis=1).astype(np.int64)

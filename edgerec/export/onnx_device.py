@@ -11,7 +11,11 @@ import numpy.typing as npt
 import onnx
 
 from edgerec.bundle.golden import GoldenCase
-from edgerec.bundle.manifest import CRBAN, HUBSM_IE, HUBSM_IPV
+from edgerec.bundle.manifest import CRBAN
+from edgerec.device_runtime.encodings import Encodings
+from edgerec.device_runtime.matches import Met
+from edgerec.device_runtime.rank_feed import RankFeed
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
 Arrays = dict[str, Array]
@@ -58,48 +62,37 @@ class OnnxDevice:
     """All device graphs.
 
     Attributes:
-        steppers: the step graphs, by name of device model.
+        steppers: the step graph of each kind of behaviour that the model reads.
         crban: the ranking graph.
     """
 
-    steppers: Mapping[str, OnnxGraph]
+    steppers: Mapping[BehaviourKind, OnnxGraph]
     crban: OnnxGraph
 
     @classmethod
     def load(cls, models: Mapping[str, onnx.ModelProto]) -> OnnxDevice:
-        """Args: the graphs by name of device model."""
-        return cls({name: OnnxGraph(models[name]) for name in models if name != CRBAN}, OnnxGraph(models[CRBAN]))
+        """Load the graphs, which are given by name of device model."""
+        steppers = {kind: OnnxGraph(models[kind.step_model]) for kind in BEHAVIOUR_KINDS if kind.step_model in models}
+        return cls(steppers, OnnxGraph(models[CRBAN]))
 
     def score(self, case: GoldenCase) -> Array:
-        """Logits (c,) of the case's candidates after its behaviours."""
+        """Return logits (c,) of the case's candidates after its behaviours."""
         return self.crban.run(self.feed(case))["logits"][: len(case.candidates), 0]
 
     def feed(self, case: GoldenCase) -> Arrays:
-        """The ranking graph's inputs for the case, its behaviours stepped through."""
-        count = len(case.candidates)
-        feed = {name: np.zeros(shape, np.float32) for name, shape in self.crban.inputs.items()}
-        feed["candidates"][:count, 0] = case.candidates
-        if "last" in feed:
-            feed["last"][0, count - 1] = 1.0
-        if "valid" in feed:
-            feed["valid"][:count] = 1.0
-        for kind, name in (("exposure", HUBSM_IE), ("page_view", HUBSM_IPV)):
-            if name not in self.steppers:
-                continue
-            action, item, ids, age = (getattr(case, f"{kind}_{part}") for part in ("action", "item", "ids", "age"))
-            feed[f"{kind}_keys"][...] = 1.0
-            limit = len(feed[f"{kind}_keys"])
-            known = min(len(action), limit)
-            if not known:
-                continue
-            found = [outputs for _, outputs in steps(self.steppers[name], action, item)][-limit:]
-            feed[f"{kind}_keys"][:known] = np.array([outputs["key"].reshape(-1) for outputs in found])
-            feed[f"{kind}_values"][:known] = np.array([outputs["value"].reshape(-1) for outputs in found])
-            feed[f"{kind}_mask"][:known] = 1.0
-            if f"{kind}_match" in feed:
-                ids, age = ids[-limit:], age[-limit:]
-                feed[f"{kind}_age"][0, :known] = age
-                for at, (mine, theirs) in enumerate(zip(case.candidate_ids.T, ids.T, strict=True)):  # type: ignore[union-attr]
-                    same = np.equal.outer(mine, theirs) & (theirs >= 0)
-                    feed[f"{kind}_match"][at, :count, :known] = same
-        return feed
+        """Step through the case's behaviours, and return the inputs of the ranking graph."""
+        arrays = {name: np.zeros(shape, np.float32) for name, shape in self.crban.inputs.items()}
+        feed = RankFeed(arrays)
+        encodings = {kind: self._encode(kind, case).latest(feed.kinds[kind].limit) for kind in self.steppers}
+        feed.write(case.candidates, encodings, case.candidate_ids)
+        return arrays
+
+    def _encode(self, kind: BehaviourKind, case: GoldenCase) -> Encodings:
+        action, item, ids, age = case.of(kind)
+        found = [outputs for _, outputs in steps(self.steppers[kind], action, item)]
+        widths = self.crban.inputs[f"{kind.name}_keys"][1], self.crban.inputs[f"{kind.name}_values"][1]
+        keys, values = (
+            np.array([outputs[name].reshape(-1) for outputs in found], np.float32).reshape(-1, width)
+            for name, width in zip(("key", "value"), widths, strict=True)
+        )
+        return Encodings(keys, values, None if ids is None or age is None else Met(ids, age))

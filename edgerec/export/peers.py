@@ -12,12 +12,11 @@ from keras import ops
 
 from edgerec.core.atomic import write_bytes
 from edgerec.core.errors import ConversionError, InputError, first_line
-from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
 from edgerec.export.convert import convert_to_mnn
-from edgerec.export.graphs.builder import OPSET
-from edgerec.features.behaviours import Limits
-from edgerec.model.crban import ATTENTION, Crban
-from edgerec.model.reranker import ACTION, ENCODER, Reranker
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
+from edgerec.graphs.builder import OPSET
+from edgerec.model.reranker import Reranker
+from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 
 
 def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
@@ -38,8 +37,8 @@ def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
     """
     check_peers(model)
     folder.mkdir()
-    for kind in model.kinds:
-        write_bytes(folder / f"{ENCODER[kind]}.tflite", _step(model, kind))
+    for kind in model.behaviour_kinds:
+        write_bytes(folder / f"{kind.step_model}.tflite", _step(model, kind))
     source = folder / "crban.onnx"
     write_bytes(source, _ranker(model, limits))
     convert_to_mnn(source, folder / "crban.mnn", native=False)
@@ -56,9 +55,9 @@ def check_peers(model: Reranker) -> None:
         raise InputError(f"export: --peers is for crban alone; received {model.kind}: leave it out")
 
 
-def _step(model: Reranker, kind: str) -> bytes:
+def _step(model: Reranker, kind: BehaviourKind) -> bytes:
     """A LiteRT model: `action` (1, 1, d_a), `item` (1, 1, d_x), `state` in; key, fused encoding, new state out."""
-    encoder, attention = getattr(model, ENCODER[kind]), getattr(model.ranker, ATTENTION[kind])
+    encoder, attention = model.encoder_of(kind), model.ranker.attention_of(kind)
 
     def step(action: Any, item: Any, state: Any) -> tuple[Any, Any, Any]:
         states: list[Any] = []
@@ -72,7 +71,7 @@ def _step(model: Reranker, kind: str) -> bytes:
 
     layers = 2 * model.layers_per_stack
     shapes = {
-        "action": (1, 1, getattr(model, ACTION[kind]).width),
+        "action": (1, 1, model.action_of(kind).width),
         "item": (1, 1, model.item_embedding.width),
         "state": (layers, 1, model.units),
     }
@@ -89,20 +88,16 @@ def _step(model: Reranker, kind: str) -> bytes:
 
 def _ranker(model: Reranker, limits: Limits) -> bytes:
     """An ONNX model: `candidates` (1, k, d_x), `exposures` (1, m, 2 units), `page_views` (1, n, 2 units), all full."""
-    ranker: Crban = model.ranker
 
     def rank(candidates: Any, exposures: Any, page_views: Any) -> Any:
-        behaviours = {
-            EXPOSURES: (exposures, tf.constant([limits.exposures])),
-            PAGE_VIEWS: (page_views, tf.constant([limits.page_views])),
-        }
-        every = tf.range(limits.candidates)[None]
-        return ranker(candidates, tf.constant([limits.candidates]), every, behaviours)
+        fused = {EXPOSURE: exposures, PAGE_VIEW: page_views}
+        behaviours = {kind: BehaviourWindow(fused[kind], tf.constant([limits.of(kind)])) for kind in fused}
+        length, every = tf.constant([limits.candidates]), tf.range(limits.candidates)[None]
+        return model.ranker.rank(RankInputs(candidates, None, length, every, behaviours))
 
     shapes = {
         "candidates": (1, limits.candidates, model.item_embedding.width),
-        EXPOSURES: (1, limits.exposures, 2 * model.units),
-        PAGE_VIEWS: (1, limits.page_views, 2 * model.units),
+        **{kind.plural: (1, limits.of(kind), 2 * model.units) for kind in BEHAVIOUR_KINDS},
     }
     import tf2onnx
 

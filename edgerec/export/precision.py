@@ -15,12 +15,13 @@ import numpy as np
 from edgerec.bundle.golden import GoldenCase, encode_case, run_case
 from edgerec.bundle.layout import DEVICE
 from edgerec.bundle.load import load_device_model
-from edgerec.bundle.manifest import HUBSM_IE, MAX_TOLERANCE, PRECISIONS, Parity, Precision, PrecisionRow
+from edgerec.bundle.manifest import MAX_TOLERANCE, PRECISIONS, Parity, Precision, PrecisionRow
 from edgerec.core.console import log
 from edgerec.core.errors import InputError, ParityError
 from edgerec.data.samples import VALIDATION, Samples
 from edgerec.device_runtime.device_model import DeviceModel
-from edgerec.export.parity import TOLERANCE, UNBOUNDED, RealRequests, compare, step_through
+from edgerec.export.parity import TOLERANCE, UNBOUNDED, compare
+from edgerec.export.real_requests import RealRequests, step_through
 from edgerec.kv.npz import Table
 from edgerec.kv.shard_writer import TableDtype
 from edgerec.model.reranker import Reranker
@@ -240,15 +241,13 @@ def _latencies(devices: Mapping[Precision, DeviceModel], case: GoldenCase) -> di
     steps: dict[Precision, list[int]] = {name: [] for name in devices}
     for _ in range(ROUNDS):
         for name, device in devices.items():
-            exposures, page_views = encode_case(device, case)
+            encodings = encode_case(device, case)
             for _ in range(RERANKS):
                 start = time.perf_counter_ns()
-                device.crban.score(case.candidates, exposures, page_views, ids=case.candidate_ids)
+                device.crban.score(case.candidates, **encodings, ids=case.candidate_ids)
                 reranks[name].append(time.perf_counter_ns() - start)
             for kind, stepper in list(device.steppers.items())[:1]:
-                exposed = kind == HUBSM_IE
-                action = (case.exposure_action if exposed else case.page_view_action)[-1]
-                item = (case.exposure_item if exposed else case.page_view_item)[-1]
+                action, item = case.of(kind).action[-1], case.of(kind).item[-1]
                 state = stepper.initial_state()
                 for _ in range(STEPS):
                     start = time.perf_counter_ns()

@@ -104,33 +104,24 @@ def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.Model
     from_keras = float(absolute_difference(logits, case.logits).max())
     agrees = ALLOWED.worst_index(logits, case.logits) is None
     compared = 0
-    for name, step, inputs in _runs(everything, device, case, feed):
-        graph = everything.steppers.get(name, everything.crban)
-        found, count = _departure(name, step, graphs[name], graph, _session(device, name), inputs)
+    onnx_graphs = {**{kind.step_model: graph for kind, graph in everything.steppers.items()}, CRBAN: everything.crban}
+    sessions = {kind.step_model: stepper.session for kind, stepper in device.steppers.items()}
+    sessions[CRBAN] = device.crban.session
+    for name, step, inputs in _runs(everything, case, feed):
+        found, count = _departure(name, step, graphs[name], onnx_graphs[name], sessions[name], inputs)
         compared += count
         if found is not None:
             return Trace(compared, found, from_keras, agrees)
     return Trace(compared, None, from_keras, agrees, _carried(everything, device, case))
 
 
-def _runs(
-    everything: OnnxDevice, device: DeviceModel, case: GoldenCase, feed: Arrays
-) -> Iterator[tuple[str, int | None, Arrays]]:
-    """Every run of a graph that the case takes: name, behaviour, inputs; the ranker's, `feed`, last."""
-    for name in device.steppers:
-        for step, (inputs, _) in enumerate(steps(everything.steppers[name], *_behaviours(device, name, case)), start=1):
-            yield name, step, inputs
+def _runs(everything: OnnxDevice, case: GoldenCase, feed: Arrays) -> Iterator[tuple[str, int | None, Arrays]]:
+    """Yield name, behaviour and inputs of every run of a graph; the run of the ranker, with `feed`, is last."""
+    for kind, graph in everything.steppers.items():
+        action, item, _, _ = case.of(kind)
+        for step, (inputs, _) in enumerate(steps(graph, action, item), start=1):
+            yield kind.step_model, step, inputs
     yield CRBAN, None, feed
-
-
-def _behaviours(device: DeviceModel, name: str, case: GoldenCase) -> tuple[Array, Array]:
-    if device.steppers[name] is device.hubsm_ie:
-        return case.exposure_action, case.exposure_item
-    return case.page_view_action, case.page_view_item
-
-
-def _session(device: DeviceModel, name: str) -> Session:
-    return device.crban.session if name == CRBAN else device.steppers[name].session
 
 
 def _departure(
@@ -200,13 +191,13 @@ def compare_tensors(mine: Array, theirs: Array, moved: Array, *, absolute: bool 
 
 def _carried(everything: OnnxDevice, device: DeviceModel, case: GoldenCase) -> tuple[str, int] | None:
     """The first step at which the device runtime, on its own states, is beyond the tolerance."""
-    for name, stepper in device.steppers.items():
-        behaviours = _behaviours(device, name, case)
+    for kind, stepper in device.steppers.items():
+        action, item, _, _ = case.of(kind)
         state = stepper.initial_state()
-        for step, (inputs, expected) in enumerate(steps(everything.steppers[name], *behaviours), start=1):
+        for step, (inputs, expected) in enumerate(steps(everything.steppers[kind], action, item), start=1):
             state = stepper.step(inputs["action"].reshape(-1), inputs["item"].reshape(-1), state).state
             if "new_state" in expected and np.abs(state - expected["new_state"][:, 0]).max() > TOLERANCE:
-                return name, step
+                return kind.step_model, step
     return None
 
 

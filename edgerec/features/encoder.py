@@ -2,7 +2,7 @@
 
 Samples are encoded by the million and a behaviour on the device one at a time, by the same code: `encode` makes compact
 codes (what samples store), `expand` makes dense vectors of them (what graphs read). Training expands on the accelerator
-with the same layout (`edgerec.model.feature_vector`), and a test holds the two together.
+with the same layout (`edgerec.layers.feature_vector`), and a test holds the two together.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgerec.core.documents import first_fault, read_toml
 from edgerec.core.errors import ConfigurationError
-from edgerec.model.registry import MODELS, Name
+from edgerec.rankers.registry import find_model
 
 
 class TrainConfig(BaseModel):
@@ -17,7 +17,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: Name = "crban"
+    model: str = "crban"
     units: Annotated[int, Field(ge=1, le=256)] = 32
     """Width of every recurrent layer, of the attention and of the hidden layer."""
     layers: Annotated[int, Field(ge=1, le=8)] = 3
@@ -32,7 +32,7 @@ class TrainConfig(BaseModel):
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     """Gradients are scaled down to this global norm: recurrent stacks of 100 steps sometimes burst."""
     listwise: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Weight of the listwise softmax loss beside cross-entropy; left out, the model's own (`registry.MODELS`)."""
+    """Weight of the listwise softmax loss beside cross-entropy; left out, the model's own (`rankers/registry.py`)."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share that a running average of the weights keeps at each step, which is then validated and kept. 0: none."""
     unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -52,9 +52,18 @@ class TrainConfig(BaseModel):
     compiled: bool = True
     """Recurrences and attention by XLA, compiled for each shape of batch: pays from a few thousand requests on."""
 
+    @field_validator("model")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            find_model(name)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return name
+
     @property
     def listwise_weight(self) -> float:
-        return MODELS[self.model].listwise if self.listwise is None else self.listwise
+        return find_model(self.model).listwise if self.listwise is None else self.listwise
 
 
 def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
@@ -88,11 +97,11 @@ def model_tables(settings: dict[str, Any], *, where: str) -> dict[str, dict[str,
     fixed = [f"{name}.{key}" for name, table in own.items() for key in ("model", "seed") if key in table]
     if fixed:
         raise ConfigurationError(f"configuration {where}: models.{fixed[0]} is not for single models: leave it out")
-    unknown = [name for name in own if name not in MODELS]
-    if unknown:
-        raise ConfigurationError(
-            f"configuration {where}: there is no model {unknown[0]!r}; there are: {', '.join(MODELS)}"
-        )
+    for name in own:
+        try:
+            find_model(name)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"configuration {where}: {error}") from None
     return own
 
 

@@ -6,24 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from edgerec.data.shards import EXPOSURES, PAGE_VIEWS
+from edgerec.core.errors import ConfigurationError
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.features.spec import FeatureSpec
-from edgerec.model.attention import BehaviourAttention
-from edgerec.model.crban import Crban
-from edgerec.model.crban_plus import CrbanPlus
-from edgerec.model.din import RawBehaviours
-from edgerec.model.dlcm import Dlcm
-from edgerec.model.dnn_rank import DnnRank
-from edgerec.model.feature_vector import FeatureVector
-from edgerec.model.gru_stack import GruStack
-from edgerec.model.hubsm import BehaviourEncoder
-from edgerec.model.registry import MODELS, Name
-
-ENCODER = {EXPOSURES: "hubsm_ie", PAGE_VIEWS: "hubsm_ipv"}
-ACTION = {EXPOSURES: "exposure_action", PAGE_VIEWS: "page_view_action"}
+from edgerec.layers.feature_vector import FeatureVector
+from edgerec.layers.settings import ModelSettings
+from edgerec.rankers.ranker import BehaviourWindow, Ranker, RankInputs
+from edgerec.rankers.registry import find_model
 
 
 @keras.saving.register_keras_serializable("edgerec")
@@ -33,7 +26,7 @@ class Reranker(keras.Model):
     Args:
         spec: the feature specification.
         rows: rows of each embedding table, by name of feature.
-        kind: which model of the registry.
+        kind: name of the model in the registry.
         units: width of every recurrent layer, of the attention and of the hidden layer.
         layers: depth of every recurrent stack.
         unknown_rate: see `FeatureVector`.
@@ -52,7 +45,7 @@ class Reranker(keras.Model):
         spec: FeatureSpec | Mapping[str, Any],
         *,
         rows: Mapping[str, int],
-        kind: Name = "crban",
+        kind: str = "crban",
         units: int = 32,
         layers: int = 3,
         unknown_rate: float = 0.0,
@@ -67,67 +60,74 @@ class Reranker(keras.Model):
         self.layers_per_stack = layers
         self.unknown_rate = unknown_rate
         self.gain = gain
-        parts = MODELS[kind]
-        self.kinds = parts.kinds
+        model = find_model(kind)
+        self.behaviour_kinds = model.behaviour_kinds
         self.item_embedding = FeatureVector(
             self.spec.item, rows=rows, unknown_rate=unknown_rate, spread=gain / 4, name="item_embedding"
         )
         self.exposure_action = FeatureVector(self.spec.ie_action, rows={}, name="exposure_action")
         self.page_view_action = FeatureVector(self.spec.ipv_action, rows={}, name="page_view_action")
-        for each in self.kinds:
-            name = ENCODER[each]
-            encoder = (
-                RawBehaviours(units, name=name)
-                if parts.encoder == "raw"
-                else BehaviourEncoder(units, layers, gain=gain, name=name)
+        self.settings = ModelSettings(
+            units=units,
+            layers=layers,
+            gain=gain,
+            behaviour_kinds=self.behaviour_kinds,
+            item_width=self.item_embedding.width,
+            number_columns=_number_columns(self.spec),
+            identities=1 + len(self.spec.embeddings),
+        )
+        for each in self.behaviour_kinds:
+            setattr(self, each.step_model, model.encoder_class().create(self.settings, name=each.step_model))
+        ranker = model.ranker_class()
+        if not (isinstance(ranker, type) and issubclass(ranker, Ranker)):
+            raise ConfigurationError(
+                f"model {kind}: {model.ranker} should be a subclass of edgerec.rankers.ranker.Ranker"
             )
-            setattr(self, name, encoder)
-        if parts.ranker == "dnn":
-            self.ranker: Any = DnnRank(units, name="dnn_rank")
-        elif parts.ranker == "dlcm":
-            self.ranker = Dlcm(units, layers, gain=gain, name="dlcm")
-        elif parts.ranker == "crban_plus":
-            heads = 1 if units % 2 else 2
-            self.ranker = CrbanPlus(1 + len(self.spec.embeddings), units, heads=heads, name="crban_plus")
-        else:
-            self.ranker = Crban(units, layers, kinds=self.kinds, din=parts.encoder == "raw", gain=gain, name="crban")
+        self.ranker: Ranker = ranker.create(self.settings, name=ranker.layer_name, **model.options)
+
+    def action_of(self, kind: BehaviourKind) -> FeatureVector:
+        """Return the layer that makes action vectors of one kind of behaviour."""
+        layer: FeatureVector = getattr(self, f"{kind.name}_action")
+        return layer
+
+    def encoder_of(self, kind: BehaviourKind) -> Any:
+        """Return the layer that encodes one kind of behaviour."""
+        return getattr(self, kind.step_model)
 
     def build(self, input_shape: Any = None) -> None:
         item = (None, None, self.item_embedding.width)
         for layer in (self.item_embedding, self.exposure_action, self.page_view_action):
             layer.build()
-        for each in self.kinds:
-            getattr(self, ENCODER[each]).build((None, None, getattr(self, ACTION[each]).width), item)
-        if isinstance(self.ranker, CrbanPlus):
-            self.ranker.build(item, (None, None, _widths(self.item_embedding)["numbers"]))
-        else:
-            self.ranker.build(item)
+        for each in self.behaviour_kinds:
+            self.encoder_of(each).build((None, None, self.action_of(each).width), item)
+        self.ranker.build_for(self.settings)
         self.built = True
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
-        candidates, scored = self.item_embedding(**inputs["candidates"], training=training), inputs["scored"]
-        if isinstance(self.ranker, DnnRank):
-            return self.ranker(candidates, scored)
-        if isinstance(self.ranker, Dlcm):
-            return self.ranker(candidates, inputs["candidate_length"], scored)
-        behaviours = {each: self._encoded(each, inputs[each], training) for each in self.kinds}
-        if not isinstance(self.ranker, CrbanPlus):
-            return self.ranker(candidates, inputs["candidate_length"], scored, behaviours)
-        matches = {each: (matches_of(inputs, each), inputs[each]["age"]) for each in self.kinds}
-        numbers = inputs["candidates"]["numbers"]
-        return self.ranker(candidates, numbers, inputs["candidate_length"], scored, behaviours, matches)
+        return self.ranker.rank(
+            RankInputs(
+                candidates=self.item_embedding(**inputs["candidates"], training=training),
+                numbers=inputs["candidates"]["numbers"],
+                candidate_length=inputs["candidate_length"],
+                scored=inputs["scored"],
+                behaviours={kind: self._window(kind, inputs, training) for kind in self.behaviour_kinds},
+            )
+        )
 
-    def _encoded(self, kind: str, inputs: Mapping[str, Any], training: bool) -> tuple[Any, Any]:
-        """Each request's window of fused encodings, and how much of it is valid."""
-        action = getattr(self, ACTION[kind])(**inputs["action"])
-        item = self.item_embedding(**inputs["item"], training=training)
-        fused = getattr(self, ENCODER[kind])(action, item)
-        return windows_of(fused, inputs["index"]), inputs["length"]
+    def _window(self, kind: BehaviourKind, inputs: Mapping[str, Any], training: bool) -> BehaviourWindow:
+        """Encode the behaviours of a kind and gather the window of each request."""
+        given = inputs[kind.plural]
+        action = self.action_of(kind)(**given["action"])
+        item = self.item_embedding(**given["item"], training=training)
+        fused = windows_of(self.encoder_of(kind)(action, item), given["index"])
+        if not self.ranker.reads_matches:
+            return BehaviourWindow(fused, given["length"])
+        return BehaviourWindow(fused, given["length"], matches_of(inputs, kind), given["age"])
 
     def compile_kernels(self) -> None:
-        """Let recurrences and attention be computed by `edgerec.model.kernels`; the function stays the same."""
+        """Compute recurrences and attention by `edgerec.layers.kernels`; the function stays the same."""
         for layer in self._flatten_layers():
-            if isinstance(layer, (GruStack, BehaviourAttention)):
+            if hasattr(layer, "compiled"):
                 layer.compiled = True
 
     def input_signature(self) -> dict[str, Any]:
@@ -160,8 +160,7 @@ class Reranker(keras.Model):
             "candidate_row": whole,
             "scored": whole,
             "candidate_length": length,
-            EXPOSURES: behaviours(self.exposure_action),
-            PAGE_VIEWS: behaviours(self.page_view_action),
+            **{kind.plural: behaviours(self.action_of(kind)) for kind in BEHAVIOUR_KINDS},
         }
 
     def get_config(self) -> dict[str, Any]:
@@ -174,6 +173,12 @@ class Reranker(keras.Model):
             "unknown_rate": self.unknown_rate,
             "gain": self.gain,
         }
+
+
+def _number_columns(spec: FeatureSpec) -> tuple[int, ...]:
+    """Return the columns of the raw features in an item vector."""
+    starts = np.cumsum([0, *(feature.width for feature in spec.item)])
+    return tuple(int(start) for start, feature in zip(starts, spec.item, strict=False) if feature.kind == "raw")
 
 
 def _widths(layer: FeatureVector) -> dict[str, int]:
@@ -189,12 +194,12 @@ def windows_of(stretches: Any, index: Any) -> Any:
     return ops.take(flat, index, axis=0)
 
 
-def matches_of(inputs: Mapping[str, Any], kind: str) -> Any:
+def matches_of(inputs: Mapping[str, Any], kind: BehaviourKind) -> Any:
     """1 where candidate and behaviour are of one identity, (batch, identities, k, time) float32: the item first.
 
     Identities that no table has (row 0) match nothing: who knows whether they are the same.
     """
-    behaviours = inputs[kind]
+    behaviours = inputs[kind.plural]
     index = behaviours["index"]
     valid = (ops.arange(ops.shape(index)[1])[None, :] < behaviours["length"][:, None])[:, None, :]
     pairs = [(inputs["candidate_row"], behaviours["row"], valid)]

@@ -19,6 +19,7 @@ from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manife
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import EdgeRecError, FormatError, ParityError
 from edgerec.device_runtime.device_model import encode_behaviours
+from edgerec.features.behaviours import EXPOSURE
 from edgerec.kv.npz import open_table
 from edgerec.kv.shard_writer import write_table
 from tests.bundle.restamp import restamp, restamp_device
@@ -63,10 +64,10 @@ def test_steps_are_one_path(bundle_path: Path) -> None:
     """Encoding in two goes is not encoding at once from the start: the state is the caller's, and begins at zero."""
     model = load_device_model(bundle_path)
     case = load_case(bundle_path / "golden" / "case-12.npz")
-    whole = encode_behaviours(model.hubsm_ie, case.exposure_action, case.exposure_item)
-    state = model.hubsm_ie.initial_state()
+    whole = encode_behaviours(model.steppers[EXPOSURE], case.exposure_action, case.exposure_item)
+    state = model.steppers[EXPOSURE].initial_state()
     for at in range(len(case.exposure_action)):
-        key, value, state = model.hubsm_ie.step(case.exposure_action[at], case.exposure_item[at], state)
+        key, value, state = model.steppers[EXPOSURE].step(case.exposure_action[at], case.exposure_item[at], state)
         np.testing.assert_array_equal(key, whole.keys[at])
         np.testing.assert_array_equal(value, whole.values[at])
     assert len(whole.keys) == len(case.exposure_action) >= 2

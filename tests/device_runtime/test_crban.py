@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.crban import CrbanRanker, Encodings
+from edgerec.device_runtime.crban import CrbanRanker
+from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from tests import oracle
 from tests.mnn_models import CANDIDATES, EXPOSURES, PAGE_VIEWS, Built, built, graphs, to_mnn
+from tests.oracle import with_attention
 
 # Logits spread over several units here; float32 through three recurrent layers keeps them to some 1e-6.
 TOLERANCE = 2e-5
@@ -111,11 +114,17 @@ CHANGES = {
             w.candidate[2],
         ),
     ),
-    "query kernel": lambda w: dataclasses.replace(
-        w, attention_ie=dataclasses.replace(w.attention_ie, query_kernel=w.attention_ie.query_kernel * np.float32(1.01))
+    "query kernel": lambda w: with_attention(
+        w,
+        EXPOSURE,
+        dataclasses.replace(
+            w.attentions[EXPOSURE], query_kernel=w.attentions[EXPOSURE].query_kernel * np.float32(1.01)
+        ),
     ),
-    "scale": lambda w: dataclasses.replace(
-        w, attention_ipv=dataclasses.replace(w.attention_ipv, scale=w.attention_ipv.scale * np.float32(1.01))
+    "scale": lambda w: with_attention(
+        w,
+        PAGE_VIEW,
+        dataclasses.replace(w.attentions[PAGE_VIEW], scale=w.attentions[PAGE_VIEW].scale * np.float32(1.01)),
     ),
     "head": lambda w: dataclasses.replace(
         w, head=dataclasses.replace(w.head, output_kernel=w.head.output_kernel * np.float32(1.01))
@@ -137,17 +146,17 @@ def test_large_attention_weights_take_the_plain_form() -> None:
     made = built()
     big = np.float32(30)
     attention = dataclasses.replace(
-        made.model.crban.attention_ie,
-        query_kernel=made.model.crban.attention_ie.query_kernel * big,
-        key_kernel=made.model.crban.attention_ie.key_kernel * big,
-        scale=made.model.crban.attention_ie.scale * big,
+        made.model.crban.attentions[EXPOSURE],
+        query_kernel=made.model.crban.attentions[EXPOSURE].query_kernel * big,
+        key_kernel=made.model.crban.attentions[EXPOSURE].key_kernel * big,
+        scale=made.model.crban.attentions[EXPOSURE].scale * big,
     )
-    model = dataclasses.replace(made.model, crban=dataclasses.replace(made.model.crban, attention_ie=attention))
+    model = dataclasses.replace(made.model, crban=with_attention(made.model.crban, EXPOSURE, attention))
     files = {name: to_mnn(graph) for name, graph in graphs(model).items()}
     large = Built(model, **files)
     # Keys of the plain form are sums of any sign, and pass.
     assert (case(large, 1, (7, 5)).exposures.keys < 0).any()
-    assert CrbanRanker(large.crban).exposure_key_width == 32
+    assert CrbanRanker(large.crban).key_widths[EXPOSURE] == 32
     for times in ((0, 0), (1, 0), (7, 5), (EXPOSURES, PAGE_VIEWS)):
         one = case(large, 11, times)
         scores = CrbanRanker(large.crban).score(one.candidates, one.exposures, one.page_views)
@@ -163,9 +172,9 @@ def test_another_number_of_units_works() -> None:
 
 
 def test_limits_are_those_of_the_model(ranker: CrbanRanker) -> None:
-    assert (ranker.limit, ranker.exposure_limit, ranker.page_view_limit) == (CANDIDATES, EXPOSURES, PAGE_VIEWS)
+    assert (ranker.limit, ranker.limits) == (CANDIDATES, {EXPOSURE: EXPOSURES, PAGE_VIEW: PAGE_VIEWS})
     assert (ranker.item_width, ranker.hidden) == (21, 32)
-    assert (ranker.exposure_key_width, ranker.page_view_key_width) == (128, 128)
+    assert ranker.key_widths == {EXPOSURE: 128, PAGE_VIEW: 128}
 
 
 def zeros(*shape: int) -> np.ndarray:
@@ -227,6 +236,6 @@ def test_bad_input_is_refused_and_the_ranker_lives(
     np.testing.assert_allclose(ranker.score(one.candidates, one.exposures, one.page_views), one.want, atol=TOLERANCE)
 
 
-def test_a_step_model_is_no_ranking_model() -> None:
-    with pytest.raises(SessionError, match="has no"):
+def test_a_step_model_is_not_a_ranking_model() -> None:
+    with pytest.raises(SessionError, match="should have an input `candidates`"):
         CrbanRanker(built().ie)

@@ -15,8 +15,9 @@ from edgerec.bundle.inspection import inspect_bundle
 from edgerec.bundle.load import load_device_model, open_bundle
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import EdgeRecError, NotFiniteError, SessionError
-from edgerec.device_runtime.crban import CrbanRanker, Encodings
+from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
+from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.device_runtime.matches import Met
 from edgerec.device_runtime.session import Session

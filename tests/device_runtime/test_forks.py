@@ -14,7 +14,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 MODELS = """
     import numpy as np
-    from edgerec.device_runtime.crban import CrbanRanker, Encodings
+    from edgerec.device_runtime.crban import CrbanRanker
+    from edgerec.device_runtime.encodings import Encodings
     from edgerec.device_runtime.hubsm import HubsmStepper
     from edgerec.device_runtime.session import Session
 
@@ -23,7 +24,7 @@ MODELS = """
     def stepped(stepper):
         return stepper.step(ones(stepper.action_width), ones(stepper.item_width), stepper.initial_state())
     def scored(ranker):
-        none = Encodings.empty(ranker.exposure_key_width, ranker.hidden)
+        none = Encodings.empty(next(iter(ranker.key_widths.values())), ranker.hidden)
         return ranker.score(ones(3, ranker.item_width), none, none)
 """
 REFUSED = "SessionError: a model should run in the process that loaded it"

@@ -8,7 +8,8 @@ import pytest
 
 from edgerec.core.errors import SessionError
 from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.export.graphs.attention import attention_form
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
+from edgerec.graphs.attention import attention_form
 from tests import oracle
 from tests.mnn_models import built, graphs, to_mnn
 
@@ -41,8 +42,8 @@ def test_step_loop_equals_the_full_sequence(kind: str, scale: float, seed: int) 
     made = built(seed, scale)
     stack = getattr(made.model, kind)
     crban = made.model.crban
-    attention = crban.attention_ie if kind == "ie" else crban.attention_ipv
-    rows = crban.head.exposure_rows if kind == "ie" else crban.head.page_view_rows
+    attention = crban.attentions[EXPOSURE] if kind == "ie" else crban.attentions[PAGE_VIEW]
+    rows = crban.head.context_rows(0) if kind == "ie" else crban.head.context_rows(1)
     actions, items = behaviours(stack, 90)
     keys, values, _ = run(HubsmStepper(getattr(made, kind)), actions, items)
     want = oracle.encode(stack, actions.astype(np.float64), items.astype(np.float64))
@@ -70,7 +71,7 @@ def test_extreme_features_saturate_as_the_equations_do() -> None:
     actions, items = behaviours(made.model.ie, 20, scale=1e4)
     _, values, _ = run(HubsmStepper(made.ie), actions, items)
     want = oracle.encode(made.model.ie, actions.astype(np.float64), items.astype(np.float64))
-    np.testing.assert_allclose(values, want.b @ made.model.crban.head.exposure_rows, atol=1e-4)
+    np.testing.assert_allclose(values, want.b @ made.model.crban.head.context_rows(0), atol=1e-4)
 
 
 def test_a_weight_changed_by_one_percent_is_seen() -> None:
@@ -83,7 +84,7 @@ def test_a_weight_changed_by_one_percent_is_seen() -> None:
     actions, items = behaviours(stack, 30)
     want = oracle.encode(stack, actions.astype(np.float64), items.astype(np.float64))
     _, values, _ = run(HubsmStepper(to_mnn(graphs(model)["ie"])), actions, items)
-    worst = np.abs(values - want.b @ made.model.crban.head.exposure_rows).max()
+    worst = np.abs(values - want.b @ made.model.crban.head.context_rows(0)).max()
     assert worst > 20 * TOLERANCE
 
 
@@ -111,7 +112,7 @@ def test_another_number_of_units_works() -> None:
     actions, items = behaviours(made.model.ie, 15)
     keys, values, _ = run(HubsmStepper(made.ie), actions, items)
     want = oracle.encode(made.model.ie, actions.astype(np.float64), items.astype(np.float64))
-    np.testing.assert_allclose(values, want.b @ made.model.crban.head.exposure_rows, atol=5 * TOLERANCE)
+    np.testing.assert_allclose(values, want.b @ made.model.crban.head.context_rows(0), atol=5 * TOLERANCE)
     assert keys.shape == (15, 48)
 
 

@@ -13,8 +13,8 @@ from edgerec.core.errors import ConversionError
 from edgerec.device_runtime.session import Session
 from edgerec.export import convert
 from edgerec.export.convert import convert_to_mnn
-from edgerec.export.graphs.builder import GraphBuilder
-from edgerec.export.graphs.gru import add_gru_stack
+from edgerec.graphs.builder import GraphBuilder
+from edgerec.graphs.gru import add_gru_stack
 from tests import oracle
 
 

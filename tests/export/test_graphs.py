@@ -9,17 +9,18 @@ import onnxruntime
 import pytest
 
 from edgerec.core.errors import ShapeError
-from edgerec.export.graphs.attention import AttentionForm, attention_form, sign_matrix
-from edgerec.export.graphs.builder import GraphBuilder
-from edgerec.export.graphs.crban import build_crban
-from edgerec.export.graphs.gru import add_gru_stack
-from edgerec.export.graphs.hubsm_step import build_hubsm_step
-from edgerec.export.graphs.reference import build_reference_crban, build_reference_step
-from edgerec.export.weights import AttentionWeights, GruWeights, HeadWeights, HubsmWeights
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, Limits
+from edgerec.graphs.attention import AttentionForm, AttentionWeights, attention_form, sign_matrix
+from edgerec.graphs.builder import GraphBuilder
+from edgerec.graphs.gru import GruWeights, add_gru_stack
+from edgerec.graphs.hubsm_step import HubsmWeights
+from edgerec.graphs.ranking import Reading
+from edgerec.rankers.crban.graph import HeadWeights
+from edgerec.rankers.crban.reference import build_reference_crban, build_reference_step
 from tests import oracle
 from tests.mnn_models import CANDIDATES, EXPOSURES, PAGE_VIEWS, graphs
 
-LENGTHS = {"candidates": CANDIDATES, "exposures": EXPOSURES, "page_views": PAGE_VIEWS}
+LENGTHS = Limits(candidates=CANDIDATES, exposures=EXPOSURES, page_views=PAGE_VIEWS)
 
 
 def run(model: onnx.ModelProto, **inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -119,8 +120,8 @@ def test_step_loop_equals_the_full_sequence(kind: str, scale: float) -> None:
     model = oracle.random_model(2, scale=scale)
     pair = sequences(model, 3, (30, 30))[kind]
     want = encoded(model, kind, pair)
-    attention = model.crban.attention_ie if kind == "ie" else model.crban.attention_ipv
-    rows = model.crban.head.exposure_rows if kind == "ie" else model.crban.head.page_view_rows
+    attention = model.crban.attentions[EXPOSURE] if kind == "ie" else model.crban.attentions[PAGE_VIEW]
+    rows = model.crban.head.context_rows(0) if kind == "ie" else model.crban.head.context_rows(1)
     form = attention_form(attention)
     fast, plain = graphs(model)[kind], build_reference_step(getattr(model, kind), attention=attention)
     state = other = np.zeros((6, 1, 32), np.float32)
@@ -152,8 +153,8 @@ def crban_inputs(
     every = []
     pairs = sequences(model, 6, times)
     for kind, name, limit, attention, rows in (
-        ("ie", "exposure", EXPOSURES, crban.attention_ie, crban.head.exposure_rows),
-        ("ipv", "page_view", PAGE_VIEWS, crban.attention_ipv, crban.head.page_view_rows),
+        ("ie", "exposure", EXPOSURES, crban.attentions[EXPOSURE], crban.head.context_rows(0)),
+        ("ipv", "page_view", PAGE_VIEWS, crban.attentions[PAGE_VIEW], crban.head.context_rows(1)),
     ):
         enc = encoded(model, kind, pairs[kind])
         every.append(enc)
@@ -177,10 +178,10 @@ def crban_inputs(
 def test_ranking_graphs_equal_the_equations(count: int, times: tuple[int, int], garbage: bool) -> None:
     model = oracle.random_model(4)
     fast, plain, want = crban_inputs(model, count, times, garbage=garbage)
-    ours = run(build_crban(model.crban, **LENGTHS), **fast)["logits"][:count, 0]
+    ours = run(model.crban.build(LENGTHS), **fast)["logits"][:count, 0]
     np.testing.assert_allclose(ours, want, atol=2e-5)
     if times != (0, 0) or not garbage:
-        book = run(build_reference_crban(model.crban, **LENGTHS), **plain)["logits"][:count, 0]
+        book = run(build_reference_crban(model.crban, model.crban.attentions, LENGTHS), **plain)["logits"][:count, 0]
         np.testing.assert_allclose(book, want, atol=2e-5)
 
 
@@ -188,16 +189,16 @@ def test_large_attention_weights_give_the_equations_too() -> None:
     model = oracle.random_model(4)
     big = np.float32(30)
     attention = dataclasses.replace(
-        model.crban.attention_ie,
-        query_kernel=model.crban.attention_ie.query_kernel * big,
-        key_kernel=model.crban.attention_ie.key_kernel * big,
-        scale=model.crban.attention_ie.scale * big,
+        model.crban.attentions[EXPOSURE],
+        query_kernel=model.crban.attentions[EXPOSURE].query_kernel * big,
+        key_kernel=model.crban.attentions[EXPOSURE].key_kernel * big,
+        scale=model.crban.attentions[EXPOSURE].scale * big,
     )
-    model = dataclasses.replace(model, crban=dataclasses.replace(model.crban, attention_ie=attention))
+    model = dataclasses.replace(model, crban=oracle.with_attention(model.crban, EXPOSURE, attention))
     assert form_of(attention) == "tanh"
     for times in ((0, 0), (5, 3), (EXPOSURES, PAGE_VIEWS)):
         fast, _, want = crban_inputs(model, 11, times, garbage=False)
-        ours = run(build_crban(model.crban, **LENGTHS), **fast)["logits"][:11, 0]
+        ours = run(model.crban.build(LENGTHS), **fast)["logits"][:11, 0]
         # Scores reach several hundred here, and float32 holds them to some 3e-5.
         np.testing.assert_allclose(ours, want, atol=2e-3)
 
@@ -210,15 +211,15 @@ def test_weights_at_the_edge_of_the_product_form_stay_finite_and_right(form: str
     while form_of(scaled := dataclasses.replace(weights, key_kernel=weights.key_kernel * np.float32(factor))) == form:
         edge, factor = scaled, factor * 1.05
     model = oracle.random_model(4)
-    model = dataclasses.replace(model, crban=dataclasses.replace(model.crban, attention_ie=edge))
+    model = dataclasses.replace(model, crban=oracle.with_attention(model.crban, EXPOSURE, edge))
     fast, _, want = crban_inputs(model, 11, (EXPOSURES, 3), garbage=False)
-    ours = run(build_crban(model.crban, **LENGTHS), **fast)["logits"][:11, 0]
+    ours = run(model.crban.build(LENGTHS), **fast)["logits"][:11, 0]
     np.testing.assert_allclose(ours, want, atol=5e-5)
 
 
 def test_the_fast_graph_takes_no_tanh_for_a_pair() -> None:
     model = oracle.random_model(4)
-    kinds = Counter(node.op_type for node in build_crban(model.crban, **LENGTHS).graph.node)
+    kinds = Counter(node.op_type for node in model.crban.build(LENGTHS).graph.node)
     assert kinds["GRU"] == 3
     assert "Tanh" not in kinds
     assert "Softmax" not in kinds
@@ -269,26 +270,20 @@ def zeros(*shape: int) -> np.ndarray:
             "head",
         ),
         (
-            lambda: dataclasses.replace(
-                oracle.random_model(0).crban, attention_ipv=oracle.random_model(0, units=8).crban.attention_ipv
+            lambda: oracle.with_attention(
+                oracle.random_model(0).crban, PAGE_VIEW, oracle.random_attention(np.random.default_rng(0), units=8)
             ),
-            "attention_ipv",
+            "attentions` should read .* page_views",
         ),
-        (lambda: build_crban(oracle.random_model(0).crban, candidates=0, exposures=1, page_views=1), "candidates"),
-        (lambda: build_crban(oracle.random_model(0).crban, candidates=1, exposures=0, page_views=1), "exposure"),
         (
-            lambda: build_hubsm_step(
-                oracle.random_model(0).ie,
-                attention=oracle.random_model(0, units=8).crban.attention_ie,
-                value_kernel=zeros(64, 32),
+            lambda: oracle.random_model(0).ie.step(
+                Reading(attention_form(oracle.random_attention(np.random.default_rng(0), units=8)), zeros(64, 32))
             ),
             "attention",
         ),
         (
-            lambda: build_hubsm_step(
-                oracle.random_model(0).ie,
-                attention=oracle.random_model(0).crban.attention_ie,
-                value_kernel=zeros(32, 32),
+            lambda: oracle.random_model(0).ie.step(
+                Reading(attention_form(oracle.random_model(0).crban.attentions[EXPOSURE]), zeros(32, 32))
             ),
             "value_kernel",
         ),

@@ -24,8 +24,7 @@ from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.export import bundle
 from edgerec.export.bundle import Exported, export_bundle
 from edgerec.export.convert import convert_to_mnn
-from edgerec.export.graphs.device import device_graphs
-from edgerec.export.parity import TOLERANCE, RealRequests, random_cases
+from edgerec.export.parity import TOLERANCE
 from edgerec.export.precision import (
     GAUC_TOLERANCE,
     Latency,
@@ -37,8 +36,10 @@ from edgerec.export.precision import (
     parity_of,
     random_drift,
 )
-from edgerec.export.split import split
-from edgerec.features.behaviours import Limits
+from edgerec.export.random_cases import random_cases
+from edgerec.export.real_requests import RealRequests
+from edgerec.export.split import device_graphs, split
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.kv.npz import Table
 from edgerec.model.runs import load_run
 from tests.export.test_bundle import files_of, reseal
@@ -223,8 +224,7 @@ def test_no_constant_is_lost_in_half_precision(
             version_id="",
             spec=run.head.spec,
             limits=SMALL,
-            hubsm_ie=HubsmStepper(tmp_path / "hubsm_ie.mnn"),
-            hubsm_ipv=HubsmStepper(tmp_path / "hubsm_ipv.mnn"),
+            steppers={kind: HubsmStepper(tmp_path / f"{kind.step_model}.mnn") for kind in BEHAVIOUR_KINDS},
             crban=CrbanRanker(tmp_path / "crban.mnn"),
         )
         none = [case for case in cases if not len(case.exposure_action) or not len(case.page_view_action)]

@@ -15,16 +15,15 @@ from onnx import numpy_helper
 from edgerec.bundle.golden import run_case
 from edgerec.bundle.manifest import MODELS, Precision
 from edgerec.core.errors import ConversionError, ParityError
-from edgerec.export.graphs.device import device_graphs, reference_graphs
 from edgerec.export.onnx_device import OnnxDevice
-from edgerec.export.parity import check_random, random_cases
-from edgerec.export.split import split
+from edgerec.export.parity import check_random
+from edgerec.export.random_cases import random_cases
+from edgerec.export.split import device_graphs, reference_graphs, split
 from edgerec.features.behaviours import Limits
 from edgerec.kv.npz import open_table
-from edgerec.model.registry import MODELS as REGISTRY
-from edgerec.model.registry import Name
-from edgerec.model.reranker import ENCODER
 from edgerec.model.runs import Run, load_run
+from edgerec.rankers.ranker import Ranker
+from edgerec.rankers.registry import MODELS as REGISTRY
 from tests.random_runs import of_kind, on_device
 
 
@@ -37,8 +36,8 @@ def arrays_of(part: Any) -> Iterator[np.ndarray]:
     """Every array within a part of a model taken apart."""
     if isinstance(part, np.ndarray):
         yield part
-    elif isinstance(part, tuple):
-        for each in part:
+    elif isinstance(part, (tuple, dict)):
+        for each in part.values() if isinstance(part, dict) else part:
             yield from arrays_of(each)
     elif is_dataclass(part):
         for field in fields(part):
@@ -46,11 +45,11 @@ def arrays_of(part: Any) -> Iterator[np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", list(REGISTRY))
-def test_every_weight_goes_somewhere_once(run: Run, kind: Name) -> None:
+def test_every_weight_goes_somewhere_once(run: Run, kind: str) -> None:
     run = of_kind(run, kind)
     parts = split(run)
     taken = [table[field] for table in (vars(one) for one in parts.tables.values()) for field in ("values", "unknown")]
-    for part in (parts.hubsm_ie, parts.hubsm_ipv, parts.ranker):
+    for part in (*parts.encoders.values(), parts.ranker):
         taken += arrays_of(part)
     assert sum(array.size for array in taken) == run.model.count_params()
     assert all(array.dtype == np.float32 for array in taken)
@@ -126,12 +125,12 @@ def test_graphs_take_the_limits_of_the_run(run: Run) -> None:
 
 
 @pytest.mark.parametrize("kind", list(REGISTRY))
-def test_every_model_runs_on_the_device(run: Run, kind: Name, tmp_path: Path) -> None:
+def test_every_model_runs_on_the_device(run: Run, kind: str, tmp_path: Path) -> None:
     """MNN and ONNX Runtime step through what Keras reads at once; a weight off by a hundredth is found."""
     run = of_kind(run, kind)
     limits = Limits(candidates=6, exposures=7, page_views=5)
     graphs = device_graphs(split(run), limits)
-    assert set(graphs) == {"crban", *(ENCODER[each] for each in run.model.kinds)}
+    assert set(graphs) == {"crban", *(kind.step_model for kind in run.model.behaviour_kinds)}
     device = on_device(graphs, tmp_path)
     cases = random_cases(run.model, limits, seed=3, spread=1.0)
     assert np.concatenate([case.logits for case in cases]).std() > 0.1
@@ -162,7 +161,7 @@ def test_queries_of_any_size(run: Run, factor: float, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", list(REGISTRY))
-def test_the_same_weights_give_the_same_bytes(run: Run, kind: Name, tmp_path: Path) -> None:
+def test_the_same_weights_give_the_same_bytes(run: Run, kind: str, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "other")]
     for folder in folders:
         folder.mkdir()
@@ -172,6 +171,6 @@ def test_the_same_weights_give_the_same_bytes(run: Run, kind: Name, tmp_path: Pa
 
 
 def test_a_layer_without_a_graph_is_named(run: Run) -> None:
-    odd = SimpleNamespace(kinds=(), ranker=keras.layers.Dense(1, name="odd"))
-    with pytest.raises(ConversionError, match="there is no device graph for Dense"):
+    odd = SimpleNamespace(behaviour_kinds=(), settings=run.model.settings, ranker=Ranker(name="odd"))
+    with pytest.raises(ConversionError, match="layer odd: there is no device graph for Ranker"):
         split(replace(run, model=odd))

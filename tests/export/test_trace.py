@@ -18,13 +18,13 @@ from edgerec.core.tolerance import Tolerance
 from edgerec.device_runtime.hubsm import HubsmStepper, Step
 from edgerec.export import bundle
 from edgerec.export.convert import convert_to_mnn
-from edgerec.export.graphs.device import device_graphs
-from edgerec.export.parity import TOLERANCE, long_case, random_cases
-from edgerec.export.split import split
+from edgerec.export.parity import TOLERANCE
+from edgerec.export.random_cases import long_case, random_cases
+from edgerec.export.split import device_graphs, split
 from edgerec.export.trace import compare_tensors, trace
 from edgerec.features.behaviours import Limits
-from edgerec.model.registry import MODELS, Name
 from edgerec.model.runs import Run, load_run
+from edgerec.rankers.registry import MODELS
 from tests.random_runs import of_kind, on_device
 
 LIMITS = Limits(candidates=6, exposures=7, page_views=5)
@@ -58,7 +58,7 @@ def reached(graph: onnx.ModelProto, constant: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", list(MODELS))
-def test_a_right_conversion_agrees_throughout(run_path: Path, kind: Name, tmp_path: Path) -> None:
+def test_a_right_conversion_agrees_throughout(run_path: Path, kind: str, tmp_path: Path) -> None:
     """At every length, and through more steps than the ranker reads."""
     run = of_kind(load_run(run_path), kind)
     graphs = graphs_of(run)
@@ -77,7 +77,7 @@ def test_a_right_conversion_agrees_throughout(run_path: Path, kind: Name, tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["crban", "crban_plus", "dlcm"])
-def test_another_number_is_found_at_its_place(run_path: Path, kind: Name, tmp_path: Path) -> None:
+def test_another_number_is_found_at_its_place(run_path: Path, kind: str, tmp_path: Path) -> None:
     """Every weight in turn, in every graph: the tensor that is named depends on it, what agreed before does not."""
     run = of_kind(load_run(run_path), kind)
     graphs = graphs_of(run)

@@ -17,9 +17,9 @@ from edgerec.model.ablation.cells import Cell, load_sums
 from edgerec.model.ablation.config import TREES, AblationConfig, load_ablation
 from edgerec.model.ablation.document import ablation_document
 from edgerec.model.config import TrainConfig
-from edgerec.model.registry import MODELS
 from edgerec.model.runs import load_run
 from edgerec.model.tally import UserSums
+from edgerec.rankers.registry import MODELS
 from edgerec.reports.ablation.page import page
 from edgerec.reports.ablation.table import columns_of, markdown, table_rows
 

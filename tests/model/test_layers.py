@@ -13,21 +13,21 @@ import tensorflow as tf
 from edgerec.data.samples import TRAIN, Samples
 from edgerec.features.encoder import Encoded
 from edgerec.features.vocabulary import Vocabulary
-from edgerec.model.attention import BehaviourAttention
+from edgerec.layers.attention import BehaviourAttention
+from edgerec.layers.din import DinAttention, RawBehaviours
+from edgerec.layers.feature_vector import FeatureVector
+from edgerec.layers.gru_stack import GruStack
+from edgerec.layers.hubsm import BehaviourEncoder
+from edgerec.layers.list_context import ListAttention, ListNormalisation
 from edgerec.model.batches import Shapes, make_batch
 from edgerec.model.config import TrainConfig
-from edgerec.model.crban import Crban
-from edgerec.model.crban_plus import CrbanPlus, match_signals
-from edgerec.model.din import DinAttention, RawBehaviours
-from edgerec.model.dlcm import Dlcm
-from edgerec.model.dnn_rank import DnnRank
-from edgerec.model.feature_vector import FeatureVector
-from edgerec.model.gru_stack import GruStack
-from edgerec.model.hubsm import BehaviourEncoder
-from edgerec.model.list_context import ListAttention, ListNormalisation
-from edgerec.model.registry import MODELS, Name
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import model_for
+from edgerec.rankers.crban.layer import Crban
+from edgerec.rankers.crban_plus.layer import CrbanPlus, match_signals
+from edgerec.rankers.dlcm.layer import Dlcm
+from edgerec.rankers.dnn_rank.layer import DnnRank
+from edgerec.rankers.registry import MODELS
 from tests.synthetic import SPEC, whole
 
 LAYERS: list[keras.layers.Layer] = [
@@ -200,7 +200,7 @@ def _scores(model: Reranker, inputs: dict[str, Any]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_request_alone_equals_the_same_among_others(samples: Samples, kind: Name) -> None:
+def test_a_request_alone_equals_the_same_among_others(samples: Samples, kind: str) -> None:
     """Neither padding nor that requests share what is computed of a user's behaviours makes a difference."""
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     shard = whole(samples, TRAIN)
@@ -217,7 +217,7 @@ def test_a_request_alone_equals_the_same_among_others(samples: Samples, kind: Na
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_shapes_for_the_compiler_make_no_difference(samples: Samples, kind: Name) -> None:
+def test_shapes_for_the_compiler_make_no_difference(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     shard, rows = whole(samples, TRAIN), np.arange(21)
     plain = make_batch(shard, rows)
@@ -230,7 +230,7 @@ def test_shapes_for_the_compiler_make_no_difference(samples: Samples, kind: Name
 
 
 @pytest.mark.parametrize("kind", ["crban", "crban_plus"])
-def test_kernels_compute_the_same_function_and_gradient(samples: Samples, kind: Name) -> None:
+def test_kernels_compute_the_same_function_and_gradient(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(30))
 
@@ -248,7 +248,7 @@ def test_kernels_compute_the_same_function_and_gradient(samples: Samples, kind: 
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_padded_content_has_no_influence(samples: Samples, kind: Name) -> None:
+def test_padded_content_has_no_influence(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(30))
     before = _scores(model, batch.inputs)
@@ -284,7 +284,7 @@ def _spoil(group: dict[str, np.ndarray], where: np.ndarray, rng: np.random.Gener
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_every_weight_learns(samples: Samples, kind: Name) -> None:
+def test_every_weight_learns(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(20, 60))
     with tf.GradientTape() as tape:
@@ -297,7 +297,7 @@ def test_every_weight_learns(samples: Samples, kind: Name) -> None:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_save_and_load(tmp_path: Path, samples: Samples, kind: Name) -> None:
+def test_save_and_load(tmp_path: Path, samples: Samples, kind: str) -> None:
     config = TrainConfig(model=kind, units=8, layers=2)
     first, second = model_for(samples, config), model_for(samples, config)
     inputs = make_batch(whole(samples, TRAIN), np.arange(4)).inputs

@@ -122,7 +122,7 @@ def _cell(
 
         cell = tree_cell(samples, seed=seed, split=split)
     else:
-        settings = config.configs[name].model_copy(update={"seed": seed})  # type: ignore[index]
+        settings = config.configs[name].model_copy(update={"seed": seed})
         cell = train_cell(samples, settings, work.path / "runs" / part, samples_path=samples_path, split=split)
     save_sums(cell.sums, sums)
     work.finish(part, cell.note(), [sums])

@@ -10,7 +10,7 @@ from typing import Any
 from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError
 from edgerec.model.config import TrainConfig, check_config, model_tables
-from edgerec.model.registry import MODELS, Name
+from edgerec.rankers.registry import MODELS, find_model, model_names
 
 TREES = "lightgbm"
 """The peer: gradient-boosted trees over the inputs of `crban_plus`."""
@@ -26,7 +26,7 @@ class AblationConfig:
         trees: whether the peer stands in the table.
     """
 
-    configs: Mapping[Name, TrainConfig]
+    configs: Mapping[str, TrainConfig]
     seeds: tuple[int, ...]
     trees: bool = False
 
@@ -53,16 +53,19 @@ def load_ablation(
     settings = {} if path is None else read_toml(path)
     where = "of the defaults" if path is None else str(path)
     own = model_tables(settings, where=where)
-    unknown = [name for name in models or () if name not in MODELS]
-    if unknown:
-        raise ConfigurationError(f"ablate: there is no model {unknown[0]!r}; there are: {', '.join(MODELS)}")
+    for name in models or ():
+        try:
+            find_model(name)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"ablate: {error}") from None
     if "model" in settings or "seed" in settings:
         raise ConfigurationError(
             f"configuration {where}: an ablation chooses `model` and `seed` itself: leave them out"
         )
     if seeds < 1:
         raise ConfigurationError(f"ablate: --seeds should be at least 1; received {seeds}")
-    chosen = [name for name in MODELS if not models or name in models or name == "dlcm"]
+    wanted = {*(models or MODELS), "dlcm"}
+    chosen = [name for name in model_names() if name in wanted]
     configs = {
         name: check_config({**settings, **own.get(name, {}), "model": name}, where=f"{where}, {name}")
         for name in chosen

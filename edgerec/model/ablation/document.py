@@ -10,8 +10,8 @@ import numpy as np
 from edgerec.core.statistics import bootstrap_weighted_mean, paired_ratio_test
 from edgerec.model.ablation.cells import Cell
 from edgerec.model.ablation.config import TREES, AblationConfig
-from edgerec.model.registry import MODELS
 from edgerec.model.tally import UserSums
+from edgerec.rankers.registry import find_model
 
 REFERENCE = "dlcm"
 """What the paper holds its models against."""
@@ -46,7 +46,7 @@ def _row(cells: Sequence[Cell], sums: Mapping[str, UserSums], baselines: Mapping
     own, gaucs = sums[name], np.array([cell.figures["gauc"] for cell in cells])
     row: dict[str, Any] = {
         "model": name,
-        "what": "LightGBM lambdarank on the inputs of crban_plus" if name == TREES else MODELS[name].what,  # type: ignore[index]
+        "what": "LightGBM lambdarank on the inputs of crban_plus" if name == TREES else find_model(name).what,
         "gauc_mean": float(gaucs.mean()),
         "gauc_sd": float(gaucs.std(ddof=1)) if len(gaucs) > 1 else None,
         "gauc_ci95": list(bootstrap_weighted_mean(own.above / own.impressions, own.impressions, seed=1)),

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from edgerec.core.console import log, progress
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.layers.list_context import ListNormalisation, at_places
 from edgerec.model.ablation.cells import Cell
 from edgerec.model.ablation.config import TREES
 from edgerec.model.batches import Batch, ahead, epoch
-from edgerec.model.crban_plus import KINDS, met_before
 from edgerec.model.evaluation import EVALUATION_BATCH
-from edgerec.model.list_context import ListNormalisation, at_places
 from edgerec.model.reranker import matches_of
 from edgerec.model.tally import Scored, Tally
+from edgerec.rankers.crban_plus.layer import met_before
 
 ROUNDS, PATIENCE = 1000, 50
 SETTINGS: dict[str, Any] = {
@@ -81,7 +82,7 @@ def _rows(samples: Samples, split: str, what: str) -> Iterator[tuple[NDArray[np.
     for batch in progress(batches, what=what, total=total):
         seen = batch.weight > 0
         row = seen.nonzero()[0]
-        known = {kind: batch.inputs[kind]["length"][row].astype(np.int64) for kind in KINDS}
+        known = {kind.plural: batch.inputs[kind.plural]["length"][row].astype(np.int64) for kind in BEHAVIOUR_KINDS}
         yield (
             _columns(batch)[seen],
             Scored(
@@ -98,11 +99,11 @@ def _rows(samples: Samples, split: str, what: str) -> Iterator[tuple[NDArray[np.
 def _columns(batch: Batch) -> NDArray[np.float32]:
     """(batch, s, columns): codes, numbers, matches, both within the list (by spread and by rank), lengths."""
     inputs = tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)
-    matches = {kind: (matches_of(inputs, kind), inputs[kind]["age"]) for kind in KINDS}
-    met = met_before(matches, {kind: inputs[kind]["length"] for kind in KINDS})
+    matches = {kind.plural: (matches_of(inputs, kind), inputs[kind.plural]["age"]) for kind in BEHAVIOUR_KINDS}
+    met = met_before(matches, {kind.plural: inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS})
     candidates, length = inputs["candidates"], inputs["candidate_length"]
     numbers = tf.concat([candidates["numbers"], met], axis=-1)
-    lengths = [length, *(inputs[kind]["length"] for kind in KINDS)]
+    lengths = [length, *(inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS)]
     constant = tf.cast(tf.stack(lengths, axis=-1), tf.float32)[:, None, :]
     parts = [
         tf.cast(candidates["codes"], tf.float32),

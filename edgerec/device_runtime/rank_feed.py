@@ -1,0 +1,183 @@
+"""The input arrays of a ranking graph, and how a request is written into them.
+
+Whoever runs a ranking graph feeds it by this: MNN on the device, ONNX Runtime in the proof, and peers in benchmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.core.errors import SessionError
+from edgerec.device_runtime.encodings import Encodings
+from edgerec.device_runtime.finite import check_finite
+from edgerec.device_runtime.matches import Ids, check_met, matches
+from edgerec.device_runtime.session import check_rows
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
+
+Array = npt.NDArray[np.float32]
+
+_GROUP, _SIGNS = 4, 16  # units and numbers of a group in the product form of attention (graphs/attention.py)
+
+
+class KindFeed:
+    """The input arrays of one kind of behaviour.
+
+    Args:
+        arrays: all input arrays of the ranking graph, by name.
+        kind: the kind of behaviour.
+        values: what the graph calls the stored values, after the kind's name.
+
+    Raises:
+        SessionError: the arrays do not have the same number of behaviours.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], kind: BehaviourKind, *, values: str = "values") -> None:
+        name = kind.name
+        self.kind, self.keys_name, self.values_name = kind, f"{kind.plural}.keys", f"{kind.plural}.values"
+        self.keys, self.values, self.mask = (_array(arrays, f"{name}_{part}", 2) for part in ("keys", values, "mask"))
+        self.limit, self.key_width = self.keys.shape
+        self.hidden = self.values.shape[1]
+        self.match = arrays.get(f"{name}_match")
+        self.age = None if self.match is None else _array(arrays, f"{name}_age", 2).reshape(-1)
+        # A model does not say which form its attention has. But attention and hidden layer have one width
+        # (`TrainConfig.units`; the hidden layer of CRBAN+ is twice as wide). In the plain form a key has as many
+        # numbers; in the product form it has sixteen for every four.
+        units = self.hidden // 2 if self.match is not None else self.hidden
+        self.product = self.key_width == _SIGNS * -(-units // _GROUP)
+        if self.values.shape[0] != self.limit or self.mask.shape != (self.limit, 1):
+            raise SessionError(
+                f"a ranking model should have `{name}_values` and `{name}_mask` of {self.limit} rows, as its keys. "
+                f"Received: {self.values.shape} and {self.mask.shape}"
+            )
+        if self.match is not None and self.age is not None:
+            shapes = (self.match.ndim, self.match.shape[-1], self.age.shape)
+            if shapes != (3, self.limit, (self.limit,)):
+                raise SessionError(
+                    f"a ranking model should have `{name}_match` and `{name}_age` of {self.limit} behaviours. "
+                    f"Received: {self.match.shape} and {self.age.shape}"
+                )
+
+    @property
+    def identities(self) -> int:
+        """In how many ways a candidate and a behaviour can match; 0 if the model does not read matches."""
+        return 0 if self.match is None else int(self.match.shape[0])
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs of the graph belong to this kind."""
+        return 5 if self.identities else 3
+
+    def check(self, encodings: Encodings) -> int:
+        """Return the number of behaviours in `encodings`.
+
+        Raises:
+            SessionError: the ranking graph cannot read them.
+        """
+        plural = self.kind.plural
+        if not isinstance(encodings, Encodings):
+            raise SessionError(
+                f"`{plural}` should be Encodings, `Encodings.empty({self.key_width}, {self.hidden})` where there "
+                f"are none. Received: {type(encodings).__name__}"
+            )
+        keys, values = encodings.keys, encodings.values
+        check_rows(self.keys_name, keys, self.key_width)
+        check_rows(self.values_name, values, self.hidden)
+        count = int(keys.shape[0])
+        if values.shape[0] != count:
+            raise SessionError(
+                f"`{plural}` should have as many values as keys. Received: {values.shape[0]} and {count}"
+            )
+        if count > self.limit:
+            raise SessionError(f"`{plural}` should be at most {self.limit} behaviours, the latest. Received: {count}")
+        check_finite(self.keys_name, keys)
+        check_finite(self.values_name, values)
+        # Denominators are sums of keys times exponentials. With keys that are not positive they can be anything, and
+        # so can the logits. `argmin` takes half the time of `min`.
+        if self.product and count and keys.item(keys.argmin()) <= 0:
+            raise SessionError(
+                f"`{self.keys_name}` should be positive, as those of `Step.key` are. "
+                f"Received: {int((keys <= 0).sum())} that are not"
+            )
+        if self.identities:
+            check_met(f"{plural}.met", encodings.met, count, self.identities)
+        return count
+
+    def write(self, encodings: Encodings, ids: Ids | None) -> None:
+        """Write behaviours, and padding behind them; `ids` are the candidates' identities."""
+        count = len(encodings.keys)
+        self.keys[:count] = encodings.keys
+        self.keys[count:] = 1.0  # Positive, as the product form needs it.
+        self.values[:count] = encodings.values
+        self.values[count:] = 0.0
+        self.mask[:count] = 1.0
+        self.mask[count:] = 0.0
+        if self.match is not None and self.age is not None and ids is not None:
+            self.match[...] = 0.0
+            self.age[...] = 0.0
+            if encodings.met is not None and count:
+                self.match[:, : len(ids), :count] = matches(ids, encodings.met.ids)
+                self.age[:count] = encodings.met.age
+
+
+class RankFeed:
+    """All input arrays of one ranking graph.
+
+    Args:
+        arrays: by name, of the graph's shapes; they are written in place.
+        values: what the graph calls stored values; see `KindFeed`.
+
+    Attributes:
+        limit: k, the longest candidate list.
+        item_width: d_x, number of item features.
+        kinds: the arrays of each kind of behaviour that the graph reads.
+
+    Raises:
+        SessionError: the arrays are not those of a ranking graph.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], *, values: str = "values") -> None:
+        candidates = _array(arrays, "candidates", 3)
+        self.limit, self.item_width = candidates.shape[0], candidates.shape[-1]
+        self._candidates = candidates.reshape(self.limit, self.item_width)
+        self._last, self._valid = arrays.get("last"), arrays.get("valid")
+        self.kinds = {
+            kind: KindFeed(arrays, kind, values=values) for kind in BEHAVIOUR_KINDS if f"{kind.name}_keys" in arrays
+        }
+        known = 1 + (self._last is not None) + (self._valid is not None) + sum(k.inputs for k in self.kinds.values())
+        wanted = {"candidates": (self.limit, 1, self.item_width), "last": (1, self.limit), "valid": (self.limit, 1)}
+        fits = all(arrays[name].shape == shape for name, shape in wanted.items() if name in arrays)
+        if not fits or len(arrays) != known:
+            raise SessionError(
+                f"a ranking model should have `candidates` of shape {wanted['candidates']}, and what it says of "
+                f"behaviours. Received: { {name: array.shape for name, array in arrays.items()} }"
+            )
+
+    def write(self, candidates: Array, encodings: Mapping[BehaviourKind, Encodings], ids: Ids | None) -> None:
+        """Write one request, and padding wherever it is shorter than the graph: a run of MNN overwrites its inputs.
+
+        Args:
+            candidates: `(c, d_x)` float32.
+            encodings: of each of `kinds`.
+            ids: `(c, identities)` int64, for a graph that reads matches.
+        """
+        count = len(candidates)
+        self._candidates[:count] = candidates
+        self._candidates[count:] = 0.0
+        if self._last is not None:
+            self._last[...] = 0.0
+            self._last[0, count - 1] = 1.0
+        if self._valid is not None:
+            self._valid[:count] = 1.0
+            self._valid[count:] = 0.0
+        for kind, feed in self.kinds.items():
+            feed.write(encodings[kind], ids)
+
+
+def _array(arrays: Mapping[str, Array], name: str, axes: int) -> Array:
+    if name not in arrays or arrays[name].ndim != axes:
+        received = {known: array.shape for known, array in arrays.items()}
+        raise SessionError(f"a ranking model should have an input `{name}` of {axes} axes. Received: {received}")
+    return arrays[name]

@@ -1,0 +1,68 @@
+"""Vectors from raw values: the features of one item or one action, as the device sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.core.errors import SpecificationError
+from edgerec.features.encoder import GroupEncoder
+from edgerec.features.kinds import Feature
+
+Array = npt.NDArray[np.float32]
+Values = Mapping[str, float | int | str | None]
+"""Raw values by source column, as in the logs. A value that is None or not there is missing."""
+
+
+class RawEncoder:
+    """Makes the vectors of one feature group. Embeddings come from the cloud with each item, so it needs no vocabulary.
+
+    Args:
+        features: the group, in the specification's order.
+
+    Attributes:
+        width: of a vector.
+        embeddings: dimension of each embedding feature, by name.
+    """
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        ends = np.cumsum([feature.width for feature in features]).tolist()
+        columns = {feature.name: slice(end - feature.width, end) for feature, end in zip(features, ends, strict=True)}
+        coded = [feature for feature in features if feature.field != "ids"]
+        self.width = ends[-1] if ends else 0
+        self.embeddings = {feature.name: feature.width for feature in features if feature.field == "ids"}
+        self._embedded = {name: columns[name] for name in self.embeddings}
+        self._coded = np.r_[tuple(columns[feature.name] for feature in coded)] if coded else np.zeros(0, int)
+        self._encoder = GroupEncoder(coded)
+
+    def vector(self, values: Values, embedded: Mapping[str, Array] | None = None) -> Array:
+        """Return the vector (width,) of one row.
+
+        Args:
+            values: raw values by source column.
+            embedded: (dimension,) by name of embedding feature: the row that the cloud sent.
+
+        Raises:
+            SpecificationError: a value that its feature cannot read, or an embedding that is missing or has another
+                shape.
+        """
+        vector = np.empty(self.width, np.float32)
+        vector[self._coded] = self._encoder.expand(self._encoder.encode_row(values))[0]
+        for name, columns in self._embedded.items():
+            row = (embedded or {}).get(name)
+            if not isinstance(row, np.ndarray) or row.shape != (self.embeddings[name],):
+                received = row.shape if isinstance(row, np.ndarray) else type(row).__name__
+                raise SpecificationError(
+                    f"embedding {name}: expected a row ({self.embeddings[name]},); received {received}"
+                )
+            vector[columns] = row
+        return vector
+
+    def vectors(self, rows: Sequence[Values], embedded: Mapping[str, Array] | None = None) -> Array:
+        """Return the vectors (n, width) of n rows; `embedded` has (n, dimension) by name. Errors as of `vector`."""
+        found = np.empty((len(rows), self.width), np.float32)
+        for index, values in enumerate(rows):
+            found[index] = self.vector(values, {name: table[index] for name, table in (embedded or {}).items()})
+        return found

@@ -1,0 +1,137 @@
+"""Random requests for the proof, and what Keras makes of them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from edgerec.bundle.golden import GoldenCase
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
+from edgerec.model.reranker import Reranker
+from edgerec.rankers.ranker import BehaviourWindow, RankInputs
+
+Array = npt.NDArray[np.float32]
+
+SEEDS = (1, 2, 3)
+SPREADS = (1.0, 3.0)
+"""Standard deviations of random inputs: as features are, and far outside."""
+LONG = 1000
+"""Behaviours of a kind through which the state runs on in the proof of long recurrences."""
+
+
+def random_cases(model: Reranker, limits: Limits, *, seed: int, spread: float) -> list[GoldenCase]:
+    """Signed random requests with sequences of 0, 1, 2, typical and maximal length, in all combinations.
+
+    Their logits are Keras', over whole sequences.
+    """
+    rng = np.random.default_rng(seed)
+    lengths = itertools.product(
+        _lengths(limits.exposures, 0), _lengths(limits.page_views, 0), _lengths(limits.candidates, 1)
+    )
+    cases = [_drawn(model, rng, *each, spread=spread) for each in lengths]
+    logits = keras_logits(model, cases, limits)
+    return [replace(case, logits=found) for case, found in zip(cases, logits, strict=True)]
+
+
+def long_case(model: Reranker, limits: Limits, *, steps: int, seed: int = 1) -> GoldenCase:
+    """A signed random request after `steps` behaviours of each kind, of which the ranker reads the latest.
+
+    Its logits are Keras': recurrences over all of them at once, attention over the window.
+    """
+    case = _drawn(model, np.random.default_rng(seed), steps, steps, limits.candidates, spread=1.0)
+    (logits,) = keras_logits(model, [case], limits)
+    return replace(case, logits=logits)
+
+
+def _drawn(
+    model: Reranker, rng: np.random.Generator, exposures: int, page_views: int, candidates: int, *, spread: float
+) -> GoldenCase:
+    """A signed random request of these lengths, its logits still zeros."""
+
+    def draw(length: int, width: int) -> Array:
+        return (rng.normal(size=(length, width)) * spread).astype(np.float32)
+
+    item = model.item_embedding.width
+    lengths = {EXPOSURE: exposures, PAGE_VIEW: page_views}
+    arrays: dict[str, Any] = {}
+    matching: dict[str, Any] = {}
+    if model.ranker.reads_matches:
+        # Identities of which many are met again, some of them unknown; and ages of minutes to days.
+        shapes = {kind.name: (length, 1 + len(model.rows)) for kind, length in lengths.items()}
+        shapes["candidate"] = (candidates, 1 + len(model.rows))
+        matching = {f"{name}_ids": rng.integers(-1, 8, shape) for name, shape in shapes.items()}
+        for kind, length in lengths.items():
+            ages = np.sort(rng.exponential(20.0 * spread, length))[::-1]
+            matching[f"{kind.name}_age"] = ages.astype(np.float32)
+    for kind, length in lengths.items():
+        arrays[f"{kind.name}_action"] = draw(length, model.action_of(kind).width)
+        arrays[f"{kind.name}_item"] = draw(length, item)
+    return GoldenCase(candidates=draw(candidates, item), logits=np.zeros(candidates, np.float32), **arrays, **matching)
+
+
+def _lengths(limit: int, least: int) -> list[int]:
+    return sorted({length for length in (least, 1, 2, (limit + 1) // 2, limit) if least <= length <= limit})
+
+
+def keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> list[Array]:
+    """Return Keras' logits for dense requests, computed as one right-padded batch over whole sequences.
+
+    Of sequences beyond the limits the ranker reads the latest; they have to be of one length.
+    """
+    candidates, lengths = _padded([case.candidates for case in cases])
+    longest = candidates.shape[1]
+    inputs = RankInputs(
+        candidates=candidates,
+        numbers=tf.gather(candidates, model.settings.number_columns, axis=2),
+        candidate_length=lengths,
+        scored=tf.tile(tf.range(longest)[None, :], (len(cases), 1)),
+        behaviours={kind: _window(model, kind, cases, limits, longest) for kind in model.behaviour_kinds},
+    )
+    logits = model.ranker.rank(inputs).numpy()
+    return [row[: len(case.candidates)] for row, case in zip(logits, cases, strict=True)]
+
+
+def _padded(arrays: list[Array]) -> tuple[Any, Any]:
+    """Return sequences padded on the right with zeros, to two steps at least, and their lengths."""
+    dense = np.zeros((len(arrays), max(2, *(len(a) for a in arrays)), arrays[0].shape[1]), np.float32)
+    for row, array in zip(dense, arrays, strict=True):
+        row[: len(array)] = array
+    return tf.constant(dense), tf.constant([len(array) for array in arrays], tf.int32)
+
+
+def _window(
+    model: Reranker, kind: BehaviourKind, cases: list[GoldenCase], limits: Limits, candidates: int
+) -> BehaviourWindow:
+    action, lengths = _padded([case.of(kind).action for case in cases])
+    item, _ = _padded([case.of(kind).item for case in cases])
+    steps, limit = action.shape[1], limits.of(kind)
+    window = limit if int(tf.reduce_max(lengths)) > limit else steps
+    encoder = model.encoder_of(kind)
+    if window < steps:
+        # Keras' own loop over a thousand steps takes half a minute.
+        encoder = tf.function(encoder)
+    fused = encoder(action, item)[:, -window:]
+    matches = _matches(cases, kind, candidates, window) if model.ranker.reads_matches else (None, None)
+    return BehaviourWindow(fused, tf.minimum(lengths, window), *matches)
+
+
+def _matches(cases: list[GoldenCase], kind: BehaviourKind, candidates: int, steps: int) -> tuple[Any, Any]:
+    """Return matches (batch, identities, candidates, time) and ages (batch, time) of one kind of behaviour.
+
+    They are computed apart from the device's own function for it, and so prove that function.
+    """
+    identities = cases[0].candidate_ids.shape[1]  # type: ignore[union-attr]
+    match = np.zeros((len(cases), identities, candidates, steps), np.float32)
+    age = np.zeros((len(cases), steps), np.float32)
+    for row, case in enumerate(cases):
+        _, _, ids, ages = case.of(kind)
+        ids, ages = ids[-steps:], ages[-steps:]  # type: ignore[index]
+        age[row, : len(ages)] = ages
+        for candidate, mine in enumerate(case.candidate_ids):  # type: ignore[arg-type]
+            match[row, :, candidate, : len(ids)] = ((ids == mine) & (ids >= 0)).T
+    return tf.constant(match), tf.constant(age)

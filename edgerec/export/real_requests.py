@@ -1,0 +1,170 @@
+"""Real requests through the device models, beside Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.bundle.golden import run_case
+from edgerec.bundle.manifest import Parity
+from edgerec.core.console import progress
+from edgerec.core.tolerance import Tolerance
+from edgerec.data.samples import NOT_EXPOSED, TEST, Samples, Shard
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.export.dense_requests import DenseRequests
+from edgerec.export.parity import ALLOWED, RELATIVE, TOLERANCE, compare
+from edgerec.kv.npz import Table
+from edgerec.model.batches import make_batch
+from edgerec.model.evaluation import traced
+from edgerec.model.metrics import gauc
+from edgerec.model.reranker import Reranker
+
+Array = npt.NDArray[np.float32]
+Name = TypeVar("Name", bound=str)
+
+BATCH = 100
+
+
+@dataclass(frozen=True)
+class RealRequests:
+    """What real requests showed.
+
+    Attributes:
+        max_abs_error: largest difference of logits between MNN and Keras.
+        requests: how many were stepped through.
+        orders_equal: how many of them were ranked alike.
+        gauc: by `keras` and by `mnn`; none where no request has a clicked and an unclicked exposure.
+    """
+
+    max_abs_error: float
+    requests: int
+    orders_equal: int
+    gauc: dict[str, float | None]
+
+
+def check_real(
+    model: Reranker, samples: Samples, tables: Mapping[str, Table], device: DeviceModel, *, requests: int
+) -> RealRequests:
+    """Step MNN through real test requests, features by the numpy encoder, and hold the scores to Keras'.
+
+    Args:
+        model: the whole Keras model, which reads codes and full sequences.
+        samples: where the requests are.
+        tables: the embedding tables, with the rows that the model was trained to.
+        device: the converted models.
+        requests: how many, spread evenly over the test period.
+
+    Raises:
+        CaseError: a difference above `ALLOWED`, with the worst element.
+    """
+    found = step_through(model, samples, tables, {"real": device}, requests=requests, split=TEST, tolerance=ALLOWED)
+    return found["real"]
+
+
+def step_through(
+    model: Reranker,
+    samples: Samples,
+    tables: Mapping[str, Table],
+    devices: Mapping[Name, DeviceModel],
+    *,
+    requests: int,
+    split: str,
+    tolerance: Tolerance,
+) -> dict[Name, RealRequests]:
+    """Step several devices' models through the same real requests, beside Keras.
+
+    Args:
+        model: the whole Keras model, which reads codes and full sequences.
+        samples: where the requests are.
+        tables: the embedding tables as the devices' items come with them; Keras reads its own.
+        devices: converted models, by the name that an error gives them.
+        requests: how many, spread evenly over the period of `split`; one at least.
+        split: of the samples.
+        tolerance: on logits.
+
+    Returns:
+        By name of device.
+
+    Raises:
+        CaseError: a difference above `tolerance`, with the worst element.
+    """
+    total = samples.head.splits[split].requests
+    chosen = np.unique(np.linspace(0, total - 1, min(requests, total)).astype(np.int64))
+    function = traced(model)
+    dense = DenseRequests(samples, tables, matching=model.ranker.reads_matches)
+    worst, equal = dict.fromkeys(devices, 0.0), dict.fromkeys(devices, 0)
+    groups: list[npt.NDArray[np.int64]] = []
+    labels: list[npt.NDArray[np.uint8]] = []
+    keras_scores: list[Array] = []
+    scores: dict[Name, list[Array]] = {name: [] for name in devices}
+    batches = progress(_batches(samples, chosen, split), what="real requests", total=-(-len(chosen) // BATCH))
+    for shard, rows in batches:
+        asked = shard.requests
+        expected = function(make_batch(shard, rows).inputs).numpy()
+        for row, keras_row in zip(rows, expected, strict=True):
+            candidates = slice(asked.offsets[row], asked.offsets[row + 1])
+            keras_logits = keras_row[: candidates.stop - candidates.start]
+            case = dense.case(shard, row, keras_logits)
+            where = f"request {asked.request_id[row]}"
+            order = np.argsort(-keras_logits, kind="stable")
+            label = asked.label[candidates]
+            seen = label != NOT_EXPOSED
+            for name, device in devices.items():
+                found = run_case(device, case)
+                error = compare(name, found, case, where=where, tolerance=tolerance)
+                worst[name] = max(worst[name], error)
+                equal[name] += bool((np.argsort(-found, kind="stable") == order).all())
+                scores[name].append(found[seen])
+            groups.append(np.full(seen.sum(), asked.request_id[row]))
+            labels.append(label[seen])
+            keras_scores.append(keras_logits[seen])
+    if not len(chosen):
+        return {name: RealRequests(0.0, 0, 0, {"keras": None, "mnn": None}) for name in devices}
+    group, label = np.concatenate(groups), np.concatenate(labels)
+    keras_gauc = _gauc(group, label, np.concatenate(keras_scores))
+    return {
+        name: RealRequests(
+            max_abs_error=worst[name],
+            requests=len(chosen),
+            orders_equal=equal[name],
+            gauc={"keras": keras_gauc, "mnn": _gauc(group, label, np.concatenate(scores[name]))},
+        )
+        for name in devices
+    }
+
+
+def _batches(
+    samples: Samples, chosen: npt.NDArray[np.int64], split: str
+) -> Iterator[tuple[Shard, npt.NDArray[np.int64]]]:
+    """The requests `chosen` of `split` (ascending places in the order of shards): rows of a shard, `BATCH` at most."""
+    before = 0
+    for number, entry in enumerate(samples.head.shards):
+        count = entry.splits[split].requests
+        rows = chosen[(chosen >= before) & (chosen < before + count)] - before
+        before += count
+        if len(rows):
+            shard = samples.shard(number, split)
+            for start in range(0, len(rows), BATCH):
+                yield shard, rows[start : start + BATCH]
+
+
+def _gauc(group: npt.NDArray[np.int64], label: npt.NDArray[np.uint8], scores: Array) -> float | None:
+    value = gauc(group, label, scores.astype(np.float64))
+    return None if np.isnan(value) else value
+
+
+def summarise(checks: dict[str, float], real: RealRequests) -> Parity:
+    """All figures as they stand in the manifest."""
+    checks = {**checks, "real_mnn": real.max_abs_error}
+    return Parity(
+        max_abs_error=max(checks.values()),
+        tolerance=TOLERANCE,
+        relative_tolerance=RELATIVE,
+        checks=checks,
+        requests=real.requests,
+        orders_equal=real.orders_equal,
+    )

@@ -1,0 +1,240 @@
+"""Additive attention without a tanh for every pair of candidate and behaviour.
+
+A score of eq. 10 is `sum_u v_u tanh(x_u)` with `x_u = q_u + k_u`, `q` from the candidate and `k` from the behaviour.
+Over a group of four units that is one fraction,
+
+    sum_u v_u tanh(x_u) = sum_s (sum_u s_u v_u) e^(s.x) / sum_s e^(s.x),   s over all 16 sign vectors (+-1)^4,
+
+because the denominator is `prod_u 2 cosh(x_u)` and the numerator its derivative along `v`. Since
+`e^(s.x) = e^(s.q) e^(s.k)`, both are inner products of 16 numbers that depend on the candidate alone with 16 that
+depend on the behaviour alone. So the pairs cost two matrix products and one division for every four units instead of
+four tanh, and what depends on the behaviour alone is computed once, in the step graph. Nothing is approximated: every
+denominator is at least 16, and rounding errors stay those of the plain sum, a few units in the last place of
+`sum_u |v_u|`.
+
+The exponentials must stay inside float32. GRU outputs are within (-1, 1), so the weights bound every exponent before
+anything has run, and `attention_form` checks that bound.
+
+Where queries are beyond it, or have no bound at all (the candidates' encodings of CRBAN+ are no GRU's), both sums are
+divided by `e^(|q_1| + ... + |q_4|)`, which cancels but for rounding:
+
+    s.q - sum_u |q_u| = -2 sum_u relu(-s_u q_u),
+
+at most 0, and 0 for the signs of `q` itself. So no query can overflow, one term of each denominator is `e^(s.k)` with
+its query's factor 1, so that denominators are at least e^-35 (`LARGEST_KEY_EXPONENT`), and what underflows is too small
+to be seen beside it. The product's constant has -2 and 0 alone, which rounded weights hold, too. This costs a Relu and
+that product, and asks only that keys be bounded.
+
+Keys beyond that, or scores that a softmax could not take without looking for the largest, get the equation as it stands
+(`product` is false), which is always right and slower.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgerec.features.behaviours import BehaviourKind
+from edgerec.graphs.builder import GraphBuilder
+from edgerec.graphs.weights import Array, check_array
+
+GROUP = 4
+SIGNS = 1 << GROUP
+# exp(80) = 5.5e34, which leaves three powers of ten for the sum over signs and for |v|.
+LARGEST_EXPONENT = 80.0
+# A denominator of exp(-35) = 6e-16 is 5e22 times the smallest float32, so that a term which is lost was below exp(-17)
+# of it even where its key is exp(35).
+LARGEST_KEY_EXPONENT = 35.0
+# A sum of exp(score) <= exp(60) needs no shift by the largest score, and its smallest term is above 1e-27.
+LARGEST_SCORE = 60.0
+# Below the smallest sum that one behaviour can give, so that it decides only where there is none.
+NOTHING = 1e-30
+# Added to the scores of padding before the largest is taken.
+FAR_BELOW = 1e9
+
+
+@dataclass(frozen=True)
+class AttentionWeights:
+    """Additive attention of candidates over behaviours, `scale . tanh(c Wq + bq + p Wk)` (eq. 10).
+
+    Attributes:
+        query_kernel: `(units, units)`, on a candidate's encoding.
+        query_bias: `(units,)`.
+        key_kernel: `(units, units)`, on a behaviour's item encoding.
+        scale: `(units,)`.
+
+    Raises:
+        ShapeError: the shapes do not belong together, or a value is not finite float32.
+    """
+
+    query_kernel: Array
+    query_bias: Array
+    key_kernel: Array
+    scale: Array
+
+    def __post_init__(self) -> None:
+        check_array(self, "scale", (None,))
+        width = self.scale.shape[0]
+        for name in ("query_kernel", "key_kernel"):
+            check_array(self, name, (None, width))
+        check_array(self, "query_bias", (width,))
+
+
+@dataclass(frozen=True)
+class AttentionForm:
+    """How one attention is computed: what the step graph stores of a behaviour, what the ranker does with it.
+
+    Attributes:
+        product: true for the fraction above, false for the tanh of the equation as it stands.
+        query_kernel: on a candidate's encoding, `(units, key_width)`; before `fold`, `(units, 2 * units)`.
+        key_kernel: `(units, key_width)`, on a behaviour's item encoding.
+        query_bias: as wide as `query_kernel`; MNN folds it into the query's product, where it costs nothing.
+        numerator: `(key_width,)`: `s.v` of each sign vector for the fraction, `v` for the tanh.
+        fold: where queries have no bound, `(2 * units, key_width)`, on the Relu of `q` and `-q` side by side: gives
+            `s.q - sum_u |q_u|`; else none.
+    """
+
+    product: bool
+    query_kernel: Array
+    key_kernel: Array
+    query_bias: Array
+    numerator: Array
+    fold: Array | None = None
+
+    @property
+    def units(self) -> int:
+        return int(self.key_kernel.shape[0])
+
+    @property
+    def key_width(self) -> int:
+        return int(self.numerator.shape[0])
+
+    @property
+    def groups(self) -> int:
+        return self.key_width // SIGNS
+
+    def add_key(self, graph: GraphBuilder, item: str, units: int) -> None:
+        """Add the output `key`, `(key_width, 1)`, of a behaviour whose item encoding is `item`, `(1, 1, units)`."""
+        encoding = graph.reshape(item, (units, 1))
+        kernel = graph.constant(self.key_kernel.T)
+        if self.product:
+            graph.node("Exp", graph.node("MatMul", kernel, encoding), out="key")
+        else:
+            graph.node("MatMul", kernel, encoding, out="key")
+
+    def add_context(
+        self,
+        graph: GraphBuilder,
+        encodings: str,
+        kind: BehaviourKind,
+        *,
+        candidates: int,
+        length: int,
+        bias: str | None = None,
+    ) -> str:
+        """Add attention over a kind of behaviour (eq. 10); return the contexts' share of the hidden layer, `(k, h)`.
+
+        Args:
+            graph: the graph to add to.
+            encodings: name of the candidates' encodings, `(k, units)`.
+            kind: its inputs are `{name}_keys`, `{name}_values` and `{name}_mask`.
+            candidates: k.
+            length: how many behaviours there are, padding included.
+            bias: name of what is added to scores, `(k, length)`.
+        """
+        weighted = _exponentials(graph, self, encodings, kind.name, candidates, length, bias)
+        total = graph.node("MatMul", weighted, f"{kind.name}_mask")
+        # Not `Max`: half precision rounds its bound, a constant, to zero. The bounds of a clip stay as they are.
+        total = graph.node("Clip", total, graph.constant(np.float32(NOTHING)))
+        return graph.node("Div", graph.node("MatMul", weighted, f"{kind.name}_values"), total)
+
+
+def sign_matrix(units: int) -> Array:
+    """Give the matrix `(units, groups * 16)` that turns `x` into `s.x` of every group and sign vector.
+
+    The last group is filled up with units that are always zero: their `cosh` is 1 and their `v` counts as 0.
+    """
+    signs = 1 - 2 * ((np.arange(SIGNS)[np.newaxis] >> np.arange(GROUP)[:, np.newaxis]) & 1)
+    groups = -(-units // GROUP)
+    return np.kron(np.eye(groups), signs)[:units].astype(np.float32)
+
+
+def attention_form(weights: AttentionWeights, *, bounded: bool = True, bias: float = 0.0) -> AttentionForm:
+    """Choose the form for these weights; the step graph and the ranker must ask for the same.
+
+    Args:
+        weights: of the attention.
+        bounded: whether candidates' encodings are within (-1, 1), as a GRU's are.
+        bias: largest size of what is added to scores.
+    """
+    signs = sign_matrix(weights.scale.shape[0])
+    key_exponents = np.abs(weights.key_kernel @ signs.astype(np.float64)).sum(axis=0)
+    query_exponents = np.abs(weights.query_kernel @ signs.astype(np.float64)).sum(axis=0)
+    query_exponents += np.abs(weights.query_bias @ signs.astype(np.float64))
+    query_kernel, query_bias, fold = weights.query_kernel @ signs, weights.query_bias @ signs, None
+    if not bounded or float((query_exponents + key_exponents).max()) > LARGEST_EXPONENT:
+        query_kernel = np.concatenate([weights.query_kernel, -weights.query_kernel], axis=1)
+        query_bias = np.concatenate([weights.query_bias, -weights.query_bias])
+        fold = np.concatenate([signs - np.abs(signs), -signs - np.abs(signs)])
+    if _largest_score(weights) + bias > LARGEST_SCORE or (
+        fold is not None and float(key_exponents.max()) > LARGEST_KEY_EXPONENT
+    ):
+        return AttentionForm(False, weights.query_kernel, weights.key_kernel, weights.query_bias, weights.scale)
+    return AttentionForm(True, query_kernel, weights.key_kernel @ signs, query_bias, weights.scale @ signs, fold)
+
+
+def _largest_score(weights: AttentionWeights) -> float:
+    return float(np.abs(weights.scale.astype(np.float64)).sum())
+
+
+def _exponentials(
+    graph: GraphBuilder,
+    form: AttentionForm,
+    encodings: str,
+    kind: str,
+    candidates: int,
+    length: int,
+    bias: str | None,
+) -> str:
+    """Give `exp(score)` up to a factor a row, `(k, length)`: a softmax before its division."""
+    query = graph.dense(encodings, form.query_kernel, form.query_bias)
+    if not form.product:
+        return _exponentials_by_tanh(graph, form, query, kind, candidates, length, bias)
+    if form.fold is not None:
+        query = graph.node("MatMul", graph.node("Relu", query), graph.constant(form.fold))
+    # Exp comes after the transposition, so that MNN moves the data once and not once for each product.
+    query = graph.node("Transpose", graph.reshape(query, (candidates, form.groups, SIGNS)), perm=[1, 0, 2])
+    query = graph.node("Exp", query)
+    keys = f"{kind}_keys"
+    scaled = graph.node("Mul", keys, graph.constant(form.numerator[np.newaxis]))
+    fraction = []
+    for part in (scaled, keys):
+        columns = graph.node("Transpose", part, perm=[1, 0])
+        fraction.append(graph.node("MatMul", query, graph.reshape(columns, (form.groups, SIGNS, length))))
+    quotient = graph.node("Div", *fraction)
+    axis = graph.constant(np.array([0]))
+    scores = graph.node("ReduceSum", quotient, axis, keepdims=0)
+    return graph.node("Exp", graph.node("Add", scores, bias) if bias else scores)
+
+
+def _exponentials_by_tanh(
+    graph: GraphBuilder,
+    form: AttentionForm,
+    query: str,
+    kind: str,
+    candidates: int,
+    length: int,
+    bias: str | None,
+) -> str:
+    """The same by eq. 10 as it stands, for weights that the fraction cannot take."""
+    query = graph.reshape(query, (candidates, 1, form.key_width))
+    tanh = graph.node("Tanh", graph.node("Add", query, f"{kind}_keys"))
+    scores = graph.node("MatMul", tanh, graph.constant(form.numerator[:, np.newaxis]))
+    scores = graph.reshape(scores, (candidates, length))
+    if bias:
+        scores = graph.node("Add", scores, bias)
+    mask = graph.reshape(f"{kind}_mask", (1, length))
+    padding = graph.node("Mul", graph.node("Sub", mask, graph.constant(1.0)), graph.constant(FAR_BELOW))
+    scores = graph.node("Add", scores, padding)
+    return graph.node("Exp", graph.node("Sub", scores, graph.node("ReduceMax", scores, axes=[1], keepdims=1)))

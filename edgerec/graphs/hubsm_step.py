@@ -1,0 +1,82 @@
+"""HUBSM on the device: one behaviour and the state in, encodings and the new state out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+
+from edgerec.core.errors import ShapeError
+from edgerec.graphs.builder import GraphBuilder
+from edgerec.graphs.gru import GruStack, add_gru, check_stack
+from edgerec.graphs.ranking import Reading
+
+
+@dataclass(frozen=True)
+class HubsmWeights:
+    """The weights of one behaviour encoder: a GRU stack over actions and one over items (eq. 3-5 or 6-8)."""
+
+    action: GruStack
+    item: GruStack
+
+    def __post_init__(self) -> None:
+        check_stack(self, "action")
+        check_stack(self, "item")
+        if len(self.action) != len(self.item) or self.action[0].units != self.item[0].units:
+            raise ShapeError(
+                "`HubsmWeights` should have two stacks of one depth and width. Received: "
+                f"{len(self.action)} x {self.action[0].units} and {len(self.item)} x {self.item[0].units}"
+            )
+
+    @property
+    def units(self) -> int:
+        return self.item[0].units
+
+    @property
+    def depth(self) -> int:
+        return len(self.item)
+
+    def step(self, reading: Reading) -> onnx.ModelProto:
+        """Build one step of HUBSM (eq. 3-8) with all of the ranker that depends on this behaviour alone (eq. 10, 11).
+
+        | name | shape | what |
+        |---|---|---|
+        | in `action` | `(1, 1, d_a)` | the behaviour's action features |
+        | in `item` | `(1, 1, d_x)` | the features of its item |
+        | in `state` | `(2 * depth, 1, units)` | action layers lowest first, then item layers; zeros at first |
+        | out `key` | `(key_width, 1)` | what attention needs of the item encoding `p`, see `attention.py` |
+        | out `value` | `(hidden, 1)` | the fused encoding `[p, a]` through its rows of the ranker's hidden layer |
+        | out `new_state` | `(2 * depth, 1, units)` | as `state` |
+
+        These shapes cost MNN no copy: time and batch axes for GRU nodes, columns for matrix-vector products.
+        The hidden layer is linear in the contexts, so `sum_j w_j b_j W = sum_j w_j (b_j W)`. The step takes that
+        product once for each behaviour, which halves what is stored of it.
+
+        Raises:
+            ShapeError: `reading` is not made for encodings of this width.
+        """
+        units, depth, value_kernel = self.units, self.depth, reading.value_kernel
+        reading.check_units(units)
+        graph = GraphBuilder()
+        states: list[str] = []
+        tops: dict[str, str] = {}
+        for name, stack in (("action", self.action), ("item", self.item)):
+            x = name
+            for layer in stack:
+                _, x = add_gru(graph, x, layer, initial=graph.rows("state", len(states), len(states) + 1))
+                states.append(x)
+            tops[name] = x
+        graph.node("Concat", *states, axis=0, out="new_state")
+        reading.attention.add_key(graph, tops["item"], units)
+        fused = graph.reshape(graph.node("Concat", tops["item"], tops["action"], axis=2), (2 * units, 1))
+        graph.node("MatMul", graph.constant(value_kernel.T), fused, out="value")
+        hidden, key_width = value_kernel.shape[1], reading.attention.key_width
+        return graph.model(
+            "hubsm_step",
+            {
+                "action": (1, 1, self.action[0].input_width),
+                "item": (1, 1, self.item[0].input_width),
+                "state": (2 * depth, 1, units),
+            },
+            {"key": (key_width, 1), "value": (hidden, 1), "new_state": (2 * depth, 1, units)},
+        )

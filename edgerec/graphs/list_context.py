@@ -1,0 +1,72 @@
+"""The list of candidates as context: numbers normalised within the list, and self-attention over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgerec.graphs.builder import GraphBuilder
+from edgerec.graphs.weights import Array, DenseWeights
+
+NORM_EPSILON = 1e-5
+SMALLEST_DEVIATION = 1e-3
+
+
+@dataclass(frozen=True)
+class ListAttentionWeights:
+    """A block of self-attention over the list (`edgerec.layers.list_context.ListAttention`).
+
+    Attributes:
+        first_norm, second_norm: scale and offset (units,) of each normalisation.
+        projection: queries, keys and values, `3 * units` wide, heads within each.
+        merge, widen, narrow: layers of `units`, `2 * units` and `units`.
+        heads: number of heads.
+    """
+
+    first_norm: tuple[Array, Array]
+    projection: DenseWeights
+    merge: DenseWeights
+    second_norm: tuple[Array, Array]
+    widen: DenseWeights
+    narrow: DenseWeights
+    heads: int
+
+
+def add_list_normalisation(graph: GraphBuilder, x: str) -> str:
+    """Add the normalisation of each column of `x` `(k, n)` by its mean and standard deviation over valid candidates."""
+    count = graph.node("ReduceSum", "valid", graph.constant(np.array([0])), keepdims=1)
+    row = graph.node("Div", graph.node("Transpose", "valid", perm=[1, 0]), count)
+    centred = x
+    for _ in range(2):  # as the model, which says why
+        centred = graph.node("Mul", graph.node("Sub", centred, graph.node("MatMul", row, centred)), "valid")
+    variance = graph.node("MatMul", row, graph.node("Mul", centred, centred))
+    floor = graph.constant(np.full((1, 1), SMALLEST_DEVIATION**2))
+    return graph.node("Div", centred, graph.node("Sqrt", graph.node("Add", variance, floor)))
+
+
+def add_list_attention(
+    graph: GraphBuilder, block: ListAttentionWeights, x: str, padding: str, *, candidates: int
+) -> str:
+    """Add a block of self-attention over rows `x` `(k, units)`; `padding` is added to the scores of each column."""
+    units, heads = block.merge.width, block.heads
+    width = units // heads
+    normal = _layer_norm(graph, x, *block.first_norm)
+    parts = []
+    for part, (scale, perm) in enumerate(((width**-0.5, (1, 0, 2)), (1.0, (1, 2, 0)), (1.0, (1, 0, 2)))):
+        columns = slice(part * units, (part + 1) * units)
+        # The scores' factor goes into the queries' weights.
+        found = graph.dense(normal, block.projection.kernel[:, columns] * scale, block.projection.bias[columns] * scale)
+        parts.append(graph.node("Transpose", graph.reshape(found, (candidates, heads, width)), perm=list(perm)))
+    query, key, value = parts
+    scores = graph.node("Add", graph.node("MatMul", query, key), padding)
+    read = graph.node("MatMul", graph.node("Softmax", scores, axis=-1), value)
+    read = graph.reshape(graph.node("Transpose", read, perm=[1, 0, 2]), (candidates, units))
+    x = graph.node("Add", x, graph.dense(read, block.merge.kernel, block.merge.bias))
+    inner = graph.dense(_layer_norm(graph, x, *block.second_norm), block.widen.kernel, block.widen.bias, then="Relu")
+    return graph.node("Add", x, graph.dense(inner, block.narrow.kernel, block.narrow.bias))
+
+
+def _layer_norm(graph: GraphBuilder, x: str, scale: Array, offset: Array) -> str:
+    names = [graph.constant(part) for part in (scale, offset)]
+    return graph.node("LayerNormalization", x, *names, axis=-1, epsilon=NORM_EPSILON)

@@ -1,0 +1,37 @@
+"""Keras layers for any Keras model. Each is imported when it is first used.
+
+The encoders, attentions and feature vectors are defined in this package; the rankers, which are layers too, in
+`edgerec.rankers`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "BehaviourAttention": "edgerec.layers.attention",
+    "BehaviourEncoder": "edgerec.layers.hubsm",
+    "Crban": "edgerec.rankers.crban.layer",
+    "CrbanPlus": "edgerec.rankers.crban_plus.layer",
+    "DinAttention": "edgerec.layers.din",
+    "Dlcm": "edgerec.rankers.dlcm.layer",
+    "DnnRank": "edgerec.rankers.dnn_rank.layer",
+    "FeatureVector": "edgerec.layers.feature_vector",
+    "GruStack": "edgerec.layers.gru_stack",
+    "ListAttention": "edgerec.layers.list_context",
+    "ListNormalisation": "edgerec.layers.list_context",
+    "RawBehaviours": "edgerec.layers.din",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgerec.layers' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""CRBAN: the model of the paper, and its ablations."""

@@ -1,0 +1,166 @@
+"""CRBAN on the device: candidates and the stored encodings of behaviours in, one logit a candidate out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from edgerec.core.errors import ShapeError
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
+from edgerec.graphs.attention import AttentionWeights, attention_form
+from edgerec.graphs.builder import GraphBuilder
+from edgerec.graphs.din import DinWeights
+from edgerec.graphs.gru import GruStack, add_gru_stack, check_stack
+from edgerec.graphs.hubsm_step import HubsmWeights
+from edgerec.graphs.ranking import Attention, EncoderGraph, RankerGraph, Reading, behaviour_inputs
+from edgerec.graphs.weights import Array, check_array
+from edgerec.rankers.crban.reference import build_reference_crban, build_reference_step
+
+
+@dataclass(frozen=True)
+class HeadWeights:
+    """The scoring MLP, `relu([c, s, contexts] W1 + b1) W2 + b2` (eq. 11).
+
+    Attributes:
+        hidden_kernel: `((2 + 2 * contexts) * units, hidden)`: candidate, local context, the context of each kind (2).
+        hidden_bias: `(hidden,)`.
+        output_kernel: `(hidden, 1)`.
+        output_bias: `(1,)`.
+        contexts: how many kinds of behaviours are read.
+
+    Raises:
+        ShapeError: the shapes do not belong together, or a value is not finite float32.
+    """
+
+    hidden_kernel: Array
+    hidden_bias: Array
+    output_kernel: Array
+    output_bias: Array
+    contexts: int = 2
+
+    def __post_init__(self) -> None:
+        check_array(self, "hidden_bias", (None,))
+        hidden = self.hidden_bias.shape[0]
+        check_array(self, "hidden_kernel", (None, hidden))
+        if self.hidden_kernel.shape[0] % self._parts:
+            raise ShapeError(
+                f"`HeadWeights.hidden_kernel` should have {self._parts} * units rows. "
+                f"Received: {self.hidden_kernel.shape[0]}"
+            )
+        check_array(self, "output_kernel", (hidden, 1))
+        check_array(self, "output_bias", (1,))
+
+    @property
+    def _parts(self) -> int:
+        return 2 + 2 * self.contexts
+
+    @property
+    def units(self) -> int:
+        return int(self.hidden_kernel.shape[0]) // self._parts
+
+    @property
+    def hidden(self) -> int:
+        return int(self.hidden_bias.shape[0])
+
+    @property
+    def candidate_rows(self) -> Array:
+        """Rows `(units, hidden)` of the hidden kernel that read the candidate."""
+        return self.hidden_kernel[: self.units]
+
+    @property
+    def local_rows(self) -> Array:
+        """Rows `(units, hidden)` that read the local ranking context."""
+        return self.hidden_kernel[self.units : 2 * self.units]
+
+    def context_rows(self, index: int) -> Array:
+        """Return the rows `(2 * units, hidden)` that read the context of the kind with this index."""
+        start = 2 * (1 + index) * self.units
+        return self.hidden_kernel[start : start + 2 * self.units]
+
+
+@dataclass(frozen=True)
+class CrbanWeights(RankerGraph):
+    """The weights of CRBAN: candidate stack, one attention for each kind of behaviour, scoring MLP (eq. 9-11)."""
+
+    candidate: GruStack
+    attentions: Mapping[BehaviourKind, AttentionWeights | DinWeights]
+    head: HeadWeights
+
+    def __post_init__(self) -> None:
+        check_stack(self, "candidate")
+        units = self.candidate[0].units
+        for kind, attention in self.attentions.items():
+            if attention.query_kernel.shape[0] != units:
+                raise ShapeError(
+                    f"`CrbanWeights.attentions` should read candidate encodings of {units} units. "
+                    f"Received: for {kind.plural} a query_kernel of {attention.query_kernel.shape[0]}"
+                )
+        if self.head.units != units:
+            raise ShapeError(
+                f"`CrbanWeights.head` should read encodings of {units} units. Received: one for {self.head.units}"
+            )
+        if self.head.contexts != len(self.attentions):
+            raise ShapeError(
+                "`CrbanWeights.head` should read as many contexts as there are attentions. "
+                f"Received: {self.head.contexts}"
+            )
+
+    def readings(self) -> dict[BehaviourKind, Reading]:
+        return {
+            kind: Reading(_read_by(attention), self.head.context_rows(index))
+            for index, (kind, attention) in enumerate(self.attentions.items())
+        }
+
+    def build(self, limits: Limits) -> onnx.ModelProto:
+        """Build CRBAN (eq. 9-11) over what the step graphs stored of each behaviour.
+
+        | name | shape | what |
+        |---|---|---|
+        | in `candidates` | `(k, 1, d_x)` | item features, padded on the right with any finite number |
+        | in `last` | `(1, k)` | one-hot row of the last valid candidate |
+        | in `exposure_keys` | `(m, key_width)` | `key` of each exposure's step; any finite positive number in padding |
+        | in `exposure_values` | `(m, hidden)` | `value` of each exposure's step; zeros in padding |
+        | in `exposure_mask` | `(m, 1)` | 1 for a behaviour, 0 for padding |
+        | in `page_view_keys`, `page_view_values`, `page_view_mask` | n rows | the same for page-views |
+        | out `logits` | `(k, 1)` | a logit for each candidate; means nothing in padding |
+
+        A model that reads one kind of behaviour has the inputs of that kind alone.
+        """
+        head, candidates = self.head, limits.candidates
+        width = self.candidate[0].input_width
+        graph = GraphBuilder()
+        encodings = add_gru_stack(graph, "candidates", self.candidate, time=candidates)
+        local = graph.node("MatMul", graph.node("MatMul", "last", encodings), graph.constant(head.local_rows))
+        hidden = graph.node(
+            "Add",
+            graph.node("MatMul", encodings, graph.constant(head.candidate_rows)),
+            graph.node("Add", local, graph.constant(head.hidden_bias[np.newaxis])),
+        )
+        inputs: dict[str, tuple[int, ...]] = {"candidates": (candidates, 1, width), "last": (1, candidates)}
+        for kind, reading in self.readings().items():
+            attention, length = reading.attention, limits.of(kind)
+            context = attention.add_context(graph, encodings, kind, candidates=candidates, length=length)
+            hidden = graph.node("Add", hidden, context)
+            inputs |= behaviour_inputs(kind, length, attention.key_width, head.hidden)
+        logits = graph.node("MatMul", graph.node("Relu", hidden), graph.constant(head.output_kernel))
+        graph.node("Add", logits, graph.constant(head.output_bias[np.newaxis]), out="logits")
+        return graph.model("crban", inputs, {"logits": (candidates, 1)})
+
+    def reference(self, encoders: Mapping[BehaviourKind, EncoderGraph], limits: Limits) -> dict[str, onnx.ModelProto]:
+        """Build the paper's full model operation by operation; other models have no reference."""
+        attentions = {kind: one for kind, one in self.attentions.items() if isinstance(one, AttentionWeights)}
+        hubsm = {kind: encoder for kind, encoder in encoders.items() if isinstance(encoder, HubsmWeights)}
+        if not set(attentions) == set(hubsm) == set(BEHAVIOUR_KINDS):
+            return {}
+        steps = {
+            kind.step_model: build_reference_step(encoder, attention=attentions[kind])
+            for kind, encoder in hubsm.items()
+        }
+        return {**steps, "crban": build_reference_crban(self, attentions, limits)}
+
+
+def _read_by(attention: AttentionWeights | DinWeights) -> Attention:
+    return attention if isinstance(attention, DinWeights) else attention_form(attention)

@@ -1,0 +1,1 @@
+"""CRBAN+: our own model."""

@@ -1,0 +1,193 @@
+"""CRBAN+: exact matches between candidates and behaviours, inputs seen within the list, self-attention. Our own.
+
+Attention over embeddings does not learn identity where most identities of tomorrow are unknown today. But whether this
+very candidate, its brand or its category was exposed or opened before, how often and how long ago, is plain to see on
+the device, and needs no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+from keras import ops
+
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
+from edgerec.layers.attention import BehaviourAttention
+from edgerec.layers.device_weights import array, dense_weights
+from edgerec.layers.list_context import ListAttention, ListNormalisation, at_places
+from edgerec.layers.settings import ModelSettings
+from edgerec.rankers.ranker import Ranker, RankInputs
+
+if TYPE_CHECKING:
+    from edgerec.rankers.crban_plus.graph import CrbanPlusWeights
+
+HALF_LIVES_H = (1 / 12, 1.0, 24.0)
+"""Ages at which a match counts half: minutes, hours, days."""
+SIGNALS = 2 + len(HALF_LIVES_H)
+"""Numbers of one identity's matches with one kind of behaviour."""
+
+
+def match_signals(match: Any, age: Any, length: Any) -> Any:
+    """How often a candidate was met before, and how recently.
+
+    Args:
+        match: (batch, k, time) 1 where candidate and behaviour are of one identity, else 0.
+        age: (batch, time) hours from behaviour to request.
+        length: (batch,) how many behaviours are valid.
+
+    Returns:
+        (batch, k, SIGNALS): log(1 + count); ``1 / (1 + behaviours since the last match)``; and the age of the last
+        match as ``1 / (1 + age / half-life)``, for each of `HALF_LIVES_H`. All are 0 without a match.
+    """
+    steps = ops.cast(length, "float32")[:, None] - 1.0 - ops.arange(ops.shape(match)[2], dtype="float32")[None, :]
+    recent = [1.0 / (1.0 + ops.maximum(steps, 0.0)), *(1.0 / (1.0 + age / half_life) for half_life in HALF_LIVES_H)]
+    found = [ops.log1p(ops.sum(match, axis=2)), *(ops.max(match * each[:, None, :], axis=2) for each in recent)]
+    return ops.stack(found, axis=-1)
+
+
+def met_before(matches: Mapping[str, tuple[Any, Any]], lengths: Mapping[str, Any]) -> Any:
+    """`match_signals` of every identity with every kind of behaviour, side by side: (batch, k, all of them).
+
+    Args:
+        matches: by kind, (batch, identities, k, time) 0 or 1, and ages (batch, time) in hours.
+        lengths: by kind, (batch,) how many behaviours are valid.
+    """
+    return ops.concatenate(
+        [
+            match_signals(match[:, identity], age, lengths[kind])
+            for kind, (match, age) in matches.items()
+            for identity in range(match.shape[1])
+        ],
+        axis=-1,
+    )
+
+
+@keras.saving.register_keras_serializable("edgerec")
+class CrbanPlus(Ranker):
+    """CRBAN with exact matches (in attention and head), list-normalised inputs, and a list encoder without steps.
+
+    ``w = [x, matches, normalised numbers and matches]``, ``c = ListAttention(Dense(w))``, contexts by
+    `BehaviourAttention` with c as query and a learnt bias for each identity that matches,
+    ``logit = MLP([c, w, contexts])``.
+
+    The behaviours' keys stay independent of the candidates, so a behaviour still costs one step on the device.
+
+    Args:
+        identities: in how many ways candidate and behaviour can be of one kind: the item itself, and each embedding.
+        units: width of candidate encoding, attention and hidden layer.
+        blocks: of `ListAttention`.
+        heads: of each.
+
+    Call arguments:
+        candidates: (batch, k, item_dim).
+        numbers: (batch, k, numbers), the raw features among them.
+        candidate_length: (batch,) int32, at least 1.
+        scored: (batch, s) int32, places of the candidates to score; the others are context.
+        behaviours: by kind, fused encodings (batch, time, 2 * units) and how many are valid (batch,) int32.
+        matches: by kind, (batch, identities, k, time) 0 or 1, and ages (batch, time) in hours.
+
+    Returns:
+        logits (batch, s).
+    """
+
+    layer_name = "crban_plus"
+    reads_matches = True
+
+    def __init__(self, identities: int, units: int = 32, *, blocks: int = 2, heads: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.identities = identities
+        self.units = units
+        self.blocks = blocks
+        self.heads = heads
+        self.normalise = ListNormalisation(name="normalise")
+        self.embed = keras.layers.Dense(units, name="embed")
+        self.encoder = [ListAttention(units, heads, name=f"block_{i}") for i in range(blocks)]
+        for kind in BEHAVIOUR_KINDS:
+            setattr(self, f"{kind.name}_attention", BehaviourAttention(units, name=f"{kind.name}_attention"))
+        self.hidden = keras.layers.Dense(2 * units, activation="relu", name="hidden")
+        self.second_hidden = keras.layers.Dense(units, activation="relu", name="second_hidden")
+        self.output_layer = keras.layers.Dense(1, name="output")
+
+    def attention_of(self, kind: BehaviourKind) -> BehaviourAttention:
+        """Return the attention over one kind of behaviour."""
+        layer: BehaviourAttention = getattr(self, f"{kind.name}_attention")
+        return layer
+
+    def build(self, candidates_shape: Any, numbers_shape: Any, *rest: Any, **named: Any) -> None:
+        batch, k, width = candidates_shape
+        signals = len(BEHAVIOUR_KINDS) * self.identities * SIGNALS
+        wide = width + signals + signals + numbers_shape[-1]
+        self.match_bias = self.add_weight(
+            shape=(len(BEHAVIOUR_KINDS), self.identities), initializer="ones", name="match_bias"
+        )
+        self.embed.build((batch, k, wide))
+        for block in self.encoder:
+            block.build((batch, k, self.units))
+        for kind in BEHAVIOUR_KINDS:
+            self.attention_of(kind).build((batch, k, self.units), (batch, None, self.units))
+        self.hidden.build((batch, k, wide + 5 * self.units))
+        self.second_hidden.build((batch, k, 2 * self.units))
+        self.output_layer.build((batch, k, self.units))
+        self.built = True
+
+    def call(
+        self,
+        candidates: Any,
+        numbers: Any,
+        candidate_length: Any,
+        scored: Any,
+        behaviours: Mapping[str, tuple[Any, Any]],
+        matches: Mapping[str, tuple[Any, Any]],
+    ) -> Any:
+        met = met_before(matches, {kind: length for kind, (_, length) in behaviours.items()})
+        standing = self.normalise(ops.concatenate([numbers, met], axis=-1), candidate_length)
+        wide = ops.concatenate([candidates, met, standing], axis=-1)
+        encoded = self.embed(wide)
+        for block in self.encoder:
+            encoded = block(encoded, candidate_length)
+        encoded, wide = at_places(encoded, scored), at_places(wide, scored)
+        parts = [encoded, wide]
+        for index, kind in enumerate(BEHAVIOUR_KINDS):
+            fused, length = behaviours[kind.plural]
+            bias = at_places(ops.einsum("bfij,f->bij", matches[kind.plural][0], self.match_bias[index]), scored)
+            parts.append(self.attention_of(kind)(encoded, fused[..., : self.units], fused, length, bias))
+        return self.output_layer(self.second_hidden(self.hidden(ops.concatenate(parts, axis=-1))))[..., 0]
+
+    @classmethod
+    def create(cls, settings: ModelSettings, *, name: str) -> CrbanPlus:
+        return cls(settings.identities, settings.units, heads=1 if settings.units % 2 else 2, name=name)
+
+    def build_for(self, settings: ModelSettings) -> None:
+        self.build((None, None, settings.item_width), (None, None, len(settings.number_columns)))
+
+    def rank(self, inputs: RankInputs) -> Any:
+        windows = {kind.plural: window for kind, window in inputs.behaviours.items()}
+        behaviours = {kind: (window.fused, window.length) for kind, window in windows.items()}
+        matches = {kind: (window.match, window.age) for kind, window in windows.items()}
+        lists = (inputs.candidates, inputs.numbers, inputs.candidate_length, inputs.scored)
+        return self(*lists, behaviours, matches)
+
+    def device_graph(self, settings: ModelSettings) -> CrbanPlusWeights:
+        from edgerec.rankers.crban_plus.graph import CrbanPlusWeights
+
+        return CrbanPlusWeights(
+            number_columns=settings.number_columns,
+            embed=dense_weights(self.embed),
+            blocks=tuple(block.device_weights() for block in self.encoder),
+            attentions={kind: self.attention_of(kind).device_weights() for kind in BEHAVIOUR_KINDS},
+            match_bias=array(self.match_bias),
+            hidden=dense_weights(self.hidden),
+            second_hidden=dense_weights(self.second_hidden),
+            output=dense_weights(self.output_layer),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "identities": self.identities,
+            "units": self.units,
+            "blocks": self.blocks,
+            "heads": self.heads,
+        }

@@ -1,0 +1,1 @@
+"""DLCM: the peer that Table 2 tests against."""

@@ -1,0 +1,1 @@
+"""DNN-rank: the baseline of Table 2."""

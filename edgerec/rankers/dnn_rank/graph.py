@@ -1,0 +1,39 @@
+"""DNN-rank on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import onnx
+
+from edgerec.core.errors import ShapeError
+from edgerec.features.behaviours import Limits
+from edgerec.graphs.builder import GraphBuilder
+from edgerec.graphs.ranking import RankerGraph
+from edgerec.graphs.weights import DenseWeights
+
+
+@dataclass(frozen=True)
+class DnnRankWeights(RankerGraph):
+    """The weights of DNN-rank: dense layers with relu between them; the last one has width 1."""
+
+    layers: tuple[DenseWeights, ...]
+
+    def __post_init__(self) -> None:
+        for below, layer in pairwise(self.layers):
+            if layer.kernel.shape[0] != below.width:
+                raise ShapeError(
+                    f"`DnnRankWeights.layers` should each read the one below ({below.width} wide). "
+                    f"Received: one that reads {layer.kernel.shape[0]}"
+                )
+
+    def build(self, limits: Limits) -> onnx.ModelProto:
+        """Build the graph: `candidates` `(k, 1, d_x)` in, `logits` `(k, 1)` out."""
+        candidates, width = limits.candidates, self.layers[0].kernel.shape[0]
+        graph = GraphBuilder()
+        x = graph.reshape("candidates", (candidates, width))
+        for layer in self.layers[:-1]:
+            x = graph.dense(x, layer.kernel, layer.bias, then="Relu")
+        graph.reshape(graph.dense(x, self.layers[-1].kernel, self.layers[-1].bias), (candidates, 1), out="logits")
+        return graph.model("dnn_rank", {"candidates": (candidates, 1, width)}, {"logits": (candidates, 1)})

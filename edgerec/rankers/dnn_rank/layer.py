@@ -1,0 +1,67 @@
+"""DNN-rank: each candidate by itself, from what the cloud knows of it (the baseline of Table 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from edgerec.layers.device_weights import dense_weights
+from edgerec.layers.list_context import at_places
+from edgerec.layers.settings import ModelSettings
+from edgerec.rankers.ranker import Ranker, RankInputs
+
+if TYPE_CHECKING:
+    from edgerec.rankers.dnn_rank.graph import DnnRankWeights
+
+
+@keras.saving.register_keras_serializable("edgerec")
+class DnnRank(Ranker):
+    """``logit = MLP(x)``, pointwise: no list, no behaviour.
+
+    The paper names the baseline and gives no sizes; two hidden layers, of twice `units` and `units`, are ours.
+
+    Args:
+        units: width of the second hidden layer.
+
+    Call arguments:
+        candidates: (batch, k, item_dim).
+        scored: (batch, s) int32, places of the candidates to score.
+
+    Returns:
+        logits (batch, s).
+    """
+
+    layer_name = "dnn_rank"
+
+    def __init__(self, units: int = 32, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.first = keras.layers.Dense(2 * units, activation="relu", name="first")
+        self.second = keras.layers.Dense(units, activation="relu", name="second")
+        self.output_layer = keras.layers.Dense(1, name="output")
+
+    def build(self, candidates_shape: Any, *rest: Any) -> None:
+        leading = tuple(candidates_shape[:-1])
+        self.first.build(candidates_shape)
+        self.second.build((*leading, 2 * self.units))
+        self.output_layer.build((*leading, self.units))
+        self.built = True
+
+    def call(self, candidates: Any, scored: Any) -> Any:
+        return self.output_layer(self.second(self.first(at_places(candidates, scored))))[..., 0]
+
+    @classmethod
+    def create(cls, settings: ModelSettings, *, name: str) -> DnnRank:
+        return cls(settings.units, name=name)
+
+    def rank(self, inputs: RankInputs) -> Any:
+        return self(inputs.candidates, inputs.scored)
+
+    def device_graph(self, settings: ModelSettings) -> DnnRankWeights:
+        from edgerec.rankers.dnn_rank.graph import DnnRankWeights
+
+        return DnnRankWeights(tuple(map(dense_weights, (self.first, self.second, self.output_layer))))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}

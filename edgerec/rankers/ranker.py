@@ -1,0 +1,92 @@
+"""The protocol of rankers: what each model reads, and what it brings for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from edgerec.core.errors import ConversionError
+from edgerec.features.behaviours import BehaviourKind
+from edgerec.layers.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from edgerec.graphs.ranking import RankerGraph
+
+
+@dataclass(frozen=True)
+class BehaviourWindow:
+    """The latest behaviours of one kind that each request knows.
+
+    Attributes:
+        fused: (batch, time, 2 * units) float32, their encodings: item encoding, then action encoding.
+        length: (batch,) int32, how many are valid.
+        match: (batch, identities, candidates, time) float32, 1 where candidate and behaviour have the same identity,
+            else 0. None unless the ranker reads matches.
+        age: (batch, time) float32, hours from each behaviour to the request. None unless the ranker reads matches.
+    """
+
+    fused: Any
+    length: Any
+    match: Any = None
+    age: Any = None
+
+
+@dataclass(frozen=True)
+class RankInputs:
+    """All that a ranker may read of a batch of requests.
+
+    Attributes:
+        candidates: (batch, candidates, item_width) float32.
+        numbers: (batch, candidates, numbers) float32, the raw features among them.
+        candidate_length: (batch,) int32, at least 1.
+        scored: (batch, scored) int32, positions of the candidates to score; the others are context.
+        behaviours: the latest behaviours of each kind that the ranker reads.
+    """
+
+    candidates: Any
+    numbers: Any
+    candidate_length: Any
+    scored: Any
+    behaviours: Mapping[BehaviourKind, BehaviourWindow]
+
+
+class Ranker(keras.layers.Layer):
+    """Base of the layers that score candidate lists.
+
+    A ranker is a Keras layer with call arguments of its own choice, so that it can be used in any Keras model. The
+    methods below connect it with training and export. `docs/extending.md` adds one from outside.
+
+    Attributes:
+        layer_name: name of the layer in a model, and so in the paths of its weights.
+        reads_matches: whether it reads `BehaviourWindow.match` and `age`.
+    """
+
+    layer_name = "ranker"
+    reads_matches = False
+
+    @classmethod
+    def create(cls, settings: ModelSettings, *, name: str) -> Ranker:
+        """Make the ranker of a model with these settings. Each ranker defines it."""
+        raise NotImplementedError(f"{cls.__name__} should define `create`")
+
+    def build_for(self, settings: ModelSettings) -> None:
+        """Make the weights; default: `build` with the shape of the candidates."""
+        self.build((None, None, settings.item_width))
+
+    def rank(self, inputs: RankInputs) -> Any:
+        """Return logits (batch, scored) float32. They have no meaning for positions beyond a list's length.
+
+        Each ranker defines it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} should define `rank`")
+
+    def device_graph(self, settings: ModelSettings) -> RankerGraph:
+        """Return the trained weights for the device.
+
+        Raises:
+            ConversionError: the ranker has no device graph, or a layer that MNN would compute wrongly.
+        """
+        raise ConversionError(f"layer {self.name}: there is no device graph for {type(self).__name__}")
