@@ -13,8 +13,9 @@ import click
 from edgerec import __version__
 from edgerec.cli.command import need, run
 from edgerec.cli.device import bench, export, inspect, verify
+from edgerec.cli.importing import import_group
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
-from edgerec.cli.logs import import_group, samples, simulate, stats
+from edgerec.cli.logs import samples, simulate, stats
 from edgerec.cli.options import PATH, force_option, json_option, seed_option
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow

@@ -1,10 +1,9 @@
-"""Commands on logs: make them, look at them, make samples of them."""
+"""Commands on logs: simulate them, look at them, make samples of them."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -20,74 +19,6 @@ from edgerec.cli.options import (
     seed_option,
 )
 from edgerec.cli.output import emit
-
-
-@click.group(name="import")
-def import_group() -> None:
-    """Turn a public data set into logs."""
-
-
-@import_group.command(name="ebnerd")
-@click.argument("source", type=PATH)
-@out_option("logs")
-@force_option
-@json_option
-def import_ebnerd_command(source: Path, out: Path, force: bool, as_json: bool) -> None:
-    """EB-NeRD (news, Ekstra Bladet): SOURCE is the folder that holds train/ and validation/."""
-    need("train", "polars")
-    from edgerec.core.atomic import check_output
-    from edgerec.data.logs import write_logs
-    from edgerec.data.sources.ebnerd import import_ebnerd
-
-    check_output(out, force=force, kind="logs", inputs=[source])
-    start = time.perf_counter()
-    logs = import_ebnerd(source)
-    write_logs(logs, out, force=force)
-    emit({"logs": str(out), **logs.counts(), "seconds": time.perf_counter() - start}, as_json=as_json)
-
-
-@import_group.command(name="kuairand")
-@click.argument("source", type=PATH)
-@out_option("logs")
-@force_option
-@json_option
-def import_kuairand_command(source: Path, out: Path, force: bool, as_json: bool) -> None:
-    """KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds two splits by time and the videos."""
-    need("train", "polars")
-    from edgerec.core.atomic import check_output
-    from edgerec.data.logs import write_logs
-    from edgerec.data.sources.kuairand import import_kuairand
-
-    check_output(out, force=force, kind="logs", inputs=[source])
-    start = time.perf_counter()
-    logs, duplicates = import_kuairand(source)
-    write_logs(logs, out, force=force)
-    seconds = time.perf_counter() - start
-    emit({"logs": str(out), **logs.counts(), "duplicates": duplicates, "seconds": seconds}, as_json=as_json)
-
-
-@import_group.command(name="taobao-mcc")
-@click.argument("source", type=PATH)
-@out_option("logs")
-@click.option(
-    "--latest",
-    type=click.Choice(["first", "last"]),
-    default="last",
-    show_default=True,
-    help="End of a behaviour sequence at which the latest behaviour stands.",
-)
-@force_option
-@json_option
-def import_taobao_mcc_command(
-    source: Path, out: Path, latest: Literal["first", "last"], force: bool, as_json: bool
-) -> None:
-    """Taobao-MCC (Tianchi 109858): SOURCE is the folder that holds the two files Part1-taobao_open_mcc_*.csv."""
-    need("train", "polars")
-    from edgerec.data.sources.taobao_mcc import import_taobao_mcc
-
-    start = time.perf_counter()
-    counts = import_taobao_mcc(source, out, latest=latest, force=force)
-    emit({"logs": str(out), **counts, "seconds": time.perf_counter() - start}, as_json=as_json)
 
 
 @click.command()

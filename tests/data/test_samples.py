@@ -20,10 +20,11 @@ from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.data.samples import NOT_EXPOSED, SPLITS, TEST, TRAIN, VALIDATION, Samples, load_samples
 from edgerec.data.schema import check_tables
-from edgerec.data.sources.ebnerd import import_ebnerd
+from edgerec.data.sources.ebnerd import Ebnerd
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec
 from edgerec.model.batches import make_batch
+from tests.data.sources.imported import imported
 from tests.synthetic import HOUR, SPEC, build, flat, make_logs, restamp, stretch, whole
 
 LIMITS = {"candidates": 10, "exposures": 5, "page_views": 3}
@@ -349,7 +350,7 @@ def change_raw(source: Path, target: Path, instant: pl.Expr) -> None:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    return build(tmp_path_factory.mktemp("real"), import_ebnerd(real_bundle()))
+    return build(tmp_path_factory.mktemp("real"), imported(Ebnerd, real_bundle())[0])
 
 
 # What was seen and clicked on a list that is left at once becomes known at that very instant; what was done on a page
@@ -372,7 +373,7 @@ def test_nothing_of_the_future_reaches_a_real_request(tmp_path: Path, real: Samp
     moment = moments[len(moments) // 2]
     instant = int(pl.Series([moment]).dt.epoch("ms")[0])
     change_raw(source, tmp_path / "bundle", pl.lit(moment))
-    changed = import_ebnerd(tmp_path / "bundle")
+    changed = imported(Ebnerd, tmp_path / "bundle")[0]
     before, after = real, build(tmp_path, changed)
     rest = {"splits": {}, "shards": [], "logs": ""}
     assert before.head.model_copy(update=rest) == after.head.model_copy(update=rest)

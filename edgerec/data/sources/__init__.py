@@ -1,1 +1,60 @@
-"""Readers of public data sets: each makes logs."""
+"""Readers of data sets: the registry of sources. It imports no reader, so that `--help` needs no polars."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from edgerec.core.errors import InputError
+from edgerec.core.plugins import find_plugin, plugin_names
+
+if TYPE_CHECKING:
+    from edgerec.data.sources.source import Source
+
+ENTRY_POINTS = "edgerec.sources"
+"""Other packages add sources in this group of entry points; the entry point's name is the command's name."""
+
+SOURCES = {
+    "ebnerd": (
+        "ebnerd:Ebnerd",
+        "EB-NeRD (news, Ekstra Bladet): SOURCE is the folder that holds train/ and validation/.",
+    ),
+    "kuairand": (
+        "kuairand:Kuairand",
+        "KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds two splits by time and the videos.",
+    ),
+    "taobao-mcc": (
+        "taobao_mcc:TaobaoMcc",
+        "Taobao-MCC (Tianchi 109858): SOURCE is the folder that holds the two files Part1-taobao_open_mcc_*.csv.",
+    ),
+}
+"""Module and class of each source of EdgeRec, and the help of its command."""
+
+
+def source_names() -> list[str]:
+    """Return the names of all sources, those of other packages included."""
+    return sorted({*SOURCES, *plugin_names(ENTRY_POINTS)})
+
+
+def source_help(name: str) -> str:
+    """Return the help of a source's command."""
+    return SOURCES[name][1] if name in SOURCES else f"The data set {name!r} of another package."
+
+
+def find_source(name: str) -> type[Source]:
+    """Import the class of a source.
+
+    Raises:
+        InputError: there is no source of that name.
+        PluginError: the source of another package cannot be imported.
+    """
+    from edgerec.data.sources.source import Source
+
+    if name in SOURCES:
+        module, kind = SOURCES[name][0].split(":")
+        found: type[Source] = getattr(importlib.import_module(f"{__name__}.{module}"), kind)
+        return found
+    plugin: type[Source] | None = find_plugin(ENTRY_POINTS, name, Source)  # type: ignore[type-abstract]
+    if plugin is None:
+        raise InputError(f"import: there is no source {name!r}; there are: {', '.join(source_names())}")
+    return plugin

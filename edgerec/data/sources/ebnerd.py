@@ -7,19 +7,19 @@ docs/formats.md names the columns; `ebnerd.json` is the feature specification.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
-from edgerec.core.errors import LogsError
-from edgerec.core.text import check_utf8
-from edgerec.data.logs import Logs, LogsHead
-from edgerec.data.schema import EVENTS, ITEMS, REQUESTS, check_tables
-from edgerec.data.sources.ebnerd_source import Source, read_source
+from edgerec.data.logs import LogsHead
+from edgerec.data.sources._ebnerd_files import Bundle, read_bundle
 from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
+from edgerec.data.sources.source import Part, Source
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
-from edgerec.features.spec import FeatureSpec, load_spec
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 WINDOWS = {
@@ -48,47 +48,34 @@ LIST_COLUMNS = [
 SERVED = [*LIST_COLUMNS, "age_h"]
 
 
-def ebnerd_spec() -> FeatureSpec:
-    """The features of EB-NeRD; see docs/features.md."""
-    return load_spec(Path(__file__).with_name("ebnerd.json"))
-
-
-def import_ebnerd(source: Path) -> Logs:
-    """Make logs of an EB-NeRD bundle.
+@dataclass
+class Ebnerd(Source):
+    """EB-NeRD: a folder with `train/` and `validation/` (`behaviors.parquet`, `history.parquet`) and
+    `article_features/`.
 
     Requests are the rows of both `behaviors.parquet`, in order; the test period begins with the first of validation.
-
-    Args:
-        source: folder with `train/` and `validation/` (`behaviors.parquet`, `history.parquet`) and `article_features/`.
-
-    Raises:
-        LogsError: `source` is no such bundle, or one of its files is damaged or lacks a column.
     """
-    spec = ebnerd_spec()
-    check_utf8(source, what="import")
-    bundle = read_source(source)
-    listed = _listed(bundle)
-    served = _Served(bundle, listed)
-    listed = listed.hstack(served.of(listed))
-    tables = {
-        ITEMS: bundle.items.with_columns(article=pl.col("item_id")),
-        EVENTS: _events(bundle, listed, served),
-        REQUESTS: _requests(listed),
-    }
-    try:
-        checked = check_tables(tables, spec)
-    except LogsError as error:
-        raise LogsError(f"EB-NeRD: {source}: {error}") from None
-    return Logs(
-        head=LogsHead(name="ebnerd", test_from=bundle.test_from),
-        spec=spec,
-        items=checked[ITEMS],
-        events=checked[EVENTS],
-        requests=checked[REQUESTS],
-    )
+
+    title: ClassVar[str] = "EB-NeRD"
+
+    @cached_property
+    def _bundle(self) -> Bundle:
+        return read_bundle(self.folder)
+
+    def head(self) -> LogsHead:
+        return LogsHead(name="ebnerd", test_from=self._bundle.test_from)
+
+    def items(self) -> pl.DataFrame:
+        return self._bundle.items.with_columns(article=pl.col("item_id"))
+
+    def read(self) -> Iterator[Part]:
+        listed = _listed(self._bundle)
+        served = _Served(self._bundle, listed)
+        listed = listed.hstack(served.of(listed))
+        yield Part(_events(self._bundle, listed, served), _requests(listed))
 
 
-def _listed(bundle: Source) -> pl.DataFrame:
+def _listed(bundle: Bundle) -> pl.DataFrame:
     """One row a listed article, in order of time, request and place in the list."""
     rows = bundle.lists.sort("time", "request_id").with_row_index("request").rename({"inview": "item_id"})
     clicks = (
@@ -110,7 +97,7 @@ def _listed(bundle: Source) -> pl.DataFrame:
 class _Served:
     """What the client and the server knew of an article when a list with it was shown."""
 
-    def __init__(self, bundle: Source, listed: pl.DataFrame) -> None:
+    def __init__(self, bundle: Bundle, listed: pl.DataFrame) -> None:
         clicked = listed.filter(pl.col("clicked") == 1)
         # Clicks of lists alone: history has every article opened, in lists or not, and ends with the first list.
         # Counted in, it would double the windows of the first day and be gone thereafter.
@@ -155,7 +142,7 @@ def _requests(listed: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _events(bundle: Source, listed: pl.DataFrame, served: _Served) -> pl.DataFrame:
+def _events(bundle: Bundle, listed: pl.DataFrame, served: _Served) -> pl.DataFrame:
     """Exposures and page-views in order of user, time, kind, page and place; `listed_at` orders and is dropped."""
     none = [pl.lit(None, listed.schema[name]).alias(name) for name in LIST_COLUMNS]
     history = bundle.history.with_columns(none).with_columns(
@@ -183,7 +170,7 @@ def _exposures(listed: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _page_views(bundle: Source, served: _Served) -> pl.DataFrame:
+def _page_views(bundle: Bundle, served: _Served) -> pl.DataFrame:
     """One row an article opened from a page, be it listed or not; clicked twice there, it is opened once."""
     views = (
         bundle.lists.sort("time", "request_id")

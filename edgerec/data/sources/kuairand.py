@@ -7,20 +7,21 @@ specification.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import polars as pl
 
 from edgerec.core.errors import LogsError
-from edgerec.core.text import check_utf8
-from edgerec.data.logs import Logs, LogsHead
-from edgerec.data.schema import EVENTS, ITEMS, REQUESTS, check_tables
-from edgerec.data.sources.kuairand_source import ACTIONS, LATER, Source, read_source
+from edgerec.data.logs import LogsHead
+from edgerec.data.sources._kuairand_files import ACTIONS, LATER, Slice, read_slice
 from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
+from edgerec.data.sources.source import Part, Source
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
-from edgerec.features.spec import FeatureSpec, load_spec
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 UTC_OFFSET_MS = 8 * HOUR_MS
@@ -40,51 +41,42 @@ SERVED = [f"{what}_{hours}h" for what in ("clicks", "ctr") for hours in WINDOWS_
 SERVED += ["user_exposures", "author_exposures", "age_h"]
 
 
-def kuairand_spec() -> FeatureSpec:
-    """The features of KuaiRand; see docs/features.md."""
-    return load_spec(Path(__file__).with_name("kuairand.json"))
-
-
-def import_kuairand(source: Path) -> tuple[Logs, int]:
-    """Make logs of a slice of KuaiRand-Pure; returns them and the number of repeated rows that were dropped.
+@dataclass
+class Kuairand(Source):
+    """A slice of KuaiRand-Pure: a folder with two splits by time and the catalogue of videos (`_kuairand_files`).
 
     A request is a user's impressions of one day (in China), in order of time, and stands a millisecond before the first
     of them. Where a list has `MAX_LIST` videos, or comes to one that it already has, it ends and another request
     follows: what is shown again the same day was mostly passed over before, so a video twice in a list tells its label.
 
-    The test period begins with the first request of the first day after the earlier split.
-
-    Args:
-        source: folder with both splits and the catalogue of videos; see `edgerec.data.sources.kuairand_source`.
-
-    Raises:
-        LogsError: `source` is no such folder, or one of its files is damaged, lacks a column or holds what it should
-            not; or no day of the later split comes after the earlier one.
+    The test period begins with the first request of the first day after the earlier split. `duplicates` in the notes is
+    the number of repeated rows that were dropped.
     """
-    spec = kuairand_spec()
-    check_utf8(source, what="import")
-    slice_ = read_source(source)
-    listed = _listed(slice_)
-    tables = {
-        ITEMS: slice_.items.with_columns(video=pl.col("item_id")),
-        EVENTS: _events(listed),
-        REQUESTS: _requests(listed),
-    }
-    try:
-        checked = check_tables(tables, spec)
-    except LogsError as error:
-        raise LogsError(f"KuaiRand: {source}: {error}") from None
-    logs = Logs(
-        head=LogsHead(name="kuairand", test_from=_test_from(slice_, listed, source)),
-        spec=spec,
-        items=checked[ITEMS],
-        events=checked[EVENTS],
-        requests=checked[REQUESTS],
-    )
-    return logs, slice_.duplicates
+
+    title: ClassVar[str] = "KuaiRand"
+
+    @cached_property
+    def _slice(self) -> Slice:
+        return read_slice(self.folder)
+
+    @cached_property
+    def _listed(self) -> pl.DataFrame:
+        return _listed(self._slice)
+
+    def head(self) -> LogsHead:
+        return LogsHead(name="kuairand", test_from=_test_from(self._slice, self._listed, self.folder))
+
+    def items(self) -> pl.DataFrame:
+        return self._slice.items.with_columns(video=pl.col("item_id"))
+
+    def read(self) -> Iterator[Part]:
+        yield Part(_events(self._listed), _requests(self._listed))
+
+    def notes(self) -> dict[str, Any]:
+        return {"duplicates": self._slice.duplicates}
 
 
-def _listed(source: Source) -> pl.DataFrame:
+def _listed(source: Slice) -> pl.DataFrame:
     """One row an impression with its request and what was served, in order of user and time."""
     shown = source.impressions
     day = (_ints(shown, "time") + UTC_OFFSET_MS) // DAY_MS
@@ -169,7 +161,7 @@ def _events(listed: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _test_from(source: Source, listed: pl.DataFrame, folder: Path) -> int:
+def _test_from(source: Slice, listed: pl.DataFrame, folder: Path) -> int:
     last_day = (source.earlier_until + UTC_OFFSET_MS) // DAY_MS
     later = listed.filter(pl.col("day") > last_day)["asked"]
     if not len(later):

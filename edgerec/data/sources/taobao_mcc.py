@@ -4,7 +4,7 @@ The set has both behaviour sequences of this system as of each request, and neit
 request becomes a device of its own that saw and opened what its sequences say, and is asked once. docs/formats.md has
 what was decided; `taobao_mcc.json` is the feature specification.
 
-1. Read each file block by block, check it and put it together by request; set that aside (`taobao_mcc_source`).
+1. Read each file block by block, check it and put it together by request; set that aside (`_taobao_mcc_files`).
 2. Number requests by their first row, whole files through, and cut them into parts; deal what was set aside to parts.
 3. Make each part's tables.
 """
@@ -13,21 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.core.atomic import check_output
 from edgerec.core.console import progress
 from edgerec.core.errors import LogsError
-from edgerec.core.leftovers import temporary_folder
-from edgerec.core.text import check_utf8
 from edgerec.data.logs import LogsHead
-from edgerec.data.sources.logs_writer import logs_writer
-from edgerec.data.sources.taobao_mcc_source import (
+from edgerec.data.sources._taobao_mcc_files import (
     ATTRIBUTES,
     BLOCK_BYTES,
     EXPOSURES,
@@ -39,9 +36,9 @@ from edgerec.data.sources.taobao_mcc_source import (
     USER,
     read_contexts,
 )
+from edgerec.data.sources.source import Part, Source
 from edgerec.data.sources.taobao_mcc_spool import append, tables
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
-from edgerec.features.spec import FeatureSpec, load_spec
 
 FIRST_TIME_MS = 1_577_836_800_000
 """2020-01-01, made up: when the first request is asked."""
@@ -56,59 +53,55 @@ Latest = Literal["first", "last"]
 CANDIDATES = ["lines", *PLACE, "item_id", "clicked", "score"]
 
 
-def taobao_mcc_spec() -> FeatureSpec:
-    """The features of Taobao-MCC; see docs/features.md."""
-    return load_spec(Path(__file__).with_name("taobao_mcc.json"))
+@dataclass
+class TaobaoMcc(Source):
+    """Taobao-MCC: a folder with both CSV files. Unfinished work takes about a tenth of their size.
 
+    The notes are `source_users` (a request is a user of the logs), `parts`, and `pages_rising`: of all neighbours in a
+    sequence of exposures that are of different pages, the share whose right one is of the later page. Near 1 it speaks
+    for `latest="last"`, near 0 for `"first"`. None where there are no such neighbours.
 
-def import_taobao_mcc(
-    source: Path,
-    out: Path,
-    *,
-    latest: Latest = "last",
-    force: bool = False,
-    block_bytes: int = BLOCK_BYTES,
-    part: int = PART,
-) -> dict[str, Any]:
-    """Write logs of Taobao-MCC as the folder `out`, whole or not at all.
-
-    Args:
-        source: folder with both CSV files.
-        out: the folder to write; unfinished work lies beside it, about a tenth of the size of the files.
+    Attributes:
         latest: which end of a behaviour sequence, before the padding, is the latest behaviour.
-        force: replace `out` where it exists.
         block_bytes: of text, read at a time.
         part: exposures (behaviours and candidates) in a part file.
-
-    Returns:
-        `requests`, `exposures`, `clicks`, `users` (one a request), `source_users`, `parts`, and `pages_rising`: of all
-        neighbours in a sequence of exposures that are of different pages, the share whose right one is of the later
-        page. Near 1 it speaks for `latest="last"`, near 0 for `"first"`. None where there are no such neighbours.
-
-    Raises:
-        LogsError: a file is missing or has a malformed row.
-        OutputError: `out` exists and `force` is false, or it lies inside `source`.
     """
-    check_utf8(source, what="import")
-    check_output(out, force=force, kind="logs", inputs=[source])
-    with temporary_folder(out.resolve(), "import") as work:
-        found = _survey(source, work, block_bytes)
-        plan = _plan(found, part)
-        _deal(work, plan)
-        items = _items(found.items)
-        head = LogsHead(name="taobao-mcc", test_from=_time(plan.test_begins), repeated_items=True)
-        with logs_writer(out, head=head, spec=taobao_mcc_spec(), items=items, force=force) as writer:
-            for number in progress(range(plan.parts), what="write logs", total=plan.parts):
-                bucket = work / f"part-{number}"
-                requests, events = _part(pl.concat(tables(bucket)), latest)
-                writer.write(events, requests)
-                bucket.unlink()
-    return {
-        **writer.counts(),
-        "source_users": found.users,
-        "parts": writer.parts,
-        "pages_rising": found.rising / max(found.turning, 1) if found.turning else None,
-    }
+
+    title: ClassVar[str] = "Taobao-MCC"
+
+    latest: Annotated[Latest, "End of a behaviour sequence at which the latest behaviour stands."] = "last"
+    block_bytes: int = BLOCK_BYTES
+    part: int = PART
+
+    @cached_property
+    def _found(self) -> _Survey:
+        return _survey(self.folder, self.scratch, self.block_bytes)
+
+    @cached_property
+    def _plan(self) -> _Plan:
+        return _plan(self._found, self.part)
+
+    def head(self) -> LogsHead:
+        return LogsHead(name="taobao-mcc", test_from=_time(self._plan.test_begins), repeated_items=True)
+
+    def items(self) -> pl.DataFrame:
+        return _items(self._found.items)
+
+    def read(self) -> Iterator[Part]:
+        _deal(self.scratch, self._plan)
+        for number in progress(range(self._plan.parts), what="write logs", total=self._plan.parts):
+            bucket = self.scratch / f"part-{number}"
+            requests, events = _part(pl.concat(tables(bucket)), self.latest)
+            yield Part(events, requests)
+            bucket.unlink()
+
+    def notes(self) -> dict[str, Any]:
+        found = self._found
+        return {
+            "source_users": found.users,
+            "parts": self._plan.parts,
+            "pages_rising": found.rising / found.turning if found.turning else None,
+        }
 
 
 @dataclass(frozen=True)

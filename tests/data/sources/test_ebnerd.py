@@ -15,10 +15,11 @@ from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import LogsError
 from edgerec.data.logs import Logs, read_logs, write_logs
-from edgerec.data.sources.ebnerd import SERVED, ebnerd_spec, import_ebnerd
+from edgerec.data.sources.ebnerd import SERVED, Ebnerd
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.vocabulary import Vocabulary
+from tests.data.sources.imported import imported
 
 WEEK_1 = datetime(2024, 1, 8, 7)
 START = int((WEEK_1 - datetime(1970, 1, 1)).total_seconds()) * 1000
@@ -104,7 +105,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> Path:
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
-    return import_ebnerd(write_bundle(tmp_path_factory.mktemp("ebnerd"), EXAMPLE))
+    return imported(Ebnerd, write_bundle(tmp_path_factory.mktemp("ebnerd"), EXAMPLE))[0]
 
 
 def request(logs: Logs, request_id: int) -> Row:
@@ -215,7 +216,7 @@ def test_items_have_every_article_named_anywhere(logs: Logs) -> None:
 
 def test_logs_are_written_read_and_the_same_bytes_again(logs: Logs, tmp_path: Path) -> None:
     write_logs(logs, tmp_path / "a")
-    again = import_ebnerd(write_bundle(tmp_path / "source", EXAMPLE))
+    again = imported(Ebnerd, write_bundle(tmp_path / "source", EXAMPLE))[0]
     write_logs(again, tmp_path / "b")
     for name in ("items.parquet", "events/part-00000.parquet", "requests/part-00000.parquet", "features.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -223,7 +224,7 @@ def test_logs_are_written_read_and_the_same_bytes_again(logs: Logs, tmp_path: Pa
 
 
 def test_the_specification_reads_the_logs(logs: Logs) -> None:
-    spec = ebnerd_spec()
+    spec = Ebnerd.spec()
     for kind in BEHAVIOUR_KINDS:
         features, table = spec.actions(kind), logs.events.filter(pl.col("kind") == kind.name)
         encoder = GroupEncoder(features)
@@ -319,8 +320,8 @@ def test_nothing_of_the_future_is_in_the_past(
 ) -> None:
     rng = np.random.default_rng(seed)
     bundle = random_bundle(rng)
-    before = import_ebnerd(write_bundle(tmp_path_factory.mktemp("one"), bundle))
-    after = import_ebnerd(write_bundle(tmp_path_factory.mktemp("other"), other_future(bundle, instant, rng)))
+    before = imported(Ebnerd, write_bundle(tmp_path_factory.mktemp("one"), bundle))[0]
+    after = imported(Ebnerd, write_bundle(tmp_path_factory.mktemp("other"), other_future(bundle, instant, rng)))[0]
     for one, other in zip(known(before, instant), known(after, instant), strict=True):
         assert_frame_equal(one, other, check_exact=True)
 
@@ -330,12 +331,12 @@ def test_nothing_of_the_future_is_in_the_past(
 
 def test_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(LogsError, match=r"^EB-NeRD: .*nowhere is no folder"):
-        import_ebnerd(tmp_path / "nowhere")
+        imported(Ebnerd, tmp_path / "nowhere")[0]
 
 
 def test_another_folder(tmp_path: Path) -> None:
     with pytest.raises(LogsError, match=r"behaviors.parquet is not there"):
-        import_ebnerd(tmp_path)
+        imported(Ebnerd, tmp_path)[0]
 
 
 FILES = [f"{split}/{name}.parquet" for split in ("train", "validation") for name in ("behaviors", "history")]
@@ -367,14 +368,14 @@ def test_a_value_that_a_cast_would_change_is_refused(tmp_path: Path, fault: str)
     file = write_bundle(tmp_path, EXAMPLE) / name
     pl.read_parquet(file).with_columns(**change).write_parquet(file)
     with pytest.raises(LogsError, match=said) as caught:
-        import_ebnerd(tmp_path)
+        imported(Ebnerd, tmp_path)[0]
     assert str(caught.value).startswith(f"EB-NeRD: {file}: ")
 
 
 def test_lists_of_a_fixed_length_are_lists(tmp_path: Path, logs: Logs) -> None:
     file = write_bundle(tmp_path, EXAMPLE) / "train" / "behaviors.parquet"
     pl.read_parquet(file).cast({"article_ids_inview": pl.Array(pl.Int32, 2)}).write_parquet(file)
-    assert_frame_equal(import_ebnerd(tmp_path).requests, logs.requests)
+    assert_frame_equal(imported(Ebnerd, tmp_path)[0].requests, logs.requests)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -389,7 +390,7 @@ def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if fault == "truncated" else b"a,b\n1,2\n")
     said = {"missing": "is not there", "column": "has no column"}.get(fault, "cannot be read as Parquet")
     with pytest.raises(LogsError, match=said) as caught:
-        import_ebnerd(tmp_path / "source")
+        imported(Ebnerd, tmp_path / "source")[0]
     assert "\n" not in str(caught.value)
     assert file.name in str(caught.value)
 
@@ -412,7 +413,7 @@ def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
     bundle = copy.deepcopy(EXAMPLE)
     bundle["train"][0].update(change)
     with pytest.raises(LogsError, match=said) as caught:
-        import_ebnerd(write_bundle(tmp_path / "source", bundle))
+        imported(Ebnerd, write_bundle(tmp_path / "source", bundle))[0]
     assert "\n" not in str(caught.value)
 
 
@@ -420,7 +421,7 @@ def test_a_faulty_duration_of_history(tmp_path: Path) -> None:
     bundle = copy.deepcopy(EXAMPLE)
     bundle["validation_history"][0]["read"] = 1e17
     with pytest.raises(LogsError, match=r"history\.parquet: read_time_fixed should be seconds") as caught:
-        import_ebnerd(write_bundle(tmp_path / "source", bundle))
+        imported(Ebnerd, write_bundle(tmp_path / "source", bundle))[0]
     assert "\n" not in str(caught.value)
 
 
@@ -432,7 +433,7 @@ def real() -> Logs:
     shared = Path(__file__).parents[3].parent / "shared" / "data"
     for folder in (os.environ.get("EDGEREC_DATA"), shared):
         if folder and (Path(folder) / "ebnerd_demo").is_dir():
-            return import_ebnerd(Path(folder) / "ebnerd_demo")
+            return imported(Ebnerd, Path(folder) / "ebnerd_demo")[0]
     pytest.skip(f"needs the EB-NeRD demo bundle as ebnerd_demo in $EDGEREC_DATA or {shared}")
 
 

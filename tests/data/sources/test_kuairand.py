@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from edgerec.core.errors import LogsError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, read_logs, write_logs
 from edgerec.data.sources import kuairand
-from edgerec.data.sources.kuairand import MAX_LIST, SERVED, import_kuairand, kuairand_spec
-from edgerec.data.sources.kuairand_source import ACTIONS, CATALOGUE, EARLIER, LATER, Source, read_source
+from edgerec.data.sources._kuairand_files import ACTIONS, CATALOGUE, EARLIER, LATER, read_slice
+from edgerec.data.sources._kuairand_files import Slice as SliceTables
+from edgerec.data.sources.kuairand import MAX_LIST, SERVED, Kuairand
 from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import GroupEncoder
 from edgerec.model.metrics import gauc
+from tests.data.sources.imported import imported
 
 # Midnight in China.
 START = int((datetime(2024, 1, 7, 16) - datetime(1970, 1, 1)).total_seconds()) * 1000
@@ -90,13 +93,13 @@ def write_slice(folder: Path, rows: Slice) -> Path:
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Logs, int]:
-    return import_kuairand(write_slice(tmp_path_factory.mktemp("kuairand"), EXAMPLE))
+def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[Logs, dict[str, Any]]:
+    return imported(Kuairand, write_slice(tmp_path_factory.mktemp("kuairand"), EXAMPLE))
 
 
 @pytest.fixture(scope="module")
-def logs(imported: tuple[Logs, int]) -> Logs:
-    return imported[0]
+def logs(example: tuple[Logs, dict[str, Any]]) -> Logs:
+    return example[0]
 
 
 def of_user(logs: Logs, user: int, kind: str, *columns: str) -> list[tuple[Any, ...]]:
@@ -105,10 +108,10 @@ def of_user(logs: Logs, user: int, kind: str, *columns: str) -> list[tuple[Any, 
     return table.select((pl.col("time") - START) / 1000, "item_id", *columns).rows()
 
 
-def test_counts_and_dropped_duplicates(imported: tuple[Logs, int]) -> None:
-    logs, duplicates = imported
+def test_counts_and_dropped_duplicates(example: tuple[Logs, dict[str, Any]]) -> None:
+    logs, counts = example
     assert logs.counts() == {"requests": 5, "exposures": 7, "clicks": 2, "users": 3}
-    assert duplicates == 2
+    assert counts["duplicates"] == 2
 
 
 def test_a_request_is_a_day_of_a_user_and_ends_where_a_video_comes_again(logs: Logs) -> None:
@@ -203,7 +206,7 @@ def test_items_have_what_was_known_at_upload(logs: Logs) -> None:
 def test_a_video_that_the_catalogue_lacks_has_no_attributes(tmp_path: Path) -> None:
     rows = copy.deepcopy(EXAMPLE)
     rows["earlier"] += [shown(1, 98, 400), shown(1, 99, 500), shown(1, 98, 600)]
-    logs, _ = import_kuairand(write_slice(tmp_path, rows))
+    logs, _ = imported(Kuairand, write_slice(tmp_path, rows))
     assert logs.items.row(-1, named=True)["author"] is None
     # Unknown authors are not one author.
     assert logs.requests.filter(pl.col("item_id").list.contains(98))["author_exposures"].to_list()[-1] == [0]
@@ -212,7 +215,7 @@ def test_a_video_that_the_catalogue_lacks_has_no_attributes(tmp_path: Path) -> N
 def test_a_long_day_is_cut(tmp_path: Path) -> None:
     rows = copy.deepcopy(EXAMPLE)
     rows["later"] += [shown(4, video, 2 * DAY + video) for video in range(1000, 1000 + 2 * MAX_LIST + 1)]
-    logs, _ = import_kuairand(write_slice(tmp_path, rows))
+    logs, _ = imported(Kuairand, write_slice(tmp_path, rows))
     mine = logs.requests.filter(pl.col("user_id") == 4)
     assert mine["item_id"].list.len().to_list() == [MAX_LIST, MAX_LIST, 1]
     assert mine["item_id"].explode().to_list() == list(range(1000, 1000 + 2 * MAX_LIST + 1))
@@ -222,7 +225,7 @@ def test_a_long_day_is_cut(tmp_path: Path) -> None:
 
 def test_the_order_of_rows_does_not_matter(tmp_path: Path, logs: Logs) -> None:
     rows = {split: list(reversed(part)) for split, part in EXAMPLE.items()}
-    write_logs(import_kuairand(write_slice(tmp_path / "source", rows))[0], tmp_path / "a")
+    write_logs(imported(Kuairand, write_slice(tmp_path / "source", rows))[0], tmp_path / "a")
     write_logs(logs, tmp_path / "b")
     for name in ("items.parquet", "events/part-00000.parquet", "requests/part-00000.parquet", "features.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -230,7 +233,7 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path, logs: Logs) -> None:
 
 
 def test_the_specification_reads_the_logs(logs: Logs) -> None:
-    spec = kuairand_spec()
+    spec = Kuairand.spec()
     for kind in BEHAVIOUR_KINDS:
         features, table = spec.actions(kind), logs.events.filter(pl.col("kind") == kind.name)
         encoder = GroupEncoder(features)
@@ -299,8 +302,8 @@ def both(seed: int, instant: int, folder: Path) -> tuple[tuple[pl.DataFrame, ...
     """What was known at `instant`, with one future and with another."""
     rng = np.random.default_rng(seed)
     rows = random_slice(rng)
-    before, _ = import_kuairand(write_slice(folder / "one", rows))
-    after, _ = import_kuairand(write_slice(folder / "other", other_future(rows, instant, rng)))
+    before, _ = imported(Kuairand, write_slice(folder / "one", rows))
+    after, _ = imported(Kuairand, write_slice(folder / "other", other_future(rows, instant, rng)))
     return known(before, instant), known(after, instant)
 
 
@@ -343,9 +346,9 @@ class Foreseen(FirstSeen):
         return times - self._times[np.searchsorted(self._keys, keys)]
 
 
-def outcomes_at_once(folder: Path) -> Source:
-    source = read_source(folder)
-    return Source(source.impressions.with_columns(ended="time"), source.items, source.earlier_until, source.duplicates)
+def outcomes_at_once(folder: Path) -> SliceTables:
+    found = read_slice(folder)
+    return replace(found, impressions=found.impressions.with_columns(ended="time"))
 
 
 def lists_known_whole(listed: pl.DataFrame) -> list[pl.Series]:
@@ -364,7 +367,7 @@ served: Callable[[pl.DataFrame], list[pl.Series]] = kuairand._served
         ("PastCounts", PeekingWindows),
         ("PastCounts", Totals),
         ("FirstSeen", Foreseen),
-        ("read_source", outcomes_at_once),
+        ("read_slice", outcomes_at_once),
         ("_served", lists_known_whole),
     ],
 )
@@ -383,13 +386,13 @@ def test_a_leak_would_be_seen(name: str, leak: object, tmp_path: Path, monkeypat
 def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
     folder = tmp_path / "a[b]*"
     folder.mkdir()
-    logs, _ = import_kuairand(write_slice(folder, EXAMPLE))
+    logs, _ = imported(Kuairand, write_slice(folder, EXAMPLE))
     assert len(logs.requests)
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(LogsError, match=r"^KuaiRand: .*nowhere is no folder"):
-        import_kuairand(tmp_path / "nowhere")
+        imported(Kuairand, tmp_path / "nowhere")
 
 
 FAULTS = [(name, fault) for name in (EARLIER, LATER) for fault in ("missing", "truncated", "text", "column")]
@@ -426,7 +429,7 @@ def test_a_value_that_a_cast_would_change_is_refused(tmp_path: Path, fault: str)
     else:
         pl.read_parquet(file).with_columns(**change).write_parquet(file)
     with pytest.raises(LogsError, match=said) as caught:
-        import_kuairand(tmp_path)
+        imported(Kuairand, tmp_path)
     assert str(caught.value).startswith(f"KuaiRand: {file}: ")
 
 
@@ -434,7 +437,7 @@ def test_whole_floats_and_booleans_are_the_integers_that_they_are(tmp_path: Path
     file = write_slice(tmp_path, EXAMPLE) / EARLIER
     types = {"user_id": pl.Float64, "is_click": pl.Boolean, "is_like": pl.Float32}
     pl.read_parquet(file).cast(types).write_parquet(file)
-    assert_frame_equal(import_kuairand(tmp_path)[0].events, logs.events)
+    assert_frame_equal(imported(Kuairand, tmp_path)[0].events, logs.events)
 
 
 @pytest.mark.parametrize(("name", "fault"), [*FAULTS, (CATALOGUE, "missing"), (CATALOGUE, "column")])
@@ -450,7 +453,7 @@ def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if fault == "truncated" else b"a,b\n1,2\n")
     said = {"missing": "is not there", "column": "has no column"}.get(fault, "cannot be read")
     with pytest.raises(LogsError, match=said) as caught:
-        import_kuairand(tmp_path)
+        imported(Kuairand, tmp_path)
     assert "\n" not in str(caught.value)
     assert file.name in str(caught.value)
 
@@ -473,7 +476,7 @@ def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
     rows = copy.deepcopy(EXAMPLE)
     rows["earlier"][0].update(change)
     with pytest.raises(LogsError, match=said) as caught:
-        import_kuairand(write_slice(tmp_path, rows))
+        imported(Kuairand, write_slice(tmp_path, rows))
     assert "\n" not in str(caught.value)
 
 
@@ -491,30 +494,30 @@ def test_a_faulty_catalogue(tmp_path: Path, old: str, new: str, said: str) -> No
     assert old in text
     file.write_text(text.replace(old, new))
     with pytest.raises(LogsError, match=said):
-        import_kuairand(tmp_path)
+        imported(Kuairand, tmp_path)
 
 
 # The real slice, where it is there.
 
 
 @pytest.fixture(scope="module")
-def real() -> tuple[Logs, int]:
+def real() -> tuple[Logs, dict[str, Any]]:
     shared = Path(__file__).parents[3].parent / "shared" / "data"
     for folder in (os.environ.get("EDGEREC_DATA"), shared):
         if folder and (Path(folder) / "kuairand_pure_slice").is_dir():
-            return import_kuairand(Path(folder) / "kuairand_pure_slice")
+            return imported(Kuairand, Path(folder) / "kuairand_pure_slice")
     pytest.skip(f"needs the slice of KuaiRand-Pure as kuairand_pure_slice in $EDGEREC_DATA or {shared}")
 
 
-def test_real_counts(real: tuple[Logs, int]) -> None:
-    logs, duplicates = real
+def test_real_counts(real: tuple[Logs, dict[str, Any]]) -> None:
+    logs, counts = real
     assert logs.counts() == {"requests": 121_475, "exposures": 222_444, "clicks": 100_008, "users": 25_156}
-    assert duplicates == 5_885
+    assert counts["duplicates"] == 5_885
     test = logs.requests.filter(pl.col("time") >= logs.head.test_from)
     assert (len(test), len(test["clicked"].explode())) == (69_804, 130_455)
 
 
-def test_real_figures_of_trivial_rankers(real: tuple[Logs, int]) -> None:
+def test_real_figures_of_trivial_rankers(real: tuple[Logs, dict[str, Any]]) -> None:
     logs, _ = real
     test = logs.requests.filter(pl.col("time") >= logs.head.test_from).with_row_index("group")
     place = pl.int_ranges(0, pl.col("item_id").list.len())

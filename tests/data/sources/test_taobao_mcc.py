@@ -19,9 +19,10 @@ from edgerec.core.errors import LogsError, OutputError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, LogsHead, read_logs
 from edgerec.data.schema import check_items
+from edgerec.data.sources._taobao_mcc_files import COLUMNS, FIELDS, TEST, TRAIN, read_contexts
+from edgerec.data.sources.importing import import_source
 from edgerec.data.sources.logs_writer import logs_writer
-from edgerec.data.sources.taobao_mcc import FIRST_TIME_MS, MAX_LIST, STEP_MS, import_taobao_mcc, taobao_mcc_spec
-from edgerec.data.sources.taobao_mcc_source import COLUMNS, FIELDS, TEST, TRAIN, read_contexts
+from edgerec.data.sources.taobao_mcc import FIRST_TIME_MS, MAX_LIST, STEP_MS, TaobaoMcc
 from edgerec.features.spec import FeatureSpec
 
 Row = dict[str, Any]
@@ -69,7 +70,7 @@ def write_source(folder: Path, files: dict[str, list[Row]]) -> Path:
 
 
 def imported(folder: Path, files: dict[str, list[Row]], **options: Any) -> tuple[Logs, dict[str, Any]]:
-    counts = import_taobao_mcc(write_source(folder / "source", files), folder / "logs", force=True, **options)
+    counts = import_source(TaobaoMcc, write_source(folder / "source", files), folder / "logs", force=True, **options)
     return read_logs(folder / "logs"), counts
 
 
@@ -265,7 +266,7 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
 def refused(folder: Path, *, block_bytes: int = 400) -> str:
     """The error of an import, which leaves nothing behind."""
     with pytest.raises(LogsError) as caught:
-        import_taobao_mcc(folder, folder.with_name(f"{folder.name}-logs"), block_bytes=block_bytes)
+        import_source(TaobaoMcc, folder, folder.with_name(f"{folder.name}-logs"), block_bytes=block_bytes)
     assert {entry.name for entry in folder.iterdir()} <= {TRAIN, TEST}
     assert not list(folder.parent.glob(f"*{folder.name}-logs*"))
     assert "\n" not in str(caught.value)
@@ -344,14 +345,14 @@ def test_line_ends_of_windows_and_no_last_one(tmp_path: Path, logs: Logs) -> Non
     source = write_source(tmp_path / "source", EXAMPLE)
     text = (source / TRAIN).read_bytes().replace(b"\n", b"\r\n")
     (source / TRAIN).write_bytes(text.removesuffix(b"\r\n"))
-    import_taobao_mcc(source, tmp_path / "logs", block_bytes=300)
+    import_source(TaobaoMcc, source, tmp_path / "logs", block_bytes=300)
     assert_frame_equal(read_logs(tmp_path / "logs").requests, logs.requests)
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     imported(tmp_path, EXAMPLE)
     with pytest.raises(OutputError, match="exists already"):
-        import_taobao_mcc(tmp_path / "source", tmp_path / "logs")
+        import_source(TaobaoMcc, tmp_path / "source", tmp_path / "logs")
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -373,7 +374,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 
 def write_parts(logs: Logs, path: Path, parts: list[pl.DataFrame]) -> dict[str, int]:
-    with logs_writer(path, head=LogsHead(name="x"), spec=taobao_mcc_spec(), items=logs.items) as writer:
+    with logs_writer(path, head=LogsHead(name="x"), spec=TaobaoMcc.spec(), items=logs.items) as writer:
         for requests in parts:
             writer.write(logs.events.clear(), requests)
     return writer.counts()
@@ -383,7 +384,7 @@ def test_the_catalogue_is_checked_once(logs: Logs, tmp_path: Path, monkeypatch: 
     twice = pl.concat([logs.items, logs.items])
     with (
         pytest.raises(LogsError, match=r"items\.item_id should be unique"),
-        logs_writer(tmp_path / "logs", head=LogsHead(name="x"), spec=taobao_mcc_spec(), items=twice),
+        logs_writer(tmp_path / "logs", head=LogsHead(name="x"), spec=TaobaoMcc.spec(), items=twice),
     ):
         pass
     assert not list(tmp_path.iterdir())

@@ -23,13 +23,14 @@ from edgerec.cli.output import emit
 from edgerec.cli.tables.logs import stats_table
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, LogsError, OutputError
 from edgerec.data.logs import Logs, LogsHead, write_logs
-from edgerec.data.sources.ebnerd import import_ebnerd
+from edgerec.data.sources.ebnerd import Ebnerd
 from edgerec.data.statistics.click_rates import CATEGORY_BUCKETS
 from edgerec.data.statistics.document import document, stats_document
 from edgerec.data.statistics.measure import Measured, of_part
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec
 from edgerec.reports.statistics.page import page, write_report
+from tests.data.sources.imported import imported
 from tests.synthetic import make_logs, unstamp
 
 NOW = 1_700_000_000_000
@@ -465,7 +466,7 @@ def real() -> Logs:
     shared = Path(__file__).parents[3].parent / "shared" / "data"
     for root in (os.environ.get("EDGEREC_DATA"), shared):
         if root and (Path(root) / "ebnerd_demo").is_dir():
-            return import_ebnerd(Path(root) / "ebnerd_demo")
+            return imported(Ebnerd, Path(root) / "ebnerd_demo")[0]
     pytest.skip(f"needs the EB-NeRD demo bundle as ebnerd_demo in $EDGEREC_DATA or {shared}")
 
 

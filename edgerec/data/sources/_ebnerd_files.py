@@ -40,7 +40,7 @@ MAX_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
-class Source:
+class Bundle:
     """What EdgeRec takes from EB-NeRD; times are milliseconds since 1970, durations seconds.
 
     Attributes:
@@ -57,7 +57,7 @@ class Source:
     test_from: int
 
 
-def read_source(folder: Path) -> Source:
+def read_bundle(folder: Path) -> Bundle:
     """Read an EB-NeRD bundle: `train/`, `validation/` (behaviors, history) and `article_features/`.
 
     A click may stand in the history of both splits, and the validation history runs on through the train week, whose
@@ -89,7 +89,7 @@ def read_source(folder: Path) -> Source:
         _articles(folder / "article_features" / "article_length.parquet", LENGTH),
         _articles(folder / "article_features" / "premium_articles.parquet", PREMIUM),
     ]
-    return Source(lists=lists, history=history, items=_items(lists, history, *features), test_from=first)
+    return Bundle(lists=lists, history=history, items=_items(lists, history, *features), test_from=first)
 
 
 def _lists(path: Path) -> pl.DataFrame:

@@ -39,7 +39,7 @@ MAX_MS = 86_400_000
 
 
 @dataclass(frozen=True)
-class Source:
+class Slice:
     """What EdgeRec takes from KuaiRand; times are milliseconds since 1970, durations seconds.
 
     Attributes:
@@ -58,7 +58,7 @@ class Source:
     duplicates: int
 
 
-def read_source(folder: Path) -> Source:
+def read_slice(folder: Path) -> Slice:
     """Read the two splits and the catalogue of videos.
 
     One impression may be reported several times, with the same user, video and time and, now and then, other outcomes;
@@ -85,7 +85,7 @@ def read_source(folder: Path) -> Source:
         clicked="is_click",
         **{action: f"is_{action}" for action in ACTIONS},
     )
-    return Source(
+    return Slice(
         impressions=impressions,
         items=_items(folder / CATALOGUE, impressions["item_id"]),
         earlier_until=cast(int, earlier["time_ms"].max()),

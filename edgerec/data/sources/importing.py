@@ -1,0 +1,48 @@
+"""Import: read a source and write its logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgerec.core.atomic import check_output
+from edgerec.core.errors import LogsError
+from edgerec.core.leftovers import temporary_folder
+from edgerec.core.text import check_utf8
+from edgerec.data.sources.logs_writer import logs_writer
+from edgerec.data.sources.source import Source
+
+
+def import_source(
+    kind: type[Source], folder: Path, out: Path, *, force: bool = False, **options: Any
+) -> dict[str, Any]:
+    """Write the logs of a data set as the folder `out`, whole or not at all.
+
+    Args:
+        kind: the data set.
+        folder: where its files are.
+        out: the folder to write; unfinished work lies beside it.
+        force: replace `out` where it exists.
+        options: fields of `kind`.
+
+    Returns:
+        `requests`, `exposures`, `clicks`, `users`, and the notes of the source.
+
+    Raises:
+        LogsError: a file of the data set is missing, damaged, or does not hold what it should.
+        OutputError: `out` exists and `force` is false, it lies inside `folder`, or it cannot be written.
+    """
+    check_utf8(folder, what="import")
+    check_output(out, force=force, kind="logs", inputs=[folder])
+    with temporary_folder(out.resolve(), "import") as scratch:
+        source = kind(folder, scratch, **options)
+        head, items = source.head(), source.items()
+        try:
+            with logs_writer(out, head=head, spec=source.spec(), items=items, force=force) as writer:
+                for part in source.read():
+                    writer.write(part.events, part.requests)
+        except LogsError as error:
+            # A row that breaks the schema of logs: say which data set it is of.
+            said = str(error)
+            raise LogsError(f"{kind.title}: {folder}: {said}" if said.startswith("logs: ") else said) from None
+        return {**writer.counts(), **source.notes()}

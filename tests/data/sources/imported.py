@@ -1,0 +1,18 @@
+"""Logs of a source, for tests."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edgerec.data.logs import Logs, read_logs
+from edgerec.data.sources.importing import import_source
+from edgerec.data.sources.source import Source
+
+
+def imported(source: type[Source], folder: Path, **options: Any) -> tuple[Logs, dict[str, Any]]:
+    """Import `folder` and read the logs that were written; also return the counts and notes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        counts = import_source(source, folder, Path(scratch) / "logs", **options)
+        return read_logs(Path(scratch) / "logs"), counts
