@@ -12,24 +12,24 @@ from edgerec.kv.table_entry import TableEntry
 MAX_CASE_BYTES = 16 * 1024 * 1024
 """Largest golden case, in bytes: three sequences of at most 1,000 vectors of some hundred numbers are a few MB."""
 MAX_CASES = 100
-"""Golden cases of a bundle. An export keeps 13 of them."""
+"""Most golden cases of a bundle. An export writes 13."""
 SHARD_OVERHEAD = 4096
-"""Bytes of a shard besides its numbers: headers, padding and a directory of three arrays."""
+"""Bytes of a shard beside its numbers: headers, padding and the zip directory of three arrays."""
 
 
 def check_sizes(
     sizes: Mapping[str, int], tables: Mapping[str, TableEntry], *, embeddings: str, cases: str = ""
 ) -> None:
-    """Refuse files that are larger than anything of their kind.
+    """Check that no file is larger than a file of its kind can be.
 
     Args:
-        sizes: bytes that a manifest states, by path.
-        tables: that the manifest states, by name.
-        embeddings: the folder under which each table has a folder of its own.
-        cases: how the paths of golden cases begin; empty where there are none.
+        sizes: bytes of each file by path, from a manifest.
+        tables: the tables by name, from the same manifest.
+        embeddings: the folder in which each table has a folder.
+        cases: the path of every golden case begins with this; empty if there are no cases.
 
     Raises:
-        ValueError: the first file, or table, that is too large; or there are too many golden cases.
+        ValueError: a file or a table is too large, or there are too many golden cases.
     """
     under: dict[str, int] = {}
     golden = 0
@@ -54,6 +54,6 @@ def check_sizes(
 
 
 def table_bytes(entry: TableEntry) -> int:
-    """What the shards of a table take at most: an int64 and a row for each key, an unknown row for each shard."""
+    """Return the most bytes of a table's shards: an int64 and a row for each key, an unknown row for each shard."""
     row = entry.dimension * np.dtype(entry.dtype).itemsize
     return entry.keys * (8 + row) + entry.shards * (row + SHARD_OVERHEAD)

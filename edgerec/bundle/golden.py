@@ -1,7 +1,8 @@
-"""Golden cases: inputs with the outputs that the trained model gave for them, for any device to prove itself."""
+"""Golden cases: inputs with the logits of the trained model. A device that computes the same logits is correct."""
 
 from __future__ import annotations
 
+import io
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from edgerec.bundle.bounds import MAX_CASE_BYTES
 from edgerec.bundle.layout import CASES
 from edgerec.bundle.manifest import BundleManifest
 from edgerec.core.arrays import load_members
+from edgerec.core.atomic import write_bytes
 from edgerec.core.errors import FormatError, NotFiniteError, SessionError
 from edgerec.core.paths import as_path
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
@@ -34,7 +36,7 @@ class CaseBehaviours(NamedTuple):
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """One request as dense vectors, and the trained model's logits for it.
+    """One request as dense vectors, with the trained model's logits.
 
     Attributes:
         exposure_action: (t, d_a).
@@ -44,8 +46,8 @@ class GoldenCase:
         candidates: (c, d_x).
         logits: (c,).
         exposure_ids, page_view_ids, candidate_ids: (t, identities), (u, identities), (c, identities) int64, for a model
-            that matches identities (`edgerec.device_runtime.matches`); else none.
-        exposure_age, page_view_age: (t,), (u,) hours; likewise.
+            that matches identities (`edgerec.device_runtime.matches`); else None.
+        exposure_age, page_view_age: (t,), (u,) hours, for such a model; else None.
     """
 
     exposure_action: Array
@@ -96,14 +98,14 @@ def encode_case(model: DeviceModel, case: GoldenCase) -> dict[str, Encodings]:
 
 
 def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, Array]:
-    """The case of path `name` within `bundle`, and the device's logits (c,) for it.
+    """Return the case of path `name` within `bundle`, and the device's logits (c,) for it.
 
-    No case is longer than what the models read, so that its steps take a moment.
+    A case that is longer than the models read is refused, so a forged case cannot take long.
 
     Raises:
-        FormatError: it cannot be read, or does not fit the models.
+        FormatError: the case cannot be read, or does not fit the models.
     """
-    case = load_case(bundle / name, matching=model.crban.identities > 0)
+    case = read_case(bundle / name, matching=model.crban.identities > 0)
     limits = model.limits.model_dump()
     for what, length in case.lengths().items():
         if length > limits[what]:
@@ -117,10 +119,10 @@ def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, 
 
 
 def case_names(bundle: Path, manifest: BundleManifest) -> list[str]:
-    """The paths within `bundle` of its cases, in order; the last one has every length at its limit.
+    """Return the paths of the cases within `bundle`, in order. In the last case every length is at its limit.
 
     Raises:
-        FormatError: it has none.
+        FormatError: there is no case.
     """
     names = sorted(name for name in manifest.files if name.startswith(CASES))
     if not names:
@@ -128,17 +130,19 @@ def case_names(bundle: Path, manifest: BundleManifest) -> list[str]:
     return names
 
 
-def save_case(case: GoldenCase, path: Path) -> None:
+def write_case(case: GoldenCase, path: Path) -> None:
     """Write `case` to the npz file `path`."""
     arrays = {field.name: getattr(case, field.name) for field in fields(case)}
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    content = io.BytesIO()
+    np.savez(content, **{name: array for name, array in arrays.items() if array is not None})
+    write_bytes(path, content.getvalue())
 
 
-def load_case(path: Path, *, matching: bool = False) -> GoldenCase:
-    """Read the npz file `path`; `matching` where it is of a model that matches identities.
+def read_case(path: Path, *, matching: bool = False) -> GoldenCase:
+    """Read the npz file `path`. `matching` says that the model matches identities, so the case has their arrays.
 
     Raises:
-        FormatError: it cannot be read, or holds other arrays.
+        FormatError: the file cannot be read, or holds other arrays.
     """
     path = as_path(path, "golden case")
     names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]

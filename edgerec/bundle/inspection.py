@@ -1,4 +1,4 @@
-"""What is in a bundle: sizes by part, what MNN runs, tables, the figures of its export, the tools that took part."""
+"""Describing a bundle: sizes of its parts, commands that MNN runs, tables, figures and tools of its export."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from edgerec.core.paths import as_path
 from edgerec.device_runtime.session import Session
 
 _MOVES = re.compile(r"_raster_\d+$")
-"""What MNN puts behind an operation's name for each command that moves its operands into place."""
+"""MNN appends this to the name of an operation, once for each command that moves its operands."""
 
 
 def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
-    """Describe the folder `bundle`; its models are checked and run once, its other files are not read.
+    """Describe the folder `bundle`. Its models are checked and run once. Its other files are not read.
 
     Args:
         bundle: the folder.
-        public_key: whose signature all three manifests have to bear; None asks for none.
+        public_key: each manifest has to bear this key's signature; None asks for no signature.
 
     Returns:
         `version_id`, `created`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`, `cloud_bytes`,

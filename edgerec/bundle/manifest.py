@@ -69,9 +69,9 @@ class DeviceManifest(_Manifest):
     spec: dict[str, Any]
     """The feature specification; `edgerec.features.spec` reads it."""
     limits: dict[str, Annotated[int, Field(ge=1, le=1000)]]
-    """`candidates`, `exposures`, `page_views`: the longest sequences."""
+    """The longest sequences: `candidates`, `exposures`, `page_views`."""
     models: dict[str, ModelFile]
-    """The ranker, `crban` whichever model it is of, and an encoder for each kind of behaviour that it reads."""
+    """The ranker, which is named `crban` for every model, and an encoder for each kind of behaviour that it reads."""
 
     @field_validator("models")
     @classmethod
@@ -94,11 +94,11 @@ class DeviceManifest(_Manifest):
 
 
 Tables = dict[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")], TableEntry]
-"""By name of feature, which is a folder's name, too."""
+"""Tables by name of feature. The name is also the name of the table's folder."""
 
 
 class CloudManifest(_Manifest):
-    """`cloud/manifest.json`: which version the tables belong to, and how their keys are made."""
+    """`cloud/manifest.json`: the version of the tables, and the specification that defines their keys."""
 
     format: Literal[1] = 1
     kind: Literal["cloud"] = "cloud"
@@ -116,53 +116,55 @@ class Parity(_Part):
     """How far the device's results were from Keras' at export."""
 
     max_abs_error: Annotated[float, Field(ge=0)]
-    """Over all checks, on logits."""
+    """Largest absolute difference of a logit over all checks."""
     tolerance: Annotated[float, Field(gt=0, le=10.0)]
     relative_tolerance: Annotated[float, Field(ge=0, le=1e-3)] = 0.0
-    """Of a logit's own size, on top of `tolerance`."""
+    """Added to `tolerance`: this share of the logit's absolute value."""
     checks: dict[Name, float]
     """Largest absolute difference by check."""
     requests: Annotated[int, Field(ge=0)]
-    """Real requests stepped through."""
+    """Number of real requests that were ranked by Keras and by the device."""
     orders_equal: Annotated[int, Field(ge=0)]
-    """Of them, how many were ranked alike."""
+    """Number of these requests that both ranked in the same order."""
 
     @property
     def allowed(self) -> Tolerance:
-        """How far a device's logits may be from those of a golden case."""
+        """Allowed difference between a device's logits and those of a golden case."""
         return Tolerance(self.tolerance, self.relative_tolerance)
 
 
 class PrecisionRow(_Part):
-    """What the device half takes in one precision, and what that costs, as measured at export."""
+    """Size of the device half in one precision, and the error that this precision causes, as measured at export."""
 
     device_bytes: Annotated[int, Field(ge=0)]
-    """Of the files under `device/`."""
+    """Bytes of the files under `device/`."""
     drift: float
-    """Largest difference of a logit from Keras', over validation requests and random ones."""
+    """Largest difference of a logit from Keras' logit, over validation requests and random requests."""
     gauc_difference: float | None
-    """Between MNN and Keras on validation requests; none where none has a clicked and an unclicked exposure."""
+    """Difference of GAUC between MNN and Keras on validation requests; None if no request has both a clicked and an
+    unclicked exposure."""
 
 
 class BundleManifest(_Manifest):
-    """`manifest.json`: the bundle as a whole, written last."""
+    """`manifest.json` of the whole bundle. It is written last."""
 
     format: Literal[1] = 1
     kind: Literal["bundle"] = "bundle"
     version_id: Name
     created: Name
-    """UTC, ISO 8601; fixed by SOURCE_DATE_EPOCH."""
+    """Time of the export in UTC, ISO 8601. SOURCE_DATE_EPOCH fixes it."""
     precision: Precision
     spec: dict[str, Any]
     config: dict[str, Any]
-    """Of the training."""
+    """Configuration of the training."""
     models: dict[str, ModelFile]
     tables: Tables
     parity: Parity
     gauc: dict[Name, float | None]
-    """On the requests of `parity`: `keras`, `mnn`; none where no request has a clicked and an unclicked exposure."""
+    """GAUC on the requests of `parity`, by `keras` and `mnn`; None if no request has both a clicked and an unclicked
+    exposure."""
     precisions: dict[Precision, PrecisionRow] = {}
-    """What was weighed up, the bundle's own precision among it; empty where nothing was, as for plain fp32."""
+    """The precisions that the export compared, including the bundle's own; empty for a plain fp32 export."""
     tools: dict[Name, Name]
 
     @model_validator(mode="after")
@@ -180,11 +182,11 @@ class BundleManifest(_Manifest):
         return self
 
     def bytes_under(self, folder: str) -> int:
-        """Size of the files under a folder of the bundle."""
+        """Return the bytes of all files under a folder of the bundle."""
         return sum(stamp.size for path, stamp in self.files.items() if path.startswith(folder + "/"))
 
     def summary(self) -> dict[str, Any]:
-        """What a command prints after an export."""
+        """Return what a command prints after an export."""
         return {
             "version_id": self.version_id,
             "precision": self.precision,

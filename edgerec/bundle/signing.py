@@ -1,7 +1,8 @@
-"""Ed25519 signatures of manifests: whoever holds the public key can tell its owner's bundles from all others.
+"""Ed25519 signatures of manifests. With the public key, anybody can check that its owner signed a bundle.
 
-A signature stands beside its file as `<name>.sig`: 64 bytes, those of RFC 8032 over the exact bytes of the file, so
-that other tools can make and check it, too. It depends on key and bytes alone: equal files have equal signatures.
+The signature of a file is the file `<name>.sig` beside it. It has 64 bytes and follows RFC 8032 over the exact bytes of
+the file, so other tools can make and check it too. It depends on the key and the bytes alone: equal files have equal
+signatures.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _MAX_PEM = 64 * 1024
 _PRIME = 2**255 - 19
 _ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _PRIME, _PRIME + 1, _ORDER_8, _PRIME - _ORDER_8})
-"""The y of all points of small order, with 0 and 1 also written beyond the prime.
+"""The y coordinates of all points of small order; 0 and 1 also in their second form, at the prime and above it.
 
-These are the ones of libsodium's `ge25519_has_small_order`. Under such a key, one signature is valid for many messages
-or for all, and cryptography takes it.
+The list is that of libsodium's `ge25519_has_small_order`. Under such a key, one signature is valid for many messages or
+for all messages, and the package cryptography accepts it.
 """
 
 
@@ -40,7 +41,7 @@ class PublicKey:
         raw: its 32 bytes.
 
     Raises:
-        InputError: there are not 32 of them, or the key is of small order.
+        InputError: `raw` has not 32 bytes, or the key is of small order.
     """
 
     raw: bytes
@@ -57,14 +58,14 @@ class PublicKey:
 
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of the 32 bytes, for people to compare."""
+        """Hexadecimal SHA-256 of the 32 bytes, which people can compare."""
         return sha256_bytes(self.raw)
 
     def check(self, path: Path, content: bytes) -> None:
-        """Refuse `content`, the bytes read from `path`, unless the signature beside it is this key's.
+        """Check that the signature beside `path` is this key's signature of `content`, the bytes read from `path`.
 
         Raises:
-            SignatureError: there is no signature, or it is not this key's over these bytes.
+            SignatureError: there is no signature, or it is not this key's signature of these bytes.
             MissingExtraError: cryptography is not installed.
         """
         _need()
@@ -83,13 +84,13 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class SigningKey:
-    """An Ed25519 private key; `load_signing_key` reads one."""
+    """An Ed25519 private key. `load_signing_key` reads it from a file."""
 
     _key: Ed25519PrivateKey = field(repr=False)
 
     @property
     def public(self) -> PublicKey:
-        """The key that checks what this one signs."""
+        """The public key that checks this key's signatures."""
         return PublicKey(self._key.public_key().public_bytes_raw())
 
     def sign_file(self, path: Path) -> None:
@@ -98,11 +99,11 @@ class SigningKey:
 
 
 def check_signature(public_key: PublicKey, path: Path, content: bytes) -> None:
-    """`PublicKey.check` for a key that a caller gave.
+    """Call `public_key.check`, after a check that the caller passed a `PublicKey`.
 
     Raises:
-        InputError: `public_key` is something else.
-        SignatureError: there is no signature, or it is not this key's over these bytes.
+        InputError: `public_key` is not a `PublicKey`.
+        SignatureError: there is no signature, or it is not this key's signature of these bytes.
     """
     if not isinstance(public_key, PublicKey):
         raise InputError(
@@ -113,10 +114,10 @@ def check_signature(public_key: PublicKey, path: Path, content: bytes) -> None:
 
 
 def check_signing_key(key: SigningKey) -> None:
-    """Refuse anything else as a key to sign with.
+    """Check that `key` is a `SigningKey`.
 
     Raises:
-        InputError: `key` is something else.
+        InputError: `key` is not a `SigningKey`.
     """
     if not isinstance(key, SigningKey):
         raise InputError(
@@ -126,7 +127,7 @@ def check_signing_key(key: SigningKey) -> None:
 
 
 def signature_path(path: Path) -> Path:
-    """Where the signature of the file `path` stands."""
+    """Return the path of the signature of the file `path`."""
     return path.with_name(path.name + SUFFIX)
 
 
@@ -134,7 +135,7 @@ def load_signing_key(path: Path) -> SigningKey:
     """Read an Ed25519 private key, unencrypted PEM (PKCS 8), as `openssl genpkey -algorithm ed25519` writes it.
 
     Raises:
-        InputError: no such file, no such key, or it is encrypted.
+        InputError: there is no such file, it is not such a key, or the key is encrypted.
         MissingExtraError: cryptography is not installed.
     """
     _need()
@@ -156,7 +157,7 @@ def load_public_key(path: Path) -> PublicKey:
     """Read an Ed25519 public key, PEM, as `openssl pkey -pubout` writes it.
 
     Raises:
-        InputError: no such file, or no such key.
+        InputError: there is no such file, or it is not such a key.
         MissingExtraError: cryptography is not installed.
     """
     _need()
@@ -185,7 +186,7 @@ def _need() -> None:
 
 def _read_pem(path: Path, what: str) -> bytes:
     try:
-        # A pipe would be waited for, and a device may have no end.
+        # Reading a pipe might wait for ever, and a device may have no end.
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
             raise InputError(f"{what} {path} is no regular file: give a PEM file")
         with path.open("rb") as file:
@@ -206,7 +207,7 @@ def _parse(load: Callable[[], Any], what: str, advice: str) -> Any:
     try:
         return load()
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # What the parser says of a damaged key helps nobody, and might quote it.
+        # The parser's own message does not help, and might quote the key.
         raise InputError(f"{what} is no Ed25519 key in PEM: {advice}") from None
 
 

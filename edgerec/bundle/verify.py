@@ -1,4 +1,4 @@
-"""A bundle proves itself on this machine: every hash, every table, every golden case."""
+"""Verifying a bundle on this machine: every hash, every table, every golden case."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from edgerec.kv.shard_writer import shard_name
 
 
 def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
-    """Check the folder `bundle` and run its golden cases; `guard.guarded` for one that others may have changed.
+    """Check the folder `bundle` and run its golden cases.
+
+    For a bundle that others may have changed, call this through `guard.guarded`.
 
     Args:
         bundle: the folder.
-        public_key: whose signature each of its manifests has to bear; None asks for none.
+        public_key: each manifest has to bear this key's signature; None asks for no signature.
 
     Returns:
         `version_id`, `precision`, `signature` (``"valid"``, or ``"not checked"`` without a key), `files`,
@@ -69,12 +71,12 @@ def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey 
     check_cloud(bundle, manifest, public_key=public_key)
     for name, entry in manifest.tables.items():
         _check_shards(bundle, manifest, name, entry.shards)
-    # Hashes were checked with the bundle's.
+    # `open_bundle` has checked the hashes.
     open_tables(bundle / CLOUD, check=False)
 
 
 def _check_shards(bundle: Path, manifest: BundleManifest, name: str, shards: int) -> None:
-    """Refuse a table of other shards than those whose hashes were checked."""
+    """Check that the shards of a table are exactly the files whose hashes were checked."""
     folder = f"{CLOUD}/embeddings/{name}"
     stated = {path for path in manifest.files if path.startswith(folder + "/")}
     if stated != {f"{folder}/{shard_name(number, shards)}" for number in range(shards)}:

@@ -1,7 +1,7 @@
-"""The command line: parses, imports inside the command, calls one function.
+"""The command line. A command parses its options, imports what it needs, and calls one function.
 
-Results go to stdout (a table; JSON with ``--json``), progress and logs to stderr. Exit codes: 0 done, 1 an expected
-error or a failed check, 2 usage, 130 interrupted.
+Results go to stdout (a table, or JSON with ``--json``), progress and logs to stderr. Exit codes: 0 done, 1 an expected
+error or a failed check, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ bench.add_command(bench_train)
 
 
 def main() -> None:
-    """Run the command line; expected errors become one line on stderr and exit code 1."""
+    """Run the command line. An expected error becomes one line on stderr and exit code 1."""
     run(cli)

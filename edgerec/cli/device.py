@@ -137,7 +137,7 @@ def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
 
 
 def _public_key(path: Path | None) -> PublicKey | None:
-    """The key that a bundle has to be signed with, if one is given."""
+    """Read the key that a bundle has to be signed with, if one is given."""
     if path is None:
         return None
     need("signing", "cryptography")
@@ -177,7 +177,7 @@ def _bench_command(name: str, help_text: str) -> None:
         from edgerec.cli.tables.bench import bench_table
         from edgerec.device_runtime.guard import guarded
 
-        # All of it, so that what is measured has run once, and nothing else runs beside it.
+        # All of it runs in the other process, so that no other work runs beside what is measured.
         measure = partial(run_bench, name, peers=peers, rounds=rounds, public_key=key, out=out, force=force)
         document = guarded(measure, bundle)
         emit(document, as_json=as_json, table=bench_table(document))

@@ -1,4 +1,4 @@
-"""Importing TensorFlow without its greetings."""
+"""Importing TensorFlow without its messages on stderr."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import tempfile
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and look for its devices, with what its C++ says about itself kept off stderr.
+    """Import TensorFlow and list its devices, while the messages of its C++ code are kept off stderr.
 
-    It logs before its own log level counts. What it said is passed on if the import fails. Descriptor 2 belongs to the
-    whole process, so only the command line may do this, as long as its process has one thread.
+    TensorFlow logs before its log level takes effect. If the import fails, the messages are written after all.
+    Descriptor 2 belongs to the whole process, so only the command line may call this, while it has one thread.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -22,7 +22,7 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-            # What goes wrong is raised; its log has advice for TensorFlow's own developers, at an interrupt above all.
+            # Errors are raised anyway. The log has advice for TensorFlow's developers, above all after an interrupt.
             tf.get_logger().setLevel("CRITICAL")
         except ImportError:
             said.seek(0)

@@ -1,9 +1,8 @@
-"""Temporary files and folders beside an output, and how the next writer removes what a killed process left.
+"""Temporary files and folders beside an output, and removing those that a killed process left (leftovers).
 
-Each has a name of the form ``.NAME.edgerec-PURPOSE-xxxxxxxx``, which nothing else writes (a digest stands for a long
-name), and is locked by its process (flock(2)). The lock ends with the process: what has such a name and is not locked
-is a leftover. Where a file system
-cannot lock, and on Windows, leftovers stay.
+Each has a name of the form ``.NAME.edgerec-PURPOSE-xxxxxxxx``, which only EdgeRec uses. A long NAME is replaced by its
+digest. The process that made it holds a lock on it (flock(2)), which ends with the process. So a file or folder with
+such a name and without a lock is a leftover. On a file system without locks, and on Windows, leftovers stay.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ Purpose = Literal["partial", "old", "done", "parts", "import"]
 removed. `parts`: rows sorted by user. `import`: the input of an import in a form that is quick to read."""
 _PURPOSES = "partial|old|done|parts|import"
 LONGEST_NAME = 200
-"""Bytes of an output's name that stand in the names of what lies beside it: with what is added they stay below 255, the
-longest that file systems take."""
+"""Longest name of an output, in bytes, that is part of a hidden name. The hidden name then stays below 255 bytes, the
+limit of file systems."""
 
 
 def hidden_name(name: str, suffix: str) -> str:
-    """The name of what stands hidden beside the output `name`: ``.name.suffix``; a digest where `name` is long."""
+    """Return the hidden name ``.name.suffix`` of a file beside the output `name`. A long `name` becomes its digest."""
     raw = os.fsencode(name)
     return f".{name if len(raw) <= LONGEST_NAME else sha256_bytes(raw)[:32]}.{suffix}"
 
 
 def lock(path: Path) -> int | None:
-    """Open the file or folder `path` and lock it; the lock ends when the handle is closed or the process ends.
+    """Open the file or folder `path` and lock it. The lock ends when the handle is closed or the process ends.
 
     Returns:
-        The handle, or None where the file system cannot lock.
+        The handle, or None if the file system cannot lock.
 
     Raises:
         BlockingIOError: another handle has the lock.
@@ -51,11 +50,11 @@ def lock(path: Path) -> int | None:
         return None
     import fcntl
 
-    # A link or a pipe of that name is not ours.
+    # EdgeRec makes no link or pipe of this name, so it is not followed or waited for.
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever had the lock before may have removed `path` meanwhile: then this is the lock of another file.
+        # The earlier holder of the lock may have removed `path`. Then the lock is that of a removed file.
         if not os.path.samestat(os.fstat(handle), path.stat()):
             raise FileNotFoundError(path)
     except (BlockingIOError, FileNotFoundError):
@@ -69,12 +68,12 @@ def lock(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def temporary_folder(target: Path, purpose: Purpose) -> Iterator[Path]:
-    """Give a new folder beside `target`; it is removed when the block ends, if it is still there.
+    """Yield a new folder beside `target`. It is removed when the block ends, if it is still there.
 
-    Of the purpose `old`, an entry named like `target` is put back first where nothing stands at `target`.
+    If the purpose is `old` and `target` does not exist, the older output in the folder is first moved back to `target`.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be made.
     """
     clear_leftovers(target)
     folder, handle = _locked(lambda: tempfile.mkdtemp(prefix=_prefix(target, purpose), dir=target.parent))
@@ -88,10 +87,10 @@ def temporary_folder(target: Path, purpose: Purpose) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_file(target: Path) -> Iterator[Path]:
-    """Give a new empty file beside `target`; it is removed when the block ends, if it is still there.
+    """Yield a new empty file beside `target`. It is removed when the block ends, if it is still there.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be made.
     """
 
     def make() -> str:
@@ -110,7 +109,7 @@ def temporary_file(target: Path) -> Iterator[Path]:
 def discard(folder: Path, target: Path) -> None:
     """Remove the work folder `folder` of the output `target`.
 
-    It is renamed first, so that a kill on the way leaves no folder that looks like unfinished work.
+    It is renamed first. If the process is killed meanwhile, no folder is left that looks like unfinished work.
     """
     done = target.parent / f"{_prefix(target, 'done')}{secrets.token_hex(4)}"
     with contextlib.suppress(OSError):
@@ -119,14 +118,14 @@ def discard(folder: Path, target: Path) -> None:
 
 
 def clear_leftovers(target: Path) -> None:
-    """Remove what killed processes left beside `target`; put an output back that one of them had set aside."""
+    """Remove what killed processes left beside `target`. If one of them had moved an output aside, move it back."""
     named = re.compile(rf"{re.escape(hidden_name(target.name, 'edgerec-'))}(?:{_PURPOSES})-[a-z0-9_]{{8}}")
     try:
         found = [entry for entry in target.parent.iterdir() if named.fullmatch(entry.name)]
     except OSError:
         return
     for entry in found:
-        # Another process has it or has just removed it, or it is not ours to remove.
+        # Another process holds it or has just removed it, or we may not remove it.
         with contextlib.suppress(OSError):
             handle = lock(entry)
             if handle is None:
@@ -142,7 +141,7 @@ def _remove(entry: Path, target: Path) -> None:
     if entry.name.startswith(_prefix(target, "old")) and aside.exists() and not target.exists():
         aside.rename(target)
     if entry.is_dir():
-        # Another process may have taken it for a leftover, or it was renamed to `target`.
+        # It may be gone: another process took it for a leftover, or it was renamed to `target`.
         shutil.rmtree(entry, ignore_errors=True)
     else:
         entry.unlink(missing_ok=True)
@@ -153,10 +152,10 @@ def _prefix(target: Path, purpose: Purpose) -> str:
 
 
 def _locked(make: Callable[[], str]) -> tuple[Path, int | None]:
-    """What `make` makes, with the handle of its lock."""
+    """Call `make`, lock the file or folder that it makes, and return its path and the handle of the lock."""
     while True:
         path = Path(make())
-        # Between the two, another process may take it for a leftover.
+        # Before the lock is taken, another process may take it for a leftover. Then it is made anew.
         with contextlib.suppress(BlockingIOError, FileNotFoundError):
             return path, lock(path)
 

@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 
 from edgerec.bundle.files import stamp_files
-from edgerec.bundle.golden import GoldenCase, save_case
+from edgerec.bundle.golden import GoldenCase, write_case
 from edgerec.bundle.layout import CLOUD, DEVICE, EMBEDDINGS, GOLDEN, PEERS
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest import BundleManifest, CloudManifest, DeviceManifest, ModelFile, Parity, Precision
@@ -282,7 +282,7 @@ def _traced(
         shutil.copytree(half / DEVICE, folder / DEVICE)
         for name, graph in graphs.items():
             write_bytes(folder / f"{name}.onnx", graph.SerializeToString(deterministic=True))
-        save_case(error.case, folder / "case.npz")
+        write_case(error.case, folder / "case.npz")
         document = {"schema": 1, "kind": TRACE, "proof": str(error), "finding": said}
         write_json(folder / f"{TRACE}.json", {**document, **({} if found is None else asdict(found))})
     return f"{said}. Graphs, models and request are in {kept}"
@@ -324,7 +324,7 @@ def _stamp(
     golden = proof.golden
     chosen = golden[:: max(1, len(golden) // GOLDEN_CASES)][:GOLDEN_CASES]
     for number, case in enumerate([*chosen, golden[-1]]):
-        save_case(case, folder / GOLDEN / f"case-{number:02d}.npz")
+        write_case(case, folder / GOLDEN / f"case-{number:02d}.npz")
     device = read_device_manifest(folder / DEVICE)
     manifest = BundleManifest(
         version_id=run.head.version_id,

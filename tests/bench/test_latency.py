@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgerec.bench.latency import run_bench
-from edgerec.bundle.golden import load_case, save_case
+from edgerec.bundle.golden import read_case, write_case
 from edgerec.bundle.manifest_file import read_bundle_manifest
 from edgerec.cli.tables.bench import bench_table
 from edgerec.core.errors import FormatError, InputError, IntegrityError, OutputError, ParityError
@@ -209,8 +209,8 @@ def without_the_full_case(bundle: Path) -> None:
 
 def with_other_features(bundle: Path) -> None:
     path = bundle / "golden" / "case-12.npz"
-    case = load_case(path)
-    save_case(replace(case, exposure_item=case.exposure_item[:, 1:]), path)
+    case = read_case(path)
+    write_case(replace(case, exposure_item=case.exposure_item[:, 1:]), path)
     restamp(bundle)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgerec.bundle.golden import load_case, save_case
+from edgerec.bundle.golden import read_case, write_case
 from edgerec.bundle.inspection import inspect_bundle
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, write_manifest
@@ -48,10 +48,10 @@ def test_a_sparse_model_is_refused_unread(bundle: Path, size: int) -> None:
 @pytest.mark.parametrize("kind", ["exposure", "page_view"])
 def test_a_case_is_no_longer_than_the_models_read(bundle: Path, kind: str) -> None:
     path = bundle / "golden" / "case-12.npz"
-    case = load_case(path)
+    case = read_case(path)
     action, item = getattr(case, f"{kind}_action"), getattr(case, f"{kind}_item")
     long = {f"{kind}_action": np.resize(action, (20_000, action.shape[1]))}
-    save_case(replace(case, **long, **{f"{kind}_item": np.resize(item, (20_000, item.shape[1]))}), path)
+    write_case(replace(case, **long, **{f"{kind}_item": np.resize(item, (20_000, item.shape[1]))}), path)
     restamp(bundle)
     with pytest.raises(FormatError, match=rf"case-12.npz should have at most \d+ {kind}s; received 20000"):
         verify_bundle(bundle)

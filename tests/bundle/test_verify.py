@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.bundle.files import stamp_files
-from edgerec.bundle.golden import GoldenCase, load_case, run_case, save_case
+from edgerec.bundle.golden import GoldenCase, read_case, run_case, write_case
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest import Parity
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest, write_manifest
@@ -44,7 +44,7 @@ def test_an_honest_bundle(bundle_path: Path) -> None:
 
 def test_golden_cases_cover_the_lengths(bundle_path: Path) -> None:
     limits = read_device_manifest(bundle_path / "device").limits
-    cases = [load_case(path) for path in sorted((bundle_path / "golden").glob("case-*.npz"))]
+    cases = [read_case(path) for path in sorted((bundle_path / "golden").glob("case-*.npz"))]
     lengths = {(len(case.exposure_action), len(case.page_view_action), len(case.candidates)) for case in cases}
     assert {length[0] for length in lengths} >= {0, 1, 2, limits["exposures"]}
     assert (limits["exposures"], limits["page_views"], limits["candidates"]) in lengths
@@ -53,9 +53,9 @@ def test_golden_cases_cover_the_lengths(bundle_path: Path) -> None:
 
 
 def test_round_trip(bundle_path: Path, tmp_path: Path) -> None:
-    case = load_case(bundle_path / "golden" / "case-12.npz")
-    save_case(case, tmp_path / "a.npz")
-    save_case(load_case(tmp_path / "a.npz"), tmp_path / "b.npz")
+    case = read_case(bundle_path / "golden" / "case-12.npz")
+    write_case(case, tmp_path / "a.npz")
+    write_case(read_case(tmp_path / "a.npz"), tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     assert (tmp_path / "a.npz").read_bytes() == (bundle_path / "golden" / "case-12.npz").read_bytes()
 
@@ -63,7 +63,7 @@ def test_round_trip(bundle_path: Path, tmp_path: Path) -> None:
 def test_steps_are_one_path(bundle_path: Path) -> None:
     """Encoding in two goes is not encoding at once from the start: the state is the caller's, and begins at zero."""
     model = load_device_model(bundle_path)
-    case = load_case(bundle_path / "golden" / "case-12.npz")
+    case = read_case(bundle_path / "golden" / "case-12.npz")
     whole = encode_behaviours(model.steppers[EXPOSURE], case.exposure_action, case.exposure_item)
     state = model.steppers[EXPOSURE].initial_state()
     for at in range(len(case.exposure_action)):
@@ -76,8 +76,8 @@ def test_steps_are_one_path(bundle_path: Path) -> None:
 
 def _case(bundle: Path, **change: Callable[[np.ndarray], np.ndarray]) -> None:
     path = bundle / "golden" / "case-12.npz"
-    case = load_case(path)
-    save_case(replace(case, **{name: f(getattr(case, name)) for name, f in change.items()}), path)
+    case = read_case(path)
+    write_case(replace(case, **{name: f(getattr(case, name)) for name, f in change.items()}), path)
     restamp(bundle)
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_case_is_a_format_error_or_a_case(bundle_path: Path, tmp_path:
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (tmp_path / "case.npz").write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
     try:
-        case = load_case(tmp_path / "case.npz")
+        case = read_case(tmp_path / "case.npz")
     except FormatError:
         return
     assert isinstance(case, GoldenCase)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgerec.bundle.golden import load_case, run_case
+from edgerec.bundle.golden import read_case, run_case
 from edgerec.bundle.inspection import inspect_bundle
 from edgerec.bundle.load import load_device_model, open_bundle
 from edgerec.bundle.verify import verify_bundle
@@ -107,7 +107,7 @@ def test_a_score_that_is_no_number_is_an_error_and_keeps_the_order(
 
 
 def test_a_case_without_finite_numbers_has_no_score(bundle_path: Path) -> None:
-    model, case = load_device_model(bundle_path), load_case(bundle_path / "golden" / "case-12.npz")
+    model, case = load_device_model(bundle_path), read_case(bundle_path / "golden" / "case-12.npz")
     signs = np.where(np.arange(case.candidates.size).reshape(case.candidates.shape) % 2, HUGE, -HUGE)
     logits = run_case(model, dataclasses.replace(case, candidates=signs.astype(np.float32)))
     assert np.isnan(logits).all() or np.isfinite(logits).all()
@@ -211,7 +211,7 @@ def test_the_latest() -> None:
 
 @pytest.mark.parametrize("path", NO_PATHS, ids=lambda path: repr(path)[:12])
 def test_a_path_is_a_path(path: Any) -> None:
-    for call in (Session, load_device_model, open_bundle, verify_bundle, inspect_bundle, load_case):
+    for call in (Session, load_device_model, open_bundle, verify_bundle, inspect_bundle, read_case):
         with pytest.raises(EdgeRecError) as caught:
             call(path)
         assert len(str(caught.value)) < 1200

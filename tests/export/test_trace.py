@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgerec.bundle.golden import GoldenCase, load_case
+from edgerec.bundle.golden import GoldenCase, read_case
 from edgerec.core.errors import OutputError, ParityError
 from edgerec.core.tolerance import Tolerance
 from edgerec.device_runtime.hubsm import HubsmStepper, Step
@@ -198,7 +198,7 @@ def test_export_names_it(run_path: Path, tmp_path: Path, monkeypatch: pytest.Mon
     graph = onnx.load(kept / "hubsm_ipv.onnx").graph
     assert document["departure"]["tensor"] in {output for node in graph.node for output in node.output}
     assert (kept / "device" / "hubsm_ipv.mnn").is_file()
-    assert len(load_case(kept / "case.npz").page_view_action) >= 1
+    assert len(read_case(kept / "case.npz").page_view_action) >= 1
 
     (kept / "trace.json").unlink()
     with pytest.raises(OutputError, match=r"bundle\.trace exists already and is a folder that EdgeRec did not write"):

@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 
 from edgerec.bundle.files import stamp_files
-from edgerec.bundle.golden import GoldenCase, load_case, run_case
+from edgerec.bundle.golden import GoldenCase, read_case, run_case
 from edgerec.bundle.layout import NAME, part_folders
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, sign_bundle
@@ -153,7 +153,7 @@ class Original:
         self.spec = parse_spec(json.dumps(self.manifest.spec), where="of the manifest")
         self.limits = read_device_manifest(bundle / "device").limits
         self.tables = {name: _content(bundle, name) for name in self.manifest.tables}
-        self.cases: list[GoldenCase] = [load_case(path) for path in sorted((bundle / "golden").glob("case-*.npz"))]
+        self.cases: list[GoldenCase] = [read_case(path) for path in sorted((bundle / "golden").glob("case-*.npz"))]
 
     def equals(self, bundle: Path) -> bool:
         """Return whether `bundle`, which passed verification, gives the same results as the original."""

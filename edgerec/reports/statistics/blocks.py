@@ -1,4 +1,4 @@
-"""Blocks: one figure of `edgerec stats` each, for the terminal and the page alike; and how numbers are written."""
+"""Blocks of `edgerec stats`: each shows one figure on the terminal and on the page. Also the formats of numbers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ NONE = "-"
 Row = tuple[str, ...]
 """A label, and a cell for each data set."""
 DataSet = dict[str, Any]
-"""One data set's part of the document."""
+"""The part of the document for one data set."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One data set's shares.
+    """The shares of one data set in a plot.
 
     Attributes:
-        label: of the data set.
-        categories: along the axis.
-        shares: (categories,) from 0 to 1; None where there is none.
-        intervals: (categories,) low and high of each, for rates.
+        label: name of the data set.
+        categories: names along the axis.
+        shares: (categories,) from 0 to 1; None if there is no share.
+        intervals: (categories,) low and high end of each rate; None for shares that are not rates.
     """
 
     label: str
@@ -34,13 +34,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """What is drawn of a figure.
+    """The plot of a block.
 
     Attributes:
-        series: of the data sets that have it.
-        categories: of all of them, in order.
-        axis: what the categories are.
-        share: what the shares are.
+        series: one for each data set that has this figure.
+        categories: categories of all series, in order.
+        axis: title of the axis of categories.
+        share: title of the axis of shares.
     """
 
     series: tuple[Series, ...]
@@ -51,15 +51,15 @@ class Plot:
 
 @dataclass(frozen=True)
 class Block:
-    """A figure: a heading, a table, mostly a plot, and what it says.
+    """A block: a heading, a note, a table and usually a plot.
 
     Attributes:
         title: the heading.
-        note: how to read it.
-        rows: of the table.
-        plot: None where nothing is drawn.
+        note: how to read the block.
+        rows: rows of the table.
+        plot: None if nothing is drawn.
         difference: rows have one more cell, which compares the data sets.
-        brief: shown on the terminal, too.
+        brief: the terminal shows this block, too.
     """
 
     title: str
@@ -71,22 +71,22 @@ class Block:
 
 
 def cells(label: str, entries: Iterable[Any], write: Callable[[Any], str]) -> Row:
-    """A row: `label`, and each of `entries` as `write` has it; None is a data set without."""
+    """Return a row: `label`, then the text that `write` returns for each of `entries`. None means no value."""
     return (label, *(NONE if entry is None else write(entry) for entry in entries))
 
 
 def union(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    """All names, in the order in which they come first."""
+    """Return all names once, in the order in which they first appear."""
     return tuple(dict.fromkeys(name for part in parts for name in part))
 
 
 def labels_of(sets: Sequence[DataSet]) -> list[str]:
-    """What the data sets are called."""
+    """Return the names of the data sets."""
     return [shown(entry["label"]) for entry in sets]
 
 
 def percent(share: float | None) -> str:
-    """A share as people read it, with two or three digits that count."""
+    """Return a share as text with two or three significant digits."""
     if share is None:
         return NONE
     points = 100 * share
@@ -95,14 +95,14 @@ def percent(share: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number as people read it, with four digits that count; whole ones whole."""
+    """Return a number as text with four significant digits. Integers keep all digits."""
     if value is None or isinstance(value, int):
         return NONE if value is None else format_value(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def short(value: float) -> str:
-    """A number for an axis: 1500 as `1.5k`."""
+    """Return a number as text for an axis, for example 1500 as `1.5k`."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{letter}"

@@ -23,14 +23,14 @@ from edgerec.reports.statistics.blocks import (
 )
 
 FEWEST = 100
-"""Exposures of a bucket that is drawn: the interval of fewer would fill the plot."""
+"""Fewest exposures of a bucket that is drawn. With fewer, the interval would fill the plot."""
 GROUPS = (*((position, position) for position in range(1, 6)), (6, 10), (11, 20), (21, 50), (51, 100))
 """First and last position of each row of the table. The document counts positions up to the last one by one, and all
 later positions together. The plot shows each position."""
 
 
 def rate_text(entry: Mapping[str, Any]) -> str:
-    """A rate with its interval."""
+    """Return a rate with its interval as text."""
     if entry["rate"] is None:
         return NONE
     low, high = (percent(end) for end in entry["ci95"])
@@ -38,7 +38,7 @@ def rate_text(entry: Mapping[str, Any]) -> str:
 
 
 def rate_blocks(sets: Sequence[DataSet], comparison: Mapping[str, Any] | None) -> list[Block]:
-    """Click rates of one or two data sets; `comparison` as in the document."""
+    """Return the blocks of click rates of one or two data sets. `comparison` is that of the document."""
     return [_by_position(sets), _by_item(sets), _steps(sets, comparison), _by_category(sets)]
 
 
@@ -47,7 +47,7 @@ def _of_text(entry: Mapping[str, Any]) -> str:
 
 
 def _block(title: str, note: str, sets: Sequence[DataSet], rates: Sequence[Any], *, key: str, axis: str) -> Block:
-    """Rates of the same buckets, a list of rows for each set; None for a set without."""
+    """Return a block of rates by bucket. `rates` has a list of rows for each data set, or None."""
     parts = [None if rows is None else {row[key]: row for row in rows} for rows in rates]
     names = union(part or {} for part in parts)
     drawn = [{name: row for name, row in (part or {}).items() if row["exposures"] >= FEWEST} for part in parts]
@@ -91,12 +91,12 @@ def _by_position(sets: Sequence[DataSet]) -> Block:
 
 
 def _within(position: str, first: int, last: int | None) -> bool:
-    place = int(position.removesuffix("+"))
-    return place >= first and (last is None or place <= last)
+    number = int(position.removesuffix("+"))
+    return number >= first and (last is None or number <= last)
 
 
 def _pooled(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """One row of several; None of none."""
+    """Return the sum of several rows as one row, or None if there are no rows."""
     counts = [(row["exposures"], row["clicks"]) for row in rows]
     if not counts:
         return None

@@ -26,12 +26,12 @@ KINDS = {kind.plural: kind.plural.replace("_", "-") for kind in BEHAVIOUR_KINDS}
 BARS = "Each bar begins at its number and ends at the next one's; the outer bars hold what lies beyond them, too."
 
 Figures = Sequence[Mapping[str, Any] | None]
-"""One figure of each data set; None for a set without."""
+"""One figure for each data set, or None."""
 Shares = Mapping[str, float | None]
 
 
 def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
-    """Everything but click rates, of one or two data sets."""
+    """Yield all blocks but those of click rates, for one or two data sets."""
     for key in KINDS:
         yield _known(sets, key)
     for key in KINDS:
@@ -105,7 +105,7 @@ def _shares(
     share: str,
     brief: bool = True,
 ) -> Block:
-    """Shares by name, for each set."""
+    """Return a block of shares by name. `parts` has the shares of each data set, or None."""
     names = union(part or {} for part in parts)
     series = tuple(
         Series(label, tuple(part), tuple(part.values()))
@@ -117,7 +117,7 @@ def _shares(
 
 
 def _quantiles(figures: Figures, first: str) -> list[Row]:
-    """A row of `first`, and of each quantile that every distribution has."""
+    """Return a row for `first`, and a row for each quantile."""
     return [
         cells(key, [None if figure is None else figure[key] for figure in figures], number)
         for key in (first, "p50", "p90", "p99")
@@ -161,7 +161,7 @@ def _known(sets: Sequence[DataSet], key: str) -> Block:
 
 
 def _actions(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
-    """Binary features together, each one-hot feature by itself."""
+    """Yield one block for all binary features, and one block for each one-hot feature."""
     parts = [{row["feature"]: row for row in entry["actions"][key]} for entry in sets]
     kinds = {name: row["kind"] for part in parts for name, row in part.items()}
     if "binarize" in kinds.values():
@@ -186,7 +186,7 @@ def _actions(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
 
 
 def _above(part: Mapping[str, Any]) -> Shares:
-    """The binary features, each with the share that is empty where there is any."""
+    """Return the share of each binary feature, and its share of empty values if there are any."""
     shares = {}
     for name, row in part.items():
         if row["kind"] == "binarize":
