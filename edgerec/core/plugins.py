@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import TypeVar
 
 from edgerec.core.errors import PluginError, first_line
@@ -24,23 +24,31 @@ def find_plugin(group: str, name: str, base: type[T]) -> type[T] | None:
     Raises:
         PluginError: it cannot be imported, or is no subclass of `base`.
     """
+    found = load_plugin(group, name)
+    if found is None or (isinstance(found, type) and issubclass(found, base)):
+        return found
+    raise PluginError(
+        f"entry point {name!r} of {group} should be a subclass of {base.__module__}.{base.__name__}; received {found!r}"
+    )
+
+
+def load_plugin(group: str, name: str) -> object | None:
+    """Import what another package calls `name` in the group of entry points.
+
+    Returns:
+        The object, or None if no installed package has such an entry point.
+
+    Raises:
+        PluginError: it cannot be imported.
+    """
     for point in entry_points(group=group, name=name):
-        found = _load(point)
-        if not (isinstance(found, type) and issubclass(found, base)):
+        try:
+            found: object = point.load()
+        # The module of another package may raise any error while it is imported.
+        except Exception as error:
             raise PluginError(
-                f"entry point {name!r} of {group} should be a subclass of {base.__module__}.{base.__name__}; "
-                f"received {point.value}"
-            )
+                f"entry point {name!r} of {group}: {point.value} cannot be imported "
+                f"({type(error).__name__}: {first_line(error)}): mend or remove the package"
+            ) from error
         return found
     return None
-
-
-def _load(point: EntryPoint) -> object:
-    try:
-        return point.load()
-    # A foreign module may raise anything while it is imported.
-    except Exception as error:
-        raise PluginError(
-            f"entry point {point.name!r} of {point.group}: {point.value} cannot be imported "
-            f"({type(error).__name__}: {first_line(error)}): mend or remove the package"
-        ) from error

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.data.shard_files import SplitCounts, split_counts
-from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.features.encoded import FIELDS, Encoded
-
-EXPOSURES, PAGE_VIEWS = EXPOSURE.plural, PAGE_VIEW.plural
 
 
 @dataclass(frozen=True)

@@ -178,13 +178,13 @@ class Reranker(keras.Model):
 def _number_columns(spec: FeatureSpec) -> tuple[int, ...]:
     """Return the columns of the raw features in an item vector."""
     starts = np.cumsum([0, *(feature.width for feature in spec.item)])
-    return tuple(int(start) for start, feature in zip(starts, spec.item, strict=False) if feature.kind == "raw")
+    return tuple(int(start) for start, feature in zip(starts, spec.item, strict=False) if feature.field == "numbers")
 
 
 def _widths(layer: FeatureVector) -> dict[str, int]:
     """Columns of each array of encoded features that `layer` reads."""
     ids = len(layer.rows)
-    numbers = sum(feature.kind == "raw" for feature in layer.features)
+    numbers = sum(feature.field == "numbers" for feature in layer.features)
     return {"ids": ids, "codes": len(layer.features) - ids - numbers, "numbers": numbers}
 
 

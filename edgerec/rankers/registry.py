@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pkgutil import resolve_name
 from typing import Any
 
 from edgerec.core.errors import ConfigurationError
+from edgerec.core.plugins import load_plugin, plugin_names
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
 
 ENTRY_POINTS = "edgerec.models"
@@ -71,7 +71,7 @@ MODELS: dict[str, Model] = {
 
 def model_names() -> list[str]:
     """Return the names of all models that are installed, ours first."""
-    return [*MODELS, *sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - set(MODELS))]
+    return [*MODELS, *sorted(set(plugin_names(ENTRY_POINTS)) - set(MODELS))]
 
 
 def find_model(name: str) -> Model:
@@ -82,12 +82,11 @@ def find_model(name: str) -> Model:
     """
     if name in MODELS:
         return MODELS[name]
-    for point in entry_points(group=ENTRY_POINTS, name=name):
-        model = point.load()
-        if not isinstance(model, Model):
-            raise ConfigurationError(
-                f"model {name}: entry point {point.value!r} should be an edgerec.rankers.registry.Model; "
-                f"received {type(model).__name__}"
-            )
-        return model
-    raise ConfigurationError(f"there is no model {name!r}; there are: {', '.join(model_names())}")
+    model = load_plugin(ENTRY_POINTS, name)
+    if model is None:
+        raise ConfigurationError(f"there is no model {name!r}; there are: {', '.join(model_names())}")
+    if not isinstance(model, Model):
+        raise ConfigurationError(
+            f"model {name}: its entry point should be an edgerec.rankers.registry.Model; received {model!r}"
+        )
+    return model

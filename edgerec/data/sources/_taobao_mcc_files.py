@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import LogsError, first_line
 from edgerec.data.parts import POLARS_FAULTS
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 TRAIN, TEST = "Part1-taobao_open_mcc_train.csv", "Part1-taobao_open_mcc_test.csv"
 
@@ -29,11 +30,13 @@ ATTRIBUTES = ("sex", "price_level", "age_level", "bc_type")
 PLACE = ("pos", "pagenum")
 FIELDS = (*PLACE, *ATTRIBUTES)
 USER = ("user_os", "user_gender", "user_age_level", "user_purchase_level", "user_hour")
-EXPOSURES, PAGE_VIEWS = "exp", "ipv"
+PREFIXES = {EXPOSURE: "exp", PAGE_VIEW: "ipv"}
+"""How the names of columns begin, by the kind of behaviour."""
 
 CANDIDATE = [f"cand_item_{field}" for field in FIELDS]
-SEQUENCES = {kind: [f"{kind}_item_{field}_seq" for field in FIELDS] for kind in (EXPOSURES, PAGE_VIEWS)}
-COLUMNS = ["user_id", *USER, *CANDIDATE, *SEQUENCES[EXPOSURES], *SEQUENCES[PAGE_VIEWS], "label", "score"]
+SEQUENCES = {prefix: [f"{prefix}_item_{field}_seq" for field in FIELDS] for prefix in PREFIXES.values()}
+ALL_SEQUENCES = [column for columns in SEQUENCES.values() for column in columns]
+COLUMNS = ["user_id", *USER, *CANDIDATE, *ALL_SEQUENCES, "label", "score"]
 
 MAX_ATTRIBUTE = 99
 """Two decimal digits each in an item's identity."""
@@ -166,7 +169,7 @@ def _contexts(block: Block, rows: pl.DataFrame) -> pl.DataFrame:
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         block.fault(row, "score", "a number", rows["score"][row])
-    sequences = [*SEQUENCES[EXPOSURES], *SEQUENCES[PAGE_VIEWS]]
+    sequences = ALL_SEQUENCES
     once = (
         rows.select("user_id", *USER, *sequences)
         .with_columns(

@@ -27,10 +27,9 @@ from edgerec.data.logs import LogsHead
 from edgerec.data.sources._taobao_mcc_files import (
     ATTRIBUTES,
     BLOCK_BYTES,
-    EXPOSURES,
     MAX_ATTRIBUTE,
-    PAGE_VIEWS,
     PLACE,
+    PREFIXES,
     TEST,
     TRAIN,
     USER,
@@ -236,8 +235,8 @@ def _part(found: pl.DataFrame, latest: Latest) -> tuple[pl.DataFrame, pl.DataFra
 
 def _behaviours(devices: pl.DataFrame, latest: Latest) -> Iterator[pl.DataFrame]:
     """The events of either kind, a millisecond apart, the latest one a millisecond before the request."""
-    kinds = ((EXPOSURES, EXPOSURE, "exposure_count"), (PAGE_VIEWS, PAGE_VIEW, "view_count"))
-    for prefix, kind, count in kinds:
+    counts = {EXPOSURE: "exposure_count", PAGE_VIEW: "view_count"}
+    for kind, prefix in PREFIXES.items():
         lists = [pl.col(f"{prefix}_{name}").alias(name) for name in (*PLACE, "item_id")]
         if latest == "first":
             lists = [values.list.reverse() for values in lists]
@@ -251,7 +250,7 @@ def _behaviours(devices: pl.DataFrame, latest: Latest) -> Iterator[pl.DataFrame]
             time=_time(pl.col("request_id")) - until.cast(pl.Int64),
             kind=pl.lit(kind.name),
             score=pl.lit(None, pl.Float32),
-            **{count: pl.col("item_id").cum_count().over("request_id", "item_id").cast(pl.Int32)},
+            **{counts[kind]: pl.col("item_id").cum_count().over("request_id", "item_id").cast(pl.Int32)},
         )
 
 

@@ -1,0 +1,135 @@
+"""Other packages add data sources and feature kinds: the examples of docs/extending.md, from a file to samples."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from edgerec.core.errors import PluginError, SpecificationError
+from edgerec.data.samples import TEST, load_samples
+from edgerec.data.sources import find_source
+from edgerec.features.spec import load_spec
+from tests.command_line import document, edgerec_here, error_line
+
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+MODULES = ("shop_source", "shop_features")
+
+
+def section(title: str) -> str:
+    return PAGE.read_text().split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def block(text: str, language: str) -> str:
+    match = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert match
+    return match[1]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package of the page, as `pip install` leaves it."""
+    source, kind = section("Add a data source"), section("Add a feature kind")
+    site = tmp_path / "site"
+    information = site / "shop-1.0.dist-info"
+    information.mkdir(parents=True)
+    (site / "shop_source.py").write_text(block(source, "python"))
+    (site / "shop_source.json").write_text(block(source, "json"))
+    (site / "shop_features.py").write_text(block(kind, "python"))
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1.0\n")
+    points = block(source, "toml") + block(kind, "toml")
+    points = re.sub(r'\[project\.entry-points\."(.*)"\]', r"[\1]", points).replace('"', "")
+    (information / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(str(site))
+    for module in MODULES:
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    return site
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Six visits of each of four users, with three items each."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    rows = [(user, visit, item) for visit in range(6) for user in range(4) for item in range(3)]
+    clicked = [int((user + visit + item) % 3 == 0) for user, visit, item in rows]
+    table = {
+        "user_id": [user for user, _, _ in rows],
+        "time": [1_709_571_600_000 + 3_600_000 * visit + user for user, visit, _ in rows],
+        "item_id": [item for _, _, item in rows],
+        "brand": [("alpha", "beta", None)[item] for _, _, item in rows],
+        "price": [1.5 + item for _, _, item in rows],
+        "seen_s": [0.5 * visit for _, visit, _ in rows],
+        "page_s": [30.0 if click else None for click in clicked],
+        "clicked": clicked,
+    }
+    pl.DataFrame(table).write_csv(folder / "shown.csv", separator=";")
+    return folder
+
+
+def test_a_source_and_a_feature_kind_of_another_package(site: Path, shop: Path, tmp_path: Path) -> None:
+    logs, samples = tmp_path / "logs", tmp_path / "samples"
+    assert "shop" in edgerec_here("import", "--help").stdout
+    arguments = ["import", "shop", shop, "--separator", ";", "--out", logs, "--json"]
+    counts = document(edgerec_here(*arguments))
+    assert {name: counts[name] for name in ("requests", "exposures", "clicks", "users")} == {
+        "requests": 24,
+        "exposures": 72,
+        "clicks": 24,
+        "users": 4,
+    }
+    document(edgerec_here("samples", logs, "--out", samples, "--processes", "1", "--json"))
+    made = load_samples(samples)
+    assert made.head.spec.item[0].model_dump()["buckets"] == 16
+    encoder = made.item_encoder()
+    alpha, none = (encoder.encode_row({"brand": brand, "price": 1.5}) for brand in ("alpha", None))
+    assert none.codes.tolist() == [[0]]
+    shard = next(made.shards(TEST))
+    codes = shard.requests.item.codes[shard.requests.row == 0]
+    assert set(codes.ravel().tolist()) == {int(alpha.codes[0, 0])} != {0}
+    dense = encoder.expand(alpha)
+    assert dense.shape == (1, 17 + 1)
+    assert dense[0, alpha.codes[0, 0]] == 1
+
+
+def test_keras_expands_the_kind_as_numpy_does(site: Path) -> None:
+    from edgerec.features.encoder import GroupEncoder
+    from edgerec.layers.feature_vector import FeatureVector
+
+    [brand, _] = load_spec(site / "shop_source.json").item
+    encoder = GroupEncoder([brand])
+    encoded = encoder.encode({"brand": np.array(["alpha", "", None, "beta"], object)})
+    layer = FeatureVector.from_config(FeatureVector([brand], rows={}).get_config())
+    np.testing.assert_array_equal(layer(encoded.ids, encoded.codes, encoded.numbers), encoder.expand(encoded))
+
+
+def test_a_faulty_row_names_the_data_set(site: Path, shop: Path, tmp_path: Path) -> None:
+    text = (shop / "shown.csv").read_text()
+    (shop / "shown.csv").write_text(text.replace("1709571600000", "-5", 1))
+    refused = error_line(edgerec_here("import", "shop", shop, "--separator", ";", "--out", tmp_path / "logs"))
+    assert f"Shop: {shop}: logs: " in refused
+    assert not (tmp_path / "logs").exists()
+
+
+def test_without_the_package_its_kind_is_named(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "features.json").write_text(block(section("Add a data source"), "json"))
+    with pytest.raises(SpecificationError, match=r"item\.0: .*received the kind 'hashed'.*needs that package"):
+        load_spec(tmp_path / "features.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("shop_features:Hashed", r"should be a subclass of edgerec\.data\.sources\.source\.Source; received"),
+        ("shop_source:Nothing", r"shop_source:Nothing cannot be imported \(AttributeError"),
+        ("no_such_module:Shop", r"cannot be imported \(ModuleNotFoundError: No module named 'no_such_module'\)"),
+    ],
+)
+def test_a_faulty_entry_point(site: Path, value: str, problem: str) -> None:
+    (site / "shop-1.0.dist-info" / "entry_points.txt").write_text(f"[edgerec.sources]\nshop = {value}\n")
+    with pytest.raises(PluginError, match=problem):
+        find_source("shop")
