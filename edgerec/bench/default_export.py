@@ -1,4 +1,4 @@
-"""MNN on the ranker as its tools make it by default: a peer."""
+"""A peer: MNN on the ranking model from its default export."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ _ONE_THREAD = {"precision": PRECISION_HIGH, "numThread": 1}
 
 
 def default_rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -> dict[str, Callable[[], Array]]:
-    """Calls that score the case's candidates after full sequences of behaviours; logits (k,).
+    """Return calls that score the candidates of the case after full sequences of behaviours; each returns logits (k,).
 
-    Loops have subgraphs in MNN, which its Module API alone can run. Once on one thread, in full precision, with a
-    runtime of the module's own, as fast as it gets; and once as it is without any setting: MNN then starts threads,
-    which get in each other's way over operations this small.
+    The model has loops, and only the Module API of MNN can run the subgraphs of loops. One call uses one thread, full
+    precision and its own runtime, which is the fastest setting. The other call uses the default settings: MNN then
+    starts several threads, which slow each other down in such small operations.
 
     Args:
-        path: the MNN model, `edgerec.export.peers`.
-        case: of full size.
-        exposures, page_views: fused encodings (m, 2 * units), (n, 2 * units).
+        path: the MNN model from `edgerec.export.peers`.
+        case: a golden case of full size.
+        exposures: fused encodings (m, 2 * units).
+        page_views: fused encodings (n, 2 * units).
 
     Raises:
-        FormatError: MNN cannot load it.
+        FormatError: MNN cannot load the model.
     """
     mnn = import_mnn()
     feed = [array[None] for array in (case.candidates, exposures, page_views)]
-    found: dict[str, Callable[[], Array]] = {}
+    calls: dict[str, Callable[[], Array]] = {}
     for name, settings in ((DEFAULT_EXPORT, _ONE_THREAD), (AS_IS, None)):
         runtime = {} if settings is None else {"runtime_manager": mnn.nn.create_runtime_manager((settings,))}
         try:
             module = mnn.nn.load_module_from_file(str(path), _INPUTS, _OUTPUTS, **runtime)
-        except Exception as error:  # MNN raises whatever it meets, and says little of it
+        except Exception as error:  # MNN raises exceptions of many types
             reason = first_line(error.__cause__ or error)
             raise FormatError(f"bench: {path} cannot be run by MNN ({reason}): export the bundle again") from None
-        found[name] = partial(_logits, mnn.expr, module, feed)
-    return found
+        calls[name] = partial(_logits, mnn.expr, module, feed)
+    return calls
 
 
 def _logits(expr: Any, module: Any, feed: list[Array]) -> Array:

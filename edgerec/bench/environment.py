@@ -1,4 +1,4 @@
-"""Where a measurement was made: without it a latency is a number about nothing."""
+"""Describe the machine of a measurement. A latency has no meaning without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 
 
 def environment() -> dict[str, Any]:
-    """Processor, cores, load, operating system and versions of what takes part."""
+    """Return the processor, cores, load, memory, operating system, and versions of the measured packages."""
     return {
         "processor": _processor(),
         "machine": platform.machine(),

@@ -1,4 +1,4 @@
-"""`edgerec bench kv`: looking up the embeddings of a page, out of npz shards and out of Redis."""
+"""`edgerec bench kv`: measure the look-up of a page's embeddings in npz shards and in Redis."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from edgerec.kv.store import EmbeddingTables
 
 STAGE, NPZ, REDIS = "kv", "npz", "redis"
 ITEMS = 100
-"""A page's candidates."""
+"""Number of candidates on a page."""
 PAGES = 200
-"""Different ones; each is asked for about as often as any other."""
+"""Number of different pages. Each is looked up about equally often."""
 UNKNOWN_SHARE = 0.05
-"""Of the keys, items that are newer than the model."""
+"""Share of unknown keys, as from items that are newer than the model."""
 CALLS = 50
 SEED = 1
 TAOBAO = {"category": (10_000, 16), "shop": (500_000, 16), "city": (400, 8), "style": (2_000, 8), "tag": (50_000, 16)}
-"""Rows and widths of the temporary tables beside `brand`, which is 40 wide."""
+"""Numbers of rows and dimensions of the temporary tables, except `brand`."""
 BRAND_DIMENSION = 40
 
 Page = dict[str, NDArray[np.int64]]
@@ -58,30 +58,31 @@ def run_kv_bench(
     out: Path | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Measure a page's look-up: 100 items x all tables, keys drawn uniformly, one in twenty unknown.
+    """Measure the look-up of a page: 100 items in all tables, with uniformly drawn keys, of which one in 20 is unknown.
 
     Args:
-        bundle: the bundle whose tables are asked.
-        brands: instead of a bundle, temporary tables of six features with so many brands, 40 wide.
-        dtype: of the temporary tables.
-        shard_rows: of the temporary tables.
-        redis_url: measure a Redis server beside; the tables are published there under a prefix of their own, and
+        bundle: the bundle whose tables are measured.
+        brands: without a bundle, the number of brands in temporary tables of six features.
+        dtype: data type of the temporary tables.
+        shard_rows: rows in a shard of the temporary tables.
+        redis_url: address of a Redis server to measure as well. The tables are published there with a random prefix and
             removed at the end.
-        rounds: contestants take turns in each.
+        rounds: number of rounds. The contestants take turns in each round.
         out: also write the document to this file.
-        force: replace `out` where it exists.
+        force: replace `out` if it exists.
 
     Returns:
-        `environment`, `version_id`, `sizes`, `results` (a row a contestant, with memory and raw samples) and `ratios`.
+        A document with `environment`, `version_id`, `sizes`, `results` (a row for each contestant, with memory and raw
+        samples) and `ratios`.
 
     Raises:
-        InputError: neither or both of `bundle` and `brands`, or a number that is too small.
+        InputError: neither or both of `bundle` and `brands` are given, or a number is too small.
         FormatError, IntegrityError: the bundle's tables cannot be used.
         StoreError: the Redis server does not answer.
-        ParityError: the two stores do not give equal rows.
+        ParityError: the two stores return different rows.
     """
     if (bundle is None) == (brands is None):
-        raise InputError("bench: kv wants either a BUNDLE or --brands N; received " + ("both" if bundle else "neither"))
+        raise InputError("bench: kv needs either a BUNDLE or --brands N; received " + ("both" if bundle else "neither"))
     for name, value in (("--rounds", rounds), ("--brands", brands)):
         if value is not None and value < 1:
             raise InputError(f"bench: {name} should be at least 1; received {value}")
@@ -98,13 +99,13 @@ def run_kv_bench(
         opened: dict[str, EmbeddingTables] = {NPZ: tables}
         memory = {NPZ: _npz_memory(tables, pages, before)}
         if redis_url is not None:
-            opened[REDIS], memory[REDIS] = stack.enter_context(_published(redis_url, tables))
+            opened[REDIS], memory[REDIS] = stack.enter_context(_publish_temporarily(redis_url, tables))
         _check_equal(opened, pages)
         calls = {name: _calls(one, pages) for name, one in opened.items()}
         measured = take_turns(calls, rounds=rounds, calls=CALLS, warmup=CALLS)
     results = [{**found.row(name=name, stage=STAGE), **memory[name]} for name, found in measured.items()]
     if any(row["unstable"] for row in results):
-        log("the machine was restless: medians of rounds differ by half; measure again when it is idle")
+        log("the machine was busy: medians of rounds differ by more than half; measure again when it is idle")
     document = {
         "environment": environment(),
         "bundle": None if bundle is None else str(bundle),
@@ -128,7 +129,7 @@ def run_kv_bench(
 
 @contextlib.contextmanager
 def _temporary_tables(brands: int, *, dtype: TableDtype, shard_rows: int) -> Iterator[Path]:
-    """A cloud folder with the tables of a large shop, written in a stream."""
+    """Write a temporary cloud folder with the tables of a large shop, and yield its path."""
     with temporary_folder(Path(tempfile.gettempdir(), "edgerec-kv"), "partial") as cloud:
         with stage("write temporary tables"):
             sizes = {"brand": (brands, BRAND_DIMENSION), **TAOBAO}
@@ -143,7 +144,7 @@ def _temporary_tables(brands: int, *, dtype: TableDtype, shard_rows: int) -> Ite
 
 def _write_random(folder: Path, seed: int, rows: int, width: int, *, dtype: TableDtype, shard_rows: int) -> Any:
     rng = np.random.default_rng((SEED, seed))
-    # Identities with gaps, as those of items are.
+    # Item ids have gaps.
     keys = np.cumsum(rng.integers(1, 1000, rows))
     values = (
         rng.standard_normal((min(BLOCK_ROWS, rows - start), width), np.float32) for start in range(0, rows, BLOCK_ROWS)
@@ -153,7 +154,7 @@ def _write_random(folder: Path, seed: int, rows: int, width: int, *, dtype: Tabl
 
 
 def _pages(tables: NpzTables) -> list[Page]:
-    """What the pages ask for: keys spread over each whole table, the worst case for every cache."""
+    """Draw the keys of all pages uniformly from each table. This is the worst case for caches."""
     rng = np.random.default_rng(SEED)
     known = {
         name: np.concatenate([np.empty(0, np.int64), *(k for k, _ in t.blocks())]) for name, t in tables.tables.items()
@@ -162,7 +163,7 @@ def _pages(tables: NpzTables) -> list[Page]:
 
 
 def _draw(rng: np.random.Generator, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    # Nearly all int64 are nobody's key.
+    # A random negative int64 is almost never a key of the table.
     others = rng.integers(-(2**63), 0, ITEMS)
     if not len(keys):
         return others
@@ -182,21 +183,21 @@ def _check_equal(opened: dict[str, EmbeddingTables], pages: list[Page]) -> None:
                 ours = answers[NPZ][feature]
                 if unknown != ours.unknown or not np.array_equal(rows, ours.rows):
                     raise ParityError(
-                        f"bench: {name} gives other rows of {feature} than {NPZ}: publish the tables again"
+                        f"bench: {name} returns other rows of {feature} than {NPZ}: publish the tables again"
                     )
 
 
 def _npz_memory(tables: NpzTables, pages: list[Page], before: tuple[int, int]) -> dict[str, int]:
-    """What opening the tables and asking for every page once added to this process, the pages' keys aside."""
-    asked = sum(keys.nbytes for page in pages for keys in page.values())
+    """Return the memory that this process needs for the open tables after looking up every page once."""
+    key_bytes = sum(keys.nbytes for page in pages for keys in page.values())
     for page in pages:
         tables.get_many(page)
-    resident, private = (now - then - asked for now, then in zip(_memory(), before, strict=True))
+    resident, private = (now - then - key_bytes for now, then in zip(_memory(), before, strict=True))
     return {"resident_bytes": max(0, resident), "private_bytes": max(0, private)}
 
 
 def _memory() -> tuple[int, int]:
-    """Resident bytes of this process, and those of them that no file and no other process has."""
+    """Return the resident bytes of this process, and the part of them that is private to it."""
     resident = int(psutil.Process().memory_info().rss)
     try:
         status = Path(f"/proc/{os.getpid()}/status").read_text(encoding="ascii")
@@ -207,8 +208,8 @@ def _memory() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _published(url: str, tables: NpzTables) -> Iterator[tuple[EmbeddingTables, dict[str, Any]]]:
-    """`tables` in the Redis server at `url` while the block runs, and what the server holds for them."""
+def _publish_temporarily(url: str, tables: NpzTables) -> Iterator[tuple[EmbeddingTables, dict[str, Any]]]:
+    """Publish `tables` in the Redis server at `url` for the block. Yield them with the memory of the server."""
     from edgerec.kv.redis import RedisStore
 
     store = RedisStore(url, prefix=f"edgerec-bench-{uuid.uuid4().hex[:12]}")
@@ -217,8 +218,8 @@ def _published(url: str, tables: NpzTables) -> Iterator[tuple[EmbeddingTables, d
         with stage("publish to Redis"):
             published = store.publish(tables, current=False)
         try:
-            held = {"resident_bytes": max(0, store.server_memory() - before)}
-            yield published, {**held, "private_bytes": held["resident_bytes"]}
+            memory = {"resident_bytes": max(0, store.server_memory() - before)}
+            yield published, {**memory, "private_bytes": memory["resident_bytes"]}
         finally:
             store.remove(tables.version_id)
     finally:

@@ -1,4 +1,4 @@
-"""`edgerec bench step|rerank`: latencies of a bundle's device models, peers beside them."""
+"""`edgerec bench step|rerank`: measure the latencies of a bundle's device models and of peers."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS
 ENGINE, RUNTIME = "mnn", "edgerec"
 STEP, RERANK = "step", "rerank"
 PEER_TOLERANCE = {"fp32": 1e-3, "fp16": 0.3, "int8": 0.3}
-"""By precision, on what steps give and on peers' logits; large numbers may be off by as much of their own size. Float32
-alone stays far below 1e-3 over full sequences, and rounded weights below a tenth, exponentials included: what is
-further apart is another function."""
+"""Tolerance for outputs of steps and logits of peers, by precision. It is relative for numbers above 1. Rounding errors
+of float32 are far below 1e-3 over full sequences, and those of rounded weights are below 0.1. A larger difference means
+that a peer computes another function."""
 CALLS = {STEP: 200, RERANK: 20}
-"""In a round; a round is some milliseconds of each contestant."""
+"""Number of calls in a round. A round takes some milliseconds for each contestant."""
 
 Contestants = dict[str, Callable[[], Any]]
 
@@ -53,25 +53,26 @@ def run_bench(
 ) -> dict[str, Any]:
     """Measure `what` (`step` or `rerank`) on this machine.
 
-    Every contestant gets NumPy arrays and gives NumPy arrays of its own. `mnn` and its peers are the engines alone:
-    inputs written, run, outputs copied. `edgerec` is what an application calls: the same with every check that keeps a
-    wrong input from native code.
+    Every contestant takes NumPy arrays and returns new NumPy arrays. `mnn` and its peers are the engines alone: they
+    write the inputs, run, and copy the outputs. `edgerec` is the public function of the runtime: it also checks all
+    inputs before native code reads them.
 
     Args:
         what: `step` or `rerank`.
         bundle: the bundle's folder.
-        peers: measure other engines beside MNN: ONNX Runtime, and what `export --peers` wrote.
-        rounds: contestants take turns in each.
-        public_key: whose signature the bundle has to bear; None asks for none.
+        peers: also measure other engines: ONNX Runtime, and the models that `export --peers` wrote.
+        rounds: number of rounds. The contestants take turns in each round.
+        public_key: the key that must have signed the bundle. None requires no signature.
         out: also write the document to this file.
-        force: replace `out` where it exists.
+        force: replace `out` if it exists.
 
     Returns:
-        `environment`, `version_id`, `results` (a row a contestant and stage, raw samples included) and `ratios`.
+        A document with `environment`, `version_id`, `results` (a row for each contestant and stage, with raw samples)
+        and `ratios`.
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: the bundle cannot be used.
-        ParityError: a contestant computes something else, so that comparing would mean nothing.
+        ParityError: a contestant computes another function, so a comparison would have no meaning.
         InputError: `rounds` is less than one.
     """
     if rounds < 1:
@@ -90,7 +91,8 @@ def run_bench(
         compared += _compare(stage, measured)
     if any(row["unstable"] for row in results):
         log(
-            "the machine was restless: medians of rounds differ by half; trust ratios, or measure again when it is idle"
+            "the machine was busy: medians of rounds differ by more than half; trust ratios only, or measure again "
+            "when it is idle"
         )
     document = {
         "environment": environment(),
@@ -107,7 +109,7 @@ def run_bench(
 
 
 def _full_case(model: DeviceModel, bundle: Path, manifest: BundleManifest) -> GoldenCase:
-    """The golden case of the bundle's full sizes, known to fit its models."""
+    """Return the golden case that has the full lengths of the bundle's limits."""
     name = case_names(bundle, manifest)[-1]
     case, _ = run_named(model, bundle, name)
     lengths, limits = case.lengths(), model.limits.model_dump()
@@ -138,47 +140,47 @@ def _step_stages(
 
 
 def _check_steps(stage: str, contestants: Contestants, steps: int, tolerance: float) -> None:
-    """Refuse contestants that compute something else in one pass through all behaviours.
+    """Raise if a contestant returns other outputs than the reference in one pass through all behaviours.
 
-    States are held to MNN's. What is stored of a behaviour has two forms: peers by the book are held to the first of
-    them, the device graph to MNN's.
+    The reference for states is MNN. Stored outputs have two forms: peers that follow the equations literally are
+    compared with ONNX Runtime, and the device graph is compared with MNN.
     """
     found = {name: [_outputs(_first(name, call)) for _ in range(steps)] for name, call in contestants.items()}
     for name, outputs in found.items():
         stored = BOOK if name in (BOOK, BOUND, LITERT) else ENGINE
         for at, by in enumerate((stored, stored, ENGINE)):
             ours, theirs = (np.array([output[at] for output in side]) for side in (found[by], outputs))
-            # Keys may be large exponentials, whose errors are relative.
+            # Keys may be large exponentials, so their errors are compared relative to their size.
             same = ours.shape == theirs.shape
             error = float((np.abs(theirs - ours) / np.maximum(np.abs(ours), 1.0)).max()) if same else np.inf
             if not error <= tolerance:
                 raise ParityError(
-                    f"bench: {('keys', 'values', 'states')[at]} of {stage} by {name} are {error:.2g} apart from those "
-                    f"by {by}, more than {tolerance:g}: it computes something else; export the bundle again"
+                    f"bench: {('keys', 'values', 'states')[at]} of {stage} by {name} differ from those by {by} by "
+                    f"{error:.2g}, more than {tolerance:g}. It computes another function: export the bundle again"
                 )
 
 
 def _first(name: str, call: Callable[[], Any]) -> Any:
-    """What a contestant gives when it is first called.
+    """Return the outputs of the first call of a contestant.
 
     Raises:
-        FormatError: it cannot run at all, with inputs of other shapes, for example.
+        FormatError: the contestant cannot run, for example because its inputs have other shapes.
     """
     try:
         return call()
     except EdgeRecError:
         raise
-    except Exception as error:  # Each engine has its own kinds.
+    except Exception as error:  # Each engine has its own exception types.
         raise FormatError(f"bench: {name} cannot run ({first_line(error)}): export the bundle again") from None
 
 
 def _outputs(found: Any) -> list[Any]:
-    """Key, value and state of a call, copied and flat."""
+    """Copy and flatten the outputs of a call: key, value and state."""
     return [np.array(part, np.float32).reshape(-1) for part in found]
 
 
 def _runtime_step(stepper: HubsmStepper, action: Any, item: Any) -> Callable[[], Any]:
-    """A call of the public step function with the next behaviour, over and over, state carried on."""
+    """Return a call of the public step function that cycles through the behaviours and keeps the state."""
     behaviours = itertools.cycle(list(zip(action, item, strict=True)))
     state = stepper.initial_state()
 
@@ -212,26 +214,28 @@ def _rerank_stages(
         logits = np.ravel(_first(name, call))[: len(case.logits)]
         if len(logits) != len(case.logits):
             raise ParityError(
-                f"bench: {name} gives {len(logits)} scores of {len(case.logits)} candidates: export the bundle again"
+                f"bench: {name} should return {len(case.logits)} scores; received {len(logits)}: "
+                "export the bundle again"
             )
         tolerance = manifest.parity.allowed if name in (ENGINE, RUNTIME) else of_peers
         at = tolerance.worst_index(logits, case.logits)
         if at is not None:
             raise ParityError(
-                f"bench: {name} scores {absolute_difference(logits, case.logits)[at]:.2g} apart from training, more "
-                f"than {tolerance.allowed(case.logits)[at]:.2g}: it computes something else; export the bundle again"
+                f"bench: scores of {name} differ from training by {absolute_difference(logits, case.logits)[at]:.2g}, "
+                f"more than {tolerance.allowed(case.logits)[at]:.2g}. It computes another function: "
+                "export the bundle again"
             )
     return {RERANK: contestants}
 
 
 def _onnx_peers(bundle: Path) -> list[OnnxPeer]:
     if not (bundle / GOLDEN / "onnx" / f"{CRBAN}_reference.onnx").is_file():
-        raise InputError(f"bench: {bundle} has no graphs for peers, which are of crban alone: leave out --peers")
+        raise InputError(f"bench: {bundle} has no graphs for peers, which only exist for crban: leave --peers out")
     return [OnnxPeer(bundle, name) for name in (BOOK, DEVICE_GRAPH)]
 
 
 def _has_peers(bundle: Path, what: str) -> bool:
-    """Whether it was exported with other conversions of its functions."""
+    """Return whether the bundle has models of peers, and log a hint if it has none."""
     if (bundle / PEERS).is_dir():
         return True
     log(f"{bundle} has no model of {what}: `edgerec export --peers` writes one")

@@ -1,4 +1,4 @@
-"""LiteRT on a bundle's steps: a peer."""
+"""A peer: LiteRT on the step models of a bundle."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ LITERT = "litert"
 
 
 def litert_step(path: Path, action: Array, item: Array) -> Callable[[], Any]:
-    """A call that encodes the next of the behaviours (t, d_a), (t, d_x), over and over, state carried on.
+    """Return a call that encodes the next behaviour in a cycle and keeps the state.
 
-    One thread, LiteRT's own choice of kernels (XNNPACK). Key and fused encoding are by the book.
+    LiteRT uses one thread and its default kernels (XNNPACK). The outputs are the key and the fused encoding of the
+    paper's equations.
 
     Args:
-        path: the LiteRT model, `edgerec.export.peers`.
-        action, item: the behaviours.
+        path: the LiteRT model from `edgerec.export.peers`.
+        action: action vectors (t, d_a).
+        item: item vectors (t, d_x).
 
     Raises:
-        FormatError: LiteRT cannot read it, or its inputs are others.
+        FormatError: LiteRT cannot read the model, or the model has other inputs.
     """
     from ai_edge_litert.interpreter import Interpreter
 

@@ -1,4 +1,4 @@
-"""Measuring calls of microseconds fairly: contestants take turns, every sample is kept."""
+"""Measure calls that take microseconds. The contestants take turns, and every sample is kept."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import numpy as np
 from edgerec.core.statistics import percentiles
 
 UNSTABLE = 1.5
-"""Rounds whose medians differ by more than this factor say that something else used the machine."""
+"""If the medians of rounds differ by more than this factor, another program used the machine."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Samples of one contestant, in microseconds.
+    """The durations of all calls of one contestant, in microseconds.
 
     Attributes:
-        warmup: of the calls before the first round.
-        rounds: of each round's calls.
+        warmup: durations before the first round.
+        rounds: durations of the calls in each round.
     """
 
     warmup: list[float]
@@ -36,12 +36,12 @@ class Measured:
 
     @property
     def unstable(self) -> bool:
-        """Whether the machine was too restless to trust a small difference."""
+        """Whether the machine was too busy to trust small differences."""
         ordered = sorted(self.medians)
         return ordered[int(0.9 * (len(ordered) - 1))] > UNSTABLE * ordered[0]
 
     def row(self, *, name: str, stage: str) -> dict[str, Any]:
-        """The contestant's row of a bench document."""
+        """Return the contestant's row for a bench document."""
         samples = np.array([sample for samples in self.rounds for sample in samples])
         return {
             "name": name,
@@ -58,42 +58,42 @@ class Measured:
 def take_turns(
     contestants: Mapping[str, Callable[[], Any]], *, rounds: int, calls: int, warmup: int
 ) -> dict[str, Measured]:
-    """Time each contestant `calls` times in each of `rounds`, one after the other within a round.
+    """Time `calls` calls of each contestant in each of `rounds`. The contestants take turns within a round.
 
-    Whatever slows the machine for a while slows all of them, so that ratios within a round hold. The garbage collector
-    is off while a round runs.
+    A busy period of the machine slows all contestants of a round, so ratios within a round stay valid. The garbage
+    collector is off during a round.
     """
-    warm = {name: _time(call, warmup) for name, call in contestants.items()}
+    warmups = {name: _time(call, warmup) for name, call in contestants.items()}
     samples: dict[str, list[list[float]]] = {name: [] for name in contestants}
-    collecting = gc.isenabled()
+    was_enabled = gc.isenabled()
     try:
         for number in range(rounds):
             names = list(contestants)
-            # Who goes first changes, so that nobody always runs on another's warm or cold caches.
-            turn = number % len(names)
+            # The first contestant changes, so that nobody always benefits from the caches of another.
+            first = number % len(names)
             gc.collect()
             gc.disable()
-            for name in names[turn:] + names[:turn]:
+            for name in names[first:] + names[:first]:
                 samples[name].append(_time(contestants[name], calls))
-            if collecting:
+            if was_enabled:
                 gc.enable()
     finally:
-        if collecting:
+        if was_enabled:
             gc.enable()
-    return {name: Measured(warm[name], samples[name]) for name in contestants}
+    return {name: Measured(warmups[name], samples[name]) for name in contestants}
 
 
 def ratios(ours: Measured, peer: Measured) -> dict[str, float]:
-    """Our p50 over the peer's, round by round: `median`, `min`, `max`."""
+    """Return the ratios of our p50 to the peer's p50 in each round: `median`, `min`, `max`."""
     values = [mine / other for mine, other in zip(ours.medians, peer.medians, strict=True)]
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def _time(call: Callable[[], Any], count: int) -> list[float]:
     clock = time.perf_counter_ns
-    found = []
+    durations = []
     for _ in range(count):
         start = clock()
         call()
-        found.append((clock() - start) / 1000)
-    return found
+        durations.append((clock() - start) / 1000)
+    return durations

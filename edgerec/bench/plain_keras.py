@@ -1,4 +1,4 @@
-"""The peer of `edgerec bench train`: HUBSM + CRBAN by the Keras functional API, every request by itself."""
+"""The peer of `edgerec bench train`: HUBSM and CRBAN in the Keras functional API, without shared behaviours."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from edgerec.model.reranker import Reranker
 
 
 def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> keras.Model:
-    """A compiled model of the function and the weights of `model` (a `crban`), out of Keras' own layers.
+    """Return a compiled Keras model with the function and the weights of `model` (a `crban`).
 
-    Inputs are those of `plain_inputs`, padded to a common length; the loss is the sum of weighted cross-entropies, so
-    weights should sum to one.
+    Its inputs come from `plain_inputs`. The loss is the sum of weighted cross-entropies, so the weights should sum to
+    1.
     """
     spec, units, depth = model.spec, model.units, model.layers_per_stack
     tables = {
@@ -35,10 +35,10 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
             for field, dtype in (("ids", "int32"), ("codes", "int32"), ("numbers", "float32"))
         }
         inputs.update({f"{name}_{field}": array for field, array in arrays.items()})
-        parts, places = [], dict.fromkeys(FIELDS, 0)
+        parts, next_columns = [], dict.fromkeys(FIELDS, 0)
         for feature in features:
-            column = arrays[feature.field][..., places[feature.field]]
-            places[feature.field] += 1
+            column = arrays[feature.field][..., next_columns[feature.field]]
+            next_columns[feature.field] += 1
             if feature.layout == "table":
                 parts.append(tables[feature.name](column))
             elif feature.layout == "one_hot":
@@ -63,8 +63,8 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
         fused = layers.Concatenate()([item, stack(sequence(f"{kind}_action", actions), f"{kind}_action")])
         query = layers.Dense(units, name=f"{kind}_query")(encoded)
         key = layers.Dense(units, use_bias=False, name=f"{kind}_key")(item)
-        both = ops.tanh(query[:, :, None, :] + key[:, None, :, :])
-        score = layers.Dense(1, use_bias=False, name=f"{kind}_scale")(both)[..., 0]
+        pairs = ops.tanh(query[:, :, None, :] + key[:, None, :, :])
+        score = layers.Dense(1, use_bias=False, name=f"{kind}_scale")(pairs)[..., 0]
         parts.append(
             layers.Lambda(_attend, output_shape=(None, 2 * units), name=f"{kind}_attend")([score, fused, length])
         )
@@ -74,15 +74,15 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
     plain.compile(
         optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm),
         loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum"),
-        # With a shape of its own for nearly every batch, compiling by XLA would take longer than it saves.
+        # Nearly every batch has a new shape, so compilation by XLA would take longer than it saves.
         jit_compile=False,
     )
     return plain
 
 
 def plain_inputs(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
-    """Inputs, labels and weights of a batch whose candidates are all scored and whose requests share nothing."""
-    found: dict[str, Any] = {}
+    """Return inputs, labels and weights of a batch. Each request gets its own copy of its behaviours."""
+    inputs: dict[str, Any] = {}
     for name, group in [
         ("candidates", batch.inputs["candidates"]),
         *(
@@ -91,24 +91,24 @@ def plain_inputs(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
             for part in ("item", "action")
         ),
     ]:
-        found |= {f"{name}_{field}": array for field, array in group.items()}
-        found[f"{name}_codes"] = found[f"{name}_codes"].astype(np.int32)
-    found["candidate_length"] = batch.inputs["candidate_length"]
+        inputs |= {f"{name}_{field}": array for field, array in group.items()}
+        inputs[f"{name}_codes"] = inputs[f"{name}_codes"].astype(np.int32)
+    inputs["candidate_length"] = batch.inputs["candidate_length"]
     for kind in ("exposures", "page_views"):
-        found[f"{kind}_length"] = batch.inputs[kind]["length"]
+        inputs[f"{kind}_length"] = batch.inputs[kind]["length"]
     weight = batch.weight / max(float(batch.weight.sum()), 1.0)
-    return found, batch.label[..., None], weight
+    return inputs, batch.label[..., None], weight
 
 
 def _last(arguments: list[Any]) -> Any:
-    """The state after the last valid candidate, for each of them."""
+    """Return the state after the last valid candidate, repeated for each candidate."""
     encoded, length = arguments
     last = ops.one_hot(length - 1, ops.shape(encoded)[1], dtype="float32")
     return ops.broadcast_to(ops.matmul(last[:, None, :], encoded), ops.shape(encoded))
 
 
 def _attend(arguments: list[Any]) -> Any:
-    """Contexts: the mean of valid values by the softmax of their scores."""
+    """Return contexts: the means of the valid values, weighted by the softmax of their scores."""
     score, value, length = arguments
     valid = (ops.arange(ops.shape(value)[1])[None, :] < length[:, None])[:, None, :]
     weights = ops.where(valid, ops.softmax(ops.where(valid, score, -1e9), axis=-1), 0.0)
@@ -124,7 +124,7 @@ def _windows(batch: Batch, kind: str, part: str) -> dict[str, Any]:
 
 
 def _copy(model: Reranker, plain: keras.Model) -> None:
-    """Give `plain` the weights of `model`."""
+    """Copy the weights of `model` to `plain`."""
     ranker: Any = model.ranker
     stacks = {"candidate": ranker.candidate_stack}
     dense = {"hidden": ranker.hidden, "output": ranker.output_layer}

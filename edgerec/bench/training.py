@@ -1,4 +1,4 @@
-"""`edgerec bench train`: steps of the training beside a plain Keras model, and what large dictionaries cost."""
+"""`edgerec bench train`: compare training steps with a plain Keras model, and measure large dictionaries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from edgerec.model.workers import Workers
 
 OURS, PLAIN, UNSORTED = "edgerec", "keras", "keras_unsorted"
 DICTIONARIES = {"15k": 15_000, "1.5m": 1_500_000}
-"""Brands, by name of the stage."""
+"""Numbers of brands, by the name of the stage."""
 
 
 def run_training_bench(
@@ -44,51 +44,52 @@ def run_training_bench(
 ) -> dict[str, Any]:
     """Measure the training of `crban` on this machine.
 
-    Contestants take steps with data in memory: `edgerec` and `keras` on the same requests, drawn as a training draws
-    them, `keras_unsorted` on requests drawn at random, as a plain Keras pipeline has them. The plain model gets each
-    request with its own behaviours, padded to the longest of the batch. First both are trained from the same weights,
-    and their losses held together: where functions differ, speeds mean nothing.
+    All batches are in memory. `edgerec` and `keras` use the same requests, drawn as in a training. `keras_unsorted`
+    uses random requests, as a plain Keras pipeline does. The plain model gets a copy of the behaviours of each request,
+    padded to the longest of the batch. First, both models are trained from the same weights, and the document states
+    the difference of their losses, because speeds can only be compared for equal functions.
 
     Args:
-        samples: where requests come from.
-        config: `batch_size`, `units`, `layers`, `together`, `one_per_page`.
-        batches: different ones, each a step in every round.
-        rounds: contestants take turns in each.
+        samples: the source of the requests.
+        config: only `batch_size`, `units`, `layers`, `together` and `one_per_page` are used, and the optimizer
+            settings.
+        batches: number of different batches. Each is one step in every round.
+        rounds: number of rounds. The contestants take turns in each round.
         out: also write the document to this file.
-        force: replace `out` where it exists.
+        force: replace `out` if it exists.
 
     Returns:
-        `environment`, `results` (a row a contestant and stage, raw samples included), `requests_per_second` by name,
-        `ratios`, and the losses of both.
+        A document with `environment`, `results` (a row for each contestant and stage, with raw samples),
+        `requests_per_second` by name, `ratios`, and the losses of both models.
 
     Raises:
-        InputError: numbers below 1, or samples of fewer requests than a batch.
+        InputError: a number is below 1, or there are too few requests.
     """
     if batches < 1 or rounds < 1:
         raise InputError(f"bench: --batches and --rounds should be at least 1; received {batches} and {rounds}")
     if out is not None:
         check_document(out, force=force, inputs=[samples.path])
-    # The plain model hides no identities, which would be drawn at random.
+    # The plain model does not replace random ids by the unknown id, so switch this off.
     config = config.model_copy(update={"unknown_rate": 0.0, "average": 0.0})
-    shard, chosen = _chosen(samples, config, batches)
+    shard, batch_rows = _draw_batches(samples, config, batches)
     results, compared = [], []
 
-    model, step = _trainable(samples, config, {})
+    model, step = _model_and_step(samples, config, {})
     plain = plain_model(model, learning_rate=config.learning_rate, clip_norm=config.clip_norm)
     shapes = Shapes(config.batch_size, samples.head.limits)
-    ours = [make_batch(shard, rows, shapes=shapes) for rows in chosen]
-    theirs = [plain_inputs(make_batch(shard, rows)) for rows in chosen]
+    ours = [make_batch(shard, rows, shapes=shapes) for rows in batch_rows]
+    plain_batches = [plain_inputs(make_batch(shard, rows)) for rows in batch_rows]
     losses = {
         OURS: [float(step(batch.inputs, batch.label, batch.weight)[0]) for batch in ours],
-        PLAIN: [float(plain.train_on_batch(*batch)) for batch in theirs],
+        PLAIN: [float(plain.train_on_batch(*batch)) for batch in plain_batches],
     }
     rng = np.random.default_rng(config.seed)
-    mixed = rng.permutation(len(shard.requests))[: batches * config.batch_size].reshape(batches, -1)
-    unsorted = [plain_inputs(make_batch(shard, rows)) for rows in mixed]
-    log("both trained once over the batches; now in turns")
+    random_rows = rng.permutation(len(shard.requests))[: batches * config.batch_size].reshape(batches, -1)
+    unsorted = [plain_inputs(make_batch(shard, rows)) for rows in random_rows]
+    log("both models are trained once on all batches; now measuring in turns")
     contestants: dict[str, Callable[[], Any]] = {
-        OURS: _cycle(ours, _taking(step)),
-        PLAIN: _cycle(theirs, lambda batch: plain.train_on_batch(*batch)),
+        OURS: _cycle(ours, _loss_of(step)),
+        PLAIN: _cycle(plain_batches, lambda batch: plain.train_on_batch(*batch)),
         UNSORTED: _cycle(unsorted, lambda batch: plain.train_on_batch(*batch)),
     }
     measured = take_turns(contestants, rounds=rounds, calls=batches, warmup=batches)
@@ -117,23 +118,25 @@ def run_training_bench(
     return document
 
 
-def _chosen(samples: Samples, config: TrainConfig, batches: int) -> tuple[Shard, list[NDArray[np.int64]]]:
-    """Full batches, as an epoch draws them."""
+def _draw_batches(samples: Samples, config: TrainConfig, batches: int) -> tuple[Shard, list[NDArray[np.int64]]]:
+    """Draw full batches as in an epoch of a training."""
     shard = next(groups(samples, TRAIN))
     rng = np.random.default_rng(config.seed)
     rows = one_per_page_of(shard.requests, rng) if config.one_per_page else None
-    drawn = shard_batches(shard.requests, rows, batch_size=config.batch_size, rng=rng, together=config.together)
-    full = [rows for rows in drawn if len(rows) == config.batch_size][:batches]
+    batches_of_epoch = shard_batches(
+        shard.requests, rows, batch_size=config.batch_size, rng=rng, together=config.together
+    )
+    full = [rows for rows in batches_of_epoch if len(rows) == config.batch_size][:batches]
     if len(full) < batches:
         raise InputError(
-            f"bench: the first samples have {len(shard.requests)} training requests, fewer than {batches} batches of "
-            f"{config.batch_size}: lower --batches or --batch-size"
+            f"bench: there should be {batches} full batches of {config.batch_size} training requests in the first "
+            f"samples, which have {len(shard.requests)} requests: lower --batches or --batch-size"
         )
     return shard, full
 
 
-def _trainable(samples: Samples, config: TrainConfig, rows: dict[str, int]) -> tuple[Reranker, Callable[..., Any]]:
-    """A fresh model, with `rows` of some tables in place of the samples' own, and its training step."""
+def _model_and_step(samples: Samples, config: TrainConfig, rows: dict[str, int]) -> tuple[Reranker, Callable[..., Any]]:
+    """Return a new model and its training step. `rows` overrides the numbers of rows of some embedding tables."""
     keras.utils.set_random_seed(config.seed)
     model = model_for(samples, config)
     if rows:
@@ -146,55 +149,58 @@ def _trainable(samples: Samples, config: TrainConfig, rows: dict[str, int]) -> t
 
 
 def _dictionaries(samples: Samples, config: TrainConfig, batches: list[Batch]) -> dict[str, Callable[[], Any]]:
-    """Steps with dictionaries of different sizes, of which every behaviour and candidate draws an identity."""
+    """Return training steps for dictionaries of different sizes. Ids are drawn uniformly from the dictionary."""
     embeddings = samples.head.spec.embeddings
     if not embeddings:
         return {}
-    place = max(range(len(embeddings)), key=lambda at: embeddings[at].vocabulary)
+    column = max(range(len(embeddings)), key=lambda index: embeddings[index].vocabulary)
     found: dict[str, Callable[[], Any]] = {}
     for name, size in DICTIONARIES.items():
-        _, step = _trainable(samples, config, {embeddings[place].name: size + 1})
+        _, step = _model_and_step(samples, config, {embeddings[column].name: size + 1})
         rng = np.random.default_rng(0)
-        drawn = [_with_identities(batch, place, size, rng) for batch in batches]
-        found[name] = _cycle(drawn, _taking(step))
+        random_batches = [_with_random_ids(batch, column, size, rng) for batch in batches]
+        found[name] = _cycle(random_batches, _loss_of(step))
     return found
 
 
-def _taking(step: Callable[..., Any]) -> Callable[[Batch], float]:
+def _loss_of(step: Callable[..., Any]) -> Callable[[Batch], float]:
     return lambda batch: float(step(batch.inputs, batch.label, batch.weight)[0])
 
 
-def _with_identities(batch: Batch, place: int, size: int, rng: np.random.Generator) -> Batch:
-    def drawn(group: dict[str, Any]) -> dict[str, Any]:
+def _with_random_ids(batch: Batch, column: int, size: int, rng: np.random.Generator) -> Batch:
+    def redraw(group: dict[str, Any]) -> dict[str, Any]:
         ids = group["ids"].copy()
-        ids[..., place] = rng.integers(1, size + 1, ids.shape[:-1])
+        ids[..., column] = rng.integers(1, size + 1, ids.shape[:-1])
         return {**group, "ids": ids}
 
-    inputs = {**batch.inputs, "candidates": drawn(batch.inputs["candidates"])}
+    inputs = {**batch.inputs, "candidates": redraw(batch.inputs["candidates"])}
     for kind in ("exposures", "page_views"):
-        inputs[kind] = {**inputs[kind], "item": drawn(inputs[kind]["item"])}
+        inputs[kind] = {**inputs[kind], "item": redraw(inputs[kind]["item"])}
     return replace(batch, inputs=inputs)
 
 
 def _cycle(batches: list[Any], step: Callable[[Any], Any]) -> Callable[[], Any]:
-    """Each call takes the next of `batches`."""
-    at = -1
+    """Return a call that runs `step` on the next of `batches` in a cycle."""
+    index = -1
 
     def call() -> Any:
-        nonlocal at
-        at = (at + 1) % len(batches)
-        return step(batches[at])
+        nonlocal index
+        index = (index + 1) % len(batches)
+        return step(batches[index])
 
     return call
 
 
 def _round_seconds(measured: Measured) -> float:
-    """The median round's sum: batches are of different lengths, and each stands once in a round."""
+    """Return the median duration of a round. Batches have different lengths, and each occurs once in a round."""
     return statistics.median(sum(samples) for samples in measured.rounds) / 1e6
 
 
-def _ratios(one: Measured, other: Measured) -> dict[str, float]:
-    """Of sums of rounds: `median`, `min`, `max`; and of medians, as everywhere else, `p50`."""
-    values = [sum(mine) / sum(theirs) for mine, theirs in zip(one.rounds, other.rounds, strict=True)]
-    medians = ratios(one, other)
+def _ratios(first: Measured, second: Measured) -> dict[str, float]:
+    """Return the ratios of the durations of rounds: `median`, `min`, `max`; and of the medians of rounds: `p50`."""
+    values = [
+        sum(first_round) / sum(second_round)
+        for first_round, second_round in zip(first.rounds, second.rounds, strict=True)
+    ]
+    medians = ratios(first, second)
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "p50": medians["median"]}

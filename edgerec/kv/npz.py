@@ -1,7 +1,8 @@
-"""Embedding tables out of memory-mapped npz shards (docs/formats.md, docs/embeddings.md).
+"""Embedding tables in memory-mapped npz shards (docs/formats.md, docs/embeddings.md).
 
-``shard-00000-of-00008.npz`` and so on, each with ``keys`` (n,) int64 ascending, ``values`` (n, dimension), ``unknown``
-(dimension,), the row for every key that the table does not have. The shards' key ranges follow one another.
+A shard file, such as ``shard-00000-of-00008.npz``, has three arrays: the ascending ``keys`` (n,) int64, their rows
+``values`` (n, dimension), and the row ``unknown`` (dimension,) for all keys that are not in the table. The key ranges
+of the shards are ascending and do not overlap.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _ADVICE = "export the bundle again"
 
 @dataclass(frozen=True)
 class Table:
-    """An embedding table in memory, as it comes out of a model.
+    """An embedding table in memory, as taken from a model.
 
     Attributes:
         keys: (n,) int64, strictly ascending.
@@ -40,17 +41,17 @@ class Table:
 
 @dataclass(frozen=True)
 class _Shard:
-    """Keys (n,) int64 and values (n, dimension) of one file."""
+    """The keys (n,) int64 and the values (n, dimension) of one file."""
 
     keys: NDArray[np.int64]
     values: NDArray[Any]
 
 
 class NpzTable:
-    """One feature's table. Opening maps its files; a look-up reads the rows that it is asked for.
+    """The embedding table of one feature. Its files are mapped, so a look-up reads only the requested rows.
 
-    It has no state that a look-up changes: threads may share it. Processes that opened the same files, or were forked
-    after opening, share their pages in memory.
+    A look-up changes no state, so threads may share an instance. Processes share the memory pages of the files if they
+    open the same files or are forked after opening.
 
     Attributes:
         entry: keys, dimension, stored type and number of shards.
@@ -62,60 +63,60 @@ class NpzTable:
         self.unknown = unknown.astype(np.float32)
         self._shards = [shard for shard in shards if len(shard.keys)]
         self._dtype = unknown.dtype
-        # A row is one element to take: one copy of its bytes, wherever in the file it begins.
+        # Treat a row as one element, so that `take` copies its bytes at once, also if they are not aligned.
         self._row = np.dtype((np.void, entry.dimension * self._dtype.itemsize))
         self._rows = [shard.values.reshape(-1).view(self._row) for shard in self._shards]
         self._bounds = np.array([shard.keys[0] for shard in self._shards[1:]], np.int64)
 
     @property
     def dimension(self) -> int:
-        """Width of a row."""
+        """Number of values in a row."""
         return self.entry.dimension
 
     def get_many(self, keys: Keys) -> Lookup:
-        """Rows (m, dimension) float32 of `keys` (m,) int64, and how many of them the table does not have.
+        """Look up the rows of `keys` (m,) int64.
 
         Raises:
             ShapeError: `keys` is not int64 (m,).
         """
         check_keys(keys)
-        taken = np.empty(len(keys), self._row)
+        content = np.empty(len(keys), self._row)
         known = np.zeros(len(keys), np.bool_)
         if len(self._shards) == 1:
-            self._take(0, keys, taken, known)
+            self._take(0, keys, content, known)
         elif self._shards:
             numbers = self._bounds.searchsorted(keys, "right")
-            hit = np.flatnonzero(np.bincount(numbers, minlength=len(self._shards)))
-            for number in hit.tolist():
-                at = np.flatnonzero(numbers == number)
-                part, part_known = np.empty(len(at), self._row), np.empty(len(at), np.bool_)
-                self._take(number, keys[at], part, part_known)
-                taken[at], known[at] = part, part_known
-        rows = taken.view(self._dtype).reshape(len(keys), self.dimension).astype(np.float32, copy=False)
+            used_shards = np.flatnonzero(np.bincount(numbers, minlength=len(self._shards)))
+            for number in used_shards.tolist():
+                indices = np.flatnonzero(numbers == number)
+                part_content, part_known = np.empty(len(indices), self._row), np.empty(len(indices), np.bool_)
+                self._take(number, keys[indices], part_content, part_known)
+                content[indices], known[indices] = part_content, part_known
+        rows = content.view(self._dtype).reshape(len(keys), self.dimension).astype(np.float32, copy=False)
         missing = np.flatnonzero(~known)
         if len(missing):
             rows[missing] = self.unknown
         return Lookup(rows, len(missing))
 
     def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """All keys (b,) with their rows (b, dimension) as they are stored, in blocks of at most `rows`."""
+        """Yield all keys (b,) with their stored rows (b, dimension), in blocks of at most `rows`."""
         for shard in self._shards:
             for start in range(0, len(shard.keys), rows):
                 yield shard.keys[start : start + rows], shard.values[start : start + rows]
 
     def _take(self, number: int, keys: Keys, out: NDArray[Any], known: NDArray[np.bool_]) -> None:
-        there = self._shards[number].keys
-        places = there.searchsorted(keys)
-        # Clipping is for a key behind the last one, which is then found unequal.
-        np.equal(there.take(places, mode="clip"), keys, out=known)
-        self._rows[number].take(places, out=out, mode="clip")
+        stored = self._shards[number].keys
+        indices = stored.searchsorted(keys)
+        # A key after the last one is clipped to the last index. It then compares unequal.
+        np.equal(stored.take(indices, mode="clip"), keys, out=known)
+        self._rows[number].take(indices, out=out, mode="clip")
 
 
 class NpzTables:
-    """The tables of one version (an `EmbeddingTables`).
+    """The tables of one version. Implements `EmbeddingTables`.
 
     Attributes:
-        version_id: of the model that they belong to.
+        version_id: id of the model version that the tables belong to.
         spec: the feature specification of the manifest.
         tables: by feature.
     """
@@ -127,18 +128,18 @@ class NpzTables:
 
     @property
     def dimensions(self) -> dict[str, int]:
-        """Width of a row by feature."""
+        """Row dimension of each feature's table."""
         return {name: table.dimension for name, table in self.tables.items()}
 
-    def get_many(self, asked: Mapping[str, Keys]) -> dict[str, Lookup]:
-        """Rows of the keys (m,) int64 of each feature.
+    def get_many(self, keys_by_feature: Mapping[str, Keys]) -> dict[str, Lookup]:
+        """Look up the rows of the keys (m,) int64 of each feature.
 
         Raises:
-            InputError: a feature without a table.
-            ShapeError: keys of another type or shape.
+            InputError: a feature has no table.
+            ShapeError: keys are not int64 (m,).
         """
         found = {}
-        for feature, keys in asked.items():
+        for feature, keys in keys_by_feature.items():
             table = self.tables.get(feature)
             if table is None:
                 raise no_table(feature, self.tables)

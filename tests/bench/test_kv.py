@@ -29,7 +29,7 @@ def check_rows(document: dict[str, Any], names: list[str]) -> None:
     assert kv_table(document).row_count == len(names)
 
 
-def test_a_bundles_tables(bundle_path: Path, tmp_path: Path) -> None:
+def test_the_tables_of_a_bundle_are_measured(bundle_path: Path, tmp_path: Path) -> None:
     document = run_kv_bench(bundle_path, rounds=1, out=tmp_path / "kv.json")
     check_rows(document, ["npz"])
     assert document["version_id"] == open_tables(bundle_path / "cloud").version_id
@@ -37,7 +37,7 @@ def test_a_bundles_tables(bundle_path: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "kv.json").read_text()) == {"schema": 1, **json.loads(json.dumps(document))}
 
 
-def test_both_stores_on_the_command_line(redis_url: str) -> None:
+def test_the_command_measures_both_stores(redis_url: str) -> None:
     more = ["--brands", "3000", "--table-dtype", "float16", "--shard-rows", "1000"]
     command = [sys.executable, "-m", "edgerec", "bench", "kv", *more, "--redis", redis_url, "--rounds", "2", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -47,7 +47,7 @@ def test_both_stores_on_the_command_line(redis_url: str) -> None:
     assert len(document["sizes"]["tables"]) == 6
     brand = {"keys": 3000, "dimension": 40, "dtype": "float16", "shards": 3}
     assert document["sizes"]["tables"]["brand"] == brand
-    # The server held the rows, 80 bytes each and their keys, and does no more.
+    # The server stored the rows (80 bytes each) and their keys. They are removed at the end.
     assert document["results"][1]["resident_bytes"] > 3000 * 88
     import redis
 
@@ -55,22 +55,24 @@ def test_both_stores_on_the_command_line(redis_url: str) -> None:
         assert not client.keys("edgerec-bench-*")
 
 
-def test_a_store_that_gives_other_rows_is_not_measured(
+def test_a_store_that_returns_other_rows_is_refused(
     bundle_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgerec.kv.redis import RedisTables
 
-    right = RedisTables.get_many
+    original = RedisTables.get_many
 
-    def wrong(self: RedisTables, asked: Any) -> dict[str, Lookup]:
-        return {name: Lookup(rows + np.float32(1e-6), unknown) for name, (rows, unknown) in right(self, asked).items()}
+    def changed(self: RedisTables, keys: Any) -> dict[str, Lookup]:
+        return {
+            name: Lookup(rows + np.float32(1e-6), unknown) for name, (rows, unknown) in original(self, keys).items()
+        }
 
-    monkeypatch.setattr(RedisTables, "get_many", wrong)
-    with pytest.raises(ParityError, match="redis gives other rows of shop than npz"):
+    monkeypatch.setattr(RedisTables, "get_many", changed)
+    with pytest.raises(ParityError, match="redis returns other rows of shop than npz"):
         run_kv_bench(bundle_path, rounds=1, redis_url=redis_url)
 
 
-def test_bad_input(bundle_path: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused(bundle_path: Path, tmp_path: Path) -> None:
     attempts: list[tuple[type[EdgeRecError], str, Path | None, dict[str, Any]]] = [
         (InputError, "received neither", None, {}),
         (InputError, "received both", bundle_path, {"brands": 3}),
@@ -80,13 +82,13 @@ def test_bad_input(bundle_path: Path, tmp_path: Path) -> None:
         (OutputError, "exists already", bundle_path, {"out": tmp_path / "there.json"}),
     ]
     (tmp_path / "there.json").write_text("kept")
-    for error, said, bundle, more in attempts:
-        with pytest.raises(error, match=said):
+    for error, message, bundle, more in attempts:
+        with pytest.raises(error, match=message):
             run_kv_bench(bundle, **more)
     assert (tmp_path / "there.json").read_text() == "kept"
 
 
-def test_a_changed_table_is_found_before_it_is_measured(bundle_path: Path, tmp_path: Path) -> None:
+def test_a_changed_table_is_refused_before_the_measurement(bundle_path: Path, tmp_path: Path) -> None:
     shutil.copytree(bundle_path / "cloud", tmp_path / "cloud")
     shard = next((tmp_path / "cloud").rglob("*.npz"))
     shard.write_bytes(shard.read_bytes()[:-1])
@@ -94,7 +96,7 @@ def test_a_changed_table_is_found_before_it_is_measured(bundle_path: Path, tmp_p
         run_kv_bench(tmp_path)
 
 
-def test_a_server_that_is_not_there_is_one_line(bundle_path: Path, redis_url: str) -> None:
+def test_the_error_for_an_unreachable_server_is_one_line(bundle_path: Path, redis_url: str) -> None:
     url = f"redis://127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "edgerec", "bench", "kv", str(bundle_path), "--redis", url]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -8,22 +8,22 @@ from edgerec.bench.environment import environment
 from edgerec.bench.measure import Measured, ratios, take_turns
 
 
-def test_contestants_take_turns_and_every_sample_is_kept() -> None:
+def test_contestants_take_turns_and_all_samples_are_kept() -> None:
     calls: list[str] = []
-    found = take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3, calls=2, warmup=1)
+    measured = take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3, calls=2, warmup=1)
     assert "".join(calls) == "ab" + "aabb" + "bbaa" + "aabb"
-    assert [len(samples) for samples in found["a"].rounds] == [2, 2, 2]
-    assert len(found["b"].warmup) == 1
+    assert [len(samples) for samples in measured["a"].rounds] == [2, 2, 2]
+    assert len(measured["b"].warmup) == 1
 
 
-def test_the_garbage_collector_is_off_in_rounds_and_on_afterwards() -> None:
+def test_the_garbage_collector_is_off_only_during_rounds() -> None:
     seen: list[bool] = []
     take_turns({"a": lambda: seen.append(gc.isenabled())}, rounds=2, calls=1, warmup=1)
     assert seen == [True, False, False]
     assert gc.isenabled()
 
 
-def test_the_garbage_collector_comes_back_after_an_error() -> None:
+def test_the_garbage_collector_is_on_again_after_an_error() -> None:
     def fail() -> None:
         if not gc.isenabled():
             raise RuntimeError
@@ -33,7 +33,7 @@ def test_the_garbage_collector_comes_back_after_an_error() -> None:
     assert gc.isenabled()
 
 
-def test_row_by_hand() -> None:
+def test_a_row_equals_values_computed_by_hand() -> None:
     row = Measured(warmup=[9.0], rounds=[[1.0, 2.0, 3.0], [4.0, 5.0]]).row(name="mnn", stage="hubsm_ie")
     assert row["n"] == 5
     assert (row["p50_us"], row["p90_us"], row["p99_us"], row["min_us"]) == (3.0, 4.6, 4.96, 1.0)
@@ -41,18 +41,18 @@ def test_row_by_hand() -> None:
     assert row["warmup_us"] == [9.0]
 
 
-def test_ratios_are_round_by_round() -> None:
+def test_ratios_are_computed_for_each_round() -> None:
     ours, peer = Measured([], [[1.0], [2.0], [9.0]]), Measured([], [[2.0], [8.0], [10.0]])
     assert ratios(ours, peer) == {"median": 0.5, "min": 0.25, "max": 0.9}
 
 
-def test_a_restless_machine_is_noticed() -> None:
+def test_a_busy_machine_is_reported_as_unstable() -> None:
     assert not Measured([], [[1.0]] * 10).unstable
     assert Measured([], [[1.0]] * 5 + [[2.0]] * 5).unstable
 
 
-def test_environment_names_what_takes_part() -> None:
-    found = environment()
-    assert found["cores"] >= 1
-    assert found["processor"]
-    assert found["versions"]["MNN"]
+def test_the_environment_has_processor_and_versions() -> None:
+    measured = environment()
+    assert measured["cores"] >= 1
+    assert measured["processor"]
+    assert measured["versions"]["MNN"]

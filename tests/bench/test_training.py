@@ -16,8 +16,8 @@ TINY = TrainConfig(batch_size=16, units=4, layers=2)
 
 
 @pytest.mark.slow
-def test_the_plain_model_learns_the_same(tmp_path: Path) -> None:
-    """With histories shorter than the window both compute one function, so their losses are one curve."""
+def test_the_plain_model_has_the_same_losses(tmp_path: Path) -> None:
+    """If histories are shorter than the window, both models compute the same function, so their losses agree."""
     limits = {"candidates": 10, "exposures": 32, "page_views": 32}
     samples = build(tmp_path, make_logs(users=32, requests=4), limits=limits)
     out = tmp_path / "bench.json"
@@ -26,7 +26,7 @@ def test_the_plain_model_learns_the_same(tmp_path: Path) -> None:
     losses = document["losses"]["edgerec"]
     assert len(losses) == 4
     assert max(losses) - min(losses) > 1e-2
-    # From the second step on, what the optimisers have done is in it: rows that a batch does not touch move in Adam.
+    # Later losses differ slightly, because Adam of Keras also updates rows that are not in the batch.
     assert document["losses"]["keras"][0] == pytest.approx(losses[0], abs=1e-6)
     assert document["loss_difference"] < 2e-3
     assert {(row["name"], row["stage"], row["n"]) for row in document["results"]} == {
@@ -40,13 +40,15 @@ def test_the_plain_model_learns_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "batches", "rounds", "said"),
+    ("config", "batches", "rounds", "message"),
     [
         (TINY, 0, 1, "--batches and --rounds should be at least 1"),
         (TINY, 1, 0, "--batches and --rounds should be at least 1"),
         (TINY.model_copy(update={"batch_size": 4096}), 1, 1, "lower --batches or --batch-size"),
     ],
 )
-def test_nothing_to_measure(samples: Samples, config: TrainConfig, batches: int, rounds: int, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_invalid_numbers_are_refused(
+    samples: Samples, config: TrainConfig, batches: int, rounds: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
         run_training_bench(samples, config, batches=batches, rounds=rounds)

@@ -31,36 +31,38 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
     keys=st.lists(INT64, unique=True, max_size=20).map(sorted),
     rows=st.integers(1, 9),
     width=st.integers(1, 5),
-    asked=st.lists(INT64 | st.integers(0, 19), max_size=12),
+    requested=st.lists(INT64 | st.integers(0, 19), max_size=12),
 )
-def test_look_up(tmp_path: Path, keys: list[int], rows: int, width: int, asked: list[int]) -> None:
+def test_a_look_up_returns_the_rows_of_the_keys(
+    tmp_path: Path, keys: list[int], rows: int, width: int, requested: list[int]
+) -> None:
     shutil.rmtree(tmp_path / "t", ignore_errors=True)
     table = make(keys, width=width)
     entry = write(table, tmp_path / "t", shard_rows=rows)
     opened = open_table(tmp_path / "t")
     assert opened.entry == entry
-    # Half of the questions are about keys that are there.
-    asked = [keys[q] if 0 <= q < len(keys) else q for q in asked]
-    found, missing = opened.get_many(np.array(asked, np.int64))
-    np.testing.assert_array_equal(found, expected(table, asked))
-    assert missing == sum(key not in keys for key in asked)
-    assert (found.dtype, found.shape) == (np.float32, (len(asked), width))
-    for one, key in zip(found, asked, strict=True):
-        np.testing.assert_array_equal(opened.get_many(np.array([key])).rows[0], one)
+    # Small numbers are replaced by existing keys, so that about half of the keys exist.
+    requested = [keys[q] if 0 <= q < len(keys) else q for q in requested]
+    found, missing = opened.get_many(np.array(requested, np.int64))
+    np.testing.assert_array_equal(found, expected(table, requested))
+    assert missing == sum(key not in keys for key in requested)
+    assert (found.dtype, found.shape) == (np.float32, (len(requested), width))
+    for row, key in zip(found, requested, strict=True):
+        np.testing.assert_array_equal(opened.get_many(np.array([key])).rows[0], row)
     parts = list(opened.blocks(4))
     np.testing.assert_array_equal(np.concatenate([np.empty(0, np.int64), *(k for k, _ in parts)]), keys)
     np.testing.assert_array_equal(np.concatenate([np.empty((0, width)), *(v for _, v in parts)]), table.values)
 
 
 @pytest.mark.parametrize("keys", [[], [7]])
-def test_small_tables(tmp_path: Path, keys: list[int]) -> None:
+def test_empty_and_one_row_tables_work(tmp_path: Path, keys: list[int]) -> None:
     write(make(keys), tmp_path / "t")
     rows, missing = open_table(tmp_path / "t").get_many(np.array([7, 99, -5]))
     assert missing == 3 - len(keys)
     np.testing.assert_array_equal(rows, expected(make(keys), [7, 99, -5]))
 
 
-def test_rows_are_the_callers_own(tmp_path: Path) -> None:
+def test_returned_rows_are_copies(tmp_path: Path) -> None:
     write(make(range(9)), tmp_path / "t", shard_rows=4)
     table = open_table(tmp_path / "t")
     before = table.get_many(np.array([3, 77])).rows.copy()
@@ -71,15 +73,15 @@ def test_rows_are_the_callers_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "keys", [[1], np.array([1.0]), np.array([1], np.int32), np.array([[1]]), np.int64(1), np.array(1), None]
 )
-def test_keys_that_are_none(tmp_path: Path, keys: Any) -> None:
+def test_keys_of_another_type_or_shape_are_refused(tmp_path: Path, keys: Any) -> None:
     opened = open_tables(write_cloud(tmp_path / "cloud", {"shop": make([1])}))
-    for ask in (lambda: opened.tables["shop"].get_many(keys), lambda: opened.get_many({"shop": keys})):
+    for call in (lambda: opened.tables["shop"].get_many(keys), lambda: opened.get_many({"shop": keys})):
         with pytest.raises(ShapeError, match=r"should be int64 \(m,\)"):
-            ask()
+            call()
 
 
-def test_files_of_numpy_serve_as_well(tmp_path: Path) -> None:
-    """Bundles of version 0.1.0: written by np.savez, unaligned, some shards empty."""
+def test_shards_written_by_numpy_can_be_opened(tmp_path: Path) -> None:
+    """Bundles of version 0.1.0 have such shards. They are not aligned, and some are empty."""
     table = make(range(5))
     (tmp_path / "t").mkdir()
     for number, part in enumerate((slice(0, 0), slice(0, 3), slice(3, 3), slice(3, 5))):
@@ -90,7 +92,7 @@ def test_files_of_numpy_serve_as_well(tmp_path: Path) -> None:
     assert missing == 2
 
 
-def test_a_version_of_tables(tmp_path: Path) -> None:
+def test_open_tables_opens_all_tables_of_a_version(tmp_path: Path) -> None:
     shop, brand = make(range(20), width=2), make(range(0, 60, 3), width=5)
     cloud = write_cloud(tmp_path / "cloud", {"shop": shop, "brand": brand}, version_id="v7")
     opened = open_tables(cloud)
@@ -98,60 +100,62 @@ def test_a_version_of_tables(tmp_path: Path) -> None:
     found = opened.get_many({"brand": np.array([3, 4]), "shop": np.array([3, 4])})
     np.testing.assert_array_equal(found["shop"].rows, expected(shop, [3, 4]))
     np.testing.assert_array_equal(found["brand"].rows, expected(brand, [3, 4]))
-    assert {name: one.unknown for name, one in found.items()} == {"shop": 0, "brand": 1}
+    assert {name: row.unknown for name, row in found.items()} == {"shop": 0, "brand": 1}
     with pytest.raises(InputError, match="feature 'city' has no table; features with tables: brand, shop"):
         opened.get_many({"city": np.array([1])})
 
 
-def _pages(opened: NpzTables, seed: int) -> bool:
-    """Whether some hundred random pages are answered as the keys, which are their rows, say."""
+def _check_pages(opened: NpzTables, seed: int) -> bool:
+    """Look up 200 random pages and return whether all rows are right. Each row holds its key."""
     rng = np.random.default_rng(seed)
     for _ in range(200):
         keys = rng.integers(-50, 5050, 100)
         rows, unknown = opened.get_many({"shop": keys})["shop"]
-        there = (keys >= 0) & (keys < 5000)
-        if unknown != (~there).sum() or not np.array_equal(rows[:, 0], np.where(there, keys, -1)):
+        known = (keys >= 0) & (keys < 5000)
+        if unknown != (~known).sum() or not np.array_equal(rows[:, 0], np.where(known, keys, -1)):
             return False
     return True
 
 
-def _open_and_ask(cloud: Path, seed: int) -> bool:
-    return _pages(open_tables(cloud), seed)
+def _open_and_check(cloud: Path, seed: int) -> bool:
+    return _check_pages(open_tables(cloud), seed)
 
 
-def telling(count: int = 5000) -> Table:
-    """A table whose rows say their keys."""
+def table_of_keys(count: int = 5000) -> Table:
+    """Make a table whose rows hold their keys."""
     keys = np.arange(count)
     return Table(keys, np.repeat(keys[:, None], 3, axis=1).astype(np.float32), np.full(3, -1, np.float32))
 
 
 def test_threads_and_processes_share_tables(tmp_path: Path) -> None:
-    cloud = write_cloud(tmp_path / "cloud", {"shop": telling()}, rows=700)
+    cloud = write_cloud(tmp_path / "cloud", {"shop": table_of_keys()}, rows=700)
     opened = open_tables(cloud)
     with ThreadPoolExecutor(8) as threads:
-        assert all(threads.map(lambda seed: _pages(opened, seed), range(16)))
+        assert all(threads.map(lambda seed: _check_pages(opened, seed), range(16)))
     with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as processes:
-        assert all(processes.map(_open_and_ask, [cloud] * 3, range(3)))
+        assert all(processes.map(_open_and_check, [cloud] * 3, range(3)))
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # This process may have threads; the child has none.
-def test_a_forked_process_uses_what_is_open(tmp_path: Path) -> None:
-    opened = open_tables(write_cloud(tmp_path / "cloud", {"shop": telling()}, rows=700))
-    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(0 if _pages(opened, 1) else 3))
+@pytest.mark.filterwarnings(
+    "ignore:.*fork.*:DeprecationWarning"
+)  # The test process may have threads, but the child needs none of them.
+def test_a_forked_process_can_use_open_tables(tmp_path: Path) -> None:
+    opened = open_tables(write_cloud(tmp_path / "cloud", {"shop": table_of_keys()}, rows=700))
+    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(0 if _check_pages(opened, 1) else 3))
     child.start()
     child.join()
     assert child.exitcode == 0
-    assert _pages(opened, 2)
+    assert _check_pages(opened, 2)
 
 
-def test_a_table_that_is_replaced_or_removed_serves_on(tmp_path: Path) -> None:
-    cloud = write_cloud(tmp_path / "cloud", {"shop": telling()}, rows=700)
+def test_an_open_table_works_after_its_files_are_removed(tmp_path: Path) -> None:
+    cloud = write_cloud(tmp_path / "cloud", {"shop": table_of_keys()}, rows=700)
     opened = open_tables(cloud)
     shutil.rmtree(cloud)
-    assert _pages(opened, 1)
+    assert _check_pages(opened, 1)
 
 
-ASK = """
+LOOK_UPS = """
 import os, re, sys, numpy as np; from pathlib import Path
 from edgerec.kv.npz import open_table
 def memory():
@@ -172,16 +176,18 @@ for count in (3, 300):
 """
 
 
-def test_a_large_table_is_not_loaded(tmp_path: Path) -> None:
-    """1.5 million rows 40 wide: 240 MB, of which 300 rows touch what the system reads ahead around each.
+def test_a_large_table_is_not_loaded_into_memory(tmp_path: Path) -> None:
+    """The table has 240 MB (1.5 million rows of dimension 40), but 300 rows only load the pages around them.
 
-    What the page cache has already, Linux may map in pieces of any size; so it is emptied of the table first. Private
-    memory, which no other process shares and nothing else can use, stays small whatever is looked up.
+    The table is first removed from the page cache, because Linux may map large pieces of cached files at once. Private
+    memory, which no other process can share, stays small for any number of look-ups.
     """
     keys = np.arange(1_500_000)
-    blocks = (np.repeat(keys[at : at + 10_000, None], 40, 1).astype(np.float32) for at in range(0, len(keys), 10_000))
+    blocks = (
+        np.repeat(keys[start : start + 10_000, None], 40, 1).astype(np.float32) for start in range(0, len(keys), 10_000)
+    )
     write_table(tmp_path / "t", keys, blocks, np.zeros(40, np.float32))
-    done = subprocess.run([sys.executable, "-c", ASK, tmp_path / "t"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", LOOK_UPS, tmp_path / "t"], capture_output=True, text=True, check=True)
     (resident, private), (_, private_later) = (tuple(map(int, line.split())) for line in done.stdout.splitlines())
     assert resident < 80e6
     assert private < 8e6
@@ -189,9 +195,9 @@ def test_a_large_table_is_not_loaded(tmp_path: Path) -> None:
 
 
 def _swap(folder: Path) -> None:
-    one, other = folder / shard_name(0, 4), folder / shard_name(1, 4)
-    one.rename(folder / "aside")
-    other.rename(one)
+    row, other = folder / shard_name(0, 4), folder / shard_name(1, 4)
+    row.rename(folder / "aside")
+    other.rename(row)
     (folder / "aside").rename(other)
 
 
@@ -213,25 +219,25 @@ def _edit(folder: Path, change: Callable[[bytes], bytes]) -> None:
     file.write_bytes(change(file.read_bytes()))
 
 
-def _central(content: bytes) -> int:
-    """Where the directory's entry of the values begins."""
+def _directory_entry(content: bytes) -> int:
+    """Return the position of the directory entry of `values`."""
     return content.index(b"PK\1\2", content.index(b"PK\1\2") + 1)
 
 
 def _entry_offset(folder: Path, offset: int) -> None:
     def change(content: bytes) -> bytes:
-        at = _central(content) + 42
-        return content[:at] + offset.to_bytes(4, "little") + content[at + 4 :]
+        start = _directory_entry(content) + 42
+        return content[:start] + offset.to_bytes(4, "little") + content[start + 4 :]
 
     _edit(folder, change)
 
 
 def _entry_size(folder: Path, size: int, *, both: bool = False) -> None:
     def change(content: bytes) -> bytes:
-        place = _central(content)
-        offset = int.from_bytes(content[place + 42 : place + 46], "little")
-        for at in (place + 20, *((offset + 18,) if both else ())):
-            content = content[:at] + size.to_bytes(4, "little") * 2 + content[at + 8 :]
+        entry_start = _directory_entry(content)
+        offset = int.from_bytes(content[entry_start + 42 : entry_start + 46], "little")
+        for start in (entry_start + 20, *((offset + 18,) if both else ())):
+            content = content[:start] + size.to_bytes(4, "little") * 2 + content[start + 8 :]
         return content
 
     _edit(folder, change)
@@ -286,11 +292,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_shards_that_are_not_right(tmp_path: Path, fault: str) -> None:
+def test_damaged_shards_are_refused(tmp_path: Path, fault: str) -> None:
     write(make(range(20)), tmp_path / "t", shard_rows=5)
-    damage, said = FAULTS[fault]
+    damage, message = FAULTS[fault]
     damage(tmp_path / "t")
-    with pytest.raises(FormatError, match=said) as caught:
+    with pytest.raises(FormatError, match=message) as caught:
         open_table(tmp_path / "t", sums=False, numbers=False)
     assert "\n" not in str(caught.value)
 
@@ -327,45 +333,45 @@ CLOUD_FAULTS: dict[str, tuple[Callable[[Path], object], type[FormatError], str]]
 
 
 @pytest.mark.parametrize("fault", CLOUD_FAULTS)
-def test_tables_that_do_not_fit_their_manifest(tmp_path: Path, fault: str) -> None:
+def test_tables_that_contradict_their_manifest_are_refused(tmp_path: Path, fault: str) -> None:
     cloud = write_cloud(tmp_path / "cloud", {"shop": make(range(20))})
     open_tables(cloud)
-    damage, error, said = CLOUD_FAULTS[fault]
+    damage, error, message = CLOUD_FAULTS[fault]
     damage(cloud)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         open_tables(cloud)
 
 
 @settings(max_examples=400)
 @given(data=st.data())
-def test_damage_is_a_format_error_or_harmless(tmp_path: Path, data: st.DataObject) -> None:
+def test_random_damage_raises_a_format_error_or_is_harmless(tmp_path: Path, data: st.DataObject) -> None:
     shutil.rmtree(tmp_path / "t", ignore_errors=True)
     table = make([1, 5, 9], width=4)
     write(table, tmp_path / "t", dtype=data.draw(st.sampled_from(["float32", "float16"])))
     file = tmp_path / "t" / shard_name(0, 1)
-    asked = np.array([1, 2, 5, 9, 11])
-    right = open_table(tmp_path / "t").get_many(asked)
+    requested = np.array([1, 2, 5, 9, 11])
+    expected_rows = open_table(tmp_path / "t").get_many(requested)
     content = bytearray(file.read_bytes())
     for _ in range(data.draw(st.integers(0, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     file.write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
-    # Unchecked, other numbers may be read; but nothing else than numbers of this table's shape, or one error.
+    # Without checks, other numbers may be read, but the result has the right shape or there is one error.
     for check in (False, True):
         try:
-            found = open_table(tmp_path / "t", sums=check, numbers=check).get_many(asked)
+            found = open_table(tmp_path / "t", sums=check, numbers=check).get_many(requested)
         except FormatError:
             continue
         assert found.rows.shape == (5, 4)
         if check:
-            np.testing.assert_array_equal(found.rows, right.rows)
-            assert found.unknown == right.unknown == 2
+            np.testing.assert_array_equal(found.rows, expected_rows.rows)
+            assert found.unknown == expected_rows.unknown == 2
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("member", ["values", "unknown"])
-def test_numbers_that_are_none_are_refused(tmp_path: Path, dtype: Any, bad: float, member: str) -> None:
-    """Hashes do not tell: such a table can be stamped anew."""
+def test_nan_and_infinity_are_refused(tmp_path: Path, dtype: Any, bad: float, member: str) -> None:
+    """Hashes cannot detect such a table, because a faulty export writes matching hashes."""
     cloud = write_cloud(tmp_path / "cloud", {"shop": make(range(20))}, dtype=dtype)
     folder = cloud / "embeddings" / "shop"
     for number in range(3):
@@ -383,13 +389,13 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path, dtype: Any, bad: floa
         open_table(folder)
 
 
-def test_a_checksum_finds_every_changed_number(tmp_path: Path) -> None:
+def test_checksums_detect_every_changed_number(tmp_path: Path) -> None:
     table = make(range(6))
     write(table, tmp_path / "t")
     file = tmp_path / "t" / shard_name(0, 1)
     content = file.read_bytes()
-    at = content.index(table.values[4].tobytes())
-    file.write_bytes(content[: at + 3] + bytes([content[at + 3] ^ 1]) + content[at + 4 :])
+    start = content.index(table.values[4].tobytes())
+    file.write_bytes(content[: start + 3] + bytes([content[start + 3] ^ 1]) + content[start + 4 :])
     assert not np.array_equal(
         open_table(tmp_path / "t", sums=False, numbers=False).get_many(table.keys).rows, table.values
     )
