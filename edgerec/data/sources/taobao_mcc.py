@@ -4,13 +4,14 @@ The set has both behaviour sequences of this system as of each request, and neit
 request becomes a device of its own that saw and opened what its sequences say, and is asked once. docs/formats.md has
 what was decided; `taobao_mcc.json` is the feature specification.
 
-1. Read each file block by block, check it and put it together by request; set that aside (`_taobao_mcc_files`).
-2. Number requests by their first row, whole files through, and cut them into parts; deal what was set aside to parts.
-3. Make each part's tables.
+1. Read each file in blocks, check a block and group its rows by request; set them aside (`_taobao_mcc_files`).
+2. Number the requests by their first rows in both files, and partition what was set aside by their numbers.
+3. Make the tables of each part.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +37,6 @@ from edgerec.data.sources._taobao_mcc_files import (
     read_contexts,
 )
 from edgerec.data.sources.source import Part, Source
-from edgerec.data.sources.taobao_mcc_spool import append, tables
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 FIRST_TIME_MS = 1_577_836_800_000
@@ -87,12 +87,12 @@ class TaobaoMcc(Source):
         return _items(self._found.items)
 
     def read(self) -> Iterator[Part]:
-        _deal(self.scratch, self._plan)
+        _partition(self.scratch, self._plan)
         for number in progress(range(self._plan.parts), what="write logs", total=self._plan.parts):
-            bucket = self.scratch / f"part-{number}"
-            requests, events = _part(pl.concat(tables(bucket)), self.latest)
+            folder = self.scratch / f"part-{number}"
+            requests, events = _part(pl.concat(_tables(folder)), self.latest)
             yield Part(events, requests)
-            bucket.unlink()
+            shutil.rmtree(folder)
 
     def notes(self) -> dict[str, Any]:
         found = self._found
@@ -156,7 +156,7 @@ def _survey(source: Path, work: Path, block_bytes: int) -> _Survey:
         before = test_row = read
         size = -(-path.stat().st_size // block_bytes) if path.is_file() else None
         for rows, found in progress(read_contexts(path, block_bytes=block_bytes), what=f"read {name}", total=size):
-            append(work / "contexts", found)
+            found.write_ipc(_numbered(work / "contexts", read), compression="lz4")
             lengths = [found[column].list.len() for column in ("exp_item_id", "ipv_item_id")]
             seen["keys"].append(found.select("key_high", "key_low").to_numpy())
             # The header is line 1.
@@ -196,18 +196,29 @@ def _plan(found: _Survey, part: int) -> _Plan:
     return _Plan(request, number, len(used), int(request[found.rows >= found.test_row].min()))
 
 
-def _deal(work: Path, plan: _Plan) -> None:
-    """Deal what was set aside to one file a part."""
+def _numbered(folder: Path, number: int) -> Path:
+    """Return the file of a table in `folder`, which is made. Tables are read in the order of their numbers."""
+    folder.mkdir(exist_ok=True)
+    return folder / f"{number:012}.arrow"
+
+
+def _tables(folder: Path) -> Iterator[pl.DataFrame]:
+    return (pl.read_ipc(file) for file in sorted(folder.iterdir()))
+
+
+def _partition(work: Path, plan: _Plan) -> None:
+    """Partition the rows that were set aside: one folder a part."""
     begin = 0
-    for found in tables(work / "contexts"):
+    for found in _tables(work / "contexts"):
         end = begin + len(found)
         named = found.drop("key_high", "key_low").with_columns(
             request=pl.Series(plan.request[begin:end]), part=pl.Series(plan.part[begin:end])
         )
         for rows in named.partition_by("part", maintain_order=True):
-            append(work / f"part-{rows['part'][0]}", rows.drop("part"))
+            file = _numbered(work / f"part-{rows['part'][0]}", begin)
+            rows.drop("part").write_ipc(file, compression="lz4")
         begin = end
-    (work / "contexts").unlink()
+    shutil.rmtree(work / "contexts")
 
 
 def _part(found: pl.DataFrame, latest: Latest) -> tuple[pl.DataFrame, pl.DataFrame]:
