@@ -87,7 +87,9 @@ def bounded_bytes(path: Path) -> bytes:
     return content
 
 
-def parse_document(content: bytes, *, path: Path, model: type[Document], what: str, format_number: int) -> Document:
+def parse_document(
+    content: bytes | str, *, path: Path | str, model: type[Document], what: str, format_number: int
+) -> Document:
     """Parse and check the JSON document `content`. `path` is its name in error texts.
 
     Raises:
@@ -96,7 +98,7 @@ def parse_document(content: bytes, *, path: Path, model: type[Document], what: s
     try:
         raw = parse_json(content)
     except ValueError as error:
-        raise FormatError(f"{what}: {path} is not valid JSON ({error}). It is damaged: make it again") from None
+        raise FormatError(f"{what}: {path} is not valid JSON ({error}): check it, or make it again") from None
     received = raw.get("format") if isinstance(raw, dict) else None
     if received != format_number or isinstance(received, bool):
         raise FormatError(

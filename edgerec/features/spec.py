@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edgerec.core.documents import bounded_bytes, first_fault, parse_json
-from edgerec.core.errors import SpecificationError
+from edgerec.core.documents import bounded_bytes, parse_document
+from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.text_fields import Name
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind
 from edgerec.features.kinds import Feature
@@ -21,6 +21,7 @@ from edgerec.features.kinds.base import Origin
 from edgerec.features.kinds.embedding import Embedding, embeddings
 
 FORMAT = 1
+WHAT = "feature specification"
 GROUPS = (EXPOSURE.group, PAGE_VIEW.group, "item")
 
 
@@ -89,7 +90,7 @@ def load_spec(path: Path) -> FeatureSpec:
     try:
         text = bounded_bytes(path)
     except OSError as error:
-        raise SpecificationError(f"feature specification {path}: {error.strerror}") from error
+        raise SpecificationError(f"{WHAT}: {path} cannot be read ({error.strerror}): check it") from error
     return parse_spec(text, where=str(path))
 
 
@@ -100,18 +101,9 @@ def parse_spec(text: bytes | str, *, where: str) -> FeatureSpec:
         SpecificationError: as `load_spec`.
     """
     try:
-        document = parse_json(text)
-    except ValueError as error:
-        raise SpecificationError(f"feature specification {where}: not valid JSON: {error}") from None
-    received = document.get("format") if isinstance(document, dict) else None
-    if received != FORMAT or isinstance(received, bool):
-        raise SpecificationError(
-            f"feature specification {where}: format {received!r}, this version reads format {FORMAT}"
-        )
-    try:
-        return FeatureSpec.model_validate(document)
-    except ValidationError as error:
-        raise SpecificationError(f"feature specification {where}: {first_fault(error)}") from None
+        return parse_document(text, path=where, model=FeatureSpec, what=WHAT, format_number=FORMAT)
+    except FormatError as error:
+        raise SpecificationError(str(error)) from None
 
 
 def table1() -> FeatureSpec:

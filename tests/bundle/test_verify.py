@@ -223,7 +223,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
     "no specification": (
         lambda bundle: _spec(bundle, "ipv_action", lambda features: features.clear()),
         FormatError,
-        "specification of the manifest: ipv_action",
+        "specification: manifest.json: ipv_action",
     ),
     "no bundle": (lambda bundle: shutil.rmtree(bundle), FormatError, "is not a folder"),
     "no device half": (lambda bundle: shutil.rmtree(bundle / "device"), FormatError, "is missing"),
