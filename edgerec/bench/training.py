@@ -19,13 +19,14 @@ from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
 from edgerec.core.errors import InputError
 from edgerec.data.samples import TRAIN, Samples, Shard
-from edgerec.model.batches import Batch, Shapes, groups, make_batch, one_per_page_of, shard_batches
+from edgerec.model.batches import Batch, Shapes, make_batch
 from edgerec.model.config import TrainConfig
 from edgerec.model.evaluation import accelerate
+from edgerec.model.input_pipeline import groups, one_per_page_of, shard_batches
 from edgerec.model.optimizer import RowAdam, table_paths
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import model_for
-from edgerec.model.training import train_step
+from edgerec.model.train_step import train_step
 from edgerec.model.workers import Workers
 
 OURS, PLAIN, UNSORTED = "edgerec", "keras", "keras_unsorted"

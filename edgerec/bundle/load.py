@@ -115,7 +115,7 @@ def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, D
 
 def _parse_spec(manifest: DeviceManifest, folder: Path) -> FeatureSpec:
     try:
-        return parse_spec(json.dumps(manifest.spec), where="of the manifest")
+        return parse_spec(json.dumps(manifest.spec), where="manifest.json")
     except SpecificationError as error:
         raise FormatError(f"device bundle: {folder}: {error}: export the bundle again") from None
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from edgerec.core.console import progress
 from edgerec.data.samples import TEST, Samples
 from edgerec.model.baselines import baselines_document
-from edgerec.model.batches import ahead, epoch
+from edgerec.model.input_pipeline import ahead, epoch
 from edgerec.model.reranker import Reranker
 from edgerec.model.run_head import check_fit
 from edgerec.model.runs import Run

@@ -10,7 +10,7 @@ import pytest
 from edgerec.cli.tables.learning import ablation_table
 from edgerec.core.errors import ConfigurationError, FormatError, OutputError, TrainingError
 from edgerec.data.samples import TEST, Samples
-from edgerec.model import evaluation, training
+from edgerec.model import evaluation, training_loop
 from edgerec.model.ablation import ablate as module
 from edgerec.model.ablation.ablate import ablate
 from edgerec.model.ablation.cells import Cell, load_sums
@@ -152,7 +152,7 @@ def test_nothing_finished_is_done_twice(
         epochs.append(what)
         yield from items
 
-    monkeypatch.setattr(training, "progress", counting)
+    monkeypatch.setattr(training_loop, "progress", counting)
     monkeypatch.setattr(evaluation, "progress", counting)
     # In the second epoch of the very first cell, then while it is evaluated.
     for resume in (False, True):

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import SPLITS, TEST, TRAIN, Samples
 from edgerec.features.behaviours import Limits
-from edgerec.model import batches
-from edgerec.model.batches import AHEAD, Shapes, ahead, epoch, groups, make_batch, shard_batches
+from edgerec.model import input_pipeline
+from edgerec.model.batches import Shapes, make_batch
+from edgerec.model.input_pipeline import AHEAD, ahead, epoch, groups, shard_batches
 from tests.synthetic import build, flat, make_logs, whole
 
 
@@ -44,7 +45,7 @@ def rows_of(inputs: dict[str, np.ndarray], at: int) -> tuple[bytes, ...]:
 def test_an_epoch_has_every_request_once(
     samples: Samples, many: Samples, monkeypatch: pytest.MonkeyPatch, mix: int, seed: int | None
 ) -> None:
-    monkeypatch.setattr(batches, "MIX", mix)
+    monkeypatch.setattr(input_pipeline, "MIX", mix)
     for split in SPLITS:
         expected = []
         for batch in epoch(samples, split, batch_size=16):
@@ -59,18 +60,18 @@ def test_an_epoch_has_every_request_once(
 
 
 def test_groups_are_no_larger_than_needed(many: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MIX", 20)
+    monkeypatch.setattr(input_pipeline, "MIX", 20)
     sizes = [len(shard.requests) for shard in groups(many, TRAIN, rng=np.random.default_rng(1))]
     assert sum(sizes) == many.head.splits[TRAIN].requests
     largest = max(entry.splits[TRAIN].requests for entry in many.head.shards)
     assert all(20 <= size < 20 + largest for size in sizes[:-1])
-    monkeypatch.setattr(batches, "MIX", 10**6)
+    monkeypatch.setattr(input_pipeline, "MIX", 10**6)
     (everything,) = groups(many, TEST)
     np.testing.assert_array_equal(everything.requests.request_id, whole(many, TEST).requests.request_id)
 
 
 def test_the_same_seed_draws_the_same_epoch(many: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MIX", 20)
+    monkeypatch.setattr(input_pipeline, "MIX", 20)
 
     def drawn(seed: int) -> list[bytes]:
         rng = np.random.default_rng(seed)
@@ -145,14 +146,14 @@ def test_shapes_are_few_and_large_enough(count: int, longest: int, limit: int) -
     shapes = Shapes(32, Limits(candidates=limit))
     for size in (shapes.time(longest, limit), shapes.candidates(longest)):
         assert longest <= size <= max(longest, limit)
-    assert count <= shapes.stretches(count) <= max(8, 1.5 * count)
+    assert count <= shapes.slices(count) <= max(8, 1.5 * count)
 
 
 def test_few_shapes_come() -> None:
     shapes = Shapes(32, Limits())
     assert len({shapes.time(longest, 100) for longest in range(1, 101)}) <= 9
     assert len({shapes.candidates(longest) for longest in range(1, 101)}) <= 12
-    assert len({shapes.stretches(count) for count in range(1, 513)}) <= 13
+    assert len({shapes.slices(count) for count in range(1, 513)}) <= 13
 
 
 def test_ahead_passes_on_what_comes_and_what_goes_wrong() -> None:

@@ -19,7 +19,7 @@ from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import NOT_EXPOSED, TEST, TRAIN, Samples
 from edgerec.features.behaviours import Limits
 from edgerec.features.vocabulary import Vocabulary
-from edgerec.model import batches, evaluation
+from edgerec.model import evaluation, input_pipeline
 from edgerec.model.baselines import baselines, exposed
 from edgerec.model.batches import make_batch
 from edgerec.model.evaluation import evaluate
@@ -106,7 +106,7 @@ def test_figures_do_not_depend_on_shards(
     limits = samples.head.limits.model_dump()
     many = write_samples(samples_path.parent / "logs", tmp_path / "many", limits=limits, target=1)
     assert len(many.head.shards) == 12
-    monkeypatch.setattr(batches, "MIX", 12)
+    monkeypatch.setattr(input_pipeline, "MIX", 12)
     one, other = evaluate(run, samples), evaluate(run, many)
     for name in ("gauc", "auc", "ndcg@5", "ndcg@10", "logloss"):
         assert other[name] == pytest.approx(one[name], abs=1e-6)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from edgerec.core import atomic
 from edgerec.core.errors import ConfigurationError, FormatError, InputError, OutputError, TrainingError
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, VALIDATION, Samples
-from edgerec.model import training
+from edgerec.model import training, training_loop
 from edgerec.model.batches import make_batch
 from edgerec.model.checkpoints import Progress, WorkFolder, work_folder
 from edgerec.model.config import TrainConfig, load_config
@@ -64,7 +64,7 @@ def test_stopped_and_resumed_equals_unbroken(
     where = {"samples_path": samples_path}
     unbroken = train(samples, PAPER, tmp_path / "unbroken", **where)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "progress", _interrupt_epoch_2)
+        patch.setattr(training_loop, "progress", _interrupt_epoch_2)
         with pytest.raises(KeyboardInterrupt):
             train(samples, PAPER, tmp_path / "broken", **where)
     assert names(tmp_path) == [".broken.training", "unbroken"]
@@ -118,7 +118,7 @@ def test_training_says_what_it_does_before_the_first_step(
     def stop(items: Iterable[Any], **_: Any) -> Iterator[Any]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "progress", stop)
+    monkeypatch.setattr(training_loop, "progress", stop)
     config = TINY.model_copy(update={"compiled": compiled})
     with pytest.raises(KeyboardInterrupt):
         train(samples, config, tmp_path / "run", samples_path=samples_path)
@@ -136,7 +136,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, samples: Samples, samples_
     folder = tmp_path_factory.mktemp("stopped")
     tf.config.run_functions_eagerly(True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "progress", _interrupt_epoch_2)
+        patch.setattr(training_loop, "progress", _interrupt_epoch_2)
         with pytest.raises(KeyboardInterrupt):
             train(samples, QUICK, folder / "run", samples_path=samples_path)
     tf.config.run_functions_eagerly(False)
@@ -156,7 +156,7 @@ def test_a_training_that_failed_at_its_end_can_finish(
             train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     assert names(tmp_path) == [".run.training"]
     with monkeypatch.context() as patch:
-        patch.setattr(training, "progress", _no_space)
+        patch.setattr(training_loop, "progress", _no_space)
         run = train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     assert names(tmp_path) == ["run"]
     assert names(tmp_path / "run") == ["metrics.jsonl", "model.weights.h5", "run.json", "vocabulary"]
@@ -185,7 +185,7 @@ def test_a_full_disk_is_one_error_and_the_epoch_before_counts(
     samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     shutil.copytree(stopped, tmp_path / ".run.training")
-    monkeypatch.setattr(training, "_validation_gauc", lambda _, __, number: 1 - 0.1 / number)
+    monkeypatch.setattr(training_loop, "_validation_gauc", lambda _, __, number: 1 - 0.1 / number)
     write = getattr(WorkFolder, what)
 
     def limited(*args: Any) -> None:
@@ -277,7 +277,7 @@ def test_other_weights_and_a_damaged_progress_are_found_when_resumed(
 def test_stopped_in_the_first_epoch_leaves_nothing(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_epochs", _interrupt)
+    monkeypatch.setattr(training_loop.TrainingLoop, "run", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path)
     assert names(tmp_path) == []
@@ -356,13 +356,13 @@ def test_the_best_weights_are_those_that_progress_names(
     shutil.copytree(stopped, work)
     best = (work / "best-1.weights.h5").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_validation_gauc", lambda *_: 0.99)
+        patch.setattr(training_loop, "_validation_gauc", lambda *_: 0.99)
         patch.setattr(WorkFolder, "record", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     assert names(work) == ["best-1.weights.h5", "best-2.weights.h5", "checkpoint", "metrics.jsonl", "progress.json"]
     assert (work / "best-1.weights.h5").read_bytes() == best
-    monkeypatch.setattr(training, "_validation_gauc", lambda *_: 0.0)
+    monkeypatch.setattr(training_loop, "_validation_gauc", lambda *_: 0.0)
     run = train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     assert run.head.best_epoch == 1
     assert validation_gauc(load_run(tmp_path / "run"), samples) == pytest.approx(run.head.validation_gauc, abs=1e-9)
@@ -399,10 +399,10 @@ def test_the_average_is_validated_and_kept_and_training_goes_on_from_its_own(
 
         return recorded
 
-    make = training.train_step
-    monkeypatch.setattr(training, "train_step", recording)
+    make = training_loop.train_step
+    monkeypatch.setattr(training_loop, "train_step", recording)
     # The best is the first, so that what is kept is not what came last.
-    monkeypatch.setattr(training, "_validation_gauc", _first_is_best(training._validation_gauc))
+    monkeypatch.setattr(training_loop, "_validation_gauc", _first_is_best(training_loop._validation_gauc))
     train(samples, QUICK, tmp_path / "own", samples_path=samples_path)
     own, steps = steps, []
     run = train(samples, QUICK.model_copy(update={"average": 0.8}), tmp_path / "run", samples_path=samples_path)
@@ -433,10 +433,10 @@ def test_resumed_equals_unbroken_with_averages(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = QUICK.model_copy(update={"average": 0.8})
-    monkeypatch.setattr(training, "_validation_gauc", lambda _, __, number: 1 - 0.1 / number)
+    monkeypatch.setattr(training_loop, "_validation_gauc", lambda _, __, number: 1 - 0.1 / number)
     unbroken = train(samples, config, tmp_path / "unbroken", samples_path=samples_path)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "progress", _interrupt_epoch_2)
+        patch.setattr(training_loop, "progress", _interrupt_epoch_2)
         with pytest.raises(KeyboardInterrupt):
             train(samples, config, tmp_path / "broken", samples_path=samples_path)
     resumed = train(samples, config, tmp_path / "broken", samples_path=samples_path, resume=True)
@@ -483,15 +483,15 @@ def test_no_number_is_an_error(
 def test_no_number_after_an_epoch_says_how_to_go_on(samples: Samples) -> None:
     batch = make_batch(whole(samples, TRAIN), np.arange(2))
     with pytest.raises(TrainingError, match=r"epoch 2: lower learning_rate .* begin anew with --force"):
-        training._checked(lambda *_: (float("nan"), 1.0), batch, 2)
+        training_loop._checked(lambda *_: (float("nan"), 1.0), batch, 2)
 
 
 def test_the_learning_rate_falls_by_a_cosine() -> None:
     config = TINY.model_copy(update={"learning_rate": 1.0, "decay_epochs": 4})
-    rates = [training._learning_rate(config, epochs) for epochs in (0, 2, 4, 8)]
+    rates = [training_loop._learning_rate(config, epochs) for epochs in (0, 2, 4, 8)]
     assert rates == pytest.approx([1.0, 0.55, 0.1, 0.1])
-    assert 0.55 < training._learning_rate(config, 1.5) < training._learning_rate(config, 1.0) < 1.0
-    assert training._learning_rate(TINY, 99) == TINY.learning_rate
+    assert 0.55 < training_loop._learning_rate(config, 1.5) < training_loop._learning_rate(config, 1.0) < 1.0
+    assert training_loop._learning_rate(TINY, 99) == TINY.learning_rate
 
 
 @pytest.mark.parametrize(

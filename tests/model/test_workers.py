@@ -27,16 +27,16 @@ from edgerec.model.workers import Workers, workers
 EDGEREC = "from edgerec.cli import main; main()"
 STOPPING = f"""
 import time
-from edgerec.model import training
+from edgerec.model import training_loop
 
-shown = training.progress
+shown = training_loop.progress
 
 def progress(items, *, what, **rest):
     while what == "epoch 3":
         time.sleep(1)
     return shown(items, what=what, **rest)
 
-training.progress = progress
+training_loop.progress = progress
 {EDGEREC}
 """
 """Trains two epochs and waits to be killed."""

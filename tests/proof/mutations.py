@@ -150,7 +150,7 @@ class Original:
 
     def __init__(self, bundle: Path) -> None:
         self.manifest = read_bundle_manifest(bundle)
-        self.spec = parse_spec(json.dumps(self.manifest.spec), where="of the manifest")
+        self.spec = parse_spec(json.dumps(self.manifest.spec), where="manifest.json")
         self.limits = read_device_manifest(bundle / "device").limits
         self.tables = {name: _content(bundle, name) for name in self.manifest.tables}
         self.cases: list[GoldenCase] = [read_case(path) for path in sorted((bundle / "golden").glob("case-*.npz"))]

@@ -16,8 +16,9 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.layers.list_context import ListNormalisation, at_places
 from edgerec.model.ablation.cells import Cell
 from edgerec.model.ablation.config import TREES
-from edgerec.model.batches import Batch, ahead, epoch
+from edgerec.model.batches import Batch
 from edgerec.model.evaluation import EVALUATION_BATCH
+from edgerec.model.input_pipeline import ahead, epoch
 from edgerec.model.reranker import matches_of
 from edgerec.model.tally import Scored, Tally
 from edgerec.rankers.crban_plus.layer import met_before

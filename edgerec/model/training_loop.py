@@ -1,0 +1,221 @@
+"""The training loop: epochs of steps, validation, early stopping, and what is logged of them (section 3.3)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from edgerec.core.console import log, progress
+from edgerec.core.errors import TrainingError
+from edgerec.core.parallel import cores
+from edgerec.data.samples import TRAIN, VALIDATION, Samples
+from edgerec.model.batches import Batch
+from edgerec.model.checkpoints import Progress, WorkFolder
+from edgerec.model.config import TrainConfig
+from edgerec.model.evaluation import scored_batches, traced
+from edgerec.model.input_pipeline import ahead, epoch
+from edgerec.model.optimizer import RowAdam
+from edgerec.model.reranker import Reranker
+from edgerec.model.runs import weights_digest, writing
+from edgerec.model.tally import Tally
+from edgerec.model.train_step import train_step
+from edgerec.model.workers import Workers
+
+Step = Callable[[Any, Any, Any], Any]
+
+
+class Board:
+    """Writes event files for TensorBoard into a folder, or nothing if there is no folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder, self._writer = folder, None
+        if folder is not None:
+            with writing(folder, then="train again"):
+                self._writer = tf.summary.create_file_writer(str(folder))
+
+    def write(self, step: int, **values: float) -> None:
+        if self._writer is not None and self._folder is not None:
+            with writing(self._folder, then="train again"), self._writer.as_default(step=step):
+                for name, value in values.items():
+                    tf.summary.scalar(name, value)
+                self._writer.flush()
+
+
+@dataclass(frozen=True)
+class TrainingLoop:
+    """Trains a model epoch by epoch.
+
+    Attributes:
+        model: the model.
+        optimizer: its optimizer.
+        checkpoint: both, as TensorFlow saves them.
+        samples: what the model learns from.
+        config: the settings.
+        work: the folder that keeps what each epoch gives.
+        team: the workers that train together.
+        board: for TensorBoard.
+    """
+
+    model: Reranker
+    optimizer: RowAdam
+    checkpoint: tf.train.Checkpoint
+    samples: Samples
+    config: TrainConfig
+    work: WorkFolder
+    team: Workers
+    board: Board
+
+    def run(self) -> None:
+        """Train until the validation GAUC stops rising. The best weights are then in the work folder."""
+        step = train_step(self.model, self.optimizer, self.config.listwise_weight, self.team)
+        scorer = traced(self.model)
+        if self.team.chief:
+            log(self._first_line())
+        while (
+            so_far := self.work.so_far
+        ).epoch < self.config.epochs and so_far.epoch - so_far.best_epoch < self.config.patience:
+            self._epoch(so_far, step, scorer)
+
+    @property
+    def _requests(self) -> int:
+        """Number of requests in an epoch."""
+        split = self.samples.head.splits[TRAIN]
+        return split.pages if self.config.one_per_page else split.requests
+
+    @property
+    def _steps(self) -> int:
+        """Number of steps in an epoch."""
+        return -(-self._requests // self.config.batch_size)
+
+    def _epoch(self, so_far: Progress, step: Step, scorer: Callable[[Any], Any]) -> None:
+        """Train one epoch, validate the model, and record both."""
+        number, start = so_far.epoch + 1, time.perf_counter()
+        loss = self._train(number, step)
+        trained = time.perf_counter() - start
+        with _averaged(self.model, self.optimizer):
+            value = _validation_gauc(scorer, self.samples, number)
+            digest = weights_digest(self.model)
+            self.team.check_equal(digest)
+            best = value > so_far.best_gauc
+            if best:
+                self.work.save_best(self.model, number)
+                so_far = so_far.model_copy(update={"best_gauc": value, "best_epoch": number, "best_digest": digest})
+        seconds = time.perf_counter() - start
+        so_far = so_far.model_copy(update={"epoch": number, "seconds": so_far.seconds + seconds})
+        row = {
+            "epoch": number,
+            "loss": loss,
+            "validation_gauc": value,
+            "learning_rate": float(self.optimizer.learning_rate.numpy()),
+            "requests_per_second": self._requests / trained,
+            "seconds": seconds,
+        }
+        self.work.record(self.checkpoint, so_far, row)
+        self.board.write(number * self._steps, loss=loss, validation_gauc=value)
+        left = (self.config.epochs - number) * so_far.seconds / number
+        if self.team.chief:
+            log(
+                f"epoch {number}/{self.config.epochs}  loss {loss:.4f}  validation GAUC {value:.4f}"
+                f"{' (best)' if best else ''}  {row['requests_per_second']:.0f} requests/s"
+                f"  {seconds:.0f} s{f', at most {left:.0f} s left' if left else ''}"
+            )
+
+    def _train(self, number: int, step: Step) -> float:
+        """Take the steps of epoch `number`; return the loss, which is the mean over all exposed candidates."""
+        config, start = self.config, time.perf_counter()
+        # Seeded by epoch, so that a resumed training draws the batches and hides the identities of an unbroken one.
+        self.model.item_embedding.reseed(config.seed * 1000 + number)
+        batches = epoch(
+            self.samples,
+            TRAIN,
+            batch_size=config.batch_size,
+            rng=np.random.default_rng([config.seed, number]),
+            shuffle_candidates=config.shuffle_candidates,
+            one_per_page=config.one_per_page,
+            together=config.together,
+            part=(self.team.index, self.team.count),
+        )
+        losses: list[float] = []
+        weights: list[float] = []
+
+        def note() -> str:
+            speed = len(losses) * config.batch_size / (time.perf_counter() - start)
+            return f"loss {np.mean(losses[-50:]):.4f}, {speed:.0f} requests/s" if losses else ""
+
+        for done, batch in enumerate(progress(ahead(batches), what=f"epoch {number}", total=self._steps, note=note)):
+            self.optimizer.learning_rate.assign(_learning_rate(config, number - 1 + done / self._steps))
+            loss, exposed_ones = _checked(step, batch, number)
+            losses.append(loss)
+            weights.append(exposed_ones)
+            if done % 50 == 0:
+                self.board.write((number - 1) * self._steps + done, batch_loss=loss)
+        return float(np.average(losses, weights=weights))
+
+    def _first_line(self) -> str:
+        """Return what is trained, on what and where: the first epoch may take long."""
+        split, config, after = self.samples.head.splits[TRAIN], self.config, self.work.so_far.epoch
+        drawn = f", one of each of {self._requests:,} pages an epoch" if self._requests != split.requests else ""
+        gpus = len(tf.config.list_physical_devices("GPU"))
+        threads = tf.config.threading.get_intra_op_parallelism_threads() or cores()
+        where = f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else f"CPU, {threads} thread{'s' * (threads > 1)}"
+        compiles = "; the first steps take longer, while they are compiled" if config.compiled else ""
+        return (
+            f"train {config.model}: {self.model.count_params():,} parameters; {split.requests:,} requests with "
+            f"{split.exposures:,} exposures{drawn}; {f'after epoch {after}, ' if after else ''}at most {config.epochs} "
+            f"epochs of {self._steps:,} steps; {where}{compiles}"
+        )
+
+
+@contextlib.contextmanager
+def _averaged(model: Reranker, optimizer: RowAdam) -> Iterator[None]:
+    """Replace the weights by their running average, if there is one, and restore them when the block ends."""
+    if not optimizer.averages:
+        yield
+        return
+    own = [variable.numpy() for variable in model.trainable_variables]
+    for variable, average in zip(model.trainable_variables, optimizer.averages, strict=True):
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, own, strict=True):
+            variable.assign(value)
+
+
+def _checked(step: Step, batch: Batch, number: int) -> tuple[float, float]:
+    loss, exposed_ones = (float(value) for value in step(batch.inputs, batch.label, batch.weight))
+    if not math.isfinite(loss):
+        raise TrainingError(f"training: the loss became {loss} in epoch {number}: {_calmer(number)}")
+    return loss, exposed_ones
+
+
+def _calmer(number: int) -> str:
+    # The recorded epochs belong to their configuration.
+    return f"lower learning_rate or clip_norm and {'train again' if number == 1 else 'begin anew with --force'}"
+
+
+def _learning_rate(config: TrainConfig, epochs: float) -> float:
+    """Return the learning rate after this many epochs, which may be a fraction."""
+    if not config.decay_epochs:
+        return config.learning_rate
+    done = min(epochs / config.decay_epochs, 1.0)
+    return config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _validation_gauc(scorer: Callable[[Any], Any], samples: Samples, number: int) -> float:
+    tally = Tally()
+    for scored in scored_batches(scorer, samples, VALIDATION, what="validate"):
+        if not np.isfinite(scored.logit).all():
+            # The last step of an epoch can break the weights, and no loss shows it.
+            worst = scored.logit[~np.isfinite(scored.logit)][0]
+            raise TrainingError(f"training: the scores became {worst} in epoch {number}: {_calmer(number)}")
+        tally.add(scored)
+    return tally.user_sums().gauc
