@@ -51,8 +51,8 @@ def test_table1_has_the_papers_features() -> None:
 
 
 PLACES = {
-    "format 2": ((), "format", 2, "format 2, this version reads format 1"),
-    "format true": ((), "format", True, "format True, this version reads format 1"),
+    "format 2": ((), "format", 2, "format 2, but this version of EdgeRec reads format 1"),
+    "format true": ((), "format", True, "format True, but this version of EdgeRec reads format 1"),
     "extra": ((), "colour", "red", "colour: Extra inputs"),
     "no features": ((), "item", [], "item: "),
     "kind": (("item", 0), "kind", "magic", "item.0"),
@@ -90,7 +90,7 @@ def test_a_faulty_specification(fault: str) -> None:
     place[key] = value
     with pytest.raises(SpecificationError, match=said) as caught:
         parse_spec(json.dumps(document), where="features.json")
-    assert str(caught.value).startswith("feature specification features.json: ")
+    assert str(caught.value).startswith("feature specification: features.json")
     assert "\n" not in str(caught.value)
 
 
