@@ -28,14 +28,14 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--out", type=PATH, default=Path("quickstart"), show_default=True, help="Folder for all it makes.")
-@click.option("--users", type=int, help="Users of the simulated world; fewer is faster and learns less.")
-@click.option("--epochs", type=int, help="At most so many epochs of training.")
-@seed_option("Of the world and of the training.")
+@click.option("--out", type=PATH, default=Path("quickstart"), show_default=True, help="Folder for all outputs.")
+@click.option("--users", type=int, help="Number of simulated users. Fewer users are faster, and the model learns less.")
+@click.option("--epochs", type=int, help="Largest number of training epochs.")
+@seed_option("Seed of the simulation and of the training.")
 @force_option
 @json_option
 def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, force: bool, as_json: bool) -> None:
-    """All of it, small, in a few minutes: simulate, samples, train, evaluate, export, verify, bench."""
+    """Run all steps at a small size in a few minutes: simulate, samples, train, evaluate, export, verify, bench."""
     need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
     from edgerec.core.atomic import check_output
 

@@ -30,29 +30,39 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=PATH)
 @out_option("bundle")
-@click.option("--samples", type=PATH, help="Samples to prove the bundle on; default: those of the training.")
-@click.option("--requests", type=int, default=1000, show_default=True, help="Real requests to step through.")
+@click.option("--samples", type=PATH, help="Samples on which the bundle is proved; default: those of the training.")
+@click.option(
+    "--requests",
+    type=int,
+    default=1000,
+    show_default=True,
+    help="Number of real requests that Keras and MNN both rank.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8", "auto"]),
     default="fp32",
     show_default=True,
-    help="Of the device's weights; auto: the smallest whose GAUC is within the tolerance.",
+    help="Precision of the device's weights. auto: the smallest whose GAUC is within the tolerance.",
 )
 @click.option(
     "--gauc-tolerance",
     type=float,
-    help="How far GAUC through MNN may be from Keras' on validation requests; default: 5e-4 for fp16 and auto, 2e-3 "
-    "for int8; fp32 is held to none unless told.",
+    help="Largest difference of GAUC between MNN and Keras on validation requests; default: 5e-4 for fp16 and auto, "
+    "2e-3 for int8, no limit for fp32.",
 )
-@table_dtype_option("In which embedding tables are stored.")
-@shard_rows_option("Keys a shard of an embedding table.")
+@table_dtype_option("Stored type of embedding tables.")
+@shard_rows_option("Number of keys in each shard of an embedding table.")
 @click.option("--sign-key", type=PATH, help="PEM file with an Ed25519 private key: sign the bundle with it.")
-@click.option("--peers", is_flag=True, help="Of crban: also LiteRT's and MNN's own conversions, for `bench --peers`.")
+@click.option(
+    "--peers",
+    is_flag=True,
+    help="For crban: also write conversions by LiteRT and by MNN's own converter, for `bench --peers`.",
+)
 @click.option(
     "--trace",
     is_flag=True,
-    help="Where the proof in fp32 fails, name the first tensor in which MNN departs; what shows it stays in OUT.trace.",
+    help="If the proof in fp32 fails, name the first tensor that differs in MNN, and keep the evidence in OUT.trace.",
 )
 @force_option
 @json_option
@@ -111,7 +121,7 @@ def export(
 @public_key_option
 @json_option
 def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
-    """Let BUNDLE prove itself on this machine: hashes, golden outputs, signature."""
+    """Verify BUNDLE on this machine: hashes, golden outputs, signature."""
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
     from edgerec.bundle.verify import verify_bundle
@@ -125,7 +135,7 @@ def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
 @public_key_option
 @json_option
 def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
-    """Say what is in BUNDLE: sizes, commands, shapes, tools, parity, GAUC."""
+    """Describe BUNDLE: sizes, commands, shapes, tools, parity, GAUC."""
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
     from edgerec.bundle.inspection import inspect_bundle
@@ -154,7 +164,7 @@ def bench() -> None:
 def _bench_command(name: str, help_text: str) -> None:
     @bench.command(name=name, help=help_text)
     @click.argument("bundle", type=PATH)
-    @click.option("--peers", is_flag=True, help="Measure other engines on the same functions beside MNN.")
+    @click.option("--peers", is_flag=True, help="Also measure other engines on the same functions.")
     @rounds_option(30)
     @public_key_option
     @document_option
@@ -183,16 +193,22 @@ def _bench_command(name: str, help_text: str) -> None:
         emit(document, as_json=as_json, table=bench_table(document))
 
 
-_bench_command("step", "One behaviour: one step of both recurrent stacks, exposures and page-views.")
-_bench_command("rerank", "One re-rank at the bundle's full sizes.")
+_bench_command(
+    "step", "Measure one behaviour: one step of the recurrent stack of exposures, and of that of page-views."
+)
+_bench_command("rerank", "Measure one re-rank at the bundle's full sizes.")
 
 
 @bench.command(name="kv")
 @click.argument("bundle", type=PATH, required=False)
-@click.option("--brands", type=int, help="Instead of BUNDLE, six temporary tables, one with so many brands, 40 wide.")
-@table_dtype_option("Of the temporary tables.")
-@shard_rows_option("Of the temporary tables.")
-@click.option("--redis", "redis_url", metavar="URL", help="Measure this Redis server beside the shards.")
+@click.option(
+    "--brands",
+    type=int,
+    help="Instead of BUNDLE, use six temporary tables. One has this number of brands in rows of 40.",
+)
+@table_dtype_option("Stored type of the temporary tables.")
+@shard_rows_option("Number of keys in each shard of the temporary tables.")
+@click.option("--redis", "redis_url", metavar="URL", help="Also measure this Redis server.")
 @rounds_option(30)
 @document_option
 @force_option
@@ -208,7 +224,7 @@ def bench_kv(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Embeddings of a page: 100 items x every table of BUNDLE."""
+    """Measure the look-up of a page's embeddings: 100 items x every table of BUNDLE."""
     need("device", "numpy", "psutil")
     if redis_url is not None:
         need("cloud", "redis")

@@ -28,10 +28,10 @@ from edgerec.cli.tensorflow import import_tensorflow
 @click.argument("samples", type=PATH)
 @out_option("run")
 @config_option("with the settings of docs/training.md.")
-@click.option("--model", help="Model of the registry.")
-@click.option("--epochs", type=int, help="At most so many epochs.")
-@click.option("--batch-size", type=int, help="Requests a step.")
-@click.option("--seed", type=int, help="Of weights, batches and hidden identities.")
+@click.option("--model", help="Name of a model of the registry.")
+@click.option("--epochs", type=int, help="Largest number of epochs.")
+@click.option("--batch-size", type=int, help="Number of requests in each training step.")
+@click.option("--seed", type=int, help="Seed of initial weights, of the order of batches and of hidden identities.")
 @click.option("--tensorboard", type=PATH, help="Also write TensorBoard's event files to this folder.")
 @resume_option("a stopped training of the same configuration")
 @force_option
@@ -78,11 +78,15 @@ def train(
 @click.command()
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="[RUN] SAMPLES")
 @split_option(["train", "validation", "test"], "Period whose requests are ranked.")
-@click.option("--oracle", is_flag=True, help="Simulated logs: also rank by the truth, and by the last category opened.")
+@click.option(
+    "--oracle",
+    is_flag=True,
+    help="For simulated logs: also rank by the true probabilities, and by the category opened last.",
+)
 @oracle_logs_option
 @json_option
 def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | None, as_json: bool) -> None:
-    """GAUC and other figures of RUN on SAMPLES, with what it has to beat; without RUN the latter alone."""
+    """Print figures of RUN on SAMPLES, such as GAUC, and GAUC of simple baselines; without RUN, the baselines alone."""
     _check_logs_option(logs, oracle)
     if len(paths) > 2:
         raise click.UsageError(f"evaluate takes a run and samples, or samples alone; received {len(paths)} folders")
@@ -113,12 +117,14 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
 @click.argument("samples", type=PATH)
 @out_option("ablation")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Each model is trained with seeds 1 to N.")
-@click.option("--models", help="Names with commas between; DLCM is always among them. Default: all of the registry.")
-@config_option("as for train; tables [models.NAME] for single models.")
-@split_option(["validation", "test"], "To rank.")
-@click.option("--peers", is_flag=True, help="Put LightGBM into the table, on the inputs of crban_plus.")
 @click.option(
-    "--oracle", is_flag=True, help="Simulated logs: the share of the gap to the truth that each model closes."
+    "--models", help="Names of models, separated by commas. DLCM is always added. Default: all models of the registry."
+)
+@config_option("as for train. A table [models.NAME] has settings of one model.")
+@split_option(["validation", "test"], "Period whose requests are ranked.")
+@click.option("--peers", is_flag=True, help="Add LightGBM to the table, on the inputs of crban_plus.")
+@click.option(
+    "--oracle", is_flag=True, help="For simulated logs: show which share of the gap to the truth each model closes."
 )
 @oracle_logs_option
 @resume_option("a stopped ablation of the same settings")
@@ -138,7 +144,7 @@ def ablate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Table 2 on SAMPLES: every model, several seeds, a paired test against DLCM."""
+    """Make Table 2 on SAMPLES: every model, several seeds, a paired test against DLCM."""
     _check_logs_option(logs, oracle)
     need("train", "polars", "tensorflow", "plotly", "jinja2")
     if peers:
@@ -164,9 +170,15 @@ def ablate(
 
 @click.command(name="train")
 @click.argument("samples", type=PATH)
-@config_option("as for train; batch size, units and depth count.")
-@click.option("--batch-size", type=int, help="Requests a step.")
-@click.option("--batches", type=int, default=12, show_default=True, help="Different ones; each a step in every round.")
+@config_option("as for train. Only batch size, units and depth are used.")
+@click.option("--batch-size", type=int, help="Number of requests in each training step.")
+@click.option(
+    "--batches",
+    type=int,
+    default=12,
+    show_default=True,
+    help="Number of different batches. Each is one step in every round.",
+)
 @rounds_option(5)
 @document_option
 @force_option
@@ -181,7 +193,7 @@ def bench_train(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Training steps beside a plain Keras model, and with 15 thousand and 1.5 million brands."""
+    """Measure training steps: ours, those of a plain Keras model, and steps with 15 thousand and 1.5 million brands."""
     need("train", "polars", "tensorflow", "psutil")
     from edgerec.data.samples import load_samples
     from edgerec.model.config import load_config

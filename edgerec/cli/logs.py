@@ -24,10 +24,10 @@ from edgerec.cli.output import emit
 @click.command()
 @out_option("logs")
 @config_option("with parameters of docs/simulator.md.")
-@click.option("--users", type=int, help="Users of the world.")
-@click.option("--items", type=int, help="Items of its catalogue.")
-@click.option("--days", type=int, help="Days to simulate.")
-@seed_option("Same seed, same bytes.")
+@click.option("--users", type=int, help="Number of users.")
+@click.option("--items", type=int, help="Number of items in the catalogue.")
+@click.option("--days", type=int, help="Number of days.")
+@seed_option("Seed of the simulation. Equal seeds give equal bytes.")
 @processes_option
 @resume_option("a stopped simulation of the same parameters")
 @force_option
@@ -42,7 +42,7 @@ def simulate(
     as_json: bool,
     **sizes: int | None,
 ) -> None:
-    """Write seeded logs of a simulated feed, with the ground truth kept apart."""
+    """Simulate a feed and write its logs. The ground truth is written to separate files."""
     need("train", "polars")
     from edgerec.core.parallel import cores
     from edgerec.simulation.config import load_simulation_config
@@ -60,15 +60,31 @@ def simulate(
 @click.argument("logs", type=PATH)
 @out_option("samples")
 @click.option("--features", type=PATH, help="Feature specification; default: the logs' own features.json.")
-@click.option("--candidates", type=int, default=100, show_default=True, help="Longest list; a longer one is an error.")
-@click.option("--exposures", type=int, default=100, show_default=True, help="Latest exposures that a request reads.")
-@click.option("--page-views", type=int, default=50, show_default=True, help="Latest page-views that a request reads.")
+@click.option(
+    "--candidates",
+    type=int,
+    default=100,
+    show_default=True,
+    help="Longest list of candidates. A longer list is an error.",
+)
+@click.option(
+    "--exposures", type=int, default=100, show_default=True, help="Number of latest exposures that a request reads."
+)
+@click.option(
+    "--page-views", type=int, default=50, show_default=True, help="Number of latest page-views that a request reads."
+)
 @click.option(
     "--test-from",
     type=int,
-    help="Where the test period begins, in milliseconds since 1970; default: as the logs say, else the last fifth.",
+    help="Begin of the test period in milliseconds since 1970; default: what the logs state, else the last fifth.",
 )
-@click.option("--validation-fraction", type=float, default=0.1, show_default=True, help="Share held out before it.")
+@click.option(
+    "--validation-fraction",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share of the requests before the test period that serve as validation.",
+)
 @processes_option
 @resume_option("stopped work of the same logs and settings")
 @force_option
@@ -111,7 +127,7 @@ def samples(
 
 @click.command()
 @click.argument("logs", type=PATH)
-@click.option("--against", type=PATH, help="Other logs, to set beside them as the reference.")
+@click.option("--against", type=PATH, help="Other logs, as the reference of a comparison.")
 @click.option("--html", type=PATH, help="Also write a page with plots to this file; it opens without a network.")
 @processes_option
 @force_option
@@ -119,7 +135,7 @@ def samples(
 def stats(
     logs: Path, against: Path | None, html: Path | None, processes: int | None, force: bool, as_json: bool
 ) -> None:
-    """Click rates, known behaviours, actions and activity in LOGS."""
+    """Show click rates, known behaviours, actions and activity in LOGS."""
     need("train", "polars", *(["plotly", "jinja2"] if html else []))
     from edgerec.cli.tables.logs import stats_table
     from edgerec.core.parallel import cores
@@ -139,5 +155,5 @@ def stats(
 
 
 def _speed(exposures: int, seconds: float, resumed: bool) -> dict[str, float]:
-    """What a command says of its speed: nothing where part of its work was done before."""
+    """Return the speed of a command, or nothing if part of the work was done before."""
     return {} if resumed else {"exposures_per_second": exposures / seconds}

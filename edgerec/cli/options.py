@@ -16,14 +16,18 @@ PATH = click.Path(path_type=Path, readable=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 force_option = click.option("--force", is_flag=True, help="Replace the output if EdgeRec wrote all of it.")
 processes_option = click.option(
-    "--processes", type=click.IntRange(1, 1024), help="Processes at work at a time; default: one a core."
+    "--processes",
+    type=click.IntRange(1, 1024),
+    help="Number of processes that run at the same time; default: one for each core.",
 )
 public_key_option = click.option(
-    "--public-key", type=PATH, help="PEM file: refuse what the owner of this Ed25519 key did not sign."
+    "--public-key", type=PATH, help="PEM file with an Ed25519 public key: refuse a bundle that its owner did not sign."
 )
-oracle_logs_option = click.option("--logs", type=PATH, help="Where the logs of the samples stand now, for --oracle.")
+oracle_logs_option = click.option(
+    "--logs", type=PATH, help="Folder of the logs that the samples were made from, if it was moved; for --oracle."
+)
 document_option = click.option(
-    "--out", type=PATH, help="Also write the document, raw samples included, to this JSON file."
+    "--out", type=PATH, help="Also write the JSON document, with all raw measurements, to this file."
 )
 
 
@@ -39,13 +43,17 @@ def config_option(text: str) -> Callable[[Command], Command]:
 
 def resume_option(what: str) -> Callable[[Command], Command]:
     """`--resume`: go on with stopped work."""
-    return click.option("--resume", is_flag=True, help=f"Go on with {what}.")
+    return click.option("--resume", is_flag=True, help=f"Continue {what}.")
 
 
 def rounds_option(default: int) -> Callable[[Command], Command]:
     """`--rounds N`: how often contestants take turns."""
     return click.option(
-        "--rounds", type=int, default=default, show_default=True, help="Rounds; contestants take turns in each."
+        "--rounds",
+        type=int,
+        default=default,
+        show_default=True,
+        help="Number of rounds. Contestants take turns in each round.",
     )
 
 
