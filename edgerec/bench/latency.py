@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from edgerec.bench.default_export import default_rerank
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
-from edgerec.bench.litert import LITERT, litert_step
 from edgerec.bench.measure import Measured, ratios, take_turns
-from edgerec.bench.peers import BOOK, BOUND, DEVICE_GRAPH, OnnxPeer
+from edgerec.bench.peers.peer import Peer, open_peers
 from edgerec.bundle.golden import GoldenCase, case_names, encode_case, run_named
-from edgerec.bundle.layout import GOLDEN, PEERS
+from edgerec.bundle.layout import GOLDEN
 from edgerec.bundle.load import open_bundle
 from edgerec.bundle.manifest import CRBAN, BundleManifest
 from edgerec.bundle.signing import PublicKey
@@ -27,7 +24,6 @@ from edgerec.core.errors import EdgeRecError, FormatError, InputError, ParityErr
 from edgerec.core.tolerance import Tolerance, absolute_difference
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.features.behaviours import BEHAVIOUR_KINDS
 
 ENGINE, RUNTIME = "mnn", "edgerec"
 STEP, RERANK = "step", "rerank"
@@ -128,26 +124,27 @@ def _step_stages(
         name: {ENGINE: engine_step(stepper.session, action, item), RUNTIME: _runtime_step(stepper, action, item)}
         for name, (stepper, action, item) in behaviours.items()
     }
-    for peer in _onnx_peers(bundle) if peers else ():
-        for name, (_, action, item) in behaviours.items():
-            stages[name].update(peer.step(name, action, item))
-    if peers and _has_litert(bundle):
-        for name, (_, action, item) in behaviours.items():
-            stages[name][LITERT] = litert_step(bundle / PEERS / f"{name}.tflite", action, item)
+    fused: set[str] = set()
+    for peer in _peers(bundle, STEP) if peers else ():
+        for kind in model.steppers:
+            calls = peer.step(kind, case)
+            stages[kind.step_model].update(calls)
+            fused |= set(calls) if peer.stores_fused else set()
     for name, contestants in stages.items():
-        _check_steps(name, contestants, len(behaviours[name][1]), PEER_TOLERANCE[manifest.precision])
+        _check_steps(name, contestants, fused, len(behaviours[name][1]), PEER_TOLERANCE[manifest.precision])
     return stages
 
 
-def _check_steps(stage: str, contestants: Contestants, steps: int, tolerance: float) -> None:
-    """Raise if a contestant returns other outputs than the reference in one pass through all behaviours.
+def _check_steps(stage: str, contestants: Contestants, fused: set[str], steps: int, tolerance: float) -> None:
+    """Refuse contestants that compute something else in one pass through all behaviours.
 
-    The reference for states is MNN. Stored outputs have two forms: peers that follow the equations literally are
-    compared with ONNX Runtime, and the device graph is compared with MNN.
+    States are compared with those of MNN. Keys and values have two forms: those of the contestants `fused` are compared
+    with the first of them, the others with MNN's.
     """
     found = {name: [_outputs(_first(name, call)) for _ in range(steps)] for name, call in contestants.items()}
+    reference = next((name for name in contestants if name in fused), ENGINE)
     for name, outputs in found.items():
-        stored = BOOK if name in (BOOK, BOUND, LITERT) else ENGINE
+        stored = reference if name in fused else ENGINE
         for at, by in enumerate((stored, stored, ENGINE)):
             ours, theirs = (np.array([output[at] for output in side]) for side in (found[by], outputs))
             # Keys may be large exponentials, so their errors are compared relative to their size.
@@ -203,12 +200,8 @@ def _rerank_stages(
         RUNTIME: lambda: model.crban.score(case.candidates, **encodings, ids=case.candidate_ids),
     }
     if peers:
-        book, *others = _onnx_peers(bundle)
-        for peer in (book, *others):
+        for peer in _peers(bundle, RERANK):
             contestants.update(peer.rerank(case))
-        if _has_peers(bundle, "MNN's default export"):
-            fused = [book.encode(kind, case).values for kind in BEHAVIOUR_KINDS]
-            contestants.update(default_rerank(bundle / PEERS / f"{CRBAN}.mnn", case, *fused))
     of_peers = Tolerance(PEER_TOLERANCE["fp32"], PEER_TOLERANCE["fp32"])
     for name, call in contestants.items():
         logits = np.ravel(_first(name, call))[: len(case.logits)]
@@ -228,27 +221,20 @@ def _rerank_stages(
     return {RERANK: contestants}
 
 
-def _onnx_peers(bundle: Path) -> list[OnnxPeer]:
+def _peers(bundle: Path, what: str) -> list[Peer]:
+    """Return the peers that can run `what`; say what the others lack."""
     if not (bundle / GOLDEN / "onnx" / f"{CRBAN}_reference.onnx").is_file():
         raise InputError(f"bench: {bundle} has no graphs for peers, which only exist for crban: leave --peers out")
-    return [OnnxPeer(bundle, name) for name in (BOOK, DEVICE_GRAPH)]
-
-
-def _has_peers(bundle: Path, what: str) -> bool:
-    """Return whether the bundle has models of peers, and log a hint if it has none."""
-    if (bundle / PEERS).is_dir():
-        return True
-    log(f"{bundle} has no model of {what}: `edgerec export --peers` writes one")
-    return False
-
-
-def _has_litert(bundle: Path) -> bool:
-    if not _has_peers(bundle, "LiteRT"):
-        return False
-    if importlib.util.find_spec("ai_edge_litert") is not None:
-        return True
-    log("LiteRT is not measured: pip install ai-edge-litert")
-    return False
+    found = []
+    for peer in open_peers(bundle):
+        if what not in peer.measures:
+            continue
+        missing = peer.missing()
+        if missing is None:
+            found.append(peer)
+        else:
+            log(missing)
+    return found
 
 
 def _compare(stage: str, measured: dict[str, Measured]) -> list[dict[str, Any]]:

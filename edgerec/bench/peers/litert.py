@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +11,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.bench.peers.peer import Calls, Peer
+from edgerec.bundle.golden import GoldenCase
+from edgerec.bundle.layout import PEERS
 from edgerec.core.errors import FormatError, first_line
+from edgerec.features.behaviours import BehaviourKind
 
 Array = npt.NDArray[np.float32]
 
 LITERT = "litert"
 
 
-def litert_step(path: Path, action: Array, item: Array) -> Callable[[], Any]:
-    """Return a call that encodes the next behaviour in a cycle and keeps the state.
+class LiteRt(Peer):
+    """The steps as `edgerec export --peers` converted them for LiteRT."""
+
+    measures = ("step",)
+
+    def missing(self) -> str | None:
+        if not (self.bundle / PEERS).is_dir():
+            return f"{self.bundle} has no model of LiteRT: `edgerec export --peers` writes one"
+        if importlib.util.find_spec("ai_edge_litert") is None:
+            return "LiteRT is not measured: pip install ai-edge-litert"
+        return None
+
+    def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
+        action, item, _, _ = case.of(kind)
+        return {LITERT: _step(self.bundle / PEERS / f"{kind.step_model}.tflite", action, item)}
+
+
+def _step(path: Path, action: Array, item: Array) -> Callable[[], Any]:
+    """A call that encodes the next of the behaviours (t, d_a), (t, d_x), over and over, state carried on.
 
     LiteRT uses one thread and its default kernels (XNNPACK). The outputs are the key and the fused encoding of the
     paper's equations.

@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.bench.peers.onnx import ReferenceGraphs
+from edgerec.bench.peers.peer import Calls, Peer
 from edgerec.bundle.golden import GoldenCase
+from edgerec.bundle.layout import PEERS
+from edgerec.bundle.manifest import CRBAN
 from edgerec.core.errors import FormatError, first_line
 from edgerec.device_runtime.session import PRECISION_HIGH, import_mnn
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 
 Array = npt.NDArray[np.float32]
 
@@ -21,8 +26,24 @@ _INPUTS, _OUTPUTS = ["candidates", "exposures", "page_views"], ["Identity:0"]
 _ONE_THREAD = {"precision": PRECISION_HIGH, "numThread": 1}
 
 
-def default_rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -> dict[str, Callable[[], Array]]:
-    """Return calls that score the candidates of the case after full sequences of behaviours; each returns logits (k,).
+class DefaultExport(Peer):
+    """The ranker as `edgerec export --peers` converted it by MNN's own tools."""
+
+    measures = ("rerank",)
+
+    def missing(self) -> str | None:
+        if (self.bundle / PEERS).is_dir():
+            return None
+        return f"{self.bundle} has no model of MNN's default export: `edgerec export --peers` writes one"
+
+    def rerank(self, case: GoldenCase) -> Calls:
+        reference = ReferenceGraphs(self.bundle)
+        fused = [reference.encode(kind, case).values for kind in BEHAVIOUR_KINDS]
+        return _rerank(self.bundle / PEERS / f"{CRBAN}.mnn", case, *fused)
+
+
+def _rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -> dict[str, Callable[[], Array]]:
+    """Calls that score the case's candidates after full sequences of behaviours; logits (k,).
 
     The model has loops, and only the Module API of MNN can run the subgraphs of loops. One call uses one thread, full
     precision and its own runtime, which is the fastest setting. The other call uses the default settings: MNN then

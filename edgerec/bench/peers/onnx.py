@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.bench.peers.peer import Calls, Peer
 from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.layout import GOLDEN
 from edgerec.bundle.manifest import CRBAN
@@ -30,39 +32,32 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
 
-BOOK, BOUND, DEVICE_GRAPH = "onnxruntime", "onnxruntime_io_binding", "onnxruntime_device_graph"
-_SUFFIX = {BOOK: "_reference", DEVICE_GRAPH: ""}
-_STORED = {BOOK: ("fused", "fused"), DEVICE_GRAPH: ("value", "values")}
+REFERENCE, BOUND, DEVICE_GRAPH = "onnxruntime", "onnxruntime_io_binding", "onnxruntime_device_graph"
+_SUFFIX = {REFERENCE: "_reference", DEVICE_GRAPH: ""}
+_STORED = {REFERENCE: ("fused", "fused"), DEVICE_GRAPH: ("value", "values")}
 """What a step stores beside the key: its name in the step graph and in the ranking graph."""
 
 
-class OnnxPeer:
+class OnnxPeer(Peer):
     """One of the two graphs of each device function, in ONNX Runtime.
 
-    Args:
-        bundle: the bundle's folder.
-        name: `BOOK` or `DEVICE_GRAPH`.
-
     Raises:
-        FormatError: the bundle lacks a graph, or ONNX Runtime cannot read it.
+        FormatError: when it first runs: the bundle lacks a graph, or ONNX Runtime cannot read it.
     """
 
-    def __init__(self, bundle: Path, name: str) -> None:
-        self.name = name
-        self._sessions = {
-            model: _session(bundle / GOLDEN / "onnx" / f"{model}{_SUFFIX[name]}.onnx")
-            for model in (*(kind.step_model for kind in BEHAVIOUR_KINDS), CRBAN)
-        }
+    name: str
 
-    def step(self, model: str, action: Array, item: Array) -> dict[str, Callable[[], Any]]:
-        """Calls that encode the next of the behaviours (t, d_a), (t, d_x), over and over, state carried on."""
-        calls = {self.name: self._run_step(model, action, item)}
-        if self.name == BOOK:
-            calls[BOUND] = _bound_step(self._sessions[model], action, item)
-        return calls
+    @cached_property
+    def _sessions(self) -> dict[str, Any]:
+        folder, suffix = self.bundle / GOLDEN / "onnx", _SUFFIX[self.name]
+        names = (*(kind.step_model for kind in BEHAVIOUR_KINDS), CRBAN)
+        return {name: _session(folder / f"{name}{suffix}.onnx") for name in names}
 
-    def rerank(self, case: GoldenCase) -> dict[str, Callable[[], Array]]:
-        """A call that scores the case's candidates, behaviours encoded beforehand; logits (k, 1)."""
+    def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
+        action, item, _, _ = case.of(kind)
+        return {self.name: self._run_step(kind.step_model, action, item)}
+
+    def rerank(self, case: GoldenCase) -> Calls:
         session = self._sessions[CRBAN]
         arrays = {spec.name: np.zeros(spec.shape, np.float32) for spec in session.get_inputs()}
         encodings = {kind: self.encode(kind, case) for kind in BEHAVIOUR_KINDS}
@@ -70,7 +65,7 @@ class OnnxPeer:
         return {self.name: lambda: session.run(["logits"], arrays)[0]}
 
     def encode(self, kind: BehaviourKind, case: GoldenCase) -> Encodings:
-        """Step through the case's behaviours; values of `BOOK` are the fused encodings (t, 2 * units)."""
+        """Step through the case's behaviours; values of `REFERENCE` are the fused encodings (t, 2 * units)."""
         action, item, _, _ = case.of(kind)
         call = self._run_step(kind.step_model, action, item)
         found = [call()[:2] for _ in range(len(action))]
@@ -91,6 +86,23 @@ class OnnxPeer:
             return found
 
         return call
+
+
+class ReferenceGraphs(OnnxPeer):
+    """The equations as the paper writes them; the step also with memory bound beforehand."""
+
+    name = REFERENCE
+
+    def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
+        action, item, _, _ = case.of(kind)
+        return {**super().step(kind, case), BOUND: _bound_step(self._sessions[kind.step_model], action, item)}
+
+
+class DeviceGraphs(OnnxPeer):
+    """The graphs that became the MNN models."""
+
+    name = DEVICE_GRAPH
+    stores_fused = False
 
 
 def _bound_step(session: Any, action: Array, item: Array) -> Callable[[], Any]:

@@ -1,0 +1,87 @@
+"""Other packages add models and peers: the examples of docs/extending.md, run as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edgerec.bench.latency import run_bench
+from edgerec.bench.peers.peer import open_peers
+from edgerec.bundle.manifest_file import read_bundle_manifest
+from edgerec.core.errors import ConfigurationError, PluginError
+from edgerec.rankers.registry import MODELS, find_model, model_names
+from tests.command_line import document, edgerec_here, error_line
+
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+
+
+def install(title: str, folder: Path) -> Path:
+    """Write the package of a section of the page into `folder`, as `pip install` leaves it. Return its entry points.
+
+    A file's name stands in the text before its code.
+    """
+    section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert section
+    for name, code in re.findall(r"`(\w+\.py)`[^`]*```python\n(.*?)```", section[1], re.DOTALL):
+        (folder / name).write_text(code)
+    points = re.search(r'```toml\n\[project\.entry-points\."([\w.]+)"\]\n(\w+) = "(.*?)"\n```', section[1])
+    assert points
+    group, name, value = points.groups()
+    information = folder / f"{name}-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[{group}]\n{name} = {value}\n")
+    return information / "entry_points.txt"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_model_of_another_package_is_trained_exported_and_verified(
+    site: Path, samples_path: Path, tmp_path: Path
+) -> None:
+    install("Add a model", site)
+    assert model_names() == [*MODELS, "linear_rank"]
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    (tmp_path / "c.toml").write_text("compiled = false\nepochs = 1\nbatch_size = 64\n")
+    train = ["train", samples_path, "--config", tmp_path / "c.toml", "--model", "linear_rank", "--out", run, "--json"]
+    assert document(edgerec_here(*train))["parameters"] > 0
+    exported = document(edgerec_here("export", run, "--requests", "20", "--out", bundle, "--json"))
+    assert exported["parity_max_abs"] < 1e-4
+    assert document(edgerec_here("verify", bundle, "--json"))["golden_cases"] > 1
+    manifest = read_bundle_manifest(bundle)
+    assert manifest.config["model"] == "linear_rank"
+    assert list(manifest.models) == ["crban"]
+
+
+def test_an_unknown_model_is_named_with_those_that_there_are(samples_path: Path, tmp_path: Path) -> None:
+    assert "there is no model 'nope'; there are: dnn_rank, dlcm" in error_line(
+        edgerec_here("train", samples_path, "--model", "nope", "--out", tmp_path / "run")
+    )
+
+
+def test_an_entry_point_that_is_not_a_model_is_refused(site: Path) -> None:
+    install("Add a model", site).write_text("[edgerec.models]\nlinear_rank = linear_rank:LinearRank\n")
+    with pytest.raises(ConfigurationError, match=r"should be an .*Model; received .*linear_rank.LinearRank"):
+        find_model("linear_rank")
+
+
+def test_a_peer_of_another_package_is_measured(site: Path, bundle_path: Path) -> None:
+    install("Add a peer", site)
+    found = run_bench("rerank", bundle_path, peers=True, rounds=1)
+    assert "onnxruntime_two_threads" in [row["peer"] for row in found["ratios"]]
+
+
+def test_an_entry_point_that_is_not_a_peer_is_refused(site: Path, bundle_path: Path) -> None:
+    install("Add a peer", site).write_text("[edgerec.peers]\ntwo_threads = two_threads:BEHAVIOUR_KINDS\n")
+    with pytest.raises(PluginError, match=r"entry point 'two_threads' .* should be a subclass of"):
+        open_peers(bundle_path)
