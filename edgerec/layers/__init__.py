@@ -1,7 +1,7 @@
-"""Keras layers for any Keras model. Each is imported when it is first used.
+"""Keras layers for any Keras model. Each layer is imported when it is first used.
 
-The encoders, attentions and feature vectors are defined in this package; the rankers, which are layers too, in
-`edgerec.rankers`.
+This package defines the encoders, the attentions and the feature vectors. The rankers are layers, too; they are defined
+in `edgerec.rankers`.
 """
 
 from __future__ import annotations

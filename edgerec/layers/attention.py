@@ -1,4 +1,4 @@
-"""Bahdanau's additive attention, from candidates to behaviours (section 3.3, eq. 9-10)."""
+"""Bahdanau's additive attention of candidates over behaviours (section 3.3, eq. 9-10)."""
 
 from __future__ import annotations
 
@@ -16,25 +16,36 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("edgerec")
 class BehaviourAttention(keras.layers.Layer):
-    """``weights_ij = softmax_j(v . tanh(W_q q_i + b + W_k k_j))``, ``context_i = sum_j weights_ij value_j``.
+    """Additive attention of candidates over behaviours.
 
-    Behaviours beyond a sequence's length receive no weight; with no behaviour at all the context is zero.
+    ``weights_ij = softmax_j(v . tanh(W_q q_i + b + W_k k_j))``, ``context_i = sum_j weights_ij value_j``. Behaviours
+    beyond a sequence's length have weight 0. If there is no behaviour, the context is zero.
 
     Args:
-        units: width of the space in which queries and keys meet.
+        units: width to which queries and keys are projected.
 
     Call arguments:
         query: (batch, candidates, dim), the candidates' encodings.
         key: (batch, time, dim), the behaviours' item encodings.
         value: (batch, time, value_dim), the behaviours' fused encodings.
         length: (batch,) int32, how many behaviours are valid.
-        bias: (batch, candidates, time), added to the scores before the softmax; default: nothing.
+        bias: (batch, candidates, time), added to the scores before the softmax; default: no bias.
 
     Returns:
         (batch, candidates, value_dim) float32.
 
     Attributes:
-        compiled: whether `additive_attention` computes it; see `GruStack`.
+        compiled: whether the kernel `additive_attention` computes the layer; see `GruStack`.
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import BehaviourAttention
+        >>> candidates = np.random.normal(size=(2, 10, 8)).astype("float32")
+        >>> items = np.random.normal(size=(2, 50, 8)).astype("float32")
+        >>> encodings = np.random.normal(size=(2, 50, 16)).astype("float32")
+        >>> context = BehaviourAttention(units=8)(candidates, items, encodings, np.array([50, 7], "int32"))
+        >>> tuple(context.shape)
+        (2, 10, 16)
 
     Reference: Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
     """

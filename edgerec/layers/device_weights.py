@@ -1,4 +1,4 @@
-"""Weights of Keras layers as plain arrays, for the graphs of the device."""
+"""Conversion of the weights of Keras layers to plain arrays, for the graphs of the device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def array(variable: Any) -> Any:
 
 
 def arrays(layer: Any) -> list[Any]:
-    """Return the weights of a Keras layer, without the seeds of its random generators."""
+    """Return the weights of a Keras layer as arrays. The seeds of its random generators are left out."""
     return [array(weight) for weight in layer.weights if "seed" not in weight.name]
 
 
@@ -31,18 +31,18 @@ def dense_weights(layer: Any) -> DenseWeights:
 
 
 def gru_weights(layers: list[Any]) -> tuple[GruWeights, ...]:
-    """Return the weights of `keras.layers.GRU` layers, lowest first.
+    """Return the weights of `keras.layers.GRU` layers, the lowest layer first.
 
     Raises:
-        ConversionError: a layer of a form that MNN computes wrongly without an error.
+        ConversionError: MNN would compute a layer of this form wrongly, without an error.
     """
     from edgerec.graphs.gru import GruWeights
 
-    # The candidate state before the reset gate, other activations, and backwards.
-    wanted = {"reset_after": True, "activation": "tanh", "recurrent_activation": "sigmoid", "go_backwards": False}
+    # MNN supports only this form: the reset gate after the product, these activations, forward in time.
+    supported = {"reset_after": True, "activation": "tanh", "recurrent_activation": "sigmoid", "go_backwards": False}
     for layer in layers:
         config = layer.get_config()
-        for name, value in wanted.items():
+        for name, value in supported.items():
             if config[name] != value:
                 raise ConversionError(
                     f"layer {layer.path}: {name} should be {value!r} for MNN; received {config[name]!r}"

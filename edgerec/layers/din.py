@@ -1,4 +1,4 @@
-"""Target attention over raw behaviours, in place of HUBSM (the ablation of Table 2).
+"""DIN attention over raw behaviours, which replaces HUBSM in an ablation of Table 2.
 
 Source: Zhou et al., *Deep Interest Network for Click-Through Rate Prediction*, KDD 2018, section 4.3.
 """
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("edgerec")
 class DinAttention(keras.layers.Layer):
-    """``context_i = sum_j a(q_i, k_j) value_j``, with ``a`` a small network of query, key and their product.
+    """Attention of candidates over behaviours as in DIN, with weights that are not normalised.
 
-    As in DIN the weights are not normalised: how much a candidate is like the behaviours shows in the context's size.
-    Departures: the network has one hidden layer with ReLU in place of Dice; sums are divided by the square root of the
-    sequence's length, so that long histories do not swamp short ones.
+    ``context_i = sum_j a(q_i, k_j) value_j``, where ``a`` is a small network of query, key and their product. The
+    weights are not normalised, so the size of the context shows how similar a candidate is to the behaviours.
+    There are two differences from DIN: the network has one hidden layer with ReLU instead of Dice, and each sum is
+    divided by the square root of the sequence's length, so that a long history does not give a larger context only
+    because it is long.
 
-    The hidden layer is linear in query, key and product, so its parts are taken apart: two of them once a candidate or
-    a behaviour, the third as products of matrices.
+    The hidden layer is linear in query, key and product, so its three parts are computed separately: the part of the
+    query once for each candidate, the part of the key once for each behaviour, and the product by matrix products.
 
     Args:
         units: dimension of queries and keys.
@@ -36,10 +38,19 @@ class DinAttention(keras.layers.Layer):
         query: (batch, candidates, units).
         key: (batch, time, units).
         value: (batch, time, value_dim).
-        length: (batch,) int32.
+        length: (batch,) int32, how many behaviours are valid.
 
     Returns:
         (batch, candidates, value_dim).
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import DinAttention
+        >>> candidates = np.random.normal(size=(2, 10, 8)).astype("float32")
+        >>> items = np.random.normal(size=(2, 50, 8)).astype("float32")
+        >>> encodings = np.random.normal(size=(2, 50, 16)).astype("float32")
+        >>> tuple(DinAttention(units=8)(candidates, items, encodings, np.array([50, 7], "int32")).shape)
+        (2, 10, 16)
     """
 
     def __init__(self, units: int = 32, hidden: int = 16, **kwargs: Any) -> None:
@@ -60,7 +71,7 @@ class DinAttention(keras.layers.Layer):
 
     def call(self, query: Any, key: Any, value: Any, length: Any) -> Any:
         batch, candidates, time = ops.shape(query)[0], ops.shape(query)[1], ops.shape(key)[1]
-        # (batch, candidates * hidden, units) times (batch, units, time): every hidden unit has its own inner product.
+        # (batch, candidates * hidden, units) times (batch, units, time): each hidden unit has its own inner product.
         weighted = ops.reshape(query[:, :, None, :] * self.product_part, (batch, -1, self.units))
         product = ops.reshape(ops.matmul(weighted, ops.transpose(key, (0, 2, 1))), (batch, candidates, -1, time))
         keys = ops.transpose(self.key_part(key), (0, 2, 1))[:, None]
@@ -85,19 +96,27 @@ class DinAttention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("edgerec")
 class RawBehaviours(keras.layers.Layer):
-    """Each behaviour by itself: item vector and action vector through one layer each, no recurrence.
+    """Encoder of one kind of behaviour without a recurrence: a dense layer for items and a dense layer for actions.
 
-    Stands where `BehaviourEncoder` does and answers in the same form.
+    It can replace `BehaviourEncoder`: arguments and result have the same form.
 
     Args:
-        units: width of each.
+        units: width of each dense layer.
 
     Call arguments:
         action: (batch, time, action_dim).
         item: (batch, time, item_dim).
 
     Returns:
-        (batch, time, 2 * units): item, then action.
+        (batch, time, 2 * units): the item encodings, then the action encodings.
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import RawBehaviours
+        >>> actions = np.random.normal(size=(2, 50, 6)).astype("float32")
+        >>> items = np.random.normal(size=(2, 50, 12)).astype("float32")
+        >>> tuple(RawBehaviours(units=8)(actions, items).shape)
+        (2, 50, 16)
     """
 
     def __init__(self, units: int = 32, **kwargs: Any) -> None:
@@ -116,7 +135,7 @@ class RawBehaviours(keras.layers.Layer):
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> RawBehaviours:
-        """Make the encoder of a model with these settings."""
+        """Create the encoder for a model with these settings."""
         return cls(settings.units, name=name)
 
     def device_weights(self) -> RawWeights:

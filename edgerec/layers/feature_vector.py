@@ -1,4 +1,4 @@
-"""Compact codes -> dense feature vectors, with the trained tables; the twin of `GroupEncoder.expand`."""
+"""Expansion of encoded features to dense vectors with the trained tables, as `GroupEncoder.expand` does in numpy."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _FEATURE: TypeAdapter[Feature] = TypeAdapter(Feature)
 
 @keras.saving.register_keras_serializable("edgerec")
 class FeatureVector(keras.layers.Layer):
-    """The vectors of one feature group, features side by side in the specification's order.
+    """Dense vectors of one feature group. The features are concatenated in the order of the specification.
 
     Args:
-        features: the group.
-        rows: rows of each embedding table, the unknown row 0 included, by name of feature.
-        unknown_rate: in training, the share of identities that are replaced by the unknown row. It keeps a model from
-            leaning on identities that the test period does not have, and trains the row that stands for those.
-        spread: standard deviation with which tables begin.
+        features: the features of the group.
+        rows: number of rows of each embedding table, by name of the feature. The count includes row 0, the row for
+            unknown IDs.
+        unknown_rate: share of the IDs that are replaced by row 0 in training. So the model relies less on IDs that do
+            not occur in the test period, and row 0 is trained.
+        spread: standard deviation of the initial values of the tables.
 
     Call arguments:
         ids: (..., embeddings) int32.
@@ -34,6 +35,17 @@ class FeatureVector(keras.layers.Layer):
 
     Returns:
         (..., width) float32.
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.features.kinds import Embedding, Raw
+        >>> from edgerec.layers import FeatureVector
+        >>> shop = Embedding(kind="embedding", name="shop", source="shop_id", dimension=8, vocabulary=100)
+        >>> price = Raw(kind="raw", name="price", source="price")
+        >>> layer = FeatureVector([shop, price], rows={"shop": 101})
+        >>> ids, codes = np.random.randint(101, size=(2, 10, 1)), np.zeros((2, 10, 0), "uint8")
+        >>> tuple(layer(ids, codes, np.random.normal(size=(2, 10, 1))).shape)
+        (2, 10, 9)
     """
 
     def __init__(
@@ -72,12 +84,12 @@ class FeatureVector(keras.layers.Layer):
             kept = keras.random.uniform(ops.shape(ids), seed=self._seeds) >= self.unknown_rate
             ids = ops.where(kept, ids, 0)
         arrays = {"ids": ids, "codes": codes, "numbers": numbers}
-        places = dict.fromkeys(FIELDS, 0)
+        next_column = dict.fromkeys(FIELDS, 0)
         parts = []
         for feature in self.features:
-            column = arrays[feature.field][..., places[feature.field]]
-            places[feature.field] += 1
-            # The twin of `BaseFeature.expand`.
+            column = arrays[feature.field][..., next_column[feature.field]]
+            next_column[feature.field] += 1
+            # Must compute the same as `BaseFeature.expand`.
             if feature.layout == "table":
                 parts.append(ops.take(self.tables[feature.name], column, axis=0))
             elif feature.layout == "one_hot":
@@ -87,7 +99,7 @@ class FeatureVector(keras.layers.Layer):
         return ops.concatenate(parts, axis=-1)
 
     def reseed(self, seed: int) -> None:
-        """Begin a new sequence of hidden identities."""
+        """Set the seed that decides which IDs are replaced in training."""
         self._seeds.state.assign([seed, 0])
 
     def get_config(self) -> dict[str, Any]:

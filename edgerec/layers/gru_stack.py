@@ -1,4 +1,4 @@
-"""The recurrent network under every sequence of the paper: a stack of GRU layers."""
+"""A stack of GRU layers, the recurrent network that the paper uses for each sequence."""
 
 from __future__ import annotations
 
@@ -14,33 +14,42 @@ if TYPE_CHECKING:
     from edgerec.graphs.gru import GruWeights
 
 UPDATE_BIAS = -2.0
-"""Update gates begin at sigmoid(-2) = 0.12, so a state is mostly what has just been read. At Keras' 0 three layers blur
-each behaviour with those before it, and attention takes long to tell them apart (docs/training.md)."""
+"""Initial bias of the update gates. A gate starts at sigmoid(-2) = 0.12, so a state mostly contains the latest input.
+With 0, the default of Keras, three layers mix each behaviour with the earlier ones, and the attention needs many
+training steps to distinguish them (docs/training.md)."""
 
 
 @keras.saving.register_keras_serializable("edgerec")
 class GruStack(keras.layers.Layer):
-    """``h = GRU_n(... GRU_1(x))`` (section 3.2.2: three layers of 32 units).
+    """A stack of GRU layers, ``h = GRU_n(... GRU_1(x))`` (section 3.2.2: three layers of 32 units).
 
-    `reset_after=True` throughout: it is the form that ONNX calls ``linear_before_reset=1`` and the only one that MNN
-    computes rightly. Padding is on the right, so it comes after everything valid and cannot move a valid state; whoever
-    reads the outputs masks what lies beyond a sequence's length.
+    All layers have `reset_after=True`. ONNX calls this form ``linear_before_reset=1``, and MNN computes no other form
+    correctly. Padding is on the right. It comes after all valid steps, so it cannot change a valid state. The layer
+    does not mask its output: the caller masks the steps beyond a sequence's length.
 
     Args:
         units: width of each layer.
-        layers: how many.
-        gain: input kernels begin normal with standard deviation ``gain / sqrt(fan_in)``. With a small one coarse
-            structure is learnt first; with a large one fine details of the training data soon show.
+        layers: number of layers.
+        gain: the input kernels start with a normal distribution of standard deviation ``gain / sqrt(fan_in)``. With a
+            small gain the model first learns coarse structure; with a large gain it soon learns fine details of the
+            training data.
 
     Call arguments:
         inputs: (batch, time, dim) float32.
 
     Returns:
-        (batch, time, units) float32, the last layer's state after each step.
+        (batch, time, units) float32, the state of the last layer after each step.
 
     Attributes:
-        compiled: whether layers run through `gru_recurrence`, which pays where many batches of few shapes follow each
-            other, and not as Keras runs them (on a GPU: by cuDNN). The function is the same.
+        compiled: whether the kernel `gru_recurrence` computes the layers. It is faster than Keras on a CPU if many
+            batches have the same few shapes. If false, Keras computes them (on a GPU by cuDNN). The result is the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import GruStack
+        >>> inputs = np.random.normal(size=(2, 50, 12)).astype("float32")
+        >>> tuple(GruStack(units=8, layers=2)(inputs).shape)
+        (2, 50, 8)
     """
 
     compiled = False
@@ -60,7 +69,7 @@ class GruStack(keras.layers.Layer):
                 units,
                 return_sequences=True,
                 kernel_initializer=kernel.clone(),
-                bias_initializer=_first_bias,
+                bias_initializer=_initial_bias,
                 name=f"gru_{i}",
             )
             for i in range(layers)
@@ -87,7 +96,7 @@ class GruStack(keras.layers.Layer):
         """Return the weights for device graphs.
 
         Raises:
-            ConversionError: a layer of a form that MNN computes wrongly without an error.
+            ConversionError: MNN would compute a layer of this form wrongly, without an error.
         """
         return gru_weights(self.grus)
 
@@ -95,7 +104,7 @@ class GruStack(keras.layers.Layer):
         return {**super().get_config(), "units": self.units, "layers": self.layers, "gain": self.gain}
 
 
-def _first_bias(shape: tuple[int, int], dtype: Any = None) -> Any:
-    """Zeros (2, 3 * units), but `UPDATE_BIAS` for update gates, which come first."""
+def _initial_bias(shape: tuple[int, int], dtype: Any = None) -> Any:
+    """Return the initial bias (2, 3 * units): `UPDATE_BIAS` for the update gates, which come first, and 0 elsewhere."""
     update = ops.full((1, shape[1] // 3), UPDATE_BIAS, dtype)
     return ops.pad(update, ((0, shape[0] - 1), (0, shape[1] - shape[1] // 3)))

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("edgerec")
 class BehaviourEncoder(keras.layers.Layer):
-    """Encodes one kind of behaviour, item exposures (eq. 3-5) or item page-views (eq. 6-8).
+    """Encoder of one kind of behaviour: item exposures (eq. 3-5) or item page-views (eq. 6-8).
 
-    ``p = GRU(items)``, ``a = GRU(actions)``, ``b = concat(p, a)``: a stack for what was seen and one for what was done.
+    ``p = GRU(items)``, ``a = GRU(actions)``, ``b = concat(p, a)``: one stack reads the items, the other the actions.
 
     Args:
         units: width of each stack.
@@ -30,7 +30,15 @@ class BehaviourEncoder(keras.layers.Layer):
         item: (batch, time, item_dim).
 
     Returns:
-        fused encodings b (batch, time, 2 * units), whose first half is the item encodings p.
+        fused encodings b (batch, time, 2 * units). The first half of each is the item encoding p.
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import BehaviourEncoder
+        >>> actions = np.random.normal(size=(2, 50, 6)).astype("float32")
+        >>> items = np.random.normal(size=(2, 50, 12)).astype("float32")
+        >>> tuple(BehaviourEncoder(units=8, layers=2)(actions, items).shape)
+        (2, 50, 16)
     """
 
     def __init__(self, units: int = 32, layers: int = 3, *, gain: float = 2.0, **kwargs: Any) -> None:
@@ -51,7 +59,7 @@ class BehaviourEncoder(keras.layers.Layer):
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> BehaviourEncoder:
-        """Make the encoder of a model with these settings."""
+        """Create the encoder for a model with these settings."""
         return cls(settings.units, settings.layers, gain=settings.gain, name=name)
 
     def device_weights(self) -> HubsmWeights:

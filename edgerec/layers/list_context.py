@@ -1,4 +1,4 @@
-"""How a candidate's numbers stand in its list, and self-attention over the list."""
+"""The list of candidates as context: numbers normalised within the list, and self-attention over the list."""
 
 from __future__ import annotations
 
@@ -12,55 +12,67 @@ from edgerec.layers.device_weights import arrays, dense_weights
 if TYPE_CHECKING:
     from edgerec.graphs.list_context import ListAttentionWeights
 
-_SMALLEST_SPREAD = 1e-3
-"""Numbers of a list that are closer together than this (features have a spread near 1) count as equal."""
+_SMALLEST_DEVIATION = 1e-3
+"""If the standard deviation of a list's numbers is below this, the numbers count as equal. The standard deviation of a
+feature over all candidates is about 1."""
 
 
-def at_places(candidates: Any, places: Any) -> Any:
-    """The candidates (batch, k, dim) at `places` (batch, s) of their lists: (batch, s, dim)."""
-    # By one-hot rows: a gather whose gradient is a product of matrices, many times as fast as a scatter.
-    return ops.matmul(ops.one_hot(places, ops.shape(candidates)[1], dtype=candidates.dtype), candidates)
+def at_positions(candidates: Any, positions: Any) -> Any:
+    """Return the candidates at `positions` (batch, s) of their lists `candidates` (batch, k, dim): (batch, s, dim)."""
+    # The gradient of a product with one-hot rows is a matrix product, which is many times as fast as a scatter.
+    return ops.matmul(ops.one_hot(positions, ops.shape(candidates)[1], dtype=candidates.dtype), candidates)
 
 
 def last_state(encoded: Any, length: Any) -> Any:
-    """The states (batch, units) after the last valid candidates of `encoded` (batch, k, units)."""
-    # Picked by a one-hot row: a gather that has a cheap gradient.
+    """Return the states (batch, units) after the last valid candidates of `encoded` (batch, k, units)."""
+    # A product with a one-hot row is a gather with a cheap gradient.
     last = ops.one_hot(length - 1, ops.shape(encoded)[1], dtype=encoded.dtype)
     return ops.matmul(last[:, None, :], encoded)[:, 0]
 
 
 @keras.saving.register_keras_serializable("edgerec")
 class ListNormalisation(keras.layers.Layer):
-    """``(x - mean) / spread`` of each number over the valid candidates of its list; 0 where all are equal.
+    """Normalisation of each number within its list: ``(x - mean) / standard deviation`` over the valid candidates.
+
+    The result is 0 if all candidates of the list have the same number.
 
     Call arguments:
         inputs: (batch, k, numbers).
         length: (batch,) int32, at least 1.
 
     Returns:
-        (batch, k, numbers); beyond a list's length they mean nothing.
+        (batch, k, numbers). Values beyond a list's length have no meaning.
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import ListNormalisation
+        >>> numbers = np.random.normal(size=(2, 10, 3)).astype("float32")
+        >>> tuple(ListNormalisation()(numbers, np.array([10, 4], "int32")).shape)
+        (2, 10, 3)
     """
 
     def call(self, inputs: Any, length: Any) -> Any:
         valid = ops.cast(ops.arange(ops.shape(inputs)[1])[None, :] < length[:, None], "float32")[..., None]
         count = ops.cast(length, "float32")[:, None, None]
         centred = inputs
-        # The second time takes what rounding left of the mean, which a narrow spread would blow up a thousandfold.
+        # The second pass subtracts the rounding error of the mean. Divided by a small deviation, the error would grow
+        # a thousandfold.
         for _ in range(2):
             centred = (centred - ops.sum(centred * valid, axis=1, keepdims=True) / count) * valid
-        spread = ops.sqrt(ops.sum(centred * centred, axis=1, keepdims=True) / count + _SMALLEST_SPREAD**2)
-        return centred / spread
+        deviation = ops.sqrt(ops.sum(centred * centred, axis=1, keepdims=True) / count + _SMALLEST_DEVIATION**2)
+        return centred / deviation
 
 
 @keras.saving.register_keras_serializable("edgerec")
 class ListAttention(keras.layers.Layer):
     """A block of self-attention over the candidates: ``x + MHA(norm(x))``, then ``x + MLP(norm(x))``.
 
-    No positions: the order on offer reaches the model through the scores that made it. All candidates are computed at
-    once, where a GRU takes a step after the other (section 3.3 remarks that any sequence encoder would do).
+    The block does not read the positions of the candidates: the model knows the served order from the scores that the
+    list was sorted by. It computes all candidates at once, where a GRU computes one step after the other (section 3.3
+    says that any sequence encoder can be used).
 
     Args:
-        units: width; a multiple of `heads`.
+        units: width of the encodings; a multiple of `heads`.
         heads: number of attention heads.
 
     Call arguments:
@@ -70,8 +82,15 @@ class ListAttention(keras.layers.Layer):
     Returns:
         (batch, k, units).
 
-    Source: Pei et al., *Personalized Re-ranking for Recommendation*, RecSys 2019; normalisation before each half as in
-    Xiong et al., *On Layer Normalization in the Transformer Architecture*, ICML 2020.
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import ListAttention
+        >>> candidates = np.random.normal(size=(2, 10, 8)).astype("float32")
+        >>> tuple(ListAttention(units=8, heads=2)(candidates, np.array([10, 4], "int32")).shape)
+        (2, 10, 8)
+
+    Source: Pei et al., *Personalized Re-ranking for Recommendation*, RecSys 2019. The normalisation comes before each
+    half, as in Xiong et al., *On Layer Normalization in the Transformer Architecture*, ICML 2020.
     """
 
     def __init__(self, units: int = 32, heads: int = 2, **kwargs: Any) -> None:

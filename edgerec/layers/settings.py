@@ -1,4 +1,4 @@
-"""The sizes that the layers of one model share."""
+"""The settings that the layers of one model share."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from edgerec.features.behaviours import BehaviourKind
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The sizes of a model, from which its encoders and its ranker are made.
+    """The settings from which a model creates its encoders and its ranker.
 
     Attributes:
         units: width of every recurrent layer, of the attention and of the hidden layer.
         layers: depth of every recurrent stack.
-        gain: scale of initial weights, see `GruStack`.
+        gain: scale of the initial weights, see `GruStack`.
         behaviour_kinds: the kinds of behaviour that the ranker reads.
         item_width: width of an item vector.
         number_columns: columns of the raw features in an item vector.
-        identities: in how many ways a candidate and a behaviour can match: as the same item, and by each embedding.
+        identities: number of IDs that can match exactly between a candidate and a behaviour: the item's own ID and the
+            ID of each embedding feature.
     """
 
     units: int

@@ -1,4 +1,4 @@
-"""The protocol of rankers: what each model reads, and what it brings for the device."""
+"""The protocol of rankers: the inputs that each model reads, and its graph for the device."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BehaviourWindow:
-    """The latest behaviours of one kind that each request knows.
+    """The latest behaviours of one kind that happened before each request.
 
     Attributes:
         fused: (batch, time, 2 * units) float32, their encodings: item encoding, then action encoding.
         length: (batch,) int32, how many are valid.
-        match: (batch, identities, candidates, time) float32, 1 where candidate and behaviour have the same identity,
-            else 0. None unless the ranker reads matches.
+        match: (batch, identities, candidates, time) float32, 1 if candidate and behaviour have the same ID, else 0.
+            None unless the ranker reads matches.
         age: (batch, time) float32, hours from each behaviour to the request. None unless the ranker reads matches.
     """
 
@@ -36,11 +36,11 @@ class BehaviourWindow:
 
 @dataclass(frozen=True)
 class RankInputs:
-    """All that a ranker may read of a batch of requests.
+    """All inputs that a ranker may read for a batch of requests.
 
     Attributes:
         candidates: (batch, candidates, item_width) float32.
-        numbers: (batch, candidates, numbers) float32, the raw features among them.
+        numbers: (batch, candidates, numbers) float32, the raw features of the candidates.
         candidate_length: (batch,) int32, at least 1.
         scored: (batch, scored) int32, positions of the candidates to score; the others are context.
         behaviours: the latest behaviours of each kind that the ranker reads.
@@ -54,13 +54,13 @@ class RankInputs:
 
 
 class Ranker(keras.layers.Layer):
-    """Base of the layers that score candidate lists.
+    """Base class of the layers that score candidate lists.
 
-    A ranker is a Keras layer with call arguments of its own choice, so that it can be used in any Keras model. The
-    methods below connect it with training and export. `docs/extending.md` adds one from outside.
+    A ranker is a Keras layer. It chooses its own call arguments, so it can be used in any Keras model. The methods
+    below connect it with training and export. `docs/extending.md` shows how another package adds a ranker.
 
     Attributes:
-        layer_name: name of the layer in a model, and so in the paths of its weights.
+        layer_name: name of the layer in a model. The paths of its weights contain it.
         reads_matches: whether it reads `BehaviourWindow.match` and `age`.
     """
 
@@ -69,17 +69,17 @@ class Ranker(keras.layers.Layer):
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> Ranker:
-        """Make the ranker of a model with these settings. Each ranker defines it."""
+        """Create the ranker for a model with these settings. Each ranker defines this method."""
         raise NotImplementedError(f"{cls.__name__} should define `create`")
 
     def build_for(self, settings: ModelSettings) -> None:
-        """Make the weights; default: `build` with the shape of the candidates."""
+        """Create the weights. By default this calls `build` with the shape of the candidates."""
         self.build((None, None, settings.item_width))
 
     def rank(self, inputs: RankInputs) -> Any:
-        """Return logits (batch, scored) float32. They have no meaning for positions beyond a list's length.
+        """Return logits (batch, scored) float32. They have no meaning at positions beyond a list's length.
 
-        Each ranker defines it.
+        Each ranker defines this method.
         """
         raise NotImplementedError(f"{type(self).__name__} should define `rank`")
 
@@ -87,6 +87,6 @@ class Ranker(keras.layers.Layer):
         """Return the trained weights for the device.
 
         Raises:
-            ConversionError: the ranker has no device graph, or a layer that MNN would compute wrongly.
+            ConversionError: the ranker has no device graph, or has a layer that MNN would compute wrongly.
         """
         raise ConversionError(f"layer {self.name}: there is no device graph for {type(self).__name__}")

@@ -1,4 +1,4 @@
-"""The models by name: those of Table 2, our own, and those of other packages."""
+"""The registry of models by name: the models of Table 2, our own model, and models of other packages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgerec.core.plugins import load_plugin, plugin_names
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
 
 ENTRY_POINTS = "edgerec.models"
-"""Entry points of this group add models: each names a `Model`."""
+"""Other packages add models in this group of entry points. Each entry point names a `Model`."""
 
 HUBSM = "edgerec.layers.hubsm:BehaviourEncoder"
 CRBAN = "edgerec.rankers.crban.layer:Crban"
@@ -19,14 +19,14 @@ CRBAN = "edgerec.rankers.crban.layer:Crban"
 
 @dataclass(frozen=True)
 class Model:
-    """What a model is made of.
+    """The parts of a model, and its defaults.
 
     Attributes:
         ranker: `module:Class` of its `Ranker`.
-        what: one line for people.
-        behaviour_kinds: the behaviours that it reads.
+        what: description in one line.
+        behaviour_kinds: the kinds of behaviour that it reads.
         encoder: `module:Class` of the layer that encodes each kind of behaviour.
-        listwise: default weight of the listwise loss beside cross-entropy.
+        listwise: default weight of the listwise loss, which is added to the cross-entropy.
         options: further arguments of `Ranker.create`.
     """
 
@@ -38,22 +38,22 @@ class Model:
     options: dict[str, Any] = field(default_factory=dict)
 
     def ranker_class(self) -> Any:
-        """Import the ranker's class, and with it Keras."""
+        """Return the ranker's class. This imports Keras."""
         return resolve_name(self.ranker)
 
     def encoder_class(self) -> Any:
-        """Import the encoder's class, and with it Keras."""
+        """Return the encoder's class. This imports Keras."""
         return resolve_name(self.encoder)
 
 
 MODELS: dict[str, Model] = {
-    "dnn_rank": Model("edgerec.rankers.dnn_rank.layer:DnnRank", "each candidate by itself, cloud features alone"),
-    "dlcm": Model("edgerec.rankers.dlcm.layer:Dlcm", "GRU over the list, cloud features alone"),
-    "crban_ie": Model(CRBAN, "exposures alone", (EXPOSURE,)),
-    "crban_ipv": Model(CRBAN, "page-views alone", (PAGE_VIEW,)),
+    "dnn_rank": Model("edgerec.rankers.dnn_rank.layer:DnnRank", "scores each candidate alone, from cloud features"),
+    "dlcm": Model("edgerec.rankers.dlcm.layer:Dlcm", "GRU over the list, from cloud features"),
+    "crban_ie": Model(CRBAN, "exposures only", (EXPOSURE,)),
+    "crban_ipv": Model(CRBAN, "page-views only", (PAGE_VIEW,)),
     "crban_din": Model(
         CRBAN,
-        "DIN attention over raw behaviours in place of HUBSM",
+        "DIN attention over raw behaviours instead of HUBSM",
         BEHAVIOUR_KINDS,
         encoder="edgerec.layers.din:RawBehaviours",
         options={"din": True},
@@ -61,7 +61,7 @@ MODELS: dict[str, Model] = {
     "crban": Model(CRBAN, "the paper's full model", BEHAVIOUR_KINDS),
     "crban_plus": Model(
         "edgerec.rankers.crban_plus.layer:CrbanPlus",
-        "exact matches, list-normalised inputs, self-attention",
+        "exact matches, inputs normalised in the list, self-attention",
         BEHAVIOUR_KINDS,
         listwise=1.0,
     ),
@@ -70,15 +70,15 @@ MODELS: dict[str, Model] = {
 
 
 def model_names() -> list[str]:
-    """Return the names of all models that are installed, ours first."""
+    """Return the names of all installed models. The models of this package come first."""
     return [*MODELS, *sorted(set(plugin_names(ENTRY_POINTS)) - set(MODELS))]
 
 
 def find_model(name: str) -> Model:
-    """Return the model of this name.
+    """Return the model with this name.
 
     Raises:
-        ConfigurationError: there is none, or its entry point names something else.
+        ConfigurationError: there is no such model, or its entry point does not name a `Model`.
     """
     if name in MODELS:
         return MODELS[name]

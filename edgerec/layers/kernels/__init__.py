@@ -1,1 +1,1 @@
-"""Functions with gradients of their own, compiled by XLA for each shape that comes (docs/training.md, Speed)."""
+"""Functions with a hand-written gradient. XLA compiles them once for each shape of input (docs/training.md, Speed)."""

@@ -1,4 +1,7 @@
-"""Additive attention with its gradient, compiled by XLA: no tensor of all pairs times all units is ever in memory."""
+"""Additive attention with a hand-written gradient, compiled by XLA.
+
+A tensor of all pairs of candidate and behaviour, times all units, is never in memory.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,20 @@ _LENGTHS = tf.TensorSpec((None,), tf.int32)
 
 
 def additive_attention(query: Any, key: Any, scale: Any, bias: Any, value: Any, length: Any) -> Any:
-    """``softmax_j(scale . tanh(query_i + key_j) + bias_ij) value_j`` over the first `length` behaviours.
+    """Return ``softmax_j(scale . tanh(query_i + key_j) + bias_ij) value_j`` over the first `length` behaviours.
 
     Args:
         query: (batch, candidates, units), projected.
         key: (batch, time, units), projected.
         scale: (units,).
-        bias: (batch, candidates, time), or (batch, 1, 1) zeros where there is none.
+        bias: (batch, candidates, time), or (batch, 1, 1) zeros if there is no bias.
         value: (batch, time, value_dim).
-        length: (batch,) int32; with 0 the result is zero.
+        length: (batch,) int32. If it is 0, the result is zero.
 
     Returns:
         (batch, candidates, value_dim).
     """
-    # As tensors: a gradient of one's own is not for variables.
+    # A custom gradient accepts tensors, but no variables.
     context = _with_gradient(*map(tf.convert_to_tensor, (query, key, scale, bias, value, length)))
     context.set_shape((*query.shape[:2], value.shape[-1]))
     return context
@@ -34,7 +37,7 @@ def additive_attention(query: Any, key: Any, scale: Any, bias: Any, value: Any, 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _with_gradient(query: Any, key: Any, scale: Any, bias: Any, value: Any, length: Any) -> tuple[Any, Any]:
-    # No tape should look into it: its gradient stands below.
+    # No gradient tape should record the operations inside, because `gradient` below replaces them.
     context, weights = _forward(*map(tf.stop_gradient, (query, key, scale, bias, value)), length)
 
     def gradient(upstream: Any) -> tuple[Any, ...]:
@@ -64,12 +67,12 @@ def _backward(upstream: Any, query: Any, key: Any, scale: Any, value: Any, weigh
     d_score = weights * (d_weights - tf.reduce_sum(d_weights * weights, axis=-1, keepdims=True))
     batch, units = tf.shape(query)[0], tf.shape(query)[2]
 
-    # A request at a time: its pairs fit the cache, where those of a batch are hundreds of megabytes.
+    # One request at a time: its pairs fit into the cache, while the pairs of a batch are hundreds of megabytes.
     def step(row: Any, d_scale: Any, d_queries: Any, d_keys: Any) -> tuple[Any, ...]:
         tanh = tf.tanh(query[row][:, None, :] + key[row][None, :, :])
         score = d_score[row]
         inner = score[:, :, None] * (1 - tanh * tanh)
-        # A product of matrices: XLA takes many times as long over the sum.
+        # A matrix product, because XLA takes many times as long for a sum.
         d_scale += tf.matmul(tf.reshape(score, (1, -1)), tf.reshape(tanh, (-1, units)))[0]
         queries, keys = tf.reduce_sum(inner, axis=1), tf.reduce_sum(inner, axis=0)
         return row + 1, d_scale, d_queries.write(row, queries), d_keys.write(row, keys)

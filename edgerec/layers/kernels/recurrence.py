@@ -1,7 +1,8 @@
-"""The recurrence of a GRU layer with its gradient, as two XLA loops that do nothing but what depends on the last step.
+"""The recurrence of a GRU layer with a hand-written gradient, as two loops compiled by XLA.
 
-The input's products are taken before the loop, those for the weights' gradients after it, as single large matrix
-products over all steps. What a step computes is kept, so that the way back computes no gate anew.
+The loops compute only what depends on the previous step. The products with the input are computed before the forward
+loop, and the products for the gradients of the weights after the backward loop. Each is one large matrix product over
+all steps. The forward loop stores the gates of each step, so the backward loop does not compute them again.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ _MATRIX = tf.TensorSpec((None, None), tf.float32)
 
 
 def gru_recurrence(projected: Any, recurrent_kernel: Any, recurrent_bias: Any) -> Any:
-    """``h_t = z h_(t-1) + (1 - z) tanh(x_h + r (h_(t-1) U_h + b_h))``, from zeros, of ``GRU(reset_after=True)``.
+    """Return ``h_t = z h_(t-1) + (1 - z) tanh(x_h + r (h_(t-1) U_h + b_h))`` of ``GRU(reset_after=True)``.
+
+    The state before the first step is zero.
 
     Args:
-        projected: (time, batch, 3 * units), the inputs through kernel and input bias, gates in the order z, r, h.
+        projected: (time, batch, 3 * units), inputs times kernel, plus the input bias; gates in the order z, r, h.
         recurrent_kernel: (units, 3 * units).
         recurrent_bias: (3 * units,).
 
     Returns:
         (time, batch, units), the state after each step.
     """
-    # As tensors: a gradient of one's own is not for variables.
+    # A custom gradient accepts tensors, but no variables.
     states = _with_gradient(*map(tf.convert_to_tensor, (projected, recurrent_kernel, recurrent_bias)))
     states.set_shape((*projected.shape[:2], recurrent_kernel.shape[0]))
     return states
@@ -33,12 +36,12 @@ def gru_recurrence(projected: Any, recurrent_kernel: Any, recurrent_bias: Any) -
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _with_gradient(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
-    # No tape should look into the loop: its gradient stands below.
+    # No gradient tape should record the operations of the loop, because `gradient` below replaces them.
     states, gates = _forward(*map(tf.stop_gradient, (projected, kernel, bias)))
 
     def gradient(upstream: Any) -> tuple[Any, Any, Any]:
-        found: tuple[Any, Any, Any] = _backward(upstream, states, gates, kernel)
-        return found
+        gradients: tuple[Any, Any, Any] = _backward(upstream, states, gates, kernel)
+        return gradients
 
     return states, gradient
 
@@ -47,7 +50,7 @@ def _with_gradient(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
     input_signature=[_ANY, _MATRIX, tf.TensorSpec((None,), tf.float32)], jit_compile=True, autograph=False
 )
 def _forward(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
-    """States (time, batch, units); and of each step z, r, the candidate and ``h U_h + b_h``, side by side."""
+    """Return states (time, batch, units), and for each step z, r, the candidate and ``h U_h + b_h``, concatenated."""
     time, batch, units = tf.shape(projected)[0], tf.shape(projected)[1], tf.shape(kernel)[0]
 
     def step(t: Any, state: Any, states: Any, gates: Any) -> tuple[Any, ...]:
@@ -68,12 +71,12 @@ def _forward(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
     input_signature=[_ANY, _ANY, _ANY, _MATRIX], jit_compile=True, autograph=False
 )
 def _backward(upstream: Any, states: Any, gates: Any, kernel: Any) -> tuple[Any, Any, Any]:
-    """Gradients of the projected inputs, of the recurrent kernel and of its bias."""
+    """Return the gradients of the projected inputs, of the recurrent kernel and of its bias."""
     time, batch, units = tf.shape(states)[0], tf.shape(states)[1], tf.shape(kernel)[0]
     before = tf.concat([tf.zeros_like(states[:1]), states[:-1]], axis=0)
     transposed = tf.transpose(kernel)
 
-    def step(passed: Any, carried: Any, found: Any) -> tuple[Any, ...]:
+    def step(passed: Any, carried: Any, gradients: Any) -> tuple[Any, ...]:
         t = time - 1 - passed
         arriving, kept = carried + upstream[t], gates[t]
         z, r = kept[:, :units], kept[:, units : 2 * units]
@@ -83,12 +86,12 @@ def _backward(upstream: Any, states: Any, gates: Any, kernel: Any) -> tuple[Any,
         d_r = d_candidate * through * r * (1 - r)
         d_recurrent = tf.concat([d_z, d_r, d_candidate * r], axis=1)
         carried = arriving * z + tf.matmul(d_recurrent, transposed)
-        # z, r and candidate of the input, and what the recurrent half has in place of the last.
-        return passed + 1, carried, found.write(t, tf.concat([d_z, d_r, d_candidate, d_candidate * r], axis=1))
+        # The gradients of the input's z, r and candidate; last, the candidate's gradient of the recurrent half.
+        return passed + 1, carried, gradients.write(t, tf.concat([d_z, d_r, d_candidate, d_candidate * r], axis=1))
 
     start = (0, tf.zeros((batch, units)), _steps(time))
-    _, _, found = tf.while_loop(lambda passed, *_: passed < time, step, start, maximum_iterations=time)
-    flat = tf.reshape(found.stack(), (time * batch, 4 * units))
+    _, _, gradients = tf.while_loop(lambda passed, *_: passed < time, step, start, maximum_iterations=time)
+    flat = tf.reshape(gradients.stack(), (time * batch, 4 * units))
     d_recurrent = tf.concat([flat[:, : 2 * units], flat[:, 3 * units :]], axis=1)
     d_kernel = tf.matmul(tf.reshape(before, (time * batch, units)), d_recurrent, transpose_a=True)
     d_projected = tf.reshape(flat[:, : 3 * units], (time, batch, 3 * units))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgerec.core.console import log, progress
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
-from edgerec.layers.list_context import ListNormalisation, at_places
+from edgerec.layers.list_context import ListNormalisation, at_positions
 from edgerec.model.ablation.cells import Cell
 from edgerec.model.ablation.config import TREES
 from edgerec.model.batches import Batch
@@ -21,7 +21,7 @@ from edgerec.model.evaluation import EVALUATION_BATCH
 from edgerec.model.input_pipeline import ahead, epoch
 from edgerec.model.reranker import matches_of
 from edgerec.model.tally import Scored, Tally
-from edgerec.rankers.crban_plus.layer import met_before
+from edgerec.rankers.crban_plus.layer import all_match_signals
 
 ROUNDS, PATIENCE = 1000, 50
 SETTINGS: dict[str, Any] = {
@@ -101,7 +101,7 @@ def _columns(batch: Batch) -> NDArray[np.float32]:
     """(batch, s, columns): codes, numbers, matches, both within the list (by spread and by rank), lengths."""
     inputs = tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)
     matches = {kind.plural: (matches_of(inputs, kind), inputs[kind.plural]["age"]) for kind in BEHAVIOUR_KINDS}
-    met = met_before(matches, {kind.plural: inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS})
+    met = all_match_signals(matches, {kind.plural: inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS})
     candidates, length = inputs["candidates"], inputs["candidate_length"]
     numbers = tf.concat([candidates["numbers"], met], axis=-1)
     lengths = [length, *(inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS)]
@@ -113,7 +113,7 @@ def _columns(batch: Batch) -> NDArray[np.float32]:
         _ranks(numbers, length),
         tf.repeat(constant, tf.shape(numbers)[1], axis=1),
     ]
-    found: NDArray[np.float32] = at_places(tf.concat(parts, axis=-1), inputs["scored"]).numpy()
+    found: NDArray[np.float32] = at_positions(tf.concat(parts, axis=-1), inputs["scored"]).numpy()
     return found
 
 

@@ -1,4 +1,4 @@
-"""CRBAN on the device: candidates and the stored encodings of behaviours in, one logit a candidate out."""
+"""Device graph of CRBAN. It reads candidates and stored encodings of behaviours, and returns a logit per candidate."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ class HeadWeights:
     """The scoring MLP, `relu([c, s, contexts] W1 + b1) W2 + b2` (eq. 11).
 
     Attributes:
-        hidden_kernel: `((2 + 2 * contexts) * units, hidden)`: candidate, local context, the context of each kind (2).
+        hidden_kernel: `((2 + 2 * contexts) * units, hidden)`. The rows read, in this order: the candidate (`units`),
+            the local context (`units`), the context of each kind of behaviour (`2 * units` each).
         hidden_bias: `(hidden,)`.
         output_kernel: `(hidden, 1)`.
         output_bias: `(1,)`.
-        contexts: how many kinds of behaviours are read.
+        contexts: number of kinds of behaviour that are read.
 
     Raises:
-        ShapeError: the shapes do not belong together, or a value is not finite float32.
+        ShapeError: the shapes do not fit each other, or a value is not finite float32.
     """
 
     hidden_kernel: Array
@@ -67,16 +68,16 @@ class HeadWeights:
 
     @property
     def candidate_rows(self) -> Array:
-        """Rows `(units, hidden)` of the hidden kernel that read the candidate."""
+        """The rows `(units, hidden)` of the hidden kernel that read the candidate."""
         return self.hidden_kernel[: self.units]
 
     @property
     def local_rows(self) -> Array:
-        """Rows `(units, hidden)` that read the local ranking context."""
+        """The rows `(units, hidden)` of the hidden kernel that read the local ranking context."""
         return self.hidden_kernel[self.units : 2 * self.units]
 
     def context_rows(self, index: int) -> Array:
-        """Return the rows `(2 * units, hidden)` that read the context of the kind with this index."""
+        """Return the rows `(2 * units, hidden)` of the hidden kernel that read the context of the kind at `index`."""
         start = 2 * (1 + index) * self.units
         return self.hidden_kernel[start : start + 2 * self.units]
 
@@ -96,26 +97,26 @@ class CrbanWeights(RankerGraph):
             if attention.query_kernel.shape[0] != units:
                 raise ShapeError(
                     f"`CrbanWeights.attentions` should read candidate encodings of {units} units. "
-                    f"Received: for {kind.plural} a query_kernel of {attention.query_kernel.shape[0]}"
+                    f"Received: a query_kernel for {kind.plural} with {attention.query_kernel.shape[0]} rows"
                 )
         if self.head.units != units:
             raise ShapeError(
-                f"`CrbanWeights.head` should read encodings of {units} units. Received: one for {self.head.units}"
+                f"`CrbanWeights.head` should read encodings of {units} units. Received: a head for {self.head.units}"
             )
         if self.head.contexts != len(self.attentions):
             raise ShapeError(
-                "`CrbanWeights.head` should read as many contexts as there are attentions. "
-                f"Received: {self.head.contexts}"
+                f"`CrbanWeights.head` should read one context for each of {len(self.attentions)} attentions. "
+                f"Received: a head for {self.head.contexts} contexts"
             )
 
     def readings(self) -> dict[BehaviourKind, Reading]:
         return {
-            kind: Reading(_read_by(attention), self.head.context_rows(index))
+            kind: Reading(_choose_form(attention), self.head.context_rows(index))
             for index, (kind, attention) in enumerate(self.attentions.items())
         }
 
     def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build CRBAN (eq. 9-11) over what the step graphs stored of each behaviour.
+        """Build the graph of CRBAN (eq. 9-11). It reads the key and the value that a step graph stored per behaviour.
 
         | name | shape | what |
         |---|---|---|
@@ -125,9 +126,9 @@ class CrbanWeights(RankerGraph):
         | in `exposure_values` | `(m, hidden)` | `value` of each exposure's step; zeros in padding |
         | in `exposure_mask` | `(m, 1)` | 1 for a behaviour, 0 for padding |
         | in `page_view_keys`, `page_view_values`, `page_view_mask` | n rows | the same for page-views |
-        | out `logits` | `(k, 1)` | a logit for each candidate; means nothing in padding |
+        | out `logits` | `(k, 1)` | a logit for each candidate; it has no meaning in padding |
 
-        A model that reads one kind of behaviour has the inputs of that kind alone.
+        A model that reads only one kind of behaviour has only the inputs of that kind.
         """
         head, candidates = self.head, limits.candidates
         width = self.candidate[0].input_width
@@ -150,7 +151,7 @@ class CrbanWeights(RankerGraph):
         return graph.model("crban", inputs, {"logits": (candidates, 1)})
 
     def reference(self, encoders: Mapping[BehaviourKind, EncoderGraph], limits: Limits) -> dict[str, onnx.ModelProto]:
-        """Build the paper's full model operation by operation; other models have no reference."""
+        """Build the reference graphs of the paper's full model. The ablations have none, so the result is empty."""
         attentions = {kind: one for kind, one in self.attentions.items() if isinstance(one, AttentionWeights)}
         hubsm = {kind: encoder for kind, encoder in encoders.items() if isinstance(encoder, HubsmWeights)}
         if not set(attentions) == set(hubsm) == set(BEHAVIOUR_KINDS):
@@ -162,5 +163,5 @@ class CrbanWeights(RankerGraph):
         return {**steps, "crban": build_reference_crban(self, attentions, limits)}
 
 
-def _read_by(attention: AttentionWeights | DinWeights) -> Attention:
+def _choose_form(attention: AttentionWeights | DinWeights) -> Attention:
     return attention if isinstance(attention, DinWeights) else attention_form(attention)

@@ -1,4 +1,4 @@
-"""Context-aware Reranking with Behavior Attention Networks (section 3.3), and what is left of it without some parts."""
+"""Context-aware Reranking with Behavior Attention Networks (section 3.3), and its ablations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgerec.layers.attention import BehaviourAttention
 from edgerec.layers.device_weights import arrays
 from edgerec.layers.din import DinAttention
 from edgerec.layers.gru_stack import GruStack
-from edgerec.layers.list_context import at_places, last_state
+from edgerec.layers.list_context import at_positions, last_state
 from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.ranker import Ranker, RankInputs
 
@@ -23,28 +23,39 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("edgerec")
 class Crban(Ranker):
-    """Scores each candidate by itself, its list, and the behaviours it is like (eq. 9-11).
+    """CRBAN. It scores each candidate from the candidate, its list, and similar behaviours of the user (eq. 9-11).
 
     ``c = GRU(candidates)``; the state after the last candidate is the local ranking context s; the attention reads
     exposures and page-views with c as query; ``logit = MLP(concat(c, s, context_ie, context_ipv))``.
 
-    Without one kind of behaviour it is the paper's CRBAN with the other alone.
+    With one kind of behaviour it is the paper's CRBAN over exposures alone or over page-views alone.
 
     Args:
         units: width of candidate encoding, attention and hidden layer.
         layers: depth of the candidate stack.
-        kinds: the behaviours it reads: `exposures`, `page_views` or both.
-        din: attend by `DinAttention` and not by `BehaviourAttention`.
+        kinds: the behaviours that the layer reads: `exposures`, `page_views` or both.
+        din: use `DinAttention` instead of `BehaviourAttention`.
         gain: see `GruStack`.
 
     Call arguments:
         candidates: (batch, k, item_dim).
         candidate_length: (batch,) int32, at least 1.
-        scored: (batch, s) int32, places of the candidates to score; the others are context.
+        scored: (batch, s) int32, positions of the candidates to score; the others are context.
         behaviours: by kind, fused encodings (batch, time, 2 * units) and how many are valid (batch,) int32.
 
     Returns:
-        logits (batch, s) float32; for places beyond a list's length they mean nothing.
+        logits (batch, s) float32. Logits at positions beyond a list's length have no meaning.
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import Crban
+        >>> candidates = np.random.normal(size=(2, 10, 12)).astype("float32")
+        >>> scored = np.tile(np.arange(10), (2, 1))
+        >>> encodings = np.random.normal(size=(2, 50, 16)).astype("float32")
+        >>> behaviours = {"exposures": (encodings, np.array([50, 7], "int32"))}
+        >>> layer = Crban(units=8, layers=1, kinds=["exposures"])
+        >>> tuple(layer(candidates, np.array([10, 4], "int32"), scored, behaviours).shape)
+        (2, 10)
     """
 
     layer_name = "crban"
@@ -63,7 +74,9 @@ class Crban(Ranker):
         known = {kind.plural: kind for kind in BEHAVIOUR_KINDS}
         unknown = [kind for kind in kinds if kind not in known]
         if unknown or not kinds:
-            raise ValueError(f"`kinds` should be of {', '.join(known)}. Received: {[*unknown, *kinds][:1]}")
+            raise ValueError(
+                f"`kinds` should name at least one of {', '.join(known)} and nothing else. Received: {list(kinds)}"
+            )
         self.units = units
         self.layers = layers
         self.kinds = tuple(known[kind] for kind in kinds)
@@ -94,7 +107,7 @@ class Crban(Ranker):
     ) -> Any:
         encoded = self.candidate_stack(candidates)
         context = last_state(encoded, candidate_length)[:, None]
-        encoded = at_places(encoded, scored)
+        encoded = at_positions(encoded, scored)
         parts = [encoded, ops.broadcast_to(context, ops.shape(encoded))]
         for kind in self.kinds:
             fused, length = behaviours[kind.plural]

@@ -1,7 +1,7 @@
-"""The paper's full model operation by operation, as the equations are written.
+"""Graphs of the paper's full model, with the operations of the equations.
 
-A benchmark runs these graphs in ONNX Runtime as peers of the device graphs; no device runs them. A behaviour is stored
-as its attention key `p Wk` and its fused encoding `[p, a]`.
+A benchmark runs these graphs in ONNX Runtime and compares them with the device graphs. No device runs them. A behaviour
+is stored as its attention key `p Wk` and its fused encoding `[p, a]`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ FAR_BELOW = 1e9
 
 
 def build_reference_step(weights: HubsmWeights, *, attention: AttentionWeights) -> onnx.ModelProto:
-    """Build one HUBSM step (eq. 3-8): the inputs of `HubsmWeights.step`; `key`, `fused` and `new_state` out.
+    """Build the graph of one HUBSM step (eq. 3-8).
 
-    `key` is `p Wk`, `(1, units)`; `fused` is `[p, a]`, `(1, 2 * units)`; `new_state` is `(2 * depth, 1, units)`.
+    The inputs are those of `HubsmWeights.step`. The outputs are `key` = `p Wk`, `(1, units)`; `fused` = `[p, a]`,
+    `(1, 2 * units)`; and `new_state`, `(2 * depth, 1, units)`.
     """
     units, rows = weights.units, 2 * weights.depth
     graph = GraphBuilder()
@@ -63,8 +64,8 @@ def build_reference_crban(
 ) -> onnx.ModelProto:
     """Build CRBAN (eq. 9-11): softmax over `v . tanh(c Wq + bq + key)`, contexts of fused encodings, MLP.
 
-    The inputs are those of `CrbanWeights.build`, with `keys` of `(length, units)` and `fused` of `(length, 2 * units)`
-    in place of `values`; padding of both is zeros. `logits` is `(candidates, 1)`.
+    The inputs are those of `CrbanWeights.build` with two differences: `keys` are `(length, units)`, and `fused`,
+    `(length, 2 * units)`, replaces `values`. The padding of both is zero. `logits` is `(candidates, 1)`.
     """
     candidates = limits.candidates
     head, units = weights.head, weights.head.units

@@ -1,4 +1,4 @@
-"""CRBAN+ on the device: exact matches, numbers within the list, self-attention, contexts of behaviours."""
+"""Device graph of CRBAN+: exact matches, numbers normalised in the list, self-attention, contexts of behaviours."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from edgerec.graphs.ranking import RankerGraph, Reading, behaviour_inputs
 from edgerec.graphs.weights import Array, DenseWeights
 
 FAR_BELOW = 1e9
-"""Added to the attention scores of padding, with a minus sign."""
+"""Subtracted from the attention scores of padding, so that its weights become 0."""
 HALF_LIVES_H = (1 / 12, 1.0, 24.0)
-"""As in the Keras layer, restated: graphs are built without TensorFlow, and the parity proof compares both."""
+"""The same half-lives as in the Keras layer. They are repeated here because graphs are built without TensorFlow; the
+parity check fails if they differ."""
 SIGNALS = 2 + len(HALF_LIVES_H)
 
 
 @dataclass(frozen=True)
 class CrbanPlusWeights(RankerGraph):
-    """CRBAN+ (`edgerec.rankers.crban_plus.layer.CrbanPlus`).
+    """The weights of CRBAN+ (`edgerec.rankers.crban_plus.layer.CrbanPlus`).
 
     Attributes:
         number_columns: columns of the raw features in an item vector.
-        embed: from all that is known of a candidate to its first encoding.
-        blocks: encoder of the list.
-        attentions: by kind, with the encodings as queries.
-        match_bias: `(2, identities)`, added to a score where candidate and behaviour are of one identity.
-        hidden: `[c, w, contexts]` to `2 * units`, relu.
-        second_hidden: to `units`, relu.
-        output: to 1.
+        embed: from all features `w` of a candidate to its first encoding.
+        blocks: self-attention over the list, which makes the encodings `c`.
+        attentions: for each kind of behaviour, with the encodings as queries.
+        match_bias: `(2, identities)`, added to an attention score if candidate and behaviour have the same ID.
+        hidden: from `[c, w, contexts]` to `2 * units`, with ReLU.
+        second_hidden: to `units`, with ReLU.
+        output: to width 1.
     """
 
     number_columns: tuple[int, ...]
@@ -70,40 +71,40 @@ class CrbanPlusWeights(RankerGraph):
         }
 
     def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build CRBAN+: inputs and output of `CrbanWeights.build` without `last`, and:
+        """Build CRBAN+. Inputs and output are those of `CrbanWeights.build` without `last`, and these inputs:
 
         | name | shape | what |
         |---|---|---|
         | in `valid` | `(k, 1)` | 1 for a candidate, 0 for padding |
-        | in `exposure_match` | `(identities, k, m)` | 1 where the identities are equal; 0 in padding |
+        | in `exposure_match` | `(identities, k, m)` | 1 where candidate and behaviour have the same ID; 0 in padding |
         | in `exposure_age` | `(1, m)` | hours since each behaviour; not negative, 0 in padding |
         | in `page_view_match`, `page_view_age` | n behaviours | the same for page-views |
         """
         candidates = limits.candidates
-        signals = 2 * self.identities * SIGNALS
-        width = self.embed.kernel.shape[0] - 2 * signals - len(self.number_columns)
+        signal_width = 2 * self.identities * SIGNALS
+        width = self.embed.kernel.shape[0] - 2 * signal_width - len(self.number_columns)
         units, hidden_width = self.units, self.hidden.width
 
         graph = GraphBuilder()
         items = graph.reshape("candidates", (candidates, width))
-        met = graph.node(
+        signals = graph.node(
             "Concat",
             *(_signals(graph, kind, self.identities, candidates, limits.of(kind)) for kind in self.attentions),
             axis=1,
         )
-        standing = met
+        numbers = signals
         if self.number_columns:
             chosen = np.eye(width)[:, list(self.number_columns)]
-            standing = graph.node("Concat", graph.node("MatMul", items, graph.constant(chosen)), met, axis=1)
-        wide = graph.node("Concat", items, met, add_list_normalisation(graph, standing), axis=1)
-        encodings = graph.dense(wide, self.embed.kernel, self.embed.bias)
+            numbers = graph.node("Concat", graph.node("MatMul", items, graph.constant(chosen)), signals, axis=1)
+        features = graph.node("Concat", items, signals, add_list_normalisation(graph, numbers), axis=1)
+        encodings = graph.dense(features, self.embed.kernel, self.embed.bias)
         padding = graph.node("Mul", graph.node("Sub", "valid", graph.constant(1.0)), graph.constant(FAR_BELOW))
         padding = graph.reshape(padding, (1, 1, candidates))
         for block in self.blocks:
             encodings = add_list_attention(graph, block, encodings, padding, candidates=candidates)
 
-        own = graph.node("Concat", encodings, wide, axis=1)
-        hidden = graph.dense(own, self.hidden.kernel[: -4 * units], self.hidden.bias)
+        candidate = graph.node("Concat", encodings, features, axis=1)
+        hidden = graph.dense(candidate, self.hidden.kernel[: -4 * units], self.hidden.bias)
         inputs: dict[str, tuple[int, ...]] = {"candidates": (candidates, 1, width), "valid": (candidates, 1)}
         for index, (kind, form) in enumerate(self._forms().items()):
             name, length = kind.name, limits.of(kind)
@@ -130,32 +131,32 @@ class CrbanPlusWeights(RankerGraph):
 
 
 def _signals(graph: GraphBuilder, kind: BehaviourKind, identities: int, candidates: int, length: int) -> str:
-    """`match_signals` of every identity, `(k, identities * SIGNALS)`.
+    """Add `match_signals` of every ID, `(k, identities * SIGNALS)`.
 
-    The age of the last match is looked for once, as `r = 1 / (1 + age)`, of which every half-life h makes
-    `1 / (1 + age / h) = r / (r (1 - 1 / h) + 1 / h)`: 0 where there is no match, as it should be.
+    The age of the last match is computed once, as `r = 1 / (1 + age)`. The signal of each half-life h follows from it:
+    `1 / (1 + age / h) = r / (r (1 - 1 / h) + 1 / h)`. If there is no match, `r` is 0, and so is the signal.
     """
     name = kind.name
     match, one = f"{name}_match", graph.constant(1.0)
     axis = graph.constant(np.array([2]))
     count = graph.node("ReduceSum", match, axis, keepdims=0)
-    found = [graph.node("Log", graph.node("Add", count, one))]
-    # Behaviours between a match and the request: the latest has none.
-    known = graph.node("ReduceSum", f"{name}_mask", graph.constant(np.array([0])), keepdims=1)
-    since = graph.node("Sub", known, graph.constant(1.0 + np.arange(length)[np.newaxis]))
-    since = graph.node("Max", since, graph.constant(np.zeros((1, 1))))
-    nearest = []
-    for distance in (since, f"{name}_age"):
-        nearness = graph.reshape(graph.node("Reciprocal", graph.node("Add", distance, one)), (1, 1, length))
-        nearest.append(graph.node("ReduceMax", graph.node("Mul", match, nearness), axes=[2], keepdims=0))
-    last, recent = nearest
-    found.append(last)
+    signals = [graph.node("Log", graph.node("Add", count, one))]
+    # The number of behaviours between each behaviour and the request: 0 for the latest behaviour.
+    valid = graph.node("ReduceSum", f"{name}_mask", graph.constant(np.array([0])), keepdims=1)
+    steps = graph.node("Sub", valid, graph.constant(1.0 + np.arange(length)[np.newaxis]))
+    steps = graph.node("Max", steps, graph.constant(np.zeros((1, 1))))
+    largest = []
+    for distance in (steps, f"{name}_age"):
+        recency = graph.reshape(graph.node("Reciprocal", graph.node("Add", distance, one)), (1, 1, length))
+        largest.append(graph.node("ReduceMax", graph.node("Mul", match, recency), axes=[2], keepdims=0))
+    by_steps, by_age = largest
+    signals.append(by_steps)
     for half_life in HALF_LIVES_H:
         if half_life == 1:
-            found.append(recent)
+            signals.append(by_age)
             continue
         slope, level = (graph.constant(value) for value in (1 - 1 / half_life, 1 / half_life))
-        found.append(graph.node("Div", recent, graph.node("Add", graph.node("Mul", recent, slope), level)))
-    parts = [graph.reshape(one_of, (1, identities, candidates)) for one_of in found]
+        signals.append(graph.node("Div", by_age, graph.node("Add", graph.node("Mul", by_age, slope), level)))
+    parts = [graph.reshape(signal, (1, identities, candidates)) for signal in signals]
     stacked = graph.node("Concat", *parts, axis=0)
     return graph.reshape(graph.node("Transpose", stacked, perm=[2, 1, 0]), (candidates, identities * SIGNALS))

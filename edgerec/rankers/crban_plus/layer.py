@@ -1,8 +1,8 @@
-"""CRBAN+: exact matches between candidates and behaviours, inputs seen within the list, self-attention. Our own.
+"""CRBAN+, our own model: exact matches of candidates with behaviours, inputs normalised in the list, self-attention.
 
-Attention over embeddings does not learn identity where most identities of tomorrow are unknown today. But whether this
-very candidate, its brand or its category was exposed or opened before, how often and how long ago, is plain to see on
-the device, and needs no table.
+Attention over embeddings cannot learn to recognise an ID that is not in the training data, and in many feeds most items
+of tomorrow are new. But the device sees whether the same item, brand or category was exposed or opened before, how
+often, and how long ago. This needs no embedding table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keras import ops
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.layers.attention import BehaviourAttention
 from edgerec.layers.device_weights import array, dense_weights
-from edgerec.layers.list_context import ListAttention, ListNormalisation, at_places
+from edgerec.layers.list_context import ListAttention, ListNormalisation, at_positions
 from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.ranker import Ranker, RankInputs
 
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
     from edgerec.rankers.crban_plus.graph import CrbanPlusWeights
 
 HALF_LIVES_H = (1 / 12, 1.0, 24.0)
-"""Ages at which a match counts half: minutes, hours, days."""
+"""Ages in hours at which a match counts half. They separate matches of the last minutes, hours and days."""
 SIGNALS = 2 + len(HALF_LIVES_H)
-"""Numbers of one identity's matches with one kind of behaviour."""
+"""Number of signals that describe the matches of one ID with one kind of behaviour."""
 
 
 def match_signals(match: Any, age: Any, length: Any) -> Any:
-    """How often a candidate was met before, and how recently.
+    """Return how often, and how recently, the ID of a candidate was seen before.
 
     Args:
-        match: (batch, k, time) 1 where candidate and behaviour are of one identity, else 0.
-        age: (batch, time) hours from behaviour to request.
-        length: (batch,) how many behaviours are valid.
+        match: (batch, k, time), 1 if candidate and behaviour have the same ID, else 0.
+        age: (batch, time), hours from behaviour to request.
+        length: (batch,), how many behaviours are valid.
 
     Returns:
         (batch, k, SIGNALS): log(1 + count); ``1 / (1 + behaviours since the last match)``; and the age of the last
-        match as ``1 / (1 + age / half-life)``, for each of `HALF_LIVES_H`. All are 0 without a match.
+        match as ``1 / (1 + age / half-life)``, for each of `HALF_LIVES_H`. All are 0 if there is no match.
     """
     steps = ops.cast(length, "float32")[:, None] - 1.0 - ops.arange(ops.shape(match)[2], dtype="float32")[None, :]
     recent = [1.0 / (1.0 + ops.maximum(steps, 0.0)), *(1.0 / (1.0 + age / half_life) for half_life in HALF_LIVES_H)]
-    found = [ops.log1p(ops.sum(match, axis=2)), *(ops.max(match * each[:, None, :], axis=2) for each in recent)]
-    return ops.stack(found, axis=-1)
+    signals = [ops.log1p(ops.sum(match, axis=2)), *(ops.max(match * each[:, None, :], axis=2) for each in recent)]
+    return ops.stack(signals, axis=-1)
 
 
-def met_before(matches: Mapping[str, tuple[Any, Any]], lengths: Mapping[str, Any]) -> Any:
-    """`match_signals` of every identity with every kind of behaviour, side by side: (batch, k, all of them).
+def all_match_signals(matches: Mapping[str, tuple[Any, Any]], lengths: Mapping[str, Any]) -> Any:
+    """Return `match_signals` of every ID with every kind of behaviour, concatenated: (batch, k, signals).
 
     Args:
-        matches: by kind, (batch, identities, k, time) 0 or 1, and ages (batch, time) in hours.
-        lengths: by kind, (batch,) how many behaviours are valid.
+        matches: by kind, matches (batch, identities, k, time), 0 or 1, and ages (batch, time) in hours.
+        lengths: by kind, (batch,), how many behaviours are valid.
     """
     return ops.concatenate(
         [
@@ -66,30 +66,45 @@ def met_before(matches: Mapping[str, tuple[Any, Any]], lengths: Mapping[str, Any
 
 @keras.saving.register_keras_serializable("edgerec")
 class CrbanPlus(Ranker):
-    """CRBAN with exact matches (in attention and head), list-normalised inputs, and a list encoder without steps.
+    """CRBAN with exact matches, inputs normalised in the list, and self-attention as the encoder of the list.
 
     ``w = [x, matches, normalised numbers and matches]``, ``c = ListAttention(Dense(w))``, contexts by
-    `BehaviourAttention` with c as query and a learnt bias for each identity that matches,
-    ``logit = MLP([c, w, contexts])``.
+    `BehaviourAttention` with c as query and a learnt bias for each ID that matches, ``logit = MLP([c, w, contexts])``.
 
-    The behaviours' keys stay independent of the candidates, so a behaviour still costs one step on the device.
+    The keys of the behaviours do not depend on the candidates, so the device still computes one step per behaviour.
 
     Args:
-        identities: in how many ways candidate and behaviour can be of one kind: the item itself, and each embedding.
+        identities: number of IDs that can match between a candidate and a behaviour: the item's own ID and the ID of
+            each embedding feature.
         units: width of candidate encoding, attention and hidden layer.
-        blocks: of `ListAttention`.
-        heads: of each.
+        blocks: number of `ListAttention` blocks.
+        heads: number of attention heads of each block.
 
     Call arguments:
         candidates: (batch, k, item_dim).
-        numbers: (batch, k, numbers), the raw features among them.
+        numbers: (batch, k, numbers), the raw features of the candidates.
         candidate_length: (batch,) int32, at least 1.
-        scored: (batch, s) int32, places of the candidates to score; the others are context.
+        scored: (batch, s) int32, positions of the candidates to score; the others are context.
         behaviours: by kind, fused encodings (batch, time, 2 * units) and how many are valid (batch,) int32.
-        matches: by kind, (batch, identities, k, time) 0 or 1, and ages (batch, time) in hours.
+        matches: by kind, matches (batch, identities, k, time), 0 or 1, and ages (batch, time) in hours.
 
     Returns:
         logits (batch, s).
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import CrbanPlus
+        >>> candidates = np.random.normal(size=(2, 10, 12)).astype("float32")
+        >>> scored = np.tile(np.arange(10), (2, 1))
+        >>> encodings = np.random.normal(size=(2, 50, 16)).astype("float32")
+        >>> same_item = np.random.randint(2, size=(2, 1, 10, 50)).astype("float32")
+        >>> hours = np.random.uniform(size=(2, 50)).astype("float32")
+        >>> behaviours = dict.fromkeys(["exposures", "page_views"], (encodings, np.array([50, 7], "int32")))
+        >>> matches = dict.fromkeys(["exposures", "page_views"], (same_item, hours))
+        >>> layer = CrbanPlus(identities=1, units=8, blocks=1)
+        >>> logits = layer(candidates, candidates[..., :3], np.array([10, 4], "int32"), scored, behaviours, matches)
+        >>> tuple(logits.shape)
+        (2, 10)
     """
 
     layer_name = "crban_plus"
@@ -118,16 +133,16 @@ class CrbanPlus(Ranker):
     def build(self, candidates_shape: Any, numbers_shape: Any, *rest: Any, **named: Any) -> None:
         batch, k, width = candidates_shape
         signals = len(BEHAVIOUR_KINDS) * self.identities * SIGNALS
-        wide = width + signals + signals + numbers_shape[-1]
+        features = width + signals + signals + numbers_shape[-1]
         self.match_bias = self.add_weight(
             shape=(len(BEHAVIOUR_KINDS), self.identities), initializer="ones", name="match_bias"
         )
-        self.embed.build((batch, k, wide))
+        self.embed.build((batch, k, features))
         for block in self.encoder:
             block.build((batch, k, self.units))
         for kind in BEHAVIOUR_KINDS:
             self.attention_of(kind).build((batch, k, self.units), (batch, None, self.units))
-        self.hidden.build((batch, k, wide + 5 * self.units))
+        self.hidden.build((batch, k, features + 5 * self.units))
         self.second_hidden.build((batch, k, 2 * self.units))
         self.output_layer.build((batch, k, self.units))
         self.built = True
@@ -141,17 +156,17 @@ class CrbanPlus(Ranker):
         behaviours: Mapping[str, tuple[Any, Any]],
         matches: Mapping[str, tuple[Any, Any]],
     ) -> Any:
-        met = met_before(matches, {kind: length for kind, (_, length) in behaviours.items()})
-        standing = self.normalise(ops.concatenate([numbers, met], axis=-1), candidate_length)
-        wide = ops.concatenate([candidates, met, standing], axis=-1)
-        encoded = self.embed(wide)
+        signals = all_match_signals(matches, {kind: length for kind, (_, length) in behaviours.items()})
+        normalised = self.normalise(ops.concatenate([numbers, signals], axis=-1), candidate_length)
+        features = ops.concatenate([candidates, signals, normalised], axis=-1)
+        encoded = self.embed(features)
         for block in self.encoder:
             encoded = block(encoded, candidate_length)
-        encoded, wide = at_places(encoded, scored), at_places(wide, scored)
-        parts = [encoded, wide]
+        encoded, features = at_positions(encoded, scored), at_positions(features, scored)
+        parts = [encoded, features]
         for index, kind in enumerate(BEHAVIOUR_KINDS):
             fused, length = behaviours[kind.plural]
-            bias = at_places(ops.einsum("bfij,f->bij", matches[kind.plural][0], self.match_bias[index]), scored)
+            bias = at_positions(ops.einsum("bfij,f->bij", matches[kind.plural][0], self.match_bias[index]), scored)
             parts.append(self.attention_of(kind)(encoded, fused[..., : self.units], fused, length, bias))
         return self.output_layer(self.second_hidden(self.hidden(ops.concatenate(parts, axis=-1))))[..., 0]
 

@@ -1,1 +1,1 @@
-"""DLCM: the peer that Table 2 tests against."""
+"""DLCM: the baseline that Table 2 tests against."""

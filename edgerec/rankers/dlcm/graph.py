@@ -1,4 +1,4 @@
-"""DLCM on the device."""
+"""Device graph of DLCM."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from edgerec.graphs.weights import DenseWeights
 
 @dataclass(frozen=True)
 class DlcmWeights(RankerGraph):
-    """The weights of DLCM: the candidate stack, and the network from its last state to the weights of each output.
+    """The weights of DLCM: the candidate stack, and the network that weights its outputs.
 
     Attributes:
-        candidate: the stack.
-        hidden: layer with tanh.
-        output: layer of width `units + 1`: the weights of an encoding, and a constant.
+        candidate: the GRU stack over the candidates.
+        hidden: dense layer with tanh over the last state.
+        output: dense layer of width `units + 1`: the weights of an encoding, and a constant.
     """
 
     candidate: GruStack
@@ -34,21 +34,25 @@ class DlcmWeights(RankerGraph):
         received = (self.hidden.kernel.shape[0], self.output.kernel.shape[0], self.output.width)
         if received != (units, self.hidden.width, units + 1):
             raise ShapeError(
-                f"`DlcmWeights` should lead from {units} units to {units + 1} weights. Received: layers of {received}"
+                f"`DlcmWeights` should have a hidden layer that reads {units} units, and an output layer that reads "
+                f"{self.hidden.width} units and has width {units + 1}. Received: {received}"
             )
 
     def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build the graph: `candidates` `(k, 1, d_x)` and `last` `(1, k)` in, as of CRBAN; `logits` `(k, 1)` out."""
+        """Build the graph. Its inputs are `candidates`, `(k, 1, d_x)`, and `last`, `(1, k)`; its output is `logits`.
+
+        All are as in `CrbanWeights.build`.
+        """
         candidates = limits.candidates
         width, units = self.candidate[0].input_width, self.candidate[0].units
         graph = GraphBuilder()
         encodings = add_gru_stack(graph, "candidates", self.candidate, time=candidates)
         context = graph.node("MatMul", "last", encodings)
         hidden = graph.dense(context, self.hidden.kernel, self.hidden.bias, then="Tanh")
-        weighing = graph.dense(hidden, self.output.kernel[:, :units], self.output.bias[:units])
-        added = graph.dense(hidden, self.output.kernel[:, units:], self.output.bias[units:])
-        logits = graph.node("MatMul", encodings, graph.reshape(weighing, (units, 1)))
-        graph.node("Add", logits, added, out="logits")
+        weights = graph.dense(hidden, self.output.kernel[:, :units], self.output.bias[:units])
+        constant = graph.dense(hidden, self.output.kernel[:, units:], self.output.bias[units:])
+        logits = graph.node("MatMul", encodings, graph.reshape(weights, (units, 1)))
+        graph.node("Add", logits, constant, out="logits")
         return graph.model(
             "dlcm", {"candidates": (candidates, 1, width), "last": (1, candidates)}, {"logits": (candidates, 1)}
         )

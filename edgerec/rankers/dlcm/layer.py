@@ -1,4 +1,4 @@
-"""DLCM: each candidate by its place in the list, from what the cloud knows (the peer that Table 2 tests against)."""
+"""DLCM, the baseline that Table 2 tests against. It scores each candidate in its list, without behaviours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keras import ops
 
 from edgerec.layers.device_weights import dense_weights
 from edgerec.layers.gru_stack import GruStack
-from edgerec.layers.list_context import at_places, last_state
+from edgerec.layers.list_context import at_positions, last_state
 from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.ranker import Ranker, RankInputs
 
@@ -19,26 +19,34 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("edgerec")
 class Dlcm(Ranker):
-    """``o = GRU(candidates)``; the last state s weighs each output: ``logit = o . w(s) + b(s)``.
+    """DLCM. ``o = GRU(candidates)``; the last state s weights each output: ``logit = o . w(s) + b(s)``.
 
-    w and b are a network of one hidden layer with tanh. Departures: the source reads the list from its end and has as
-    many hidden units for each number of o; here the list is read in its order, as by CRBAN, with four times `units`
-    for all of them.
+    w and b are the outputs of a network with one hidden layer with tanh. There are two differences from the source. The
+    source reads the list from its end; here a GRU reads it in served order, as in CRBAN. The source has separate hidden
+    units for each number of o; here all numbers share `4 * units` hidden units.
 
     Source: Ai et al., *Learning a Deep Listwise Context Model for Ranking Refinement*, SIGIR 2018, sections 4.2, 4.3.
 
     Args:
         units: width of the recurrent layers.
-        layers: how many.
+        layers: number of recurrent layers.
         gain: see `GruStack`.
 
     Call arguments:
         candidates: (batch, k, item_dim).
         candidate_length: (batch,) int32, at least 1.
-        scored: (batch, s) int32, places of the candidates to score; the others are context.
+        scored: (batch, s) int32, positions of the candidates to score; the others are context.
 
     Returns:
-        logits (batch, s) float32; for places beyond a list's length they mean nothing.
+        logits (batch, s) float32. Logits at positions beyond a list's length have no meaning.
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import Dlcm
+        >>> candidates = np.random.normal(size=(2, 10, 12)).astype("float32")
+        >>> scored = np.tile(np.arange(10), (2, 1))
+        >>> tuple(Dlcm(units=8, layers=1)(candidates, np.array([10, 4], "int32"), scored).shape)
+        (2, 10)
     """
 
     layer_name = "dlcm"
@@ -63,7 +71,7 @@ class Dlcm(Ranker):
         encoded = self.candidate_stack(candidates)
         context = last_state(encoded, candidate_length)
         weights = self.output_layer(self.hidden(context))[:, None, :]
-        return ops.sum(at_places(encoded, scored) * weights[..., :-1], axis=-1) + weights[..., -1]
+        return ops.sum(at_positions(encoded, scored) * weights[..., :-1], axis=-1) + weights[..., -1]
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> Dlcm:

@@ -1,4 +1,4 @@
-"""DNN-rank on the device."""
+"""Device graph of DNN-rank."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgerec.graphs.weights import DenseWeights
 
 @dataclass(frozen=True)
 class DnnRankWeights(RankerGraph):
-    """The weights of DNN-rank: dense layers with relu between them; the last one has width 1."""
+    """The weights of DNN-rank: dense layers with ReLU between them. The last layer has width 1."""
 
     layers: tuple[DenseWeights, ...]
 
@@ -24,12 +24,12 @@ class DnnRankWeights(RankerGraph):
         for below, layer in pairwise(self.layers):
             if layer.kernel.shape[0] != below.width:
                 raise ShapeError(
-                    f"`DnnRankWeights.layers` should each read the one below ({below.width} wide). "
-                    f"Received: one that reads {layer.kernel.shape[0]}"
+                    f"`DnnRankWeights.layers` should each read the output of the layer before ({below.width} wide). "
+                    f"Received: a layer that reads an input of width {layer.kernel.shape[0]}"
                 )
 
     def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build the graph: `candidates` `(k, 1, d_x)` in, `logits` `(k, 1)` out."""
+        """Build the graph. Its input is `candidates`, `(k, 1, d_x)`; its output is `logits`, `(k, 1)`."""
         candidates, width = limits.candidates, self.layers[0].kernel.shape[0]
         graph = GraphBuilder()
         x = graph.reshape("candidates", (candidates, width))

@@ -1,4 +1,4 @@
-"""DNN-rank: each candidate by itself, from what the cloud knows of it (the baseline of Table 2)."""
+"""DNN-rank, the baseline of Table 2. It scores each candidate alone, from the features that the cloud knows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from edgerec.layers.device_weights import dense_weights
-from edgerec.layers.list_context import at_places
+from edgerec.layers.list_context import at_positions
 from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.ranker import Ranker, RankInputs
 
@@ -17,19 +17,27 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("edgerec")
 class DnnRank(Ranker):
-    """``logit = MLP(x)``, pointwise: no list, no behaviour.
+    """Pointwise ranker, ``logit = MLP(x)``. It reads neither the rest of the list nor the behaviours.
 
-    The paper names the baseline and gives no sizes; two hidden layers, of twice `units` and `units`, are ours.
+    The paper names the baseline but gives no sizes. We chose two hidden layers, with widths `2 * units` and `units`.
 
     Args:
         units: width of the second hidden layer.
 
     Call arguments:
         candidates: (batch, k, item_dim).
-        scored: (batch, s) int32, places of the candidates to score.
+        scored: (batch, s) int32, positions of the candidates to score.
 
     Returns:
         logits (batch, s).
+
+    Example:
+        >>> import numpy as np
+        >>> from edgerec.layers import DnnRank
+        >>> candidates = np.random.normal(size=(2, 10, 12)).astype("float32")
+        >>> scored = np.tile(np.arange(10), (2, 1))
+        >>> tuple(DnnRank(units=8)(candidates, scored).shape)
+        (2, 10)
     """
 
     layer_name = "dnn_rank"
@@ -49,7 +57,7 @@ class DnnRank(Ranker):
         self.built = True
 
     def call(self, candidates: Any, scored: Any) -> Any:
-        return self.output_layer(self.second(self.first(at_places(candidates, scored))))[..., 0]
+        return self.output_layer(self.second(self.first(at_positions(candidates, scored))))[..., 0]
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> DnnRank:
