@@ -16,8 +16,6 @@ from edgerec.data.statistics.click_rates import (
 )
 from edgerec.data.statistics.histograms import (
     Counts,
-    Distribution,
-    Numbers,
     common_edges,
     histogram,
     quantile,
@@ -128,7 +126,7 @@ def _distribution(counts: Counts) -> dict[str, Any]:
     return {"n": counts.total, "mean": counts.mean, **_quantiles(counts), "max": quantile(counts, 1.0)}
 
 
-def _quantiles(distribution: Distribution) -> dict[str, float | None]:
+def _quantiles(distribution: Counts) -> dict[str, float | None]:
     return {name: quantile(distribution, share) for name, share in QUANTILES.items()}
 
 
@@ -179,13 +177,14 @@ def _numbers(spec: FeatureSpec, counted: Statistics, kind: BehaviourKind) -> lis
             rows[feature.source]["features"].append(feature.name)
         elif feature.source in counted.numbers[kind] and not feature.listed:
             values = counted.numbers[kind][feature.source]
+            middles = values.middles()
             rows[feature.source] = {
                 "source": feature.source,
                 "features": [feature.name],
-                "n": values.bins.total,
+                "n": middles.total,
                 "missing": _share(values.missing, counted.events[kind]),
-                "p10": quantile(values, 0.1),
-                **_quantiles(values),
+                "p10": quantile(middles, 0.1),
+                **_quantiles(middles),
             }
     return list(rows.values())
 
@@ -204,12 +203,10 @@ def _shares(counts: dict[str, int], key: str) -> list[dict[str, Any]]:
 def _add_histograms(measured: Sequence[Measured], sets: Sequence[dict[str, Any]]) -> None:
     """Histograms into the entries of all data sets; those of one figure have common edges."""
 
-    def add(pairs: list[tuple[dict[str, Any], Counts | Numbers]]) -> None:
-        distributions = [distribution for _, distribution in pairs]
-        whole = all(isinstance(d, Counts) or d.whole for d in distributions)
-        edges = common_edges(distributions, whole=whole)
-        for entry, distribution in pairs:
-            entry["histogram"] = histogram(distribution, edges if len(distribution.support()[0]) else [])
+    def add(pairs: list[tuple[dict[str, Any], Counts]], *, whole: bool = True) -> None:
+        edges = common_edges([counts for _, counts in pairs], whole=whole)
+        for entry, counts in pairs:
+            entry["histogram"] = histogram(counts, edges if counts.total else [])
 
     both = [(entry, each.statistics) for entry, each in zip(sets, measured, strict=True)]
     add([(entry["list_lengths"], counted.list_lengths) for entry, counted in both])
@@ -221,13 +218,13 @@ def _add_histograms(measured: Sequence[Measured], sets: Sequence[dict[str, Any]]
         add([(row, counts.capped(row["limit"])) for row, counts in capped])
         rows = [{row["source"]: row for row in entry["numbers"][key]} for entry, _ in both]
         for source in dict.fromkeys(source for each in rows for source in each):
-            add(
-                [
-                    (each[source], counted.numbers[kind][source])
-                    for each, (_, counted) in zip(rows, both, strict=True)
-                    if source in each
-                ]
-            )
+            with_source = [
+                (each[source], counted.numbers[kind][source])
+                for each, (_, counted) in zip(rows, both, strict=True)
+                if source in each
+            ]
+            whole = all(numbers.whole for _, numbers in with_source)
+            add([(row, numbers.middles()) for row, numbers in with_source], whole=whole)
 
 
 def _comparison(sets: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -35,12 +35,12 @@ def test_quantiles_of_counts_are_exact(numbers: np.ndarray, share: float) -> Non
 def test_quantiles_of_numbers_are_as_precise_as_they_say(numbers: np.ndarray, share: float) -> None:
     exact = np.quantile(numbers, share, method="inverted_cdf")
     # Half a bin is PRECISION of its lower edge, and the number may lie there.
-    assert quantile(Numbers.of(numbers), share) == pytest.approx(exact, rel=PRECISION, abs=1e-300)
+    assert quantile(Numbers.of(numbers).middles(), share) == pytest.approx(exact, rel=PRECISION, abs=1e-300)
 
 
 @given(numbers=arrays.arrays(np.float64, 40, elements=st.integers(-255, 255).map(float)), share=SHARES)
 def test_small_whole_numbers_are_exact(numbers: np.ndarray, share: float) -> None:
-    assert quantile(Numbers.of(numbers), share) == np.quantile(numbers, share, method="inverted_cdf")
+    assert quantile(Numbers.of(numbers).middles(), share) == np.quantile(numbers, share, method="inverted_cdf")
 
 
 @given(one=REAL, other=REAL)
@@ -62,10 +62,10 @@ def test_capped(numbers: np.ndarray, limit: int) -> None:
 @given(parts=st.lists(REAL | WHOLE.map(lambda numbers: numbers.astype(np.float64)), min_size=1, max_size=2))
 def test_histograms_hold_everything(parts: list[np.ndarray]) -> None:
     found = [Numbers.of(part) for part in parts]
-    edges = common_edges(found, whole=all(each.whole for each in found))
+    edges = common_edges([each.middles() for each in found], whole=all(each.whole for each in found))
     assert all(low < high for low, high in itertools.pairwise(edges))
     for each, part in zip(found, parts, strict=True):
-        rows = histogram(each, edges)
+        rows = histogram(each.middles(), edges)
         assert sum(row["count"] for row in rows) == len(part)
         assert len(rows) <= 400
 
@@ -79,7 +79,7 @@ def test_a_long_tail_has_a_logarithmic_scale() -> None:
 
 
 def test_an_even_scale() -> None:
-    found = Numbers.of(np.array([0.0, 40.0, 50.0, 60.0, 99.5]))
+    found = Numbers.of(np.array([0.0, 40.0, 50.0, 60.0, 99.5])).middles()
     edges = common_edges([found], whole=False)
     assert edges == [5.0 * step for step in range(21)]
     assert common_edges([Counts.of(np.array([3]))], whole=True) == [3, 4]
@@ -87,7 +87,7 @@ def test_an_even_scale() -> None:
 
 def test_a_wild_column() -> None:
     for wild in ([-1.7e308, 0.0, 1.7e308], [1.7e308], [1.7e308, 1.0, 1.0], [5e-324, 0.0]):
-        found = Numbers.of(np.array(wild))
+        found = Numbers.of(np.array(wild)).middles()
         rows = histogram(found, common_edges([found], whole=False))
         assert sum(row["count"] for row in rows) == len(wild)
         assert all(row["from"] < row["to"] for row in rows)
@@ -100,7 +100,7 @@ def test_nothing() -> None:
     assert common_edges([nothing], whole=True) == []
     assert histogram(nothing, []) == []
     assert shares_by_tenth(nothing) == []
-    assert quantile(Numbers.of(np.empty(0)), 0.5) is None
+    assert quantile(Numbers.of(np.empty(0)).middles(), 0.5) is None
     assert (nothing + nothing).total == nothing.capped(5).total == 0
 
 

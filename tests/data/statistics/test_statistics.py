@@ -383,7 +383,7 @@ def test_keys_are_the_ones_in_the_docs(folder: Path) -> None:
 
 
 def test_faults_are_one_line(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="no folder"):
+    with pytest.raises(FormatError, match="not a folder"):
         stats_document(tmp_path / "nowhere")
     empty = feed()
     write_logs(replace(empty, requests=empty.requests[:0]), tmp_path / "empty")
