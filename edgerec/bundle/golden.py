@@ -19,7 +19,7 @@ from edgerec.core.errors import FormatError, NotFiniteError, SessionError
 from edgerec.core.paths import as_path
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 from edgerec.device_runtime.encodings import Encodings
-from edgerec.device_runtime.matches import Ids, Met
+from edgerec.device_runtime.matches import Ids, SeenItems
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
@@ -92,7 +92,7 @@ def encode_case(model: DeviceModel, case: GoldenCase) -> dict[str, Encodings]:
         action, item, ids, age = case.of(kind)
         encodings = encode_behaviours(stepper, action, item)
         if ids is not None and age is not None:
-            encodings = replace(encodings, met=Met(ids, age))
+            encodings = replace(encodings, seen=SeenItems(ids, age))
         found[kind.plural] = encodings.latest(model.crban.limits[kind])
     return found
 

@@ -1,1 +1,1 @@
-"""What runs on the device: MNN sessions, the HUBSM stepper and the CRBAN ranker. Needs MNN and numpy only."""
+"""The device runtime: MNN sessions, the HUBSM stepper and the CRBAN ranker. It needs only MNN and NumPy."""

@@ -1,4 +1,4 @@
-"""Ranking on the device: scores of a candidate list given what was stored of behaviours."""
+"""The ranker on the device: it scores a candidate list from the stored keys and values of behaviours."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ Array = npt.NDArray[np.float32]
 
 
 class CrbanRanker:
-    """The ranking function (eq. 9-11, or another model's) of up to `limit` candidates; keeps nothing between calls.
+    """The ranking function (eq. 9-11, or that of another model) of up to `limit` candidates. It stores no state.
 
     Args:
-        model: the ranking model, a file or its bytes.
+        model: the ranking model, as a file or as its bytes.
         threads: number of threads of a run.
 
     Attributes:
-        limit: k, the longest candidate list.
-        limits: the most behaviours of each kind that it reads.
-        key_widths: length of a key of each kind that it reads.
-        hidden: length of a value.
-        identities: how many identities of a candidate the model matches with those of behaviours; 0: none.
-        session: the MNN session underneath; whoever writes to it directly does so without checks.
+        limit: k, the maximal number of candidates.
+        limits: the maximal number of behaviours, for each kind that the model reads.
+        key_widths: the length of a key, for each kind that the model reads.
+        hidden: the length of a value.
+        identities: number of IDs for each candidate that the model compares with the IDs of behaviours. It is 0 if the
+            model does not read exact matches.
+        session: the MNN session of the model. If you write to it directly, nothing checks the arrays.
 
     Raises:
-        SessionError: the model cannot be loaded, or is no ranking model.
+        SessionError: the model cannot be loaded, or it is not a ranking model.
     """
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
@@ -65,26 +66,27 @@ class CrbanRanker:
         *,
         ids: Ids | None = None,
     ) -> Array:
-        """Score a candidate list in its present order, which the local ranking context reads.
+        """Return the logits of a candidate list. Their order matters: the local ranking context depends on it.
 
         Args:
-            candidates: `(c, d_x)` float32, item features, `1 <= c <= limit`.
-            exposures: the latest item exposures, at most `limits[EXPOSURE]`; not read by a model without them.
-            page_views: the latest page-views, at most `limits[PAGE_VIEW]`; likewise.
-            ids: `(c, identities)` int64, the candidates' identities, for a model that matches them; see `Met`.
+            candidates: `(c, d_x)` float32, item features in the present order, `1 <= c <= limit`.
+            exposures: the latest item exposures, at most `limits[EXPOSURE]`. Leave it out if the model reads none.
+            page_views: the latest page-views, at most `limits[PAGE_VIEW]`. Leave it out if the model reads none.
+            ids: `(c, identities)` int64, the IDs of the candidates, for a model that reads exact matches (`SeenItems`).
 
         Returns:
-            Logits `(c,)`, the caller's own array.
+            Logits `(c,)`, a new array.
 
         Raises:
-            SessionError: a list too long or empty, no `Encodings`, an array of another shape or type, one that is not
-                finite, or a key that no step gives; or this process was forked after the model was loaded.
-            NotFiniteError: a logit is not finite; numbers of the arguments are too large.
+            SessionError: the list is empty or too long; an argument is not `Encodings`; an array has another shape or
+                type or is not finite; a key is not one that `step` returns; or this process was forked after the model
+                was loaded.
+            NotFiniteError: a logit is not finite, because numbers of the arguments are too large.
         """
         check_rows("candidates", candidates, self.item_width)
         count = candidates.shape[0]
         if not 1 <= count <= self.limit:
-            raise SessionError(f"`candidates` should be 1 to {self.limit} items. Received: {count}")
+            raise SessionError(f"`candidates` should have 1 to {self.limit} items. Received: {count}")
         check_finite("candidates", candidates)
         if self.identities:
             check_ids("ids", ids, count, self.identities)
@@ -111,10 +113,10 @@ class CrbanRanker:
         *,
         ids: Ids | None = None,
     ) -> npt.NDArray[np.intp]:
-        """Give the new order, best first: positions `(c,)` in the given list.
+        """Return the new order, best first: positions `(c,)` in the given list.
 
-        Equal scores keep the given order. Where a score is not finite, all candidates keep the given order: a user then
-        sees the list as the server has ranked it. Arguments and other errors are those of `score`.
+        Candidates with equal scores keep their order. If any score is not finite, the whole list keeps its order, so
+        that the user sees it as the server ranked it. Arguments and other errors are those of `score`.
         """
         try:
             scores = self.score(candidates, exposures, page_views, ids=ids)

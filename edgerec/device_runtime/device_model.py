@@ -1,4 +1,4 @@
-"""The device models of one version together, and encoding behaviours with one of them."""
+"""All device models of one version, and functions that encode behaviours with them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from edgerec.features.spec import FeatureSpec
 
 
 class BehaviourModel:
-    """One kind of behaviour on the device, from raw values to a step.
+    """The encoder of one kind of behaviour on the device. It makes a `Step` from raw values.
 
     Attributes:
-        actions: makes the vector of an action.
-        stepper: makes the step.
+        actions: makes the vector of an action from raw values.
+        stepper: makes the step from vectors.
     """
 
     def __init__(self, features: Sequence[Feature], stepper: HubsmStepper) -> None:
@@ -39,15 +39,15 @@ class BehaviourModel:
         """Encode one behaviour.
 
         Args:
-            values: raw values of the action, by source column, as in the logs.
-            item_vector: (d_x,) float32, of the item: a row of `DeviceModel.items.vectors`.
-            state: from the step before, or `initial_state()`.
+            values: raw values of the action by source column, as in the logs.
+            item_vector: (d_x,) float32, the vector of the item: a row of `DeviceModel.items.vectors`.
+            state: the state that the previous step returned, or `initial_state()`.
 
         Returns:
-            What to store: key and value with the behaviour, the state with the user.
+            The step. Store its key and value with the behaviour, and its state with the user.
 
         Raises:
-            SpecificationError: a value that its feature cannot read.
+            SpecificationError: a feature cannot read its value.
             SessionError, NotFiniteError: as `HubsmStepper.step`.
         """
         return self.stepper.step(self.actions.vector(values), item_vector, state)
@@ -55,14 +55,14 @@ class BehaviourModel:
 
 @dataclass(frozen=True)
 class DeviceModel:
-    """The device models of one version. `edgerec.load_device_model` reads them from a bundle.
+    """The device models of one version. `edgerec.load_device_model` loads them from a bundle.
 
     Attributes:
         version_id: the version.
         spec: the feature specification.
-        limits: the longest sequences that the models read.
+        limits: the maximal lengths of the sequences that the models read.
         steppers: the stepper of each kind of behaviour that the ranker reads.
-        crban: ranker.
+        crban: the ranker.
     """
 
     version_id: str
@@ -73,32 +73,34 @@ class DeviceModel:
 
     @cached_property
     def items(self) -> RawEncoder:
-        """Makes item vectors, of candidates and of behaviours' items, from raw values and the rows of the cloud."""
+        """Return the encoder of items. It makes their vectors from raw values and the embedding rows of the cloud."""
         return RawEncoder(self.spec.item)
 
     @cached_property
     def exposures(self) -> BehaviourModel:
-        """Encodes item exposures. A SessionError if the ranker does not read them."""
+        """Return the encoder of item exposures, or raise a `SessionError` if the ranker does not read them."""
         return self._behaviours(EXPOSURE)
 
     @cached_property
     def page_views(self) -> BehaviourModel:
-        """Encodes item page-views. A SessionError if the ranker does not read them."""
+        """Return the encoder of item page-views, or raise a `SessionError` if the ranker does not read them."""
         return self._behaviours(PAGE_VIEW)
 
     def _behaviours(self, kind: BehaviourKind) -> BehaviourModel:
         if kind not in self.steppers:
-            raise SessionError(f"this model does not read {kind.plural}: version {self.version_id}")
+            raise SessionError(
+                f"the ranker of version {self.version_id} does not read {kind.plural}: do not encode them"
+            )
         return BehaviourModel(self.spec.actions(kind), self.steppers[kind])
 
 
 def encode_behaviours(stepper: HubsmStepper, action: Array, item: Array) -> Encodings:
-    """Make one step for each behaviour, from the initial state, oldest behaviour first.
+    """Encode a user's behaviours one after the other, starting from the initial state.
 
     Args:
         stepper: the stepper of this kind of behaviour.
-        action: (t, d_a) float32.
-        item: (t, d_x) float32.
+        action: (t, d_a) float32, oldest behaviour first.
+        item: (t, d_x) float32, in the same order.
 
     Returns:
         Keys and values of all t steps.
@@ -116,6 +118,6 @@ def encode_behaviours(stepper: HubsmStepper, action: Array, item: Array) -> Enco
     keys = np.empty((len(action), stepper.key_width), np.float32)
     values = np.empty((len(action), stepper.hidden), np.float32)
     state = stepper.initial_state()
-    for at in range(len(action)):
-        keys[at], values[at], state = stepper.step(action[at], item[at], state)
+    for index in range(len(action)):
+        keys[index], values[index], state = stepper.step(action[index], item[index], state)
     return Encodings(keys, values)

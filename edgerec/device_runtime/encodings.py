@@ -1,4 +1,4 @@
-"""What the device stores of behaviours."""
+"""The keys and values that the device stores for behaviours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.matches import Met, check_count
+from edgerec.device_runtime.matches import SeenItems, check_count
 from edgerec.device_runtime.session import is_plain
 
 Array = npt.NDArray[np.float32]
@@ -18,42 +18,44 @@ _WIDEST = 1 << 20
 
 @dataclass(frozen=True)
 class Encodings:
-    """What was stored of one kind's behaviours, oldest first.
+    """The stored keys and values of a user's behaviours of one kind, oldest first.
 
     Attributes:
-        keys: `(t, key_width)` float32, `Step.key` of each. Positive in the product form of attention, where they are
-            exponentials.
-        values: `(t, hidden)` float32, `Step.value` of each.
-        met: for a model with exact matches (CRBAN+), which items they were of, and when; else none.
+        keys: `(t, key_width)` float32, `Step.key` of each behaviour. They are exponentials, and so positive, in the
+            product form of attention.
+        values: `(t, hidden)` float32, `Step.value` of each behaviour.
+        seen: the IDs and ages of the behaviours' items, for a model that reads exact matches (CRBAN+); else None.
     """
 
     keys: Array
     values: Array
-    met: Met | None = None
+    seen: SeenItems | None = None
 
     def latest(self, count: int) -> Encodings:
-        """Give the last `count` of them, or all where there are fewer.
+        """Return the last `count` behaviours, or all if there are fewer.
 
         Raises:
-            SessionError: `count` is no whole number from 0, or keys, values and met are not of one length.
+            SessionError: `count` is not a whole number from 0 on, or keys, values and seen items differ in length.
         """
         check_count("count", count)
         lengths = [_length(array) for array in (self.keys, self.values)]
-        if self.met is not None:
-            if not isinstance(self.met, Met):
-                raise SessionError(f"`met` should be Met or None. Received: {type(self.met).__name__}")
-            lengths += [_length(array) for array in (self.met.ids, self.met.age)]
+        if self.seen is not None:
+            if not isinstance(self.seen, SeenItems):
+                raise SessionError(f"`seen` should be SeenItems or None. Received: {type(self.seen).__name__}")
+            lengths += [_length(array) for array in (self.seen.ids, self.seen.age)]
         if None in lengths or len(set(lengths)) > 1:
-            raise SessionError(f"keys, values and met should be arrays of one length. Received: {lengths}")
+            raise SessionError(
+                f"`keys`, `values`, and `ids` and `age` of `seen` should be arrays of one length. Received: {lengths}"
+            )
         start = max(len(self.keys) - int(count), 0)
-        return Encodings(self.keys[start:], self.values[start:], self.met and self.met.since(start))
+        return Encodings(self.keys[start:], self.values[start:], self.seen and self.seen.since(start))
 
     @classmethod
     def empty(cls, key_width: int, hidden: int) -> Encodings:
-        """Give the encodings of no behaviour.
+        """Return encodings without any behaviour.
 
         Raises:
-            SessionError: a width is no whole number from 0.
+            SessionError: a width is not a whole number from 0 to 2^20.
         """
         check_count("key_width", key_width, most=_WIDEST)
         check_count("hidden", hidden, most=_WIDEST)
@@ -61,5 +63,5 @@ class Encodings:
 
 
 def _length(array: object) -> int | None:
-    """The number of rows of an array; none for anything else."""
+    """Return the number of rows of an array, or None if `array` is not a plain NumPy array."""
     return len(array) if is_plain(array) and array.ndim else None

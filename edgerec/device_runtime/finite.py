@@ -1,7 +1,7 @@
-"""NaN and infinity are refused on the way to MNN and on the way back.
+"""Checks for NaN and infinity in the inputs and the outputs of MNN.
 
-MNN's clamps turn some of them into plausible numbers, so that a look at the outputs alone is not enough. And finite
-inputs near the end of float32 (3e38) can give outputs that are not finite, so that a look at the inputs is not either.
+Both checks are needed. MNN's clamps turn some NaN into plausible numbers, so checking the outputs is not enough. Finite
+inputs near the largest float32 (3e38) can give outputs that are not finite, so checking the inputs is not enough.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Array = npt.NDArray[np.float32]
 
 
 class Joined:
-    """Room for several arrays side by side, so that one look tells whether all of them are finite.
+    """A buffer that holds several arrays side by side, so that one check covers all of them.
 
     Args:
-        shapes: of the arrays.
+        shapes: the shapes of the arrays.
 
     Attributes:
-        parts: the arrays, to write to.
+        parts: the arrays. Write into them.
     """
 
     def __init__(self, *shapes: tuple[int, ...]) -> None:
@@ -35,34 +35,35 @@ class Joined:
         self.parts: list[Array] = [part.reshape(shape) for part, shape in parts]
 
     def finite(self) -> bool:
-        """Whether all numbers of all parts are finite, as `is_finite`."""
+        """Return whether all numbers of all parts are finite, as `is_finite`."""
         array = self._all
         return isfinite(vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def is_finite(array: Array) -> bool:
-    """Whether all numbers of `array` are finite."""
-    # The sum of squares is finite, or some element is huge or not finite: half the price of looking at each. `vdot`,
-    # unlike `dot`, does not warn when it overflows.
+    """Return whether all numbers of `array` are finite."""
+    # If the sum of squares is finite, so is every number; that takes half the time of checking each number. If it is
+    # not, a number may just be huge, so each is checked. `vdot`, unlike `dot`, does not warn when it overflows.
     return isfinite(vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def check_finite(name: str, array: Array) -> None:
-    """Refuse NaN and infinity in an input.
+    """Check that an input has no NaN and no infinity.
 
     Raises:
-        SessionError: some element is not finite.
+        SessionError: an element is not finite.
     """
     if not is_finite(array):
-        raise SessionError(f"`{name}` should be finite. Received: {int((~np.isfinite(array)).sum())} NaN or infinite")
+        count = int((~np.isfinite(array)).sum())
+        raise SessionError(f"all numbers of `{name}` should be finite. Received: {count} NaN or infinite numbers")
 
 
 def not_finite(outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> NotFiniteError:
-    """The error for outputs that are not finite; it names the input with the largest number."""
+    """Return the error for outputs that are not finite. It names the input with the largest number."""
     wrong = [f"`{name}`" for name, array in outputs.items() if not np.isfinite(array).all()]
     largest = {name: float(np.abs(array).max(initial=0.0)) for name, array in inputs.items()}
     name = max(largest, key=lambda one: largest[one])
     return NotFiniteError(
-        f"the model should give finite numbers, it gave NaN or infinity in {', '.join(wrong)}: the largest number that "
-        f"it received is {largest[name]:.3g} in `{name}`; look for a feature that is far larger than in training"
+        f"the model should return finite numbers, but returned NaN or infinity in {', '.join(wrong)}: the largest "
+        f"input received is {largest[name]:.3g} in `{name}`; look for a feature that is far larger than in training"
     )

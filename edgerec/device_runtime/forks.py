@@ -1,8 +1,8 @@
-"""What a forked process may do with MNN: a model runs only in the process that loaded it.
+"""Detection of forks: a model runs only in the process that loaded it.
 
-A fork copies memory, and of the threads only the one that forked. In the copy, a lock that another thread held stays
-locked for ever, and MNN waits for ever for the threads of its pool. Both would hang without a word, so they are found
-and refused. Processes that are spawned know nothing of their parent's models.
+A fork copies the memory, but only the thread that forked. In the child, a lock that another thread held stays locked
+for ever, and MNN waits for ever for the threads of its pool. Both would hang without an error, so this module detects
+them and an error is raised. Spawned processes do not inherit models, so they have no such limit.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ import os
 from edgerec.core.errors import SessionError
 
 forks = 0
-"""How many forks this process is away from the first one that imported this module."""
+"""Number of forks between the process that first imported this module and this process."""
 _pool: int | None = None
-"""The value of `forks` in the process that made MNN's thread pool, which its forked children cannot use."""
+"""The value of `forks` in the process that created MNN's thread pool. Its forked children cannot use this pool."""
 
 
 def forked() -> SessionError:
-    """The error for a model that was loaded before this process was forked."""
+    """Return the error for a model that was loaded before this process was forked."""
     return SessionError(
-        "a model should run in the process that loaded it; this process was forked after the model was loaded: load "
-        "the model in the child, or start processes by the spawn method"
+        "a model should run in the process that loaded it, but this process was forked after the model was loaded: "
+        "load the model in the child, or start processes by the spawn method"
     )
 
 
 def claim_threads(count: int) -> None:
-    """Take note that MNN makes its thread pool, if `count` threads need one.
+    """Record that this process owns MNN's thread pool, if `count` threads need a pool.
 
     Raises:
-        SessionError: the pool is that of a parent process, whose threads do not exist here.
+        SessionError: a parent process created the pool, and its threads do not exist in this process.
     """
     global _pool
     if count == 1:
         return
     if _pool is not None and _pool != forks:
         raise SessionError(
-            f"`threads` should be 1 in this process, received {count}: it was forked after its parent had loaded a "
-            "model with several threads, and MNN's threads do not survive a fork; start processes by the spawn method"
+            f"`threads` should be 1 in this process, received {count}: its parent loaded a model with several threads "
+            "before the fork, and MNN's threads do not survive a fork; start processes by the spawn method"
         )
     _pool = forks
 

@@ -1,4 +1,4 @@
-"""Work on a bundle's models in a process of its own, which native code may crash."""
+"""A separate process for work on a bundle's models, because damaged models can crash native code."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ Result = TypeVar("Result")
 
 
 def guarded(work: Callable[[Path], Result], bundle: Path) -> Result:
-    """``work(bundle)`` in a process of its own: models made to harm, or stamped after damage, may crash their engine.
+    """Return ``work(bundle)``, computed in a separate process.
 
-    Every command that loads models of a bundle does so through this function. `work` and what it returns must pickle: a
-    function of a module, or a `functools.partial` of one. A script that calls this needs its
-    ``if __name__ == "__main__"``.
+    A malicious model, or a damaged model whose hash was corrected to match, can crash MNN. The crash then ends only the
+    separate process. Every command that loads models of a bundle uses this function. `work` and its result must be
+    picklable: `work` is a function of a module, or a `functools.partial` of one. A script that calls this function
+    needs ``if __name__ == "__main__"``.
 
     Raises:
-        SessionError: that process died.
-        Exception: what `work` raised.
+        SessionError: the separate process died.
+        Exception: `work` raised it.
     """
     return run_in_child(work, bundle, died=lambda: _crashed(bundle))
 
 
 def _crashed(bundle: Path) -> SessionError:
     return SessionError(
-        f"bundle: MNN, or a peer of it, crashed on the models of {bundle}, whose hashes are right, or memory ran out: "
-        "do not use it; export it again, and have bundles signed if others can change them"
+        f"bundle: MNN, or a peer of it, crashed on the models of {bundle}, although their hashes are right, or memory "
+        "ran out: do not use this bundle; export it again, and sign your bundles if others can change them"
     )

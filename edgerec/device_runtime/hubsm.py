@@ -1,4 +1,4 @@
-"""HUBSM on the device: one behaviour at a time, state in and state out."""
+"""The HUBSM encoder on the device. It encodes one behaviour at a time: it takes a state and returns the new state."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Array = npt.NDArray[np.float32]
 
 
 class Step(NamedTuple):
-    """What one behaviour leaves behind.
+    """The result of encoding one behaviour.
 
     Attributes:
-        key: `(key_width,)`, for attention over this behaviour; to be stored.
-        value: `(hidden,)`, the behaviour's share of a candidate's hidden layer; to be stored.
-        state: `(2 * depth, units)`, for the next step.
+        key: `(key_width,)`, the key for attention over this behaviour. Store it with the behaviour.
+        value: `(hidden,)`, what the behaviour adds to a candidate's hidden layer. Store it with the behaviour.
+        state: `(2 * depth, units)`, the state for the next step. Store it with the user.
     """
 
     key: Array
@@ -34,11 +34,11 @@ class Step(NamedTuple):
 class HubsmStepper:
     """The step function of one behaviour encoder (eq. 3-8), `step(behaviour, h) -> h`.
 
-    It keeps nothing between steps: the same arguments give the same bytes. An encoder without recurrence (DIN) has a
-    state of no rows.
+    It stores nothing between steps: equal arguments give equal bytes. The state of an encoder without recurrence (DIN)
+    has no rows.
 
     Args:
-        model: the step model, a file or its bytes.
+        model: the step model, as a file or as its bytes.
         threads: number of threads of a run.
 
     Attributes:
@@ -47,10 +47,10 @@ class HubsmStepper:
         state_shape: `(2 * depth, units)`.
         key_width: length of a key.
         hidden: length of a value.
-        session: the MNN session underneath; whoever writes to it directly does so without checks.
+        session: the MNN session of the model. If you write to it directly, nothing checks the arrays.
 
     Raises:
-        SessionError: the model cannot be loaded, or is no step model.
+        SessionError: the model cannot be loaded, or it is not a step model.
     """
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
@@ -69,8 +69,8 @@ class HubsmStepper:
             inputs["state"] = outputs["new_state"] = (rows, 1, units)
         if (inputs, outputs) != (session.inputs, session.outputs):
             raise SessionError(
-                "a step model should have inputs `action`, `item` and outputs `key`, `value`, and perhaps `state` and "
-                "`new_state`. "
+                "a step model should have the inputs `action` and `item` and the outputs `key` and `value`; if it is "
+                "recurrent, also the input `state` and the output `new_state`. "
                 f"Received: {dict(session.inputs)} and {dict(session.outputs)}"
             )
         self.session = session
@@ -81,15 +81,15 @@ class HubsmStepper:
         self._key = session.view("key").reshape(-1)
         self._value = session.view("value").reshape(-1)
         self._new_state = session.view("new_state").reshape(self.state_shape) if recurrent else self._state
-        self._given, self._made = (
+        self._inputs, self._outputs = (
             Joined(*(view.shape for view in views))
             for views in ((self._action, self._item, self._state), (self._key, self._value, self._new_state))
         )
-        self._given_action, self._given_item, self._given_state = self._given.parts
-        self._made_key, self._made_value, self._made_state = self._made.parts
+        self._input_action, self._input_item, self._input_state = self._inputs.parts
+        self._output_key, self._output_value, self._output_state = self._outputs.parts
 
     def initial_state(self) -> Array:
-        """Give the state before the first behaviour: zeros."""
+        """Return the state before the first behaviour: zeros."""
         return np.zeros(self.state_shape, np.float32)
 
     def step(self, action: Array, item: Array, state: Array) -> Step:
@@ -98,15 +98,15 @@ class HubsmStepper:
         Args:
             action: `(d_a,)` float32, the behaviour's action features.
             item: `(d_x,)` float32, the features of its item.
-            state: `(2 * depth, units)` float32, from the step before.
+            state: `(2 * depth, units)` float32, the state that the previous step returned.
 
         Returns:
-            Arrays that are the caller's own.
+            The step, in new arrays.
 
         Raises:
-            SessionError: an array of another shape or type, or one that is not finite; or this process was forked after
-                the model was loaded.
-            NotFiniteError: what the model gave is not finite; numbers of the arguments are too large.
+            SessionError: an array has another shape or type or is not finite, or this process was forked after the
+                model was loaded.
+            NotFiniteError: an output is not finite, because numbers of the arguments are too large.
         """
         check_array("action", action, self._action.shape)
         check_array("item", item, self._item.shape)
@@ -114,20 +114,20 @@ class HubsmStepper:
         if self._forks != forks.forks:
             raise forks.forked()
         with self._lock:
-            self._given_action[...] = action
-            self._given_item[...] = item
-            self._given_state[...] = state
-            if not self._given.finite():
+            self._input_action[...] = action
+            self._input_item[...] = item
+            self._input_state[...] = state
+            if not self._inputs.finite():
                 for name, array in (("action", action), ("item", item), ("state", state)):
                     check_finite(name, array)
-            self._action[...] = self._given_action
-            self._item[...] = self._given_item
-            self._state[...] = self._given_state
+            self._action[...] = self._input_action
+            self._item[...] = self._input_item
+            self._state[...] = self._input_state
             self.session.execute()
-            self._made_key[...] = self._key
-            self._made_value[...] = self._value
-            self._made_state[...] = self._new_state
-            if not self._made.finite():
-                outputs = {"key": self._made_key, "value": self._made_value, "state": self._made_state}
+            self._output_key[...] = self._key
+            self._output_value[...] = self._value
+            self._output_state[...] = self._new_state
+            if not self._outputs.finite():
+                outputs = {"key": self._output_key, "value": self._output_value, "state": self._output_state}
                 raise not_finite(outputs, {"action": action, "item": item, "state": state})
-            return Step(self._made_key.copy(), self._made_value.copy(), self._made_state.copy())
+            return Step(self._output_key.copy(), self._output_value.copy(), self._output_state.copy())

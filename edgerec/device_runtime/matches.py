@@ -1,4 +1,4 @@
-"""Exact matches between candidates and behaviours, which CRBAN+ reads; the device has all of them itself."""
+"""Exact matches between candidates and seen items, which CRBAN+ reads. The device computes them from stored IDs."""
 
 from __future__ import annotations
 
@@ -15,41 +15,47 @@ Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 UNKNOWN = -1
-"""An identity that no table has, and every other negative one: it matches nothing, not even itself."""
+"""The ID of an item or embedding key that is in no table. An ID below 0 matches nothing, not even itself."""
 
 
 @dataclass(frozen=True)
-class Met:
-    """Which items behaviours were of, and when; oldest first.
+class SeenItems:
+    """The items of a user's behaviours and the ages of the behaviours, oldest first.
 
     Attributes:
-        ids: `(t, identities)` int64: the item's place in the catalogue or its own identity, then the key of each
-            embedding feature in the specification's order; negative where no table has it.
+        ids: `(t, identities)` int64. The first column has the item: its index in the catalogue or its own ID. Then
+            comes one column for the key of each embedding feature, in the specification's order. An ID that is in no
+            table is negative.
         age: `(t,)` float32, hours from each behaviour to the request; not negative.
     """
 
     ids: Ids
     age: Array
 
-    def since(self, start: int) -> Met:
-        """Those from place `start` on.
+    def since(self, start: int) -> SeenItems:
+        """Return the behaviours from index `start` on.
 
         Raises:
-            SessionError: `start` is no whole number from 0.
+            SessionError: `start` is not a whole number from 0 on.
         """
         check_count("start", start)
-        return Met(self.ids[start:], self.age[start:])
+        return SeenItems(self.ids[start:], self.age[start:])
 
 
 def matches(candidates: Ids, behaviours: Ids) -> npt.NDArray[np.bool_]:
-    """Where a candidate (c, identities) and a behaviour (t, identities) are of one identity: (identities, c, t)."""
-    theirs = behaviours.T[:, None, :]
-    found: npt.NDArray[np.bool_] = (candidates.T[:, :, None] == theirs) & (theirs >= 0)
-    return found
+    """Return whether each ID of each candidate equals that of each behaviour, as an array (identities, c, t).
+
+    Args:
+        candidates: (c, identities), the IDs of candidates.
+        behaviours: (t, identities), the IDs of the behaviours' items.
+    """
+    seen = behaviours.T[:, None, :]
+    equal: npt.NDArray[np.bool_] = (candidates.T[:, :, None] == seen) & (seen >= 0)
+    return equal
 
 
 def check_count(name: str, value: object, *, most: int = sys.maxsize) -> None:
-    """Refuse anything but a whole number from 0 to `most`.
+    """Check that `value` is a whole number from 0 to `most`.
 
     Raises:
         SessionError: it is something else.
@@ -59,7 +65,7 @@ def check_count(name: str, value: object, *, most: int = sys.maxsize) -> None:
 
 
 def check_ids(name: str, ids: object, count: int, identities: int) -> None:
-    """Refuse anything but an int64 array `(count, identities)`.
+    """Check that `ids` is an int64 array `(count, identities)`.
 
     Raises:
         SessionError: it is something else.
@@ -69,17 +75,19 @@ def check_ids(name: str, ids: object, count: int, identities: int) -> None:
     raise SessionError(f"`{name}` should be an int64 array of shape {(count, identities)}. Received: {received(ids)}")
 
 
-def check_met(name: str, met: object, count: int, identities: int) -> None:
-    """Refuse anything but the `Met` of `count` behaviours, of ages from 0 on; none is as good for no behaviour.
+def check_seen(name: str, seen: object, count: int, identities: int) -> None:
+    """Check that `seen` has the items of `count` behaviours, with ages from 0 on. If `count` is 0, it may be None.
 
     Raises:
         SessionError: it is something else.
     """
-    if met is None and not count:
+    if seen is None and not count:
         return
-    if not isinstance(met, Met):
-        raise SessionError(f"`{name}` should be Met, for this model matches identities. Received: {type(met).__name__}")
-    check_ids(f"{name}.ids", met.ids, count, identities)
-    check_array(f"{name}.age", met.age, (count,))
-    if count and not (met.age.min() >= 0 and np.isfinite(met.age).all()):
-        raise SessionError(f"`{name}.age` should be hours from 0 on. Received: {met.age.min()} to {met.age.max()}")
+    if not isinstance(seen, SeenItems):
+        raise SessionError(
+            f"`{name}` should be SeenItems, because this model reads exact matches. Received: {type(seen).__name__}"
+        )
+    check_ids(f"{name}.ids", seen.ids, count, identities)
+    check_array(f"{name}.age", seen.age, (count,))
+    if count and not (seen.age.min() >= 0 and np.isfinite(seen.age).all()):
+        raise SessionError(f"`{name}.age` should be hours from 0 on. Received: {seen.age.min()} to {seen.age.max()}")

@@ -1,6 +1,7 @@
-"""The input arrays of a ranking graph, and how a request is written into them.
+"""The input arrays of a ranking graph, and the code that writes a request into them.
 
-Whoever runs a ranking graph feeds it by this: MNN on the device, ONNX Runtime in the proof, and peers in benchmarks.
+Every engine that runs a ranking graph is fed by this module: MNN on the device, ONNX Runtime in the parity check, and
+the peers in benchmarks.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import numpy.typing as npt
 from edgerec.core.errors import SessionError
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.finite import check_finite
-from edgerec.device_runtime.matches import Ids, check_met, matches
+from edgerec.device_runtime.matches import Ids, check_seen, matches
 from edgerec.device_runtime.session import check_rows
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
 
-_GROUP, _SIGNS = 4, 16  # units and numbers of a group in the product form of attention (graphs/attention.py)
+# The product form of attention (graphs/attention.py) takes units in groups of 4, and a key has 16 numbers for a group.
+_GROUP, _SIGNS = 4, 16
 
 
 class KindFeed:
@@ -28,7 +30,7 @@ class KindFeed:
     Args:
         arrays: all input arrays of the ranking graph, by name.
         kind: the kind of behaviour.
-        values: what the graph calls the stored values, after the kind's name.
+        values: the graph's name of the stored values, without the kind's name before it.
 
     Raises:
         SessionError: the arrays do not have the same number of behaviours.
@@ -42,15 +44,15 @@ class KindFeed:
         self.hidden = self.values.shape[1]
         self.match = arrays.get(f"{name}_match")
         self.age = None if self.match is None else _array(arrays, f"{name}_age", 2).reshape(-1)
-        # A model does not say which form its attention has. But attention and hidden layer have one width
-        # (`TrainConfig.units`; the hidden layer of CRBAN+ is twice as wide). In the plain form a key has as many
-        # numbers; in the product form it has sixteen for every four.
+        # A model does not state the form of its attention, but the width of its keys shows it. The attention has as
+        # many units as the hidden layer (`TrainConfig.units`; the hidden layer of CRBAN+ is twice as wide). In the
+        # plain form a key has one number for each unit; in the product form it has 16 for every four units.
         units = self.hidden // 2 if self.match is not None else self.hidden
         self.product = self.key_width == _SIGNS * -(-units // _GROUP)
         if self.values.shape[0] != self.limit or self.mask.shape != (self.limit, 1):
             raise SessionError(
-                f"a ranking model should have `{name}_values` and `{name}_mask` of {self.limit} rows, as its keys. "
-                f"Received: {self.values.shape} and {self.mask.shape}"
+                f"a ranking model with {self.limit} rows of `{name}_keys` should have as many rows of `{name}_values` "
+                f"and `{name}_mask`. Received: {self.values.shape} and {self.mask.shape}"
             )
         if self.match is not None and self.age is not None:
             shapes = (self.match.ndim, self.match.shape[-1], self.age.shape)
@@ -62,12 +64,12 @@ class KindFeed:
 
     @property
     def identities(self) -> int:
-        """In how many ways a candidate and a behaviour can match; 0 if the model does not read matches."""
+        """Return the number of IDs that a candidate and a behaviour can share, or 0 if the model reads no matches."""
         return 0 if self.match is None else int(self.match.shape[0])
 
     @property
     def inputs(self) -> int:
-        """How many inputs of the graph belong to this kind."""
+        """Return the number of the graph's inputs that belong to this kind."""
         return 5 if self.identities else 3
 
     def check(self, encodings: Encodings) -> int:
@@ -79,8 +81,8 @@ class KindFeed:
         plural = self.kind.plural
         if not isinstance(encodings, Encodings):
             raise SessionError(
-                f"`{plural}` should be Encodings, `Encodings.empty({self.key_width}, {self.hidden})` where there "
-                f"are none. Received: {type(encodings).__name__}"
+                f"`{plural}` should be Encodings; if the user has no {plural}, pass "
+                f"`Encodings.empty({self.key_width}, {self.hidden})`. Received: {type(encodings).__name__}"
             )
         keys, values = encodings.keys, encodings.values
         check_rows(self.keys_name, keys, self.key_width)
@@ -91,25 +93,27 @@ class KindFeed:
                 f"`{plural}` should have as many values as keys. Received: {values.shape[0]} and {count}"
             )
         if count > self.limit:
-            raise SessionError(f"`{plural}` should be at most {self.limit} behaviours, the latest. Received: {count}")
+            raise SessionError(
+                f"`{plural}` should have at most {self.limit} behaviours, the latest ones. Received: {count}"
+            )
         check_finite(self.keys_name, keys)
         check_finite(self.values_name, values)
-        # Denominators are sums of keys times exponentials. With keys that are not positive they can be anything, and
-        # so can the logits. `argmin` takes half the time of `min`.
+        # Denominators are sums of keys times exponentials. If a key is not positive, a denominator can be 0 or
+        # negative, and the logits are meaningless. `argmin` takes half the time of `min`.
         if self.product and count and keys.item(keys.argmin()) <= 0:
             raise SessionError(
-                f"`{self.keys_name}` should be positive, as those of `Step.key` are. "
-                f"Received: {int((keys <= 0).sum())} that are not"
+                f"all numbers of `{self.keys_name}` should be positive, as those of `Step.key` are. "
+                f"Received: {int((keys <= 0).sum())} numbers that are not"
             )
         if self.identities:
-            check_met(f"{plural}.met", encodings.met, count, self.identities)
+            check_seen(f"{plural}.seen", encodings.seen, count, self.identities)
         return count
 
     def write(self, encodings: Encodings, ids: Ids | None) -> None:
-        """Write behaviours, and padding behind them; `ids` are the candidates' identities."""
+        """Write the behaviours, and padding after them. `ids` are the IDs of the candidates."""
         count = len(encodings.keys)
         self.keys[:count] = encodings.keys
-        self.keys[count:] = 1.0  # Positive, as the product form needs it.
+        self.keys[count:] = 1.0  # The product form needs positive keys.
         self.values[:count] = encodings.values
         self.values[count:] = 0.0
         self.mask[:count] = 1.0
@@ -117,20 +121,20 @@ class KindFeed:
         if self.match is not None and self.age is not None and ids is not None:
             self.match[...] = 0.0
             self.age[...] = 0.0
-            if encodings.met is not None and count:
-                self.match[:, : len(ids), :count] = matches(ids, encodings.met.ids)
-                self.age[:count] = encodings.met.age
+            if encodings.seen is not None and count:
+                self.match[:, : len(ids), :count] = matches(ids, encodings.seen.ids)
+                self.age[:count] = encodings.seen.age
 
 
 class RankFeed:
     """All input arrays of one ranking graph.
 
     Args:
-        arrays: by name, of the graph's shapes; they are written in place.
-        values: what the graph calls stored values; see `KindFeed`.
+        arrays: the arrays by name of input, in the graph's shapes. `write` fills them in place.
+        values: the graph's name of the stored values; see `KindFeed`.
 
     Attributes:
-        limit: k, the longest candidate list.
+        limit: k, the maximal number of candidates.
         item_width: d_x, number of item features.
         kinds: the arrays of each kind of behaviour that the graph reads.
 
@@ -151,17 +155,19 @@ class RankFeed:
         fits = all(arrays[name].shape == shape for name, shape in wanted.items() if name in arrays)
         if not fits or len(arrays) != known:
             raise SessionError(
-                f"a ranking model should have `candidates` of shape {wanted['candidates']}, and what it says of "
-                f"behaviours. Received: { {name: array.shape for name, array in arrays.items()} }"
+                f"a ranking model should have `candidates` of shape {wanted['candidates']}, perhaps `last` or `valid`, "
+                f"and the inputs of behaviours. Received: { {name: array.shape for name, array in arrays.items()} }"
             )
 
     def write(self, candidates: Array, encodings: Mapping[BehaviourKind, Encodings], ids: Ids | None) -> None:
-        """Write one request, and padding wherever it is shorter than the graph: a run of MNN overwrites its inputs.
+        """Write one request into the arrays, with padding up to the graph's lengths.
+
+        Every input is written every time, because a run of MNN overwrites its inputs.
 
         Args:
             candidates: `(c, d_x)` float32.
-            encodings: of each of `kinds`.
-            ids: `(c, identities)` int64, for a graph that reads matches.
+            encodings: the encodings of each kind in `kinds`.
+            ids: `(c, identities)` int64, the IDs of the candidates, for a graph that reads matches.
         """
         count = len(candidates)
         self._candidates[:count] = candidates

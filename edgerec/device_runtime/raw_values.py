@@ -1,4 +1,4 @@
-"""Vectors from raw values: the features of one item or one action, as the device sees them."""
+"""The encoder of raw values on the device. It makes the feature vector of an item or of an action."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from edgerec.features.kinds import Feature
 
 Array = npt.NDArray[np.float32]
 Values = Mapping[str, float | int | str | None]
-"""Raw values by source column, as in the logs. A value that is None or not there is missing."""
+"""Raw values by source column, as in the logs. A value is missing if it is None or if its column is not there."""
 
 
 class RawEncoder:
-    """Makes the vectors of one feature group. Embeddings come from the cloud with each item, so it needs no vocabulary.
+    """The encoder of one feature group. It needs no vocabulary, because the cloud sends the embeddings of each item.
 
     Args:
-        features: the group, in the specification's order.
+        features: the features of the group, in the specification's order.
 
     Attributes:
-        width: of a vector.
-        embeddings: dimension of each embedding feature, by name.
+        width: the length of a vector.
+        embeddings: the dimension of each embedding feature, by name.
     """
 
     def __init__(self, features: Sequence[Feature]) -> None:
@@ -42,11 +42,10 @@ class RawEncoder:
 
         Args:
             values: raw values by source column.
-            embedded: (dimension,) by name of embedding feature: the row that the cloud sent.
+            embedded: the embedding row (dimension,) that the cloud sent, by name of embedding feature.
 
         Raises:
-            SpecificationError: a value that its feature cannot read, or an embedding that is missing or has another
-                shape.
+            SpecificationError: a feature cannot read its value, or an embedding is missing or has another shape.
         """
         vector = np.empty(self.width, np.float32)
         vector[self._coded] = self._encoder.expand(self._encoder.encode_row(values))[0]
@@ -55,14 +54,15 @@ class RawEncoder:
             if not isinstance(row, np.ndarray) or row.shape != (self.embeddings[name],):
                 received = row.shape if isinstance(row, np.ndarray) else type(row).__name__
                 raise SpecificationError(
-                    f"embedding {name}: expected a row ({self.embeddings[name]},); received {received}"
+                    f"embedding {name}: expected an array of shape ({self.embeddings[name]},); received {received}: "
+                    "pass the row that the cloud sent with the item"
                 )
             vector[columns] = row
         return vector
 
     def vectors(self, rows: Sequence[Values], embedded: Mapping[str, Array] | None = None) -> Array:
-        """Return the vectors (n, width) of n rows; `embedded` has (n, dimension) by name. Errors as of `vector`."""
-        found = np.empty((len(rows), self.width), np.float32)
+        """Return the vectors (n, width) of n rows. `embedded` has arrays (n, dimension). Errors are as in `vector`."""
+        vectors = np.empty((len(rows), self.width), np.float32)
         for index, values in enumerate(rows):
-            found[index] = self.vector(values, {name: table[index] for name, table in (embedded or {}).items()})
-        return found
+            vectors[index] = self.vector(values, {name: table[index] for name, table in (embedded or {}).items()})
+        return vectors

@@ -13,7 +13,7 @@ import onnx
 from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.manifest import CRBAN
 from edgerec.device_runtime.encodings import Encodings
-from edgerec.device_runtime.matches import Met
+from edgerec.device_runtime.matches import SeenItems
 from edgerec.device_runtime.rank_feed import RankFeed
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
@@ -95,4 +95,4 @@ class OnnxDevice:
             np.array([outputs[name].reshape(-1) for outputs in found], np.float32).reshape(-1, width)
             for name, width in zip(("key", "value"), widths, strict=True)
         )
-        return Encodings(keys, values, None if ids is None or age is None else Met(ids, age))
+        return Encodings(keys, values, None if ids is None or age is None else SeenItems(ids, age))

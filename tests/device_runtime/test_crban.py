@@ -14,13 +14,13 @@ from tests import oracle
 from tests.mnn_models import CANDIDATES, EXPOSURES, PAGE_VIEWS, Built, built, graphs, to_mnn
 from tests.oracle import with_attention
 
-# Logits spread over several units here; float32 through three recurrent layers keeps them to some 1e-6.
+# The logits here differ by several units. Rounding in three float32 recurrent layers changes them by about 1e-6.
 TOLERANCE = 2e-5
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One request through the device, and the logits by the equations."""
+    """One request: what the device stores for it, and its logits by the equations."""
 
     candidates: np.ndarray
     exposures: Encodings
@@ -70,7 +70,7 @@ def test_scores_equal_the_equations(scale: float, count: int, times: tuple[int, 
     np.testing.assert_allclose(scores, one.want, atol=scale * TOLERANCE)
 
 
-def test_what_was_there_before_has_no_influence(ranker: CrbanRanker) -> None:
+def test_scores_do_not_depend_on_earlier_calls(ranker: CrbanRanker) -> None:
     made = built()
     short, full = case(made, 3, (2, 0)), case(made, CANDIDATES, (EXPOSURES, PAGE_VIEWS), seed=1)
     fresh = CrbanRanker(made.crban).score(short.candidates, short.exposures, short.page_views)
@@ -79,7 +79,7 @@ def test_what_was_there_before_has_no_influence(ranker: CrbanRanker) -> None:
         np.testing.assert_array_equal(ranker.score(short.candidates, short.exposures, short.page_views), fresh)
 
 
-def test_scores_are_the_callers_own(ranker: CrbanRanker) -> None:
+def test_a_later_call_does_not_change_returned_scores(ranker: CrbanRanker) -> None:
     first, second = case(built(), 5, (3, 3)), case(built(), 5, (3, 3), seed=1)
     scores = ranker.score(first.candidates, first.exposures, first.page_views)
     kept = scores.copy()
@@ -88,7 +88,7 @@ def test_scores_are_the_callers_own(ranker: CrbanRanker) -> None:
     assert scores.flags.owndata
 
 
-def test_the_last_candidate_is_context_for_the_first(ranker: CrbanRanker) -> None:
+def test_the_last_candidate_changes_the_scores_of_all_others(ranker: CrbanRanker) -> None:
     one = case(built(), 6, (3, 3))
     scores = ranker.score(one.candidates, one.exposures, one.page_views)
     changed = one.candidates.copy()
@@ -96,7 +96,7 @@ def test_the_last_candidate_is_context_for_the_first(ranker: CrbanRanker) -> Non
     assert np.abs(ranker.score(changed, one.exposures, one.page_views)[:-1] - scores[:-1]).min() > 1e-4
 
 
-def test_order_is_by_score_and_ties_keep_the_given_order(ranker: CrbanRanker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rank_sorts_by_score_and_ties_keep_their_order(ranker: CrbanRanker, monkeypatch: pytest.MonkeyPatch) -> None:
     one = case(built(), 11, (3, 3))
     order = ranker.rank(one.candidates, one.exposures, one.page_views)
     np.testing.assert_array_equal(order, np.argsort(-one.want, kind="stable"))
@@ -133,7 +133,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_weight_changed_by_one_percent_is_seen(change: str) -> None:
+def test_a_weight_that_is_one_percent_off_exceeds_the_tolerance(change: str) -> None:
     made = built()
     one = case(made, CANDIDATES, (EXPOSURES, PAGE_VIEWS))
     other = dataclasses.replace(made.model, crban=CHANGES[change](made.model.crban))
@@ -142,7 +142,7 @@ def test_a_weight_changed_by_one_percent_is_seen(change: str) -> None:
     assert worst > 10 * TOLERANCE
 
 
-def test_large_attention_weights_take_the_plain_form() -> None:
+def test_large_attention_weights_use_the_plain_form() -> None:
     made = built()
     big = np.float32(30)
     attention = dataclasses.replace(
@@ -154,13 +154,14 @@ def test_large_attention_weights_take_the_plain_form() -> None:
     model = dataclasses.replace(made.model, crban=with_attention(made.model.crban, EXPOSURE, attention))
     files = {name: to_mnn(graph) for name, graph in graphs(model).items()}
     large = Built(model, **files)
-    # Keys of the plain form are sums of any sign, and pass.
+    # Keys of the plain form can be negative, and are accepted.
     assert (case(large, 1, (7, 5)).exposures.keys < 0).any()
     assert CrbanRanker(large.crban).key_widths[EXPOSURE] == 32
     for times in ((0, 0), (1, 0), (7, 5), (EXPOSURES, PAGE_VIEWS)):
         one = case(large, 11, times)
         scores = CrbanRanker(large.crban).score(one.candidates, one.exposures, one.page_views)
-        # Scores of several hundred under exp: float32 holds them to some 3e-5, and nearly tied weights show it.
+        # Attention scores reach several hundred, where float32 has an error of about 3e-5. It shows after the softmax
+        # if two behaviours have nearly the same score.
         np.testing.assert_allclose(scores, one.want, atol=5e-3)
 
 
@@ -171,7 +172,7 @@ def test_another_number_of_units_works() -> None:
     np.testing.assert_allclose(scores, one.want, atol=TOLERANCE)
 
 
-def test_limits_are_those_of_the_model(ranker: CrbanRanker) -> None:
+def test_the_ranker_reads_its_limits_and_widths_from_the_model(ranker: CrbanRanker) -> None:
     assert (ranker.limit, ranker.limits) == (CANDIDATES, {EXPOSURE: EXPOSURES, PAGE_VIEW: PAGE_VIEWS})
     assert (ranker.item_width, ranker.hidden) == (21, 32)
     assert ranker.key_widths == {EXPOSURE: 128, PAGE_VIEW: 128}
@@ -189,13 +190,13 @@ NONE = Encodings.empty(128, 32)
 ONE = ones((1, 128), (1, 32))
 
 
-def nan(encodings: Encodings, field: str) -> Encodings:
+def with_nan(encodings: Encodings, field: str) -> Encodings:
     array = getattr(encodings, field).copy()
     array[0, 3] = np.nan
     return dataclasses.replace(encodings, **{field: array})
 
 
-def but(encodings: Encodings, key: float) -> Encodings:
+def with_key(encodings: Encodings, key: float) -> Encodings:
     keys = encodings.keys.copy()
     keys[0, 3] = key
     return dataclasses.replace(encodings, keys=keys)
@@ -218,16 +219,16 @@ def but(encodings: Encodings, key: float) -> Encodings:
         (zeros(3, 21), ones((2, 127), (2, 32)), NONE, "exposures.keys"),
         (zeros(3, 21), NONE, ones((2, 128), (2, 33)), "page_views.values"),
         (zeros(3, 21), Encodings(zeros(1, 128).astype(np.float64), zeros(1, 32)), NONE, "float64"),
-        (zeros(3, 21), nan(ONE, "keys"), NONE, "exposures.keys"),
-        (zeros(3, 21), NONE, nan(ONE, "values"), "page_views.values"),
+        (zeros(3, 21), with_nan(ONE, "keys"), NONE, "exposures.keys"),
+        (zeros(3, 21), NONE, with_nan(ONE, "values"), "page_views.values"),
         (zeros(3, 21), Encodings(None, None), NONE, "NoneType"),  # type: ignore[arg-type]
-        (zeros(3, 21), None, NONE, r"exposures` should be Encodings, .*empty\(128, 32\).* Received: NoneType"),
+        (zeros(3, 21), None, NONE, r"exposures` should be Encodings; .*empty\(128, 32\).* Received: NoneType"),
         (zeros(3, 21), NONE, (NONE.keys, NONE.values), "page_views` should be Encodings.* Received: tuple"),
-        (zeros(3, 21), but(ONE, 0.0), NONE, "exposures.keys` should be positive.* Received: 1 that"),
-        (zeros(3, 21), NONE, but(ONE, -1.0), "page_views.keys` should be positive"),
+        (zeros(3, 21), with_key(ONE, 0.0), NONE, "exposures.keys` should be positive.* Received: 1 numbers"),
+        (zeros(3, 21), NONE, with_key(ONE, -1.0), "page_views.keys` should be positive"),
     ],
 )
-def test_bad_input_is_refused_and_the_ranker_lives(
+def test_an_invalid_argument_is_an_error_and_the_ranker_still_works(
     candidates: object, exposures: Encodings, page_views: Encodings, named: str, ranker: CrbanRanker
 ) -> None:
     with pytest.raises(SessionError, match=named):
@@ -236,6 +237,6 @@ def test_bad_input_is_refused_and_the_ranker_lives(
     np.testing.assert_allclose(ranker.score(one.candidates, one.exposures, one.page_views), one.want, atol=TOLERANCE)
 
 
-def test_a_step_model_is_not_a_ranking_model() -> None:
+def test_the_ranker_refuses_a_step_model() -> None:
     with pytest.raises(SessionError, match="should have an input `candidates`"):
         CrbanRanker(built().ie)

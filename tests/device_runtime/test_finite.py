@@ -1,4 +1,4 @@
-"""Huge numbers and odd arrays: the right answer, or an error that says what was wrong."""
+"""Huge numbers and unusual arrays give a correct result, or an error that says what was wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.device_runtime.matches import Met
+from edgerec.device_runtime.matches import SeenItems
 from edgerec.device_runtime.session import Session
 from tests.mnn_models import built
 
@@ -36,17 +36,17 @@ def ranker() -> CrbanRanker:
     return CrbanRanker(built().crban)
 
 
-def drawn(*shape: int) -> np.ndarray:
+def random_array(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(0.1, 1, shape).astype(np.float32)
 
 
 def behaviours(count: int = 4) -> Encodings:
-    return Encodings(drawn(count, 128), drawn(count, 32))
+    return Encodings(random_array(count, 128), random_array(count, 32))
 
 
 @pytest.mark.parametrize("name", ["action", "item", "state"])
-def test_a_step_gives_finite_numbers_or_names_what_was_huge(name: str, stepper: HubsmStepper) -> None:
-    good = {"action": drawn(7), "item": drawn(21), "state": stepper.initial_state()}
+def test_a_step_returns_finite_numbers_or_names_the_huge_input(name: str, stepper: HubsmStepper) -> None:
+    good = {"action": random_array(7), "item": random_array(21), "state": stepper.initial_state()}
     want = stepper.step(**good)
     errors = []
     for seed in range(10):
@@ -58,22 +58,30 @@ def test_a_step_gives_finite_numbers_or_names_what_was_huge(name: str, stepper: 
         else:
             assert all(np.isfinite(array).all() for array in step)
     assert all(f"received is 3e+38 in `{name}`" in said for said in errors)
-    # The gates of a step saturate, as the equations do; a state is multiplied without a bound.
+    # The gates of a step saturate, as the equations say. A state is multiplied without a bound.
     assert bool(errors) == (name == "state")
     for array, again in zip(want, stepper.step(**good), strict=True):
         np.testing.assert_array_equal(array, again)
 
 
 HUGE_REQUESTS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
-    "candidates": lambda: (drawn(5, 21) * HUGE, behaviours(), behaviours()),
-    "exposures.values": lambda: (drawn(5, 21), Encodings(drawn(4, 128), drawn(4, 32) * HUGE), behaviours()),
-    "page_views.keys": lambda: (drawn(5, 21), behaviours(), Encodings(drawn(4, 128) * HUGE, drawn(4, 32))),
+    "candidates": lambda: (random_array(5, 21) * HUGE, behaviours(), behaviours()),
+    "exposures.values": lambda: (
+        random_array(5, 21),
+        Encodings(random_array(4, 128), random_array(4, 32) * HUGE),
+        behaviours(),
+    ),
+    "page_views.keys": lambda: (
+        random_array(5, 21),
+        behaviours(),
+        Encodings(random_array(4, 128) * HUGE, random_array(4, 32)),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", HUGE_REQUESTS)
-def test_the_present_order_stands_where_scores_are_not_finite(name: str, ranker: CrbanRanker) -> None:
-    ordinary = (drawn(5, 21), behaviours(), behaviours())
+def test_rank_keeps_the_order_if_a_huge_input_makes_scores_not_finite(name: str, ranker: CrbanRanker) -> None:
+    ordinary = (random_array(5, 21), behaviours(), behaviours())
     want = ranker.score(*ordinary)
     order = ranker.rank(*ordinary)
     assert order.tolist() != [0, 1, 2, 3, 4]
@@ -93,20 +101,20 @@ def test_the_present_order_stands_where_scores_are_not_finite(name: str, ranker:
     np.testing.assert_array_equal(ranker.score(*ordinary), want)
 
 
-def test_a_score_that_is_no_number_is_an_error_and_keeps_the_order(
+def test_a_score_that_is_not_finite_is_an_error_of_score_and_keeps_the_order_of_rank(
     ranker: CrbanRanker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for value in (np.nan, np.inf, -np.inf):
         logits = np.array([1, 2, value, 4, 5] + [0] * 15, np.float32)
         monkeypatch.setattr(ranker, "_logits", logits)
         with pytest.raises(NotFiniteError, match="NaN or infinity in `logits`"):
-            ranker.score(drawn(5, 21), behaviours(), behaviours())
-        assert ranker.rank(drawn(5, 21), behaviours(), behaviours()).tolist() == [0, 1, 2, 3, 4]
-        # Padding may hold anything.
-        assert ranker.rank(drawn(2, 21), behaviours(), behaviours()).tolist() == [1, 0]
+            ranker.score(random_array(5, 21), behaviours(), behaviours())
+        assert ranker.rank(random_array(5, 21), behaviours(), behaviours()).tolist() == [0, 1, 2, 3, 4]
+        # The scores of padding can be anything.
+        assert ranker.rank(random_array(2, 21), behaviours(), behaviours()).tolist() == [1, 0]
 
 
-def test_a_case_without_finite_numbers_has_no_score(bundle_path: Path) -> None:
+def test_a_case_whose_logits_are_not_finite_gives_only_nan(bundle_path: Path) -> None:
     model, case = load_device_model(bundle_path), read_case(bundle_path / "golden" / "case-12.npz")
     signs = np.where(np.arange(case.candidates.size).reshape(case.candidates.shape) % 2, HUGE, -HUGE)
     logits = run_case(model, dataclasses.replace(case, candidates=signs.astype(np.float32)))
@@ -114,25 +122,29 @@ def test_a_case_without_finite_numbers_has_no_score(bundle_path: Path) -> None:
     assert np.isfinite(run_case(model, case)).all()
 
 
-def test_memory_in_any_order_gives_the_same(stepper: HubsmStepper, ranker: CrbanRanker, tmp_path: Path) -> None:
+def test_arrays_in_any_memory_order_give_the_same_results(
+    stepper: HubsmStepper, ranker: CrbanRanker, tmp_path: Path
+) -> None:
     def others(array: np.ndarray) -> list[np.ndarray]:
         mapped = np.memmap(tmp_path / str(array.shape), np.float32, "w+", shape=array.shape)
         mapped[...] = array
         return [np.asfortranarray(array), np.repeat(array, 2, axis=-1)[..., ::2], array[::-1].copy()[::-1], mapped]
 
-    action, item, state = drawn(7), drawn(21), drawn(6, 32)
+    action, item, state = random_array(7), random_array(21), random_array(6, 32)
     want = stepper.step(action, item, state)
     for given in zip(others(action), others(item), others(state), strict=True):
         for array, expected in zip(stepper.step(*given), want, strict=True):
             np.testing.assert_array_equal(array, expected)
-    scores = ranker.score(drawn(5, 21), behaviours(), behaviours())
-    for candidates, keys, values in zip(others(drawn(5, 21)), others(drawn(4, 128)), others(drawn(4, 32)), strict=True):
+    scores = ranker.score(random_array(5, 21), behaviours(), behaviours())
+    for candidates, keys, values in zip(
+        others(random_array(5, 21)), others(random_array(4, 128)), others(random_array(4, 32)), strict=True
+    ):
         encodings = Encodings(keys, values).latest(9)
         np.testing.assert_array_equal(ranker.score(candidates, encodings, encodings), scores)
 
 
 class Odd(np.ndarray):
-    """A subclass with a meaning of its own."""
+    """A subclass of a NumPy array."""
 
 
 def bad_arrays(good: np.ndarray) -> list[Any]:
@@ -145,54 +157,54 @@ def bad_arrays(good: np.ndarray) -> list[Any]:
     ]  # fmt: skip
 
 
-NO_COUNTS = [1.5, -1, True, None, "2", b"2", [], {}, np.float64(2), np.array([2]), -(10**30), float("nan"), b"1"]
-NO_PATHS = [1.5, None, b"bundle", bytearray(9), [], b"1", "\0", Path("\0"), "x" * 5000, Path("x" * 5000)]
+INVALID_COUNTS = [1.5, -1, True, None, "2", b"2", [], {}, np.float64(2), np.array([2]), -(10**30), float("nan"), b"1"]
+INVALID_PATHS = [1.5, None, b"bundle", bytearray(9), [], b"1", "\0", Path("\0"), "x" * 5000, Path("x" * 5000)]
 
 
-def only_ours(call: Callable[..., Any], *arguments: Any, **more: Any) -> None:
-    """Any error but ours fails the test."""
+def only_edgerec_errors(call: Callable[..., Any], *arguments: Any, **more: Any) -> None:
+    """Call the function, and accept only an `EdgeRecError`. Any other error fails the test."""
     try:
         call(*arguments, **more)
     except EdgeRecError as error:
         assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_odd_arrays_are_refused_in_our_words(stepper: HubsmStepper, ranker: CrbanRanker) -> None:
-    good = [drawn(7), drawn(21), stepper.initial_state()]
-    session = {name: drawn(*shape) for name, shape in stepper.session.inputs.items()}
-    with pytest.raises(SessionError, match="Received: MaskedArray, which is no plain NumPy array"):
+def test_unusual_arrays_are_an_error_of_one_line(stepper: HubsmStepper, ranker: CrbanRanker) -> None:
+    good = [random_array(7), random_array(21), stepper.initial_state()]
+    session = {name: random_array(*shape) for name, shape in stepper.session.inputs.items()}
+    with pytest.raises(SessionError, match="Received: MaskedArray, which is not a plain NumPy array"):
         stepper.step(np.ma.masked_array(good[0], mask=True), *good[1:])
-    for place, array in enumerate(good):
+    for index, array in enumerate(good):
         for bad in bad_arrays(array):
             with pytest.raises(SessionError):
-                stepper.step(*good[:place], bad, *good[place + 1 :])
+                stepper.step(*good[:index], bad, *good[index + 1 :])
     for name, array in session.items():
         for bad in bad_arrays(array):
             with pytest.raises(SessionError):
                 stepper.session.run(**{**session, name: bad})
     for call in (ranker.score, ranker.rank):
-        for bad in bad_arrays(drawn(5, 21)):
-            only_ours(call, bad, behaviours(), behaviours())
-        for bad in bad_arrays(drawn(4, 128)):
-            only_ours(call, drawn(5, 21), Encodings(bad, drawn(4, 32)), behaviours())
-            only_ours(call, drawn(5, 21), bad, behaviours())
-        for bad in bad_arrays(drawn(4, 32)):
-            only_ours(call, drawn(5, 21), behaviours(), Encodings(drawn(4, 128), bad))
-    for bad in bad_arrays(drawn(4, 7)):
-        only_ours(encode_behaviours, stepper, bad, drawn(4, 21))
-        only_ours(Encodings(drawn(4, 128), bad).latest, 2)
-        only_ours(Encodings(drawn(4, 128), drawn(4, 32), bad).latest, 2)
+        for bad in bad_arrays(random_array(5, 21)):
+            only_edgerec_errors(call, bad, behaviours(), behaviours())
+        for bad in bad_arrays(random_array(4, 128)):
+            only_edgerec_errors(call, random_array(5, 21), Encodings(bad, random_array(4, 32)), behaviours())
+            only_edgerec_errors(call, random_array(5, 21), bad, behaviours())
+        for bad in bad_arrays(random_array(4, 32)):
+            only_edgerec_errors(call, random_array(5, 21), behaviours(), Encodings(random_array(4, 128), bad))
+    for bad in bad_arrays(random_array(4, 7)):
+        only_edgerec_errors(encode_behaviours, stepper, bad, random_array(4, 21))
+        only_edgerec_errors(Encodings(random_array(4, 128), bad).latest, 2)
+        only_edgerec_errors(Encodings(random_array(4, 128), random_array(4, 32), bad).latest, 2)
     with pytest.raises(SessionError, match="HubsmStepper"):
-        encode_behaviours(None, drawn(4, 7), drawn(4, 21))  # type: ignore[arg-type]
+        encode_behaviours(None, random_array(4, 7), random_array(4, 21))  # type: ignore[arg-type]
     with pytest.raises(SessionError, match="as many rows"):
-        encode_behaviours(stepper, drawn(4, 7), drawn(3, 21))
+        encode_behaviours(stepper, random_array(4, 7), random_array(3, 21))
 
 
-@pytest.mark.parametrize("count", NO_COUNTS, ids=repr)
-def test_a_count_is_a_whole_number(count: Any) -> None:
+@pytest.mark.parametrize("count", INVALID_COUNTS, ids=repr)
+def test_a_count_that_is_not_a_whole_number_is_an_error(count: Any) -> None:
     for call in (
         lambda: behaviours().latest(count),
-        lambda: Met(np.zeros((4, 2), np.int64), drawn(4)).since(count),
+        lambda: SeenItems(np.zeros((4, 2), np.int64), random_array(4)).since(count),
         lambda: Encodings.empty(count, 3),
         lambda: Encodings.empty(3, count),
     ):
@@ -200,24 +212,24 @@ def test_a_count_is_a_whole_number(count: Any) -> None:
             call()
 
 
-def test_the_latest() -> None:
-    met = Met(np.arange(8).reshape(4, 2), drawn(4))
+def test_latest_returns_the_last_behaviours() -> None:
+    seen = SeenItems(np.arange(8).reshape(4, 2), random_array(4))
     for count, rows in ((0, 0), (1, 1), (np.int32(3), 3), (4, 4), (100, 4)):
-        found = Encodings(drawn(4, 128), drawn(4, 32), met).latest(count)
-        assert found.met is not None
-        np.testing.assert_array_equal(found.keys, drawn(4, 128)[4 - rows :])
-        assert len(found.keys) == len(found.values) == len(found.met.ids) == len(found.met.age) == rows
+        found = Encodings(random_array(4, 128), random_array(4, 32), seen).latest(count)
+        assert found.seen is not None
+        np.testing.assert_array_equal(found.keys, random_array(4, 128)[4 - rows :])
+        assert len(found.keys) == len(found.values) == len(found.seen.ids) == len(found.seen.age) == rows
 
 
-@pytest.mark.parametrize("path", NO_PATHS, ids=lambda path: repr(path)[:12])
-def test_a_path_is_a_path(path: Any) -> None:
+@pytest.mark.parametrize("path", INVALID_PATHS, ids=lambda path: repr(path)[:12])
+def test_an_invalid_path_is_a_short_error(path: Any) -> None:
     for call in (Session, load_device_model, open_bundle, verify_bundle, inspect_bundle, read_case):
         with pytest.raises(EdgeRecError) as caught:
             call(path)
         assert len(str(caught.value)) < 1200
 
 
-def test_a_path_may_be_text(bundle_path: Path) -> None:
+def test_a_path_can_be_a_string(bundle_path: Path) -> None:
     model = load_device_model(str(bundle_path))  # type: ignore[arg-type]
     assert isinstance(model, DeviceModel)
     assert Session(str(bundle_path / "device" / "crban.mnn")).outputs.keys() == {"logits"}  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A forked process is told to load its models itself, and never hangs."""
+"""A forked process gets an error that says to load the model there. It never hangs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MODELS = """
 
     step_model, rank_model = sys.argv[1:3]
     ones = lambda *shape: np.ones(shape, np.float32)
-    def stepped(stepper):
+    def run_step(stepper):
         return stepper.step(ones(stepper.action_width), ones(stepper.item_width), stepper.initial_state())
-    def scored(ranker):
+    def run_ranker(ranker):
         none = Encodings.empty(next(iter(ranker.key_widths.values())), ranker.hidden)
         return ranker.score(ones(3, ranker.item_width), none, none)
 """
@@ -39,24 +39,26 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return paths
 
 
-@pytest.mark.parametrize("what", ["stepped(HubsmStepper(step_model))", "scored(CrbanRanker(rank_model))"])
-def test_a_fork_while_another_thread_runs_the_model(what: str, models: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("what", ["run_step(HubsmStepper(step_model))", "run_ranker(CrbanRanker(rank_model))"])
+def test_a_process_forked_during_a_run_gets_an_error_and_can_load_the_model(
+    what: str, models: tuple[Path, Path]
+) -> None:
     function, model = what.rstrip(")").split("(", 1)
     script = f"""
     model = {model})
     for said in while_busy(lambda: {function}(model)):
         print(said, file=sys.stderr)
     same = all(np.array_equal(*pair) for pair in zip({function}({model})), {function}(model), strict=True))
-    print("loaded anew:", child(lambda: {what}), same, file=sys.stderr)
+    print("loaded again:", child(lambda: {what}), same, file=sys.stderr)
     """
-    *said, anew = run_script(MODELS + script, *models)
+    *said, again = run_script(MODELS + script, *models)
     assert len(said) == 12
     assert all(line.startswith(REFUSED) for line in said), said
     assert "load the model in the child" in said[0]
-    assert anew == "loaded anew: done True"
+    assert again == "loaded again: done True"
 
 
-def test_a_fork_after_mnn_has_made_its_threads(models: tuple[Path, Path]) -> None:
+def test_a_process_forked_after_mnn_created_threads_can_use_one_thread(models: tuple[Path, Path]) -> None:
     script = """
     model = Session(rank_model, threads=4)
     feed = {name: ones(*shape) for name, shape in model.inputs.items()}
@@ -68,7 +70,7 @@ def test_a_fork_after_mnn_has_made_its_threads(models: tuple[Path, Path]) -> Non
         lambda: model.commands(),
         lambda: Session(rank_model, threads=4),
         lambda: CrbanRanker(rank_model, threads=2),
-        lambda: scored(CrbanRanker(rank_model)),
+        lambda: run_ranker(CrbanRanker(rank_model)),
         lambda: Session(rank_model).commands(),
     ):
         print(child(work), file=sys.stderr)
@@ -79,16 +81,16 @@ def test_a_fork_after_mnn_has_made_its_threads(models: tuple[Path, Path]) -> Non
     assert said[6:] == ["done", "done"]
 
 
-def test_a_fork_before_mnn_has_threads_may_have_its_own(models: tuple[Path, Path]) -> None:
+def test_a_process_forked_before_mnn_created_threads_can_use_several(models: tuple[Path, Path]) -> None:
     script = """
     model = CrbanRanker(rank_model)
     def work():
         mine = CrbanRanker(rank_model, threads=2)
-        scored(mine)
-        print("grandchild:", child(lambda: scored(mine)), file=sys.stderr)
+        run_ranker(mine)
+        print("grandchild:", child(lambda: run_ranker(mine)), file=sys.stderr)
         print("grandchild:", child(lambda: CrbanRanker(rank_model, threads=2)), file=sys.stderr)
     print(child(work), file=sys.stderr)
-    scored(model)
+    run_ranker(model)
     """
     first, second, last = run_script(MODELS + script, *models)
     assert first.startswith(f"grandchild: {REFUSED}")
@@ -96,8 +98,11 @@ def test_a_fork_before_mnn_has_threads_may_have_its_own(models: tuple[Path, Path
     assert last == "done"
 
 
-def test_a_child_that_ends_leaves_its_parents_files_alone(models: tuple[Path, Path]) -> None:
-    """A fork while another thread loads from bytes; `TemporaryDirectory` removes its folder when the child ends."""
+def test_a_child_that_ends_does_not_remove_files_of_its_parent(models: tuple[Path, Path]) -> None:
+    """The fork happens while another thread loads from bytes.
+
+    A `TemporaryDirectory` would be removed when the child ends.
+    """
     script = """
     from edgerec.device_runtime import session
     create, written, ended = session._create, threading.Event(), threading.Event()

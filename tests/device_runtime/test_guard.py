@@ -1,4 +1,4 @@
-"""A model that crashes MNN is one line to whoever gives it to a command, and the end of a child process alone."""
+"""If a model crashes MNN, only a child process ends, and the command prints an error of one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 @pytest.fixture(scope="module")
 def forged(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with a ranking model that crashes MNN, stamped anew."""
+    """Return a bundle whose ranking model crashes MNN, with hashes that match."""
     bundle = Path(shutil.copytree(bundle_path, tmp_path_factory.mktemp("forged") / "bundle"))
     model = bundle / "device" / "crban.mnn"
     model.write_bytes(crashing(model.read_bytes()))
@@ -33,7 +33,7 @@ def forged(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_a_bundle(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
-    """The commands that read a bundle."""
+    """Yield the commands that read a bundle."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from with_a_bundle(command, *path, name)
@@ -42,18 +42,20 @@ def with_a_bundle(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("command", list(with_a_bundle(cli)), ids=" ".join)
-def test_no_command_dies_of_a_forged_model(command: tuple[str, ...], forged: Path) -> None:
+def test_a_model_that_crashes_mnn_is_an_error_of_one_line_in_every_command(
+    command: tuple[str, ...], forged: Path
+) -> None:
     more = ["--rounds", "1"] if command[0] == "bench" else []
     line = [sys.executable, "-m", "edgerec", *command, str(forged), *more]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if command == ("bench", "kv"):  # reads embedding tables alone
+    if command == ("bench", "kv"):  # reads only embedding tables
         assert done.returncode == 0, done.stderr
         return
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
     assert done.stderr.startswith(f"edgerec: bundle: MNN, or a peer of it, crashed on the models of {forged}")
 
 
-def test_a_guarded_function_is_an_error_of_this_process(forged: Path, bundle_path: Path) -> None:
+def test_guarded_raises_if_its_process_crashes(forged: Path, bundle_path: Path) -> None:
     with pytest.raises(SessionError, match="crashed on the models"):
         guarded(verify_bundle, forged)
     assert guarded(verify_bundle, bundle_path)["golden_cases"] == 13

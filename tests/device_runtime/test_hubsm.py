@@ -13,7 +13,7 @@ from edgerec.graphs.attention import attention_form
 from tests import oracle
 from tests.mnn_models import built, graphs, to_mnn
 
-# Two float32 implementations of 90 recurrent steps: rounding differs in the last places and is fed back.
+# Two implementations compute 90 recurrent steps in float32. Their rounding differs, and the recurrence feeds it back.
 TOLERANCE = 1e-5
 
 
@@ -49,12 +49,13 @@ def test_step_loop_equals_the_full_sequence(kind: str, scale: float, seed: int) 
     want = oracle.encode(stack, actions.astype(np.float64), items.astype(np.float64))
     form = attention_form(attention)
     assert form.product
-    # A key is an exponential, so its error is relative to it; values are sums of 64 products of spread 0.5.
+    # A key is an exponential, so its error is relative to its size. A value is a sum of 64 products with a standard
+    # deviation of 0.5.
     np.testing.assert_allclose(np.log(keys), want.p @ form.key_kernel, atol=20 * TOLERANCE)
     np.testing.assert_allclose(values, want.b @ rows, atol=5 * TOLERANCE)
 
 
-def test_state_is_action_layers_then_item_layers() -> None:
+def test_the_state_has_the_action_layers_then_the_item_layers() -> None:
     made = built()
     actions, items = behaviours(made.model.ie, 3)
     *_, state = run(HubsmStepper(made.ie), actions, items)
@@ -66,7 +67,7 @@ def test_state_is_action_layers_then_item_layers() -> None:
     np.testing.assert_allclose(state, tops, atol=TOLERANCE)
 
 
-def test_extreme_features_saturate_as_the_equations_do() -> None:
+def test_extreme_features_saturate_as_in_the_equations() -> None:
     made = built()
     actions, items = behaviours(made.model.ie, 20, scale=1e4)
     _, values, _ = run(HubsmStepper(made.ie), actions, items)
@@ -74,7 +75,7 @@ def test_extreme_features_saturate_as_the_equations_do() -> None:
     np.testing.assert_allclose(values, want.b @ made.model.crban.head.context_rows(0), atol=1e-4)
 
 
-def test_a_weight_changed_by_one_percent_is_seen() -> None:
+def test_a_weight_that_is_one_percent_off_exceeds_the_tolerance() -> None:
     made = built()
     stack = made.model.ie
     layer = stack.item[1]
@@ -88,7 +89,7 @@ def test_a_weight_changed_by_one_percent_is_seen() -> None:
     assert worst > 20 * TOLERANCE
 
 
-def test_a_step_depends_on_its_arguments_alone() -> None:
+def test_a_step_depends_only_on_its_arguments() -> None:
     stepper = HubsmStepper(built().ie)
     actions, items = behaviours(built().model.ie, 4)
     state = stepper.initial_state()
@@ -101,7 +102,7 @@ def test_a_step_depends_on_its_arguments_alone() -> None:
             np.testing.assert_array_equal(array, copy)
 
 
-def test_widths_are_those_of_the_model() -> None:
+def test_the_stepper_reads_its_widths_from_the_model() -> None:
     stepper = HubsmStepper(built().ipv)
     assert (stepper.action_width, stepper.item_width, stepper.key_width, stepper.hidden) == (12, 21, 128, 32)
     assert stepper.initial_state().shape == stepper.state_shape == (6, 32)
@@ -128,7 +129,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("position", [0, 1, 2])
-def test_bad_input_is_refused(position: int, bad: str) -> None:
+def test_an_invalid_argument_is_an_error(position: int, bad: str) -> None:
     stepper = HubsmStepper(built().ie)
     actions, items = behaviours(built().model.ie, 1)
     arguments = [actions[0], items[0], stepper.initial_state()]
@@ -137,19 +138,19 @@ def test_bad_input_is_refused(position: int, bad: str) -> None:
         stepper.step(*arguments)
 
 
-def test_large_finite_input_is_not_mistaken_for_infinity() -> None:
+def test_a_large_finite_input_is_accepted() -> None:
     stepper = HubsmStepper(built().ie)
     actions, items = behaviours(built().model.ie, 1)
     step = stepper.step(actions[0] * np.float32(1e25), items[0], stepper.initial_state())
     assert np.isfinite(step.value).all()
 
 
-def test_a_ranking_model_is_no_step_model() -> None:
+def test_the_stepper_refuses_a_ranking_model() -> None:
     with pytest.raises(SessionError, match="step model"):
         HubsmStepper(built().crban)
 
 
-def test_threads_do_not_mix_their_steps() -> None:
+def test_steps_in_several_threads_do_not_mix() -> None:
     made = built()
     stepper = HubsmStepper(made.ie)
     jobs = [behaviours(made.model.ie, 40, seed=seed) for seed in range(4)]

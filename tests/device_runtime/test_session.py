@@ -28,13 +28,15 @@ def inputs(model: bytes) -> dict[str, np.ndarray]:
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def test_names_and_shapes_are_the_models(model: bytes) -> None:
+def test_a_session_has_the_names_and_shapes_of_the_model(model: bytes) -> None:
     session = Session(model)
     assert session.inputs == {"action": (1, 1, 7), "item": (1, 1, 21), "state": (6, 1, 32)}
     assert session.outputs == {"key": (128, 1), "value": (32, 1), "new_state": (6, 1, 32)}
 
 
-def test_a_file_is_as_good_as_its_bytes(model: bytes, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_a_file_and_its_bytes_give_the_same_outputs(
+    model: bytes, inputs: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     path = tmp_path / "with space.mnn"
     path.write_bytes(model)
     first, second = Session(path).run(**inputs), Session(model).run(**inputs)
@@ -43,7 +45,7 @@ def test_a_file_is_as_good_as_its_bytes(model: bytes, inputs: dict[str, np.ndarr
         np.testing.assert_array_equal(array, second[name])
 
 
-def test_outputs_outlive_the_run_and_the_session(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+def test_outputs_stay_valid_after_the_next_run_and_the_session(model: bytes, inputs: dict[str, np.ndarray]) -> None:
     session = Session(model)
     kept = session.run(**inputs)
     copies = {name: array.copy() for name, array in kept.items()}
@@ -54,7 +56,7 @@ def test_outputs_outlive_the_run_and_the_session(model: bytes, inputs: dict[str,
         assert array.flags.owndata
 
 
-def test_inputs_are_not_written_to(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+def test_a_run_does_not_change_the_callers_inputs(model: bytes, inputs: dict[str, np.ndarray]) -> None:
     for array in inputs.values():
         array.flags.writeable = False
     first = Session(model)
@@ -64,7 +66,7 @@ def test_inputs_are_not_written_to(model: bytes, inputs: dict[str, np.ndarray]) 
         np.testing.assert_array_equal(array, after[name])
 
 
-def test_an_array_in_any_memory_order_will_do(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+def test_an_array_in_any_memory_order_is_accepted(model: bytes, inputs: dict[str, np.ndarray]) -> None:
     session = Session(model)
     want = session.run(**inputs)
     wide = np.zeros((6, 2, 64), np.float32)
@@ -90,7 +92,7 @@ def test_an_array_in_any_memory_order_will_do(model: bytes, inputs: dict[str, np
         (lambda a: a.update(state=np.float32(1)), "float32"),
     ],
 )
-def test_a_wrong_input_is_refused_and_the_session_lives(
+def test_an_invalid_input_is_an_error_and_the_session_still_works(
     change: object, named: str, model: bytes, inputs: dict[str, np.ndarray]
 ) -> None:
     session = Session(model)
@@ -103,22 +105,22 @@ def test_a_wrong_input_is_refused_and_the_session_lives(
 
 
 @pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2", None])
-def test_threads_are_a_whole_number(threads: object, model: bytes) -> None:
+def test_a_number_of_threads_that_is_not_a_whole_number_is_an_error(threads: object, model: bytes) -> None:
     with pytest.raises(SessionError, match="threads"):
         Session(model, threads=threads)  # type: ignore[arg-type]
 
 
-def test_threads_change_nothing(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+def test_the_number_of_threads_does_not_change_outputs(model: bytes, inputs: dict[str, np.ndarray]) -> None:
     one, two = Session(model).run(**inputs), Session(model, threads=2).run(**inputs)
     np.testing.assert_allclose(one["value"], two["value"], atol=1e-6)
 
 
-def test_an_unknown_view_is_refused(model: bytes) -> None:
+def test_an_unknown_view_is_an_error(model: bytes) -> None:
     with pytest.raises(SessionError, match="no `nothing`"):
         Session(model).view("nothing")
 
 
-def no_models(model: bytes) -> list[bytes]:
+def damaged_models(model: bytes) -> list[bytes]:
     rng = random.Random(0)
     cuts = [0, 1, 4, 63, 64, 1000, len(model) // 2, len(model) - 1]
     noise = [rng.randbytes(size) for size in (1, 64, 65, 1000, 200_000)]
@@ -126,8 +128,8 @@ def no_models(model: bytes) -> list[bytes]:
     return [model[:cut] for cut in cuts] + noise + text + [model[4:], b"\x00" * 8 + model]
 
 
-def test_what_is_no_model_is_an_error_and_never_a_crash(model: bytes, tmp_path: Path) -> None:
-    for index, content in enumerate(no_models(model)):
+def test_bytes_that_are_not_a_model_are_an_error_and_do_not_crash(model: bytes, tmp_path: Path) -> None:
+    for index, content in enumerate(damaged_models(model)):
         path = tmp_path / f"{index}.mnn"
         path.write_bytes(content)
         for source in (content, path):
@@ -141,8 +143,8 @@ def test_a_missing_file_or_a_folder_is_an_error(tmp_path: Path) -> None:
             Session(path)
 
 
-def test_no_line_of_another_thread_is_lost(model: bytes, tmp_path: Path) -> None:
-    """Descriptor 1 belongs to the whole process: a library that moves it takes the lines of all threads along."""
+def test_loading_a_model_loses_no_output_of_other_threads(model: bytes, tmp_path: Path) -> None:
+    """Descriptor 1 belongs to the whole process: a library that redirects it moves the lines of all threads."""
     path = tmp_path / "model.mnn"
     path.write_bytes(model)
     code = """
@@ -181,14 +183,14 @@ def test_no_line_of_another_thread_is_lost(model: bytes, tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(path)], capture_output=True, text=True, check=True
     )
-    # MNN's own lines, of its import and of models that are none, may stand between the parts of another.
+    # MNN prints lines of its own, on import and for a file that is not a model. They can come between other lines.
     found = re.findall(r"line (\d+)\n", done.stdout)
     assert found == [str(number) for number in range(len(found))]
     assert f"wrote {len(found)}\n" in done.stdout
     assert done.stdout.endswith("after\n")
 
 
-def test_a_closed_standard_output_does_no_harm(model: bytes, tmp_path: Path) -> None:
+def test_a_session_loads_after_standard_output_was_closed(model: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.mnn"
     path.write_bytes(model)
     code = (
@@ -199,8 +201,8 @@ def test_a_closed_standard_output_does_no_harm(model: bytes, tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_no_standard_output_from_the_start_does_no_harm(model: bytes, tmp_path: Path) -> None:
-    """With descriptor 1 closed before the process begins (a service, `>&-`), Python has no sys.stdout at all."""
+def test_a_session_loads_in_a_process_that_started_without_standard_output(model: bytes, tmp_path: Path) -> None:
+    """If descriptor 1 is closed before the process starts (a service, `>&-`), `sys.stdout` is None."""
     path = tmp_path / "model.mnn"
     path.write_bytes(model)
     code = (
@@ -212,14 +214,14 @@ def test_no_standard_output_from_the_start_does_no_harm(model: bytes, tmp_path: 
     assert (done.returncode, done.stderr) == (0, "['action', 'item', 'state']\n")
 
 
-def test_a_run_is_observed(model: bytes, inputs: dict[str, np.ndarray]) -> None:
+def test_observe_returns_the_outputs_of_operations(model: bytes, inputs: dict[str, np.ndarray]) -> None:
     session = Session(model)
     want = session.run(**inputs)
     seen = session.observe(**inputs)
     for name, array in want.items():
         np.testing.assert_array_equal(seen[name], array)
         assert seen[name].flags.owndata
-    # The stacks' layers are seen as well, of which the new state is made.
+    # The outputs of the recurrent layers, of which the new state consists, are there too.
     layers = [array.reshape(-1) for array in seen.values() if array.size == 32 and array.shape != (32, 1)]
     for layer in want["new_state"].reshape(6, 32):
         assert any(np.array_equal(layer, one) for one in layers)

@@ -69,8 +69,8 @@ def test_bad_values_are_named(bundle_path: Path) -> None:
     for values, embedded, said in (
         ({"score": float("inf")}, row, "'score' holds an infinite value"),
         ({"score": "much"}, row, "'score' holds"),
-        ({}, {}, r"embedding shop: expected a row \(4,\); received NoneType"),
-        ({}, {"shop": np.zeros(5, np.float32)}, r"embedding shop: expected a row \(4,\); received \(5,\)"),
+        ({}, {}, r"embedding shop: expected an array of shape \(4,\); received NoneType"),
+        ({}, {"shop": np.zeros(5, np.float32)}, r"embedding shop: expected an array of shape \(4,\); received \(5,\)"),
     ):
         with pytest.raises(SpecificationError, match=said):
             model.items.vector(values, embedded)
