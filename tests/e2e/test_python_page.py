@@ -1,0 +1,47 @@
+"""The examples of docs/python.md, run as they stand there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import edgerec
+import edgerec.layers
+
+PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+
+
+def run(title: str) -> dict[str, object]:
+    """Run the code of a section, and return its names."""
+    code = re.search(rf"^## {title}\n.*?```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+    assert code
+    names: dict[str, object] = {}
+    exec(code[1], names)
+    return names
+
+
+@pytest.mark.usefixtures("eager")
+def test_from_logs_to_the_device(
+    samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(samples_path.parent / "logs", tmp_path / "logs")
+    monkeypatch.chdir(tmp_path)
+    run("From logs to a bundle")
+    gauc, parity = map(float, capsys.readouterr().out.split()[-2:])
+    assert 0 < gauc < 1
+    assert 0 < parity < 1e-4
+    names = run("A bundle on the device, from raw values")
+    assert sorted(names["order"].tolist()) == [0, 1]  # type: ignore[attr-defined]
+
+
+def test_layers_in_a_keras_model_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    run("Our layers in your own Keras model")
+    assert capsys.readouterr().out.splitlines()[-1] == "(64, 10)"
+
+
+def test_the_page_has_every_public_name() -> None:
+    for name in (*edgerec.__all__, *edgerec.layers.__all__):
+        assert f"`{name}`" in PAGE, name
