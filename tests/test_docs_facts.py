@@ -142,7 +142,7 @@ def test_the_docs_give_a_reason_for_each_package() -> None:
 def test_the_docs_list_the_layers_of_the_import_contract() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
-    text = section("architecture.md", "Who may import whom")
+    text = section("architecture.md", "Which folder may import which")
     lines = text.split("```\n")[1].splitlines()
     for line, layer in zip(lines, layers, strict=True):
         names = [name.removeprefix("edgerec.") for name in layer.split(" | ")]
