@@ -19,6 +19,7 @@ from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
 from edgerec.core.errors import InputError
 from edgerec.data.samples import TRAIN, Samples, Shard
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.model.batches import Batch, Shapes, make_batch
 from edgerec.model.config import TrainConfig
 from edgerec.model.evaluation import accelerate
@@ -175,8 +176,9 @@ def _with_random_ids(batch: Batch, column: int, size: int, rng: np.random.Genera
         return {**group, "ids": ids}
 
     inputs = {**batch.inputs, "candidates": redraw(batch.inputs["candidates"])}
-    for kind in ("exposures", "page_views"):
-        inputs[kind] = {**inputs[kind], "item": redraw(inputs[kind]["item"])}
+    for kind in BEHAVIOUR_KINDS:
+        behaviours = inputs[kind.plural]
+        inputs[kind.plural] = {**behaviours, "item": redraw(behaviours["item"])}
     return replace(batch, inputs=inputs)
 
 

@@ -15,7 +15,7 @@ from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name, PathText
 from edgerec.data.samples import Samples, load_samples
 from edgerec.features.behaviours import Limits
-from edgerec.features.spec import FeatureSpec
+from edgerec.features.spec import GROUPS, FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies
 from edgerec.model.config import TrainConfig
 
@@ -90,7 +90,7 @@ def samples_of(head: RunHead, path: Path | None) -> Samples:
 def _difference(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples) -> str | None:
     """The first thing in which samples differ from those of the run; None where they fit."""
     mine, theirs = head.spec, samples.head.spec
-    for group in ("ie_action", "ipv_action", "item"):
+    for group in GROUPS:
         names = [[feature.name for feature in getattr(spec, group)] for spec in (mine, theirs)]
         if names[0] != names[1]:
             return f"their {group} features are {', '.join(names[1])}, the run's {', '.join(names[0])}"
