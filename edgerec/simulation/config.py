@@ -124,7 +124,7 @@ class CloudConfig:
     page: int = _integer(50, 1, 1_000)
     """Number of items on a page."""
     recall: int = _integer(120, 1, 10_000)
-    """Number of recalled draws. The page gets the best of them by the initial ranking."""
+    """Number of items that recall draws for a page. Initial ranking keeps the best of them."""
     recall_temperature: float = _number(0.8, 0.01, 100)
     """Softmax temperature for drawing categories by taste. A low value favours the user's favourite categories."""
     taste_error: float = _number(0.8, 0, 100)

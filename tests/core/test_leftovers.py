@@ -1,4 +1,4 @@
-"""A kill at every step of a writer: nothing half made, and the next writer leaves nothing behind."""
+"""A writer is killed at each of its steps. No output is incomplete, and the next writer removes all leftovers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def content(out):
     return out.read_text() if out.is_file() else {path.name: path.read_text() for path in sorted(out.iterdir())}
 
 def killed(work, step):
-    "Whether a child that does `work` is killed before its file-system operation number `step`."
+    "Return whether a child that runs `work` is killed before its file-system operation number `step`."
     child = os.fork()
     if child == 0:
         seen = [0]
@@ -63,7 +63,7 @@ def killed(work, step):
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 def prove(write, root, before):
-    "Kill `write` at each step, with or without an older output; the answer has what was seen after each kill."
+    "Kill `write` at each step, with or without an older output. Return a row with the state after each kill."
     seen, step = [], 0
     while True:
         home = root / str(step)
@@ -77,7 +77,7 @@ def prove(write, root, before):
         if not killed(lambda: write(out, before), step):
             break
         row = {"after": content(out), "old": old}
-        # As a user would: again, then with what the refusal says.
+        # Run again as a user would: first without options, then with the options that the error names.
         ways = [(False, False), (before, True), (True, False)]
         for force, resume in ways if step % 2 else (ways[0], ways[2]):
             try:
@@ -98,7 +98,7 @@ print(json.dumps({f"{write.__name__} {before}": prove(write, root / write.__name
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and signals")
-def test_a_kill_at_each_step_leaves_nothing_half_made(tmp_path: Path) -> None:
+def test_a_kill_at_any_step_leaves_no_incomplete_output(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path)], capture_output=True, text=True, check=False
     )
@@ -107,46 +107,46 @@ def test_a_kill_at_each_step_leaves_nothing_half_made(tmp_path: Path) -> None:
     folder = {"items.parquet": "new", "logs.json": head}
     new = {"folder": folder, "resumable": {**folder, "features.json": "new"}}
     for name, rows in json.loads(done.stdout).items():
-        whole = new.get(name.split()[0], "new")
+        complete = new.get(name.split()[0], "new")
         assert len(rows) > 5, name
         for row in rows:
-            assert row["after"] in (None, row["old"], whole), name
-            assert row["then"] == whole, (name, row)
+            assert row["after"] in (None, row["old"], complete), name
+            assert row["then"] == complete, (name, row)
             assert row["beside"] == ["out"], (name, row)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
-def test_leftovers_are_told_from_work_that_goes_on(tmp_path: Path) -> None:
+def test_only_leftovers_without_a_lock_are_removed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     kept = [".out.edgerec-partial-abcdefg", ".out.edgerec-partial-abcdefghi", ".outer.edgerec-partial-abcdefgh"]
-    kept += [".out.edgerec-other-abcdefgh", ".out.old-20261128"]  # the last one is somebody's own copy
+    kept += [".out.edgerec-other-abcdefgh", ".out.old-20261128"]  # the last one is a copy that a user made
     for name in [*kept, ".out.edgerec-partial-abcdefgh", ".out.edgerec-parts-01234567"]:
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
     (tmp_path / ".out.edgerec-partial-zzzzzzzz").write_text("half a file")
     (tmp_path / ".out.edgerec-done-link0000").symlink_to(tmp_path / kept[0])
     os.mkfifo(tmp_path / ".out.edgerec-old-pipe0000")
-    with temporary_folder(out, "partial") as mine:
+    with temporary_folder(out, "partial") as active:
         clear_leftovers(out)
         write_bytes(out, b"file")
-        left = {path.name for path in tmp_path.iterdir()}
-    assert left == {*kept, ".out.edgerec-done-link0000", "out", mine.name}
+        remaining = {path.name for path in tmp_path.iterdir()}
+    assert remaining == {*kept, ".out.edgerec-done-link0000", "out", active.name}
     assert (tmp_path / kept[0] / "file").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
-def test_an_output_that_a_kill_left_set_aside_is_put_back(tmp_path: Path) -> None:
+def test_an_older_output_in_a_leftover_is_moved_back(tmp_path: Path) -> None:
     aside = tmp_path / ".out.edgerec-old-abcdefgh" / "out"
     aside.mkdir(parents=True)
     (aside / "whole").touch()
-    # Only there: an output may hold a file of its own name.
+    # An entry with the name of the output is moved back only from `old`, because an output may contain such a file.
     (tmp_path / ".out.edgerec-partial-abcdefgh" / "out").mkdir(parents=True)
     clear_leftovers(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
 
 
-def test_a_folder_that_holds_an_entry_of_its_own_name_is_not_published_by_a_failure(tmp_path: Path) -> None:
+def test_a_failed_writer_publishes_nothing_if_its_folder_has_an_entry_of_its_name(tmp_path: Path) -> None:
     def fail() -> None:
         with output_folder(tmp_path / "out") as folder:
             (folder / "out").mkdir()
@@ -158,7 +158,7 @@ def test_a_folder_that_holds_an_entry_of_its_own_name_is_not_published_by_a_fail
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
-def test_rows_that_a_killed_process_dealt_out_go_when_the_logs_are_read_again(tmp_path: Path) -> None:
+def test_partitioned_rows_of_a_killed_process_are_removed_by_the_next_reader(tmp_path: Path) -> None:
     script = (
         "import os; from pathlib import Path; from edgerec.data.partition import _scratch\n"
         "with _scratch(Path('logs')) as folder:\n"
@@ -172,14 +172,14 @@ def test_rows_that_a_killed_process_dealt_out_go_when_the_logs_are_read_again(tm
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
-def test_work_that_is_removed_has_another_name_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_discarded_work_is_renamed_before_it_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = tmp_path / ".out.training"
     work.mkdir()
     (work / "file").touch()
     monkeypatch.setattr("edgerec.core.leftovers.shutil.rmtree", lambda *_, **__: None)
     discard(work, tmp_path / "out")
     monkeypatch.undo()
-    [left] = tmp_path.iterdir()
-    assert left.name.startswith(".out.edgerec-done-")
+    [remaining] = tmp_path.iterdir()
+    assert remaining.name.startswith(".out.edgerec-done-")
     clear_leftovers(tmp_path / "out")
     assert not list(tmp_path.iterdir())

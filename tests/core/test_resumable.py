@@ -1,4 +1,4 @@
-"""Work that is broken off goes on where it was, and shows nothing under the final name before it is whole."""
+"""Interrupted work can be resumed, and the output appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JOB = {"seed": 1}
 
 
 def make(out: Path, *, parts: int, stop_after: int | None = None, **options: bool) -> list[int]:
-    """Write `parts` parts, those that are not finished; returns which were written."""
+    """Write all unfinished parts of `parts` and return their numbers."""
     written = []
     with resumable_folder(
         out, kind="logs", job=JOB, force=options.get("force", False), resume=options.get("resume", False)
@@ -32,14 +32,14 @@ def make(out: Path, *, parts: int, stop_after: int | None = None, **options: boo
     return written
 
 
-def test_whole_work_stands_under_its_name_and_leaves_nothing_else(tmp_path):
+def test_finished_work_is_published_without_leftovers(tmp_path):
     assert make(tmp_path / "out", parts=3) == [0, 1, 2]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["events", "logs.json"]
     assert len(list((tmp_path / "out" / "events").iterdir())) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_broken_work_goes_on_after_its_last_part(tmp_path):
+def test_interrupted_work_resumes_after_its_last_part(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", parts=3, stop_after=2)
     assert not (tmp_path / "out").exists()
@@ -49,19 +49,19 @@ def test_broken_work_goes_on_after_its_last_part(tmp_path):
     assert (tmp_path / "out" / "events" / "part-0.parquet").read_text() == "0"
 
 
-def test_broken_work_can_be_begun_anew(tmp_path):
+def test_interrupted_work_can_be_started_again_with_force(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", parts=3, stop_after=1)
     assert make(tmp_path / "out", parts=3, force=True) == [0, 1, 2]
 
 
-def test_work_without_a_part_leaves_nothing(tmp_path):
+def test_interrupted_work_without_a_finished_part_is_removed(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", parts=3, stop_after=0)
     assert not list(tmp_path.iterdir())
 
 
-def test_work_is_not_resumed_for_another_job(tmp_path, monkeypatch):
+def test_work_of_another_job_is_not_resumed(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", parts=3, stop_after=1)
     monkeypatch.setitem(JOB, "seed", 2)
@@ -69,8 +69,8 @@ def test_work_is_not_resumed_for_another_job(tmp_path, monkeypatch):
         make(tmp_path / "out", parts=3, resume=True)
 
 
-def test_what_cannot_be_used_any_more_is_not_kept(tmp_path):
-    def begin_in_vain() -> None:
+def test_discarded_parts_are_not_kept(tmp_path):
+    def discard_and_fail() -> None:
         with resumable_folder(tmp_path / "out", kind="logs", job=JOB, force=False, resume=False) as work:
             (work.scratch / "notes").touch()
             work.finish("0", {})
@@ -78,41 +78,41 @@ def test_what_cannot_be_used_any_more_is_not_kept(tmp_path):
             raise ValueError
 
     with pytest.raises(ValueError):
-        begin_in_vain()
+        discard_and_fail()
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_to_resume_is_said(tmp_path):
+def test_resume_without_unfinished_work_is_refused(tmp_path):
     with pytest.raises(FormatError, match="leave --resume out"):
         make(tmp_path / "out", parts=1, resume=True)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_is_held_by_one(tmp_path):
+def test_only_one_process_can_hold_a_folder(tmp_path):
     with held(tmp_path), pytest.raises(OutputError, match="another process"), held(tmp_path):
         pass
 
 
-def broken_after_publishing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave what a kill leaves between the output's appearance and the end of tidying up."""
+def kill_after_publishing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the state after a kill between the publication of the output and the removal of the work folder."""
     with monkeypatch.context() as patch:
         patch.setattr("edgerec.core.resumable.discard", lambda *_: None)
         assert make(out, parts=2) == [0, 1]
     assert (out.parent / f".{out.name}.logs" / "parts" / "0.json").exists()
 
 
-def test_notes_of_published_work_are_not_taken_for_unfinished_work(tmp_path, monkeypatch):
-    broken_after_publishing(tmp_path / "out", monkeypatch)
+def test_notes_of_published_work_are_not_resumed(tmp_path, monkeypatch):
+    kill_after_publishing(tmp_path / "out", monkeypatch)
     with pytest.raises(FormatError, match="leave --resume out"):
         make(tmp_path / "out", parts=2, force=True, resume=True)
     assert (tmp_path / "out" / "events" / "part-1.parquet").exists()
     assert make(tmp_path / "out", parts=2, force=True) == [0, 1]
-    broken_after_publishing(tmp_path / "other", monkeypatch)
+    kill_after_publishing(tmp_path / "other", monkeypatch)
     (tmp_path / "other").rename(tmp_path / "moved")
     assert make(tmp_path / "other", parts=2) == [0, 1]
 
 
-def test_a_kill_while_old_work_is_thrown_away_leaves_no_note_of_what_is_gone(tmp_path, monkeypatch):
+def test_old_work_is_removed_notes_first(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", parts=3, stop_after=2)
     removed = []
@@ -133,7 +133,7 @@ def test_a_kill_while_old_work_is_thrown_away_leaves_no_note_of_what_is_gone(tmp
     assert make(tmp_path / "out", parts=3, resume=True) == [0, 1, 2]
 
 
-def test_a_file_that_a_kill_left_half_written_is_not_published(tmp_path):
+def test_an_incomplete_file_of_a_killed_process_is_not_published(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", parts=3, stop_after=1)
     (tmp_path / ".out.logs" / "output" / ".logs.json.abcd").touch()
@@ -142,8 +142,8 @@ def test_a_file_that_a_kill_left_half_written_is_not_published(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut"])
-def test_a_part_whose_file_is_gone_or_cut_is_made_again(tmp_path, damage):
-    out, made = tmp_path / "out", []
+def test_a_part_with_a_missing_or_truncated_file_is_written_again(tmp_path, damage):
+    out, written_parts = tmp_path / "out", []
 
     def work(stop: bool) -> None:
         with resumable_folder(out, kind="logs", job=JOB, force=False, resume=not stop) as folder:
@@ -152,7 +152,7 @@ def test_a_part_whose_file_is_gone_or_cut_is_made_again(tmp_path, damage):
                     file = folder.path / part
                     file.write_text("whole")
                     folder.finish(part, {}, [file])
-                    made.append(part)
+                    written_parts.append(part)
             if stop:
                 raise KeyboardInterrupt
 
@@ -164,11 +164,11 @@ def test_a_part_whose_file_is_gone_or_cut_is_made_again(tmp_path, damage):
     else:
         file.write_text("who")
     work(stop=False)
-    assert made == ["a", "b", "a"]
+    assert written_parts == ["a", "b", "a"]
     assert (out / "a").read_text() == "whole"
 
 
-def test_a_folder_that_a_kill_left_half_written_is_not_published(tmp_path: Path) -> None:
+def test_an_incomplete_folder_of_a_killed_process_is_not_published(tmp_path: Path) -> None:
     with resumable_folder(tmp_path / "out", kind="samples", job={}, force=False, resume=False) as work:
         (work.path / "runs" / ".one.partial-x" / "vocabulary").mkdir(parents=True)
         (work.path / "runs" / ".one.partial-x" / ".run.json.y").write_text("{")

@@ -1,4 +1,4 @@
-"""The examples of docs/converters.md run, in order, and print what the page says."""
+"""The examples of docs/converters.md run in order and print the stated results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_examples_print_what_the_page_says(tmp_path: Path) -> None:
     assert len(stated) == code.count("print(") > 5
 
 
-def test_the_table_names_what_there_is() -> None:
+def test_all_names_in_the_table_exist() -> None:
     rows = re.findall(r"^\| (`.*?) \| `(edgerec[\w.]*)` \|", PAGE, re.MULTILINE)
     assert len(rows) > 5
     for names, module in rows:

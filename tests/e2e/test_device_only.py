@@ -1,4 +1,4 @@
-"""The device half of the command line where nothing of training, conversion and comparison is installed."""
+"""The device commands work if the packages for training, conversion and peers are not installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgerec.bundle.signing import SigningKey
 
 ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy", "redis")
 
-# As if they were not installed: every finder says of them that there is no such module.
+# Simulate missing packages: every finder returns None for them.
 WITHOUT = f"""
     import importlib.util, sys
 
@@ -50,35 +50,35 @@ def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", [["verify"], ["inspect"], ["bench", "step"], ["bench", "rerank"], ["bench", "kv"]])
-def test_the_device_needs_nothing_else(command: list[str], bundle_path: Path) -> None:
+def test_device_commands_run_without_training_packages(command: list[str], bundle_path: Path) -> None:
     more = ["--rounds", "1"] if command[0] == "bench" else []
     done = edgerec(*command, bundle_path, *more, "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["schema"] == 1
+    document = json.loads(done.stdout)
+    assert document["schema"] == 1
     if command[0] == "verify":
-        assert found["golden_cases"] > 0
+        assert document["golden_cases"] > 0
     elif command[0] == "inspect":
-        assert found["models"]["crban"]["commands"] > 0
+        assert document["models"]["crban"]["commands"] > 0
     else:
-        assert {row["name"] for row in found["results"]} == ({"npz"} if command[1] == "kv" else {"mnn", "edgerec"})
+        assert {row["name"] for row in document["results"]} == ({"npz"} if command[1] == "kv" else {"mnn", "edgerec"})
 
 
-def test_public_keys(bundle_path: Path, tmp_path: Path) -> None:
-    """Each fault is one line; a signed bundle passes."""
+def test_public_keys_are_checked_without_training_packages(bundle_path: Path, tmp_path: Path) -> None:
+    """Each fault is reported in one line, and a signed bundle passes."""
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "public.pem").write_bytes(public)
     (tmp_path / "text.pem").write_text("hello")
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
-    for name, said in (
+    for name, message in (
         ("public.pem", "is not signed, and a signature is required"),
         ("text.pem", "is no Ed25519 key in PEM"),
         ("none.pem", "No such file"),
     ):
         done = edgerec("verify", bundle, "--public-key", tmp_path / name)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-        assert said in done.stderr
+        assert message in done.stderr
     sign_bundle(bundle, SigningKey(key))
     for command in ("verify", "inspect"):
         done = edgerec(command, bundle, "--public-key", tmp_path / "public.pem")
@@ -86,21 +86,21 @@ def test_public_keys(bundle_path: Path, tmp_path: Path) -> None:
         assert "valid" in done.stdout
 
 
-def test_peers_name_their_extra(bundle_path: Path) -> None:
+def test_missing_peers_are_reported_with_the_install_command(bundle_path: Path) -> None:
     done = edgerec("bench", "step", bundle_path, "--peers")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "edgerec: onnxruntime is not installed: pip install 'edgerec[peers]'\n"
 
 
-def test_redis_names_its_extra(bundle_path: Path) -> None:
+def test_missing_redis_is_reported_with_the_install_command(bundle_path: Path) -> None:
     done = edgerec("bench", "kv", bundle_path, "--redis", "redis://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "edgerec: redis is not installed: pip install 'edgerec[cloud]'\n"
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-def test_a_closed_standard_output_does_no_harm(more: list[str], bundle_path: Path) -> None:
-    """`edgerec verify BUNDLE >&-`: the exit code still says whether it holds."""
+def test_verify_works_with_a_closed_standard_output(more: list[str], bundle_path: Path) -> None:
+    """The exit code of `edgerec verify BUNDLE >&-` still states the result."""
     command = [sys.executable, "-m", "edgerec", "verify", str(bundle_path), *more]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, preexec_fn=lambda: os.close(1))
     assert (done.returncode, done.stderr) == (0, "")

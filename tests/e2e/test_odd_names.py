@@ -1,4 +1,4 @@
-"""Paths that are not UTF-8, and outputs inside inputs: each command works, or ends in one clear line."""
+"""Commands with paths that are not UTF-8 or with outputs inside inputs work or end with one line."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from edgerec.bundle.manifest_file import read_bundle_manifest, write_manifest
 from tests.command_line import edgerec_here
 
-ODD = os.fsdecode(b"odd\xff\x1b[31m")
-SAID = "odd\\udcff\\x1b[31m"
+NOT_UTF8 = os.fsdecode(b"odd\xff\x1b[31m")
+ESCAPED = "odd\\udcff\\x1b[31m"
 
 
 def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -28,8 +28,8 @@ def clean(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess
     return done
 
 
-def refused(*arguments: str | Path) -> str:
-    """The one line of an expected error."""
+def error_line(*arguments: str | Path) -> str:
+    """Return the error line of a command that failed."""
     done = clean(edgerec_here(*arguments))
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     (line,) = done.stderr.splitlines()
@@ -38,13 +38,13 @@ def refused(*arguments: str | Path) -> str:
 
 
 @pytest.fixture
-def odd(tmp_path: Path, samples_path: Path, bundle_path: Path) -> Path:
+def folder_not_utf8(tmp_path: Path, samples_path: Path, bundle_path: Path) -> Path:
     """A folder whose name is not UTF-8, with logs, samples and a bundle."""
-    folder = tmp_path / ODD
+    folder = tmp_path / NOT_UTF8
     try:
         folder.mkdir()
     except OSError:
-        pytest.skip("this file system has names of UTF-8 alone")
+        pytest.skip("this file system only allows UTF-8 names")
     shutil.copytree(samples_path.parent / "logs", folder / "logs")
     shutil.copytree(samples_path, folder / "samples")
     shutil.copytree(bundle_path, folder / "bundle")
@@ -54,47 +54,49 @@ def odd(tmp_path: Path, samples_path: Path, bundle_path: Path) -> Path:
 @pytest.mark.parametrize(
     "command",
     [
-        "samples {odd}/logs --out {tmp}/out",
-        "samples {logs} --out {odd}/out",
-        "samples {logs} --features {odd}/logs/features.json --out {odd}/out",
-        "stats {odd}/logs",
-        "stats {logs} --against {odd}/logs",
-        "simulate --users 1 --items 60 --out {odd}/out",
-        "evaluate {odd}/samples",
-        "train {odd}/samples --out {tmp}/out",
-        "import kuairand {odd} --out {tmp}/out",
-        "import ebnerd {odd} --out {tmp}/out",
-        "import taobao-mcc {odd} --out {tmp}/out",
+        "samples {folder}/logs --out {tmp}/out",
+        "samples {logs} --out {folder}/out",
+        "samples {logs} --features {folder}/logs/features.json --out {folder}/out",
+        "stats {folder}/logs",
+        "stats {logs} --against {folder}/logs",
+        "simulate --users 1 --items 60 --out {folder}/out",
+        "evaluate {folder}/samples",
+        "train {folder}/samples --out {tmp}/out",
+        "import kuairand {folder} --out {tmp}/out",
+        "import ebnerd {folder} --out {tmp}/out",
+        "import taobao-mcc {folder} --out {tmp}/out",
     ],
 )
-def test_what_polars_cannot_open_is_one_clear_line(odd: Path, samples_path: Path, command: str) -> None:
-    places = {"{odd}": odd, "{tmp}": odd.parent, "{logs}": samples_path.parent / "logs"}
+def test_paths_that_polars_cannot_open_are_refused_in_one_line(
+    folder_not_utf8: Path, samples_path: Path, command: str
+) -> None:
+    paths = {"{folder}": folder_not_utf8, "{tmp}": folder_not_utf8.parent, "{logs}": samples_path.parent / "logs"}
     arguments = command
-    for name, place in places.items():
-        arguments = arguments.replace(name, str(place))
-    line = refused(*arguments.split(" "))
-    assert SAID in line
+    for name, path in paths.items():
+        arguments = arguments.replace(name, str(path))
+    line = error_line(*arguments.split(" "))
+    assert ESCAPED in line
     assert "should be UTF-8" in line
-    assert not (odd.parent / "out").exists()
+    assert not (folder_not_utf8.parent / "out").exists()
 
 
-def test_what_needs_python_alone_works(odd: Path) -> None:
-    assert edgerec("verify", odd / "bundle", "--json").returncode == 0
-    shown = edgerec("verify", odd / "bundle")
+def test_commands_without_polars_accept_any_path(folder_not_utf8: Path) -> None:
+    assert edgerec("verify", folder_not_utf8 / "bundle", "--json").returncode == 0
+    shown = edgerec("verify", folder_not_utf8 / "bundle")
     assert shown.returncode == 0
-    assert SAID in shown.stdout.replace("\n", "").replace(" ", "")
-    out = odd / "bench.json"
-    assert edgerec("bench", "kv", odd / "bundle", "--rounds", "1", "--out", out).returncode == 0
+    assert ESCAPED in shown.stdout.replace("\n", "").replace(" ", "")
+    out = folder_not_utf8 / "bench.json"
+    assert edgerec("bench", "kv", folder_not_utf8 / "bundle", "--rounds", "1", "--out", out).returncode == 0
     assert out.is_file()
 
 
-def test_a_bundle_whose_version_is_no_text(odd: Path, tmp_path: Path) -> None:
-    bundle = Path(shutil.copytree(odd / "bundle", tmp_path / "bundle"))
+def test_a_version_id_with_unsafe_characters_is_refused(folder_not_utf8: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(folder_not_utf8 / "bundle", tmp_path / "bundle"))
     manifest = read_bundle_manifest(bundle)
     for change in ({"version_id": "\ud800"}, {"version_id": "\x1b[31m"}, {"tools": {"a": "\x1b[31m"}}):
         write_manifest(manifest.model_copy(update=change), bundle)
         for command in ("verify", "inspect"):
-            assert "manifest.json" in refused(command, bundle)
+            assert "manifest.json" in error_line(command, bundle)
 
 
 def test_an_output_inside_its_input_is_refused(samples_path: Path, bundle_path: Path, run_path: Path) -> None:
@@ -110,5 +112,5 @@ def test_an_output_inside_its_input_is_refused(samples_path: Path, bundle_path: 
         ("import", "ebnerd", logs, "--out", logs / "out"),
         ("import", "taobao-mcc", logs, "--out", logs / "out"),
     ):
-        assert "is inside" in refused(*command)
-        assert "are the same" in refused(*command[:-1], command[-3])
+        assert "is inside" in error_line(*command)
+        assert "are the same" in error_line(*command[:-1], command[-3])

@@ -14,11 +14,11 @@ quickstart.CONFIG = quickstart.CONFIG.model_copy(update={"units": 4, "layers": 1
 quickstart.LIMITS = {"candidates": 30, "exposures": 8, "page_views": 4}
 main()
 """
-"""`edgerec` whose quickstart trains a small model with a short memory; `scripts/prove quickstart` runs the real one."""
+"""A script that runs `edgerec` with a small quickstart model. `scripts/prove quickstart` runs the full size."""
 
 
-def test_the_whole_way_small(tmp_path: Path) -> None:
-    """A world of few users and one epoch: what it learns is little, every step and file is there."""
+def test_a_small_quickstart_writes_all_outputs(tmp_path: Path) -> None:
+    """The world has few users and the training has one epoch, but all steps run and all files are written."""
     out = tmp_path / "quick"
     options = ["--out", str(out), "--users", "25", "--epochs", "1", "--json"]
     command = [sys.executable, "-c", SMALL, "quickstart", *options]
@@ -33,7 +33,7 @@ def test_the_whole_way_small(tmp_path: Path) -> None:
     for part, path in document["paths"].items():
         assert Path(path) == out / part
         assert Path(path).is_dir()
-    # What it made is what the commands read: the run knows where its samples stand now.
+    # Other commands can read the outputs: the run names the final path of its samples.
     assert json.loads((out / "run" / "run.json").read_text())["samples"] == str(out / "samples")
     assert json.loads((out / "bundle" / "manifest.json").read_text())["version_id"] == document["version_id"]
     assert [path.name for path in tmp_path.iterdir()] == ["quick"]
@@ -43,5 +43,5 @@ def test_the_example_configuration_is_valid() -> None:
     from edgerec.model.config import load_config
 
     config = load_config(ROOT / "examples" / "ebnerd.toml", {})
-    # What docs/training.md says of it.
+    # docs/training.md states these values.
     assert (config.unknown_rate, config.gain) == (0.95, 0.75)
