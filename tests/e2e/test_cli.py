@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, their output, exit codes and what they leave behind."""
+"""The command line in real processes: output, exit codes and remaining files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("way")
     (root / "c.toml").write_text('model = "dlcm"\n' + SETTINGS)
-    # Two commands that import TensorFlow run in this process, which has it.
+    # Two commands run in this process, which has already imported TensorFlow.
     here = ("evaluate", "export")
     commands: dict[str, list[str | Path]] = {
         "simulate": ["simulate", "--users", "40", "--days", "3", "--out", root / "logs"],
@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(root, documents)
 
 
-def test_every_command_prints_one_document(made: Made) -> None:
+def test_every_command_prints_one_json_document(made: Made) -> None:
     for name in ("simulate", "samples"):
         assert made.documents[name].keys() >= {"requests", "exposures", "clicks", "users", "seconds"}
     for key in ("requests", "users"):
@@ -87,11 +87,11 @@ def test_every_command_prints_one_document(made: Made) -> None:
 
 
 @pytest.mark.parametrize("name", ["simulate", "samples", "train", "evaluate", "export", "verify"])
-def test_the_docs_list_every_key(made: Made, name: str) -> None:
+def test_the_docs_list_every_output_key(made: Made, name: str) -> None:
     assert set(made.documents[name]) == {"schema", *documented_keys(f"edgerec {name}")}
 
 
-def test_ablate(made: Made, tmp_path: Path) -> None:
+def test_ablate_writes_a_table_and_runs(made: Made, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(SETTINGS + "epochs = 1\n[models.dlcm]\nepochs = 2\n")
     out = tmp_path / "table"
     command = ["ablate", made.root / "samples", "--config", tmp_path / "c.toml", "--models", "dnn_rank", "--out", out]
@@ -104,7 +104,7 @@ def test_ablate(made: Made, tmp_path: Path) -> None:
     assert "exists already" in error_line(edgerec_here(*command))
     assert "no unfinished work" in error_line(edgerec_here(*command[:-1], tmp_path / "other", "--resume"))
     assert "no model 'nope'" in error_line(edgerec_here(*command[:4], "--models", "nope", "--out", tmp_path / "other"))
-    # What it has trained is a run like any other.
+    # The trained runs are ordinary runs.
     run = out / "runs" / "dlcm-seed-1"
     evaluated = document(edgerec_here("evaluate", run, made.root / "samples", "--json"))
     assert evaluated["gauc"] == pytest.approx(found["rows"][1]["gauc_mean"], abs=1e-6)
@@ -113,7 +113,7 @@ def test_ablate(made: Made, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "c.toml", "table"]
 
 
-def test_tables_for_people(made: Made) -> None:
+def test_commands_print_tables_without_json(made: Made) -> None:
     done = edgerec("verify", made.root / "bundle")
     assert done.returncode == 0
     assert made.documents["verify"]["version_id"] in done.stdout
@@ -121,7 +121,7 @@ def test_tables_for_people(made: Made) -> None:
 
 
 @pytest.mark.parametrize(("what", "stages"), [("step", {"hubsm_ie", "hubsm_ipv"}), ("rerank", {"rerank"})])
-def test_bench(bundle_path: Path, tmp_path: Path, what: str, stages: set[str]) -> None:
+def test_bench_measures_and_writes_a_document(bundle_path: Path, tmp_path: Path, what: str, stages: set[str]) -> None:
     out = tmp_path / "bench.json"
     found = document(edgerec("bench", what, bundle_path, "--rounds", "2", "--out", out, "--json"))
     rows = [row for row in found["results"] if row["name"] == "mnn"]
@@ -143,7 +143,7 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
             yield (*path, name)
 
 
-def test_every_command_has_help() -> None:
+def test_every_command_has_a_help_text() -> None:
     every = list(commands(cli))
     assert len(every) >= 11
     for path in every:
@@ -151,11 +151,11 @@ def test_every_command_has_help() -> None:
         assert done.returncode == 0, path
         assert done.stdout.startswith("Usage: "), path
         assert done.stderr == ""
-        # Each says more than how to call it.
+        # The help text has more than the usage line.
         assert len([line for line in done.stdout.splitlines() if line.strip()]) > 3, path
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_imports_no_large_package() -> None:
     script = (
         "import sys; sys.argv = ['edgerec', '--help']\n"
         "from edgerec.cli import main\n"
@@ -178,7 +178,7 @@ USAGE: list[list[str]] = [
 ]
 
 
-def test_usage_errors(tmp_path: Path) -> None:
+def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
     for arguments in USAGE:
         done = edgerec_here(*arguments, cwd=tmp_path)
         assert done.returncode == 2, arguments
@@ -235,7 +235,7 @@ def _flip(name: str) -> Callable[[Path], object]:
 
 
 def _no_model(root: Path) -> None:
-    """A device model that MNN cannot load, with hashes that are right."""
+    """Replace a device model by one that MNN cannot load, and update the hashes."""
     bundle, folder = root / "bundle", root / "bundle" / "device"
     file = folder / "crban.mnn"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -300,7 +300,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, run_path: Path, bundle_path: Path) -> Path:
+def outputs(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, run_path: Path, bundle_path: Path) -> Path:
     root = tmp_path_factory.mktemp("whole")
     shutil.copytree(samples_path, root / "samples")
     shutil.copytree(samples_path.parent / "logs", root / "logs")
@@ -310,16 +310,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, run_path
 
 
 Runner = Callable[..., subprocess.CompletedProcess[str]]
-# One of each command; the others differ in the input alone.
+# One case of each command runs in a real process. The other cases differ only in their input.
 PROCESSES = ("truncated Parquet", "unknown setting", "a model that MNN cannot load", "a folder in the way")
 
 
 @pytest.mark.parametrize(
     ("name", "run"), [*((name, edgerec_here) for name in FAULTS), *((name, edgerec) for name in PROCESSES)]
 )
-def test_bad_input_is_one_line_and_leaves_nothing(name: str, run: Runner, whole: Path, tmp_path: Path) -> None:
+def test_bad_input_is_refused_in_one_line_without_output(name: str, run: Runner, outputs: Path, tmp_path: Path) -> None:
     damage, command, expected = FAULTS[name]
-    root = Path(shutil.copytree(whole, tmp_path / "root"))
+    root = Path(shutil.copytree(outputs, tmp_path / "root"))
     damage(root)
     before = sorted(path.name for path in root.iterdir())
     out = [] if command[0] == "verify" else ["--out", "new"]
@@ -327,8 +327,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(name: str, run: Runner, whole:
     assert sorted(path.name for path in root.iterdir()) == before
 
 
-def test_bad_runs(whole: Path, tmp_path: Path) -> None:
-    root = Path(shutil.copytree(whole, tmp_path / "root"))
+def test_damaged_runs_are_refused(outputs: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(outputs, tmp_path / "root"))
     _format("run/run.json")(root)
     for command in (("evaluate", "run", "samples"), ("export", "run", "--out", "new")):
         done = edgerec_here(*command, cwd=root)
@@ -338,7 +338,7 @@ def test_bad_runs(whole: Path, tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[dict[str, Any]]:
-    """A full file system of its own where one may be mounted; else a limit on the size of files."""
+    """Yield a full file system if one can be mounted, or else set a limit on the size of files."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
@@ -353,9 +353,9 @@ def small_disk(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="needs mount(8), of the package mount")
-def test_a_full_disk(whole: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(outputs: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as more:
-        for command in (["samples", whole / "logs"], ["simulate", "--users", "40"]):
+        for command in (["samples", outputs / "logs"], ["simulate", "--users", "40"]):
             line = error_line(edgerec(*command, "--out", tmp_path / "disk" / "new", **more))
             assert any(reason in line for reason in ("No space left", "free some space", "File too large"))
             assert list((tmp_path / "disk").iterdir()) == []
@@ -377,8 +377,8 @@ cli.main()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_in_the_middle(whole: Path, tmp_path: Path, number: int, code: int) -> None:
-    shutil.copytree(whole / "logs", tmp_path / "logs")
+def test_a_signal_ends_a_command_without_output(outputs: Path, tmp_path: Path, number: int, code: int) -> None:
+    shutil.copytree(outputs / "logs", tmp_path / "logs")
     command = [sys.executable, "-c", _SLEEPING, "samples", str(tmp_path / "logs"), "--out", str(tmp_path / "new")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         while not (tmp_path / ".new.samples" / "scratch" / "asleep").exists():
@@ -390,7 +390,7 @@ def test_a_signal_in_the_middle(whole: Path, tmp_path: Path, number: int, code: 
         finally:
             child.kill()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs"]
-    # A shell reads a death by a signal as 128 and its number, and so do we.
+    # Shells report a death by a signal as 128 plus its number.
     assert child.returncode in (code, -number if number == signal.SIGTERM else code)
     assert out == ""
     assert "Traceback" not in err
@@ -406,7 +406,7 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
     with subprocess.Popen(
         [*EDGEREC, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
-        # Before an epoch is recorded, an interrupted training leaves nothing.
+        # An interrupted training leaves no files before its first epoch is recorded.
         while not (work / "progress.json").is_file() or not json.loads((work / "progress.json").read_text())["epoch"]:
             assert child.poll() is None
             time.sleep(0.02)
@@ -421,7 +421,7 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == [".run.training", "c.toml"]
     epochs = json.loads((work / "progress.json").read_text())["epoch"]
     assert 1 <= epochs < 1000
-    # Without the option, what stands there is not touched.
+    # Without the option, the unfinished work is not changed.
     before = (work / "progress.json").read_bytes()
     assert "go on with --resume" in error_line(edgerec_here(*command))
     assert (work / "progress.json").read_bytes() == before

@@ -73,7 +73,7 @@ def samples(followed: tuple[Path, list[str]]) -> Samples:
     return load_samples(followed[0] / "SAMPLES")
 
 
-def test_every_block_is_run_or_stands_in_the_example() -> None:
+def test_every_code_block_is_run_or_is_part_of_the_example() -> None:
     kinds = [(block["kind"], block["mark"] or "") for block in BLOCKS if block["kind"]]
     assert len(kinds) == len(re.findall(r"^```\w+$", PAGE, re.MULTILINE)) > 8
     for block in BLOCKS:
@@ -86,7 +86,7 @@ def test_every_block_is_run_or_stands_in_the_example() -> None:
     assert json.loads(whole["text"]) == json.loads((EXAMPLE / "features.json").read_text(encoding="utf-8"))
 
 
-def test_the_readme_of_the_example_says_the_same() -> None:
+def test_the_readme_of_the_example_agrees_with_the_page() -> None:
     readme = (EXAMPLE / "README.md").read_text(encoding="utf-8")
     first = next(block["text"] for block in BLOCKS if block["kind"] == "sh")
     assert f"```sh\n{first}edgerec train SAMPLES" in readme
@@ -98,7 +98,7 @@ def test_the_readme_of_the_example_says_the_same() -> None:
     assert all(path.stat().st_size < 60_000 for path in (EXAMPLE / "raw").iterdir())
 
 
-def test_counts_are_those_of_the_raw_files(logs: Logs, samples: Samples) -> None:
+def test_counts_equal_those_of_the_raw_files(logs: Logs, samples: Samples) -> None:
     lists, actions = raw("lists.csv"), raw("actions.csv")
     shown = {(row["list"], row["recipe"]) for row in actions if row["list"]}
     opened = {(row["list"], row["recipe"]) for row in actions if row["list"] and row["action"] == "opened"}
@@ -113,7 +113,7 @@ def test_counts_are_those_of_the_raw_files(logs: Logs, samples: Samples) -> None
     assert [counts["splits"][split]["requests"] for split in SPLITS] == [68, 8, 20]
 
 
-def test_labels_stand_with_their_candidates(logs: Logs) -> None:
+def test_each_label_belongs_to_its_candidate(logs: Logs) -> None:
     actions = raw("actions.csv")
     for row in raw("lists.csv"):
         requests = logs.requests.filter(pl.col("request_id") == int(row["list"]))
@@ -128,7 +128,7 @@ def test_labels_stand_with_their_candidates(logs: Logs) -> None:
             assert requests["time"].to_list() == [at(row)]
 
 
-def test_a_request_knows_what_had_ended(samples: Samples) -> None:
+def test_a_request_knows_only_behaviours_that_have_ended(samples: Samples) -> None:
     lists, actions = {int(row["list"]): row for row in raw("lists.csv")}, raw("actions.csv")
     for split in SPLITS:
         requests = whole(samples, split).requests
@@ -139,7 +139,7 @@ def test_a_request_knows_what_had_ended(samples: Samples) -> None:
                 assert np.diff(ranges[row]).item() == min(past.count(name), most)
 
 
-def test_served_counts_are_of_the_past_day(logs: Logs) -> None:
+def test_served_counts_cover_the_day_before(logs: Logs) -> None:
     opened = [(row["recipe"], ended(row)) for row in raw("actions.csv") if row["action"] == "opened"]
     lists = {int(row["list"]): row for row in raw("lists.csv")}
     found = {row["request_id"]: row["opens_24h"] for row in logs.requests.iter_rows(named=True)}
@@ -153,7 +153,7 @@ def test_served_counts_are_of_the_past_day(logs: Logs) -> None:
     assert max(map(max, found.values())) > 1
 
 
-def test_what_the_device_counts_is_of_the_past(logs: Logs) -> None:
+def test_device_counts_use_only_earlier_events(logs: Logs) -> None:
     last: dict[Any, int] = {}
     times: dict[Any, int] = {}
     for event in logs.events.iter_rows(named=True):
@@ -176,14 +176,14 @@ def test_search_is_a_page_view_without_served_values(logs: Logs) -> None:
     assert unserved["opens_24h"].null_count() == searched
 
 
-def test_the_least_logs_are_read(followed: tuple[Path, list[str]]) -> None:
+def test_logs_with_only_required_columns_can_be_read(followed: tuple[Path, list[str]]) -> None:
     counts = load_samples(followed[0] / "PLAIN-SAMPLES").counts()
     assert {key: counts[key] for key in ("requests", "exposures", "clicks", "users")} == {
         "requests": 3, "exposures": 4, "clicks": 1, "users": 1,
     }  # fmt: skip
 
 
-def test_the_checks_print_what_the_page_says(followed: tuple[Path, list[str]]) -> None:
+def test_the_checks_print_the_stated_results(followed: tuple[Path, list[str]]) -> None:
     *_, rates, missing = followed[1]
     table = [line.split("┆") for line in rates.splitlines() if "true" in line or "false" in line]
     false, true = (round(100 * float(cells[1])) for cells in table)
@@ -198,7 +198,7 @@ def test_the_checks_print_what_the_page_says(followed: tuple[Path, list[str]]) -
     assert f"exposures: e6_hidden: missing or no in {kept:.0%}" in missing
 
 
-def test_quoted_messages_are_real() -> None:
+def test_quoted_error_messages_exist_in_the_code() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "edgerec" / "data").glob("*.py"))
     quoted = re.findall(r"^   \| `([^|]*)` \|", PAGE, re.MULTILINE)
     assert len(quoted) > 5
@@ -217,7 +217,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_leaves_nothing(fault: str, tmp_path: Path) -> None:
+def test_a_failed_conversion_leaves_no_output(fault: str, tmp_path: Path) -> None:
     change, message = FAULTS[fault]
     source = tmp_path / "raw"
     source.mkdir()
@@ -230,7 +230,7 @@ def test_a_fault_leaves_nothing(fault: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
 
 
-def test_existing_logs_stay_unless_told(followed: tuple[Path, list[str]]) -> None:
+def test_existing_logs_are_replaced_only_with_force(followed: tuple[Path, list[str]]) -> None:
     command = [sys.executable, "examples/your_logs/make_logs.py", "examples/your_logs/raw", "LOGS"]
     done = run(command, followed[0])
     assert done.returncode == 1

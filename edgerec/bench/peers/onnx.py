@@ -1,13 +1,15 @@
-"""ONNX Runtime on the bundle's own functions: what MNN is measured against.
+"""Peers: ONNX Runtime on the functions of a bundle.
 
-A bundle carries each function as two ONNX graphs: by the book (the equations as they stand, with native GRU nodes), and
-as the device graph that became the MNN model, which no user of ONNX Runtime would have by itself. The peers:
+A bundle has two ONNX graphs of each function. The reference graph follows the equations literally and has native GRU
+nodes. The device graph was converted to the MNN model; users of ONNX Runtime would not have it. The peers are:
 
-- `onnxruntime`: by the book, by the ordinary `run`;
-- `onnxruntime_io_binding`: by the book, memory bound beforehand (for the step, where calls cost as much as arithmetic);
-- `onnxruntime_device_graph`: the device graph, by `run`.
+- `onnxruntime`: the reference graph with `run`.
+- `onnxruntime_io_binding`: the reference graph with memory that is bound before the calls. It is only measured for the
+  step, where a call costs as much as its arithmetic.
+- `onnxruntime_device_graph`: the device graph with `run`.
 
-One thread, all graph optimisations, and no memory arena, which makes these graphs a tenth faster.
+All peers use one thread, all graph optimisations and no memory arena. Without the arena, these graphs are a tenth
+faster.
 """
 
 from __future__ import annotations
@@ -35,14 +37,14 @@ Array = npt.NDArray[np.float32]
 REFERENCE, BOUND, DEVICE_GRAPH = "onnxruntime", "onnxruntime_io_binding", "onnxruntime_device_graph"
 _SUFFIX = {REFERENCE: "_reference", DEVICE_GRAPH: ""}
 _STORED = {REFERENCE: ("fused", "fused"), DEVICE_GRAPH: ("value", "values")}
-"""What a step stores beside the key: its name in the step graph and in the ranking graph."""
+"""The names of the second stored output of a step, next to the key: in the step graph and in the ranking graph."""
 
 
 class OnnxPeer(Peer):
-    """One of the two graphs of each device function, in ONNX Runtime.
+    """ONNX Runtime on one kind of graph: the reference graphs or the device graphs.
 
     Raises:
-        FormatError: when it first runs: the bundle lacks a graph, or ONNX Runtime cannot read it.
+        FormatError: at the first call, if the bundle lacks a graph or ONNX Runtime cannot read it.
     """
 
     name: str
@@ -89,7 +91,7 @@ class OnnxPeer(Peer):
 
 
 class ReferenceGraphs(OnnxPeer):
-    """The equations as the paper writes them; the step also with memory bound beforehand."""
+    """The reference graphs. The step is also measured with memory that is bound before the calls."""
 
     name = REFERENCE
 
@@ -99,7 +101,7 @@ class ReferenceGraphs(OnnxPeer):
 
 
 class DeviceGraphs(OnnxPeer):
-    """The graphs that became the MNN models."""
+    """The device graphs, from which the MNN models were converted."""
 
     name = DEVICE_GRAPH
     stores_fused = False
@@ -150,6 +152,6 @@ def _session(path: Path) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own exceptions have no common base but this one.
+    except Exception as error:  # The exceptions of ONNX Runtime have no other common base class.
         reason = str(error).strip().splitlines()[0]
         raise FormatError(f"bench: {path} cannot be run by ONNX Runtime ({reason}): export the bundle again") from None
