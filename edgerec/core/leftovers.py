@@ -125,7 +125,7 @@ def clear_leftovers(target: Path) -> None:
     except OSError:
         return
     for entry in found:
-        # Another process holds it or has just removed it, or we may not remove it.
+        # Ignore errors: another process may have locked or removed the entry, or permissions may be missing.
         with contextlib.suppress(OSError):
             handle = lock(entry)
             if handle is None:

@@ -1,4 +1,7 @@
-"""Folders made part by part that survive a kill: the work stands hidden beside the output until it is whole."""
+"""Write a folder part by part, so that interrupted work can be resumed.
+
+The work is in a hidden folder next to the output until it is complete.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ from edgerec.core.leftovers import discard, hidden_name, lock
 
 JOB = "job.json"
 FORMAT = 2
-"""Of unfinished work. It is raised whenever a note changes what it says."""
+"""Format number of unfinished work. It changes whenever the content of notes changes."""
 
 
 Work = TypeVar("Work")
 
 
 class ResumableFolder:
-    """Work on a folder that is not whole yet; `resumable_folder` makes one.
+    """Unfinished work on a folder, made by `resumable_folder`.
 
-    A part's files come first, its note last: what has a note is whole, what has none is written again. Whoever writes a
-    part, be it another process, needs no more than `path` and `finish`.
+    The files of a part are written first and its note last. So a part with a note is complete, and a part without one
+    is written again. Other processes can write parts, too: they only need `path` and `finish`.
 
     Attributes:
-        path: where the output's files are written, under the names that they will keep.
-        scratch: for what is needed on the way alone.
+        path: the folder for the files of the output, under their final names.
+        scratch: a folder for temporary files of the work.
     """
 
     def __init__(self, work: Path) -> None:
@@ -50,18 +53,18 @@ class ResumableFolder:
         return None
 
     def finish(self, part: str, note: Mapping[str, Any], files: Iterable[Path] = ()) -> None:
-        """State that `part` is written.
+        """Mark `part` as finished.
 
         Args:
-            part: its name.
-            note: what a resumed work needs to know of it, as JSON.
-            files: of the output, by which the part is known to be whole.
+            part: name of the part.
+            note: data about the part for resumed work, as JSON.
+            files: files of the output that belong to the part. Their sizes are checked by `finished`.
         """
         sizes = {str(file.relative_to(self.path)): file.stat().st_size for file in files}
         write_json(self._note(part), {"note": dict(note), "files": sizes})
 
     def discard(self) -> None:
-        """State that nothing of what is finished can be used: for input that has to change before work can go on."""
+        """Mark all parts as unfinished, because the input has to change."""
         for note in (self._work / "parts").glob("*.json"):
             note.unlink()
 
@@ -81,22 +84,24 @@ def unfinished_work(
     worth_keeping: Callable[[Path], bool],
     enter: Callable[[Path], Work],
 ) -> Iterator[Work]:
-    """Give the hidden folder ``.<name>.<kind>`` beside `output` to work in, and hold it against other processes.
+    """Make and lock the hidden folder ``.<name>.<kind>`` next to `output`, and yield the result of `enter`.
 
-    The folder is removed when the block ends well. When the block raises, ^C included, it stays if it is worth keeping.
-    What a killed process left is resumed, or taken over if it is not worth keeping.
+    The folder is removed if the block ends without an exception. If the block raises, also KeyboardInterrupt, the
+    folder stays if it is worth keeping. The folder of a killed process is resumed, or replaced if it is not worth
+    keeping.
 
     Args:
-        output: what the work is for.
-        kind: what the work makes, for the folder's name and for errors.
-        head: the file of the folder that says what the work is. It is removed last.
-        force, resume: as in `resumable_folder`.
-        can_resume: whether the work in a folder can be continued.
-        worth_keeping: whether a folder holds something that should not be removed unasked.
-        enter: begins in the empty folder, or continues if `resume` is true; returns what the block works with.
+        output: the output of the work.
+        kind: kind of the output, for the name of the folder and for error texts.
+        head: the file that describes the work. It is removed last.
+        force: as in `resumable_folder`.
+        resume: as in `resumable_folder`.
+        can_resume: returns whether the work in a folder can be continued.
+        worth_keeping: returns whether a folder must not be removed without `force`.
+        enter: starts work in the empty folder, or continues it if `resume` is true. The block works with its result.
 
     Raises:
-        OutputError, FormatError: as `resumable_folder`.
+        OutputError, FormatError: as for `resumable_folder`.
     """
     folder = work_path(output, kind)
     if resume and not can_resume(folder):
@@ -124,7 +129,7 @@ def unfinished_work(
 
 
 def work_path(output: Path, kind: str) -> Path:
-    """Return the hidden folder in which unfinished work on `output` stands."""
+    """Return the path of the hidden folder for unfinished work on `output`."""
     target = output.resolve()
     return target.parent / hidden_name(target.name, kind)
 
@@ -139,20 +144,20 @@ def resumable_folder(
     resume: bool,
     inputs: Iterable[Path] = (),
 ) -> Iterator[ResumableFolder]:
-    """Give a hidden folder beside `output` to make its parts in; it becomes `output` when the block ends well.
+    """Yield a hidden folder next to `output` for its parts. It becomes `output` if the block ends without an exception.
 
     Args:
         output: the folder to write.
-        kind: of one of `edgerec.core.written.LAYOUTS`; names the work and says what `force` may replace.
-        job: all that the output follows from, as JSON: work is resumed for an equal one alone.
-        force: replace `output`, and begin anew where unfinished work stands.
-        resume: go on with unfinished work instead.
+        kind: a kind of `edgerec.core.written.LAYOUTS`. `force` only replaces folders of this kind.
+        job: everything that determines the output, as JSON. Work is only resumed for an equal job.
+        force: replace `output`, and start again if there is unfinished work.
+        resume: continue unfinished work.
         inputs: as in `check_output`.
 
     Raises:
-        OutputError: `output` exists and `force` is false; unfinished work stands there and neither `force` nor `resume`
-            is true; or another process is at it.
-        FormatError: there is nothing to resume, or it was begun for another `job`.
+        OutputError: `output` exists and `force` is false; there is unfinished work and neither `force` nor `resume` is
+            true; or another process works on the output.
+        FormatError: there is nothing to resume, or the unfinished work has another `job`.
     """
     check_output(output, force=force, kind=kind, inputs=inputs)
     stated = json_bytes({**job, "work_format": FORMAT})
@@ -177,7 +182,7 @@ def resumable_folder(
         enter=enter,
     ) as folder:
         yield folder
-        # A kill may have left files that were being written.
+        # A killed process may have left temporary files.
         for entry in sorted(folder.path.rglob(".*"), reverse=True):
             remove(entry)
         publish_folder(folder.path, output.resolve())
@@ -185,12 +190,12 @@ def resumable_folder(
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Make the folder `path` and hold it until the block ends or the process dies (flock(2)).
+    """Make the folder `path` and lock it until the block or the process ends (flock(2)).
 
-    Where the file system cannot lock, and on Windows, two processes are not kept apart.
+    There is no lock on Windows and on file systems without locks.
 
     Raises:
-        OutputError: another process holds it, or a file stands there.
+        OutputError: another process has locked the folder, or `path` is a file.
     """
     while True:
         try:
@@ -198,12 +203,12 @@ def held(path: Path) -> Iterator[None]:
             handle = lock(path)
             break
         except FileExistsError:
-            raise OutputError(f"{path}, a place for unfinished work, is no folder: remove it") from None
+            raise OutputError(f"{path} should be a folder for unfinished work, but it is a file: remove it") from None
         except BlockingIOError:
             reason = f"another process works in {path}"
             raise OutputError(f"{reason}: wait for its end, or choose another --out") from None
         except FileNotFoundError:
-            # Whoever held it before has removed the folder meanwhile.
+            # The process that had the lock has just removed the folder.
             continue
     try:
         yield
@@ -213,7 +218,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def _unfinished(work: Path) -> bool:
-    """Whether `work` can be continued. Without its output it is what is left of work that was published."""
+    """Return whether `work` can be continued. A folder without `output` remains from work that was published."""
     return (work / JOB).is_file() and (work / "output").is_dir()
 
 
@@ -222,14 +227,14 @@ def _any_finished(work: Path) -> bool:
 
 
 def _empty(work: Path, *, last: str) -> None:
-    """Empty `work`: notes first, so that none speaks of a file that is gone, and the file `last` last."""
+    """Empty `work`. Notes are removed first, so that no note names a missing file. The file `last` is removed last."""
     order = {"parts": 0, last: 2}
     for entry in sorted(work.iterdir(), key=lambda entry: order.get(entry.name, 1)):
         remove(entry)
 
 
 def remove(entry: Path) -> None:
-    """Remove a file, a link, or a folder with what is in it."""
+    """Remove a file, a link, or a folder with its content."""
     if entry.is_dir() and not entry.is_symlink():
         shutil.rmtree(entry)
     else:

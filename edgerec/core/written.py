@@ -1,4 +1,4 @@
-"""What EdgeRec writes: the files of each kind of folder, so that `--force` removes nothing else."""
+"""The files of each kind of folder that EdgeRec writes. `--force` removes no other files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from edgerec.core.documents import read_object
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of folder.
+    """The layout of one kind of folder.
 
     Attributes:
-        kind: what its head states.
-        fields: of the head, in every version of its format.
-        files: patterns of the paths within the folder, the head's own among them.
+        kind: the value of the field `kind` in the head.
+        fields: fields that the head has in every version of its format.
+        files: patterns of all paths in the folder, including the head.
     """
 
     kind: str
@@ -25,9 +25,9 @@ class Layout:
     files: tuple[str, ...]
 
     def foreign(self, folder: Path) -> Path | None:
-        """The first file of `folder` that is none of these, by path; None where there is none.
+        """Return the first file of `folder` that matches no pattern, or None if all files match.
 
-        A link is a file, wherever it points to.
+        A symbolic link counts as a file that matches no pattern.
         """
         pattern = re.compile("|".join(f"(?:{each})" for each in self.files), re.ASCII)
         for place, folders, files in os.walk(folder):
@@ -103,11 +103,11 @@ LAYOUTS = {
         (r"trace\.json", r"case\.npz", r"\w+\.onnx", r"device/(\w+\.mnn|manifest\.json)"),
     ),
 }
-"""By the document at the head of the folder."""
+"""The layouts, by the file name of the head."""
 
 
 def layout_of(folder: Path) -> Layout | None:
-    """The kind of folder that the head in `folder` states, with all fields that such a head has; else None."""
+    """Return the layout that the head of `folder` states, or None if there is no valid head."""
     for name, layout in LAYOUTS.items():
         head = read_object(folder / name)
         if head is not None and head.get("kind") == layout.kind and all(field in head for field in layout.fields):
@@ -116,6 +116,6 @@ def layout_of(folder: Path) -> Layout | None:
 
 
 def is_document(path: Path) -> bool:
-    """Whether the file `path` is a document that a command wrote: a JSON object with its `schema`."""
+    """Return whether the file `path` is a document of a command: a JSON object with ``"schema": 1``."""
     found = read_object(path)
     return found is not None and found.get("schema") == 1
