@@ -91,6 +91,6 @@ def test_a_file_where_work_would_stand_is_one_clear_line(stopped: Path) -> None:
     shutil.rmtree(stopped / "samples", ignore_errors=True)
     shutil.rmtree(stopped / ".samples.samples", ignore_errors=True)
     (stopped / ".samples.samples").write_text("mine")
-    with pytest.raises(EdgeRecError, match=r"\.samples\.samples.*is no folder: remove it"):
+    with pytest.raises(EdgeRecError, match=r"\.samples\.samples.*but it is a file: remove it"):
         make(stopped)
     (stopped / ".samples.samples").unlink()

@@ -172,7 +172,7 @@ class Original:
 
 def _content(bundle: Path, name: str) -> str:
     """Return a digest of all rows of the table of feature `name`."""
-    # As a server opens it: by the hashes of the manifest, which are stamped anew, and not by the checksums of arrays.
+    # Open the table as a server does: it checks the hashes of the manifest and not the checksums of the arrays.
     table: NpzTable = open_table(bundle / "cloud" / "embeddings" / name, sums=False, numbers=False)
     digest = hashlib.sha256(table.unknown.tobytes())
     for keys, rows in table.blocks():

@@ -22,7 +22,7 @@ OURS = (
 )
 
 Calls = dict[str, Callable[[], Any]]
-"""By name of contestant."""
+"""Calls to measure, by the name of the contestant."""
 
 
 class Peer:
