@@ -36,8 +36,8 @@ from edgerec.data.partition import TARGET, Partition, partitions, survey
 from edgerec.data.parts import Parts
 from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, load_samples
 from edgerec.data.schema import ITEM_ID
+from edgerec.data.segments import Segment
 from edgerec.data.shard_files import SPLITS, SplitCounts
-from edgerec.data.stretch import Stretch
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec, load_spec
 from edgerec.features.vocabulary import save_vocabularies
@@ -167,32 +167,32 @@ def _plan(
         return known
     seen = survey(logs)
     validation_from, test_from = periods(seen.times, test_from, validation_fraction)
-    dealt = work.scratch / "dealt"
-    shutil.rmtree(dealt, ignore_errors=True)
-    made = partitions(logs, seen, scratch=dealt, target=target, processes=processes)
+    ranges = work.scratch / "ranges"
+    shutil.rmtree(ranges, ignore_errors=True)
+    made = partitions(logs, seen, scratch=ranges, target=target, processes=processes)
     rows = [
         [[(str(one.file.absolute()), one.rows, one.offset) for one in part] for part in (p.events, p.requests)]
         for p in made
     ]
-    sizes = {str(path.absolute()): path.stat().st_size for path in sorted(dealt.rglob("*.parquet"))}
+    sizes = {str(path.absolute()): path.stat().st_size for path in sorted(ranges.rglob("*.parquet"))}
     write_json(file, {"partitions": rows, "sizes": sizes, "validation_from": validation_from, "test_from": test_from})
     return _Plan(made, validation_from, test_from)
 
 
 def _known_plan(file: Path) -> _Plan | None:
-    """The plan in `file`; None where it, or something that was dealt out for it, is missing or damaged."""
+    """Return the plan in `file`, or None if the plan or a file of its partitions is missing or damaged."""
     known = read_object(file)
     try:
         if known is None or any(Path(path).stat().st_size != size for path, size in known["sizes"].items()):
             return None
-        found = [Partition(*(tuple(map(_stretch, part)) for part in tables)) for tables in known["partitions"]]
+        found = [Partition(*(tuple(map(_segment, part)) for part in tables)) for tables in known["partitions"]]
         return _Plan(found, known["validation_from"], known["test_from"])
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
-def _stretch(row: tuple[str, int, int | None]) -> Stretch:
-    return Stretch(Path(row[0]), *row[1:])
+def _segment(row: tuple[str, int, int | None]) -> Segment:
+    return Segment(Path(row[0]), *row[1:])
 
 
 def periods(times: NDArray[np.int64], test_from: int | None, validation_fraction: float) -> tuple[int, int]:

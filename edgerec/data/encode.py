@@ -31,6 +31,7 @@ from edgerec.data.schema import (
     sort_events,
     sort_requests,
 )
+from edgerec.data.segments import read_segments
 from edgerec.data.shard_files import (
     FILES,
     NOT_EXPOSED,
@@ -41,7 +42,6 @@ from edgerec.data.shard_files import (
     split_counts,
 )
 from edgerec.data.shard_writer import write_behaviours, write_requests
-from edgerec.data.stretch import read_stretches
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec, of_origin
@@ -98,9 +98,9 @@ def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Pat
         OutputError: the disk is full.
     """
     folder.mkdir(exist_ok=True)
-    known = _encode_events(read_stretches(how.events, partition.events), how, items, folder)
+    known = _encode_events(read_segments(how.events, partition.events), how, items, folder)
     # Passed on at once, so that nothing here holds the tables any longer than they are needed.
-    users, splits = _encode_requests(read_stretches(how.requests, partition.requests), known, how, items, folder)
+    users, splits = _encode_requests(read_segments(how.requests, partition.requests), known, how, items, folder)
     entry = ShardEntry(
         name=folder.name,
         **{kind.plural: len(instants.user) for kind, instants in known.items()},

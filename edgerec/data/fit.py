@@ -29,7 +29,7 @@ from edgerec.data.schema import (
     check_events,
     check_requests,
 )
-from edgerec.data.stretch import read_stretches
+from edgerec.data.segments import read_segments
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec, of_origin
@@ -78,7 +78,7 @@ def count(
     actions = {kind: to_fit(spec.actions(kind)) for kind in BEHAVIOUR_KINDS}
     features = [feature for group in actions.values() for feature in group]
     needed = (TIME, KIND, ITEM_ID)
-    table = read_stretches(events, partition.events, _columns(needed, features))
+    table = read_segments(events, partition.events, _columns(needed, features))
     table = check_events(table, features, items, columns=needed).filter(pl.col(TIME) < until)
     behaviours = np.bincount(items.rows(table[ITEM_ID].to_numpy()), minlength=len(items.ids))
     for kind, group in actions.items():
@@ -89,7 +89,7 @@ def count(
 
     served = to_fit(of_origin(spec.item, "served"))
     needed = (REQUEST_ID, TIME, ITEM_ID)
-    table = read_stretches(requests, partition.requests, _columns(needed, served))
+    table = read_segments(requests, partition.requests, _columns(needed, served))
     table = check_requests(table, served, items, columns=needed, repeated_items=repeated_items)
     table = table.filter(pl.col(TIME) < until)
     candidates = np.bincount(items.rows(table[ITEM_ID].explode().to_numpy()), minlength=len(items.ids))

@@ -1,8 +1,8 @@
 """Partitions: sets of users with all their events and requests, small enough to be held in memory.
 
-Logs lie in files as they were written. Files whose ranges of users overlap belong together; small groups of them are
-put together to one partition, and a group that is too large is dealt out by users first (`edgerec.data.deal`). Which
-rows make a user's history, and in which order, does not depend on how logs are cut into files.
+Files whose ranges of user IDs overlap form a group. Small groups are combined into one partition. A group that is too
+large is partitioned by user first (`edgerec.data.user_ranges`). The rows of a user's history and their order do not
+depend on how logs are divided into files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from edgerec.core.console import progress
 from edgerec.core.leftovers import temporary_folder
 from edgerec.core.parallel import map_ordered
 from edgerec.data.catalogue import ItemIndex
-from edgerec.data.deal import deal
 from edgerec.data.logs import Logs, LogsFolder
 from edgerec.data.parts import read_part, reading
 from edgerec.data.schema import (
@@ -43,60 +42,61 @@ from edgerec.data.schema import (
     sort_events,
     sort_requests,
 )
-from edgerec.data.stretch import Stretch, read_stretches
+from edgerec.data.segments import Segment, read_segments
+from edgerec.data.user_ranges import partition_by_user
 from edgerec.features.spec import of_origin
 
 Result = TypeVar("Result")
 
 TARGET = 600_000
-"""Weight that a partition is filled up to; 250,000 exposures with their page-views and requests weigh about half a
+"""Weight up to which a partition is filled. 250,000 exposures with their page-views and requests weigh about half a
 million."""
 REQUEST_WEIGHT = 4
-"""A request, with its list, weighs as much as so many events."""
+"""The weight of a request with its list. An event weighs 1."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Where the rows of some users are: all rows of these users, and of nobody else.
+    """The segments that hold all rows of some users and no rows of other users.
 
     Attributes:
-        events: in order of writing.
-        requests: likewise.
+        events: segments of the events, in the order in which they were written.
+        requests: segments of the requests, in the same order.
     """
 
-    events: tuple[Stretch, ...]
-    requests: tuple[Stretch, ...]
+    events: tuple[Segment, ...]
+    requests: tuple[Segment, ...]
 
     @property
     def weight(self) -> int:
-        """How much memory it takes, in events."""
+        """The memory that the partition takes, in events."""
         return sum(part.rows for part in self.events) + REQUEST_WEIGHT * sum(part.rows for part in self.requests)
 
 
 @dataclass(frozen=True)
 class UserFile:
-    """A part file with rows.
+    """A part file that has rows.
 
     Attributes:
         table: `events` or `requests`.
-        stretch: all of it.
-        low: its first user.
-        high: its last user.
+        segment: all rows of the file.
+        low: the smallest user ID in the file.
+        high: the largest user ID in the file.
     """
 
     table: str
-    stretch: Stretch
+    segment: Segment
     low: int
     high: int
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What has to be known of all logs before any part of them is read closely.
+    """What partitioning needs to know about the whole logs.
 
     Attributes:
-        times: (r,) int64, ascending: when requests were made.
-        files: events first, each table in order of writing.
+        times: (r,) int64, the times of the requests, ascending.
+        files: the files of the events, then those of the requests, each in the order in which they were written.
     """
 
     times: NDArray[np.int64]
@@ -104,51 +104,54 @@ class Survey:
 
 
 def survey(logs: LogsFolder) -> Survey:
-    """Look over users, times and identities of requests: all that no part can be checked for by itself.
+    """Read the users, times and request IDs of the logs. Check what needs all parts: unique IDs and the unit of time.
 
     Raises:
-        LogsError: a file cannot be read, a column is missing or of a wrong type, a request stands twice, times are in
-            another unit.
+        LogsError: a file cannot be read, a column is missing or has a wrong type, a request ID occurs twice, or times
+            have another unit.
     """
     files: list[UserFile] = []
     first: list[int] = []
     for file in logs.events.files:
         row = _extremes(file)
         if row["rows"]:
-            files.append(UserFile(EVENTS, Stretch(file, row["rows"]), row["low"], row["high"]))
+            files.append(UserFile(EVENTS, Segment(file, row["rows"]), row["low"], row["high"]))
             first.append(row["first"])
     if first:
         check_unit(EVENTS, min(first))
     ids, times = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for file in logs.requests.files:
-        part = cast_columns(REQUESTS, read_part(file, _ASKED), _ASKED, file=file)
+        part = cast_columns(REQUESTS, read_part(file, _REQUEST_COLUMNS), _REQUEST_COLUMNS, file=file)
         check_times(REQUESTS, part)
         if len(part):
             users = part[USER_ID].to_numpy()
-            files.append(UserFile(REQUESTS, Stretch(file, len(part)), int(users.min()), int(users.max())))
+            files.append(UserFile(REQUESTS, Segment(file, len(part)), int(users.min()), int(users.max())))
             ids.append(part[REQUEST_ID].to_numpy())
             times.append(part[TIME].to_numpy())
     check_unique(np.concatenate(ids))
     del ids
-    every = np.concatenate(times)
-    every.sort()
-    if len(every):
-        check_unit(REQUESTS, int(every[0]))
-    return Survey(times=every, files=tuple(files))
+    all_times = np.concatenate(times)
+    all_times.sort()
+    if len(all_times):
+        check_unit(REQUESTS, int(all_times[0]))
+    return Survey(times=all_times, files=tuple(files))
 
 
-_ASKED = (REQUEST_ID, USER_ID, TIME)
+_REQUEST_COLUMNS = (REQUEST_ID, USER_ID, TIME)
 
 
 def _extremes(file: Path) -> Mapping[str, int]:
-    """`rows`, `low` and `high` user and `first` time of a file of events, whose types were checked."""
+    """Return of a file of events: the number of `rows`, the `low`est and `high`est user ID, and the `first` time.
+
+    The column types are already checked.
+    """
     user, time = pl.col(USER_ID), pl.col(TIME)
     wanted = {"rows": pl.len(), "low": user.min(), "high": user.max(), "first": time.min()}
     nulls = user.null_count() + time.null_count()
     with reading(file):
         row = pl.scan_parquet(file, glob=False).select(nulls=nulls, **wanted).collect().row(0, named=True)
     if row["nulls"] or (row["rows"] and not -(2**63) <= row["low"] <= row["high"] < 2**63):
-        # Says which and why.
+        # This raises the error that names the column and the reason.
         cast_columns(EVENTS, read_part(file, (USER_ID, TIME)), (USER_ID, TIME), file=file)
     return row
 
@@ -161,40 +164,41 @@ def partitions(
     target: int = TARGET,
     processes: int = 1,
 ) -> list[Partition]:
-    """The partitions of `logs`, in ascending order of users.
+    """Return the partitions of `logs`, in ascending order of users.
 
     Args:
         logs: the opened folder.
-        found: its survey.
-        scratch: an empty folder for what has to be dealt out, as large as those logs; needed while partitions are read.
-        target: weight that partitions are filled up to.
-        processes: how many deal.
+        found: the survey of `logs`.
+        scratch: an empty folder for rows that are written again, partitioned by user. They take as much space as the
+            logs that hold them, and are needed as long as partitions are read.
+        target: weight up to which a partition is filled.
+        processes: number of processes that partition by user.
 
     Raises:
         LogsError: a file cannot be read.
         OutputError: the disk is full.
     """
     made: list[Partition] = []
-    open_ = Partition((), ())
+    current = Partition((), ())
     for group in _groups(found.files):
-        part = Partition(*(_stretches(group, table) for table in (EVENTS, REQUESTS)))
+        part = Partition(*(_segments(group, table) for table in (EVENTS, REQUESTS)))
         if part.weight > 2 * target:
-            if open_.weight:
-                made.append(open_)
-            open_ = Partition((), ())
+            if current.weight:
+                made.append(current)
+            current = Partition((), ())
             tables = (logs.events, part.events, 1), (logs.requests, part.requests, REQUEST_WEIGHT)
-            dealt = deal(tables, scratch / f"{len(made):05d}", target=target, processes=processes)
-            made += [Partition(*stretches) for stretches in dealt]
+            ranges = partition_by_user(tables, scratch / f"{len(made):05d}", target=target, processes=processes)
+            made += [Partition(*segments) for segments in ranges]
             continue
-        if open_.weight and open_.weight + part.weight > target:
-            made.append(open_)
-            open_ = Partition((), ())
-        open_ = Partition(open_.events + part.events, open_.requests + part.requests)
-    return [*made, open_] if open_.weight else made
+        if current.weight and current.weight + part.weight > target:
+            made.append(current)
+            current = Partition((), ())
+        current = Partition(current.events + part.events, current.requests + part.requests)
+    return [*made, current] if current.weight else made
 
 
 def _groups(files: Iterable[UserFile]) -> Iterator[list[UserFile]]:
-    """Files in groups that share no user, in ascending order of users."""
+    """Yield the files in groups that share no user, in ascending order of users."""
     group: list[UserFile] = []
     last = 0
     for file in sorted(files, key=lambda file: file.low):
@@ -207,26 +211,26 @@ def _groups(files: Iterable[UserFile]) -> Iterator[list[UserFile]]:
         yield group
 
 
-def _stretches(group: Iterable[UserFile], table: str) -> tuple[Stretch, ...]:
-    # By name, which is the order of writing.
-    return tuple(sorted((file.stretch for file in group if file.table == table), key=lambda part: part.file))
+def _segments(group: Iterable[UserFile], table: str) -> tuple[Segment, ...]:
+    # Files were written in the order of their names.
+    return tuple(sorted((file.segment for file in group if file.table == table), key=lambda part: part.file))
 
 
 def read_partition(logs: LogsFolder, partition: Partition) -> Logs:
-    """The logs of the partition's users, checked and sorted like `edgerec.data.logs.read_logs` does with all.
+    """Read the logs of the partition's users; check and sort them as `edgerec.data.logs.read_logs` does.
 
-    Of the columns those that the schema and the specification read.
+    Only the columns that the schema and the specification name are read.
 
     Args:
         logs: the opened folder.
-        partition: of these logs.
+        partition: a partition of `logs`.
 
     Raises:
         LogsError: a file cannot be read, or a table breaks its schema.
     """
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
-    events = read_stretches(logs.events, partition.events)
-    requests = read_stretches(logs.requests, partition.requests)
+    events = read_segments(logs.events, partition.events)
+    requests = read_segments(logs.requests, partition.requests)
     served, repeated = of_origin(logs.spec.item, "served"), logs.head.repeated_items
     return Logs(
         head=logs.head,
@@ -244,17 +248,17 @@ def map_partitions(
     processes: int = 1,
     target: int = TARGET,
 ) -> Iterator[Result]:
-    """``function(part)`` of `logs` by and by: of some users, then of others, each user's checked logs whole.
+    """Yield ``function(part)`` for each partition of `logs`. A part holds the checked logs of its users.
 
-    What has to be dealt out first stands in a temporary folder as long as the iterator lives: beside the logs or, where
-    nothing can be written there, in the system's folder for such things.
-    Shows progress.
+    Rows that are partitioned by user are kept in a temporary folder until the iterator is closed. It lies beside the
+    logs, or in the system's temporary folder if the logs' folder cannot be written. The progress is shown.
 
     Args:
-        function: pickles, where there are several processes, and so does what it returns.
-        logs: the opened folder; of its catalogue, which goes along with every part, what `function` needs will do.
-        processes: how many work at a time, each on a partition.
-        target: weight that partitions are filled up to.
+        function: a function of a part. With several processes, it and its result are pickled.
+        logs: the opened folder. Its catalogue is sent with every part, so drop the columns that `function` does not
+            need.
+        processes: number of processes. Each works on one partition at a time.
+        target: weight up to which a partition is filled.
 
     Raises:
         LogsError: a file cannot be read, or a table breaks its schema.
@@ -271,7 +275,7 @@ def map_partitions(
 
 @contextlib.contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    # The system's folder may lie in memory, and what is dealt out is as large as the logs.
+    # The system's temporary folder may be in memory, and the rows may take as much space as the logs.
     with contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(temporary_folder(path.resolve(), "parts"))

@@ -116,7 +116,7 @@ def test_samples_do_not_depend_on_files_nor_on_shards(
         tmp_path, by_rows(table, events), by_rows(LOGS.requests.sample(fraction=1, shuffle=True, seed=seed), requests)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgerec.data.deal.SLICE", slice_)
+        patch.setattr("edgerec.data.user_ranges.SLICE", slice_)
         found = write_samples(path, path.with_name("samples"), limits=LIMITS, target=target)
     equal(found, expected)
     shutil.rmtree(path.parent)
@@ -156,7 +156,7 @@ def test_partitions_hold_each_user_whole_and_once(
     shutil.rmtree(path.parent)
 
 
-def test_partitions_are_filled_and_large_groups_dealt_out(tmp_path: Path) -> None:
+def test_partitions_are_filled_and_large_groups_are_partitioned_by_user(tmp_path: Path) -> None:
     path = write_parts(tmp_path, by_ranges(LOGS.events, 1), by_ranges(LOGS.requests, 1))
     logs = open_logs(path)
     found = survey(logs)
@@ -166,9 +166,9 @@ def test_partitions_are_filled_and_large_groups_dealt_out(tmp_path: Path) -> Non
     assert not (tmp_path / "none").exists()
     path = write_parts(tmp_path, [LOGS.events], [LOGS.requests])
     logs = open_logs(path)
-    dealt = partitions(logs, survey(logs), scratch=tmp_path / "dealt", target=400)
-    assert [part.weight for part in dealt] == weights
-    assert {part.file.parents[1] for one in dealt for part in one.events} == {tmp_path / "dealt"}
+    made = partitions(logs, survey(logs), scratch=tmp_path / "ranges", target=400)
+    assert [part.weight for part in made] == weights
+    assert {part.file.parents[1] for one in made for part in one.events} == {tmp_path / "ranges"}
 
 
 def _itself(logs: Logs) -> Logs:
@@ -186,7 +186,7 @@ def test_partitions_of_several_processes(tmp_path: Path) -> None:
     assert [user for users in found for user in sorted(users)] == list(range(16))
 
 
-def test_what_is_dealt_out_stands_beside_the_logs_and_is_removed(
+def test_rows_partitioned_by_user_lie_beside_the_logs_and_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logs = open_logs(write_parts(tmp_path, [LOGS.events], [LOGS.requests]))

@@ -55,8 +55,8 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "scratch/plan.json",
         "scratch/counts-00000.json",
         "scratch/counts-00001.npz",
-        "scratch/dealt",
-        "scratch/dealt/00000/events-00000.parquet",
+        "scratch/ranges",
+        "scratch/ranges/00000/events-00000.parquet",
     ],
 )
 @pytest.mark.parametrize("how", ["gone", "cut", "garbage"])
