@@ -1,1 +1,1 @@
-"""The graphs that run on the device, written for MNN."""
+"""ONNX building blocks of the graphs that MNN runs on the device."""

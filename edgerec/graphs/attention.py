@@ -6,27 +6,27 @@ Over a group of four units that is one fraction,
     sum_u v_u tanh(x_u) = sum_s (sum_u s_u v_u) e^(s.x) / sum_s e^(s.x),   s over all 16 sign vectors (+-1)^4,
 
 because the denominator is `prod_u 2 cosh(x_u)` and the numerator its derivative along `v`. Since
-`e^(s.x) = e^(s.q) e^(s.k)`, both are inner products of 16 numbers that depend on the candidate alone with 16 that
-depend on the behaviour alone. So the pairs cost two matrix products and one division for every four units instead of
-four tanh, and what depends on the behaviour alone is computed once, in the step graph. Nothing is approximated: every
-denominator is at least 16, and rounding errors stay those of the plain sum, a few units in the last place of
-`sum_u |v_u|`.
+`e^(s.x) = e^(s.q) e^(s.k)`, both are inner products of 16 numbers that depend only on the candidate with 16 numbers
+that depend only on the behaviour. So for every four units, the pairs cost two matrix products and one division instead
+of four tanh. The numbers that depend only on the behaviour are computed once, in the step graph. The fraction is exact:
+every denominator is at least 16, and rounding errors are as large as those of the plain sum, a few units in the last
+place of `sum_u |v_u|`.
 
-The exponentials must stay inside float32. GRU outputs are within (-1, 1), so the weights bound every exponent before
-anything has run, and `attention_form` checks that bound.
+The exponentials must not overflow float32. GRU outputs are within (-1, 1), so the weights alone give a bound of every
+exponent. `attention_form` checks that bound.
 
-Where queries are beyond it, or have no bound at all (the candidates' encodings of CRBAN+ are no GRU's), both sums are
-divided by `e^(|q_1| + ... + |q_4|)`, which cancels but for rounding:
+Queries can exceed the bound, or have no bound: the candidates' encodings of CRBAN+ are not the outputs of a GRU. Then
+both sums are divided by `e^(|q_1| + ... + |q_4|)`, which does not change the fraction except for rounding:
 
     s.q - sum_u |q_u| = -2 sum_u relu(-s_u q_u),
 
-at most 0, and 0 for the signs of `q` itself. So no query can overflow, one term of each denominator is `e^(s.k)` with
-its query's factor 1, so that denominators are at least e^-35 (`LARGEST_KEY_EXPONENT`), and what underflows is too small
-to be seen beside it. The product's constant has -2 and 0 alone, which rounded weights hold, too. This costs a Relu and
-that product, and asks only that keys be bounded.
+at most 0, and 0 if `s` has the signs of `q`. So no query can overflow. One term of each denominator is `e^(s.k)` times
+1, so each denominator is at least e^-35 (`LARGEST_KEY_EXPONENT`), and a term that underflows is too small to change the
+sum. The constant of the product contains only -2 and 0, which rounded weights represent exactly. This form costs a Relu
+and that product more, and it needs a bound of the keys only.
 
-Keys beyond that, or scores that a softmax could not take without looking for the largest, get the equation as it stands
-(`product` is false), which is always right and slower.
+If keys exceed that bound, or if a softmax of the scores needs the subtraction of the largest score, the graph computes
+the equation directly (`product` is false). This is always correct, but slower.
 """
 
 from __future__ import annotations
@@ -41,16 +41,17 @@ from edgerec.graphs.weights import Array, check_array
 
 GROUP = 4
 SIGNS = 1 << GROUP
-# exp(80) = 5.5e34, which leaves three powers of ten for the sum over signs and for |v|.
+# exp(80) = 5.5e34 leaves three powers of ten below the largest float32, for the sum over signs and for |v|.
 LARGEST_EXPONENT = 80.0
-# A denominator of exp(-35) = 6e-16 is 5e22 times the smallest float32, so that a term which is lost was below exp(-17)
-# of it even where its key is exp(35).
+# A denominator of exp(-35) = 6e-16 is 5e22 times the smallest float32. So a term that underflows is below exp(-17) of
+# the denominator, even if its key is exp(35).
 LARGEST_KEY_EXPONENT = 35.0
-# A sum of exp(score) <= exp(60) needs no shift by the largest score, and its smallest term is above 1e-27.
+# A sum of exp(score) <= exp(60) needs no subtraction of the largest score, and its smallest term is above 1e-27.
 LARGEST_SCORE = 60.0
-# Below the smallest sum that one behaviour can give, so that it decides only where there is none.
-NOTHING = 1e-30
-# Added to the scores of padding before the largest is taken.
+# Lower bound of the sum of weights. It is below the smallest sum of one behaviour, so it has an effect only if there is
+# no behaviour.
+SMALLEST_SUM = 1e-30
+# Subtracted from the scores of padding before the largest score is computed.
 FAR_BELOW = 1e9
 
 
@@ -65,7 +66,7 @@ class AttentionWeights:
         scale: `(units,)`.
 
     Raises:
-        ShapeError: the shapes do not belong together, or a value is not finite float32.
+        ShapeError: the shapes do not fit each other, or a value is not finite float32.
     """
 
     query_kernel: Array
@@ -83,16 +84,16 @@ class AttentionWeights:
 
 @dataclass(frozen=True)
 class AttentionForm:
-    """How one attention is computed: what the step graph stores of a behaviour, what the ranker does with it.
+    """How one attention is computed: the key that the step graph stores, and the weights that the ranker uses.
 
     Attributes:
-        product: true for the fraction above, false for the tanh of the equation as it stands.
-        query_kernel: on a candidate's encoding, `(units, key_width)`; before `fold`, `(units, 2 * units)`.
+        product: true for the fraction above, false for the tanh of the equation.
+        query_kernel: on a candidate's encoding, `(units, key_width)`; `(units, 2 * units)` if there is a `fold`.
         key_kernel: `(units, key_width)`, on a behaviour's item encoding.
-        query_bias: as wide as `query_kernel`; MNN folds it into the query's product, where it costs nothing.
+        query_bias: as wide as `query_kernel`. It costs no time, because MNN fuses it with the query's product.
         numerator: `(key_width,)`: `s.v` of each sign vector for the fraction, `v` for the tanh.
-        fold: where queries have no bound, `(2 * units, key_width)`, on the Relu of `q` and `-q` side by side: gives
-            `s.q - sum_u |q_u|`; else none.
+        fold: `(2 * units, key_width)` if queries have no bound, else None. The product of the Relu of `[q, -q]` with it
+            is `s.q - sum_u |q_u|`.
     """
 
     product: bool
@@ -115,7 +116,7 @@ class AttentionForm:
         return self.key_width // SIGNS
 
     def add_key(self, graph: GraphBuilder, item: str, units: int) -> None:
-        """Add the output `key`, `(key_width, 1)`, of a behaviour whose item encoding is `item`, `(1, 1, units)`."""
+        """Add the output `key`, `(key_width, 1)`, of a behaviour with the item encoding `item`, `(1, 1, units)`."""
         encoding = graph.reshape(item, (units, 1))
         kernel = graph.constant(self.key_kernel.T)
         if self.product:
@@ -133,27 +134,30 @@ class AttentionForm:
         length: int,
         bias: str | None = None,
     ) -> str:
-        """Add attention over a kind of behaviour (eq. 10); return the contexts' share of the hidden layer, `(k, h)`.
+        """Add attention over one kind of behaviour (eq. 10).
 
         Args:
             graph: the graph to add to.
             encodings: name of the candidates' encodings, `(k, units)`.
-            kind: its inputs are `{name}_keys`, `{name}_values` and `{name}_mask`.
+            kind: the kind of behaviour. The inputs are `{name}_keys`, `{name}_values` and `{name}_mask`.
             candidates: k.
-            length: how many behaviours there are, padding included.
-            bias: name of what is added to scores, `(k, length)`.
+            length: number of behaviours, padding included.
+            bias: name of a bias that is added to the scores, `(k, length)`.
+
+        Returns:
+            Name of the contexts times their rows of the ranker's hidden layer, `(k, h)`.
         """
         weighted = _exponentials(graph, self, encodings, kind.name, candidates, length, bias)
         total = graph.node("MatMul", weighted, f"{kind.name}_mask")
-        # Not `Max`: half precision rounds its bound, a constant, to zero. The bounds of a clip stay as they are.
-        total = graph.node("Clip", total, graph.constant(np.float32(NOTHING)))
+        # `Clip` and not `Max`: half precision rounds the constant of `Max` to zero, but not the bounds of `Clip`.
+        total = graph.node("Clip", total, graph.constant(np.float32(SMALLEST_SUM)))
         return graph.node("Div", graph.node("MatMul", weighted, f"{kind.name}_values"), total)
 
 
 def sign_matrix(units: int) -> Array:
-    """Give the matrix `(units, groups * 16)` that turns `x` into `s.x` of every group and sign vector.
+    """Return the matrix `(units, groups * 16)` whose product with `x` is `s.x` for every group and sign vector.
 
-    The last group is filled up with units that are always zero: their `cosh` is 1 and their `v` counts as 0.
+    The last group is padded with units that are always zero: their `cosh` is 1 and their `v` counts as 0.
     """
     signs = 1 - 2 * ((np.arange(SIGNS)[np.newaxis] >> np.arange(GROUP)[:, np.newaxis]) & 1)
     groups = -(-units // GROUP)
@@ -161,12 +165,12 @@ def sign_matrix(units: int) -> Array:
 
 
 def attention_form(weights: AttentionWeights, *, bounded: bool = True, bias: float = 0.0) -> AttentionForm:
-    """Choose the form for these weights; the step graph and the ranker must ask for the same.
+    """Choose the form for these weights. The step graph and the ranker must use the same form.
 
     Args:
-        weights: of the attention.
-        bounded: whether candidates' encodings are within (-1, 1), as a GRU's are.
-        bias: largest size of what is added to scores.
+        weights: the weights of the attention.
+        bounded: whether the candidates' encodings are within (-1, 1), as the outputs of a GRU are.
+        bias: upper bound of the absolute value of the bias that is added to the scores.
     """
     signs = sign_matrix(weights.scale.shape[0])
     key_exponents = np.abs(weights.key_kernel @ signs.astype(np.float64)).sum(axis=0)
@@ -197,13 +201,13 @@ def _exponentials(
     length: int,
     bias: str | None,
 ) -> str:
-    """Give `exp(score)` up to a factor a row, `(k, length)`: a softmax before its division."""
+    """Add `exp(score)`, `(k, length)`, which is a softmax before its division. Each row may have a constant factor."""
     query = graph.dense(encodings, form.query_kernel, form.query_bias)
     if not form.product:
         return _exponentials_by_tanh(graph, form, query, kind, candidates, length, bias)
     if form.fold is not None:
         query = graph.node("MatMul", graph.node("Relu", query), graph.constant(form.fold))
-    # Exp comes after the transposition, so that MNN moves the data once and not once for each product.
+    # The Exp follows the Transpose, so that MNN moves the data once and not once for each product.
     query = graph.node("Transpose", graph.reshape(query, (candidates, form.groups, SIGNS)), perm=[1, 0, 2])
     query = graph.node("Exp", query)
     keys = f"{kind}_keys"
@@ -227,7 +231,7 @@ def _exponentials_by_tanh(
     length: int,
     bias: str | None,
 ) -> str:
-    """The same by eq. 10 as it stands, for weights that the fraction cannot take."""
+    """Add `exp(score)` by eq. 10 directly, for weights that exceed the bounds of the fraction."""
     query = graph.reshape(query, (candidates, 1, form.key_width))
     tanh = graph.node("Tanh", graph.node("Add", query, f"{kind}_keys"))
     scores = graph.node("MatMul", tanh, graph.constant(form.numerator[:, np.newaxis]))

@@ -1,4 +1,4 @@
-"""DIN on the device: behaviours without recurrence, and attention whose weights are not normalised."""
+"""Device graphs of DIN: an encoder without a recurrence, and attention with weights that are not normalised."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DinWeights:
         scale: `(hidden,)`.
 
     Raises:
-        ShapeError: the shapes do not belong together, or a value is not finite float32.
+        ShapeError: the shapes do not fit each other, or a value is not finite float32.
     """
 
     query_kernel: Array
@@ -53,7 +53,7 @@ class DinWeights:
         return int(sum(self.product.shape))
 
     def add_key(self, graph: GraphBuilder, item: str, units: int) -> None:
-        """Add the output `key`: the item encoding p, and its part `p Wk` of the attention's hidden layer."""
+        """Add the output `key`: the item encoding `p`, then `p Wk`, its part of the attention's hidden layer."""
         part = graph.node("MatMul", item, graph.constant(self.key_kernel))
         key = graph.node("Concat", item, part, axis=1)
         graph.reshape(key, (self.key_width, 1), out="key")
@@ -61,13 +61,13 @@ class DinWeights:
     def add_context(
         self, graph: GraphBuilder, encodings: str, kind: BehaviourKind, *, candidates: int, length: int
     ) -> str:
-        """Add DIN attention over the behaviours of a kind; arguments and result are those of `AttentionForm`."""
+        """Add DIN attention over one kind of behaviour. Arguments and result are those of `AttentionForm`."""
         hidden, units = self.product.shape
         keys, mask = f"{kind.name}_keys", f"{kind.name}_mask"
         bounds = [graph.constant(np.array([value])) for value in (0, units, units + hidden, 1)]
         encoded = graph.node("Slice", keys, bounds[0], bounds[1], bounds[3])
         part = graph.node("Slice", keys, bounds[1], bounds[2], bounds[3])
-        # (k, h, units): every hidden unit has an inner product of its own.
+        # (k, h, units): each hidden unit has its own inner product.
         weighted = graph.node(
             "Mul", graph.reshape(encodings, (candidates, 1, units)), graph.constant(self.product[np.newaxis])
         )
@@ -88,7 +88,7 @@ class DinWeights:
 
 @dataclass(frozen=True)
 class RawWeights:
-    """One encoder without recurrence: a layer over a behaviour's action, one over its item, with tanh.
+    """The weights of an encoder without a recurrence: two dense layers with tanh.
 
     Attributes:
         action: kernel `(d_a, units)` and bias `(units,)`.
@@ -101,7 +101,8 @@ class RawWeights:
     def __post_init__(self) -> None:
         if self.action.width != self.item.width:
             raise ShapeError(
-                f"`RawWeights` should have two layers of one width. Received: {self.action.width} and {self.item.width}"
+                f"`RawWeights` should have two layers of the same width. Received: {self.action.width} and "
+                f"{self.item.width}"
             )
 
     @property
@@ -109,17 +110,17 @@ class RawWeights:
         return self.item.width
 
     def step(self, reading: Reading) -> onnx.ModelProto:
-        """Build what is computed once for each behaviour: a step graph without a state.
+        """Build the step graph, which is computed once for each behaviour. It has no state.
 
         | name | shape | what |
         |---|---|---|
         | in `action` | `(1, 1, d_a)` | the behaviour's action features |
         | in `item` | `(1, 1, d_x)` | the features of its item |
-        | out `key` | `(key_width, 1)` | what attention needs of the item encoding `p` |
-        | out `value` | `(hidden, 1)` | `[p, a]` through its rows of the ranker's hidden layer |
+        | out `key` | `(key_width, 1)` | the attention key of the item encoding `p` |
+        | out `value` | `(hidden, 1)` | `[p, a]` times its rows of the ranker's hidden layer |
 
         Raises:
-            ShapeError: `reading` is not made for encodings of this width.
+            ShapeError: `reading` is for encodings of another width.
         """
         units, value_kernel = self.units, reading.value_kernel
         reading.check_units(units)

@@ -1,7 +1,7 @@
 """Keras GRU weights as ONNX `GRU` nodes.
 
-The nodes are forward, tanh/sigmoid and `linear_before_reset=1`: the only kind that MNN converts rightly and, told so by
-`--useOriginRNNImpl`, runs as one native command.
+The nodes are forward, with tanh and sigmoid, and have `linear_before_reset=1`. MNN converts only this form correctly.
+With `--useOriginRNNImpl` it runs such a node as one native command.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from edgerec.graphs.weights import Array, check_array
 
 @dataclass(frozen=True)
 class GruWeights:
-    """One `keras.layers.GRU(reset_after=True)`, gates in the order z, r, h.
+    """The weights of one `keras.layers.GRU(reset_after=True)`, gates in the order z, r, h.
 
     Attributes:
         kernel: `(input, 3 * units)`.
         recurrent_kernel: `(units, 3 * units)`.
-        bias: `(2, 3 * units)`, the input's and the recurrent bias.
+        bias: `(2, 3 * units)`, the input bias and the recurrent bias.
 
     Raises:
-        ShapeError: the shapes do not belong together, or a value is not finite float32.
+        ShapeError: the shapes do not fit each other, or a value is not finite float32.
     """
 
     kernel: Array
@@ -53,37 +53,37 @@ GruStack = tuple[GruWeights, ...]
 
 
 def check_stack(owner: object, name: str) -> None:
-    """Refuse an attribute of `owner` that is no stack of layers, each reading the one below.
+    """Raise unless the attribute `name` of `owner` is a stack in which each layer reads the layer below.
 
     Raises:
-        ShapeError: names the attribute.
+        ShapeError: it is not. The message names the attribute.
     """
     stack: GruStack = getattr(owner, name)
     label = f"{type(owner).__name__}.{name}"
     if not stack:
-        raise ShapeError(f"`{label}` should have at least one GRU layer. Received: none")
+        raise ShapeError(f"`{label}` should have at least one GRU layer. Received: no layer")
     for below, layer in pairwise(stack):
         if layer.input_width != below.units or layer.units != below.units:
             raise ShapeError(
-                f"`{label}` should have layers of one width, each reading the one below ({below.units} units). "
-                f"Received: a layer from {layer.input_width} to {layer.units}"
+                f"`{label}` should have layers of the same width, and each should read the layer below "
+                f"({below.units} units). Received: a layer that reads {layer.input_width} units and has {layer.units}"
             )
 
 
 def add_gru(graph: GraphBuilder, x: str, weights: GruWeights, *, initial: str | None = None) -> tuple[str, str]:
     """Add one GRU layer, `h_t = z_t * h_{t-1} + (1 - z_t) * tanh(x_t W + b + r_t * (h_{t-1} R + b_r))`.
 
-    Keras holds `(input, 3 * units)` in the gate order z, r, h; ONNX holds the same order as `(1, 3 * units, input)`,
-    with both biases in one row. Keras's `reset_after=True` is ONNX's `linear_before_reset=1`.
+    Keras stores kernels as `(input, 3 * units)`, ONNX as `(1, 3 * units, input)`; both have the gates in the order
+    z, r, h. ONNX has both biases in one row. `reset_after=True` of Keras is `linear_before_reset=1` of ONNX.
 
     Args:
         graph: the graph to add to.
         x: name of the input, `(time, 1, input)`.
         weights: the layer.
-        initial: name of the initial state, `(1, 1, units)`; zeros when not given.
+        initial: name of the initial state, `(1, 1, units)`; default: zeros.
 
     Returns:
-        Names of all outputs, `(time, 1, 1, units)`, and of the last one, `(1, 1, units)`.
+        The names of all outputs, `(time, 1, 1, units)`, and of the last output, `(1, 1, units)`.
     """
     inputs = [
         x,
@@ -92,18 +92,18 @@ def add_gru(graph: GraphBuilder, x: str, weights: GruWeights, *, initial: str | 
         graph.constant(weights.bias.reshape(1, -1)),
     ]
     if initial is not None:
-        inputs += ["", initial]  # the empty name stands for the optional sequence_lens
+        inputs += ["", initial]  # an empty name leaves out the optional input sequence_lens
     every, last = graph.nodes("GRU", *inputs, outputs=2, hidden_size=weights.units, linear_before_reset=1)
     return every, last
 
 
 def add_gru_stack(graph: GraphBuilder, x: str, stack: GruStack, *, time: int) -> str:
-    """Add a stack of GRU layers from zero states; answer the top layer's outputs, `(time, units)`.
+    """Add a stack of GRU layers that starts with zero states; return the name of the top outputs, `(time, units)`.
 
     Args:
         graph: the graph to add to.
         x: name of the input, `(time, 1, input)`.
-        stack: the layers, lowest first.
+        stack: the layers, the lowest first.
         time: number of steps.
     """
     for layer in stack[:-1]:

@@ -1,4 +1,4 @@
-"""HUBSM on the device: one behaviour and the state in, encodings and the new state out."""
+"""Device graph of HUBSM. It reads one behaviour and the state, and returns the encodings and the new state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HubsmWeights:
         check_stack(self, "item")
         if len(self.action) != len(self.item) or self.action[0].units != self.item[0].units:
             raise ShapeError(
-                "`HubsmWeights` should have two stacks of one depth and width. Received: "
+                "`HubsmWeights` should have two stacks of the same depth and width. Received: "
                 f"{len(self.action)} x {self.action[0].units} and {len(self.item)} x {self.item[0].units}"
             )
 
@@ -37,23 +37,23 @@ class HubsmWeights:
         return len(self.item)
 
     def step(self, reading: Reading) -> onnx.ModelProto:
-        """Build one step of HUBSM (eq. 3-8) with all of the ranker that depends on this behaviour alone (eq. 10, 11).
+        """Build one step of HUBSM (eq. 3-8), and the part of the ranker that needs only this behaviour (eq. 10, 11).
 
         | name | shape | what |
         |---|---|---|
         | in `action` | `(1, 1, d_a)` | the behaviour's action features |
         | in `item` | `(1, 1, d_x)` | the features of its item |
-        | in `state` | `(2 * depth, 1, units)` | action layers lowest first, then item layers; zeros at first |
-        | out `key` | `(key_width, 1)` | what attention needs of the item encoding `p`, see `attention.py` |
-        | out `value` | `(hidden, 1)` | the fused encoding `[p, a]` through its rows of the ranker's hidden layer |
+        | in `state` | `(2 * depth, 1, units)` | action layers, the lowest first, then item layers; zeros at the start |
+        | out `key` | `(key_width, 1)` | the attention key of the item encoding `p`, see `attention.py` |
+        | out `value` | `(hidden, 1)` | the fused encoding `[p, a]` times its rows of the ranker's hidden layer |
         | out `new_state` | `(2 * depth, 1, units)` | as `state` |
 
-        These shapes cost MNN no copy: time and batch axes for GRU nodes, columns for matrix-vector products.
-        The hidden layer is linear in the contexts, so `sum_j w_j b_j W = sum_j w_j (b_j W)`. The step takes that
-        product once for each behaviour, which halves what is stored of it.
+        With these shapes MNN copies nothing: GRU nodes have axes for time and batch, matrix-vector products columns.
+        The hidden layer is linear in the contexts, so `sum_j w_j b_j W = sum_j w_j (b_j W)`. The step computes that
+        product once for each behaviour. In CRBAN it is half as wide as the encoding, so half as much is stored.
 
         Raises:
-            ShapeError: `reading` is not made for encodings of this width.
+            ShapeError: `reading` is for encodings of another width.
         """
         units, depth, value_kernel = self.units, self.depth, reading.value_kernel
         reading.check_units(units)

@@ -1,4 +1,4 @@
-"""The list of candidates as context: numbers normalised within the list, and self-attention over it."""
+"""Device graphs of the list context: numbers normalised within the list, and self-attention over the list."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SMALLEST_DEVIATION = 1e-3
 
 @dataclass(frozen=True)
 class ListAttentionWeights:
-    """A block of self-attention over the list (`edgerec.layers.list_context.ListAttention`).
+    """The weights of a block of self-attention over the list (`edgerec.layers.list_context.ListAttention`).
 
     Attributes:
         first_norm, second_norm: scale and offset (units,) of each normalisation.
-        projection: queries, keys and values, `3 * units` wide, heads within each.
-        merge, widen, narrow: layers of `units`, `2 * units` and `units`.
+        projection: to queries, keys and values, `3 * units` wide. Each of the three consists of the heads.
+        merge, widen, narrow: dense layers of width `units`, `2 * units` and `units`.
         heads: number of heads.
     """
 
@@ -38,7 +38,7 @@ def add_list_normalisation(graph: GraphBuilder, x: str) -> str:
     count = graph.node("ReduceSum", "valid", graph.constant(np.array([0])), keepdims=1)
     row = graph.node("Div", graph.node("Transpose", "valid", perm=[1, 0]), count)
     centred = x
-    for _ in range(2):  # as the model, which says why
+    for _ in range(2):  # twice, for the reason given in `ListNormalisation`
         centred = graph.node("Mul", graph.node("Sub", centred, graph.node("MatMul", row, centred)), "valid")
     variance = graph.node("MatMul", row, graph.node("Mul", centred, centred))
     floor = graph.constant(np.full((1, 1), SMALLEST_DEVIATION**2))
@@ -48,16 +48,16 @@ def add_list_normalisation(graph: GraphBuilder, x: str) -> str:
 def add_list_attention(
     graph: GraphBuilder, block: ListAttentionWeights, x: str, padding: str, *, candidates: int
 ) -> str:
-    """Add a block of self-attention over rows `x` `(k, units)`; `padding` is added to the scores of each column."""
+    """Add a block of self-attention over the rows of `x`, `(k, units)`. Each row of scores gets `padding` added."""
     units, heads = block.merge.width, block.heads
     width = units // heads
     normal = _layer_norm(graph, x, *block.first_norm)
     parts = []
     for part, (scale, perm) in enumerate(((width**-0.5, (1, 0, 2)), (1.0, (1, 2, 0)), (1.0, (1, 0, 2)))):
         columns = slice(part * units, (part + 1) * units)
-        # The scores' factor goes into the queries' weights.
-        found = graph.dense(normal, block.projection.kernel[:, columns] * scale, block.projection.bias[columns] * scale)
-        parts.append(graph.node("Transpose", graph.reshape(found, (candidates, heads, width)), perm=list(perm)))
+        # The factor of the scores is multiplied into the weights of the queries.
+        rows = graph.dense(normal, block.projection.kernel[:, columns] * scale, block.projection.bias[columns] * scale)
+        parts.append(graph.node("Transpose", graph.reshape(rows, (candidates, heads, width)), perm=list(perm)))
     query, key, value = parts
     scores = graph.node("Add", graph.node("MatMul", query, key), padding)
     read = graph.node("MatMul", graph.node("Softmax", scores, axis=-1), value)

@@ -1,4 +1,4 @@
-"""What a ranker brings for the device: its ranking graph, and how it reads each kind of behaviour."""
+"""The device side of a ranker: its ranking graph, and how it reads each kind of behaviour."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from edgerec.graphs.weights import Array
 
 
 class Attention(Protocol):
-    """An attention of candidates over behaviours, split into what a step computes and what the ranker computes."""
+    """An attention of candidates over behaviours. The step graph computes one part, the ranking graph the rest."""
 
     @property
     def units(self) -> int:
-        """Width of the item encodings that it reads."""
+        """Width of the item encodings that the attention reads."""
 
     @property
     def key_width(self) -> int:
-        """Numbers that a step stores as a behaviour's key."""
+        """Number of values in the key that a step stores for a behaviour."""
 
     def add_key(self, graph: GraphBuilder, item: str, units: int) -> None:
         """Add the output `key`, `(key_width, 1)`, to a step graph; `item` names the behaviour's item encoding."""
@@ -32,15 +32,18 @@ class Attention(Protocol):
     def add_context(
         self, graph: GraphBuilder, encodings: str, kind: BehaviourKind, *, candidates: int, length: int
     ) -> str:
-        """Add the attention to a ranking graph; return the contexts' share of the hidden layer, `(k, h)`, by name."""
+        """Add the attention to a ranking graph.
+
+        Return the name of the contexts times their rows of the ranker's hidden layer, `(k, h)`.
+        """
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a ranker reads one kind of behaviour. The step graph computes all of it that does not need the candidates.
+    """How a ranker reads one kind of behaviour. The step graph computes the part that does not need the candidates.
 
     Attributes:
-        attention: over the behaviours.
+        attention: the attention over the behaviours.
         value_kernel: `(2 * units, hidden)`, the rows of the ranker's hidden layer that read the context of this kind.
     """
 
@@ -48,10 +51,10 @@ class Reading:
     value_kernel: Array
 
     def check_units(self, units: int) -> None:
-        """Refuse a reading that is not made for encodings of this width.
+        """Raise unless the reading is for encodings of width `units`.
 
         Raises:
-            ShapeError: says so.
+            ShapeError: it is for another width.
         """
         if self.attention.units != units:
             raise ShapeError(f"`attention` should read encodings of {units} units. Received: {self.attention.units}")
@@ -63,29 +66,29 @@ class EncoderGraph(Protocol):
     """The trained weights of one behaviour encoder."""
 
     def step(self, reading: Reading) -> onnx.ModelProto:
-        """Build the step graph for a ranker that reads the behaviours so."""
+        """Build the step graph for a ranker that reads the behaviours as `reading` says."""
 
 
 class RankerGraph(ABC):
-    """The trained weights of a ranker, as plain arrays; subclasses are frozen dataclasses of arrays."""
+    """The trained weights of a ranker as plain arrays. Subclasses are frozen dataclasses of arrays."""
 
     @abstractmethod
     def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build the ranking graph for sequences of these lengths."""
+        """Build the ranking graph for the given maximum lengths of sequences."""
 
     def readings(self) -> dict[BehaviourKind, Reading]:
-        """Return how it reads each kind of behaviour that it reads; default: it reads none."""
+        """Return how the ranker reads each kind of behaviour. By default it reads no behaviours."""
         return {}
 
     def reference(self, encoders: Mapping[BehaviourKind, EncoderGraph], limits: Limits) -> dict[str, onnx.ModelProto]:
-        """Build the same functions operation by operation as in the paper, by name: step models, and `crban`.
+        """Build graphs with the operations of the paper: the step models and `crban`, by name.
 
-        Benchmarks run them as peers. Default: there are none.
+        Benchmarks compare the device graphs with them. By default there are none.
         """
         return {}
 
 
 def behaviour_inputs(kind: BehaviourKind, length: int, key_width: int, hidden: int) -> dict[str, tuple[int, ...]]:
-    """Return names and shapes of the ranking graph's inputs of one kind of behaviour."""
+    """Return the inputs of a ranking graph that belong to one kind of behaviour: their names and shapes."""
     name = kind.name
     return {f"{name}_keys": (length, key_width), f"{name}_values": (length, hidden), f"{name}_mask": (length, 1)}

@@ -1,7 +1,7 @@
-"""Trained weights as plain arrays in Keras's layout, checked.
+"""Checks of trained weights, which are plain arrays in the layout of Keras, and the weights of a dense layer.
 
-The splitter fills such classes from Keras layers, and the graph builders read nothing else. So a graph can be built,
-tested and compared without TensorFlow. Each building block has its class beside its graph; the dense layer is here.
+Keras layers fill classes of such arrays, and the graph builders read only these classes. So a graph can be built,
+tested and compared without TensorFlow. Each other building block defines its class beside its graph.
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ Array = npt.NDArray[np.float32]
 
 
 def check_array(owner: object, name: str, expected: tuple[int | None, ...]) -> None:
-    """Refuse an attribute of `owner` that is no finite float32 array of the shape `expected`; None is any length.
+    """Raise unless the attribute `name` of `owner` is a finite float32 array of the shape `expected`.
+
+    Args:
+        owner: object with the attribute.
+        name: name of the attribute.
+        expected: length of each axis; None accepts any length.
 
     Raises:
-        ShapeError: names the attribute.
+        ShapeError: it is not. The message names the attribute.
     """
     value: Any = getattr(owner, name)
     label = f"{type(owner).__name__}.{name}"
@@ -35,15 +40,17 @@ def check_array(owner: object, name: str, expected: tuple[int | None, ...]) -> N
         words = tuple("any" if want is None else want for want in expected)
         raise ShapeError(f"`{label}` should have shape {words}. Received: {value.shape}")
     if not np.isfinite(value).all():
-        raise ShapeError(f"`{label}` should be finite. Received: {int((~np.isfinite(value)).sum())} NaN or infinite")
+        raise ShapeError(
+            f"`{label}` should be finite. Received: {int((~np.isfinite(value)).sum())} values that are NaN or infinite"
+        )
 
 
 @dataclass(frozen=True)
 class DenseWeights:
-    """A dense layer: kernel `(input, width)`, bias `(width,)`.
+    """The weights of a dense layer: kernel `(input, width)`, bias `(width,)`.
 
     Raises:
-        ShapeError: the shapes do not belong together, or a value is not finite float32.
+        ShapeError: the shapes do not fit each other, or a value is not finite float32.
     """
 
     kernel: Array

@@ -13,7 +13,7 @@ from edgerec.rankers.registry import find_model
 
 
 class TrainConfig(BaseModel):
-    """Settings of `edgerec train`; where the paper states one, it is the default."""
+    """The settings of `edgerec train`. Defaults are the values of the paper where it gives them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -23,34 +23,42 @@ class TrainConfig(BaseModel):
     layers: Annotated[int, Field(ge=1, le=8)] = 3
     """Depth of every recurrent stack."""
     gain: Annotated[float, Field(gt=0, le=10)] = 2.0
-    """How large weights begin; see `GruStack`. Less finds coarse structure first, more finds fine structure sooner."""
+    """Scale of the initial weights, see `GruStack`. With a small gain the model first learns coarse structure, with a
+    large gain it learns fine structure sooner."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 512
     learning_rate: Annotated[float, Field(gt=0)] = 0.005
-    """Of Adam."""
+    """Learning rate of Adam."""
     decay_epochs: Annotated[int, Field(ge=0)] = 0
-    """The learning rate falls to a tenth over so many epochs, by a cosine, and stays there; 0: constant."""
+    """The learning rate falls to a tenth over this number of epochs, along a cosine, and then stays constant. With 0 it
+    is constant from the start."""
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
-    """Gradients are scaled down to this global norm: recurrent stacks of 100 steps sometimes burst."""
+    """Largest global norm of the gradients; larger gradients are scaled down. Gradients of recurrent stacks over 100
+    steps sometimes explode."""
     listwise: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Weight of the listwise softmax loss beside cross-entropy; left out, the model's own (`rankers/registry.py`)."""
+    """Weight of the listwise softmax loss, which is added to the cross-entropy. The default depends on the model
+    (`rankers/registry.py`)."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share that a running average of the weights keeps at each step, which is then validated and kept. 0: none."""
+    """Decay of a running average of the weights. If it is above 0, the average is validated and saved. 0: no average."""
     unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of identities hidden in training, which trains the unknown row; more where most of tomorrow's are new."""
+    """Share of the IDs that are replaced by the unknown row in training, which trains this row. A larger share suits
+    feeds where most items of tomorrow are new."""
     shuffle_candidates: bool = False
-    """Draw each list's order anew in every epoch: for data whose order on offer says nothing."""
+    """Shuffle the candidates of each list in every epoch. Use it if the served order carries no information."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 10
-    """At most so many."""
+    """Maximum number of epochs."""
     patience: Annotated[int, Field(ge=1)] = 3
-    """Stop after so many epochs without a better validation GAUC."""
+    """Stop after this number of epochs without a better validation GAUC."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    """Seed of all random numbers of the training."""
     one_per_page: bool = True
-    """An epoch reads one request of each page, drawn anew: requests of one page share labels. False: it reads all."""
+    """Each epoch reads one random request of each page, because the requests of one page share labels. If false, it
+    reads all requests."""
     together: Annotated[int, Field(ge=1, le=65536)] = 8
-    """Up to so many requests of a user stand in a batch together and share what is computed of the user's behaviours;
-    more is faster, fewer mixes better."""
+    """Maximum number of requests of one user in a batch. They share the computation over the user's behaviours. More
+    requests are faster; fewer requests mix users better."""
     compiled: bool = True
-    """Recurrences and attention by XLA, compiled for each shape of batch: pays from a few thousand requests on."""
+    """Compute recurrences and attention by kernels that XLA compiles for each shape of batch. This is faster from a few
+    thousand requests on."""
 
     @field_validator("model")
     @classmethod
@@ -67,10 +75,10 @@ class TrainConfig(BaseModel):
 
 
 def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
-    """Read a TOML file (or none), put `overrides` over it, and check.
+    """Read a TOML file, if there is one, replace its settings by those of `overrides`, and check the result.
 
     Raises:
-        ConfigurationError: no such file, no TOML, an unknown key or a value out of range.
+        ConfigurationError: the file does not exist or is not TOML, a key is unknown, or a value is out of range.
     """
     settings: dict[str, Any] = {}
     where = "options"
@@ -84,19 +92,21 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
 
 
 def model_tables(settings: dict[str, Any], *, where: str) -> dict[str, dict[str, Any]]:
-    """Take the tables ``[models.NAME]``, settings of single models, out of `settings`.
+    """Remove the tables ``[models.NAME]``, which are settings of single models, from `settings` and return them.
 
     Raises:
-        ConfigurationError: there is no such model, or it has no table.
+        ConfigurationError: there is no model with such a name, or its settings are not a table.
     """
     own = settings.pop("models", {})
     if not isinstance(own, dict) or not all(isinstance(table, dict) for table in own.values()):
         raise ConfigurationError(
-            f"configuration {where}: [models] should hold a table of settings for each model named"
+            f"configuration {where}: [models] should hold a table of settings for each model, such as [models.dlcm]"
         )
     fixed = [f"{name}.{key}" for name, table in own.items() for key in ("model", "seed") if key in table]
     if fixed:
-        raise ConfigurationError(f"configuration {where}: models.{fixed[0]} is not for single models: leave it out")
+        raise ConfigurationError(
+            f"configuration {where}: models.{fixed[0]} cannot be set for a single model: remove it from the table"
+        )
     for name in own:
         try:
             find_model(name)
@@ -106,10 +116,10 @@ def model_tables(settings: dict[str, Any], *, where: str) -> dict[str, dict[str,
 
 
 def check_config(settings: dict[str, Any], *, where: str) -> TrainConfig:
-    """The configuration of `settings`; `where` they stand is named in errors.
+    """Return the configuration with `settings`. Error messages name `where` the settings come from.
 
     Raises:
-        ConfigurationError: an unknown key or a value out of range.
+        ConfigurationError: a key is unknown, or a value is out of range.
     """
     try:
         return TrainConfig.model_validate(settings)

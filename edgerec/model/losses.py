@@ -1,4 +1,4 @@
-"""What training lowers."""
+"""The losses that training minimises."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import tensorflow as tf
 
 
 def cross_entropy(logits: Any, label: Any, weight: Any, *, exposed: Any) -> Any:
-    """Mean cross-entropy of exposed candidates (eq. 11).
+    """Return the mean cross-entropy of exposed candidates (eq. 11).
 
     Args:
         logits: (batch, k).
-        label: (batch, k), 1 clicked, else 0.
-        weight: (batch, k), 1 exposed, else 0.
-        exposed: sum of all weights, those of other workers too.
+        label: (batch, k), 1 if clicked, else 0.
+        weight: (batch, k), 1 if exposed, else 0.
+        exposed: sum of the weights over all workers.
     """
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(label, logits)
     return tf.reduce_sum(entropy * weight) / tf.maximum(exposed, 1.0)
 
 
 def listwise(logits: Any, label: Any, weight: Any, *, clicks: Any) -> Any:
-    """Mean over clicks of ``-log softmax`` among the exposed candidates of their list.
+    """Return the mean over clicks of ``-log softmax`` among the exposed candidates of their list.
 
-    GAUC compares candidates within a request, and so does this; cross-entropy also has to find each request's level.
-    Arguments as of `cross_entropy`;
-    `clicks` is the sum of all labels.
+    This loss compares candidates within a request, as GAUC does. Cross-entropy must also learn the click rate of each
+    request. The arguments are those of `cross_entropy`; `clicks` is the sum of the labels over all workers.
 
     Source: Cao et al., *Learning to Rank: From Pairwise Approach to Listwise Approach*, ICML 2007.
     """

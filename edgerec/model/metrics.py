@@ -1,4 +1,4 @@
-"""Ranking metrics over flat arrays of exposed candidates, vectorised over requests."""
+"""Ranking metrics over flat arrays of exposed candidates, computed for all requests at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Floats = NDArray[np.float64]
 
 
 def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> tuple[Floats, Floats]:
-    """AUC of each request that has a clicked and an unclicked exposure; ties count one half.
+    """Return the AUC of each request that has a clicked and an unclicked exposure. A tie counts one half.
 
     Args:
         group: (n,) the request of each exposure, in any order.
@@ -17,7 +17,7 @@ def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floa
         score: (n,) finite.
 
     Returns:
-        AUCs (g,) and each request's number of exposures (g,), in ascending order of request.
+        AUCs (g,) and number of exposures (g,) of these requests, in ascending order of request.
 
     Source: the rank-sum form of Mann and Whitney, 1947.
     """
@@ -27,7 +27,7 @@ def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floa
     group, label, score = group[order], label[order], score[order]
     new_group = np.concatenate([[True], group[1:] != group[:-1]])
     new_run = new_group | np.concatenate([[True], score[1:] != score[:-1]])
-    # Average rank of a run of equal scores, counted from the request's first exposure.
+    # The average rank of each run of equal scores, counted from the request's first exposure.
     runs = np.cumsum(new_run) - 1
     run_start = np.flatnonzero(new_run)
     run_size = np.diff(np.append(run_start, len(score)))
@@ -44,13 +44,15 @@ def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floa
 
 
 def gauc(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> float:
-    """``sum(impressions_r AUC_r) / sum(impressions_r)`` over requests (eq. 12); NaN where none has both labels."""
+    """Return ``sum(impressions_r AUC_r) / sum(impressions_r)`` over requests (eq. 12), or NaN if none has both labels."""
     aucs, impressions = request_aucs(group, label, score)
     return float(np.average(aucs, weights=impressions)) if len(aucs) else float("nan")
 
 
 def ndcg_sum(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats, *, at: int) -> tuple[float, int]:
-    """Sum of NDCG at `at` over requests with a click, and how many these are; equal scores keep their given order.
+    """Return the sum of NDCG at `at` over the requests with a click, and the number of these requests.
+
+    Candidates with equal scores keep their order in the arrays.
 
     Source: Järvelin and Kekäläinen, *Cumulated gain-based evaluation of IR techniques*, 2002.
     """
@@ -60,8 +62,8 @@ def ndcg_sum(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats, 
     group, label = group[order], label[order]
     starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
     sizes = np.diff(np.append(starts, len(group)))
-    place = np.arange(len(group)) - np.repeat(starts, sizes)
-    discount = np.where(place < at, 1 / np.log2(place + 2), 0.0)
+    position = np.arange(len(group)) - np.repeat(starts, sizes)
+    discount = np.where(position < at, 1 / np.log2(position + 2), 0.0)
     gain = np.add.reduceat(discount * label, starts)
     clicks = np.add.reduceat(label.astype(np.int64), starts)
     ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(at) + 2))])[np.minimum(clicks, at)]

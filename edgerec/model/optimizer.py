@@ -1,4 +1,4 @@
-"""Adam that touches of an embedding table the rows of the batch and no other."""
+"""Adam that updates only those rows of an embedding table that the batch reads."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import keras
 import tensorflow as tf
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
-"""Keras' defaults."""
+"""The defaults of Keras."""
 
 
 class RowAdam(tf.Module):
-    """Adam (Kingma and Ba, 2015) over dense weights and tables.
+    """Adam (Kingma and Ba, 2015) over dense weights and embedding tables.
 
-    A table's gradient says something about the rows of the batch. Adam as it stands moves every row at every step, for
-    its moments fade everywhere: a step then costs as much as the table is large. Here moments and rows that the batch
-    does not read (padding reads its first) stay as they are, and a step costs what the batch costs; for dense weights
-    it is Adam to the letter.
+    The gradient of a table is not zero only for the rows that the batch reads. The original Adam changes every row at
+    every step, because the moments of every row decay. So the cost of a step grows with the size of the table. This
+    optimizer changes only the rows that the batch reads, and their moments, so the cost of a step grows with the batch
+    only. (Padding reads row 0.) For dense weights it is the original Adam.
 
     Args:
-        variables: what is learnt.
-        tables: those of them, by path, that are read by rows.
-        clip_norm: gradients are scaled down to this global norm.
-        average: share that a running average of every weight keeps at each step; 0: none. It is kept of whole tables.
+        variables: the trainable variables.
+        tables: paths of those variables that are embedding tables.
+        clip_norm: largest global norm of the gradients; larger gradients are scaled down.
+        average: decay of a running average of every weight; 0: no average. It includes all rows of a table.
 
     Attributes:
-        learning_rate: of the next step.
-        iterations: steps taken.
+        learning_rate: learning rate of the next step.
+        iterations: number of steps so far.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RowAdam(tf.Module):
         self.averages = [tf.Variable(value, trainable=False) for value in self._variables] if average else []
 
     def apply(self, gradients: Sequence[Any]) -> None:
-        """Take one step along `gradients`, dense or (of tables) `tf.IndexedSlices`."""
+        """Apply one step with `gradients`, which are dense or, for tables, `tf.IndexedSlices`."""
         gradients = [summed(each) if isinstance(each, tf.IndexedSlices) else each for each in gradients]
         gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
         steps = tf.cast(self.iterations.assign_add(1), tf.float32)
@@ -62,27 +62,27 @@ class RowAdam(tf.Module):
                 second.assign(BETA_2 * second + (1 - BETA_2) * dense * dense)
                 value.assign_sub(rate * first / (tf.sqrt(second) + EPSILON))
         for value, average in zip(self._variables, self.averages, strict=False):
-            # It begins with what the first step made.
-            share = tf.where(steps > 1, self._average, 0.0)
-            average.assign(share * average + (1 - share) * value)
+            # The average starts with the weights after the first step.
+            decay = tf.where(steps > 1, self._average, 0.0)
+            average.assign(decay * average + (1 - decay) * value)
 
 
 def summed(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
-    """`gradient` with every row once, ascending."""
-    rows, place = tf.unique(gradient.indices)
-    total = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+    """Return `gradient` with each row once. Values of the same row are added."""
+    rows, index = tf.unique(gradient.indices)
+    total = tf.math.unsorted_segment_sum(gradient.values, index, tf.size(rows))
     return tf.IndexedSlices(total, rows, gradient.dense_shape)
 
 
 def _step_rows(value: Any, gradient: tf.IndexedSlices, first: Any, second: Any, rate: Any) -> None:
-    rows, change = gradient.indices, gradient.values
-    moved = BETA_1 * tf.gather(first, rows) + (1 - BETA_1) * change
-    spread = BETA_2 * tf.gather(second, rows) + (1 - BETA_2) * change * change
-    first.scatter_update(tf.IndexedSlices(moved, rows))
-    second.scatter_update(tf.IndexedSlices(spread, rows))
-    value.scatter_sub(tf.IndexedSlices(rate * moved / (tf.sqrt(spread) + EPSILON), rows))
+    rows, values = gradient.indices, gradient.values
+    new_first = BETA_1 * tf.gather(first, rows) + (1 - BETA_1) * values
+    new_second = BETA_2 * tf.gather(second, rows) + (1 - BETA_2) * values * values
+    first.scatter_update(tf.IndexedSlices(new_first, rows))
+    second.scatter_update(tf.IndexedSlices(new_second, rows))
+    value.scatter_sub(tf.IndexedSlices(rate * new_first / (tf.sqrt(new_second) + EPSILON), rows))
 
 
 def table_paths(model: keras.Model) -> list[str]:
-    """Paths of the embedding tables of `model`."""
+    """Return the paths of the embedding tables of `model`."""
     return [table.path for table in model.item_embedding.tables.values()]
