@@ -1,4 +1,4 @@
-"""What a model has to beat: GAUC of rankers that learn nothing."""
+"""The baselines of an evaluation: GAUC of rankers that learn nothing."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from edgerec.core.errors import InputError
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, Requests, Samples
 from edgerec.model.metrics import request_aucs
 
-NO_PAIR = "evaluate: no request of this split has a clicked and an unclicked exposure: GAUC has no value"
+NO_PAIR = "evaluate: no request of this split has both a clicked and an unclicked exposure, so GAUC has no value"
 
 
 @dataclass(frozen=True)
 class Exposed:
-    """Exposed candidates, flat, in order of request and place.
+    """The exposed candidates of some requests in flat arrays, in order of request and position.
 
     Attributes:
-        group: (n,) the request of each.
-        place: (n,) its place in the list.
+        group: (n,) the request of each candidate.
+        position: (n,) its position in the list.
         label: (n,) 0 or 1.
-        which: (n,) its row among all candidates of the shard.
+        row: (n,) its row among all candidates of the shard.
     """
 
     group: NDArray[np.int64]
-    place: NDArray[np.int64]
+    position: NDArray[np.int64]
     label: NDArray[np.uint8]
-    which: NDArray[np.int64]
+    row: NDArray[np.int64]
 
 
 def exposed(requests: Requests) -> Exposed:
-    """The exposed candidates of `requests`."""
-    which = np.flatnonzero(requests.label != NOT_EXPOSED)
-    group = np.searchsorted(requests.offsets, which, side="right") - 1
-    place = which - requests.offsets[group]
-    return Exposed(group=group, place=place, label=np.asarray(requests.label[which]), which=which)
+    """Return the exposed candidates of `requests`."""
+    row = np.flatnonzero(requests.label != NOT_EXPOSED)
+    group = np.searchsorted(requests.offsets, row, side="right") - 1
+    position = row - requests.offsets[group]
+    return Exposed(group=group, position=position, label=np.asarray(requests.label[row]), row=row)
 
 
 class Gaucs:
-    """GAUC (eq. 12) of several rankers at once, summed up shard by shard."""
+    """Accumulator of GAUC (eq. 12) of several rankers, shard by shard."""
 
     def __init__(self) -> None:
         self._sums: dict[str, NDArray[np.float64]] = {}
 
     def add(self, seen: Exposed, scores: Mapping[str, NDArray[np.float64]]) -> None:
-        """Take in a shard's exposed candidates (n,) with the scores (n,) that each ranker gives them."""
+        """Add the exposed candidates (n,) of a shard, with the scores (n,) of each ranker."""
         for name, values in scores.items():
             aucs, impressions = request_aucs(seen.group, seen.label, values)
             self._sums[name] = self._sums.get(name, np.zeros(2)) + np.array([aucs @ impressions, impressions.sum()])
 
     def values(self) -> dict[str, float]:
-        """By name of ranker.
+        """Return GAUC by name of the ranker.
 
         Raises:
             InputError: no request has a clicked and an unclicked exposure.
@@ -65,30 +65,30 @@ class Gaucs:
 
 
 def baselines(samples: Samples, split: str, *, seed: int) -> dict[str, float]:
-    """GAUC of chance (`random`), of the order on offer (`base_order`), and of the best single number of the items.
+    """Return GAUC of random scores (`random`), of the served order (`base_order`), and of the best single item number.
 
-    The best single number, and whether more or less of it is better, is chosen on the training split.
+    The training split decides which number is best, and whether larger or smaller values come first.
 
     Raises:
         InputError: no request of the split has a clicked and an unclicked exposure.
     """
     numbers = [feature.name for feature in samples.head.spec.item if feature.field == "numbers"]
     name, direction = _best_single(samples, numbers)
-    rng, found = np.random.default_rng(seed), Gaucs()
+    rng, gaucs = np.random.default_rng(seed), Gaucs()
     for requests in samples.requests(split):
         seen = exposed(requests)
-        scores = {"random": rng.random(len(seen.which)), "base_order": -seen.place.astype(np.float64)}
+        scores = {"random": rng.random(len(seen.row)), "base_order": -seen.position.astype(np.float64)}
         if name:
             key = f"best_single:{'-' if direction < 0 else ''}{name}"
             scores[key] = direction * _number(requests, seen, numbers.index(name))
-        found.add(seen, scores)
-    return found.values()
+        gaucs.add(seen, scores)
+    return gaucs.values()
 
 
 def baselines_document(
     samples: Samples, split: str, *, oracle: Mapping[str, float] | None = None, seed: int = 1
 ) -> dict[str, Any]:
-    """The document of `edgerec evaluate` without a run: sizes of the split, and `baselines`, those of `oracle` too.
+    """Return the document of `edgerec evaluate` without a run: sizes of the split, and `baselines` with `oracle` added.
 
     Raises:
         InputError: no request of the split has a clicked and an unclicked exposure.
@@ -103,23 +103,26 @@ def baselines_document(
 
 
 def _best_single(samples: Samples, numbers: list[str]) -> tuple[str, float]:
-    """The number of the largest GAUC on the training split, and 1 if more of it is better, else -1; "" for none."""
-    found = Gaucs()
+    """Return the number with the largest GAUC on the training split, and its direction.
+
+    The direction is 1 if larger values come first, else -1. The name is empty if no number is better than chance.
+    """
+    gaucs = Gaucs()
     for requests in samples.requests(TRAIN) if numbers else ():
         seen = exposed(requests)
-        found.add(seen, {name: _number(requests, seen, column) for column, name in enumerate(numbers)})
+        gaucs.add(seen, {name: _number(requests, seen, column) for column, name in enumerate(numbers)})
     try:
-        values = found.values()
+        values = gaucs.values()
     except InputError:
         values = {}
     best = (0.5, "", 1.0)
     for name, value in values.items():
-        # Sorting by the number's negative mirrors every request's AUC.
-        for direction, reached in ((1.0, value), (-1.0, 1.0 - value)):
-            if reached > best[0]:
-                best = (reached, name, direction)
+        # The AUC of the negative number is 1 minus the AUC of the number, in every request.
+        for direction, gauc in ((1.0, value), (-1.0, 1.0 - value)):
+            if gauc > best[0]:
+                best = (gauc, name, direction)
     return best[1:]
 
 
 def _number(requests: Requests, seen: Exposed, column: int) -> NDArray[np.float64]:
-    return np.asarray(requests.item.numbers[seen.which, column], dtype=np.float64)
+    return np.asarray(requests.item.numbers[seen.row, column], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The work folder of a training that goes on: how far it is, its checkpoint, its best weights, its history."""
+"""The work folder of an unfinished training: its progress, its checkpoint, its best weights and its history."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KIND = "training"
 
 
 class Progress(BaseModel):
-    """`progress.json`: what a resumed training goes on from. It alone says which of the other files count."""
+    """The content of `progress.json`, from which a resumed training continues. Only it says which other files count."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,19 +39,20 @@ class Progress(BaseModel):
     best_epoch: int = 0
     best_gauc: float = -1.0
     best_digest: str = ""
-    """Of the weights of the best epoch."""
+    """Digest of the weights of the best epoch."""
     seconds: float = 0.0
 
 
 class WorkFolder:
-    """An unfinished training; `work_folder` makes one.
+    """The folder of an unfinished training. `work_folder` creates one.
 
-    Files are named for their epoch and come before the progress that points to them; those of earlier epochs go after
-    it. So a training that is stopped at any moment has, whole, what its progress names.
+    File names contain the epoch. The files of an epoch are written before the progress that names them, and the files
+    of earlier epochs are removed after it. So if the training stops at any moment, all files that the progress names
+    are complete.
 
     Attributes:
         path: the folder.
-        so_far: what `progress.json` says.
+        so_far: the content of `progress.json`.
     """
 
     def __init__(self, path: Path, so_far: Progress) -> None:
@@ -60,24 +61,24 @@ class WorkFolder:
         self._rows: list[dict[str, Any]] = []
 
     def restore(self, model: Reranker, checkpoint: tf.train.Checkpoint) -> None:
-        """Bring `checkpoint`, of which `model` is a part, to the end of the last whole epoch.
+        """Restore `checkpoint`, which contains `model`, to the end of the last complete epoch.
 
         Raises:
             FormatError: the checkpoint, the best weights or the history is missing or damaged.
         """
         if not self.so_far.epoch:
             return
-        # Read now, so that damage is found before the remaining epochs and not after them.
+        # This reads the best weights now, so that damage is found before the remaining epochs and not after them.
         self.load_best(model)
         with self._reading():
             rows = [json.loads(line) for line in (self.path / HISTORY).read_text(encoding="utf-8").splitlines()]
             self._rows = rows[: self.so_far.epoch]
             if [row["epoch"] for row in self._rows] != list(range(1, self.so_far.epoch + 1)):
-                raise ValueError(f"{HISTORY} lacks epochs")
+                raise ValueError(f"{HISTORY} does not have all epochs")
             checkpoint.read(str(self._checkpoint(self.so_far.epoch))).assert_consumed()
 
     def load_best(self, model: Reranker) -> None:
-        """Give `model` the weights of the best epoch.
+        """Load the weights of the best epoch into `model`.
 
         Raises:
             FormatError: they are missing or damaged.
@@ -85,25 +86,27 @@ class WorkFolder:
         with self._reading():
             model.load_weights(self._best(self.so_far.best_epoch))
             if weights_digest(model) != self.so_far.best_digest:
-                raise ValueError(f"{self._best(self.so_far.best_epoch).name} holds other weights")
+                raise ValueError(
+                    f"{self._best(self.so_far.best_epoch).name} has other weights than those of the best epoch"
+                )
 
     def save_best(self, model: Reranker, number: int) -> None:
-        """Write the weights of epoch `number`; they count from the next `record` that names them.
+        """Write the weights of epoch `number`. They count as soon as `record` writes a progress that names them.
 
         Raises:
             OutputError: they cannot be written.
         """
-        # Keras asks for this ending.
-        aside = self.path / "new.weights.h5"
+        # Keras requires this ending.
+        temporary = self.path / "new.weights.h5"
         with self._writing():
-            save_weights(model, aside)
-            os.replace(aside, self._best(number))
+            save_weights(model, temporary)
+            os.replace(temporary, self._best(number))
 
     def record(self, checkpoint: tf.train.Checkpoint, so_far: Progress, row: dict[str, Any]) -> None:
-        """Make an epoch durable: checkpoint, then history, then the progress that counts, then the old files go.
+        """Record an epoch: write checkpoint, history and progress in this order, then remove the files of old epochs.
 
         Raises:
-            OutputError: one of them cannot be written; the epoch before still counts.
+            OutputError: a file cannot be written. Then the epoch before still counts.
         """
         rows = [*self._rows, row]
         with self._writing():
@@ -132,7 +135,7 @@ class WorkFolder:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        # TensorFlow adds these for checkpoints: no file, an index cut short, another model's variables.
+        # TensorFlow raises the last three for checkpoints: no file, a truncated index, variables of another model.
         except (*UNREADABLE, IndexError, AssertionError, tf.errors.OpError) as error:
             raise FormatError(
                 f"training: the unfinished training {self.path} is damaged ({first_line(error)}): "
@@ -141,21 +144,22 @@ class WorkFolder:
 
 
 class Follower(WorkFolder):
-    """The same folder to a worker that does not write: what it would record, it remembers."""
+    """The work folder for a worker that reads it but does not write. It keeps the progress in memory."""
 
     def save_best(self, model: Reranker, number: int) -> None:
-        """Nothing: the first worker does it."""
+        """Do nothing, because the first worker writes the weights."""
 
     def record(self, checkpoint: tf.train.Checkpoint, so_far: Progress, row: dict[str, Any]) -> None:
-        """Remember how far the training is."""
+        """Remember the progress of the training."""
         self.so_far = so_far
 
 
 def follow(output: Path, config: TrainConfig, samples: str, *, resume: bool) -> Follower:
-    """The work folder of `output` that the first worker holds, for the others.
+    """Return the work folder of `output` for a worker other than the first one, which writes it.
 
     Raises:
-        FormatError: the training was begun with another configuration or samples, or is not to be seen from here.
+        FormatError: the training was started with another configuration or samples, or this worker cannot see the
+            folder.
     """
     path = work_path(output, KIND)
     return Follower(path, _read(path, config, samples) if resume else Progress(config=config, samples=samples))
@@ -163,14 +167,14 @@ def follow(output: Path, config: TrainConfig, samples: str, *, resume: bool) -> 
 
 @contextlib.contextmanager
 def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool, resume: bool) -> Iterator[WorkFolder]:
-    """Give the hidden folder ``.<name>.training`` beside `output` to train in (see `unfinished_work`).
+    """Yield the hidden folder ``.<name>.training`` beside `output` to train in (see `unfinished_work`).
 
-    It is worth keeping as soon as an epoch is recorded.
+    If the training fails, the folder is kept if an epoch is recorded, and removed otherwise.
 
     Raises:
-        OutputError: an unfinished training stands there and neither `force` nor `resume` is true, or one is running
-            there, or the folder cannot be written.
-        FormatError: there is no unfinished training to resume, or it was begun with another configuration or samples.
+        OutputError: there is an unfinished training and neither `force` nor `resume` is true, or another process is
+            training there, or the folder cannot be written.
+        FormatError: there is no unfinished training to resume, or it was started with another configuration or samples.
     """
 
     def enter(path: Path) -> WorkFolder:
@@ -195,7 +199,7 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
 
 
 def has_progress(output: Path) -> bool:
-    """Whether a training of the run `output` was stopped after an epoch."""
+    """Return whether a training of the run `output` stopped after an epoch."""
     path = work_path(output, KIND)
     return _has_progress(path) and _worth_keeping(path)
 
@@ -213,16 +217,16 @@ def _read(path: Path, config: TrainConfig, samples: str) -> Progress:
         ) from None
     if so_far.config != config or so_far.samples != samples:
         raise FormatError(
-            f"training: {path} was begun with another configuration or other samples ({so_far.samples}): "
+            f"training: {path} was started with another configuration or other samples ({so_far.samples}): "
             "resume with those, or begin anew with --force"
         )
     return so_far
 
 
 def _worth_keeping(path: Path) -> bool:
-    """Whether `path` holds what should not be thrown away unasked: an epoch, or what is not plainly less than one."""
+    """Return whether `path` must be kept: it has a recorded epoch, or files from which this cannot be decided."""
     if not (path / PROGRESS).exists():
-        # A kill before the first progress was in place leaves at most its temporary file.
+        # If the process was killed before it wrote the first progress, there is at most the temporary file.
         return any(not entry.name.startswith(f".{PROGRESS}.") for entry in path.iterdir())
     try:
         return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT).epoch > 0

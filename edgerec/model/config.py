@@ -38,7 +38,7 @@ class TrainConfig(BaseModel):
     """Weight of the listwise softmax loss, which is added to the cross-entropy. The default depends on the model
     (`rankers/registry.py`)."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decay of a running average of the weights. If it is above 0, the average is validated and saved. 0: no average."""
+    """Decay of a running average of the weights. If above 0, the average is validated and saved. 0: no average."""
     unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the IDs that are replaced by the unknown row in training, which trains this row. A larger share suits
     feeds where most items of tomorrow are new."""

@@ -1,4 +1,4 @@
-"""Evaluation: GAUC (eq. 12) with its interval, AUC, NDCG, log loss, beside what a model has to beat."""
+"""Evaluation of a model: GAUC (eq. 12) with its confidence interval, AUC, NDCG, log loss, and the baselines."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ EVALUATION_BATCH = 512
 
 
 def traced(model: Reranker) -> Callable[[Mapping[str, Any]], Any]:
-    """`model` as one traced function of its inputs; lists of any length share the trace."""
+    """Return `model` as one traced function of its inputs. Lists of any length share the trace."""
     function = tf.function(lambda inputs: model(inputs, training=False), input_signature=[model.input_signature()])
     return function  # type: ignore[no-any-return]
 
 
 def accelerate(model: Reranker) -> None:
-    """Let `model` compute by kernels made for many batches, where no GPU has better ones."""
+    """Let `model` use the compiled kernels, unless there is a GPU, which has faster ones."""
     if not tf.config.list_physical_devices("GPU"):
         model.compile_kernels()
 
@@ -40,7 +40,7 @@ def scored_batches(
     what: str = "evaluate",
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[Scored]:
-    """The exposed candidates of a split with their logits, batch by batch; `part` as of `epoch`."""
+    """Yield the exposed candidates of a split with their logits, batch by batch; `part` is that of `epoch`."""
     total = -(-samples.head.splits[split].requests // EVALUATION_BATCH)
     batches = ahead(epoch(samples, split, batch_size=EVALUATION_BATCH, together=EVALUATION_BATCH, part=part))
     for batch in progress(batches, what=what, total=total):
@@ -51,7 +51,7 @@ def scored_batches(
             group=batch.rows[row],
             label=batch.label[seen].astype(np.uint8),
             logit=logits[seen].astype(np.float64),
-            place=batch.inputs["scored"][seen].astype(np.int64),
+            position=batch.inputs["scored"][seen].astype(np.int64),
             user=batch.users[row],
             exposures=batch.inputs["exposures"]["length"][row].astype(np.int64),
             page_views=batch.inputs["page_views"]["length"][row].astype(np.int64),
@@ -61,17 +61,17 @@ def scored_batches(
 def evaluate(
     run: Run, samples: Samples, *, split: str = TEST, oracle: Mapping[str, float] | None = None, seed: int = 1
 ) -> dict[str, Any]:
-    """The document of `edgerec evaluate`: figures of the model on a split, and GAUC of the baselines beside it.
+    """Return the document of `edgerec evaluate`: figures of the model on a split, and GAUC of the baselines.
 
     Args:
         run: the trained model.
-        samples: what it ranks.
-        split: of them.
-        oracle: GAUC of further rankers, by name, to stand among the baselines.
-        seed: of the baseline `random` and of the bootstrap.
+        samples: the samples that it ranks.
+        split: the split of the samples.
+        oracle: GAUC of further rankers by name, which are added to the baselines.
+        seed: seed of the baseline `random` and of the bootstrap.
 
     Raises:
-        SpecificationError: the samples were made with other features, vocabularies or limits than the run's.
+        SpecificationError: the samples have other features, vocabularies or limits than the run.
         InputError: no request of the split has a clicked and an unclicked exposure.
         FormatError: a shard is missing or damaged.
     """

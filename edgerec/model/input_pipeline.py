@@ -1,11 +1,11 @@
-"""The input pipeline: which requests make a batch, in which order, and batches made while another one is at work.
+"""The input pipeline: which requests form a batch, in which order, and the preparation of batches in advance.
 
-Requests of one user read the same behaviours, and a batch has these once. So that there is something to share, an epoch
-keeps a few requests of a user together.
+Requests of one user read the same behaviours, and a batch contains these only once. So that requests can share them, an
+epoch keeps a few requests of a user together.
 
-Requests of one page share labels: the later ones label again what was exposed after them. So an epoch of a training
-draws one request of each page. Another epoch draws another one, with another list and other behaviours before the same
-labels.
+Requests of one page share labels, because each exposure of the page is a label of every earlier request. So an epoch of
+training reads one random request of each page. Another epoch reads another one, which has the same labels, but another
+list and other behaviours.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from edgerec.data.samples import NOT_EXPOSED, Requests, Samples, Shard, join_sha
 from edgerec.model.batches import Batch, Shapes, make_batch
 
 WINDOW = 64
-"""Batches whose requests are sorted by length together: enough that the sequences of a batch are of nearly one length,
-few enough that batches stay mixed."""
+"""Number of batches whose requests are sorted by length together. With more, the sequences of a batch have more similar
+lengths; with fewer, the batches are more random."""
 MIX = 65_536
-"""Fewest requests in memory together. Batches are drawn from them; shards are joined until there are so many."""
+"""Smallest number of requests in memory from which batches are drawn. Shards are joined until there are this many."""
 AHEAD = 4
-"""Batches that are made while one is at work."""
+"""Number of batches that are prepared in advance."""
 
 Item = TypeVar("Item")
 
@@ -36,7 +36,7 @@ Item = TypeVar("Item")
 def groups(samples: Samples, split: str, *, rng: np.random.Generator | None = None) -> Iterator[Shard]:
     """Yield all requests of a split once, in groups of at least `MIX` requests; the last group may be smaller.
 
-    `rng` draws the order of the shards. Without it they come in the order in which they are stored.
+    `rng` shuffles the shards. Without it they keep the order in which they are stored.
     """
     sizes = [entry.splits[split].requests for entry in samples.head.shards]
     order = np.arange(len(sizes)) if rng is None else rng.permutation(len(sizes))
@@ -64,28 +64,28 @@ def epoch(
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch: all requests of a split once.
 
-    With `rng` they are shuffled, for training. Without it they come by length, for evaluation. Only a group of shards
-    is in memory at a time, and only its requests are mixed.
+    With `rng` the batches are shuffled, for training. Without it they are sorted by length, for evaluation. Only one
+    group of shards is in memory at a time, and only its requests are mixed.
 
     Args:
         samples: the samples.
         split: the split to read.
         batch_size: number of requests in a batch.
-        rng: draws the batches.
-        shuffle_candidates: draw the order within each list, too.
-        one_per_page: read only one request of each page, which `rng` draws.
-        together: up to this many requests of a user follow each other.
-        part: (i, n) gives part i of n of each batch: the share of one of n workers.
+        rng: random generator that shuffles the batches.
+        shuffle_candidates: also shuffle the candidates within each list.
+        one_per_page: read only one random request of each page.
+        together: largest number of requests of one user that follow each other.
+        part: (i, n) selects part i of n of each batch, which is the share of worker i of n workers.
     """
-    before, (which, parts) = 0, part
+    before, (index, parts) = 0, part
     shapes = Shapes(-(-batch_size // parts), samples.head.limits)
     for shard in groups(samples, split, rng=rng):
         chosen = one_per_page_of(shard.requests, rng) if rng is not None and one_per_page else None
         for rows in shard_batches(shard.requests, chosen, batch_size=batch_size, rng=rng, together=together):
-            # Every worker draws for the whole batch, so that all of them stay in step.
+            # Each worker spawns a generator for each batch, so that the generators of all workers stay equal.
             shuffle = rng.spawn(1)[0] if rng is not None and shuffle_candidates else None
-            mine = rows[len(rows) * which // parts : len(rows) * (which + 1) // parts]
-            batch = make_batch(shard, mine, shuffle=shuffle, shapes=shapes)
+            own = rows[len(rows) * index // parts : len(rows) * (index + 1) // parts]
+            batch = make_batch(shard, own, shuffle=shuffle, shapes=shapes)
             yield replace(batch, rows=batch.rows + before)
         before += len(shard.requests)
 
@@ -100,8 +100,8 @@ def shard_batches(
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the rows (batch,) of each batch. The last batch may be smaller than `batch_size`.
 
-    Each of the `chosen` (c,) rows of a shard comes once; default: all rows. Requests of similar length share a batch,
-    so that little is computed for padding.
+    Each of the `chosen` (c,) rows of a shard is yielded once; default: all rows. Requests of similar length share a
+    batch, so that little is computed for padding.
     """
     chosen = np.arange(len(requests)) if chosen is None else chosen
     if not len(chosen):
@@ -109,9 +109,9 @@ def shard_batches(
     sizes = _sizes(requests)
     rows, block = _blocks(requests, chosen, sizes[1], together=together, rng=rng)
     count = int(block.max(initial=-1)) + 1
-    place = np.arange(count) if rng is None else rng.permutation(count)
-    # Blocks in a drawn order.
-    order = np.argsort(place[block], kind="stable")
+    position = np.arange(count) if rng is None else rng.permutation(count)
+    # With `rng`, this shuffles the blocks.
+    order = np.argsort(position[block], kind="stable")
     rows, block = rows[order], block[order]
     largest = np.zeros((2, count), np.int64)
     for each, size in zip(largest, sizes, strict=True):
@@ -122,26 +122,27 @@ def shard_batches(
     for start in range(0, len(rows), max(stride, 1)):
         window = np.arange(start, min(start + stride, len(rows)))
         window = window[np.argsort(first[window], kind="stable")]
-        # Sort by the first length, and by the second within parts: there are as many parts as batches in a part.
+        # Sort by the first length. Then cut into parts, and sort each part by the second length. The number of parts
+        # is about the number of batches in a part.
         part = max(int(np.sqrt(len(window) / batch_size)), 1) * batch_size
-        for at in range(0, len(window), part):
-            chunk = window[at : at + part]
+        for begin in range(0, len(window), part):
+            chunk = window[begin : begin + part]
             chunk = rows[chunk[np.argsort(second[chunk], kind="stable")]]
             batches += [chunk[low : low + batch_size] for low in range(0, len(chunk), batch_size)]
-    drawn = range(len(batches)) if rng is None else rng.permutation(len(batches))
-    for number in drawn:
+    numbers = range(len(batches)) if rng is None else rng.permutation(len(batches))
+    for number in numbers:
         yield batches[number]
 
 
 def _sizes(requests: Requests) -> list[NDArray[np.int64]]:
-    """Return what each request costs: its exposed candidates (r,), and its behaviours to attend to (r,)."""
+    """Return the lengths of each request: its number of exposed candidates (r,), and its number of behaviours (r,)."""
     shown = np.add.reduceat((requests.label != NOT_EXPOSED).astype(np.int64), requests.offsets[:-1])
     behaviours = np.diff(requests.exposures)[:, 0] + np.diff(requests.page_views)[:, 0]
     return [shown, behaviours]
 
 
 def one_per_page_of(requests: Requests, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the row of one request of each page, (pages,), which `rng` draws."""
+    """Return the rows (pages,) of one random request of each page."""
     order = np.lexsort((rng.random(len(requests)), requests.page, requests.user))
     user, page = requests.user[order], requests.page[order]
     first: NDArray[np.bool_] = np.concatenate([[True], (user[1:] != user[:-1]) | (page[1:] != page[:-1])])
@@ -156,23 +157,23 @@ def _blocks(
     together: int,
     rng: np.random.Generator | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the `chosen` rows (c,) in order of blocks, and the block of each (c,).
+    """Return the `chosen` rows (c,) in order of blocks, and the block of each row (c,).
 
-    A block has up to `together` requests of one user whose recurrences start at the same behaviour. `rng` draws which
-    requests share a block, because neighbours are much alike.
+    A block has up to `together` requests of one user whose recurrences start at the same behaviour. With `rng`, random
+    requests of these share a block, because neighbours are very similar.
     """
     within = size[chosen] if rng is None else rng.random(len(chosen))
     rows = chosen[np.lexsort((within, requests.exposures_start[chosen], requests.user[chosen]))]
     user, start = requests.user[rows], requests.exposures_start[rows]
     new = np.concatenate([[True], (user[1:] != user[:-1]) | (start[1:] != start[:-1])])
     group = np.cumsum(new) - 1
-    cut = (np.arange(len(rows)) - np.flatnonzero(new)[group]) // together
-    fresh = np.concatenate([[True], (group[1:] != group[:-1]) | (cut[1:] != cut[:-1])])
-    return rows, np.cumsum(fresh) - 1
+    part = (np.arange(len(rows)) - np.flatnonzero(new)[group]) // together
+    new_block = np.concatenate([[True], (group[1:] != group[:-1]) | (part[1:] != part[:-1])])
+    return rows, np.cumsum(new_block) - 1
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield `items`, while another thread makes the next `AHEAD` of them."""
+    """Yield `items`, while another thread prepares the next `AHEAD` of them."""
     ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
     stopped = threading.Event()
 
@@ -191,7 +192,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
                 if stopped.is_set():
                     return
             put((None, StopIteration()))
-        except BaseException as error:  # raised again where the items are read
+        except BaseException as error:  # raised again in the thread that reads the items
             put((None, error))
 
     thread = threading.Thread(target=work, daemon=True, name="batches")

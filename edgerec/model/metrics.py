@@ -44,7 +44,7 @@ def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floa
 
 
 def gauc(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> float:
-    """Return ``sum(impressions_r AUC_r) / sum(impressions_r)`` over requests (eq. 12), or NaN if none has both labels."""
+    """Return ``sum(impressions_r AUC_r) / sum(impressions_r)`` over requests (eq. 12); NaN if none has both labels."""
     aucs, impressions = request_aucs(group, label, score)
     return float(np.average(aucs, weights=impressions)) if len(aucs) else float("nan")
 

@@ -15,10 +15,10 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 class RowAdam(tf.Module):
     """Adam (Kingma and Ba, 2015) over dense weights and embedding tables.
 
-    The gradient of a table is not zero only for the rows that the batch reads. The original Adam changes every row at
-    every step, because the moments of every row decay. So the cost of a step grows with the size of the table. This
-    optimizer changes only the rows that the batch reads, and their moments, so the cost of a step grows with the batch
-    only. (Padding reads row 0.) For dense weights it is the original Adam.
+    The gradient of a table is zero except in the rows that the batch reads. The original Adam still changes every row
+    at every step, because the moments of every row decay. So the cost of a step grows with the size of the table. This
+    optimizer changes only the rows that the batch reads, and their moments, so the cost of a step grows only with the
+    batch. (Padding reads row 0.) For dense weights it is the original Adam.
 
     Args:
         variables: the trainable variables.

@@ -1,4 +1,4 @@
-"""The trained whole: ``ItemEmbedding -> HUBSM -> CRBAN``. Splitting it is taking it apart."""
+"""The model that is trained as a whole, ``ItemEmbedding -> HUBSM -> CRBAN``. The export splits it into its parts."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from edgerec.rankers.registry import find_model
 
 @keras.saving.register_keras_serializable("edgerec")
 class Reranker(keras.Model):
-    """Scores a request's candidates from their features and the user's behaviours (section 3).
+    """The model that scores the candidates of a request from their features and the user's behaviours (section 3).
 
     Args:
         spec: the feature specification.
-        rows: rows of each embedding table, by name of feature.
+        rows: number of rows of each embedding table, by name of the feature.
         kind: name of the model in the registry.
         units: width of every recurrent layer, of the attention and of the hidden layer.
         layers: depth of every recurrent stack.
         unknown_rate: see `FeatureVector`.
-        gain: how large weights begin: GRU kernels as `GruStack` has it, embedding tables with standard deviation
+        gain: scale of the initial weights. GRU kernels: see `GruStack`; embedding tables have the standard deviation
             ``gain / 4``.
 
     Call arguments:
         inputs: as `edgerec.model.batches.Batch.inputs`.
 
     Returns:
-        logits (batch, s) of the candidates at `inputs["scored"]`.
+        logits (batch, s) of the candidates at the positions `inputs["scored"]`.
     """
 
     def __init__(
@@ -81,12 +81,13 @@ class Reranker(keras.Model):
         ranker = model.ranker_class()
         if not (isinstance(ranker, type) and issubclass(ranker, Ranker)):
             raise ConfigurationError(
-                f"model {kind}: {model.ranker} should be a subclass of edgerec.rankers.ranker.Ranker"
+                f"model {kind}: {model.ranker} should be a subclass of edgerec.rankers.ranker.Ranker; received "
+                f"{ranker!r}"
             )
         self.ranker: Ranker = ranker.create(self.settings, name=ranker.layer_name, **model.options)
 
     def action_of(self, kind: BehaviourKind) -> FeatureVector:
-        """Return the layer that makes action vectors of one kind of behaviour."""
+        """Return the layer that computes the action vectors of one kind of behaviour."""
         layer: FeatureVector = getattr(self, f"{kind.name}_action")
         return layer
 
@@ -115,23 +116,23 @@ class Reranker(keras.Model):
         )
 
     def _window(self, kind: BehaviourKind, inputs: Mapping[str, Any], training: bool) -> BehaviourWindow:
-        """Encode the behaviours of a kind and gather the window of each request."""
-        given = inputs[kind.plural]
-        action = self.action_of(kind)(**given["action"])
-        item = self.item_embedding(**given["item"], training=training)
-        fused = windows_of(self.encoder_of(kind)(action, item), given["index"])
+        """Encode the behaviours of one kind, and gather the window of each request."""
+        behaviours = inputs[kind.plural]
+        action = self.action_of(kind)(**behaviours["action"])
+        item = self.item_embedding(**behaviours["item"], training=training)
+        fused = windows_of(self.encoder_of(kind)(action, item), behaviours["index"])
         if not self.ranker.reads_matches:
-            return BehaviourWindow(fused, given["length"])
-        return BehaviourWindow(fused, given["length"], matches_of(inputs, kind), given["age"])
+            return BehaviourWindow(fused, behaviours["length"])
+        return BehaviourWindow(fused, behaviours["length"], matches_of(inputs, kind), behaviours["age"])
 
     def compile_kernels(self) -> None:
-        """Compute recurrences and attention by `edgerec.layers.kernels`; the function stays the same."""
+        """Let `edgerec.layers.kernels` compute recurrences and attention. The results stay the same."""
         for layer in self._flatten_layers():
             if hasattr(layer, "compiled"):
                 layer.compiled = True
 
     def input_signature(self) -> dict[str, Any]:
-        """Shapes and types of `inputs` for a traced function: lengths are free, so one trace serves every batch."""
+        """Return shapes and types of `inputs` for a traced function. Lengths are free, so batches share one trace."""
 
         def encoded(layer: FeatureVector) -> dict[str, tf.TensorSpec]:
             widths = _widths(layer)
@@ -142,23 +143,23 @@ class Reranker(keras.Model):
             }
 
         length = tf.TensorSpec((None,), tf.int32)
-        whole = tf.TensorSpec((None, None), tf.int32)
+        integers = tf.TensorSpec((None, None), tf.int32)
         item = encoded(self.item_embedding)
 
         def behaviours(action: FeatureVector) -> dict[str, Any]:
             return {
                 "action": encoded(action),
                 "item": item,
-                "row": whole,
-                "index": whole,
+                "row": integers,
+                "index": integers,
                 "age": tf.TensorSpec((None, None), tf.float32),
                 "length": length,
             }
 
         return {
             "candidates": item,
-            "candidate_row": whole,
-            "scored": whole,
+            "candidate_row": integers,
+            "scored": integers,
             "candidate_length": length,
             **{kind.plural: behaviours(self.action_of(kind)) for kind in BEHAVIOUR_KINDS},
         }
@@ -182,30 +183,34 @@ def _number_columns(spec: FeatureSpec) -> tuple[int, ...]:
 
 
 def _widths(layer: FeatureVector) -> dict[str, int]:
-    """Columns of each array of encoded features that `layer` reads."""
+    """Return the number of columns of each array of encoded features that `layer` reads."""
     ids = len(layer.rows)
     numbers = sum(feature.field == "numbers" for feature in layer.features)
     return {"ids": ids, "codes": len(layer.features) - ids - numbers, "numbers": numbers}
 
 
-def windows_of(stretches: Any, index: Any) -> Any:
-    """What each request knows, (batch, time, ...), out of stretches (stretches, steps, ...) that requests share."""
-    flat = ops.reshape(stretches, (-1, *ops.shape(stretches)[2:]))
+def windows_of(segments: Any, index: Any) -> Any:
+    """Return the window of each request, (batch, time, ...), from the shared segments (segments, steps, ...)."""
+    flat = ops.reshape(segments, (-1, *ops.shape(segments)[2:]))
     return ops.take(flat, index, axis=0)
 
 
 def matches_of(inputs: Mapping[str, Any], kind: BehaviourKind) -> Any:
-    """1 where candidate and behaviour are of one identity, (batch, identities, k, time) float32: the item first.
+    """Return exact matches (batch, identities, k, time) float32: 1 if candidate and behaviour have the same ID, else 0.
 
-    Identities that no table has (row 0) match nothing: who knows whether they are the same.
+    The first ID is the item's own, the others are those of the embedding features. Unknown IDs (row 0) never match,
+    because two unknown IDs need not be the same.
     """
     behaviours = inputs[kind.plural]
     index = behaviours["index"]
     valid = (ops.arange(ops.shape(index)[1])[None, :] < behaviours["length"][:, None])[:, None, :]
     pairs = [(inputs["candidate_row"], behaviours["row"], valid)]
     ids = inputs["candidates"]["ids"]
-    for place in range(ids.shape[-1]):
-        known = ids[..., place] > 0
-        pairs.append((ids[..., place], behaviours["item"]["ids"][..., place], valid & known[:, :, None]))
-    found = [(mine[:, :, None] == windows_of(theirs, index)[:, None, :]) & allowed for mine, theirs, allowed in pairs]
-    return ops.cast(ops.stack(found, axis=1), "float32")
+    for column in range(ids.shape[-1]):
+        known = ids[..., column] > 0
+        pairs.append((ids[..., column], behaviours["item"]["ids"][..., column], valid & known[:, :, None]))
+    matches = [
+        (candidate[:, :, None] == windows_of(behaviour, index)[:, None, :]) & allowed
+        for candidate, behaviour, allowed in pairs
+    ]
+    return ops.cast(ops.stack(matches, axis=1), "float32")

@@ -1,4 +1,7 @@
-"""What a run says of itself (docs/formats.md), without TensorFlow: what does not fit is found before it is imported."""
+"""The head of a run, `run.json` (docs/formats.md), and the check that samples fit a run.
+
+This module does not import TensorFlow, so a wrong input is found before the seconds of that import.
+"""
 
 from __future__ import annotations
 
@@ -25,32 +28,32 @@ VOCABULARY = "vocabulary"
 
 
 class RunHead(BaseModel):
-    """`run.json`."""
+    """The content of `run.json`."""
 
     model_config = ConfigDict(extra="ignore")
 
     format: Literal[2] = 2
     kind: Literal["run"] = "run"
     version_id: Name
-    """Unique for every trained model: when it was stamped, and a digest of its weights."""
+    """Unique for every trained model. It consists of the time at the end of training and a digest of the weights."""
     config: TrainConfig
     spec: FeatureSpec
     limits: Limits
     samples: PathText
-    """Where the samples stood."""
+    """Folder of the samples of the training."""
     best_epoch: int
     validation_gauc: float
     parameters: int
     train_seconds: float
     tools: dict[Name, Name]
-    """Versions of what took part."""
+    """Versions of the tools that trained the model."""
 
 
 def read_run_head(path: Path) -> tuple[RunHead, dict[str, Vocabulary]]:
-    """The head of the run in the folder `path`, and its vocabularies.
+    """Read the head of the run in the folder `path`, and its vocabularies.
 
     Raises:
-        FormatError: no such folder, another format number, or damage.
+        FormatError: there is no such folder, it has another format number, or a file is damaged.
     """
     check_utf8(path, what="run")
     head = read_document(path / HEAD, RunHead, what="run", format_number=FORMAT)
@@ -58,48 +61,50 @@ def read_run_head(path: Path) -> tuple[RunHead, dict[str, Vocabulary]]:
 
 
 def check_fit(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples) -> None:
-    """Refuse samples that the run's model would misread.
+    """Raise unless the model of the run can read `samples`.
 
     Args:
-        head: of the run.
-        vocabularies: of the run.
-        samples: what its model is to read.
+        head: head of the run.
+        vocabularies: vocabularies of the run.
+        samples: the samples to check.
 
     Raises:
-        SpecificationError: other features, vocabularies or limits than the run's.
+        SpecificationError: the samples have other features, vocabularies or limits than the run.
     """
-    odd = _difference(head, vocabularies, samples)
-    if odd is not None:
+    difference = _difference(head, vocabularies, samples)
+    if difference is not None:
         raise SpecificationError(
-            f"samples {samples.path} do not fit run {head.version_id}: {odd}. The run reads the samples that it was "
-            f"trained on ({head.samples}), on any of their splits: use those samples, or train a new run on these"
+            f"samples {samples.path} do not fit run {head.version_id}: {difference}. The run reads all splits of the "
+            f"samples that it was trained on ({head.samples}): use those samples, or train a new run on these"
         )
 
 
 def samples_of(head: RunHead, path: Path | None) -> Samples:
-    """The samples in the folder `path`, or those that the run was trained on.
+    """Load the samples in the folder `path`, or, if it is None, the samples that the run was trained on.
 
     Raises:
-        FormatError: they are not there, or cannot be read.
+        FormatError: there are no samples, or they cannot be read.
     """
     if path is None and not Path(head.samples).is_dir():
-        raise FormatError(f"run: the training's samples are no longer at {head.samples}: say where with --samples")
+        raise FormatError(
+            f"run: the samples of the training are no longer at {head.samples}: give their folder with --samples"
+        )
     return load_samples(path or Path(head.samples))
 
 
 def _difference(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples) -> str | None:
-    """The first thing in which samples differ from those of the run; None where they fit."""
-    mine, theirs = head.spec, samples.head.spec
+    """Return the first difference between `samples` and the samples of the run, or None if they fit."""
+    own, other = head.spec, samples.head.spec
     for group in GROUPS:
-        names = [[feature.name for feature in getattr(spec, group)] for spec in (mine, theirs)]
+        names = [[feature.name for feature in getattr(spec, group)] for spec in (own, other)]
         if names[0] != names[1]:
-            return f"their {group} features are {', '.join(names[1])}, the run's {', '.join(names[0])}"
-        for one, other in zip(getattr(mine, group), getattr(theirs, group), strict=True):
-            if one != other:
-                return f"feature {one.name} of {group} is stated or was fitted otherwise"
+            return f"their {group} features are {', '.join(names[1])}, those of the run are {', '.join(names[0])}"
+        for own_feature, other_feature in zip(getattr(own, group), getattr(other, group), strict=True):
+            if own_feature != other_feature:
+                return f"feature {own_feature.name} of {group} is specified or fitted differently"
     if samples.head.limits != head.limits:
-        return f"they were made with limits {samples.head.limits}, the run's with {head.limits}"
+        return f"their limits are {samples.head.limits}, those of the run are {head.limits}"
     for name, vocabulary in vocabularies.items():
         if not np.array_equal(vocabulary.keys, samples.vocabularies[name].keys):
             return f"they have another vocabulary of {name}"
-    return "their specifications differ in name" if mine != theirs else None
+    return "their specification has another name" if own != other else None

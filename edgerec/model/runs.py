@@ -1,4 +1,4 @@
-"""Runs: what training leaves behind (docs/formats.md)."""
+"""Runs, which are folders with a trained model (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ WEIGHTS = "model.weights.h5"
 HISTORY = "metrics.jsonl"
 
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
-"""What h5py and Keras raise, sometimes without a word, on damaged weights."""
+"""The errors that h5py and Keras raise on damaged weights. Some have no message."""
 
 _HDF5_BYTES = 16 * 1024
-"""More than HDF5 needs for a variable's names and groups, and a few times more than for the file's own."""
+"""Upper bound of the bytes that HDF5 needs for the names and groups of a variable. The file itself needs a few times as
+much."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model with what it needs to read the world.
+    """A trained model with everything that it needs to read samples.
 
     Attributes:
         head: configuration, specification, figures.
         vocabularies: by name of embedding feature.
-        model: with its best weights.
+        model: the model with the weights of the best epoch.
     """
 
     head: RunHead
@@ -51,7 +52,7 @@ class Run:
 
 
 def build_model(spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary], config: TrainConfig) -> Reranker:
-    """A fresh model for `spec`, with its weights made."""
+    """Return a new model for `spec`, with initial weights."""
     rows = {name: vocabulary.rows for name, vocabulary in vocabularies.items()}
     model = Reranker(
         spec,
@@ -67,17 +68,17 @@ def build_model(spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary], confi
 
 
 def model_for(samples: Samples, config: TrainConfig) -> Reranker:
-    """A fresh model for `samples`."""
+    """Return a new model for `samples`, with initial weights."""
     return build_model(samples.head.spec, samples.vocabularies, config)
 
 
 def version_id(model: Reranker, at: datetime) -> str:
-    """``YYYYmmddHHMMSS-`` and twelve hexadecimal digits of the weights' SHA-256."""
+    """Return ``YYYYmmddHHMMSS-`` and twelve hexadecimal digits of the SHA-256 of the weights."""
     return f"{at:%Y%m%d%H%M%S}-{weights_digest(model)}"
 
 
 def weights_digest(model: Reranker) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of the weights."""
+    """Return twelve hexadecimal digits of the SHA-256 of the weights."""
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
@@ -85,15 +86,15 @@ def weights_digest(model: Reranker) -> str:
 
 
 def save_run(run: Run, folder: Path, *, history: Path) -> None:
-    """Write `run` into `folder`, the head last.
+    """Write `run` into `folder`. The head is written last.
 
     Args:
-        run: the run, whose training is still there to resume.
-        folder: where to.
-        history: the training's `metrics.jsonl`, which is copied.
+        run: the run. If writing fails, its training can still be resumed.
+        folder: folder to write into.
+        history: `metrics.jsonl` of the training, which is copied.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the folder cannot be written.
     """
     with writing(folder, then="go on with --resume"):
         save_weights(run.model, folder / WEIGHTS)
@@ -103,18 +104,18 @@ def save_run(run: Run, folder: Path, *, history: Path) -> None:
 
 
 def load_run(path: Path) -> Run:
-    """Read the folder `path`.
+    """Load the run in the folder `path`.
 
     Raises:
         InputError: the path is not UTF-8.
-        FormatError: no such folder, another format number, missing or damaged weights.
-        IntegrityError: other weights than those that were trained.
+        FormatError: there is no such folder, it has another format number, or its weights are missing or damaged.
+        IntegrityError: the weights are not those of the run's version.
     """
     head, vocabularies = read_run_head(path)
     model = build_model(head.spec, vocabularies, head.config)
     weights = path / WEIGHTS
     if not weights.is_file():
-        raise FormatError(f"run: {weights} is not there: train again")
+        raise FormatError(f"run: {weights} is missing: train again")
     try:
         model.load_weights(weights)
     except UNREADABLE as error:
@@ -126,34 +127,34 @@ def load_run(path: Path) -> Run:
 
 def save_weights(model: Reranker, path: Path) -> None:
     """Write the weights of `model` to the file `path`, whose name must end in ``.weights.h5``."""
-    # Where the disk fills up under HDF5, closing the file can end the whole process by a segmentation fault. So see
-    # first, by writing as much, that there is room; random, because a file system may compress.
+    # If the disk is full while HDF5 writes, closing the file can end the process with a segmentation fault. So this
+    # first writes as many bytes, to check that there is space. They are random, because a file system may compress.
     weights = model.get_weights()
     chunk = os.urandom(_HDF5_BYTES)
-    room = path.with_name(f".{path.name}.room")
+    trial = path.with_name(f".{path.name}.room")
     try:
-        with open(room, "wb") as file:
+        with open(trial, "wb") as file:
             for _ in range(len(weights) + sum(weight.nbytes for weight in weights) // len(chunk) + 8):
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
     finally:
-        room.unlink(missing_ok=True)
+        trial.unlink(missing_ok=True)
     model.save_weights(path, overwrite=True)
 
 
 @contextlib.contextmanager
 def writing(folder: Path, *, then: str) -> Iterator[None]:
-    """Make one error of what is raised where weights and checkpoints cannot be written.
+    """Turn the errors of writing weights and checkpoints into one error that says what to do.
 
-    On a full disk h5py raises RuntimeError or OSError, and TensorFlow errors of its own.
+    On a full disk h5py raises RuntimeError or OSError, and TensorFlow raises its own errors.
 
     Args:
-        folder: what is written into.
-        then: what to do when there is room.
+        folder: folder that the block writes into.
+        then: what to do when there is space again.
 
     Raises:
-        OutputError: something in the block could not be written.
+        OutputError: a file in the block could not be written.
     """
     try:
         yield
@@ -164,10 +165,10 @@ def writing(folder: Path, *, then: str) -> Iterator[None]:
 
 
 def tool_versions(*names: str) -> dict[str, str]:
-    """Installed versions of the distributions `names`.
+    """Return the installed versions of the distributions `names`.
 
-    One that goes by another name (TensorFlow also comes as tensorflow-cpu and tf-nightly) is asked itself if it is
-    imported, and is ``"unknown"`` otherwise.
+    TensorFlow may be installed under another name, such as tensorflow-cpu or tf-nightly. The version then comes from
+    the imported module, or is ``"unknown"`` if the module is not imported.
     """
     return {name: _version(name) for name in names}
 

@@ -16,22 +16,22 @@ from edgerec.model.workers import Workers
 def train_step(
     model: Reranker, optimizer: RowAdam, listwise_weight: float, team: Workers
 ) -> Callable[[Any, Any, Any], Any]:
-    """Return a function of (inputs, label, weight): one step of every worker with its part of a batch.
+    """Return a function of (inputs, label, weight) that applies one training step with this worker's part of a batch.
 
-    It returns the loss and the number of exposed candidates of the whole batch.
+    All workers call it at the same time. It returns the loss and the number of exposed candidates of the whole batch.
     """
     variables = [variable.value for variable in model.trainable_variables]
     labels = tf.TensorSpec((None, None), tf.float32)
 
     def share(inputs: Any, label: Any, weight: Any) -> Any:
-        exposed, clicks = team.total([tf.reduce_sum(weight), tf.reduce_sum(label)])
+        exposed, clicks = team.sum([tf.reduce_sum(weight), tf.reduce_sum(label)])
         with tf.GradientTape() as tape:
             logits = model(inputs, training=True)
             loss = cross_entropy(logits, label, weight, exposed=exposed)
             total = loss
             if listwise_weight:
                 total += listwise_weight * listwise(logits, label, weight, clicks=clicks)
-        *gradients, loss = team.total([*tape.gradient(total, variables), loss])
+        *gradients, loss = team.sum([*tape.gradient(total, variables), loss])
         optimizer.apply(gradients)
         return loss, exposed
 
@@ -39,6 +39,6 @@ def train_step(
         input_signature=[model.input_signature(), labels, labels], autograph=False
     )
     def step(inputs: Any, label: Any, weight: Any) -> Any:
-        return team.each(share)(inputs, label, weight)
+        return team.on_each(share)(inputs, label, weight)
 
     return step  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Training: from samples to a run. It minimises cross-entropy over exposed candidates (section 3.3, eq. 11)."""
+"""Training of a model on samples. It minimises cross-entropy over exposed candidates (section 3.3, eq. 11)."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def train(
 
     The hidden folder ``.<name>.training`` beside `path` keeps the work until the run is complete, with a checkpoint
     after each epoch. If the training stops after its first epoch, the folder stays. `resume` then continues after the
-    last complete epoch, with the batches that an unbroken training would have drawn.
+    last complete epoch, with the same batches as a training without the interruption.
 
     If `TF_CONFIG` names several workers, each of them calls this function, with the same samples and the same `path`.
     The first worker writes.
 
     Args:
-        samples: what the model learns from.
+        samples: the samples to train on.
         config: the settings.
         path: the folder to write.
         samples_path: the folder of `samples`.
@@ -56,13 +56,13 @@ def train(
         tensorboard: a folder for TensorBoard's event files; default: none are written.
 
     Raises:
-        OutputError: `path` exists and `force` is false, an unfinished training stands there and neither `force` nor
-            `resume` is true, `path` and the samples do not lie apart, or something cannot be written.
-        InputError: the training split has no click, or the validation split no request with both labels.
-        TrainingError: the loss is no number, or another worker has ended.
-        FormatError: there is no unfinished training to resume, it was begun with another configuration or samples, or
+        OutputError: `path` exists and `force` is false; or there is an unfinished training and neither `force` nor
+            `resume` is true; or `path` contains the samples or they contain it; or a file cannot be written.
+        InputError: the training split has no click, or the validation split has no request with both labels.
+        TrainingError: the loss is not finite, or another worker has ended.
+        FormatError: there is no unfinished training to resume, it was started with another configuration or samples, or
             it is damaged.
-        ConfigurationError: `TF_CONFIG` is not as TensorFlow has it.
+        ConfigurationError: `TF_CONFIG` does not have TensorFlow's format.
     """
     check_output(path, force=force, kind="run", inputs=[samples_path])
     if tensorboard is not None:
@@ -74,7 +74,7 @@ def train(
     with contextlib.ExitStack() as stack:
         if team.chief:
             work = stack.enter_context(work_folder(path, config, where, force=force, resume=resume))
-        team.meet()
+        team.barrier()
         if not team.chief:
             work = follow(path, config, where, resume=resume)
         keras.utils.set_random_seed(config.seed)
@@ -89,13 +89,13 @@ def train(
         )
         checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
         work.restore(model, checkpoint)
-        # No worker writes before all workers have read.
-        team.meet()
+        # No worker may write before all workers have read.
+        team.barrier()
         board = Board(tensorboard if team.chief else None)
-        with team.together():
+        with team.collective():
             TrainingLoop(model, optimizer, checkpoint, samples, config, work, team, board).run()
         if not team.chief:
-            team.meet()
+            team.barrier()
             return load_run(path)
 
         work.load_best(model)
@@ -118,7 +118,7 @@ def train(
         # Until the run is complete at `path`, the work folder is unchanged and can be resumed.
         with output_folder(path, force=force, kind="run") as folder:
             save_run(run, folder, history=work.path / HISTORY)
-        team.meet()
+        team.barrier()
     return run
 
 
@@ -127,16 +127,16 @@ def _check_labels(samples: Samples) -> None:
     if not 0 < counts.clicks < counts.exposures:
         raise InputError(
             f"training split has {counts.clicks} clicks on {counts.exposures} exposures: "
-            "it needs clicked and unclicked ones to learn from"
+            "a model can only be trained on both clicked and unclicked exposures"
         )
     if not any(map(_has_both, samples.requests(VALIDATION))):
         raise InputError(
-            "validation split has no request with a clicked and an unclicked exposure, so nothing can tell "
+            "validation split has no request with a clicked and an unclicked exposure, so the training cannot decide "
             "when to stop: make samples with a larger --validation-fraction"
         )
 
 
 def _has_both(requests: Requests) -> bool:
-    """Whether one of the requests has a clicked and an unclicked exposure."""
+    """Return whether one of the requests has a clicked and an unclicked exposure."""
     seen = exposed(requests)
     return not math.isnan(gauc(seen.group, seen.label, np.zeros(len(seen.label))))

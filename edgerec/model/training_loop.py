@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, validation, early stopping, and what is logged of them (section 3.3)."""
+"""The training loop: epochs of training steps, validation, early stopping, and their logs (section 3.3)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Step = Callable[[Any, Any, Any], Any]
 
 
 class Board:
-    """Writes event files for TensorBoard into a folder, or nothing if there is no folder."""
+    """Writer of TensorBoard's event files into a folder. Without a folder it writes nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder, self._writer = folder, None
@@ -51,17 +51,17 @@ class Board:
 
 @dataclass(frozen=True)
 class TrainingLoop:
-    """Trains a model epoch by epoch.
+    """The training of a model, epoch by epoch.
 
     Attributes:
         model: the model.
         optimizer: its optimizer.
-        checkpoint: both, as TensorFlow saves them.
-        samples: what the model learns from.
+        checkpoint: model and optimizer, as TensorFlow saves them.
+        samples: the samples to train on.
         config: the settings.
-        work: the folder that keeps what each epoch gives.
+        work: the folder that stores the results of each epoch.
         team: the workers that train together.
-        board: for TensorBoard.
+        board: the writer for TensorBoard.
     """
 
     model: Reranker
@@ -74,11 +74,11 @@ class TrainingLoop:
     board: Board
 
     def run(self) -> None:
-        """Train until the validation GAUC stops rising. The best weights are then in the work folder."""
+        """Train until the validation GAUC stops rising. Afterwards the work folder has the best weights."""
         step = train_step(self.model, self.optimizer, self.config.listwise_weight, self.team)
         scorer = traced(self.model)
         if self.team.chief:
-            log(self._first_line())
+            log(self._describe())
         while (
             so_far := self.work.so_far
         ).epoch < self.config.epochs and so_far.epoch - so_far.best_epoch < self.config.patience:
@@ -86,13 +86,13 @@ class TrainingLoop:
 
     @property
     def _requests(self) -> int:
-        """Number of requests in an epoch."""
+        """The number of requests in an epoch."""
         split = self.samples.head.splits[TRAIN]
         return split.pages if self.config.one_per_page else split.requests
 
     @property
     def _steps(self) -> int:
-        """Number of steps in an epoch."""
+        """The number of training steps in an epoch."""
         return -(-self._requests // self.config.batch_size)
 
     def _epoch(self, so_far: Progress, step: Step, scorer: Callable[[Any], Any]) -> None:
@@ -129,9 +129,10 @@ class TrainingLoop:
             )
 
     def _train(self, number: int, step: Step) -> float:
-        """Take the steps of epoch `number`; return the loss, which is the mean over all exposed candidates."""
+        """Apply the training steps of epoch `number`. Return the loss, the mean over all exposed candidates."""
         config, start = self.config, time.perf_counter()
-        # Seeded by epoch, so that a resumed training draws the batches and hides the identities of an unbroken one.
+        # The seed depends on the epoch, so that a resumed training has the same batches and replaces the same IDs as a
+        # training without the interruption.
         self.model.item_embedding.reseed(config.seed * 1000 + number)
         batches = epoch(
             self.samples,
@@ -152,31 +153,35 @@ class TrainingLoop:
 
         for done, batch in enumerate(progress(ahead(batches), what=f"epoch {number}", total=self._steps, note=note)):
             self.optimizer.learning_rate.assign(_learning_rate(config, number - 1 + done / self._steps))
-            loss, exposed_ones = _checked(step, batch, number)
+            loss, exposed = _finite_loss(step, batch, number)
             losses.append(loss)
-            weights.append(exposed_ones)
+            weights.append(exposed)
             if done % 50 == 0:
                 self.board.write((number - 1) * self._steps + done, batch_loss=loss)
         return float(np.average(losses, weights=weights))
 
-    def _first_line(self) -> str:
-        """Return what is trained, on what and where: the first epoch may take long."""
+    def _describe(self) -> str:
+        """Describe the training in one line, because the first epoch may take long: model, samples and hardware."""
         split, config, after = self.samples.head.splits[TRAIN], self.config, self.work.so_far.epoch
-        drawn = f", one of each of {self._requests:,} pages an epoch" if self._requests != split.requests else ""
+        per_page = (
+            f", of which each epoch reads one for each of {self._requests:,} pages"
+            if self._requests != split.requests
+            else ""
+        )
         gpus = len(tf.config.list_physical_devices("GPU"))
         threads = tf.config.threading.get_intra_op_parallelism_threads() or cores()
         where = f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else f"CPU, {threads} thread{'s' * (threads > 1)}"
-        compiles = "; the first steps take longer, while they are compiled" if config.compiled else ""
+        compiles = "; the first steps take longer because they are compiled" if config.compiled else ""
         return (
             f"train {config.model}: {self.model.count_params():,} parameters; {split.requests:,} requests with "
-            f"{split.exposures:,} exposures{drawn}; {f'after epoch {after}, ' if after else ''}at most {config.epochs} "
-            f"epochs of {self._steps:,} steps; {where}{compiles}"
+            f"{split.exposures:,} exposures{per_page}; {f'after epoch {after}, ' if after else ''}at most "
+            f"{config.epochs} epochs of {self._steps:,} steps; {where}{compiles}"
         )
 
 
 @contextlib.contextmanager
 def _averaged(model: Reranker, optimizer: RowAdam) -> Iterator[None]:
-    """Replace the weights by their running average, if there is one, and restore them when the block ends."""
+    """Replace the weights by their running average, if there is one. Restore them when the block ends."""
     if not optimizer.averages:
         yield
         return
@@ -190,15 +195,20 @@ def _averaged(model: Reranker, optimizer: RowAdam) -> Iterator[None]:
             variable.assign(value)
 
 
-def _checked(step: Step, batch: Batch, number: int) -> tuple[float, float]:
-    loss, exposed_ones = (float(value) for value in step(batch.inputs, batch.label, batch.weight))
+def _finite_loss(step: Step, batch: Batch, number: int) -> tuple[float, float]:
+    """Apply one training step. Return the loss and the number of exposed candidates.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    loss, exposed = (float(value) for value in step(batch.inputs, batch.label, batch.weight))
     if not math.isfinite(loss):
-        raise TrainingError(f"training: the loss became {loss} in epoch {number}: {_calmer(number)}")
-    return loss, exposed_ones
+        raise TrainingError(f"training: the loss became {loss} in epoch {number}: {_advice(number)}")
+    return loss, exposed
 
 
-def _calmer(number: int) -> str:
-    # The recorded epochs belong to their configuration.
+def _advice(number: int) -> str:
+    # An epoch that is recorded can only be resumed with the same configuration.
     return f"lower learning_rate or clip_norm and {'train again' if number == 1 else 'begin anew with --force'}"
 
 
@@ -214,8 +224,8 @@ def _validation_gauc(scorer: Callable[[Any], Any], samples: Samples, number: int
     tally = Tally()
     for scored in scored_batches(scorer, samples, VALIDATION, what="validate"):
         if not np.isfinite(scored.logit).all():
-            # The last step of an epoch can break the weights, and no loss shows it.
+            # If the last step of an epoch breaks the weights, no loss of the epoch shows it.
             worst = scored.logit[~np.isfinite(scored.logit)][0]
-            raise TrainingError(f"training: the scores became {worst} in epoch {number}: {_calmer(number)}")
+            raise TrainingError(f"training: the scores became {worst} in epoch {number}: {_advice(number)}")
         tally.add(scored)
     return tally.user_sums().gauc

@@ -1,7 +1,7 @@
-"""One training by several processes: TensorFlow's MultiWorkerMirroredStrategy, or a single one of them.
+"""The processes of one training: several workers with TensorFlow's MultiWorkerMirroredStrategy, or a single process.
 
-Each worker takes its share of every batch; gradients are summed over all of them, and each takes the same step with the
-sum. So weights are equal everywhere at all times, and need not be sent.
+Each worker computes the gradients of its share of each batch. The gradients are summed over all workers, and each
+worker applies the same step with the sum. So the weights are always equal on all workers, and are never sent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tensorflow as tf
 from edgerec.core.errors import ConfigurationError, TrainingError, first_line
 
 CLUSTER = "TF_CONFIG"
-"""The environment variable by which TensorFlow, and whatever schedules its jobs, names the workers."""
+"""The environment variable that names the workers. Schedulers of TensorFlow jobs set it."""
 GONE = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -27,15 +27,15 @@ GONE = (
     tf.errors.FailedPreconditionError,
     tf.errors.UnknownError,
 )
-"""What collective operations raise where another worker has ended."""
+"""The errors that a collective operation raises if another worker has ended."""
 
 
 class Workers:
-    """Where this process stands among those of the training.
+    """The workers of a training, as one of them sees them. This base class is a single process.
 
     Attributes:
-        index: which of them it is; 0 writes.
-        count: how many there are.
+        index: index of this process. Worker 0, the chief, writes the files.
+        count: number of workers.
     """
 
     def __init__(self) -> None:
@@ -45,25 +45,27 @@ class Workers:
     def chief(self) -> bool:
         return self.index == 0
 
-    def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, to be called by every worker at once; within it, `total` may be used."""
+    def on_each(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `function` in a form that all workers call at the same time. Inside, it may call `sum`."""
         return function
 
-    def total(self, values: Sequence[Any]) -> list[Any]:
-        """Tensors or slices of tables, each summed over all workers."""
+    def sum(self, values: Sequence[Any]) -> list[Any]:
+        """Return the sum over all workers of each value, a tensor or `tf.IndexedSlices`."""
         return list(values)
 
-    def meet(self) -> None:
-        """Wait until every worker has come so far."""
+    def barrier(self) -> None:
+        """Wait until every worker has called this method."""
 
     def check_equal(self, digest: str) -> None:
-        """Raises:
-        TrainingError: another worker has another `digest` (hexadecimal).
+        """Raise unless all workers have the same `digest` (hexadecimal).
+
+        Raises:
+            TrainingError: another worker has another digest.
         """
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Whatever workers do together: one error where another is gone.
+    def collective(self) -> Iterator[None]:
+        """Turn the errors of collective operations into one error that says what to do.
 
         Raises:
             TrainingError: another worker has ended.
@@ -72,81 +74,81 @@ class Workers:
 
 
 class Cluster(Workers):
-    """Workers that `TF_CONFIG` names."""
+    """The workers that `TF_CONFIG` names."""
 
     def __init__(self) -> None:
-        self.index, self.count = _place(os.environ[CLUSTER])
-        with self.together():
+        self.index, self.count = _index_and_count(os.environ[CLUSTER])
+        with self.collective():
             self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
         if self._strategy.num_replicas_in_sync != self.count:
             raise ConfigurationError(
-                f"{CLUSTER} names {self.count} workers for {self._strategy.num_replicas_in_sync} devices: give each "
-                "worker one GPU (CUDA_VISIBLE_DEVICES), and start a worker for each"
+                f"{CLUSTER} names {self.count} workers, but there are {self._strategy.num_replicas_in_sync} devices: "
+                "give each worker one GPU (CUDA_VISIBLE_DEVICES), and start one worker for each GPU"
             )
 
-    def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def on_each(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *arguments: self._strategy.run(function, args=arguments)
 
-    def total(self, values: Sequence[Any]) -> list[Any]:
+    def sum(self, values: Sequence[Any]) -> list[Any]:
         context = tf.distribute.get_replica_context()
-        found: list[Any] = context.all_reduce(tf.distribute.ReduceOp.SUM, list(values))
-        return found
+        sums: list[Any] = context.all_reduce(tf.distribute.ReduceOp.SUM, list(values))
+        return sums
 
-    def meet(self) -> None:
-        self._sum(0.0)
+    def barrier(self) -> None:
+        self._sum_number(0.0)
 
     def check_equal(self, digest: str) -> None:
         own = int(digest[:6], 16)
-        if self._sum(float(own)) != own * self.count:
+        if self._sum_number(float(own)) != own * self.count:
             raise TrainingError(
-                f"training: the weights of worker {self.index} are not those of the others: use machines and versions "
-                "of one kind, then begin anew with --force"
+                f"training: the weights of worker {self.index} differ from those of the other workers: use the same "
+                "machines and versions for all workers, then begin anew with --force"
             )
 
-    def _sum(self, value: float) -> float:
-        """Of one number (whole, below 2**24) of every worker."""
+    def _sum_number(self, value: float) -> float:
+        """Return the sum over all workers of one integer below 2**24."""
 
-        # What is to be summed has to be computed within: a bare argument is on no device.
+        # `identity` computes the summand on a device. A bare argument is on no device.
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def add(number: Any) -> Any:
-            return self.each(lambda mine: self.total([tf.identity(mine)])[0])(number)
+            return self.on_each(lambda own: self.sum([tf.identity(own)])[0])(number)
 
-        with self.together():
+        with self.collective():
             return float(add(tf.constant(value, tf.float64)))
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def collective(self) -> Iterator[None]:
         try:
             yield
         except GONE as error:
             raise TrainingError(
-                f"training: worker {self.index} of {self.count} lost another worker ({first_line(error)[:200]}): see "
-                "what that one said, then start all of them again, with --resume where an epoch was finished"
+                f"training: worker {self.index} of {self.count} lost another worker ({first_line(error)[:200]}): read "
+                "the error of that worker, then start all workers again, with --resume if an epoch was finished"
             ) from error
 
 
 def workers_named() -> bool:
-    """Whether `TF_CONFIG` names more than one.
+    """Return whether `TF_CONFIG` names more than one worker.
 
     Raises:
-        ConfigurationError: it is not as TensorFlow has it.
+        ConfigurationError: the variable does not have TensorFlow's format.
     """
     text = os.environ.get(CLUSTER, "").strip()
-    return bool(text) and _place(text)[1] > 1
+    return bool(text) and _index_and_count(text)[1] > 1
 
 
 def workers() -> Workers:
-    """As the environment has it.
+    """Return the workers that the environment names.
 
     Raises:
-        ConfigurationError: `TF_CONFIG` is not as TensorFlow has it, or names another kind of cluster.
-        TrainingError: the other workers did not come.
+        ConfigurationError: `TF_CONFIG` does not have TensorFlow's format, or names another kind of cluster.
+        TrainingError: the other workers did not connect.
     """
     return Cluster() if workers_named() else Workers()
 
 
-def _place(text: str) -> tuple[int, int]:
-    """Which worker this is, and how many there are."""
+def _index_and_count(text: str) -> tuple[int, int]:
+    """Return the index of this worker, and the number of workers."""
     try:
         document = json.loads(text)
         cluster, task = document["cluster"], document["task"]
@@ -156,11 +158,11 @@ def _place(text: str) -> tuple[int, int]:
         known = task["type"] in ("chief", "worker") and set(cluster) <= {"chief", "worker"} and 0 <= index < count
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
-            f"{CLUSTER} is not as TensorFlow has it ({first_line(error)}): docs/scaling.md"
+            f"{CLUSTER} should have TensorFlow's format ({first_line(error)}): see docs/scaling.md"
         ) from None
     if not known:
         raise ConfigurationError(
-            f"{CLUSTER} should name workers (and a chief) alone, and this process among them; received {text}: "
-            "docs/scaling.md"
+            f"{CLUSTER} should name only workers (and a chief), and this process should be one of them; received "
+            f"{text}: see docs/scaling.md"
         )
     return index, count

@@ -40,7 +40,7 @@ def oracle(samples: Samples, logs: Path, *, split: str) -> dict[str, float]:
     truth, gaucs = Truth(logs), Gaucs()
     for shard in samples.shards(split):
         seen = exposed(shard.requests)
-        known = truth.probabilities(shard.requests)[seen.which]
+        known = truth.probabilities(shard.requests)[seen.row]
         gaucs.add(seen, {"last_category": _last_category(shard, seen, column), "truth": known})
     return gaucs.values()
 
@@ -64,8 +64,8 @@ def _last_category(shard: Shard, seen: Exposed, column: int) -> NDArray[np.float
     # Row 0 of the embedding table is the unknown category. It matches nothing.
     last[known] = shard.page_views.item.ids[ranges[known, 1] - 1, column]
     wanted = last[seen.group]
-    same = (shard.requests.item.ids[seen.which, column] == wanted) & (wanted > 0)
-    scores: NDArray[np.float64] = same - seen.place / (1 + seen.place.max(initial=0))
+    same = (shard.requests.item.ids[seen.row, column] == wanted) & (wanted > 0)
+    scores: NDArray[np.float64] = same - seen.position / (1 + seen.position.max(initial=0))
     return scores
 
 

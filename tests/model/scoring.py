@@ -21,7 +21,7 @@ def score(function: Callable[[Any], Any], samples: Samples, split: str) -> Score
 def scored(group: list[int], label: list[int], logit: list[float], **other: list[int]) -> Scored:
     """Scores by hand; each request of a user of its own, in order of place, where nothing else is said."""
     groups = np.array(group, np.int64)
-    place = np.arange(len(groups)) - np.array([group.index(one) for one in group], np.int64)
-    columns = {"place": place, "user": groups, "exposures": groups * 0, "page_views": groups * 0}
+    position = np.arange(len(groups)) - np.array([group.index(one) for one in group], np.int64)
+    columns = {"position": position, "user": groups, "exposures": groups * 0, "page_views": groups * 0}
     columns |= {name: np.array(values, np.int64) for name, values in other.items()}
     return Scored(groups, np.array(label, np.uint8), np.array(logit, np.float64), **columns)

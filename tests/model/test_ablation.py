@@ -206,7 +206,7 @@ def test_settings_of_single_models(tmp_path: Path) -> None:
         ("[models.dclm]\nepochs = 1", None, 3, "there is no model 'dclm'"),
         ("[models.dlcm]\nepoch = 1", None, 3, "dlcm: epoch"),
         ("models = 3", None, 3, "should hold a table"),
-        ("model = 'crban'", None, 3, "chooses `model` and `seed` itself"),
+        ("model = 'crban'", None, 3, "sets `model` and `seed` itself"),
         ("", ["nope"], 3, "there is no model 'nope'"),
         ("", None, 0, "--seeds should be at least 1"),
     ],

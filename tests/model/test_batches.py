@@ -146,14 +146,14 @@ def test_shapes_are_few_and_large_enough(count: int, longest: int, limit: int) -
     shapes = Shapes(32, Limits(candidates=limit))
     for size in (shapes.time(longest, limit), shapes.candidates(longest)):
         assert longest <= size <= max(longest, limit)
-    assert count <= shapes.slices(count) <= max(8, 1.5 * count)
+    assert count <= shapes.segments(count) <= max(8, 1.5 * count)
 
 
 def test_few_shapes_come() -> None:
     shapes = Shapes(32, Limits())
     assert len({shapes.time(longest, 100) for longest in range(1, 101)}) <= 9
     assert len({shapes.candidates(longest) for longest in range(1, 101)}) <= 12
-    assert len({shapes.slices(count) for count in range(1, 513)}) <= 13
+    assert len({shapes.segments(count) for count in range(1, 513)}) <= 13
 
 
 def test_ahead_passes_on_what_comes_and_what_goes_wrong() -> None:

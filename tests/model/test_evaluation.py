@@ -63,9 +63,9 @@ def test_exposed_by_hand(samples: Samples) -> None:
     )
     seen = exposed(requests)
     assert seen.group.tolist() == [0, 1, 1, 2]
-    assert seen.place.tolist() == [0, 1, 2, 0]
+    assert seen.position.tolist() == [0, 1, 2, 0]
     assert seen.label.tolist() == [1, 0, 1, 0]
-    assert seen.which.tolist() == [0, 3, 4, 5]
+    assert seen.row.tolist() == [0, 3, 4, 5]
 
 
 def test_scores_do_not_depend_on_the_batch(run: Run, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +155,8 @@ def test_samples_of_another_kind_are_refused(run: Run, samples: Samples) -> None
     rescaled = spec.item[2].model_copy(update={"mean": 9.0})
     moved = spec.model_copy(update={"item": (*spec.item[:2], rescaled)})
     other = [
-        ({"spec": fewer}, "item features are shop, level, the run's shop, level, score"),
-        ({"spec": moved}, "feature score of item is stated or was fitted otherwise"),
+        ({"spec": fewer}, "item features are shop, level, those of the run are shop, level, score"),
+        ({"spec": moved}, "feature score of item is specified or fitted differently"),
         ({"limits": Limits(**{**LIMITS, "candidates": 11})}, "candidates=11"),
     ]
     for change, said in other:
@@ -207,7 +207,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[FormatError], str]] = {
     "no configuration": (_head(config={"units": 8, "lairs": 2}), FormatError, "config.lairs"),
     "other sizes": (_head(config={"units": 9, "layers": 2}), FormatError, "cannot be read"),
     "another version": (_head(version_id="20250101000000-0123456789ab"), IntegrityError, "does not hold the weights"),
-    "missing": (lambda path: (path / "model.weights.h5").unlink(), FormatError, "is not there"),
+    "missing": (lambda path: (path / "model.weights.h5").unlink(), FormatError, "is missing"),
     "empty": (_weights(lambda _: b""), FormatError, "cannot be read"),
     "truncated": (_weights(lambda content: content[: len(content) // 2]), FormatError, "cannot be read"),
     "noise": (_weights(lambda content: bytes(reversed(content))), FormatError, "cannot be read"),

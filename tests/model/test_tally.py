@@ -112,7 +112,7 @@ def test_breakdowns_add_up() -> None:
         assert sum(row["requests"] for row in breakdown[name]) == figures["gauc_requests"]
     assert sum(row["exposures"] for row in breakdown["place"]) == len(found.group)
     first = next(row for row in breakdown["place"] if row["from"] == 1)
-    assert first["click_rate"] == pytest.approx(found.label[found.place == 0].mean())
+    assert first["click_rate"] == pytest.approx(found.label[found.position == 0].mean())
 
 
 def test_nothing_to_rank_is_an_error() -> None:

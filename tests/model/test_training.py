@@ -127,7 +127,7 @@ def test_training_says_what_it_does_before_the_first_step(
     assert line.startswith(f"train {config.model}: ")
     assert f" parameters; {split.requests:,} requests with {split.exposures:,} exposures; at most 2 epochs of " in line
     assert "thread" in line or "GPU" in line
-    assert line.endswith("; the first steps take longer, while they are compiled") == compiled
+    assert line.endswith("; the first steps take longer because they are compiled") == compiled
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,7 @@ def test_other_weights_and_a_damaged_progress_are_found_when_resumed(
     work = tmp_path / ".run.training"
     shutil.copytree(stopped, work)
     _another_weight(work / "best-1.weights.h5")
-    with pytest.raises(FormatError, match="holds other weights"):
+    with pytest.raises(FormatError, match="has other weights"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     _cut(work / "progress.json")
     with pytest.raises(FormatError, match="begin anew with --force"):
@@ -483,7 +483,7 @@ def test_no_number_is_an_error(
 def test_no_number_after_an_epoch_says_how_to_go_on(samples: Samples) -> None:
     batch = make_batch(whole(samples, TRAIN), np.arange(2))
     with pytest.raises(TrainingError, match=r"epoch 2: lower learning_rate .* begin anew with --force"):
-        training_loop._checked(lambda *_: (float("nan"), 1.0), batch, 2)
+        training_loop._finite_loss(lambda *_: (float("nan"), 1.0), batch, 2)
 
 
 def test_the_learning_rate_falls_by_a_cosine() -> None:

@@ -153,11 +153,14 @@ def test_killed_and_resumed_equals_unbroken(samples_path: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "is not as TensorFlow has it"),
-        ("[]", "is not as TensorFlow has it"),
-        ('{"cluster": {"worker": ["a:1"]}}', "is not as TensorFlow has it"),
-        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 3}}', "this process among them"),
-        ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}', "alone"),
+        ("{", "should have TensorFlow's format"),
+        ("[]", "should have TensorFlow's format"),
+        ('{"cluster": {"worker": ["a:1"]}}', "should have TensorFlow's format"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 3}}',
+            "this process should be one of them",
+        ),
+        ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}', "only workers"),
     ],
 )
 def test_a_faulty_cluster_in_one_line(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
@@ -172,6 +175,6 @@ def test_one_worker_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         found = workers()
         assert type(found) is Workers
         assert (found.index, found.count, found.chief) == (0, 1, True)
-        assert found.total([1.5]) == [1.5]
-        found.meet()
+        assert found.sum([1.5]) == [1.5]
+        found.barrier()
         found.check_equal("0123456789ab")

@@ -1,1 +1,1 @@
-"""Table 2 on any samples: every model, several seeds, a paired test against DLCM (section 4)."""
+"""Ablation: Table 2 on any samples, with all models, several seeds, and a paired test against DLCM (section 4)."""

@@ -1,4 +1,4 @@
-"""`edgerec ablate`: train and evaluate cell by cell, then put the table together."""
+"""`edgerec ablate`: train and evaluate cell by cell, then write the table."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ def ablate(
 ) -> dict[str, Any]:
     """Train every model with every seed and write the folder `path`: JSON, Markdown, a page, and each run.
 
-    A stopped ablation goes on with `resume` after its last finished epoch.
+    With `resume`, an ablation that stopped continues after its last finished epoch.
 
     Args:
-        samples: to train on and to rank.
+        samples: the samples to train on and to rank.
         config: models, settings, seeds.
         path: the folder to write.
-        samples_path: where `samples` stand.
-        split: what is ranked.
-        oracle: GAUC of further rankers, by name; `truth` gives the share of the gap that each model closes.
-        force: replace `path`, and begin anew where unfinished work stands.
-        resume: go on with unfinished work.
+        samples_path: the folder of `samples`.
+        split: the split to rank.
+        oracle: GAUC of further rankers by name. With `truth`, each row has the share of the gap that its model closes.
+        force: replace `path`, and start again if there is unfinished work.
+        resume: continue unfinished work.
 
     Raises:
-        OutputError: `path` exists and `force` is false, or unfinished work stands there, or it cannot be written.
-        FormatError: there is nothing to resume, or it was begun with other settings or samples.
+        OutputError: `path` exists and `force` is false, or there is unfinished work, or a file cannot be written.
+        FormatError: there is nothing to resume, or it was started with other settings or samples.
         EdgeRecError: as `train`.
     """
     if workers_named():
         raise ConfigurationError("ablate: TF_CONFIG names several workers; an ablation is for one process: unset it")
     where = str(samples_path.resolve())
-    # The head states the digest of every shard, so its own stands for all of the samples.
+    # The head contains the digests of all shards, so its own digest identifies all samples.
     digest = sha256_file(samples_path / "samples.json")
     job = {"version": __version__, "samples": where, "digest": digest, "split": split, **config.document()}
     with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume, inputs=[samples_path]) as work:
         (work.path / "runs").mkdir(exist_ok=True)
-        # Seed by seed, so that an early look at what is there compares like with like.
+        # All models with one seed, then with the next one, so that the cells of an unfinished table can be compared.
         names = [*config.configs, *([TREES] if config.trees else [])]
-        with _kept(work):
+        with _keep_from_first_epoch(work):
             cells = [
                 _cell(work, samples, config, name, seed, samples_path=samples_path, split=split)
                 for seed, name in itertools.product(config.seeds, names)
@@ -86,8 +86,8 @@ def ablate(
 
 
 @contextlib.contextmanager
-def _kept(work: ResumableFolder) -> Iterator[None]:
-    """Let work be kept from the first finished epoch on, and not only from the first finished cell."""
+def _keep_from_first_epoch(work: ResumableFolder) -> Iterator[None]:
+    """Keep the work if the block fails after the first finished epoch, and not only after the first finished cell."""
     work.finish(BEGUN, {})
     try:
         yield
@@ -110,7 +110,7 @@ def _cell(
     samples_path: Path,
     split: str,
 ) -> Cell:
-    """The cell of model `name`, made now or before."""
+    """Return the cell of model `name`. Compute it unless it is already finished."""
     part = f"{name}-seed-{seed}"
     sums = work.path / f"{part}.npz"
     note = work.finished(part)

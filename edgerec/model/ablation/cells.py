@@ -1,4 +1,4 @@
-"""One cell of the table: a model trained with one seed, and how it ranks."""
+"""One cell of the table: a model trained with one seed, and its evaluation."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from edgerec.model.training import train
 
 @dataclass(frozen=True)
 class Cell:
-    """What is known of it.
+    """A model trained with one seed, and its evaluation.
 
     Attributes:
-        model: its name.
-        seed: of its training.
-        parameters: how many weights it has (of trees: leaves).
-        train_seconds: until its best epoch was known to be the best.
-        figures: of `Tally.figures`.
-        sums: what its GAUC is made of.
+        model: name of the model.
+        seed: seed of the training.
+        parameters: number of weights (for trees: number of leaves).
+        train_seconds: duration of the training.
+        figures: the figures of `Tally.figures`.
+        sums: the sums of each user from which GAUC is computed.
     """
 
     model: str
@@ -40,7 +40,7 @@ class Cell:
     sums: UserSums
 
     def note(self) -> dict[str, Any]:
-        """As JSON, but for `sums`."""
+        """Return all attributes except `sums` as JSON."""
         return {
             "model": self.model,
             "seed": self.seed,
@@ -51,13 +51,13 @@ class Cell:
 
 
 def train_cell(samples: Samples, config: TrainConfig, run: Path, *, samples_path: Path, split: str) -> Cell:
-    """Train a model, or go on where its training was stopped, and evaluate it; the run is kept as the folder `run`.
+    """Train a model, or resume its training, and evaluate it. The folder `run` keeps the run.
 
     Raises:
         EdgeRecError: as `train` and `Tally.figures`.
     """
     if (run / HEAD).is_file() and not has_progress(run):
-        # Trained to the end before, and stopped while it was evaluated.
+        # The training was complete, and the ablation stopped during the evaluation.
         trained = load_run(run)
         if config.compiled:
             accelerate(trained.model)
@@ -78,7 +78,7 @@ def train_cell(samples: Samples, config: TrainConfig, run: Path, *, samples_path
 
 
 def save_sums(sums: UserSums, path: Path) -> None:
-    """Write them as the npz file `path`."""
+    """Write `sums` to the npz file `path`."""
     np.savez(path, **vars(sums))
 
 
@@ -86,7 +86,7 @@ def load_sums(path: Path) -> UserSums:
     """Read the npz file `path`.
 
     Raises:
-        FormatError: it cannot be read, or holds other arrays.
+        FormatError: the file cannot be read, or has other arrays.
     """
     names = ["user", "above", "impressions", "requests"]
     return UserSums(**load_members(path, names, what="sums of users", advice="begin anew with --force"))

@@ -1,4 +1,4 @@
-"""The configuration of an ablation: that of a training, with other settings for some models."""
+"""The configuration of an ablation: that of a training, with different settings for some models."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from edgerec.model.config import TrainConfig, check_config, model_tables
 from edgerec.rankers.registry import MODELS, find_model, model_names
 
 TREES = "lightgbm"
-"""The peer: gradient-boosted trees over the inputs of `crban_plus`."""
+"""Name of the baseline of gradient-boosted trees over the inputs of `crban_plus`."""
 
 
 @dataclass(frozen=True)
 class AblationConfig:
-    """What is trained.
+    """The models to train, their settings, and the seeds.
 
     Attributes:
-        configs: of each model, in the order of Table 2; the seed in them counts for nothing.
-        seeds: each model is trained with each.
-        trees: whether the peer stands in the table.
+        configs: the settings of each model, in the order of Table 2. Their seed is not used.
+        seeds: each model is trained once with each seed.
+        trees: whether the table includes LightGBM.
     """
 
     configs: Mapping[str, TrainConfig]
@@ -31,7 +31,7 @@ class AblationConfig:
     trees: bool = False
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the configuration as JSON."""
         configs = {name: config.model_dump(mode="json") for name, config in self.configs.items()}
         return {"configs": configs, "seeds": list(self.seeds), "trees": self.trees}
 
@@ -42,13 +42,14 @@ def load_ablation(
     """Read a TOML file with the settings of a training and, in tables ``[models.NAME]``, those of single models.
 
     Args:
-        path: of the file; None is the defaults.
-        models: which of them; default: all. DLCM is always among them: the others are held against it.
-        seeds: 1 to so many.
-        trees: whether the peer stands in the table.
+        path: path of the file; None uses the defaults.
+        models: names of the models to train; default: all. DLCM is always added, because the others are compared to it.
+        seeds: number of seeds. They are 1, 2, ..., `seeds`.
+        trees: whether the table includes LightGBM.
 
     Raises:
-        ConfigurationError: no such file, no TOML, an unknown model or key, or a value out of range.
+        ConfigurationError: the file does not exist or is not TOML, a model or key is unknown, or a value is out of
+            range.
     """
     settings = {} if path is None else read_toml(path)
     where = "of the defaults" if path is None else str(path)
@@ -60,7 +61,7 @@ def load_ablation(
             raise ConfigurationError(f"ablate: {error}") from None
     if "model" in settings or "seed" in settings:
         raise ConfigurationError(
-            f"configuration {where}: an ablation chooses `model` and `seed` itself: leave them out"
+            f"configuration {where}: an ablation sets `model` and `seed` itself: remove them from the configuration"
         )
     if seeds < 1:
         raise ConfigurationError(f"ablate: --seeds should be at least 1; received {seeds}")

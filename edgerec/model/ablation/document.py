@@ -1,4 +1,4 @@
-"""The document of an ablation: one row for each model."""
+"""The JSON document of an ablation, with one row for each model."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from edgerec.model.tally import UserSums
 from edgerec.rankers.registry import find_model
 
 REFERENCE = "dlcm"
-"""What the paper holds its models against."""
+"""The model to which the paper compares its models."""
 _MEANS = ("auc", "ndcg@5", "ndcg@10", "logloss", "calibration_error")
 
 
 def ablation_document(
     cells: Sequence[Cell], *, baselines: Mapping[str, Any], config: AblationConfig, samples: str
 ) -> dict[str, Any]:
-    """The document of `edgerec ablate`: a row a model.
+    """Return the document of `edgerec ablate`, which has one row for each model.
 
-    Intervals and tests are over users, with each user's sums averaged over seeds: they say what other users of the same
-    kind would change. `gauc_sd` says what another seed would change.
+    Confidence intervals and tests are over users, with the sums of each user averaged over seeds. They say how the
+    result varies between samples of users. `gauc_sd` says how it varies between seeds.
 
     Args:
-        cells: of all models and seeds.
-        baselines: of `baselines_document`.
-        config: what was trained.
-        samples: where the samples stand.
+        cells: the cells of all models and seeds.
+        baselines: the document of `baselines_document`.
+        config: the configuration of the ablation.
+        samples: the folder of the samples.
     """
     by_model: dict[str, list[Cell]] = {}
     for cell in cells:
         by_model.setdefault(cell.model, []).append(cell)
-    sums = {name: _mean_sums(found) for name, found in by_model.items()}
-    known = baselines["baselines"]
-    rows = [_row(found, sums, known) for found in by_model.values()]
+    sums = {name: _mean_sums(seeds) for name, seeds in by_model.items()}
+    rows = [_row(seeds, sums, baselines["baselines"]) for seeds in by_model.values()]
     return {"samples": samples, **baselines, **config.document(), "rows": rows}
 
 
@@ -72,6 +71,6 @@ def _row(cells: Sequence[Cell], sums: Mapping[str, UserSums], baselines: Mapping
 
 def _mean_sums(cells: Sequence[Cell]) -> UserSums:
     first = cells[0].sums
-    # One split gives every model the same requests, so users and impressions agree.
+    # All seeds rank the same requests, so users and impressions are equal.
     above = np.mean([cell.sums.above for cell in cells], axis=0)
     return UserSums(first.user, above, first.impressions, first.requests)

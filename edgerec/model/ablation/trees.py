@@ -1,4 +1,4 @@
-"""The peer of Table 2: LightGBM's lambdarank over the inputs of `crban_plus` without its attention."""
+"""A baseline of gradient-boosted trees: LightGBM's lambdarank over the inputs of `crban_plus`, without attention."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def tree_cell(samples: Samples, *, seed: int, split: str) -> Cell:
-    """Grow trees until the NDCG of the validation split rises no more, and evaluate them."""
+    """Train trees until the NDCG of the validation split stops rising, and evaluate them."""
     import lightgbm
 
     start = time.perf_counter()
@@ -62,7 +62,7 @@ def tree_cell(samples: Samples, *, seed: int, split: str) -> Cell:
         tally.add(Scored(**{**vars(scored), "logit": np.asarray(booster.predict(columns), np.float64)}))
     figures = tally.figures(seed=seed)
     log(f"{TREES}, seed {seed}: {booster.best_iteration} trees, {seconds:.0f} s")
-    # A score of lambdarank is no log-odds.
+    # The scores of lambdarank are not log-odds, so these figures have no meaning.
     figures |= {"logloss": None, "calibration_error": None}
     leaves = booster.best_iteration * SETTINGS["num_leaves"]
     return Cell(TREES, seed, leaves, seconds, figures, tally.user_sums())
@@ -77,7 +77,7 @@ def _table(samples: Samples, split: str) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _rows(samples: Samples, split: str, what: str) -> Iterator[tuple[NDArray[np.float32], Scored]]:
-    """Inputs (n, columns) of exposed candidates, and whose they are; logits are 0."""
+    """Yield the inputs (n, columns) of the exposed candidates of each batch, and their `Scored` with logits of 0."""
     total = -(-samples.head.splits[split].requests // EVALUATION_BATCH)
     batches = ahead(epoch(samples, split, batch_size=EVALUATION_BATCH, together=EVALUATION_BATCH))
     for batch in progress(batches, what=what, total=total):
@@ -90,7 +90,7 @@ def _rows(samples: Samples, split: str, what: str) -> Iterator[tuple[NDArray[np.
                 group=batch.rows[row],
                 label=batch.label[seen].astype(np.uint8),
                 logit=np.zeros(len(row)),
-                place=batch.inputs["scored"][seen].astype(np.int64),
+                position=batch.inputs["scored"][seen].astype(np.int64),
                 user=batch.users[row],
                 **known,
             ),
@@ -98,12 +98,15 @@ def _rows(samples: Samples, split: str, what: str) -> Iterator[tuple[NDArray[np.
 
 
 def _columns(batch: Batch) -> NDArray[np.float32]:
-    """(batch, s, columns): codes, numbers, matches, both within the list (by spread and by rank), lengths."""
+    """Return the inputs of a batch, (batch, s, columns).
+
+    The columns are: codes, numbers and match signals, the last two normalised in the list and as ranks, and lengths.
+    """
     inputs = tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)
     matches = {kind.plural: (matches_of(inputs, kind), inputs[kind.plural]["age"]) for kind in BEHAVIOUR_KINDS}
-    met = all_match_signals(matches, {kind.plural: inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS})
+    signals = all_match_signals(matches, {kind.plural: inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS})
     candidates, length = inputs["candidates"], inputs["candidate_length"]
-    numbers = tf.concat([candidates["numbers"], met], axis=-1)
+    numbers = tf.concat([candidates["numbers"], signals], axis=-1)
     lengths = [length, *(inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS)]
     constant = tf.cast(tf.stack(lengths, axis=-1), tf.float32)[:, None, :]
     parts = [
@@ -113,12 +116,12 @@ def _columns(batch: Batch) -> NDArray[np.float32]:
         _ranks(numbers, length),
         tf.repeat(constant, tf.shape(numbers)[1], axis=1),
     ]
-    found: NDArray[np.float32] = at_positions(tf.concat(parts, axis=-1), inputs["scored"]).numpy()
-    return found
+    columns: NDArray[np.float32] = at_positions(tf.concat(parts, axis=-1), inputs["scored"]).numpy()
+    return columns
 
 
 def _ranks(numbers: Any, length: Any) -> Any:
-    """(batch, k, numbers): share of the list's other candidates that have less, ties one half."""
+    """Return (batch, k, numbers): the share of the other candidates with a smaller number; ties count one half."""
     valid = tf.cast(tf.range(tf.shape(numbers)[1])[None, :] < length[:, None], tf.float32)
     difference = numbers[:, :, None, :] - numbers[:, None, :, :]
     above = (tf.sign(difference) + 1) / 2 * valid[:, None, :, None]
