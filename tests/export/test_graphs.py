@@ -255,7 +255,7 @@ def zeros(*shape: int) -> np.ndarray:
                 oracle.random_stack(np.random.default_rng(0), 3, depth=2),
                 oracle.random_stack(np.random.default_rng(0), 3, depth=3),
             ),
-            "one depth",
+            "same depth",
         ),
         (
             lambda: HubsmWeights(
@@ -263,7 +263,7 @@ def zeros(*shape: int) -> np.ndarray:
                 + oracle.random_stack(np.random.default_rng(0), 5, depth=1),
                 oracle.random_stack(np.random.default_rng(0), 3, depth=2),
             ),
-            "one width",
+            "same width",
         ),
         (
             lambda: dataclasses.replace(oracle.random_model(0).crban, head=oracle.random_model(0, units=8).crban.head),
