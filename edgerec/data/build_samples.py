@@ -7,7 +7,6 @@ whole one, and gives the same bytes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edgerec import __version__
@@ -32,18 +30,15 @@ from edgerec.data.fit import count, fit, load_counted, save_counted
 from edgerec.data.item_table import ItemTable
 from edgerec.data.logs import HEAD as LOGS_HEAD
 from edgerec.data.logs import LogsFolder, open_logs
-from edgerec.data.partition import TARGET, Partition, partitions, survey
+from edgerec.data.partition import TARGET, Partition
 from edgerec.data.parts import Parts
 from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, load_samples
+from edgerec.data.samples_plan import Plan, make_plan
 from edgerec.data.schema import ITEM_ID
-from edgerec.data.segments import Segment
 from edgerec.data.shard_files import SPLITS, SplitCounts
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec, load_spec
 from edgerec.features.vocabulary import save_vocabularies
-
-TEST_FRACTION = 0.2
-"""Share of requests in the test period, where nothing states its beginning."""
 
 
 def write_samples(
@@ -116,7 +111,7 @@ def write_samples(
     }
     with resumable_folder(path, kind="samples", job=job, force=force, resume=resume) as work:
         try:
-            plan = _plan(work, opened, test_from, validation_fraction, target, processes)
+            plan = make_plan(work, opened, test_from, validation_fraction, target=target, processes=processes)
             head = _make(work, opened, plan, checked, processes, where=where)
         except InputError as error:
             if str(work.scratch) in str(error):
@@ -138,91 +133,6 @@ def _fingerprint(logs: LogsFolder) -> list[list[Any]]:
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What is decided before anything is read closely.
-
-    Attributes:
-        partitions: where each shard's rows are.
-        validation_from: milliseconds since 1970.
-        test_from: likewise.
-    """
-
-    partitions: list[Partition]
-    validation_from: int
-    test_from: int
-
-
-def _plan(
-    work: ResumableFolder,
-    logs: LogsFolder,
-    test_from: int | None,
-    validation_fraction: float,
-    target: int,
-    processes: int,
-) -> _Plan:
-    """Cut the logs into partitions, or read how they were cut before."""
-    file = work.scratch / "plan.json"
-    known = _known_plan(file)
-    if known is not None:
-        return known
-    seen = survey(logs)
-    validation_from, test_from = periods(seen.times, test_from, validation_fraction)
-    ranges = work.scratch / "ranges"
-    shutil.rmtree(ranges, ignore_errors=True)
-    made = partitions(logs, seen, scratch=ranges, target=target, processes=processes)
-    rows = [
-        [[(str(one.file.absolute()), one.rows, one.offset) for one in part] for part in (p.events, p.requests)]
-        for p in made
-    ]
-    sizes = {str(path.absolute()): path.stat().st_size for path in sorted(ranges.rglob("*.parquet"))}
-    write_json(file, {"partitions": rows, "sizes": sizes, "validation_from": validation_from, "test_from": test_from})
-    return _Plan(made, validation_from, test_from)
-
-
-def _known_plan(file: Path) -> _Plan | None:
-    """Return the plan in `file`, or None if the plan or a file of its partitions is missing or damaged."""
-    known = read_object(file)
-    try:
-        if known is None or any(Path(path).stat().st_size != size for path, size in known["sizes"].items()):
-            return None
-        found = [Partition(*(tuple(map(_segment, part)) for part in tables)) for tables in known["partitions"]]
-        return _Plan(found, known["validation_from"], known["test_from"])
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _segment(row: tuple[str, int, int | None]) -> Segment:
-    return Segment(Path(row[0]), *row[1:])
-
-
-def periods(times: NDArray[np.int64], test_from: int | None, validation_fraction: float) -> tuple[int, int]:
-    """Beginnings of the validation and of the test period, in milliseconds.
-
-    Args:
-        times: (r,) of all requests, ascending.
-        test_from: beginning of the test period; default: so that `TEST_FRACTION` of requests follow.
-        validation_fraction: share of the requests before it that serve as validation.
-
-    Raises:
-        InputError: a split has no request.
-    """
-    if not len(times):
-        raise InputError("samples: the logs have no request")
-    if test_from is None:
-        test_from = int(times[min(int(len(times) * (1 - TEST_FRACTION)), len(times) - 1)])
-    before = int(np.searchsorted(times, test_from))
-    if before < 2 or before == len(times):
-        raise InputError(
-            f"samples: test period from {test_from} leaves {before} requests before it and "
-            f"{len(times) - before} in it: both need some (--test-from, milliseconds since 1970)"
-        )
-    validation_from = int(times[min(int(before * (1 - validation_fraction)), before - 1)])
-    if not np.searchsorted(times, validation_from):
-        raise InputError("samples: the train period has no request: choose other periods (--test-from)")
-    return validation_from, test_from
-
-
-@dataclass(frozen=True)
 class _Task:
     """A partition to work on, and where."""
 
@@ -239,7 +149,7 @@ class _Task:
 
 
 def _make(
-    work: ResumableFolder, logs: LogsFolder, plan: _Plan, limits: Limits, processes: int, *, where: str
+    work: ResumableFolder, logs: LogsFolder, plan: Plan, limits: Limits, processes: int, *, where: str
 ) -> SamplesHead:
     """Fit, then encode, whatever is not done yet."""
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())

@@ -15,22 +15,11 @@ from edgerec.core.errors import LogsError
 from edgerec.core.hashing import sha256_file
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import encode_series
+from edgerec.data.log_checks import check_events, check_requests
+from edgerec.data.log_order import sort_events, sort_requests
 from edgerec.data.partition import Partition
 from edgerec.data.parts import Parts
-from edgerec.data.schema import (
-    CLICKED,
-    ITEM_ID,
-    KIND,
-    PAGE_ID,
-    REQUEST_ID,
-    TIME,
-    USER_ID,
-    check_events,
-    check_requests,
-    event_features,
-    sort_events,
-    sort_requests,
-)
+from edgerec.data.schema import CLICKED, ITEM_ID, KIND, PAGE_ID, REQUEST_ID, TIME, USER_ID, event_features
 from edgerec.data.segments import read_segments
 from edgerec.data.shard_files import (
     FILES,

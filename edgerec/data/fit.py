@@ -18,17 +18,11 @@ from numpy.typing import NDArray
 from edgerec.core.arrays import load_members, save_members
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import to_array
+from edgerec.data.log_checks import check_events, check_requests
 from edgerec.data.octaves import Octaves, octaves
 from edgerec.data.partition import Partition
 from edgerec.data.parts import Parts
-from edgerec.data.schema import (
-    ITEM_ID,
-    KIND,
-    REQUEST_ID,
-    TIME,
-    check_events,
-    check_requests,
-)
+from edgerec.data.schema import ITEM_ID, KIND, REQUEST_ID, TIME
 from edgerec.data.segments import read_segments
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.kinds import Feature

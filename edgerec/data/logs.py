@@ -15,23 +15,12 @@ from edgerec.core.documents import read_document
 from edgerec.core.errors import LogsError, OutputError, SpecificationError, first_line
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name
+from edgerec.data.log_checks import check_items, check_tables
 from edgerec.data.part_files import part_files
 from edgerec.data.part_stamps import PartStamp, check_stamps, stamp_parts
 from edgerec.data.parts import POLARS_FAULTS, Parts, open_parts, read_parts
 from edgerec.data.repeated_parts import check_repeats
-from edgerec.data.schema import (
-    CLICK_COUNT,
-    CLICKED,
-    EVENTS,
-    ITEMS,
-    PAGE_ID,
-    REQUEST_ID,
-    REQUESTS,
-    TIME,
-    USER_ID,
-    check_items,
-    check_tables,
-)
+from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, PAGE_ID, REQUEST_ID, REQUESTS, TIME, USER_ID
 from edgerec.features.spec import FeatureSpec, load_spec, of_origin
 
 FORMAT = 1

@@ -23,25 +23,11 @@ from edgerec.core.console import progress
 from edgerec.core.leftovers import temporary_folder
 from edgerec.core.parallel import map_ordered
 from edgerec.data.catalogue import ItemIndex
+from edgerec.data.log_checks import cast_columns, check_events, check_requests, check_times, check_unique, check_unit
+from edgerec.data.log_order import sort_events, sort_requests
 from edgerec.data.logs import Logs, LogsFolder
 from edgerec.data.parts import read_part, reading
-from edgerec.data.schema import (
-    EVENTS,
-    ITEM_ID,
-    REQUEST_ID,
-    REQUESTS,
-    TIME,
-    USER_ID,
-    cast_columns,
-    check_events,
-    check_requests,
-    check_times,
-    check_unique,
-    check_unit,
-    event_features,
-    sort_events,
-    sort_requests,
-)
+from edgerec.data.schema import EVENTS, ITEM_ID, REQUEST_ID, REQUESTS, TIME, USER_ID, event_features
 from edgerec.data.segments import Segment, read_segments
 from edgerec.data.user_ranges import partition_by_user
 from edgerec.features.spec import of_origin

@@ -11,15 +11,9 @@ import polars as pl
 
 from edgerec.core.errors import LogsError, first_line
 from edgerec.data.casting import arrays_as_lists, check_type, exact_cast
+from edgerec.data.log_checks import check_columns, lists_of_arrays
 from edgerec.data.part_files import folder_columns
-from edgerec.data.schema import (
-    check_columns,
-    column_types,
-    lists_of_arrays,
-    read_columns,
-    table_features,
-    table_name,
-)
+from edgerec.data.schema import column_types, read_columns, table_features, table_name
 from edgerec.features.spec import FeatureSpec
 
 POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import EdgeRecError, FormatError, LogsError, OutputError, SpecificationError
+from edgerec.data.log_checks import check_tables
 from edgerec.data.logs import Logs, LogsHead, read_logs, write_logs, write_table
-from edgerec.data.schema import check_tables
 from edgerec.features.spec import FeatureSpec
 from tests.synthetic import unstamp
 

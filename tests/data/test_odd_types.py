@@ -12,8 +12,8 @@ import pytest
 
 from edgerec.core.errors import LogsError
 from edgerec.data.build_samples import write_samples
+from edgerec.data.log_checks import check_tables
 from edgerec.data.logs import LogsHead, open_logs, read_logs, write_logs
-from edgerec.data.schema import check_tables
 from edgerec.data.statistics.measure import measure
 from tests.synthetic import make_logs, unstamp
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from edgerec.core.errors import FormatError, InputError, LogsError, SpecificationError
 from edgerec.data.build_samples import write_samples
+from edgerec.data.log_checks import check_tables
 from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.data.samples import NOT_EXPOSED, SPLITS, TEST, TRAIN, VALIDATION, Samples, load_samples
-from edgerec.data.schema import check_tables
 from edgerec.data.sources.ebnerd import Ebnerd
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec

@@ -366,12 +366,12 @@ import time
 from edgerec import cli
 from edgerec.data import build_samples
 
-def sleep(work, *_):
+def sleep(work, *_, **__):
     (work.scratch / "asleep").touch()
     while True:
         time.sleep(1)
 
-build_samples._plan = sleep
+build_samples.make_plan = sleep
 cli.main()
 """
 

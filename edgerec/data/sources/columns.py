@@ -9,8 +9,8 @@ import polars as pl
 
 from edgerec.core.errors import LogsError, first_line
 from edgerec.data.casting import exact_cast
+from edgerec.data.log_checks import lists_of_arrays
 from edgerec.data.parts import POLARS_FAULTS
-from edgerec.data.schema import lists_of_arrays
 
 
 def read_columns(path: Path, columns: Mapping[str, pl.DataType], *, name: str, whole: str) -> pl.DataFrame:

@@ -12,8 +12,9 @@ import polars as pl
 from edgerec.core.atomic import output_folder
 from edgerec.core.errors import LogsError
 from edgerec.data.catalogue import ItemIndex
+from edgerec.data.log_checks import check_items, check_rows
 from edgerec.data.logs import TABLES, Logs, LogsHead, write_heads, write_table
-from edgerec.data.schema import EVENTS, ITEM_ID, ITEMS, REQUESTS, USER_ID, check_items, check_rows
+from edgerec.data.schema import EVENTS, ITEM_ID, ITEMS, REQUESTS, USER_ID
 from edgerec.features.spec import FeatureSpec
 
 

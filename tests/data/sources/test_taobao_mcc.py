@@ -17,8 +17,8 @@ from polars.testing import assert_frame_equal
 from edgerec.cli import cli
 from edgerec.core.errors import LogsError, OutputError
 from edgerec.data.build_samples import write_samples
+from edgerec.data.log_checks import check_items
 from edgerec.data.logs import Logs, LogsHead, read_logs
-from edgerec.data.schema import check_items
 from edgerec.data.sources._taobao_mcc_files import COLUMNS, FIELDS, TEST, TRAIN, read_contexts
 from edgerec.data.sources.importing import import_source
 from edgerec.data.sources.logs_writer import logs_writer
