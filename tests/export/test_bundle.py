@@ -269,7 +269,7 @@ def test_a_feature_that_no_device_computes_is_refused_before_it_is_converted(
     document["spec"]["item"][0]["kind"] = "hashed"
     (run / "run.json").write_text(json.dumps(document))
     monkeypatch.setattr(bundle, "convert_to_mnn", lambda *_, **__: pytest.fail("it was converted"))
-    with pytest.raises(FormatError, match=r"spec\.item\.0: .* 'hashed' .* expected tags: 'bucketize'") as caught:
+    with pytest.raises(FormatError, match=r"spec\.item\.0: .*kind is one of bucketize, .* 'hashed'") as caught:
         export_bundle(run, tmp_path / "bundle")
     assert "\n" not in str(caught.value)
 

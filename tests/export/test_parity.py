@@ -235,7 +235,7 @@ def test_a_served_value_beyond_all_measure(run_path: Path, kind: str, bounded: b
 def test_summary(strong: Strong, samples: Samples) -> None:
     case = random_cases(strong.run.model, SHORT, seed=3, spread=1.0)[-1]
     assert run_case(strong.device, case).shape == (6,)
-    from edgerec.export.parity import RealRequests
+    from edgerec.export.real_requests import RealRequests
 
     real = RealRequests(max_abs_error=3e-5, requests=9, orders_equal=8, gauc={"keras": 0.5, "mnn": 0.5})
     parity = summarise({"random_mnn": 2e-5}, real)
