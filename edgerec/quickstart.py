@@ -1,4 +1,4 @@
-"""`edgerec quickstart`: the whole way, small, on simulated logs."""
+"""`edgerec quickstart`: all steps from simulated logs to a measured bundle, in a small size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 
 CONFIG = TrainConfig(batch_size=64, epochs=6, decay_epochs=6, gain=1.0, listwise=1.0, compiled=False)
-"""Smaller steps than the paper's 512 requests: a few thousand pages are few steps otherwise, too few to compile for."""
+"""The configuration of the training.
+
+The batches are smaller than the paper's 512 requests, because a few thousand pages would otherwise give only a few
+steps. There are too few steps for compiling to pay off.
+"""
 WORLD = SimulationConfig(
     users=1200,
     categories=8,
@@ -41,7 +45,7 @@ WORLD = SimulationConfig(
     ),
     cloud=CloudConfig(page=30, recall=80),
 )
-"""Simpler and sharper than the default world: a few thousand requests teach what its users are after."""
+"""A simulated world that is simpler than the default: a few thousand requests are enough to learn users' interests."""
 LIMITS = {"candidates": 100, "exposures": 100, "page_views": 50}
 COUNTS = ("requests", "exposures", "clicks", "users")
 PARTS = ("logs", "samples", "run", "bundle")
@@ -50,21 +54,21 @@ PARTS = ("logs", "samples", "run", "bundle")
 def run_quickstart(
     out: Path, *, users: int = WORLD.users, epochs: int = CONFIG.epochs, seed: int = 1, force: bool = False
 ) -> dict[str, Any]:
-    """Simulate, make samples, train, evaluate, export, verify and measure; all of it stays in the folder `out`.
+    """Simulate logs, make samples, train, evaluate, export, verify and measure. All results are in the folder `out`.
 
     Args:
-        out: the folder.
-        users: of the simulated world.
-        epochs: of the training.
-        seed: of world and training.
-        force: replace `out` where it exists.
+        out: the folder to write.
+        users: number of users in the simulated world.
+        epochs: number of epochs of the training.
+        seed: seed of the world and of the training.
+        force: replace `out` if it exists.
 
     Returns:
         `version_id`, `gauc` of the model and of the base order, sizes, latencies, `paths`.
 
     Raises:
         OutputError: `out` exists and `force` is false.
-        EdgeRecError: a step failed; nothing stays under `out`.
+        EdgeRecError: a step failed. Then nothing is left in `out`.
     """
     start = time.perf_counter()
     config = load_config(None, {**CONFIG.model_dump(), "seed": seed, "epochs": epochs})
@@ -77,7 +81,7 @@ def run_quickstart(
                 folder / "logs", folder / "samples", limits=LIMITS, logs_path=out.resolve() / "logs"
             )
         with stage("train"):
-            # The run names its samples by the place where they will stand.
+            # The run stores the final path of its samples, and not the temporary one.
             run = train(samples, config, folder / "run", samples_path=out.resolve() / "samples")
         with stage("evaluate"):
             figures = evaluate(run, samples, oracle=oracle(samples, folder / "logs", split=TEST))

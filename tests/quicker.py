@@ -12,7 +12,7 @@ import pytest
 def shorten_proof(patch: pytest.MonkeyPatch) -> None:
     """Let `export_bundle` check one set of random requests instead of six, and a long case of 12 steps, not 1,000."""
     patch.setattr("edgerec.export.bundle.SEEDS", (1,))
-    patch.setattr("edgerec.export.bundle.SPREADS", (1.0,))
+    patch.setattr("edgerec.export.bundle.STANDARD_DEVIATIONS", (1.0,))
     patch.setattr("edgerec.export.bundle.LONG", 12)
 
 

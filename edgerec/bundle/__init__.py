@@ -1,1 +1,1 @@
-"""A bundle's folder: its manifests, signatures and golden cases; reading, checking and describing it."""
+"""Everything about a bundle's folder: manifests, signatures, golden cases; code that loads, checks and describes it."""

@@ -1,4 +1,4 @@
-"""The files of a bundle and their stamps: stamping, checking and reading them."""
+"""The files of a bundle and their stamps. A stamp is the size and the hash of a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgerec.core.hashing import FileStamp, sha256_bytes, sha256_file
 
 
 def stamp_files(folder: Path, paths: Iterable[Path]) -> dict[str, FileStamp]:
-    """Return the stamps of `paths` by path within `folder`, in the order of these paths."""
+    """Return the stamps of the files `paths` by path within `folder`, sorted by this path."""
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {name: FileStamp(size=path.stat().st_size, sha256=sha256_file(path)) for name, path in sorted(names.items())}
 
@@ -19,7 +19,7 @@ def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
     """Check that every file is in the folder itself and has its stamped size and hash.
 
     Raises:
-        IntegrityError: a file is missing, was changed, or is reached through a link. The error names the first one.
+        IntegrityError: a file is missing or was changed, or its path has a link. The error names the first such file.
     """
     for name, stamp in files.items():
         path = _own_file(folder, name, stamp)
@@ -28,7 +28,7 @@ def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
 
 
 def read_stamped(folder: Path, name: str, stamp: FileStamp) -> bytes:
-    """Read the file `name` of `folder` once, check the hash of these bytes, and return them.
+    """Read the file `name` in `folder` once, check the hash of its bytes, and return them.
 
     Raises:
         IntegrityError: as `check_files`.
@@ -42,21 +42,24 @@ def read_stamped(folder: Path, name: str, stamp: FileStamp) -> bytes:
 
 
 def refuse_link(path: Path) -> None:
-    """Check that a part of a bundle is not a link: a link may lead to files that are not the bundle's.
+    """Check that a part of a bundle is not a link. A link can lead to files outside the bundle.
 
     Raises:
         IntegrityError: it is a link.
     """
     if path.is_symlink():
-        raise IntegrityError(f"bundle: {path} is a link, perhaps out of the bundle: put the real one in its place")
+        raise IntegrityError(
+            f"bundle: {path} should not be a link, because a link can lead out of the bundle: replace it by the real "
+            "file or folder"
+        )
 
 
 def _own_file(folder: Path, name: str, stamp: FileStamp) -> Path:
-    """Return the path of a file that has the stamped size and is not reached through a link."""
+    """Return the path of a file. Check that it has the stamped size and that its path has no link."""
     path = folder / name
     steps = [path, *(folder / parent for parent in PurePosixPath(name).parents)][:-1]
     if any(step.is_symlink() for step in steps) or not path.is_file():
-        raise IntegrityError(f"bundle: {path} is missing, or a link: fetch or export the bundle again")
+        raise IntegrityError(f"bundle: {path} is missing or a link: fetch or export the bundle again")
     size = path.stat().st_size
     if size != stamp.size:
         raise IntegrityError(f"bundle: {path} has {size} bytes instead of {stamp.size}: fetch or export it again")

@@ -1,4 +1,4 @@
-"""Checking that the device models of a bundle fit their manifest, one another and the feature specification."""
+"""Checks that the device models of a bundle fit their manifest, each other and the feature specification."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> Non
     """Check the shapes of the models that were loaded from `folder`.
 
     Raises:
-        FormatError: a model has other inputs or outputs than the manifest states, the models cannot feed one another,
-            or they read vectors of other widths than the specification's features make.
+        FormatError: a model has other inputs or outputs than the manifest states, the ranker cannot read what the
+            steppers return, or the models read vectors of other widths than the features of the specification have.
     """
     _check_shapes(model, manifest, folder)
     _check_together(model, manifest, folder)
@@ -22,7 +22,7 @@ def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> Non
 
 
 def _check_shapes(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
-    """Check that inputs and outputs are those that the manifest states."""
+    """Check that each model has the inputs and outputs that the manifest states."""
     sessions = {kind.step_model: stepper.session for kind, stepper in model.steppers.items()}
     sessions[CRBAN] = model.crban.session
     for name, session in sessions.items():
@@ -39,7 +39,7 @@ def _check_shapes(model: DeviceModel, manifest: DeviceManifest, folder: Path) ->
 
 
 def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
-    """Check that the ranker reads what the steppers write, and sequences as long as the manifest states."""
+    """Check that the ranker reads keys and values as wide as the steppers return, and has the manifest's limits."""
     crban, limits = model.crban, model.limits
     fits = limits.candidates == crban.limit
     fits &= model.steppers.keys() == crban.limits.keys()
@@ -49,26 +49,26 @@ def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) 
         fits &= crban.limits[kind] == limits.of(kind)
     if not fits:
         raise FormatError(
-            f"device bundle: the models of {folder} do not fit together or not the limits {manifest.limits}: "
-            "export the bundle again"
+            f"device bundle: the models of {folder} do not fit together, or they do not fit the limits "
+            f"{manifest.limits}: export the bundle again"
         )
 
 
 def _check_widths(model: DeviceModel, folder: Path) -> None:
-    """Check that the models read vectors as wide as the features of the specification make them."""
+    """Check that the models read vectors as wide as all features of the specification together."""
     spec = model.spec
     groups = [("item", spec.item, model.crban.item_width)]
     for kind, stepper in model.steppers.items():
         groups.append((kind.group, getattr(spec, kind.group), stepper.action_width))
     if model.crban.identities not in (0, 1 + len(spec.embeddings)):
         raise FormatError(
-            f"device bundle: {folder}: items have {1 + len(spec.embeddings)} identities; received a ranker that "
-            f"matches {model.crban.identities}: export the bundle again"
+            f"device bundle: {folder}: the ranker should match {1 + len(spec.embeddings)} IDs of an item; received a "
+            f"ranker that matches {model.crban.identities}: export the bundle again"
         )
     for name, features, received in groups:
         expected = sum(feature.width for feature in features)
         if expected != received:
             raise FormatError(
-                f"device bundle: {folder}: the features of {name} are {expected} wide together; received a model that "
-                f"reads {received}: export the bundle again"
+                f"device bundle: {folder}: the features of {name} have {expected} numbers; received a model that reads "
+                f"{received}: export the bundle again"
             )

@@ -26,7 +26,7 @@ Array = npt.NDArray[np.float32]
 
 
 class CaseBehaviours(NamedTuple):
-    """The behaviours of one kind in a case; arrays as in `GoldenCase`."""
+    """The behaviours of one kind in a case. The arrays are as in `GoldenCase`."""
 
     action: Array
     item: Array
@@ -46,7 +46,7 @@ class GoldenCase:
         candidates: (c, d_x).
         logits: (c,).
         exposure_ids, page_view_ids, candidate_ids: (t, identities), (u, identities), (c, identities) int64, for a model
-            that matches identities (`edgerec.device_runtime.matches`); else None.
+            that reads exact matches (`edgerec.device_runtime.matches`); else None.
         exposure_age, page_view_age: (t,), (u,) hours, for such a model; else None.
     """
 
@@ -63,7 +63,7 @@ class GoldenCase:
     page_view_age: Array | None = None
 
     def lengths(self) -> dict[str, int]:
-        """Return how many candidates and behaviours of each kind it has, by the names of `Limits`."""
+        """Return the number of candidates and of behaviours of each kind, by the names of `Limits`."""
         return {
             "candidates": len(self.candidates),
             **{kind.plural: len(self.of(kind).action) for kind in BEHAVIOUR_KINDS},
@@ -75,9 +75,10 @@ class GoldenCase:
 
 
 def run_case(model: DeviceModel, case: GoldenCase) -> Array:
-    """Return the device's logits (c,): one step for each behaviour, then one re-rank that reads the latest of them.
+    """Return the device's logits (c,), from one step for each behaviour and one re-rank that reads the latest ones.
 
-    If a model returns a number that is not finite, all logits are NaN. No comparison takes NaN for the trained model's.
+    If a model returns a number that is not finite, all logits are NaN. Every comparison with the trained model's logits
+    then fails.
     """
     try:
         return model.crban.score(case.candidates, **encode_case(model, case), ids=case.candidate_ids)
@@ -86,43 +87,43 @@ def run_case(model: DeviceModel, case: GoldenCase) -> Array:
 
 
 def encode_case(model: DeviceModel, case: GoldenCase) -> dict[str, Encodings]:
-    """Return what a device stores of the case's behaviours, as many as the ranker reads: arguments of `score`."""
-    found = {}
+    """Return the encodings of the latest behaviours that the ranker reads, as keyword arguments of `score`."""
+    arguments = {}
     for kind, stepper in model.steppers.items():
         action, item, ids, age = case.of(kind)
         encodings = encode_behaviours(stepper, action, item)
         if ids is not None and age is not None:
             encodings = replace(encodings, seen=SeenItems(ids, age))
-        found[kind.plural] = encodings.latest(model.crban.limits[kind])
-    return found
+        arguments[kind.plural] = encodings.latest(model.crban.limits[kind])
+    return arguments
 
 
 def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, Array]:
-    """Return the case of path `name` within `bundle`, and the device's logits (c,) for it.
+    """Return the case with the path `name` within `bundle`, and the device's logits (c,) for it.
 
-    A case that is longer than the models read is refused, so a forged case cannot take long.
+    A case longer than the limits of the models is refused, so a forged case cannot take long.
 
     Raises:
-        FormatError: the case cannot be read, or does not fit the models.
+        FormatError: the case cannot be read, or it does not fit the models.
     """
     case = read_case(bundle / name, matching=model.crban.identities > 0)
     limits = model.limits.model_dump()
     for what, length in case.lengths().items():
         if length > limits[what]:
             raise FormatError(
-                f"bundle: {name} should have at most {limits[what]} {what}; received {length}: export it again"
+                f"bundle: {name} should have at most {limits[what]} {what}; received {length}: export the bundle again"
             )
     try:
         return case, run_case(model, case)
     except SessionError as error:
-        raise FormatError(f"bundle: {name} does not fit the models ({error}): export it again") from None
+        raise FormatError(f"bundle: {name} does not fit the models ({error}): export the bundle again") from None
 
 
 def case_names(bundle: Path, manifest: BundleManifest) -> list[str]:
-    """Return the paths of the cases within `bundle`, in order. In the last case every length is at its limit.
+    """Return the sorted paths of the golden cases within `bundle`. In the last case, every length is at its limit.
 
     Raises:
-        FormatError: there is no case.
+        FormatError: the bundle has no golden case.
     """
     names = sorted(name for name in manifest.files if name.startswith(CASES))
     if not names:
@@ -139,10 +140,10 @@ def write_case(case: GoldenCase, path: Path) -> None:
 
 
 def read_case(path: Path, *, matching: bool = False) -> GoldenCase:
-    """Read the npz file `path`. `matching` says that the model matches identities, so the case has their arrays.
+    """Read the case in the npz file `path`. Set `matching` for a model that reads exact matches.
 
     Raises:
-        FormatError: the file cannot be read, or holds other arrays.
+        FormatError: the file cannot be read, or it has other arrays.
     """
     path = as_path(path, "golden case")
     names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]
@@ -151,18 +152,21 @@ def read_case(path: Path, *, matching: bool = False) -> GoldenCase:
         dtype = np.int64 if name.endswith("_ids") else np.float32
         axes = 1 if name == "logits" or name.endswith("_age") else 2
         if array.dtype != dtype or array.ndim != axes:
-            raise FormatError(f"golden case {path}: {name} is {array.dtype} {array.shape}: export the bundle again")
+            raise FormatError(
+                f"golden case {path}: {name} should be {np.dtype(dtype)} with {axes} axes; received {array.dtype} of "
+                f"shape {array.shape}: export the bundle again"
+            )
     counts = {name: len(array) for name, array in arrays.items()}
-    together = {"candidates": ["logits", "candidate_ids"]}
+    same_length = {"candidates": ["logits", "candidate_ids"]}
     for kind in BEHAVIOUR_KINDS:
-        together[f"{kind.name}_action"] = [f"{kind.name}_{part}" for part in ("item", "ids", "age")]
-    for first, others in together.items():
+        same_length[f"{kind.name}_action"] = [f"{kind.name}_{part}" for part in ("item", "ids", "age")]
+    for first, others in same_length.items():
         for other in others:
             if counts.get(other, counts[first]) != counts[first]:
                 raise FormatError(
-                    f"golden case {path}: {counts[first]} of {first} and {counts[other]} of {other}: "
-                    "export the bundle again"
+                    f"golden case {path}: {first} and {other} should have equal lengths; received {counts[first]} and "
+                    f"{counts[other]}: export the bundle again"
                 )
     if not counts["logits"]:
-        raise FormatError(f"golden case {path}: it has no candidate: export the bundle again")
+        raise FormatError(f"golden case {path}: it should have a candidate; received none: export the bundle again")
     return GoldenCase(**arrays)

@@ -1,4 +1,4 @@
-"""Describing a bundle: sizes of its parts, commands that MNN runs, tables, figures and tools of its export."""
+"""A description of a bundle: sizes, the commands that MNN runs, tables, and the results and tools of its export."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from edgerec.core.errors import FormatError
 from edgerec.core.paths import as_path
 from edgerec.device_runtime.session import Session
 
-_MOVES = re.compile(r"_raster_\d+$")
-"""MNN appends this to the name of an operation, once for each command that moves its operands."""
+_RASTER = re.compile(r"_raster_\d+$")
+"""The suffix that MNN adds to an operation's name for each command that copies its operands."""
 
 
 def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
-    """Describe the folder `bundle`. Its models are checked and run once. Its other files are not read.
+    """Describe the folder `bundle`. Its models are checked and run once. Tables and golden cases are not read.
 
     Args:
         bundle: the folder.
-        public_key: each manifest has to bear this key's signature; None asks for no signature.
+        public_key: each manifest must have a signature of this key; None checks no signature.
 
     Returns:
         `version_id`, `created`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`, `cloud_bytes`,
@@ -71,15 +71,15 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
 def _model(session: Session, manifest: BundleManifest, stated: ModelFile) -> dict[str, Any]:
     stamp = manifest.files.get(f"{DEVICE}/{stated.file}")
     if stamp is None:
-        raise FormatError(f"bundle: {NAME} names {stated.file} without its hash: export again")
+        raise FormatError(f"bundle: {NAME} should have the hash of {stated.file}; it has none: export the bundle again")
     commands = session.commands()
-    kinds = Counter(kind for kind, _ in commands)
+    types = Counter(command for command, _ in commands)
     return {
         "file": stated.file,
         "bytes": stamp.size,
-        "operations": len({_MOVES.sub("", name) for _, name in commands}),
+        "operations": len({_RASTER.sub("", name) for _, name in commands}),
         "commands": len(commands),
-        "ops": dict(sorted(kinds.items())),
+        "ops": dict(sorted(types.items())),
         "inputs": {name: list(shape) for name, shape in session.inputs.items()},
         "outputs": {name: list(shape) for name, shape in session.outputs.items()},
     }

@@ -13,14 +13,14 @@ PEERS = f"{GOLDEN}/peers"
 CASES = f"{GOLDEN}/case-"
 """The path of every golden case begins with this."""
 EMBEDDINGS = "embeddings"
-"""Folder of the cloud half. It has one folder for each table."""
+"""A folder in the cloud half. It has one folder for each table."""
 
 MAX_PATH, MAX_DEPTH = 200, 8
-"""Most characters and parts of a file's path within a bundle. Every file system can store such a path."""
+"""Limits on the characters and the parts of a file's path within a bundle. Every file system can store such a path."""
 
 
 def part_folders(bundle: Path) -> dict[str, Path]:
-    """Return the folders that have a manifest of their own, so that they can travel alone."""
+    """Return the folders that have their own manifest. The device and the cloud half can be sent separately."""
     return {"bundle": bundle, DEVICE: bundle / DEVICE, CLOUD: bundle / CLOUD}
 
 
@@ -39,4 +39,6 @@ def check_paths(paths: Iterable[str]) -> None:
         parts = PurePosixPath(path).parts
         plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part) for part in parts)
         if not parts or not plain or "/".join(parts) != path or os.path.isabs(path):
-            raise ValueError(f"path {path!r} should be a plain path inside the bundle")
+            raise ValueError(
+                f"path {path!r} should be a plain path inside the bundle, of letters, digits, `_`, `.` and `-`"
+            )

@@ -1,4 +1,4 @@
-"""Loading the device half of a bundle, and opening a whole bundle."""
+"""Functions that load the device half of a bundle and open a whole bundle."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ def load_device_model(bundle: Path, *, public_key: PublicKey | None = None) -> D
 
     Args:
         bundle: a folder with a `device` folder in it.
-        public_key: the device half has to bear this key's signature; None asks for no signature.
+        public_key: the device half must have a signature of this key; None checks no signature.
 
     Raises:
-        FormatError: no bundle, another format number, a manifest that is not valid, or models that do not fit it.
+        FormatError: the folder is not a bundle or has another format number, its manifest is not valid, or the models
+            do not fit the manifest.
         IntegrityError: a model file is missing or was changed.
         SignatureError: `public_key` is given, and the manifest is not signed by its owner.
-        SessionError: MNN cannot load a model, or it is not a model of its kind.
+        SessionError: MNN cannot load a model, or a model is not a ranking model or step model as it should be.
         ResourceError: there is not enough memory.
     """
     return _load(as_path(bundle, "bundle"), public_key)[1]
@@ -44,7 +45,8 @@ def load_checked(bundle: Path, manifest: BundleManifest, *, public_key: PublicKe
     """Load the device half of `bundle` and check that it belongs to `manifest`.
 
     Raises:
-        FormatError: it is of another version or precision. Otherwise as `load_device_model`.
+        FormatError: the device half has another version or precision than `manifest`. Other errors are those of
+            `load_device_model`.
     """
     device, model = _load(bundle, public_key)
     if (device.version_id, device.precision, device.models) != (
@@ -53,8 +55,8 @@ def load_checked(bundle: Path, manifest: BundleManifest, *, public_key: PublicKe
         manifest.models,
     ):
         raise FormatError(
-            f"bundle: {bundle} holds the device half of version {device.version_id} ({device.precision}), "
-            f"not of {manifest.version_id} ({manifest.precision}): export it again"
+            f"bundle: {bundle} should have the device half of version {manifest.version_id} ({manifest.precision}); "
+            f"received that of version {device.version_id} ({device.precision}): export the bundle again"
         )
     return model
 
@@ -63,7 +65,7 @@ def open_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> tuple[B
     """Check every file of the folder `bundle` and load its device half.
 
     Raises:
-        FormatError: the device half is of another version or precision. Otherwise as `load_device_model`.
+        FormatError: the device half has another version or precision than the manifest, or as `load_device_model`.
         IntegrityError, SignatureError, SessionError, ResourceError: as `load_device_model`.
     """
     bundle = as_path(bundle, "bundle")
@@ -76,15 +78,15 @@ def check_cloud(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey
     """Check that the cloud half of `bundle` belongs to `manifest`.
 
     Raises:
-        FormatError: it is of another version, has other tables, or has no valid manifest.
+        FormatError: the cloud half has another version, other tables or no valid manifest.
         IntegrityError, SignatureError: as `read_cloud_manifest`.
     """
     refuse_link(bundle / CLOUD)
     cloud = read_cloud_manifest(bundle / CLOUD, public_key=public_key)
     if (cloud.version_id, cloud.spec, cloud.tables) != (manifest.version_id, manifest.spec, manifest.tables):
         raise FormatError(
-            f"bundle: {bundle / CLOUD} holds tables of version {cloud.version_id}, not of {manifest.version_id}: "
-            "export it again"
+            f"bundle: {bundle / CLOUD} should have the tables of version {manifest.version_id} and its specification; "
+            f"received those of version {cloud.version_id}: export the bundle again"
         )
 
 
@@ -92,7 +94,7 @@ def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, D
     folder = bundle / DEVICE
     refuse_link(folder)
     if not folder.is_dir():
-        # This raises the more exact error: the folder is no bundle at all, or has lost its device half.
+        # This raises a more precise error if the folder is not a bundle at all.
         read_bundle_manifest(bundle)
     manifest = read_device_manifest(folder, public_key=public_key)
     spec = _parse_spec(manifest, folder)

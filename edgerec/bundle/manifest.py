@@ -1,4 +1,4 @@
-"""The documents in the three `manifest.json` of a bundle (docs/formats.md)."""
+"""The documents in the three `manifest.json` files of a bundle (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ HUBSM_IE, HUBSM_IPV, CRBAN = EXPOSURE.step_model, PAGE_VIEW.step_model, "crban"
 MODELS = (*(kind.step_model for kind in BEHAVIOUR_KINDS), CRBAN)
 
 Precision = Literal["fp32", "fp16", "int8"]
-"""How the device's files store weights. Arithmetic is always float32 (`edgerec.export.convert`)."""
+"""The number format of weights in the device's files. MNN always computes in float32 (`edgerec.export.convert`)."""
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-"""From the closest to the trained weights to the farthest."""
+"""All precisions, from the smallest rounding error to the largest."""
 MAX_TOLERANCE: Mapping[Precision, float] = {"fp32": 0.1, "fp16": 10.0, "int8": 10.0}
-"""Largest tolerance on logits of golden cases. Most logits are below 10, so a larger tolerance would prove nothing."""
+"""Largest tolerance on logits of golden cases. Most logits are below 10: a larger tolerance would accept any model."""
 
 Shape = tuple[Annotated[int, Field(ge=1, le=100_000)], ...]
 
@@ -34,7 +34,7 @@ class _Part(BaseModel):
 
 
 class ModelFile(_Part):
-    """A device model: its file and the names and shapes of its float32 inputs and outputs."""
+    """A device model: its file, and the names and shapes of its float32 inputs and outputs."""
 
     file: Name
     inputs: dict[Name, Shape]
@@ -43,7 +43,7 @@ class ModelFile(_Part):
 
 class _Manifest(_Part):
     files: dict[str, FileStamp]
-    """All files of the manifest's own folder but the manifest itself, by path within the folder."""
+    """The stamps of all files in the manifest's folder except the manifest itself, by path within the folder."""
 
     @field_validator("files")
     @classmethod
@@ -52,7 +52,7 @@ class _Manifest(_Part):
         return files
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each file, by path within the folder."""
+        """Return the size of each file in bytes, by path within the folder."""
         return {path: stamp.size for path, stamp in self.files.items()}
 
 
@@ -60,35 +60,38 @@ Manifest = TypeVar("Manifest", bound=_Manifest)
 
 
 class DeviceManifest(_Manifest):
-    """`device/manifest.json`: all that a device needs to load the models and feed them."""
+    """`device/manifest.json`. It has everything that a device needs to load the models and to make their inputs."""
 
     format: Literal[1] = 1
     kind: Literal["device"] = "device"
     version_id: Name
     precision: Precision
     spec: dict[str, Any]
-    """The feature specification; `edgerec.features.spec` reads it."""
+    """The feature specification; `edgerec.features.spec` parses it."""
     limits: dict[str, Annotated[int, Field(ge=1, le=1000)]]
-    """The longest sequences: `candidates`, `exposures`, `page_views`."""
+    """The maximal lengths of the sequences: `candidates`, `exposures`, `page_views`."""
     models: dict[str, ModelFile]
-    """The ranker, which is named `crban` for every model, and an encoder for each kind of behaviour that it reads."""
+    """The ranker, which is always called `crban`, and the step model of each kind of behaviour that it reads."""
 
     @field_validator("models")
     @classmethod
     def _all_models(cls, models: dict[str, ModelFile]) -> dict[str, ModelFile]:
         if CRBAN not in models or not set(models) <= set(MODELS):
-            raise ValueError(f"should be {CRBAN} and the encoders that it reads, {HUBSM_IE} and {HUBSM_IPV}")
+            raise ValueError(
+                f"should be {CRBAN} and the step models that it needs, out of {HUBSM_IE} and {HUBSM_IPV}; "
+                f"received {', '.join(models) or 'none'}"
+            )
         return models
 
     @field_validator("limits")
     @classmethod
     def _all_limits(cls, limits: dict[str, int]) -> dict[str, int]:
         if set(limits) != set(Limits.model_fields):
-            raise ValueError(f"should be {', '.join(Limits.model_fields)}")
+            raise ValueError(f"should be {', '.join(Limits.model_fields)}; received {', '.join(limits) or 'none'}")
         return limits
 
     @model_validator(mode="after")
-    def _bounded(self) -> DeviceManifest:
+    def _sizes_limited(self) -> DeviceManifest:
         check_sizes(self.sizes(), {}, embeddings=EMBEDDINGS)
         return self
 
@@ -107,21 +110,22 @@ class CloudManifest(_Manifest):
     tables: Tables
 
     @model_validator(mode="after")
-    def _bounded(self) -> CloudManifest:
+    def _sizes_limited(self) -> CloudManifest:
         check_sizes(self.sizes(), self.tables, embeddings=EMBEDDINGS)
         return self
 
 
 class Parity(_Part):
-    """How far the device's results were from Keras' at export."""
+    """The differences between the device's results and those of Keras, as measured at export."""
 
     max_abs_error: Annotated[float, Field(ge=0)]
     """Largest absolute difference of a logit over all checks."""
     tolerance: Annotated[float, Field(gt=0, le=10.0)]
+    """Allowed absolute difference of a logit."""
     relative_tolerance: Annotated[float, Field(ge=0, le=1e-3)] = 0.0
-    """Added to `tolerance`: this share of the logit's absolute value."""
+    """Allowed difference relative to the absolute value of a logit. It is added to `tolerance`."""
     checks: dict[Name, float]
-    """Largest absolute difference by check."""
+    """Largest absolute difference of a logit in each check."""
     requests: Annotated[int, Field(ge=0)]
     """Number of real requests that were ranked by Keras and by the device."""
     orders_equal: Annotated[int, Field(ge=0)]
@@ -129,12 +133,12 @@ class Parity(_Part):
 
     @property
     def allowed(self) -> Tolerance:
-        """Allowed difference between a device's logits and those of a golden case."""
+        """Return the allowed difference between a device's logits and those of a golden case."""
         return Tolerance(self.tolerance, self.relative_tolerance)
 
 
 class PrecisionRow(_Part):
-    """Size of the device half in one precision, and the error that this precision causes, as measured at export."""
+    """The size of the device half in one precision, and its rounding error as measured at export."""
 
     device_bytes: Annotated[int, Field(ge=0)]
     """Bytes of the files under `device/`."""
@@ -168,7 +172,7 @@ class BundleManifest(_Manifest):
     tools: dict[Name, Name]
 
     @model_validator(mode="after")
-    def _held(self) -> BundleManifest:
+    def _tolerance_limited(self) -> BundleManifest:
         if self.parity.tolerance > MAX_TOLERANCE[self.precision]:
             raise ValueError(
                 f"parity.tolerance should be at most {MAX_TOLERANCE[self.precision]:g} for {self.precision}; received "
@@ -177,7 +181,7 @@ class BundleManifest(_Manifest):
         return self
 
     @model_validator(mode="after")
-    def _bounded(self) -> BundleManifest:
+    def _sizes_limited(self) -> BundleManifest:
         check_sizes(self.sizes(), self.tables, embeddings=f"{CLOUD}/{EMBEDDINGS}", cases=CASES)
         return self
 
@@ -186,7 +190,7 @@ class BundleManifest(_Manifest):
         return sum(stamp.size for path, stamp in self.files.items() if path.startswith(folder + "/"))
 
     def summary(self) -> dict[str, Any]:
-        """Return what a command prints after an export."""
+        """Return what the command prints after an export."""
         return {
             "version_id": self.version_id,
             "precision": self.precision,

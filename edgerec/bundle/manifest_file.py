@@ -1,6 +1,6 @@
-"""Writing, reading and signing the three `manifest.json` of a bundle.
+"""Functions that write, read and sign the three `manifest.json` files of a bundle.
 
-Each manifest holds the SHA-256 of its own bytes, computed with zeros in the place of this digest.
+Each manifest contains the SHA-256 digest of its own bytes. The digest is computed with zeros in its place.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from edgerec.core.documents import document_bytes, parse_document
 from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.core.hashing import sha256_bytes
 
-# The digest is a field of the document itself, so it is indented by two spaces. Texts inside JSON have no line breaks,
-# so nothing else matches.
+# The digest is a field at the top level of the document, so it is indented by two spaces. Strings in JSON have no line
+# breaks, so nothing else matches.
 _DIGEST = re.compile(rb'\n  "digest": "([0-9a-f]{64})"')
 
 
@@ -33,10 +33,10 @@ def read_bundle_manifest(bundle: Path, *, public_key: PublicKey | None = None) -
 
     Args:
         bundle: the bundle's folder.
-        public_key: the manifest has to bear this key's signature; None asks for no signature.
+        public_key: the manifest must have a signature of this key; None checks no signature.
 
     Raises:
-        FormatError: there is no bundle, it has another format number, or a field is not valid.
+        FormatError: the folder is not a bundle, it has another format number, or a field is not valid.
         IntegrityError: the manifest was changed after it was written.
         SignatureError: `public_key` is given, and the manifest is not signed by its owner.
     """
@@ -61,19 +61,22 @@ def read_device_manifest(folder: Path, *, public_key: PublicKey | None = None) -
     manifest = _read(folder, DeviceManifest, what="device bundle", public_key=public_key)
     unstamped = [model.file for model in manifest.models.values() if model.file not in manifest.files]
     if unstamped:
-        raise FormatError(f"device bundle: {folder / NAME} names {unstamped[0]} without its hash: export again")
+        raise FormatError(
+            f"device bundle: {folder / NAME} should have the hash of {unstamped[0]}; it has none: export the bundle "
+            "again"
+        )
     return manifest
 
 
 def sign_bundle(bundle: Path, key: SigningKey) -> None:
-    """Sign the three manifests of the folder `bundle`. Each manifest holds the hash of every file under it."""
+    """Sign the three manifests of the folder `bundle`. Each manifest has the hashes of all files in its folder."""
     check_signing_key(key)
     for folder in part_folders(bundle).values():
         key.sign_file(folder / NAME)
 
 
 def signed_parts(bundle: Path) -> dict[str, bool]:
-    """Return for `bundle`, `device` and `cloud` whether the manifest has a signature, of any key."""
+    """Return whether the manifests of `bundle`, `device` and `cloud` have a signature, of whatever key."""
     return {part: signature_path(folder / NAME).is_file() for part, folder in part_folders(bundle).items()}
 
 

@@ -26,7 +26,7 @@ _MAX_PEM = 64 * 1024
 _PRIME = 2**255 - 19
 _ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _PRIME, _PRIME + 1, _ORDER_8, _PRIME - _ORDER_8})
-"""The y coordinates of all points of small order; 0 and 1 also in their second form, at the prime and above it.
+"""The y coordinates of all points of small order. 0 and 1 also stand here in their second form, plus the prime.
 
 The list is that of libsodium's `ge25519_has_small_order`. Under such a key, one signature is valid for many messages or
 for all messages, and the package cryptography accepts it.
@@ -41,7 +41,7 @@ class PublicKey:
         raw: its 32 bytes.
 
     Raises:
-        InputError: `raw` has not 32 bytes, or the key is of small order.
+        InputError: `raw` does not have 32 bytes, or the key is a point of small order.
     """
 
     raw: bytes
@@ -52,13 +52,13 @@ class PublicKey:
             raise InputError(f"an Ed25519 public key should be {KEY_BYTES} bytes. Received: {length}")
         if int.from_bytes(self.raw, "little") % 2**255 in _SMALL_ORDER:
             raise InputError(
-                f"an Ed25519 public key should not be of small order. Received: {self.raw.hex()}, under which anybody "
-                "can sign; take the key from the private key with openssl pkey -in KEY.pem -pubout"
+                "an Ed25519 public key should not be of small order, because anybody can sign for such a key. "
+                f"Received: {self.raw.hex()}; take the key from the private key with openssl pkey -in KEY.pem -pubout"
             )
 
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of the 32 bytes, which people can compare."""
+        """Return the SHA-256 of the 32 bytes as hexadecimal text, which people can compare."""
         return sha256_bytes(self.raw)
 
     def check(self, path: Path, content: bytes) -> None:
@@ -78,28 +78,28 @@ class PublicKey:
         except InvalidSignature:
             raise SignatureError(
                 f"bundle: {path} is not what the owner of the given public key signed: it was changed, or signed with "
-                "another key; fetch the bundle again, or give the key of whoever exported it"
+                "another key; fetch the bundle again, or give the public key of the exporter"
             ) from None
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """An Ed25519 private key. `load_signing_key` reads it from a file."""
+    """An Ed25519 private key. `load_signing_key` loads it from a file."""
 
     _key: Ed25519PrivateKey = field(repr=False)
 
     @property
     def public(self) -> PublicKey:
-        """The public key that checks this key's signatures."""
+        """Return the public key that checks this key's signatures."""
         return PublicKey(self._key.public_key().public_bytes_raw())
 
     def sign_file(self, path: Path) -> None:
-        """Write the signature of the file `path` beside it."""
+        """Sign the file `path` and write the signature to a file beside it."""
         write_bytes(signature_path(path), self._key.sign(path.read_bytes()))
 
 
 def check_signature(public_key: PublicKey, path: Path, content: bytes) -> None:
-    """Call `public_key.check`, after a check that the caller passed a `PublicKey`.
+    """Check that `public_key` is a `PublicKey`, and then the signature as in `PublicKey.check`.
 
     Raises:
         InputError: `public_key` is not a `PublicKey`.
@@ -107,7 +107,7 @@ def check_signature(public_key: PublicKey, path: Path, content: bytes) -> None:
     """
     if not isinstance(public_key, PublicKey):
         raise InputError(
-            "public_key should be a PublicKey, which edgerec.bundle.signing.load_public_key reads from a PEM file. "
+            "public_key should be a PublicKey, which edgerec.bundle.signing.load_public_key loads from a PEM file. "
             f"Received: {type(public_key).__name__}"
         )
     public_key.check(path, content)
@@ -121,7 +121,7 @@ def check_signing_key(key: SigningKey) -> None:
     """
     if not isinstance(key, SigningKey):
         raise InputError(
-            "sign_key should be a SigningKey, which edgerec.bundle.signing.load_signing_key reads from a PEM file. "
+            "sign_key should be a SigningKey, which edgerec.bundle.signing.load_signing_key loads from a PEM file. "
             f"Received: {type(key).__name__}"
         )
 
@@ -132,10 +132,12 @@ def signature_path(path: Path) -> Path:
 
 
 def load_signing_key(path: Path) -> SigningKey:
-    """Read an Ed25519 private key, unencrypted PEM (PKCS 8), as `openssl genpkey -algorithm ed25519` writes it.
+    """Load an Ed25519 private key from an unencrypted PEM file (PKCS 8).
+
+    `openssl genpkey -algorithm ed25519` writes such a file.
 
     Raises:
-        InputError: there is no such file, it is not such a key, or the key is encrypted.
+        InputError: there is no such file, it has no such key, or the key is encrypted.
         MissingExtraError: cryptography is not installed.
     """
     _need()
@@ -144,9 +146,11 @@ def load_signing_key(path: Path) -> SigningKey:
 
     pem = _read_pem(path, "signing key")
     if b"PRIVATE KEY" not in pem and b"PUBLIC KEY" in pem:
-        raise InputError(f"signing key {path} is a public key: give the private key that belongs to it")
+        raise InputError(f"signing key {path} should be a private key. Received: a public key; give its private key")
     if b"ENCRYPTED" in pem:
-        raise InputError(f"signing key {path} is encrypted: give it decrypted (openssl pkey -in {path} -out KEY.pem)")
+        raise InputError(
+            f"signing key {path} should not be encrypted: decrypt it with openssl pkey -in {path} -out KEY.pem"
+        )
     key = _parse(lambda: load_pem_private_key(pem, password=None), f"signing key {path}", _MAKE)
     if not isinstance(key, Ed25519PrivateKey):
         raise InputError(f"signing key {path} should be Ed25519. Received: {type(key).__name__}; {_MAKE}")
@@ -154,10 +158,10 @@ def load_signing_key(path: Path) -> SigningKey:
 
 
 def load_public_key(path: Path) -> PublicKey:
-    """Read an Ed25519 public key, PEM, as `openssl pkey -pubout` writes it.
+    """Load an Ed25519 public key from a PEM file. `openssl pkey -pubout` writes such a file.
 
     Raises:
-        InputError: there is no such file, or it is not such a key.
+        InputError: there is no such file, or it has no such key.
         MissingExtraError: cryptography is not installed.
     """
     _need()
@@ -167,7 +171,7 @@ def load_public_key(path: Path) -> PublicKey:
     pem = _read_pem(path, "public key")
     take = "take it from the private key with openssl pkey -in KEY.pem -pubout"
     if b"PRIVATE KEY" in pem:
-        raise InputError(f"public key {path} is a private key, which does not belong on a device: {take}")
+        raise InputError(f"public key {path} is a private key, which must not be on a device: {take}")
     key = _parse(lambda: load_pem_public_key(pem), f"public key {path}", take)
     if not isinstance(key, Ed25519PublicKey):
         raise InputError(f"public key {path} should be Ed25519. Received: {type(key).__name__}; {take}")
@@ -186,18 +190,20 @@ def _need() -> None:
 
 def _read_pem(path: Path, what: str) -> bytes:
     try:
-        # Reading a pipe might wait for ever, and a device may have no end.
+        # Reading a pipe could wait for ever, and reading a device might never end.
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-            raise InputError(f"{what} {path} is no regular file: give a PEM file")
+            raise InputError(f"{what} {path} is not a regular file: give a PEM file")
         with path.open("rb") as file:
             pem = file.read(_MAX_PEM + 1)
     except OSError as error:
         raise InputError(f"{what} {path}: {error.strerror}") from None
     if len(pem) > _MAX_PEM:
-        raise InputError(f"{what} {path} is larger than any key: give a PEM file")
+        raise InputError(
+            f"{what} {path} should have at most {_MAX_PEM} bytes. Received: a larger file; give a PEM file"
+        )
     blocks = pem.count(b"-----BEGIN ")
     if blocks > 1:
-        raise InputError(f"{what} {path} holds {blocks} blocks of PEM: give a file with the one key that is meant")
+        raise InputError(f"{what} {path} should have one PEM block. Received: {blocks}; give a file with only one key")
     return pem
 
 
@@ -207,22 +213,26 @@ def _parse(load: Callable[[], Any], what: str, advice: str) -> Any:
     try:
         return load()
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # The parser's own message does not help, and might quote the key.
-        raise InputError(f"{what} is no Ed25519 key in PEM: {advice}") from None
+        # The parser's own message does not help, and it might quote the key.
+        raise InputError(f"{what} is not an Ed25519 key in PEM: {advice}") from None
 
 
 def _read_signature(path: Path) -> bytes:
-    place = signature_path(path)
-    if place.is_symlink() or not place.is_file():
+    beside = signature_path(path)
+    if beside.is_symlink() or not beside.is_file():
         raise SignatureError(
-            f"bundle: {path} is not signed, and a signature is required: export it with --sign-key, or fetch "
-            f"{place.name} too"
+            f"bundle: {path} is not signed, but a signature is required: export the bundle with --sign-key, or fetch "
+            f"{beside.name} too"
         )
     try:
-        with place.open("rb") as file:
+        with beside.open("rb") as file:
             signature = file.read(SIGNATURE_BYTES + 1)
     except OSError as error:
-        raise SignatureError(f"bundle: {place} cannot be read ({error.strerror}): fetch the bundle again") from None
+        raise SignatureError(f"bundle: {beside} cannot be read ({error.strerror}): fetch the bundle again") from None
     if len(signature) != SIGNATURE_BYTES:
-        raise SignatureError(f"bundle: {place} is no signature of {SIGNATURE_BYTES} bytes: fetch the bundle again")
+        received = f"{len(signature)} bytes" if len(signature) < SIGNATURE_BYTES else "more bytes"
+        raise SignatureError(
+            f"bundle: {beside} should be a signature of {SIGNATURE_BYTES} bytes; received {received}: fetch the bundle "
+            "again"
+        )
     return signature

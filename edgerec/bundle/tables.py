@@ -1,4 +1,4 @@
-"""Opening the embedding tables of a bundle's cloud half."""
+"""The function that opens the embedding tables in the cloud half of a bundle."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ _ADVICE = "export the bundle again"
 
 
 def open_tables(cloud: Path, *, check: bool = True, public_key: PublicKey | None = None) -> NpzTables:
-    """Open the tables of a bundle's folder `cloud`; all of their numbers are read once.
+    """Open the tables of a bundle's folder `cloud`, and read all of their numbers once to check them.
 
     Args:
         cloud: the folder with the cloud manifest.
-        check: compare the hash of every file; false if the caller has just done so.
-        public_key: the manifest has to bear this key's signature; None asks for no signature.
+        check: check the hash of every file. Pass False if the caller has just done so.
+        public_key: the manifest must have a signature of this key; None checks no signature.
 
     Raises:
-        FormatError: no such folder, another format, tables that do not fit the manifest, or a NaN or infinite number.
+        FormatError: there is no such folder, it has another format, a table does not fit the manifest, or a number is
+            NaN or infinite.
         IntegrityError: a file is missing or was changed.
         ResourceError: there is not enough memory.
         SignatureError: `public_key` is given, and the manifest is not signed by its owner.
@@ -41,16 +42,18 @@ def open_tables(cloud: Path, *, check: bool = True, public_key: PublicKey | None
 
 
 def _open_entry(cloud: Path, name: str, entry: TableEntry, manifest: CloudManifest) -> NpzTable:
-    """Open one table and check that it is as the manifest states."""
+    """Open one table, and check that it has the size and type that the manifest states."""
     for number in range(entry.shards):
         file = f"{EMBEDDINGS}/{name}/{shard_name(number, entry.shards)}"
         if file not in manifest.files:
-            raise FormatError(f"embedding tables: {cloud / NAME} has no hash of {file}: {_ADVICE}")
+            raise FormatError(
+                f"embedding tables: {cloud / NAME} should have the hash of {file}; it has none: {_ADVICE}"
+            )
     table = open_table(cloud / EMBEDDINGS / name, sums=False)
     if table.entry != entry:
         raise FormatError(
-            f"embedding tables: {cloud / EMBEDDINGS / name} has {_described(table.entry)}, the manifest says "
-            f"{_described(entry)}: {_ADVICE}"
+            f"embedding tables: {cloud / EMBEDDINGS / name} should have {_described(entry)}, as the manifest states; "
+            f"received {_described(table.entry)}: {_ADVICE}"
         )
     return table
 

@@ -1,4 +1,4 @@
-"""Verifying a bundle on this machine: every hash, every table, every golden case."""
+"""The verification of a bundle on this machine. It checks all hashes and tables, and runs all golden cases."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edgerec.kv.shard_writer import shard_name
 
 
 def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
-    """Check the folder `bundle` and run its golden cases.
+    """Check all files of the folder `bundle`, and run its golden cases.
 
-    For a bundle that others may have changed, call this through `guard.guarded`.
+    A damaged model can crash the process. If others can change the bundle, call this through `guard.guarded`.
 
     Args:
         bundle: the folder.
-        public_key: each manifest has to bear this key's signature; None asks for no signature.
+        public_key: each manifest must have a signature of this key; None checks no signature.
 
     Returns:
         `version_id`, `precision`, `signature` (``"valid"``, or ``"not checked"`` without a key), `files`,
@@ -32,7 +32,7 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
         `relative_tolerance`.
 
     Raises:
-        FormatError: no bundle, another format number, a part that does not fit the manifest.
+        FormatError: the folder is not a bundle, it has another format number, or a part does not fit the manifest.
         IntegrityError: a file is missing or was changed.
         SignatureError: `public_key` is given, and a manifest is not signed by its owner.
         SessionError: MNN cannot load a model.
@@ -45,12 +45,12 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
     worst = 0.0
     for name in cases:
         case, logits = run_named(model, bundle, name)
-        at = manifest.parity.allowed.worst_index(logits, case.logits)
-        if at is not None:
+        index = manifest.parity.allowed.worst_index(logits, case.logits)
+        if index is not None:
             raise ParityError(
-                f"bundle: {name}: candidate {at} scores {logits[at]:.7g} here and {case.logits[at]:.7g} in training, "
-                f"more than {manifest.parity.allowed.allowed(case.logits)[at]:.2g} apart: this machine computes "
-                "something else"
+                f"bundle: {name}: candidate {index} should score {case.logits[index]:.7g}, as in training, with a "
+                f"difference of at most {manifest.parity.allowed.allowed(case.logits)[index]:.2g}; received "
+                f"{logits[index]:.7g}: do not use the bundle on this machine"
             )
         worst = max(worst, float(absolute_difference(logits, case.logits).max()))
     return {
@@ -71,7 +71,7 @@ def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey 
     check_cloud(bundle, manifest, public_key=public_key)
     for name, entry in manifest.tables.items():
         _check_shards(bundle, manifest, name, entry.shards)
-    # `open_bundle` has checked the hashes.
+    # `open_bundle` has already checked the hashes.
     open_tables(bundle / CLOUD, check=False)
 
 
@@ -81,6 +81,6 @@ def _check_shards(bundle: Path, manifest: BundleManifest, name: str, shards: int
     stated = {path for path in manifest.files if path.startswith(folder + "/")}
     if stated != {f"{folder}/{shard_name(number, shards)}" for number in range(shards)}:
         raise FormatError(
-            f"bundle: table {name} should have {shards} shards, each with its hash; the manifest of {bundle} states "
-            f"{len(stated)} files of it: export it again"
+            f"bundle: table {name} should have {shards} shards, each with its hash; the manifest of {bundle} has "
+            f"{len(stated)} files of it: export the bundle again"
         )

@@ -1,8 +1,8 @@
-"""Run MNN's converter; started by `convert.py` as a process of its own.
+"""A script that runs MNN's converter. `convert.py` starts it as a separate process.
 
-MNN's converter and TensorFlow bring two protobuf libraries that abort when they meet in one process. This file is run
-by its path, so that it imports the converter's extension module and nothing else: not `MNN.tools`, which installs
-packages and sends logs when it is imported.
+MNN's converter and TensorFlow contain two protobuf libraries, and a process that loads both aborts. `convert.py` runs
+this file by its path, so that it imports only the converter's extension module. It does not import `MNN.tools`, which
+installs packages and sends logs on import.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 
 def end_with(parent: int) -> None:
-    """Let this process end when `parent` ends, which may be killed (prctl(2); Linux alone has it)."""
+    """Make this process end when the process `parent` ends, even if `parent` is killed (prctl(2), only on Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         if os.getppid() != parent:
@@ -22,9 +22,10 @@ def end_with(parent: int) -> None:
 
 
 def main(source: str, target: str, kind: str = "ONNX", *flags: str) -> int:
-    """Convert the file `source`, ONNX or MNN by `kind`, to the MNN file `target`.
+    """Convert the file `source` to the MNN file `target`. `kind` is the format of `source`, ONNX or MNN.
 
-    The answer is an exit code, not to be trusted.
+    Returns:
+        An exit code. It is not reliable: the converter can return true without a result.
     """
     import _tools
 

@@ -1,4 +1,4 @@
-"""`edgerec export`: split, convert, prove, stamp (section 7 of the design: docs/formats.md)."""
+"""`edgerec export`: split a model, convert it, check parity, and write the bundle (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import UNBOUNDED, CaseError, check_random
 from edgerec.export.peers import check_peers, write_peers
 from edgerec.export.precision import (
-    Measured,
+    PrecisionResult,
     Wanted,
     as_stored,
     check_tolerance,
@@ -39,7 +39,7 @@ from edgerec.export.precision import (
     parity_of,
     precisions_of,
 )
-from edgerec.export.random_cases import LONG, SEEDS, SPREADS, long_case, random_cases
+from edgerec.export.random_cases import LONG, SEEDS, STANDARD_DEVIATIONS, long_case, random_cases
 from edgerec.export.real_requests import check_real, step_through, summarise
 from edgerec.export.split import SplitModel, device_graphs, reference_graphs, split
 from edgerec.export.trace import Trace
@@ -52,7 +52,7 @@ from edgerec.model.runs import Run, load_run, tool_versions
 GOLDEN_CASES = 12
 TRACE = "trace"
 SCRATCH = "precisions"
-"""Where the device half stands in every precision until one is chosen; no part of a bundle."""
+"""A temporary folder with the device half in every precision. It is removed when one is chosen."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class Exported:
     """A bundle that was written.
 
     Attributes:
-        manifest: its own.
-        measured: the precisions that were weighed up, with their latencies; empty where none was.
+        manifest: the manifest of the bundle.
+        measured: the precisions that were measured, with their latencies; empty if none was measured.
     """
 
     manifest: BundleManifest
-    measured: Mapping[Precision, Measured]
+    measured: Mapping[Precision, PrecisionResult]
 
     def summary(self) -> dict[str, Any]:
-        """What the command prints."""
+        """Return what the command prints."""
         return {**self.manifest.summary(), "precisions": {name: one.document() for name, one in self.measured.items()}}
 
 
@@ -87,35 +87,36 @@ def export_bundle(
     peers: bool = False,
     force: bool = False,
 ) -> Exported:
-    """Export the run at `run_path` as the bundle `path`; what is not proven is not written.
+    """Export the run at `run_path` as the bundle `path`. A bundle is written only if the parity check succeeds.
 
-    The function is proven in fp32 whatever `precision` is. Where weights or embedding rows are rounded, or a tolerance
-    is given, GAUC on validation requests is measured, and held to the tolerance.
+    The parity check always runs in fp32. If weights or embedding rows are rounded, or `gauc_tolerance` is given, GAUC
+    on validation requests must also be within the tolerance.
 
     Args:
         run_path: a run folder.
         path: the bundle to write.
-        samples_path: samples to prove it on; default: those of the training.
-        requests: real requests to step through: of the test period, and where GAUC decides, of validation.
-        precision: of the device's weights; `auto` for the smallest within the tolerance.
-        gauc_tolerance: how far GAUC through MNN may be from Keras'; none for the default of `precision`, which is none
-            for fp32.
-        table_dtype: in which embedding tables are stored.
-        shard_rows: keys a shard of them.
-        sign_key: signs the manifests; None leaves them unsigned.
-        trace: where the proof in fp32 fails, name the first tensor in which MNN departs from ONNX Runtime, and keep
-            graphs, models and request in a folder beside `path`.
-        peers: also write what `edgerec bench --peers` runs beside the device models (`edgerec.export.peers`).
-        force: replace `path` where it exists.
+        samples_path: the samples for the parity check; by default those of the training.
+        requests: number of real requests to compare. They are of the test period, and for GAUC of the validation
+            period.
+        precision: the precision of the device's weights. `auto` selects the smallest within the tolerance.
+        gauc_tolerance: the allowed difference between the GAUC of MNN and that of Keras. None selects the default of
+            `precision`; fp32 has no default and no limit.
+        table_dtype: the data type of the stored embedding tables.
+        shard_rows: number of keys in a shard of an embedding table.
+        sign_key: the key that signs the manifests; None leaves them unsigned.
+        trace: if the parity check in fp32 fails, name the first tensor that differs between MNN and ONNX Runtime, and
+            store graphs, models and request in a folder beside `path`.
+        peers: also write the peers that `edgerec bench --peers` measures (`edgerec.export.peers`).
+        force: replace `path` if it exists.
 
     Raises:
-        InputError: `requests`, `gauc_tolerance`, `shard_rows` or SOURCE_DATE_EPOCH is not valid, or `table_dtype`
-            cannot hold a table, or there are no peers of this model.
+        InputError: `requests`, `gauc_tolerance`, `shard_rows` or SOURCE_DATE_EPOCH is not valid, a table has numbers
+            too large for `table_dtype`, or there are no peers for this model.
         FormatError: the run or the samples cannot be read.
         SpecificationError: the samples do not fit the run.
-        ConversionError: MNN cannot have this model.
-        ParityError: the converted models compute something else, or GAUC is farther away than the tolerance.
-        OutputError: `path` exists and `force` is false, or it does not lie apart from the run and the samples.
+        ConversionError: MNN cannot compute this model.
+        ParityError: the logits of the converted models, or GAUC, differ by more than the tolerance.
+        OutputError: `path` exists and `force` is false, or `path` overlaps with the run or the samples.
     """
     if requests < 1:
         raise InputError(f"export: --requests should be at least 1; received {requests}")
@@ -130,9 +131,9 @@ def export_bundle(
     check_fit(run.head, run.vocabularies, samples)
     if peers:
         check_peers(run.model)
-    kept = path.with_name(f"{path.name}.{TRACE}") if trace else None
-    if kept is not None:
-        check_output(kept, force=True, kind=TRACE, inputs=[run_path, samples.path])
+    trace_path = path.with_name(f"{path.name}.{TRACE}") if trace else None
+    if trace_path is not None:
+        check_output(trace_path, force=True, kind=TRACE, inputs=[run_path, samples.path])
     with output_folder(path, force=force, kind="bundle", inputs=[run_path, samples.path]) as folder:
         with stage("split and convert"):
             parts = _split(run, run_path)
@@ -144,14 +145,14 @@ def export_bundle(
             for name, half in halves.items():
                 _write_device(run, graphs, folder, half, name)
             tables = _write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
-        proof = _prove(run, samples, parts, graphs, halves["fp32"], requests, kept=kept)
-        parity, gauc = proof.parity, proof.gauc
+        checked = _check_parity(run, samples, parts, graphs, halves["fp32"], requests, trace_path=trace_path)
+        parity, gauc = checked.parity, checked.gauc
         chosen: Precision = "fp32"
-        measured: dict[Precision, Measured] = {}
+        measured: dict[Precision, PrecisionResult] = {}
         if precision != "fp32" or table_dtype != "float32" or gauc_tolerance is not None:
             served = as_stored(parts.tables, table_dtype)
             with stage("measure precisions"):
-                measured = measure(run.model, samples, served, halves, proof.cases, requests=requests)
+                measured = measure(run.model, samples, served, halves, checked.cases, requests=requests)
             chosen = choose(measured, precision, tolerance=gauc_tolerance)
             if chosen != "fp32":
                 with stage(f"real requests in {chosen}"):
@@ -159,21 +160,23 @@ def export_bundle(
                     real = step_through(
                         run.model, samples, served, device, requests=requests, split=TEST, tolerance=UNBOUNDED
                     )[chosen]
-                parity, gauc = parity_of(chosen, measured[chosen], proof.parity, real), real.gauc
+                parity, gauc = parity_of(chosen, measured[chosen], checked.parity, real), real.gauc
         (halves[chosen] / DEVICE).rename(folder / DEVICE)
         shutil.rmtree(folder / SCRATCH)
-        manifest = _stamp(run, folder, proof, parity, gauc, tables, measured, created)
+        manifest = _finish(run, folder, checked.golden, parity, gauc, tables, measured, created)
         if sign_key is not None:
             sign_bundle(folder, sign_key)
         return Exported(manifest, measured)
 
 
 def _split(run: Run, path: Path) -> SplitModel:
-    """`split`; what it finds in the weights is the run's fault."""
+    """Split the model. An error in the weights names the run at `path`."""
     try:
         return split(run)
     except ShapeError as error:
-        raise ConversionError(f"export: {path} has weights that no device can have ({error}): train it again") from None
+        raise ConversionError(
+            f"export: {path} has weights that a device cannot compute with ({error}): train it again"
+        ) from None
 
 
 def _write_graphs(run: Run, parts: SplitModel, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> None:
@@ -187,7 +190,7 @@ def _write_graphs(run: Run, parts: SplitModel, graphs: Mapping[str, onnx.ModelPr
 def _write_device(
     run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path, half: Path, precision: Precision
 ) -> None:
-    """Write the device half into the folder `half`."""
+    """Convert the graphs, and write the device half into the folder `half`."""
     device = half / DEVICE
     device.mkdir(parents=True)
     models = {}
@@ -234,13 +237,14 @@ def _write_tables(
 
 
 @dataclass(frozen=True)
-class _Proof:
-    """What the proof in fp32 showed.
+class _CheckedParity:
+    """The results of the parity check in fp32.
 
     Attributes:
-        parity, gauc: as the manifest has them.
-        golden: random cases of which the bundle keeps some.
-        cases: all random cases of ordinary spread, those and the ones of the proof, one of full size last.
+        parity, gauc: the values for the manifest.
+        golden: random cases. Some of them become the golden cases of the bundle.
+        cases: `golden` and all random cases of the check with a standard deviation of 1. In the last one, every length
+            is at its limit.
     """
 
     parity: Parity
@@ -249,7 +253,7 @@ class _Proof:
     cases: list[GoldenCase]
 
 
-def _prove(
+def _check_parity(
     run: Run,
     samples: Samples,
     parts: SplitModel,
@@ -257,71 +261,76 @@ def _prove(
     half: Path,
     requests: int,
     *,
-    kept: Path | None,
-) -> _Proof:
+    trace_path: Path | None,
+) -> _CheckedParity:
+    """Run the parity check of the device half in `half`. If it fails, trace the request into the folder `trace_path`.
+
+    Raises:
+        ParityError: a difference is above the tolerance.
+    """
     loaded = load_device_model(half)
     try:
-        return _proof(run, samples, parts, loaded, OnnxDevice.load(graphs), requests)
+        return _run_checks(run, samples, parts, loaded, OnnxDevice.load(graphs), requests)
     except CaseError as error:
-        if kept is None:
-            raise ParityError(f"{error}; --trace names the first tensor that departs") from None
-        raise ParityError(f"{error}; {_traced(error, loaded, graphs, half, kept)}") from None
+        if trace_path is None:
+            raise ParityError(f"{error}: export with --trace to find the first tensor that differs") from None
+        raise ParityError(f"{error}; {_write_trace(error, loaded, graphs, half, trace_path)}") from None
 
 
-def _traced(
-    error: CaseError, loaded: DeviceModel, graphs: Mapping[str, onnx.ModelProto], half: Path, kept: Path
+def _write_trace(
+    error: CaseError, loaded: DeviceModel, graphs: Mapping[str, onnx.ModelProto], half: Path, trace_path: Path
 ) -> str:
-    """Trace the request that failed, and keep it beside what it was run by in the folder `kept`."""
+    """Trace the request that failed, and store it with graphs and models in `trace_path`. Return a description."""
     found: Trace | None = None
     try:
         found = trace_case(error.case, loaded, graphs)
-        said = str(found)
-    except Exception as failure:  # Whatever an engine raises: the proof's own word is not lost for it.
-        said = f"the trace failed: {first_line(failure)}"
-    with output_folder(kept, force=True, kind=TRACE) as folder:
+        finding = str(found)
+    except Exception as failure:  # An engine can raise any error. The error of the parity check must not be lost.
+        finding = f"the trace failed: {first_line(failure)}"
+    with output_folder(trace_path, force=True, kind=TRACE) as folder:
         shutil.copytree(half / DEVICE, folder / DEVICE)
         for name, graph in graphs.items():
             write_bytes(folder / f"{name}.onnx", graph.SerializeToString(deterministic=True))
         write_case(error.case, folder / "case.npz")
-        document = {"schema": 1, "kind": TRACE, "proof": str(error), "finding": said}
+        document = {"schema": 1, "kind": TRACE, "proof": str(error), "finding": finding}
         write_json(folder / f"{TRACE}.json", {**document, **({} if found is None else asdict(found))})
-    return f"{said}. Graphs, models and request are in {kept}"
+    return f"{finding}. Graphs, models and request are in {trace_path}"
 
 
-def _proof(
+def _run_checks(
     run: Run, samples: Samples, parts: SplitModel, loaded: DeviceModel, onnx_device: OnnxDevice, requests: int
-) -> _Proof:
+) -> _CheckedParity:
     checks: dict[str, float] = {}
-    golden = random_cases(run.model, run.head.limits, seed=0, spread=1.0)
+    golden = random_cases(run.model, run.head.limits, seed=0, std=1.0)
     ordinary = list(golden)
-    with stage("prove on random inputs of every length"):
+    with stage("check parity on random inputs of every length"):
         for seed in SEEDS:
-            for spread in SPREADS:
-                cases = random_cases(run.model, run.head.limits, seed=seed, spread=spread)
+            for std in STANDARD_DEVIATIONS:
+                cases = random_cases(run.model, run.head.limits, seed=seed, std=std)
                 for name, error in check_random(cases, loaded, onnx_device).items():
                     checks[name] = max(checks.get(name, 0.0), error)
-                ordinary += cases if spread == 1.0 else []
+                ordinary += cases if std == 1.0 else []
     if run.model.behaviour_kinds:
-        with stage(f"prove on {LONG:,} steps"):
+        with stage(f"check parity on {LONG:,} steps"):
             case = long_case(run.model, run.head.limits, steps=LONG)
             long = check_random([case], loaded, onnx_device)
             checks |= {name.replace("random", "long"): error for name, error in long.items()}
-    with stage("prove on real requests"):
+    with stage("check parity on real requests"):
         real = check_real(run.model, samples, parts.tables, loaded, requests=requests)
-    return _Proof(summarise(checks, real), real.gauc, golden, ordinary)
+    return _CheckedParity(summarise(checks, real), real.gauc, golden, ordinary)
 
 
-def _stamp(
+def _finish(
     run: Run,
     folder: Path,
-    proof: _Proof,
+    golden: list[GoldenCase],
     parity: Parity,
     gauc: dict[str, float | None],
     tables: dict[str, TableEntry],
-    measured: Mapping[Precision, Measured],
+    measured: Mapping[Precision, PrecisionResult],
     created: str,
 ) -> BundleManifest:
-    golden = proof.golden
+    """Write the golden cases and, last, the manifest of the whole bundle."""
     chosen = golden[:: max(1, len(golden) // GOLDEN_CASES)][:GOLDEN_CASES]
     for number, case in enumerate([*chosen, golden[-1]]):
         write_case(case, folder / GOLDEN / f"case-{number:02d}.npz")

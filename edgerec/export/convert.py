@@ -1,4 +1,4 @@
-"""ONNX to MNN, in a process of its own."""
+"""The conversion of ONNX models to MNN models. It runs in a separate process."""
 
 from __future__ import annotations
 
@@ -18,38 +18,39 @@ from edgerec.core.leftovers import temporary_folder
 CHILD = Path(__file__).with_name("_convert_child.py")
 TIMEOUT_SECONDS = 300.0
 NATIVE = "--useOriginRNNImpl"
-"""A GRU node becomes one native command, not a loop that only MNN's Module API can run."""
+"""With this flag, a GRU node becomes one native command. Without it, it becomes a loop for MNN's Module API only."""
 PASSES: Mapping[Precision, Sequence[Sequence[str]]] = {
     "fp32": [()],
     "fp16": [("--fp16",)],
-    # Two passes: where both flags are given at once, MNN's converter halves all weights and quantises none. The first
-    # has no word for those of native GRU commands and of constants, so the second halves what the first left alone.
+    # With both flags in one pass, MNN's converter stores all weights in half precision and quantises none. So the first
+    # pass quantises. It cannot quantise the weights of native GRU commands and constants, so the second pass stores
+    # these in half precision.
     "int8": [("--weightQuantBits", "8"), ("--fp16",)],
 }
-"""Flags of the converter by precision, a pass each. Whatever a file's precision, MNN computes in float32."""
+"""Flags of the converter for each pass, by precision. MNN computes in float32 with any precision of the file."""
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def convert_to_mnn(onnx_path: Path, mnn_path: Path, *, precision: Precision = "fp32", native: bool = True) -> None:
-    """Convert an ONNX model to MNN; the same ONNX bytes give the same MNN bytes.
+    """Convert an ONNX model to MNN. Equal ONNX bytes give equal MNN bytes.
 
-    The file is written aside and renamed to `mnn_path`, replacing what is there. The converter's own word for success
-    means nothing (it answers true for a missing input): only a new file counts, and what it computes is for the parity
-    check to say.
+    The file is written under a temporary name, and then renamed to `mnn_path`. It replaces an existing file. The
+    converter's return value is not used, because it is true even if the input is missing. The conversion counts as
+    successful if there is a new file. Whether the model is correct is the task of the parity check.
 
     Args:
         onnx_path: the model to read.
         mnn_path: the file to write.
-        precision: of the weights in it. `fp32` keeps them; `fp16` rounds all to half precision; `int8` rounds those of
-            matrix products with constants to 8 bits with a scale for each output, and the others, which are those of
-            recurrent layers above all, to half precision.
-        native: make one command of each recurrent layer; else what the converter does unasked.
+        precision: the precision of weights in the file. `fp32` keeps them. `fp16` rounds all to half precision. `int8`
+            rounds the weights of matrix products with constants to 8 bits, with one scale for each output, and all
+            other weights to half precision. Most of the others are those of recurrent layers.
+        native: convert each recurrent layer to one command. Otherwise the converter uses its default.
 
     Raises:
         ConversionError: the input cannot be read, the converter fails, or it leaves no model behind.
     """
     if not onnx_path.is_file():
-        raise ConversionError(f"cannot convert {onnx_path}: there is no such file")
+        raise ConversionError(f"cannot convert {onnx_path}: no such file")
     try:
         with temporary_folder(mnn_path, "partial") as folder:
             partial = folder / "model.mnn"
@@ -62,11 +63,11 @@ def convert_to_mnn(onnx_path: Path, mnn_path: Path, *, precision: Precision = "f
 
 
 def _run(onnx_path: Path, target: Path, flags: Sequence[str]) -> None:
-    """One pass: from `onnx_path`, or from `target` where an earlier pass has left it."""
+    """Run one pass of the converter on `onnx_path`, or on `target` if an earlier pass has written it."""
     extension = importlib.util.find_spec("_tools")
     if extension is None or extension.origin is None:
         raise ConversionError("cannot convert: MNN's converter is not installed: pip install 'edgerec[export]'")
-    # Isolated from the user's environment, but for the folder that has the converter.
+    # `-I` isolates the process from the user's environment. It gets only the folder of the converter.
     command = [sys.executable, "-I", str(CHILD), str(os.getpid()), str(Path(extension.origin).parent)]
     source, kind = onnx_path, "ONNX"
     if target.is_file():
@@ -85,19 +86,19 @@ def _run(onnx_path: Path, target: Path, flags: Sequence[str]) -> None:
         raise ConversionError(f"cannot convert {onnx_path}: no result after {TIMEOUT_SECONDS:.0f} s") from error
     if done.returncode != 0 or not target.is_file() or target.stat().st_size == 0:
         lines = [line.strip() for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
-        said = lines[-1] if lines else "nothing"
+        last = lines[-1] if lines else "nothing"
         raise ConversionError(
-            f"cannot convert {onnx_path} to MNN: the converter ended with {done.returncode} and said: {said}"
+            f"cannot convert {onnx_path} to MNN: the converter ended with code {done.returncode} and printed: {last}"
         )
 
 
 def _with_steady_id(model: bytes) -> bytes:
-    """Replace the random id that the converter writes into each model with one made from the model itself."""
+    """Return `model` with an ID made from its content, in place of the random ID that the converter writes into it."""
     found = _UUID.findall(model)
     if len(found) != 1:
         raise ConversionError(
-            f"an MNN model should hold one id. Received: {len(found)}; "
-            "this version of MNN writes another format: pin MNN as constraints.txt has it"
+            f"an MNN model should have one ID. Received: {len(found)}; this version of MNN writes another format: "
+            "install the version of MNN that is in constraints.txt"
         )
     digest = hashlib.sha256(model.replace(found[0], b"0" * 36)).hexdigest()
     steady = "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))

@@ -1,4 +1,4 @@
-"""Real requests as dense vectors: what a device would have made of them."""
+"""Real requests as dense vectors, encoded as a device encodes them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Array = npt.NDArray[np.float32]
 
 
 class DenseRequests:
-    """Requests as dense vectors, made by the numpy encoder as a device would.
+    """An encoder that turns requests of samples into dense vectors. It uses the NumPy encoder, as a device does.
 
     Args:
-        samples: where the requests are.
-        tables: the embedding tables as items come with them.
-        matching: also give identities and ages, for a model that matches them.
+        samples: the samples with the requests.
+        tables: the embedding tables from which the items' embeddings come.
+        matching: also return IDs and ages, for a model that reads exact matches.
     """
 
     def __init__(self, samples: Samples, tables: Mapping[str, Table], *, matching: bool) -> None:
@@ -35,33 +35,34 @@ class DenseRequests:
         self.tables = {name: np.concatenate([table.unknown[None, :], table.values]) for name, table in tables.items()}
 
     def case(self, shard: Shard, row: int, logits: Array) -> GoldenCase:
-        """Return the request `row` of `shard`, with its logits (c,)."""
-        asked = shard.requests
-        offered = slice(asked.offsets[row], asked.offsets[row + 1])
+        """Return the request `row` of `shard` as a case with the logits (c,)."""
+        requests = shard.requests
+        candidates = slice(requests.offsets[row], requests.offsets[row + 1])
         arrays: dict[str, Any] = {}
         for kind, encoder in self.actions.items():
-            # From where its recurrences start: the device, too, has stepped through what has left the window since.
-            known = slice(getattr(asked, f"{kind.plural}_start")[row], getattr(asked, kind.plural)[row, 1])
+            # The slice begins where the recurrence begins, and not at the window: the device, too, has made a step for
+            # behaviours that have since left the window.
+            past = slice(getattr(requests, f"{kind.plural}_start")[row], getattr(requests, kind.plural)[row, 1])
             behaviours: Behaviours = getattr(shard, kind.plural)
-            arrays[f"{kind.name}_action"] = self._expand(encoder, behaviours.action[known])
-            arrays[f"{kind.name}_item"] = self._expand(self.item, behaviours.item[known])
+            arrays[f"{kind.name}_action"] = self._expand(encoder, behaviours.action[past])
+            arrays[f"{kind.name}_item"] = self._expand(self.item, behaviours.item[past])
             if self.matching:
-                hours = (asked.time[row] - behaviours.time[known]) / MS_PER_HOUR
-                arrays[f"{kind.name}_ids"] = _ids(behaviours.row[known], behaviours.item[known])
+                hours = (requests.time[row] - behaviours.time[past]) / MS_PER_HOUR
+                arrays[f"{kind.name}_ids"] = _ids(behaviours.row[past], behaviours.item[past])
                 arrays[f"{kind.name}_age"] = hours.astype(np.float32)
         if self.matching:
-            arrays["candidate_ids"] = _ids(asked.row[offered], asked.item[offered])
-        return GoldenCase(candidates=self._expand(self.item, asked.item[offered]), logits=logits, **arrays)
+            arrays["candidate_ids"] = _ids(requests.row[candidates], requests.item[candidates])
+        return GoldenCase(candidates=self._expand(self.item, requests.item[candidates]), logits=logits, **arrays)
 
     def _expand(self, encoder: GroupEncoder, encoded: Encoded) -> Array:
         rows = {
-            feature.name: self.tables[feature.name][encoded.ids[:, place]]
-            for place, feature in enumerate(encoder.embeddings)
+            feature.name: self.tables[feature.name][encoded.ids[:, column]]
+            for column, feature in enumerate(encoder.embeddings)
         }
         return encoder.expand(encoded, rows)
 
 
 def _ids(rows: npt.NDArray[np.int32], items: Encoded) -> npt.NDArray[np.int64]:
-    """Return the identities of items: the row in the catalogue, then the row in each table, of which 0 is unknown."""
+    """Return the IDs of items: the row in the catalogue, then the row in each table. Row 0 of a table is unknown."""
     known = np.where(items.ids > 0, items.ids, UNKNOWN)
     return np.concatenate([rows[:, None], known], axis=1).astype(np.int64)

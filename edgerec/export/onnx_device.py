@@ -1,4 +1,4 @@
-"""The device graphs before conversion, run by ONNX Runtime: the middle leg of Keras = ONNX = MNN."""
+"""The device graphs before conversion, run by ONNX Runtime. The parity check compares Keras, ONNX and MNN."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ class OnnxGraph:
         self._outputs = [spec.name for spec in self._session.get_outputs()]
 
     def run(self, feed: Mapping[str, Array]) -> Arrays:
-        """All outputs by name."""
+        """Return all outputs by name."""
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(feed)), strict=True))
 
 
 def steps(graph: OnnxGraph, action: Array, item: Array) -> Iterator[tuple[Arrays, Arrays]]:
-    """Inputs and outputs of a step graph, behaviour after behaviour (t, d_a), (t, d_x), oldest first."""
+    """Run a step graph on behaviours (t, d_a), (t, d_x), oldest first. Yield inputs and outputs of each step."""
     state: Any = np.zeros(graph.inputs["state"], np.float32) if "state" in graph.inputs else None
-    for at in range(len(action)):
-        feed = {"action": action[None, at : at + 1], "item": item[None, at : at + 1]}
+    for index in range(len(action)):
+        feed = {"action": action[None, index : index + 1], "item": item[None, index : index + 1]}
         if state is not None:
             feed["state"] = state
-        found = graph.run(feed)
-        yield feed, found
-        state = found.get("new_state")
+        outputs = graph.run(feed)
+        yield feed, outputs
+        state = outputs.get("new_state")
 
 
 @dataclass(frozen=True)
 class OnnxDevice:
-    """All device graphs.
+    """All device graphs of a model, run by ONNX Runtime.
 
     Attributes:
         steppers: the step graph of each kind of behaviour that the model reads.
@@ -71,12 +71,12 @@ class OnnxDevice:
 
     @classmethod
     def load(cls, models: Mapping[str, onnx.ModelProto]) -> OnnxDevice:
-        """Load the graphs, which are given by name of device model."""
+        """Load the graphs `models`, given by name of device model, into ONNX Runtime."""
         steppers = {kind: OnnxGraph(models[kind.step_model]) for kind in BEHAVIOUR_KINDS if kind.step_model in models}
         return cls(steppers, OnnxGraph(models[CRBAN]))
 
     def score(self, case: GoldenCase) -> Array:
-        """Return logits (c,) of the case's candidates after its behaviours."""
+        """Step through the case's behaviours, and return the logits (c,) of its candidates."""
         return self.crban.run(self.feed(case))["logits"][: len(case.candidates), 0]
 
     def feed(self, case: GoldenCase) -> Arrays:
@@ -89,10 +89,10 @@ class OnnxDevice:
 
     def _encode(self, kind: BehaviourKind, case: GoldenCase) -> Encodings:
         action, item, ids, age = case.of(kind)
-        found = [outputs for _, outputs in steps(self.steppers[kind], action, item)]
+        results = [outputs for _, outputs in steps(self.steppers[kind], action, item)]
         widths = self.crban.inputs[f"{kind.name}_keys"][1], self.crban.inputs[f"{kind.name}_values"][1]
         keys, values = (
-            np.array([outputs[name].reshape(-1) for outputs in found], np.float32).reshape(-1, width)
+            np.array([outputs[name].reshape(-1) for outputs in results], np.float32).reshape(-1, width)
             for name, width in zip(("key", "value"), widths, strict=True)
         )
         return Encodings(keys, values, None if ids is None or age is None else SeenItems(ids, age))

@@ -1,4 +1,4 @@
-"""The proof: logits of MNN and of ONNX Runtime equal those of Keras."""
+"""The parity check: the logits of MNN and of ONNX Runtime must equal those of Keras."""
 
 from __future__ import annotations
 
@@ -16,36 +16,42 @@ from edgerec.export.onnx_device import OnnxDevice
 Array = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-4
-"""On logits. Rounding alone stays near 1e-6 for trained weights; exchanged layers, gates or signs, or a tensor off by
-1 %, are far beyond."""
+"""Allowed absolute difference of a logit.
+
+Rounding with trained weights causes about 1e-6. Exchanged layers, gates or signs, or a tensor that is off by 1 %, cause
+far more than the tolerance.
+"""
 RELATIVE = 5e-6
-"""Of a logit's own size, on top of it. Each addition in float32 rounds by up to 6e-8 of the sum, and the layers before
-a logit add up 64 numbers or so, in an order of each engine's own. Sound models stay below 4e-7, up to logits of 1e7."""
+"""Allowed difference relative to the size of a logit. It is added to `TOLERANCE`.
+
+Each addition in float32 rounds by up to 6e-8 of the sum. The layers before a logit add up about 64 numbers, and each
+engine has its own order. Correct models stay below 4e-7, with logits up to 1e7.
+"""
 ALLOWED = Tolerance(TOLERANCE, RELATIVE)
 UNBOUNDED = Tolerance(float(np.finfo(np.float32).max))
-"""A tolerance of what is measured and not held: any difference, as long as it is a number."""
+"""A tolerance that allows every finite difference. It is for differences that are only measured."""
 
 
 class CaseError(ParityError):
-    """A request that is scored otherwise.
+    """The error for a request whose logits differ from those of Keras by more than the tolerance.
 
     Attributes:
-        case: its inputs, and Keras' logits.
+        case: the inputs of the request, with the logits of Keras.
     """
 
-    def __init__(self, said: str, case: GoldenCase) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, case: GoldenCase) -> None:
+        super().__init__(message)
         self.case = case
 
 
 def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: OnnxDevice) -> dict[str, float]:
-    """Run `cases` by MNN and by ONNX Runtime, step by step, and hold both to Keras.
+    """Run `cases` by MNN and by ONNX Runtime, step by step, and compare the logits of both with those of Keras.
 
     Returns:
-        The largest absolute difference of logits: `random_mnn`, `random_onnx`.
+        The largest absolute difference of a logit for `random_mnn` and for `random_onnx`.
 
     Raises:
-        CaseError: a difference above `ALLOWED`, with the worst element.
+        CaseError: a difference is above `ALLOWED`. The error names the worst element.
     """
     runners: dict[str, Callable[[GoldenCase], Array]] = {
         "random_mnn": lambda case: run_case(device, case),
@@ -59,21 +65,24 @@ def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: 
     return worst
 
 
-def compare(check: str, found: Array, case: GoldenCase, *, where: str, tolerance: Tolerance = ALLOWED) -> float:
-    """The largest absolute difference of logits (c,) from those of `case`.
+def compare(check: str, logits: Array, case: GoldenCase, *, where: str, tolerance: Tolerance = ALLOWED) -> float:
+    """Return the largest absolute difference between `logits` (c,) and those of `case`.
 
     Raises:
-        CaseError: it is above `tolerance`, or a value is no number.
+        CaseError: the difference is above `tolerance`, or a logit is NaN.
     """
     expected = case.logits
-    if found.shape != expected.shape:
-        raise CaseError(f"parity {check} ({where}): {found.shape} logits instead of {expected.shape}", case)
-    error = absolute_difference(found, expected)
-    at = tolerance.worst_index(found, expected)
-    if at is not None:
+    if logits.shape != expected.shape:
         raise CaseError(
-            f"parity {check} ({where}): candidate {at} of {len(expected)} scores {found[at]:.7g} instead of "
-            f"{expected[at]:.7g}, {error[at]:.2g} apart; {tolerance.allowed(expected)[at]:.2g} is allowed",
+            f"parity {check} ({where}): logits should have shape {expected.shape}; received {logits.shape}", case
+        )
+    error = absolute_difference(logits, expected)
+    index = tolerance.worst_index(logits, expected)
+    if index is not None:
+        raise CaseError(
+            f"parity {check} ({where}): candidate {index} of {len(expected)} should score {expected[index]:.7g}, with "
+            f"a difference of at most {tolerance.allowed(expected)[index]:.2g}; received {logits[index]:.7g}, a "
+            f"difference of {error[index]:.2g}",
             case,
         )
     return float(error.max())

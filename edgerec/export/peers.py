@@ -1,4 +1,4 @@
-"""The trained functions as others would put them on a device: what `edgerec bench --peers` runs beside ours."""
+"""The peers of the device models: the same functions from other converters, for `edgerec bench --peers`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
     """Write `hubsm_ie.tflite`, `hubsm_ipv.tflite` and `crban.mnn` of the paper's full model into the new `folder`.
 
-    Each computes the equations as they stand. The steps come from TensorFlow's own converter, with what LiteRT fuses by
-    itself; the ranker comes from Keras by tf2onnx and MNN's converter without any flag, and reads fused encodings. Its
-    bytes differ from one time to the next: tf2onnx numbers constants as they come out of sets.
+    Each computes the equations as they are written. TensorFlow's own converter makes the steps, and LiteRT fuses what
+    it can. tf2onnx and MNN's converter without flags make the ranker from Keras; it reads fused encodings. The bytes of
+    the ranker change from run to run, because tf2onnx numbers constants in the order of sets.
 
     Args:
         model: the trained model.
-        limits: the lengths that the ranker is made for.
-        folder: where to.
+        limits: the lengths of the ranker's inputs.
+        folder: the folder to create.
 
     Raises:
-        InputError: it is another model.
+        InputError: the model is another one.
         ConversionError: a converter fails.
     """
     check_peers(model)
@@ -46,17 +46,21 @@ def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
 
 
 def check_peers(model: Reranker) -> None:
-    """Refuse any model but the paper's full one.
+    """Check that the model is the paper's full model, the only one with peers.
 
     Raises:
-        InputError: says so.
+        InputError: it is another model.
     """
     if model.kind != "crban":
-        raise InputError(f"export: --peers is for crban alone; received {model.kind}: leave it out")
+        raise InputError(f"export: --peers is only for the model crban; received {model.kind}: leave --peers out")
 
 
 def _step(model: Reranker, kind: BehaviourKind) -> bytes:
-    """A LiteRT model: `action` (1, 1, d_a), `item` (1, 1, d_x), `state` in; key, fused encoding, new state out."""
+    """Return a LiteRT model of one step.
+
+    Its inputs are `action` (1, 1, d_a), `item` (1, 1, d_x) and `state`. Its outputs are the key, the fused encoding and
+    the new state.
+    """
     encoder, attention = model.encoder_of(kind), model.ranker.attention_of(kind)
 
     def step(action: Any, item: Any, state: Any) -> tuple[Any, Any, Any]:
@@ -76,8 +80,8 @@ def _step(model: Reranker, kind: BehaviourKind) -> bytes:
         "state": (layers, 1, model.units),
     }
     function = _function(step, shapes).get_concrete_function()
-    # Without the layers beside the function the converter makes constants of weights, and warns that this is the old
-    # way; with them it leaves weights out.
+    # The function is passed without its layers. Then the converter turns weights into constants, and warns that this
+    # use is deprecated. With the layers, it would leave the weights out.
     logger, level = logging.getLogger("absl"), logging.getLogger("absl").level
     logger.setLevel(logging.ERROR)
     try:
@@ -87,7 +91,11 @@ def _step(model: Reranker, kind: BehaviourKind) -> bytes:
 
 
 def _ranker(model: Reranker, limits: Limits) -> bytes:
-    """An ONNX model: `candidates` (1, k, d_x), `exposures` (1, m, 2 units), `page_views` (1, n, 2 units), all full."""
+    """Return an ONNX model of the ranker.
+
+    Its inputs are `candidates` (1, k, d_x), `exposures` (1, m, 2 units) and `page_views` (1, n, 2 units). All sequences
+    have their maximal length.
+    """
 
     def rank(candidates: Any, exposures: Any, page_views: Any) -> Any:
         fused = {EXPOSURE: exposures, PAGE_VIEW: page_views}
@@ -104,7 +112,7 @@ def _ranker(model: Reranker, limits: Limits) -> bytes:
     function = _function(rank, shapes)
     try:
         proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
-    except Exception as error:  # tf2onnx raises whatever it meets
+    except Exception as error:  # tf2onnx raises errors of any type
         raise ConversionError(f"cannot convert the ranker by tf2onnx: {first_line(error)}") from error
     return bytes(proto.SerializeToString())
 

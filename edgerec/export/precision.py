@@ -1,4 +1,4 @@
-"""Precisions of the device half: what rounding its weights saves, and what that costs on validation requests."""
+"""The precisions of the device half: the size, the rounding error and the latency of each, and the choice of one."""
 
 from __future__ import annotations
 
@@ -29,19 +29,22 @@ from edgerec.model.reranker import Reranker
 Wanted = Literal["fp32", "fp16", "int8", "auto"]
 
 GAUC_TOLERANCE: Mapping[Wanted, float] = {"fp32": 1e-4, "fp16": 5e-4, "int8": 2e-3, "auto": 5e-4}
-"""How far GAUC through MNN may be from Keras' unless told otherwise."""
+"""Default of the allowed difference between the GAUC of MNN and that of Keras."""
 ROUNDS, STEPS, RERANKS = 15, 20, 4
-"""Of the latencies: in a round every precision has its turn."""
+"""Number of rounds, and of steps and re-ranks in a round, in the measurement of latencies.
+
+In a round, every precision has a turn.
+"""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """What a call of the runtime takes on this machine at this time: a hint beside the sizes, no benchmark.
+    """The time of a call of the runtime on this machine. It is a rough measurement and not a benchmark.
 
     Attributes:
-        rerank_p50_us: `CrbanRanker.score` at full sizes, median in microseconds.
-        step_p50_us: `HubsmStepper.step` of an exposure, or of a page-view where exposures are not read; none without
-            either.
+        rerank_p50_us: median time of `CrbanRanker.score` with all lengths at their limits, in microseconds.
+        step_p50_us: median time of `HubsmStepper.step`, in microseconds. The step is that of an exposure, or of a
+            page-view if the model reads no exposures. None if it reads no behaviours.
     """
 
     rerank_p50_us: float
@@ -49,13 +52,13 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One precision.
+class PrecisionResult:
+    """The measurements of one precision.
 
     Attributes:
-        row: as it goes into the manifest.
-        random: largest difference of a logit from Keras' over random cases; `row.drift` is over real requests as well.
-        latency: which changes from export to export, and so stays out of the manifest.
+        row: the measurements that the manifest has.
+        random: largest difference of a logit from Keras' logit over random cases. `row.drift` includes real requests.
+        latency: the latencies. The manifest does not have them, because they change from export to export.
     """
 
     row: PrecisionRow
@@ -63,29 +66,29 @@ class Measured:
     latency: Latency
 
     def document(self) -> dict[str, Any]:
-        """All of it that a command prints."""
+        """Return the measurements that the command prints."""
         return {**self.row.model_dump(), **asdict(self.latency)}
 
 
 def precisions_of(wanted: Wanted) -> tuple[Precision, ...]:
-    """What has to be converted: fp32, with which the function is proven, and what is wanted."""
+    """Return the precisions to convert: fp32, which the parity check needs, and those that `wanted` names."""
     if wanted == "auto":
         return PRECISIONS
     return ("fp32",) if wanted == "fp32" else ("fp32", wanted)
 
 
 def check_tolerance(tolerance: float | None) -> None:
-    """Refuse a tolerance of GAUC that is none.
+    """Check that a tolerance of GAUC is a finite number from 0 on, or None.
 
     Raises:
-        InputError: it is negative, or no number.
+        InputError: it is negative, infinite or NaN.
     """
     if tolerance is not None and not 0 <= tolerance < math.inf:
-        raise InputError(f"export: --gauc-tolerance should be a number from 0; received {tolerance}")
+        raise InputError(f"export: --gauc-tolerance should be a number from 0 on; received {tolerance}")
 
 
 def as_stored(tables: Mapping[str, Table], dtype: TableDtype) -> dict[str, Table]:
-    """Tables with the rows that a server answers with, which were rounded where `dtype` is `float16`."""
+    """Return the tables with the rows that a server returns. They are rounded if `dtype` is `float16`."""
 
     def rounded(rows: Any) -> Any:
         return rows.astype(dtype).astype(np.float32)
@@ -101,19 +104,19 @@ def measure(
     cases: Sequence[GoldenCase],
     *,
     requests: int,
-) -> dict[Precision, Measured]:
-    """Measure each precision: bytes, drift, difference of GAUC on validation requests, latency.
+) -> dict[Precision, PrecisionResult]:
+    """Measure the bytes, the drift, the difference of GAUC on validation requests and the latency of each precision.
 
     Args:
         model: the trained model.
-        samples: where the requests are.
-        tables: the embedding tables as they are served (`as_stored`); Keras reads its own.
-        folders: by precision, the folder whose device half it is.
-        cases: random requests with Keras' logits, the last of them of full size.
-        requests: validation requests to step through, spread evenly.
+        samples: the samples with the requests.
+        tables: the embedding tables as a server returns them (`as_stored`). Keras reads its own.
+        folders: the folder with the device half in each precision.
+        cases: random requests with the logits of Keras. In the last one, every length is at its limit.
+        requests: number of validation requests to compare, at equal distances.
 
     Returns:
-        By precision, `fp32` first. One whose logits are no numbers is logged and left out.
+        The results by precision, `fp32` first. A precision with a logit that is NaN is logged and left out.
     """
     devices: dict[Precision, DeviceModel] = {}
     random: dict[Precision, float] = {}
@@ -122,13 +125,13 @@ def measure(
         try:
             random[name] = random_drift(name, device, cases)
         except ParityError as error:
-            log(f"{name} cannot be had: {error}")
+            log(f"{name} is left out: {error}")
             continue
         devices[name] = device
     real = step_through(model, samples, tables, devices, requests=requests, split=VALIDATION, tolerance=UNBOUNDED)
     latencies = _latencies(devices, cases[-1])
     return {
-        name: Measured(
+        name: PrecisionResult(
             row=PrecisionRow(
                 device_bytes=sum(path.stat().st_size for path in (folders[name] / DEVICE).iterdir()),
                 drift=max(random[name], real[name].max_abs_error),
@@ -142,76 +145,80 @@ def measure(
 
 
 def random_drift(name: str, device: DeviceModel, cases: Iterable[GoldenCase]) -> float:
-    """The largest difference of a logit from that of a case.
+    """Return the largest absolute difference between a logit of the device and that of the case.
 
     Raises:
-        ParityError: a logit is no number.
+        ParityError: a logit is NaN or infinite.
     """
     return max(
         compare(name, run_case(device, case), case, where="random request", tolerance=UNBOUNDED) for case in cases
     )
 
 
-def choose(found: Mapping[Precision, Measured], wanted: Wanted, *, tolerance: float | None) -> Precision:
-    """The precision to export.
+def choose(results: Mapping[Precision, PrecisionResult], wanted: Wanted, *, tolerance: float | None) -> Precision:
+    """Choose the precision to export.
 
     Args:
-        found: `measure`'s answer.
-        wanted: `auto` is the smallest in bytes whose GAUC is within the tolerance, else `fp32`.
-        tolerance: of GAUC; none for the default of `wanted`, which `fp32` is not held to: its logits have been proven.
+        results: the results of `measure`.
+        wanted: the user's choice. `auto` selects the smallest in bytes whose GAUC is within the tolerance, or `fp32` if
+            there is none.
+        tolerance: the allowed difference of GAUC, or None for the default of `wanted`. With None, `fp32` has no limit,
+            because the parity check has already compared its logits.
 
     Raises:
-        ParityError: the one wanted is not within the tolerance, or that cannot be known.
+        ParityError: GAUC in the wanted precision is not within the tolerance, or it cannot be computed.
     """
     allowed = GAUC_TOLERANCE[wanted] if tolerance is None else tolerance
     if wanted == "auto":
-        good = [name for name in found if _within(found[name].row.gauc_difference, allowed)]
-        # Of equal size, the closer to the trained weights.
-        return min(good, key=lambda name: (found[name].row.device_bytes, PRECISIONS.index(name)), default="fp32")
+        good = [name for name in results if _within(results[name].row.gauc_difference, allowed)]
+        # If two have the same size, the one with the smaller rounding error is chosen.
+        return min(good, key=lambda name: (results[name].row.device_bytes, PRECISIONS.index(name)), default="fp32")
     if wanted == "fp32" and tolerance is None:
         return wanted
-    if wanted not in found:
-        raise ParityError(f"export: --precision {wanted}: logits are no numbers: export with --precision fp32")
-    difference = found[wanted].row.gauc_difference
+    if wanted not in results:
+        raise ParityError(f"export: --precision {wanted}: logits are NaN or infinite: export with --precision fp32")
+    difference = results[wanted].row.gauc_difference
     if difference is None:
         raise ParityError(
-            f"export: --precision {wanted}: no validation request that was stepped through has a clicked and an "
-            "unclicked exposure, so GAUC cannot be compared: give other --samples, or more --requests"
+            f"export: --precision {wanted}: GAUC needs a validation request with a clicked and an unclicked exposure; "
+            "received none: give other --samples, or more --requests"
         )
     if not _within(difference, allowed):
         raise ParityError(
-            f"export: --precision {wanted}: GAUC on validation requests is {difference:.2g} from Keras'; {allowed:g} "
-            "is allowed: choose another --precision, or allow more by --gauc-tolerance"
+            f"export: --precision {wanted}: GAUC on validation requests should differ from Keras' by at most "
+            f"{allowed:g}; received a difference of {difference:.2g}: choose another --precision, or raise "
+            "--gauc-tolerance"
         )
     return wanted
 
 
-def parity_of(name: Precision, measured: Measured, proof: Parity, real: RealRequests) -> Parity:
-    """The figures of a bundle of rounded weights: the proof of the function, and how far its own scores are off.
+def parity_of(name: Precision, result: PrecisionResult, fp32: Parity, real: RealRequests) -> Parity:
+    """Return the parity of a bundle with rounded weights: the checks in fp32, and those of the rounded models.
 
-    Golden cases keep Keras' logits, so their tolerance is what rounding does to random cases, twice, up to the next
-    number of two digits: machines differ among themselves by far less, and an engine may multiply 8 bits otherwise.
+    Golden cases have the logits of Keras. So their tolerance is twice the difference that rounding causes on random
+    cases, rounded up to two digits. Machines differ from each other by far less. The factor two allows for engines that
+    multiply 8-bit weights in another way.
 
     Args:
         name: the bundle's precision.
-        measured: at that precision.
-        proof: of fp32.
-        real: test requests through the bundle's own models.
+        result: the measurements of this precision.
+        fp32: the parity in fp32.
+        real: the result of the bundle's own models on test requests.
 
     Raises:
-        ParityError: no tolerance that a bundle may have is large enough.
+        ParityError: the bundle would need a larger tolerance than `MAX_TOLERANCE`.
     """
-    checks = {**proof.checks, f"random_{name}": measured.random, f"real_{name}": real.max_abs_error}
-    tolerance = max(TOLERANCE, _two_digits(2 * measured.random))
+    checks = {**fp32.checks, f"random_{name}": result.random, f"real_{name}": real.max_abs_error}
+    tolerance = max(TOLERANCE, _two_digits(2 * result.random))
     if tolerance > MAX_TOLERANCE[name]:
         raise ParityError(
-            f"export: --precision {name}: rounded weights move a logit by {measured.random:.2g}, so that golden cases "
-            f"would need a tolerance above {MAX_TOLERANCE[name]:g}: choose another --precision"
+            f"export: --precision {name}: golden cases should have a tolerance of at most {MAX_TOLERANCE[name]:g}, but "
+            f"rounded weights change a logit by {result.random:.2g}: choose another --precision"
         )
     return Parity(
         max_abs_error=max(checks.values()),
         tolerance=tolerance,
-        relative_tolerance=proof.relative_tolerance,
+        relative_tolerance=fp32.relative_tolerance,
         checks=checks,
         requests=real.requests,
         orders_equal=real.orders_equal,
@@ -219,11 +226,11 @@ def parity_of(name: Precision, measured: Measured, proof: Parity, real: RealRequ
 
 
 def _two_digits(value: float) -> float:
-    """`value`, or the next number above it of two significant digits."""
+    """Return `value` rounded up to two significant digits."""
     if value == 0:
         return value
-    places = 1 - math.floor(math.log10(value))
-    return float(round(math.ceil(value * 10.0**places) / 10.0**places, places))
+    decimals = 1 - math.floor(math.log10(value))
+    return float(round(math.ceil(value * 10.0**decimals) / 10.0**decimals, decimals))
 
 
 def _within(difference: float | None, tolerance: float) -> bool:
@@ -236,7 +243,7 @@ def _difference(real: RealRequests) -> float | None:
 
 
 def _latencies(devices: Mapping[Precision, DeviceModel], case: GoldenCase) -> dict[Precision, Latency]:
-    """Medians over rounds in which all take turns."""
+    """Return median latencies, measured in rounds in which all precisions take turns."""
     reranks: dict[Precision, list[int]] = {name: [] for name in devices}
     steps: dict[Precision, list[int]] = {name: [] for name in devices}
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Random requests for the proof, and what Keras makes of them."""
+"""Random requests for the parity check, with the logits of Keras."""
 
 from __future__ import annotations
 
@@ -18,60 +18,63 @@ from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 Array = npt.NDArray[np.float32]
 
 SEEDS = (1, 2, 3)
-SPREADS = (1.0, 3.0)
-"""Standard deviations of random inputs: as features are, and far outside."""
+STANDARD_DEVIATIONS = (1.0, 3.0)
+"""Standard deviations of random inputs. The first is that of features, and the second is far larger."""
 LONG = 1000
-"""Behaviours of a kind through which the state runs on in the proof of long recurrences."""
+"""Number of behaviours of each kind in the parity check of long recurrences."""
 
 
-def random_cases(model: Reranker, limits: Limits, *, seed: int, spread: float) -> list[GoldenCase]:
-    """Signed random requests with sequences of 0, 1, 2, typical and maximal length, in all combinations.
+def random_cases(model: Reranker, limits: Limits, *, seed: int, std: float) -> list[GoldenCase]:
+    """Return random requests with sequences of 0, 1, 2, half and maximal length, in all combinations.
 
-    Their logits are Keras', over whole sequences.
+    Their inputs are normally distributed with the standard deviation `std`. Their logits are those of Keras, computed
+    over whole sequences.
     """
     rng = np.random.default_rng(seed)
     lengths = itertools.product(
         _lengths(limits.exposures, 0), _lengths(limits.page_views, 0), _lengths(limits.candidates, 1)
     )
-    cases = [_drawn(model, rng, *each, spread=spread) for each in lengths]
+    cases = [_random_case(model, rng, *each, std=std) for each in lengths]
     logits = keras_logits(model, cases, limits)
-    return [replace(case, logits=found) for case, found in zip(cases, logits, strict=True)]
+    return [replace(case, logits=row) for case, row in zip(cases, logits, strict=True)]
 
 
 def long_case(model: Reranker, limits: Limits, *, steps: int, seed: int = 1) -> GoldenCase:
-    """A signed random request after `steps` behaviours of each kind, of which the ranker reads the latest.
+    """Return a random request after `steps` behaviours of each kind. The ranker reads only the latest ones.
 
-    Its logits are Keras': recurrences over all of them at once, attention over the window.
+    Its logits are those of Keras. The recurrences run over all behaviours at once, the attention only over the latest.
     """
-    case = _drawn(model, np.random.default_rng(seed), steps, steps, limits.candidates, spread=1.0)
+    case = _random_case(model, np.random.default_rng(seed), steps, steps, limits.candidates, std=1.0)
     (logits,) = keras_logits(model, [case], limits)
     return replace(case, logits=logits)
 
 
-def _drawn(
-    model: Reranker, rng: np.random.Generator, exposures: int, page_views: int, candidates: int, *, spread: float
+def _random_case(
+    model: Reranker, rng: np.random.Generator, exposures: int, page_views: int, candidates: int, *, std: float
 ) -> GoldenCase:
-    """A signed random request of these lengths, its logits still zeros."""
+    """Return a random request of these lengths, with zeros in place of logits."""
 
-    def draw(length: int, width: int) -> Array:
-        return (rng.normal(size=(length, width)) * spread).astype(np.float32)
+    def random_vectors(length: int, width: int) -> Array:
+        return (rng.normal(size=(length, width)) * std).astype(np.float32)
 
     item = model.item_embedding.width
     lengths = {EXPOSURE: exposures, PAGE_VIEW: page_views}
     arrays: dict[str, Any] = {}
     matching: dict[str, Any] = {}
     if model.ranker.reads_matches:
-        # Identities of which many are met again, some of them unknown; and ages of minutes to days.
+        # IDs from so few values that many match, some of them unknown, and ages from minutes to days.
         shapes = {kind.name: (length, 1 + len(model.rows)) for kind, length in lengths.items()}
         shapes["candidate"] = (candidates, 1 + len(model.rows))
         matching = {f"{name}_ids": rng.integers(-1, 8, shape) for name, shape in shapes.items()}
         for kind, length in lengths.items():
-            ages = np.sort(rng.exponential(20.0 * spread, length))[::-1]
+            ages = np.sort(rng.exponential(20.0 * std, length))[::-1]
             matching[f"{kind.name}_age"] = ages.astype(np.float32)
     for kind, length in lengths.items():
-        arrays[f"{kind.name}_action"] = draw(length, model.action_of(kind).width)
-        arrays[f"{kind.name}_item"] = draw(length, item)
-    return GoldenCase(candidates=draw(candidates, item), logits=np.zeros(candidates, np.float32), **arrays, **matching)
+        arrays[f"{kind.name}_action"] = random_vectors(length, model.action_of(kind).width)
+        arrays[f"{kind.name}_item"] = random_vectors(length, item)
+    return GoldenCase(
+        candidates=random_vectors(candidates, item), logits=np.zeros(candidates, np.float32), **arrays, **matching
+    )
 
 
 def _lengths(limit: int, least: int) -> list[int]:
@@ -81,7 +84,7 @@ def _lengths(limit: int, least: int) -> list[int]:
 def keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> list[Array]:
     """Return Keras' logits for dense requests, computed as one right-padded batch over whole sequences.
 
-    Of sequences beyond the limits the ranker reads the latest; they have to be of one length.
+    If sequences are longer than the limits, the ranker reads their latest elements. Then all must have one length.
     """
     candidates, lengths = _padded([case.candidates for case in cases])
     longest = candidates.shape[1]
@@ -97,7 +100,7 @@ def keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> li
 
 
 def _padded(arrays: list[Array]) -> tuple[Any, Any]:
-    """Return sequences padded on the right with zeros, to two steps at least, and their lengths."""
+    """Return the sequences, padded on the right with zeros to at least two steps, and their lengths."""
     dense = np.zeros((len(arrays), max(2, *(len(a) for a in arrays)), arrays[0].shape[1]), np.float32)
     for row, array in zip(dense, arrays, strict=True):
         row[: len(array)] = array
@@ -113,7 +116,7 @@ def _window(
     window = limit if int(tf.reduce_max(lengths)) > limit else steps
     encoder = model.encoder_of(kind)
     if window < steps:
-        # Keras' own loop over a thousand steps takes half a minute.
+        # Without `tf.function`, Keras takes half a minute for a thousand steps.
         encoder = tf.function(encoder)
     fused = encoder(action, item)[:, -window:]
     matches = _matches(cases, kind, candidates, window) if model.ranker.reads_matches else (None, None)
@@ -123,7 +126,7 @@ def _window(
 def _matches(cases: list[GoldenCase], kind: BehaviourKind, candidates: int, steps: int) -> tuple[Any, Any]:
     """Return matches (batch, identities, candidates, time) and ages (batch, time) of one kind of behaviour.
 
-    They are computed apart from the device's own function for it, and so prove that function.
+    This code is independent of the device's function, so that the parity check tests that function.
     """
     identities = cases[0].candidate_ids.shape[1]  # type: ignore[union-attr]
     match = np.zeros((len(cases), identities, candidates, steps), np.float32)
@@ -132,6 +135,6 @@ def _matches(cases: list[GoldenCase], kind: BehaviourKind, candidates: int, step
         _, _, ids, ages = case.of(kind)
         ids, ages = ids[-steps:], ages[-steps:]  # type: ignore[index]
         age[row, : len(ages)] = ages
-        for candidate, mine in enumerate(case.candidate_ids):  # type: ignore[arg-type]
-            match[row, :, candidate, : len(ids)] = ((ids == mine) & (ids >= 0)).T
+        for candidate, candidate_ids in enumerate(case.candidate_ids):  # type: ignore[arg-type]
+            match[row, :, candidate, : len(ids)] = ((ids == candidate_ids) & (ids >= 0)).T
     return tf.constant(match), tf.constant(age)

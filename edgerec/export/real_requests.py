@@ -1,4 +1,4 @@
-"""Real requests through the device models, beside Keras."""
+"""The parity check on real requests: the device models and Keras rank the same requests."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class RealRequests:
-    """What real requests showed.
+    """The result of the parity check on real requests.
 
     Attributes:
-        max_abs_error: largest difference of logits between MNN and Keras.
-        requests: how many were stepped through.
-        orders_equal: how many of them were ranked alike.
-        gauc: by `keras` and by `mnn`; none where no request has a clicked and an unclicked exposure.
+        max_abs_error: largest absolute difference of a logit between MNN and Keras.
+        requests: number of requests.
+        orders_equal: number of requests that MNN and Keras ranked in the same order.
+        gauc: GAUC by `keras` and by `mnn`; None if no request has both a clicked and an unclicked exposure.
     """
 
     max_abs_error: float
@@ -49,20 +49,22 @@ class RealRequests:
 def check_real(
     model: Reranker, samples: Samples, tables: Mapping[str, Table], device: DeviceModel, *, requests: int
 ) -> RealRequests:
-    """Step MNN through real test requests, features by the numpy encoder, and hold the scores to Keras'.
+    """Compare the logits of MNN and Keras on real requests of the test period.
+
+    MNN encodes the behaviours step by step. Its features come from the NumPy encoder.
 
     Args:
         model: the whole Keras model, which reads codes and full sequences.
-        samples: where the requests are.
-        tables: the embedding tables, with the rows that the model was trained to.
+        samples: the samples with the requests.
+        tables: the trained embedding tables.
         device: the converted models.
-        requests: how many, spread evenly over the test period.
+        requests: number of requests, at equal distances over the test period.
 
     Raises:
-        CaseError: a difference above `ALLOWED`, with the worst element.
+        CaseError: a difference is above `ALLOWED`. The error names the worst element.
     """
-    found = step_through(model, samples, tables, {"real": device}, requests=requests, split=TEST, tolerance=ALLOWED)
-    return found["real"]
+    results = step_through(model, samples, tables, {"real": device}, requests=requests, split=TEST, tolerance=ALLOWED)
+    return results["real"]
 
 
 def step_through(
@@ -75,22 +77,22 @@ def step_through(
     split: str,
     tolerance: Tolerance,
 ) -> dict[Name, RealRequests]:
-    """Step several devices' models through the same real requests, beside Keras.
+    """Rank the same real requests by Keras and by the models of several devices, step by step, and compare them.
 
     Args:
         model: the whole Keras model, which reads codes and full sequences.
-        samples: where the requests are.
-        tables: the embedding tables as the devices' items come with them; Keras reads its own.
-        devices: converted models, by the name that an error gives them.
-        requests: how many, spread evenly over the period of `split`; one at least.
-        split: of the samples.
-        tolerance: on logits.
+        samples: the samples with the requests.
+        tables: the embedding tables from which the devices' items come. Keras reads its own.
+        devices: the converted models by name. Errors give this name.
+        requests: number of requests, at least one, at equal distances over the period of `split`.
+        split: the split of the samples.
+        tolerance: the allowed difference of logits.
 
     Returns:
-        By name of device.
+        The results by name of device.
 
     Raises:
-        CaseError: a difference above `tolerance`, with the worst element.
+        CaseError: a difference is above `tolerance`. The error names the worst element.
     """
     total = samples.head.splits[split].requests
     chosen = np.unique(np.linspace(0, total - 1, min(requests, total)).astype(np.int64))
@@ -103,25 +105,25 @@ def step_through(
     scores: dict[Name, list[Array]] = {name: [] for name in devices}
     batches = progress(_batches(samples, chosen, split), what="real requests", total=-(-len(chosen) // BATCH))
     for shard, rows in batches:
-        asked = shard.requests
+        table = shard.requests
         expected = function(make_batch(shard, rows).inputs).numpy()
         for row, keras_row in zip(rows, expected, strict=True):
-            candidates = slice(asked.offsets[row], asked.offsets[row + 1])
+            candidates = slice(table.offsets[row], table.offsets[row + 1])
             keras_logits = keras_row[: candidates.stop - candidates.start]
             case = dense.case(shard, row, keras_logits)
-            where = f"request {asked.request_id[row]}"
+            where = f"request {table.request_id[row]}"
             order = np.argsort(-keras_logits, kind="stable")
-            label = asked.label[candidates]
-            seen = label != NOT_EXPOSED
+            label = table.label[candidates]
+            exposed = label != NOT_EXPOSED
             for name, device in devices.items():
-                found = run_case(device, case)
-                error = compare(name, found, case, where=where, tolerance=tolerance)
+                logits = run_case(device, case)
+                error = compare(name, logits, case, where=where, tolerance=tolerance)
                 worst[name] = max(worst[name], error)
-                equal[name] += bool((np.argsort(-found, kind="stable") == order).all())
-                scores[name].append(found[seen])
-            groups.append(np.full(seen.sum(), asked.request_id[row]))
-            labels.append(label[seen])
-            keras_scores.append(keras_logits[seen])
+                equal[name] += bool((np.argsort(-logits, kind="stable") == order).all())
+                scores[name].append(logits[exposed])
+            groups.append(np.full(exposed.sum(), table.request_id[row]))
+            labels.append(label[exposed])
+            keras_scores.append(keras_logits[exposed])
     if not len(chosen):
         return {name: RealRequests(0.0, 0, 0, {"keras": None, "mnn": None}) for name in devices}
     group, label = np.concatenate(groups), np.concatenate(labels)
@@ -140,7 +142,10 @@ def step_through(
 def _batches(
     samples: Samples, chosen: npt.NDArray[np.int64], split: str
 ) -> Iterator[tuple[Shard, npt.NDArray[np.int64]]]:
-    """The requests `chosen` of `split` (ascending places in the order of shards): rows of a shard, `BATCH` at most."""
+    """Yield the requests `chosen` of `split`, as a shard and at most `BATCH` rows of it.
+
+    `chosen` has ascending indices over all requests of the split, in the order of shards.
+    """
     before = 0
     for number, entry in enumerate(samples.head.shards):
         count = entry.splits[split].requests
@@ -158,7 +163,7 @@ def _gauc(group: npt.NDArray[np.int64], label: npt.NDArray[np.uint8], scores: Ar
 
 
 def summarise(checks: dict[str, float], real: RealRequests) -> Parity:
-    """All figures as they stand in the manifest."""
+    """Return the results of all parity checks in the form of the manifest."""
     checks = {**checks, "real_mnn": real.max_abs_error}
     return Parity(
         max_abs_error=max(checks.values()),

@@ -1,7 +1,7 @@
-"""The splitter: a trained model falls into one step encoder for each kind of behaviour, a ranker and embedding tables.
+"""The splitter: it splits a trained model into an encoder for each kind of behaviour, a ranker and embedding tables.
 
-The model is a composition (``ItemEmbedding -> HUBSM -> CRBAN``). So splitting means taking the weights of named layers;
-each layer says how.
+The model is a composition of layers (``ItemEmbedding -> HUBSM -> CRBAN``). So the splitter only takes the weights of
+named layers. Each layer returns its own weights.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from edgerec.model.runs import Run
 
 @dataclass(frozen=True)
 class SplitModel:
-    """The weights of a model, by where they go.
+    """The weights of a model, grouped by the part of the bundle that gets them.
 
     Attributes:
         encoders: the encoder of each kind of behaviour that the model reads.
-        ranker: what scores a list.
-        tables: embedding tables by name of feature. They go to the cloud; no device graph has a row of them.
+        ranker: the ranker.
+        tables: the embedding tables by name of feature. They go to the cloud. No device graph has their rows.
     """
 
     encoders: Mapping[BehaviourKind, EncoderGraph]
@@ -38,7 +38,7 @@ def split(run: Run) -> SplitModel:
     """Split the model of `run`.
 
     Raises:
-        ConversionError: a GRU layer that MNN would compute wrongly.
+        ConversionError: MNN would compute a GRU layer of the model wrongly.
     """
     model = run.model
     return SplitModel(
@@ -49,14 +49,17 @@ def split(run: Run) -> SplitModel:
 
 
 def device_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProto]:
-    """Build the graphs of the device, by name of device model: a step for each kind of behaviour, and the ranker."""
+    """Build the device graphs by name of device model: a step for each kind of behaviour, and the ranker."""
     readings = parts.ranker.readings()
     steps = {kind.step_model: encoder.step(readings[kind]) for kind, encoder in parts.encoders.items()}
     return {**steps, CRBAN: parts.ranker.build(limits)}
 
 
 def reference_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProto]:
-    """Build the same functions operation by operation, for benchmarks; none where the ranker has no reference."""
+    """Build graphs of the same functions operation by operation, for benchmarks.
+
+    The result is empty if the ranker has no reference.
+    """
     return parts.ranker.reference(parts.encoders, limits)
 
 

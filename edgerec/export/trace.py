@@ -1,4 +1,4 @@
-"""Where MNN departs from ONNX Runtime: the first tensor of the device graphs, in the order of their computation."""
+"""A search for the first tensor, in the order of computation, that MNN computes differently from ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -22,24 +22,27 @@ Array = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]
 
 ROUNDING = 50.0
-"""So many times what one unit in the last place of the inputs moves a tensor is rounding: the engines sum in different
-orders, and an exponential of a large number, for example, makes much of little."""
+"""Differences up to this factor count as rounding.
+
+The factor multiplies the change of a tensor when its inputs change by one unit in the last place. The engines sum in
+different orders, and some operations, such as the exponential of a large number, amplify such differences.
+"""
 _CONVERTED = "__matmul_converted"
-"""What MNN's converter puts behind the name of a product that it made a convolution."""
+"""The suffix that MNN's converter adds to the name of a matrix product that it converts to a convolution."""
 _LOGITS = "logits"
 
 
 @dataclass(frozen=True)
 class Departure:
-    """The first tensor in which MNN is another than ONNX Runtime.
+    """The first tensor that differs between MNN and ONNX Runtime.
 
     Attributes:
         model: the device model.
-        tensor: its name in the ONNX graph.
-        operator: the ONNX operator that it comes from.
-        step: which behaviour, from 1; none in the ranking graph.
-        apart: the largest difference, relative to an element where that is above 1; of logits, absolute.
-        after: the tensor that was compared before it in the same run of the graph and agreed; none for the first.
+        tensor: the name of the tensor in the ONNX graph.
+        operator: the ONNX operator that computes the tensor.
+        step: the number of the behaviour, from 1 on; None in the ranking graph.
+        apart: the largest difference of an element. It is relative to elements above 1, but absolute for logits.
+        after: the last tensor before it that was compared in the same run and did not differ; None if there is none.
     """
 
     model: str
@@ -52,15 +55,16 @@ class Departure:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a request showed, run by both engines.
+    """The result of running a request by MNN and by ONNX Runtime.
 
     Attributes:
-        compared: how many tensors both showed, every step of a behaviour counted; up to the departure.
-        departure: where MNN departs; none where it agrees in all of them.
-        from_keras: how far ONNX Runtime's logits are from the request's own.
-        agrees_with_keras: whether that is within what the proof allows.
-        carried: without a departure, the first step at which the device runtime's state, carried on from step to step,
-            is beyond the tolerance: device model and behaviour; else none.
+        compared: number of tensors that were compared in all steps, up to the first that differs.
+        departure: the first tensor that differs; None if all tensors agree.
+        from_keras: largest difference between ONNX Runtime's logits and those of Keras.
+        agrees_with_keras: whether this difference is within the tolerance of the parity check.
+        carried: the device model and the number of the behaviour at which the state differs by more than the tolerance,
+            if the device runtime uses its own state of the step before. None if there is no such step, or if a tensor
+            differs.
     """
 
     compared: int
@@ -76,29 +80,29 @@ class Trace:
             if found.step is not None:
                 where += f" at behaviour {found.step}"
             before = f"`{found.after}` before it agrees" if found.after else "nothing was compared before it"
-            return f"MNN departs from ONNX Runtime at {where}, by {found.apart:.2g}; {before}"
-        agreed = f"MNN agrees with ONNX Runtime in all {self.compared:,} tensors that both show"
+            return f"MNN differs from ONNX Runtime at {where}, by {found.apart:.2g}; {before}"
+        agreed = f"MNN agrees with ONNX Runtime in all {self.compared:,} tensors that were compared"
         if not self.agrees_with_keras:
-            return f"{agreed}, and ONNX Runtime is {self.from_keras:.2g} from Keras: the graphs compute something else"
+            return f"{agreed}, but ONNX Runtime differs from Keras by {self.from_keras:.2g}: the graphs are wrong"
         if self.carried is not None:
             model, step = self.carried
-            return f"{agreed}, but states that are carried on depart: of {model} from behaviour {step} on"
-        return f"{agreed}, and ONNX Runtime with Keras: the difference is in what is carried from graph to graph"
+            return f"{agreed}, but the state of {model} differs from behaviour {step} on, after several steps"
+        return f"{agreed}, and ONNX Runtime agrees with Keras: the difference is in the arrays passed between graphs"
 
 
 def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.ModelProto]) -> Trace:
-    """Run `case` by both, operation by operation, until they depart.
+    """Run `case` by both engines, operation by operation, up to the first tensor that differs.
 
-    Both get the same inputs in every graph and at every step, ONNX Runtime's states and encodings, so that a difference
-    belongs to the operation that shows it. MNN fuses operations and so shows about half of the tensors; an operation
-    that it fused shows at the next that it did not.
+    In every step, both engines get the states and encodings of ONNX Runtime. So a difference is caused by the operation
+    that computes the tensor. MNN fuses operations, and so it shows only about half of the tensors. A fault in a fused
+    operation appears at the next tensor that MNN shows.
 
     Args:
         case: a request.
         device: the converted models.
-        graphs: what they were converted from, by name of device model.
+        graphs: the ONNX graphs of these models, by name of device model.
     """
-    everything = OnnxDevice.load({name: _observed(graph) for name, graph in graphs.items()})
+    everything = OnnxDevice.load({name: _with_all_outputs(graph) for name, graph in graphs.items()})
     feed = everything.feed(case)
     logits = everything.crban.run(feed)[_LOGITS][: len(case.candidates), 0]
     from_keras = float(absolute_difference(logits, case.logits).max())
@@ -116,7 +120,7 @@ def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.Model
 
 
 def _runs(everything: OnnxDevice, case: GoldenCase, feed: Arrays) -> Iterator[tuple[str, int | None, Arrays]]:
-    """Yield name, behaviour and inputs of every run of a graph; the run of the ranker, with `feed`, is last."""
+    """Yield the graph's name, the behaviour's number and the inputs of every run. The ranker's run is the last."""
     for kind, graph in everything.steppers.items():
         action, item, _, _ = case.of(kind)
         for step, (inputs, _) in enumerate(steps(graph, action, item), start=1):
@@ -127,22 +131,22 @@ def _runs(everything: OnnxDevice, case: GoldenCase, feed: Arrays) -> Iterator[tu
 def _departure(
     model: str, step: int | None, graph: onnx.ModelProto, everything: OnnxGraph, session: Session, inputs: Arrays
 ) -> tuple[Departure | None, int]:
-    """Where one run of one graph departs, and how many tensors were compared."""
+    """Return the first tensor that differs in one run of one graph, and the number of tensors compared."""
     rng = np.random.default_rng(0)
     expected = everything.run(inputs)
     moved = everything.run({name: _nudged(rng, array) for name, array in inputs.items()})
     before, count = None, 0
-    for tensor, operator, mine, source in _pairs(graph, session.observe(**inputs), expected):
+    for tensor, operator, array, source in _pairs(graph, session.observe(**inputs), expected):
         count += 1
-        apart, departs = compare_tensors(mine, expected[source], moved[source], absolute=tensor == _LOGITS)
-        if departs:
+        apart, differs = compare_tensors(array, expected[source], moved[source], absolute=tensor == _LOGITS)
+        if differs:
             return Departure(model, tensor, operator, step, apart, before), count
         before = tensor
     return None, count
 
 
 def _nudged(rng: np.random.Generator, array: Array) -> Array:
-    """Each number's neighbour on one side or the other; zeros and ones, of which masks are made, stay."""
+    """Return the next float32 above or below each number, at random. Zeros and ones stay, because masks use them."""
     towards = np.where(rng.random(array.shape) < 0.5, np.float32(-np.inf), np.float32(np.inf))
     return np.where((array == 0) | (array == 1), array, np.nextafter(array, towards))
 
@@ -150,35 +154,40 @@ def _nudged(rng: np.random.Generator, array: Array) -> Array:
 def _pairs(
     graph: onnx.ModelProto, shown: Mapping[str, Array], expected: Mapping[str, Array]
 ) -> Iterator[tuple[str, str, Array, str]]:
-    """Each tensor that MNN shows, in the graph's order: name, operator, MNN's values, whose values they should be."""
+    """Yield the tensors that MNN shows, in the graph's order.
+
+    Each comes with its name, its operator, MNN's values, and the name of the tensor in `expected` to compare it with.
+    """
     nodes = list(graph.graph.node)
     outputs = {value.name for value in graph.graph.output}
     for node in nodes:
         tensor = node.output[0]
-        mine = shown.get(tensor, shown.get(tensor + _CONVERTED))
-        if mine is None or mine.size != expected[tensor].size:
+        array = shown.get(tensor, shown.get(tensor + _CONVERTED))
+        if array is None or array.size != expected[tensor].size:
             continue
         source, operator = tensor, node.op_type
         readers = [other for other in nodes if tensor in other.input]
-        # MNN computes a Relu within the operation before it, which then shows what comes after the Relu.
+        # MNN fuses a Relu into the operation before it. This operation then shows the output of the Relu.
         if tensor not in outputs and [other.op_type for other in readers] == ["Relu"]:
             (after,) = readers[0].output
             if after not in shown:
                 source, operator = after, f"{operator}, Relu"
-        yield tensor, operator, mine.reshape(expected[source].shape), source
+        yield tensor, operator, array.reshape(expected[source].shape), source
 
 
-def compare_tensors(mine: Array, theirs: Array, moved: Array, *, absolute: bool = False) -> tuple[float, bool]:
-    """The largest difference of an element, relative to it where it is above 1, and whether it is beyond rounding.
+def compare_tensors(actual: Array, expected: Array, moved: Array, *, absolute: bool = False) -> tuple[float, bool]:
+    """Return the largest difference of an element, and whether some difference is larger than rounding explains.
+
+    Differences are relative to elements above 1.
 
     Args:
-        mine, theirs: of one shape.
-        moved: `theirs` from inputs that differ in the last place.
-        absolute: do not divide by large elements, and hold each to what the proof allows.
+        actual, expected: arrays of one shape.
+        moved: `expected`, computed from inputs that differ in the last place.
+        absolute: use absolute differences, and the tolerance of the parity check for each element.
     """
-    if not theirs.size:
+    if not expected.size:
         return 0.0, False
-    one, other, third = (np.atleast_2d(array).astype(np.float64) for array in (mine, theirs, moved))
+    one, other, third = (np.atleast_2d(array).astype(np.float64) for array in (actual, expected, moved))
     with np.errstate(invalid="ignore"):
         error = np.where((one == other) | (np.isnan(one) & np.isnan(other)), 0.0, np.abs(one - other))
         error = np.where(np.isnan(error), np.inf, error)
@@ -190,7 +199,7 @@ def compare_tensors(mine: Array, theirs: Array, moved: Array, *, absolute: bool 
 
 
 def _carried(everything: OnnxDevice, device: DeviceModel, case: GoldenCase) -> tuple[str, int] | None:
-    """The first step at which the device runtime, on its own states, is beyond the tolerance."""
+    """Return the first step at which the device runtime's own state differs by more than the tolerance, or None."""
     for kind, stepper in device.steppers.items():
         action, item, _, _ = case.of(kind)
         state = stepper.initial_state()
@@ -201,8 +210,8 @@ def _carried(everything: OnnxDevice, device: DeviceModel, case: GoldenCase) -> t
     return None
 
 
-def _observed(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """`graph` with the first output of every node an output."""
+def _with_all_outputs(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `graph` with the first output of every node as an output of the graph."""
     full = shape_inference.infer_shapes(graph, strict_mode=True)
     stated = {value.name for value in full.graph.output}
     types = {value.name: value for value in full.graph.value_info}

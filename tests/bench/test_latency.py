@@ -224,7 +224,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a case of other features": (with_other_features, r"case-12\.npz does not fit the models"),
     "another version": (
         lambda bundle: restamp_device(bundle, version_id="20250101000000-0123456789ab"),
-        "holds the device half of version 20250101000000-0123456789ab",
+        "received that of version 20250101000000-0123456789ab",
     ),
 }
 

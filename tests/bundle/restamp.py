@@ -1,4 +1,4 @@
-"""Bundles changed on purpose and stamped anew, as if they had been exported so."""
+"""Functions that update the hashes and manifests of a bundle that a test has changed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manif
 
 
 def restamp(bundle: Path, **change: Any) -> None:
-    """Write the bundle's manifest anew, with `change` of its fields."""
+    """Write the bundle's manifest again, with new hashes and with the fields `change`."""
     manifest = read_bundle_manifest(bundle)
     files = [path for path in bundle.rglob("*") if path.is_file() and path != bundle / "manifest.json"]
     write_manifest(manifest.model_copy(update={"files": stamp_files(bundle, files), **change}), bundle)
 
 
 def restamp_device(bundle: Path, **change: Any) -> None:
-    """Write both manifests anew, with `change` of the device half's fields."""
+    """Write the manifests of the device half and of the bundle again, with the fields `change` in the first."""
     folder = bundle / "device"
     files = stamp_files(folder, folder.glob("*.mnn"))
     manifest = read_device_manifest(folder).model_copy(update={"files": files, **change})

@@ -1,4 +1,4 @@
-"""A size that a file states is not believed: what no bundle needs is refused before it is read."""
+"""A file that states a larger size than any bundle needs is refused before it is read."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def sparse(path: Path, size: int) -> Path:
     ],
 )
 @pytest.mark.parametrize("size", [MAX_MODEL_BYTES + 1, HUGE, 10**30])
-def test_no_file_is_larger_than_its_kind(tmp_path: Path, kind: str, path: str, size: int) -> None:
+def test_a_file_larger_than_the_limit_for_its_kind_is_an_error(tmp_path: Path, kind: str, path: str, size: int) -> None:
     files = READERS[kind][1]()["files"]
     read(tmp_path, kind, files={**files, path: {"size": 1000, "sha256": ABC}})
     with pytest.raises(FormatError, match=rf"should have at most \d+ bytes.*; received {size}"):
         read(tmp_path, kind, files={**files, path: {"size": size, "sha256": ABC}})
 
 
-def test_a_table_is_as_large_as_its_keys_say(tmp_path: Path) -> None:
+def test_a_table_larger_than_its_keys_need_is_an_error(tmp_path: Path) -> None:
     keys = np.arange(1000, dtype=np.int64)
     entry = write_table(tmp_path / "shop", keys, [np.ones((1000, 3), np.float32)], np.ones(3, np.float32), shard_rows=7)
     sizes = {f"embeddings/shop/{file.name}": file.stat().st_size for file in (tmp_path / "shop").iterdir()}
@@ -79,7 +79,7 @@ def test_a_table_is_as_large_as_its_keys_say(tmp_path: Path) -> None:
             read(tmp_path, "cloud", tables=tables, files={})
 
 
-def test_golden_cases_are_few_and_small(tmp_path: Path) -> None:
+def test_too_many_or_too_large_golden_cases_are_an_error(tmp_path: Path) -> None:
     many = {f"golden/case-{number:03d}.npz": {"size": 1, "sha256": ABC} for number in range(MAX_CASES + 1)}
     with pytest.raises(FormatError, match=rf"at most {MAX_CASES} golden cases; received {MAX_CASES + 1}"):
         read(tmp_path, "bundle", files=many)
@@ -89,7 +89,7 @@ def test_golden_cases_are_few_and_small(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"tolerance": 1e300}, {"tolerance": 0.2}, {"tolerance": -1.0}, {"requests": -1}])
-def test_a_tolerance_is_none_that_proves_nothing(tmp_path: Path, change: dict[str, float]) -> None:
+def test_a_tolerance_that_is_too_large_is_an_error(tmp_path: Path, change: dict[str, float]) -> None:
     parity = bundle_document()["parity"]
     read(tmp_path, "bundle", precision="int8", parity={**parity, "tolerance": 0.2})
     with pytest.raises(FormatError, match=r"parity|tolerance"):
@@ -97,12 +97,12 @@ def test_a_tolerance_is_none_that_proves_nothing(tmp_path: Path, change: dict[st
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "/".join("x" * 3000), "/".join("x" * 10)])
-def test_a_path_in_a_manifest_is_one_that_every_system_has(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_too_long_or_too_deep_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(FormatError, match="a path should have at most 200 characters and 8 parts"):
         read(tmp_path, "bundle", files=stamps(**{name: 3}))
 
 
-def test_documents_and_vocabularies_are_bounded(tmp_path: Path) -> None:
+def test_a_document_or_vocabulary_that_is_too_large_is_an_error(tmp_path: Path) -> None:
     large = sparse(tmp_path / "large", HUGE)
     with pytest.raises(ConfigurationError, match=f"at most {MAX_BYTES} bytes"):
         read_toml(large)

@@ -21,7 +21,7 @@ from tests.mnn_models import built
 KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 
 
-def test_what_is_in_a_bundle(bundle_path: Path) -> None:
+def test_inspect_returns_sizes_parity_tables_and_tools(bundle_path: Path) -> None:
     found = inspect_bundle(bundle_path)
     manifest = read_bundle_manifest(bundle_path)
     assert found["version_id"] == manifest.version_id
@@ -41,7 +41,7 @@ def test_what_is_in_a_bundle(bundle_path: Path) -> None:
     assert (table["shards"], table["bytes"]) == (len(shards), sum(path.stat().st_size for path in shards))
 
 
-def test_models_as_mnn_runs_them(bundle_path: Path) -> None:
+def test_inspect_returns_the_commands_that_mnn_runs(bundle_path: Path) -> None:
     models = inspect_bundle(bundle_path)["models"]
     assert sorted(models) == sorted(MODELS)
     for name, model in models.items():
@@ -51,13 +51,12 @@ def test_models_as_mnn_runs_them(bundle_path: Path) -> None:
         assert {key: tuple(shape) for key, shape in model["outputs"].items()} == session.outputs
         assert model["commands"] == sum(model["ops"].values())
         assert 0 < model["operations"] < model["commands"]
-    # Two stacks of two layers in a step, and the candidates' one: none has become a loop.
+    # A step has two stacks of two GRU layers, and the ranker has one stack. No layer was converted into a loop.
     assert models["hubsm_ie"]["ops"]["RNNSequenceGRU"] == models["hubsm_ipv"]["ops"]["RNNSequenceGRU"] == 4
     assert models["crban"]["ops"]["RNNSequenceGRU"] == 2
 
 
-def test_counting_leaves_no_trace() -> None:
-    """A session computes the same after its commands were counted."""
+def test_counting_commands_does_not_change_later_runs() -> None:
     session = Session(built().ie)
     inputs = {name: np.full(shape, 0.25, np.float32) for name, shape in session.inputs.items()}
     before = session.run(**inputs)
@@ -69,7 +68,7 @@ def test_counting_leaves_no_trace() -> None:
         assert (array == after[name]).all()
 
 
-def test_signatures_are_told_apart(bundle_path: Path, tmp_path: Path) -> None:
+def test_inspect_says_which_parts_are_signed_and_whether_that_was_checked(bundle_path: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     assert inspect_bundle(bundle)["signature"] == {
         "signed": False,
@@ -93,7 +92,7 @@ def test_signatures_are_told_apart(bundle_path: Path, tmp_path: Path) -> None:
     assert (found["signed"], found["parts"]["device"], found["parts"]["cloud"]) == (False, False, True)
 
 
-def test_tables_for_people(bundle_path: Path) -> None:
+def test_the_printed_table_has_all_sections(bundle_path: Path) -> None:
     document = inspect_bundle(bundle_path)
     console = Console(width=120, record=True, file=None, quiet=False)
     with console.capture() as captured:
@@ -104,12 +103,12 @@ def test_tables_for_people(bundle_path: Path) -> None:
     assert "{" not in text
 
 
-def test_faulty_bundles(bundle_path: Path, tmp_path: Path) -> None:
+def test_inspect_refuses_a_faulty_bundle(bundle_path: Path, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="is not a folder"):
         inspect_bundle(tmp_path / "nothing")
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     restamp_device(bundle, version_id="20250101000000-000000000000")
-    with pytest.raises(FormatError, match="holds the device half of version 20250101000000-000000000000"):
+    with pytest.raises(FormatError, match="received that of version 20250101000000-000000000000"):
         inspect_bundle(bundle)
     (bundle / "device" / "crban.mnn").write_bytes(b"")
     with pytest.raises(IntegrityError, match="0 bytes instead of"):

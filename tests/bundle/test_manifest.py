@@ -63,7 +63,7 @@ def cloud_document(**more: Any) -> dict[str, Any]:
 
 
 def sealed(document: Any) -> bytes:
-    """`document` as a manifest's bytes with the digest that it should have."""
+    """Return `document` as the bytes of a manifest with the right digest."""
     unsealed = json_bytes({**document, "digest": "0" * 64})
     return unsealed.replace(b'"' + b"0" * 64 + b'"', b'"' + sha256_bytes(unsealed).encode() + b'"')
 
@@ -72,7 +72,7 @@ def device(**more: Any) -> DeviceManifest:
     return DeviceManifest.model_validate(device_document(**more))
 
 
-def test_round_trip_and_equal_bytes(tmp_path: Path) -> None:
+def test_manifests_are_read_as_written_and_equal_manifests_have_equal_bytes(tmp_path: Path) -> None:
     bundle = BundleManifest.model_validate(bundle_document())
     for name in ("a", "b"):
         (tmp_path / name / "device").mkdir(parents=True)
@@ -84,18 +84,18 @@ def test_round_trip_and_equal_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_summary_by_hand() -> None:
+def test_the_summary_of_a_small_manifest() -> None:
     summary = BundleManifest.model_validate(bundle_document(gauc={"keras": 0.6, "mnn": None})).summary()
     assert (summary["device_bytes"], summary["cloud_bytes"]) == (3, 5)
     assert (summary["parity_max_abs"], summary["gauc_keras"], summary["gauc_mnn"]) == (1e-6, 0.6, None)
 
 
-def test_every_changed_byte_is_found(tmp_path: Path) -> None:
+def test_every_changed_byte_is_an_error(tmp_path: Path) -> None:
     write_manifest(device(), tmp_path)
     content = (tmp_path / "manifest.json").read_bytes()
-    for at in range(len(content)):
+    for index in range(len(content)):
         changed = bytearray(content)
-        changed[at] ^= 0x01
+        changed[index] ^= 0x01
         (tmp_path / "manifest.json").write_bytes(changed)
         with pytest.raises(FormatError):
             read_device_manifest(tmp_path)
@@ -108,7 +108,7 @@ def test_every_changed_byte_is_found(tmp_path: Path) -> None:
         *("..", "C:\\x", "device\\crban.mnn", "a b", ".hidden", "device/.hidden", "nul\x00", "line\nbreak", "-rf"),
     ],
 )
-def test_paths_stay_inside_the_bundle(path: str) -> None:
+def test_a_path_out_of_the_bundle_is_an_error(path: str) -> None:
     files = {path: {"size": 3, "sha256": ABC}}
     for model, document in ((BundleManifest, bundle_document), (DeviceManifest, device_document)):
         with pytest.raises(ValueError, match="plain path inside the bundle"):
@@ -118,7 +118,7 @@ def test_paths_stay_inside_the_bundle(path: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"models": {}}, "should be crban and the encoders"),
+        ({"models": {}}, "should be crban and the step models"),
         ({"limits": {"candidates": 1}}, "should be candidates"),
         ({"limits": {"candidates": 0, "exposures": 1, "page_views": 1}}, "limits.candidates"),
         ({"precision": "int4"}, "precision"),
@@ -127,15 +127,15 @@ def test_paths_stay_inside_the_bundle(path: str) -> None:
         ({"format": 2}, "reads format 1"),
     ],
 )
-def test_faulty_device_manifests(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_a_faulty_device_manifest_is_a_format_error(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(device_document(**change)))
     with pytest.raises(FormatError, match=said):
         read_device_manifest(tmp_path)
 
 
-def test_a_model_without_its_hash(tmp_path: Path) -> None:
+def test_a_model_without_its_hash_is_an_error(tmp_path: Path) -> None:
     write_manifest(device(files={}), tmp_path)
-    with pytest.raises(FormatError, match=r"names crban\.mnn without its hash"):
+    with pytest.raises(FormatError, match=r"should have the hash of crban\.mnn"):
         read_device_manifest(tmp_path)
 
 
@@ -145,7 +145,7 @@ def test_an_old_manifest_without_digest_is_refused(tmp_path: Path) -> None:
         read_device_manifest(tmp_path)
 
 
-def test_files_are_what_was_stamped(tmp_path: Path) -> None:
+def test_check_files_finds_a_changed_missing_or_linked_file(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("b", "sub/a"):
         (tmp_path / name).write_bytes(b"abc")
@@ -167,7 +167,7 @@ def test_files_are_what_was_stamped(tmp_path: Path) -> None:
         check_files(tmp_path, stamps)
 
 
-def test_a_file_is_read_as_far_as_it_was_stamped(tmp_path: Path) -> None:
+def test_read_stamped_returns_only_unchanged_bytes(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a").write_bytes(b"abc")
     stamp = FileStamp(size=3, sha256=ABC)
@@ -178,8 +178,7 @@ def test_a_file_is_read_as_far_as_it_was_stamped(tmp_path: Path) -> None:
             read_stamped(tmp_path, "sub/a", stamp)
 
 
-def test_no_link_is_followed(tmp_path: Path) -> None:
-    """Neither to a file nor on the way to one: what is behind it is not the bundle's."""
+def test_a_link_to_a_file_or_to_a_folder_above_it_is_an_error(tmp_path: Path) -> None:
     outside, bundle = tmp_path / "outside", tmp_path / "bundle"
     outside.mkdir()
     (outside / "a").write_bytes(b"abc")
@@ -199,18 +198,18 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
                 call()
     write_manifest(device(), outside)
     (bundle / "manifest.json").symlink_to(outside / "manifest.json")
-    with pytest.raises(IntegrityError, match="is a link, perhaps out of the bundle"):
+    with pytest.raises(IntegrityError, match="should not be a link"):
         read_device_manifest(bundle)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_an_error_and_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "manifest.json")
     with pytest.raises(FormatError, match="not a regular file"):
         read_device_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/etc", "a/b", "", ".", "..", "a b", "a\n", "1a"])
-def test_tables_stay_inside_the_bundle(name: str) -> None:
+def test_a_table_name_that_leads_out_of_the_bundle_is_an_error(name: str) -> None:
     table = bundle_document()["tables"]["shop"]
     with pytest.raises(ValueError, match="tables"):
         BundleManifest.model_validate(bundle_document(tables={name: table}))
@@ -259,24 +258,24 @@ ANY = st.recursive(
 )
 
 
-def change_somewhere(place: Any, value: Any, data: st.DataObject) -> None:
-    """Put `value` somewhere into a document, or take something out of it."""
+def change_random_element(node: Any, value: Any, data: st.DataObject) -> None:
+    """Replace, remove or rename a random element of a document. `value` is the replacement."""
     while True:
-        keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+        keys = sorted(node) if isinstance(node, dict) else list(range(len(node)))
         if not keys:
             return
         key = data.draw(st.sampled_from(keys))
-        inner = place[key]
+        inner = node[key]
         if isinstance(inner, dict | list) and inner and data.draw(st.booleans()):
-            place = inner
+            node = inner
             continue
         how = data.draw(st.sampled_from(["set", "remove", "rename"]))
-        if how == "set" or isinstance(place, list):
-            place[key] = value
+        if how == "set" or isinstance(node, list):
+            node[key] = value
         else:
-            del place[key]
+            del node[key]
             if how == "rename":
-                place[data.draw(st.sampled_from(["x", "../x", "/x", "a/../../b", ""]))] = inner
+                node[data.draw(st.sampled_from(["x", "../x", "/x", "a/../../b", ""]))] = inner
         return
 
 
@@ -285,13 +284,13 @@ def change_somewhere(place: Any, value: Any, data: st.DataObject) -> None:
 def test_any_sealed_document_is_a_manifest_or_a_format_error(
     tmp_path: Path, kind: str, value: Any, data: st.DataObject
 ) -> None:
-    """The digest is right, so that what is read is judged by its content."""
+    """The digest is right, so the reader checks the content."""
     make, read, model = READERS[kind]
     document = copy.deepcopy(make())
     (tmp_path / "manifest.json").write_bytes(sealed(document))
     assert isinstance(read(tmp_path), model)
     for _ in range(data.draw(st.integers(1, 3))):
-        change_somewhere(document, copy.deepcopy(value), data)
+        change_random_element(document, copy.deepcopy(value), data)
     (tmp_path / "manifest.json").write_bytes(sealed(document))
     try:
         found = read(tmp_path)

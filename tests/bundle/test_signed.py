@@ -1,4 +1,4 @@
-"""Signed bundles: what a device that requires a signature takes and what it refuses."""
+"""Signed bundles: a device that requires a signature accepts only bundles signed with the right key."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def signed(bundle_path: Path, tmp_path: Path) -> Path:
     return bundle
 
 
-def test_a_signed_bundle(signed: Path, bundle_path: Path) -> None:
+def test_a_signed_bundle_loads_with_and_without_a_public_key(signed: Path, bundle_path: Path) -> None:
     assert verify_bundle(signed, public_key=KEY.public)["signature"] == "valid"
     found, expected = load_device_model(signed, public_key=KEY.public), load_device_model(bundle_path)
     assert (found.version_id, found.spec, found.limits) == (expected.version_id, expected.spec, expected.limits)
-    # Whoever asks for none reads it as it always was.
+    # Without a public key, a signed bundle is read as an unsigned one.
     assert verify_bundle(signed) == verify_bundle(bundle_path)
     assert verify_bundle(signed)["signature"] == "not checked"
     assert signed_parts(signed) == {"bundle": True, "device": True, "cloud": True}
@@ -52,7 +52,7 @@ def test_a_signed_bundle(signed: Path, bundle_path: Path) -> None:
         assert (signed / name).read_bytes() == (bundle_path / name).read_bytes()
 
 
-def test_a_bench_of_signed_bundles_alone(signed: Path, bundle_path: Path) -> None:
+def test_bench_can_require_a_signature(signed: Path, bundle_path: Path) -> None:
     assert run_bench("rerank", signed, rounds=1, public_key=KEY.public)["results"]
     with pytest.raises(SignatureError, match="not what the owner"):
         run_bench("rerank", signed, rounds=1, public_key=OTHER.public)
@@ -67,7 +67,7 @@ def test_equal_manifests_have_equal_signatures(signed: Path) -> None:
     assert len(set(before.values())) == 3
 
 
-def test_the_device_half_alone(signed: Path, tmp_path: Path) -> None:
+def test_the_device_half_can_be_checked_without_the_rest(signed: Path, tmp_path: Path) -> None:
     shutil.copytree(signed / "device", tmp_path / "phone" / "device")
     load_device_model(tmp_path / "phone", public_key=KEY.public)
     with pytest.raises(SignatureError, match="not what the owner"):
@@ -103,17 +103,17 @@ def _forged(bundle: Path) -> None:
 
 FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "not signed": (_unsigned, "is not signed"),
-    "another's": (lambda bundle: sign_bundle(bundle, OTHER), "not what the owner"),
+    "signed with another key": (lambda bundle: sign_bundle(bundle, OTHER), "not what the owner"),
     "a changed signature": (_flip_signature, "not what the owner"),
     "exchanged signatures": (_exchange_signatures, "not what the owner"),
-    "a model changed and stamped anew": (_forged, "not what the owner"),
+    "a changed model with a matching hash": (_forged, "not what the owner"),
     "another version": (lambda bundle: restamp_device(bundle, version_id="20250101000000-000000000000"), "the owner"),
     "not even JSON": (lambda bundle: [(bundle / name).write_bytes(b"{") for name in MANIFESTS], "the owner"),
 }
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_what_a_device_that_requires_signatures_refuses(
+def test_a_forged_bundle_is_refused_before_it_reaches_mnn(
     signed: Path, forgery: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change, said = FORGERIES[forgery]
@@ -130,7 +130,7 @@ def test_what_a_device_that_requires_signatures_refuses(
         assert "\n" not in str(caught.value)
 
 
-def test_every_part_has_to_be_signed(signed: Path) -> None:
+def test_each_manifest_needs_a_signature(signed: Path) -> None:
     for name in MANIFESTS:
         path = signed / f"{name}.sig"
         content = path.read_bytes()
@@ -141,8 +141,7 @@ def test_every_part_has_to_be_signed(signed: Path) -> None:
     verify_bundle(signed, public_key=KEY.public)
 
 
-def test_a_signature_does_not_replace_the_hashes(signed: Path) -> None:
-    """A file that its signed manifest states is still held to its hash."""
+def test_the_hashes_of_a_signed_bundle_are_checked(signed: Path) -> None:
     shard = sorted((signed / "cloud" / "embeddings" / "shop").iterdir())[-1].relative_to(signed)
     for name in ("device/hubsm_ie.mnn", str(shard), "golden/case-03.npz"):
         content = (signed / name).read_bytes()
@@ -154,7 +153,7 @@ def test_a_signature_does_not_replace_the_hashes(signed: Path) -> None:
 
 @pytest.fixture
 def other_cloud(signed: Path) -> Path:
-    """A bundle whose cloud half is that of another version, signed by the same owner."""
+    """Return a bundle whose cloud half has another version. The same owner signed both halves."""
     cloud = signed / "cloud"
     write_manifest(read_cloud_manifest(cloud).model_copy(update={"version_id": "20250101000000-000000000000"}), cloud)
     KEY.sign_file(cloud / "manifest.json")
@@ -162,21 +161,21 @@ def other_cloud(signed: Path) -> Path:
 
 
 @pytest.mark.parametrize("key", [None, KEY.public])
-def test_halves_of_two_versions_are_no_bundle(other_cloud: Path, key: PublicKey | None) -> None:
-    with pytest.raises(FormatError, match="holds tables of version 20250101000000-000000000000, not of"):
+def test_two_halves_of_different_versions_are_an_error(other_cloud: Path, key: PublicKey | None) -> None:
+    with pytest.raises(FormatError, match="received those of version 20250101000000-000000000000"):
         inspect_bundle(other_cloud, public_key=key)
-    # Verification finds the other bytes before it looks at versions; the owner's stamp makes them the bundle's.
+    # `verify_bundle` checks hashes before versions. So the manifest of the bundle gets the hashes of the other half.
     for signature in other_cloud.rglob("*.sig"):
         signature.unlink()
     restamp(other_cloud)
     sign_bundle(other_cloud, KEY)
     for read in (inspect_bundle, verify_bundle):
-        with pytest.raises(FormatError, match="holds tables of version 20250101000000-000000000000, not of"):
+        with pytest.raises(FormatError, match="received those of version 20250101000000-000000000000"):
             read(other_cloud, public_key=key)
 
 
-def test_tables_of_a_known_owner_alone(signed: Path, bundle_path: Path, tmp_path: Path) -> None:
-    """The server's way: it has the cloud half and nothing else."""
+def test_open_tables_can_require_a_signature(signed: Path, bundle_path: Path, tmp_path: Path) -> None:
+    """A server has only the cloud half."""
     cloud = Path(shutil.copytree(signed / "cloud", tmp_path / "server"))
     assert open_tables(cloud, public_key=KEY.public).version_id == open_tables(bundle_path / "cloud").version_id
     with pytest.raises(SignatureError, match="not what the owner"):
@@ -195,17 +194,17 @@ READERS: dict[str, Callable[[Path, Any], object]] = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_public_key(signed: Path, reader: str) -> None:
+def test_a_public_key_of_another_type_is_an_error(signed: Path, reader: str) -> None:
     for key in (KEY.public.raw, "public.pem", Path("public.pem"), False):
         with pytest.raises(InputError, match="public_key should be a PublicKey"):
             READERS[reader](signed, key)
 
 
-# Paths: nothing of a bundle is read that is not its own.
+# Paths: only files inside the bundle are read.
 
 
 def _table_outside(bundle: Path) -> None:
-    """A table whose name leads out of the bundle, to shards that are there."""
+    """Give a table a name that leads out of the bundle, to a folder with valid shards."""
     shutil.copytree(bundle / "cloud" / "embeddings" / "shop", bundle.parent / "shop")
     for folder in (bundle / "cloud", bundle):
         path = folder / "manifest.json"
@@ -237,7 +236,7 @@ def _linked(name: str) -> Callable[[Path], object]:
 
 ESCAPES: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
     "a table's name": (_table_outside, FormatError, "tables"),
-    "a shard without a hash": (_unstated_shard, FormatError, "has no hash of|each with its hash"),
+    "a shard without a hash": (_unstated_shard, FormatError, "should have the hash of|each with its hash"),
     "device is a link": (_linked("device"), IntegrityError, "a link"),
     "cloud is a link": (_linked("cloud"), IntegrityError, "a link"),
     "a table is a link": (_linked("cloud/embeddings/shop"), IntegrityError, "a link"),
@@ -247,7 +246,7 @@ ESCAPES: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
-def test_reading_stays_in_the_bundle(bundle_path: Path, tmp_path: Path, escape: str) -> None:
+def test_files_outside_the_bundle_are_not_read(bundle_path: Path, tmp_path: Path, escape: str) -> None:
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     change, error, said = ESCAPES[escape]
     change(bundle)
@@ -255,7 +254,7 @@ def test_reading_stays_in_the_bundle(bundle_path: Path, tmp_path: Path, escape: 
         verify_bundle(bundle)
 
 
-def test_a_device_folder_that_is_a_link(bundle_path: Path, tmp_path: Path) -> None:
+def test_a_device_folder_that_is_a_link_is_an_error(bundle_path: Path, tmp_path: Path) -> None:
     (tmp_path / "device").symlink_to(bundle_path / "device")
-    with pytest.raises(IntegrityError, match="is a link"):
+    with pytest.raises(IntegrityError, match="should not be a link"):
         load_device_model(tmp_path)

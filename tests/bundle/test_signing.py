@@ -59,14 +59,14 @@ def signed(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_signature_of_the_standard(signed: Path) -> None:
+def test_a_signature_equals_the_example_of_rfc_8032(signed: Path) -> None:
     assert signature_path(signed).name == "manifest.json.sig"
     assert signature_path(signed).read_bytes() == SIGNATURE
     PublicKey(PUBLIC).check(signed, MESSAGE)
     assert SigningKey(KEY).public == PublicKey(PUBLIC)
 
 
-def test_keys_from_pem(tmp_path: Path) -> None:
+def test_keys_are_loaded_from_pem(tmp_path: Path) -> None:
     (tmp_path / "public.pem").write_bytes(public_pem(KEY))
     assert load_public_key(tmp_path / "public.pem") == PublicKey(PUBLIC)
     assert pickle.loads(pickle.dumps(PublicKey(PUBLIC))) == PublicKey(PUBLIC)
@@ -79,7 +79,7 @@ def test_keys_from_pem(tmp_path: Path) -> None:
 
 @settings(max_examples=100)
 @given(at=st.integers(0, 63), bit=st.integers(0, 7))
-def test_any_other_signature_is_refused(tmp_path: Path, at: int, bit: int) -> None:
+def test_a_signature_with_a_changed_bit_is_refused(tmp_path: Path, at: int, bit: int) -> None:
     path = tmp_path / "manifest.json"
     changed = bytearray(SIGNATURE)
     changed[at] ^= 1 << bit
@@ -88,27 +88,27 @@ def test_any_other_signature_is_refused(tmp_path: Path, at: int, bit: int) -> No
         PublicKey(PUBLIC).check(path, MESSAGE)
 
 
-def test_what_is_not_signed_so_is_refused(signed: Path, tmp_path: Path) -> None:
-    place = signature_path(signed)
+def test_a_missing_or_wrong_signature_is_refused(signed: Path, tmp_path: Path) -> None:
+    beside = signature_path(signed)
     with pytest.raises(SignatureError, match="not what the owner"):
         PublicKey(PUBLIC).check(signed, MESSAGE + b"\n")
     with pytest.raises(SignatureError, match="not what the owner"):
         PublicKey(bytes(31) + b"\x07").check(signed, MESSAGE)
     for content in (b"", SIGNATURE[:-1], SIGNATURE + b"\n", SIGNATURE.hex().encode()):
-        place.write_bytes(content)
-        with pytest.raises(SignatureError, match="no signature of 64 bytes"):
+        beside.write_bytes(content)
+        with pytest.raises(SignatureError, match="should be a signature of 64 bytes"):
             PublicKey(PUBLIC).check(signed, MESSAGE)
-    place.unlink()
+    beside.unlink()
     with pytest.raises(SignatureError, match="is not signed"):
         PublicKey(PUBLIC).check(signed, MESSAGE)
     (tmp_path / "elsewhere").write_bytes(SIGNATURE)
-    place.symlink_to(tmp_path / "elsewhere")
+    beside.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(SignatureError, match="is not signed"):
         PublicKey(PUBLIC).check(signed, MESSAGE)
 
 
 @pytest.mark.parametrize("raw", [b"", PUBLIC[:-1], PUBLIC + b"\x00", PUBLIC.hex(), None])
-def test_public_keys_have_32_bytes(raw: object) -> None:
+def test_a_public_key_that_does_not_have_32_bytes_is_an_error(raw: object) -> None:
     with pytest.raises(InputError, match="should be 32 bytes"):
         PublicKey(raw)  # type: ignore[arg-type]
 
@@ -118,42 +118,48 @@ ENCRYPTED = KEY.private_bytes(
     serialization.PrivateFormat.PKCS8,
     serialization.BestAvailableEncryption(b"secret"),
 )
-NO_KEYS = {
-    "a public key": (public_pem(KEY), "is a public key: give the private"),
-    "encrypted": (ENCRYPTED, "is encrypted"),
+INVALID_SIGNING_KEYS = {
+    "a public key": (public_pem(KEY), "should be a private key. Received: a public key"),
+    "encrypted": (ENCRYPTED, "should not be encrypted"),
     "another kind": (private_pem(OTHER), "should be Ed25519"),
-    "cut": (private_pem(KEY)[:60], "no Ed25519 key in PEM"),
-    "bytes": (SECRET, "no Ed25519 key in PEM"),
-    "empty": (b"", "no Ed25519 key in PEM"),
-    "text": (b"-----BEGIN PRIVATE KEY-----\nhello\n-----END PRIVATE KEY-----\n", "no Ed25519 key in PEM"),
-    "huge": (b"-" * 100_000, "larger than any key"),
-    "two keys": (private_pem(KEY) + private_pem(KEY), "holds 2 blocks of PEM: give a file with the one key"),
-    "both keys": (private_pem(KEY) + public_pem(KEY), "holds 2 blocks of PEM"),
+    "cut": (private_pem(KEY)[:60], "is not an Ed25519 key in PEM"),
+    "bytes": (SECRET, "is not an Ed25519 key in PEM"),
+    "empty": (b"", "is not an Ed25519 key in PEM"),
+    "text": (b"-----BEGIN PRIVATE KEY-----\nhello\n-----END PRIVATE KEY-----\n", "is not an Ed25519 key in PEM"),
+    "huge": (b"-" * 100_000, "should have at most 65536 bytes"),
+    "two keys": (
+        private_pem(KEY) + private_pem(KEY),
+        "should have one PEM block. Received: 2; give a file with only one key",
+    ),
+    "both keys": (private_pem(KEY) + public_pem(KEY), "should have one PEM block. Received: 2"),
 }
-NO_PUBLIC_KEYS = {
-    "a private key": (private_pem(KEY), "does not belong on a device"),
+INVALID_PUBLIC_KEYS = {
+    "a private key": (private_pem(KEY), "must not be on a device"),
     "another kind": (public_pem(OTHER), "should be Ed25519"),
-    "cut": (public_pem(KEY)[:60], "no Ed25519 key in PEM"),
-    "empty": (b"", "no Ed25519 key in PEM"),
-    "text": (b"-----BEGIN PUBLIC KEY-----\nhello\n-----END PUBLIC KEY-----\n", "no Ed25519 key in PEM"),
-    "huge": (b"-" * 100_000, "larger than any key"),
-    "two keys": (public_pem(KEY) + public_pem(KEY), "holds 2 blocks of PEM: give a file with the one key"),
-    "another kind behind it": (public_pem(KEY) + public_pem(OTHER), "holds 2 blocks of PEM"),
+    "cut": (public_pem(KEY)[:60], "is not an Ed25519 key in PEM"),
+    "empty": (b"", "is not an Ed25519 key in PEM"),
+    "text": (b"-----BEGIN PUBLIC KEY-----\nhello\n-----END PUBLIC KEY-----\n", "is not an Ed25519 key in PEM"),
+    "huge": (b"-" * 100_000, "should have at most 65536 bytes"),
+    "two keys": (
+        public_pem(KEY) + public_pem(KEY),
+        "should have one PEM block. Received: 2; give a file with only one key",
+    ),
+    "another kind after it": (public_pem(KEY) + public_pem(OTHER), "should have one PEM block. Received: 2"),
 }
 
 
-@pytest.mark.parametrize("fault", NO_KEYS)
-def test_no_signing_key_in_one_line(tmp_path: Path, fault: str) -> None:
-    content, said = NO_KEYS[fault]
+@pytest.mark.parametrize("fault", INVALID_SIGNING_KEYS)
+def test_an_invalid_signing_key_is_an_error_of_one_line(tmp_path: Path, fault: str) -> None:
+    content, said = INVALID_SIGNING_KEYS[fault]
     (tmp_path / "key.pem").write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
         load_signing_key(tmp_path / "key.pem")
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("fault", NO_PUBLIC_KEYS)
-def test_no_public_key_in_one_line(tmp_path: Path, fault: str) -> None:
-    content, said = NO_PUBLIC_KEYS[fault]
+@pytest.mark.parametrize("fault", INVALID_PUBLIC_KEYS)
+def test_an_invalid_public_key_is_an_error_of_one_line(tmp_path: Path, fault: str) -> None:
+    content, said = INVALID_PUBLIC_KEYS[fault]
     (tmp_path / "key.pem").write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
         load_public_key(tmp_path / "key.pem")
@@ -161,16 +167,16 @@ def test_no_public_key_in_one_line(tmp_path: Path, fault: str) -> None:
 
 
 @pytest.mark.parametrize("load", [load_signing_key, load_public_key])
-def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path, load: Callable[[Path], object]) -> None:
+def test_a_pipe_or_a_device_is_an_error_and_does_not_block(tmp_path: Path, load: Callable[[Path], object]) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with ThreadPoolExecutor(1) as threads:
-            asked = threads.submit(load, path)
+            loading = threads.submit(load, path)
             try:
-                with pytest.raises(InputError, match="is no regular file"):
-                    asked.result(timeout=1200)
+                with pytest.raises(InputError, match="is not a regular file"):
+                    loading.result(timeout=1200)
             finally:
-                # Whoever waits for the pipe is let go.
+                # If the thread waits for the pipe, this lets it go on.
                 os.close(os.open(tmp_path / "pipe", os.O_RDWR))
 
 
@@ -180,14 +186,14 @@ Point = tuple[int, int]
 
 
 def add(one: Point, other: Point) -> Point:
-    """The sum of two points of the curve, RFC 8032, section 5.1.4, in affine coordinates."""
+    """Return the sum of two points of the curve (RFC 8032, section 5.1.4), in affine coordinates."""
     (x1, y1), (x2, y2) = one, other
     t = D * x1 * x2 * y1 * y2
     return (x1 * y2 + x2 * y1) * pow(1 + t, -1, P) % P, (y1 * y2 + x1 * x2) * pow(1 - t, -1, P) % P
 
 
 def points(y: int) -> set[Point]:
-    """The points with this y, RFC 8032, section 5.1.3."""
+    """Return the points with this y coordinate (RFC 8032, section 5.1.3)."""
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     root = pow(square, (P + 3) // 8, P)
     roots = {root, root * pow(2, (P - 1) // 4, P) % P}
@@ -195,7 +201,7 @@ def points(y: int) -> set[Point]:
 
 
 def times(count: int, point: Point) -> Point:
-    """`count` times `point`."""
+    """Return `point` multiplied by `count`."""
     total = (0, 1)
     for bit in bin(count)[2:]:
         total = add(total, total)
@@ -204,7 +210,7 @@ def times(count: int, point: Point) -> Point:
 
 
 def small_points() -> set[Point]:
-    """All points that eight times are the neutral one: the multiples of one of order eight."""
+    """Return all points whose order divides eight: the multiples of a point of order eight."""
     order = 2**252 + 27742317777372353535851937790883648493
     some = (times(order, point) for y in range(2, 40) for point in points(y))
     generator = next(point for point in some if times(4, point) != (0, 1))
@@ -212,45 +218,45 @@ def small_points() -> set[Point]:
 
 
 def encodings(y: int) -> set[bytes]:
-    """Of y as 32 bytes: either sign of x, and beyond the prime where there is room."""
+    """Return all forms of `y` as 32 bytes: with each sign of x, and with the prime added if it fits."""
     return {(value | sign << 255).to_bytes(32, "little") for value in (y, y + P) if value < 2**255 for sign in (0, 1)}
 
 
 def test_public_keys_of_small_order_are_refused() -> None:
-    """With such a key, one signature is good for very many messages."""
+    """With such a key, one signature is valid for many messages."""
     small = small_points()
     assert len(small) == 8
     for raw in set().union(*(encodings(y) for _, y in small)):
         with pytest.raises(InputError, match="small order"):
             PublicKey(raw)
     for _, y in points(4 * pow(5, -1, P) % P):
-        # The base point, and its negative.
+        # The base point and its negative have a large order, so they are accepted.
         assert {PublicKey(raw).raw for raw in encodings(y)} == encodings(y)
 
 
-def test_a_constant_signature_is_refused(tmp_path: Path) -> None:
+def test_a_signature_that_is_valid_for_every_message_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     neutral = (1).to_bytes(32, "little")
     signature_path(path).write_bytes(neutral + bytes(32))
-    # This is the fault: cryptography itself takes it for any message.
+    # The package cryptography itself accepts this signature for any message.
     ed25519.Ed25519PublicKey.from_public_bytes(neutral).verify(neutral + bytes(32), b"any message")
     with pytest.raises(InputError, match="small order"):
         PublicKey(neutral).check(path, b"any message")
 
 
 @pytest.mark.parametrize("key", [PUBLIC, PUBLIC.hex(), Path("public.pem"), False, ed25519.Ed25519PublicKey])
-def test_only_public_keys_are_public_keys(signed: Path, key: Any) -> None:
+def test_a_public_key_of_another_type_is_an_error(signed: Path, key: Any) -> None:
     with pytest.raises(InputError, match=r"public_key should be a PublicKey.*load_public_key.*Received: \w+$"):
         check_signature(key, signed, MESSAGE)
 
 
 @pytest.mark.parametrize("key", [SECRET, Path("key.pem"), KEY])
-def test_only_signing_keys_sign(tmp_path: Path, key: Any) -> None:
+def test_a_signing_key_of_another_type_is_an_error(tmp_path: Path, key: Any) -> None:
     with pytest.raises(InputError, match=r"sign_key should be a SigningKey.*load_signing_key.*Received: \w+$"):
         check_signing_key(key)
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_a_missing_key_file_is_an_error(tmp_path: Path) -> None:
     for load in (load_signing_key, load_public_key):
         with pytest.raises(InputError, match="No such file"):
             load(tmp_path / "key.pem")
@@ -260,7 +266,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 @settings(max_examples=200)
 @given(content=st.binary(max_size=200), at=st.integers(0, 200), kind=st.booleans())
-def test_any_file_is_a_key_or_an_input_error(tmp_path: Path, content: bytes, at: int, kind: bool) -> None:
+def test_a_damaged_key_file_is_a_key_or_an_input_error(tmp_path: Path, content: bytes, at: int, kind: bool) -> None:
     pem = private_pem(KEY) if kind else public_pem(KEY)
     (tmp_path / "key.pem").write_bytes(pem[:at] + content + pem[at + 1 :])
     for load in (load_signing_key, load_public_key):
@@ -270,7 +276,7 @@ def test_any_file_is_a_key_or_an_input_error(tmp_path: Path, content: bytes, at:
             assert "\n" not in str(error)  # noqa: PT017 - whatever is raised has to be one line
 
 
-def test_without_the_package_the_extra_is_named(signed: Path) -> None:
+def test_without_cryptography_the_error_names_the_extra(signed: Path) -> None:
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "from pathlib import Path\n"
@@ -287,7 +293,7 @@ def test_without_the_package_the_extra_is_named(signed: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl(1), of the package openssl")
 def test_openssl_makes_keys_and_checks_signatures(tmp_path: Path) -> None:
-    """The commands of the docs."""
+    """The commands are those of the docs."""
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=tmp_path, capture_output=True, check=True)

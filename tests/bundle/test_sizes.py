@@ -1,4 +1,4 @@
-"""A bundle whose files state more than any bundle has is refused at once, whatever its stamps say."""
+"""A bundle with files larger than any bundle needs is refused at once, even if its hashes match."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgerec.device_runtime.session import MAX_MODEL_BYTES, Session
 from tests.bundle.restamp import restamp
 
 HUGE = 4 << 40
-"""Four terabytes: a sparse file takes none of them."""
+"""Four terabytes. A sparse file of this size takes no space on the disk."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def bundle(bundle_path: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("size", [MAX_MODEL_BYTES + 1, HUGE])
-def test_a_sparse_model_is_refused_unread(bundle: Path, size: int) -> None:
+def test_a_model_that_is_too_large_is_refused_before_it_is_read(bundle: Path, size: int) -> None:
     os.truncate(bundle / "device" / "crban.mnn", size)
     stamp = FileStamp(size=size, sha256="0" * 64)
     device = read_device_manifest(bundle / "device")
@@ -41,12 +41,12 @@ def test_a_sparse_model_is_refused_unread(bundle: Path, size: int) -> None:
     for load in (load_device_model, verify_bundle, inspect_bundle):
         with pytest.raises(FormatError, match=f"crban.mnn should have at most {MAX_MODEL_BYTES} bytes"):
             load(bundle)
-    with pytest.raises(SessionError, match=f"more than {MAX_MODEL_BYTES} bytes"):
+    with pytest.raises(SessionError, match=f"should have at most {MAX_MODEL_BYTES} bytes"):
         Session(bundle / "device" / "crban.mnn")
 
 
 @pytest.mark.parametrize("kind", ["exposure", "page_view"])
-def test_a_case_is_no_longer_than_the_models_read(bundle: Path, kind: str) -> None:
+def test_a_case_longer_than_the_limits_of_the_models_is_an_error(bundle: Path, kind: str) -> None:
     path = bundle / "golden" / "case-12.npz"
     case = read_case(path)
     action, item = getattr(case, f"{kind}_action"), getattr(case, f"{kind}_item")
@@ -57,7 +57,9 @@ def test_a_case_is_no_longer_than_the_models_read(bundle: Path, kind: str) -> No
         verify_bundle(bundle)
 
 
-def test_a_full_disk_is_told_with_what_the_command_has(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_full_disk_says_how_to_set_the_temporary_folder(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
@@ -67,7 +69,7 @@ def test_a_full_disk_is_told_with_what_the_command_has(bundle: Path, monkeypatch
     assert "--out" not in str(caught.value)
 
 
-def test_memory_that_runs_out_is_one_clear_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_a_resource_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object, **__: object) -> bytes:
         raise MemoryError
 

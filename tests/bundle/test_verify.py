@@ -30,7 +30,7 @@ def bundle(bundle_path: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
 
 
-def test_an_honest_bundle(bundle_path: Path) -> None:
+def test_verify_returns_the_results_of_a_valid_bundle(bundle_path: Path) -> None:
     found = verify_bundle(bundle_path)
     manifest = read_bundle_manifest(bundle_path)
     assert found["golden_cases"] == 13
@@ -42,7 +42,7 @@ def test_an_honest_bundle(bundle_path: Path) -> None:
     assert found["version_id"] == manifest.version_id
 
 
-def test_golden_cases_cover_the_lengths(bundle_path: Path) -> None:
+def test_golden_cases_cover_the_lengths_up_to_the_limits(bundle_path: Path) -> None:
     limits = read_device_manifest(bundle_path / "device").limits
     cases = [read_case(path) for path in sorted((bundle_path / "golden").glob("case-*.npz"))]
     lengths = {(len(case.exposure_action), len(case.page_view_action), len(case.candidates)) for case in cases}
@@ -52,7 +52,7 @@ def test_golden_cases_cover_the_lengths(bundle_path: Path) -> None:
         assert (case.candidates < 0).any() or len(case.candidates) == 1
 
 
-def test_round_trip(bundle_path: Path, tmp_path: Path) -> None:
+def test_a_golden_case_is_written_and_read_without_change(bundle_path: Path, tmp_path: Path) -> None:
     case = read_case(bundle_path / "golden" / "case-12.npz")
     write_case(case, tmp_path / "a.npz")
     write_case(read_case(tmp_path / "a.npz"), tmp_path / "b.npz")
@@ -60,8 +60,7 @@ def test_round_trip(bundle_path: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.npz").read_bytes() == (bundle_path / "golden" / "case-12.npz").read_bytes()
 
 
-def test_steps_are_one_path(bundle_path: Path) -> None:
-    """Encoding in two goes is not encoding at once from the start: the state is the caller's, and begins at zero."""
+def test_encode_behaviours_equals_single_steps(bundle_path: Path) -> None:
     model = load_device_model(bundle_path)
     case = read_case(bundle_path / "golden" / "case-12.npz")
     whole = encode_behaviours(model.steppers[EXPOSURE], case.exposure_action, case.exposure_item)
@@ -82,19 +81,19 @@ def _case(bundle: Path, **change: Callable[[np.ndarray], np.ndarray]) -> None:
 
 
 def test_the_relative_tolerance_counts(bundle: Path) -> None:
-    """Logits off by 1e-4 and a share of their own size; a manifest without that share allows none."""
+    """The logits differ by 1e-4 and by a part of their own size. Only a relative tolerance allows that part."""
     _case(bundle, logits=lambda logits: logits + np.float32(9e-5) + np.float32(9e-4) * np.abs(logits))
     parity = read_bundle_manifest(bundle).parity
     restamp(bundle, parity=parity.model_copy(update={"relative_tolerance": 1e-3}))
     assert verify_bundle(bundle)["relative_tolerance"] == 1e-3
     restamp(bundle, parity=Parity.model_validate(parity.model_dump(exclude={"relative_tolerance"})))
     assert read_bundle_manifest(bundle).parity.relative_tolerance == 0
-    with pytest.raises(ParityError, match=r"more than 0.0001 apart"):
+    with pytest.raises(ParityError, match=r"a difference of at most 0\.0001"):
         verify_bundle(bundle)
 
 
 def _shapes(bundle: Path, model: str, side: str, **shapes: tuple[int, ...]) -> None:
-    """State other shapes of a model, in both manifests."""
+    """Change the shapes of a model in both manifests."""
     models = dict(read_device_manifest(bundle / "device").models)
     stated = models[model]
     models[model] = stated.model_copy(update={side: {**getattr(stated, side), **shapes}})
@@ -111,7 +110,7 @@ def _smaller_table(bundle: Path) -> None:
     folder = bundle / "cloud" / "embeddings" / "shop"
     table = open_table(folder)
     keys, values = (np.concatenate(part) for part in zip(*table.blocks(), strict=True))
-    # What is mapped stays there when its file is gone.
+    # Mapped memory stays valid after its file is removed.
     shutil.rmtree(folder)
     shards = len(read_cloud_manifest(bundle / "cloud").files)
     write_table(folder, keys[:shards], [values[:shards]], table.unknown, shard_rows=1)
@@ -122,7 +121,7 @@ def _smaller_table(bundle: Path) -> None:
 
 
 def _number(bundle: Path, bad: float) -> None:
-    """A table with `bad` in it, stamped anew."""
+    """Write `bad` into a table, and update the hashes."""
     cloud = bundle / "cloud"
     file = min((cloud / "embeddings" / "shop").iterdir())
     with np.load(file) as members:
@@ -158,36 +157,44 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
     "another logit": (
         lambda bundle: _case(bundle, logits=lambda a: a + np.float32(2e-4) * (np.arange(len(a)) == 3)),
         ParityError,
-        r"case-12\.npz: candidate 3 scores .* in training",
+        r"case-12\.npz: candidate 3 should score .*, as in training",
     ),
-    "no number for a logit": (
+    "a logit that is NaN": (
         lambda bundle: _case(bundle, logits=lambda a: np.where(np.arange(len(a)) == 3, np.nan, a).astype("f4")),
         ParityError,
-        "candidate 3 scores .* nan in training",
+        "candidate 3 should score nan, as in training",
     ),
     "another behaviour": (lambda bundle: _case(bundle, exposure_item=lambda a: a * 2), ParityError, "candidate"),
-    "one logit for all": (lambda bundle: _case(bundle, logits=lambda a: a[:1]), FormatError, "10 of candidates and 1"),
+    "one logit for all": (lambda bundle: _case(bundle, logits=lambda a: a[:1]), FormatError, "received 10 and 1"),
     "fewer actions": (
         lambda bundle: _case(bundle, exposure_action=lambda a: a[1:]),
         FormatError,
-        "7 of exposure_action and 8",
+        "exposure_action and exposure_item should have equal lengths; received 7 and 8",
     ),
     "no candidate": (
         lambda bundle: _case(bundle, logits=lambda a: a[:0], candidates=lambda a: a[:0]),
         FormatError,
-        "no candidate",
+        "should have a candidate",
     ),
     "other features": (lambda bundle: _case(bundle, candidates=lambda a: a[:, 1:]), FormatError, "does not fit the"),
-    "other type": (lambda bundle: _case(bundle, logits=lambda a: a.astype("f8")), FormatError, "logits is float64"),
+    "other type": (
+        lambda bundle: _case(bundle, logits=lambda a: a.astype("f8")),
+        FormatError,
+        "logits should be float32 .* received float64",
+    ),
     "no cases": (_without_cases, FormatError, "no golden case"),
     "no archive": (_not_an_archive, FormatError, "cannot be read"),
-    "a table of another version": (_smaller_table, FormatError, r"shop has \d+ keys of .*, the manifest says"),
+    "a table of another version": (
+        _smaller_table,
+        FormatError,
+        r"shop should have \d+ keys of .*, as the manifest states",
+    ),
     "NaN in a table": (lambda bundle: _number(bundle, np.nan), FormatError, "values has a NaN or infinite number"),
     "an infinite number in a table": (lambda bundle: _number(bundle, -np.inf), FormatError, "a NaN or infinite number"),
     "a device half of another version": (
         lambda bundle: restamp_device(bundle, version_id="20250101000000-0123456789ab"),
         FormatError,
-        "holds the device half of version 20250101000000-0123456789ab",
+        "received that of version 20250101000000-0123456789ab",
     ),
     "other limits": (
         lambda bundle: restamp_device(bundle, limits={"candidates": 11, "exposures": 20, "page_views": 8}),
@@ -213,12 +220,12 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
     "an action feature less": (
         lambda bundle: _spec(bundle, "ie_action", lambda features: features.pop()),
         FormatError,
-        r"features of ie_action are \d+ wide together; received a model that reads \d+",
+        r"features of ie_action have \d+ numbers; received a model that reads \d+",
     ),
     "an item feature twice": (
         lambda bundle: _spec(bundle, "item", lambda features: features.append({**features[0], "name": "again"})),
         FormatError,
-        "features of item are",
+        "features of item have",
     ),
     "no specification": (
         lambda bundle: _spec(bundle, "ipv_action", lambda features: features.clear()),
@@ -231,7 +238,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_bundle_in_one_line(bundle: Path, fault: str) -> None:
+def test_a_faulty_bundle_is_an_error_of_one_line(bundle: Path, fault: str) -> None:
     damage, error, said = FAULTS[fault]
     damage(bundle)
     with pytest.raises(error, match=said) as caught:
@@ -241,7 +248,7 @@ def test_a_faulty_bundle_in_one_line(bundle: Path, fault: str) -> None:
 
 @settings(max_examples=150)
 @given(data=st.data())
-@pytest.mark.filterwarnings("ignore")  # numpy and zipfile wonder aloud about damaged headers
+@pytest.mark.filterwarnings("ignore")  # numpy and zipfile warn about damaged headers
 def test_a_damaged_case_is_a_format_error_or_a_case(bundle_path: Path, tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray((bundle_path / "golden" / "case-03.npz").read_bytes())
     for _ in range(data.draw(st.integers(1, 2))):
@@ -264,5 +271,5 @@ def test_tables_of_another_version_are_refused(bundle_path: Path, tmp_path: Path
     assert set(cloud.files) == shards
     write_manifest(cloud.model_copy(update={"version_id": "another"}), bundle / "cloud")
     restamp(bundle)
-    with pytest.raises(FormatError, match="holds tables of version another"):
+    with pytest.raises(FormatError, match="received those of version another"):
         verify_bundle(bundle)

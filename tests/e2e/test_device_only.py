@@ -72,7 +72,7 @@ def test_public_keys_are_checked_without_training_packages(bundle_path: Path, tm
     (tmp_path / "text.pem").write_text("hello")
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     for name, message in (
-        ("public.pem", "is not signed, and a signature is required"),
+        ("public.pem", "is not signed, but a signature is required"),
         ("text.pem", "is no Ed25519 key in PEM"),
         ("none.pem", "No such file"),
     ):

@@ -1,4 +1,4 @@
-"""Other packages add data sources and feature kinds: the examples of docs/extending.md, from a file to samples."""
+"""Other packages add data sources and feature kinds. The examples of docs/extending.md run from a file to samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def block(text: str, language: str) -> str:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The package of the page, as `pip install` leaves it."""
+    """Write the package of the page into a folder, as `pip install` would. Return the folder."""
     source, kind = section("Add a data source"), section("Add a feature kind")
     site = tmp_path / "site"
     information = site / "shop-1.0.dist-info"
@@ -52,7 +52,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """Six visits of each of four users, with three items each."""
+    """Write data of four users, with six visits for each user and three items in each visit."""
     folder = tmp_path / "shop"
     folder.mkdir()
     rows = [(user, visit, item) for visit in range(6) for user in range(4) for item in range(3)]
@@ -71,7 +71,7 @@ def shop(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_source_and_a_feature_kind_of_another_package(site: Path, shop: Path, tmp_path: Path) -> None:
+def test_a_source_and_a_feature_kind_of_another_package_give_samples(site: Path, shop: Path, tmp_path: Path) -> None:
     logs, samples = tmp_path / "logs", tmp_path / "samples"
     assert "shop" in edgerec_here("import", "--help").stdout
     arguments = ["import", "shop", shop, "--separator", ";", "--out", logs, "--json"]
@@ -96,7 +96,7 @@ def test_a_source_and_a_feature_kind_of_another_package(site: Path, shop: Path, 
     assert dense[0, alpha.codes[0, 0]] == 1
 
 
-def test_keras_expands_the_kind_as_numpy_does(site: Path) -> None:
+def test_keras_and_numpy_expand_the_kind_in_the_same_way(site: Path) -> None:
     from edgerec.features.encoder import GroupEncoder
     from edgerec.layers.feature_vector import FeatureVector
 
@@ -115,7 +115,7 @@ def test_a_faulty_row_names_the_data_set(site: Path, shop: Path, tmp_path: Path)
     assert not (tmp_path / "logs").exists()
 
 
-def test_without_the_package_its_kind_is_named(shop: Path, tmp_path: Path) -> None:
+def test_without_the_package_the_error_names_the_kind(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "features.json").write_text(block(section("Add a data source"), "json"))
     with pytest.raises(SpecificationError, match=r"item\.0: .*received the kind 'hashed'.*needs that package"):
         load_spec(tmp_path / "features.json")
@@ -129,7 +129,7 @@ def test_without_the_package_its_kind_is_named(shop: Path, tmp_path: Path) -> No
         ("no_such_module:Shop", r"cannot be imported \(ModuleNotFoundError: No module named 'no_such_module'\)"),
     ],
 )
-def test_a_faulty_entry_point(site: Path, value: str, problem: str) -> None:
+def test_a_faulty_entry_point_is_an_error(site: Path, value: str, problem: str) -> None:
     (site / "shop-1.0.dist-info" / "entry_points.txt").write_text(f"[edgerec.sources]\nshop = {value}\n")
     with pytest.raises(PluginError, match=problem):
         find_source("shop")

@@ -1,4 +1,4 @@
-"""Other packages add models and peers: the examples of docs/extending.md, run as they stand there."""
+"""Other packages add models and peers. The examples of docs/extending.md run without changes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 
 
 def install(title: str, folder: Path) -> Path:
-    """Write the package of a section of the page into `folder`, as `pip install` leaves it. Return its entry points.
+    """Write the package of a section of the page into `folder`, as `pip install` would. Return its `entry_points.txt`.
 
-    A file's name stands in the text before its code.
+    The page has the name of each file in the text before its code.
     """
     section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert section
@@ -38,7 +38,7 @@ def install(title: str, folder: Path) -> Path:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of installed packages."""
+    """Return an empty folder that is on the import path, for installed packages."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
@@ -63,7 +63,7 @@ def test_a_model_of_another_package_is_trained_exported_and_verified(
     assert list(manifest.models) == ["crban"]
 
 
-def test_an_unknown_model_is_named_with_those_that_there_are(samples_path: Path, tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_model_lists_all_models(samples_path: Path, tmp_path: Path) -> None:
     assert "there is no model 'nope'; there are: dnn_rank, dlcm" in error_line(
         edgerec_here("train", samples_path, "--model", "nope", "--out", tmp_path / "run")
     )

@@ -39,7 +39,7 @@ def error_line(*arguments: str | Path) -> str:
 
 @pytest.fixture
 def folder_not_utf8(tmp_path: Path, samples_path: Path, bundle_path: Path) -> Path:
-    """A folder whose name is not UTF-8, with logs, samples and a bundle."""
+    """Return a folder with logs, samples and a bundle. Its name is not UTF-8."""
     folder = tmp_path / NOT_UTF8
     try:
         folder.mkdir()
@@ -99,7 +99,7 @@ def test_a_version_id_with_unsafe_characters_is_refused(folder_not_utf8: Path, t
             assert "manifest.json" in error_line(command, bundle)
 
 
-def test_an_output_inside_its_input_is_refused(samples_path: Path, bundle_path: Path, run_path: Path) -> None:
+def test_an_output_inside_its_input_is_an_error(samples_path: Path, bundle_path: Path, run_path: Path) -> None:
     logs = samples_path.parent / "logs"
     for command in (
         ("samples", logs, "--out", logs / "out"),

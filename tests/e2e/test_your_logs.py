@@ -1,4 +1,4 @@
-"""docs/your-logs.md and its example do what they say."""
+"""The commands and the example of docs/your-logs.md run, and their results are those on the page."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A folder in which a reader ran every block of the page that is there to be run, in order; and what they saw."""
+    """Run all blocks of the page that are marked to be run, in order. Return the folder and what the blocks printed."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "examples").symlink_to(ROOT / "examples")
     commands = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
@@ -117,12 +117,12 @@ def test_each_label_belongs_to_its_candidate(logs: Logs) -> None:
     actions = raw("actions.csv")
     for row in raw("lists.csv"):
         requests = logs.requests.filter(pl.col("request_id") == int(row["list"]))
-        mine = [action for action in actions if action["list"] == row["list"]]
-        assert len(requests) == bool(mine)
-        if mine:
-            did = {name: {a["recipe"] for a in mine if a["action"] == name} for name in ("seen", "opened")}
+        of_list = [action for action in actions if action["list"] == row["list"]]
+        assert len(requests) == bool(of_list)
+        if of_list:
+            by_action = {name: {a["recipe"] for a in of_list if a["action"] == name} for name in ("seen", "opened")}
             recipes = row["recipes"].split()
-            expected = [1 if r in did["opened"] else 0 if r in did["seen"] else None for r in recipes]
+            expected = [1 if r in by_action["opened"] else 0 if r in by_action["seen"] else None for r in recipes]
             assert requests["clicked"].to_list() == [expected]
             assert requests["match"].to_list() == [[float(value) for value in row["match"].split()]]
             assert requests["time"].to_list() == [at(row)]
@@ -133,8 +133,8 @@ def test_a_request_knows_only_behaviours_that_have_ended(samples: Samples) -> No
     for split in SPLITS:
         requests = whole(samples, split).requests
         for row, number in enumerate(requests.request_id):
-            asked = lists[int(number)]
-            past = [a["action"] for a in actions if a["user"] == asked["user"] and ended(a) < at(asked)]
+            shown = lists[int(number)]
+            past = [a["action"] for a in actions if a["user"] == shown["user"] and ended(a) < at(shown)]
             for name, ranges, most in (("seen", requests.exposures, 30), ("opened", requests.page_views, 15)):
                 assert np.diff(ranges[row]).item() == min(past.count(name), most)
 

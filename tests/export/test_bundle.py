@@ -44,7 +44,7 @@ def files_of(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_manifest_names_what_is_there(bundle_path: Path, run_path: Path) -> None:
+def test_the_manifest_lists_all_files_and_equals_the_run(bundle_path: Path, run_path: Path) -> None:
     manifest = read_bundle_manifest(bundle_path)
     assert sorted([*manifest.files, "manifest.json"]) == files_of(bundle_path)
     assert {f"device/{name}.mnn" for name in MODELS} | {"device/manifest.json"} == {
@@ -96,13 +96,15 @@ def test_two_exports_have_equal_bytes(
         for name in files_of(bundle_path)
         if (tmp_path / "again" / name).read_bytes() != (bundle_path / name).read_bytes()
     ]
-    # The shared bundle has a longer proof, so that the parity figures of its manifest are others.
+    # The parity check of the shared bundle is longer, so the results in its manifest can differ.
     assert different in ([], ["manifest.json"])
     one, other = (read_bundle_manifest(path) for path in (bundle_path, tmp_path / "again"))
     assert one.model_copy(update={"parity": other.parity, "gauc": other.gauc}) == other
 
 
-def test_faults_before_any_work(run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_arguments_are_an_error_before_any_work(
+    run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_logs(make_logs(seed=9), tmp_path / "logs")
     write_samples(tmp_path / "logs", tmp_path / "samples", limits=LIMITS)
     (tmp_path / "there").mkdir()
@@ -126,13 +128,13 @@ def test_faults_before_any_work(run_path: Path, tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "bundle").exists()
 
 
-def test_every_changed_byte_is_found(bundle_path: Path, tmp_path: Path) -> None:
+def test_a_changed_byte_in_any_file_is_an_error(bundle_path: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     for name in files_of(bundle):
         whole = (bundle / name).read_bytes()
-        for at in (0, len(whole) // 2, len(whole) - 1):
+        for index in (0, len(whole) // 2, len(whole) - 1):
             content = bytearray(whole)
-            content[at] ^= 0x01
+            content[index] ^= 0x01
             (bundle / name).write_bytes(content)
             with pytest.raises(FormatError):
                 verify_bundle(bundle)
@@ -146,8 +148,8 @@ def test_every_changed_byte_is_found(bundle_path: Path, tmp_path: Path) -> None:
     assert verify_bundle(bundle) == verify_bundle(bundle_path)
 
 
-def test_the_device_half_stands_alone(bundle_path: Path, tmp_path: Path) -> None:
-    """A phone fetches `device/` only, and still finds every changed byte."""
+def test_the_device_half_is_checked_without_the_rest(bundle_path: Path, tmp_path: Path) -> None:
+    """A phone downloads only `device/`, and still finds every changed byte."""
     shutil.copytree(bundle_path / "device", tmp_path / "device")
     assert load_device_model(tmp_path).version_id == read_bundle_manifest(bundle_path).version_id
     for name in files_of(tmp_path / "device"):
@@ -163,7 +165,7 @@ def test_the_device_half_stands_alone(bundle_path: Path, tmp_path: Path) -> None
 
 
 def reseal(bundle: Path) -> None:
-    """Stamp a doctored bundle as if it had been written so."""
+    """Update the hashes of a bundle that a test has changed."""
     folder = bundle / "device"
     device = read_device_manifest(folder)
     write_manifest(device.model_copy(update={"files": stamp_files(folder, folder.glob("*.mnn"))}), folder)
@@ -181,8 +183,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def test_a_model_that_does_not_load_is_an_error_and_no_crash(bundle_path: Path, tmp_path: Path) -> None:
-    """Hashes are right, so MNN itself is asked; in a child process, for MNN's crash would be the test's."""
+def test_a_damaged_model_is_an_error_and_does_not_crash(bundle_path: Path, tmp_path: Path) -> None:
+    """The hashes are right, so MNN loads the model. It runs in a child process, because a crash would end the test."""
     script = (
         "import sys; from pathlib import Path\n"
         "from edgerec.core.errors import SessionError\n"
@@ -205,12 +207,12 @@ def test_a_model_that_does_not_load_is_an_error_and_no_crash(bundle_path: Path, 
         [sys.executable, "-c", script, *bundles, str(swapped)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    # MNN prints, too.
+    # MNN prints lines of its own.
     assert [line for line in done.stdout.splitlines() if line.startswith("SessionError")] == ["SessionError 0"] * 6
     assert "passed" not in done.stdout
 
 
-def test_another_format_number(bundle_path: Path, tmp_path: Path) -> None:
+def test_another_format_number_is_an_error(bundle_path: Path, tmp_path: Path) -> None:
     for part in ("manifest.json", "device/manifest.json"):
         bundle = Path(shutil.copytree(bundle_path, tmp_path / part.replace("/", "-")))
         document = json.loads((bundle / part).read_text())
@@ -222,9 +224,9 @@ def test_another_format_number(bundle_path: Path, tmp_path: Path) -> None:
             verify_bundle(bundle)
 
 
-def test_peers_are_of_the_papers_model(run_path: Path) -> None:
+def test_only_the_papers_model_has_peers(run_path: Path) -> None:
     check_peers(load_run(run_path).model)
-    with pytest.raises(InputError, match="--peers is for crban alone; received crban_din"):
+    with pytest.raises(InputError, match="--peers is only for the model crban; received crban_din"):
         check_peers(of_kind(load_run(run_path), "crban_din").model)
 
 
@@ -237,7 +239,7 @@ def _unknown_layer(run: Run) -> Run:
     return replace(run, model=SimpleNamespace(kinds=(), ranker=keras.layers.Dense(1, name="odd")))
 
 
-def _no_number(run: Run) -> Run:
+def _nan_weight(run: Run) -> Run:
     run.model.ranker.hidden.bias.assign(run.model.ranker.hidden.bias * np.nan)
     return run
 
@@ -247,10 +249,10 @@ def _no_number(run: Run) -> Run:
     [
         (_reset_before, "reset_after should be True for MNN; received False"),
         (_unknown_layer, "there is no device graph for Dense"),
-        (_no_number, "run has weights that no device can have .* should be finite.*: train it again"),
+        (_nan_weight, "run has weights that a device cannot compute with .* should be finite.*: train it again"),
     ],
 )
-def test_a_model_that_no_device_can_have_is_refused_before_it_is_converted(
+def test_a_model_that_a_device_cannot_compute_is_refused_before_conversion(
     change: Callable[[Run], Run], said: str, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle, "load_run", lambda path: change(load_run(path)))
@@ -261,7 +263,7 @@ def test_a_model_that_no_device_can_have_is_refused_before_it_is_converted(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_feature_that_no_device_computes_is_refused_before_it_is_converted(
+def test_an_unknown_feature_kind_is_refused_before_conversion(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Path(shutil.copytree(run_path, tmp_path / "run"))
@@ -274,6 +276,6 @@ def test_a_feature_that_no_device_computes_is_refused_before_it_is_converted(
     assert "\n" not in str(caught.value)
 
 
-def test_another_parts_folder_is_no_bundle(bundle_path: Path) -> None:
+def test_the_device_folder_is_refused_as_a_whole_bundle(bundle_path: Path) -> None:
     with pytest.raises(FormatError, match=r"received 'device'.*: give the folder of a whole bundle"):
         read_bundle_manifest(bundle_path / "device")

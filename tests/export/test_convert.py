@@ -28,7 +28,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_converted_model_computes_the_same(source: Path, tmp_path: Path) -> None:
+def test_a_converted_model_gives_the_values_of_the_equation(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "model.mnn"
     convert_to_mnn(source, target)
     x = np.random.default_rng(1).normal(size=(6, 1, 5)).astype(np.float32)
@@ -39,7 +39,7 @@ def test_a_converted_model_computes_the_same(source: Path, tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a model.onnx", "model.mnn"]
 
 
-def test_the_same_onnx_gives_the_same_bytes(source: Path, tmp_path: Path) -> None:
+def test_equal_onnx_files_give_equal_mnn_files(source: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.mnn", tmp_path / "second.mnn"
     convert_to_mnn(source, first)
     convert_to_mnn(source, second)
@@ -47,7 +47,7 @@ def test_the_same_onnx_gives_the_same_bytes(source: Path, tmp_path: Path) -> Non
 
 
 def test_gru_nodes_become_native_commands(source: Path, tmp_path: Path) -> None:
-    # A node that became a loop would need MNN's Module API, at fifty times the cost.
+    # A loop in place of a native command would need MNN's Module API, which takes fifty times as long.
     target = tmp_path / "model.mnn"
     convert_to_mnn(source, target)
     from MNN import Interpreter
@@ -62,7 +62,7 @@ def test_gru_nodes_become_native_commands(source: Path, tmp_path: Path) -> None:
     assert "While" not in kinds
 
 
-def test_an_older_model_is_replaced_only_by_a_new_one(source: Path, tmp_path: Path) -> None:
+def test_a_failed_conversion_keeps_the_older_model(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "model.mnn"
     target.write_bytes(b"older")
     broken = tmp_path / "broken.onnx"
@@ -81,7 +81,7 @@ def test_a_missing_input_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"text\n" * 50])
-def test_what_is_no_onnx_is_an_error_and_leaves_nothing(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_onnx_is_an_error_and_leaves_no_files(content: bytes, tmp_path: Path) -> None:
     source = tmp_path / "bad.onnx"
     source.write_bytes(content)
     with pytest.raises(ConversionError, match="bad"):
@@ -89,22 +89,24 @@ def test_what_is_no_onnx_is_an_error_and_leaves_nothing(content: bytes, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
 
 
-def test_a_folder_that_is_not_there_is_an_error(source: Path, tmp_path: Path) -> None:
+def test_a_missing_output_folder_is_an_error(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="cannot write"):
         convert_to_mnn(source, tmp_path / "none" / "model.mnn")
 
 
-def test_a_converter_that_dies_is_an_error_with_its_last_word(
+def test_the_error_of_a_converter_that_fails_has_its_last_line(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = tmp_path / "child.py"
     child.write_text("print('first')\nprint('out of luck')\nraise SystemExit(134)\n")
     monkeypatch.setattr(convert, "CHILD", child)
-    with pytest.raises(ConversionError, match="134 and said: out of luck"):
+    with pytest.raises(ConversionError, match="code 134 and printed: out of luck"):
         convert_to_mnn(source, tmp_path / "model.mnn")
 
 
-def test_a_converter_that_lies_is_not_believed(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_converter_that_reports_success_without_a_file_is_an_error(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     child = tmp_path / "child.py"
     child.write_text("print('Converted Success!')\n")
     monkeypatch.setattr(convert, "CHILD", child)
@@ -121,7 +123,7 @@ def test_a_converter_that_hangs_is_ended(source: Path, tmp_path: Path, monkeypat
         convert_to_mnn(source, tmp_path / "model.mnn")
 
 
-def test_the_child_loads_the_converter_and_nothing_else() -> None:
+def test_the_child_process_imports_only_the_converter() -> None:
     # The converter and TensorFlow abort in one process, and `MNN.tools` installs packages.
     code = (
         "import runpy, sys, types\n"
@@ -135,7 +137,7 @@ def test_the_child_loads_the_converter_and_nothing_else() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_a_converter_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+def test_the_converter_ends_if_its_parent_is_killed(tmp_path: Path) -> None:
     # The child waits for the other end of a pipe, so it ends only when it is killed.
     os.mkfifo(tmp_path / "pipe")
     parent = (
@@ -149,7 +151,7 @@ def test_a_converter_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) ->
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
-        # Opened when the child reads: from then on it has only its wait before it.
+        # This call returns when the child has opened the pipe. From then on, the child only waits.
         pipe = os.open(tmp_path / "pipe", os.O_WRONLY)
         process.kill()
     while _runs(child):

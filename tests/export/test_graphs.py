@@ -41,11 +41,11 @@ def sequences(model: oracle.Model, seed: int, times: tuple[int, int]) -> dict[st
     }
 
 
-def encoded(model: oracle.Model, kind: str, pair: tuple[np.ndarray, np.ndarray]) -> oracle.Encoded:
+def encode(model: oracle.Model, kind: str, pair: tuple[np.ndarray, np.ndarray]) -> oracle.Encoded:
     return oracle.encode(getattr(model, kind), *(part[:, 0, 0].astype(np.float64) for part in pair))
 
 
-def test_gru_stack_is_the_equation() -> None:
+def test_a_gru_stack_equals_the_equation() -> None:
     rng = np.random.default_rng(1)
     stack = oracle.random_stack(rng, 5, units=8)
     graph = GraphBuilder()
@@ -66,14 +66,14 @@ def test_one_gru_step_has_known_values() -> None:
 
 
 def queries(form: AttentionForm, c: np.ndarray) -> np.ndarray:
-    """Exponents of the candidates' side."""
+    """Return the exponents on the side of the candidates."""
     query = c @ form.query_kernel + form.query_bias
     return query if form.fold is None else np.maximum(query, 0) @ form.fold
 
 
 @pytest.mark.parametrize("bounded", [True, False])
 @pytest.mark.parametrize("units", [1, 3, 4, 32])
-def test_the_fraction_is_the_sum_of_tanh(units: int, bounded: bool) -> None:
+def test_the_fraction_equals_the_sum_of_tanh(units: int, bounded: bool) -> None:
     rng = np.random.default_rng(units)
     weights = oracle.random_attention(rng, units=units)
     form = attention_form(weights, bounded=bounded)
@@ -105,7 +105,7 @@ def form_of(weights: AttentionWeights) -> str:
     ("field", "form"),
     [("query_kernel", "divided"), ("query_bias", "divided"), ("key_kernel", "tanh"), ("scale", "tanh")],
 )
-def test_weights_that_could_leave_float32_get_another_form(field: str, form: str) -> None:
+def test_weights_that_could_exceed_the_range_of_float32_get_another_form(field: str, form: str) -> None:
     weights = oracle.random_attention(np.random.default_rng(0))
     assert form_of(weights) == "direct"
     large = dataclasses.replace(weights, **{field: getattr(weights, field) * np.float32(100)})
@@ -119,7 +119,7 @@ def test_weights_that_could_leave_float32_get_another_form(field: str, form: str
 def test_step_loop_equals_the_full_sequence(kind: str, scale: float) -> None:
     model = oracle.random_model(2, scale=scale)
     pair = sequences(model, 3, (30, 30))[kind]
-    want = encoded(model, kind, pair)
+    want = encode(model, kind, pair)
     attention = model.crban.attentions[EXPOSURE] if kind == "ie" else model.crban.attentions[PAGE_VIEW]
     rows = model.crban.head.context_rows(0) if kind == "ie" else model.crban.head.context_rows(1)
     form = attention_form(attention)
@@ -140,7 +140,7 @@ def test_step_loop_equals_the_full_sequence(kind: str, scale: float) -> None:
 def crban_inputs(
     model: oracle.Model, count: int, times: tuple[int, int], *, garbage: bool
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Inputs of the fast and of the plain graph, and the logits they should give."""
+    """Return the inputs of the fast and of the plain graph, and the expected logits."""
     rng = np.random.default_rng(5)
     crban = model.crban
     candidates = rng.normal(size=(count, 21)).astype(np.float32)
@@ -156,7 +156,7 @@ def crban_inputs(
         ("ie", "exposure", EXPOSURES, crban.attentions[EXPOSURE], crban.head.context_rows(0)),
         ("ipv", "page_view", PAGE_VIEWS, crban.attentions[PAGE_VIEW], crban.head.context_rows(1)),
     ):
-        enc = encoded(model, kind, pairs[kind])
+        enc = encode(model, kind, pairs[kind])
         every.append(enc)
         form, time = attention_form(attention), len(enc.p)
         key = enc.p @ form.key_kernel
@@ -185,7 +185,7 @@ def test_ranking_graphs_equal_the_equations(count: int, times: tuple[int, int], 
         np.testing.assert_allclose(book, want, atol=2e-5)
 
 
-def test_large_attention_weights_give_the_equations_too() -> None:
+def test_ranking_graphs_with_large_attention_weights_equal_the_equations() -> None:
     model = oracle.random_model(4)
     big = np.float32(30)
     attention = dataclasses.replace(
@@ -199,12 +199,12 @@ def test_large_attention_weights_give_the_equations_too() -> None:
     for times in ((0, 0), (5, 3), (EXPOSURES, PAGE_VIEWS)):
         fast, _, want = crban_inputs(model, 11, times, garbage=False)
         ours = run(model.crban.build(LENGTHS), **fast)["logits"][:11, 0]
-        # Scores reach several hundred here, and float32 holds them to some 3e-5.
+        # Attention scores reach several hundred here, where float32 has an error of about 3e-5.
         np.testing.assert_allclose(ours, want, atol=2e-3)
 
 
 @pytest.mark.parametrize(("form", "query"), [("direct", 1.0), ("divided", 1000.0)])
-def test_weights_at_the_edge_of_the_product_form_stay_finite_and_right(form: str, query: float) -> None:
+def test_the_largest_weights_of_the_product_form_give_finite_and_correct_logits(form: str, query: float) -> None:
     weights = oracle.random_attention(np.random.default_rng(0))
     weights = dataclasses.replace(weights, query_kernel=weights.query_kernel * np.float32(query))
     factor = 1.0
@@ -217,7 +217,7 @@ def test_weights_at_the_edge_of_the_product_form_stay_finite_and_right(form: str
     np.testing.assert_allclose(ours, want, atol=5e-5)
 
 
-def test_the_fast_graph_takes_no_tanh_for_a_pair() -> None:
+def test_the_fast_graph_computes_no_tanh_for_a_pair() -> None:
     model = oracle.random_model(4)
     kinds = Counter(node.op_type for node in model.crban.build(LENGTHS).graph.node)
     assert kinds["GRU"] == 3
@@ -289,6 +289,6 @@ def zeros(*shape: int) -> np.ndarray:
         ),
     ],
 )
-def test_weights_that_do_not_belong_together_are_refused(make: object, named: str) -> None:
+def test_weights_whose_shapes_do_not_fit_are_an_error(make: object, named: str) -> None:
     with pytest.raises(ShapeError, match=named):
         make()  # type: ignore[operator]

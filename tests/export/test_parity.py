@@ -1,4 +1,4 @@
-"""The proof itself: it passes where two models are one, and fails where one number of one of them is another."""
+"""The parity check passes if the models are equal, and fails if one number of a model is different."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHORT_LIST = Limits(candidates=2, exposures=9, page_views=3)
 
 @dataclass(frozen=True)
 class Strong:
-    """A model whose every part has a say in the scores, and its device half."""
+    """A model with large weights, so that every part changes the scores, and its device half."""
 
     run: Run
     device: DeviceModel
@@ -56,7 +56,7 @@ def strong(run_path: Path, bundle_path: Path, tmp_path_factory: pytest.TempPathF
 
 def test_random_cases_have_every_length_and_sign(run_path: Path) -> None:
     model = load_run(run_path).model
-    cases = random_cases(model, LIMITS, seed=1, spread=3.0)
+    cases = random_cases(model, LIMITS, seed=1, std=3.0)
     lengths = [(len(case.exposure_action), len(case.page_view_action), len(case.candidates)) for case in cases]
     assert lengths == list(itertools.product([0, 1, 2, 10, 20], [0, 1, 2, 4, 8], [1, 2, 5, 10]))
     for case in cases:
@@ -67,8 +67,8 @@ def test_random_cases_have_every_length_and_sign(run_path: Path) -> None:
         values = np.concatenate([getattr(case, name).ravel() for case in cases])
         assert 0.45 < (values < 0).mean() < 0.55
         assert values.std() == pytest.approx(3.0, rel=0.1)
-    again = random_cases(model, LIMITS, seed=1, spread=3.0)
-    other = random_cases(model, LIMITS, seed=2, spread=3.0)
+    again = random_cases(model, LIMITS, seed=1, std=3.0)
+    other = random_cases(model, LIMITS, seed=2, std=3.0)
     assert np.array_equal(again[-1].candidates, cases[-1].candidates)
     assert not np.array_equal(other[-1].candidates, cases[-1].candidates)
 
@@ -76,31 +76,33 @@ def test_random_cases_have_every_length_and_sign(run_path: Path) -> None:
 @pytest.mark.parametrize(
     "limits", [Limits(candidates=1, exposures=1, page_views=1), Limits(candidates=2, exposures=9, page_views=3)]
 )
-def test_lengths_stay_within_small_limits(run_path: Path, limits: Limits) -> None:
-    cases = random_cases(load_run(run_path).model, limits, seed=1, spread=1.0)
+def test_random_cases_stay_within_small_limits(run_path: Path, limits: Limits) -> None:
+    cases = random_cases(load_run(run_path).model, limits, seed=1, std=1.0)
     assert max(len(case.candidates) for case in cases) == limits.candidates
     assert min(len(case.candidates) for case in cases) == 1
     assert max(len(case.exposure_action) for case in cases) == limits.exposures
 
 
-@pytest.mark.parametrize("spread", [1.0, 3.0])
-def test_steps_equal_whole_sequences(strong: Strong, spread: float) -> None:
-    """Keras reads sequences at once; MNN and ONNX Runtime step. With weights this large,
-    rounding leaves 2e-5 of logits near ten."""
-    cases = random_cases(strong.run.model, SHORT, seed=5, spread=spread)
+@pytest.mark.parametrize("std", [1.0, 3.0])
+def test_steps_equal_whole_sequences(strong: Strong, std: float) -> None:
+    """Keras reads whole sequences. MNN and ONNX Runtime make one step at a time.
+
+    With weights this large, logits reach about 10 and rounding changes them by about 2e-5.
+    """
+    cases = random_cases(strong.run.model, SHORT, seed=5, std=std)
     assert np.concatenate([case.logits for case in cases]).std() > 0.5
     found = check_random(cases, strong.device, strong.onnx)
     assert found.keys() == {"random_mnn", "random_onnx"}
     assert 0 < max(found.values()) < 3e-5
 
 
-def test_states_run_on_for_long(strong: Strong) -> None:
-    """Many times the window: the state of all of it, attention over the latest."""
+def test_a_sequence_longer_than_the_window_keeps_parity(strong: Strong) -> None:
+    """The state comes from all behaviours. The attention reads only the latest ones."""
     model = strong.run.model
     case = long_case(model, SHORT, steps=60)
     assert (len(case.exposure_action), len(case.page_view_action)) == (60, 60)
     assert 0 < max(check_random([case], strong.device, strong.onnx).values()) < 3e-5
-    # From zeros at the window's beginning it would be another request.
+    # If the state started from zeros at the start of the window, the logits would be different.
     window = replace(
         case,
         exposure_action=case.exposure_action[-SHORT.exposures :],
@@ -110,31 +112,33 @@ def test_states_run_on_for_long(strong: Strong) -> None:
 
 
 def weights_of(model: Any) -> Iterator[Any]:
-    """Every tensor behind the dense vectors; the tables have no part in random cases."""
+    """Yield all weights except the embedding tables. Random cases have dense vectors and use no tables."""
     for layer in (model.hubsm_ie, model.hubsm_ipv, model.ranker):
         yield from layer.trainable_variables
 
 
-def test_one_percent_of_one_weight_is_found(strong: Strong, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weight_that_is_one_percent_off_fails_the_parity_check(
+    strong: Strong, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = strong.run.model
-    # Traced once for all weights: Keras' own loops over steps would take most of the time.
+    # The layers are traced once. Without that, Keras' loops over steps would take most of the time.
     for layer in (model.hubsm_ie, model.hubsm_ipv, model.ranker):
         monkeypatch.setattr(layer, "call", tf.function(layer.call))
-    cases = random_cases(model, SHORT, seed=5, spread=1.0)
+    cases = random_cases(model, SHORT, seed=5, std=1.0)
     long = [case for case in cases if len(case.exposure_action) >= 2 and len(case.page_view_action) >= 2]
     effects = {}
     variables = list(weights_of(model))
     assert len(variables) == 4 * 2 * 3 + 2 * 3 + 2 * 4 + 4
     for variable in variables:
-        kept = variable.numpy()
-        changed = kept.copy()
-        at = np.unravel_index(np.abs(kept).argmax(), kept.shape)
-        changed[at] *= 1.01
+        original = variable.numpy()
+        changed = original.copy()
+        index = np.unravel_index(np.abs(original).argmax(), original.shape)
+        changed[index] *= 1.01
         variable.assign(changed)
         try:
-            others = _keras(model, long)
+            others = _with_keras_logits(model, long)
         finally:
-            variable.assign(kept)
+            variable.assign(original)
         effects[variable.path] = max(
             float(np.abs(one.logits - other.logits).max()) for one, other in zip(long, others, strict=True)
         )
@@ -144,28 +148,30 @@ def test_one_percent_of_one_weight_is_found(strong: Strong, monkeypatch: pytest.
     assert effects[smallest] > 2 * TOLERANCE, (smallest, effects[smallest])
 
 
-def _keras(model: Any, cases: list[GoldenCase]) -> list[GoldenCase]:
-    found = keras_logits(model, cases, SHORT)
-    return [replace(case, logits=logits) for case, logits in zip(cases, found, strict=True)]
+def _with_keras_logits(model: Any, cases: list[GoldenCase]) -> list[GoldenCase]:
+    rows = keras_logits(model, cases, SHORT)
+    return [replace(case, logits=logits) for case, logits in zip(cases, rows, strict=True)]
 
 
-def test_the_other_leg_is_held_as_well(strong: Strong) -> None:
-    """An ONNX graph that differs is found though MNN agrees with Keras."""
+def test_a_wrong_onnx_graph_fails_the_parity_check(strong: Strong) -> None:
+    """MNN agrees with Keras, but the ONNX graph does not."""
     run = strong.run
-    cases = random_cases(run.model, SHORT, seed=5, spread=1.0)
+    cases = random_cases(run.model, SHORT, seed=5, std=1.0)
     kernel = run.model.ranker.output_layer.kernel
-    kept = kernel.numpy()
-    kernel.assign(kept * np.float32(1.01))
+    original = kernel.numpy()
+    kernel.assign(original * np.float32(1.01))
     try:
         other = OnnxDevice.load(device_graphs(split(run), SHORT))
     finally:
-        kernel.assign(kept)
+        kernel.assign(original)
     with pytest.raises(ParityError, match="random_onnx"):
         check_random(cases, strong.device, other)
 
 
 @pytest.mark.usefixtures("eager")
-def test_real_requests(run_path: Path, bundle_path: Path, samples: Samples, tmp_path: Path) -> None:
+def test_real_requests_keep_parity_and_wrong_tables_do_not(
+    run_path: Path, bundle_path: Path, samples: Samples, tmp_path: Path
+) -> None:
     run = load_run(run_path)
     device = load_device_model(bundle_path)
     tables = split(run).tables
@@ -177,7 +183,7 @@ def test_real_requests(run_path: Path, bundle_path: Path, samples: Samples, tmp_
 
     table = tables["shop"]
     moved = {"shop": replace(table, values=np.roll(table.values, 1, axis=0))}
-    with pytest.raises(ParityError, match=r"parity real \(request \d+\): candidate \d+ of \d+ scores"):
+    with pytest.raises(ParityError, match=r"parity real \(request \d+\): candidate \d+ of \d+ should score"):
         check_real(run.model, samples, moved, device, requests=1000)
     silent = relabelled(samples, tmp_path / "samples", TEST, np.zeros_like)
     without = check_real(run.model, silent, tables, device, requests=2)
@@ -185,32 +191,34 @@ def test_real_requests(run_path: Path, bundle_path: Path, samples: Samples, tmp_
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, 1.0002])
-def test_compare_names_the_worst(strong: Strong, odd: float) -> None:
+def test_compare_names_the_worst_element(strong: Strong, odd: float) -> None:
     expected = np.ones(4, np.float32)
-    case = replace(random_cases(strong.run.model, SHORT, seed=3, spread=1.0)[-1], logits=expected)
-    found = np.array([1, 1.00015, odd, 1], np.float32)
-    with pytest.raises(CaseError, match=r"parity a \(b\): candidate 2 of 4 scores .* instead of 1") as caught:
-        compare("a", found, case, where="b")
+    case = replace(random_cases(strong.run.model, SHORT, seed=3, std=1.0)[-1], logits=expected)
+    logits = np.array([1, 1.00015, odd, 1], np.float32)
+    with pytest.raises(CaseError, match=r"parity a \(b\): candidate 2 of 4 should score 1, .*; received ") as caught:
+        compare("a", logits, case, where="b")
     assert caught.value.case is case
-    with pytest.raises(ParityError, match="3,"):
-        compare("a", found[:3], case, where="b")
+    with pytest.raises(ParityError, match=r"logits should have shape \(4,\); received \(3,\)"):
+        compare("a", logits[:3], case, where="b")
     assert compare("a", expected + np.float32(5e-5), case, where="b") == pytest.approx(5e-5, rel=1e-2)
 
 
-def test_large_logits_may_be_off_by_their_rounding(strong: Strong) -> None:
-    """Two float32 steps at -39675 are 0.0078."""
+def test_the_tolerance_of_large_logits_allows_their_rounding(strong: Strong) -> None:
+    """Near -39675, two units in the last place of float32 are 0.0078."""
     expected = np.array([-39675.39, 0.5], np.float32)
-    case = replace(random_cases(strong.run.model, SHORT, seed=3, spread=1.0)[-1], logits=expected)
+    case = replace(random_cases(strong.run.model, SHORT, seed=3, std=1.0)[-1], logits=expected)
     assert compare("a", expected + np.float32([0.0078, 0]), case, where="b") == pytest.approx(0.0078, rel=0.01)
     for off in ([0.25, 0], [0.0078, 2e-4]):
-        with pytest.raises(CaseError, match=r"0.25 apart; 0.2 is allowed|0.0002 apart; 0.0001 is allowed"):
+        with pytest.raises(
+            CaseError, match=r"at most 0\.2; .* difference of 0\.25|at most 0\.0001; .* difference of 0\.0002"
+        ):
             compare("a", expected + np.float32(off), case, where="b")
 
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(("kind", "bounded"), [("crban_plus", True), ("dnn_rank", False)])
-def test_a_served_value_beyond_all_measure(run_path: Path, kind: str, bounded: bool, tmp_path: Path) -> None:
-    """One of 1e7 in the test period is clipped. In samples without bounds the proof holds with scores of any size."""
+def test_parity_holds_with_a_huge_served_value(run_path: Path, kind: str, bounded: bool, tmp_path: Path) -> None:
+    """A value of 1e7 in the test period is clipped. Without bounds, the parity check passes with scores of any size."""
     logs = make_logs()
     last = logs.requests.sort("time")["request_id"][-1]
     odd = pl.concat_list(pl.lit(1e7), pl.col("score").list.slice(1))
@@ -232,8 +240,8 @@ def test_a_served_value_beyond_all_measure(run_path: Path, kind: str, bounded: b
     assert largest < 20 if bounded else largest > 1e6
 
 
-def test_summary(strong: Strong, samples: Samples) -> None:
-    case = random_cases(strong.run.model, SHORT, seed=3, spread=1.0)[-1]
+def test_summarise_returns_the_largest_error_and_all_checks(strong: Strong, samples: Samples) -> None:
+    case = random_cases(strong.run.model, SHORT, seed=3, std=1.0)[-1]
     assert run_case(strong.device, case).shape == (6,)
     from edgerec.export.real_requests import RealRequests
 

@@ -1,4 +1,4 @@
-"""From raw values to a stored step: the device makes the same bytes as training reads."""
+"""The device turns raw values into the same bytes that training reads."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def test_raw_values_give_the_bytes_that_training_reads(bundle_path: Path, run_pa
     dense = DenseRequests(samples, split_tables(run_path), matching=False)
     compared = 0
     for shard in samples.shards(TEST):
-        asked = shard.requests
-        for row in range(0, len(asked), 5):
+        requests = shard.requests
+        for row in range(0, len(requests), 5):
             case = dense.case(shard, row, np.zeros(1, np.float32))
-            known = events.filter((pl.col("user_id") == asked.user[row]) & (pl.col("time") < asked.time[row]))
+            known = events.filter((pl.col("user_id") == requests.user[row]) & (pl.col("time") < requests.time[row]))
             for kind in BEHAVIOUR_KINDS:
                 behaviours = getattr(model, kind.plural)
                 state = expected_state = behaviours.initial_state()
@@ -54,7 +54,7 @@ def split_tables(run_path: Path) -> dict[str, object]:
     return split(load_run(run_path)).tables  # type: ignore[return-value]
 
 
-def test_many_rows_are_the_rows_one_by_one(bundle_path: Path) -> None:
+def test_vectors_of_many_rows_equal_vectors_of_single_rows(bundle_path: Path) -> None:
     model = load_device_model(bundle_path)
     rows = [{"level": 1, "score": 0.5}, {"level": None, "score": -1.0}, {}]
     embedded = {"shop": np.arange(12, dtype=np.float32).reshape(3, 4)}
@@ -63,7 +63,7 @@ def test_many_rows_are_the_rows_one_by_one(bundle_path: Path) -> None:
         assert together[index].tobytes() == model.items.vector(values, {"shop": embedded["shop"][index]}).tobytes()
 
 
-def test_bad_values_are_named(bundle_path: Path) -> None:
+def test_an_invalid_value_is_named_in_the_error(bundle_path: Path) -> None:
     model = load_device_model(bundle_path)
     row = {"shop": np.zeros(4, np.float32)}
     for values, embedded, said in (
@@ -76,7 +76,7 @@ def test_bad_values_are_named(bundle_path: Path) -> None:
             model.items.vector(values, embedded)
 
 
-def test_behaviours_that_a_model_does_not_read(bundle_path: Path) -> None:
+def test_encoding_behaviours_that_the_ranker_does_not_read_is_an_error(bundle_path: Path) -> None:
     whole = load_device_model(bundle_path)
     without = DeviceModel(whole.version_id, whole.spec, whole.limits, {}, whole.crban)
     with pytest.raises(SessionError, match="does not read page_views"):

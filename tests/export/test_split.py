@@ -33,7 +33,7 @@ def run(run_path: Path) -> Run:
 
 
 def arrays_of(part: Any) -> Iterator[np.ndarray]:
-    """Every array within a part of a model taken apart."""
+    """Yield all arrays in a part of a split model."""
     if isinstance(part, np.ndarray):
         yield part
     elif isinstance(part, (tuple, dict)):
@@ -45,7 +45,7 @@ def arrays_of(part: Any) -> Iterator[np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", list(REGISTRY))
-def test_every_weight_goes_somewhere_once(run: Run, kind: str) -> None:
+def test_the_parts_have_every_weight_exactly_once(run: Run, kind: str) -> None:
     run = of_kind(run, kind)
     parts = split(run)
     taken = [table[field] for table in (vars(one) for one in parts.tables.values()) for field in ("values", "unknown")]
@@ -53,12 +53,12 @@ def test_every_weight_goes_somewhere_once(run: Run, kind: str) -> None:
         taken += arrays_of(part)
     assert sum(array.size for array in taken) == run.model.count_params()
     assert all(array.dtype == np.float32 for array in taken)
-    # As a multiset of numbers, the parts are the model.
+    # The sorted numbers of all parts equal the sorted numbers of the model.
     whole = np.concatenate([weight.ravel() for weight in run.model.get_weights()])
     np.testing.assert_array_equal(np.sort(np.concatenate([array.ravel() for array in taken])), np.sort(whole))
 
 
-def test_tables_are_those_of_the_training(run: Run, bundle_path: Path) -> None:
+def test_tables_have_the_trained_rows(run: Run, bundle_path: Path) -> None:
     weights = run.model.item_embedding.tables["shop"].numpy()
     keys = run.vocabularies["shop"].keys
     table = open_table(bundle_path / "cloud" / "embeddings" / "shop")
@@ -69,9 +69,9 @@ def test_tables_are_those_of_the_training(run: Run, bundle_path: Path) -> None:
     np.testing.assert_array_equal(rows[-1], weights[0])
 
 
-def test_no_row_of_a_table_is_left_on_the_device(run: Run, bundle_path: Path) -> None:
+def test_the_device_has_no_row_of_a_table(run: Run, bundle_path: Path) -> None:
     weights = run.model.item_embedding.tables["shop"].numpy()
-    # Every number of the tables, as it stands in memory; none of them may stand in a device file.
+    # All rows and numbers of the tables. None of them may be in a device file.
     rows = {row.tobytes() for row in weights}
     numbers = set(weights.ravel().tolist())
     built = [make(split(run), run.head.limits) for make in (device_graphs, reference_graphs)]
@@ -84,7 +84,7 @@ def test_no_row_of_a_table_is_left_on_the_device(run: Run, bundle_path: Path) ->
     for name in MODELS:
         content = (bundle_path / "device" / f"{name}.mnn").read_bytes()
         assert not any(row in content for row in rows)
-    # The search finds what is there: a GRU's weights are in the files.
+    # The search works: it finds the weights of a GRU, which are in the files.
     bias = run.model.hubsm_ie.item_stack.grus[0].get_weights()[0]
     assert set(bias.ravel().tolist()) <= {
         value
@@ -104,7 +104,7 @@ def test_no_row_of_a_table_is_left_on_the_device(run: Run, bundle_path: Path) ->
         ({"go_backwards": True}, "go_backwards should be False"),
     ],
 )
-def test_a_recurrence_that_mnn_gets_wrong_is_refused(run_path: Path, change: dict[str, object], said: str) -> None:
+def test_a_gru_that_mnn_computes_wrongly_is_an_error(run_path: Path, change: dict[str, object], said: str) -> None:
     run = load_run(run_path)
     gru = run.model.ranker.candidate_stack.grus[1]
     for name, value in change.items():
@@ -113,7 +113,7 @@ def test_a_recurrence_that_mnn_gets_wrong_is_refused(run_path: Path, change: dic
         split(run)
 
 
-def test_graphs_take_the_limits_of_the_run(run: Run) -> None:
+def test_graphs_have_the_given_limits(run: Run) -> None:
     graphs = device_graphs(split(run), Limits(candidates=7, exposures=5, page_views=3))
     shapes = {
         value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
@@ -126,35 +126,35 @@ def test_graphs_take_the_limits_of_the_run(run: Run) -> None:
 
 @pytest.mark.parametrize("kind", list(REGISTRY))
 def test_every_model_runs_on_the_device(run: Run, kind: str, tmp_path: Path) -> None:
-    """MNN and ONNX Runtime step through what Keras reads at once; a weight off by a hundredth is found."""
+    """MNN and ONNX Runtime, step by step, give the logits of Keras. A weight that is 1 % off is found."""
     run = of_kind(run, kind)
     limits = Limits(candidates=6, exposures=7, page_views=5)
     graphs = device_graphs(split(run), limits)
     assert set(graphs) == {"crban", *(kind.step_model for kind in run.model.behaviour_kinds)}
     device = on_device(graphs, tmp_path)
-    cases = random_cases(run.model, limits, seed=3, spread=1.0)
+    cases = random_cases(run.model, limits, seed=3, std=1.0)
     assert np.concatenate([case.logits for case in cases]).std() > 0.1
     found = check_random(cases, device, OnnxDevice.load(graphs))
     assert 0 < max(found.values()) < 5e-5
     kernel = next(weight for weight in run.model.ranker.trainable_variables if "kernel" in weight.name)
     kernel.assign(kernel * 1.01)
     with pytest.raises(ParityError):
-        check_random(random_cases(run.model, limits, seed=3, spread=1.0), device, OnnxDevice.load(graphs))
+        check_random(random_cases(run.model, limits, seed=3, std=1.0), device, OnnxDevice.load(graphs))
 
 
 DRIFTS: dict[Precision, float] = {"fp32": 5e-5, "fp16": 0.1, "int8": 0.3}
 
 
 @pytest.mark.parametrize("factor", [1, 30, 1000])
-def test_queries_of_any_size(run: Run, factor: float, tmp_path: Path) -> None:
-    """Attention of CRBAN+ has no bound on queries, whatever its weights are stored in."""
+def test_crban_plus_keeps_parity_with_large_queries(run: Run, factor: float, tmp_path: Path) -> None:
+    """The attention of CRBAN+ has no bound on queries. The test runs every precision."""
     run = of_kind(run, "crban_plus")
     for attention in (run.model.ranker.exposure_attention, run.model.ranker.page_view_attention):
         attention.query_projection.kernel.assign(attention.query_projection.kernel * factor)
     limits = Limits(candidates=6, exposures=7, page_views=5)
     graphs = device_graphs(split(run), limits)
     assert not any(node.op_type == "Tanh" for node in graphs["crban"].graph.node)
-    case = random_cases(run.model, limits, seed=3, spread=1.0)[-1]
+    case = random_cases(run.model, limits, seed=3, std=1.0)[-1]
     for precision, drift in DRIFTS.items():
         device = on_device(graphs, tmp_path, precision=precision)
         assert np.abs(run_case(device, case) - case.logits).max() < drift, precision
@@ -170,7 +170,7 @@ def test_the_same_weights_give_the_same_bytes(run: Run, kind: str, tmp_path: Pat
         assert path.read_bytes() == (folders[1] / path.name).read_bytes(), path.name
 
 
-def test_a_layer_without_a_graph_is_named(run: Run) -> None:
+def test_a_layer_without_a_device_graph_is_an_error(run: Run) -> None:
     odd = SimpleNamespace(behaviour_kinds=(), settings=run.model.settings, ranker=Ranker(name="odd"))
     with pytest.raises(ConversionError, match="layer odd: there is no device graph for Ranker"):
         split(replace(run, model=odd))

@@ -1,4 +1,4 @@
-"""The trace: silent where MNN computes what the graphs say, and where a number of a graph is another, at its place."""
+"""The trace finds no difference in a correct conversion. If a weight is wrong, it names a tensor that depends on it."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def graphs_of(run: Run) -> Graphs:
 
 
 def full_case(run: Run) -> GoldenCase:
-    return random_cases(run.model, LIMITS, seed=3, spread=1.0)[-1]
+    return random_cases(run.model, LIMITS, seed=3, std=1.0)[-1]
 
 
 def altered(graph: onnx.ModelProto, constant: str, factor: float = 1.25) -> onnx.ModelProto:
-    """`graph` with every number of a constant times `factor`."""
+    """Return a copy of `graph` in which a constant is multiplied by `factor`."""
     other = onnx.ModelProto()
     other.CopyFrom(graph)
     (found,) = (each for each in other.graph.initializer if each.name == constant)
@@ -49,7 +49,7 @@ def altered(graph: onnx.ModelProto, constant: str, factor: float = 1.25) -> onnx
 
 
 def reached(graph: onnx.ModelProto, constant: str) -> set[str]:
-    """Every tensor that depends on a constant."""
+    """Return the names of all tensors that depend on a constant."""
     found = {constant}
     for node in graph.graph.node:
         if found & set(node.input):
@@ -58,12 +58,12 @@ def reached(graph: onnx.ModelProto, constant: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", list(MODELS))
-def test_a_right_conversion_agrees_throughout(run_path: Path, kind: str, tmp_path: Path) -> None:
-    """At every length, and through more steps than the ranker reads."""
+def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, kind: str, tmp_path: Path) -> None:
+    """The cases have every length. The last one has more steps than the ranker reads."""
     run = of_kind(load_run(run_path), kind)
     graphs = graphs_of(run)
     device = on_device(graphs, tmp_path)
-    cases = random_cases(run.model, LIMITS, seed=3, spread=3.0)
+    cases = random_cases(run.model, LIMITS, seed=3, std=3.0)
     for case in (*cases[::13], cases[-1], long_case(run.model, LIMITS, steps=30)):
         found = trace(case, device, graphs)
         assert found.departure is None, str(found)
@@ -72,13 +72,13 @@ def test_a_right_conversion_agrees_throughout(run_path: Path, kind: str, tmp_pat
         steps = len(case.exposure_action) * ("hubsm_ie" in graphs) + len(case.page_view_action) * (
             "hubsm_ipv" in graphs
         )
-        # A step shows its outputs at least, a ranker a good part of what it computes.
+        # A step shows at least its outputs, and a ranker at least a quarter of its tensors.
         assert found.compared >= 2 * steps + len(graphs["crban"].graph.node) // 4
 
 
 @pytest.mark.parametrize("kind", ["crban", "crban_plus", "dlcm"])
-def test_another_number_is_found_at_its_place(run_path: Path, kind: str, tmp_path: Path) -> None:
-    """Every weight in turn, in every graph: the tensor that is named depends on it, what agreed before does not."""
+def test_the_trace_names_a_tensor_that_depends_on_the_wrong_weight(run_path: Path, kind: str, tmp_path: Path) -> None:
+    """The test changes every weight of every graph in turn. The tensor compared before does not depend on it."""
     run = of_kind(load_run(run_path), kind)
     graphs = graphs_of(run)
     device, case = on_device(graphs, tmp_path), full_case(run)
@@ -94,14 +94,14 @@ def test_another_number_is_found_at_its_place(run_path: Path, kind: str, tmp_pat
             after = reached(graph, constant.name)
             assert found.tensor in after
             assert found.after not in after
-            # The state's first step has zeros, which no recurrent kernel moves.
+            # The initial state is zero, so a wrong recurrent kernel has no effect before the second step.
             assert found.step in ((1, 2) if name != "crban" else (None,))
             tried += 1
     assert tried > 10
 
 
-def test_the_last_bias_is_held_as_the_proof_holds_it(run_path: Path, tmp_path: Path) -> None:
-    """Logits of several units, all off by three tolerances: less than the tolerance of each in size."""
+def test_logits_are_compared_with_the_tolerance_of_the_parity_check(run_path: Path, tmp_path: Path) -> None:
+    """The logits are about 6 and differ by three tolerances. A relative tolerance would accept this difference."""
     run = of_kind(load_run(run_path), "crban")
     run.model.ranker.output_layer.bias.assign([6.0])
     graphs = graphs_of(run)
@@ -112,8 +112,8 @@ def test_the_last_bias_is_held_as_the_proof_holds_it(run_path: Path, tmp_path: P
     assert found.tensor == "logits"
 
 
-def test_rounding_is_no_departure(run_path: Path, tmp_path: Path) -> None:
-    """Queries a thousand times as large: exponents in the thousands, which no two engines round alike."""
+def test_differences_of_rounding_are_accepted(run_path: Path, tmp_path: Path) -> None:
+    """Queries are multiplied by 1000. Exponents then reach thousands, and each engine rounds them differently."""
     run = of_kind(load_run(run_path), "crban_plus")
     for attention in (run.model.ranker.exposure_attention, run.model.ranker.page_view_attention):
         attention.query_projection.kernel.assign(attention.query_projection.kernel * 1000)
@@ -122,16 +122,16 @@ def test_rounding_is_no_departure(run_path: Path, tmp_path: Path) -> None:
     assert found.departure is None, str(found)
 
 
-def test_graphs_of_another_function(run_path: Path, tmp_path: Path) -> None:
+def test_the_trace_says_when_the_graphs_differ_from_keras(run_path: Path, tmp_path: Path) -> None:
     run = of_kind(load_run(run_path), "crban")
     graphs = graphs_of(run)
     case = full_case(run)
     found = trace(replace(case, logits=case.logits + np.float32(0.5)), on_device(graphs, tmp_path), graphs)
     assert found.from_keras == pytest.approx(0.5, rel=1e-3)
-    assert "ONNX Runtime is 0.5 from Keras: the graphs compute something else" in str(found)
+    assert "ONNX Runtime differs from Keras by 0.5: the graphs are wrong" in str(found)
 
 
-def test_a_runtime_that_loses_some_of_the_state(
+def test_the_trace_names_the_step_from_which_the_state_differs(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = of_kind(load_run(run_path), "crban")
@@ -145,11 +145,11 @@ def test_a_runtime_that_loses_some_of_the_state(
     monkeypatch.setattr(HubsmStepper, "step", losing)
     found = trace(full_case(run), device, graphs)
     assert (found.departure, found.carried) == (None, ("hubsm_ie", 1))
-    assert "states that are carried on depart: of hubsm_ie from behaviour 1 on" in str(found)
-    assert "carried from graph to graph" in str(replace(found, carried=None))
+    assert "the state of hubsm_ie differs from behaviour 1 on" in str(found)
+    assert "the difference is in the arrays passed between graphs" in str(replace(found, carried=None))
 
 
-def test_compared_tensors() -> None:
+def test_compare_tensors_on_small_arrays() -> None:
     ones = np.ones((2, 3), np.float32)
     assert compare_tensors(ones, ones, ones) == (0.0, False)
     assert compare_tensors(ones[:0], ones[:0], ones[:0]) == (0.0, False)
@@ -161,15 +161,17 @@ def test_compared_tensors() -> None:
     near = np.array([1e6 + 10, 1.0], np.float32)
     assert not compare_tensors(near, large, large)[1]
     assert compare_tensors(near, large, large, absolute=True)[1]
-    # What one unit in the last place of the inputs moves by a hundredth is not held to more.
+    # If a change of the inputs in the last place moves a tensor a lot, larger differences count as rounding.
     off = ones + np.float32(3 * TOLERANCE)
     assert compare_tensors(off, ones, ones)[1]
     assert not compare_tensors(off, ones, ones + np.float32(TOLERANCE / 10))[1]
 
 
 @pytest.mark.usefixtures("eager")
-def test_export_names_it(run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A conversion of other weights than the graph's, as a defect of a converter would be."""
+def test_export_writes_a_trace_if_the_parity_check_fails(
+    run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The conversion changes a weight, as a defect of a converter would."""
 
     def wrong(source: Path, target: Path, *, precision: object) -> None:
         graph = onnx.load(source)
@@ -181,11 +183,11 @@ def test_export_names_it(run_path: Path, tmp_path: Path, monkeypatch: pytest.Mon
         convert_to_mnn(other, target)
 
     monkeypatch.setattr(bundle, "convert_to_mnn", wrong)
-    with pytest.raises(ParityError, match=r"parity random_mnn .*; --trace names the first tensor"):
+    with pytest.raises(ParityError, match=r"parity random_mnn .*: export with --trace to find the first tensor"):
         bundle.export_bundle(run_path, tmp_path / "bundle", requests=5)
     kept = tmp_path / "bundle.trace"
     said = (
-        r"departs from ONNX Runtime at `.*` \(GRU\) of hubsm_ipv.onnx at behaviour 1, .* request are in .*bundle.trace"
+        r"differs from ONNX Runtime at `.*` \(GRU\) of hubsm_ipv.onnx at behaviour 1, .* request are in .*bundle.trace"
     )
     for _ in range(2):  # an earlier trace is replaced
         with pytest.raises(ParityError, match=said) as caught:
@@ -206,7 +208,7 @@ def test_export_names_it(run_path: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_trace_that_fails_keeps_the_proofs_word(
+def test_the_error_of_the_parity_check_is_kept_if_the_trace_fails(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -215,6 +217,6 @@ def test_a_trace_that_fails_keeps_the_proofs_word(
     monkeypatch.setattr(bundle, "trace_case", broken)
     monkeypatch.setattr("edgerec.export.parity.compare.__kwdefaults__", {"tolerance": Tolerance(0.0)})
     with pytest.raises(
-        ParityError, match=r"parity random_.* apart; 0 is allowed; the trace failed: first line\. Graphs"
+        ParityError, match=r"parity random_.* at most 0; received .*; the trace failed: first line\. Graphs"
     ):
         bundle.export_bundle(run_path, tmp_path / "bundle", requests=5, trace=True)
