@@ -39,7 +39,7 @@ def _check_shapes(model: DeviceModel, manifest: DeviceManifest, folder: Path) ->
 
 
 def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
-    """Check that the ranker reads keys and values as wide as the steppers return, and has the manifest's limits."""
+    """Check that the ranker has the same widths as the steppers and the same limits as the manifest."""
     crban, limits = model.crban, model.limits
     fits = limits.candidates == crban.limit
     fits &= model.steppers.keys() == crban.limits.keys()

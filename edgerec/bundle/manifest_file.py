@@ -76,7 +76,7 @@ def sign_bundle(bundle: Path, key: SigningKey) -> None:
 
 
 def signed_parts(bundle: Path) -> dict[str, bool]:
-    """Return whether the manifests of `bundle`, `device` and `cloud` have a signature, of whatever key."""
+    """Return whether the manifests of `bundle`, `device` and `cloud` have a signature of any key."""
     return {part: signature_path(folder / NAME).is_file() for part, folder in part_folders(bundle).items()}
 
 

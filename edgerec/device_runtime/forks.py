@@ -1,8 +1,8 @@
 """Detection of forks: a model runs only in the process that loaded it.
 
-A fork copies the memory, but only the thread that forked. In the child, a lock that another thread held stays locked
-for ever, and MNN waits for ever for the threads of its pool. Both would hang without an error, so this module detects
-them and an error is raised. Spawned processes do not inherit models, so they have no such limit.
+A fork copies the memory, but only one thread: the one that forked. In the child, a lock that another thread held stays
+locked for ever, and MNN waits for ever for the threads of its pool. Both would hang without an error, so this module
+detects them and an error is raised. Spawned processes do not inherit models, so they have no such limit.
 """
 
 from __future__ import annotations

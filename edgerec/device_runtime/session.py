@@ -204,7 +204,7 @@ def is_plain(value: object) -> TypeGuard[npt.NDArray[Any]]:
 
 
 def received(value: object) -> str:
-    """Describe a value that a check refuses, for its error."""
+    """Return a description of a value for an error message: type and shape, or only the type."""
     if is_plain(value):
         return f"{value.dtype} of shape {value.shape}"
     kind = type(value).__name__

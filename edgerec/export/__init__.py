@@ -1,1 +1,1 @@
-"""Taking a trained model apart: device graphs, MNN conversion, proof and bundle."""
+"""The export: it splits a trained model, converts it to MNN, checks parity and writes a bundle."""

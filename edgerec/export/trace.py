@@ -22,10 +22,11 @@ Array = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]
 
 ROUNDING = 50.0
-"""Differences up to this factor count as rounding.
+"""Factor for differences that count as rounding.
 
-The factor multiplies the change of a tensor when its inputs change by one unit in the last place. The engines sum in
-different orders, and some operations, such as the exponential of a large number, amplify such differences.
+The trace measures how much a tensor changes if its inputs change in the last digit. A difference counts as rounding if
+it is at most this factor times that change. The engines sum in different orders, and some operations, such as the
+exponential of a large number, amplify such differences.
 """
 _CONVERTED = "__matmul_converted"
 """The suffix that MNN's converter adds to the name of a matrix product that it converts to a convolution."""

@@ -221,7 +221,7 @@ def test_observe_returns_the_outputs_of_operations(model: bytes, inputs: dict[st
     for name, array in want.items():
         np.testing.assert_array_equal(seen[name], array)
         assert seen[name].flags.owndata
-    # The outputs of the recurrent layers, of which the new state consists, are there too.
+    # The result has the outputs of all recurrent layers. The new state consists of these outputs.
     layers = [array.reshape(-1) for array in seen.values() if array.size == 32 and array.shape != (32, 1)]
     for layer in want["new_state"].reshape(6, 32):
         assert any(np.array_equal(layer, one) for one in layers)
