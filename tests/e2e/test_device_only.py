@@ -73,7 +73,7 @@ def test_public_keys_are_checked_without_training_packages(bundle_path: Path, tm
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     for name, message in (
         ("public.pem", "is not signed, but a signature is required"),
-        ("text.pem", "is no Ed25519 key in PEM"),
+        ("text.pem", "is not an Ed25519 key in PEM"),
         ("none.pem", "No such file"),
     ):
         done = edgerec("verify", bundle, "--public-key", tmp_path / name)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -36,6 +35,7 @@ from edgerec.export import bundle
 from edgerec.export.bundle import export_bundle
 from edgerec.export.peers import check_peers
 from edgerec.model.runs import Run, load_run
+from edgerec.rankers.ranker import Ranker
 from tests.random_runs import of_kind
 from tests.synthetic import LIMITS, make_logs
 
@@ -236,7 +236,9 @@ def _reset_before(run: Run) -> Run:
 
 
 def _unknown_layer(run: Run) -> Run:
-    return replace(run, model=SimpleNamespace(kinds=(), ranker=keras.layers.Dense(1, name="odd")))
+    return replace(
+        run, model=SimpleNamespace(behaviour_kinds=(), settings=run.model.settings, ranker=Ranker(name="odd"))
+    )
 
 
 def _nan_weight(run: Run) -> Run:
@@ -248,7 +250,7 @@ def _nan_weight(run: Run) -> Run:
     ("change", "said"),
     [
         (_reset_before, "reset_after should be True for MNN; received False"),
-        (_unknown_layer, "there is no device graph for Dense"),
+        (_unknown_layer, "there is no device graph for Ranker"),
         (_nan_weight, "run has weights that a device cannot compute with .* should be finite.*: train it again"),
     ],
 )

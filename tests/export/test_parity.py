@@ -21,7 +21,7 @@ from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import RELATIVE, TOLERANCE, CaseError, check_random, compare
 from edgerec.export.random_cases import keras_logits, long_case, random_cases
-from edgerec.export.real_requests import check_real, summarise
+from edgerec.export.real_requests import RealRequests, check_real, summarise
 from edgerec.export.split import device_graphs, split
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec
@@ -243,8 +243,6 @@ def test_parity_holds_with_a_huge_served_value(run_path: Path, kind: str, bounde
 def test_summarise_returns_the_largest_error_and_all_checks(strong: Strong, samples: Samples) -> None:
     case = random_cases(strong.run.model, SHORT, seed=3, std=1.0)[-1]
     assert run_case(strong.device, case).shape == (6,)
-    from edgerec.export.real_requests import RealRequests
-
     real = RealRequests(max_abs_error=3e-5, requests=9, orders_equal=8, gauc={"keras": 0.5, "mnn": 0.5})
     parity = summarise({"random_mnn": 2e-5}, real)
     assert (parity.max_abs_error, parity.requests, parity.orders_equal) == (3e-5, 9, 8)
