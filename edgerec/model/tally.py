@@ -68,7 +68,7 @@ class UserSums:
 
     @property
     def gauc(self) -> float:
-        """``sum(impressions AUC) / sum(impressions)`` (eq. 12)."""
+        """GAUC, ``sum(impressions AUC) / sum(impressions)`` (eq. 12)."""
         return float(self.above.sum() / self.impressions.sum())
 
 
@@ -99,7 +99,7 @@ class Tally:
         position = np.searchsorted(POSITIONS, scored.position + 1, side="right") - 1
         np.add.at(self._positions, position, np.stack([np.ones(len(label)), label, probability], axis=1))
 
-        # The requests with both labels, in ascending order: the order of the result of `request_aucs`.
+        # Select the requests with both labels, in ascending order, as `request_aucs` does.
         aucs, impressions = request_aucs(group, label, logit)
         requests, first = np.unique(group, return_index=True)
         clicks = np.bincount(np.searchsorted(requests, group), weights=label, minlength=len(requests))

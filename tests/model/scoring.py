@@ -1,4 +1,4 @@
-"""All of a split's scores at once."""
+"""Scores of a whole split, and hand-written scores, for tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def score(function: Callable[[Any], Any], samples: Samples, split: str) -> Score
 
 
 def scored(group: list[int], label: list[int], logit: list[float], **other: list[int]) -> Scored:
-    """Scores by hand; each request of a user of its own, in order of place, where nothing else is said."""
+    """Return hand-written scores. By default each request has its own user and its candidates are in served order."""
     groups = np.array(group, np.int64)
     position = np.arange(len(groups)) - np.array([group.index(one) for one in group], np.int64)
     columns = {"position": position, "user": groups, "exposures": groups * 0, "page_views": groups * 0}

@@ -32,7 +32,7 @@ def config(*models: str, seeds: int = 2, trees: bool = False) -> AblationConfig:
 
 
 def cell(model: str, seed: int, aucs: list[float]) -> Cell:
-    """Twenty users of ten impressions for each value of `aucs`, around it."""
+    """Return a cell with twenty users for each value of `aucs`. Each has ten impressions and an AUC near the value."""
     rng = np.random.default_rng(seed)
     values = np.repeat(aucs, 20) + rng.normal(0, 0.01, 20 * len(aucs))
     impressions = np.full(len(values), 10.0)
@@ -61,13 +61,13 @@ def document(trees: bool = True) -> dict[str, Any]:
     return ablation_document(cells, baselines=BASELINES, config=config("dlcm", "crban", trees=trees), samples="s")
 
 
-def test_the_table_by_hand() -> None:
+def test_the_rows_of_the_document_have_hand_computed_values() -> None:
     dlcm, crban, trees = document()["rows"]
     assert dlcm["gauc_mean"] == pytest.approx(0.65, abs=0.003)
     assert (dlcm["p_vs_dlcm"], dlcm["vs_dlcm"]) == (None, None)
     assert crban["vs_dlcm"] == pytest.approx(crban["gauc_mean"] - dlcm["gauc_mean"])
     assert crban["relative_vs_dlcm"] == pytest.approx(0.06 / 0.65, abs=0.01)
-    # The users differ far more from one another than the models do; held user by user, there is no doubt.
+    # Users differ much more than the models do, but a test paired by user shows the difference clearly.
     assert crban["gauc_ci95"][1] - crban["gauc_ci95"][0] > 0.02
     assert crban["p_vs_dlcm"] < 1e-6
     assert trees[f"p_vs_{TREES}"] is None
@@ -77,7 +77,7 @@ def test_the_table_by_hand() -> None:
     assert [row["model"] for row in document(trees=False)["rows"]] == ["dlcm", "crban"]
 
 
-def test_table_and_page_show_it() -> None:
+def test_the_table_and_the_page_show_the_document() -> None:
     found = document()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     for brief in (False, True):
@@ -95,7 +95,7 @@ def test_table_and_page_show_it() -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_cell_by_cell_and_resumed(
+def test_a_resumed_ablation_gives_the_same_table(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, out = config("dnn_rank", "dlcm"), tmp_path / "table"
@@ -128,7 +128,7 @@ def test_cell_by_cell_and_resumed(
         assert {**row, "train_seconds": 0} == {**other, "train_seconds": 0}
     assert json.loads((out / "ablation.json").read_text())["rows"] == found["rows"]
     assert (out / "ablation.html").read_text() == page(found)
-    # Every run stays, to be exported.
+    # The folder keeps each run, so that it can be exported.
     head = load_run(out / "runs" / "dlcm-seed-2").head
     assert (head.config.model, head.config.seed) == ("dlcm", 2)
     sums = load_sums(out / "dlcm-seed-2.npz")
@@ -138,7 +138,7 @@ def test_cell_by_cell_and_resumed(
 
 
 @pytest.mark.usefixtures("eager")
-def test_nothing_finished_is_done_twice(
+def test_a_finished_epoch_is_not_trained_again(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs = {"dlcm": TrainConfig(model="dlcm", **{**TINY, "epochs": 2})}
@@ -154,7 +154,7 @@ def test_nothing_finished_is_done_twice(
 
     monkeypatch.setattr(training_loop, "progress", counting)
     monkeypatch.setattr(evaluation, "progress", counting)
-    # In the second epoch of the very first cell, then while it is evaluated.
+    # Stop in the second epoch of the first cell, then in its evaluation.
     for resume in (False, True):
         with pytest.raises(KeyboardInterrupt):
             ablate(samples, settings, out, samples_path=samples_path, resume=resume)
@@ -164,7 +164,7 @@ def test_nothing_finished_is_done_twice(
 
 
 @pytest.mark.usefixtures("eager")
-def test_what_fails_at_once_leaves_nothing(samples: Samples, samples_path: Path, tmp_path: Path) -> None:
+def test_a_failure_in_the_first_epoch_leaves_no_folder(samples: Samples, samples_path: Path, tmp_path: Path) -> None:
     configs = {"dlcm": TrainConfig(model="dlcm", **{**TINY, "learning_rate": 1e38})}
     with pytest.raises(TrainingError, match="became"):
         ablate(samples, AblationConfig(configs, (1,)), tmp_path / "table", samples_path=samples_path)
@@ -177,7 +177,7 @@ def test_several_workers_are_refused(samples: Samples, tmp_path: Path, monkeypat
         ablate(samples, config("dlcm"), tmp_path / "table", samples_path=samples.path)
 
 
-def test_trees_stand_in_the_table(samples: Samples, samples_path: Path) -> None:
+def test_trees_are_evaluated_and_deterministic(samples: Samples, samples_path: Path) -> None:
     pytest.importorskip("lightgbm")
     from edgerec.model.ablation.trees import tree_cell
 
@@ -185,17 +185,17 @@ def test_trees_stand_in_the_table(samples: Samples, samples_path: Path) -> None:
     assert one.figures == same.figures
     assert one.sums.above.tolist() == same.sums.above.tolist()
     assert one.figures["logloss"] is None
-    # Scores are what is clicked here, and trees read them.
+    # In these logs clicks follow the scores, which the trees read.
     assert one.figures["gauc"] > 0.6
     assert other.figures["gauc"] > 0.6
 
 
-def test_settings_of_single_models(tmp_path: Path) -> None:
+def test_settings_of_single_models_are_read(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_text("units = 8\nepochs = 3\n[models.dlcm]\nepochs = 5\n")
     found = load_ablation(file, models=["crban"], seeds=2)
     assert found.seeds == (1, 2)
-    # DLCM is always there: the others are held against it.
+    # DLCM is always added, because the others are compared to it.
     assert {name: (one.units, one.epochs) for name, one in found.configs.items()} == {"dlcm": (8, 5), "crban": (8, 3)}
     assert list(load_ablation(None).configs) == list(MODELS)
 

@@ -23,14 +23,14 @@ from tests.synthetic import build, flat, make_logs, whole
 
 @pytest.fixture(scope="module")
 def many(samples_path: Path, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    """The same samples in a shard for each user."""
+    """Return the same samples with one shard for each user."""
     path = tmp_path_factory.mktemp("many") / "samples"
     limits = samples.head.limits.model_dump()
     return write_samples(samples_path.parent / "logs", path, limits=limits, target=1)
 
 
 def rows_of(inputs: dict[str, np.ndarray], at: int) -> tuple[bytes, ...]:
-    """What the model is given of one request of a batch."""
+    """Return the inputs of one request of a batch."""
     found = []
     for name in ("exposures", "page_views"):
         index = inputs[name]["index"][at, : inputs[name]["length"][at]]
@@ -59,7 +59,7 @@ def test_an_epoch_has_every_request_once(
         assert sorted(numbers) == list(range(many.head.splits[split].requests))
 
 
-def test_groups_are_no_larger_than_needed(many: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_have_the_smallest_sufficient_size(many: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_pipeline, "MIX", 20)
     sizes = [len(shard.requests) for shard in groups(many, TRAIN, rng=np.random.default_rng(1))]
     assert sum(sizes) == many.head.splits[TRAIN].requests
@@ -70,7 +70,7 @@ def test_groups_are_no_larger_than_needed(many: Samples, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(everything.requests.request_id, whole(many, TEST).requests.request_id)
 
 
-def test_the_same_seed_draws_the_same_epoch(many: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_seed_gives_the_same_epoch(many: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_pipeline, "MIX", 20)
 
     def drawn(seed: int) -> list[bytes]:
@@ -81,7 +81,7 @@ def test_the_same_seed_draws_the_same_epoch(many: Samples, monkeypatch: pytest.M
     assert drawn(1) == drawn(1) != drawn(2)
 
 
-def test_one_request_of_each_page_drawn_anew(tmp_path: Path) -> None:
+def test_each_epoch_reads_one_random_request_of_each_page(tmp_path: Path) -> None:
     logs = make_logs()
     page = pl.col("time").rank("ordinal").over("user_id").cast(pl.Int64) // 3
     samples = build(tmp_path, replace(logs, requests=logs.requests.with_columns(page_id=page)))
@@ -102,7 +102,7 @@ def test_one_request_of_each_page_drawn_anew(tmp_path: Path) -> None:
     assert len({row for seed in range(20) for row in drawn(seed)}) == len(requests)
 
 
-def test_what_requests_share_stands_once(samples: Samples) -> None:
+def test_a_batch_contains_shared_behaviours_once(samples: Samples) -> None:
     shard = whole(samples, TRAIN)
     requests = shard.requests
     user = requests.user[0]
@@ -131,7 +131,7 @@ def test_workers_share_a_batch(many: Samples) -> None:
 
 
 @pytest.mark.parametrize("together", [1, 4])
-def test_requests_of_a_user_stand_together(samples: Samples, together: int) -> None:
+def test_requests_of_a_user_follow_each_other(samples: Samples, together: int) -> None:
     requests = whole(samples, TRAIN).requests
     rng = np.random.default_rng(0)
     found = [
@@ -149,14 +149,14 @@ def test_shapes_are_few_and_large_enough(count: int, longest: int, limit: int) -
     assert count <= shapes.segments(count) <= max(8, 1.5 * count)
 
 
-def test_few_shapes_come() -> None:
+def test_there_are_few_shapes() -> None:
     shapes = Shapes(32, Limits())
     assert len({shapes.time(longest, 100) for longest in range(1, 101)}) <= 9
     assert len({shapes.candidates(longest) for longest in range(1, 101)}) <= 12
     assert len({shapes.segments(count) for count in range(1, 513)}) <= 13
 
 
-def test_ahead_passes_on_what_comes_and_what_goes_wrong() -> None:
+def test_ahead_yields_items_and_raises_errors() -> None:
     assert list(ahead(iter(range(100)))) == list(range(100))
     assert list(ahead(iter(()))) == []
 
@@ -170,7 +170,7 @@ def test_ahead_passes_on_what_comes_and_what_goes_wrong() -> None:
         next(found)
 
 
-def test_ahead_ends_its_thread_with_its_reader() -> None:
+def test_the_thread_of_ahead_ends_when_the_reader_stops() -> None:
     made: list[int] = []
 
     def endless() -> Iterator[int]:

@@ -37,7 +37,7 @@ def run(run_path: Path) -> Run:
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_document(run: Run, samples: Samples) -> None:
+def test_the_document_has_all_figures(run: Run, samples: Samples) -> None:
     document = evaluate(run, samples)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document.keys() == {
@@ -55,7 +55,7 @@ def test_the_document(run: Run, samples: Samples) -> None:
     assert evaluation_table(document).row_count == 8 + len(document["baselines"])
 
 
-def test_exposed_by_hand(samples: Samples) -> None:
+def test_exposed_has_hand_computed_values(samples: Samples) -> None:
     requests = replace(
         whole(samples, TRAIN).requests,
         offsets=np.array([0, 2, 5, 6]),
@@ -122,13 +122,13 @@ def asked(number: int, scores: list[float], clicked: list[int | None]) -> dict[s
     }  # fmt: skip
 
 
-def test_baselines_by_hand(tmp_path: Path) -> None:
+def test_baselines_have_hand_computed_values(tmp_path: Path) -> None:
     rows = [
         asked(1, [1.0, 2.0], [1, 0]),  # in training, the smaller number is clicked
         asked(2, [1.0, 2.0, 0.0], [1, 0, None]),
         asked(3, [5.0, 5.0], [0, 1]),
-        asked(4, [3.0, 1.0, 2.0], [0, 1, 0]),  # smallest first: 1; as offered: of two pairs one
-        asked(5, [1.0, 2.0], [0, 1]),  # smallest first: 0; as offered: 0
+        asked(4, [3.0, 1.0, 2.0], [0, 1, 0]),  # AUC 1 with the smallest first, 0.5 in served order
+        asked(5, [1.0, 2.0], [0, 1]),  # AUC 0 with the smallest first, 0 in served order
     ]
     logs = make_logs()
     table = pl.DataFrame(rows, schema_overrides={"model_version": pl.String, "clicked": pl.List(pl.Int8)})
@@ -145,7 +145,7 @@ def test_nothing_to_rank() -> None:
         tallied(scored([0, 1, 2], [0, 0, 0], [0.0] * 3)).figures(seed=1)
 
 
-def test_samples_of_another_kind_are_refused(run: Run, samples: Samples) -> None:
+def test_samples_that_do_not_fit_the_run_are_refused(run: Run, samples: Samples) -> None:
     def check(other: Samples) -> None:
         check_fit(run.head, run.vocabularies, other)
 
@@ -218,7 +218,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[FormatError], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_run_in_one_line(run_path: Path, tmp_path: Path, fault: str) -> None:
+def test_a_faulty_run_gives_an_error_of_one_line(run_path: Path, tmp_path: Path, fault: str) -> None:
     path = Path(shutil.copytree(run_path, tmp_path / "run"))
     damage, error, said = FAULTS[fault]
     damage(path)

@@ -1,4 +1,4 @@
-"""One suite for every layer: a value by hand, config round trip, bad arguments; then what the whole must hold to."""
+"""Tests of every layer (hand-computed values, config round trip, bad arguments) and of all models."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_din_by_hand() -> None:
     layer.set_weights([np.array([[5.0]]), np.array([0.5]), np.array([[2.0]]), np.array([1.0]), np.array([[3.0]])])
     query, key = np.array([[[1.0]]], np.float32), np.array([[[1.0], [-9.0], [7.0]]], np.float32)
     found = layer(query, key, np.array([[[10.0], [20.0], [30.0]]], np.float32), np.array([2])).numpy()
-    # Of two valid ones, the second is below zero.
+    # Two behaviours are valid. The hidden unit of the second one is below zero.
     assert found == pytest.approx(0.5 * 11.0 * 10.0 / np.sqrt(2))
 
 
@@ -120,7 +120,7 @@ def test_list_normalisation_by_hand() -> None:
 
 
 def test_a_narrow_column_far_from_zero_is_normalised_as_in_double_precision() -> None:
-    """What rounding leaves of the mean is not blown up by the narrow spread."""
+    """The small standard deviation does not enlarge the rounding error of the mean."""
     rng = np.random.default_rng(0)
     inputs = (1000.0 + 1e-3 * rng.normal(size=(1, 100, 4))).astype(np.float32)
     found = ListNormalisation()(inputs, np.array([100], np.int32)).numpy()
@@ -134,13 +134,13 @@ def test_matches_by_hand() -> None:
     match = np.array([[[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]], np.float32)
     age = np.array([[48.0, 24.0, 1.0, 0.0]], np.float32)
     found = match_signals(match, age, np.array([3])).numpy()
-    # Twice, the last time as the latest of three behaviours, an hour ago.
+    # Two matches; the last one is the latest of three behaviours, one hour ago.
     np.testing.assert_allclose(found[0, 0], [np.log(3), 1.0, 1 / 13, 0.5, 24 / 25], rtol=1e-6)
     assert not found[0, 1].any()
     np.testing.assert_allclose(found[0, 2], [np.log(2), 0.5, 1 / 289, 1 / 25, 0.5], rtol=1e-6)
 
 
-def test_list_attention_knows_no_order(samples: Samples) -> None:
+def test_list_attention_does_not_depend_on_the_order(samples: Samples) -> None:
     layer = ListAttention(4, 2)
     inputs = np.random.default_rng(0).normal(size=(1, 5, 4)).astype(np.float32)
     order = np.array([3, 0, 2, 1])
@@ -180,7 +180,7 @@ def test_feature_vector_equals_the_numpy_encoder(samples: Samples) -> None:
     np.testing.assert_array_equal(found, encoder.expand(encoded, {"shop": table[encoded.ids[:, 0]]}))
 
 
-def test_unknown_rate_hides_identities_in_training_only() -> None:
+def test_unknown_rate_replaces_ids_in_training_only() -> None:
     layer = FeatureVector(SPEC.item, rows={"shop": 3}, unknown_rate=0.5)
     layer.build()
     layer.tables["shop"].assign(np.repeat([[0.0], [1.0], [2.0]], 4, axis=1))
@@ -200,8 +200,8 @@ def _scores(model: Reranker, inputs: dict[str, Any]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_request_alone_equals_the_same_among_others(samples: Samples, kind: str) -> None:
-    """Neither padding nor that requests share what is computed of a user's behaviours makes a difference."""
+def test_scores_of_a_request_do_not_depend_on_its_batch(samples: Samples, kind: str) -> None:
+    """Padding and sharing of behaviours between requests do not change the scores."""
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     shard = whole(samples, TRAIN)
     rows = np.arange(40)
@@ -217,7 +217,7 @@ def test_a_request_alone_equals_the_same_among_others(samples: Samples, kind: st
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_shapes_for_the_compiler_make_no_difference(samples: Samples, kind: str) -> None:
+def test_padding_to_compiled_shapes_does_not_change_scores(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     shard, rows = whole(samples, TRAIN), np.arange(21)
     plain = make_batch(shard, rows)
@@ -260,7 +260,7 @@ def test_padded_content_has_no_influence(samples: Samples, kind: str) -> None:
         inputs = batch.inputs[part]
         steps = inputs["row"].shape[1]
         beyond = np.arange(inputs["index"].shape[1])[None, :] >= inputs["length"][:, None]
-        # What no request reads, of stretches that some read, and where requests point beyond their end.
+        # Change the steps of a segment that no request reads, and the indices beyond a request's length.
         last = np.full(len(inputs["row"]), -1)
         for index, length in zip(inputs["index"], inputs["length"], strict=True):
             if length:

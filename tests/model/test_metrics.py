@@ -23,7 +23,7 @@ def _slow_auc(label: list[int], score: list[float]) -> float:
 
 
 def test_literal_values() -> None:
-    # Request 7: of two pairs one is in order (AUC 0.5, three impressions). Request 9: a tie (0.5, two impressions).
+    # Request 7: one of two pairs is in order (AUC 0.5, three impressions). Request 9: a tie (0.5, two impressions).
     # Request 3 has no click and does not count.
     rows = [(7, 1, 0.5), (9, 0, 1.0), (7, 0, 0.9), (7, 0, 0.1), (9, 1, 1.0), (3, 0, 0.3)]
     aucs, impressions = request_aucs(*_arrays(rows))
@@ -56,7 +56,7 @@ def test_equals_counting_pairs(rows: list[tuple[int, int, float]]) -> None:
 
 
 def test_ndcg_literal_values() -> None:
-    # One click at place 2 of 3: gain 1 / log2(3); the other request's click is beyond the cut.
+    # One click at position 2 of 3: gain 1 / log2(3); the other request's click is beyond the cut.
     rows = [(0, 0, 3.0), (0, 1, 2.0), (0, 0, 1.0), (1, 0, 3.0), (1, 0, 2.0), (1, 1, 1.0)]
     assert ndcg_sum(*_arrays(rows), at=2) == (pytest.approx(1 / math.log2(3)), 2)
     assert ndcg_sum(*_arrays(rows), at=3) == (pytest.approx(1 / math.log2(3) + 0.5), 2)

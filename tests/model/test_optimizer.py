@@ -21,7 +21,7 @@ def slices(rows: list[int], seed: int) -> tf.IndexedSlices:
     return tf.IndexedSlices(tf.constant(values), tf.constant(rows), tf.constant([9, 2]))
 
 
-def test_it_is_adam_where_every_row_is_touched() -> None:
+def test_equals_adam_if_the_batch_reads_every_row() -> None:
     ours, theirs = variables(), variables()
     adam = keras.optimizers.Adam(0.01, global_clipnorm=2.0)
     adam.build(theirs)
@@ -36,7 +36,7 @@ def test_it_is_adam_where_every_row_is_touched() -> None:
         np.testing.assert_allclose(mine.numpy(), other.numpy(), atol=2e-6)
 
 
-def test_rows_that_the_batch_does_not_have_stay_as_they_are() -> None:
+def test_rows_that_the_batch_does_not_read_stay_unchanged() -> None:
     ours, before = variables(), variables()
     own = RowAdam(ours, tables=["table"], clip_norm=9.0)
     own.learning_rate.assign(0.1)
@@ -44,7 +44,7 @@ def test_rows_that_the_batch_does_not_have_stay_as_they_are() -> None:
         own.apply([tf.zeros((3, 4)), slices([2, 5, 2], step)])
     moved = (ours[1].numpy() != before[1].numpy()).any(axis=1)
     assert np.flatnonzero(moved).tolist() == [2, 5]
-    # Adam as it stands moves on along what earlier steps have left.
+    # The original Adam also changes rows of earlier steps, because of their moments.
     dense = variables()
     plain = RowAdam(dense, tables=[], clip_norm=9.0)
     plain.learning_rate.assign(0.1)
@@ -54,7 +54,7 @@ def test_rows_that_the_batch_does_not_have_stay_as_they_are() -> None:
     assert (dense[1].numpy()[[2, 5]] != after_one[[2, 5]]).all()
 
 
-def test_a_row_that_stands_twice_is_summed() -> None:
+def test_values_of_a_repeated_row_are_added() -> None:
     found = summed(tf.IndexedSlices(tf.constant([[1.0], [2.0], [4.0]]), tf.constant([3, 1, 3]), tf.constant([5, 1])))
     dense = np.zeros((5, 1))
     dense[found.indices.numpy()] = found.values.numpy()

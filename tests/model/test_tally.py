@@ -21,7 +21,7 @@ def tallied(*parts: Scored) -> Tally:
 
 
 def drawn(requests: int, *, seed: int = 0, first: int = 0, users: int = 30) -> Scored:
-    """Requests of 2 to 12 exposures whose clicks follow their logits."""
+    """Return requests of 2 to 12 exposures with random logits. Clicks have the probabilities of the logits."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(2, 13, requests)
     group = np.repeat(np.arange(requests) + first, sizes)
@@ -34,9 +34,9 @@ def drawn(requests: int, *, seed: int = 0, first: int = 0, users: int = 30) -> S
 
 def test_values_by_hand() -> None:
     found = tallied(scored([0, 0, 1, 1, 1], [1, 0, 0, 1, 0], [0.0, 1.0, 3.0, 2.0, 1.0])).figures(seed=1)
-    # The first request has its pair the wrong way round, the second one of two pairs.
+    # In request 0 the only pair is in wrong order. In request 1 one of two pairs is in order.
     assert found["gauc"] == pytest.approx((2 * 0 + 3 * 0.5) / 5)
-    # Six pairs of a click and another: 0 above nothing, 2 above two ones.
+    # Of six pairs of a clicked and an unclicked exposure, two are in order: the click at 2 is above both at 1.
     assert found["auc"] == pytest.approx(2 / 6)
     assert (found["gauc_requests"], found["users"]) == (2, 2)
     assert found["ndcg@5"] == pytest.approx(1 / math.log2(3))
@@ -44,12 +44,12 @@ def test_values_by_hand() -> None:
     assert found["logloss"] == pytest.approx(np.mean(entropy))
 
 
-def test_a_perfect_model_has_a_log_loss_of_nothing() -> None:
+def test_a_perfect_model_has_a_log_loss_of_zero() -> None:
     found = tallied(scored([0, 0], [1, 0], [800.0, -800.0])).figures(seed=1)
     assert (found["logloss"], found["auc"], found["gauc"]) == (0.0, 1.0, 1.0)
 
 
-def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_do_not_depend_on_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = drawn(900)
     once, parts = tallied(whole), Tally()
     for low in range(0, 900, 7):
@@ -70,14 +70,14 @@ def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
             assert row == pytest.approx(again, abs=1e-9)
 
 
-def test_auc_is_that_of_all_pairs() -> None:
+def test_auc_equals_the_exact_auc_over_all_pairs() -> None:
     found = drawn(500)
     (exact,), _ = request_aucs(np.zeros(len(found.group), np.int64), found.label, found.logit)
     assert tallied(found).figures(seed=1)["auc"] == pytest.approx(exact, abs=2e-5)
 
 
 def test_intervals_are_over_users() -> None:
-    """Each request ten times, always of the same user: no more is known than of one."""
+    """Copies of a request by the same user do not make the interval narrower."""
     single = drawn(300, users=300)
     tenfold = [Scored(**{**vars(single), "group": single.group + 300 * copy}) for copy in range(10)]
     low, high = tallied(single).figures(seed=1)["gauc_ci95"]
@@ -88,12 +88,12 @@ def test_intervals_are_over_users() -> None:
     assert high_other - low_other < 0.5 * (high - low)
 
 
-def test_large_user_ids_stay_apart() -> None:
+def test_large_user_ids_stay_distinct() -> None:
     found = tallied(scored([0, 0, 1, 1], [1, 0, 0, 1], [1.0] * 4, user=[2**53, 2**53, 2**53 + 1, 2**53 + 1]))
     assert found.user_sums().user.tolist() == [2**53, 2**53 + 1]
 
 
-def test_calibration_sees_a_shift() -> None:
+def test_calibration_error_shows_shifted_logits() -> None:
     right = drawn(4000)
     assert tallied(right).figures(seed=1)["calibration_error"] < 0.015
     shifted = Scored(**{**vars(right), "logit": right.logit + 1})
@@ -104,7 +104,7 @@ def test_calibration_sees_a_shift() -> None:
     assert sum(row["exposures"] for row in bins) == len(right.group)
 
 
-def test_breakdowns_add_up() -> None:
+def test_breakdowns_sum_to_the_total() -> None:
     found = drawn(600)
     tally = tallied(found)
     breakdown, figures = tally.details()["breakdown"], tally.figures(seed=1)

@@ -29,7 +29,7 @@ from tests.synthetic import relabelled, whole
 
 PAPER = TrainConfig(batch_size=64, epochs=2, units=4, layers=1, unknown_rate=0.3, compiled=False)
 TINY = PAPER.model_copy(update={"model": "dnn_rank"})
-"""For what does not depend on the model: the one that takes least."""
+"""Settings for tests that do not depend on the model. They use the fastest model."""
 QUICK = TINY.model_copy(update={"batch_size": 32})
 
 
@@ -46,7 +46,7 @@ def validation_gauc(run: Run, samples: Samples) -> float:
     return gauc(scored.group, scored.label, scored.logit)
 
 
-def test_a_run_has_learned_and_is_whole(run_path: Path) -> None:
+def test_a_run_is_complete_and_better_than_chance(run_path: Path) -> None:
     rows = history(run_path)
     assert [row["epoch"] for row in rows] == [1, 2]
     assert rows[1]["loss"] < rows[0]["loss"] - 0.005
@@ -58,7 +58,7 @@ def test_a_run_has_learned_and_is_whole(run_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_stopped_and_resumed_equals_unbroken(
+def test_a_resumed_training_equals_an_uninterrupted_one(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = {"samples_path": samples_path}
@@ -107,7 +107,7 @@ def _interrupt_epoch_2(items: Iterable[Any], *, what: str, **_: Any) -> Iterator
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("compiled", [True, False])
-def test_training_says_what_it_does_before_the_first_step(
+def test_training_logs_its_sizes_before_the_first_step(
     samples: Samples,
     samples_path: Path,
     tmp_path: Path,
@@ -132,7 +132,7 @@ def test_training_says_what_it_does_before_the_first_step(
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory, samples: Samples, samples_path: Path) -> Path:
-    """What is left of a training of two `QUICK` epochs that was stopped in the second."""
+    """Return the folder of a training of two `QUICK` epochs that stopped in the second epoch."""
     folder = tmp_path_factory.mktemp("stopped")
     tf.config.run_functions_eagerly(True)
     with pytest.MonkeyPatch.context() as patch:
@@ -170,7 +170,7 @@ def _no_space(*_: Any, **__: Any) -> Any:
 
 @contextlib.contextmanager
 def _files_up_to(size: int) -> Iterator[None]:
-    """Let larger files fail as on a full disk."""
+    """Let writes fail beyond `size` bytes of a file, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -181,7 +181,7 @@ def _files_up_to(size: int) -> Iterator[None]:
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("what", ["save_best", "record"])
-def test_a_full_disk_is_one_error_and_the_epoch_before_counts(
+def test_a_full_disk_is_an_error_and_the_epoch_before_still_counts(
     samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     shutil.copytree(stopped, tmp_path / ".run.training")
@@ -202,8 +202,10 @@ def test_a_full_disk_is_one_error_and_the_epoch_before_counts(
     assert run.head.validation_gauc == max(row["validation_gauc"] for row in history(tmp_path / "run"))
 
 
-def test_weights_are_not_begun_without_room(samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HDF5 may end the process where the disk fills up under it."""
+def test_weights_are_not_written_without_enough_space(
+    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 may end the process if the disk becomes full while it writes."""
     model = model_for(samples, QUICK)
     monkeypatch.setattr(type(model), "save_weights", lambda *_, **__: pytest.fail("begun"))
     with _files_up_to(65536), pytest.raises(OSError, match="too large"):
@@ -219,7 +221,7 @@ def test_weights_are_not_begun_without_room(samples: Samples, tmp_path: Path, mo
         tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
     ],
 )
-def test_what_cannot_be_written_is_one_error(tmp_path: Path, error: Exception) -> None:
+def test_errors_of_writing_become_one_error(tmp_path: Path, error: Exception) -> None:
     with (
         pytest.raises(OutputError, match=r"cannot write into .* \(.+\): free some space .*then go on with --resume$"),
         writing(tmp_path, then="go on with --resume"),
@@ -267,7 +269,7 @@ def test_other_weights_and_a_damaged_progress_are_found_when_resumed(
     _cut(work / "progress.json")
     with pytest.raises(FormatError, match="begin anew with --force"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
-    # What cannot be read may be worth something: it goes only when asked.
+    # A folder that cannot be read may be valuable, so it is removed only with --force.
     with pytest.raises(OutputError, match="unfinished work"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path)
     with work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False):
@@ -288,7 +290,7 @@ def _interrupt(*_: Any) -> None:
 
 
 @pytest.mark.parametrize("left", [".progress.json.x1", "progress.json"])
-def test_killed_in_the_first_epoch_is_taken_over(tmp_path: Path, left: str) -> None:
+def test_a_training_killed_in_the_first_epoch_is_replaced(tmp_path: Path, left: str) -> None:
     work = tmp_path / ".run.training"
     (work / "checkpoint" / "epoch-1_temp").mkdir(parents=True)
     if left != "progress.json":
@@ -323,7 +325,7 @@ def test_a_folder_that_is_no_training_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path / ".run.training") == ["mine"]
 
 
-def test_a_training_without_its_progress_names_the_one_command(tmp_path: Path) -> None:
+def test_a_training_without_progress_asks_for_force(tmp_path: Path) -> None:
     work = tmp_path / ".run.training"
     (work / "checkpoint").mkdir(parents=True)
     (work / "checkpoint" / "epoch-1.index").touch()
@@ -348,10 +350,10 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_best_weights_are_those_that_progress_names(
+def test_a_resumed_training_loads_the_best_weights_of_its_progress(
     samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped between a better epoch's weights and its progress."""
+    """The training stops after it wrote the weights of a better epoch, and before it wrote the progress."""
     work = tmp_path / ".run.training"
     shutil.copytree(stopped, work)
     best = (work / "best-1.weights.h5").read_bytes()
@@ -369,14 +371,14 @@ def test_the_best_weights_are_those_that_progress_names(
 
 
 @pytest.mark.usefixtures("eager")
-def test_old_files_go_after_the_progress(tmp_path: Path, samples: Samples) -> None:
+def test_old_files_are_removed_after_the_progress_is_written(tmp_path: Path, samples: Samples) -> None:
     model = model_for(samples, QUICK)
     checkpoint = tf.train.Checkpoint(model=model)
     with work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False) as work:
         for number in (1, 2):
             work.save_best(model, number)
             so_far = work.so_far.model_copy(update={"epoch": number, "best_epoch": number})
-            # As TensorFlow leaves it when it is killed.
+            # TensorFlow leaves such a file if it is killed.
             (work.path / "checkpoint" / "epoch-9_temp").mkdir(parents=True)
             work.record(checkpoint, so_far, {"epoch": number})
         assert names(work.path) == ["best-2.weights.h5", "checkpoint", "metrics.jsonl", "progress.json"]
@@ -384,7 +386,7 @@ def test_old_files_go_after_the_progress(tmp_path: Path, samples: Samples) -> No
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_average_is_validated_and_kept_and_training_goes_on_from_its_own(
+def test_the_average_is_validated_and_saved_but_not_trained_from(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[list[np.ndarray]] = []
@@ -401,13 +403,13 @@ def test_the_average_is_validated_and_kept_and_training_goes_on_from_its_own(
 
     make = training_loop.train_step
     monkeypatch.setattr(training_loop, "train_step", recording)
-    # The best is the first, so that what is kept is not what came last.
+    # The first epoch is the best, so the saved weights are not the last ones.
     monkeypatch.setattr(training_loop, "_validation_gauc", _first_is_best(training_loop._validation_gauc))
     train(samples, QUICK, tmp_path / "own", samples_path=samples_path)
     own, steps = steps, []
     run = train(samples, QUICK.model_copy(update={"average": 0.8}), tmp_path / "run", samples_path=samples_path)
 
-    # Validation with the averages between the epochs has left no trace in the steps.
+    # The validation with averages after each epoch does not change the training steps.
     assert len(own) == len(steps) > 4
     for one, other in zip(own, steps, strict=True):
         for mine, theirs in zip(one, other, strict=True):
@@ -418,7 +420,7 @@ def test_the_average_is_validated_and_kept_and_training_goes_on_from_its_own(
     assert run.head.best_epoch == 1
     kept = load_run(tmp_path / "run")
     for variable, average in zip(kept.model.trainable_variables, expected, strict=True):
-        # The same sums in another order, in float32.
+        # The sums are computed in another order in float32, so they differ slightly.
         np.testing.assert_allclose(variable.numpy(), average, rtol=0, atol=1e-6, err_msg=variable.path)
     assert validation_gauc(kept, samples) == pytest.approx(run.head.validation_gauc, abs=1e-9)
     assert run.head.validation_gauc != history(tmp_path / "own")[0]["validation_gauc"]
@@ -429,7 +431,7 @@ def _first_is_best(value: Callable[..., float]) -> Callable[..., float]:
 
 
 @pytest.mark.usefixtures("eager")
-def test_resumed_equals_unbroken_with_averages(
+def test_a_resumed_training_with_averages_equals_an_uninterrupted_one(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = QUICK.model_copy(update={"average": 0.8})
@@ -445,8 +447,8 @@ def test_resumed_equals_unbroken_with_averages(
         np.testing.assert_array_equal(one, other)
 
 
-def test_tools_by_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TensorFlow also comes as tensorflow-cpu and tf-nightly."""
+def test_versions_of_tools_with_other_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow can also be installed as tensorflow-cpu and tf-nightly."""
 
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
@@ -456,31 +458,33 @@ def test_tools_by_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_best_epoch_is_kept_and_ends_the_waiting(samples: Samples, samples_path: Path, tmp_path: Path) -> None:
+def test_training_stops_after_patience_and_saves_the_best_epoch(
+    samples: Samples, samples_path: Path, tmp_path: Path
+) -> None:
     config = TINY.model_copy(update={"learning_rate": 0.2, "epochs": 12, "patience": 2, "batch_size": 1000})
     run = train(samples, config, tmp_path / "run", samples_path=samples_path)
     values = [row["validation_gauc"] for row in history(tmp_path / "run")]
     best = int(np.argmax(values)) + 1
     assert (run.head.best_epoch, run.head.validation_gauc) == (best, max(values))
     assert len(values) == best + 2 < 12
-    # The weights that were kept are that epoch's, not the last ones.
+    # The saved weights are those of the best epoch, not of the last one.
     assert validation_gauc(load_run(tmp_path / "run"), samples) == pytest.approx(max(values), abs=1e-9)
     assert values[-1] != max(values)
 
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(("batch_size", "what"), [(43, "loss"), (1000, "scores")])
-def test_no_number_is_an_error(
+def test_a_loss_that_is_not_finite_is_an_error(
     samples: Samples, samples_path: Path, tmp_path: Path, batch_size: int, what: str
 ) -> None:
     config = TINY.model_copy(update={"learning_rate": 1e30, "batch_size": batch_size})
     with pytest.raises(TrainingError, match=rf"the {what} became (nan|-?inf) in epoch 1: lower .* train again"):
         train(samples, config, tmp_path / "run", samples_path=samples_path)
-    # Nothing was learnt, so nothing stands in the way of the next attempt.
+    # No epoch was finished, so no folder is left that would stop the next training.
     assert names(tmp_path) == []
 
 
-def test_no_number_after_an_epoch_says_how_to_go_on(samples: Samples) -> None:
+def test_the_error_of_a_later_epoch_says_how_to_continue(samples: Samples) -> None:
     batch = make_batch(whole(samples, TRAIN), np.arange(2))
     with pytest.raises(TrainingError, match=r"epoch 2: lower learning_rate .* begin anew with --force"):
         training_loop._finite_loss(lambda *_: (float("nan"), 1.0), batch, 2)
@@ -504,7 +508,9 @@ def test_the_learning_rate_falls_by_a_cosine() -> None:
         (VALIDATION, NOT_EXPOSED, "validation split"),
     ],
 )
-def test_nothing_to_learn_from(samples: Samples, tmp_path: Path, split: str, labels: int, said: str) -> None:
+def test_splits_without_both_labels_are_refused(
+    samples: Samples, tmp_path: Path, split: str, labels: int, said: str
+) -> None:
     without = relabelled(samples, tmp_path / "samples", split, lambda label: np.full(len(label), labels))
     with pytest.raises(InputError, match=said):
         train(without, TINY, tmp_path / "run", samples_path=tmp_path / "samples")

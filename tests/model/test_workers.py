@@ -1,4 +1,4 @@
-"""Trainings of several processes on loopback, as a cluster's scheduler would start them."""
+"""Trainings with several processes on one machine, started as a cluster's scheduler starts them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def progress(items, *, what, **rest):
 training_loop.progress = progress
 {EDGEREC}
 """
-"""Trains two epochs and waits to be killed."""
+"""A program that trains two epochs and then waits until it is killed."""
 SETTINGS = """
 model = "dlcm"
 batch_size = 32
@@ -61,7 +61,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def started(arguments: list[str], count: int, *, last: str = EDGEREC) -> Iterator[list[subprocess.Popen[str]]]:
-    """`edgerec` with `arguments` by `count` workers, the last of them as `last` has it; none outlives the block."""
+    """Start `edgerec` in `count` workers; the last one runs the code `last`. All are killed when the block ends."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     found = []
     try:
@@ -90,8 +90,10 @@ def history(run: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("lost", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_two_workers_learn_what_one_does(samples: Samples, samples_path: Path, tmp_path: Path, lost: bool) -> None:
-    """Also where one of them is lost on the way, and the training is resumed."""
+def test_two_workers_train_the_same_model_as_one(
+    samples: Samples, samples_path: Path, tmp_path: Path, lost: bool
+) -> None:
+    """This also holds if one worker is killed and the training is resumed."""
     (tmp_path / "c.toml").write_text(SETTINGS)
     arguments = ["train", str(samples_path), "--out", str(tmp_path / "run"), "--config", str(tmp_path / "c.toml")]
     if lost:
@@ -112,7 +114,7 @@ def test_two_workers_learn_what_one_does(samples: Samples, samples_path: Path, t
 
 
 def _lose_one(arguments: list[str], progress: Path) -> None:
-    """Train two epochs and kill one of two workers: the other one says so."""
+    """Train two epochs and kill one of two workers. The other worker ends with an error that says so."""
     with started(arguments, 2, last=STOPPING) as (first, second):
         while not (progress.is_file() and json.loads(progress.read_text())["epoch"] == 2):
             assert first.poll() is None, first.communicate()[1]
@@ -127,8 +129,8 @@ def _lose_one(arguments: list[str], progress: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_equals_unbroken(samples_path: Path, tmp_path: Path) -> None:
-    """Bit by bit, on one machine, kernels compiled."""
+def test_a_killed_and_resumed_training_equals_an_uninterrupted_one(samples_path: Path, tmp_path: Path) -> None:
+    """The weights are equal bit by bit, on one machine with compiled kernels."""
     (tmp_path / "c.toml").write_text("batch_size = 32\nunits = 4\nlayers = 1\nepochs = 4\npatience = 4\n")
     base = ["train", str(samples_path), "--config", str(tmp_path / "c.toml"), "--out"]
     with started([*base, str(tmp_path / "unbroken")], 1) as processes:
@@ -163,13 +165,13 @@ def test_killed_and_resumed_equals_unbroken(samples_path: Path, tmp_path: Path) 
         ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}', "only workers"),
     ],
 )
-def test_a_faulty_cluster_in_one_line(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
+def test_a_faulty_cluster_gives_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ConfigurationError, match=said):
         workers()
 
 
-def test_one_worker_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_worker_needs_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}'):
         monkeypatch.setenv("TF_CONFIG", text)
         found = workers()
