@@ -48,7 +48,8 @@ class RawEncoder:
             SpecificationError: a feature cannot read its value, or an embedding is missing or has another shape.
         """
         vector = np.empty(self.width, np.float32)
-        vector[self._coded] = self._encoder.expand(self._encoder.encode_row(values))[0]
+        if len(self._coded):
+            vector[self._coded] = self._encoder.expand(self._encoder.encode_row(values))[0]
         for name, columns in self._embedded.items():
             row = (embedded or {}).get(name)
             if not isinstance(row, np.ndarray) or row.shape != (self.embeddings[name],):
@@ -62,6 +63,13 @@ class RawEncoder:
 
     def vectors(self, rows: Sequence[Values], embedded: Mapping[str, Array] | None = None) -> Array:
         """Return the vectors (n, width) of n rows. `embedded` has arrays (n, dimension). Errors are as in `vector`."""
+        for name, table in (embedded or {}).items():
+            if not isinstance(table, np.ndarray) or table.shape[:1] != (len(rows),):
+                received = table.shape if isinstance(table, np.ndarray) else type(table).__name__
+                raise SpecificationError(
+                    f"embedding {name}: expected an array of {len(rows)} rows, one for each item; received {received}: "
+                    "pass the rows that the cloud sent with the items"
+                )
         vectors = np.empty((len(rows), self.width), np.float32)
         for index, values in enumerate(rows):
             vectors[index] = self.vector(values, {name: table[index] for name, table in (embedded or {}).items()})

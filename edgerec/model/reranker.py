@@ -127,8 +127,9 @@ class Reranker(keras.Model):
 
     def compile_kernels(self) -> None:
         """Let `edgerec.layers.kernels` compute recurrences and attention. The results stay the same."""
-        for layer in self._flatten_layers():
-            if hasattr(layer, "compiled"):
+        for layer in self._flatten_layers(include_self=False):
+            # A Keras model has an attribute of this name, too: whether `compile` was called.
+            if hasattr(layer, "compiled") and not isinstance(layer, keras.Model):
                 layer.compiled = True
 
     def input_signature(self) -> dict[str, Any]:

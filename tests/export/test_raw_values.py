@@ -12,9 +12,13 @@ from edgerec import load_device_model, open_tables
 from edgerec.core.errors import SessionError, SpecificationError
 from edgerec.data.samples import TEST, Samples
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.raw_values import RawEncoder
 from edgerec.export.dense_requests import DenseRequests
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.features.kinds import Embedding
 from edgerec.model.runs import load_run
+
+SHOP = Embedding(kind="embedding", name="shop", source="shop", origin="catalogue", dimension=4, vocabulary=9)
 
 
 def test_raw_values_give_the_bytes_that_training_reads(bundle_path: Path, run_path: Path, samples: Samples) -> None:
@@ -61,6 +65,18 @@ def test_vectors_of_many_rows_equal_vectors_of_single_rows(bundle_path: Path) ->
     together = model.items.vectors(rows, embedded)
     for index, values in enumerate(rows):
         assert together[index].tobytes() == model.items.vector(values, {"shop": embedded["shop"][index]}).tobytes()
+
+
+def test_an_item_may_have_embeddings_only() -> None:
+    encoder = RawEncoder([SHOP])
+    rows = np.arange(8, dtype=np.float32).reshape(2, 4)
+    assert encoder.vectors([{}, {}], {"shop": rows}).tobytes() == rows.tobytes()
+
+
+@pytest.mark.parametrize("rows", [np.zeros((1, 4), np.float32), np.zeros((3, 4), np.float32), np.float32(0), None])
+def test_each_item_needs_its_embedding_row(rows: object) -> None:
+    with pytest.raises(SpecificationError, match="embedding shop: expected an array of 2 rows"):
+        RawEncoder([SHOP]).vectors([{}, {}], {"shop": rows})  # type: ignore[dict-item]
 
 
 def test_an_invalid_value_is_named_in_the_error(bundle_path: Path) -> None:

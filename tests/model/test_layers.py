@@ -243,6 +243,7 @@ def test_kernels_compute_the_same_function_and_gradient(samples: Samples, kind: 
 
     plain = score_and_gradients()
     model.compile_kernels()
+    assert not model.compiled
     for one, other in zip(plain, score_and_gradients(), strict=True):
         np.testing.assert_allclose(other, one, atol=2e-6 + 2e-5 * np.abs(one).max())
 
