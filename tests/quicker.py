@@ -11,9 +11,9 @@ import pytest
 
 def shorten_proof(patch: pytest.MonkeyPatch) -> None:
     """Let `export_bundle` check one set of random requests instead of six, and a long case of 12 steps, not 1,000."""
-    patch.setattr("edgerec.export.bundle.SEEDS", (1,))
-    patch.setattr("edgerec.export.bundle.STANDARD_DEVIATIONS", (1.0,))
-    patch.setattr("edgerec.export.bundle.LONG", 12)
+    patch.setattr("edgerec.export.parity_check.SEEDS", (1,))
+    patch.setattr("edgerec.export.parity_check.STANDARD_DEVIATIONS", (1.0,))
+    patch.setattr("edgerec.export.parity_check.LONG", 12)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ from edgerec.core.errors import (
 )
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import write_logs
-from edgerec.export import bundle
+from edgerec.export import bundle, halves
 from edgerec.export.bundle import export_bundle
 from edgerec.export.peers import check_peers
 from edgerec.model.runs import Run, load_run
@@ -258,7 +258,7 @@ def test_a_model_that_a_device_cannot_compute_is_refused_before_conversion(
     change: Callable[[Run], Run], said: str, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle, "load_run", lambda path: change(load_run(path)))
-    monkeypatch.setattr(bundle, "convert_to_mnn", lambda *_, **__: pytest.fail("it was converted"))
+    monkeypatch.setattr(halves, "convert_to_mnn", lambda *_, **__: pytest.fail("it was converted"))
     with pytest.raises(ConversionError, match=said) as caught:
         export_bundle(run_path, tmp_path / "bundle", requests=5)
     assert "\n" not in str(caught.value)
@@ -272,7 +272,7 @@ def test_an_unknown_feature_kind_is_refused_before_conversion(
     document = json.loads((run / "run.json").read_text())
     document["spec"]["item"][0]["kind"] = "hashed"
     (run / "run.json").write_text(json.dumps(document))
-    monkeypatch.setattr(bundle, "convert_to_mnn", lambda *_, **__: pytest.fail("it was converted"))
+    monkeypatch.setattr(halves, "convert_to_mnn", lambda *_, **__: pytest.fail("it was converted"))
     with pytest.raises(FormatError, match=r"spec\.item\.0: .*kind is one of bucketize, .* 'hashed'") as caught:
         export_bundle(run, tmp_path / "bundle")
     assert "\n" not in str(caught.value)

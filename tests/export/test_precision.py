@@ -21,7 +21,7 @@ from edgerec.data.samples import VALIDATION, Samples
 from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
-from edgerec.export import bundle
+from edgerec.export import halves
 from edgerec.export.bundle import Exported, export_bundle
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.parity import TOLERANCE
@@ -309,7 +309,7 @@ def test_export_writes_nothing_if_gauc_exceeds_the_tolerance(
         other.write_bytes(graph.SerializeToString())
         convert_to_mnn(other, target, precision=precision)
 
-    monkeypatch.setattr(bundle, "convert_to_mnn", with_wrong_sign)
+    monkeypatch.setattr(halves, "convert_to_mnn", with_wrong_sign)
     with pytest.raises(ParityError, match=r"--precision int8: GAUC on validation .* at most 0\.002; received"):
         export_bundle(run_path, tmp_path / "bundle", requests=1000, precision="int8")
     assert not (tmp_path / "bundle").exists()

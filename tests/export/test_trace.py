@@ -16,7 +16,7 @@ from edgerec.bundle.golden import GoldenCase, read_case
 from edgerec.core.errors import OutputError, ParityError
 from edgerec.core.tolerance import Tolerance
 from edgerec.device_runtime.hubsm import HubsmStepper, Step
-from edgerec.export import bundle
+from edgerec.export import bundle, halves, parity_check
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.parity import TOLERANCE
 from edgerec.export.random_cases import long_case, random_cases
@@ -182,7 +182,7 @@ def test_export_writes_a_trace_if_the_parity_check_fails(
         other.write_bytes(graph.SerializeToString())
         convert_to_mnn(other, target)
 
-    monkeypatch.setattr(bundle, "convert_to_mnn", wrong)
+    monkeypatch.setattr(halves, "convert_to_mnn", wrong)
     with pytest.raises(ParityError, match=r"parity random_mnn .*: export with --trace to find the first tensor"):
         bundle.export_bundle(run_path, tmp_path / "bundle", requests=5)
     kept = tmp_path / "bundle.trace"
@@ -214,7 +214,7 @@ def test_the_error_of_the_parity_check_is_kept_if_the_trace_fails(
     def broken(*_: object) -> None:
         raise RuntimeError("first line\nsecond")
 
-    monkeypatch.setattr(bundle, "trace_case", broken)
+    monkeypatch.setattr(parity_check, "trace_case", broken)
     monkeypatch.setattr("edgerec.export.parity.compare.__kwdefaults__", {"tolerance": Tolerance(0.0)})
     with pytest.raises(
         ParityError, match=r"parity random_.* at most 0; received .*; the trace failed: first line\. Graphs"

@@ -1,0 +1,85 @@
+"""The parts of a bundle as files: graphs, the device half and the cloud half."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+
+from edgerec.bundle.files import stamp_files
+from edgerec.bundle.layout import CLOUD, DEVICE, EMBEDDINGS, GOLDEN
+from edgerec.bundle.manifest import CloudManifest, DeviceManifest, ModelFile, Precision
+from edgerec.bundle.manifest_file import write_manifest
+from edgerec.core.atomic import write_bytes
+from edgerec.export.convert import convert_to_mnn
+from edgerec.export.split import SplitModel, reference_graphs
+from edgerec.kv.shard_writer import TableDtype, blocks, write_table
+from edgerec.kv.table_entry import TableEntry
+from edgerec.model.runs import Run
+
+
+def write_graphs(run: Run, parts: SplitModel, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> None:
+    """Write the device graphs, and their reference graphs, into the golden part of the bundle's `folder`."""
+    onnx_folder = folder / GOLDEN / "onnx"
+    onnx_folder.mkdir(parents=True)
+    references = {f"{name}_reference": graph for name, graph in reference_graphs(parts, run.head.limits).items()}
+    for name, graph in {**graphs, **references}.items():
+        write_bytes(onnx_folder / f"{name}.onnx", graph.SerializeToString(deterministic=True))
+
+
+def write_device(
+    run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path, half: Path, precision: Precision
+) -> None:
+    """Convert the graphs, and write the device half into the folder `half`."""
+    device = half / DEVICE
+    device.mkdir(parents=True)
+    models = {}
+    for name, graph in graphs.items():
+        convert_to_mnn(folder / GOLDEN / "onnx" / f"{name}.onnx", device / f"{name}.mnn", precision=precision)
+        models[name] = ModelFile(
+            file=f"{name}.mnn", inputs=_shapes(graph.graph.input), outputs=_shapes(graph.graph.output)
+        )
+    manifest = DeviceManifest(
+        version_id=run.head.version_id,
+        precision=precision,
+        spec=run.head.spec.model_dump(mode="json"),
+        limits=run.head.limits.model_dump(),
+        models=models,
+        files=stamp_files(device, device.glob("*.mnn")),
+    )
+    write_manifest(manifest, device)
+
+
+def write_tables(
+    run: Run, parts: SplitModel, folder: Path, *, dtype: TableDtype, shard_rows: int
+) -> dict[str, TableEntry]:
+    """Write the cloud half: the embedding tables in shards, and their manifest. Return the manifest's entries."""
+    cloud = folder / CLOUD
+    entries = {
+        name: write_table(
+            cloud / EMBEDDINGS / name,
+            table.keys,
+            blocks(table.values),
+            table.unknown,
+            dtype=dtype,
+            shard_rows=shard_rows,
+        )
+        for name, table in parts.tables.items()
+    }
+    (cloud / EMBEDDINGS).mkdir(parents=True, exist_ok=True)
+    manifest = CloudManifest(
+        version_id=run.head.version_id,
+        spec=run.head.spec.model_dump(mode="json"),
+        tables=entries,
+        files=stamp_files(cloud, cloud.rglob("*.npz")),
+    )
+    write_manifest(manifest, cloud)
+    return entries
+
+
+def _shapes(values: object) -> dict[str, tuple[int, ...]]:
+    return {
+        value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
+        for value in values  # type: ignore[attr-defined]
+    }
