@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoded import FIELDS
 from edgerec.features.kinds import Feature
 from edgerec.model.batches import Batch
@@ -56,7 +57,8 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
     last = layers.Input((), dtype="int32", name="candidate_length")
     inputs["candidate_length"] = last
     parts = [encoded, layers.Lambda(_last, output_shape=(None, units), name="context")([encoded, last])]
-    for kind, actions in (("exposures", spec.ie_action), ("page_views", spec.ipv_action)):
+    for behaviour_kind in BEHAVIOUR_KINDS:
+        kind, actions = behaviour_kind.plural, spec.actions(behaviour_kind)
         length = layers.Input((), dtype="int32", name=f"{kind}_length")
         inputs[f"{kind}_length"] = length
         item = stack(sequence(f"{kind}_item", spec.item), f"{kind}_item")
@@ -86,16 +88,16 @@ def plain_inputs(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
     for name, group in [
         ("candidates", batch.inputs["candidates"]),
         *(
-            (f"{kind}_{part}", _windows(batch, kind, part))
-            for kind in ("exposures", "page_views")
+            (f"{kind.plural}_{part}", _windows(batch, kind.plural, part))
+            for kind in BEHAVIOUR_KINDS
             for part in ("item", "action")
         ),
     ]:
         inputs |= {f"{name}_{field}": array for field, array in group.items()}
         inputs[f"{name}_codes"] = inputs[f"{name}_codes"].astype(np.int32)
     inputs["candidate_length"] = batch.inputs["candidate_length"]
-    for kind in ("exposures", "page_views"):
-        inputs[f"{kind}_length"] = batch.inputs[kind]["length"]
+    for kind in BEHAVIOUR_KINDS:
+        inputs[f"{kind.plural}_length"] = batch.inputs[kind.plural]["length"]
     weight = batch.weight / max(float(batch.weight.sum()), 1.0)
     return inputs, batch.label[..., None], weight
 

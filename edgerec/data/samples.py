@@ -27,7 +27,7 @@ from edgerec.data.shard_files import (
 )
 from edgerec.data.shard_reader import ShardReader
 from edgerec.data.shards import Behaviours, Requests, Shard, join_shards
-from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, load_vocabularies
@@ -123,11 +123,12 @@ class Samples:
         return {**totals, "users": self.head.users, "splits": splits, "behaviours": behaviours}
 
     def item_encoder(self) -> GroupEncoder:
+        """Return the encoder of items."""
         return GroupEncoder(self.head.spec.item, self.vocabularies)
 
-    def action_encoders(self) -> tuple[GroupEncoder, GroupEncoder]:
-        """Of exposures and of page-views."""
-        return GroupEncoder(self.head.spec.ie_action), GroupEncoder(self.head.spec.ipv_action)
+    def action_encoder(self, kind: BehaviourKind) -> GroupEncoder:
+        """Return the encoder of the actions of one kind of behaviour."""
+        return GroupEncoder(self.head.spec.actions(kind))
 
 
 def load_samples(path: Path) -> Samples:

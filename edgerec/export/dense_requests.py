@@ -31,7 +31,7 @@ class DenseRequests:
     def __init__(self, samples: Samples, tables: Mapping[str, Table], *, matching: bool) -> None:
         self.matching = matching
         self.item = samples.item_encoder()
-        self.actions = dict(zip(BEHAVIOUR_KINDS, samples.action_encoders(), strict=True))
+        self.actions = {kind: samples.action_encoder(kind) for kind in BEHAVIOUR_KINDS}
         self.tables = {name: np.concatenate([table.unknown[None, :], table.values]) for name, table in tables.items()}
 
     def case(self, shard: Shard, row: int, logits: Array) -> GoldenCase:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import onnx
 
 from edgerec.bundle.manifest import CRBAN
+from edgerec.core.errors import ConversionError
 from edgerec.features.behaviours import BehaviourKind, Limits
 from edgerec.graphs.ranking import EncoderGraph, RankerGraph
 from edgerec.kv.npz import Table
@@ -49,8 +50,18 @@ def split(run: Run) -> SplitModel:
 
 
 def device_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProto]:
-    """Build the device graphs by name of device model: a step for each kind of behaviour, and the ranker."""
+    """Build the device graphs by name of device model: a step for each kind of behaviour, and the ranker.
+
+    Raises:
+        ConversionError: the ranker's graph does not read the kinds of behaviour that the model reads.
+    """
     readings = parts.ranker.readings()
+    if readings.keys() != parts.encoders.keys():
+        expected, received = ([kind.plural for kind in kinds] for kinds in (parts.encoders, readings))
+        raise ConversionError(
+            f"`{type(parts.ranker).__name__}.readings` should have the kinds of behaviour that the model names: "
+            f"{expected}; received {received}"
+        )
     steps = {kind.step_model: encoder.step(readings[kind]) for kind, encoder in parts.encoders.items()}
     return {**steps, CRBAN: parts.ranker.build(limits)}
 

@@ -174,3 +174,9 @@ def test_a_layer_without_a_device_graph_is_an_error(run: Run) -> None:
     odd = SimpleNamespace(behaviour_kinds=(), settings=run.model.settings, ranker=Ranker(name="odd"))
     with pytest.raises(ConversionError, match="layer odd: there is no device graph for Ranker"):
         split(replace(run, model=odd))
+
+
+def test_a_ranker_that_reads_other_behaviours_than_its_model_is_refused(run: Run) -> None:
+    parts = split(run)
+    with pytest.raises(ConversionError, match=r"readings` should have the kinds .*: \[\]; received \['exposures'"):
+        device_graphs(replace(parts, encoders={}), run.head.limits)
