@@ -103,7 +103,7 @@ class ResourceError(EdgeRecError):
 
 
 class PluginError(EdgeRecError):
-    """An extension from another package (a data source, a kind of feature) cannot be used."""
+    """An extension from another package (a model, a data source, a feature kind, a peer) cannot be used."""
 
 
 class MissingExtraError(EdgeRecError):
