@@ -1,4 +1,4 @@
-"""The checks that hold a table's columns to what features read."""
+"""Checks that a table has the columns and values that its features read."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from edgerec.features.vocabulary import MISSING_ID
 
 
 def check_features(name: str, table: pl.DataFrame, features: Iterable[BaseFeature]) -> None:
-    """Check that the columns that `features` read are there, of a readable type, and without NaN."""
+    """Raise LogsError unless the columns that `features` read exist, have a readable type, and have no NaN."""
     for feature in features:
         check_column(name, table.columns, feature)
         check_values(name, table[feature.source], feature)
 
 
 def check_column(name: str, columns: Iterable[str], feature: BaseFeature) -> None:
-    """Check that the column that `feature` reads is there."""
+    """Raise LogsError unless `columns` contains the column that `feature` reads."""
     if feature.source not in columns:
         raise LogsError(
             f"logs: table {name!r} has no column {feature.source!r}, which feature {feature.name} reads; "
-            f"it has: {', '.join(columns)}. Add it, or leave the feature out of the specification"
+            f"its columns are: {', '.join(columns)}. Add the column, or remove the feature from the specification"
         )
 
 
 def check_values(name: str, values: pl.Series, feature: BaseFeature) -> None:
-    """Check that `feature` can read the values: their type, no NaN, no infinity, no integer that is no identity."""
+    """Raise LogsError unless `feature` can read the values: by type, without NaN or infinity, IDs within 64 bits."""
     dtype = values.dtype
     if not _readable(dtype, feature.reads):
         wanted = "integers" if feature.reads == "identities" else feature.reads
@@ -43,8 +43,8 @@ def check_values(name: str, values: pl.Series, feature: BaseFeature) -> None:
         faulty = int((~values.is_finite()).sum() or 0)
         if faulty:
             raise LogsError(
-                f"logs: {name}.{feature.source} holds NaN or infinity in {faulty} places (feature {feature.name}); "
-                "write an empty value where there is none"
+                f"logs: {name}.{feature.source} holds NaN or infinity in {faulty} rows (feature {feature.name}); "
+                "write a missing value as an empty one (null)"
             )
 
 
@@ -57,11 +57,11 @@ def _readable(dtype: pl.DataType, reads: Reads) -> bool:
 
 
 def _check_identities(name: str, values: pl.Series, feature: BaseFeature) -> None:
-    """Check that the identities fit into 64 bits, and that none of them is the one that stands for a missing value."""
+    """Raise LogsError unless all IDs fit into 64 bits and none is the ID that stands for a missing value."""
     least, most = values.min(), values.max()
-    for odd, why in ((most, f"above the largest identity {2**63 - 1}"), (least, "below the least identity")):
-        if isinstance(odd, int) and not MISSING_ID < odd < 2**63:
-            why = "which stands for a missing identity" if odd == MISSING_ID else why
+    for value, why in ((most, f"above the largest ID {2**63 - 1}"), (least, "below the smallest ID")):
+        if isinstance(value, int) and not MISSING_ID < value < 2**63:
+            why = "which stands for a missing ID" if value == MISSING_ID else why
             raise LogsError(
-                f"logs: {name}.{feature.source} holds {odd}, {why} (feature {feature.name}); hash or renumber it"
+                f"logs: {name}.{feature.source} holds {value}, {why} (feature {feature.name}); hash or renumber it"
             )

@@ -1,1 +1,1 @@
-"""The feature system: one specification and one numpy encoder for samples and device alike (Table 1)."""
+"""Features: one specification and one NumPy encoder. Samples and the device use both of them (Table 1)."""

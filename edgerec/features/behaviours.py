@@ -1,6 +1,6 @@
 """The two kinds of behaviour, and the longest sequences that the models read.
 
-This is the only place that pairs the names of a kind: formats, layers, device models and graphs ask it.
+Only this module says which names belong to one kind. Formats, layers, device models and graphs read them from here.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ class BehaviourKind:
     """One kind of behaviour (section 2.2 of the paper) and its names.
 
     Attributes:
-        name: one behaviour: prefix of the ranking graph's inputs and of golden arrays, as in `exposure_keys`.
-        plural: all of them: files of samples, limits, inputs of the training graph.
-        step_model: the device model that makes one step, and the Keras layer that it comes from.
-        group: the features of its actions in the specification.
+        name: the name of one behaviour. It is the prefix of the ranking graph's inputs and of golden arrays, as in
+            `exposure_keys`.
+        plural: the name of several behaviours. Files of samples, limits and inputs of the training graph have it.
+        step_model: the name of the device model that makes one step, and of the Keras layer that it is made from.
+        group: the group of the specification that has the features of its actions.
     """
 
     name: str

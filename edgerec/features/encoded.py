@@ -1,4 +1,4 @@
-"""Features of many rows as compact codes: what samples store and `GroupEncoder.expand` reads."""
+"""Features of many rows as compact codes. Samples store them, and `GroupEncoder.expand` reads them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Encoded:
 
     Attributes:
         ids: (n, embeddings) int32, rows of embedding tables.
-        codes: (n, coded features) uint8. 0 stands for a missing value (of a binary feature: for no).
+        codes: (n, coded features) uint8. Code 0 is a missing value; for a binary feature it means "no".
         numbers: (n, raw features) float32, transformed, clipped and scaled.
     """
 
@@ -37,7 +37,7 @@ class Encoded:
 
     @classmethod
     def of_columns(cls, features: Sequence[BaseFeature], columns: Iterable[NDArray[Any]], count: int) -> Encoded:
-        """Return the encoded columns (count,), one of each feature, as arrays."""
+        """Return the encoded features of `count` rows. `columns` has one column (count,) for each feature."""
         fields: dict[str, list[NDArray[Any]]] = {field: [] for field in FIELDS}
         for feature, column in zip(features, columns, strict=True):
             fields[feature.field].append(column)
@@ -45,16 +45,16 @@ class Encoded:
 
     def columns(self, features: Iterable[BaseFeature]) -> list[NDArray[Any]]:
         """Return the column (n,) of each feature: the reverse of `of_columns`."""
-        places = dict.fromkeys(FIELDS, 0)
-        found = []
+        indices = dict.fromkeys(FIELDS, 0)
+        columns = []
         for feature in features:
-            found.append(getattr(self, feature.field)[:, places[feature.field]])
-            places[feature.field] += 1
-        return found
+            columns.append(getattr(self, feature.field)[:, indices[feature.field]])
+            indices[feature.field] += 1
+        return columns
 
 
 def _stack(columns: list[NDArray[Any]], count: int, dtype: type[np.generic]) -> NDArray[Any]:
     table: NDArray[Any] = np.empty((count, len(columns)), dtype)
-    for place, column in enumerate(columns):
-        table[:, place] = column
+    for index, column in enumerate(columns):
+        table[:, index] = column
     return table

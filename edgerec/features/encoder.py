@@ -1,8 +1,8 @@
-"""The one numpy encoder: columns of logged values -> compact codes -> the vectors that the models read.
+"""The NumPy encoder: columns of logged values -> compact codes -> the vectors that the models read.
 
-Samples are encoded by the million and a behaviour on the device one at a time, by the same code: `encode` makes compact
-codes (what samples store), `expand` makes dense vectors of them (what graphs read). Training expands on the accelerator
-with the same layout (`edgerec.layers.feature_vector`), and a test holds the two together.
+The same code encodes millions of sample rows and single behaviours on the device. `encode` returns compact codes, which
+samples store. `expand` returns dense vectors, which graphs read. Training expands codes on the accelerator
+(`edgerec.layers.feature_vector`); a test checks that both give the same vectors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgerec.features.vocabulary import Vocabulary
 __all__ = ["Columns", "Encoded", "GroupEncoder"]
 
 Columns = Mapping[str, NDArray[Any]]
-"""One array (n,) a source column. Missing is NaN in a number, None or '' in a string, `MISSING_ID` in an identity."""
+"""One array (n,) for each source column. Missing values: NaN for numbers, None or '' for strings, `MISSING_ID` for IDs."""
 
 
 class GroupEncoder:
@@ -30,16 +30,16 @@ class GroupEncoder:
 
     def __init__(self, features: Sequence[Feature], vocabularies: Mapping[str, Vocabulary] | None = None) -> None:
         """Args:
-            features: the group, in the specification's order.
-            vocabularies: by name of embedding feature.
+            features: the features of the group, in the specification's order.
+            vocabularies: the vocabulary of each embedding feature, by the feature's name.
 
         Raises:
-            SpecificationError: an embedding without vocabulary, or a raw feature without mean and scale.
+            SpecificationError: an embedding has no vocabulary, or a raw feature has no mean and scale.
         """
         self.features = tuple(features)
         self.vocabularies = dict(vocabularies or {})
         self.width = sum(feature.width for feature in self.features)
-        """Width of the dense vector."""
+        """The width of the dense vector."""
         for feature in self.features:
             feature.check_fitted(self.vocabularies.get(feature.name))
 
@@ -49,7 +49,10 @@ class GroupEncoder:
         return embeddings(self.features)
 
     def sizes(self) -> dict[str, NDArray[np.int64]]:
-        """Return how many values each column of `Encoded` may take, by array: rows of a table, codes, 0 for numbers."""
+        """Return for each array of `Encoded` the number of values that each column may take.
+
+        These are rows of a table for `ids`, codes for `codes`, and 0 for `numbers`.
+        """
         sizes: dict[str, list[int]] = {field: [] for field in FIELDS}
         for feature in self.features:
             sizes[feature.field].append(feature.size(self.vocabularies.get(feature.name)))
@@ -59,28 +62,28 @@ class GroupEncoder:
         """Encode n rows.
 
         Raises:
-            SpecificationError: a column is missing, of another length than the first or another type than its feature
-                reads, or holds an infinite value or one that float32 cannot hold.
+            SpecificationError: a column is missing, has another length than the first column, has a type that its
+                feature does not read, or holds a value that is infinite or too large for float32.
         """
         count = len(next(iter(columns.values()))) if columns else 0
         encoded = []
         for feature in self.features:
             if feature.source not in columns:
                 raise SpecificationError(
-                    f"feature {feature.name} reads column {feature.source!r}, which is not there; "
-                    f"there are: {', '.join(sorted(columns)) or 'none'}"
+                    f"feature {feature.name} reads column {feature.source!r}, which is missing; "
+                    f"the columns are: {', '.join(sorted(columns)) or 'none'}"
                 )
             column = columns[feature.source]
             if column.shape != (count,):
                 raise SpecificationError(
-                    f"feature {feature.name}: column {feature.source!r} should have shape ({count},) as the others; "
-                    f"received {column.shape}"
+                    f"feature {feature.name}: column {feature.source!r} should have shape ({count},) as the first "
+                    f"column has; received {column.shape}"
                 )
             encoded.append(feature.encode(column, self.vocabularies.get(feature.name)))
         return Encoded.of_columns(self.features, encoded, count)
 
     def encode_row(self, values: Mapping[str, float | int | str | None]) -> Encoded:
-        """Encode one row, as the device does for one behaviour. A value that is None or not there is missing."""
+        """Encode one row, as the device does for one behaviour. A value is missing if it is None or not in `values`."""
         columns: dict[str, NDArray[Any]] = {}
         for feature in self.features:
             value = values.get(feature.source)
@@ -94,11 +97,11 @@ class GroupEncoder:
         """Return dense vectors (n, width), features side by side in the specification's order.
 
         Args:
-            encoded: n rows.
-            embedded: (n, dimension) by name of embedding feature: the rows of its table for ``encoded.ids``.
+            encoded: the codes of n rows.
+            embedded: (n, dimension) for each embedding feature, by its name: the rows of its table for ``encoded.ids``.
 
         Raises:
-            SpecificationError: rows of a table are missing or of another shape.
+            SpecificationError: the rows of a table are missing or have another shape.
         """
         dense = np.zeros((len(encoded), self.width), np.float32)
         rows = np.arange(len(encoded))

@@ -1,7 +1,7 @@
-"""The feature specification: what the columns of the logs mean to the models (Table 1).
+"""The feature specification: it says how models read the columns of the logs (Table 1).
 
-A specification is a JSON file, not code. It travels with samples, runs, bundles and embedding tables, so that the numpy
-encoder turns the same values into the same vectors everywhere.
+A specification is a JSON file. Samples, runs, bundles and embedding tables contain a copy, so the NumPy encoder turns
+the same values into the same vectors everywhere.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ GROUPS = (EXPOSURE.group, PAGE_VIEW.group, "item")
 
 
 class FeatureSpec(BaseModel):
-    """The features of the three groups, in the order in which their vectors are put together."""
+    """The features of the three groups, in the order in which their vectors are concatenated."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     name: Name
     ie_action: Annotated[tuple[Feature, ...], Field(min_length=1)]
-    """What the user did with an exposed item: e1 to e7."""
+    """Features of what the user did with an exposed item: e1 to e7."""
     ipv_action: Annotated[tuple[Feature, ...], Field(min_length=1)]
-    """What the user did on an item's page: d1 to d12."""
+    """Features of what the user did on an item's page: d1 to d12."""
     item: Annotated[tuple[Feature, ...], Field(min_length=1)]
-    """What an item is: p1 to p7."""
+    """Features of the item: p1 to p7."""
 
     @model_validator(mode="after")
     def _consistent(self) -> FeatureSpec:
@@ -45,10 +45,10 @@ class FeatureSpec(BaseModel):
             names = [feature.name.lower() for feature in features]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise ValueError(f"{group}: {twice[0]} stands twice; names should be unique")
+                raise ValueError(f"{group}: names should be unique; received {twice[0]} twice")
             for feature in features:
                 if (feature.origin is not None) != (group == "item"):
-                    rule = "should be 'catalogue' or 'served'" if group == "item" else "belongs to item features only"
+                    rule = "should be 'catalogue' or 'served'" if group == "item" else "is for item features only"
                     raise ValueError(f"{group}.{feature.name}: origin {rule}; received {feature.origin!r}")
                 if group != "item" and feature.field == "ids":
                     raise ValueError(f"{group}.{feature.name}: embeddings are for item features only")
@@ -67,17 +67,17 @@ class FeatureSpec(BaseModel):
 
     @property
     def embeddings(self) -> tuple[Embedding, ...]:
-        """The item features that have a trained table."""
+        """The item features that have an embedding table."""
         return embeddings(self.item)
 
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
-        """The most identities of each embedding feature, by name."""
+        """The largest number of IDs of each embedding feature, by the feature's name."""
         return {feature.name: feature.vocabulary for feature in self.embeddings}
 
 
 def of_origin(features: Iterable[Feature], origin: Origin) -> tuple[Feature, ...]:
-    """Return those of `features` whose values are of `origin`: `catalogue` or `served`."""
+    """Return the features of one origin: `catalogue` or `served`."""
     return tuple(feature for feature in features if feature.origin == origin)
 
 
@@ -85,7 +85,7 @@ def load_spec(path: Path) -> FeatureSpec:
     """Read a specification file.
 
     Raises:
-        SpecificationError: no such file, no JSON, another format number, or a field that is not valid.
+        SpecificationError: the file does not exist, is not JSON, has another format number or an invalid field.
     """
     try:
         text = bounded_bytes(path)
@@ -107,6 +107,6 @@ def parse_spec(text: bytes | str, *, where: str) -> FeatureSpec:
 
 
 def table1() -> FeatureSpec:
-    """The paper's features (Table 1), with buckets of our choice; see docs/features.md."""
+    """Return the paper's features (Table 1), with bucket boundaries of our choice; see docs/features.md."""
     path = Path(__file__).with_name("table1.json")
     return load_spec(path)

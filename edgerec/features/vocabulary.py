@@ -1,4 +1,4 @@
-"""Vocabularies: which identities have a row of their own in an embedding table."""
+"""Vocabularies: the IDs that have a row of their own in an embedding table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgerec.core.arrays import load_array, save_array
 from edgerec.core.errors import FormatError
 
 MISSING_ID = int(np.iinfo(np.int64).min)
-"""Stands for "no identity" in an integer column; no vocabulary has it."""
+"""A missing ID in an integer column. No vocabulary contains it."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Sorted identities; identity ``keys[i]`` has row ``i + 1``, and row 0 is for all others.
+    """Sorted IDs. The ID ``keys[i]`` has row ``i + 1``; row 0 is for all IDs that are not in the vocabulary.
 
     Attributes:
         keys: (n,) int64, strictly ascending.
@@ -35,38 +35,38 @@ class Vocabulary:
                 f"a vocabulary should be strictly ascending int64 keys (n,); received {keys.dtype} {keys.shape}"
             )
         if len(keys) and keys[0] == MISSING_ID:
-            raise FormatError(f"a vocabulary should not hold {MISSING_ID}, which stands for a missing identity")
+            raise FormatError(f"a vocabulary should not contain {MISSING_ID}, which stands for a missing ID")
 
     @property
     def rows(self) -> int:
-        """Rows of the embedding table, the unknown row included."""
+        """The number of rows of the embedding table, including the row for unknown IDs."""
         return len(self.keys) + 1
 
     def lookup(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Rows (n,) of identities (n,); 0 where the vocabulary does not have them."""
+        """Return the rows (n,) of `ids` (n,); 0 for an ID that is not in the vocabulary."""
         if not len(self.keys):
             return np.zeros(ids.shape, np.int32)
-        places = np.minimum(np.searchsorted(self.keys, ids), len(self.keys) - 1)
-        return np.where(self.keys[places] == ids, places + 1, 0).astype(np.int32)
+        indices = np.minimum(np.searchsorted(self.keys, ids), len(self.keys) - 1)
+        return np.where(self.keys[indices] == ids, indices + 1, 0).astype(np.int32)
 
     @classmethod
     def fit(
         cls, ids: NDArray[np.int64], *, size: int, min_count: int, counts: NDArray[np.int64] | None = None
     ) -> Vocabulary:
-        """The most frequent identities; ties go to the smaller one.
+        """Return a vocabulary of the most frequent IDs. Of equally frequent IDs, the smaller one is kept.
 
         Args:
-            ids: (n,) identities as they were seen.
-            size: at most so many are kept.
-            min_count: one that was seen less often is not.
-            counts: (n,), how often each of `ids` stands there; default: once.
+            ids: (n,), the IDs as they occurred.
+            size: the largest number of IDs that are kept.
+            min_count: an ID that occurred less often is not kept.
+            counts: (n,), how often each entry of `ids` occurred; default: once.
         """
         if counts is None:
             counts = np.ones(len(ids), np.int64)
-        there = (ids != MISSING_ID) & (counts > 0)
-        keys, places = np.unique(ids[there], return_inverse=True)
-        # Exact: far below 2^53.
-        seen = np.bincount(places, counts[there], len(keys))
+        used = (ids != MISSING_ID) & (counts > 0)
+        keys, indices = np.unique(ids[used], return_inverse=True)
+        # These float64 sums are exact: they are far below 2^53.
+        seen = np.bincount(indices, counts[used], len(keys))
         kept = np.flatnonzero(seen >= min_count)
         if len(kept) > size:
             kept = kept[np.argsort(-seen[kept], kind="stable")[:size]]
@@ -77,7 +77,7 @@ def save_vocabularies(vocabularies: dict[str, Vocabulary], folder: Path) -> None
     """Write ``folder/<feature>.npy`` for each vocabulary.
 
     Raises:
-        OutputError: one cannot be written.
+        OutputError: a file cannot be written.
     """
     folder.mkdir(exist_ok=True)
     for name, vocabulary in vocabularies.items():
@@ -88,20 +88,20 @@ def load_vocabularies(sizes: Mapping[str, int], folder: Path) -> dict[str, Vocab
     """Read vocabularies from `folder`.
 
     Args:
-        sizes: the most identities of each, by name of feature; `FeatureSpec.vocabulary_sizes` has them.
-        folder: where they are.
+        sizes: the largest number of IDs of each vocabulary, by the feature's name: `FeatureSpec.vocabulary_sizes`.
+        folder: the folder of the files.
 
     Raises:
-        FormatError: a file is missing or holds no vocabulary, or a larger one.
+        FormatError: a file is missing, is not a vocabulary, or has too many IDs.
     """
-    found = {}
+    vocabularies = {}
     for name, size in sizes.items():
         path = folder / f"{name}.npy"
         keys = load_array(path, what="vocabulary", advice="make its folder again")
         if isinstance(keys, np.ndarray) and keys.size > size:
             raise FormatError(f"vocabulary {path} should have at most {size} keys; received {keys.size}")
         try:
-            found[name] = Vocabulary(keys)
+            vocabularies[name] = Vocabulary(keys)
         except FormatError as error:
             raise FormatError(f"vocabulary {path}: {error}") from None
-    return found
+    return vocabularies

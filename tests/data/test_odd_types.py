@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
         r"items\.shop should be Int64; row 1 \(the first is 1\) holds 9223372036854775808"),
     "the missing identity": (
         "items.parquet", lambda t: t.with_columns(shop=pl.lit(-(2**63))),
-        r"items\.shop holds -9223372036854775808, which stands for a missing identity"),
+        r"items\.shop holds -9223372036854775808, which stands for a missing ID"),
 }  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def test_raw_values_are_clipped_after_the_transform() -> None:
     log = feature("raw", transform="log1p", high=2, mean=1, scale=0.5)
     encoded = GroupEncoder([log]).encode({"x": np.array([0, np.e**1.5 - 1, 1e300])}).numbers[:, 0]
     assert encoded.tolist() == pytest.approx([-2, 1, 2])
-    # Beyond float32, but for the bound.
+    # Without the bound, the value would be too large for float32.
     huge = feature("raw", low=0, high=1, mean=0, scale=1)
     assert GroupEncoder([huge]).encode_row({"x": 1e300}).numbers.tolist() == [[1]]
 
@@ -83,7 +83,7 @@ def test_raw_values_are_clipped_after_the_transform() -> None:
     values=st.lists(st.floats(-50, 50) | st.just(NAN), max_size=30),
     boundaries=st.lists(st.integers(-40, 40), min_size=1, max_size=40, unique=True),
 )
-def test_few_and_many_boundaries_are_one_thing(values: list[float], boundaries: list[int]) -> None:
+def test_few_and_many_boundaries_give_the_same_codes(values: list[float], boundaries: list[int]) -> None:
     one = feature("bucketize", boundaries=sorted(boundaries))
     expected = [0 if np.isnan(value) else 1 + sum(value >= low for low in boundaries) for value in values]
     assert codes(one, values) == expected
@@ -99,7 +99,7 @@ GROUP = (
 ENCODER = GroupEncoder(GROUP, {"id": Vocabulary(np.array([4, 7]))})
 
 
-def test_expand_puts_features_side_by_side_in_their_order() -> None:
+def test_expand_concatenates_features_in_their_order() -> None:
     encoded = ENCODER.encode(
         {
             "id": np.array([7, 1]),
@@ -135,7 +135,7 @@ rows = st.lists(
 
 
 @given(rows=rows)
-def test_one_row_is_as_many(rows: list[dict[str, Any]]) -> None:
+def test_a_single_row_is_encoded_like_many_rows(rows: list[dict[str, Any]]) -> None:
     def numbers(source: str) -> np.ndarray:
         return np.array([NAN if row.get(source) is None else row[source] for row in rows], np.float64)
 
@@ -146,10 +146,10 @@ def test_one_row_is_as_many(rows: list[dict[str, Any]]) -> None:
         "flag": numbers("flag"),
     }
     together = ENCODER.encode(columns)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         alone = ENCODER.encode_row(row)
         for name in ("ids", "codes", "numbers"):
-            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together[place : place + 1], name)[0])
+            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together[index : index + 1], name)[0])
 
 
 def test_no_rows() -> None:
@@ -159,47 +159,47 @@ def test_no_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "column", "said"),
+    ("one", "column", "message"),
     [
-        (feature("bucketize", boundaries=[1]), np.array(["a"]), "reads numbers; column 'x' holds <U1"),
-        (feature("bucketize", boundaries=[1]), np.array([np.inf]), "holds an infinite value"),
+        (feature("bucketize", boundaries=[1]), np.array(["a"]), "reads numbers; column 'x' has the type <U1"),
+        (feature("bucketize", boundaries=[1]), np.array([np.inf]), "contains an infinite value"),
         (feature("bucketize", boundaries=[1]), np.array([[1.0]]), r"should have shape \(1,\).*received \(1, 1\)"),
-        (feature("one_hot", values=["a"]), np.array([1]), "lists strings; column 'x' holds int64"),
-        (feature("one_hot", values=["a"]), np.array([b"a"]), "lists strings; column 'x' holds |S1"),
-        (feature("one_hot", values=[1]), np.array(["a"]), "lists integers; column 'x' holds <U1"),
+        (feature("one_hot", values=["a"]), np.array([1]), "lists strings; column 'x' has the type int64"),
+        (feature("one_hot", values=["a"]), np.array([b"a"]), "lists strings; column 'x' has the type |S1"),
+        (feature("one_hot", values=[1]), np.array(["a"]), "lists integers; column 'x' has the type <U1"),
         (feature("raw", transform="log1p", mean=0, scale=1), np.array([-1.0]), "log1p needs values above -1"),
-        (feature("raw", mean=0, scale=1), np.array([1e39]), "beyond float32"),
-        (feature("raw", mean=0, scale=1e-300), np.array([1e300]), "beyond float32"),
+        (feature("raw", mean=0, scale=1), np.array([1e39]), "too large for float32"),
+        (feature("raw", mean=0, scale=1e-300), np.array([1e300]), "too large for float32"),
     ],
 )
-def test_a_column_that_does_not_fit(one: Feature, column: np.ndarray, said: str) -> None:
-    with pytest.raises(SpecificationError, match=said):
+def test_a_column_of_a_wrong_type_or_value_is_an_error(one: Feature, column: np.ndarray, message: str) -> None:
+    with pytest.raises(SpecificationError, match=message):
         GroupEncoder([one]).encode({"x": column})
 
 
 @pytest.mark.parametrize("value", [1.5, "a", 2**63, 2**70])
-def test_an_identity_that_is_none(value: Any) -> None:
+def test_a_value_that_is_not_an_id_is_an_error(value: Any) -> None:
     encoder = GroupEncoder([feature("embedding", dimension=2, vocabulary=9)], {"f": Vocabulary(np.array([4]))})
     with pytest.raises(SpecificationError, match="feature f"):
         encoder.encode_row({"x": value})
 
 
-def test_columns_missing_or_of_other_lengths() -> None:
-    with pytest.raises(SpecificationError, match="reads column 'x', which is not there; there are: y"):
+def test_a_missing_column_or_another_length_is_an_error() -> None:
+    with pytest.raises(SpecificationError, match="reads column 'x', which is missing; the columns are: y"):
         GroupEncoder([feature("binarize")]).encode({"y": np.zeros(1)})
     two = [feature("binarize"), feature("binarize", name="g").model_copy(update={"source": "y"})]
     with pytest.raises(SpecificationError, match=r"column 'y' should have shape \(2,\)"):
         GroupEncoder(two).encode({"x": np.zeros(2), "y": np.zeros(3)})
 
 
-def test_what_an_encoder_needs() -> None:
-    with pytest.raises(SpecificationError, match="no vocabulary given"):
+def test_an_encoder_needs_vocabularies_and_fitted_features() -> None:
+    with pytest.raises(SpecificationError, match="needs a vocabulary; received none"):
         GroupEncoder([feature("embedding", dimension=2, vocabulary=9)])
     with pytest.raises(SpecificationError, match="mean and scale are not fitted yet"):
         GroupEncoder([feature("raw", mean=1)])
 
 
 @pytest.mark.parametrize("embedded", [None, {}, {"id": np.zeros((1, 3))}, {"id": np.zeros((2, 2))}])
-def test_expand_needs_the_tables_rows(embedded: Any) -> None:
-    with pytest.raises(SpecificationError, match=r"embedding id: expected rows \(1, 2\)"):
+def test_expand_needs_the_rows_of_embedding_tables(embedded: Any) -> None:
+    with pytest.raises(SpecificationError, match=r"embedding id: expected table rows of shape \(1, 2\)"):
         ENCODER.expand(ENCODER.encode_row({}), embedded)

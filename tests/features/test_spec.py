@@ -50,7 +50,7 @@ def test_table1_has_the_papers_features() -> None:
     assert [f.name.split("_")[0] for f in spec.item] == [f"p{i}" for i in range(1, 8)]
 
 
-PLACES = {
+FAULTS = {
     "format 2": ((), "format", 2, "format 2, but this version of EdgeRec reads format 1"),
     "format true": ((), "format", True, "format True, but this version of EdgeRec reads format 1"),
     "extra": ((), "colour", "red", "colour: Extra inputs"),
@@ -58,9 +58,9 @@ PLACES = {
     "kind": (("item", 0), "kind", "magic", "item.0"),
     "name": (("item", 0), "name", "a/b", "should be letters, digits"),
     "source": (("item", 0), "source", "", "source"),
-    "twice": (("item", 1), "name", "P1", "item: p1 stands twice"),
+    "twice": (("item", 1), "name", "P1", "item: names should be unique; received p1 twice"),
     "origin": (("item", 1), "origin", None, "origin should be 'catalogue' or 'served'"),
-    "origin of action": (("ie_action", 0), "origin", "served", "belongs to item features only"),
+    "origin of action": (("ie_action", 0), "origin", "served", "is for item features only"),
     "served embedding": (("item", 0), "origin", "served", "origin should be 'catalogue'"),
     "descending": (("ie_action", 0), "boundaries", [2, 1], "strictly ascending"),
     "equal": (("ie_action", 0), "boundaries", [1, 1], "strictly ascending"),
@@ -80,21 +80,21 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("fault", PLACES)
-def test_a_faulty_specification(fault: str) -> None:
-    path, key, value, said = PLACES[fault]
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_specification_is_an_error(fault: str) -> None:
+    path, key, value, message = FAULTS[fault]
     document = copy.deepcopy(DOCUMENT)
-    place: Any = document
+    node: Any = document
     for step in path:
-        place = place[step]
-    place[key] = value
-    with pytest.raises(SpecificationError, match=said) as caught:
+        node = node[step]
+    node[key] = value
+    with pytest.raises(SpecificationError, match=message) as caught:
         parse_spec(json.dumps(document), where="features.json")
     assert str(caught.value).startswith("feature specification: features.json")
     assert "\n" not in str(caught.value)
 
 
-def test_embeddings_are_for_items() -> None:
+def test_only_item_features_may_be_embeddings() -> None:
     document = copy.deepcopy(DOCUMENT)
     document["ie_action"] = [{"name": "e", "source": "x", "kind": "embedding", "dimension": 2, "vocabulary": 3}]
     with pytest.raises(SpecificationError, match="embeddings are for item features only"):
@@ -102,12 +102,12 @@ def test_embeddings_are_for_items() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"1", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
-def test_no_specification_at_all(text: bytes) -> None:
+def test_text_that_is_not_a_specification_is_an_error(text: bytes) -> None:
     with pytest.raises(SpecificationError):
         parse_spec(text, where="here")
 
 
-def test_no_such_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SpecificationError, match="No such file"):
         load_spec(tmp_path / "features.json")
 
@@ -121,29 +121,29 @@ values = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_whatever_stands_in_a_field_only_the_declared_error_comes(data: st.DataObject) -> None:
+def test_any_value_in_a_field_gives_a_specification_or_its_error(data: st.DataObject) -> None:
     document = copy.deepcopy(DOCUMENT)
     group = data.draw(st.sampled_from([None, "ie_action", "ipv_action", "item"]))
-    place: Any = document if group is None else data.draw(st.sampled_from(document[group]))
-    place[data.draw(st.sampled_from(sorted(place)) | st.text(max_size=8))] = data.draw(values)
+    node: Any = document if group is None else data.draw(st.sampled_from(document[group]))
+    node[data.draw(st.sampled_from(sorted(node)) | st.text(max_size=8))] = data.draw(values)
     try:
         spec = parse_spec(json.dumps(document), where="here")
     except SpecificationError as error:
-        assert "\n" not in str(error)  # noqa: PT017 - whatever is raised has to be one line
+        assert "\n" not in str(error)  # noqa: PT017 - every message should be one line
     else:
         assert isinstance(spec, FeatureSpec)
 
 
 @settings(max_examples=100, deadline=None)
 @given(text=st.binary(max_size=200))
-def test_whatever_stands_in_the_file_only_the_declared_error_comes(text: bytes) -> None:
+def test_any_document_gives_a_specification_or_its_error(text: bytes) -> None:
     with pytest.raises(SpecificationError):
         parse_spec(text, where="here")
 
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_whatever_becomes_of_a_files_bytes_only_the_declared_error_comes(tmp_path: Path, data: st.DataObject) -> None:
+def test_any_change_of_bytes_gives_a_specification_or_its_error(tmp_path: Path, data: st.DataObject) -> None:
     content = json.dumps(DOCUMENT, indent=1).encode()
     at = data.draw(st.integers(0, len(content)))
     piece = data.draw(
@@ -153,6 +153,6 @@ def test_whatever_becomes_of_a_files_bytes_only_the_declared_error_comes(tmp_pat
     try:
         spec = load_spec(tmp_path / "features.json")
     except SpecificationError as error:
-        assert "\n" not in str(error)  # noqa: PT017 - whatever is raised has to be one line
+        assert "\n" not in str(error)  # noqa: PT017 - every message should be one line
     else:
         assert isinstance(spec, FeatureSpec)

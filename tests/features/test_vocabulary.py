@@ -23,12 +23,12 @@ def test_rows_begin_at_one() -> None:
     assert rows.dtype == np.int32
 
 
-def test_an_empty_vocabulary_knows_nothing() -> None:
+def test_an_empty_vocabulary_has_no_id() -> None:
     empty = Vocabulary(ints())
     assert (empty.rows, empty.lookup(ints(1, 2)).tolist()) == (1, [0, 0])
 
 
-def test_fit_takes_the_most_frequent_and_of_equals_the_smaller() -> None:
+def test_fit_keeps_the_most_frequent_ids_and_the_smaller_of_equally_frequent_ones() -> None:
     ids = ints(9, 9, 9, 4, 4, 2, 2, 7, MISSING_ID, MISSING_ID, MISSING_ID)
     assert Vocabulary.fit(ids, size=10, min_count=1).keys.tolist() == [2, 4, 7, 9]
     assert Vocabulary.fit(ids, size=10, min_count=2).keys.tolist() == [2, 4, 9]
@@ -36,7 +36,7 @@ def test_fit_takes_the_most_frequent_and_of_equals_the_smaller() -> None:
     assert Vocabulary.fit(ids, size=2, min_count=4).keys.tolist() == []
 
 
-def test_fit_of_counted_identities() -> None:
+def test_fit_with_counts_is_fit_of_repeated_ids() -> None:
     ids, counts = ints(9, 4, 2, 9, 7, 5, MISSING_ID), ints(2, 2, 2, 1, 1, 0, 9)
     for size, least in ((10, 1), (10, 2), (2, 1), (2, 4)):
         expected = Vocabulary.fit(np.repeat(ids, counts), size=size, min_count=least)
@@ -47,19 +47,19 @@ def test_fit_of_counted_identities() -> None:
     "keys",
     [ints(2, 1), ints(1, 1), ints(MISSING_ID, 1), np.array([1.0]), np.array([[1]]), np.array([1], np.int32)],
 )
-def test_no_vocabulary(keys: np.ndarray) -> None:
+def test_keys_that_are_not_a_vocabulary_are_an_error(keys: np.ndarray) -> None:
     with pytest.raises(FormatError, match="a vocabulary should"):
         Vocabulary(keys)
 
 
-def test_saved_and_loaded(tmp_path: Path) -> None:
+def test_saved_vocabularies_are_loaded(tmp_path: Path) -> None:
     vocabularies = {"brand": Vocabulary(ints(1, 2**62)), "shop": Vocabulary(ints())}
     save_vocabularies(vocabularies, tmp_path / "v")
     loaded = load_vocabularies({"brand": 9, "shop": 9}, tmp_path / "v")
-    assert {name: found.keys.tolist() for name, found in loaded.items()} == {"brand": [1, 2**62], "shop": []}
+    assert {name: vocabulary.keys.tolist() for name, vocabulary in loaded.items()} == {"brand": [1, 2**62], "shop": []}
 
 
-def test_damaged_or_missing_files(tmp_path: Path) -> None:
+def test_a_damaged_or_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"brand\.npy cannot be read"):
         load_vocabularies({"brand": 9}, tmp_path)
     file = tmp_path / "brand.npy"
@@ -77,15 +77,15 @@ def test_damaged_or_missing_files(tmp_path: Path) -> None:
 
 
 @given(ids=st.lists(st.integers(-(2**63) + 1, 2**63 - 1), max_size=20), size=st.integers(1, 8))
-def test_each_kept_identity_has_its_own_row(ids: list[int], size: int) -> None:
+def test_each_kept_id_has_its_own_row(ids: list[int], size: int) -> None:
     vocabulary = Vocabulary.fit(ints(*ids), size=size, min_count=1)
     assert len(vocabulary.keys) == min(size, len(set(ids)))
     assert vocabulary.lookup(vocabulary.keys).tolist() == list(range(1, vocabulary.rows))
 
 
-def test_a_full_disk_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
-        # NumPy's own, without a number.
+        # NumPy raises this error without an errno.
         raise OSError("3 requested and 0 written")
 
     monkeypatch.setattr(np, "save", full)

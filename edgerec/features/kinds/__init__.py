@@ -1,4 +1,4 @@
-"""The kinds of features, one file each, and the registry that finds a kind by its name in a specification."""
+"""The feature kinds, one file each, and the registry that finds a kind by its name in a specification."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ KINDS: dict[str, type[BaseFeature]] = {
     "raw": Raw,
 }
 ENTRY_POINTS = "edgerec.features"
-"""Other packages add kinds in this group of entry points; the entry point's name is the kind's name."""
+"""The group of entry points in which other packages add feature kinds. The entry point's name is the kind's name."""
 
 
-def _of_its_kind(value: Any) -> Any:
-    """Parse one feature of a specification by the class of its kind."""
+def _parse_feature(value: Any) -> Any:
+    """Parse one feature of a specification with the class of its kind."""
     if isinstance(value, BaseFeature):
         return value
     kind = value.get("kind") if isinstance(value, dict) else None
-    found = KINDS.get(kind) or find_plugin(ENTRY_POINTS, kind, BaseFeature) if isinstance(kind, str) else None
-    if found is None:
+    class_ = KINDS.get(kind) or find_plugin(ENTRY_POINTS, kind, BaseFeature) if isinstance(kind, str) else None
+    if class_ is None:
         raise ValueError(
-            f"should be a feature whose kind is one of {', '.join(KINDS)}; received the kind {kind!r}. A kind of "
-            f"another package needs that package installed"
+            f"should be a feature whose kind is one of {', '.join(KINDS)}; received the kind {kind!r}. If another "
+            f"package has this kind, install that package"
         )
-    return found.model_validate(value)
+    return class_.model_validate(value)
 
 
-Feature: TypeAlias = Annotated[SerializeAsAny[BaseFeature], BeforeValidator(_of_its_kind)]
+Feature: TypeAlias = Annotated[SerializeAsAny[BaseFeature], BeforeValidator(_parse_feature)]
 """One feature of any kind, as a field of a pydantic model."""

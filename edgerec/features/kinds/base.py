@@ -1,4 +1,4 @@
-"""What a kind of feature has to say: the base class of all kinds (docs/extending.md)."""
+"""The base class of all feature kinds: what a kind has to define (docs/extending.md)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ EncodedField: TypeAlias = Literal["ids", "codes", "numbers"]
 Layout: TypeAlias = Literal["table", "one_hot", "number"]
 
 MISSING: dict[Reads, Any] = {"numbers": np.nan, "strings": None, "identities": MISSING_ID}
-"""What stands for a missing value in a column, by what the feature reads."""
+"""The missing value of a column, by the type of values that the feature reads."""
 
 
 class FittedMoments(Protocol):
-    """Mean and standard deviation of numbers."""
+    """The mean and the standard deviation of numbers."""
 
     @property
     def mean(self) -> float: ...
@@ -32,7 +32,7 @@ class FittedMoments(Protocol):
 
 
 class FittedRange(Protocol):
-    """The numbers that a feature had in the training period, summed up (`edgerec.data.octaves.Octaves`)."""
+    """A summary of a feature's numbers in the training period (`edgerec.data.octaves.Octaves`)."""
 
     def bounds(self) -> tuple[float, float]:
         """Return the lower and the upper bound at which values are clipped."""
@@ -54,7 +54,7 @@ class BaseFeature(BaseModel):
     source: Annotated[Value, Field(min_length=1)]
     """The column that holds the value."""
     origin: Origin | None = None
-    """Item features only: `catalogue` is an attribute in items.parquet, `served` a value as of the serving instant."""
+    """Only for item features. `catalogue`: an attribute in items.parquet. `served`: a value at the time of serving."""
     kind: str
     """The kind's name in a specification."""
 
@@ -74,12 +74,12 @@ class BaseFeature(BaseModel):
 
     @property
     def reads(self) -> Reads:
-        """What the column holds."""
+        """The type of values that the column holds."""
         return "numbers"
 
     @property
     def missing(self) -> Any:
-        """What stands for a missing value in the column."""
+        """The missing value of the column."""
         return MISSING[self.reads]
 
     @property
@@ -89,7 +89,7 @@ class BaseFeature(BaseModel):
 
     @property
     def width(self) -> int:
-        """How many numbers of the dense vector are the feature's."""
+        """The number of values that the feature has in the dense vector."""
         return self.codes if self.layout == "one_hot" else 1
 
     @property
@@ -99,47 +99,43 @@ class BaseFeature(BaseModel):
 
     @property
     def unlisted(self) -> str | None:
-        """The name of code 0 in the statistics of logs, or None if these are values that are not listed."""
+        """The name of code 0 in the statistics of logs, or None if code 0 is any value that is not listed."""
         return None
 
     @property
     def fits_numbers(self) -> bool:
-        """Whether `fit` needs to know the numbers of the training period."""
+        """Whether `fit` needs the numbers of the training period."""
         return False
 
     def numbers(self, column: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the numbers (n,) that `fit` needs to know; NaN is missing."""
+        """Return the numbers (n,) that `fit` needs. NaN is a missing value."""
         return self._floats(column)
 
     def fit(self, numbers: FittedRange) -> BaseFeature:
-        """Return the feature with everything that the numbers of the training period decide."""
+        """Return the feature with all settings that are fitted to the numbers of the training period."""
         return self
 
     def fit_vocabulary(self, ids: NDArray[np.int64], counts: NDArray[np.int64]) -> Vocabulary:
-        """Return the vocabulary of a feature in `Encoded.ids`, given identities (n,) and how often each was seen."""
+        """Return the vocabulary of a feature in `Encoded.ids`, given `ids` (n,) and how often each of them occurred."""
         raise NotImplementedError
 
     def check_fitted(self, vocabulary: Vocabulary | None) -> None:
-        """Refuse to encode before everything is fitted.
-
-        Raises:
-            SpecificationError: something is not fitted yet.
-        """
+        """Raise SpecificationError unless all that `encode` needs is fitted."""
 
     def size(self, vocabulary: Vocabulary | None) -> int:
-        """Return how many values the encoded column may take: 0, 1, ...; 0 if it holds any finite numbers."""
+        """Return the number of values that the encoded column may take (0, 1, ...), or 0 if it holds finite numbers."""
         return self.codes
 
     def encode(self, column: NDArray[Any], vocabulary: Vocabulary | None = None) -> NDArray[Any]:
-        """Return the encoded column (n,), in the type of its array of `Encoded`.
+        """Return the encoded column (n,), with the type of its array in `Encoded`.
 
         Args:
             column: (n,), with `missing` where there is no value.
-            vocabulary: of a feature in `Encoded.ids`.
+            vocabulary: the feature's vocabulary, for a feature in `Encoded.ids`.
 
         Raises:
-            SpecificationError: the column is of another type than the feature reads, or holds an infinite value or
-                one that float32 cannot hold.
+            SpecificationError: the column has a type that the feature does not read, or holds a value that is infinite
+                or too large for float32.
         """
         raise NotImplementedError
 
@@ -147,9 +143,9 @@ class BaseFeature(BaseModel):
         """Write the dense values of an encoded column.
 
         Args:
-            column: (n,), as `encode` returns it; of a feature in `Encoded.ids`, rows (n, width) of its table, or None
-                if they were not given.
-            out: (n, width), zeros.
+            column: (n,), as `encode` returns it. For a feature in `Encoded.ids`: the rows (n, width) of its table, or
+                None if they were not given.
+            out: (n, width), the array to write to. It contains zeros.
             rows: (n,), 0 to n - 1.
         """
         if self.layout == "one_hot":
@@ -163,9 +159,9 @@ class BaseFeature(BaseModel):
         """Return a column of numbers as float64."""
         if column.dtype.kind not in "fiub":
             raise SpecificationError(
-                f"feature {self.name} ({self.kind}) reads numbers; column {self.source!r} holds {column.dtype}"
+                f"feature {self.name} ({self.kind}) reads numbers; column {self.source!r} has the type {column.dtype}"
             )
         values = column.astype(np.float64)
         if bool(np.isinf(values).any()):
-            raise SpecificationError(f"feature {self.name}: column {self.source!r} holds an infinite value")
+            raise SpecificationError(f"feature {self.name}: column {self.source!r} contains an infinite value")
         return values

@@ -1,4 +1,4 @@
-"""Binarize: whether a number is above a threshold."""
+"""The feature kind binarize: whether a number is above a threshold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgerec.features.vocabulary import Vocabulary
 
 
 class Binarize(BaseFeature):
-    """1 above the threshold, else 0. Missing is 0: what was not recorded did not happen."""
+    """1 if the number is above the threshold, else 0. A missing number gives 0: what is not logged did not happen."""
 
     layout: ClassVar[Layout] = "number"
 

@@ -1,4 +1,4 @@
-"""Bucketize: a number becomes the interval that it falls into."""
+"""The feature kind bucketize: the interval that contains a number."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edgerec.features.kinds.base import BaseFeature
 from edgerec.features.vocabulary import Vocabulary
 
 _FEW = 16
-"""Up to so many boundaries, comparing with each of them is faster than a binary search."""
+"""Up to this number of boundaries, comparing with each of them is faster than a binary search."""
 
 
 class Bucketize(BaseFeature):
-    """The interval of a number, one-hot: missing, ``(-inf, b0)``, ``[b0, b1)``, ..., ``[bn, inf)``."""
+    """A one-hot code of the interval: missing, ``(-inf, b0)``, ``[b0, b1)``, ..., ``[bn, inf)``."""
 
     kind: Literal["bucketize"]
     boundaries: Annotated[tuple[float, ...], Field(min_length=1, max_length=253)]

@@ -1,4 +1,4 @@
-"""Embedding: an identity has a row of a trained table."""
+"""The feature kind embedding: an ID has a row of a trained table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgerec.features.vocabulary import Vocabulary
 
 
 class Embedding(BaseFeature):
-    """An integer identity, looked up in a trained table. Row 0 is for identities that the vocabulary does not have."""
+    """An integer ID that is looked up in a trained table. Row 0 is for IDs that are not in the vocabulary."""
 
     field: ClassVar[EncodedField] = "ids"
     layout: ClassVar[Layout] = "table"
@@ -23,10 +23,10 @@ class Embedding(BaseFeature):
     kind: Literal["embedding"]
     dimension: Annotated[int, Field(ge=1, le=1024)]
     vocabulary: Annotated[int, Field(ge=1, le=2**31 - 2)]
-    """The vocabulary has at most so many identities: the most frequent of the training period. The unknown row comes
-    on top."""
+    """The largest number of IDs in the vocabulary. The most frequent IDs of the training period are kept. The table has
+    one more row, for unknown IDs."""
     min_count: Annotated[int, Field(ge=1)] = 1
-    """An identity seen less often in the training period counts as unknown."""
+    """An ID that occurs less often in the training period counts as unknown."""
 
     @property
     def reads(self) -> Reads:
@@ -48,11 +48,11 @@ class Embedding(BaseFeature):
     def encode(self, column: NDArray[Any], vocabulary: Vocabulary | None = None) -> NDArray[np.int32]:
         if column.dtype.kind not in "iu":
             raise SpecificationError(
-                f"feature {self.name} (embedding) reads integer identities; column {self.source!r} holds {column.dtype}"
+                f"feature {self.name} (embedding) reads integer IDs; column {self.source!r} has the type {column.dtype}"
             )
         if column.dtype == np.uint64 and bool((column > np.iinfo(np.int64).max).any()):
             raise SpecificationError(
-                f"feature {self.name}: column {self.source!r} holds {column.max()}, above the largest identity "
+                f"feature {self.name}: column {self.source!r} contains {column.max()}, which is above the largest ID "
                 f"{np.iinfo(np.int64).max}"
             )
         return self._fitted(vocabulary).lookup(column.astype(np.int64))
@@ -60,16 +60,17 @@ class Embedding(BaseFeature):
     def expand(self, column: NDArray[Any] | None, out: NDArray[np.float32], rows: NDArray[np.integer[Any]]) -> None:
         if column is None or column.shape != out.shape:
             raise SpecificationError(
-                f"embedding {self.name}: expected rows {out.shape}, received {None if column is None else column.shape}"
+                f"embedding {self.name}: expected table rows of shape {out.shape}; received "
+                f"{None if column is None else column.shape}"
             )
         out[:] = column
 
     def _fitted(self, vocabulary: Vocabulary | None) -> Vocabulary:
         if vocabulary is None:
-            raise SpecificationError(f"feature {self.name}: no vocabulary given for this embedding")
+            raise SpecificationError(f"feature {self.name}: this embedding needs a vocabulary; received none")
         return vocabulary
 
 
 def embeddings(features: Iterable[BaseFeature]) -> tuple[Embedding, ...]:
-    """Return those of `features` that have a trained table."""
+    """Return the features that have an embedding table."""
     return tuple(feature for feature in features if isinstance(feature, Embedding))

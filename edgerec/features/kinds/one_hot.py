@@ -1,4 +1,4 @@
-"""OneHot: one of a few known values."""
+"""The feature kind one_hot: one of a few known values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edgerec.features.kinds.base import BaseFeature, Reads
 from edgerec.features.vocabulary import Vocabulary
 
 _Whole = Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
-"""A whole number that a float64 column (with NaN for missing) holds exactly."""
+"""An integer that float64 represents exactly, because a column with missing values is float64 with NaN."""
 
 
 class OneHot(BaseFeature):
-    """One of a few known values, one-hot. Missing values and values that are not listed share code 0."""
+    """A one-hot code of a few known values. Missing values and values that are not listed have code 0."""
 
     kind: Literal["one_hot"]
     values: Annotated[tuple[_Whole | Value, ...], Field(min_length=1, max_length=254)]
@@ -47,7 +47,7 @@ class OneHot(BaseFeature):
         if column.dtype.kind not in ("OU" if strings else "fiub"):
             wanted = "strings" if strings else "integers"
             raise SpecificationError(
-                f"feature {self.name} (one_hot) lists {wanted}; column {self.source!r} holds {column.dtype}"
+                f"feature {self.name} (one_hot) lists {wanted}; column {self.source!r} has the type {column.dtype}"
             )
         codes = np.zeros(len(column), np.uint8)
         for code, value in enumerate(self.values, start=1):

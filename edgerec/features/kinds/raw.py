@@ -1,4 +1,4 @@
-"""Raw: a number, transformed, clipped and scaled."""
+"""The feature kind raw: a number that is transformed, clipped and scaled."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from edgerec.features.vocabulary import Vocabulary
 
 
 class Raw(BaseFeature):
-    """``(clip(transform(x), low, high) - mean) / scale``; missing is 0, the mean.
+    """``(clip(transform(x), low, high) - mean) / scale``. A missing value gives 0, as the mean does.
 
-    Whatever is left out of `low`, `high`, `mean` and `scale` is fitted on training data when samples are made.
+    If the specification leaves out `low`, `high`, `mean` or `scale`, `edgerec samples` fits it on the training period.
     """
 
     field: ClassVar[EncodedField] = "numbers"
@@ -25,10 +25,10 @@ class Raw(BaseFeature):
     kind: Literal["raw"]
     transform: Literal["none", "log1p"] = "none"
     low: float | None = None
-    """Lower bound of the transformed value; smaller values are replaced by it. None in a fitted specification of an
-    earlier version: no bound."""
+    """Lower bound of the transformed value. Smaller values are replaced by it. None in a fitted specification means no
+    bound; earlier versions wrote it."""
     high: float | None = None
-    """Upper bound, likewise."""
+    """Upper bound of the transformed value. Larger values are replaced by it. None means the same as for `low`."""
     mean: float | None = None
     scale: Annotated[float, Field(gt=0)] | None = None
 
@@ -43,16 +43,16 @@ class Raw(BaseFeature):
         return None in (self.low, self.high, self.mean, self.scale)
 
     def numbers(self, column: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the values (n,), transformed and within the bounds that are given, before scaling; NaN is missing."""
+        """Return the values (n,) after the transform and after clipping at the given bounds. NaN is a missing value."""
         values = self._floats(column)
         if self.transform == "log1p":
             if bool((values <= -1).any()):
                 raise SpecificationError(
-                    f"feature {self.name}: log1p needs values above -1, received {np.nanmin(values):g} in "
+                    f"feature {self.name}: log1p needs values above -1; received {np.nanmin(values):g} in column "
                     f"{self.source!r}"
                 )
             values = np.log1p(values)
-        # On the one row that a device encodes, these two functions cost a tenth of np.clip.
+        # On one row, which is what a device encodes, these two functions take a tenth of the time of np.clip.
         if self.low is not None:
             values = np.maximum(values, self.low)
         if self.high is not None:
@@ -60,7 +60,7 @@ class Raw(BaseFeature):
         return values
 
     def fit(self, numbers: FittedRange) -> Raw:
-        """Return the feature with the bounds that it lacks, and mean and scale of the values within them."""
+        """Return the feature with all bounds, and with the mean and scale of the clipped values."""
         low, high = numbers.bounds()
         if self.low is not None:
             low, high = self.low, max(high, self.low)
@@ -81,12 +81,14 @@ class Raw(BaseFeature):
             scaled = (self.numbers(column) - mean) / scale
         if bool((np.abs(scaled) > np.finfo(np.float32).max).any()):
             raise SpecificationError(
-                f"feature {self.name}: column {self.source!r} holds a value that is beyond float32 when scaled by "
-                f"mean {mean:g} and scale {scale:g}"
+                f"feature {self.name}: column {self.source!r} contains a value that is too large for float32 after "
+                f"scaling with mean {mean:g} and scale {scale:g}"
             )
         return np.where(np.isnan(scaled), 0.0, scaled).astype(np.float32)
 
     def _scaling(self) -> tuple[float, float]:
         if self.mean is None or self.scale is None:
-            raise SpecificationError(f"feature {self.name}: mean and scale are not fitted yet")
+            raise SpecificationError(
+                f"feature {self.name}: mean and scale are not fitted yet: use the specification of samples"
+            )
         return self.mean, self.scale
