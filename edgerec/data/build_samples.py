@@ -1,8 +1,8 @@
-"""Logs -> samples: one sample a request, with what was known at its instant and nothing else.
+"""Logs -> samples: one sample for each request, with only what was known at the time of the request.
 
-Users are taken partition by partition, so that memory does not grow with the logs: once to fit vocabularies and scales
-on the training period, once to encode. Each partition becomes a shard. Work that is broken off goes on after the last
-whole one, and gives the same bytes.
+Partitions are read one after the other, so memory does not grow with the logs. They are read twice: to fit vocabularies
+and scales on the training period, and to encode. Each partition becomes a shard. Work that was stopped continues after
+the last complete shard and gives the same bytes.
 """
 
 from __future__ import annotations
@@ -55,33 +55,34 @@ def write_samples(
     force: bool = False,
     resume: bool = False,
 ) -> Samples:
-    """Make samples of the logs folder `logs` and write them as the folder `path`, whole or not at all.
+    """Make samples from the logs folder `logs` and write them to the folder `path`. On an error, nothing is written.
 
     Requests are split by time into training, validation (the end of the training period, for early stopping) and test.
-    Vocabularies and the means and scales of raw features are fitted on what was known in the training split alone.
-    The bytes do not depend on `processes`; nor do the values on how logs are cut into files, nor on `target`.
+    Vocabularies and the means and scales of raw features are fitted on the training split only. The bytes do not depend
+    on `processes`. The values do not depend on how logs are divided into files, nor on `target`.
 
     Args:
-        logs: the folder.
+        logs: the folder of the logs.
         path: the folder to write.
-        features: a feature specification file; default: the logs' own.
-        limits: `candidates`, `exposures`, `page_views`; see `Limits`. Behaviours beyond them fall off at the old end,
-            a longer list is an error.
-        test_from: milliseconds since 1970; default: as the logs say, else so that a fifth of the requests follow.
-        validation_fraction: share of the requests before the test period that serve as validation.
-        processes: how many work at a time.
-        target: size of a shard; see `edgerec.data.partition`.
-        logs_path: where the logs will stand, if they are to be moved; default: `logs`.
-        force: replace `path` where it exists, and begin anew where unfinished work stands.
-        resume: go on with unfinished work.
+        features: a feature specification file; default: the file in the logs folder.
+        limits: `candidates`, `exposures`, `page_views`; see `Limits`. Of more behaviours, the latest are kept. A longer
+            list of candidates is an error.
+        test_from: beginning of the test period in milliseconds since 1970; default: as the logs state, else the time
+            after which a fifth of the requests follow.
+        validation_fraction: share of the requests before the test period that are used for validation.
+        processes: number of processes.
+        target: weight of a shard; see `edgerec.data.partition`.
+        logs_path: the path that the samples state for their logs, if the logs will be moved; default: `logs`.
+        force: replace `path` if it exists, and discard unfinished work.
+        resume: continue unfinished work.
 
     Raises:
-        InputError: a limit or fraction out of range, or a split has no request.
-        FormatError: `logs` is no folder of logs, or there is nothing to resume.
+        InputError: a limit or fraction is out of range, or a split has no request.
+        FormatError: `logs` is not a folder of logs, or there is no work to resume.
         LogsError: a table is missing, cannot be read or breaks its schema, or a list is longer than the limit.
         SpecificationError: the specification is not valid, or the data does not fit it.
-        OutputError: `path` exists and `force` is false, unfinished work stands there, `path` and `logs` do not lie
-            apart, or something cannot be written.
+        OutputError: `path` exists and `force` is false, there is unfinished work, `path` and `logs` contain one
+            another, or something cannot be written.
         ResourceError: a process died.
     """
     try:
@@ -118,7 +119,7 @@ def write_samples(
                 raise FormatError(
                     f"samples: the unfinished work is damaged ({error}): begin anew with --force"
                 ) from None
-            # The logs have to change, and with them the job: what is done is of no use.
+            # The user has to change the logs or the settings, so the finished work cannot be used again.
             work.discard()
             raise
         write_json(work.path / HEAD, head.model_dump(mode="json"))
@@ -126,22 +127,22 @@ def write_samples(
 
 
 def _fingerprint(logs: LogsFolder) -> list[list[Any]]:
-    """Name, size and time of change of each file that samples are made from."""
+    """Return the name, size and modification time of each file that samples are made from."""
     files = [logs.path / LOGS_HEAD, *logs.catalogue.files, *logs.events.files, *logs.requests.files]
-    found = [(file, file.stat()) for file in files]
-    return [[file.relative_to(logs.path).as_posix(), stat.st_size, stat.st_mtime_ns] for file, stat in found]
+    stats = [(file, file.stat()) for file in files]
+    return [[file.relative_to(logs.path).as_posix(), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A partition to work on, and where."""
+    """A partition to count or encode, and the folder of the work."""
 
     number: int
     partition: Partition
     work: ResumableFolder
 
     def items(self) -> ItemIndex:
-        # Memory-mapped: one copy for all processes.
+        # The arrays are memory-mapped, so all processes share one copy.
         return ItemIndex(*(np.load(self.work.scratch / f"{name}.npy", mmap_mode="r") for name in ("ids", "table")))
 
     def counts(self) -> Path:
@@ -151,7 +152,7 @@ class _Task:
 def _make(
     work: ResumableFolder, logs: LogsFolder, plan: Plan, limits: Limits, processes: int, *, where: str
 ) -> SamplesHead:
-    """Fit, then encode, whatever is not done yet."""
+    """Fit and encode the partitions that are not done yet, and return the head of the samples."""
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
     for name in ("ids", "table"):
         save_array(work.scratch / f"{name}.npy", getattr(index, name), what="samples")
@@ -195,7 +196,7 @@ def _make(
 def _count(
     task: _Task, *, spec: FeatureSpec, events: Parts, requests: Parts, until: int, repeated_items: bool
 ) -> dict[str, Any]:
-    # No part of the output: kept for work that was killed, and worth nothing where no shard is finished.
+    # These counts are not part of the output. They are kept so that stopped work need not count again.
     file = task.counts().with_suffix(".json")
     known = read_object(file)
     if known is not None and task.counts().is_file():
@@ -209,9 +210,9 @@ def _count(
         until=until,
         repeated_items=repeated_items,
     )
-    found = save_counted(counted, task.counts())
-    write_json(file, found)
-    return found
+    note = save_counted(counted, task.counts())
+    write_json(file, note)
+    return note
 
 
 def _encode(task: _Task, *, how: Encoding) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The one cast of values that come from outside: each value stays exactly what it was, or the file is refused.
+"""The exact cast of values that come from files. If a value would change, the cast is an error.
 
-A type is checked before anything is cast, because a cast between some types keeps something else than the value: a
-categorical becomes its codes, a fraction loses its digits, "007" and "7" become one number.
+Types are checked before the cast, because some casts change values: a categorical becomes its codes, a fraction loses
+its decimals, and "007" and "7" become the same number.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import polars as pl
 from edgerec.core.errors import LogsError
 
 EXACT = {"Float16": 2**11 - 1, "Float32": 2**24 - 1, "Float64": 2**53 - 1}
-"""The largest whole number of a float type that no other whole number is rounded to."""
+"""The largest integer of each float type to which no other integer is rounded."""
 
 WHOLE = r"^(0|-?[1-9][0-9]*)$"
 NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
-"""How text has to look so that it is read as an integer, as a number."""
+"""Patterns of text that is read as an integer (`WHOLE`) and as a number."""
 
 SHOWN = 80
-"""Characters of a type or value that an error shows."""
+"""Number of characters of a type or value that an error shows."""
 
 
 def exact_cast(
@@ -32,15 +32,15 @@ def exact_cast(
     floats: bool = False,
     text: bool = False,
 ) -> pl.DataFrame:
-    """`table` with the columns of `types` in these types. Columns that have their type already cost nothing.
+    """Return `table` with the columns of `types` cast to these types. A column that has its type is not copied.
 
     Args:
         table: the rows, or some of them.
-        types: wanted type by column; columns that `table` does not have are left out.
-        where: what stands before the column's name in an error: the file, or the table.
-        first_row: number of the first row in its file, counted from 1.
-        floats: take floats for integers, where they are whole numbers; else floats are refused by their type.
-        text: take text for numbers (CSV), where it is written as numbers are; else text is refused by its type.
+        types: the wanted type of each column. Columns that are not in `table` are ignored.
+        where: the text before the column's name in an error: the file or the table.
+        first_row: the number of the first row in its file, counted from 1.
+        floats: also cast floats to integers if all are whole numbers. Otherwise a column of floats is an error.
+        text: also cast text to numbers (for CSV) if all of it is written as numbers. Otherwise text is an error.
 
     Raises:
         LogsError: a column has a type, or a value, that the wanted type cannot represent.
@@ -57,11 +57,7 @@ def exact_cast(
 def check_type(
     received: pl.DataType, wanted: pl.DataType, *, where: str, floats: bool = False, text: bool = False
 ) -> None:
-    """Refuse a type whose values are not those of the wanted type; see `exact_cast`.
-
-    Raises:
-        LogsError: `received` cannot be read as `wanted`.
-    """
+    """Raise LogsError if values of the type `received` cannot be cast to `wanted`. See `exact_cast`."""
     if received == pl.Null:
         return
     inner, leaf = received, wanted
@@ -73,12 +69,12 @@ def check_type(
 
 
 def is_list(dtype: pl.DataType) -> bool:
-    """Whether each value is a list, of any length or of a fixed one."""
+    """Return whether each value is a list, with a fixed length or not."""
     return isinstance(dtype, (pl.List, pl.Array))
 
 
 def item_type(dtype: pl.DataType) -> pl.DataType:
-    """The type of what a list holds; of any other type itself."""
+    """Return the type of a list's entries, or `dtype` if it is not a list."""
     if isinstance(dtype, (pl.List, pl.Array)):
         inner = dtype.inner
         return inner() if isinstance(inner, type) else inner
@@ -86,12 +82,12 @@ def item_type(dtype: pl.DataType) -> pl.DataType:
 
 
 def is_text(dtype: pl.DataType) -> bool:
-    """Whether values are strings, be they stored as such or as codes of categories."""
+    """Return whether values are strings. They may be stored as strings or as categories."""
     return isinstance(dtype, (pl.String, pl.Categorical, pl.Enum))
 
 
 def arrays_as_lists(columns: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
-    """The fixed-size lists among `columns`, as lists of any length."""
+    """Return the columns with fixed-size lists, with the type of lists of any length."""
     return {name: pl.List(dtype.inner) for name, dtype in columns.items() if isinstance(dtype, pl.Array)}
 
 
@@ -113,17 +109,17 @@ def _advice(received: pl.DataType, wanted: pl.DataType) -> str:
     if not wanted.is_integer():
         return ""
     if received.is_float() or received.is_decimal():
-        # pandas, for one, makes floats of a column of integers with empty places.
-        return "; cast it to integers, empty where there is none"
+        # pandas, for example, converts a column of integers with missing values to floats.
+        return "; cast it to integers, and write a missing value as an empty one"
     if received.is_temporal():
         return "; write milliseconds since 1970 as integers"
     if is_text(received):
-        return "; write integers (docs/your-logs.md says how strings become identities)"
+        return "; write integers (docs/your-logs.md says how strings become IDs)"
     return ""
 
 
 def _cast(values: pl.Series, wanted: pl.DataType, *, where: str, first_row: int) -> pl.Series:
-    """`values`, whose type was checked, as `wanted`."""
+    """Return `values` cast to `wanted`. Their type is already checked."""
     if isinstance(values.dtype, pl.Array):
         values = values.cast(pl.List(values.dtype.inner))
     inner, leaf = item_type(values.dtype), item_type(wanted)
@@ -136,7 +132,7 @@ def _cast(values: pl.Series, wanted: pl.DataType, *, where: str, first_row: int)
     rows = pl.DataFrame({"row": pl.int_range(len(values), eager=True), "value": values})
     rows = rows.explode("value") if is_list(values.dtype) else rows
     wrong = rows.filter(_inexact(rows["value"], leaf))
-    # Of a file that was checked, at least one value is wrong here.
+    # At least one value is wrong here.
     row, value = wrong.row(0) if len(wrong) else (0, None)
     raise LogsError(
         f"{where} should be {wanted}; row {first_row + row} (the first is 1) holds {repr(value)[:SHOWN]}, "
@@ -149,7 +145,7 @@ def _flat(values: pl.Series) -> pl.Series:
 
 
 def _always_exact(received: pl.DataType, wanted: pl.DataType) -> bool:
-    """Whether a strict cast gives each value as it is, or fails."""
+    """Return whether a strict cast keeps each value or fails."""
     if wanted.is_integer():
         return not (received.is_float() or received == pl.String)
     if wanted.is_float():
@@ -158,7 +154,7 @@ def _always_exact(received: pl.DataType, wanted: pl.DataType) -> bool:
 
 
 def _inexact(values: pl.Series, wanted: pl.DataType) -> pl.Series:
-    """Which of `values` (n,) the type `wanted` cannot represent; an empty one it can."""
+    """Return for each of `values` (n,) whether the type `wanted` cannot represent it. Empty values are represented."""
     cast = values.cast(wanted, strict=False)
     wrong = cast.is_null()
     if values.dtype == pl.String:

@@ -1,4 +1,4 @@
-"""Where each item stands in the catalogue: from identities to rows, by the million."""
+"""An index of the catalogue: it returns the rows of millions of item IDs quickly."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SPARSE = 8
-"""A table that has a place for every identity of the range may be so many times as long as the catalogue."""
+"""The table with an entry for every ID in the range may be this many times as long as the catalogue."""
 
 
 @dataclass(frozen=True)
 class ItemIndex:
-    """Rows of the catalogue by identity.
+    """The row of each item ID in the catalogue.
 
     Attributes:
-        ids: (n,) int64, strictly ascending.
-        table: (last - first + 1,) int32, row of each identity of the range, -1 where there is none; empty where the
-            identities lie so far apart that they are searched instead.
+        ids: (n,) int64, the IDs, strictly ascending.
+        table: (last - first + 1,) int32, the row of each ID in the range, or -1 if no item has it. It is empty if it
+            would be too long; then `ids` is searched.
     """
 
     ids: NDArray[np.int64]
@@ -27,7 +27,7 @@ class ItemIndex:
 
     @classmethod
     def of(cls, ids: NDArray[np.int64]) -> ItemIndex:
-        """The index of `ids` (n,), strictly ascending."""
+        """Return the index of `ids` (n,), which are strictly ascending."""
         table = np.empty(0, np.int32)
         if len(ids) and int(ids[-1]) - int(ids[0]) < _SPARSE * len(ids) + 1024:
             table = np.full(int(ids[-1]) - int(ids[0]) + 1, -1, np.int32)
@@ -35,12 +35,12 @@ class ItemIndex:
         return cls(ids, table)
 
     def rows(self, ids: NDArray[Any]) -> NDArray[np.int32]:
-        """Rows (n,) of identities (n,) int64; -1 where the catalogue does not have them."""
+        """Return the rows (n,) of `ids` (n,) int64, and -1 for an ID that is not in the catalogue."""
         if not len(self.ids) or not len(ids):
             return np.full(len(ids), -1, np.int32)
         if not len(self.table):
-            found = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-            return np.where(self.ids[found] == ids, found, -1).astype(np.int32)
+            indices = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+            return np.where(self.ids[indices] == ids, indices, -1).astype(np.int32)
         first, last = self.ids[0], self.ids[-1]
         if ids.min() >= first and ids.max() <= last:
             rows: NDArray[np.int32] = self.table[ids - first]

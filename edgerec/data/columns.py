@@ -1,4 +1,4 @@
-"""From a table's columns to what features read, and to their codes."""
+"""Conversion of a table's columns to the arrays that features read, and to codes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edgerec.features.kinds.base import BaseFeature, Reads
 from edgerec.features.vocabulary import Vocabulary
 
 TYPES: dict[Reads, pl.DataType] = {"numbers": pl.Float64(), "strings": pl.String(), "identities": pl.Int64()}
-"""The type in which a feature gets its column, by what it reads."""
+"""The column type that a feature receives, by the type of values that it reads."""
 
 
 def to_array(series: pl.Series, feature: BaseFeature) -> NDArray[Any]:
-    """Return the column (n,) that `feature` reads, with missing values as the encoder expects them."""
+    """Return the series as the array (n,) that `feature` reads. Missing values are those that the encoder expects."""
     values = series.cast(TYPES[feature.reads])
     if feature.reads == "strings":
         return np.asarray(values.to_list(), dtype=object)
@@ -25,10 +25,10 @@ def to_array(series: pl.Series, feature: BaseFeature) -> NDArray[Any]:
 
 
 def encode_series(feature: BaseFeature, series: pl.Series, vocabulary: Vocabulary | None = None) -> NDArray[Any]:
-    """Return the encoded column (n,): `feature.encode`, fast for strings, too."""
+    """Return the encoded column (n,), as `feature.encode` does. This function is also fast for strings."""
     if not len(series) or feature.reads != "strings":
         return feature.encode(to_array(series, feature), vocabulary)
-    # Python's strings are slow: each different one is encoded once.
+    # Python strings are slow, so each different string is encoded only once.
     words = series.cast(pl.String)
     different = words.unique()
     codes = pl.Series(feature.encode(to_array(different, feature), vocabulary))

@@ -1,4 +1,4 @@
-"""Encoding: a partition of logs -> a shard of samples, with what was known at each request's instant and no more."""
+"""Encoding: a partition of logs -> a shard of samples, with only what was known at the time of each request."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from edgerec.features.spec import FeatureSpec, of_origin
 
 @dataclass(frozen=True)
 class Encoding:
-    """How all partitions are encoded.
+    """The settings with which all partitions are encoded.
 
     Attributes:
-        spec: with every mean and scale.
+        spec: the fitted specification, with all means and scales.
         events: the table of behaviours.
         requests: the table of requests.
-        limits: behaviours beyond them fall off at the old end, a longer list is an error.
-        validation_from: milliseconds since 1970 at which the training period ends.
-        test_from: at which the validation period ends.
+        limits: the longest sequences. Of more behaviours, the latest are kept. A longer list is an error.
+        validation_from: end of the training period in milliseconds since 1970.
+        test_from: end of the validation period in milliseconds since 1970.
     """
 
     spec: FeatureSpec
@@ -59,11 +59,11 @@ class Encoding:
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """A shard that was written.
+    """A shard that is written.
 
     Attributes:
-        entry: of the shard.
-        users: with a request.
+        entry: the shard's entry in `samples.json`.
+        users: number of users with a request.
     """
 
     entry: ShardEntry
@@ -72,23 +72,23 @@ class WrittenShard:
 
 @dataclass(frozen=True)
 class Instants:
-    """Whose each behaviour or request is (n,), and when (n,)."""
+    """The user (n,) and the time (n,) of each behaviour or request."""
 
     user: NDArray[np.int64]
     time: NDArray[np.int64]
 
 
 def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Path) -> WrittenShard:
-    """Write the shard of `partition` into `folder`, which is made.
+    """Write the shard of `partition` to `folder`. The folder is created.
 
     Raises:
         LogsError: a file cannot be read, a table breaks its schema, or a list is longer than the limit.
-        SpecificationError: a value that its feature cannot read.
+        SpecificationError: a feature cannot read a value.
         OutputError: the disk is full.
     """
     folder.mkdir(exist_ok=True)
     known = _encode_events(read_segments(how.events, partition.events), how, items, folder)
-    # Passed on at once, so that nothing here holds the tables any longer than they are needed.
+    # The tables are not stored in variables here, so their memory is freed early.
     users, splits = _encode_requests(read_segments(how.requests, partition.requests), known, how, items, folder)
     entry = ShardEntry(
         name=folder.name,
@@ -102,7 +102,7 @@ def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Pat
 def _encode_events(
     events: pl.DataFrame, how: Encoding, items: ItemIndex, folder: Path
 ) -> dict[BehaviourKind, Instants]:
-    """Write the behaviours of each kind; return their users and times."""
+    """Write the behaviours of each kind, and return their users and times."""
     served = of_origin(how.spec.item, "served")
     events = sort_events(check_events(events, event_features(how.spec), items))
     known: dict[BehaviourKind, Instants] = {}
@@ -124,33 +124,33 @@ def _encode_events(
 def _encode_requests(
     requests: pl.DataFrame, known: Mapping[BehaviourKind, Instants], how: Encoding, items: ItemIndex, folder: Path
 ) -> tuple[int, dict[str, SplitCounts]]:
-    """Write the requests of each split; returns the number of their users, and what is in each split."""
+    """Write the requests of each split, and return the number of their users and the counts of each split."""
     served = of_origin(how.spec.item, "served")
-    # Whether lists may repeat an item was looked at when they were counted.
+    # Repeated items in a list were already checked in `count`.
     requests = check_requests(requests, served, items, repeated_items=True)
     _check_lengths(requests, how.limits)
-    # What is of no known page is of its own.
+    # Without page IDs, each request is a page of its own.
     paged = PAGE_ID if PAGE_ID in requests.columns else REQUEST_ID
     columns = dict.fromkeys([REQUEST_ID, USER_ID, TIME, paged, ITEM_ID, CLICKED, *_sources(served)])
     requests = sort_requests(requests.select(list(columns)))
     request_id = requests[REQUEST_ID].to_numpy()
     page = requests[paged].to_numpy()
-    asked = Instants(requests[USER_ID].to_numpy(), requests[TIME].to_numpy())
+    instants = Instants(requests[USER_ID].to_numpy(), requests[TIME].to_numpy())
     lengths = requests[ITEM_ID].list.len().to_numpy().astype(np.int64)
     label = requests[CLICKED].explode().cast(pl.UInt8).fill_null(NOT_EXPOSED).to_numpy()
     item = items.rows(requests[ITEM_ID].explode().to_numpy())
     encoded = _encode(requests.select(pl.col(_sources(served)).explode()), served) if served else {}
-    # The lists as they were logged take several times what is written of them.
+    # The logged lists take several times the memory of what is written.
     del requests
-    bounds = [0, *np.searchsorted(asked.time, [how.validation_from, how.test_from]).tolist(), len(asked.time)]
-    splits = {split: slice(*bounds[place : place + 2]) for place, split in enumerate(SPLITS)}
+    bounds = [0, *np.searchsorted(instants.time, [how.validation_from, how.test_from]).tolist(), len(instants.time)]
+    splits = {split: slice(*bounds[index : index + 2]) for index, split in enumerate(SPLITS)}
     write_requests(
         [(shard_file(folder, split), rows) for split, rows in splits.items()],
         request_id=request_id,
-        time=asked.time,
-        user=asked.user,
+        time=instants.time,
+        user=instants.user,
         page=page,
-        known={kind: known_before(asked, known[kind], how.limits.of(kind)) for kind in BEHAVIOUR_KINDS},
+        known={kind: known_before(instants, known[kind], how.limits.of(kind)) for kind in BEHAVIOUR_KINDS},
         lengths=lengths,
         item=item,
         label=label,
@@ -158,48 +158,49 @@ def _encode_requests(
     )
     starts = np.concatenate([[0], np.cumsum(lengths)])
     counts = {
-        split: split_counts(asked.user[rows], page[rows], label[starts[rows.start] : starts[rows.stop]])
+        split: split_counts(instants.user[rows], page[rows], label[starts[rows.start] : starts[rows.stop]])
         for split, rows in splits.items()
     }
-    return len(np.unique(asked.user)), counts
+    return len(np.unique(instants.user)), counts
 
 
-def known_before(asked: Instants, known: Instants, most: int) -> NDArray[np.int64]:
-    """Ranges (r, 3) of each request's behaviours: the latest `most` of its user with a time strictly before its own.
+def known_before(requests: Instants, known: Instants, limit: int) -> NDArray[np.int64]:
+    """Return the range (r, 3) of each request's behaviours: the latest `limit` of its user that are strictly earlier.
 
-    Strictly: at one instant nothing says that the device had encoded the behaviour before it was asked.
+    A behaviour with the time of the request is left out, because the device may not have encoded it before the request.
 
-    Columns are where recurrences start, the first of the latest, one past the last. Recurrences start from zeros at
-    each `most`-th behaviour of a user, at the last such place that is not within the range: so requests that follow
-    each other start together and share what is computed, and what is learnt from has states that have run on for up to
-    `most` behaviours, as they do on a device.
+    The columns are: the index at which the recurrence starts, the index of the first behaviour of the range, and the
+    index after the last one. A recurrence starts from a state of zeros, at a multiple of `limit` of the user's
+    behaviours: the last multiple that is not after the first behaviour of the range. So successive requests start at
+    the same behaviour and share computation, and training sees states after up to `limit` earlier behaviours, as on a
+    device.
 
     Args:
-        asked: (r,), of the requests, in any order.
-        known: (n,), of the behaviours, in order of user and time.
-        most: as many at most.
+        requests: (r,), users and times of the requests, in any order.
+        known: (n,), users and times of the behaviours, in order of user and time.
+        limit: the largest number of behaviours in a range.
     """
-    if not len(known.user) or not len(asked.user):
-        return np.zeros((len(asked.user), 3), np.int64)
+    if not len(known.user) or not len(requests.user):
+        return np.zeros((len(requests.user), 3), np.int64)
     new = np.concatenate([[True], known.user[1:] != known.user[:-1]])
     starts = np.flatnonzero(new)
     users = known.user[starts]
-    place = np.minimum(np.searchsorted(users, asked.user), len(users) - 1)
-    there = users[place] == asked.user
-    now, then = asked.time, known.time
+    index = np.minimum(np.searchsorted(users, requests.user), len(users) - 1)
+    has_user = users[index] == requests.user
+    now, then = requests.time, known.time
     first, last = min(now.min(), then.min()), max(now.max(), then.max())
     if (int(last) - int(first) + 1) * len(users) >= 2**63:
-        # Ranks keep the order, and are few.
-        every = np.unique(np.concatenate([now, then]))
-        now, then = np.searchsorted(every, now), np.searchsorted(every, then)
-        first, last = np.int64(0), np.int64(len(every) - 1)
+        # The keys below would overflow. Ranks of times have the same order and are small.
+        times = np.unique(np.concatenate([now, then]))
+        now, then = np.searchsorted(times, now), np.searchsorted(times, then)
+        first, last = np.int64(0), np.int64(len(times) - 1)
     span = last - first + 1
-    # One number for user and time, so that one search finds all.
+    # User and time become one number, so that a single search finds the ends of all ranges.
     keys = (np.cumsum(new) - 1) * span + (then - first)
-    end = np.searchsorted(keys, place * span + (now - first))
-    begin = np.maximum(starts[place], end - most)
-    start = begin - (begin - starts[place]) % most
-    return np.where(there[:, None], np.stack([start, begin, end], axis=1), 0)
+    end = np.searchsorted(keys, index * span + (now - first))
+    begin = np.maximum(starts[index], end - limit)
+    start = begin - (begin - starts[index]) % limit
+    return np.where(has_user[:, None], np.stack([start, begin, end], axis=1), 0)
 
 
 def _encode(rows: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArray[Any]]:
@@ -213,9 +214,9 @@ def _sources(features: Iterable[Feature]) -> list[str]:
 def _check_lengths(requests: pl.DataFrame, limits: Limits) -> None:
     lengths = requests[ITEM_ID].list.len()
     if len(requests) and int(lengths.max() or 0) > limits.candidates:  # type: ignore[arg-type]
-        worst = requests.row(int(lengths.arg_max() or 0), named=True)
+        longest = requests.row(int(lengths.arg_max() or 0), named=True)
         raise LogsError(
-            f"logs: request {worst[REQUEST_ID]} offers {len(worst[ITEM_ID])} candidates, more than the limit of "
+            f"logs: request {longest[REQUEST_ID]} offers {len(longest[ITEM_ID])} candidates, more than the limit of "
             f"{limits.candidates}: raise --candidates or cut the list"
         )
 

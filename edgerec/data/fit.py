@@ -1,7 +1,7 @@
-"""Fitting on the training period: which identities get a row of their own; bounds, mean and scale of raw features.
+"""Fitting on the training period: vocabularies of embeddings, and bounds, means and scales of raw features.
 
-Partitions are counted one by one. Counts are whole numbers and moments are exact, so that what is fitted does not
-depend on how logs are cut, nor on who counts first.
+Partitions are counted one by one. Counts are whole numbers and moments are exact, so the result does not depend on how
+logs are divided into files and partitions, nor on the order of counting.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from edgerec.features.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Counted:
-    """What a partition's training period has shown.
+    """The counts of a partition's training period.
 
     Attributes:
-        candidates: (items,) int64, how often each item of the catalogue was on offer.
-        behaviours: (items,) int64, how many events it has.
-        octaves: by ``group.feature``, of the raw features whose values are logged with events and requests.
+        candidates: (items,) int64, how often each item of the catalogue was a candidate.
+        behaviours: (items,) int64, the number of events of each item.
+        octaves: by ``group.feature``, the numbers of features that are logged with events and requests.
     """
 
     candidates: NDArray[np.int64]
@@ -60,15 +60,15 @@ def count(
     until: int,
     repeated_items: bool = False,
 ) -> Counted:
-    """Count what the partition's behaviours and requests before `until` (milliseconds) show.
+    """Count the partition's behaviours and requests before the time `until` (milliseconds since 1970).
 
-    Lists are checked for repeated items, unless `repeated_items` lets them have some.
+    Unless `repeated_items` is true, an item that occurs twice in a list is an error.
 
     Raises:
         LogsError: a file cannot be read, or a column that is read breaks the schema.
-        SpecificationError: a value that its feature cannot read.
+        SpecificationError: a feature cannot read a value.
     """
-    found: dict[str, Octaves] = {}
+    numbers: dict[str, Octaves] = {}
     actions = {kind: to_fit(spec.actions(kind)) for kind in BEHAVIOUR_KINDS}
     features = [feature for group in actions.values() for feature in group]
     needed = (TIME, KIND, ITEM_ID)
@@ -78,7 +78,7 @@ def count(
     for kind, group in actions.items():
         rows = table.filter(pl.col(KIND) == kind.name) if group else table
         for feature in group:
-            found[f"{kind.group}.{feature.name}"] = octaves(feature.numbers(to_array(rows[feature.source], feature)))
+            numbers[f"{kind.group}.{feature.name}"] = octaves(feature.numbers(to_array(rows[feature.source], feature)))
     del table
 
     served = to_fit(of_origin(spec.item, "served"))
@@ -88,24 +88,24 @@ def count(
     table = table.filter(pl.col(TIME) < until)
     candidates = np.bincount(items.rows(table[ITEM_ID].explode().to_numpy()), minlength=len(items.ids))
     for feature in served:
-        # Candidates are what the model scores: behaviours have no part in what is fitted of a served feature.
+        # Served features are fitted to candidates only, because the model scores candidates.
         values = to_array(table[feature.source].explode(), feature)
-        found[f"item.{feature.name}"] = octaves(feature.numbers(values))
-    return Counted(candidates, behaviours, found)
+        numbers[f"item.{feature.name}"] = octaves(feature.numbers(values))
+    return Counted(candidates, behaviours, numbers)
 
 
 def fit(
     spec: FeatureSpec, counted: Iterable[Counted], catalogue: pl.DataFrame
 ) -> tuple[FeatureSpec, dict[str, Vocabulary]]:
-    """The specification with all bounds, means and scales, and the vocabularies.
+    """Return the specification with all bounds, means and scales, and the vocabularies.
 
     Args:
-        spec: as it was given.
-        counted: of all partitions.
+        spec: the specification that is fitted.
+        counted: the counts of all partitions.
         catalogue: the items, in the order in which they were counted.
 
     Raises:
-        SpecificationError: a value that its feature cannot read.
+        SpecificationError: a feature cannot read a value.
     """
     candidates = np.zeros(len(catalogue), np.int64)
     seen = np.zeros(len(catalogue), np.int64)
@@ -132,10 +132,10 @@ def fit(
 
 
 def save_counted(counted: Counted, path: Path) -> dict[str, Any]:
-    """Write the counts as the npz file `path`; returns what is left, as JSON.
+    """Write the counts of items to the npz file `path`, and return the octaves as JSON.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     seen = np.flatnonzero(counted.candidates + counted.behaviours)
     arrays = {"rows": seen, "candidates": counted.candidates[seen], "behaviours": counted.behaviours[seen]}
@@ -144,7 +144,7 @@ def save_counted(counted: Counted, path: Path) -> dict[str, Any]:
 
 
 def load_counted(path: Path, found: Mapping[str, Mapping[str, Any]], *, items: int) -> Counted:
-    """What `save_counted` has written and returned.
+    """Return the counts that `save_counted` wrote to `path`, with the octaves that it returned (`found`).
 
     Raises:
         FormatError: the file is missing or damaged.

@@ -1,4 +1,4 @@
-"""The encoded catalogue: features that never change are stored once an item, and gathered by row."""
+"""The encoded catalogue: features that never change are stored once for each item, and gathered by row."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from edgerec.features.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class ItemTable:
-    """Features of origin `catalogue` of all items.
+    """The features of origin `catalogue` of all items.
 
     Attributes:
-        item_id: (items,) int64, ascending; of each row.
+        item_id: (items,) int64, the ID of each row, ascending.
         features: all item features, in the specification's order.
-        encoded: the features of origin `catalogue`, in that order (one row an item).
+        encoded: the features of origin `catalogue` in that order, with one row for each item.
     """
 
     item_id: NDArray[np.int64]
@@ -38,10 +38,10 @@ class ItemTable:
 
     @classmethod
     def encode(cls, catalogue: pl.DataFrame, spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary]) -> ItemTable:
-        """Encode the catalogue, which is in order of `item_id`.
+        """Encode the catalogue, which is sorted by `item_id`.
 
         Raises:
-            SpecificationError: a value that its feature cannot read.
+            SpecificationError: a feature cannot read a value.
         """
         features = of_origin(spec.item, "catalogue")
         columns = [encode_series(one, catalogue[one.source], vocabularies.get(one.name)) for one in features]
@@ -55,11 +55,11 @@ class ItemTable:
         """Return all item features of the items at `rows` (n,), in the specification's order.
 
         Args:
-            rows: rows of the catalogue.
-            served: encoded features (n,) of origin `served`, by name.
+            rows: (n,), rows of the catalogue.
+            served: the encoded column (n,) of each feature of origin `served`, by name.
         """
         gathered = self.encoded[rows]
-        # Arrays without served features are complete.
+        # Arrays without served features are complete after the gather.
         mixed = {one.field for one in of_origin(self.features, "served")}
         features = [one for one in self.features if one.field in mixed]
         catalogue = of_origin(self.features, "catalogue")
@@ -68,7 +68,7 @@ class ItemTable:
         return replace(gathered, **{field: getattr(merged, field) for field in mixed})
 
     def save(self, folder: Path) -> None:
-        """Write the arrays into `folder`, which is made."""
+        """Write the arrays to `folder`. The folder is created."""
         folder.mkdir(exist_ok=True)
         save_array(folder / "item_id.npy", self.item_id, what="samples")
         for field in FIELDS:
@@ -76,10 +76,10 @@ class ItemTable:
 
     @classmethod
     def load(cls, folder: Path, spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary]) -> ItemTable:
-        """Open what `save` has written; arrays are memory-mapped.
+        """Load the table that `save` wrote. The arrays are memory-mapped.
 
         Raises:
-            FormatError: an array is missing, damaged, of another shape or type, or holds values out of range.
+            FormatError: an array is missing or damaged, has another shape or type, or holds values out of range.
         """
         item_id = load_array(folder / "item_id.npy", what="samples", advice="make the samples again")
         arrays = {
@@ -101,11 +101,7 @@ class ItemTable:
 
 
 def check_range(array: NDArray[Any], sizes: Any, where: str) -> None:
-    """Check that integers are from 0 to ``sizes - 1``, or, where `sizes` is None, that numbers are finite.
-
-    Raises:
-        FormatError: a value is not.
-    """
+    """Raise FormatError unless integers are from 0 to ``sizes - 1``. If `sizes` is None, numbers have to be finite."""
     if not array.size:
         return
     if sizes is None:

@@ -22,7 +22,8 @@ from edgerec.features.vocabulary import Vocabulary
 __all__ = ["Columns", "Encoded", "GroupEncoder"]
 
 Columns = Mapping[str, NDArray[Any]]
-"""One array (n,) for each source column. Missing values: NaN for numbers, None or '' for strings, `MISSING_ID` for IDs."""
+"""One array (n,) for each source column. A missing number is NaN, a missing string None or '', and a missing ID
+`MISSING_ID`."""
 
 
 class GroupEncoder:

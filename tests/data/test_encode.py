@@ -22,7 +22,9 @@ USERS, TIMES = st.integers(-3, 3), st.integers(0, 9) | st.sampled_from([2**62, 4
     events=st.lists(st.tuples(USERS, TIMES), max_size=30),
     most=st.integers(1, 5),
 )
-def test_known_before_is_the_definition(asked: list[tuple[int, int]], events: list[tuple[int, int]], most: int) -> None:
+def test_known_before_gives_the_latest_strictly_earlier_behaviours(
+    asked: list[tuple[int, int]], events: list[tuple[int, int]], most: int
+) -> None:
     events.sort()
     columns = [np.array([row[place] for row in rows], np.int64) for rows in (asked, events) for place in (0, 1)]
     ranges = known_before(Instants(*columns[:2]), Instants(*columns[2:]), most)

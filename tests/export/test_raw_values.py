@@ -84,7 +84,7 @@ def test_an_invalid_value_is_named_in_the_error(bundle_path: Path) -> None:
     row = {"shop": np.zeros(4, np.float32)}
     for values, embedded, said in (
         ({"score": float("inf")}, row, "'score' contains an infinite value"),
-        ({"score": "much"}, row, "'score' holds"),
+        ({"score": "much"}, row, "column 'score' has the type"),
         ({}, {}, r"embedding shop: expected an array of shape \(4,\); received NoneType"),
         ({}, {"shop": np.zeros(5, np.float32)}, r"embedding shop: expected an array of shape \(4,\); received \(5,\)"),
     ):

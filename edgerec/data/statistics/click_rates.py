@@ -1,4 +1,4 @@
-"""Click rates by what was known when a page was shown: each exposure once, and counts of its past."""
+"""Click rates by position and by earlier exposures. Each exposure counts once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Integers = NDArray[np.int64]
 POSITION = "position"
 
 POSITIONS = 100
-"""Places in the list that are counted one by one; further ones are counted together."""
+"""Number of positions that are counted one by one. All later positions are counted together."""
 ITEM_BUCKETS = (0, 1, 2, 3, 4, 5)
-"""Least number of earlier exposures of each bucket; the last one is open."""
+"""The smallest number of earlier exposures of each bucket. The last bucket has no upper end."""
 CATEGORY_BUCKETS = (0, 1, 2, 3, 5, 10, 20, 50)
 
 
@@ -27,8 +27,8 @@ class Rates:
     """Exposures and clicks by bucket.
 
     Attributes:
-        exposures: (buckets,).
-        clicks: (buckets,), of them clicked.
+        exposures: (buckets,), number of exposures.
+        clicks: (buckets,), number of these exposures that were clicked.
     """
 
     exposures: Integers
@@ -36,10 +36,12 @@ class Rates:
 
     @classmethod
     def of(cls, buckets: Integers, clicked: NDArray[np.bool_], *, size: int) -> Rates:
-        """Args:
-        buckets: (n,) of each exposure, from 0 to `size` - 1.
-        clicked: (n,).
-        size: how many buckets there are.
+        """Count exposures by bucket.
+
+        Args:
+            buckets: (n,), the bucket of each exposure, from 0 to `size` - 1.
+            clicked: (n,), whether each exposure was clicked.
+            size: number of buckets.
         """
         exposures, clicks = (np.bincount(part, minlength=size) for part in (buckets, buckets[clicked]))
         return cls(exposures.astype(np.int64), clicks.astype(np.int64))
@@ -49,43 +51,48 @@ class Rates:
 
 
 def bucket(numbers: Integers, least: Sequence[int]) -> Integers:
-    """Bucket (n,) of each of `numbers` (n,), given the least number of each bucket."""
+    """Return the bucket (n,) of each of `numbers` (n,), given the smallest number of each bucket."""
     return np.searchsorted(np.array(least), numbers, side="right").astype(np.int64) - 1
 
 
 def bucket_names(least: Sequence[int]) -> list[str]:
-    """`0`, `3-4`, ..., `5+`."""
+    """Return the names of buckets: `0`, `3-4`, ..., `5+`."""
     last = [following - 1 for following in least[1:]]
     names = [str(low) if low == high else f"{low}-{high}" for low, high in zip(least, last, strict=False)]
     return [*names, f"{least[-1]}+"]
 
 
 def exposures_of(pages: pl.DataFrame) -> pl.DataFrame:
-    """One row an exposure: user, `time` of its page's first request, item, `clicked`, and `position` there, from 1."""
-    places = pl.int_ranges(1, pl.col(ITEM_ID).list.len() + 1, dtype=pl.Int64).alias(POSITION)
+    """Return one row for each exposure on `pages`.
+
+    Its columns are the user, the `time` of the page's first request, the item, `clicked`, and `position` (from 1).
+    """
+    positions = pl.int_ranges(1, pl.col(ITEM_ID).list.len() + 1, dtype=pl.Int64).alias(POSITION)
     columns = [ITEM_ID, CLICKED, POSITION]
-    rows = pages.select(USER_ID, TIME, ITEM_ID, CLICKED, places).explode(columns)
+    rows = pages.select(USER_ID, TIME, ITEM_ID, CLICKED, positions).explode(columns)
     return rows.drop_nulls(CLICKED)
 
 
 def count_before(
-    asked: pl.DataFrame, events: pl.DataFrame, by: Sequence[str], *, resets: pl.DataFrame | None = None
+    queries: pl.DataFrame, events: pl.DataFrame, by: Sequence[str], *, resets: pl.DataFrame | None = None
 ) -> Integers:
-    """How many `events` of the same keys lie strictly before the time of each row of `asked`.
+    """Count for each query the `events` that have the same keys and are strictly earlier.
 
-    With `resets`, only those after the latest of these that lies strictly before it, too.
+    With `resets`, only events after the query's latest reset count. This is the latest row of `resets` that has the
+    same keys and is strictly earlier than the query.
 
     Args:
-        asked: (n rows) with the columns `by` and `time`.
-        events: likewise.
+        queries: n rows with the columns `by` and `time`.
+        events: rows with the same columns.
         by: the keys, for example user and item.
-        resets: likewise.
+        resets: rows with the same columns.
 
     Returns:
-        (n,) in the order of `asked`.
+        (n,), in the order of `queries`.
     """
-    # At one instant: asked before it happens, and an event is not after the reset.
-    parts = [asked, events, *([] if resets is None else [resets])]
+    # The order of rows with equal times is: queries, events, resets. So such an event is not earlier than the query,
+    # and not later than the reset.
+    parts = [queries, events, *([] if resets is None else [resets])]
     columns = [*by, TIME]
     rows = pl.concat(
         [
@@ -98,37 +105,38 @@ def count_before(
     for key in by:
         begins |= rows[key].ne_missing(rows[key].shift()).to_numpy()
     begins[:1] = True
-    # Events up to and with each row; what was there at the latest beginning or reset is not counted.
+    # The number of events up to each row, minus the events before the latest reset or before the first row of the keys.
     running = np.cumsum(ranks == 1)
     before = np.where(begins, running - (ranks == 1), np.where(ranks == 2, running, 0))
     since = running - np.maximum.accumulate(before)
-    counts = np.empty(len(asked), np.int64)
-    questions = ranks == 0
-    counts[rows["row"].to_numpy()[questions]] = since[questions]
+    counts = np.empty(len(queries), np.int64)
+    is_query = ranks == 0
+    counts[rows["row"].to_numpy()[is_query]] = since[is_query]
     return counts
 
 
 def has_categories(items: pl.DataFrame) -> bool:
-    """Whether items have a category to count by."""
+    """Return whether items have a category whose type can be counted."""
     dtype = items.schema.get(CATEGORY)
     return dtype is not None and (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum))
 
 
 def by_position(exposures: pl.DataFrame) -> Rates:
-    """By place in the page's list, the last bucket for all beyond `POSITIONS`."""
-    places = np.minimum(exposures[POSITION].to_numpy(), POSITIONS + 1) - 1
-    return Rates.of(places, _clicked(exposures), size=POSITIONS + 1)
+    """Return the rates by position in the page's list. The last bucket has all positions after `POSITIONS`."""
+    positions = np.minimum(exposures[POSITION].to_numpy(), POSITIONS + 1) - 1
+    return Rates.of(positions, _clicked(exposures), size=POSITIONS + 1)
 
 
 def by_item_exposures(exposures: pl.DataFrame, shown: pl.DataFrame) -> Rates:
-    """By how often the item had been shown to the user before.
+    """Return the rates by the number of earlier exposures of the same item to the same user.
 
-    Two witnesses, of whom the one who saw more is believed. Earlier pages know at once what they show, be the
-    behaviour complete much later. Events know also what was shown on pages of which there is no request.
+    Earlier exposures are counted twice, from pages and from events, and the larger count is used. Pages have an
+    exposure as soon as it is shown, but its event may be complete much later. Events also have exposures on pages
+    without a request.
 
     Args:
-        exposures: to be counted, as `exposures_of`.
-        shown: the exposures of the events, of the same users.
+        exposures: the exposures to count, from `exposures_of`.
+        shown: the exposures among the events of the same users.
     """
     by = [USER_ID, ITEM_ID]
     earlier = np.maximum(count_before(exposures, exposures, by), count_before(exposures, shown, by))
@@ -138,23 +146,25 @@ def by_item_exposures(exposures: pl.DataFrame, shown: pl.DataFrame) -> Rates:
 def by_category_exposures(
     exposures: pl.DataFrame, items: pl.DataFrame, shown: pl.DataFrame, viewed: pl.DataFrame
 ) -> tuple[Rates, int]:
-    """By how many exposures of the item's category the user had since last opening one, and how many have none.
+    """Return rates by earlier exposures of the item's category, and the number of exposures without a category.
+
+    Only exposures after the user's latest page-view of an item of this category count as earlier exposures.
 
     Args:
-        exposures: to be counted, as `exposures_of`.
-        items: with `category`.
-        shown: the exposures of the events, of the same users.
-        viewed: their page-views: what ends a run of exposures without a click.
+        exposures: the exposures to count, from `exposures_of`.
+        items: the catalogue, with the column `category`.
+        shown: the exposures among the events of the same users.
+        viewed: the page-views among these events.
     """
-    # A number for each category: quicker to sort than names.
+    # Categories are replaced by numbers, because numbers are sorted faster than names.
     categories = items.select(ITEM_ID, pl.col(CATEGORY).rank("dense").cast(pl.Int64))
-    asked, events, resets = (
+    queries, events, resets = (
         part.join(categories, on=ITEM_ID, how="left", maintain_order="left").drop_nulls(CATEGORY)
         for part in (exposures, shown.select(USER_ID, TIME, ITEM_ID), viewed.select(USER_ID, TIME, ITEM_ID))
     )
-    earlier = count_before(asked, events, [USER_ID, CATEGORY], resets=resets)
-    rates = Rates.of(bucket(earlier, CATEGORY_BUCKETS), _clicked(asked), size=len(CATEGORY_BUCKETS))
-    return rates, len(exposures) - len(asked)
+    earlier = count_before(queries, events, [USER_ID, CATEGORY], resets=resets)
+    rates = Rates.of(bucket(earlier, CATEGORY_BUCKETS), _clicked(queries), size=len(CATEGORY_BUCKETS))
+    return rates, len(exposures) - len(queries)
 
 
 def _clicked(exposures: pl.DataFrame) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Statistics as a JSON document: rates with intervals, quantiles, histograms, shares (docs/cli.md has its keys)."""
+"""The statistics of logs as a JSON document: rates, quantiles, histograms and shares (its keys are in docs/cli.md)."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from edgerec.data.statistics.measure import Measured, Statistics, measure
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.spec import FeatureSpec
 
-POSITION_NAMES = [*(str(place) for place in range(1, POSITIONS + 1)), f"{POSITIONS + 1}+"]
+POSITION_NAMES = [*(str(position) for position in range(1, POSITIONS + 1)), f"{POSITIONS + 1}+"]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def stats_document(logs: Path, *, against: Path | None = None, processes: int = 1) -> dict[str, Any]:
-    """Count the folder `logs`, and `against` beside it, and make the document.
+    """Count the logs in the folder `logs`, and in `against` if it is given, and return the document.
 
     Args:
         logs: the folder.
-        against: a second one, the reference of the comparison.
-        processes: parts of the logs that are counted at a time.
+        against: a second folder of logs, the reference of the comparison.
+        processes: number of processes that count.
 
     Raises:
         InputError, FormatError, LogsError, SpecificationError: see `measure`.
@@ -45,11 +45,11 @@ def stats_document(logs: Path, *, against: Path | None = None, processes: int = 
 
 
 def document(measured: Sequence[Measured], paths: Sequence[str]) -> dict[str, Any]:
-    """The document of one or two data sets.
+    """Return the document of one or two data sets.
 
     Args:
-        measured: of each; the second is the reference of the comparison.
-        paths: where each stands.
+        measured: the statistics of each data set. The second one is the reference of the comparison.
+        paths: the path of each data set.
     """
     sets = [_of_one(each, path) for each, path in zip(measured, paths, strict=True)]
     _add_histograms(measured, sets)
@@ -112,7 +112,7 @@ def _rows(key: str, names: Sequence[str], rates: Rates) -> list[dict[str, Any]]:
 
 
 def _with_steps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each rate by the one before: the shape of the decline, whatever its level."""
+    """Add `to_previous` to each row: its rate divided by the rate of the row before."""
     for index, row in enumerate(rows):
         row["to_previous"] = _ratio(row["rate"], rows[index - 1]["rate"]) if index else None
     return rows
@@ -145,15 +145,15 @@ def _known(counts: Counts, limit: int) -> dict[str, Any]:
 
 
 def _actions(spec: FeatureSpec, counted: Statistics, kind: BehaviourKind) -> list[dict[str, Any]]:
-    """Shares of behaviours by value, of features that list their values."""
+    """Return the share of behaviours with each value, for features that list their values."""
     rows = []
     for feature in spec.actions(kind):
         if not feature.listed:
             continue
         missing, other, *listed = counted.values[kind][feature.name].tolist()
-        values, apart = dict(zip(feature.listed, listed, strict=True)), {"missing": missing}
+        values, rest = dict(zip(feature.listed, listed, strict=True)), {"missing": missing}
         if feature.unlisted is None:
-            apart["other"] = other
+            rest["other"] = other
         else:
             values[feature.unlisted] = other
         total = counted.events[kind]
@@ -163,14 +163,14 @@ def _actions(spec: FeatureSpec, counted: Statistics, kind: BehaviourKind) -> lis
                 "source": feature.source,
                 "kind": feature.kind,
                 "values": [{"value": name, **_share(count, total)} for name, count in values.items()],
-                **{name: _share(count, total) for name, count in apart.items()},
+                **{name: _share(count, total) for name, count in rest.items()},
             }
         )
     return rows
 
 
 def _numbers(spec: FeatureSpec, counted: Statistics, kind: BehaviourKind) -> list[dict[str, Any]]:
-    """Quantiles of the columns of numbers, and the features that read each column."""
+    """Return the quantiles of each column of numbers, with the features that read the column."""
     rows: dict[str, dict[str, Any]] = {}
     for feature in spec.actions(kind):
         if feature.source in rows:
@@ -194,14 +194,14 @@ def _share(count: int, total: int) -> dict[str, Any]:
 
 
 def _shares(counts: dict[str, int], key: str) -> list[dict[str, Any]]:
-    """Most frequent first; "" stands for an empty value."""
+    """Return the share of each value, the most frequent first. The value "" is an empty value."""
     total = sum(counts.values())
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return [{key: value, "count": count, "share": count / total} for value, count in ordered]
 
 
 def _add_histograms(measured: Sequence[Measured], sets: Sequence[dict[str, Any]]) -> None:
-    """Histograms into the entries of all data sets; those of one figure have common edges."""
+    """Add histograms to the entries of all data sets. Histograms of the same figure have the same edges."""
 
     def add(pairs: list[tuple[dict[str, Any], Counts]], *, whole: bool = True) -> None:
         edges = common_edges([counts for _, counts in pairs], whole=whole)
@@ -228,7 +228,7 @@ def _add_histograms(measured: Sequence[Measured], sets: Sequence[dict[str, Any]]
 
 
 def _comparison(sets: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Steps of the click rate by earlier exposures: `ratio` of the first set, of the second, and how far apart."""
+    """Return for each step of earlier exposures the ratio of click rates in both data sets, and their difference."""
     ours, theirs = (entry["click_rate"]["item_exposures"] for entry in sets)
     steps = []
     for before, one, other in zip(ours, ours[1:], theirs[1:], strict=False):

@@ -1,8 +1,8 @@
-"""Counts of numbers that add up part by part, with the quantiles and histograms of them.
+"""Counts of numbers, with quantiles and histograms. The counts of parts add up to the counts of the whole.
 
-Real numbers are counted in bins of fixed edges, because nobody knows their range before the last part is read. A bin is
-a number's first eight significant bits, which costs 0.08 us a number. ``np.histogram`` with edges for every float64
-costs 0.36 us, and most powers of two are not among the edges that ``np.geomspace`` computes.
+Real numbers are counted in bins with fixed edges, because their range is not known before the last part is read. The
+bin of a number is given by its first eight significant bits; this takes 0.08 us for each number. ``np.histogram`` with
+edges for all float64 numbers takes 0.36 us, and ``np.geomspace`` misses most powers of two.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def _summed(numbers: NDArray[Any], counts: Integers) -> Counts:
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """Counts of real numbers in bins: 128 for each power of two and its negative, one for 0.
+    """Counts of real numbers in bins: 128 bins for each power of two, 128 for its negative, and one bin for 0.
 
     Attributes:
-        bins: of the bins' edges that are nearer to 0.
-        missing: number of values that were empty.
+        bins: the count of each bin. A bin is named by its edge that is nearer to 0.
+        missing: the number of empty values.
         whole: whether all numbers are whole.
     """
 
@@ -85,7 +85,7 @@ class Numbers:
 
     @classmethod
     def of(cls, numbers: Floats, *, missing: int = 0) -> Numbers:
-        """Count finite `numbers` (n,), beside `missing` values that were empty."""
+        """Count finite `numbers` (n,). `missing` is the number of empty values."""
         mantissas, exponents = np.frexp(numbers)
         edges = np.ldexp(np.trunc(np.ldexp(mantissas, _BITS)), exponents - _BITS)
         return cls(Counts.of(edges), missing, bool((numbers == np.floor(numbers)).all()))
@@ -94,9 +94,9 @@ class Numbers:
         return Numbers(self.bins + other.bins, self.missing + other.missing, self.whole and other.whole)
 
     def middles(self) -> Counts:
-        """Return the counts of the bins' middles, which are off by at most `PRECISION`.
+        """Return the counts with the middle of each bin as its value. The relative error is at most `PRECISION`.
 
-        If all numbers are whole, those below 256 have bins of their own and are exact.
+        If all numbers are whole, those below 256 have a bin for each number, so they are exact.
         """
         edges = self.bins.values
         mantissas, exponents = np.frexp(edges)
@@ -112,7 +112,7 @@ def quantile(counts: Counts, share: float) -> float | None:
     """
     if not counts.total:
         return None
-    # Rounded, because 0.9 of 10 would be more than 9.
+    # The product is rounded, because in floating point a share of the total can be slightly more than it should be.
     needed = max(math.ceil(round(share * counts.total, 6)), 1)
     return _plain(float(counts.values[np.searchsorted(np.cumsum(counts.counts), needed)]))
 
@@ -120,19 +120,19 @@ def quantile(counts: Counts, share: float) -> float | None:
 def common_edges(distributions: Sequence[Counts], *, whole: bool, most: int = 24) -> list[float]:
     """Return common edges for histograms of `distributions`, from the lowest 0.1 % to the highest 99.9 % quantile.
 
-    The scale is logarithmic (0 and the steps of `_GRID`) if the upper end is more than ten times the least median and
-    nothing is negative. Else there are at most `most` equal steps.
+    The scale is logarithmic (0 and the steps of `_GRID`) if no number is negative and the upper end is more than ten
+    times the smallest median. Otherwise there are at most `most` bins of equal width.
 
     Args:
-        distributions: those without a value have no influence.
-        whole: all values are whole numbers, so every edge is one.
-        most: largest number of bins on an even scale.
+        distributions: the numbers of each histogram. Empty ones have no influence.
+        whole: whether all numbers are whole. Then all edges are whole, too.
+        most: largest number of bins of equal width.
     """
     ends = [[quantile(each, share) for share in (0.001, 0.5, 0.999)] for each in distributions]
     lows, middles, highs = ([value for value in column if value is not None] for column in zip(*ends, strict=True))
     if not lows:
         return []
-    # The arithmetic of edges would overflow near the largest float. The outer bars count what lies there.
+    # Edges near the largest float would overflow. The outer bars count the numbers beyond this limit.
     low, high = (min(max(end, -_LARGEST), _LARGEST) for end in (min(lows), max(highs)))
     least = min(_least_positive(each) for each in distributions)
     if low >= 0 and high > 10 * max(min(middles), least):
@@ -147,7 +147,7 @@ def _least_positive(counts: Counts) -> float:
 
 def _logarithmic(low: float, high: float, *, whole: bool) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    # The text is parsed, because 3 * 10 ** -1 is not 0.3.
+    # The edge is parsed from text, because 3 * 10 ** -1 is not 0.3 in floating point.
     grid = [float(f"{step}e{power}") for power in powers for step in _GRID]
     if whole:
         grid = [edge for edge in grid if edge >= 1 and edge == math.floor(edge)]
@@ -157,25 +157,25 @@ def _logarithmic(low: float, high: float, *, whole: bool) -> list[float]:
 
 
 def _even(low: float, high: float, *, most: int, whole: bool) -> list[float]:
-    # If there is one value only, the span is as wide as its bin.
+    # If all values are equal, the span is one bin wide.
     span = max(high - low, 1.0 if whole else PRECISION * abs(high))
     span = span if span > 1 / _LARGEST else 1.0
     power = math.floor(math.log10(span / most))
     steps = [float(f"{step}e{exponent}") for exponent in (power, power + 1, power + 2) for step in (1, 2, 5)]
     step = next(step for step in steps if span / step <= most and (not whole or step >= 1))
     first, last = math.floor(low / step), math.floor(high / step) + 1
-    # 3 * 0.1 is not 0.3.
+    # The product is rounded, because 3 * 0.1 is not 0.3 in floating point.
     return [round(index * step, max(2 - power, 0)) for index in range(first, last + 1)]
 
 
 def histogram(counts: Counts, edges: Sequence[float]) -> list[dict[str, Any]]:
     """Return rows `from`, `to`, `count` of the intervals ``[from, to)``.
 
-    The outer intervals also count what is beyond the edges.
+    The first and the last interval also count the numbers beyond the edges.
 
     Args:
-        counts: what to count.
-        edges: at least two, ascending; or none for no rows.
+        counts: the numbers.
+        edges: at least two edges, ascending. Without edges there are no rows.
     """
     if len(edges) < 2:
         return []
@@ -188,18 +188,18 @@ def histogram(counts: Counts, edges: Sequence[float]) -> list[dict[str, Any]]:
 
 
 def _plain(number: float) -> float:
-    """Return an int for a whole number: 80 for 80.0."""
+    """Return a whole number as an int, for example 80 for 80.0, and other numbers unchanged."""
     return int(number) if abs(number) < 2**53 and number.is_integer() else number
 
 
 def shares_by_tenth(counts: Counts) -> list[float]:
-    """Return the share (10,) of the sum that each tenth of the numbers has, the smallest first; [] if the sum is 0.
+    """Return each tenth's share (10,) of the sum, the tenth with the smallest numbers first; [] if the sum is 0.
 
-    Equal numbers on both sides of a tenth's border are divided in proportion (the Lorenz curve, read at tenths).
+    These are differences of the Lorenz curve. Equal numbers at the border of two tenths are divided in proportion.
     """
     mass = np.cumsum(counts.values * counts.counts)
     if not len(mass) or mass[-1] == 0:
         return []
-    people = np.cumsum(counts.counts)
-    curve = np.interp(np.arange(11) / 10 * people[-1], [0, *people], [0, *mass])
+    cumulated = np.cumsum(counts.counts)
+    curve = np.interp(np.arange(11) / 10 * cumulated[-1], [0, *cumulated], [0, *mass])
     return [float(share) for share in np.diff(curve) / mass[-1]]

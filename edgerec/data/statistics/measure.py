@@ -1,7 +1,7 @@
-"""Statistics of logs: what users see and do, counted so that parts of a data set add up to the whole.
+"""Statistics of logs: counts of what users see and do. The counts of parts add up to the counts of the whole.
 
-Everything counted is a whole number: the sum over parts is exact, whatever their number and order. docs/statistics.md
-has the definitions, `statistics_document` makes figures of the counts.
+All counts are whole numbers, so sums over parts are exact and do not depend on the number of parts or their order. The
+definitions are in docs/statistics.md. `document.py` computes figures from the counts.
 """
 
 from __future__ import annotations
@@ -41,25 +41,26 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """What was counted; every field adds up over parts with users of their own.
+    """The counts of logs. If parts have no users in common, their counts can be added.
 
     Attributes:
-        requests: all of them.
-        pages: first requests of a page.
-        users: with a request.
-        position: exposures and clicks by place in the page's list.
-        item: by earlier exposures of the item.
-        category: by earlier exposures of its category since a click; None where items have no category.
-        uncategorised: exposures of items without a category.
-        events: behaviours by kind.
-        known: by kind, requests by how many behaviours were known.
-        values: by kind and feature, how often values are missing, not listed, and each of the listed values.
-        numbers: by kind and source, values of action features that are numbers.
-        opened_from: page-views by where they were opened; None where that is not logged.
-        list_lengths: pages by candidates.
-        activity: users with a request by exposures.
+        requests: number of requests.
+        pages: number of pages, which are counted by their first requests.
+        users: number of users with a request.
+        position: exposures and clicks by position in the page's list.
+        item: exposures and clicks by earlier exposures of the item.
+        category: exposures and clicks by earlier exposures of the item's category since the last page-view of that
+            category; None if items have no category.
+        uncategorised: number of exposures of items without a category.
+        events: number of behaviours of each kind.
+        known: for each kind, requests by the number of behaviours that were known.
+        values: for each kind and feature, how often a value is missing, not listed, and each of the listed values.
+        numbers: for each kind and column, the numbers that action features read.
+        opened_from: page-views by where they were opened; None if that is not logged.
+        list_lengths: pages by number of candidates.
+        activity: users with a request, by number of exposures.
         triggers: requests by trigger.
-        hours: (24,) requests by hour of day, UTC.
+        hours: (24,), requests by hour of day in UTC.
     """
 
     requests: int
@@ -80,13 +81,13 @@ class Statistics:
     hours: NDArray[np.int64]
 
     def __add__(self, other: Statistics) -> Statistics:
-        """The statistics of both parts, which should have no user in common."""
+        """Return the statistics of both parts. They should have no user in common."""
         return Statistics(**{f.name: _sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)})
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A data set by its name, with what its columns mean and its statistics."""
+    """A data set: its name, its feature specification and its statistics."""
 
     name: str
     spec: FeatureSpec
@@ -94,19 +95,19 @@ class Measured:
 
 
 def measure(path: Path, *, processes: int = 1) -> Measured:
-    """Count the logs folder `path`, part by part.
+    """Count the logs in the folder `path`, one partition after the other.
 
     Args:
         path: the folder.
-        processes: parts that are counted at a time; the result does not depend on it.
+        processes: number of processes. The result does not depend on it.
 
     Raises:
-        InputError: there is no request.
+        InputError: the logs have no request.
         FormatError, SpecificationError: see `edgerec.data.logs.open_logs`.
         LogsError, OutputError, ResourceError: see `edgerec.data.partition.map_partitions`.
     """
     logs = open_logs(path)
-    # Every task takes the catalogue along: no more of it than is read.
+    # The catalogue is sent with every task, so only its columns that are read are kept.
     items = logs.items.select(ITEM_ID, *([CATEGORY] if has_categories(logs.items) else []))
     counted = list(map_partitions(of_part, replace(logs, items=items), target=TARGET, processes=processes))
     if not any(part.requests for part in counted):
@@ -115,10 +116,10 @@ def measure(path: Path, *, processes: int = 1) -> Measured:
 
 
 def of_part(logs: Logs) -> Statistics:
-    """Count `logs`: all requests and events of some users.
+    """Count `logs`, which have all requests and events of some users.
 
     Raises:
-        LogsError: an optional column is of another type than docs/formats.md says.
+        LogsError: an optional column has another type than docs/formats.md states.
     """
     requests = logs.requests
     pages = page_openings(requests)
@@ -148,20 +149,20 @@ def of_part(logs: Logs) -> Statistics:
 
 
 def _activity(requests: pl.DataFrame, exposures: pl.DataFrame) -> Counts:
-    """Exposures of each user with a request; none counts, too."""
+    """Count users with a request by their number of exposures, which may be 0."""
     seen = exposures.group_by(USER_ID).len("exposures")
     users = requests.select(USER_ID).unique().join(seen, on=USER_ID, how="left")
     return Counts.of(users["exposures"].fill_null(0).cast(pl.Int64).to_numpy())
 
 
 def _tally(table: pl.DataFrame, column: str) -> dict[str, int]:
-    """How often each value stands in `column`; "" for an empty one."""
+    """Count how often each value occurs in `column`. An empty value is counted as ""."""
     counts = table.select(pl.col(column).cast(pl.String).fill_null("")).group_by(column).len().sort(column)
     return dict(counts.iter_rows())
 
 
 def _value_counts(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArray[np.int64]]:
-    """Count the codes of features that list their values: missing, code 0 without the missing, code 1, ..."""
+    """Count the values of features that list them: missing values, values not listed, then each listed value."""
     counts: dict[str, NDArray[np.int64]] = {}
     for feature in features:
         if feature.listed:
@@ -175,7 +176,7 @@ def _value_counts(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str
 
 
 def _numbers(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str, Numbers]:
-    """Summarise the columns of numbers that features read without listing values."""
+    """Count the numbers of columns that are read by features that do not list their values."""
     sources = dict.fromkeys(one.source for one in features if one.reads == "numbers" and not one.listed)
     columns = {source: events[source].cast(pl.Float64) for source in sources}
     return {
@@ -185,7 +186,7 @@ def _numbers(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str, Num
 
 
 def _sum(one: Any, other: Any) -> Any:
-    """``one + other``, of mappings key by key, of None what the other is."""
+    """Return ``one + other``. Mappings are added key by key. If one is None, the other is returned."""
     if one is None or other is None:
         return other if one is None else one
     if isinstance(one, Mapping):
