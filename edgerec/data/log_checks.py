@@ -1,4 +1,4 @@
-"""Checks that hold the tables of logs to their schema."""
+"""Checks of the tables of logs against their schema."""
 
 from __future__ import annotations
 
@@ -44,15 +44,16 @@ def check_tables(
 ) -> dict[str, pl.DataFrame]:
     """Check the three whole tables against the schema and `spec`. Return them cast and sorted.
 
-    Events come back in order of user and time (of writing, at one instant); requests of time, user and request_id.
+    Events are sorted by user and time, and keep their order if both are equal. Requests are sorted by time, user and
+    request_id.
 
     Args:
-        tables: by name.
-        spec: what the columns mean.
+        tables: the tables by name.
+        spec: the feature specification.
         repeated_items: see `edgerec.data.logs.LogsHead`.
 
     Raises:
-        LogsError: the first fault: table, column, what was expected, what was received.
+        LogsError: a table breaks the schema. The message names the table and column, what was expected and received.
     """
     items = check_items(tables[ITEMS], spec)
     index = ItemIndex.of(items[ITEM_ID].to_numpy())
@@ -83,9 +84,9 @@ def check_items(items: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     items = cast_columns(ITEMS, items)
     twice = items.filter(pl.col(ITEM_ID).is_duplicated())
     if len(twice):
-        raise LogsError(f"logs: {ITEMS}.{ITEM_ID} should be unique; {twice[ITEM_ID][0]} stands more than once")
+        raise LogsError(f"logs: {ITEMS}.{ITEM_ID} should be unique; {twice[ITEM_ID][0]} occurs more than once")
     if bool((items[ITEM_ID] == MISSING_ID).any()):
-        raise LogsError(f"logs: {ITEMS}.{ITEM_ID} holds {MISSING_ID}, which stands for a missing identity; renumber it")
+        raise LogsError(f"logs: {ITEMS}.{ITEM_ID} holds {MISSING_ID}, which stands for a missing ID; renumber it")
     check_features(ITEMS, items, of_origin(spec.item, "catalogue"))
     return items.sort(ITEM_ID)
 
@@ -97,9 +98,9 @@ def check_events(
 
     Args:
         events: the table.
-        features: those whose columns are read.
-        index: the items there are.
-        columns: of the required ones those that are read; default: all.
+        features: the features whose columns are read.
+        index: the index of the catalogue.
+        columns: the required columns that are checked; default: all.
     """
     events = cast_columns(EVENTS, events, columns)
     check_times(EVENTS, events)
@@ -125,14 +126,14 @@ def check_requests(
 ) -> pl.DataFrame:
     """Check requests, or some of them, against the schema. Return them cast, in the order received.
 
-    That no `request_id` stands twice is left to `check_unique`, which needs all of them.
+    Unique request IDs are checked by `check_unique`, because this check needs all requests.
 
     Args:
         requests: the table.
-        served: features whose columns are read.
-        index: the items there are.
-        columns: of the required ones those that are read; default: all.
-        repeated_items: let a list hold one item several times; see `edgerec.data.logs.LogsHead`.
+        served: the features whose columns are read.
+        index: the index of the catalogue.
+        columns: the required columns that are checked; default: all.
+        repeated_items: whether a list may contain an item several times; see `edgerec.data.logs.LogsHead`.
     """
     requests = cast_columns(REQUESTS, lists_of_arrays(requests), columns)
     check_times(REQUESTS, requests)
@@ -149,7 +150,7 @@ def check_columns(name: str, table: pl.DataFrame, spec: FeatureSpec) -> None:
     """Check the columns of the table `name` against the schema and `spec`. Its rows may refer to any items.
 
     Raises:
-        LogsError: a column is missing or of a wrong type.
+        LogsError: a column is missing or has a wrong type.
     """
     nothing = ItemIndex.of(np.empty(0, np.int64))
     if name == ITEMS:
@@ -162,17 +163,17 @@ def check_columns(name: str, table: pl.DataFrame, spec: FeatureSpec) -> None:
 
 
 def check_unique(request_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
-    """Check that the identities of all requests (r,) are unique."""
+    """Check that the IDs of all requests (r,) are unique."""
     ordered = np.sort(request_ids)
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twice):
         raise LogsError(
-            f"logs: {REQUESTS}.{REQUEST_ID} should be unique; {twice[0]} stands more than once: is a part there twice?"
+            f"logs: {REQUESTS}.{REQUEST_ID} should be unique; {twice[0]} occurs more than once: is a part repeated?"
         )
 
 
 def check_times(name: str, table: pl.DataFrame) -> None:
-    """Check that times are milliseconds between 1970 and 2100. `check_unit` needs the whole table and sees more."""
+    """Check that times are milliseconds between 1970 and 2100. `check_unit` finds whole tables in seconds."""
     outside = table.filter(~pl.col(TIME).is_between(0, MAX_TIME_MS))[TIME]
     if len(outside):
         raise _odd_time(name, outside[0])
@@ -197,10 +198,10 @@ def cast_columns(
     """Return `table` with its required and optional columns in their types. Check that they have no null.
 
     Args:
-        name: of the table.
-        table: its rows, or some of them.
-        columns: those that are looked at, of which the required ones have to be there; default: all.
-        file: whose rows these are, where they are all of one file.
+        name: name of the table.
+        table: the rows of the table, or some of them.
+        columns: the columns that are checked; default: all. Required ones among them have to exist.
+        file: the file of the rows, if they are from one file.
     """
     where = table_name(name, file)
     there = {column: dtype for column, dtype in OPTIONAL[name].items() if column in table.columns}
@@ -210,8 +211,8 @@ def cast_columns(
     for column, dtype in types.items():
         if column not in table.columns:
             raise LogsError(
-                f"logs: table {name!r} has no column {column!r} ({dtype}); it has: {', '.join(table.columns)}. "
-                "Add or rename it (docs/formats.md)"
+                f"logs: table {name!r} has no column {column!r} ({dtype}); "
+                f"its columns are: {', '.join(table.columns)}. Add or rename it (docs/formats.md)"
             )
     table = exact_cast(table, types, where=f"{where}.")
     for column in types:
@@ -233,5 +234,5 @@ def _known(name: str, ids: pl.Series, index: ItemIndex) -> None:
     if len(unknown):
         raise LogsError(
             f"logs: {name}.{ITEM_ID} names {len(np.unique(unknown))} items that {ITEMS} does not have, "
-            f"for example {unknown[0]}"
+            f"for example {unknown[0]}: add them to {ITEMS}"
         )

@@ -20,7 +20,7 @@ def sort_requests(requests: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sorted(table: pl.DataFrame, *columns: str) -> bool:
-    """Return whether rows are sorted by integer columns, first by the first one."""
+    """Return whether the rows are sorted by integer columns. The first column is the most significant one."""
     ordered = np.ones(max(len(table) - 1, 0), np.bool_)
     for name in reversed(columns):
         values = table[name].to_numpy()

@@ -27,7 +27,7 @@ FORMAT = 1
 HEAD = "logs.json"
 SPEC = "features.json"
 TABLES = {ITEMS: "items.parquet", EVENTS: "events", REQUESTS: "requests"}
-"""Where each table lies in the folder."""
+"""The file or folder of each table within the folder of logs."""
 
 
 class LogsHead(BaseModel):
@@ -38,31 +38,31 @@ class LogsHead(BaseModel):
     format: Literal[1] = 1
     kind: Literal["logs"] = "logs"
     name: Name
-    """Of the data set."""
+    """Name of the data set."""
     test_from: int | None = None
-    """Milliseconds since 1970 at which the test period begins, where the data set has a customary one."""
+    """Beginning of the test period in milliseconds since 1970, if the data set has a customary one."""
     repeated_items: bool = False
-    """Whether a list may hold one `item_id` several times, because it stands for several items that look alike. Each
-    place then keeps its own label and served values."""
+    """Whether a list may contain an `item_id` several times, because several items look alike and share one ID. Each
+    entry of the list has its own label and served values."""
 
 
 class LogsDocument(LogsHead):
-    """`logs.json`: what stands beside the tables."""
+    """The content of `logs.json`: the head, and the stamps of the part files."""
 
     parts: dict[str, PartStamp] | None = None
-    """The files of the tables, by path within the folder; None where whoever wrote them does not say."""
+    """The stamps of the part files, by path within the folder; None if the writer of the logs does not state them."""
 
 
 @dataclass(frozen=True)
 class Logs:
-    """The tables of a data set, checked.
+    """The tables of a data set. They are checked.
 
     Attributes:
         head: name and customary test period.
-        spec: what the columns mean.
-        items: one row an item.
-        events: one row a behaviour, in order of user, time and, at one instant, of writing.
-        requests: one row a re-rank opportunity, in order of time, user and request_id.
+        spec: the feature specification.
+        items: one row for each item.
+        events: one row for each behaviour, sorted by user and time. Rows with equal times keep the order of writing.
+        requests: one row for each request, sorted by time, user and request_id.
     """
 
     head: LogsHead
@@ -72,9 +72,9 @@ class Logs:
     requests: pl.DataFrame
 
     def counts(self) -> dict[str, int]:
-        """`requests`, `exposures` (listed items that were shown), `clicks` (each of several on one item), `users`.
+        """Return the numbers of `requests`, `exposures` (listed items that were shown), `clicks` and `users`.
 
-        An exposure that several requests of a page label counts once.
+        An exposure counts once, even if several requests of a page label it. Several clicks on one item all count.
         """
         pages = page_openings(self.requests)
         clicked = pages[CLICKED].explode()
@@ -88,10 +88,9 @@ class Logs:
 
 
 def page_openings(requests: pl.DataFrame) -> pl.DataFrame:
-    """The first request of each page, in order of time: together they label each exposure once.
+    """Return the first request of each page, in order of time. These requests label each exposure once.
 
-    Later requests of a page label again what was exposed after them. Where nothing says of which page a request is,
-    each is of its own.
+    Later requests of a page label later exposures again. Without the column `page_id`, each request is a page.
     """
     if PAGE_ID not in requests.columns:
         return requests
@@ -101,16 +100,16 @@ def page_openings(requests: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class LogsFolder:
-    """A folder of logs, opened: what is small is read and checked, the rest can be read by and by.
+    """An opened folder of logs. The catalogue is in memory; events and requests are read later, part by part.
 
     Attributes:
         path: the folder.
         head: name and customary test period.
-        spec: what the columns mean.
-        items: the catalogue, checked, in order of `item_id`; only the columns that are read.
-        catalogue: where the items are.
-        events: where the behaviours are.
-        requests: where the requests are.
+        spec: the feature specification.
+        items: the checked catalogue, sorted by `item_id`. It has only the columns that are read.
+        catalogue: the table of items on disk.
+        events: the table of behaviours on disk.
+        requests: the table of requests on disk.
     """
 
     path: Path
@@ -123,7 +122,7 @@ class LogsFolder:
 
 
 def write_logs(logs: Logs, path: Path, *, force: bool = False) -> None:
-    """Check `logs` and write them as the folder `path`, whole or not at all.
+    """Check `logs` and write them to the folder `path`. On an error, nothing is written.
 
     Raises:
         LogsError: a table breaks its schema.
@@ -140,7 +139,7 @@ def write_logs(logs: Logs, path: Path, *, force: bool = False) -> None:
 
 
 def write_heads(folder: Path, head: LogsHead, spec: FeatureSpec) -> None:
-    """Complete the folder of logs `folder`, whose tables are written: with its specification and its `logs.json`."""
+    """Write the specification and `logs.json` to `folder`, after its tables are written."""
     write_json(folder / SPEC, spec.model_dump(mode="json", exclude_none=True))
     stamps = stamp_parts(folder, _every(_files(folder)))
     document = LogsDocument(**head.model_dump(exclude={"parts"}), parts=stamps)
@@ -160,40 +159,40 @@ def write_table(
     Args:
         table: the rows.
         path: the file.
-        compression: lz4 is for what is read once and thrown away.
-        row_group_size: rows that are written, and can be read, together.
-        statistics: let each column say its least and largest value.
+        compression: use lz4 for temporary files that are read once.
+        row_group_size: number of rows in a row group, which is decoded as a whole.
+        statistics: store the smallest and the largest value of each column.
 
     Raises:
-        OutputError: the disk is full or otherwise refuses, or the file cannot be opened.
+        OutputError: the file cannot be opened or written, for example because the disk is full.
     """
     try:
         table.write_parquet(path, compression=compression, row_group_size=row_group_size, statistics=statistics)
     except POLARS_FAULTS as error:
-        # polars passes on the system's error where it opens the file, and wraps it later on.
+        # polars raises an OSError when it opens the file, and an error of its own when it writes.
         raise OutputError(
             f"cannot write {path} ({first_line(error)}): free some space or choose another --out"
         ) from None
 
 
 def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
-    """Open the folder `path`: events and requests are left for `edgerec.data.partition` to read.
+    """Open the folder of logs `path`. Events and requests are read later, by `edgerec.data.partition`.
 
     Args:
         path: the folder.
-        spec: what the columns mean; default: the folder's own `features.json`.
+        spec: the feature specification; default: the folder's `features.json`.
 
     Raises:
         InputError: the path is not UTF-8.
-        FormatError: no such folder, or another format number.
-        LogsError: a table is missing, cannot be read or was changed, the catalogue breaks its schema, parts of a table
-            do not go together, or a part of the events is there twice.
+        FormatError: the folder does not exist or has another format number.
+        LogsError: a table is missing, cannot be read or was changed, the catalogue breaks its schema, the parts of a
+            table have different columns, or a part of the events is repeated.
         SpecificationError: the folder's `features.json` is not valid, or a feature reads the label.
     """
     check_utf8(path, what="logs")
     document = read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT)
     if spec is None and not (path / SPEC).is_file():
-        raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or name one with --features")
+        raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or give one with --features")
     spec = spec if spec is not None else load_spec(path / SPEC)
     _check_sources(spec)
     files = _files(path)
@@ -214,20 +213,21 @@ def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
 
 
 def _check_sources(spec: FeatureSpec) -> None:
-    """No feature may read the label."""
+    """Raise SpecificationError if a feature reads the label."""
     for feature in of_origin(spec.item, "served"):
         if feature.source in (CLICKED, CLICK_COUNT):
             raise SpecificationError(
-                f"feature {feature.name} reads {feature.source!r}, which is what the model is to predict: leave it out"
+                f"feature {feature.name} reads {feature.source!r}, which is what the model should predict: "
+                "remove the feature"
             )
 
 
 def read_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
-    """Read and check the folder `path`, all of it at once.
+    """Read the whole folder `path` into memory and check it.
 
     Args:
         path: the folder.
-        spec: what the columns mean; default: the folder's own `features.json`.
+        spec: the feature specification; default: the folder's `features.json`.
 
     Raises:
         FormatError, LogsError, SpecificationError: as `open_logs`, or a table breaks its schema.

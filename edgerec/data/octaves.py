@@ -1,4 +1,4 @@
-"""Sums of numbers by power of two: the bounds, the mean and the scale of a raw feature are fitted to them.
+"""Sums of numbers by power of two. The bounds, the mean and the scale of a raw feature are computed from them.
 
 All sums are exact. They are the same however the numbers are split into files, partitions or processes, so what is
 fitted is the same, too. Sums in float64 are not: the mean of 1,000,000 log-normal numbers in 64 pieces differs in its
@@ -25,7 +25,7 @@ from edgerec.core.errors import SpecificationError
 RARE = 1000
 """At most one in this many numbers other than 0 counts as an outlier."""
 LARGEST, SMALLEST = 2.0**400, 2.0**-400
-"""A larger size is an error. A smaller size counts as 0."""
+"""A number whose absolute value is above `LARGEST` is an error. One whose absolute value is below `SMALLEST` is 0."""
 
 _BIAS = 1022
 """Added to a binary exponent, so that every octave is positive and can take the sign of its numbers."""
@@ -55,7 +55,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Octaves:
-    """Moments of numbers by octave. The octaves of two sets of numbers add up to those of both.
+    """Moments of numbers by octave (power of two). The octaves of two sets of numbers can be added.
 
     The octave of numbers in ``[2^(e-1), 2^e)`` is ``e + 1022``; that of their negatives is ``-(e + 1022)``, that of 0
     is 0.

@@ -1,7 +1,7 @@
-"""The files of a table: which entries of its folder are parts, which are skipped, and which are refused.
+"""The files of a table: which entries of its folder are parts, which are skipped, and which are errors.
 
-Spark, Hive and Arrow write tables as folders. Their conventions are kept (docs/formats.md), and what they do not cover
-is refused by name: a part that is left out, or that is read twice, would change the data without a word.
+Spark, Hive and Arrow write tables as folders. Entries are read and skipped by their conventions (docs/formats.md). Any
+other entry is an error, because a part that is skipped or read twice would change the data silently.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from pathlib import Path
 from edgerec.core.errors import LogsError
 
 SUFFIXES = (".parquet", ".parq", ".pq")
-"""Endings of Parquet files, in capitals or not."""
+"""Endings of Parquet files, in lower case. Capital letters are accepted, too."""
 TRANSACTIONS = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
-"""Folders that say which files of a table still count. The other files are old versions of the same rows."""
+"""Folders that list the current files of a table. The other files are old versions of the same rows."""
 
 
 def part_files(table: Path) -> list[Path]:
-    """The Parquet files of the table `table`, in order of their paths; none where nothing is there.
+    """Return the Parquet files of the table `table`, sorted by path. If it does not exist, the list is empty.
 
     Args:
         table: a Parquet file, or a folder of them. Files may lie in partition folders (`name=value/`) and in Spark's
             folders (`x.parquet/`), to any depth.
 
     Raises:
-        LogsError: an entry is neither a part nor skipped by convention, cannot be read, or is there twice by a link.
+        LogsError: an entry is neither a part nor skipped by convention, cannot be read, or is a link to another entry.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     seen: dict[tuple[int, int], Path] = {}
     left = [table] if os.path.lexists(table) else []
     while left:
@@ -38,19 +38,19 @@ def part_files(table: Path) -> list[Path]:
         if entry.is_dir():
             if entry != table and not _is_folder_of_parts(entry.name):
                 raise _no_part(entry, table)
-            # Entries are visited in order of name; a folder's content comes before the next entry.
+            # Entries are visited in order of their names. A folder's content comes before the next entry.
             left += reversed(_entries(entry))
         elif entry.is_file():
             if entry != table and not _is_parquet(entry.name):
                 raise _no_part(entry, table)
-            found.append(entry)
+            files.append(entry)
         else:
-            raise LogsError(f"logs: {entry} is neither a file nor a folder: remove it")
-    return found
+            raise LogsError(f"logs: {entry} should be a file or a folder: remove it")
+    return files
 
 
 def folder_columns(table: Path, file: Path) -> set[str]:
-    """Names of the columns that stand in the names of the partition folders between `table` and `file`."""
+    """Return the columns that are named by partition folders (`name=value/`) between `table` and `file`."""
     folders = file.relative_to(table).parts[:-1]
     return {name.partition("=")[0] for name in folders if "=" in name}
 
@@ -63,11 +63,15 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _skipped(entry: Path) -> bool:
-    """Whether Spark and Arrow leave the entry out: a hidden or internal name, or a copy that is not complete."""
+    """Return whether Spark and Arrow skip the entry, because its name is hidden or it is an incomplete copy.
+
+    Raises:
+        LogsError: the folder is a Delta Lake or Hudi table, or only one of Spark and Arrow skips the entry.
+    """
     name = entry.name
     if name in TRANSACTIONS:
         raise LogsError(
-            f"logs: {entry.parent} is a table of {TRANSACTIONS[name]}, some of whose files no longer count: "
+            f"logs: {entry.parent} is a table of {TRANSACTIONS[name]}, which may have files with old rows: "
             "write it as plain Parquet"
         )
     if name.startswith("_") and "=" in name:
@@ -76,16 +80,16 @@ def _skipped(entry: Path) -> bool:
 
 
 def _check_once(entry: Path, seen: dict[tuple[int, int], Path]) -> None:
-    """The entry is there, and is no other name (a link) of one that was seen before."""
+    """Raise LogsError if the entry cannot be read, or is a link to an entry that was visited before."""
     try:
         stat = entry.stat()
     except OSError as error:
         what = "is a broken link" if entry.is_symlink() else "cannot be read"
-        raise LogsError(f"logs: {entry} {what} ({error.strerror}): mend or remove it") from None
+        raise LogsError(f"logs: {entry} {what} ({error.strerror}): repair or remove it") from None
     before = seen.setdefault((stat.st_dev, stat.st_ino), entry)
-    # Some file systems do not number their files.
+    # Some file systems have no inode numbers.
     if stat.st_ino and before != entry:
-        raise LogsError(f"logs: {entry} and {before} are the same by a link: its rows would count twice, remove one")
+        raise LogsError(f"logs: {entry} and {before} are links to the same rows, which would count twice: remove one")
 
 
 def _is_parquet(name: str) -> bool:
@@ -100,6 +104,6 @@ def _no_part(entry: Path, table: Path) -> LogsError:
     kind = "folder" if entry.is_dir() else "file"
     wanted = "name=value or *.parquet" if entry.is_dir() else ", ".join(f"*{suffix}" for suffix in SUFFIXES)
     return LogsError(
-        f"logs: {kind} {entry} is no part of {table.name} (expected {wanted}): rename it, move it elsewhere, or "
-        "let its name begin with '_' to leave it out"
+        f"logs: {kind} {entry} is not a part of {table.name} (expected {wanted}): rename it, move it elsewhere, or "
+        "begin its name with '_' to skip it"
     )

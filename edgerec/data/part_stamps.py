@@ -1,4 +1,4 @@
-"""Stamps of parts: rows, size and SHA-256, by which damaged, missing and additional files of logs are noticed."""
+"""Stamps of part files: rows, size and SHA-256. They show damaged, missing and additional files of logs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _ADVICE = "or delete 'parts' from logs.json if you changed the logs yourself"
 
 
 class PartStamp(FileStamp):
-    """Size in bytes and SHA-256 of a file, and how many rows it has."""
+    """The size in bytes, the SHA-256 and the number of rows of a part file."""
 
     rows: Annotated[int, Field(ge=0)]
 
 
 def stamp_parts(folder: Path, files: Iterable[Path]) -> dict[str, PartStamp]:
-    """Stamps of the Parquet `files`, by path within `folder`."""
+    """Return the stamps of the Parquet `files`, by path within `folder`."""
     return {
         _name(folder, file): PartStamp(size=file.stat().st_size, sha256=sha256_file(file), rows=count_rows(file))
         for file in files
@@ -30,21 +30,21 @@ def stamp_parts(folder: Path, files: Iterable[Path]) -> dict[str, PartStamp]:
 
 
 def check_stamps(folder: Path, files: Iterable[Path], stamps: Mapping[str, PartStamp]) -> None:
-    """Compare the parts in `folder` with what is stated about them; reads each file once.
+    """Compare the part files in `folder` with their stamps. Each file is read once.
 
     Args:
-        folder: of logs.
-        files: the parts that are there.
-        stamps: by path within `folder`.
+        folder: the folder of logs.
+        files: the part files in the folder.
+        stamps: the stamps, by path within `folder`.
 
     Raises:
         LogsError: a file is missing, additional, changed, or cannot be read.
     """
-    there = {_name(folder, file): file for file in files}
+    present = {_name(folder, file): file for file in files}
     for name in stamps:
-        if name not in there:
+        if name not in present:
             raise LogsError(f"logs: {folder / name} is not there: logs.json lists it; restore it, {_ADVICE}")
-    for name, file in there.items():
+    for name, file in present.items():
         if name not in stamps:
             raise LogsError(f"logs: {file} is not in the 'parts' of logs.json: remove it, {_ADVICE}")
         try:

@@ -1,4 +1,4 @@
-"""The parts of a table: files that together hold its rows, opened by their schemas and read one by one."""
+"""The parts of a table: the files that hold its rows. Opening reads their schemas; rows are read file by file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edgerec.data.schema import column_types, read_columns, table_features, tabl
 from edgerec.features.spec import FeatureSpec
 
 POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
-"""What polars raises for a file that it cannot read or write: some damaged pages make it panic, which is no Exception,
-and a file name that is not UTF-8 is a UnicodeError."""
+"""Errors that polars raises for a file that it cannot read or write. Some damaged pages cause a panic, which is not an
+`Exception`. A file name that is not UTF-8 causes a UnicodeError."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Parts:
     """A table on disk, in any number of files.
 
     Attributes:
-        name: of the table.
-        files: in order of their paths, which is the order of writing.
-        schema: columns and types of the whole; a file may have smaller integers, or its columns in another order.
-        types: columns whose values every file has to hold exactly in these types.
-        columns: those that the schema of logs and the specification read. The others are ignored.
+        name: name of the table.
+        files: the files, sorted by path. This is the order of writing.
+        schema: columns and types of the whole table. A file may have smaller integers, or another order of columns.
+        types: the columns that are cast exactly, and the types that they are cast to.
+        columns: the columns that the schema of logs and the specification read. Other columns are ignored.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Parts:
 
 
 def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec) -> Parts:
-    """Open the table in `files` by their schemas alone.
+    """Open the table in `files`. Only the schemas of the files are read.
 
-    Only columns that are read have to go together. Where parts differ in them, parts without rows are left out.
+    The parts need the same columns only where these are read. If parts differ in them, parts without rows are ignored.
 
     Args:
-        name: of the table.
-        table: its file or folder.
-        files: see `edgerec.data.part_files.part_files`.
-        spec: what the columns mean.
+        name: name of the table.
+        table: the table's file or folder.
+        files: the files that `edgerec.data.part_files.part_files` returns.
+        spec: the feature specification.
 
     Raises:
-        LogsError: there is no file, one cannot be read, or a column that is read is missing or of a wrong type.
+        LogsError: there is no file, a file cannot be read, or a column that is read is missing or has a wrong type.
     """
     if not files:
         where = table if table.suffix else table / "*.parquet"
@@ -67,7 +67,8 @@ def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec)
     for file in files:
         if read[file] not in checked:
             _check_part(table, file, first, read, columns)
-            # Before anything is cast, and file by file: what one part holds as integers may be categories in another.
+            # Each file is checked before the cast, because a column may hold integers in one part and categories in
+            # another.
             for column, wanted in exact.items():
                 check_type(schemas[file][column], wanted, where=f"{table_name(name, file)}.{column}")
             with naming(file):
@@ -83,32 +84,35 @@ def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec)
 def _check_part(
     table: Path, file: Path, first: Path, read: dict[Path, dict[str, pl.DataType]], columns: frozenset[str]
 ) -> None:
-    """The part `file` has the columns that `first` has, and its folder's name has none that the file lacks."""
+    """Raise LogsError unless `file` has the columns of `first`, and the columns that its folders' names give."""
     lost = sorted((folder_columns(table, file) & columns) - set(read[file]))
     if lost:
         raise LogsError(
-            f"logs: {file} has no column {lost[0]!r}, which stands in the name of its folder alone: "
-            "write the column into the file, too"
+            f"logs: {file} has no column {lost[0]!r}, which only the name of its folder gives: "
+            "write the column to the file, too"
         )
     odd = sorted(set(read[file]) ^ set(read[first]))
     if odd:
-        raise LogsError(f"logs: {file} and {first} are parts of one table; only one of them has {odd[0]!r}")
+        raise LogsError(
+            f"logs: {file} and {first} are parts of one table, but only one of them has the column {odd[0]!r}: "
+            "write the same columns to both"
+        )
 
 
 def _without_rows(schema: pl.Schema, columns: frozenset[str]) -> pl.DataFrame:
-    """A table of the `schema` in which columns that are not read have no type."""
+    """Return a table without rows with the columns of `schema`. Columns that are not read have the type Null."""
     made = {}
     for column, dtype in schema.items():
         try:
             made[column] = pl.Series(column, [], dtype=dtype if column in columns else pl.Null)
         except pl.exceptions.PolarsError:
-            # A file may have decimals that polars can read and cannot make.
+            # Some decimal types of files can be read by polars, but it cannot create a column of them.
             raise LogsError(f"logs: column {column} is {dtype}, which cannot be read: write another type") from None
     return pl.DataFrame(list(made.values()))
 
 
 def _common_type(name: str, column: str, types: Mapping[Path, pl.DataType]) -> pl.DataType:
-    """The type of `column` in all parts. Numbers of different types become what features read: float64."""
+    """Return the type of `column` for the whole table. If parts have different numeric types, it is float64."""
     first, common = next(iter(types.items()))
     for file, received in types.items():
         if received == common or received == pl.Null:
@@ -137,10 +141,10 @@ def _schema(file: Path) -> pl.Schema:
 
 
 def count_rows(file: Path) -> int:
-    """How many rows the file has, by its metadata.
+    """Return the number of rows of the file, from its metadata.
 
     Raises:
-        LogsError: it cannot be read.
+        LogsError: the file cannot be read.
     """
     with reading(file):
         rows: int = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
@@ -148,11 +152,11 @@ def count_rows(file: Path) -> int:
 
 
 def read_parts(parts: Parts, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """All rows of a table, in the order of its files.
+    """Return all rows of a table, in the order of its files.
 
     Args:
         parts: the table.
-        columns: those that are read; default: all that the parts have in common.
+        columns: the columns to read; default: all columns that the parts have in common.
 
     Raises:
         LogsError: a file cannot be read.
@@ -163,34 +167,34 @@ def read_parts(parts: Parts, columns: Sequence[str] | None = None) -> pl.DataFra
 
 
 def read_part(file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """The rows of one file as they are.
+    """Return the rows of one file, without a cast.
 
     Raises:
-        LogsError: it cannot be read.
+        LogsError: the file cannot be read.
     """
     with reading(file):
         return pl.read_parquet(file, columns=None if columns is None else list(columns), glob=False)
 
 
 def cast_part(parts: Parts, rows: pl.DataFrame, file: Path, *, first_row: int = 1) -> pl.DataFrame:
-    """`rows` of `file` in the types that their table wants; `first_row` counts from 1.
+    """Return `rows` of `file` with the table's types. `first_row` is the number of the first row, from 1.
 
     Raises:
-        LogsError: a type or value that cannot be one of the table's: file, column, row and value.
+        LogsError: a type or value cannot be cast exactly. The message names the file, column, row and value.
     """
     where = f"{table_name(parts.name, file)}."
     return exact_cast(lists_of_arrays(rows), parts.types, where=where, first_row=first_row)
 
 
 def joined(schema: pl.Schema, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """`frames` one below the other, with the columns and types of `schema`, of which they may have narrower ones."""
+    """Concatenate `frames` vertically, with the columns and types of `schema`. Frames may have narrower types."""
     wide = [frame if frame.schema == schema else frame.select(list(schema)).cast(schema) for frame in frames]
     return pl.concat(wide, how="vertical") if wide else schema.to_frame()
 
 
 @contextlib.contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Make one error of what polars raises where `file` is damaged."""
+    """Turn the errors that polars raises for a damaged `file` into LogsError."""
     try:
         yield
     except POLARS_FAULTS as error:
@@ -200,7 +204,7 @@ def reading(file: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def naming(file: Path) -> Iterator[None]:
-    """Name `file` in an error about its columns."""
+    """Add the name of `file` to an error about its columns."""
     try:
         yield
     except LogsError as error:

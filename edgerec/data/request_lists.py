@@ -13,7 +13,7 @@ from edgerec.features.kinds import Feature
 
 
 def check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
-    """Check that the lists of a request have one length, that labels are 0, 1 or empty, and values no NaN."""
+    """Check that all lists of a request are equally long, labels are 0, 1 or empty, and served values are not NaN."""
     lengths = requests[ITEM_ID].list.len()
     if len(requests) and lengths.min() == 0:
         row = requests.row(int((lengths == 0).arg_max() or 0), named=True)
@@ -27,8 +27,8 @@ def check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
             check_column(REQUESTS, requests.columns, feature)
             if not isinstance(requests.schema[column], pl.List):
                 raise LogsError(
-                    f"logs: {REQUESTS}.{column} should be a list with one value a candidate (feature {feature.name}); "
-                    f"received {requests.schema[column]}"
+                    f"logs: {REQUESTS}.{column} should be a list with one value for each candidate "
+                    f"(feature {feature.name}); received {requests.schema[column]}"
                 )
         received = requests[column].list.len().fill_null(0)
         other = (received != lengths).arg_true()
@@ -43,7 +43,7 @@ def check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
             wrong = values.filter(~values.is_in([0, 1]))
             if len(wrong):
                 raise LogsError(
-                    f"logs: {REQUESTS}.{CLICKED} should be 0, 1 or, not exposed, empty; received {wrong[0]}"
+                    f"logs: {REQUESTS}.{CLICKED} should be 0, 1, or empty if not exposed; received {wrong[0]}"
                 )
         else:
             check_values(REQUESTS, values, feature)
@@ -58,16 +58,16 @@ def check_repeated_items(requests: pl.DataFrame) -> None:
     request = int(repeated.arg_max() or 0)
     items = lists[request]
     item = items.filter(items.is_duplicated())[0]
-    first, second = [place + 1 for place, each in enumerate(items) if each == item][:2]
+    first, second = [index + 1 for index, each in enumerate(items) if each == item][:2]
     raise LogsError(
-        f"logs: request {requests[REQUEST_ID][request]} lists item {item} in places {first} and {second} of its "
-        f"{len(items)}; a list shows an item once. Write each item once in a list, with one label. Where one item_id "
-        'stands for several items that look alike, let logs.json say "repeated_items": true (docs/formats.md)'
+        f"logs: request {requests[REQUEST_ID][request]} lists item {item} at positions {first} and {second} of its "
+        f"{len(items)}; a list should contain an item once. Write each item once, with one label. If one item_id stands "
+        'for several items that look alike, set "repeated_items": true in logs.json (docs/formats.md)'
     )
 
 
 def check_click_counts(requests: pl.DataFrame) -> None:
-    """Check the optional counts: whole numbers, one a label, above 0 exactly where the label is 1."""
+    """Check that click counts are lists of integers, one for each label, and above 0 exactly where the label is 1."""
     received = requests.schema[CLICK_COUNT]
     if not isinstance(received, pl.List) or not received.inner.is_integer():
         raise LogsError(f"logs: {REQUESTS}.{CLICK_COUNT} should be a list of whole numbers; received {received}")
@@ -77,6 +77,6 @@ def check_click_counts(requests: pl.DataFrame) -> None:
         if bool(((counts > 0) == (labels == 1)).all()) and bool((counts >= 0).all()):
             return
     raise LogsError(
-        f"logs: {REQUESTS}.{CLICK_COUNT} should have one value a candidate, above 0 where {CLICKED} is 1 and else 0; "
-        "mend it or leave the column out"
+        f"logs: {REQUESTS}.{CLICK_COUNT} should have one value for each candidate, above 0 where {CLICKED} is 1 and 0 "
+        "elsewhere: correct or remove the column"
     )

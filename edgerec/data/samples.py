@@ -1,4 +1,4 @@
-"""Samples: what training and evaluation read (docs/formats.md), shard by shard."""
+"""Samples: the input of training and evaluation, read shard by shard (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ITEMS, SHARDS, VOCABULARY = "items", "shards", "vocabulary"
 
 
 class SamplesHead(BaseModel):
-    """`samples.json`."""
+    """The content of `samples.json`."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -63,11 +63,11 @@ class SamplesHead(BaseModel):
     kind: Literal["samples"] = "samples"
     name: Name
     logs: PathText
-    """Where the logs stood."""
+    """The path of the logs when the samples were made."""
     spec: FeatureSpec
     limits: Limits
     validation_from: int
-    """Milliseconds since 1970: requests from here on, before the test period, are for early stopping."""
+    """Beginning of the validation period in milliseconds since 1970. Its requests are used for early stopping."""
     test_from: int
     users: int
     splits: dict[str, SplitCounts]
@@ -76,13 +76,13 @@ class SamplesHead(BaseModel):
 
 @dataclass(frozen=True)
 class Samples:
-    """A folder of samples, opened. What grows with the logs stays on disk until its shard is asked for.
+    """An opened folder of samples. Shards stay on disk until they are read.
 
     Attributes:
         path: the folder.
         head: specification, limits, periods, shards.
-        vocabularies: by name of embedding feature.
-        items: the catalogue, encoded.
+        vocabularies: the vocabulary of each embedding feature, by the feature's name.
+        items: the encoded catalogue.
     """
 
     path: Path
@@ -91,7 +91,7 @@ class Samples:
     items: ItemTable
 
     def shard(self, number: int, split: str) -> Shard:
-        """The requests that a shard has in `split`, with its behaviours.
+        """Read the requests of a shard in `split`, with the shard's behaviours.
 
         Raises:
             FormatError: a file is missing or damaged.
@@ -100,13 +100,13 @@ class Samples:
         return self._reader.read(self.path / SHARDS / entry.name, entry, split)
 
     def shards(self, split: str) -> Iterator[Shard]:
-        """One shard after the other, those that have requests in `split`."""
+        """Yield the shards that have requests in `split`, one after the other."""
         for number, entry in enumerate(self.head.shards):
             if entry.splits[split].requests:
                 yield self.shard(number, split)
 
     def requests(self, split: str) -> Iterator[Requests]:
-        """The requests of one shard after the other, without their behaviours."""
+        """Yield the requests of each shard in `split`, without their behaviours."""
         for entry in self.head.shards:
             if entry.splits[split].requests:
                 yield self._reader.read_requests(self.path / SHARDS / entry.name, entry, split)
@@ -116,7 +116,7 @@ class Samples:
         return ShardReader(self.head.spec, self.items, self.head.limits)
 
     def counts(self) -> dict[str, Any]:
-        """`requests`, `exposures`, `clicks` over all splits, and of each split by its name; `behaviours` by kind."""
+        """Return the counts of all samples, of each split (`splits`), and of each kind of behaviour (`behaviours`)."""
         splits = {split: self.head.splits[split].model_dump() for split in SPLITS}
         totals = {key: sum(part[key] for part in splits.values()) for key in ("requests", "exposures", "clicks")}
         behaviours = {kind.plural: sum(entry.count(kind) for entry in self.head.shards) for kind in BEHAVIOUR_KINDS}
@@ -132,11 +132,11 @@ class Samples:
 
 
 def load_samples(path: Path) -> Samples:
-    """Open the folder `path`. What is in a shard is checked when it is read.
+    """Load the samples in the folder `path`. The content of a shard is checked when the shard is read.
 
     Raises:
         InputError: the path is not UTF-8.
-        FormatError: no such folder, another format number, a damaged or missing array, a missing shard.
+        FormatError: the folder does not exist, has another format number, or lacks an array or a shard.
     """
     check_utf8(path, what="samples")
     head = read_document(path / HEAD, SamplesHead, what="samples", format_number=FORMAT)

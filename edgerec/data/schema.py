@@ -18,17 +18,17 @@ CLICKED, TRIGGER, MODEL_VERSION = "clicked", "trigger", "model_version"
 CLICK_COUNT = "click_count"
 """Optional in requests: how often each candidate was clicked; 0 exactly where `clicked` is not 1."""
 PAGE_ID = "page_id"
-"""Optional in requests: the user's page on which the candidates stood, where requests of one page overlap."""
+"""Optional in requests: the ID of the user's page that shows the candidates. Requests of one page may overlap."""
 CATEGORY = "category"
 """Optional in items, whole numbers or strings: `edgerec stats` counts by it."""
 OPENED_FROM = "opened_from"
 """Optional in events: from where a page was opened, `feed` or `search`."""
 
 MAX_TIME_MS = 4_102_444_800_000
-"""2100-01-01: a larger time is in another unit (micro- or nanoseconds)."""
+"""2100-01-01. A larger time has another unit (microseconds or nanoseconds)."""
 SECONDS = (946_684_800, 4_102_444_800)
-"""2000-01-01 and 2100-01-01 in seconds. Logs that begin there would be of January 1970: their unit is the second.
-Made-up times that count from 0 are let pass."""
+"""2000-01-01 and 2100-01-01 in seconds. If the first time of logs is between them, the unit is the second, because as
+milliseconds it would be in January 1970. Made-up times that count from 0 are smaller and accepted."""
 
 REQUIRED: dict[str, dict[str, pl.DataType]] = {
     ITEMS: {ITEM_ID: pl.Int64()},
@@ -43,14 +43,14 @@ REQUIRED: dict[str, dict[str, pl.DataType]] = {
         CLICKED: pl.List(pl.Int8()),
     },
 }
-"""The columns that every data set has; what its features read comes on top."""
+"""The columns that every data set has. The columns that its features read are needed, too."""
 
 OPTIONAL: dict[str, dict[str, pl.DataType]] = {
     ITEMS: {},
     EVENTS: {OPENED_FROM: pl.String()},
     REQUESTS: {PAGE_ID: pl.Int64()},
 }
-"""Columns that a data set may have, and their types where it does."""
+"""Columns that a data set may have, and their types."""
 
 NULLABLE = {MODEL_VERSION, OPENED_FROM}
 
@@ -76,12 +76,12 @@ def event_features(spec: FeatureSpec) -> tuple[Feature, ...]:
 
 
 def column_types(name: str, columns: Collection[str], features: Iterable[Feature]) -> dict[str, pl.DataType]:
-    """Return the types of those of `columns` that have one: columns of the schema, identities and strings of features.
+    """Return the required types of `columns`: columns of the schema, and IDs and strings that features read.
 
     Args:
-        name: of the table.
-        columns: what the table has.
-        features: those whose columns are read.
+        name: name of the table.
+        columns: the columns of the table.
+        features: the features whose columns are read.
     """
     types = {column: dtype for column, dtype in {**REQUIRED[name], **OPTIONAL[name]}.items() if column in columns}
     for feature in features:
@@ -93,5 +93,5 @@ def column_types(name: str, columns: Collection[str], features: Iterable[Feature
 
 
 def table_name(name: str, file: Path | None = None) -> str:
-    """Return how errors name a table, or one of its files."""
+    """Return the name of a table, or of one of its files, for errors."""
     return f"logs: {name}" if file is None else f"logs: {file}: {name}"

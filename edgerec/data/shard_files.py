@@ -1,4 +1,4 @@
-"""The files of a shard of samples, and what `samples.json` says of them (docs/formats.md)."""
+"""The files of a shard of samples, and their entry in `samples.json` (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 FILES = (*(kind.plural for kind in BEHAVIOUR_KINDS), *SPLITS)
-"""Names of a shard's files, without the ending."""
+"""The names of a shard's files, without the ending."""
 NOT_EXPOSED = 255
-"""The label of a candidate that was never shown. The loss leaves it out; for other candidates it is context."""
+"""The label of a candidate that was never shown. The loss ignores it; for other candidates it is context."""
 
 
 class SplitCounts(BaseModel):
-    """Size of a split: requests, their pages, candidates that were exposed, clicks on them."""
+    """The size of a split: its requests, pages, exposed candidates, and candidates that were clicked."""
 
     requests: int
     pages: int
@@ -29,16 +29,16 @@ class SplitCounts(BaseModel):
 
 
 class ShardEntry(BaseModel):
-    """What `samples.json` says of a shard."""
+    """The entry of a shard in `samples.json`."""
 
     name: Annotated[str, Field(pattern=r"^\d+$")]
-    """Name of its folder."""
+    """Name of the shard's folder."""
     exposures: int
     page_views: int
     splits: dict[str, SplitCounts]
     files: dict[str, str]
     """SHA-256 of each file, by its name without the ending. A damaged Parquet file can crash the process that decodes
-    it, so a file is decoded only if its bytes are those that were written."""
+    it, so a file is decoded only if its hash is right."""
 
     def count(self, kind: BehaviourKind) -> int:
         """Return how many behaviours of `kind` the shard has."""

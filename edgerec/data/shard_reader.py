@@ -1,4 +1,4 @@
-"""Reads shards of samples, and checks what it reads (docs/formats.md)."""
+"""A reader that reads shards of samples and checks them (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec, of_origin
 
 RANGE_COLUMNS = {kind: [f"{kind.plural}_{part}" for part in ("start", "begin", "count")] for kind in BEHAVIOUR_KINDS}
-"""Columns of requests: where recurrences start, the first known behaviour, how many are known."""
+"""The columns of requests for each kind: the row at which the recurrence starts, the first known row, their number."""
 _REQUEST: dict[str, pl.DataType] = {
     **dict.fromkeys(("request_id", "time", "user", "page"), pl.Int64()),
     **{
@@ -42,7 +42,7 @@ class ShardReader:
     """Reads and checks shards.
 
     Attributes:
-        spec: the features of the columns.
+        spec: the feature specification.
         items: the encoded catalogue.
         limits: the longest sequences.
     """
@@ -55,7 +55,7 @@ class ShardReader:
         """Read one split of the shard in `folder`.
 
         Raises:
-            FormatError: a file is missing or damaged, or is not what `entry` says.
+            FormatError: a file is missing or damaged, or differs from `entry`.
         """
         behaviours = {kind.plural: self._behaviours(folder, entry, kind) for kind in BEHAVIOUR_KINDS}
         return Shard(**behaviours, requests=self.read_requests(folder, entry, split))
@@ -86,7 +86,7 @@ class ShardReader:
         lengths = columns["item"].list.len().to_numpy().astype(np.int64)
         together = all(bool((columns[name].list.len() == columns["item"].list.len()).all()) for name in lists)
         if count and not (together and lengths.min() >= 1 and lengths.max() <= self.limits.candidates):
-            raise _faulty(path, "holds lists of candidates that do not fit together")
+            raise _faulty(path, f"should have lists of 1 to {self.limits.candidates} candidates, equally long in a row")
         flat = {name: columns[name].explode() for name in lists}
         if any(column.null_count() for column in flat.values()):
             raise _faulty(path, "holds lists with empty entries")
@@ -115,13 +115,13 @@ class ShardReader:
     def _ranges(
         self, path: Path, columns: Mapping[str, pl.Series], kind: BehaviourKind, known: int
     ) -> dict[str, NDArray[np.int64]]:
-        """Return the ranges of behaviours of `kind`, of which the shard has `known`, by attribute of `Requests`."""
+        """Return the ranges of one kind, by attribute of `Requests`. The shard has `known` behaviours of this kind."""
         start, begin, size = (columns[name].to_numpy().astype(np.int64) for name in RANGE_COLUMNS[kind])
         limit = self.limits.of(kind)
         inside = (start >= 0) & (begin - start >= 0) & (begin - start < limit) & (begin + size <= known)
         inside &= (size >= 0) & (size <= limit)
         if not bool(inside.all()):
-            raise _faulty(path, f"names {kind.plural} that are not there")
+            raise _faulty(path, f"refers to {kind.plural} that the shard does not have")
         return {kind.plural: np.stack([begin, begin + size], axis=1), f"{kind.plural}_start": start}
 
     @property
@@ -140,7 +140,7 @@ def _schema(group: str, features: Sequence[Feature]) -> dict[str, pl.DataType]:
 
 
 def _columns(path: Path, schema: Mapping[str, pl.DataType], digest: str | None) -> dict[str, pl.Series]:
-    """Read the columns of the file `path`, and check that they are those of `schema`, without empty values.
+    """Read the file `path`, check that it has the columns of `schema` and no empty value, and return its columns.
 
     Raises:
         FormatError: the file is missing or damaged, or has other columns.
@@ -157,7 +157,7 @@ def _columns(path: Path, schema: Mapping[str, pl.DataType], digest: str | None) 
         odd = {name: dtype for name, dtype in table.schema.items() if schema.get(name) != dtype} or "fewer columns"
         raise _faulty(path, f"should have the columns {', '.join(schema)}; received {odd}")
     if any(column.null_count() for column in table):
-        raise _faulty(path, "has empty places")
+        raise _faulty(path, "has empty values")
     return {column.name: column for column in table}
 
 

@@ -1,4 +1,4 @@
-"""Writes shards: behaviours once, requests that name ranges of them (docs/formats.md)."""
+"""Functions that write shards: behaviours once, and requests with ranges of them (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgerec.data.shard_reader import RANGE_COLUMNS
 from edgerec.features.behaviours import BehaviourKind
 
 ROW_GROUP = 65_536
-"""Rows that a file has together; fixed, as it shows in the bytes."""
+"""Number of rows in a row group. It is fixed, because the bytes of a file depend on it."""
 
 
 def write_behaviours(
@@ -26,7 +26,7 @@ def write_behaviours(
     action: Mapping[str, NDArray[Any]],
     served: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write behaviours of one kind as the file `path`: times, rows of the catalogue and features by name, (n,) each.
+    """Write behaviours of one kind to the file `path`: times, rows of the catalogue and features by name, (n,) each.
 
     Raises:
         OutputError: the disk is full.
@@ -48,19 +48,20 @@ def write_requests(
     label: NDArray[np.uint8],
     served: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write requests as files.
+    """Write requests to files.
 
     Args:
-        paths: each file, and which of the requests go there.
-        request_id: (r,).
+        paths: the files, and the slice of requests that is written to each.
+        request_id: (r,), the request IDs.
         time: (r,), milliseconds since 1970.
-        user: (r,), who asked.
-        page: (r,), on which of the user's pages.
-        known: (r, 3) of each kind: where recurrences start, the first known behaviour, one past the last.
-        lengths: (r,), number of candidates of each, at least 1.
-        item: (candidates,), their rows of the catalogue.
-        label: (candidates,).
-        served: (candidates,), encoded features by name.
+        user: (r,), the user IDs.
+        page: (r,), the page IDs.
+        known: (r, 3) for each kind: the row at which the recurrence starts, the first known behaviour, and the row
+            after the last known one.
+        lengths: (r,), number of candidates of each request, at least 1.
+        item: (candidates,), the candidates' rows of the catalogue.
+        label: (candidates,), the candidates' labels.
+        served: (candidates,), the encoded column of each served feature, by name.
 
     Raises:
         OutputError: the disk is full.

@@ -45,14 +45,14 @@ class Requests:
     Attributes:
         request_id: (r,) int64.
         time: (r,) int64, milliseconds since 1970.
-        user: (r,) int64, the user's identity.
-        page: (r,) int64, the user's page on which the candidates stood. Requests of one page share labels.
+        user: (r,) int64, the user ID.
+        page: (r,) int64, the ID of the user's page that shows the candidates. Requests of one page share labels.
         exposures: (r, 2) int64, rows of the shard's exposures: the first known one, and one past the last known one.
         exposures_start: (r,) int64, the row, at or before the first known one, at which recurrences start from zeros.
-        page_views: (r, 2) int64, likewise for page-views.
-        page_views_start: (r,) int64, likewise.
-        offsets: (r + 1,) int64, where each request's candidates begin, and their number.
-        row: (candidates,) int32, their rows of the catalogue.
+        page_views: (r, 2) int64, the same for page-views.
+        page_views_start: (r,) int64, the same for page-views.
+        offsets: (r + 1,) int64, the index of each request's first candidate, then the number of all candidates.
+        row: (candidates,) int32, the candidates' rows of the catalogue.
         item: the candidates' features when they were served.
         label: (candidates,) uint8: 1 clicked, 0 exposed without click, `NOT_EXPOSED`.
     """
@@ -127,7 +127,7 @@ def join_shards(shards: Sequence[Shard]) -> Shard:
 
 
 def starts(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where each of n parts begins, and the total length (n + 1,)."""
+    """Return (n + 1,): the start index of each of n parts, then the total length."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 

@@ -134,7 +134,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "ids beyond int64": ("items", put("item_id", [2**63, 1, 2], pl.UInt64()), "items.item_id should be Int64"),
     "the missing id": ("items", put("item_id", [-(2**63), 10, 20]), "stands for a missing ID"),
     "identity beyond int64": ("items", put("category", [2**63, 1, 2], pl.UInt64()), "above the largest ID"),
-    "item twice": ("items", put("item_id", [10, 10, 20]), "items.item_id should be unique; 10 stands more than once"),
+    "item twice": ("items", put("item_id", [10, 10, 20]), "items.item_id should be unique; 10 occurs more than once"),
     "request twice": ("requests", put("request_id", [4, 4]), "requests.request_id should be unique; 4"),
     "unknown item": ("events", put("item_id", [10, 20, 30, 77]), "names 1 items that items does not have.* 77"),
     "unknown candidate": ("requests", put("item_id", [[10, 20, 77], [20]]), "requests.item_id names 1 items"),
@@ -144,7 +144,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "another kind": ("events", put("kind", ["click"] * 4), "should be 'exposure' or 'page_view'; received 'click'"),
     "label 2": (
         "requests", put("clicked", [[1, 2, 0], [0]]),
-        "clicked should be 0, 1 or, not exposed, empty; received 2",
+        "clicked should be 0, 1, or empty if not exposed; received 2",
     ),
     "label 0.5": ("requests", put("clicked", [[1.0, 0.5, 0.0], [0.0]]), "requests.clicked should be List"),
     "label 300": ("requests", put("clicked", [[300, 0, 0], [0]]), "requests.clicked should be List"),
@@ -156,7 +156,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "no scores": ("requests", put("score", [[0.1, 0.2, 0.3], None]), "request 4: score .* 1 candidates; received 0"),
     "no candidates": ("requests", put("item_id", [[10, 20, 30], []], pl.List(pl.Int64)), "request 4 offers no item"),
     "empty candidate": ("requests", put("item_id", [[10, None, 30], [20]]), "has an empty entry in a list"),
-    "one score": ("requests", put("score", [0.1, 0.2]), "score should be a list with one value a candidate"),
+    "one score": ("requests", put("score", [0.1, 0.2]), "score should be a list with one value for each candidate"),
     "NaN": (
         "requests", put("score", [[0.1, float("nan"), 0.3], [0.4]]),
         "requests.score holds NaN or infinity in 1 rows",
@@ -164,7 +164,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "infinity": ("events", put("score", [0.1, 0.2, 0.3, float("inf")]), "events.score holds NaN or infinity"),
     "text for numbers": ("events", put("duration_s", ["a"] * 4), "events.duration_s should hold numbers"),
     "numbers for text": ("items", put("gender", [1, 2, 3]), "items.gender should hold strings"),
-    "click count": ("requests", put("click_count", [[0, 0, 0], [0]]), "click_count should have one value a candidate"),
+    "click count": ("requests", put("click_count", [[0, 0, 0], [0]]), "click_count should have one value for each candidate"),
     "click count type": ("requests", put("click_count", [1, 2]), "click_count should be a list of whole numbers"),
 }  # fmt: skip
 

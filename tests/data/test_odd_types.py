@@ -187,7 +187,7 @@ def repeat(table: pl.DataFrame) -> pl.DataFrame:
 def test_an_item_twice_in_a_list_is_refused(tmp_path: Path) -> None:
     path = changed(tmp_path / "logs", FIXED, REQUESTS, repeat)
     request, item = pl.read_parquet(path / REQUESTS).select("request_id", pl.col("item_id").list.first()).row(1)
-    said = rf"request {request} lists item {item} in places 1 and 3 of its 4; a list shows an item once"
+    said = rf"request {request} lists item {item} at positions 1 and 3 of its 4; a list should contain an item once"
     for read in (lambda: samples_of(path), lambda: read_logs(path), lambda: measure(path)):
         with pytest.raises(LogsError, match=said):
             read()

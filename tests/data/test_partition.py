@@ -229,10 +229,10 @@ def test_faults_that_only_all_parts_together_show(tmp_path: Path) -> None:
     single = requests[1].with_columns(score=pl.lit(1.0))
     shorter = requests[1].with_columns(clicked=pl.col("clicked").list.head(1))
     attempts = [
-        (events, [requests[0], twice], r"requests\.request_id should be unique; 0 stands more than once"),
+        (events, [requests[0], twice], r"requests\.request_id should be unique; 0 occurs more than once"),
         (late, requests, r"events\.time should be milliseconds since 1970"),
         ([events[0], events[1].with_columns(score=pl.lit("a"))], requests, "should hold numbers .*received String"),
-        ([events[0], events[1].drop("score")], requests, "only one of them has 'score'"),
+        ([events[0], events[1].drop("score")], requests, "only one of them has the column 'score'"),
         ([part.drop("kind") for part in events], requests, "table 'events' has no column 'kind'"),
         ([events[0], events[1].with_columns(user_id=None)], requests, r"events\.user_id.*empty rows"),
         ([events[0], events[1].with_columns(item_id=7)], requests, "names 1 items that items does not have"),

@@ -118,7 +118,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     ),
     "missing": (
         "requests/part-00001.parquet", lambda table: table.drop("score"),
-        r"part-00001\.parquet and .*part-00000\.parquet are parts of one table; only one of them has 'score'",
+        r"part-00001\.parquet and .*part-00000\.parquet are parts .* only one of them has the column 'score'",
     ),
     "items": ("items.parquet", put(level=pl.lit("a")), r"items\.parquet: items\.level should hold numbers"),
 }  # fmt: skip

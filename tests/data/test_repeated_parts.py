@@ -28,16 +28,16 @@ def write_events(folder: Path, **parts: pl.DataFrame) -> Path:
 
 
 REPEATS: dict[str, tuple[dict[str, pl.DataFrame], str]] = {
-    "a copy": ({"a": ROWS, "b": ROWS}, r"a\.parquet also stands in .*/events/b\.parquet, "),
-    "another order": ({"a": ROWS[:HALF], "b": ROWS[:HALF].reverse(), "c": ROWS[HALF:]}, r"a\.parquet also stands in "),
+    "a copy": ({"a": ROWS, "b": ROWS}, r"a\.parquet is also in .*/events/b\.parquet and "),
+    "another order": ({"a": ROWS[:HALF], "b": ROWS[:HALF].reverse(), "c": ROWS[HALF:]}, r"a\.parquet is also in "),
     "another type": (
         {"a": ROWS, "b": ROWS.with_columns(pl.col("item_id").cast(pl.Int32), pl.col("kind").cast(pl.Categorical))},
-        r"a\.parquet also stands in .*b\.parquet",
+        r"a\.parquet is also in .*b\.parquet",
     ),
     "put together": (
-        {"a": ROWS, "b": ROWS[:HALF], "c": ROWS[HALF:]}, r"a\.parquet also stands in .*b\.parquet and 1 more, "
+        {"a": ROWS, "b": ROWS[:HALF], "c": ROWS[HALF:]}, r"a\.parquet is also in .*b\.parquet and 1 more and "
     ),
-    "a smaller one": ({"a": ROWS, "b": ROWS[100:110]}, r"b\.parquet also stands in .*a\.parquet"),
+    "a smaller one": ({"a": ROWS, "b": ROWS[100:110]}, r"b\.parquet is also in .*a\.parquet"),
 }  # fmt: skip
 
 
@@ -84,5 +84,5 @@ def test_requests_of_a_part_that_is_there_twice(tmp_path: Path) -> None:
     path = write_events(tmp_path, a=ROWS)
     part = path / "requests" / "part-00000.parquet"
     part.with_name("b.parquet").write_bytes(part.read_bytes())
-    with pytest.raises(LogsError, match="stands more than once: is a part there twice"):
+    with pytest.raises(LogsError, match="occurs more than once: is a part repeated"):
         write_samples(path, tmp_path / "samples")
