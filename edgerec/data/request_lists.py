@@ -61,7 +61,7 @@ def check_repeated_items(requests: pl.DataFrame) -> None:
     first, second = [index + 1 for index, each in enumerate(items) if each == item][:2]
     raise LogsError(
         f"logs: request {requests[REQUEST_ID][request]} lists item {item} at positions {first} and {second} of its "
-        f"{len(items)}; a list should contain an item once. Write each item once, with one label. If one item_id stands "
+        f"{len(items)}; a list should contain an item once. Write it once, with one label. If one item_id stands "
         'for several items that look alike, set "repeated_items": true in logs.json (docs/formats.md)'
     )
 

@@ -164,7 +164,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "infinity": ("events", put("score", [0.1, 0.2, 0.3, float("inf")]), "events.score holds NaN or infinity"),
     "text for numbers": ("events", put("duration_s", ["a"] * 4), "events.duration_s should hold numbers"),
     "numbers for text": ("items", put("gender", [1, 2, 3]), "items.gender should hold strings"),
-    "click count": ("requests", put("click_count", [[0, 0, 0], [0]]), "click_count should have one value for each candidate"),
+    "click count": ("requests", put("click_count", [[0, 0, 0], [0]]), "click_count should have one value for each"),
     "click count type": ("requests", put("click_count", [1, 2]), "click_count should be a list of whole numbers"),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Readers of data sets: the registry of sources. It imports no reader, so that `--help` needs no polars."""
+"""The registry of data sources. It does not import them, so `--help` works without polars."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edgerec.data.sources.source import Source
 
 ENTRY_POINTS = "edgerec.sources"
-"""Other packages add sources in this group of entry points; the entry point's name is the command's name."""
+"""The group of entry points in which other packages add sources. The entry point's name is the command's name."""
 
 SOURCES = {
     "ebnerd": (
@@ -28,11 +28,11 @@ SOURCES = {
         "Taobao-MCC (Tianchi 109858): SOURCE is the folder that holds the two files Part1-taobao_open_mcc_*.csv.",
     ),
 }
-"""Module and class of each source of EdgeRec, and the help of its command."""
+"""The module and class of each source of EdgeRec, and the help of its command."""
 
 
 def source_names() -> list[str]:
-    """Return the names of all sources, those of other packages included."""
+    """Return the names of all sources, including those of other packages."""
     return sorted({*SOURCES, *plugin_names(ENTRY_POINTS)})
 
 
@@ -45,7 +45,7 @@ def find_source(name: str) -> type[Source]:
     """Import the class of a source.
 
     Raises:
-        InputError: there is no source of that name.
+        InputError: no source has this name.
         PluginError: the source of another package cannot be imported.
     """
     from edgerec.data.sources.source import Source

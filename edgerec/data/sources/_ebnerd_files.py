@@ -36,19 +36,20 @@ PREMIUM: dict[str, pl.DataType] = {"article_id": pl.Int64(), "premium": pl.Int64
 
 MAX_ID = 2**31 - 1
 MAX_SECONDS = 86_400
-"""The longest time on one page: a day. EB-NeRD itself stops counting after half an hour."""
+"""The longest time on one page: one day. EB-NeRD itself stops counting after half an hour."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What EdgeRec takes from EB-NeRD; times are milliseconds since 1970, durations seconds.
+    """The data that EdgeRec reads from EB-NeRD. Times are milliseconds since 1970, durations are seconds.
 
     Attributes:
-        lists: one row a list shown: `request_id`, `user_id`, `time`, `ended` (the page was left: impression_time +
-            read_time), `read_s`, `scroll`, `next_read_s`, `next_scroll`, `inview` and `clicked` (lists of articles).
-        history: one row a click before the first list: `user_id`, `time`, `item_id`, `read_s`, `scroll`.
-        items: one row an article: `item_id`, `article_length`, `premium`.
-        test_from: when the first list of the validation week was shown.
+        lists: one row for each shown list: `request_id`, `user_id`, `time`, `ended` (when the page was left:
+            impression_time + read_time), `read_s`, `scroll`, `next_read_s`, `next_scroll`, `inview` and `clicked`
+            (lists of articles).
+        history: one row for each click before the first list: `user_id`, `time`, `item_id`, `read_s`, `scroll`.
+        items: one row for each article: `item_id`, `article_length`, `premium`.
+        test_from: the time of the first list of the validation week.
     """
 
     lists: pl.DataFrame
@@ -60,16 +61,16 @@ class Bundle:
 def read_bundle(folder: Path) -> Bundle:
     """Read an EB-NeRD bundle: `train/`, `validation/` (behaviors, history) and `article_features/`.
 
-    A click may stand in the history of both splits, and the validation history runs on through the train week, whose
-    clicks the behaviors have as well. Each is taken once: history up to the first list, behaviors from there on. To
-    take the validation history of the train week too would show that week alone with what users opened outside of
-    lists (four times as many clicks), and a model would learn from logs such as the test week does not have.
+    A click may be in the history of both splits. The validation history also covers the train week, whose clicks are in
+    the behaviors, too. Each click is read once: from the history before the first list, and from the behaviors
+    afterwards. If the validation history were also read for the train week, only that week would have clicks outside
+    of lists (four times as many clicks), and a model would learn from logs that differ from those of the test week.
 
     Raises:
-        LogsError: a file or column is missing, cannot be read, or holds what it should not.
+        LogsError: a file or column is missing, cannot be read, or contains an invalid value.
     """
     if not folder.is_dir():
-        raise LogsError(f"EB-NeRD: {folder} is no folder: give the folder that holds {' and '.join(SPLITS)}")
+        raise LogsError(f"EB-NeRD: {folder} is not a folder: give the folder that holds {' and '.join(SPLITS)}")
     train, validation = (_lists(folder / split / "behaviors.parquet") for split in SPLITS)
     for split, table in zip(SPLITS, (train, validation), strict=True):
         if not len(table):
@@ -80,7 +81,7 @@ def read_bundle(folder: Path) -> Bundle:
             f"EB-NeRD: train should end before validation begins; its last request is at {last} ms, "
             f"the first one of validation at {first} ms: give splits by time"
         )
-    lists = pl.concat([train, _apart(validation, train)])
+    lists = pl.concat([train, _distinct_request_ids(validation, train)])
     begin = lists["time"].min()
     history = pl.concat([_history(folder / split / "history.parquet") for split in SPLITS])
     history = history.filter(pl.col("time") < begin).unique(["user_id", "time", "item_id"], keep="first")
@@ -145,7 +146,7 @@ def _articles(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
     table = _read(path, columns)
     twice = table.filter(pl.col("article_id").is_duplicated())["article_id"]
     if len(twice):
-        raise LogsError(f"EB-NeRD: {path}: article_id should be unique; {twice[0]} stands more than once")
+        raise LogsError(f"EB-NeRD: {path}: article_id should be unique; {twice[0]} occurs more than once")
     return table
 
 
@@ -159,8 +160,8 @@ def _items(lists: pl.DataFrame, history: pl.DataFrame, length: pl.DataFrame, pre
     return table
 
 
-def _apart(validation: pl.DataFrame, train: pl.DataFrame) -> pl.DataFrame:
-    """`validation` with request ids that `train` does not have: moved up by one constant where any stands in both."""
+def _distinct_request_ids(validation: pl.DataFrame, train: pl.DataFrame) -> pl.DataFrame:
+    """Return `validation` with request IDs that `train` does not have. If they overlap, a constant is added to all."""
     if not validation["request_id"].is_in(train["request_id"].implode()).any():
         return validation
     return validation.with_columns(pl.col("request_id") + 1 + cast(int, train["request_id"].max()))

@@ -1,4 +1,4 @@
-"""The files of KuaiRand-Pure (short video) in two splits by time, read, checked and rid of repeated reports."""
+"""The files of KuaiRand-Pure (short video) in two splits by time. They are checked, and repeated reports are merged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EARLIER, LATER = "processed_splits_val.parquet", "processed_splits_test.parquet"
 CATALOGUE = "KuaiRand-Pure_data_video_features_basic_pure.csv"
 
 ACTIONS = ("like", "follow", "comment", "forward", "hate")
-"""What a viewer may do beside watching; `is_<action>` in the source."""
+"""Actions of a viewer other than watching. Their columns in the source are `is_<action>`."""
 
 FLAGS = ["is_click", *(f"is_{action}" for action in ACTIONS)]
 LENGTHS = ["play_time_ms", "duration_ms"]
@@ -31,25 +31,26 @@ VIDEOS: dict[str, pl.DataType] = {
     **dict.fromkeys(("video_type", "upload_type", "tag"), pl.String()),
     **dict.fromkeys(("video_duration", "music_type"), pl.Float64()),
 }
-"""What is known of a video when it is uploaded. Its statistics are totals of the whole period and stay out."""
+"""Attributes of a video that are known at its upload. Its statistics are not read, because they are totals of the whole
+period."""
 
 MAX_ID = 2**31 - 1
 MAX_MS = 86_400_000
-"""The longest play: a day."""
+"""The longest play: one day."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """What EdgeRec takes from KuaiRand; times are milliseconds since 1970, durations seconds.
+    """The data that EdgeRec reads from KuaiRand. Times are milliseconds since 1970, durations are seconds.
 
     Attributes:
-        impressions: one row a video shown, in order of user, time and video: `user_id`, `item_id`, `time`, `ended`
-            (the play was over: time_ms + play_time_ms), `play_s`, `play_share` (of the video's length; empty where that
-            is not known), `clicked` and `ACTIONS` (0 or 1).
-        items: one row a video: `item_id`, `author`, `tag` (the first one), `video_type`, `upload_type`, `music_type`,
-            `video_duration_s`.
-        earlier_until: when the last video of the earlier split was shown.
-        duplicates: rows that repeated a user, video and time.
+        impressions: one row for each shown video, sorted by user, time and video: `user_id`, `item_id`, `time`, `ended`
+            (when the play was over: time_ms + play_time_ms), `play_s`, `play_share` (of the video's length; empty if
+            that is not known), `clicked` and `ACTIONS` (0 or 1).
+        items: one row for each video: `item_id`, `author`, `tag` (the first one), `video_type`, `upload_type`,
+            `music_type`, `video_duration_s`.
+        earlier_until: the time of the last impression of the earlier split.
+        duplicates: number of rows that repeated a user, video and time.
     """
 
     impressions: pl.DataFrame
@@ -61,15 +62,15 @@ class Slice:
 def read_slice(folder: Path) -> Slice:
     """Read the two splits and the catalogue of videos.
 
-    One impression may be reported several times, with the same user, video and time and, now and then, other outcomes;
-    the later report may stand in the other split. It becomes one row with the most of every outcome: what a later
-    report adds happened by then, and the result does not depend on the order of rows.
+    One impression may be reported several times, with the same user, video and time, and sometimes with different
+    outcomes. A later report may be in the other split. The reports become one row with the maximum of each outcome, so
+    the result does not depend on the order of rows.
 
     Raises:
-        LogsError: a file or column is missing, cannot be read, or holds what it should not.
+        LogsError: a file or column is missing, cannot be read, or contains an invalid value.
     """
     if not folder.is_dir():
-        raise LogsError(f"KuaiRand: {folder} is no folder: give the folder that holds {EARLIER} and {LATER}")
+        raise LogsError(f"KuaiRand: {folder} is not a folder: give the folder that holds {EARLIER} and {LATER}")
     earlier, later = (_impressions(folder / name) for name in (EARLIER, LATER))
     rows = pl.concat([earlier, later])
     once = rows.group_by("user_id", "video_id", "time_ms").agg(pl.col(*FLAGS, *LENGTHS).max())
@@ -103,7 +104,7 @@ def _impressions(path: Path) -> pl.DataFrame:
                 f"KuaiRand: {path}: {column} has {table[column].null_count()} empty rows; every row needs a value"
             )
     _between(path, table, ("user_id", "video_id"), 0, MAX_ID)
-    # A request stands one millisecond before its first impression, and both should be times of logs.
+    # A request is one millisecond before its first impression, and both have to be valid times of logs.
     _between(path, table, ("time_ms",), 1, MAX_TIME_MS - MAX_MS)
     _between(path, table, FLAGS, 0, 1)
     _between(path, table, LENGTHS, 0, MAX_MS)
@@ -111,9 +112,9 @@ def _impressions(path: Path) -> pl.DataFrame:
 
 
 def _items(path: Path, shown: pl.Series) -> pl.DataFrame:
-    """Every video of the catalogue, and what was shown without standing there, with empty attributes."""
+    """Return all videos of the catalogue. Shown videos that it does not have are added with empty attributes."""
     table = _read(path, VIDEOS)
-    # It is written as a number with decimals, and names a type.
+    # The music type is written as a number with decimals.
     table = exact_cast(table, {"music_type": pl.Int64()}, where=f"KuaiRand: {path}: ", floats=True)
     _between(path, table, ("video_id", "author_id"), 0, MAX_ID)
     twice = table.filter(pl.col("video_id").is_duplicated())["video_id"]
@@ -134,7 +135,7 @@ def _items(path: Path, shown: pl.Series) -> pl.DataFrame:
     )
     wrong = table.filter(videos["tag"].is_null() & (pl.col("tag").fill_null("") != ""))["tag"]
     if len(wrong):
-        raise LogsError(f"KuaiRand: {path}: tag should be whole numbers with commas between; received {wrong[0]!r}")
+        raise LogsError(f"KuaiRand: {path}: tag should be whole numbers separated by commas; received {wrong[0]!r}")
     ids = pl.concat([videos["item_id"], shown]).unique().sort()
     return pl.DataFrame({"item_id": ids}).join(videos, on="item_id", how="left", maintain_order="left")
 

@@ -1,8 +1,8 @@
 """The files of Taobao-MCC (Tianchi 109858), read block by block and checked.
 
 A row is a candidate with its label, its user, and the user's two behaviour sequences at that time. The sequences take
-nearly all of a row and are the same in all rows of a request, so each block is put together by request before they are
-taken apart.
+most of a row and are the same in all rows of a request. So the rows of a block are grouped by request first, and the
+sequences are parsed once for each request.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 TRAIN, TEST = "Part1-taobao_open_mcc_train.csv", "Part1-taobao_open_mcc_test.csv"
 
 ATTRIBUTES = ("sex", "price_level", "age_level", "bc_type")
-"""What is known of an item; items that agree in all of them cannot be told apart."""
+"""The attributes of an item. Items with the same attributes cannot be distinguished."""
 PLACE = ("pos", "pagenum")
 FIELDS = (*PLACE, *ATTRIBUTES)
 USER = ("user_os", "user_gender", "user_age_level", "user_purchase_level", "user_hour")
 PREFIXES = {EXPOSURE: "exp", PAGE_VIEW: "ipv"}
-"""How the names of columns begin, by the kind of behaviour."""
+"""The prefix of column names, by the kind of behaviour."""
 
 CANDIDATE = [f"cand_item_{field}" for field in FIELDS]
 SEQUENCES = {prefix: [f"{prefix}_item_{field}_seq" for field in FIELDS] for prefix in PREFIXES.values()}
@@ -39,7 +39,7 @@ ALL_SEQUENCES = [column for columns in SEQUENCES.values() for column in columns]
 COLUMNS = ["user_id", *USER, *CANDIDATE, *ALL_SEQUENCES, "label", "score"]
 
 MAX_ATTRIBUTE = 99
-"""Two decimal digits each in an item's identity."""
+"""The largest value of an attribute. Each attribute takes two decimal digits of an item's ID."""
 MAX_PLACE = 32_767
 BLOCK_BYTES = 16 << 20
 LONGEST_LINE = 1 << 20
@@ -49,14 +49,14 @@ Columns = Sequence[str]
 
 @dataclass(frozen=True)
 class Block:
-    """Whole lines of a file; `first` is the number of the first one, the header being line 1."""
+    """A block of whole lines of a file. `first` is the number of the first line; the header is line 1."""
 
     path: Path
     first: int
     text: bytes
 
     def fault(self, row: int, column: str, expected: str, received: object) -> NoReturn:
-        """Refuse what stands in a row of the block."""
+        """Raise LogsError about a value in a row of the block."""
         raise LogsError(
             f"Taobao-MCC: {self.path}: line {self.first + row}, column {column!r}: should be {expected}; "
             f"received {received!r}"
@@ -64,7 +64,7 @@ class Block:
 
 
 def item_id(attributes: Sequence[pl.Expr]) -> pl.Expr:
-    """The identity of the items with these `ATTRIBUTES`: two decimal digits each."""
+    """Return the ID of items with these `ATTRIBUTES`. Each attribute takes two decimal digits."""
     code = pl.lit(0, pl.Int32)
     for attribute in attributes:
         code = code * (MAX_ATTRIBUTE + 1) + attribute.cast(pl.Int32)
@@ -72,13 +72,13 @@ def item_id(attributes: Sequence[pl.Expr]) -> pl.Expr:
 
 
 def read_contexts(path: Path, *, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The file `path` block by block: how many rows it had, and one row a request, or a part of one, found in it.
+    """Read the file `path` and yield for each block its number of rows, and a table with a row for each request.
 
-    Rows of one user with the same sequences are one request. Those of other blocks have the same `key`.
+    Rows of one user with the same sequences are one request. A request may continue in later blocks with the same key.
 
     Args:
         path: a CSV file with the columns `COLUMNS` and a header.
-        block_bytes: of text, read at a time.
+        block_bytes: size of a block of text.
 
     Yields:
         Columns `key_high` and `key_low` (UInt64, 128 bits of BLAKE2 over the file's name, user and sequences), `line`
@@ -113,11 +113,11 @@ def _blocks(path: Path, block_bytes: int) -> Iterator[Block]:
 
 
 def _check_header(path: Path, line: bytes) -> None:
-    """The file begins with the 26 names in their order."""
+    """Raise LogsError unless the first line has the 26 column names in their order."""
     names = _fields(path, 1, line.decode("utf-8-sig", errors="replace").strip())
-    for place, (name, expected) in enumerate(zip(names, COLUMNS, strict=False)):
+    for index, (name, expected) in enumerate(zip(names, COLUMNS, strict=False)):
         if name != expected:
-            raise LogsError(f"Taobao-MCC: {path}: line 1: column {place + 1} should be {expected!r}; received {name!r}")
+            raise LogsError(f"Taobao-MCC: {path}: line 1: column {index + 1} should be {expected!r}; received {name!r}")
     if len(names) != len(COLUMNS):
         raise LogsError(f"Taobao-MCC: {path}: line 1 should name {len(COLUMNS)} columns; received {len(names)}")
 
@@ -125,12 +125,12 @@ def _check_header(path: Path, line: bytes) -> None:
 def _fields(path: Path, number: int, line: str) -> list[str]:
     try:
         return next(csv.reader([line]), [])
-    except csv.Error as error:  # a field of more than 131,072 characters, for one
+    except csv.Error as error:  # For example, a field has more than 131,072 characters.
         raise LogsError(f"Taobao-MCC: {path}: line {number} cannot be read as CSV ({error}): is it damaged?") from None
 
 
 def _rows(block: Block) -> pl.DataFrame:
-    """The block as a table of strings, one row a line and no value missing."""
+    """Return the block as a table of strings with a row for each line. No value is missing."""
     reason = ""
     try:
         rows = pl.read_csv(io.BytesIO(block.text), has_header=False, new_columns=COLUMNS, infer_schema=False)
@@ -178,7 +178,7 @@ def _contexts(block: Block, rows: pl.DataFrame) -> pl.DataFrame:
             clicked=clicked,
             score=score.cast(pl.Float32),
             lines=block.first + pl.int_range(pl.len(), dtype=pl.Int64),
-            # Strings of digits and commas: no two of them are alike when they are put together with a line's end.
+            # The strings have only digits and commas, so keys that are joined with line ends differ between requests.
             key=pl.concat_str("user_id", *sequences, separator="\n"),
         )
         .group_by("key", maintain_order=True)
@@ -199,7 +199,7 @@ def _contexts(block: Block, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _digests(file: str, keys: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Two halves (n,) of a hash that no two requests share; polars' own is not the same in all its versions."""
+    """Return the two halves (n,) of a 128-bit hash. polars' own hash differs between versions of polars."""
     start = hashlib.blake2b(file.encode() + b"\n", digest_size=16)
     digests = bytearray()
     for key in keys:
@@ -211,11 +211,11 @@ def _digests(file: str, keys: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np
 
 
 def _whole(block: Block, texts: pl.Series, most: int, rows: NDArray[np.int64] | None = None) -> pl.Series:
-    """`texts` (n,) as integers; `rows` says where in the block they stand, when they are not one a row."""
-    # Null where it is no integer, or none of 16 bits.
+    """Return `texts` (n,) as integers. `rows` has the row of each text in the block; default: one text for each row."""
+    # The cast gives null for a text that is not an integer of 16 bits.
     values: pl.Series = texts.cast(pl.Int16, strict=False)
     wrong = ~values.is_between(0, most).fill_null(False)
-    # A sign or a leading zero makes the text longer than its number is.
+    # A text with a sign or a leading zero is longer than its number.
     wrong |= texts.str.len_bytes() != _digits(values)
     if wrong.any():
         at = int(wrong.arg_max() or 0)
@@ -224,7 +224,7 @@ def _whole(block: Block, texts: pl.Series, most: int, rows: NDArray[np.int64] | 
 
 
 def _digits(values: pl.Series) -> pl.Series:
-    """How many decimal digits each of `values` (n,) has; one below 10."""
+    """Return the number of decimal digits of each of `values` (n,)."""
     digits = pl.Series(np.ones(len(values), np.uint32))
     for power in (10, 100, 1000, 10_000):
         digits += (values >= power).fill_null(False)
@@ -232,9 +232,9 @@ def _digits(values: pl.Series) -> pl.Series:
 
 
 def _window(block: Block, once: pl.DataFrame, kind: str, rows: NDArray[np.int64]) -> list[pl.Series]:
-    """Lists of place and item of the behaviours of `kind`, in the file's order and without padding.
+    """Return lists of the positions and items of the behaviours of `kind`, in the file's order and without padding.
 
-    Zero may be a value: padding is what is zero in all six sequences, from there to the end.
+    A zero may be a value. Padding is the end of the lists where all six sequences are zero.
     """
     flat: dict[str, pl.Series] = {}
     lengths: NDArray[np.int64] = np.empty(0, np.int64)
@@ -261,7 +261,7 @@ def _window(block: Block, once: pl.DataFrame, kind: str, rows: NDArray[np.int64]
 
 
 def _relisted(flat: pl.Series, lengths: NDArray[np.int64]) -> pl.Series:
-    """`flat` (sum of lengths,) as lists of `lengths` (n,)."""
+    """Return `flat` (sum of lengths,) as lists with the given `lengths` (n,)."""
     which = pl.Series("which", np.repeat(np.arange(len(lengths)), lengths))
     filled = pl.DataFrame({"which": which, "value": flat}).group_by("which", maintain_order=True).agg("value")
     everyone = pl.DataFrame({"which": np.arange(len(lengths))})

@@ -1,4 +1,4 @@
-"""The columns of a public data set's file, in the types that its reader needs."""
+"""Reads columns of a public data set's file, with the types that its source needs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from edgerec.data.parts import POLARS_FAULTS
 
 
 def read_columns(path: Path, columns: Mapping[str, pl.DataType], *, name: str, whole: str) -> pl.DataFrame:
-    """The `columns` of the Parquet or CSV file `path`, in their types.
+    """Read `columns` of the Parquet or CSV file `path`, with their types.
 
     Args:
-        path: the file; its ending says which.
-        columns: type of each.
-        name: of the data set, in errors.
-        whole: what the file is a part of, in errors.
+        path: the file. Its ending gives its format.
+        columns: the type of each column.
+        name: name of the data set, for errors.
+        whole: what the file is a part of, for errors.
 
     Raises:
         LogsError: the file or a column is missing, cannot be read, or holds a value that its type cannot represent.

@@ -1,7 +1,7 @@
-"""EB-NeRD as logs: lists of news articles become requests, pages left become exposures and page-views.
+"""EB-NeRD as logs: lists of news articles become requests. Pages become exposures and page-views when they are left.
 
-Everything in the logs is what was known at its instant. A list's click becomes known when its page is left
-(impression_time + read_time), and how long the article was read when that article is left (+ next_read_time).
+Each row contains only what was known at its time. A click on a list becomes known when the user leaves the list's page
+(impression_time + read_time). The reading time becomes known when the user leaves the article (+ next_read_time).
 docs/formats.md names the columns; `ebnerd.json` is the feature specification.
 """
 
@@ -30,15 +30,15 @@ WINDOWS = {
     "6h": 6 * HOUR_MS,
     "24h": 24 * HOUR_MS,
 }
-"""News is old within hours: of all that a ranker is told, what was clicked within the last one says the most."""
+"""Windows of clicks. News becomes old within hours: clicks of the last hour are the best single number for a ranker."""
 LISTED = {"5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS, "1h": HOUR_MS, "6h": 6 * HOUR_MS}
-"""Windows of lists shown, which are known at once, where a click waits for its page to be left."""
+"""Windows of shown lists. A shown list is known at once; a click becomes known when its page is left."""
 
 PRIOR_RATE = 0.09
-"""Click rate of an article never shown: about one click a list of eleven. A constant, for a rate taken from the data
-would tell the first request of what came after it."""
+"""Click rate of an article that was never shown: about one click for each list of eleven. It is a constant, because a
+rate from the data would contain information from after the request."""
 PRIOR_WEIGHT = 20
-"""In exposures: about two lists' worth, so that a first lucky click does not top the list."""
+"""Weight of the prior in exposures, about two lists. So a single early click does not give the highest rate."""
 
 LIST_COLUMNS = [
     *(f"{what}_{window}" for what in ("clicks", "ctr") for window in WINDOWS),
@@ -53,7 +53,7 @@ class Ebnerd(Source):
     """EB-NeRD: a folder with `train/` and `validation/` (`behaviors.parquet`, `history.parquet`) and
     `article_features/`.
 
-    Requests are the rows of both `behaviors.parquet`, in order; the test period begins with the first of validation.
+    Requests are the rows of both `behaviors.parquet`. The test period begins with the first row of validation.
     """
 
     title: ClassVar[str] = "EB-NeRD"
@@ -76,7 +76,7 @@ class Ebnerd(Source):
 
 
 def _listed(bundle: Bundle) -> pl.DataFrame:
-    """One row a listed article, in order of time, request and place in the list."""
+    """Return one row for each listed article, sorted by time, request and position in the list."""
     rows = bundle.lists.sort("time", "request_id").with_row_index("request").rename({"inview": "item_id"})
     clicks = (
         rows.select("request", item_id="clicked")
@@ -95,23 +95,23 @@ def _listed(bundle: Bundle) -> pl.DataFrame:
 
 
 class _Served:
-    """What the client and the server knew of an article when a list with it was shown."""
+    """The served values: what the client and the server knew about an article when a list showed it."""
 
     def __init__(self, bundle: Bundle, listed: pl.DataFrame) -> None:
         clicked = listed.filter(pl.col("clicked") == 1)
-        # Clicks of lists alone: history has every article opened, in lists or not, and ends with the first list.
-        # Counted in, it would double the windows of the first day and be gone thereafter.
+        # Only clicks on lists are counted. The history also has articles opened outside of lists, and it ends with the
+        # first list. With it, counts of the first day would be twice as large as those of later days.
         self._clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
-        # Shown and clicked become known together, or a page that is still open would count as not clicked.
+        # Exposures and clicks are counted when the page is left. Otherwise an open page would count as not clicked.
         self._shown = PastCounts(_ints(listed, "item_id"), _ints(listed, "ended"))
         self._listed = PastCounts(_ints(listed, "item_id"), _ints(listed, "time"))
-        # That the client showed an article it knows at once; only for how long has to wait.
+        # The client knows at once that it showed an article. The duration becomes known later.
         self._shown_to = PastCounts(_pairs(listed), _ints(listed, "time"))
         both = pl.concat([listed.select("item_id", "time"), bundle.history.select("item_id", "time")])
         self._first = FirstSeen(_ints(both, "item_id"), _ints(both, "time"))
 
     def of(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The columns `SERVED` for rows with `user_id`, `item_id` and `time`, from what was known before `time`."""
+        """Return the columns `SERVED` for rows with `user_id`, `item_id` and `time`, from data known before `time`."""
         items, times = _ints(rows, "item_id"), _ints(rows, "time")
         columns: dict[str, pl.Series] = {}
         for window, length in WINDOWS.items():
@@ -126,7 +126,7 @@ class _Served:
         return pl.DataFrame(columns | {"age_h": self.age(items, times)}).select(SERVED)
 
     def age(self, items: Integers, times: Integers) -> pl.Series:
-        """Hours since the article was first listed or clicked; 0 for the first time."""
+        """Return the hours since the article was first listed or clicked; 0 if it was not."""
         return pl.Series("age_h", (self._first.age(items, times) / HOUR_MS).astype(np.float32))
 
 
@@ -143,7 +143,7 @@ def _requests(listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _events(bundle: Bundle, listed: pl.DataFrame, served: _Served) -> pl.DataFrame:
-    """Exposures and page-views in order of user, time, kind, page and place; `listed_at` orders and is dropped."""
+    """Return exposures and page-views, sorted by user, time, kind, page and position. `listed_at` is dropped."""
     none = [pl.lit(None, listed.schema[name]).alias(name) for name in LIST_COLUMNS]
     history = bundle.history.with_columns(none).with_columns(
         served.age(_ints(bundle.history, "item_id"), _ints(bundle.history, "time"))
@@ -171,7 +171,7 @@ def _exposures(listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _page_views(bundle: Bundle, served: _Served) -> pl.DataFrame:
-    """One row an article opened from a page, be it listed or not; clicked twice there, it is opened once."""
+    """Return one row for each article opened from a page, in its list or not. Two clicks on it count as one."""
     views = (
         bundle.lists.sort("time", "request_id")
         .rename({"clicked": "item_id"})
@@ -179,7 +179,7 @@ def _page_views(bundle: Bundle, served: _Served) -> pl.DataFrame:
         .drop_nulls("item_id")
         .unique(["request_id", "item_id"], keep="first", maintain_order=True)
     )
-    # The next page is one article's: the first one clicked. What is known of the others is that they were opened.
+    # The next page is that of the first clicked article. Of the other articles it is only known that they were opened.
     first = pl.col("request_id").is_first_distinct()
     views = views.hstack(served.of(views)).with_columns(
         read_s=pl.when(first).then(pl.col("next_read_s")), scroll=pl.when(first).then(pl.col("next_scroll"))
@@ -188,7 +188,7 @@ def _page_views(bundle: Bundle, served: _Served) -> pl.DataFrame:
 
 
 def _left(views: pl.DataFrame, *, since: str) -> pl.DataFrame:
-    """Page-views, each encoded once, when its page is left: `read_s` after the time `since`."""
+    """Return page-views at the time when their page is left: `read_s` seconds after the time `since`."""
     return views.select(
         "user_id",
         "item_id",
@@ -202,12 +202,12 @@ def _left(views: pl.DataFrame, *, since: str) -> pl.DataFrame:
 
 
 def _decay(events: pl.DataFrame) -> pl.Series:
-    """Seconds from the user's previous instant with an event of the kind; null for the first.
+    """Return the seconds since the user's previous event of the same kind at an earlier time; null for the first.
 
-    All exposures of one page become known at one instant and share its decay, so that it does not hang on their order.
+    All exposures of a page have the same time, so they have the same decay, whatever their order.
 
     Args:
-        events: in order of user, kind and time.
+        events: events, sorted by user, kind and time.
     """
     same = (events["user_id"] == events["user_id"].shift()) & (events["kind"] == events["kind"].shift())
     same = same.fill_null(False)

@@ -16,20 +16,20 @@ from edgerec.data.sources.source import Source
 def import_source(
     kind: type[Source], folder: Path, out: Path, *, force: bool = False, **options: Any
 ) -> dict[str, Any]:
-    """Write the logs of a data set as the folder `out`, whole or not at all.
+    """Write the logs of a data set to the folder `out`. On an error, nothing is written.
 
     Args:
-        kind: the data set.
-        folder: where its files are.
-        out: the folder to write; unfinished work lies beside it.
-        force: replace `out` where it exists.
+        kind: the source of the data set.
+        folder: the folder of its files.
+        out: the folder to write. Unfinished work is beside it.
+        force: replace `out` if it exists.
         options: fields of `kind`.
 
     Returns:
-        `requests`, `exposures`, `clicks`, `users`, and the notes of the source.
+        The numbers of `requests`, `exposures`, `clicks` and `users`, and the notes of the source.
 
     Raises:
-        LogsError: a file of the data set is missing, damaged, or does not hold what it should.
+        LogsError: a file of the data set is missing or damaged, or its content is not valid.
         OutputError: `out` exists and `force` is false, it lies inside `folder`, or it cannot be written.
     """
     check_utf8(folder, what="import")
@@ -42,7 +42,7 @@ def import_source(
                 for part in source.read():
                     writer.write(part.events, part.requests)
         except LogsError as error:
-            # A row that breaks the schema of logs: say which data set it is of.
+            # A row breaks the schema of logs. The error names the data set.
             said = str(error)
             raise LogsError(f"{kind.title}: {folder}: {said}" if said.startswith("logs: ") else said) from None
         return {**writer.counts(), **source.notes()}

@@ -1,7 +1,7 @@
-"""KuaiRand-Pure as logs: a user's videos of one day become a request, plays that ended become behaviours.
+"""KuaiRand-Pure as logs: a user's videos of one day become a request. Plays become behaviours when they end.
 
-Everything in the logs is what was known at its instant: a request stands before the first video of its list, and what
-became of a video is known when its play is over. docs/formats.md names the columns; `kuairand.json` is the feature
+Each row contains only what was known at its time. A request is earlier than the first video of its list. The outcome of
+a video becomes known when its play is over. docs/formats.md describes the columns; `kuairand.json` is the feature
 specification.
 """
 
@@ -25,17 +25,17 @@ from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 UTC_OFFSET_MS = 8 * HOUR_MS
-"""The feed's days begin at midnight in China."""
+"""Days of the feed begin at midnight in China (UTC+8)."""
 WINDOWS_H = (24, 72, 168)
 
 MAX_LIST = 100
-"""The longest list: what samples take by default."""
+"""The longest list. It is the default limit of samples."""
 
 PRIOR_RATE = 0.45
-"""Click rate of a video never shown: about what a feed that plays by itself has. A constant, for a rate taken from the
-data would tell the first request of what came after it."""
+"""Click rate of a video that was never shown: about the rate of a feed that plays by itself. It is a constant, because
+a rate from the data would contain information from after the request."""
 PRIOR_WEIGHT = 20
-"""In exposures: a video has some forty in two weeks."""
+"""Weight of the prior in exposures. A video has about forty exposures in two weeks."""
 
 SERVED = [f"{what}_{hours}h" for what in ("clicks", "ctr") for hours in WINDOWS_H]
 SERVED += ["user_exposures", "author_exposures", "age_h"]
@@ -45,9 +45,10 @@ SERVED += ["user_exposures", "author_exposures", "age_h"]
 class Kuairand(Source):
     """A slice of KuaiRand-Pure: a folder with two splits by time and the catalogue of videos (`_kuairand_files`).
 
-    A request is a user's impressions of one day (in China), in order of time, and stands a millisecond before the first
-    of them. Where a list has `MAX_LIST` videos, or comes to one that it already has, it ends and another request
-    follows: what is shown again the same day was mostly passed over before, so a video twice in a list tells its label.
+    A request has a user's impressions of one day (in China), in order of time. It is one millisecond before the first
+    of them. A list ends, and a new request begins, after `MAX_LIST` videos or before a video that the list already has.
+    A video that is shown again on the same day was usually not clicked the first time, so a repetition within a list
+    would reveal its label.
 
     The test period begins with the first request of the first day after the earlier split. `duplicates` in the notes is
     the number of repeated rows that were dropped.
@@ -77,7 +78,7 @@ class Kuairand(Source):
 
 
 def _listed(source: Slice) -> pl.DataFrame:
-    """One row an impression with its request and what was served, in order of user and time."""
+    """Return one row for each impression, with its request and served values, sorted by user and time."""
     shown = source.impressions
     day = (_ints(shown, "time") + UTC_OFFSET_MS) // DAY_MS
     number = pl.Series("list", _lists(_ints(shown, "user_id"), day, _ints(shown, "item_id")))
@@ -89,7 +90,7 @@ def _listed(source: Slice) -> pl.DataFrame:
 
 
 def _lists(users: Integers, days: Integers, videos: Integers) -> Integers:
-    """The list (n,) of each impression (n,), numbered from 0; ordered by user and time."""
+    """Return the number (n,) of each impression's list, from 0. Impressions are sorted by user and time."""
     lists = np.empty(len(users), np.int64)
     number, begun, seen = -1, (-1, -1), set[int]()
     for row, (user, day, video) in enumerate(zip(users.tolist(), days.tolist(), videos.tolist(), strict=True)):
@@ -102,13 +103,13 @@ def _lists(users: Integers, days: Integers, videos: Integers) -> Integers:
 
 
 def _served(listed: pl.DataFrame) -> list[pl.Series]:
-    """The columns `SERVED`: what was known of each video strictly before its list was asked for."""
+    """Return the columns `SERVED`: what was known about each video strictly before the request of its list."""
     clicked = listed.filter(pl.col("clicked") == 1)
     users, items, times, asked, ended = (
         _ints(listed, name) for name in ("user_id", "item_id", "time", "asked", "ended")
     )
     clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
-    # Shown and clicked become known together, or a play that goes on would count as not clicked.
+    # Exposures and clicks are counted when the play is over. Otherwise a play that goes on would count as not clicked.
     shown = PastCounts(items, ended)
     columns: dict[str, pl.Series] = {}
     for hours in WINDOWS_H:
@@ -116,7 +117,7 @@ def _served(listed: pl.DataFrame) -> list[pl.Series]:
         rate = (hits + PRIOR_WEIGHT * PRIOR_RATE) / (tries + PRIOR_WEIGHT)
         columns[f"clicks_{hours}h"] = pl.Series(hits.astype(np.int32))
         columns[f"ctr_{hours}h"] = pl.Series(rate.astype(np.float32))
-    # That the client showed a video it knows at once.
+    # The client knows at once that it showed a video.
     of_video = PastCounts(pair_keys(users, items), times).before(pair_keys(users, items), asked)
     columns["user_exposures"] = pl.Series(of_video.astype(np.int32))
     has_author = listed["author"].is_not_null().to_numpy()
@@ -141,7 +142,7 @@ def _requests(listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _events(listed: pl.DataFrame) -> pl.DataFrame:
-    """An exposure for every impression and a page-view for every click, both known when the play was over."""
+    """Return an exposure for each impression and a page-view for each click, at the time when the play was over."""
     pairs, ended = pair_keys(_ints(listed, "user_id"), _ints(listed, "item_id")), _ints(listed, "ended")
     seconds, share = pl.col("play_s").cast(pl.Float32), pl.col("play_share").cast(pl.Float32)
     common = [pl.col("user_id", "item_id", *ACTIONS, *SERVED), pl.col("ended").alias("time"), share]
@@ -152,7 +153,7 @@ def _events(listed: pl.DataFrame) -> pl.DataFrame:
         exposure_count=pl.Series((PastCounts(pairs, ended).before(pairs, ended) + 1).astype(np.int32)),
     )
     views = listed.filter(pl.col("clicked") == 1).select(*common, kind=pl.lit(PAGE_VIEW.name), page_duration_s=seconds)
-    # What ended at one instant comes in the order in which it was begun.
+    # Plays that ended at the same time are in the order in which they began.
     events = pl.concat([exposures, views], how="diagonal").sort("user_id", "time", "kind", maintain_order=True)
     instants = events.select("user_id", "kind", "time").unique().sort("user_id", "kind", "time")
     since = (pl.col("time").diff().over("user_id", "kind") / 1000).cast(pl.Float32)

@@ -1,4 +1,4 @@
-"""Logs written part by part, for what does not fit into memory: each part holds some users, whole."""
+"""Writes logs part by part, for data sets that do not fit into memory. Each part has all rows of some users."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgerec.features.spec import FeatureSpec
 
 
 class LogsWriter:
-    """The parts of a folder of logs; `logs_writer` makes one."""
+    """Writes the parts of a folder of logs. `logs_writer` creates it."""
 
     def __init__(self, folder: Path, *, head: LogsHead, spec: FeatureSpec, items: pl.DataFrame) -> None:
         self._folder, self._head, self._spec = folder, head, spec
@@ -30,13 +30,13 @@ class LogsWriter:
         self.parts = 0
 
     def write(self, events: pl.DataFrame, requests: pl.DataFrame) -> None:
-        """Check and write one part: all events and requests of users that come after those of the parts before.
+        """Check and write one part: all events and requests of its users. User IDs ascend from part to part.
 
-        Parts are checked one by one: that no `request_id` stands in two of them is the caller's to see to.
+        Parts are checked one by one. The caller makes sure that no two parts have the same `request_id`.
 
         Raises:
-            LogsError: a table breaks its schema, or a user does not come after those of the parts before.
-            OutputError: the disk is full, or otherwise refuses.
+            LogsError: a table breaks its schema, or a user ID is not above those of the earlier parts.
+            OutputError: a file cannot be written, for example because the disk is full.
         """
         events, requests = check_rows(
             events, requests, self._spec, self._index, repeated_items=self._head.repeated_items
@@ -57,7 +57,7 @@ class LogsWriter:
         self._counts.update(logs.counts())
 
     def counts(self) -> dict[str, int]:
-        """`requests`, `exposures`, `clicks` and `users` of the parts written so far."""
+        """Return the numbers of `requests`, `exposures`, `clicks` and `users` in the parts written so far."""
         return {name: self._counts[name] for name in ("requests", "exposures", "clicks", "users")}
 
 
@@ -65,14 +65,14 @@ class LogsWriter:
 def logs_writer(
     path: Path, *, head: LogsHead, spec: FeatureSpec, items: pl.DataFrame, force: bool = False
 ) -> Iterator[LogsWriter]:
-    """Give a writer of parts; what it wrote becomes the folder `path` when the block ends well.
+    """Yield a writer of parts. If the block ends without an error, its parts become the folder `path`.
 
     Args:
         path: the folder.
         head: name and customary test period.
-        spec: what the columns mean.
+        spec: the feature specification.
         items: the whole catalogue.
-        force: replace `path` where it exists.
+        force: replace `path` if it exists.
 
     Raises:
         LogsError: the catalogue breaks its schema, or the block wrote no part.

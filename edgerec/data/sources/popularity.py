@@ -1,4 +1,4 @@
-"""Counts over the past alone: how many events of a key were known before an instant, or in a window that ends there."""
+"""Counts of past events: how many events of a key were known before a time, or in a window that ends at this time."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ Integers = NDArray[np.int64]
 
 
 class PastCounts:
-    """Events of keys at times, to be counted strictly before any instant.
+    """Counts a key's events strictly before a time.
 
-    Key and time are laid out on one axis, ``code(key) * span + time``, so that each count is the difference of two
-    binary searches in one sorted array: n queries cost O(n log events), with no loop over keys.
+    Key and time are combined into one number, ``code(key) * span + time``. So each count is the difference of two
+    binary searches in one sorted array: n queries take O(n log events), without a loop over keys.
     """
 
     def __init__(self, keys: Integers, times: Integers) -> None:
         """Args:
-            keys: (events,) what is counted, for example the item.
-            times: (events,) milliseconds at which the event became known.
+            keys: (events,), the key of each event, for example the item.
+            times: (events,), the time in milliseconds at which the event became known.
 
         Raises:
-            InputError: they are no integers of one length; so do the methods.
+            InputError: they are not integers or differ in length. The methods raise it, too.
         """
         keys, times = _integers(keys, times)
         self._keys, codes = np.unique(keys, return_inverse=True)
         self._start = int(times.min()) if len(times) else 0
-        # One instant beyond the last event, so that a later query still lies within its own key's stretch.
+        # The span ends one millisecond after the last event, so a later query stays in the range of its own key.
         self._span = int(times.max()) - self._start + 2 if len(times) else 1
         self._axis = np.sort(codes.astype(np.int64) * self._span + (times - self._start))
 
     def before(self, keys: Integers, times: Integers) -> Integers:
-        """Events (n,) of each of `keys` (n,) known strictly before its `times` (n,)."""
+        """Return the number (n,) of events of each of `keys` (n,) that were known strictly before `times` (n,)."""
         keys, times = _integers(keys, times)
         codes, known = self._codes(keys)
         return np.where(known, self._rank(codes, times) - np.searchsorted(self._axis, codes * self._span), 0)
 
     def within(self, keys: Integers, times: Integers, *, window: int) -> Integers:
-        """Events (n,) of each of `keys` (n,) known in ``[time - window, time)``; `window` in milliseconds."""
+        """Return the number (n,) of events of each of `keys` (n,) in ``[time - window, time)``, in milliseconds."""
         keys, times = _integers(keys, times)
         codes, known = self._codes(keys)
         return np.where(known, self._rank(codes, times) - self._rank(codes, times - window), 0)
@@ -58,15 +58,15 @@ class PastCounts:
 
 
 class FirstSeen:
-    """When each key was seen first, asked only about the past."""
+    """The age of keys: the time since each key was first seen."""
 
     def __init__(self, keys: Integers, times: Integers) -> None:
         """Args:
-            keys: (events,) for example the item.
-            times: (events,) milliseconds.
+            keys: (events,), the key of each event, for example the item.
+            times: (events,), the time of each event in milliseconds.
 
         Raises:
-            InputError: they are no integers of one length; so does the method.
+            InputError: they are not integers or differ in length. The method raises it, too.
         """
         keys, times = _integers(keys, times)
         order = np.lexsort((times, keys))
@@ -74,7 +74,7 @@ class FirstSeen:
         self._times = times[order][places]
 
     def age(self, keys: Integers, times: Integers) -> Integers:
-        """Milliseconds (n,) since each of `keys` (n,) was first seen; 0 where that was not before its `times` (n,)."""
+        """Return the age (n,) of each of `keys` (n,) at `times` (n,), in milliseconds; 0 before its first event."""
         keys, times = _integers(keys, times)
         if not len(self._keys):
             return np.zeros(len(keys), np.int64)
@@ -83,10 +83,10 @@ class FirstSeen:
 
 
 def pair_keys(users: Integers, items: Integers) -> Integers:
-    """One key (n,) for each pair of a user (n,) and an item (n,).
+    """Return one key (n,) for each pair of a user (n,) and an item (n,).
 
     Raises:
-        InputError: one of them is below 0 or above 2^31 - 1, or they are no integers of one length.
+        InputError: a number is below 0 or above 2^31 - 1, or the arrays are not integers or differ in length.
     """
     users, items = _integers(users, items)
     for name, values in (("users", users), ("items", items)):
@@ -99,12 +99,16 @@ def pair_keys(users: Integers, items: Integers) -> Integers:
 
 
 def _integers(one: NDArray[Any], other: NDArray[Any]) -> tuple[Integers, Integers]:
-    """Both (n,) as int64."""
+    """Return both arrays (n,) as int64.
+
+    Raises:
+        InputError: they are not integers or differ in length.
+    """
     for array in (one, other):
         if array.dtype.kind not in "iu":
             raise InputError(
-                f"keys and times should be integers; received {array.dtype}: drop or fill empty places, then cast"
+                f"keys and times should be integers; received {array.dtype}: drop or fill empty values, then cast"
             )
     if one.shape != other.shape or one.ndim != 1:
-        raise InputError(f"keys and times should be of one length; received {one.shape} and {other.shape}")
+        raise InputError(f"keys and times should have the same length; received {one.shape} and {other.shape}")
     return one.astype(np.int64, copy=False), other.astype(np.int64, copy=False)

@@ -1,11 +1,11 @@
-"""Taobao-MCC (Tianchi 109858) as logs, in parts, with memory that does not grow with the files' text.
+"""Taobao-MCC (Tianchi 109858) as logs. They are written in parts, so memory does not grow with the size of the files.
 
-The set has both behaviour sequences of this system as of each request, and neither requests, items nor times. So each
-request becomes a device of its own that saw and opened what its sequences say, and is asked once. docs/formats.md has
-what was decided; `taobao_mcc.json` is the feature specification.
+The data set has both behaviour sequences of each request, but no requests, items or times as such. So each request
+becomes a user of its own, who has the behaviours of its sequences and makes one request. docs/formats.md explains these
+decisions; `taobao_mcc.json` is the feature specification.
 
-1. Read each file in blocks, check a block and group its rows by request; set them aside (`_taobao_mcc_files`).
-2. Number the requests by their first rows in both files, and partition what was set aside by their numbers.
+1. Read each file in blocks. Check each block, group its rows by request and write them to disk (`_taobao_mcc_files`).
+2. Number the requests by their first rows in both files, and partition the written rows by these numbers.
 3. Make the tables of each part.
 """
 
@@ -40,13 +40,13 @@ from edgerec.data.sources.source import Part, Source
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 FIRST_TIME_MS = 1_577_836_800_000
-"""2020-01-01, made up: when the first request is asked."""
+"""The made-up time of the first request: 2020-01-01."""
 STEP_MS = 1000
-"""Between two requests."""
+"""Milliseconds between two requests."""
 MAX_LIST = 100
-"""The longest list: what samples take by default."""
+"""The longest list. It is the default limit of samples."""
 PART = 250_000
-"""Exposures, behaviours and candidates together, at which a part ends."""
+"""Number of behaviours and candidates at which a part ends."""
 
 Latest = Literal["first", "last"]
 CANDIDATES = ["lines", *PLACE, "item_id", "clicked", "score"]
@@ -56,14 +56,15 @@ CANDIDATES = ["lines", *PLACE, "item_id", "clicked", "score"]
 class TaobaoMcc(Source):
     """Taobao-MCC: a folder with both CSV files. Unfinished work takes about a tenth of their size.
 
-    The notes are `source_users` (a request is a user of the logs), `parts`, and `pages_rising`: of all neighbours in a
-    sequence of exposures that are of different pages, the share whose right one is of the later page. Near 1 it speaks
-    for `latest="last"`, near 0 for `"first"`. None where there are no such neighbours.
+    The notes are `source_users` (users of the data set; in the logs each request is a user), `parts`, and
+    `pages_rising`. The latter looks at neighbouring exposures of a sequence that are on different pages. It is the
+    share of them where the right one is on the later page. A value near 1 suggests `latest="last"`, a value near 0
+    `"first"`. It is None if there are no such neighbours.
 
     Attributes:
-        latest: which end of a behaviour sequence, before the padding, is the latest behaviour.
-        block_bytes: of text, read at a time.
-        part: exposures (behaviours and candidates) in a part file.
+        latest: the end of a behaviour sequence (before the padding) that has the latest behaviour.
+        block_bytes: size of a block of text.
+        part: number of behaviours and candidates in a part.
     """
 
     title: ClassVar[str] = "Taobao-MCC"
@@ -105,17 +106,17 @@ class TaobaoMcc(Source):
 
 @dataclass(frozen=True)
 class _Survey:
-    """What is known when both files were read; arrays have one entry a row set aside, in the order of reading.
+    """What is known after reading both files. Arrays have one entry for each written row, in the order of reading.
 
     Attributes:
-        keys: (n, 2) uint64, of requests.
-        rows: (n,) int64, the first row, counted through both files.
-        candidates: (n,) int32.
-        behaviours: (n,) int32.
-        test_row: the first row of the second file.
-        items: identities, ascending.
-        users: users of the set; one that stands in both files is one.
-        rising, turning: neighbouring exposures whose page rises, and differs.
+        keys: (n, 2) uint64, the keys of the requests.
+        rows: (n,) int64, the number of the first row, counted through both files.
+        candidates: (n,) int32, number of candidates.
+        behaviours: (n,) int32, number of behaviours.
+        test_row: number of the first row of the second file.
+        items: the item IDs, ascending.
+        users: number of different users in both files.
+        rising, turning: number of neighbouring exposures whose page rises, and whose page differs.
     """
 
     keys: NDArray[np.uint64]
@@ -131,13 +132,13 @@ class _Survey:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which request, of which part, each row set aside belongs to.
+    """The request and the part of each written row.
 
     Attributes:
-        request: (n,) int64, the number of the request, or of its first piece where it is cut.
-        part: (n,) int32.
-        parts: how many.
-        test_begins: the first request of the test period.
+        request: (n,) int64, the number of the request, or of its first piece if the request is cut.
+        part: (n,) int32, the number of the part.
+        parts: number of parts.
+        test_begins: number of the first request of the test period.
     """
 
     request: NDArray[np.int64]
@@ -147,7 +148,7 @@ class _Plan:
 
 
 def _survey(source: Path, work: Path, block_bytes: int) -> _Survey:
-    """Read both files and set the requests of their blocks aside."""
+    """Read both files and write the requests of their blocks to the folder `work`."""
     seen: dict[str, list[NDArray[Any]]] = {"keys": [], "rows": [], "candidates": [], "behaviours": []}
     items, users = np.empty(0, np.int32), np.empty(0, np.uint64)
     read, test_row, rising, turning = 0, 0, 0, 0
@@ -176,7 +177,7 @@ def _survey(source: Path, work: Path, block_bytes: int) -> _Survey:
 
 
 def _plan(found: _Survey, part: int) -> _Plan:
-    """Number the requests by their first rows and cut them into parts, which follow one another."""
+    """Number the requests by their first rows and divide them into parts of consecutive numbers."""
     order = np.lexsort((found.rows, found.keys[:, 1], found.keys[:, 0]))
     keys, rows = found.keys[order], found.rows[order]
     begins = np.concatenate([[True], (keys[1:] != keys[:-1]).any(axis=1)])
@@ -187,7 +188,7 @@ def _plan(found: _Survey, part: int) -> _Plan:
     weights = (candidates + found.behaviours[order][starts] * -(-candidates // MAX_LIST))[by_row]
     request_of, part_of = np.empty(len(starts), np.int64), np.empty(len(starts), np.int32)
     request_of[by_row] = np.cumsum(pieces) - pieces
-    # A request heavier than a part would leave numbers out.
+    # A request that is heavier than a part would skip part numbers, so the parts are numbered again.
     used, in_order = np.unique((np.cumsum(weights) - weights) // part, return_inverse=True)
     part_of[by_row] = in_order
     group = np.cumsum(begins) - 1
@@ -197,7 +198,7 @@ def _plan(found: _Survey, part: int) -> _Plan:
 
 
 def _numbered(folder: Path, number: int) -> Path:
-    """Return the file of a table in `folder`, which is made. Tables are read in the order of their numbers."""
+    """Return the path of a numbered table in `folder`. The folder is created. Tables are read in order of numbers."""
     folder.mkdir(exist_ok=True)
     return folder / f"{number:012}.arrow"
 
@@ -207,7 +208,7 @@ def _tables(folder: Path) -> Iterator[pl.DataFrame]:
 
 
 def _partition(work: Path, plan: _Plan) -> None:
-    """Partition the rows that were set aside: one folder a part."""
+    """Partition the written rows by part. Each part gets a folder."""
     begin = 0
     for found in _tables(work / "contexts"):
         end = begin + len(found)
@@ -222,7 +223,7 @@ def _partition(work: Path, plan: _Plan) -> None:
 
 
 def _part(found: pl.DataFrame, latest: Latest) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Requests and events of a part, whose rows come in the order of reading: a request's first line first."""
+    """Return the requests and events of a part. Its rows are in the order of reading."""
     listed = found.select("request", *CANDIDATES).explode(CANDIDATES).sort("request", "pagenum", "pos", "lines")
     listed = listed.with_columns(piece=pl.int_range(pl.len()).over("request") // MAX_LIST)
     requests = (
@@ -245,7 +246,7 @@ def _part(found: pl.DataFrame, latest: Latest) -> tuple[pl.DataFrame, pl.DataFra
 
 
 def _behaviours(devices: pl.DataFrame, latest: Latest) -> Iterator[pl.DataFrame]:
-    """The events of either kind, a millisecond apart, the latest one a millisecond before the request."""
+    """Yield the events of each kind. They are one millisecond apart; the last is one millisecond before the request."""
     counts = {EXPOSURE: "exposure_count", PAGE_VIEW: "view_count"}
     for kind, prefix in PREFIXES.items():
         lists = [pl.col(f"{prefix}_{name}").alias(name) for name in (*PLACE, "item_id")]
@@ -266,13 +267,13 @@ def _behaviours(devices: pl.DataFrame, latest: Latest) -> Iterator[pl.DataFrame]
 
 
 def _time(request: Any) -> Any:
-    """When the request of a number is asked, in milliseconds; numbers or an expression."""
+    """Return the time of the request with this number (a number or an expression), in milliseconds since 1970."""
     return FIRST_TIME_MS + STEP_MS * request
 
 
 def _items(ids: NDArray[np.int32]) -> pl.DataFrame:
     base = MAX_ATTRIBUTE + 1
     columns = {"item_id": ids.astype(np.int64), "item": ids.astype(np.int64)}
-    for place, name in enumerate(reversed(ATTRIBUTES)):
-        columns[name] = ids // base**place % base
+    for digit, name in enumerate(reversed(ATTRIBUTES)):
+        columns[name] = ids // base**digit % base
     return pl.DataFrame(columns)

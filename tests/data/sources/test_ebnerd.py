@@ -330,7 +330,7 @@ def test_nothing_of_the_future_is_in_the_past(
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
-    with pytest.raises(LogsError, match=r"^EB-NeRD: .*nowhere is no folder"):
+    with pytest.raises(LogsError, match=r"^EB-NeRD: .*nowhere is not a folder"):
         imported(Ebnerd, tmp_path / "nowhere")[0]
 
 

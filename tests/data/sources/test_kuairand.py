@@ -391,7 +391,7 @@ def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
-    with pytest.raises(LogsError, match=r"^KuaiRand: .*nowhere is no folder"):
+    with pytest.raises(LogsError, match=r"^KuaiRand: .*nowhere is not a folder"):
         imported(Kuairand, tmp_path / "nowhere")
 
 

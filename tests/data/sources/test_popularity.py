@@ -70,7 +70,7 @@ def test_what_is_no_integer_or_of_another_length() -> None:
             call(odd, ints(1, 2))
         with pytest.raises(InputError, match="should be integers; received float64"):
             call(ints(1, 2), odd)
-        with pytest.raises(InputError, match=r"of one length; received \(1,\) and \(2,\)"):
+        with pytest.raises(InputError, match=r"have the same length; received \(1,\) and \(2,\)"):
             call(ints(1), ints(1, 2))
     # Unsigned times lie before the first event, too.
     assert counts.within(ints(1), np.array([6], np.uint64), window=100).tolist() == [1]
