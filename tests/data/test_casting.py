@@ -54,7 +54,7 @@ EXACT: list[tuple[list[Any], Type, pl.DataType, dict[str, bool], list[Any]]] = [
 
 
 @pytest.mark.parametrize(("values", "received", "wanted", "options", "expected"), EXACT)
-def test_values_that_stay_what_they_are(
+def test_values_that_a_cast_keeps(
     values: list[Any], received: Type, wanted: pl.DataType, options: dict[str, bool], expected: list[Any]
 ) -> None:
     assert cast(values, received, wanted, **options).to_list() == expected
@@ -89,7 +89,7 @@ WRONG_TYPES: list[tuple[list[Any], Type, pl.DataType, dict[str, bool]]] = [
 
 @pytest.mark.parametrize(("values", "received", "wanted", "options"), WRONG_TYPES)
 @pytest.mark.parametrize("rows", [0, 1])
-def test_types_are_refused_whatever_the_values(
+def test_wrong_types_are_an_error_for_any_values(
     values: list[Any], received: Type, wanted: pl.DataType, options: dict[str, bool], rows: int
 ) -> None:
     with pytest.raises(LogsError, match=r"^file: a should be .*; received ") as caught:
@@ -127,7 +127,7 @@ WRONG_VALUES: list[tuple[list[Any], Type, pl.DataType, dict[str, bool], str]] = 
 
 
 @pytest.mark.parametrize(("values", "received", "wanted", "options", "said"), WRONG_VALUES)
-def test_a_value_that_would_become_another_one(
+def test_a_value_that_a_cast_would_change_is_an_error(
     values: list[Any], received: Type, wanted: pl.DataType, options: dict[str, bool], said: str
 ) -> None:
     with pytest.raises(LogsError, match=said) as caught:
@@ -136,7 +136,7 @@ def test_a_value_that_would_become_another_one(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_type_from_a_file_is_shown_on_one_line_and_cut() -> None:
+def test_a_long_type_is_shortened_in_an_error() -> None:
     with pytest.raises(LogsError) as caught:
         cast(["\x1b[31m\n" + "x" * 500], pl.Enum(["\x1b[31m\n" + "x" * 500]), INT64)
     assert "\x1b" not in str(caught.value)
@@ -144,14 +144,14 @@ def test_a_type_from_a_file_is_shown_on_one_line_and_cut() -> None:
     assert len(str(caught.value)) < 300
 
 
-def test_equal_types_are_not_touched() -> None:
+def test_a_column_of_the_right_type_is_not_copied() -> None:
     table = pl.DataFrame({"a": [1], "b": [[1]]})
     assert exact_cast(table, {"a": INT64, "b": pl.List(INT64), "absent": STRING}, where="") is table
 
 
 @settings(max_examples=100)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**66), 2**66)), max_size=6), st.sampled_from(INTEGERS))
-def test_any_integer_is_kept_or_refused(values: list[int | None], wanted: type[pl.DataType]) -> None:
+def test_any_integer_is_kept_or_is_an_error(values: list[int | None], wanted: type[pl.DataType]) -> None:
     table = pl.DataFrame({"a": pl.Series(values, dtype=pl.Int128)})
     try:
         found = exact_cast(table, {"a": wanted()}, where="")["a"].to_list()
@@ -165,7 +165,7 @@ def test_any_integer_is_kept_or_refused(values: list[int | None], wanted: type[p
 
 @settings(max_examples=100)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**60), 2**60).map(float), st.floats()), max_size=6))
-def test_any_float_is_kept_or_refused(values: list[float | None]) -> None:
+def test_any_float_is_kept_or_is_an_error(values: list[float | None]) -> None:
     exact = all(v is None or (abs(v) < 2**53 and v.is_integer()) for v in values)
     try:
         found = cast(values, pl.Float64, INT64, floats=True).to_list()

@@ -69,7 +69,7 @@ def test_counts() -> None:
     assert make_logs().counts() == {"requests": 2, "exposures": 3, "clicks": 1, "users": 2}
 
 
-def test_counts_take_several_clicks_on_one_item() -> None:
+def test_counts_include_several_clicks_on_one_item() -> None:
     logs = make_logs()
     column = pl.Series("click_count", [[3, 0, None], [0]], dtype=pl.List(pl.Int16))
     assert replace(logs, requests=logs.requests.with_columns(column)).counts()["clicks"] == 3
@@ -81,7 +81,7 @@ def test_round_trip_sorts_and_keeps_every_value(tmp_path: Path) -> None:
     back = read_logs(tmp_path / "logs")
     assert (back.head, back.spec) == (logs.head, logs.spec)
     assert back.items["item_id"].to_list() == [10, 20, 30]
-    # At one instant events stay in the order in which they were written.
+    # Events of the same time stay in the order in which they were written.
     assert back.events["item_id"].to_list() == [30, 10, 20, 10]
     assert back.requests["request_id"].to_list() == [4, 5]
     assert back.requests["clicked"].to_list() == [[0], [1, 0, None]]
@@ -102,7 +102,7 @@ def test_tables_in_several_parts(tmp_path: Path) -> None:
     assert_frame_equal(read_logs(tmp_path / "logs").events, events)
 
 
-def test_nothing_is_overwritten_nor_left_behind(tmp_path: Path) -> None:
+def test_no_output_is_overwritten_or_left_after_an_error(tmp_path: Path) -> None:
     logs = make_logs()
     write_logs(logs, tmp_path / "logs")
     with pytest.raises(OutputError, match="--force"):
@@ -170,7 +170,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_table(fault: str) -> None:
+def test_a_faulty_table_is_an_error(fault: str) -> None:
     name, change, said = FAULTS[fault]
     logs = make_logs()
     tables = {"items": logs.items, "events": logs.events, "requests": logs.requests}
@@ -179,13 +179,13 @@ def test_a_faulty_table(fault: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_empty_tables_have_no_fault() -> None:
+def test_empty_tables_are_valid() -> None:
     logs = make_logs()
     tables = {"items": logs.items, "events": logs.events[:0], "requests": logs.requests[:0]}
     assert [len(table) for table in check_tables(tables, SPEC).values()] == [3, 0, 0]
 
 
-def test_times_that_count_from_zero_pass() -> None:
+def test_times_that_count_from_zero_are_accepted() -> None:
     logs = make_logs()
     events = logs.events.with_columns(time=pl.Series([0, 10, 20, 30 * 86_400_000]))
     check_tables({"items": logs.items, "events": events, "requests": logs.requests}, SPEC)
@@ -193,7 +193,7 @@ def test_times_that_count_from_zero_pass() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Logs that say nothing about their files."""
+    """Return a folder of logs that states no stamps of its files."""
     write_logs(make_logs(), tmp_path / "logs")
     unstamp(tmp_path / "logs")
     return tmp_path / "logs"
@@ -204,7 +204,7 @@ PARTS = ["items.parquet", "events/part-00000.parquet", "requests/part-00000.parq
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("keep", [0, 3, 0.5, 0.99])
-def test_truncated_parquet(folder: Path, part: str, keep: float) -> None:
+def test_a_truncated_file_is_an_error(folder: Path, part: str, keep: float) -> None:
     data = (folder / part).read_bytes()
     (folder / part).write_bytes(data[: int(keep if keep > 1 else keep * len(data))])
     with pytest.raises(LogsError, match="cannot be read as Parquet") as caught:
@@ -212,8 +212,8 @@ def test_truncated_parquet(folder: Path, part: str, keep: float) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_reader_that_panics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # polars answers some damaged pages with a panic, which is no Exception.
+def test_a_panic_of_polars_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Some damaged pages cause a panic in polars, which is not an Exception.
     def panic(*_: object, **__: object) -> None:
         raise pl.exceptions.PanicException("called `Result::unwrap()`\non an `Err` value")
 
@@ -223,25 +223,25 @@ def test_a_reader_that_panics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
+def test_the_name_of_a_folder_is_not_a_pattern(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "a[b]*")
     assert len(read_logs(tmp_path / "a[b]*").items) == 3
 
 
-def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"cannot write .*nowhere/x\.parquet \(.*No such file") as caught:
         write_table(pl.DataFrame({"a": [1]}), tmp_path / "nowhere" / "x.parquet")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_missing_table(folder: Path, part: str) -> None:
+def test_a_missing_table_is_an_error(folder: Path, part: str) -> None:
     (folder / part).unlink()
     with pytest.raises(LogsError, match="is not there"):
         read_logs(folder)
 
 
-def test_parts_that_differ(folder: Path) -> None:
+def test_parts_with_different_columns_are_an_error(folder: Path) -> None:
     pl.DataFrame({"user_id": [1]}).write_parquet(folder / "events" / "part-00001.parquet")
     with pytest.raises(
         LogsError, match=r"part-00001.parquet and .*part-00000.parquet are parts of one table"
@@ -250,7 +250,7 @@ def test_parts_that_differ(folder: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_parts_may_order_columns_and_size_integers_as_they_like(folder: Path) -> None:
+def test_parts_may_have_another_order_of_columns_and_smaller_integers(folder: Path) -> None:
     first = folder / "events" / "part-00000.parquet"
     whole = pl.read_parquet(first)
     expected = read_logs(folder).events
@@ -261,7 +261,7 @@ def test_parts_may_order_columns_and_size_integers_as_they_like(folder: Path) ->
     assert read_logs(folder).events.select(expected.columns).equals(expected)
 
 
-def test_empty_folder_and_no_folder(tmp_path: Path) -> None:
+def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"has no logs.json"):
         read_logs(tmp_path)
     with pytest.raises(FormatError, match="is not a folder"):
@@ -269,14 +269,14 @@ def test_empty_folder_and_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 2, "1", None, True, 1.5])
-def test_another_format_number(folder: Path, number: object) -> None:
+def test_another_format_number_is_an_error(folder: Path, number: object) -> None:
     head = json.loads((folder / "logs.json").read_text())
     (folder / "logs.json").write_text(json.dumps({**head, "format": number}))
     with pytest.raises(FormatError, match="this version of EdgeRec reads format 1"):
         read_logs(folder)
 
 
-def test_damaged_head_and_specification(folder: Path) -> None:
+def test_a_damaged_head_or_specification_is_an_error(folder: Path) -> None:
     (folder / "features.json").write_text("{")
     with pytest.raises(SpecificationError, match="not valid JSON"):
         read_logs(folder)

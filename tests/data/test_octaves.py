@@ -29,7 +29,7 @@ def exact_moments(values: NDArray[np.float64]) -> Moments:
 
 
 @given(values=NUMBERS, cut=st.integers(0, 40))
-def test_pieces_add_up_however_they_are_cut(values: list[float], cut: int) -> None:
+def test_any_division_into_pieces_gives_the_same_sum(values: list[float], cut: int) -> None:
     every = np.array(values, np.float64)
     found = octaves(every)
     assert octaves(every[:cut]) + octaves(every[cut:]) == found
@@ -38,7 +38,7 @@ def test_pieces_add_up_however_they_are_cut(values: list[float], cut: int) -> No
 
 
 @given(values=NUMBERS, data=st.data())
-def test_counted_values_are_values_that_often(values: list[float], data: st.DataObject) -> None:
+def test_counts_are_repetitions(values: list[float], data: st.DataObject) -> None:
     counts = np.array([data.draw(st.integers(0, 9)) for _ in values], np.int64)
     every = np.array(values, np.float64)
     assert octaves(every, counts) == octaves(np.repeat(every, counts))
@@ -46,7 +46,7 @@ def test_counted_values_are_values_that_often(values: list[float], data: st.Data
 
 @given(values=NUMBERS, often=st.sampled_from([1, 10 * RARE]))
 def test_moments_are_those_of_clipped_values(values: list[float], often: int) -> None:
-    """Where the first value is far more frequent than the others, these are outliers."""
+    """If the first value is much more frequent than the others, the others are outliers."""
     every = np.array(values, np.float64)
     counts = np.array([often, *[1] * len(values)][: len(values)], np.int64)
     found = octaves(every, counts)
@@ -62,34 +62,34 @@ def test_a_note_is_read_back(values: list[float]) -> None:
 
 
 @given(values=NUMBERS)
-def test_at_most_one_in_a_thousand_is_beyond(values: list[float]) -> None:
-    """These are fewer than a thousand: all of them lie within the bounds."""
+def test_fewer_than_a_thousand_numbers_have_no_outlier(values: list[float]) -> None:
+    """All of them are within the bounds."""
     low, high = octaves(np.array(values, np.float64)).bounds()
     numbers = [value for value in values if abs(value) >= SMALLEST]
     assert low <= high
     assert all(low <= value <= high for value in numbers)
 
 
-def test_bounds_by_hand() -> None:
+def test_bounds_of_small_examples() -> None:
     assert octaves(np.array([1.0, 3.0, NAN])).bounds() == (-1.0, 5.0)
     assert octaves(np.array([-4.0, -3.0])).bounds() == (-5.0, -2.0)
     assert octaves(np.array([3.0, 3.0])).bounds() == (3.0, 3.0)
     assert octaves(np.array([NAN])).bounds() == octaves(np.array([])).bounds() == (0.0, 0.0)
 
 
-def test_an_outlier_decides_neither_mean_nor_scale() -> None:
+def test_an_outlier_does_not_change_mean_and_scale() -> None:
     prices = np.random.default_rng(0).lognormal(3.0, 1.0, 50_000)
     usual, odd = raw().fit(octaves(prices)), raw().fit(octaves(np.append(prices, 1e7)))
     assert odd.mean == pytest.approx(usual.mean, rel=1e-2)
     assert odd.scale == pytest.approx(usual.scale, rel=1e-2)
-    # Unclipped it would be 44,700.
+    # Without clipping, it would be 44,700.
     assert usual.scale is not None
     assert usual.scale < 60
     assert odd.high is not None
     assert np.quantile(prices, 0.999) * 2 <= odd.high <= np.quantile(prices, 0.999) * 4
 
 
-def test_a_legitimate_tail_keeps_its_order() -> None:
+def test_a_long_tail_keeps_its_order() -> None:
     rng = np.random.default_rng(0)
     for numbers in (rng.normal(size=50_000), rng.exponential(size=50_000), rng.lognormal(size=50_000)):
         low, high = octaves(numbers).bounds()
@@ -98,13 +98,13 @@ def test_a_legitimate_tail_keeps_its_order() -> None:
 
 
 def test_rare_values_are_no_outliers() -> None:
-    """A flag that one in ten thousand has, among zeros: zeros are no measure of what is large."""
+    """One in ten thousand numbers is 1 and the others are 0. Zeros are not counted when outliers are found."""
     flags = np.zeros(100_000)
     flags[::10_000] = 1
     assert octaves(flags).bounds() == (-1.0, 2.0)
 
 
-def test_an_outlier_of_the_other_sign() -> None:
+def test_a_negative_outlier() -> None:
     numbers = np.concatenate([np.linspace(3, 100, 10_000), [-1e9]])
     assert octaves(numbers).bounds() == (-256.0, 256.0)
     assert octaves(np.append(numbers, -3.0)).bounds() == octaves(numbers).bounds()
@@ -118,7 +118,7 @@ def test_moments_of_many_numbers_are_those_of_numpy() -> None:
     assert found.standard_deviation == pytest.approx(numbers.std(), rel=1e-12)
     counted = sum(octaves(numbers, np.full(100_000, 10**7)).moments.values(), Moments())
     assert (counted.mean, counted.standard_deviation) == (found.mean, found.standard_deviation)
-    # Far from zero, where sums of squares in float64 have lost every digit of the standard deviation.
+    # The numbers are far from zero. There, float64 sums of squares have no correct digit of the standard deviation.
     far = sum(octaves(numbers + 1e9).moments.values(), Moments())
     assert far.standard_deviation == pytest.approx(numbers.std(), rel=1e-6)
 
@@ -127,12 +127,12 @@ def test_very_small_values_count_as_zeros() -> None:
     assert octaves(np.array([1e-300, -5e-324, 1.0])) == octaves(np.array([0.0, 0.0, 1.0]))
 
 
-def test_values_too_large() -> None:
+def test_values_that_are_too_large_are_an_error() -> None:
     with pytest.raises(SpecificationError, match=r"cannot be fitted to 1e\+200: give the feature its low and high"):
         octaves(np.array([1.0, -1e200]))
 
 
-def test_fit_raw_fills_only_what_is_left_out() -> None:
+def test_fit_raw_sets_only_missing_settings() -> None:
     known = octaves(np.array([1.0, 3.0, NAN]))
     for given_, expected in (
         ({}, (-1, 5, 2, 1)),
@@ -149,7 +149,7 @@ def test_fit_raw_fills_only_what_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("column", [[], [NAN, NAN], [3.0, 3.0], [0.1] * 1000])
-def test_fit_raw_without_spread_has_scale_one(column: list[float]) -> None:
+def test_fit_raw_of_equal_numbers_has_scale_one(column: list[float]) -> None:
     fitted = raw().fit(octaves(np.array(column)))
     only = column[0] if column and column[0] == column[0] else 0.0
     assert (fitted.low, fitted.high, fitted.mean, fitted.scale) == (only, only, only, 1.0)

@@ -1,4 +1,4 @@
-"""Logs whose columns have other types than the schema states: the same samples as of plain ones, or refused."""
+"""Logs with other column types than in the schema give the same samples, or are an error."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FIXED = replace(
         pl.col("item_id", "clicked", "score").list.head(LENGTH)
     ),
 )
-"""The logs with lists of one length."""
+"""The logs with lists of equal length."""
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 EVENTS, REQUESTS = "events/part-00000.parquet", "requests/part-00000.parquet"
 
 
 def changed(path: Path, logs: object, name: str, change: Change) -> Path:
-    """A folder of logs in which one file was written otherwise."""
+    """Write a folder of logs in which one file is changed."""
     write_logs(logs, path)  # type: ignore[arg-type]
     unstamp(path)
     change(pl.read_parquet(path / name)).write_parquet(path / name)
@@ -40,7 +40,7 @@ def changed(path: Path, logs: object, name: str, change: Change) -> Path:
 
 
 def in_two(path: Path, name: str, first: Change, second: Change) -> tuple[Path, Path]:
-    """Let the file be two parts, and each of them be written otherwise."""
+    """Divide the file into two parts, and change each of them."""
     unstamp(path)
     file = path / name
     table = pl.read_parquet(file)
@@ -51,7 +51,7 @@ def in_two(path: Path, name: str, first: Change, second: Change) -> tuple[Path, 
 
 
 def samples_of(path: Path) -> dict[str, bytes]:
-    """The files of the samples of the logs, but for what names the logs."""
+    """Return the files of samples of the logs, without the path of the logs."""
     made = write_samples(path, path.with_name(f"{path.name}-samples"), target=60).path
     files = {str(file.relative_to(made)): file.read_bytes() for file in sorted(made.rglob("*")) if file.is_file()}
     head = json.loads(files.pop("samples.json"))
@@ -140,7 +140,7 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_represented_is_refused_with_its_place(tmp_path: Path, name: str) -> None:
+def test_an_error_names_the_row_of_a_value_that_cannot_be_represented(tmp_path: Path, name: str) -> None:
     file, change, said = REFUSED[name]
     path = changed(tmp_path / "logs", FIXED, file, change)
     where = "" if "missing" in name else f"logs: {path / file}: "
@@ -151,8 +151,8 @@ def test_what_cannot_be_represented_is_refused_with_its_place(tmp_path: Path, na
         assert "\n" not in str(caught.value)
 
 
-def test_each_part_is_held_to_the_types(tmp_path: Path) -> None:
-    """Categories in one part and integers in the other."""
+def test_types_are_checked_in_each_part(tmp_path: Path) -> None:
+    """One part has categories, the other has integers."""
     write_logs(LOGS, tmp_path / "logs")
     text = TEXT.cast(pl.Categorical)
     _, second = in_two(tmp_path / "logs", EVENTS, same, lambda table: table.with_columns(text))
@@ -178,13 +178,13 @@ def test_the_row_counts_from_the_start_of_its_own_file(tmp_path: Path) -> None:
 
 
 def repeat(table: pl.DataFrame) -> pl.DataFrame:
-    """Let the second request list its first item in its third place, too."""
+    """Put the first item of the second request at its third position, too."""
     items = pl.col("item_id").list
     again = pl.concat_list(items.slice(0, 2), items.slice(0, 1), items.slice(3))
     return table.with_columns(item_id=pl.when(pl.int_range(pl.len()) == 1).then(again).otherwise("item_id"))
 
 
-def test_an_item_twice_in_a_list_is_refused(tmp_path: Path) -> None:
+def test_a_repeated_item_in_a_list_is_an_error(tmp_path: Path) -> None:
     path = changed(tmp_path / "logs", FIXED, REQUESTS, repeat)
     request, item = pl.read_parquet(path / REQUESTS).select("request_id", pl.col("item_id").list.first()).row(1)
     said = rf"request {request} lists item {item} at positions 1 and 3 of its 4; a list should contain an item once"
@@ -196,13 +196,13 @@ def test_an_item_twice_in_a_list_is_refused(tmp_path: Path) -> None:
 
 
 def read_logs_of(logs: object) -> pl.DataFrame:
-    """The requests of logs as they are written."""
+    """Return the requests of the logs as they are written."""
     tables = {name: getattr(logs, name) for name in ("items", "events", "requests")}
     return check_tables(tables, LOGS.spec)["requests"]
 
 
-def test_an_item_twice_where_one_identity_stands_for_several_items(tmp_path: Path) -> None:
-    """Each place keeps its own label."""
+def test_repeated_items_are_accepted_if_the_logs_state_them(tmp_path: Path) -> None:
+    """Each entry of the list keeps its own label."""
     path = changed(tmp_path / "logs", FIXED, REQUESTS, repeat)
     head = LogsHead(name="alike", repeated_items=True)
     (path / "logs.json").write_text(head.model_dump_json())

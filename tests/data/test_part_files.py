@@ -1,4 +1,4 @@
-"""Every entry of a table's folder is a part, is skipped by convention, or is refused by name."""
+"""Every entry of a table's folder is a part, is skipped by convention, or is an error that names it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.synthetic import make_logs, unstamp
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """A folder with one part."""
+    """Return a folder with one part."""
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "a.parquet").touch()
     return tmp_path / "events"
@@ -34,7 +34,7 @@ def listed(table: Path) -> list[str]:
     ["b.parquet", "b.parq", "b.pq", "B.PARQUET", "part-0-c000.snappy.parquet", "dt=2/b.parquet", "a=1/b=%2F/c.parquet",
      "b.parquet/part-0.parquet", "dt=__HIVE_DEFAULT_PARTITION__/b.parquet/part-0.parq"],
 )  # fmt: skip
-def test_parts(table: Path, name: str) -> None:
+def test_parts_are_found(table: Path, name: str) -> None:
     (table / name).parent.mkdir(parents=True, exist_ok=True)
     (table / name).touch()
     assert sorted(listed(table)) == sorted(["a.parquet", name])
@@ -45,7 +45,7 @@ def test_parts(table: Path, name: str) -> None:
     [".part-0.parquet", ".part-0.parquet.crc", "_SUCCESS", "_metadata", "_temporary/0/part-0.parquet",
      ".hidden/part-0.parquet", "part-1.parquet._COPYING_", "dt=2/_SUCCESS", "dt=2/.part-0.parquet"],
 )  # fmt: skip
-def test_skipped(table: Path, name: str) -> None:
+def test_hidden_and_incomplete_entries_are_skipped(table: Path, name: str) -> None:
     (table / name).parent.mkdir(parents=True, exist_ok=True)
     (table / name).touch()
     assert listed(table) == ["a.parquet"]
@@ -55,18 +55,18 @@ def test_skipped(table: Path, name: str) -> None:
     ("name", "said"),
     [
         ("b.csv", r"file .*/events/b\.csv is not a part of events .*rename it, move it elsewhere"),
-        ("b.parquet.gz", "file .* is no part"),
-        ("b.parquet~", "file .* is no part"),
-        ("README", "file .* is no part"),
+        ("b.parquet.gz", "file .* is not a part"),
+        ("b.parquet~", "file .* is not a part"),
+        ("README", "file .* is not a part"),
         ("2024-03-04/b.parquet", r"folder .*/events/2024-03-04 is not a part of events"),
-        ("=1/b.parquet", "folder .* is no part"),
+        ("=1/b.parquet", "folder .* is not a part"),
         ("dt=2/old/b.parquet", r"folder .*/dt=2/old is not a part of events"),
         ("_dt=2/b.parquet", "_dt=2 would be read by Spark and skipped by Arrow"),
         ("_delta_log/0.json", "is a table of Delta Lake"),
         (".hoodie/x", "is a table of Hudi"),
     ],
 )
-def test_refused(table: Path, name: str, said: str) -> None:
+def test_other_entries_are_an_error(table: Path, name: str, said: str) -> None:
     (table / name).parent.mkdir(parents=True, exist_ok=True)
     (table / name).touch()
     with pytest.raises(LogsError, match=said) as caught:
@@ -74,7 +74,7 @@ def test_refused(table: Path, name: str, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_order_is_by_path(table: Path) -> None:
+def test_parts_are_sorted_by_path(table: Path) -> None:
     names = ["B.parquet", "a=1/z.parquet", "a=1.parquet", "a=1/b=2/x.parquet", "a=10/a.parquet", "c.pq"]
     for name in names:
         (table / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def test_order_is_by_path(table: Path) -> None:
     assert part_files(table) == sorted(table / name for name in [*names, "a.parquet"])
 
 
-def test_links(table: Path, tmp_path: Path) -> None:
+def test_links_to_the_same_rows_are_an_error(table: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "x.parquet").touch()
@@ -114,8 +114,8 @@ def test_links(table: Path, tmp_path: Path) -> None:
         part_files(table)
 
 
-def test_folders_without_end(table: Path) -> None:
-    # As deep as a path may be.
+def test_very_deep_folders(table: Path) -> None:
+    # The path has the largest depth that the system allows.
     deep = table / "/".join(["d=1"] * 900)
     deep.mkdir(parents=True)
     (deep / "b.parquet").touch()
@@ -130,7 +130,7 @@ def test_a_copy_with_a_hidden_name_does_not_double_the_behaviours(tmp_path: Path
 
 
 def test_samples_of_partition_folders_and_of_files_of_spark(tmp_path: Path) -> None:
-    """The same rows give the same samples wherever in its folder a part lies."""
+    """Equal rows give equal samples, wherever the parts are in the folder."""
     write_logs(make_logs(), tmp_path / "flat")
     expected = write_samples(tmp_path / "flat", tmp_path / "expected", logs_path=tmp_path)
     logs = tmp_path / "logs"
@@ -156,7 +156,7 @@ def test_samples_of_partition_folders_and_of_files_of_spark(tmp_path: Path) -> N
     assert_frame_equal(read_logs(logs).items, items)
 
 
-def test_a_column_in_the_name_of_a_folder(tmp_path: Path) -> None:
+def test_a_column_that_only_a_folder_name_gives_is_an_error(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     write_logs(make_logs(), logs)
     unstamp(logs)
@@ -167,7 +167,7 @@ def test_a_column_in_the_name_of_a_folder(tmp_path: Path) -> None:
         (logs / "events" / f"kind={kind}").mkdir()
         rows = events.filter(pl.col("kind") == kind)
         rows.write_parquet(logs / "events" / f"kind={kind}" / "part-0.parquet")
-    # In the file, too: the file counts.
+    # If the file has the column, too, the values in the file are used.
     assert len(read_logs(logs).events) == len(events)
     for file in part_files(logs / "events"):
         pl.read_parquet(file).drop("kind").write_parquet(file)

@@ -1,4 +1,4 @@
-"""What EdgeRec writes about the files of logs, and what it then refuses."""
+"""The stamps of part files: EdgeRec writes them, and checks files against them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_all_that_writes_logs_states_their_parts(tmp_path: Path, writer: str) -> None:
+def test_every_writer_of_logs_writes_stamps(tmp_path: Path, writer: str) -> None:
     path = tmp_path / "logs"
     WRITERS[writer](path)
     files = [path / "items.parquet", *(path / "events").iterdir(), *(path / "requests").iterdir()]
@@ -70,7 +70,7 @@ def test_all_that_writes_logs_states_their_parts(tmp_path: Path, writer: str) ->
     assert [len(table.files) for table in (opened.events, opened.requests)] == [2 if writer == "logs_writer" else 1] * 2
 
 
-def test_what_was_read_is_written_with_stamps_of_its_own(logs: Path, tmp_path: Path) -> None:
+def test_logs_that_are_written_again_get_new_stamps(logs: Path, tmp_path: Path) -> None:
     read = read_logs(logs)
     assert read.head == LOGS.head
     write_logs(read, tmp_path / "again")
@@ -81,8 +81,8 @@ def test_what_was_read_is_written_with_stamps_of_its_own(logs: Path, tmp_path: P
 
 @pytest.mark.parametrize("file", ["items.parquet", PART, "requests/part-00000.parquet"])
 @pytest.mark.parametrize("place", [0.001, 0.3, 0.6, 0.999])
-def test_any_damage_is_noticed(logs: Path, file: str, place: float) -> None:
-    """Parquet as polars writes it has no checksums: most flipped bits are read as other values."""
+def test_any_damage_is_an_error(logs: Path, file: str, place: float) -> None:
+    """polars writes Parquet without checksums, so most flipped bits would be read as other values."""
     content = bytearray((logs / file).read_bytes())
     content[int(place * len(content))] ^= 1
     (logs / file).write_bytes(content)
@@ -94,7 +94,7 @@ def test_any_damage_is_noticed(logs: Path, file: str, place: float) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_missing_and_additional_parts(logs: Path) -> None:
+def test_missing_and_additional_parts_are_an_error(logs: Path) -> None:
     part = logs / PART
     rows = pl.read_parquet(part)
     for name in ("events/part-00001.parquet", "events/dt=2/part.pq"):
@@ -113,7 +113,7 @@ def test_missing_and_additional_parts(logs: Path) -> None:
         open_logs(logs)
 
 
-def test_logs_that_do_not_state_their_parts(logs: Path, tmp_path: Path) -> None:
+def test_logs_without_stamps_are_read(logs: Path, tmp_path: Path) -> None:
     expected = write_samples(logs, tmp_path / "expected", logs_path=tmp_path)
     unstamp(logs)
     found = write_samples(logs, tmp_path / "samples", logs_path=tmp_path)
@@ -129,7 +129,7 @@ def test_logs_that_do_not_state_their_parts(logs: Path, tmp_path: Path) -> None:
         {PART: {"size": 1, "sha256": "x", "rows": 1}},
     ],
 )
-def test_stamps_that_are_none(logs: Path, stamp: object) -> None:
+def test_invalid_stamps_are_an_error(logs: Path, stamp: object) -> None:
     head = json.loads((logs / "logs.json").read_text())
     (logs / "logs.json").write_text(json.dumps({**head, "parts": stamp}))
     with pytest.raises(FormatError, match=r"logs\.json: parts") as caught:

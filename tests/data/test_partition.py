@@ -1,4 +1,4 @@
-"""However logs are cut into files, and whoever reads them: each user comes whole, and samples are the same."""
+"""Partitions hold all rows of a user, and samples do not depend on how logs are divided into files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOGS = make_logs(users=16)
 
 @pytest.fixture(scope="module")
 def whole_logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
-    """As they are read back from one file a table."""
+    """Return the logs as they are read from one file for each table."""
     path = tmp_path_factory.mktemp("whole") / "logs"
     write_logs(LOGS, path)
     return read_logs(path)
@@ -46,12 +46,12 @@ def whole_logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    """Samples of the same logs, in one file and one shard."""
+    """Return samples of the same logs, made from one file and with one shard."""
     return build(tmp_path_factory.mktemp("expected"), LOGS, limits=LIMITS)
 
 
 def write_parts(folder: Path, events: list[pl.DataFrame], requests: list[pl.DataFrame]) -> Path:
-    """The logs with their rows cut as given."""
+    """Write the logs with their rows divided into the given parts."""
     path = Path(tempfile.mkdtemp(dir=folder)) / "logs"
     write_logs(LOGS, path)
     unstamp(path)
@@ -76,7 +76,7 @@ def by_ranges(table: pl.DataFrame, size: int) -> list[pl.DataFrame]:
 
 
 def equal(found: Samples, expected: Samples) -> None:
-    """All that is learnt from, to the last bit."""
+    """Return whether everything that training reads is equal, bit by bit."""
     rest = {"shards": [], "logs": ""}
     assert found.head.model_copy(update=rest) == expected.head.model_copy(update=rest)
     assert found.vocabularies["shop"].keys.tolist() == expected.vocabularies["shop"].keys.tolist()
@@ -109,7 +109,7 @@ def test_samples_do_not_depend_on_files_nor_on_shards(
 ) -> None:
     table = LOGS.events
     if interleaved:
-        # Rows of different users may change places: what counts is the order of each user's.
+        # Rows of different users may be in any order. Only the order of each user's rows matters.
         table = table.with_columns(at=pl.Series(np.random.default_rng(seed).random(len(table))))
         table = table.with_columns(pl.col("at").sort().over("user_id")).sort("at").drop("at")
     path = write_parts(
@@ -140,7 +140,7 @@ def test_bytes_do_not_depend_on_processes(tmp_path: Path, expected: Samples, tar
 
 @settings(max_examples=20)
 @given(events=CUTS, requests=CUTS, target=st.integers(1, 2000))
-def test_partitions_hold_each_user_whole_and_once(
+def test_each_user_is_in_one_partition_with_all_rows(
     tmp_path: Path, whole_logs: Logs, events: list[int], requests: list[int], target: int
 ) -> None:
     path = write_parts(tmp_path, by_rows(LOGS.events, events), by_rows(LOGS.requests, requests))
@@ -221,7 +221,7 @@ def test_rows_partitioned_by_user_lie_beside_the_logs_and_are_removed(
     assert not list(elsewhere.iterdir())
 
 
-def test_faults_that_only_all_parts_together_show(tmp_path: Path) -> None:
+def test_faults_that_need_all_parts_are_found(tmp_path: Path) -> None:
     events, requests = by_ranges(LOGS.events, 8), by_ranges(LOGS.requests, 8)
     twice = requests[1].with_columns(request_id=pl.col("request_id") - 8000)
     seconds = 1_700_000_000
@@ -248,8 +248,8 @@ def test_faults_that_only_all_parts_together_show(tmp_path: Path) -> None:
         assert sorted(entry.name for entry in tmp_path.iterdir()) == before
 
 
-def test_seconds_in_one_user_alone_are_a_made_up_time(tmp_path: Path) -> None:
-    """What looks like seconds is so only if the earliest of all times does."""
+def test_seconds_of_one_user_only_are_accepted(tmp_path: Path) -> None:
+    """Times are taken for seconds only if the earliest time of all looks like seconds."""
     events = LOGS.events.with_columns(time=pl.when(pl.col("user_id") == 3).then(10**9).otherwise("time"))
     path = write_parts(tmp_path, [events], [LOGS.requests])
     assert len(write_samples(path, tmp_path / "samples", limits=LIMITS, target=1).head.shards) == 16
@@ -282,7 +282,7 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, part: str) -> N
     try:
         while process.poll() is None and not (work / part).exists():
             time.sleep(0.01)
-        # Alone: its workers have to notice.
+        # Only this process is killed. Its workers have to notice that.
         process.kill()
         process.communicate()
     finally:
@@ -314,7 +314,7 @@ def test_logs_that_changed_are_not_resumed(tmp_path: Path, monkeypatch: pytest.M
         patch.setattr("edgerec.data.build_samples.fit", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_samples(tmp_path / "logs", tmp_path / "samples")
-        # Nothing of the samples themselves was there.
+        # No file of the samples existed before.
         assert [path.name for path in tmp_path.iterdir()] == ["logs"]
         patch.undo()
         patch.setattr("edgerec.data.build_samples.SamplesHead", _interrupt)
@@ -335,7 +335,7 @@ def _interrupt(*_: object, **__: object) -> None:
 
 
 def test_pages_count_each_exposure_once(tmp_path: Path) -> None:
-    """Later requests of a page label again what their first one did."""
+    """Later requests of a page repeat the labels of its first request."""
     first = LOGS.requests.with_columns(page_id=pl.col("request_id") + 7)
     later = first.filter(pl.col("clicked").list.len() > 4).with_columns(
         request_id=pl.col("request_id") + 10**6,

@@ -1,4 +1,4 @@
-"""Only columns that are read decide whether parts go together, and errors about them name the file."""
+"""Parts need the same columns only where these are read. Errors about columns name the file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
-    """Logs whose events and requests are in two parts each."""
+    """Return logs whose events and requests have two parts each."""
     path = tmp_path / "logs"
     write_logs(LOGS, path)
     unstamp(path)
@@ -44,7 +44,7 @@ def put(**columns: pl.Expr) -> Change:
     return lambda table: table.with_columns(**columns)
 
 
-def test_columns_that_nobody_reads_may_differ(logs: Path, tmp_path: Path) -> None:
+def test_columns_that_are_not_read_may_differ(logs: Path, tmp_path: Path) -> None:
     expected = files_of(write_samples(logs, tmp_path / "expected").path)
     opened = read_logs(logs)
     change(logs, "events/part-00000.parquet", put(note=pl.lit("a"), one=pl.lit(1), same=pl.lit(2)))
@@ -53,7 +53,7 @@ def test_columns_that_nobody_reads_may_differ(logs: Path, tmp_path: Path) -> Non
     change(logs, "items.parquet", put(note=pl.struct(a=pl.lit(1))))
     assert files_of(write_samples(logs, tmp_path / "found").path) == expected
     assert stats_document(logs)["logs"][0]["requests"] == 120
-    # A column that all parts have in one type comes along.
+    # A column that has the same type in all parts is kept.
     assert_frame_equal(read_logs(logs).events, opened.events.with_columns(same=pl.lit(2)))
 
 
@@ -86,8 +86,8 @@ ODD_TIME_ZONE = (
 
 
 @pytest.mark.parametrize("content", [DECIMAL_256, ODD_TIME_ZONE], ids=["decimal256", "time zone +07:30"])
-def test_a_column_that_nobody_reads_of_a_type_that_nobody_knows(logs: Path, tmp_path: Path, content: str) -> None:
-    """By pyarrow: one item, 100, with a further column."""
+def test_a_column_that_is_not_read_may_have_an_unknown_type(logs: Path, tmp_path: Path, content: str) -> None:
+    """pyarrow writes one item, 100, with one more column."""
     write_logs(LOGS, tmp_path / "other", force=True)
     unstamp(tmp_path / "other")
     rest = pl.read_parquet(tmp_path / "other" / "items.parquet")
@@ -144,7 +144,7 @@ def test_an_error_about_a_column_names_its_file(logs: Path, fault: str) -> None:
     ],
     ids=["null", "pandas", "missing", "same"],
 )
-def test_parts_without_rows_are_of_no_consequence(logs: Path, tmp_path: Path, place: str, empty: Change) -> None:
+def test_parts_without_rows_are_ignored(logs: Path, tmp_path: Path, place: str, empty: Change) -> None:
     expected = files_of(write_samples(logs, tmp_path / "expected").path)
     for name in ("events", "requests"):
         rows = pl.read_parquet(logs / name / "part-00001.parquet")
@@ -156,7 +156,7 @@ def test_parts_without_rows_are_of_no_consequence(logs: Path, tmp_path: Path, pl
 
 
 @pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt64, pl.Boolean, pl.Float32, pl.Decimal(38, 30)])
-def test_numbers_of_other_types(logs: Path, dtype: pl.DataType, tmp_path: Path) -> None:
+def test_different_numeric_types_become_float64(logs: Path, dtype: pl.DataType, tmp_path: Path) -> None:
     ones = pl.col("score").list.eval(pl.element() * 0 + 1)
     change(logs, "events/part-00001.parquet", put(score=pl.lit(1.0)))
     change(logs, "requests/part-00001.parquet", put(score=ones))
@@ -166,20 +166,20 @@ def test_numbers_of_other_types(logs: Path, dtype: pl.DataType, tmp_path: Path) 
     assert files_of(write_samples(logs, tmp_path / "samples", force=True).path) == expected
 
 
-def test_a_part_whose_values_are_all_empty(logs: Path) -> None:
+def test_a_part_with_only_empty_values(logs: Path) -> None:
     change(logs, "events/part-00000.parquet", put(score=pl.lit(None)))
     found = read_logs(logs).events["score"]
     assert (found.dtype, found.null_count()) == (pl.Float64, 100)
 
 
-def test_large_numbers_of_other_types(logs: Path) -> None:
+def test_large_numbers_of_different_types(logs: Path) -> None:
     change(logs, "events/part-00000.parquet", put(score=pl.col("score").cast(pl.Decimal(38, 30))))
     change(logs, "events/part-00001.parquet", put(score=pl.lit(10**12)))
     assert read_logs(logs).events["score"].max() == 1e12
 
 
-def test_types_that_do_not_go_together(logs: Path) -> None:
-    """Nothing reads the category but `edgerec stats`, to which numbers and strings are the same."""
+def test_numbers_and_strings_in_one_column_are_an_error(logs: Path) -> None:
+    """Only `edgerec stats` reads the category, which may be numbers or strings."""
     items = pl.read_parquet(logs / "items.parquet")
     (logs / "items.parquet").unlink()
     (logs / "items.parquet").mkdir()
@@ -191,7 +191,7 @@ def test_types_that_do_not_go_together(logs: Path) -> None:
         open_logs(logs)
 
 
-def test_a_table_without_rows_is_named_by_its_file(logs: Path) -> None:
+def test_an_error_of_a_table_without_rows_names_its_file(logs: Path) -> None:
     for file in (logs / "events").iterdir():
         pl.read_parquet(file).clear().cast({"user_id": pl.Float64}).write_parquet(file)
     with pytest.raises(LogsError, match=r"part-00000\.parquet: events\.user_id should be Int64; received Float64"):

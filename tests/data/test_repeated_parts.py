@@ -1,4 +1,4 @@
-"""A repeated part is refused. A single repeated behaviour is not: it may have happened twice."""
+"""A repeated part is an error. A repeated behaviour is not, because it may have happened twice."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ REPEATS: dict[str, tuple[dict[str, pl.DataFrame], str]] = {
 
 @pytest.mark.parametrize("repeat", REPEATS)
 @pytest.mark.parametrize("sample", [100, 2**18])
-def test_a_part_that_is_there_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeat: str, sample: int) -> None:
+def test_a_repeated_part_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeat: str, sample: int) -> None:
     if repeat == "a smaller one" and sample == 100:
         pytest.skip("ten of many rows need not be in a sample")
     monkeypatch.setattr("edgerec.data.repeated_parts.SAMPLE", sample)
@@ -71,14 +71,14 @@ def other(column: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
     ids=["none", "some rows", "rows within a part", "another time", "another score", "empty parts"],
 )
 @pytest.mark.parametrize("sample", [100, 2**18])
-def test_rows_may_be_there_twice(
+def test_repeated_rows_are_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: dict[str, pl.DataFrame], sample: int
 ) -> None:
     monkeypatch.setattr("edgerec.data.repeated_parts.SAMPLE", sample)
     open_logs(write_events(tmp_path, **parts))
 
 
-def test_requests_of_a_part_that_is_there_twice(tmp_path: Path) -> None:
+def test_a_repeated_part_of_requests_is_an_error(tmp_path: Path) -> None:
     from edgerec.data.build_samples import write_samples
 
     path = write_events(tmp_path, a=ROWS)

@@ -1,4 +1,4 @@
-"""Whatever a fault left of unfinished samples: --resume repairs it, or says that --force does; and that does."""
+"""Damaged unfinished samples: --resume repairs them, or its error names --force, which starts again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Work stopped after its first shard, and what would have become of it in `whole`."""
+    """Return work that was stopped after its first shard. `whole` has the complete samples."""
     root = tmp_path_factory.mktemp("stopped")
     write_logs(make_logs(), root / "logs")
     make(root)
@@ -60,7 +60,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 @pytest.mark.parametrize("how", ["gone", "cut", "garbage"])
-def test_every_state_has_a_command_that_repairs_it(stopped: Path, name: str, how: str) -> None:
+def test_resume_or_force_repairs_any_damage(stopped: Path, name: str, how: str) -> None:
     shutil.rmtree(stopped / "samples", ignore_errors=True)
     shutil.rmtree(stopped / ".samples.samples", ignore_errors=True)
     work = Path(shutil.copytree(stopped / "work", stopped / ".samples.samples"))
@@ -83,11 +83,11 @@ def test_every_state_has_a_command_that_repairs_it(stopped: Path, name: str, how
         assert "begin anew with --force" in said
         make(stopped, force=True)
     if not said and (how, name) == ("garbage", "output/shards/00000/train.parquet"):
-        return  # Its size is right: its hash is checked when it is read.
+        return  # The size is right. The hash is checked when the file is read.
     assert content(stopped / "samples") == content(stopped / "whole")
 
 
-def test_a_file_where_work_would_stand_is_one_clear_line(stopped: Path) -> None:
+def test_a_file_at_the_path_of_the_work_is_an_error(stopped: Path) -> None:
     shutil.rmtree(stopped / "samples", ignore_errors=True)
     shutil.rmtree(stopped / ".samples.samples", ignore_errors=True)
     (stopped / ".samples.samples").write_text("mine")

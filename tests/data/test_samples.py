@@ -42,16 +42,16 @@ MARKED = FeatureSpec.model_validate(
         ],
     }
 )
-"""Features that are read back as they were written: each behaviour bears its mark, each item its number."""
+"""Features that keep their logged values: `mark` of each behaviour, and `number` of each item."""
 
 Event = tuple[int, int, str, int]
-"""User, time, kind (`e` or `p`), item."""
+"""An event: user, time, kind (`e` or `p`), item."""
 Asked = tuple[int, int, list[int], list[int | None]]
-"""User, time, items on offer, labels."""
+"""A request: user, time, candidates, labels."""
 
 
 def marked_logs(events: Iterable[Event], requests: Iterable[Asked], *, items: int = 6) -> Logs:
-    """Logs in which an event's mark is its place of writing; an item's number is ten times its identity."""
+    """Return logs. The mark of an event is its index in `events`; the number of an item is ten times its ID."""
     kinds = {"e": "exposure", "p": "page_view"}
     rows = [
         {"user_id": user, "time": time, "kind": kinds[kind], "item_id": item, "mark": float(mark), "score": -1.0 - mark}
@@ -89,7 +89,7 @@ def checked(logs: Logs) -> Logs:
 
 
 def read_back(samples: Samples, *, until: int | None = None, last: int | None = None) -> dict[int, dict[str, Any]]:
-    """All that a model is given of each request (the `last` at or before `until`), without padding, by request."""
+    """Return all inputs of a model without padding, for each of the `last` requests at or before `until`."""
     found = {}
     for split in SPLITS:
         shard = whole(samples, split)
@@ -112,7 +112,7 @@ def read_back(samples: Samples, *, until: int | None = None, last: int | None = 
                 for kind in ("exposures", "page_views"):
                     part, length = inputs[kind], inputs[kind]["length"][at]
                     given[f"{kind}.age"] = part["age"][at, :length].tobytes()
-                    # From where recurrences start: what has left the window still moves the state.
+                    # The recurrence starts earlier than the window, because older behaviours still change the state.
                     seen = stretch(part, at)
                     given[f"{kind}.row"] = flat(part["row"])[seen].tobytes()
                     for group in ("action", "item"):
@@ -123,7 +123,7 @@ def read_back(samples: Samples, *, until: int | None = None, last: int | None = 
 
 
 def marks(samples: Samples, kind: str) -> dict[int, list[int]]:
-    """The marks of each request's behaviours, oldest first."""
+    """Return the marks of each request's behaviours, oldest first."""
     found = {}
     for split in SPLITS:
         shard = whole(samples, split)
@@ -137,16 +137,16 @@ def marks(samples: Samples, kind: str) -> dict[int, list[int]]:
 EVERY: list[int | None] = [1, 0]
 
 
-def test_windows_by_hand(tmp_path: Path) -> None:
+def test_known_behaviours_of_a_small_example(tmp_path: Path) -> None:
     events: list[Event] = [
-        (1, 50, "e", 0),  # mark 0: at one instant with 1 and 2, and written first
+        (1, 50, "e", 0),  # mark 0: same time as 1 and 2, written first
         (1, 50, "e", 1),
         (1, 50, "e", 2),
-        (2, 60, "e", 3),  # 3: of another user
-        (1, 40, "e", 4),  # 4: earlier, written later
-        (1, 70, "p", 5),  # 5: of the other kind
+        (2, 60, "e", 3),  # mark 3: another user
+        (1, 40, "e", 4),  # mark 4: earlier, but written later
+        (1, 70, "p", 5),  # mark 5: the other kind
         (1, 90, "e", 0),
-        (1, 100, "e", 1),  # 7: at the request's own instant
+        (1, 100, "e", 1),  # mark 7: same time as the request
         (1, 101, "e", 2),
         (1, 95, "e", 3),
         (1, 96, "e", 4),
@@ -166,7 +166,7 @@ EVENT = st.tuples(st.integers(0, 2), TIMES, st.sampled_from("eep"), st.integers(
 
 @settings(max_examples=40)
 @given(events=st.lists(EVENT, max_size=40), limit=st.integers(1, 6))
-def test_windows_equal_the_definition(tmp_path: Path, events: list[Event], limit: int) -> None:
+def test_known_behaviours_equal_a_loop_over_all_events(tmp_path: Path, events: list[Event], limit: int) -> None:
     asked: list[Asked] = [(user, time, [0, 1], EVERY) for time in range(1, 13) for user in range(4)]
     limits = {"candidates": 2, "exposures": limit, "page_views": 2}
     samples = build(tmp_path, marked_logs(events, asked), limits=limits, test_from=10, validation_fraction=0.3)
@@ -178,7 +178,7 @@ def test_windows_equal_the_definition(tmp_path: Path, events: list[Event], limit
             assert found[request] == [mark for _, mark in sorted(known)[-most:]]
 
 
-def test_candidates_labels_and_periods_by_hand(tmp_path: Path) -> None:
+def test_candidates_labels_and_periods_of_a_small_example(tmp_path: Path) -> None:
     asked: list[Asked] = [
         (1, 30, [3, 1, 2], [0, 1, None]),
         (2, 10, [5], [1]),
@@ -227,7 +227,7 @@ def test_periods_follow_the_logs_and_fractions(tmp_path: Path) -> None:
         build(tmp_path, logs, validation_fraction=0.9999)
 
 
-def test_vocabulary_and_scales_by_hand(tmp_path: Path) -> None:
+def test_vocabulary_and_scales_of_a_small_example(tmp_path: Path) -> None:
     logs = checked(make_logs())
     samples = build(tmp_path, logs, limits=LIMITS)
     known = pl.col("time") < samples.head.validation_from
@@ -244,7 +244,7 @@ def test_vocabulary_and_scales_by_hand(tmp_path: Path) -> None:
 
 
 def future(logs: Logs, instant: int, seed: int) -> Logs:
-    """`logs` with everything changed that was not yet known at `instant`; times of requests stay, for the periods."""
+    """Return `logs` with changes to all that was unknown at `instant`. Times of requests stay, as periods need them."""
     rng = np.random.default_rng(seed)
     items = logs.items["item_id"].to_numpy()
 
@@ -252,7 +252,7 @@ def future(logs: Logs, instant: int, seed: int) -> Logs:
         order = rng.permutation(len(table))
         return table.with_columns(table[name][order] for name in table.columns if name not in keep)
 
-    # An event at the instant itself is no longer known to a request of that instant.
+    # A request at this time does not know an event of the same time.
     early, late = (logs.events.filter((pl.col("time") >= instant) == flag) for flag in (False, True))
     moved = shuffled(late, ["time"]).with_columns(
         time=pl.col("time") + pl.Series(rng.integers(0, 5, len(late))), item_id=pl.Series(rng.choice(items, len(late)))
@@ -278,7 +278,7 @@ def future(logs: Logs, instant: int, seed: int) -> Logs:
     instant=st.integers(0, 13),
     seed=st.integers(0, 99),
 )
-def test_nothing_of_the_future_reaches_a_request(
+def test_later_events_do_not_change_a_request(
     tmp_path: Path, events: list[Event], asked: list[tuple[int, int]], instant: int, seed: int
 ) -> None:
     ends = [(0, -1), (0, 6), (0, 14)]
@@ -292,7 +292,7 @@ def test_nothing_of_the_future_reaches_a_request(
 
 @settings(max_examples=12)
 @given(share=st.floats(0, 1), seed=st.integers(0, 99))
-def test_nor_does_it_with_everything_that_is_fitted(tmp_path: Path, share: float, seed: int) -> None:
+def test_later_events_do_not_change_fitted_features(tmp_path: Path, share: float, seed: int) -> None:
     logs = checked(make_logs(users=8))
     periods = build(tmp_path, logs, limits=LIMITS).head
     begin, end = periods.validation_from, int(logs.requests["time"].max())
@@ -308,7 +308,7 @@ def test_nor_does_it_with_everything_that_is_fitted(tmp_path: Path, share: float
     assert read_back(before) != read_back(after) or instant >= end
 
 
-# The real bundle from the raw tables on, where it is there.
+# Tests on the real data set, from its raw tables. They are skipped without it.
 
 
 def real_bundle() -> Path:
@@ -320,7 +320,7 @@ def real_bundle() -> Path:
 
 
 def change_raw(source: Path, target: Path, instant: pl.Expr) -> None:
-    """Copy the bundle, with all changed that was not known at `instant` (a naive datetime)."""
+    """Copy the bundle, and change all that was unknown at `instant` (a naive datetime)."""
     shutil.copytree(source / "article_features", target / "article_features")
     for split in ("train", "validation"):
         (target / split).mkdir(parents=True)
@@ -329,7 +329,7 @@ def change_raw(source: Path, target: Path, instant: pl.Expr) -> None:
         ended = time + pl.duration(milliseconds=(seconds.cast(pl.Float64) * 1000).round().cast(pl.Int64))
         left = ended + pl.duration(seconds=pl.col("next_read_time").fill_null(0))
         later, is_open, reading = time > instant, ended >= instant, left >= instant
-        # What a page still open at the instant will bring: other clicks, read for longer.
+        # Pages that are still open at this time get other clicks and longer reading times.
         clicks = pl.when(is_open).then(pl.col("article_ids_inview").list.slice(0, 1))
         table = table.with_columns(
             article_ids_clicked=clicks.otherwise("article_ids_clicked"),
@@ -353,8 +353,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     return build(tmp_path_factory.mktemp("real"), imported(Ebnerd, real_bundle())[0])
 
 
-# What was seen and clicked on a list that is left at once becomes known at that very instant; what was done on a page
-# that its user leaves only after having opened another is not known to the other.
+# Exposures and clicks of a list that is left at once become known at the same time. Actions on a page
+# that is left after another one was opened are unknown to that other page.
 MOMENTS = {
     "a list left at once": pl.col("read_time") == 0,
     "a page still open": pl.col("ended").cum_max().shift(1).over("user_id") > pl.col("impression_time"),
@@ -363,7 +363,7 @@ MOMENTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment_of", MOMENTS)
-def test_nothing_of_the_future_reaches_a_real_request(tmp_path: Path, real: Samples, moment_of: str) -> None:
+def test_later_events_do_not_change_a_real_request(tmp_path: Path, real: Samples, moment_of: str) -> None:
     source = real_bundle()
     raw = pl.read_parquet(source / "validation" / "behaviors.parquet").sort("user_id", "impression_time")
     raw = raw.with_columns(
@@ -384,7 +384,7 @@ def test_nothing_of_the_future_reaches_a_real_request(tmp_path: Path, real: Samp
     ended = pl.col("impression_time").dt.epoch("ms") + (pl.col("read_time").fill_null(0) * 1000)
     still_open = set(ends.filter(ended >= instant)["impression_id"].to_list())
     for request, sample in known.items():
-        # A list's label is its click, known when it is left.
+        # The label of a list is its click, which becomes known when the list is left.
         skipped = {"label"} if request in still_open else set()
         for name, value in sample.items():
             assert name in skipped or value == again[request][name], (request, name)
@@ -403,7 +403,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_equal_bytes(tmp_path: Path) -> None:
+def test_equal_logs_give_equal_bytes(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "logs")
     written = write_samples(tmp_path / "logs", tmp_path / "a", limits=LIMITS)
     write_samples(tmp_path / "logs", tmp_path / "b", limits=LIMITS)
@@ -432,9 +432,10 @@ def test_logs_without_a_kind_of_behaviour(tmp_path: Path, kind: str | None) -> N
             assert batch[name]["length"].min() > 0
 
 
-def test_an_attribute_may_bear_the_name_of_an_events_column(tmp_path: Path) -> None:
+def test_an_attribute_may_have_the_name_of_a_column_of_events(tmp_path: Path) -> None:
     logs = checked(make_logs())
-    # Events with a `level` of their own (the user's, say) leave the item's alone, and so does a `clicked` of the items.
+    # Events may have a column `level` of their own, for example of the user. It does not change the item's `level`.
+    # The same is true for a column `clicked` of the items.
     noisy = replace(
         logs,
         events=logs.events.with_columns(level=pl.lit(3), shop=pl.lit(99)),
@@ -454,7 +455,7 @@ def test_no_feature_may_read_the_label(tmp_path: Path, source: str) -> None:
         write_samples(tmp_path / "logs", tmp_path / "samples")
 
 
-def test_a_list_longer_than_the_limit(tmp_path: Path) -> None:
+def test_a_list_longer_than_the_limit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LogsError, match=r"offers 8 candidates, more than the limit of 7: raise --candidates"):
         build(tmp_path, checked(make_logs()), limits={"candidates": 7})
 
@@ -468,7 +469,7 @@ def test_a_list_longer_than_the_limit(tmp_path: Path) -> None:
         ({"validation_fraction": float("nan")}, "between 0 and 1"),
     ],
 )
-def test_settings_out_of_range(tmp_path: Path, settings_: dict[str, Any], said: str) -> None:
+def test_settings_out_of_range_are_an_error(tmp_path: Path, settings_: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         write_samples(tmp_path / "nothing", tmp_path / "out", **settings_)
     assert list(tmp_path.iterdir()) == []
@@ -497,7 +498,7 @@ def _table(name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callabl
 
 
 def _put(name: str, column: str, value: Any) -> Callable[[Path], object]:
-    """The first row of a column changed."""
+    """Change the first row of a column."""
 
     def change(table: pl.DataFrame) -> pl.DataFrame:
         values = [value, *table[column].to_list()[1:]]
@@ -589,12 +590,12 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "window from another world": (_put("train", "exposures_begin", 10**9), "refers to exposures"),
     "window below zero": (_put("train", "page_views_begin", -1), "refers to page_views"),
     "window of less than nothing": (_put("train", "exposures_count", -1), "refers to exposures"),
-    "window too long": (_head(limits={"candidates": 10, "exposures": 2, "page_views": 8}), "names exposures that"),
+    "window too long": (_head(limits={"candidates": 10, "exposures": 2, "page_views": 8}), "refers to exposures that"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_folder_in_one_line(folder: Path, fault: str) -> None:
+def test_a_faulty_folder_is_an_error_of_one_line(folder: Path, fault: str) -> None:
     damage, said = FAULTS[fault]
     damage(folder)
     with pytest.raises(FormatError, match=said) as caught:
@@ -615,13 +616,13 @@ def _files(folder: Path) -> list[Path]:
 
 @settings(max_examples=150)
 @given(data=st.data())
-@pytest.mark.filterwarnings("ignore")  # numpy wonders aloud about damaged headers
+@pytest.mark.filterwarnings("ignore")  # NumPy warns about damaged headers.
 def test_damage_is_a_declared_error_or_harmless(folder: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(_files(folder)))
     intact = (folder / name).read_bytes()
     content = bytearray(intact)
     for _ in range(data.draw(st.integers(1, 3))):
-        # Arrays bear most faults in their first bytes, tables in their last ones.
+        # Arrays have their headers in the first bytes, Parquet files in the last ones.
         near = data.draw(st.integers(0, min(len(content), 140) - 1))
         place = near if name.suffix == ".npy" else len(content) - 1 - near * (len(content) // 140 or 1)
         content[place] = data.draw(st.integers(0, 255))
@@ -634,7 +635,7 @@ def test_damage_is_a_declared_error_or_harmless(folder: Path, data: st.DataObjec
         (folder / name).write_bytes(intact)
 
 
-def test_a_served_feature_may_read_the_identity_of_items(tmp_path: Path) -> None:
+def test_a_served_feature_may_read_the_item_id(tmp_path: Path) -> None:
     identity = {"name": "identity", "source": "item_id", "origin": "served", "kind": "raw"}
     logs = make_logs(users=4)
     spec = logs.spec.model_dump(exclude_none=True)

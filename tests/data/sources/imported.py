@@ -1,4 +1,4 @@
-"""Logs of a source, for tests."""
+"""Imports a source and reads its logs, for tests."""
 
 from __future__ import annotations
 

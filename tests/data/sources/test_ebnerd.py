@@ -30,14 +30,14 @@ Bundle = dict[str, list[Row]]
 
 
 def page(number: int, user: int, at: int, inview: list[int], clicked: list[int], **more: Any) -> Row:
-    """A row of behaviors, `at` seconds after the train week began."""
+    """Return a row of behaviors, `at` seconds after the train week began."""
     row = {"read_time": 0.0, "scroll_percentage": None, "next_read_time": None, "next_scroll_percentage": None}
     listed = {"article_ids_inview": inview, "article_ids_clicked": clicked}
     return {"impression_id": number, "user_id": user, "at": at, **listed, **row, **more}
 
 
 def click(user: int, at: int, article: int, read: float, scroll: float | None) -> Row:
-    """One click of history."""
+    """Return one click of the history."""
     return {"user_id": user, "at": at, "article": article, "read": read, "scroll": scroll}
 
 
@@ -113,13 +113,13 @@ def request(logs: Logs, request_id: int) -> Row:
 
 
 def of_user(logs: Logs, user: int, kind: str, *columns: str) -> list[tuple[Any, ...]]:
-    """Time in seconds after the train week began, item, and `columns` of a user's events."""
+    """Return time (seconds after the train week began), item and `columns` of a user's events."""
     table = logs.events.filter((pl.col("user_id") == user) & (pl.col("kind") == kind))
     return table.select((pl.col("time") - START) / 1000, "item_id", *columns).rows()
 
 
 def test_counts_and_test_period(logs: Logs) -> None:
-    # The article clicked twice in one list is one positive label and two clicks; the unlisted one is neither.
+    # An article that is clicked twice in one list is one positive label and two clicks. Unlisted articles do not count.
     assert logs.counts() == {"requests": 6, "exposures": 11, "clicks": 6, "users": 2}
     assert logs.requests["clicked"].explode().sum() == 5
     assert logs.head.test_from == START + 7 * DAY * 1000
@@ -136,7 +136,7 @@ def test_a_request_is_a_list(logs: Logs) -> None:
     assert request(logs, 6)["clicked"] == [0, 0]
 
 
-def test_served_values_are_of_what_was_known_before(logs: Logs) -> None:
+def test_served_values_use_only_what_was_known_before(logs: Logs) -> None:
     # At 10 s the first list ends: its click is not known before that instant.
     assert request(logs, 3)["clicks_1h"] == [0, 0]
     # At 11 s the lists that ended at 10 s are known (two clicks on 12), the one that ends at 25 s is not.
@@ -146,8 +146,8 @@ def test_served_values_are_of_what_was_known_before(logs: Logs) -> None:
     assert request(logs, 6)["clicks_24h"] == [0, 0]
 
 
-def test_what_was_shown_is_known_at_once(logs: Logs) -> None:
-    # The first list is still open at 5 s for user 1 and says nothing of user 2.
+def test_a_shown_list_is_known_at_once(logs: Logs) -> None:
+    # The first list of user 1 is still open at 5 s. It has no effect on user 2.
     assert request(logs, 2)["user_exposures"] == [0, 0]
     assert request(logs, 3)["user_exposures"] == [1, 1]
     assert request(logs, 4)["user_exposures"] == [2, 0]
@@ -169,7 +169,7 @@ def test_exposures_become_known_when_the_page_is_left(logs: Logs) -> None:
         (71.0, 12, 60.0, 3, 61.0),
         (71.0, 13, 60.0, 1, 61.0),
     ]
-    # No time was logged for the list at the beginning of the second week: it ended as it began.
+    # The list at the beginning of the second week has no reading time, so it ends when it begins.
     assert of_user(logs, 2, "exposure", "exposure_duration_s", "scroll_percentage")[:4] == [
         (25.0, 12, 20.0, 100.0),
         (25.0, 13, 20.0, 100.0),
@@ -182,7 +182,7 @@ def test_page_views_become_known_when_the_article_is_left(logs: Logs) -> None:
     columns = ("page_duration_s", "scroll_depth", "time_decay_s")
     assert of_user(logs, 1, "page_view", *columns) == [
         (-7140.0, 11, 60.0, 50.0, None),
-        # Of several articles opened from one page the next page is the first one's.
+        # If several articles are opened from one page, the next page is that of the first one.
         (10.0, 12, None, None, 7150.0),
         (15.0, 11, 5.0, None, 5.0),
         (40.0, 12, 30.0, 80.0, 25.0),
@@ -192,7 +192,7 @@ def test_page_views_become_known_when_the_article_is_left(logs: Logs) -> None:
     assert of_user(logs, 3, "page_view", *columns) == [(-3600.0, 14, 0.0, None, None)]
 
 
-def test_events_carry_what_was_served_with_their_list(logs: Logs) -> None:
+def test_events_have_the_served_values_of_their_list(logs: Logs) -> None:
     listed = logs.requests.explode("item_id", *SERVED)
     four = listed.filter(pl.col("request_id") == 4).select("item_id", *SERVED)
     last = logs.events.filter((pl.col("user_id") == 1) & (pl.col("time") == START + 71_000))
@@ -207,14 +207,14 @@ def test_history_has_ages_but_no_list_statistics(logs: Logs) -> None:
     assert [row[name] for name in SERVED if name != "age_h"] == [None] * 17
 
 
-def test_items_have_every_article_named_anywhere(logs: Logs) -> None:
+def test_items_have_every_article_that_any_file_names(logs: Logs) -> None:
     assert logs.items["item_id"].to_list() == [11, 12, 13, 14, 15, 99]
     assert logs.items["article"].to_list() == logs.items["item_id"].to_list()
     assert logs.items["article_length"].to_list() == [700, 1500, None, None, None, 90]
     assert logs.items["premium"].to_list() == [0, 1, None, None, None, 1]
 
 
-def test_logs_are_written_read_and_the_same_bytes_again(logs: Logs, tmp_path: Path) -> None:
+def test_a_second_import_gives_the_same_bytes(logs: Logs, tmp_path: Path) -> None:
     write_logs(logs, tmp_path / "a")
     again = imported(Ebnerd, write_bundle(tmp_path / "source", EXAMPLE))[0]
     write_logs(again, tmp_path / "b")
@@ -234,13 +234,13 @@ def test_the_specification_reads_the_logs(logs: Logs) -> None:
     assert Vocabulary.fit(logs.items["article"].to_numpy(), size=20_000, min_count=1).rows == 7
 
 
-# Past only: whatever happens after an instant leaves all that was known at it as it was.
+# No leakage: later events do not change what was known before.
 
 
 def random_bundle(rng: np.random.Generator) -> Bundle:
     def pages(first: int, begin: int) -> list[Row]:
         rows = []
-        # Times on a coarse grid, so that instants coincide.
+        # Times are on a coarse grid, so that many are equal.
         for number, at in enumerate(np.sort(rng.integers(0, 12, 14)) * 10):
             inview = rng.choice(np.arange(1, 9), rng.integers(1, 5), replace=False).tolist()
             clicked = rng.choice([*inview, 9], rng.integers(0, 3)).tolist()
@@ -274,7 +274,7 @@ def random_bundle(rng: np.random.Generator) -> Bundle:
 
 
 def other_future(bundle: Bundle, instant: int, rng: np.random.Generator) -> Bundle:
-    """`bundle` with everything that was not known at `instant` drawn anew, and kept unknown at it."""
+    """Return `bundle` with new random values for all that was unknown at `instant`. They stay unknown at that time."""
     changed = copy.deepcopy(bundle)
 
     def later(than: float) -> float:
@@ -306,7 +306,7 @@ def other_future(bundle: Bundle, instant: int, rng: np.random.Generator) -> Bund
 
 
 def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Requests without their labels and events, up to `instant` (seconds)."""
+    """Return requests without their labels, and events, up to `instant` (seconds)."""
     requests, events = (
         table.filter(pl.col("time") <= START + instant * 1000) for table in (logs.requests, logs.events)
     )
@@ -315,9 +315,7 @@ def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), instant=st.integers(-12, 27).map(lambda tens: 10 * tens))
-def test_nothing_of_the_future_is_in_the_past(
-    seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_later_events_do_not_change_the_past(seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     rng = np.random.default_rng(seed)
     bundle = random_bundle(rng)
     before = imported(Ebnerd, write_bundle(tmp_path_factory.mktemp("one"), bundle))[0]
@@ -326,15 +324,15 @@ def test_nothing_of_the_future_is_in_the_past(
         assert_frame_equal(one, other, check_exact=True)
 
 
-# Bad sources: one line each.
+# Faulty sources: each error is one line.
 
 
-def test_no_such_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LogsError, match=r"^EB-NeRD: .*nowhere is not a folder"):
         imported(Ebnerd, tmp_path / "nowhere")[0]
 
 
-def test_another_folder(tmp_path: Path) -> None:
+def test_a_wrong_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LogsError, match=r"behaviors.parquet is not there"):
         imported(Ebnerd, tmp_path)[0]
 
@@ -363,7 +361,7 @@ ODD: dict[str, tuple[str, dict[str, pl.Expr], str]] = {
 
 
 @pytest.mark.parametrize("fault", ODD)
-def test_a_value_that_a_cast_would_change_is_refused(tmp_path: Path, fault: str) -> None:
+def test_a_value_that_a_cast_would_change_is_an_error(tmp_path: Path, fault: str) -> None:
     name, change, said = ODD[fault]
     file = write_bundle(tmp_path, EXAMPLE) / name
     pl.read_parquet(file).with_columns(**change).write_parquet(file)
@@ -380,7 +378,7 @@ def test_lists_of_a_fixed_length_are_lists(tmp_path: Path, logs: Logs) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("fault", ["missing", "truncated", "text", "column"])
-def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
+def test_a_faulty_file_is_an_error(tmp_path: Path, name: str, fault: str) -> None:
     file = write_bundle(tmp_path / "source", EXAMPLE) / name
     if fault == "missing":
         file.unlink()
@@ -409,7 +407,7 @@ def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
         ({"impression_id": 2}, "request_id should be unique"),
     ],
 )
-def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
+def test_a_faulty_row_is_an_error(tmp_path: Path, change: Row, said: str) -> None:
     bundle = copy.deepcopy(EXAMPLE)
     bundle["train"][0].update(change)
     with pytest.raises(LogsError, match=said) as caught:
@@ -417,7 +415,7 @@ def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_faulty_duration_of_history(tmp_path: Path) -> None:
+def test_a_faulty_duration_in_the_history_is_an_error(tmp_path: Path) -> None:
     bundle = copy.deepcopy(EXAMPLE)
     bundle["validation_history"][0]["read"] = 1e17
     with pytest.raises(LogsError, match=r"history\.parquet: read_time_fixed should be seconds") as caught:
@@ -425,7 +423,7 @@ def test_a_faulty_duration_of_history(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-# The real bundle, where it is there.
+# Tests on the real data set. They are skipped without it.
 
 
 @pytest.fixture(scope="module")
@@ -438,7 +436,7 @@ def real() -> Logs:
 
 
 def gauc(requests: pl.DataFrame, score: str) -> float:
-    """Mean AUC over lists with a click and a non-click, weighted by length; ties are worth a half."""
+    """Return the mean AUC of lists with a click and a non-click, weighted by length. A tie counts 0.5."""
     areas, weights = [], []
     for labels, scores in requests.select("clicked", score).iter_rows():
         label, value = np.array(labels) == 1, np.array(scores)

@@ -28,7 +28,7 @@ from edgerec.features.encoder import GroupEncoder
 from edgerec.model.metrics import gauc
 from tests.data.sources.imported import imported
 
-# Midnight in China.
+# The first midnight in China.
 START = int((datetime(2024, 1, 7, 16) - datetime(1970, 1, 1)).total_seconds()) * 1000
 DAY = 86_400
 
@@ -37,7 +37,7 @@ Slice = dict[str, list[Row]]
 
 
 def shown(user: int, video: int, at: float, *, click: int = 0, play: int = 0, length: int = 100, **flags: int) -> Row:
-    """An impression `at` seconds after the first midnight, played for `play` seconds of `length`."""
+    """Return an impression `at` seconds after the first midnight, played for `play` of `length` seconds."""
     return {"user": user, "video": video, "at": at, "click": click, "play": play, "length": length, **flags}
 
 
@@ -46,10 +46,10 @@ EXAMPLE: Slice = {
         shown(1, 11, 0, click=1, play=60, like=1),
         shown(2, 11, 30, play=5),
         shown(1, 12, 100, play=1),
-        # Comes again the same day.
+        # The video is shown again on the same day.
         shown(1, 11, 200, hate=1),
         shown(1, 13, 300, play=300),
-        # Reported again at the end of the file, and in the later one.
+        # The impression is reported again at the end of this file, and in the later file.
         shown(1, 12, 100, play=1),
     ],
     "later": [
@@ -103,7 +103,7 @@ def logs(example: tuple[Logs, dict[str, Any]]) -> Logs:
 
 
 def of_user(logs: Logs, user: int, kind: str, *columns: str) -> list[tuple[Any, ...]]:
-    """Time in seconds after the first midnight, video, and `columns` of a user's events."""
+    """Return time (seconds after the first midnight), video and `columns` of a user's events."""
     table = logs.events.filter((pl.col("user_id") == user) & (pl.col("kind") == kind))
     return table.select((pl.col("time") - START) / 1000, "item_id", *columns).rows()
 
@@ -114,7 +114,7 @@ def test_counts_and_dropped_duplicates(example: tuple[Logs, dict[str, Any]]) -> 
     assert counts["duplicates"] == 2
 
 
-def test_a_request_is_a_day_of_a_user_and_ends_where_a_video_comes_again(logs: Logs) -> None:
+def test_a_request_is_a_day_of_a_user_and_ends_before_a_repeated_video(logs: Logs) -> None:
     asked = logs.requests.select("request_id", "user_id", pl.col("time") - START, "item_id", "clicked")
     assert asked.rows() == [
         (0, 1, -1, [11, 12], [1, 0]),
@@ -126,13 +126,13 @@ def test_a_request_is_a_day_of_a_user_and_ends_where_a_video_comes_again(logs: L
     assert logs.requests["trigger"].to_list() == ["page"] * 5
 
 
-def test_the_test_period_is_of_whole_days(logs: Logs) -> None:
-    # An impression of the later file that belongs to the earlier one's last day is of the training period.
+def test_the_test_period_has_whole_days(logs: Logs) -> None:
+    # An impression of the later file on the last day of the earlier file is in the training period.
     assert logs.head.test_from == START + DAY * 1000 + 49_999
 
 
-def test_reports_of_one_impression_are_put_together(logs: Logs) -> None:
-    # The click stands in the one report, the longer play and the comment in the other.
+def test_reports_of_one_impression_are_merged(logs: Logs) -> None:
+    # One report has the click, the other has the longer play and the comment.
     assert of_user(logs, 1, "page_view", "page_duration_s", "play_share", "comment", "like")[0] == (
         70.0,
         11,
@@ -157,28 +157,28 @@ def test_behaviours_become_known_when_the_play_is_over(logs: Logs) -> None:
     assert of_user(logs, 3, "exposure", "play_share")[0] == (DAY - 19, 12, None)
 
 
-def test_served_values_are_of_what_was_known_before(logs: Logs) -> None:
+def test_served_values_use_only_what_was_known_before(logs: Logs) -> None:
     first, other, again, _, next_day = logs.requests.iter_rows(named=True)
     assert first["ctr_24h"] == pytest.approx([0.45, 0.45])
-    # The play that began before this request goes on.
+    # The play that began before this request is not over.
     assert (other["clicks_24h"], other["ctr_24h"]) == ([0], pytest.approx([0.45]))
     assert other["age_h"] == pytest.approx([29.999 / 3600])
     assert (again["clicks_24h"], again["clicks_168h"]) == ([1, 0], [1, 0])
     assert again["ctr_72h"] == pytest.approx([(1 + 20 * 0.45) / (2 + 20), 0.45])
     assert (again["user_exposures"], again["author_exposures"]) == ([1, 0], [1, 1])
     assert again["age_h"] == pytest.approx([199.999 / 3600, 0.0])
-    # Of both users' plays, 24 hours and a little less ago.
+    # Both users' plays are counted. They ended 24 hours ago and slightly later.
     assert next_day["ctr_24h"] == pytest.approx([20 * 0.45 / 22])
     assert (next_day["user_exposures"], next_day["author_exposures"]) == ([1], [1])
 
 
-def test_events_carry_what_was_served_with_their_list(logs: Logs) -> None:
+def test_events_have_the_served_values_of_their_list(logs: Logs) -> None:
     listed = logs.requests.filter(pl.col("request_id") == 2).select("item_id", *SERVED).explode("item_id", *SERVED)
     events = logs.events.filter((pl.col("user_id") == 1) & pl.col("time").is_in([START + 200_000, START + 600_000]))
     assert_frame_equal(events.select("item_id", *SERVED), listed)
 
 
-def test_items_have_what_was_known_at_upload(logs: Logs) -> None:
+def test_items_have_attributes_known_at_upload(logs: Logs) -> None:
     assert logs.items.rows(named=True)[1:3] == [
         {
             "item_id": 11,
@@ -208,7 +208,7 @@ def test_a_video_that_the_catalogue_lacks_has_no_attributes(tmp_path: Path) -> N
     rows["earlier"] += [shown(1, 98, 400), shown(1, 99, 500), shown(1, 98, 600)]
     logs, _ = imported(Kuairand, write_slice(tmp_path, rows))
     assert logs.items.row(-1, named=True)["author"] is None
-    # Unknown authors are not one author.
+    # Unknown authors do not count as the same author.
     assert logs.requests.filter(pl.col("item_id").list.contains(98))["author_exposures"].to_list()[-1] == [0]
 
 
@@ -219,7 +219,7 @@ def test_a_long_day_is_cut(tmp_path: Path) -> None:
     mine = logs.requests.filter(pl.col("user_id") == 4)
     assert mine["item_id"].list.len().to_list() == [MAX_LIST, MAX_LIST, 1]
     assert mine["item_id"].explode().to_list() == list(range(1000, 1000 + 2 * MAX_LIST + 1))
-    # What the first list showed is known to the second.
+    # The second list knows what the first list showed.
     assert (mine["time"].diff().drop_nulls() == MAX_LIST * 1000).all()
 
 
@@ -243,11 +243,11 @@ def test_the_specification_reads_the_logs(logs: Logs) -> None:
         assert np.isfinite(dense).all()
 
 
-# Past only: whatever happens after an instant leaves all that was known at it as it was.
+# No leakage: later events do not change what was known before.
 
 
 def random_slice(rng: np.random.Generator) -> Slice:
-    """Two days of four users; times on a coarse grid, so that instants and impressions coincide."""
+    """Return two days of four users. Times are on a coarse grid, so that many are equal."""
 
     def some(begin: int, number: int) -> list[Row]:
         return [
@@ -267,11 +267,11 @@ def random_slice(rng: np.random.Generator) -> Slice:
 
 
 KEPT = (1, 2)
-"""Users whose lists stay: what is on offer is not drawn anew, only what becomes of it."""
+"""Users whose lists are not changed. Only the outcomes of their impressions are new random values."""
 
 
 def other_future(rows: Slice, instant: int, rng: np.random.Generator) -> Slice:
-    """`rows` with everything that was not known at `instant` drawn anew, and kept unknown at it.
+    """Return `rows` with new random values for all that was unknown at `instant`. They stay unknown at that time.
 
     Of `KEPT` users the outcomes alone, for their lists are what is ranked; of the others also what they were shown.
     """
@@ -291,7 +291,7 @@ def other_future(rows: Slice, instant: int, rng: np.random.Generator) -> Slice:
 
 
 def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Requests of `KEPT` users without their labels, and all events, up to `instant` (seconds)."""
+    """Return requests of `KEPT` users without labels, and all events, up to `instant` (seconds)."""
     requests, events = (
         table.filter(pl.col("time") <= START + instant * 1000) for table in (logs.requests, logs.events)
     )
@@ -299,7 +299,7 @@ def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def both(seed: int, instant: int, folder: Path) -> tuple[tuple[pl.DataFrame, ...], tuple[pl.DataFrame, ...]]:
-    """What was known at `instant`, with one future and with another."""
+    """Return what was known at `instant`, with the original and with changed later events."""
     rng = np.random.default_rng(seed)
     rows = random_slice(rng)
     before, _ = imported(Kuairand, write_slice(folder / "one", rows))
@@ -312,16 +312,14 @@ INSTANTS = [day + 10 * tens for day in (0, DAY) for tens in range(13)]
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), instant=st.sampled_from(INSTANTS))
-def test_nothing_of_the_future_is_in_the_past(
-    seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_later_events_do_not_change_the_past(seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     before, after = both(seed, instant, tmp_path_factory.mktemp("slices"))
     for one, other in zip(before, after, strict=True):
         assert_frame_equal(one, other, check_exact=True)
 
 
 class Peeking(PastCounts):
-    """Counts what becomes known within the next minute, too."""
+    """A faulty count that includes events of the next minute."""
 
     def before(self, keys: Integers, times: Integers) -> Integers:
         return super().before(keys, times + 60_000)
@@ -333,14 +331,14 @@ class PeekingWindows(PastCounts):
 
 
 class Totals(PastCounts):
-    """Counts of the whole period, such as the data set's own statistics of videos."""
+    """A faulty count over the whole period, as in the data set's statistics of videos."""
 
     def within(self, keys: Integers, times: Integers, *, window: int) -> Integers:
         return super().before(keys, np.full_like(times, 2**42))
 
 
 class Foreseen(FirstSeen):
-    """Ages that tell when a video will be seen first."""
+    """A faulty age that shows when a video will be seen first."""
 
     def age(self, keys: Integers, times: Integers) -> Integers:
         return times - self._times[np.searchsorted(self._keys, keys)]
@@ -352,7 +350,7 @@ def outcomes_at_once(folder: Path) -> SliceTables:
 
 
 def lists_known_whole(listed: pl.DataFrame) -> list[pl.Series]:
-    """Served values as of the end of the list: the labels of its first videos are in those of the others."""
+    """Compute served values at the end of the list. They contain the labels of its earlier videos."""
     asked = pl.col("time").last().over("list")
     return served(listed.with_columns(asked=asked))
 
@@ -371,7 +369,7 @@ served: Callable[[pl.DataFrame], list[pl.Series]] = kuairand._served
         ("_served", lists_known_whole),
     ],
 )
-def test_a_leak_would_be_seen(name: str, leak: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leak_is_detected(name: str, leak: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kuairand, name, leak)
     for seed in range(60):
         before, after = both(seed, INSTANTS[seed % len(INSTANTS)], tmp_path / str(seed))
@@ -380,17 +378,17 @@ def test_a_leak_would_be_seen(name: str, leak: object, tmp_path: Path, monkeypat
     pytest.fail("no future changed the past")
 
 
-# Bad sources: one line each.
+# Faulty sources: each error is one line.
 
 
-def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
+def test_the_name_of_a_folder_is_not_a_pattern(tmp_path: Path) -> None:
     folder = tmp_path / "a[b]*"
     folder.mkdir()
     logs, _ = imported(Kuairand, write_slice(folder, EXAMPLE))
     assert len(logs.requests)
 
 
-def test_no_such_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LogsError, match=r"^KuaiRand: .*nowhere is not a folder"):
         imported(Kuairand, tmp_path / "nowhere")
 
@@ -421,7 +419,7 @@ ODD: dict[str, tuple[str, dict[str, pl.Expr], str]] = {
 
 
 @pytest.mark.parametrize("fault", ODD)
-def test_a_value_that_a_cast_would_change_is_refused(tmp_path: Path, fault: str) -> None:
+def test_a_value_that_a_cast_would_change_is_an_error(tmp_path: Path, fault: str) -> None:
     name, change, said = ODD[fault]
     file = write_slice(tmp_path, EXAMPLE) / name
     if name == CATALOGUE:
@@ -433,7 +431,7 @@ def test_a_value_that_a_cast_would_change_is_refused(tmp_path: Path, fault: str)
     assert str(caught.value).startswith(f"KuaiRand: {file}: ")
 
 
-def test_whole_floats_and_booleans_are_the_integers_that_they_are(tmp_path: Path, logs: Logs) -> None:
+def test_whole_floats_and_booleans_are_read_as_integers(tmp_path: Path, logs: Logs) -> None:
     file = write_slice(tmp_path, EXAMPLE) / EARLIER
     types = {"user_id": pl.Float64, "is_click": pl.Boolean, "is_like": pl.Float32}
     pl.read_parquet(file).cast(types).write_parquet(file)
@@ -441,7 +439,7 @@ def test_whole_floats_and_booleans_are_the_integers_that_they_are(tmp_path: Path
 
 
 @pytest.mark.parametrize(("name", "fault"), [*FAULTS, (CATALOGUE, "missing"), (CATALOGUE, "column")])
-def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
+def test_a_faulty_file_is_an_error(tmp_path: Path, name: str, fault: str) -> None:
     file = write_slice(tmp_path, EXAMPLE) / name
     if fault == "missing":
         file.unlink()
@@ -472,7 +470,7 @@ def test_a_faulty_file(tmp_path: Path, name: str, fault: str) -> None:
         ({"at": 9 * DAY}, "no day after the last one of the earlier split"),
     ],
 )
-def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
+def test_a_faulty_row_is_an_error(tmp_path: Path, change: Row, said: str) -> None:
     rows = copy.deepcopy(EXAMPLE)
     rows["earlier"][0].update(change)
     with pytest.raises(LogsError, match=said) as caught:
@@ -488,7 +486,7 @@ def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
         ("\n12,", "\n11,", "video_id should be there and unique; received 11"),
     ],
 )
-def test_a_faulty_catalogue(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_faulty_catalogue_is_an_error(tmp_path: Path, old: str, new: str, said: str) -> None:
     file = write_slice(tmp_path, EXAMPLE) / CATALOGUE
     text = file.read_text()
     assert old in text
@@ -497,7 +495,7 @@ def test_a_faulty_catalogue(tmp_path: Path, old: str, new: str, said: str) -> No
         imported(Kuairand, tmp_path)
 
 
-# The real slice, where it is there.
+# Tests on the real data set. They are skipped without it.
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,12 @@ def test_counts_strictly_before() -> None:
     assert counts.before(ints(7, 7, 7, 9, 8, 9), ints(100, 101, 999, 150, 999, 0)).tolist() == [0, 1, 2, 0, 0, 0]
 
 
-def test_window_has_its_beginning_and_not_its_end() -> None:
+def test_a_window_includes_its_beginning_and_excludes_its_end() -> None:
     counts = PastCounts(ints(7, 7, 9), ints(100, 200, 150))
     assert counts.within(ints(7, 7, 7, 7, 9), ints(200, 201, 301, 100, 152), window=100).tolist() == [1, 1, 0, 0, 1]
 
 
-def test_nothing_seen_yet() -> None:
+def test_no_events() -> None:
     nothing = ints()
     assert PastCounts(nothing, nothing).before(ints(1), ints(5)).tolist() == [0]
     assert FirstSeen(nothing, nothing).age(ints(1), ints(5)).tolist() == [0]
@@ -34,7 +34,7 @@ def test_age_since_first_seen() -> None:
     assert first.age(ints(3, 3, 3, 5, 4), ints(20, 25, 10, 100, 50)).tolist() == [0, 5, 0, 10, 0]
 
 
-def test_pairs_are_distinct() -> None:
+def test_different_pairs_have_different_keys() -> None:
     assert len(set(pair_keys(ints(1, 2, 1), ints(2, 1, 1)).tolist())) == 3
 
 
@@ -42,7 +42,7 @@ rows = st.lists(st.tuples(st.integers(0, 4), st.integers(-20, 20)), max_size=30)
 
 
 @given(events=rows, queries=rows, window=st.integers(1, 50))
-def test_counts_as_a_loop_does(events: list[tuple[int, int]], queries: list[tuple[int, int]], window: int) -> None:
+def test_counts_equal_a_loop(events: list[tuple[int, int]], queries: list[tuple[int, int]], window: int) -> None:
     def column(table: list[tuple[int, int]], index: int) -> np.ndarray:
         return np.array([row[index] for row in table], np.int64)
 
@@ -54,15 +54,15 @@ def test_counts_as_a_loop_does(events: list[tuple[int, int]], queries: list[tupl
     assert counts.within(keys, times, window=window).tolist() == within
 
 
-def test_pairs_of_large_identities_are_refused() -> None:
-    """They would run into each other in silence."""
+def test_pairs_of_large_ids_are_an_error() -> None:
+    """Different pairs would have the same key."""
     assert pair_keys(ints(2**31 - 1), ints(2**31 - 1)).tolist() == [(2**31 - 1) * 2**32 + 2**31 - 1]
     for users, items, name in ((2**31, 1, "users"), (1, 2**40, "items"), (1, -1, "items")):
         with pytest.raises(InputError, match=rf"{name} should be from 0 to 2147483647; received .*number them first"):
             pair_keys(ints(users), ints(items))
 
 
-def test_what_is_no_integer_or_of_another_length() -> None:
+def test_other_types_or_lengths_are_an_error() -> None:
     counts, first = PastCounts(ints(1), ints(5)), FirstSeen(ints(1), ints(5))
     odd = np.array([1.0, np.nan])
     for call in (PastCounts, FirstSeen, counts.before, first.age, pair_keys):
@@ -72,5 +72,5 @@ def test_what_is_no_integer_or_of_another_length() -> None:
             call(ints(1, 2), odd)
         with pytest.raises(InputError, match=r"have the same length; received \(1,\) and \(2,\)"):
             call(ints(1), ints(1, 2))
-    # Unsigned times lie before the first event, too.
+    # Unsigned times may be before the first event, too.
     assert counts.within(ints(1), np.array([6], np.uint64), window=100).tolist() == [1]

@@ -33,7 +33,7 @@ WINDOW = 5
 
 
 def row(user: int, candidate: Place, exposures: list[Place], views: list[Place], label: int, score: float) -> Row:
-    """A row in the form of the files: made up, sequences padded with zeros to `WINDOW`."""
+    """Return a made-up row in the form of the files. Sequences are padded with zeros to `WINDOW`."""
     head = [user, 1, 2, 3, 4, 23]
     sequences = []
     for kind in (exposures, views):
@@ -49,9 +49,9 @@ EXAMPLE = {
     TRAIN: [
         row(501, (3, 1, 1, 1, 1, 1), [A, B, C], [A], 0, 0.25),
         row(502, (1, 0, 1, 2, 1, 1), [], [], 1, 0.5),
-        # Of the first request again, and before it on the page.
+        # Another row of the first request, at an earlier position on the page.
         row(501, (9, 0, 2, 5, 3, 1), [A, B, C], [A], 1, 0.125),
-        # The same user later.
+        # The same user at a later time.
         row(501, (1, 0, 1, 1, 1, 1), [A, B, C, NIL, A], [A, C], 0, 0.75),
         row(502, (0, 0, 1, 1, 1, 1), [], [], 0, 0.0625),
     ],
@@ -97,7 +97,7 @@ def test_counts(example: tuple[Logs, dict[str, Any]]) -> None:
         "users": 4,
         "source_users": 2,
         "parts": 1,
-        # B to C rises, C to NIL and NIL to A do not: the second one stays.
+        # The page rises from B to C. It is equal for C and NIL, and falls from NIL to A.
         "pages_rising": 3 / 4,
     }
     assert {name: counts[name] for name in logs.counts()} == logs.counts()
@@ -106,7 +106,7 @@ def test_counts(example: tuple[Logs, dict[str, Any]]) -> None:
 def test_rows_of_a_user_with_the_same_sequences_are_a_request(logs: Logs) -> None:
     columns = ("request_id", "user_id", "time", "source_user_id", "item_id", "pos", "pagenum", "clicked", "score")
     assert logs.requests.select(columns).rows() == [
-        # In the order of the page; requests in that of their first rows.
+        # Candidates are in the order of the page, requests in the order of their first rows.
         (0, 0, at(0), "501", [2050301, 1010101], [9, 3], [0, 1], [1, 0], [0.125, 0.25]),
         (1, 1, at(1), "502", [1010101, 1020101], [0, 1], [0, 0], [0, 1], [0.0625, 0.5]),
         (2, 2, at(2), "501", [1010101], [1], [0], [0], [0.75]),
@@ -116,7 +116,7 @@ def test_rows_of_a_user_with_the_same_sequences_are_a_request(logs: Logs) -> Non
     assert user.unique().rows() == [(1, 2, 3, 4, 23)]
 
 
-def test_a_request_is_of_one_file_and_the_test_period_is_the_second(logs: Logs) -> None:
+def test_a_request_is_in_one_file_and_the_second_file_is_the_test_period(logs: Logs) -> None:
     assert logs.head.test_from == at(3)
 
 
@@ -133,14 +133,14 @@ def test_sequences_become_behaviours_just_before_the_request(logs: Logs) -> None
     assert logs.events["score"].null_count() == len(logs.events)
 
 
-def test_padding_is_what_is_zero_everywhere_to_the_end(logs: Logs) -> None:
-    # B is zero in three of six sequences, and NIL in all but followed by another behaviour.
+def test_padding_is_the_end_where_all_sequences_are_zero(logs: Logs) -> None:
+    # B is zero in three of six sequences. NIL is zero in all of them, but another behaviour follows.
     mine = logs.events.filter((pl.col("user_id") == 2) & (pl.col("kind") == "exposure"))
     assert mine["item_id"].to_list() == [2050301, 1, 2050301, 0, 2050301]
     assert logs.events.filter(pl.col("user_id") == 1).is_empty()
 
 
-def test_the_latest_behaviour_may_stand_first(tmp_path: Path) -> None:
+def test_the_latest_behaviour_may_be_first(tmp_path: Path) -> None:
     logs, _ = imported(tmp_path, EXAMPLE, latest="first")
     mine = logs.events.filter((pl.col("user_id") == 0) & (pl.col("kind") == "exposure"))
     assert mine.select("pos", "exposure_count").rows() == [(7, 1), (2, 1), (1, 2)]
@@ -173,7 +173,7 @@ def test_samples_can_be_made(tmp_path: Path) -> None:
     assert samples.counts()["splits"]["test"]["requests"] > 0
 
 
-# Streaming: neither blocks nor parts nor the place of rows in the file change what comes out.
+# Streaming: the result does not depend on blocks, parts and the position of rows in the file.
 
 
 def random_files(rng: np.random.Generator, rows: int) -> dict[str, list[Row]]:
@@ -196,7 +196,7 @@ def random_files(rng: np.random.Generator, rows: int) -> dict[str, list[Row]]:
 
 
 def by_the_book(files: dict[str, list[Row]]) -> tuple[list[Any], list[Any]]:
-    """Requests and events as the documentation has them, one row after the other."""
+    """Return requests and events as the documentation describes them, with a plain loop over rows."""
     found: dict[Any, list[Row]] = {}
     for name, rows in files.items():
         for each in rows:
@@ -222,7 +222,7 @@ def by_the_book(files: dict[str, list[Row]]) -> tuple[list[Any], list[Any]]:
 
 @settings(max_examples=6)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 40), block=st.integers(1, 2000), part=st.integers(1, 60))
-def test_blocks_and_parts_change_nothing(
+def test_the_result_does_not_depend_on_blocks_and_parts(
     seed: int, rows: int, block: int, part: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     files = random_files(np.random.default_rng(seed), rows)
@@ -260,11 +260,11 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-# Bad sources: one line with file, line and column.
+# Faulty sources: each error is one line with file, line and column.
 
 
 def refused(folder: Path, *, block_bytes: int = 400) -> str:
-    """The error of an import, which leaves nothing behind."""
+    """Return the error of an import. Check that it leaves no file."""
     with pytest.raises(LogsError) as caught:
         import_source(TaobaoMcc, folder, folder.with_name(f"{folder.name}-logs"), block_bytes=block_bytes)
     assert {entry.name for entry in folder.iterdir()} <= {TRAIN, TEST}
@@ -295,7 +295,7 @@ def refused(folder: Path, *, block_bytes: int = 400) -> str:
         ({"user_id": "a\nb"}, "line 5 should have 26 columns; received 1"),
     ],
 )
-def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
+def test_a_faulty_row_is_an_error(tmp_path: Path, change: Row, said: str) -> None:
     rows = [*EXAMPLE[TRAIN][:3], {**EXAMPLE[TRAIN][3], **change}, *EXAMPLE[TRAIN][4:]]
     text = refused(write_source(tmp_path, {**EXAMPLE, TRAIN: rows}))
     assert said in text
@@ -303,7 +303,7 @@ def test_a_faulty_row(tmp_path: Path, change: Row, said: str) -> None:
 
 
 @pytest.mark.parametrize(("line", "columns"), [("1,2,3", 3), (",".join("1" * 27), 27), ("", 0)])
-def test_a_row_with_other_columns(tmp_path: Path, line: str, columns: int) -> None:
+def test_a_row_with_other_columns_is_an_error(tmp_path: Path, line: str, columns: int) -> None:
     file = write_source(tmp_path, EXAMPLE) / TEST
     lines = file.read_text().splitlines()
     file.write_text("\n".join([lines[0], lines[1], line, lines[1]]) + "\n")
@@ -321,12 +321,12 @@ def test_a_row_with_other_columns(tmp_path: Path, line: str, columns: int) -> No
         (",".join(COLUMNS).encode() + b"\n" + b"1" * (3 << 20), "line 2 is longer than 1048576 bytes"),
     ],
 )
-def test_a_faulty_file(tmp_path: Path, text: bytes, said: str) -> None:
+def test_a_faulty_file_is_an_error(tmp_path: Path, text: bytes, said: str) -> None:
     (write_source(tmp_path, EXAMPLE) / TEST).write_bytes(text)
     assert said in refused(tmp_path)
 
 
-def test_a_field_that_the_csv_module_refuses(tmp_path: Path) -> None:
+def test_a_field_that_the_csv_module_cannot_read_is_an_error(tmp_path: Path) -> None:
     long = "1" * 140_000
     for text, number in ((f"{long}\n", 1), (f"{','.join(COLUMNS)}\n{long},2\n", 2)):
         (tmp_path / TRAIN).write_text(text)
@@ -336,12 +336,12 @@ def test_a_field_that_the_csv_module_refuses(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [TRAIN, TEST])
-def test_a_missing_file(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path, name: str) -> None:
     (write_source(tmp_path, EXAMPLE) / name).unlink()
     assert f"{name} is not there" in refused(tmp_path)
 
 
-def test_line_ends_of_windows_and_no_last_one(tmp_path: Path, logs: Logs) -> None:
+def test_windows_line_ends_and_no_last_line_end(tmp_path: Path, logs: Logs) -> None:
     source = write_source(tmp_path / "source", EXAMPLE)
     text = (source / TRAIN).read_bytes().replace(b"\n", b"\r\n")
     (source / TRAIN).write_bytes(text.removesuffix(b"\r\n"))
@@ -349,13 +349,13 @@ def test_line_ends_of_windows_and_no_last_one(tmp_path: Path, logs: Logs) -> Non
     assert_frame_equal(read_logs(tmp_path / "logs").requests, logs.requests)
 
 
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_no_output_is_overwritten(tmp_path: Path) -> None:
     imported(tmp_path, EXAMPLE)
     with pytest.raises(OutputError, match="exists already"):
         import_source(TaobaoMcc, tmp_path / "source", tmp_path / "logs")
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command_writes_logs(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", EXAMPLE)
     arguments = ["import", "taobao-mcc", str(source), "--out", str(tmp_path / "logs"), "--latest", "first", "--json"]
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
@@ -370,7 +370,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert document["seconds"] > 0
 
 
-# The writer of parts.
+# Tests of the writer of parts.
 
 
 def write_parts(logs: Logs, path: Path, parts: list[pl.DataFrame]) -> dict[str, int]:
@@ -401,7 +401,7 @@ def test_the_catalogue_is_checked_once(logs: Logs, tmp_path: Path, monkeypatch: 
     assert_frame_equal(pl.read_parquet(tmp_path / "logs" / "items.parquet"), logs.items)
 
 
-def test_parts_come_in_order_of_users(logs: Logs, tmp_path: Path) -> None:
+def test_parts_are_in_order_of_users(logs: Logs, tmp_path: Path) -> None:
     first, second = (logs.requests.filter(pl.col("user_id") == user) for user in (0, 1))
     with pytest.raises(LogsError, match="write users in ascending order"):
         write_parts(logs, tmp_path / "logs", [second, first])

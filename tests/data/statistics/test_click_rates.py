@@ -14,7 +14,7 @@ from edgerec.reports.statistics.rate_blocks import GROUPS
 @pytest.mark.parametrize(
     ("clicks", "exposures", "low", "high"),
     [
-        # By hand, and rows of tables that textbooks give for the score interval.
+        # Examples computed by hand, and textbook tables of the score interval.
         (10, 100, 0.055229, 0.174366),
         (1, 10, 0.017876, 0.404150),
         (5, 10, 0.236593, 0.763407),
@@ -28,7 +28,7 @@ def test_wilson(clicks: int, exposures: int, low: float, high: float) -> None:
 
 
 @given(exposures=st.integers(1, 10**9), share=st.floats(0, 1))
-def test_wilson_holds_the_rate(exposures: int, share: float) -> None:
+def test_the_wilson_interval_contains_the_rate(exposures: int, share: float) -> None:
     clicks = round(share * exposures)
     low, high = wilson(clicks, exposures)
     assert 0 <= low <= clicks / exposures <= high <= 1
@@ -50,7 +50,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 1), st.integers(0, 
 
 
 @given(asked=ROWS, events=ROWS, resets=ROWS | st.none())
-def test_count_before(
+def test_count_before_equals_a_loop(
     asked: list[tuple[int, int, int]], events: list[tuple[int, int, int]], resets: list[tuple[int, int, int]] | None
 ) -> None:
     def table(rows: list[tuple[int, int, int]]) -> pl.DataFrame:
@@ -66,5 +66,5 @@ def test_count_before(
     assert counted.tolist() == expected
 
 
-def test_rows_of_the_table_end_where_single_positions_end() -> None:
+def test_rows_of_the_table_cover_all_positions() -> None:
     assert GROUPS[-1][1] == POSITIONS

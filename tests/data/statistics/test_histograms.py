@@ -32,9 +32,9 @@ def test_quantiles_of_counts_are_exact(numbers: np.ndarray, share: float) -> Non
 
 
 @given(numbers=REAL, share=SHARES)
-def test_quantiles_of_numbers_are_as_precise_as_they_say(numbers: np.ndarray, share: float) -> None:
+def test_quantiles_of_numbers_are_within_the_stated_precision(numbers: np.ndarray, share: float) -> None:
     exact = np.quantile(numbers, share, method="inverted_cdf")
-    # Half a bin is PRECISION of its lower edge, and the number may lie there.
+    # The largest error is half a bin, which is PRECISION times the lower edge.
     assert quantile(Numbers.of(numbers).middles(), share) == pytest.approx(exact, rel=PRECISION, abs=1e-300)
 
 
@@ -60,7 +60,7 @@ def test_capped(numbers: np.ndarray, limit: int) -> None:
 
 
 @given(parts=st.lists(REAL | WHOLE.map(lambda numbers: numbers.astype(np.float64)), min_size=1, max_size=2))
-def test_histograms_hold_everything(parts: list[np.ndarray]) -> None:
+def test_histograms_count_all_numbers(parts: list[np.ndarray]) -> None:
     found = [Numbers.of(part) for part in parts]
     edges = common_edges([each.middles() for each in found], whole=all(each.whole for each in found))
     assert all(low < high for low, high in itertools.pairwise(edges))
@@ -78,14 +78,14 @@ def test_a_long_tail_has_a_logarithmic_scale() -> None:
     assert histogram(found, edges)[1] == {"from": 1, "to": 2, "count": 5}
 
 
-def test_an_even_scale() -> None:
+def test_bins_of_equal_width() -> None:
     found = Numbers.of(np.array([0.0, 40.0, 50.0, 60.0, 99.5])).middles()
     edges = common_edges([found], whole=False)
     assert edges == [5.0 * step for step in range(21)]
     assert common_edges([Counts.of(np.array([3]))], whole=True) == [3, 4]
 
 
-def test_a_wild_column() -> None:
+def test_extreme_numbers() -> None:
     for wild in ([-1.7e308, 0.0, 1.7e308], [1.7e308], [1.7e308, 1.0, 1.0], [5e-324, 0.0]):
         found = Numbers.of(np.array(wild)).middles()
         rows = histogram(found, common_edges([found], whole=False))
@@ -94,7 +94,7 @@ def test_a_wild_column() -> None:
         assert np.isfinite([row[end] for row in rows for end in ("from", "to")]).all()
 
 
-def test_nothing() -> None:
+def test_no_numbers() -> None:
     nothing = Counts.of(np.empty(0, np.int64))
     assert (nothing.total, nothing.mean, quantile(nothing, 0.5)) == (0, None, None)
     assert common_edges([nothing], whole=True) == []
@@ -106,7 +106,7 @@ def test_nothing() -> None:
 
 def test_shares_by_tenth() -> None:
     assert shares_by_tenth(Counts.of(np.arange(1, 11))) == pytest.approx(np.arange(1, 11) / 55)
-    # Equal numbers are divided in proportion: every tenth of one user has a tenth.
+    # Equal numbers are divided in proportion. So with one user, each tenth has a tenth of the sum.
     assert shares_by_tenth(Counts.of(np.array([7]))) == pytest.approx([0.1] * 10)
     assert shares_by_tenth(Counts.of(np.array([0, 0]))) == []
     assert shares_by_tenth(Counts.of(np.array([0] * 15 + [4] * 5))) == pytest.approx([0] * 7 + [0.2, 0.4, 0.4])

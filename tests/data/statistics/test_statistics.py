@@ -53,12 +53,12 @@ SPEC = FeatureSpec.model_validate(
 
 
 def feed() -> Logs:
-    """Two pages of user 1 in a feed, the first of them with a second request; one page of user 2."""
+    """Return logs with two pages of user 1 and one page of user 2. The first page has a second request."""
     items = pl.DataFrame(
         {"item_id": [10, 11, 12, 13], "category": [1, 1, 2, None], "level": [1, 1, None, 1]},
         schema_overrides={"category": pl.Int64},
     )
-    # User, time, kind, item, duration, reason, buy, sku, opened from.
+    # Columns: user, time, kind, item, duration, reason, buy, sku, opened from.
     rows: list[tuple[Any, ...]] = [
         (1, 1, "exposure", 10, 0.5, "none", None, None, None),
         (1, 2, "exposure", 11, 1.5, "bad", None, None, None),
@@ -92,7 +92,7 @@ def feed() -> Logs:
 
 
 def of(*every: Logs) -> dict[str, Any]:
-    """The document of logs in memory."""
+    """Return the document of logs in memory."""
     measured = [Measured(logs.head.name, logs.spec, of_part(logs)) for logs in every]
     return document(measured, [f"set-{place}" for place in range(len(every))])
 
@@ -101,7 +101,7 @@ def rates(rows: Sequence[dict[str, Any]], key: str) -> dict[str, tuple[int, int]
     return {row[key]: (row["exposures"], row["clicks"]) for row in rows if row["exposures"]}
 
 
-# Known by construction.
+# Figures that are known by construction.
 
 
 def test_each_exposure_counts_once() -> None:
@@ -114,41 +114,41 @@ def test_each_exposure_counts_once() -> None:
     assert rates(found["click_rate"]["position"], "position") == places
 
 
-def test_without_page_id_a_request_is_a_page() -> None:
+def test_without_page_id_each_request_is_a_page() -> None:
     logs = feed()
     found = of(replace(logs, requests=logs.requests.drop("page_id")))["logs"][0]
     assert (found["pages"], found["exposures"]) == (4, 8)
     assert rates(found["click_rate"]["item_exposures"], "earlier") == {"0": (4, 1), "1": (4, 1)}
 
 
-def test_by_earlier_exposures_of_the_item() -> None:
+def test_click_rate_by_earlier_exposures_of_the_item() -> None:
     rows = of(feed())["logs"][0]["click_rate"]["item_exposures"]
-    # Of user 2 there is an event, and no earlier page.
+    # User 2 has an event, but no earlier page.
     assert rates(rows, "earlier") == {"0": (4, 1), "1": (2, 1)}
     assert [row["earlier"] for row in rows] == ["0", "1", "2", "3", "4", "5+"]
     assert rows[1]["to_previous"] == pytest.approx(2)
     assert rows[2] == {"earlier": "2", "exposures": 0, "clicks": 0, "rate": None, "ci95": None, "to_previous": None}
 
 
-def test_shown_before_counts_although_the_page_was_still_open() -> None:
+def test_an_exposure_counts_while_its_page_is_still_open() -> None:
     logs = feed()
-    # As in EB-NeRD, where behaviours are complete when the page is left: after the next page was shown.
+    # In EB-NeRD, behaviours are complete when the page is left, which may be after the next page was shown.
     later = logs.events.with_columns(pl.col("time") + 4_000_000)
     rows = of(replace(logs, events=later))["logs"][0]["click_rate"]["item_exposures"]
     assert rates(rows, "earlier") == {"0": (5, 1), "1": (1, 1)}
 
 
-def test_pages_of_one_instant_do_not_know_of_each_other() -> None:
+def test_pages_of_the_same_time_do_not_count_each_other() -> None:
     logs = feed()
     at_once = logs.requests.with_columns(time=pl.lit(NOW, pl.Int64))
     rows = of(replace(logs, requests=at_once))["logs"][0]["click_rate"]["item_exposures"]
     assert rates(rows, "earlier") == {"0": (6, 2)}
 
 
-def test_by_earlier_exposures_of_the_category() -> None:
+def test_click_rate_by_earlier_exposures_of_the_category() -> None:
     logs = feed()
     found = of(logs)["logs"][0]["click_rate"]
-    # Page 8 lists item 11: its category was opened at 4, after both of its exposures.
+    # Page 8 lists item 11. Its category was opened at time 4, after both of its exposures.
     assert rates(found["category_exposures"], "earlier") == {"0": (4, 2), "1": (1, 0)}
     assert found["without_category"] == 1
     unseen = logs.events.filter(pl.col("kind") == "exposure")
@@ -166,9 +166,9 @@ def test_without_categories_the_figure_is_left_out() -> None:
         assert "Left out for feed: items have no column 'category'" in html.unescape(page(found))
 
 
-def test_known_at_a_request() -> None:
+def test_behaviours_known_at_a_request() -> None:
     found = of(feed())["logs"][0]["known"]
-    # Strictly before, at every request: 0, 2, 4 and, of user 2, 1 exposures; 0, 1, 1 and 0 page-views.
+    # Strictly before the requests there are 0, 2, 4 and (user 2) 1 exposures, and 0, 1, 1 and 0 page-views.
     assert {key: found["exposures"][key] for key in ("n", "mean", "p50", "p90", "max")} == {
         "n": 4, "mean": 1.75, "p50": 1, "p90": 4, "max": 4,
     }  # fmt: skip
@@ -190,7 +190,7 @@ def test_actions() -> None:
     found = of(feed())["logs"][0]
     reason, buy, sku = found["actions"]["exposures"][0], *found["actions"]["page_views"]
     assert [(row["value"], row["count"]) for row in reason["values"]] == [("none", 2), ("bad", 1)]
-    # A text of no letters is none, as to the encoder.
+    # An empty text is a missing value, as for the encoder.
     assert (reason["other"]["count"], reason["missing"]["count"]) == (1, 2)
     assert [(row["value"], row["count"]) for row in buy["values"]] == [("above 0", 1), ("at most 0", 1)]
     assert (buy["missing"]["count"], buy["missing"]["share"]) == (1, pytest.approx(1 / 3))
@@ -215,24 +215,24 @@ def test_pages_users_and_times() -> None:
     assert {row["hour"]: row["requests"] for row in found["hours"] if row["requests"]} == {22: 3, 23: 1}
 
 
-def test_two_data_sets() -> None:
+def test_comparison_of_two_data_sets() -> None:
     logs = feed()
     alone = replace(logs, requests=logs.requests.drop("page_id"))
     found = of(logs, alone)
     assert [entry["label"] for entry in found["logs"]] == ["feed (set-0)", "feed (set-1)"]
     steps = found["comparison"]["item_exposures"]
-    # 1/2 by 1/4 here, 1/4 by 1/4 there.
+    # The ratio is 1/2 to 1/4 in the first data set, and 1/4 to 1/4 in the second.
     assert (steps[0]["ratio"], steps[0]["against"], steps[0]["difference"]) == (2, 1, 1)
     assert steps[1] == {"from": "1", "to": "2", "ratio": None, "against": None, "difference": None}
     edges = [[(bar["from"], bar["to"]) for bar in entry["list_lengths"]["histogram"]] for entry in found["logs"]]
     assert edges[0] == edges[1]
 
 
-# Against counting by hand.
+# Comparison with a plain loop.
 
 
 def slow(logs: Logs) -> dict[str, Any]:
-    """The same figures of logs without page_id, one behaviour after the other."""
+    """Return the same figures of logs without page_id, with a plain loop over behaviours."""
     requests = logs.requests.to_dicts()
     events = logs.events.to_dicts()
     category = dict(logs.items.select("item_id", "category").iter_rows()) if "category" in logs.items.columns else {}
@@ -264,7 +264,7 @@ def slow(logs: Logs) -> dict[str, Any]:
 
 
 def counted(found: dict[str, Any], logs: Logs) -> dict[str, Any]:
-    """The same shape, of the document."""
+    """Return the figures of the document in the same form."""
     figures = found["click_rate"]
 
     def counter(rows: Sequence[dict[str, Any]], key: str, name: Any = str) -> Counter[Any]:
@@ -295,7 +295,7 @@ def synthetic(seed: int, **sizes: int) -> Logs:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_counting_by_hand_gives_the_same(seed: int) -> None:
+def test_a_plain_loop_gives_the_same_counts(seed: int) -> None:
     logs = synthetic(seed, users=5, items=12)
     assert counted(of(logs)["logs"][0], logs) == slow(logs)
 
@@ -318,7 +318,7 @@ def test_parts_add_up_to_the_whole(seed: int, parts: int) -> None:
     assert document([Measured("synthetic", logs.spec, summed)], ["set-0"]) == of(logs)
 
 
-# From a folder, and as commands.
+# Tests with a folder, and of the command.
 
 
 def stats(*arguments: object) -> Result:
@@ -331,7 +331,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "logs"
 
 
-def test_a_folder_gives_what_its_tables_give(folder: Path) -> None:
+def test_a_folder_gives_the_same_statistics_as_its_tables(folder: Path) -> None:
     expected = of(feed())
     expected["logs"][0]["path"] = str(folder)
     assert stats_document(folder) == expected
@@ -352,7 +352,7 @@ def test_processes_and_files_do_not_matter(tmp_path: Path, monkeypatch: pytest.M
     assert stats_document(tmp_path / "logs", processes=2) == expected
 
 
-def test_the_command(folder: Path, tmp_path: Path) -> None:
+def test_the_command_writes_document_and_page(folder: Path, tmp_path: Path) -> None:
     shown = stats(folder, "--against", folder, "--html", tmp_path / "page.html", "--processes", 1)
     assert shown.exit_code == 0
     for text in ("Click rate by position", "e6 of exposures", "difference", "33.3 % (9.68 to 70.0)"):
@@ -366,7 +366,7 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert stats(folder, "--processes", 0).exit_code == 2
 
 
-def test_keys_are_the_ones_in_the_docs(folder: Path) -> None:
+def test_the_docs_list_all_keys(folder: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
     section = text.split("\n## edgerec stats\n", 1)[1].split("\n## ", 1)[0]
     tables = [
@@ -382,7 +382,7 @@ def test_keys_are_the_ones_in_the_docs(folder: Path) -> None:
     assert tables[1] == set(found["logs"][0])
 
 
-def test_faults_are_one_line(folder: Path, tmp_path: Path) -> None:
+def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="not a folder"):
         stats_document(tmp_path / "nowhere")
     empty = feed()
@@ -399,7 +399,7 @@ def test_faults_are_one_line(folder: Path, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_least_logs_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_smallest_logs(capsys: pytest.CaptureFixture[str]) -> None:
     logs = feed()
     one = replace(logs, events=logs.events[:0], requests=logs.requests[2:3])
     unseen = one.requests.with_columns(clicked=pl.Series([[None] * 3], dtype=pl.List(pl.Int8)))
@@ -411,11 +411,11 @@ def test_the_least_logs_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert not re.search(r"\bnan\b", capsys.readouterr().out.lower())
 
 
-# The page.
+# Tests of the page.
 
 
 class Loads(HTMLParser):
-    """Collects whatever a browser would fetch, and all tags."""
+    """Collects the addresses that a browser would fetch, and all tags."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -434,21 +434,21 @@ def test_the_page_loads_nothing() -> None:
     loads.feed(text)
     assert loads.found == []
     assert loads.tags.isdisjoint({"link", "img", "iframe", "object", "embed", "base"})
-    # What plotly.js could fetch for maps, and anything else, the browser is told to refuse.
+    # The page tells the browser to load nothing, because plotly.js could load maps, for example.
     assert "content=\"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'" in text
     own = text.replace(text.split("<script>", 1)[1].split("</script>", 1)[0], "")
     assert len(own) < 200_000
     assert not re.search(r"https?:|@import|url\(", own)
 
 
-def test_the_page_is_the_same_every_time(tmp_path: Path) -> None:
+def test_equal_documents_give_equal_pages(tmp_path: Path) -> None:
     found = of(feed(), feed())
     write_report(found, tmp_path / "one.html")
     write_report(of(feed(), feed()), tmp_path / "other.html")
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "other.html").read_bytes() == page(found).encode()
 
 
-def test_names_are_text() -> None:
+def test_names_are_escaped_in_the_page() -> None:
     logs = replace(feed(), head=LogsHead(name="<b>&</script>"))
     odd = replace(logs, requests=logs.requests.with_columns(trigger=pl.lit("</script><i>")))
     text = page(of(odd))
@@ -458,7 +458,7 @@ def test_names_are_text() -> None:
     assert "<title>Statistics of &lt;b&gt;&amp;&lt;/script&gt;</title>" in text
 
 
-# The real bundle, where it is there.
+# Tests on the real data set. They are skipped without it.
 
 
 @pytest.fixture(scope="module")
@@ -475,14 +475,14 @@ def test_real_click_rates(real: Logs) -> None:
     rows = found["click_rate"]["item_exposures"]
     assert [100 * row["rate"] for row in rows] == pytest.approx([10.7, 5.2, 3.2, 2.4, 1.6, 1.0], abs=0.1)
     assert (found["requests"], found["pages"], found["exposures"]) == (50_080, 50_080, 583_054)
-    # The lists' own count of earlier lists that showed the article is the same, exposure by exposure.
+    # The source logs the number of earlier lists with the article. It is the same for each exposure.
     lists = real.requests.select("clicked", "user_exposures").explode("clicked", "user_exposures")
     served = lists.group_by(pl.col("user_exposures").clip(0, 5)).agg(pl.len(), pl.col("clicked").sum())
     expected = [(exposures, clicks) for _, exposures, clicks in served.sort("user_exposures").iter_rows()]
     assert [(row["exposures"], row["clicks"]) for row in rows] == expected
 
 
-def test_a_page_replaces_nothing_but_a_page(tmp_path: Path) -> None:
+def test_a_page_replaces_only_a_page(tmp_path: Path) -> None:
     mine = tmp_path / "logs.json"
     mine.write_text('{"kind": "logs"}')
     with pytest.raises(OutputError, match="no page of plots"):
