@@ -356,7 +356,7 @@ ODD: dict[str, tuple[str, dict[str, pl.Expr], str]] = {
         FILES[0], {"impression_time": pl.col("impression_time") + pl.duration(microseconds=1)},
         "impression_time should be Datetime.*; row 1 .* holds datetime"),
     "premium by half": (FILES[-1], {"premium": pl.lit(0.5)}, r"premium should be Int64; row 1 .* holds 0\.5"),
-    "an article twice": (FILES[-1], {"article_id": pl.lit(11)}, "article_id should be unique; 11 stands more"),
+    "an article twice": (FILES[-1], {"article_id": pl.lit(11)}, "article_id should be unique; 11 occurs more"),
 }  # fmt: skip
 
 
