@@ -93,7 +93,7 @@ class Octaves:
         """Return a power of two: two to four times the size of the largest number that is no outlier."""
         counts: Counter[int] = Counter()
         for octave, part in self.moments.items():
-            # Zeros do not count: what is large among the others does not depend on how rare they are.
+            # Zeros are not counted. So the result does not change if a feature is 0 for most rows.
             counts[abs(octave)] += part.count if octave else 0
         outliers = counts.total() // RARE
         for octave in sorted(counts, reverse=True):

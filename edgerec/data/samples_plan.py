@@ -23,7 +23,7 @@ TEST_FRACTION = 0.2
 
 @dataclass(frozen=True)
 class Plan:
-    """What is decided before rows are read closely.
+    """The partitions and the periods of the samples.
 
     Attributes:
         partitions: the rows of each shard.
@@ -45,7 +45,7 @@ def make_plan(
     target: int,
     processes: int,
 ) -> Plan:
-    """Split the logs into partitions, or read how stopped work split them."""
+    """Return the plan of stopped work if there is one. Otherwise partition the logs and store the plan."""
     file = work.scratch / "plan.json"
     known = _known_plan(file)
     if known is not None:
@@ -70,8 +70,8 @@ def _known_plan(file: Path) -> Plan | None:
     try:
         if known is None or any(Path(path).stat().st_size != size for path, size in known["sizes"].items()):
             return None
-        found = [Partition(*(tuple(map(_segment, part)) for part in tables)) for tables in known["partitions"]]
-        return Plan(found, known["validation_from"], known["test_from"])
+        made = [Partition(*(tuple(map(_segment, part)) for part in tables)) for tables in known["partitions"]]
+        return Plan(made, known["validation_from"], known["test_from"])
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return None
 

@@ -103,7 +103,7 @@ class Shard:
 
 
 def join_shards(shards: Sequence[Shard]) -> Shard:
-    """Join shards into one, which has the requests of all of them in their order."""
+    """Join shards into one shard with all their requests, in the order of the shards."""
     if len(shards) == 1:
         return shards[0]
     requests = [shard.requests for shard in shards]

@@ -126,7 +126,9 @@ def _steps(sets: Sequence[DataSet], comparison: Mapping[str, Any] | None) -> Blo
             difference = comparison["item_exposures"][index - 1]["difference"]
             row = (*row, NONE if difference is None else f"{100 * difference:+.1f} %")
         rows.append(row)
-    note = "Each click rate by the one with an exposure less: the decline, whatever the level it starts from."
+    note = (
+        "Each click rate divided by the rate with one exposure less. It shows the decline, independently of the level."
+    )
     if comparison is not None:
         first, second = labels_of(sets)
         note += f" The difference is how far {first} is above or below {second}, relative to {second}."

@@ -41,7 +41,7 @@ def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
     if any(entry["opened_from"] for entry in sets):
         yield _shares(
             "Page-views by where they were opened",
-            "Where the pages of items were opened from, as the logs have it.",
+            "From where the pages of items were opened, as logged.",
             sets,
             [_named(entry["opened_from"], "value") for entry in sets],
             axis="opened from",
@@ -66,7 +66,7 @@ def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
     tenths = [entry["users_by_exposures"]["share_by_tenth"] for entry in sets]
     yield _shares(
         "Exposures by tenth of users",
-        "Users in order of their exposures, in ten groups of one size: what each group has of all exposures.",
+        "Users are sorted by exposures and divided into ten groups of equal size. Each bar is a group's share.",
         sets,
         [{str(place): share for place, share in enumerate(part, 1)} for part in tenths],
         axis="tenth of users, the least active first",
@@ -74,7 +74,7 @@ def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
     )
     yield _shares(
         "Requests by trigger",
-        "What made the client ask for an order: a page that arrived, or a behaviour.",
+        "The reason for each request: a page that arrived, or a behaviour.",
         sets,
         [_named(entry["triggers"], "trigger") for entry in sets],
         axis="trigger",
@@ -82,7 +82,7 @@ def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
     )
     yield _shares(
         "Requests by hour",
-        "The hour of day is that of UTC; where users live elsewhere, their evening stands at another place.",
+        "Hours are in UTC. If users live in another time zone, their evening is at another hour.",
         sets,
         [{str(row["hour"]): row["share"] for row in entry["hours"]} for entry in sets],
         axis="hour of day (UTC)",
