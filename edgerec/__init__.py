@@ -47,6 +47,8 @@ _HOMES = {
     "edgerec.model.runs": ("Run", "load_run"),
     "edgerec.model.training": ("train",),
 }
+_EXTRAS = {"polars": "train", "tensorflow": "train", "keras": "train", "onnx": "export", "MNN": "device"}
+"""The extra that installs a module."""
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -79,7 +81,15 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'edgerec' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        from edgerec.core.errors import MissingExtraError
+
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRAS:
+            raise
+        raise MissingExtraError(f"{missing} is not installed: pip install 'edgerec[{_EXTRAS[missing]}]'") from None
 
 
 def __dir__() -> list[str]:

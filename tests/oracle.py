@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
 from edgerec.graphs.attention import AttentionWeights
-from edgerec.graphs.gru import GruStack, GruWeights
+from edgerec.graphs.gru import GruStackWeights, GruWeights
 from edgerec.graphs.hubsm_step import HubsmWeights
 from edgerec.rankers.crban.graph import CrbanWeights, HeadWeights
 
@@ -29,7 +29,7 @@ def gru_step(weights: GruWeights, x: Array, h: Array) -> Array:
     return z * h + (1.0 - z) * np.tanh(from_input[2 * units :] + r * from_state[2 * units :])
 
 
-def gru_stack(stack: GruStack, xs: Array) -> Array:
+def gru_stack(stack: GruStackWeights, xs: Array) -> Array:
     """Return all outputs of the top layer `(time, units)`. Layers are computed one after the other."""
     for layer in stack:
         h = np.zeros(layer.units)
@@ -88,7 +88,7 @@ def _normal(rng: np.random.Generator, *shape: int, deviation: float) -> npt.NDAr
 
 def random_stack(
     rng: np.random.Generator, width: int, *, units: int = 32, depth: int = 3, scale: float = 1.0
-) -> GruStack:
+) -> GruStackWeights:
     layers = []
     for index in range(depth):
         inputs = width if index == 0 else units

@@ -36,6 +36,20 @@ def test_a_layer_brings_keras_and_nothing_of_the_data() -> None:
     assert not found & {"polars", "onnx", "MNN"}
 
 
+def test_a_name_whose_extra_is_not_installed_says_what_to_install() -> None:
+    code = """
+import sys
+
+sys.modules["tensorflow"] = None
+try:
+    from edgerec import train
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "MissingExtraError tensorflow is not installed: pip install 'edgerec[train]'\n"
+
+
 @pytest.mark.parametrize("module", [edgerec, edgerec.layers], ids=["edgerec", "edgerec.layers"])
 def test_every_public_name_is_there(module: object) -> None:
     names = module.__all__  # type: ignore[attr-defined]

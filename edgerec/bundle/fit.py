@@ -59,7 +59,7 @@ def _check_widths(model: DeviceModel, folder: Path) -> None:
     spec = model.spec
     groups = [("item", spec.item, model.crban.item_width)]
     for kind, stepper in model.steppers.items():
-        groups.append((kind.group, getattr(spec, kind.group), stepper.action_width))
+        groups.append((kind.group, spec.actions(kind), stepper.action_width))
     if model.crban.identities not in (0, 1 + len(spec.embeddings)):
         raise FormatError(
             f"device bundle: {folder}: the ranker should match {1 + len(spec.embeddings)} IDs of an item; received a "

@@ -12,9 +12,10 @@ from edgerec.core.errors import SessionError
 from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import Array, HubsmStepper, Step
-from edgerec.device_runtime.raw_values import RawEncoder, Values
+from edgerec.device_runtime.raw_values import RawEncoder
 from edgerec.device_runtime.session import check_rows
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
+from edgerec.features.encoder import Values
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
 

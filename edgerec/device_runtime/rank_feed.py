@@ -118,10 +118,10 @@ class KindFeed:
         self.values[count:] = 0.0
         self.mask[:count] = 1.0
         self.mask[count:] = 0.0
-        if self.match is not None and self.age is not None and ids is not None:
+        if self.match is not None and self.age is not None:
             self.match[...] = 0.0
             self.age[...] = 0.0
-            if encodings.seen is not None and count:
+            if ids is not None and encodings.seen is not None and count:
                 self.match[:, : len(ids), :count] = matches(ids, encodings.seen.ids)
                 self.age[:count] = encodings.seen.age
 

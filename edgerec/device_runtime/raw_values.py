@@ -8,12 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SpecificationError
-from edgerec.features.encoder import GroupEncoder
+from edgerec.features.encoder import GroupEncoder, Values
 from edgerec.features.kinds import Feature
 
 Array = npt.NDArray[np.float32]
-Values = Mapping[str, float | int | str | None]
-"""Raw values by source column, as in the logs. A value is missing if it is None or if its column is not there."""
 
 
 class RawEncoder:
@@ -47,30 +45,24 @@ class RawEncoder:
         Raises:
             SpecificationError: a feature cannot read its value, or an embedding is missing or has another shape.
         """
-        vector = np.empty(self.width, np.float32)
-        if len(self._coded):
-            vector[self._coded] = self._encoder.expand(self._encoder.encode_row(values))[0]
-        for name, columns in self._embedded.items():
-            row = (embedded or {}).get(name)
-            if not isinstance(row, np.ndarray) or row.shape != (self.embeddings[name],):
-                received = row.shape if isinstance(row, np.ndarray) else type(row).__name__
-                raise SpecificationError(
-                    f"embedding {name}: expected an array of shape ({self.embeddings[name]},); received {received}: "
-                    "pass the row that the cloud sent with the item"
-                )
-            vector[columns] = row
+        vector: Array = self._encode([values], embedded, ())[0]
         return vector
 
     def vectors(self, rows: Sequence[Values], embedded: Mapping[str, Array] | None = None) -> Array:
         """Return the vectors (n, width) of n rows. `embedded` has arrays (n, dimension). Errors are as in `vector`."""
-        for name, table in (embedded or {}).items():
-            if not isinstance(table, np.ndarray) or table.shape[:1] != (len(rows),):
+        return self._encode(rows, embedded, (len(rows),))
+
+    def _encode(self, rows: Sequence[Values], embedded: Mapping[str, Array] | None, leading: tuple[int, ...]) -> Array:
+        vectors = np.empty((len(rows), self.width), np.float32)
+        if len(self._coded):
+            vectors[:, self._coded] = self._encoder.expand(self._encoder.encode_rows(rows))
+        for name, columns in self._embedded.items():
+            table, shape = (embedded or {}).get(name), (*leading, self.embeddings[name])
+            if not isinstance(table, np.ndarray) or table.shape != shape:
                 received = table.shape if isinstance(table, np.ndarray) else type(table).__name__
                 raise SpecificationError(
-                    f"embedding {name}: expected an array of {len(rows)} rows, one for each item; received {received}: "
-                    "pass the rows that the cloud sent with the items"
+                    f"embedding {name}: expected an array of shape {shape}; received {received}: "
+                    "pass what the cloud sent with the items"
                 )
-        vectors = np.empty((len(rows), self.width), np.float32)
-        for index, values in enumerate(rows):
-            vectors[index] = self.vector(values, {name: table[index] for name, table in (embedded or {}).items()})
+            vectors[:, columns] = table
         return vectors

@@ -19,11 +19,14 @@ from edgerec.features.kinds import Feature
 from edgerec.features.kinds.embedding import Embedding, embeddings
 from edgerec.features.vocabulary import Vocabulary
 
-__all__ = ["Columns", "Encoded", "GroupEncoder"]
+__all__ = ["Columns", "Encoded", "GroupEncoder", "Values"]
 
 Columns = Mapping[str, NDArray[Any]]
 """One array (n,) for each source column. A missing number is NaN, a missing string None or '', and a missing ID
 `MISSING_ID`."""
+
+Values = Mapping[str, float | int | str | None]
+"""Raw values of one row by source column, as in the logs. A value is missing if it is None or not there."""
 
 
 class GroupEncoder:
@@ -83,13 +86,26 @@ class GroupEncoder:
             encoded.append(feature.encode(column, self.vocabularies.get(feature.name)))
         return Encoded.of_columns(self.features, encoded, count)
 
-    def encode_row(self, values: Mapping[str, float | int | str | None]) -> Encoded:
-        """Encode one row, as the device does for one behaviour. A value is missing if it is None or not in `values`."""
+    def encode_row(self, values: Values) -> Encoded:
+        """Encode one row, as the device does for one behaviour. Errors are as in `encode_rows`."""
+        return self.encode_rows([values])
+
+    def encode_rows(self, rows: Sequence[Values]) -> Encoded:
+        """Encode n rows of raw values.
+
+        Raises:
+            SpecificationError: a feature cannot read a value.
+        """
         columns: dict[str, NDArray[Any]] = {}
         for feature in self.features:
-            value = values.get(feature.source)
-            dtype = object if feature.reads == "strings" else None
-            columns[feature.source] = np.array([feature.missing if value is None else value], dtype)
+            source, missing = feature.source, feature.missing
+            values = [missing if (value := row.get(source)) is None else value for row in rows]
+            try:
+                columns[source] = np.array(values, object if feature.reads == "strings" else None)
+            except ValueError:
+                raise SpecificationError(
+                    f"feature {feature.name}: column {source!r} should hold single values; received sequences"
+                ) from None
         return self.encode(columns)
 
     def expand(

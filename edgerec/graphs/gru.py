@@ -49,7 +49,7 @@ class GruWeights:
         return int(self.kernel.shape[0])
 
 
-GruStack = tuple[GruWeights, ...]
+GruStackWeights = tuple[GruWeights, ...]
 
 
 def check_stack(owner: object, name: str) -> None:
@@ -58,7 +58,7 @@ def check_stack(owner: object, name: str) -> None:
     Raises:
         ShapeError: it is not. The message names the attribute.
     """
-    stack: GruStack = getattr(owner, name)
+    stack: GruStackWeights = getattr(owner, name)
     label = f"{type(owner).__name__}.{name}"
     if not stack:
         raise ShapeError(f"`{label}` should have at least one GRU layer. Received: no layer")
@@ -97,7 +97,7 @@ def add_gru(graph: GraphBuilder, x: str, weights: GruWeights, *, initial: str | 
     return every, last
 
 
-def add_gru_stack(graph: GraphBuilder, x: str, stack: GruStack, *, time: int) -> str:
+def add_gru_stack(graph: GraphBuilder, x: str, stack: GruStackWeights, *, time: int) -> str:
     """Add a stack of GRU layers that starts with zero states; return the name of the top outputs, `(time, units)`.
 
     Args:

@@ -8,7 +8,7 @@ import onnx
 
 from edgerec.core.errors import ShapeError
 from edgerec.graphs.builder import GraphBuilder
-from edgerec.graphs.gru import GruStack, add_gru, check_stack
+from edgerec.graphs.gru import GruStackWeights, add_gru, check_stack
 from edgerec.graphs.ranking import Reading
 
 
@@ -16,8 +16,8 @@ from edgerec.graphs.ranking import Reading
 class HubsmWeights:
     """The weights of one behaviour encoder: a GRU stack over actions and one over items (eq. 3-5 or 6-8)."""
 
-    action: GruStack
-    item: GruStack
+    action: GruStackWeights
+    item: GruStackWeights
 
     def __post_init__(self) -> None:
         check_stack(self, "action")

@@ -96,7 +96,7 @@ def _difference(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: 
     """Return the first difference between `samples` and the samples of the run, or None if they fit."""
     own, other = head.spec, samples.head.spec
     for group in GROUPS:
-        names = [[feature.name for feature in getattr(spec, group)] for spec in (own, other)]
+        names = [[feature.name for feature in spec.groups[group]] for spec in (own, other)]
         if names[0] != names[1]:
             return f"their {group} features are {', '.join(names[1])}, those of the run are {', '.join(names[0])}"
         for own_feature, other_feature in zip(getattr(own, group), getattr(other, group), strict=True):

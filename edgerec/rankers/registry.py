@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any
 
-from edgerec.core.errors import ConfigurationError
+from edgerec.core.errors import ConfigurationError, PluginError
 from edgerec.core.plugins import load_plugin, plugin_names
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
 
@@ -78,15 +78,19 @@ def find_model(name: str) -> Model:
     """Return the model with this name.
 
     Raises:
-        ConfigurationError: there is no such model, or its entry point does not name a `Model`.
+        ConfigurationError: there is no such model.
+        PluginError: its entry point does not name a `Model`, or cannot be imported.
     """
     if name in MODELS:
         return MODELS[name]
     model = load_plugin(ENTRY_POINTS, name)
     if model is None:
-        raise ConfigurationError(f"there is no model {name!r}; there are: {', '.join(model_names())}")
-    if not isinstance(model, Model):
         raise ConfigurationError(
-            f"model {name}: its entry point should be an edgerec.rankers.registry.Model; received {model!r}"
+            f"there is no model {name!r}; there are: {', '.join(model_names())}. "
+            "A model of another package needs that package installed"
+        )
+    if not isinstance(model, Model):
+        raise PluginError(
+            f"entry point {name!r} of {ENTRY_POINTS} should be an edgerec.rankers.registry.Model; received {model!r}"
         )
     return model

@@ -10,7 +10,7 @@ import pytest
 from edgerec.bench.latency import run_bench
 from edgerec.bench.peers.peer import open_peers
 from edgerec.bundle.manifest_file import read_bundle_manifest
-from edgerec.core.errors import ConfigurationError, PluginError
+from edgerec.core.errors import PluginError
 from edgerec.rankers.registry import MODELS, find_model, model_names
 from tests.command_line import document, edgerec_here, error_line
 
@@ -71,7 +71,7 @@ def test_the_error_of_an_unknown_model_lists_all_models(samples_path: Path, tmp_
 
 def test_an_entry_point_that_is_not_a_model_is_refused(site: Path) -> None:
     install("Add a model", site).write_text("[edgerec.models]\nlinear_rank = linear_rank:LinearRank\n")
-    with pytest.raises(ConfigurationError, match=r"should be an .*Model; received .*linear_rank.LinearRank"):
+    with pytest.raises(PluginError, match=r"should be an .*Model; received .*linear_rank.LinearRank"):
         find_model("linear_rank")
 
 

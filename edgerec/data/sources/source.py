@@ -17,7 +17,10 @@ from edgerec.features.spec import FeatureSpec, load_spec
 
 @dataclass(frozen=True)
 class Part:
-    """All events and requests of some users, as tables of docs/formats.md. Rows may come in any order."""
+    """All events and requests of some users, as tables of docs/formats.md. Rows may come in any order.
+
+    A `request_id` is unique in all parts together.
+    """
 
     events: pl.DataFrame
     requests: pl.DataFrame

@@ -13,7 +13,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.graphs.attention import AttentionWeights, attention_form
 from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.din import DinWeights
-from edgerec.graphs.gru import GruStack, add_gru_stack, check_stack
+from edgerec.graphs.gru import GruStackWeights, add_gru_stack, check_stack
 from edgerec.graphs.hubsm_step import HubsmWeights
 from edgerec.graphs.ranking import Attention, EncoderGraph, RankerGraph, Reading, behaviour_inputs
 from edgerec.graphs.weights import Array, check_array
@@ -86,7 +86,7 @@ class HeadWeights:
 class CrbanWeights(RankerGraph):
     """The weights of CRBAN: candidate stack, one attention for each kind of behaviour, scoring MLP (eq. 9-11)."""
 
-    candidate: GruStack
+    candidate: GruStackWeights
     attentions: Mapping[BehaviourKind, AttentionWeights | DinWeights]
     head: HeadWeights
 

@@ -9,7 +9,7 @@ import onnx
 from edgerec.core.errors import ShapeError
 from edgerec.features.behaviours import Limits
 from edgerec.graphs.builder import GraphBuilder
-from edgerec.graphs.gru import GruStack, add_gru_stack, check_stack
+from edgerec.graphs.gru import GruStackWeights, add_gru_stack, check_stack
 from edgerec.graphs.ranking import RankerGraph
 from edgerec.graphs.weights import DenseWeights
 
@@ -24,7 +24,7 @@ class DlcmWeights(RankerGraph):
         output: dense layer of width `units + 1`: the weights of an encoding, and a constant.
     """
 
-    candidate: GruStack
+    candidate: GruStackWeights
     hidden: DenseWeights
     output: DenseWeights
 
