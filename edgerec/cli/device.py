@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 @click.option(
     "--trace",
     is_flag=True,
-    help="If the proof in fp32 fails, name the first tensor that differs in MNN, and keep the evidence in OUT.trace.",
+    help="If the parity check in fp32 fails, name the first tensor that differs, and keep the evidence in OUT.trace.",
 )
 @force_option
 @json_option

@@ -116,7 +116,7 @@ def check_document(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> N
 
 
 def _describe(kind: str | None) -> str:
-    """Return a kind of output as part of a sentence."""
+    """Return the name of a kind of output with its article, for a sentence."""
     if kind is None:
         return "a folder that EdgeRec did not write"
     return kind if kind in (OTHER, "logs", "samples") else f"a {kind}"

@@ -195,7 +195,7 @@ def _open_shard(file: Path, *, sums: bool, numbers: bool) -> tuple[_Shard, NDArr
             f"received {keys.dtype} {keys.shape}, {values.dtype} {values.shape}, {unknown.dtype} {unknown.shape}"
         )
     if not keys.flags.aligned:
-        # Of a file by np.savez: NumPy would copy them for every search.
+        # As in a file by np.savez. NumPy would copy such keys for every search.
         keys = keys.copy()
     if not ascending(keys):
         raise FormatError(f"embedding shard {file}: its keys are not in ascending order: {_ADVICE}")

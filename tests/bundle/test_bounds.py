@@ -108,7 +108,9 @@ def test_a_document_or_vocabulary_that_is_too_large_is_an_error(tmp_path: Path) 
         read_toml(large)
     with pytest.raises(SpecificationError, match=f"at most {MAX_BYTES} bytes"):
         load_spec(large)
-    keys = np.lib.format.open_memmap(tmp_path / "shop.npy", mode="w+", dtype=np.int64, shape=(1 << 36,))  # sparse
+    keys = np.lib.format.open_memmap(
+        tmp_path / "shop.npy", mode="w+", dtype=np.int64, shape=(1 << 36,)
+    )  # a sparse file
     del keys
     with pytest.raises(FormatError, match=f"should have at most 100 keys; received {1 << 36}"):
         load_vocabularies({"shop": 100}, tmp_path)
