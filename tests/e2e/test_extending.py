@@ -117,7 +117,7 @@ def test_a_faulty_row_names_the_data_set(site: Path, shop: Path, tmp_path: Path)
 
 def test_without_the_package_the_error_names_the_kind(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "features.json").write_text(block(section("Add a data source"), "json"))
-    with pytest.raises(SpecificationError, match=r"item\.0: .*received the kind 'hashed'.*needs that package"):
+    with pytest.raises(SpecificationError, match=r"item\.0: .*received the kind 'hashed'.*install that package"):
         load_spec(tmp_path / "features.json")
 
 

@@ -1,30 +1,29 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-SMALL = """
+import pytest
+
 from edgerec import quickstart
-from edgerec.cli import main
+from tests.command_line import document as output
+from tests.command_line import edgerec_here
 
-quickstart.CONFIG = quickstart.CONFIG.model_copy(update={"units": 4, "layers": 1})
-quickstart.LIMITS = {"candidates": 30, "exposures": 8, "page_views": 4}
-main()
-"""
-"""A script that runs `edgerec` with a small quickstart model. `scripts/prove quickstart` runs the full size."""
+ROOT = Path(__file__).parents[2]
 
 
-def test_a_small_quickstart_writes_all_outputs(tmp_path: Path) -> None:
-    """The world has few users and the training has one epoch, but all steps run and all files are written."""
+@pytest.mark.usefixtures("eager")
+def test_a_small_quickstart_writes_all_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The world has few users and the training has one epoch, but all steps run and all files are written.
+
+    `scripts/prove quickstart` runs the full size in a process of its own.
+    """
+    small = quickstart.CONFIG.model_copy(update={"units": 4, "layers": 1, "compiled": False})
+    monkeypatch.setattr(quickstart, "CONFIG", small)
+    monkeypatch.setattr(quickstart, "LIMITS", {"candidates": 30, "exposures": 8, "page_views": 4})
     out = tmp_path / "quick"
     options = ["--out", str(out), "--users", "25", "--epochs", "1", "--json"]
-    command = [sys.executable, "-c", SMALL, "quickstart", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    document = output(edgerec_here("quickstart", *options))
     assert {"kind": "quickstart", **document} == json.loads((out / "quickstart.json").read_text())
     assert document["schema"] == 1
     assert 0 < document["gauc"] < 1

@@ -502,7 +502,7 @@ def test_the_learning_rate_falls_by_a_cosine() -> None:
     ("split", "labels", "said"),
     [
         (TRAIN, 0, "training split has 0 clicks"),
-        (TRAIN, 1, "training split has .* needs clicked and unclicked"),
+        (TRAIN, 1, "training split has .* can only be trained on both clicked and unclicked"),
         (TRAIN, NOT_EXPOSED, "on 0 exposures"),
         (VALIDATION, 0, "validation split has no request with a clicked and an unclicked"),
         (VALIDATION, NOT_EXPOSED, "validation split"),
