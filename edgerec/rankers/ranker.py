@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from edgerec.core.errors import ConversionError
+from edgerec.core.errors import ConversionError, PluginError
 from edgerec.features.behaviours import BehaviourKind
 from edgerec.layers.settings import ModelSettings
 
@@ -69,8 +69,12 @@ class Ranker(keras.layers.Layer):
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> Ranker:
-        """Create the ranker for a model with these settings. Each ranker defines this method."""
-        raise NotImplementedError(f"{cls.__name__} should define `create`")
+        """Create the ranker for a model with these settings. Each ranker defines this method.
+
+        Raises:
+            PluginError: it does not.
+        """
+        raise PluginError(f"ranker {cls.__module__}.{cls.__name__} should define `create`")
 
     def build_for(self, settings: ModelSettings) -> None:
         """Create the weights. By default this calls `build` with the shape of the candidates."""
@@ -80,8 +84,11 @@ class Ranker(keras.layers.Layer):
         """Return logits (batch, scored) float32. They have no meaning at positions beyond a list's length.
 
         Each ranker defines this method.
+
+        Raises:
+            PluginError: it does not.
         """
-        raise NotImplementedError(f"{type(self).__name__} should define `rank`")
+        raise PluginError(f"ranker {type(self).__module__}.{type(self).__name__} should define `rank`")
 
     def device_graph(self, settings: ModelSettings) -> RankerGraph:
         """Return the trained weights for the device.

@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgerec.core.errors import SpecificationError
+from edgerec.core.errors import PluginError, SpecificationError
+from edgerec.features.kinds.base import BaseFeature
 from edgerec.features.spec import FeatureSpec, load_spec, parse_spec, table1
 
 DOCUMENT: dict[str, Any] = {
@@ -156,3 +158,14 @@ def test_any_change_of_bytes_gives_a_specification_or_its_error(tmp_path: Path, 
         assert "\n" not in str(error)  # noqa: PT017 - every message should be one line
     else:
         assert isinstance(spec, FeatureSpec)
+
+
+def test_a_feature_kind_without_its_methods_is_an_error_of_its_package() -> None:
+    class Unfinished(BaseFeature):
+        pass
+
+    feature = Unfinished(name="a", source="a", kind="odd")
+    with pytest.raises(PluginError, match="feature kind odd: Unfinished should define `encode`"):
+        feature.encode(np.zeros(1))
+    with pytest.raises(PluginError, match="should define `fit_vocabulary`"):
+        feature.fit_vocabulary(np.zeros(1, np.int64), np.zeros(1, np.int64))

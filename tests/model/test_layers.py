@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edgerec.core.errors import PluginError
 from edgerec.data.samples import TRAIN, Samples
 from edgerec.features.encoder import Encoded
 from edgerec.features.vocabulary import Vocabulary
@@ -27,6 +28,7 @@ from edgerec.rankers.crban.layer import Crban
 from edgerec.rankers.crban_plus.layer import CrbanPlus, match_signals
 from edgerec.rankers.dlcm.layer import Dlcm
 from edgerec.rankers.dnn_rank.layer import DnnRank
+from edgerec.rankers.ranker import Ranker
 from edgerec.rankers.registry import MODELS
 from tests.synthetic import SPEC, whole
 
@@ -312,3 +314,10 @@ def test_vocabulary_rows_match_the_table(samples: Samples) -> None:
     assert isinstance(samples.vocabularies["shop"], Vocabulary)
     model = model_for(samples, TrainConfig(units=8, layers=2))
     assert model.item_embedding.tables["shop"].shape == (samples.vocabularies["shop"].rows, 4)
+
+
+def test_a_ranker_without_its_methods_is_an_error_of_its_package() -> None:
+    with pytest.raises(PluginError, match=r"ranker edgerec\.rankers\.ranker\.Ranker should define `create`"):
+        Ranker.create(None, name="odd")
+    with pytest.raises(PluginError, match="should define `rank`"):
+        Ranker(name="odd").rank(None)

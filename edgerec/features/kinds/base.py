@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from edgerec.core.errors import SpecificationError
+from edgerec.core.errors import PluginError, SpecificationError
 from edgerec.core.text_fields import Value
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary
 
@@ -116,8 +116,12 @@ class BaseFeature(BaseModel):
         return self
 
     def fit_vocabulary(self, ids: NDArray[np.int64], counts: NDArray[np.int64]) -> Vocabulary:
-        """Return the vocabulary of a feature in `Encoded.ids`, given `ids` (n,) and how often each of them occurred."""
-        raise NotImplementedError
+        """Return the vocabulary of a feature in `Encoded.ids`, given `ids` (n,) and how often each of them occurred.
+
+        Raises:
+            PluginError: the feature kind does not define this method.
+        """
+        raise PluginError(f"feature kind {self.kind}: {type(self).__name__} should define `fit_vocabulary`")
 
     def check_fitted(self, vocabulary: Vocabulary | None) -> None:
         """Raise SpecificationError unless all that `encode` needs is fitted."""
@@ -136,8 +140,9 @@ class BaseFeature(BaseModel):
         Raises:
             SpecificationError: the column has a type that the feature does not read, or holds a value that is infinite
                 or too large for float32.
+            PluginError: the feature kind does not define this method.
         """
-        raise NotImplementedError
+        raise PluginError(f"feature kind {self.kind}: {type(self).__name__} should define `encode`")
 
     def expand(self, column: NDArray[Any] | None, out: NDArray[np.float32], rows: NDArray[np.integer[Any]]) -> None:
         """Write the dense values of an encoded column.

@@ -161,10 +161,10 @@ def _known(sets: Sequence[DataSet], key: str) -> Block:
 
 
 def _actions(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
-    """Yield one block for all binary features, and one block for each one-hot feature."""
+    """Yield one block for all binary features, and one block for each other feature that lists its values."""
     parts = [{row["feature"]: row for row in entry["actions"][key]} for entry in sets]
-    kinds = {name: row["kind"] for part in parts for name, row in part.items()}
-    if "binarize" in kinds.values():
+    binary = {name: _is_binary(row) for part in parts for name, row in part.items()}
+    if any(binary.values()):
         yield _shares(
             f"Actions of {KINDS[key]}",
             f"Share of {KINDS[key]} whose value is above the feature's threshold; an empty value is not.",
@@ -174,7 +174,7 @@ def _actions(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
             share=f"share of {KINDS[key]}",
         )
     for name in union(parts):
-        if kinds[name] == "one_hot":
+        if not binary[name]:
             yield _shares(
                 f"{name} of {KINDS[key]}",
                 f"Share of {KINDS[key]} by the value of this feature.",
@@ -185,11 +185,16 @@ def _actions(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
             )
 
 
+def _is_binary(row: Mapping[str, Any]) -> bool:
+    """Return whether a feature has two values and no others, of which the first one is above the threshold."""
+    return len(row["values"]) == 2 and "other" not in row
+
+
 def _above(part: Mapping[str, Any]) -> Shares:
     """Return the share of each binary feature, and its share of empty values if there are any."""
     shares = {}
     for name, row in part.items():
-        if row["kind"] == "binarize":
+        if _is_binary(row):
             shares[name] = row["values"][0]["share"]
             if row["missing"]["count"]:
                 shares[f"{name}: empty"] = row["missing"]["share"]
