@@ -40,7 +40,7 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
         for feature in features:
             column = arrays[feature.field][..., next_columns[feature.field]]
             next_columns[feature.field] += 1
-            if feature.layout == "table":
+            if feature.has_table:
                 parts.append(tables[feature.name](column))
             elif feature.layout == "one_hot":
                 parts.append(ops.one_hot(column, feature.width, dtype="float32"))

@@ -121,7 +121,7 @@ def fit(
         fitted = []
         for feature in features:
             numbers = found.get(f"{group}.{feature.name}", Octaves())
-            if feature.field == "ids":
+            if feature.has_table:
                 ids = to_array(catalogue[feature.source], feature)
                 vocabularies[feature.name] = feature.fit_vocabulary(ids, seen)
             elif feature.origin == "catalogue" and feature.fits_numbers:

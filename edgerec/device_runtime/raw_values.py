@@ -28,9 +28,9 @@ class RawEncoder:
     def __init__(self, features: Sequence[Feature]) -> None:
         ends = np.cumsum([feature.width for feature in features]).tolist()
         columns = {feature.name: slice(end - feature.width, end) for feature, end in zip(features, ends, strict=True)}
-        coded = [feature for feature in features if feature.field != "ids"]
+        coded = [feature for feature in features if not feature.has_table]
         self.width = ends[-1] if ends else 0
-        self.embeddings = {feature.name: feature.width for feature in features if feature.field == "ids"}
+        self.embeddings = {feature.name: feature.width for feature in features if feature.has_table}
         self._embedded = {name: columns[name] for name in self.embeddings}
         self._coded = np.r_[tuple(columns[feature.name] for feature in coded)] if coded else np.zeros(0, int)
         self._encoder = GroupEncoder(coded)

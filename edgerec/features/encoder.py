@@ -125,7 +125,7 @@ class GroupEncoder:
         start = 0
         for feature, column in zip(self.features, encoded.columns(self.features), strict=True):
             end = start + feature.width
-            values = (embedded or {}).get(feature.name) if feature.field == "ids" else column
+            values = (embedded or {}).get(feature.name) if feature.has_table else column
             feature.expand(values, dense[:, start:end], rows)
             start = end
         return dense

@@ -50,9 +50,9 @@ class FeatureSpec(BaseModel):
                 if (feature.origin is not None) != (group == "item"):
                     rule = "should be 'catalogue' or 'served'" if group == "item" else "is for item features only"
                     raise ValueError(f"{group}.{feature.name}: origin {rule}; received {feature.origin!r}")
-                if group != "item" and feature.field == "ids":
+                if group != "item" and feature.has_table:
                     raise ValueError(f"{group}.{feature.name}: embeddings are for item features only")
-                if feature.field == "ids" and feature.origin != "catalogue":
+                if feature.has_table and feature.origin != "catalogue":
                     raise ValueError(f"item.{feature.name}: an embedding's origin should be 'catalogue'")
         return self
 

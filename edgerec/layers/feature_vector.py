@@ -90,7 +90,7 @@ class FeatureVector(keras.layers.Layer):
             column = arrays[feature.field][..., next_column[feature.field]]
             next_column[feature.field] += 1
             # Must compute the same as `BaseFeature.expand`.
-            if feature.layout == "table":
+            if feature.has_table:
                 parts.append(ops.take(self.tables[feature.name], column, axis=0))
             elif feature.layout == "one_hot":
                 parts.append(ops.one_hot(ops.cast(column, "int32"), feature.width, dtype="float32"))

@@ -60,7 +60,7 @@ def test_each_feature_of_table_1_takes_all_of_its_values(
     expected = {"time_decay_s": table["user_id"].n_unique(), "score": (part["opened_from"] == "search").sum()}
     assert table[feature.source].null_count() == expected.get(feature.source, 0)
     values = column(table, feature)
-    if feature.field == "ids":
+    if feature.has_table:
         vocabulary = feature.fit_vocabulary(values.astype(np.int64), np.ones(len(values), np.int64))
         rows = GroupEncoder([feature], {feature.name: vocabulary}).encode({feature.source: values}).ids[:, 0]
         assert vocabulary.rows > 0.9 * tables["items"][feature.source].n_unique()

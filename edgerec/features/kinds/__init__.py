@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, SerializeAsAny
 
+from edgerec.core.errors import PluginError
 from edgerec.core.plugins import find_plugin
 from edgerec.features.kinds.base import BaseFeature
 from edgerec.features.kinds.binarize import Binarize
@@ -30,13 +31,28 @@ def _parse_feature(value: Any) -> Any:
     if isinstance(value, BaseFeature):
         return value
     kind = value.get("kind") if isinstance(value, dict) else None
-    class_ = KINDS.get(kind) or find_plugin(ENTRY_POINTS, kind, BaseFeature) if isinstance(kind, str) else None
+    class_ = KINDS.get(kind) or _find_kind(kind) if isinstance(kind, str) else None
     if class_ is None:
         raise ValueError(
             f"should be a feature whose kind is one of {', '.join(KINDS)}; received the kind {kind!r}. If another "
             f"package has this kind, install that package"
         )
     return class_.model_validate(value)
+
+
+def _find_kind(name: str) -> type[BaseFeature] | None:
+    """Return the feature kind that another package adds, or None if there is none.
+
+    Raises:
+        PluginError: it cannot be imported, or is no complete feature kind.
+    """
+    class_ = find_plugin(ENTRY_POINTS, name, BaseFeature)
+    if class_ is not None and not issubclass(class_, Embedding) and (class_.field == "ids" or class_.layout == "table"):
+        raise PluginError(
+            f"feature kind {name}: a kind with a table should be a subclass of {Embedding.__module__}.Embedding; "
+            f"received {class_!r} with field {class_.field!r} and layout {class_.layout!r}"
+        )
+    return class_
 
 
 Feature: TypeAlias = Annotated[SerializeAsAny[BaseFeature], BeforeValidator(_parse_feature)]

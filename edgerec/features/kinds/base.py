@@ -73,6 +73,11 @@ class BaseFeature(BaseModel):
         return name
 
     @property
+    def has_table(self) -> bool:
+        """Whether the feature's values are rows of a trained table. A bundle stores the table in its cloud half."""
+        return self.layout == "table"
+
+    @property
     def reads(self) -> Reads:
         """The type of values that the column holds."""
         return "numbers"
@@ -116,7 +121,7 @@ class BaseFeature(BaseModel):
         return self
 
     def fit_vocabulary(self, ids: NDArray[np.int64], counts: NDArray[np.int64]) -> Vocabulary:
-        """Return the vocabulary of a feature in `Encoded.ids`, given `ids` (n,) and how often each of them occurred.
+        """Return the vocabulary of a feature with a table, given `ids` (n,) and how often each of them occurred.
 
         Raises:
             PluginError: the feature kind does not define this method.
@@ -135,7 +140,7 @@ class BaseFeature(BaseModel):
 
         Args:
             column: (n,), with `missing` where there is no value.
-            vocabulary: the feature's vocabulary, for a feature in `Encoded.ids`.
+            vocabulary: the feature's vocabulary, for a feature with a table.
 
         Raises:
             SpecificationError: the column has a type that the feature does not read, or holds a value that is infinite
@@ -148,8 +153,8 @@ class BaseFeature(BaseModel):
         """Write the dense values of an encoded column.
 
         Args:
-            column: (n,), as `encode` returns it. For a feature in `Encoded.ids`: the rows (n, width) of its table, or
-                None if they were not given.
+            column: (n,), as `encode` returns it. For a feature with a table: the rows (n, width) of its table, or None
+                if they were not given.
             out: (n, width), the array to write to. It contains zeros.
             rows: (n,), 0 to n - 1.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,4 +73,4 @@ class Embedding(BaseFeature):
 
 def embeddings(features: Iterable[BaseFeature]) -> tuple[Embedding, ...]:
     """Return the features that have an embedding table."""
-    return tuple(feature for feature in features if isinstance(feature, Embedding))
+    return tuple(cast(Embedding, feature) for feature in features if feature.has_table)
