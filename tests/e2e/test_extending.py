@@ -12,7 +12,7 @@ import pytest
 
 from edgerec.core.errors import PluginError, SpecificationError
 from edgerec.data.samples import TEST, load_samples
-from edgerec.data.sources import find_source
+from edgerec.data.sources import find_source, source_names
 from edgerec.features.spec import load_spec
 from tests.command_line import document, edgerec_here, error_line
 
@@ -115,10 +115,31 @@ def test_a_faulty_row_names_the_data_set(site: Path, shop: Path, tmp_path: Path)
     assert not (tmp_path / "logs").exists()
 
 
+def test_a_faulty_specification_is_refused_before_the_files_are_read(site: Path, tmp_path: Path) -> None:
+    (site / "shop_source.json").write_text('{"format": 1}')
+    refused = error_line(edgerec_here("import", "shop", tmp_path / "nothing", "--out", tmp_path / "logs"))
+    assert "shop_source.json" in refused
+
+
 def test_without_the_package_the_error_names_the_kind(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "features.json").write_text(block(section("Add a data source"), "json"))
     with pytest.raises(SpecificationError, match=r"item\.0: .*received the kind 'hashed'.*install that package"):
         load_spec(tmp_path / "features.json")
+
+
+def test_a_kind_with_a_table_must_be_a_kind_of_embedding(site: Path) -> None:
+    module = site / "shop_features.py"
+    module.write_text(module.read_text().replace("    buckets: A", '    layout = "table"\n    buckets: A'))
+    with pytest.raises(
+        PluginError, match=r"feature kind hashed: a kind with a table should be a subclass of .*Embedding"
+    ):
+        load_spec(site / "shop_source.json")
+
+
+def test_entry_points_are_read_once(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "shop" in source_names()
+    monkeypatch.setattr("importlib.metadata.distributions", None)
+    assert "shop" in source_names()
 
 
 @pytest.mark.parametrize(
@@ -131,5 +152,7 @@ def test_without_the_package_the_error_names_the_kind(shop: Path, tmp_path: Path
 )
 def test_a_faulty_entry_point_is_an_error(site: Path, value: str, problem: str) -> None:
     (site / "shop-1.0.dist-info" / "entry_points.txt").write_text(f"[edgerec.sources]\nshop = {value}\n")
+    assert "shop" in edgerec_here("import", "--help").stdout
+    assert re.search(problem, error_line(edgerec_here("import", "shop", "--help")))
     with pytest.raises(PluginError, match=problem):
         find_source("shop")

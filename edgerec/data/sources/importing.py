@@ -29,16 +29,18 @@ def import_source(
         The numbers of `requests`, `exposures`, `clicks` and `users`, and the notes of the source.
 
     Raises:
+        SpecificationError: the feature specification of the source is not valid. No file of the data set is read then.
         LogsError: a file of the data set is missing or damaged, or its content is not valid.
         OutputError: `out` exists and `force` is false, it lies inside `folder`, or it cannot be written.
     """
     check_utf8(folder, what="import")
     check_output(out, force=force, kind="logs", inputs=[folder])
+    spec = kind.spec()
     with temporary_folder(out.resolve(), "import") as scratch:
         source = kind(folder, scratch, **options)
         head, items = source.head(), source.items()
         try:
-            with logs_writer(out, head=head, spec=source.spec(), items=items, force=force) as writer:
+            with logs_writer(out, head=head, spec=spec, items=items, force=force) as writer:
                 for part in source.read():
                     writer.write(part.events, part.requests)
         except LogsError as error:

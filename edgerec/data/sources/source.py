@@ -30,8 +30,9 @@ class Part:
 class Source(ABC):
     """A data set in its own files. Each data set is a subclass; `edgerec import` makes logs of it.
 
-    The methods are called in this order: `head`, `items`, `read`, `notes`. A subclass may add fields with defaults. A
-    field whose type is `Annotated` with a help text is an option of the command; a `Literal` gives its choices.
+    The methods are called in this order: `spec`, `head`, `items`, `read`, `notes`. A subclass may add fields with
+    defaults. A field whose type is `Annotated` with a help text is an option of the command; a `Literal` gives its
+    choices.
 
     Attributes:
         folder: where the files are; SOURCE of the command.
