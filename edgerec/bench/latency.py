@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import Measured, ratios, take_turns
-from edgerec.bench.peers.peer import Peer, open_peers
+from edgerec.bench.peers.peer import Failures, Peer, open_peers
 from edgerec.bundle.golden import GoldenCase, case_names, encode_case, run_named
 from edgerec.bundle.layout import GOLDEN
 from edgerec.bundle.load import open_bundle
@@ -20,10 +21,11 @@ from edgerec.bundle.manifest import CRBAN, BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
-from edgerec.core.errors import EdgeRecError, FormatError, InputError, ParityError, first_line
+from edgerec.core.errors import FormatError, InputError, ParityError
 from edgerec.core.tolerance import Tolerance, absolute_difference
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.features.behaviours import BehaviourKind
 
 ENGINE, RUNTIME = "mnn", "edgerec"
 STEP, RERANK = "step", "rerank"
@@ -34,7 +36,10 @@ that a peer computes another function."""
 CALLS = {STEP: 200, RERANK: 20}
 """Number of calls in a round. A round takes some milliseconds for each contestant."""
 
+Array = npt.NDArray[np.float32]
 Contestants = dict[str, Callable[[], Any]]
+StepOutputs = tuple[Array, Array, Array]
+"""Keys, values and states (steps, ...) of one contestant."""
 
 
 def run_bench(
@@ -56,15 +61,16 @@ def run_bench(
     Args:
         what: `step` or `rerank`.
         bundle: the bundle's folder.
-        peers: also measure other engines: ONNX Runtime, and the models that `export --peers` wrote.
+        peers: also measure other engines: ONNX Runtime, the models that `export --peers` wrote, and engines of other
+            packages. A peer that cannot be loaded or run is left out.
         rounds: number of rounds. The contestants take turns in each round.
         public_key: the key that must have signed the bundle. None requires no signature.
         out: also write the document to this file.
         force: replace `out` if it exists.
 
     Returns:
-        A document with `environment`, `version_id`, `results` (a row for each contestant and stage, with raw samples)
-        and `ratios`.
+        A document with `environment`, `version_id`, `results` (a row for each contestant and stage, with raw samples),
+        `ratios`, and `failed` (the peers that cannot be loaded or run, with the reason).
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: the bundle cannot be used.
@@ -77,8 +83,10 @@ def run_bench(
         check_document(out, force=force, inputs=[bundle])
     manifest, model = open_bundle(bundle, public_key=public_key)
     case = _full_case(model, bundle, manifest)
+    failures = Failures()
+    opened = _open_peers(bundle, what, failures) if peers else {}
     make = _step_stages if what == STEP else _rerank_stages
-    stages = make(model, manifest, case, bundle, peers)
+    stages = make(model, manifest, case, bundle, opened, failures)
     results, compared = [], []
     for stage, contestants in stages.items():
         calls = CALLS[what]
@@ -98,6 +106,7 @@ def run_bench(
         "rounds": rounds,
         "results": results,
         "ratios": compared,
+        "failed": [{"peer": peer, "reason": reason} for peer, reason in failures.items()],
     }
     if out is not None:
         write_json(out, {"schema": 1, **document})
@@ -115,38 +124,57 @@ def _full_case(model: DeviceModel, bundle: Path, manifest: BundleManifest) -> Go
 
 
 def _step_stages(
-    model: DeviceModel, manifest: BundleManifest, case: GoldenCase, bundle: Path, peers: bool
+    model: DeviceModel,
+    manifest: BundleManifest,
+    case: GoldenCase,
+    bundle: Path,
+    peers: Mapping[str, Peer],
+    failures: Failures,
 ) -> dict[str, Contestants]:
-    behaviours = {kind.step_model: (stepper, *case.of(kind)[:2]) for kind, stepper in model.steppers.items()}
+    behaviours = {kind: (stepper, *case.of(kind)[:2]) for kind, stepper in model.steppers.items()}
     if not behaviours:
         raise InputError(f"bench: {bundle} has no step to measure: its model reads no behaviours")
-    stages: dict[str, Contestants] = {
-        name: {ENGINE: engine_step(stepper.session, action, item), RUNTIME: _runtime_step(stepper, action, item)}
-        for name, (stepper, action, item) in behaviours.items()
+    stages: dict[BehaviourKind, Contestants] = {
+        kind: {ENGINE: engine_step(stepper.session, action, item), RUNTIME: _runtime_step(stepper, action, item)}
+        for kind, (stepper, action, item) in behaviours.items()
     }
+    outputs = {kind: _run_steps(contestants, case, kind) for kind, contestants in stages.items()}
     fused: set[str] = set()
-    for peer in _peers(bundle, STEP) if peers else ():
-        for kind in model.steppers:
-            calls = peer.step(kind, case)
-            stages[kind.step_model].update(calls)
-            fused |= set(calls) if peer.stores_fused else set()
-    for name, contestants in stages.items():
-        _check_steps(name, contestants, fused, len(behaviours[name][1]), PEER_TOLERANCE[manifest.precision])
-    return stages
+    for name, peer in peers.items():
+        with failures.of(name):
+            calls = {kind: peer.step(kind, case) for kind in stages}
+            found = {kind: _run_steps(calls[kind], case, kind) for kind in stages}
+            for kind in stages:
+                stages[kind].update(calls[kind])
+                outputs[kind].update(found[kind])
+                fused |= set(calls[kind]) if peer.stores_fused else set()
+    for kind, of_kind in outputs.items():
+        _check_steps(kind.step_model, of_kind, fused, PEER_TOLERANCE[manifest.precision])
+    return {kind.step_model: contestants for kind, contestants in stages.items()}
 
 
-def _check_steps(stage: str, contestants: Contestants, fused: set[str], steps: int, tolerance: float) -> None:
-    """Refuse contestants that compute something else in one pass through all behaviours.
+def _run_steps(contestants: Contestants, case: GoldenCase, kind: BehaviourKind) -> dict[str, StepOutputs]:
+    """Return the outputs of each contestant in one pass through the case's behaviours."""
+    found = {}
+    for name, call in contestants.items():
+        # Each output is copied at once, because an engine may write the next one to the same memory.
+        steps = [[np.array(part, np.float32).ravel() for part in call()] for _ in case.of(kind)[0]]
+        key, value, state = (np.array(parts) for parts in zip(*steps, strict=True))
+        found[name] = (key, value, state)
+    return found
+
+
+def _check_steps(stage: str, outputs: dict[str, StepOutputs], fused: set[str], tolerance: float) -> None:
+    """Refuse contestants whose outputs in one pass through all behaviours show that they compute something else.
 
     States are compared with those of MNN. Keys and values have two forms: those of the contestants `fused` are compared
     with the first of them, the others with MNN's.
     """
-    found = {name: [_outputs(_first(name, call)) for _ in range(steps)] for name, call in contestants.items()}
-    reference = next((name for name in contestants if name in fused), ENGINE)
-    for name, outputs in found.items():
+    reference = next((name for name in outputs if name in fused), ENGINE)
+    for name, found in outputs.items():
         stored = reference if name in fused else ENGINE
         for at, by in enumerate((stored, stored, ENGINE)):
-            ours, theirs = (np.array([output[at] for output in side]) for side in (found[by], outputs))
+            ours, theirs = outputs[by][at], found[at]
             # Keys may be large exponentials, so their errors are compared relative to their size.
             same = ours.shape == theirs.shape
             error = float((np.abs(theirs - ours) / np.maximum(np.abs(ours), 1.0)).max()) if same else np.inf
@@ -155,25 +183,6 @@ def _check_steps(stage: str, contestants: Contestants, fused: set[str], steps: i
                     f"bench: {('keys', 'values', 'states')[at]} of {stage} by {name} differ from those by {by} by "
                     f"{error:.2g}, more than {tolerance:g}. It computes another function: export the bundle again"
                 )
-
-
-def _first(name: str, call: Callable[[], Any]) -> Any:
-    """Return the outputs of the first call of a contestant.
-
-    Raises:
-        FormatError: the contestant cannot run, for example because its inputs have other shapes.
-    """
-    try:
-        return call()
-    except EdgeRecError:
-        raise
-    except Exception as error:  # Each engine has its own exception types.
-        raise FormatError(f"bench: {name} cannot run ({first_line(error)}): export the bundle again") from None
-
-
-def _outputs(found: Any) -> list[Any]:
-    """Copy and flatten the outputs of a call: key, value and state."""
-    return [np.array(part, np.float32).reshape(-1) for part in found]
 
 
 def _runtime_step(stepper: HubsmStepper, action: Any, item: Any) -> Callable[[], Any]:
@@ -191,7 +200,12 @@ def _runtime_step(stepper: HubsmStepper, action: Any, item: Any) -> Callable[[],
 
 
 def _rerank_stages(
-    model: DeviceModel, manifest: BundleManifest, case: GoldenCase, bundle: Path, peers: bool
+    model: DeviceModel,
+    manifest: BundleManifest,
+    case: GoldenCase,
+    bundle: Path,
+    peers: Mapping[str, Peer],
+    failures: Failures,
 ) -> dict[str, Contestants]:
     encodings = encode_case(model, case)
     by_kind = {kind: encodings[kind.plural] for kind in model.steppers}
@@ -199,12 +213,15 @@ def _rerank_stages(
         ENGINE: engine_rerank(model.crban.session, case, by_kind),
         RUNTIME: lambda: model.crban.score(case.candidates, **encodings, ids=case.candidate_ids),
     }
-    if peers:
-        for peer in _peers(bundle, RERANK):
-            contestants.update(peer.rerank(case))
+    scores = _run_rerank(contestants)
+    for name, peer in peers.items():
+        with failures.of(name):
+            calls = peer.rerank(case)
+            scores.update(_run_rerank(calls))
+            contestants.update(calls)
     of_peers = Tolerance(PEER_TOLERANCE["fp32"], PEER_TOLERANCE["fp32"])
-    for name, call in contestants.items():
-        logits = np.ravel(_first(name, call))[: len(case.logits)]
+    for name, found in scores.items():
+        logits = found[: len(case.logits)]
         if len(logits) != len(case.logits):
             raise ParityError(
                 f"bench: {name} should return {len(case.logits)} scores; received {len(logits)}: "
@@ -221,19 +238,22 @@ def _rerank_stages(
     return {RERANK: contestants}
 
 
-def _peers(bundle: Path, what: str) -> list[Peer]:
-    """Return the peers that can run `what`; say what the others lack."""
+def _run_rerank(contestants: Contestants) -> dict[str, Array]:
+    return {name: np.array(call(), np.float32).ravel() for name, call in contestants.items()}
+
+
+def _open_peers(bundle: Path, what: str, failures: Failures) -> dict[str, Peer]:
+    """Return the peers that can run `what` by name. Log what the others lack."""
     if not (bundle / GOLDEN / "onnx" / f"{CRBAN}_reference.onnx").is_file():
         raise InputError(f"bench: {bundle} has no graphs for peers, which only exist for crban: leave --peers out")
-    found = []
-    for peer in open_peers(bundle):
-        if what not in peer.measures:
-            continue
-        missing = peer.missing()
-        if missing is None:
-            found.append(peer)
-        else:
-            log(missing)
+    found = {}
+    for name, peer in open_peers(bundle, failures).items():
+        with failures.of(name):
+            missing = peer.missing() if what in peer.measures else None
+            if missing is not None:
+                log(missing)
+            elif what in peer.measures:
+                found[name] = peer
     return found
 
 

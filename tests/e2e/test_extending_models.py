@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from edgerec.bench.latency import run_bench
-from edgerec.bench.peers.peer import open_peers
 from edgerec.bundle.manifest_file import read_bundle_manifest
 from edgerec.core.errors import PluginError
 from edgerec.rankers.registry import MODELS, find_model, model_names
@@ -81,7 +80,59 @@ def test_a_peer_of_another_package_is_measured(site: Path, bundle_path: Path) ->
     assert "onnxruntime_two_threads" in [row["peer"] for row in found["ratios"]]
 
 
-def test_an_entry_point_that_is_not_a_peer_is_refused(site: Path, bundle_path: Path) -> None:
-    install("Add a peer", site).write_text("[edgerec.peers]\ntwo_threads = two_threads:BEHAVIOUR_KINDS\n")
-    with pytest.raises(PluginError, match=r"entry point 'two_threads' .* should be a subclass of"):
-        open_peers(bundle_path)
+BROKEN_PEERS = {
+    "two_threads:BEHAVIOUR_KINDS": r"entry point 'two_threads' of edgerec\.peers should be a subclass of",
+    "no_such_module:Peer": r"no_such_module:Peer cannot be imported \(ModuleNotFoundError",
+    "broken_peers:NotMade": "ValueError: not made",
+    "broken_peers:NotAsked": "ValueError: not asked",
+    "broken_peers:NotRun": "ValueError: not run",
+    "broken_peers:NoArrays": "TypeError: ",
+}
+"""The reason why a peer fails, by its entry point."""
+
+
+@pytest.mark.parametrize("what", ["step", "rerank"])
+@pytest.mark.parametrize("value", BROKEN_PEERS)
+def test_a_broken_peer_fails_and_the_others_are_measured(
+    value: str, what: str, site: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("Add a peer", site).write_text(f"[edgerec.peers]\ntwo_threads = {value}\n")
+    (site / "broken_peers.py").write_text(BROKEN)
+    found = run_bench(what, bundle_path, peers=True, rounds=1)
+    [failed] = found["failed"]
+    assert failed["peer"] == "two_threads"
+    assert re.search(BROKEN_PEERS[value], failed["reason"])
+    assert f"peer two_threads failed: {failed['reason']}\n" in capsys.readouterr().err
+    assert {"onnxruntime", "onnxruntime_device_graph"} <= {row["peer"] for row in found["ratios"]}
+    assert "broken" not in {row["peer"] for row in found["ratios"]}
+
+
+BROKEN = """
+from edgerec.bench.peers.peer import Peer
+
+
+class NotMade(Peer):
+    def __init__(self, bundle):
+        raise ValueError("not made\\nand more")
+
+
+class NotAsked(Peer):
+    def missing(self):
+        raise ValueError("not asked")
+
+
+class NotRun(Peer):
+    def step(self, kind, case):
+        return {"broken": self.run}
+
+    def rerank(self, case):
+        return {"broken": self.run}
+
+    def run(self):
+        raise ValueError("not run")
+
+
+class NoArrays(NotRun):
+    def run(self):
+        return object()
+"""

@@ -1,25 +1,29 @@
-"""The protocol of peers, and the peers that are installed."""
+"""The base class of peers, and the registry of peers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 from edgerec.bundle.golden import GoldenCase
+from edgerec.core.console import log
+from edgerec.core.errors import EdgeRecError, first_line
 from edgerec.core.plugins import find_plugin, plugin_names
 from edgerec.features.behaviours import BehaviourKind
 
 ENTRY_POINTS = "edgerec.peers"
-"""Entry points of this group add peers: each names a subclass of `Peer`."""
+"""The group of entry points in which other packages add peers. Each entry point names a subclass of `Peer`."""
 
-OURS = (
-    "edgerec.bench.peers.onnx:ReferenceGraphs",
-    "edgerec.bench.peers.onnx:DeviceGraphs",
-    "edgerec.bench.peers.litert:LiteRt",
-    "edgerec.bench.peers.default_export:DefaultExport",
-)
+PEERS = {
+    "onnxruntime": "edgerec.bench.peers.onnx:ReferenceGraphs",
+    "onnxruntime_device_graph": "edgerec.bench.peers.onnx:DeviceGraphs",
+    "litert": "edgerec.bench.peers.litert:LiteRt",
+    "mnn_default_export": "edgerec.bench.peers.default_export:DefaultExport",
+}
+"""The class of each peer of EdgeRec."""
 
 Calls = dict[str, Callable[[], Any]]
 """Calls to measure, by the name of the contestant."""
@@ -59,12 +63,25 @@ class Peer:
         return {}
 
 
-def open_peers(bundle: Path) -> list[Peer]:
-    """Return all peers that are installed, ours first.
+class Failures(dict[str, str]):
+    """The reasons why peers failed, by the peer's name."""
 
-    Raises:
-        PluginError: an entry point names something else.
-    """
-    ours = [resolve_name(name) for name in OURS]
-    others = [find_plugin(ENTRY_POINTS, name, Peer) for name in plugin_names(ENTRY_POINTS)]
-    return [found(bundle) for found in (*ours, *others)]
+    @contextmanager
+    def of(self, peer: str) -> Iterator[None]:
+        """Run a block that uses `peer`. If it raises an error, store and log the reason, and go on after the block."""
+        try:
+            yield
+        except Exception as error:  # The peer may be of another package, and each engine has its own errors.
+            kind = "" if isinstance(error, EdgeRecError) else f"{type(error).__name__}: "
+            self[peer] = kind + first_line(error)
+            log(f"peer {peer} failed: {self[peer]}")
+
+
+def open_peers(bundle: Path, failures: Failures) -> dict[str, Peer]:
+    """Return all installed peers by name, ours first. A peer that cannot be loaded is added to `failures`."""
+    peers = {}
+    for name in dict.fromkeys((*PEERS, *plugin_names(ENTRY_POINTS))):
+        with failures.of(name):
+            found: Any = resolve_name(PEERS[name]) if name in PEERS else find_plugin(ENTRY_POINTS, name, Peer)
+            peers[name] = found(bundle)
+    return peers
