@@ -1,7 +1,7 @@
-"""EdgeRec trains a feed's re-ranker, splits it, and runs it on the user's device.
+"""EdgeRec trains a re-ranker for a feed, splits it, and runs it on the user's device.
 
-The names below are the public surface. Each is imported when it is first used, so that `import edgerec` takes a moment
-and brings neither TensorFlow nor MNN nor polars.
+The names in `__all__` are the public interface. Each name is imported when it is first used. So `import edgerec` is
+fast and imports neither TensorFlow nor MNN nor polars.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _HOMES = {
     "edgerec.model.training": ("train",),
 }
 _EXTRAS = {"polars": "train", "tensorflow": "train", "keras": "train", "onnx": "export", "MNN": "device"}
-"""The extra that installs a module."""
+"""For each module, the extra of EdgeRec that installs it."""
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""`edgerec quickstart`: all steps from simulated logs to a measured bundle, in a small size."""
+"""`edgerec quickstart`: run all steps from simulated logs to a measured bundle, at a small size."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from edgerec.simulation.population import simulate
 CONFIG = TrainConfig(batch_size=64, epochs=6, decay_epochs=6, gain=1.0, listwise=1.0, compiled=False)
 """The configuration of the training.
 
-The batches are smaller than the paper's 512 requests, because a few thousand pages would otherwise give only a few
-steps. There are too few steps for compiling to pay off.
+A batch has fewer requests than the 512 of the paper, because a few thousand pages would otherwise give only a few
+steps. Compiling would take longer than it saves in so few steps.
 """
 WORLD = SimulationConfig(
     users=1200,
@@ -59,7 +59,7 @@ def run_quickstart(
     Args:
         out: the folder to write.
         users: number of users in the simulated world.
-        epochs: number of epochs of the training.
+        epochs: maximum number of training epochs.
         seed: seed of the world and of the training.
         force: replace `out` if it exists.
 
@@ -81,7 +81,7 @@ def run_quickstart(
                 folder / "logs", folder / "samples", limits=LIMITS, logs_path=out.resolve() / "logs"
             )
         with stage("train"):
-            # The run stores the final path of its samples, and not the temporary one.
+            # The run stores the path of its samples. It must be the final path, not the temporary one.
             run = train(samples, config, folder / "run", samples_path=out.resolve() / "samples")
         with stage("evaluate"):
             figures = evaluate(run, samples, oracle=oracle(samples, folder / "logs", split=TEST))

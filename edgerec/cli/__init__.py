@@ -1,7 +1,7 @@
 """The command line. A command parses its options, imports what it needs, and calls one function.
 
-Results go to stdout (a table, or JSON with ``--json``), progress and logs to stderr. Exit codes: 0 done, 1 an expected
-error or a failed check, 2 wrong usage, 130 interrupted.
+The result goes to stdout, as a table or, with ``--json``, as JSON. Progress and logs go to stderr. Exit codes: 0 for
+success, 1 for an expected error or a failed check, 2 for wrong usage, 130 for an interrupt.
 """
 
 from __future__ import annotations
@@ -24,18 +24,25 @@ from edgerec.cli.tensorflow import import_tensorflow
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgerec")
 def cli() -> None:
-    """Train a feed's re-ranker, split it, convert it to MNN and run it on the user's device."""
+    """Train a re-ranker for a feed, split it, convert it to MNN and run it on the user's device."""
 
 
 @cli.command()
 @click.option("--out", type=PATH, default=Path("quickstart"), show_default=True, help="Folder for all outputs.")
-@click.option("--users", type=int, help="Number of simulated users. Fewer users are faster, and the model learns less.")
-@click.option("--epochs", type=int, help="Largest number of training epochs.")
+@click.option(
+    "--users",
+    type=int,
+    help="Number of simulated users. With fewer users the command is faster, but the model learns less. Default: 1200.",
+)
+@click.option("--epochs", type=int, help="Maximum number of training epochs. Default: 6.")
 @seed_option("Seed of the simulation and of the training.")
 @force_option
 @json_option
 def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, force: bool, as_json: bool) -> None:
-    """Run all steps at a small size in a few minutes: simulate, samples, train, evaluate, export, verify, bench."""
+    """Run all steps at a small size, in a few minutes.
+
+    The steps are simulate, samples, train, evaluate, export, verify and bench.
+    """
     need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
     from edgerec.core.atomic import check_output
 

@@ -1,4 +1,4 @@
-"""How a command runs: the extras that it needs, its signals, and how its process ends."""
+"""Run a command: check the packages that it needs, handle signals, and end the process with an exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from edgerec.core.text import printable, shown
 
 
 def need(extra: str, *modules: str) -> None:
-    """Raise an error that names the extra to install if one of its modules is missing. Nothing is imported."""
+    """Raise unless all `modules` are installed. This does not import them.
+
+    Raises:
+        MissingExtraError: a module is missing. The error names the `extra` of EdgeRec that installs it.
+    """
     import importlib.util
 
     for module in modules:
@@ -27,12 +31,13 @@ def need(extra: str, *modules: str) -> None:
 
 
 def run(command: click.Command) -> None:
-    """Run `command` on the process' arguments. An expected error becomes one line on stderr and exit code 1.
+    """Run `command` with the arguments of the process. An expected error becomes one line on stderr and exit code 1.
 
-    The process has to be the command's own, because its signals and standard output are changed for good.
+    Call this only in a process that runs nothing else, because it changes signal handlers and standard output
+    permanently.
     """
     stdout.keep_for_results()
-    # Otherwise polars refuses a whole file for an unknown time zone (+08:00), even if nobody reads the column.
+    # Without this, polars refuses a file if any column has a time zone that polars does not know, such as +08:00.
     os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
     stopped: list[int] = []
 
@@ -44,7 +49,7 @@ def run(command: click.Command) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Characters that the terminal's encoding lacks are escaped, as on stderr.
+        # Escape the characters that the terminal cannot encode, as Python does on stderr.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command.main(standalone_mode=False)
@@ -59,18 +64,18 @@ def run(command: click.Command) -> None:
     except EdgeRecError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # The reader of our output is gone. A second write at exit would fail again.
+        # The program that reads our output has ended. Python would write again at exit and fail again.
         if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        advice = ": free some space, and do it again" if error.errno == errno.ENOSPC else ""
+        advice = ": free some disk space, then run the command again" if error.errno == errno.ENOSPC else ""
         _fail(f"{error.strerror or error}{where}{advice}")
     except MemoryError:
-        _fail("there is not enough memory for this: free some, or give a smaller input")
+        _fail("there is not enough memory: free some memory or use a smaller input")
     except Exception:
-        # Code that is stopped during an import or a trace may raise any error.
+        # A signal during an import or during tracing by TensorFlow may turn into any error.
         _stopped(stopped)
         sys.stderr.write("".join(shown(line) + "\n" for line in traceback.format_exc().splitlines()))
         versions = f"edgerec {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
@@ -83,7 +88,7 @@ def _fail(text: str) -> None:
 
 
 def _stopped(signals: list[int]) -> None:
-    """Exit with the code of the first of `signals`, if there is one."""
+    """If `signals` has an entry, exit with the exit code of the first one."""
     if signals:
         if signals[0] == signal.SIGINT:
             sys.stderr.write("edgerec: interrupted\n")

@@ -1,4 +1,4 @@
-"""Commands on bundles: export, verify, measure."""
+"""The commands on bundles: `export`, `verify`, `inspect` and `bench`."""
 
 from __future__ import annotations
 
@@ -30,39 +30,44 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=PATH)
 @out_option("bundle")
-@click.option("--samples", type=PATH, help="Samples on which the bundle is proved; default: those of the training.")
+@click.option(
+    "--samples", type=PATH, help="Samples for the checks of the bundle. Default: the samples of the training."
+)
 @click.option(
     "--requests",
     type=int,
     default=1000,
     show_default=True,
-    help="Number of real requests that Keras and MNN both rank.",
+    help="Number of requests from the samples on which the outputs of MNN are compared with those of Keras.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8", "auto"]),
     default="fp32",
     show_default=True,
-    help="Precision of the device's weights. auto: the smallest whose GAUC is within the tolerance.",
+    help="Precision of the weights on the device. auto selects the precision with the smallest files whose GAUC is "
+    "within --gauc-tolerance.",
 )
 @click.option(
     "--gauc-tolerance",
     type=float,
-    help="Largest difference of GAUC between MNN and Keras on validation requests; default: 5e-4 for fp16 and auto, "
-    "2e-3 for int8, no limit for fp32.",
+    help="Largest allowed difference between the GAUC of MNN and the GAUC of Keras on validation requests. Default: "
+    "5e-4 for fp16 and auto, 2e-3 for int8, no limit for fp32.",
 )
-@table_dtype_option("Stored type of embedding tables.")
-@shard_rows_option("Number of keys in each shard of an embedding table.")
-@click.option("--sign-key", type=PATH, help="PEM file with an Ed25519 private key: sign the bundle with it.")
+@table_dtype_option("Data type of the stored embedding tables.")
+@shard_rows_option("Maximum number of rows in a shard of an embedding table.")
+@click.option("--sign-key", type=PATH, help="Sign the bundle with the Ed25519 private key in this PEM file.")
 @click.option(
     "--peers",
     is_flag=True,
-    help="For crban: also write conversions by LiteRT and by MNN's own converter, for `bench --peers`.",
+    help="For the model crban: also write models for LiteRT, and a model that MNN's converter makes with default "
+    "settings. `edgerec bench --peers` measures them.",
 )
 @click.option(
     "--trace",
     is_flag=True,
-    help="If the parity check in fp32 fails, name the first tensor that differs, and keep the evidence in OUT.trace.",
+    help="If the parity check in fp32 fails, name the first tensor that differs, and write the request, the graphs and "
+    "the models to the folder OUT.trace.",
 )
 @force_option
 @json_option
@@ -81,7 +86,7 @@ def export(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Split RUN, convert it to MNN, prove it and write the bundle."""
+    """Split the model of RUN, convert it to MNN, check it against Keras, and write a bundle."""
     signing = ["cryptography"] if sign_key is not None else []
     need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", *signing)
     if peers:
@@ -121,7 +126,10 @@ def export(
 @public_key_option
 @json_option
 def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
-    """Verify BUNDLE on this machine: hashes, golden outputs, signature."""
+    """Check BUNDLE on this machine: hashes, outputs for golden cases, signature.
+
+    Golden cases are stored inputs with the outputs that Keras computed. The signature is checked with --public-key.
+    """
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
     from edgerec.bundle.verify import verify_bundle
@@ -135,7 +143,7 @@ def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
 @public_key_option
 @json_option
 def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
-    """Describe BUNDLE: sizes, commands, shapes, tools, parity, GAUC."""
+    """Show what is in BUNDLE: sizes, operations, shapes, tool versions, parity, GAUC."""
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
     from edgerec.bundle.inspection import inspect_bundle
@@ -147,7 +155,7 @@ def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
 
 
 def _public_key(path: Path | None) -> PublicKey | None:
-    """Read the key that a bundle has to be signed with, if one is given."""
+    """Load the public key in the file `path`. Return None if `path` is None."""
     if path is None:
         return None
     need("signing", "cryptography")
@@ -158,13 +166,13 @@ def _public_key(path: Path | None) -> PublicKey | None:
 
 @click.group()
 def bench() -> None:
-    """Measure on this machine: device models, embedding tables, training."""
+    """Measure the speed of device models, embedding tables or training on this machine."""
 
 
 def _bench_command(name: str, help_text: str) -> None:
     @bench.command(name=name, help=help_text)
     @click.argument("bundle", type=PATH)
-    @click.option("--peers", is_flag=True, help="Also measure other engines on the same functions.")
+    @click.option("--peers", is_flag=True, help="Also measure other inference engines. The model must be crban.")
     @rounds_option(30)
     @public_key_option
     @document_option
@@ -187,16 +195,14 @@ def _bench_command(name: str, help_text: str) -> None:
         from edgerec.cli.tables.bench import bench_table
         from edgerec.device_runtime.guard import guarded
 
-        # All of it runs in the other process, so that no other work runs beside what is measured.
+        # The whole measurement runs in the guarded process, so that nothing else runs in that process.
         measure = partial(run_bench, name, peers=peers, rounds=rounds, public_key=key, out=out, force=force)
         document = guarded(measure, bundle)
         emit(document, as_json=as_json, table=bench_table(document))
 
 
-_bench_command(
-    "step", "Measure one behaviour: one step of the recurrent stack of exposures, and of that of page-views."
-)
-_bench_command("rerank", "Measure one re-rank at the bundle's full sizes.")
+_bench_command("step", "Measure one step of the encoders, which run once for each exposure and each page-view.")
+_bench_command("rerank", "Measure one re-rank with the maximum number of candidates and behaviours.")
 
 
 @bench.command(name="kv")
@@ -204,11 +210,18 @@ _bench_command("rerank", "Measure one re-rank at the bundle's full sizes.")
 @click.option(
     "--brands",
     type=int,
-    help="Instead of BUNDLE, use six temporary tables. One has this number of brands in rows of 40.",
+    help="Measure six temporary tables instead of a BUNDLE. The brand table has this number of rows. A row has 40 "
+    "numbers.",
 )
-@table_dtype_option("Stored type of the temporary tables.")
-@shard_rows_option("Number of keys in each shard of the temporary tables.")
-@click.option("--redis", "redis_url", metavar="URL", help="Also measure this Redis server.")
+@table_dtype_option("With --brands: data type of the temporary tables.")
+@shard_rows_option("With --brands: maximum number of rows in a shard of a temporary table.")
+@click.option(
+    "--redis",
+    "redis_url",
+    metavar="URL",
+    help="Also measure this Redis server, such as redis://localhost:6379. The tables are stored there during the "
+    "measurement.",
+)
 @rounds_option(30)
 @document_option
 @force_option
@@ -224,7 +237,7 @@ def bench_kv(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Measure the look-up of a page's embeddings: 100 items x every table of BUNDLE."""
+    """Measure the look-up of the embeddings of 100 items in all tables of BUNDLE."""
     need("device", "numpy", "psutil")
     if redis_url is not None:
         need("cloud", "redis")

@@ -1,4 +1,4 @@
-"""The commands of `edgerec import`: one for each source, its own options included."""
+"""The commands of `edgerec import`. There is one for each data source, and it has the options of that source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgerec.data.sources import find_source, source_help, source_names
 
 
 class ImportGroup(click.Group):
-    """Finds sources when a command asks for them: a list of names imports none."""
+    """The group `edgerec import`. It imports a source only when its command runs, so listing the names is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return source_names()
@@ -41,7 +41,7 @@ class ImportGroup(click.Group):
 
 
 class ImportCommand(click.Command):
-    """The command of one source. Its own options are known when the source is imported."""
+    """The command of one source. It imports the source to find the options of that source."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         need("train", "polars")
@@ -50,7 +50,7 @@ class ImportCommand(click.Command):
 
 
 def _options(source: type[Any]) -> list[click.Option]:
-    """Return the options of a source: its fields with a help text."""
+    """Return the options of a source. Each field whose annotation has a help text is an option."""
     types = get_type_hints(source, include_extras=True)
     options = []
     for field in fields(source):
@@ -68,4 +68,4 @@ def _options(source: type[Any]) -> list[click.Option]:
     return options
 
 
-import_group = ImportGroup(name="import", help="Turn a public data set into logs.")
+import_group = ImportGroup(name="import", help="Convert a public data set to logs.")

@@ -1,4 +1,4 @@
-"""Commands that learn: train, evaluate, ablate, and measure the training."""
+"""The commands that train and evaluate models: `train`, `evaluate`, `ablate` and `bench train`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from edgerec.cli.command import need
 from edgerec.cli.options import (
     PATH,
+    ModelOption,
     config_option,
     document_option,
     force_option,
@@ -27,13 +28,22 @@ from edgerec.cli.tensorflow import import_tensorflow
 @click.command()
 @click.argument("samples", type=PATH)
 @out_option("run")
-@config_option("with the settings of docs/training.md.")
-@click.option("--model", help="Name of a model of the registry.")
-@click.option("--epochs", type=int, help="Largest number of epochs.")
-@click.option("--batch-size", type=int, help="Number of requests in each training step.")
-@click.option("--seed", type=int, help="Seed of initial weights, of the order of batches and of hidden identities.")
-@click.option("--tensorboard", type=PATH, help="Also write TensorBoard's event files to this folder.")
-@resume_option("a stopped training of the same configuration")
+@config_option("training settings (docs/training.md). The options below replace its values.")
+@click.option("--model", cls=ModelOption)
+@click.option("--epochs", type=int, help="Maximum number of epochs. Default: 10, or the value in the --config file.")
+@click.option(
+    "--batch-size",
+    type=int,
+    help="Number of requests in each training step. Default: 512, or the value in the --config file.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    help="Seed of all random numbers: the initial weights, the order of the batches, and which IDs are replaced by the "
+    "unknown ID. Default: 1, or the value in the --config file.",
+)
+@click.option("--tensorboard", type=PATH, help="Also write TensorBoard event files to this folder.")
+@resume_option("an interrupted training that has the same configuration")
 @force_option
 @json_option
 def train(
@@ -77,19 +87,23 @@ def train(
 
 @click.command()
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="[RUN] SAMPLES")
-@split_option(["train", "validation", "test"], "Period whose requests are ranked.")
+@split_option(["train", "validation", "test"], "Split of the samples to evaluate on.")
 @click.option(
     "--oracle",
     is_flag=True,
-    help="For simulated logs: also rank by the true probabilities, and by the category opened last.",
+    help="For simulated logs: also evaluate two reference rankings. One sorts by the true click probability. The other "
+    "puts the category of the last page-view first.",
 )
 @oracle_logs_option
 @json_option
 def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | None, as_json: bool) -> None:
-    """Print figures of RUN on SAMPLES, such as GAUC, and GAUC of simple baselines; without RUN, the baselines alone."""
+    """Print GAUC and other metrics of RUN on SAMPLES, and GAUC of simple baselines.
+
+    Without RUN, only the baselines are evaluated.
+    """
     _check_logs_option(logs, oracle)
     if len(paths) > 2:
-        raise click.UsageError(f"evaluate takes a run and samples, or samples alone; received {len(paths)} folders")
+        raise click.UsageError(f"evaluate takes one or two folders, [RUN] SAMPLES; received {len(paths)} folders")
     need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))
     from edgerec.cli.tables.learning import baselines_table, evaluation_table
     from edgerec.data.samples import load_samples
@@ -116,18 +130,29 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
 @click.command()
 @click.argument("samples", type=PATH)
 @out_option("ablation")
-@click.option("--seeds", type=int, default=3, show_default=True, help="Each model is trained with seeds 1 to N.")
 @click.option(
-    "--models", help="Names of models, separated by commas. DLCM is always added. Default: all models of the registry."
+    "--seeds",
+    type=int,
+    default=3,
+    show_default=True,
+    help="Number of seeds N. Each model is trained with the seeds 1 to N.",
 )
-@config_option("as for train. A table [models.NAME] has settings of one model.")
-@split_option(["validation", "test"], "Period whose requests are ranked.")
-@click.option("--peers", is_flag=True, help="Add LightGBM to the table, on the inputs of crban_plus.")
 @click.option(
-    "--oracle", is_flag=True, help="For simulated logs: show which share of the gap to the truth each model closes."
+    "--models",
+    help="Names of the models to train, separated by commas. The model dlcm is always added. Default: all models that "
+    "`edgerec train --help` lists.",
+)
+@config_option("training settings, as for `edgerec train`. A table [models.NAME] sets them for one model only.")
+@split_option(["validation", "test"], "Split of the samples to evaluate on.")
+@click.option("--peers", is_flag=True, help="Also train LightGBM, on the inputs of crban_plus.")
+@click.option(
+    "--oracle",
+    is_flag=True,
+    help='For simulated logs: add the column "gap closed". It says where the GAUC of a model is on a scale from the '
+    "GAUC of the served order (0 %) to that of the true click probabilities (100 %).",
 )
 @oracle_logs_option
-@resume_option("a stopped ablation of the same settings")
+@resume_option("an interrupted ablation that has the same settings")
 @force_option
 @json_option
 def ablate(
@@ -144,7 +169,10 @@ def ablate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make Table 2 on SAMPLES: every model, several seeds, a paired test against DLCM."""
+    """Compare models on SAMPLES, as in Table 2 of the paper.
+
+    Each model is trained with several seeds. A paired test compares its GAUC with that of DLCM.
+    """
     _check_logs_option(logs, oracle)
     need("train", "polars", "tensorflow", "plotly", "jinja2")
     if peers:
@@ -170,14 +198,18 @@ def ablate(
 
 @click.command(name="train")
 @click.argument("samples", type=PATH)
-@config_option("as for train. Only batch size, units and depth are used.")
-@click.option("--batch-size", type=int, help="Number of requests in each training step.")
+@config_option("training settings, as for `edgerec train`. The model is always crban.")
+@click.option(
+    "--batch-size",
+    type=int,
+    help="Number of requests in each training step. Default: 512, or the value in the --config file.",
+)
 @click.option(
     "--batches",
     type=int,
     default=12,
     show_default=True,
-    help="Number of different batches. Each is one step in every round.",
+    help="Number of different batches. Each round makes one training step with each of them.",
 )
 @rounds_option(5)
 @document_option
@@ -193,7 +225,10 @@ def bench_train(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Measure training steps: ours, those of a plain Keras model, and steps with 15 thousand and 1.5 million brands."""
+    """Measure training steps of crban and of the same model in plain Keras.
+
+    Steps of crban are also measured with 15 thousand and with 1.5 million rows in the largest embedding table.
+    """
     need("train", "polars", "tensorflow", "psutil")
     from edgerec.data.samples import load_samples
     from edgerec.model.config import load_config
@@ -210,11 +245,11 @@ def bench_train(
 
 def _check_logs_option(logs: Path | None, oracle: bool) -> None:
     if logs is not None and not oracle:
-        raise click.UsageError("--logs says where --oracle finds the truth: give both")
+        raise click.UsageError("--logs has no effect without --oracle: add --oracle or remove --logs")
 
 
 def _oracle(samples: Any, logs: Path | None, split: str) -> dict[str, float]:
-    """Return GAUC of the rankers that know the truth of a simulation."""
+    """Return GAUC of the reference rankings of a simulation, by name."""
     from edgerec.simulation.oracle import oracle
 
     return oracle(samples, logs or Path(samples.head.logs), split=split)

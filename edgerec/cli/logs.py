@@ -1,4 +1,4 @@
-"""Commands on logs: simulate them, look at them, make samples of them."""
+"""The commands on logs: `simulate` writes them, `stats` describes them, and `samples` makes samples from them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from edgerec.cli.output import emit
 
 @click.command()
 @out_option("logs")
-@config_option("with parameters of docs/simulator.md.")
-@click.option("--users", type=int, help="Number of users.")
-@click.option("--items", type=int, help="Number of items in the catalogue.")
-@click.option("--days", type=int, help="Number of days.")
-@seed_option("Seed of the simulation. Equal seeds give equal bytes.")
+@config_option("parameters of the simulation (docs/simulator.md). The options below replace its values.")
+@click.option("--users", type=int, help="Number of users. Default: 16000, or the value in the --config file.")
+@click.option(
+    "--items", type=int, help="Number of items in the catalogue. Default: 800, or the value in the --config file."
+)
+@click.option("--days", type=int, help="Number of simulated days. Default: 14, or the value in the --config file.")
+@seed_option("Seed of the simulation. The same seed and parameters give the same files.")
 @processes_option
-@resume_option("a stopped simulation of the same parameters")
+@resume_option("an interrupted simulation that has the same parameters")
 @force_option
 @json_option
 def simulate(
@@ -42,7 +44,7 @@ def simulate(
     as_json: bool,
     **sizes: int | None,
 ) -> None:
-    """Simulate a feed and write its logs. The ground truth is written to separate files."""
+    """Simulate users of a feed and write their logs. The true click probabilities are written to separate files."""
     need("train", "polars")
     from edgerec.core.parallel import cores
     from edgerec.simulation.config import load_simulation_config
@@ -59,34 +61,43 @@ def simulate(
 @click.command()
 @click.argument("logs", type=PATH)
 @out_option("samples")
-@click.option("--features", type=PATH, help="Feature specification; default: the logs' own features.json.")
+@click.option("--features", type=PATH, help="Feature specification (JSON). Default: features.json of the logs.")
 @click.option(
     "--candidates",
     type=int,
     default=100,
     show_default=True,
-    help="Longest list of candidates. A longer list is an error.",
+    help="Maximum number of candidates in a list. A longer list is an error.",
 )
 @click.option(
-    "--exposures", type=int, default=100, show_default=True, help="Number of latest exposures that a request reads."
+    "--exposures",
+    type=int,
+    default=100,
+    show_default=True,
+    help="Maximum number of exposures that a request reads. It reads the latest ones of its user.",
 )
 @click.option(
-    "--page-views", type=int, default=50, show_default=True, help="Number of latest page-views that a request reads."
+    "--page-views",
+    type=int,
+    default=50,
+    show_default=True,
+    help="Maximum number of page-views that a request reads. It reads the latest ones of its user.",
 )
 @click.option(
     "--test-from",
     type=int,
-    help="Begin of the test period in milliseconds since 1970; default: what the logs state, else the last fifth.",
+    help="Start of the test period in milliseconds since 1970-01-01 UTC. Default: the start that the logs specify. If "
+    "they specify none, the test period has the last fifth of the requests.",
 )
 @click.option(
     "--validation-fraction",
     type=float,
     default=0.1,
     show_default=True,
-    help="Share of the requests before the test period that serve as validation.",
+    help="Share of the requests before the test period that are used for validation.",
 )
 @processes_option
-@resume_option("stopped work of the same logs and settings")
+@resume_option("interrupted work that has the same logs and settings")
 @force_option
 @json_option
 def samples(
@@ -127,15 +138,17 @@ def samples(
 
 @click.command()
 @click.argument("logs", type=PATH)
-@click.option("--against", type=PATH, help="Other logs, as the reference of a comparison.")
-@click.option("--html", type=PATH, help="Also write a page with plots to this file; it opens without a network.")
+@click.option("--against", type=PATH, help="Other logs to compare with LOGS.")
+@click.option(
+    "--html", type=PATH, help="Also write an HTML page with plots to this file. It needs no network connection."
+)
 @processes_option
 @force_option
 @json_option
 def stats(
     logs: Path, against: Path | None, html: Path | None, processes: int | None, force: bool, as_json: bool
 ) -> None:
-    """Show click rates, known behaviours, actions and activity in LOGS."""
+    """Show statistics of LOGS: click rates, behaviours, and activity of users."""
     need("train", "polars", *(["plotly", "jinja2"] if html else []))
     from edgerec.cli.tables.logs import stats_table
     from edgerec.core.parallel import cores
@@ -155,5 +168,5 @@ def stats(
 
 
 def _speed(exposures: int, seconds: float, resumed: bool) -> dict[str, float]:
-    """Return the speed of a command, or nothing if part of the work was done before."""
+    """Return the number of exposures per second. Resumed work gets none, because an earlier process did a part."""
     return {} if resumed else {"exposures_per_second": exposures / seconds}

@@ -1,4 +1,4 @@
-"""Options that several commands share. An option whose help differs is a function of what differs."""
+"""Options that several commands share. Where the help differs between commands, a function makes the option."""
 
 from __future__ import annotations
 
@@ -11,69 +11,85 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path, readable=False)
-"""An unreadable path is an error of the function that reads it, so click does not check it."""
+"""Type of all paths. Click does not check that a path is readable, because the function that reads it does."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
-force_option = click.option("--force", is_flag=True, help="Replace the output if EdgeRec wrote all of it.")
+force_option = click.option(
+    "--force", is_flag=True, help="Replace an existing output, but only if EdgeRec wrote all of it."
+)
 processes_option = click.option(
     "--processes",
     type=click.IntRange(1, 1024),
-    help="Number of processes that run at the same time; default: one for each core.",
+    help="Number of processes that run at the same time. Default: one for each core.",
 )
 public_key_option = click.option(
-    "--public-key", type=PATH, help="PEM file with an Ed25519 public key: refuse a bundle that its owner did not sign."
+    "--public-key",
+    type=PATH,
+    help="PEM file with an Ed25519 public key. A bundle that is not signed with the matching private key is refused.",
 )
 oracle_logs_option = click.option(
-    "--logs", type=PATH, help="Folder of the logs that the samples were made from, if it was moved; for --oracle."
+    "--logs",
+    type=PATH,
+    help="With --oracle: folder of the logs that the samples were made from. Default: the path stored in the samples.",
 )
 document_option = click.option(
-    "--out", type=PATH, help="Also write the JSON document, with all raw measurements, to this file."
+    "--out", type=PATH, help="Also write the results to this file, as JSON with all raw measurements."
 )
+
+
+class ModelOption(click.Option):
+    """The option `--model`. Its help lists the installed models, so the registry is only imported for the help."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from edgerec.rankers.registry import model_names
+
+        self.help = f"Model to train: {', '.join(model_names())}. Default: crban, or the value in the --config file."
+        return super().get_help_record(ctx)
 
 
 def out_option(what: str) -> Callable[[Command], Command]:
-    """`--out PATH`: the folder to write `what` to."""
+    """Return the option `--out PATH`, the folder to which a command writes `what`."""
     return click.option("--out", required=True, type=PATH, help=f"Folder to write the {what} to.")
 
 
 def config_option(text: str) -> Callable[[Command], Command]:
-    """`--config PATH`: a TOML file."""
-    return click.option("--config", type=PATH, help=f"TOML file {text}")
+    """Return the option `--config PATH`, a TOML file. `text` continues the sentence "TOML file with ..."."""
+    return click.option("--config", type=PATH, help=f"TOML file with {text}")
 
 
 def resume_option(what: str) -> Callable[[Command], Command]:
-    """`--resume`: go on with stopped work."""
+    """Return the option `--resume`, which continues `what`."""
     return click.option("--resume", is_flag=True, help=f"Continue {what}.")
 
 
 def rounds_option(default: int) -> Callable[[Command], Command]:
-    """`--rounds N`: how often contestants take turns."""
+    """Return the option `--rounds N`, the number of rounds of a measurement."""
     return click.option(
         "--rounds",
         type=int,
         default=default,
         show_default=True,
-        help="Number of rounds. Contestants take turns in each round.",
+        help="Number of measurement rounds. Each round measures all implementations, one after the other.",
     )
 
 
 def split_option(names: list[str], text: str) -> Callable[[Command], Command]:
-    """`--split NAME`: a period of the samples."""
+    """Return the option `--split NAME`, which selects a split of the samples."""
     return click.option("--split", type=click.Choice(names), default="test", show_default=True, help=text)
 
 
 def table_dtype_option(text: str) -> Callable[[Command], Command]:
-    """`--table-dtype TYPE`: stored type of embedding tables."""
+    """Return the option `--table-dtype TYPE`, the data type of stored embedding tables."""
     return click.option(
         "--table-dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help=text
     )
 
 
 def shard_rows_option(text: str) -> Callable[[Command], Command]:
-    """`--shard-rows N`: rows in each shard of an embedding table."""
+    """Return the option `--shard-rows N`, the maximum number of rows in a shard of an embedding table."""
     return click.option("--shard-rows", type=int, default=1 << 20, show_default=True, help=text)
 
 
 def seed_option(text: str) -> Callable[[Command], Command]:
-    """`--seed N`, 1 by default."""
+    """Return the option `--seed N`. Its default is 1."""
     return click.option("--seed", type=int, default=1, show_default=True, help=text)

@@ -1,4 +1,4 @@
-"""Writing a command's result to stdout, and the plain tables of results. rich is imported when a table is made."""
+"""Write the result of a command to stdout, as JSON or as a plain table. Only tables import rich."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType | None = None) -> None:
-    """Write a command's result to stdout: one JSON document (with ``"schema": 1``), or a table.
+    """Write the result of a command to stdout: one JSON document (with ``"schema": 1``), or a table.
 
-    Without `table`, the document's scalar values become a table of two columns.
+    Without `table`, a table of two columns shows the scalar values of `document`.
 
     Raises:
-        OutputError: stdout refuses what is written.
-        BrokenPipeError: the reader of stdout is gone.
+        OutputError: stdout cannot be written, for example because the disk is full.
+        BrokenPipeError: the program that reads stdout has ended.
     """
     try:
         _emit(document, as_json=as_json, table=table)
@@ -31,7 +31,8 @@ def emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType | 
         raise
     except OSError as error:
         raise OutputError(
-            f"the result cannot be written to standard output ({error.strerror}); files that it speaks of are complete"
+            f"the result cannot be written to standard output ({error.strerror}); files that the command wrote are "
+            "complete"
         ) from None
 
 
@@ -44,7 +45,8 @@ def _emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType |
     from rich.console import Console
 
     console = Console(highlight=False)
-    # rich asks descriptor 1, which is no longer the terminal (core/stdout.py); `shutil` asks `sys.__stdout__`.
+    # rich asks descriptor 1 for the width, but that is no longer the terminal (core/stdout.py). `shutil` asks
+    # `sys.__stdout__`.
     width = shutil.get_terminal_size().columns if console.is_terminal else max(console.width, 120)
     console = Console(highlight=False, width=width)
     console.print(table if table is not None else scalars(document))
@@ -74,6 +76,6 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: st
             Text(shown(column)), justify="right" if index and len(columns) > 2 else "left", overflow="fold"
         )
     for row in rows:
-        # `Text` keeps rich from reading a path as markup.
+        # Without `Text`, rich would read square brackets in a path as markup.
         table.add_row(*(Text(shown(cell)) for cell in row))
     return table

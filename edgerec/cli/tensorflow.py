@@ -1,4 +1,4 @@
-"""Importing TensorFlow without its messages on stderr."""
+"""Import TensorFlow without its messages on stderr."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import tempfile
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and list its devices, while the messages of its C++ code are kept off stderr.
+    """Import TensorFlow and list its devices, without the messages that its C++ code writes to stderr.
 
-    TensorFlow logs before its log level takes effect. If the import fails, the messages are written after all.
-    Descriptor 2 belongs to the whole process, so only the command line may call this, while it has one thread.
+    TensorFlow writes some messages before its log level takes effect, so file descriptor 2 is redirected meanwhile. If
+    the import fails, the messages are shown. All threads share the descriptor, so only the command line may call this,
+    and only while the process has one thread.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -22,7 +23,7 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-            # Errors are raised anyway. The log has advice for TensorFlow's developers, above all after an interrupt.
+            # Errors are raised as exceptions. The log only has messages for the developers of TensorFlow.
             tf.get_logger().setLevel("CRITICAL")
         except ImportError:
             said.seek(0)

@@ -1,1 +1,1 @@
-"""Tables that the terminal shows of results. Each function takes the document of a command."""
+"""The tables that commands print on the terminal. Each function makes the table of a command's JSON document."""

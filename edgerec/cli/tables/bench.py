@@ -10,7 +10,7 @@ from edgerec.cli.output import table_of
 
 
 def bench_table(document: dict[str, Any]) -> Table:
-    """Show the document of `run_bench`."""
+    """Return the table of the document of `run_bench`."""
     against = {(row["stage"], row["peer"]): row for row in document["ratios"]}
     rows = []
     for row in document["results"]:
@@ -23,7 +23,7 @@ def bench_table(document: dict[str, Any]) -> Table:
 
 
 def kv_table(document: dict[str, Any]) -> Table:
-    """Show the document of `run_kv_bench`."""
+    """Return the table of the document of `run_kv_bench`."""
     rows = [
         (
             f"{row['stage']}  {row['name']}",
@@ -39,7 +39,7 @@ def kv_table(document: dict[str, Any]) -> Table:
 
 
 def training_table(document: dict[str, Any]) -> Table:
-    """Show the document of `run_training_bench`."""
+    """Return the table of the document of `run_training_bench`."""
     rows = [
         (row["name"], row["stage"], f"{row['p50_us'] / 1000:.1f}", f"{row['p90_us'] / 1000:.1f}", str(row["n"]))
         for row in document["results"]
@@ -50,4 +50,4 @@ def training_table(document: dict[str, Any]) -> Table:
         limits = f"{ratio['min']:.2f} to {ratio['max']:.2f}"
         rows.append((f"{ratio['of']} / {ratio['to']}", "time of a round", f"{ratio['median']:.3f}", limits, ""))
     rows.append(("", "largest difference of losses", f"{document['loss_difference']:.1e}", "", ""))
-    return table_of(("contestant", "stage", "p50, ms", "p90, ms", "n"), rows)
+    return table_of(("name", "stage", "p50, ms", "p90, ms", "n"), rows)

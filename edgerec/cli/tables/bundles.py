@@ -14,13 +14,13 @@ from edgerec.core.text import format_value
 
 
 def export_table(document: Mapping[str, Any]) -> RenderableType:
-    """Show the summary of an export."""
+    """Return the table of the document of `edgerec export`."""
     rows = document["precisions"]
     return Group(scalars(document), "", precision_table(rows)) if rows else scalars(document)
 
 
 def inspection_table(document: Mapping[str, Any]) -> Group:
-    """Show the document of `inspect_bundle`."""
+    """Return the tables of the document of `inspect_bundle`."""
     models, tables, parity = document["models"], document["tables"], document["parity"]
     gauc = document["gauc"]
     head = [
@@ -68,7 +68,7 @@ def inspection_table(document: Mapping[str, Any]) -> Group:
 
 
 def precision_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Show the precisions that an export compared, with latencies if they are known."""
+    """Return a table of the precisions that an export compared. It has latencies if the document has them."""
     names = {
         "device_bytes": "device bytes",
         "drift": "drift of logits",
@@ -87,7 +87,7 @@ def _tolerance_text(parity: Mapping[str, Any]) -> str:
 
 
 def _signature_text(signature: Mapping[str, Any]) -> str:
-    """Return the state of a bundle's signatures in words."""
+    """Return text that says whether a bundle is signed and whether the signature was checked."""
     parts = [part for part, signed in signature["parts"].items() if signed]
     if not parts:
         return "not signed"

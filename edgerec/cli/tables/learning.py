@@ -20,7 +20,7 @@ _FIGURES = (
 
 
 def evaluation_table(document: Mapping[str, Any]) -> Table:
-    """Show the document of `evaluate`."""
+    """Return the table of the document of `evaluate`."""
     low, high = document["gauc_ci95"]
     rows = [
         ("model", f"{document['model']} {document['version_id']}"),
@@ -32,12 +32,12 @@ def evaluation_table(document: Mapping[str, Any]) -> Table:
 
 
 def baselines_table(document: Mapping[str, Any]) -> Table:
-    """Show the document of `baselines_document`."""
+    """Return the table of the document of `baselines_document`."""
     return table_of(("", ""), _baseline_rows(document), header=False)
 
 
 def _baseline_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return rows for the split and the baselines of an evaluation's document."""
+    """Return the rows for the split and for the baselines."""
     size = f"{document['requests']:,} requests, {document['impressions']:,} impressions"
     return [
         ("split", f"{document['split']}: {size}"),
@@ -46,7 +46,7 @@ def _baseline_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def ablation_table(document: Mapping[str, Any]) -> Table:
-    """Show the document of an ablation: the models, then the baselines."""
+    """Return the table of the document of an ablation. Models come first, then baselines."""
     columns, rows = columns_of(document, brief=True), table_rows(document, brief=True)
     rows += [[name, f"{value:.4f}"] for name, value in document["baselines"].items()]
     return table_of(columns, [[*row, *[""] * (len(columns) - len(row))] for row in rows])

@@ -12,7 +12,7 @@ from edgerec.reports.statistics.document_blocks import document_blocks
 
 
 def stats_table(document: dict[str, Any]) -> Table:
-    """Show the document of `stats_document`: the tables of all blocks that are marked as brief."""
+    """Return the table of the document of `stats_document`. It has all blocks with the attribute `brief`."""
     labels = labels_of(document["logs"])
     columns = ["", *labels, *(["difference"] if len(labels) > 1 else [])]
     empty = ("",) * len(columns)

@@ -17,7 +17,7 @@ _TIMED = {
 
 
 def quickstart_table(document: dict[str, Any]) -> Table:
-    """Show the document of `run_quickstart`."""
+    """Return the table of the document of `run_quickstart`."""
     low, high = document["gauc_ci95"]
     rows = [
         ("GAUC of the base order", f"{document['gauc_base_order']:.4f}"),
