@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgerec.bundle.load import load_device_model, open_bundle
+    from edgerec.bundle.load import load_bundle, load_device_model
     from edgerec.bundle.tables import open_tables
     from edgerec.bundle.verify import verify_bundle
     from edgerec.core.errors import EdgeRecError
     from edgerec.data.build_samples import write_samples
-    from edgerec.data.logs import Logs, LogsHead, open_logs, write_logs
-    from edgerec.data.samples import Samples, load_samples
+    from edgerec.data.logs import Logs, LogsHead, load_logs, open_logs, write_logs
+    from edgerec.data.samples import Samples, open_samples
     from edgerec.device_runtime.device_model import DeviceModel
     from edgerec.device_runtime.encodings import Encodings
     from edgerec.device_runtime.hubsm import Step
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "edgerec.bundle.load": ("load_device_model", "open_bundle"),
+    "edgerec.bundle.load": ("load_bundle", "load_device_model"),
     "edgerec.bundle.tables": ("open_tables",),
     "edgerec.bundle.verify": ("verify_bundle",),
     "edgerec.core.errors": ("EdgeRecError",),
     "edgerec.data.build_samples": ("write_samples",),
-    "edgerec.data.logs": ("Logs", "LogsHead", "open_logs", "write_logs"),
-    "edgerec.data.samples": ("Samples", "load_samples"),
+    "edgerec.data.logs": ("Logs", "LogsHead", "load_logs", "open_logs", "write_logs"),
+    "edgerec.data.samples": ("Samples", "open_samples"),
     "edgerec.device_runtime.device_model": ("DeviceModel",),
     "edgerec.device_runtime.encodings": ("Encodings",),
     "edgerec.device_runtime.hubsm": ("Step",),
@@ -64,12 +64,13 @@ __all__ = [
     "TrainConfig",
     "evaluate",
     "export_bundle",
+    "load_bundle",
     "load_device_model",
+    "load_logs",
     "load_run",
-    "load_samples",
     "load_spec",
-    "open_bundle",
     "open_logs",
+    "open_samples",
     "open_tables",
     "train",
     "verify_bundle",

@@ -55,9 +55,9 @@ def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def samples(samples_path: Path) -> Samples:
     """The small samples, loaded."""
-    from edgerec.data.samples import load_samples
+    from edgerec.data.samples import open_samples
 
-    return load_samples(samples_path)
+    return open_samples(samples_path)
 
 
 @pytest.fixture(scope="session")

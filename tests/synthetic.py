@@ -15,7 +15,7 @@ import polars as pl
 from edgerec.core.hashing import sha256_file
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, LogsHead, write_logs
-from edgerec.data.samples import Samples, Shard, join_shards, load_samples
+from edgerec.data.samples import Samples, Shard, join_shards, open_samples
 from edgerec.data.shard_files import split_counts
 from edgerec.features.spec import FeatureSpec
 
@@ -131,7 +131,7 @@ def relabelled(samples: Samples, folder: Path, split: str, change: Callable[[np.
     counts = split_counts(table["user"].to_numpy(), table["page"].to_numpy(), label).model_dump()
     head["splits"][split] = head["shards"][0]["splits"][split] = counts
     (folder / "samples.json").write_text(json.dumps(head))
-    return load_samples(folder)
+    return open_samples(folder)
 
 
 def stretch(behaviours: dict[str, Any], at: int, *, window: bool = False) -> slice:

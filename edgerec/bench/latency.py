@@ -13,10 +13,10 @@ import numpy.typing as npt
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import Measured, ratios, take_turns
-from edgerec.bench.peers.peer import Failures, Peer, open_peers
+from edgerec.bench.peers.peer import Failures, Peer, load_peers
 from edgerec.bundle.golden import GoldenCase, case_names, encode_case, run_named
 from edgerec.bundle.layout import GOLDEN
-from edgerec.bundle.load import open_bundle
+from edgerec.bundle.load import load_bundle
 from edgerec.bundle.manifest import CRBAN, BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.atomic import check_document, write_json
@@ -81,10 +81,10 @@ def run_bench(
         raise InputError(f"bench: --rounds should be at least 1; received {rounds}")
     if out is not None:
         check_document(out, force=force, inputs=[bundle])
-    manifest, model = open_bundle(bundle, public_key=public_key)
+    manifest, model = load_bundle(bundle, public_key=public_key)
     case = _full_case(model, bundle, manifest)
     failures = Failures()
-    opened = _open_peers(bundle, what, failures) if peers else {}
+    opened = _load_peers(bundle, what, failures) if peers else {}
     make = _step_stages if what == STEP else _rerank_stages
     stages = make(model, manifest, case, bundle, opened, failures)
     results, compared = [], []
@@ -242,12 +242,12 @@ def _run_rerank(contestants: Contestants) -> dict[str, Array]:
     return {name: np.array(call(), np.float32).ravel() for name, call in contestants.items()}
 
 
-def _open_peers(bundle: Path, what: str, failures: Failures) -> dict[str, Peer]:
+def _load_peers(bundle: Path, what: str, failures: Failures) -> dict[str, Peer]:
     """Return the peers that can run `what` by name. Log what the others lack."""
     if not (bundle / GOLDEN / "onnx" / f"{CRBAN}_reference.onnx").is_file():
         raise InputError(f"bench: {bundle} has no graphs for peers, which only exist for crban: leave --peers out")
     found = {}
-    for name, peer in open_peers(bundle, failures).items():
+    for name, peer in load_peers(bundle, failures).items():
         with failures.of(name):
             missing = peer.missing() if what in peer.measures else None
             if missing is not None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from edgerec.bundle.bounds import MAX_CASE_BYTES
 from edgerec.bundle.layout import CASES
 from edgerec.bundle.manifest import BundleManifest
-from edgerec.core.arrays import load_members
+from edgerec.core.arrays import read_members
 from edgerec.core.atomic import write_bytes
 from edgerec.core.errors import FormatError, NotFiniteError, SessionError
 from edgerec.core.paths import as_path
@@ -147,7 +147,7 @@ def read_case(path: Path, *, matching: bool = False) -> GoldenCase:
     """
     path = as_path(path, "golden case")
     names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]
-    arrays = load_members(path, names, what="golden case", advice="export the bundle again", most=MAX_CASE_BYTES)
+    arrays = read_members(path, names, what="golden case", advice="export the bundle again", most=MAX_CASE_BYTES)
     for name, array in arrays.items():
         dtype = np.int64 if name.endswith("_ids") else np.float32
         axes = 1 if name == "logits" or name.endswith("_age") else 2

@@ -32,7 +32,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
         `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `tools`.
 
     Raises:
-        FormatError, IntegrityError, SignatureError, SessionError: as `open_bundle`.
+        FormatError, IntegrityError, SignatureError, SessionError: as `load_bundle`.
     """
     bundle = as_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)

@@ -61,7 +61,7 @@ def load_checked(bundle: Path, manifest: BundleManifest, *, public_key: PublicKe
     return model
 
 
-def open_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> tuple[BundleManifest, DeviceModel]:
+def load_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> tuple[BundleManifest, DeviceModel]:
     """Check every file of the folder `bundle` and load its device half.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgerec.bundle.golden import case_names, run_named
 from edgerec.bundle.layout import CLOUD, DEVICE
-from edgerec.bundle.load import check_cloud, open_bundle
+from edgerec.bundle.load import check_cloud, load_bundle
 from edgerec.bundle.manifest import BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.bundle.tables import open_tables
@@ -39,7 +39,7 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
         ParityError: this machine's scores differ from the trained model's by more than the tolerance.
     """
     bundle = as_path(bundle, "bundle")
-    manifest, model = open_bundle(bundle, public_key=public_key)
+    manifest, model = load_bundle(bundle, public_key=public_key)
     _check_tables(bundle, manifest, public_key)
     cases = case_names(bundle, manifest)
     worst = 0.0
@@ -71,7 +71,7 @@ def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey 
     check_cloud(bundle, manifest, public_key=public_key)
     for name, entry in manifest.tables.items():
         _check_shards(bundle, manifest, name, entry.shards)
-    # `open_bundle` has already checked the hashes.
+    # `load_bundle` has already checked the hashes.
     open_tables(bundle / CLOUD, check=False)
 
 

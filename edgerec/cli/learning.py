@@ -59,12 +59,12 @@ def train(
     """Train a model on SAMPLES, with checkpoints and early stopping."""
     need("train", "polars", "tensorflow")
     from edgerec.core.atomic import check_output
-    from edgerec.data.samples import load_samples
+    from edgerec.data.samples import open_samples
     from edgerec.model.config import load_config
 
     settings = load_config(config, overrides)
     check_output(out, force=force, kind="run", inputs=[samples, *([config] if config else [])])
-    opened = load_samples(samples)
+    opened = open_samples(samples)
     import_tensorflow()
     from edgerec.model.training import train as run_training
 
@@ -106,10 +106,10 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
         raise click.UsageError(f"evaluate takes one or two folders, [RUN] SAMPLES; received {len(paths)} folders")
     need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))
     from edgerec.cli.tables.learning import baselines_table, evaluation_table
-    from edgerec.data.samples import load_samples
+    from edgerec.data.samples import open_samples
     from edgerec.model.baselines import baselines_document
 
-    opened = load_samples(paths[-1])
+    opened = open_samples(paths[-1])
     if len(paths) == 2:
         from edgerec.model.run_head import check_fit, read_run_head
 
@@ -178,13 +178,13 @@ def ablate(
     if peers:
         need("peers", "lightgbm")
     from edgerec.core.atomic import check_output
-    from edgerec.data.samples import load_samples
+    from edgerec.data.samples import open_samples
     from edgerec.model.ablation.config import load_ablation
 
     names = [name.strip() for name in models.split(",")] if models else None
     settings = load_ablation(config, models=names, seeds=seeds, trees=peers)
     check_output(out, force=force, kind="ablation", inputs=[samples, *(each for each in (config, logs) if each)])
-    opened = load_samples(samples)
+    opened = open_samples(samples)
     reached = _oracle(opened, logs, split) if oracle else {}
     import_tensorflow()
     from edgerec.cli.tables.learning import ablation_table
@@ -230,11 +230,11 @@ def bench_train(
     Steps of crban are also measured with 15 thousand and with 1.5 million rows in the largest embedding table.
     """
     need("train", "polars", "tensorflow", "psutil")
-    from edgerec.data.samples import load_samples
+    from edgerec.data.samples import open_samples
     from edgerec.model.config import load_config
 
     settings = load_config(config, {"batch_size": batch_size, "model": "crban"})
-    opened = load_samples(samples)
+    opened = open_samples(samples)
     import_tensorflow()
     from edgerec.bench.training import run_training_bench
     from edgerec.cli.tables.bench import training_table

@@ -1,6 +1,6 @@
 """Read and write npy and npz files, without pickle. Damage is a `FormatError`, a failed write an `OutputError`.
 
-`load_members` reads arrays of an npz file into memory. `map_members` maps them, because ``np.load(..., mmap_mode="r")``
+`read_members` reads arrays of an npz file into memory. `map_members` maps them, because ``np.load(..., mmap_mode="r")``
 only maps npy files. `zipfile` finds the members and checks their sums, and a regular expression parses their headers.
 Opening 1,000 shards takes 0.17 s.
 """
@@ -54,7 +54,7 @@ _PIECE = 1 << 18
 """How many numbers are read and checked at a time."""
 
 
-def load_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
+def map_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
     """Map the npy file `path` into memory. An empty array cannot be mapped, so it is read.
 
     Args:
@@ -78,7 +78,7 @@ def load_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
         raise FormatError(f"{what}: {path} cannot be read ({_reason(error)}): {advice}") from None
 
 
-def load_members(
+def read_members(
     path: Path, names: Iterable[str], *, what: str, advice: str, most: int | None = None
 ) -> dict[str, NDArray[Any]]:
     """Read the arrays `names` from the npz file `path`. They never take more memory than the file has bytes.

@@ -32,7 +32,7 @@ from edgerec.data.logs import HEAD as LOGS_HEAD
 from edgerec.data.logs import LogsFolder, open_logs
 from edgerec.data.partition import TARGET, Partition
 from edgerec.data.parts import Parts
-from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, load_samples
+from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, open_samples
 from edgerec.data.samples_plan import Plan, make_plan
 from edgerec.data.schema import ITEM_ID
 from edgerec.data.shard_files import SPLITS, SplitCounts
@@ -123,7 +123,7 @@ def write_samples(
             work.discard()
             raise
         write_json(work.path / HEAD, head.model_dump(mode="json"))
-    return load_samples(path)
+    return open_samples(path)
 
 
 def _fingerprint(logs: LogsFolder) -> list[list[Any]]:

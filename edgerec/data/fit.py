@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.core.arrays import load_members, save_members
+from edgerec.core.arrays import read_members, save_members
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import to_array
 from edgerec.data.log_checks import check_events, check_requests
@@ -150,7 +150,7 @@ def load_counted(path: Path, found: Mapping[str, Mapping[str, Any]], *, items: i
         FormatError: the file is missing or damaged.
     """
     names = ("rows", "candidates", "behaviours")
-    stored = load_members(path, names, what="samples", advice="begin anew with --force")
+    stored = read_members(path, names, what="samples", advice="begin anew with --force")
     candidates, behaviours = np.zeros(items, np.int64), np.zeros(items, np.int64)
     candidates[stored["rows"]], behaviours[stored["rows"]] = stored["candidates"], stored["behaviours"]
     return Counted(candidates, behaviours, {key: Octaves.from_note(note) for key, note in found.items()})

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.core.arrays import load_array, save_array
+from edgerec.core.arrays import map_array, save_array
 from edgerec.core.errors import FormatError
 from edgerec.data.columns import encode_series
 from edgerec.data.schema import ITEM_ID
@@ -75,15 +75,15 @@ class ItemTable:
             save_array(folder / f"{field}.npy", getattr(self.encoded, field), what="samples")
 
     @classmethod
-    def load(cls, folder: Path, spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary]) -> ItemTable:
-        """Load the table that `save` wrote. The arrays are memory-mapped.
+    def open(cls, folder: Path, spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary]) -> ItemTable:
+        """Map the table that `save` wrote into memory.
 
         Raises:
             FormatError: an array is missing or damaged, has another shape or type, or holds values out of range.
         """
-        item_id = load_array(folder / "item_id.npy", what="samples", advice="make the samples again")
+        item_id = map_array(folder / "item_id.npy", what="samples", advice="make the samples again")
         arrays = {
-            field: load_array(folder / f"{field}.npy", what="samples", advice="make the samples again")
+            field: map_array(folder / f"{field}.npy", what="samples", advice="make the samples again")
             for field in FIELDS
         }
         if item_id.dtype != np.int64 or item_id.ndim != 1 or not bool((item_id[1:] > item_id[:-1]).all()):

@@ -28,8 +28,8 @@ from edgerec.data.schema import (
     REQUIRED,
     SECONDS,
     TIME,
+    columns_to_read,
     event_features,
-    read_columns,
     table_features,
     table_name,
 )
@@ -158,7 +158,7 @@ def check_columns(name: str, table: pl.DataFrame, spec: FeatureSpec) -> None:
     elif name == EVENTS:
         check_events(table, table_features(name, spec), nothing)
     else:
-        read = [column for column in table.columns if column in read_columns(name, spec)]
+        read = [column for column in table.columns if column in columns_to_read(name, spec)]
         check_requests(table.select(read), table_features(name, spec), nothing)
 
 

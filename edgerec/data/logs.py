@@ -222,8 +222,8 @@ def _check_sources(spec: FeatureSpec) -> None:
             )
 
 
-def read_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
-    """Read the whole folder `path` into memory and check it.
+def load_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
+    """Load the whole folder `path` into memory and check it.
 
     Args:
         path: the folder.

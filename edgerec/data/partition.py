@@ -202,10 +202,10 @@ def _segments(group: Iterable[UserFile], table: str) -> tuple[Segment, ...]:
     return tuple(sorted((file.segment for file in group if file.table == table), key=lambda part: part.file))
 
 
-def read_partition(logs: LogsFolder, partition: Partition) -> Logs:
-    """Read the logs of the partition's users; check and sort them as `edgerec.data.logs.read_logs` does.
+def load_partition(logs: LogsFolder, partition: Partition) -> Logs:
+    """Load the logs of the partition's users. They are checked and sorted as by `edgerec.data.logs.load_logs`.
 
-    Only the columns that the schema and the specification name are read.
+    Only the columns that the schema and the specification name are loaded.
 
     Args:
         logs: the opened folder.
@@ -271,4 +271,4 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def _apply(function: Callable[[Logs], Result], logs: LogsFolder, partition: Partition) -> Result:
-    return function(read_partition(logs, partition))
+    return function(load_partition(logs, partition))

@@ -13,7 +13,7 @@ from edgerec.core.errors import LogsError, first_line
 from edgerec.data.casting import arrays_as_lists, check_type, exact_cast
 from edgerec.data.log_checks import check_columns, lists_of_arrays
 from edgerec.data.part_files import folder_columns
-from edgerec.data.schema import column_types, read_columns, table_features, table_name
+from edgerec.data.schema import column_types, columns_to_read, table_features, table_name
 from edgerec.features.spec import FeatureSpec
 
 POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
@@ -57,7 +57,7 @@ def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec)
     if not files:
         where = table if table.suffix else table / "*.parquet"
         raise LogsError(f"logs: {where} is not there: the table {name!r} is needed (docs/formats.md)")
-    columns = read_columns(name, spec)
+    columns = columns_to_read(name, spec)
     schemas = {file: _schema(file) for file in files}
     read = {file: {c: schema[c] for c in sorted(columns & set(schema))} for file, schema in schemas.items()}
     if any(types != read[files[0]] for types in read.values()):

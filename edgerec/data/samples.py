@@ -30,7 +30,7 @@ from edgerec.data.shards import Behaviours, Requests, Shard, join_shards
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.spec import FeatureSpec
-from edgerec.features.vocabulary import Vocabulary, load_vocabularies
+from edgerec.features.vocabulary import Vocabulary, open_vocabularies
 
 __all__ = [
     "NOT_EXPOSED",
@@ -46,7 +46,7 @@ __all__ = [
     "Shard",
     "SplitCounts",
     "join_shards",
-    "load_samples",
+    "open_samples",
 ]
 
 FORMAT = 4
@@ -131,8 +131,8 @@ class Samples:
         return GroupEncoder(self.head.spec.actions(kind))
 
 
-def load_samples(path: Path) -> Samples:
-    """Load the samples in the folder `path`. The content of a shard is checked when the shard is read.
+def open_samples(path: Path) -> Samples:
+    """Open the samples in the folder `path`. A shard is read and checked when it is asked for.
 
     Raises:
         InputError: the path is not UTF-8.
@@ -144,11 +144,11 @@ def load_samples(path: Path) -> Samples:
         missing = [split for split in SPLITS if split not in where]
         if missing:
             raise FormatError(f"samples: {path / HEAD} does not name the split {missing[0]!r}: make the samples again")
-    vocabularies = load_vocabularies(head.spec.vocabulary_sizes, path / VOCABULARY)
+    vocabularies = open_vocabularies(head.spec.vocabulary_sizes, path / VOCABULARY)
     for entry in head.shards:
         for name in FILES:
             file = shard_file(path / SHARDS / entry.name, name)
             if not file.is_file():
                 raise FormatError(f"samples: {file} is not there: make the samples again")
-    items = ItemTable.load(path / ITEMS, head.spec, vocabularies)
+    items = ItemTable.open(path / ITEMS, head.spec, vocabularies)
     return Samples(path=path, head=head, vocabularies=vocabularies, items=items)

@@ -55,7 +55,7 @@ OPTIONAL: dict[str, dict[str, pl.DataType]] = {
 NULLABLE = {MODEL_VERSION, OPENED_FROM}
 
 
-def read_columns(name: str, spec: FeatureSpec) -> frozenset[str]:
+def columns_to_read(name: str, spec: FeatureSpec) -> frozenset[str]:
     """Return the columns of the table `name` that are read if they are there. Others are ignored."""
     extra = (CATEGORY,) if name == ITEMS else ()
     sources = (feature.source for feature in table_features(name, spec))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.arrays import load_array, save_array
+from edgerec.core.arrays import map_array, save_array
 from edgerec.core.errors import FormatError
 
 MISSING_ID = int(np.iinfo(np.int64).min)
@@ -84,8 +84,8 @@ def save_vocabularies(vocabularies: dict[str, Vocabulary], folder: Path) -> None
         save_array(folder / f"{name}.npy", vocabulary.keys, what="vocabulary")
 
 
-def load_vocabularies(sizes: Mapping[str, int], folder: Path) -> dict[str, Vocabulary]:
-    """Read vocabularies from `folder`.
+def open_vocabularies(sizes: Mapping[str, int], folder: Path) -> dict[str, Vocabulary]:
+    """Map the vocabularies in `folder` into memory.
 
     Args:
         sizes: the largest number of IDs of each vocabulary, by the feature's name: `FeatureSpec.vocabulary_sizes`.
@@ -97,7 +97,7 @@ def load_vocabularies(sizes: Mapping[str, int], folder: Path) -> dict[str, Vocab
     vocabularies = {}
     for name, size in sizes.items():
         path = folder / f"{name}.npy"
-        keys = load_array(path, what="vocabulary", advice="make its folder again")
+        keys = map_array(path, what="vocabulary", advice="make its folder again")
         if isinstance(keys, np.ndarray) and keys.size > size:
             raise FormatError(f"vocabulary {path} should have at most {size} keys; received {keys.size}")
         try:

@@ -16,10 +16,10 @@ from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name, PathText
-from edgerec.data.samples import Samples, load_samples
+from edgerec.data.samples import Samples, open_samples
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import GROUPS, FeatureSpec
-from edgerec.features.vocabulary import Vocabulary, load_vocabularies
+from edgerec.features.vocabulary import Vocabulary, open_vocabularies
 from edgerec.model.config import TrainConfig
 
 FORMAT = 2
@@ -57,7 +57,7 @@ def read_run_head(path: Path) -> tuple[RunHead, dict[str, Vocabulary]]:
     """
     check_utf8(path, what="run")
     head = read_document(path / HEAD, RunHead, what="run", format_number=FORMAT)
-    return head, load_vocabularies(head.spec.vocabulary_sizes, path / VOCABULARY)
+    return head, open_vocabularies(head.spec.vocabulary_sizes, path / VOCABULARY)
 
 
 def check_fit(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples) -> None:
@@ -89,7 +89,7 @@ def samples_of(head: RunHead, path: Path | None) -> Samples:
         raise FormatError(
             f"run: the samples of the training are no longer at {head.samples}: give their folder with --samples"
         )
-    return load_samples(path or Path(head.samples))
+    return open_samples(path or Path(head.samples))
 
 
 def _difference(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples) -> str | None:

@@ -10,12 +10,12 @@ import pytest
 
 from edgerec.bundle.bounds import MAX_CASE_BYTES, MAX_CASES, check_sizes, table_bytes
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest
-from edgerec.core.arrays import load_members
+from edgerec.core.arrays import read_members
 from edgerec.core.documents import MAX_BYTES, read_toml
 from edgerec.core.errors import ConfigurationError, FormatError, SpecificationError
 from edgerec.device_runtime.session import MAX_MODEL_BYTES
 from edgerec.features.spec import load_spec
-from edgerec.features.vocabulary import load_vocabularies
+from edgerec.features.vocabulary import open_vocabularies
 from edgerec.kv.shard_writer import write_table
 from edgerec.kv.table_entry import TableEntry
 from tests.bundle.test_manifest import ABC, bundle_document, cloud_document, device_document, sealed
@@ -85,7 +85,7 @@ def test_too_many_or_too_large_golden_cases_are_an_error(tmp_path: Path) -> None
         read(tmp_path, "bundle", files=many)
     case = sparse(tmp_path / "case.npz", HUGE)
     with pytest.raises(FormatError, match=f"it has {HUGE} bytes, more than {MAX_CASE_BYTES}"):
-        load_members(case, ["logits"], what="case", advice="export again", most=MAX_CASE_BYTES)
+        read_members(case, ["logits"], what="case", advice="export again", most=MAX_CASE_BYTES)
 
 
 @pytest.mark.parametrize("change", [{"tolerance": 1e300}, {"tolerance": 0.2}, {"tolerance": -1.0}, {"requests": -1}])
@@ -113,4 +113,4 @@ def test_a_document_or_vocabulary_that_is_too_large_is_an_error(tmp_path: Path) 
     )  # a sparse file
     del keys
     with pytest.raises(FormatError, match=f"should have at most 100 keys; received {1 << 36}"):
-        load_vocabularies({"shop": 100}, tmp_path)
+        open_vocabularies({"shop": 100}, tmp_path)

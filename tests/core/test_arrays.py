@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgerec.core.arrays import load_members
+from edgerec.core.arrays import read_members
 from edgerec.core.errors import FormatError
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
-    return load_members(path, ["a", "b"], what="thing", advice="make it again")
+    return read_members(path, ["a", "b"], what="thing", advice="make it again")
 
 
 def npy(array: np.ndarray, *, shape: tuple[int, ...] | None = None) -> bytes:

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import EdgeRecError, FormatError, LogsError, OutputError, SpecificationError
 from edgerec.data.log_checks import check_tables
-from edgerec.data.logs import Logs, LogsHead, read_logs, write_logs, write_table
+from edgerec.data.logs import Logs, LogsHead, load_logs, write_logs, write_table
 from edgerec.features.spec import FeatureSpec
 from tests.synthetic import unstamp
 
@@ -78,7 +78,7 @@ def test_counts_include_several_clicks_on_one_item() -> None:
 def test_round_trip_sorts_and_keeps_every_value(tmp_path: Path) -> None:
     logs = make_logs()
     write_logs(logs, tmp_path / "logs")
-    back = read_logs(tmp_path / "logs")
+    back = load_logs(tmp_path / "logs")
     assert (back.head, back.spec) == (logs.head, logs.spec)
     assert back.items["item_id"].to_list() == [10, 20, 30]
     # Events of the same time stay in the order in which they were written.
@@ -87,7 +87,7 @@ def test_round_trip_sorts_and_keeps_every_value(tmp_path: Path) -> None:
     assert back.requests["clicked"].to_list() == [[0], [1, 0, None]]
     assert back.requests.schema["clicked"] == pl.List(pl.Int8)
     write_logs(back, tmp_path / "again")
-    assert_frame_equal(read_logs(tmp_path / "again").events, back.events)
+    assert_frame_equal(load_logs(tmp_path / "again").events, back.events)
     for part in ("items.parquet", "events/part-00000.parquet", "requests/part-00000.parquet", "logs.json"):
         assert (tmp_path / "again" / part).read_bytes() == (tmp_path / "logs" / part).read_bytes()
 
@@ -99,7 +99,7 @@ def test_tables_in_several_parts(tmp_path: Path) -> None:
     events = pl.read_parquet(part)
     events[2:].write_parquet(part)
     events[:2].write_parquet(part.with_name("part-00001.parquet"))
-    assert_frame_equal(read_logs(tmp_path / "logs").events, events)
+    assert_frame_equal(load_logs(tmp_path / "logs").events, events)
 
 
 def test_no_output_is_overwritten_or_left_after_an_error(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_truncated_file_is_an_error(folder: Path, part: str, keep: float) -> N
     data = (folder / part).read_bytes()
     (folder / part).write_bytes(data[: int(keep if keep > 1 else keep * len(data))])
     with pytest.raises(LogsError, match="cannot be read as Parquet") as caught:
-        read_logs(folder)
+        load_logs(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -219,13 +219,13 @@ def test_a_panic_of_polars_is_an_error(folder: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(pl, "read_parquet", panic)
     with pytest.raises(LogsError, match="cannot be read as Parquet") as caught:
-        read_logs(folder)
+        load_logs(folder)
     assert "\n" not in str(caught.value)
 
 
 def test_the_name_of_a_folder_is_not_a_pattern(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "a[b]*")
-    assert len(read_logs(tmp_path / "a[b]*").items) == 3
+    assert len(load_logs(tmp_path / "a[b]*").items) == 3
 
 
 def test_a_table_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_table_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 def test_a_missing_table_is_an_error(folder: Path, part: str) -> None:
     (folder / part).unlink()
     with pytest.raises(LogsError, match="is not there"):
-        read_logs(folder)
+        load_logs(folder)
 
 
 def test_parts_with_different_columns_are_an_error(folder: Path) -> None:
@@ -246,26 +246,26 @@ def test_parts_with_different_columns_are_an_error(folder: Path) -> None:
     with pytest.raises(
         LogsError, match=r"part-00001.parquet and .*part-00000.parquet are parts of one table"
     ) as caught:
-        read_logs(folder)
+        load_logs(folder)
     assert "\n" not in str(caught.value)
 
 
 def test_parts_may_have_another_order_of_columns_and_smaller_integers(folder: Path) -> None:
     first = folder / "events" / "part-00000.parquet"
     whole = pl.read_parquet(first)
-    expected = read_logs(folder).events
+    expected = load_logs(folder).events
     half = len(whole) // 2
     whole[:half].write_parquet(first)
     rest = whole[half:].select(reversed(whole.columns)).with_columns(pl.col("item_id").cast(pl.Int32))
     rest.write_parquet(folder / "events" / "part-00001.parquet")
-    assert read_logs(folder).events.select(expected.columns).equals(expected)
+    assert load_logs(folder).events.select(expected.columns).equals(expected)
 
 
 def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"has no logs.json"):
-        read_logs(tmp_path)
+        load_logs(tmp_path)
     with pytest.raises(FormatError, match="is not a folder"):
-        read_logs(tmp_path / "nowhere")
+        load_logs(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("number", [0, 2, "1", None, True, 1.5])
@@ -273,16 +273,16 @@ def test_another_format_number_is_an_error(folder: Path, number: object) -> None
     head = json.loads((folder / "logs.json").read_text())
     (folder / "logs.json").write_text(json.dumps({**head, "format": number}))
     with pytest.raises(FormatError, match="this version of EdgeRec reads format 1"):
-        read_logs(folder)
+        load_logs(folder)
 
 
 def test_a_damaged_head_or_specification_is_an_error(folder: Path) -> None:
     (folder / "features.json").write_text("{")
     with pytest.raises(SpecificationError, match="not valid JSON"):
-        read_logs(folder)
+        load_logs(folder)
     (folder / "logs.json").write_text('{"format": 1}')
     with pytest.raises(FormatError, match="name"):
-        read_logs(folder)
+        load_logs(folder)
 
 
 @settings(max_examples=60, deadline=None)
@@ -298,6 +298,6 @@ def test_any_damage_is_a_declared_error_or_harmless(
     content[start : start + data.draw(st.integers(0, 40))] = data.draw(st.binary(max_size=8))
     file.write_bytes(bytes(content))
     try:
-        read_logs(folder)
+        load_logs(folder)
     except EdgeRecError as error:
         assert "\n" not in str(error)  # noqa: PT017 - whatever is raised has to be one line

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import LogsError
 from edgerec.data.build_samples import write_samples
-from edgerec.data.logs import read_logs, write_logs
+from edgerec.data.logs import load_logs, write_logs
 from edgerec.data.part_files import part_files
 from tests.data.test_samples import files_of
 from tests.synthetic import make_logs, unstamp
@@ -126,7 +126,7 @@ def test_a_copy_with_a_hidden_name_does_not_double_the_behaviours(tmp_path: Path
     write_logs(make_logs(), tmp_path / "logs")
     part = tmp_path / "logs" / "events" / "part-00000.parquet"
     part.with_name(".part-0.parquet").write_bytes(part.read_bytes())
-    assert len(read_logs(tmp_path / "logs").events) == len(pl.read_parquet(part))
+    assert len(load_logs(tmp_path / "logs").events) == len(pl.read_parquet(part))
 
 
 def test_samples_of_partition_folders_and_of_files_of_spark(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_samples_of_partition_folders_and_of_files_of_spark(tmp_path: Path) -> N
     items[7:].write_parquet(logs / "items.parquet" / "part-1.parquet")
     found = write_samples(logs, tmp_path / "samples", logs_path=tmp_path)
     assert files_of(found.path) == files_of(expected.path)
-    assert_frame_equal(read_logs(logs).items, items)
+    assert_frame_equal(load_logs(logs).items, items)
 
 
 def test_a_column_that_only_a_folder_name_gives_is_an_error(tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_a_column_that_only_a_folder_name_gives_is_an_error(tmp_path: Path) -> N
         rows = events.filter(pl.col("kind") == kind)
         rows.write_parquet(logs / "events" / f"kind={kind}" / "part-0.parquet")
     # If the file has the column, too, the values in the file are used.
-    assert len(read_logs(logs).events) == len(events)
+    assert len(load_logs(logs).events) == len(events)
     for file in part_files(logs / "events"):
         pl.read_parquet(file).drop("kind").write_parquet(file)
     with pytest.raises(LogsError, match=r"part-0\.parquet has no column 'kind', which only the name of its folder"):
-        read_logs(logs)
+        load_logs(logs)

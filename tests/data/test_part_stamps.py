@@ -13,7 +13,7 @@ import pytest
 from edgerec.core.errors import FormatError, LogsError
 from edgerec.core.hashing import sha256_file
 from edgerec.data.build_samples import write_samples
-from edgerec.data.logs import LogsHead, open_logs, read_logs, write_logs
+from edgerec.data.logs import LogsHead, load_logs, open_logs, write_logs
 from edgerec.data.sources.logs_writer import logs_writer
 from edgerec.data.statistics.document import stats_document
 from edgerec.simulation.config import SimulationConfig
@@ -71,7 +71,7 @@ def test_every_writer_of_logs_writes_stamps(tmp_path: Path, writer: str) -> None
 
 
 def test_logs_that_are_written_again_get_new_stamps(logs: Path, tmp_path: Path) -> None:
-    read = read_logs(logs)
+    read = load_logs(logs)
     assert read.head == LOGS.head
     write_logs(read, tmp_path / "again")
     assert files_of(tmp_path / "again") == files_of(logs)
@@ -86,7 +86,7 @@ def test_any_damage_is_an_error(logs: Path, file: str, place: float) -> None:
     content = bytearray((logs / file).read_bytes())
     content[int(place * len(content))] ^= 1
     (logs / file).write_bytes(content)
-    for read in (open_logs, read_logs, stats_document):
+    for read in (open_logs, load_logs, stats_document):
         with pytest.raises(
             LogsError, match=rf"{file} was changed after it was written: restore it, or delete"
         ) as caught:
@@ -139,4 +139,4 @@ def test_invalid_stamps_are_an_error(logs: Path, stamp: object) -> None:
 
 def test_logs_may_be_moved(logs: Path, tmp_path: Path) -> None:
     shutil.move(logs, tmp_path / "elsewhere")
-    assert len(read_logs(tmp_path / "elsewhere").events) == len(LOGS.events)
+    assert len(load_logs(tmp_path / "elsewhere").events) == len(LOGS.events)

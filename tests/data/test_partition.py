@@ -24,7 +24,7 @@ from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import FormatError, InputError, LogsError, OutputError
 from edgerec.data.build_samples import write_samples
-from edgerec.data.logs import Logs, open_logs, read_logs, write_logs
+from edgerec.data.logs import Logs, load_logs, open_logs, write_logs
 from edgerec.data.partition import map_partitions, partitions, survey
 from edgerec.data.samples import Samples
 from edgerec.data.schema import REQUEST_ID, TIME, USER_ID
@@ -41,7 +41,7 @@ def whole_logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
     """Return the logs as they are read from one file for each table."""
     path = tmp_path_factory.mktemp("whole") / "logs"
     write_logs(LOGS, path)
-    return read_logs(path)
+    return load_logs(path)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import LogsError
 from edgerec.data.build_samples import write_samples
-from edgerec.data.logs import open_logs, read_logs, write_logs
+from edgerec.data.logs import load_logs, open_logs, write_logs
 from edgerec.data.statistics.document import stats_document
 from tests.data.test_samples import files_of
 from tests.synthetic import make_logs, unstamp
@@ -46,7 +46,7 @@ def put(**columns: pl.Expr) -> Change:
 
 def test_columns_that_are_not_read_may_differ(logs: Path, tmp_path: Path) -> None:
     expected = files_of(write_samples(logs, tmp_path / "expected").path)
-    opened = read_logs(logs)
+    opened = load_logs(logs)
     change(logs, "events/part-00000.parquet", put(note=pl.lit("a"), one=pl.lit(1), same=pl.lit(2)))
     change(logs, "events/part-00001.parquet", put(note=pl.lit(1.5), two=pl.lit(1), same=pl.lit(2)))
     change(logs, "requests/part-00000.parquet", put(click_count=pl.lit("none")))
@@ -54,7 +54,7 @@ def test_columns_that_are_not_read_may_differ(logs: Path, tmp_path: Path) -> Non
     assert files_of(write_samples(logs, tmp_path / "found").path) == expected
     assert stats_document(logs)["logs"][0]["requests"] == 120
     # A column that has the same type in all parts is kept.
-    assert_frame_equal(read_logs(logs).events, opened.events.with_columns(same=pl.lit(2)))
+    assert_frame_equal(load_logs(logs).events, opened.events.with_columns(same=pl.lit(2)))
 
 
 DECIMAL_256 = (
@@ -168,14 +168,14 @@ def test_different_numeric_types_become_float64(logs: Path, dtype: pl.DataType, 
 
 def test_a_part_with_only_empty_values(logs: Path) -> None:
     change(logs, "events/part-00000.parquet", put(score=pl.lit(None)))
-    found = read_logs(logs).events["score"]
+    found = load_logs(logs).events["score"]
     assert (found.dtype, found.null_count()) == (pl.Float64, 100)
 
 
 def test_large_numbers_of_different_types(logs: Path) -> None:
     change(logs, "events/part-00000.parquet", put(score=pl.col("score").cast(pl.Decimal(38, 30))))
     change(logs, "events/part-00001.parquet", put(score=pl.lit(10**12)))
-    assert read_logs(logs).events["score"].max() == 1e12
+    assert load_logs(logs).events["score"].max() == 1e12
 
 
 def test_numbers_and_strings_in_one_column_are_an_error(logs: Path) -> None:

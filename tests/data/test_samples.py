@@ -19,7 +19,7 @@ from edgerec.core.errors import FormatError, InputError, LogsError, Specificatio
 from edgerec.data.build_samples import write_samples
 from edgerec.data.log_checks import check_tables
 from edgerec.data.logs import Logs, LogsHead, write_logs
-from edgerec.data.samples import NOT_EXPOSED, SPLITS, TEST, TRAIN, VALIDATION, Samples, load_samples
+from edgerec.data.samples import NOT_EXPOSED, SPLITS, TEST, TRAIN, VALIDATION, Samples, open_samples
 from edgerec.data.sources.ebnerd import Ebnerd
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec
@@ -407,7 +407,7 @@ def test_equal_logs_give_equal_bytes(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "logs")
     written = write_samples(tmp_path / "logs", tmp_path / "a", limits=LIMITS)
     write_samples(tmp_path / "logs", tmp_path / "b", limits=LIMITS)
-    assert load_samples(tmp_path / "a").head == written.head
+    assert open_samples(tmp_path / "a").head == written.head
     assert written.head.logs == str(tmp_path / "logs")
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "logs"]
@@ -419,7 +419,7 @@ def test_logs_without_a_kind_of_behaviour(tmp_path: Path, kind: str | None) -> N
     kept = pl.lit(False) if kind is None else pl.col("kind") != kind
     write_logs(replace(logs, events=logs.events.filter(kept)), tmp_path / "logs")
     write_samples(tmp_path / "logs", tmp_path / "samples", limits=LIMITS)
-    samples = load_samples(tmp_path / "samples")
+    samples = open_samples(tmp_path / "samples")
     shard = whole(samples, TEST)
     batch = make_batch(shard, np.arange(6)).inputs
     for each in BEHAVIOUR_KINDS:
@@ -599,7 +599,7 @@ def test_a_faulty_folder_is_an_error_of_one_line(folder: Path, fault: str) -> No
     damage, said = FAULTS[fault]
     damage(folder)
     with pytest.raises(FormatError, match=said) as caught:
-        read_all(load_samples(folder))
+        read_all(open_samples(folder))
     assert "\n" not in str(caught.value).strip()
 
 
@@ -628,7 +628,7 @@ def test_damage_is_a_declared_error_or_harmless(folder: Path, data: st.DataObjec
         content[place] = data.draw(st.integers(0, 255))
     (folder / name).write_bytes(content)
     try:
-        read_all(load_samples(folder))
+        read_all(open_samples(folder))
     except (FormatError, SpecificationError) as error:
         assert "\n" not in str(error)  # noqa: PT017 - whatever is raised has to be one line
     finally:

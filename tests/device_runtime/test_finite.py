@@ -12,7 +12,7 @@ import pytest
 
 from edgerec.bundle.golden import read_case, run_case
 from edgerec.bundle.inspection import inspect_bundle
-from edgerec.bundle.load import load_device_model, open_bundle
+from edgerec.bundle.load import load_bundle, load_device_model
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import EdgeRecError, NotFiniteError, SessionError
 from edgerec.device_runtime.crban import CrbanRanker
@@ -223,7 +223,7 @@ def test_latest_returns_the_last_behaviours() -> None:
 
 @pytest.mark.parametrize("path", INVALID_PATHS, ids=lambda path: repr(path)[:12])
 def test_an_invalid_path_is_a_short_error(path: Any) -> None:
-    for call in (Session, load_device_model, open_bundle, verify_bundle, inspect_bundle, read_case):
+    for call in (Session, load_device_model, load_bundle, verify_bundle, inspect_bundle, read_case):
         with pytest.raises(EdgeRecError) as caught:
             call(path)
         assert len(str(caught.value)) < 1200

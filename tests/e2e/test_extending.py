@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from edgerec.core.errors import PluginError, SpecificationError
-from edgerec.data.samples import TEST, load_samples
+from edgerec.data.samples import TEST, open_samples
 from edgerec.data.sources import find_source, source_names
 from edgerec.features.spec import load_spec
 from tests.command_line import document, edgerec_here, error_line
@@ -83,7 +83,7 @@ def test_a_source_and_a_feature_kind_of_another_package_give_samples(site: Path,
         "users": 4,
     }
     document(edgerec_here("samples", logs, "--out", samples, "--processes", "1", "--json"))
-    made = load_samples(samples)
+    made = open_samples(samples)
     assert made.head.spec.item[0].model_dump()["buckets"] == 16
     encoder = made.item_encoder()
     alpha, none = (encoder.encode_row({"brand": brand, "price": 1.5}) for brand in ("alpha", None))

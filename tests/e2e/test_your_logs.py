@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from edgerec.data.logs import Logs, read_logs
-from edgerec.data.samples import SPLITS, Samples, load_samples
+from edgerec.data.logs import Logs, load_logs
+from edgerec.data.samples import SPLITS, Samples, open_samples
 from tests.synthetic import whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,12 +65,12 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
 
 @pytest.fixture(scope="module")
 def logs(followed: tuple[Path, list[str]]) -> Logs:
-    return read_logs(followed[0] / "LOGS")
+    return load_logs(followed[0] / "LOGS")
 
 
 @pytest.fixture(scope="module")
 def samples(followed: tuple[Path, list[str]]) -> Samples:
-    return load_samples(followed[0] / "SAMPLES")
+    return open_samples(followed[0] / "SAMPLES")
 
 
 def test_every_code_block_is_run_or_is_part_of_the_example() -> None:
@@ -177,7 +177,7 @@ def test_search_is_a_page_view_without_served_values(logs: Logs) -> None:
 
 
 def test_logs_with_only_required_columns_can_be_read(followed: tuple[Path, list[str]]) -> None:
-    counts = load_samples(followed[0] / "PLAIN-SAMPLES").counts()
+    counts = open_samples(followed[0] / "PLAIN-SAMPLES").counts()
     assert {key: counts[key] for key in ("requests", "exposures", "clicks", "users")} == {
         "requests": 3, "exposures": 4, "clicks": 1, "users": 1,
     }  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerec.core.errors import FormatError, OutputError
-from edgerec.features.vocabulary import MISSING_ID, Vocabulary, load_vocabularies, save_vocabularies
+from edgerec.features.vocabulary import MISSING_ID, Vocabulary, open_vocabularies, save_vocabularies
 
 
 def ints(*values: int) -> np.ndarray:
@@ -55,25 +55,25 @@ def test_keys_that_are_not_a_vocabulary_are_an_error(keys: np.ndarray) -> None:
 def test_saved_vocabularies_are_loaded(tmp_path: Path) -> None:
     vocabularies = {"brand": Vocabulary(ints(1, 2**62)), "shop": Vocabulary(ints())}
     save_vocabularies(vocabularies, tmp_path / "v")
-    loaded = load_vocabularies({"brand": 9, "shop": 9}, tmp_path / "v")
+    loaded = open_vocabularies({"brand": 9, "shop": 9}, tmp_path / "v")
     assert {name: vocabulary.keys.tolist() for name, vocabulary in loaded.items()} == {"brand": [1, 2**62], "shop": []}
 
 
 def test_a_damaged_or_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"brand\.npy cannot be read"):
-        load_vocabularies({"brand": 9}, tmp_path)
+        open_vocabularies({"brand": 9}, tmp_path)
     file = tmp_path / "brand.npy"
     with file.open("wb") as archive:
         np.savez(archive, a=ints(1))
     with pytest.raises(FormatError, match=r"brand\.npy: .*received NpzFile"):
-        load_vocabularies({"brand": 9}, tmp_path)
+        open_vocabularies({"brand": 9}, tmp_path)
     for content in (b"", b"no array"):
         file.write_bytes(content)
         with pytest.raises(FormatError, match=r"brand\.npy cannot be read"):
-            load_vocabularies({"brand": 9}, tmp_path)
+            open_vocabularies({"brand": 9}, tmp_path)
     np.save(file, ints(2, 1))
     with pytest.raises(FormatError, match=r"brand\.npy: .*strictly ascending"):
-        load_vocabularies({"brand": 9}, tmp_path)
+        open_vocabularies({"brand": 9}, tmp_path)
 
 
 @given(ids=st.lists(st.integers(-(2**63) + 1, 2**63 - 1), max_size=20), size=st.integers(1, 8))

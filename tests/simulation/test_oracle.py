@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from edgerec.cli import cli
 from edgerec.core.errors import InputError, LogsError
 from edgerec.data.build_samples import write_samples
-from edgerec.data.logs import read_logs, write_logs
-from edgerec.data.samples import TEST, Samples, load_samples
+from edgerec.data.logs import load_logs, write_logs
+from edgerec.data.samples import TEST, Samples, open_samples
 from edgerec.simulation.config import CloudConfig, SimulationConfig
 from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def samples(folder: Path) -> Samples:
-    return load_samples(folder / "samples")
+    return open_samples(folder / "samples")
 
 
 def auc(clicked: Iterable[int], scores: Iterable[float]) -> float:
@@ -48,7 +48,7 @@ def auc(clicked: Iterable[int], scores: Iterable[float]) -> float:
 
 def test_the_oracle_equals_a_slow_computation_from_the_logs(folder: Path, samples: Samples) -> None:
     assert len(samples.head.shards) > 1
-    logs = read_logs(folder / "logs")
+    logs = load_logs(folder / "logs")
     truth = pl.concat([pl.read_parquet(file) for file in (folder / "logs" / "truth" / "requests").glob("*.parquet")])
     probability = dict(truth.iter_rows())
     category = dict(logs.items.select("item_id", "category").iter_rows())

@@ -13,7 +13,7 @@ import pytest
 
 from edgerec.core.errors import FormatError, OutputError
 from edgerec.core.hashing import sha256_file
-from edgerec.data.logs import read_logs
+from edgerec.data.logs import load_logs
 from edgerec.features.spec import table1
 from edgerec.simulation import population
 from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationConfig
@@ -100,7 +100,7 @@ def test_simulate_writes_valid_logs_and_the_truth(small: SimulationConfig, tmp_p
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {
         "logs.json", "features.json", "items.parquet", "events", "requests", "truth",
     }  # fmt: skip
-    logs = read_logs(tmp_path / "logs")
+    logs = load_logs(tmp_path / "logs")
     assert logs.spec == table1()
     assert {name: counts[name] for name in logs.counts()} == logs.counts()
     assert counts["page_views"] == len(logs.events.filter(kind="page_view"))
@@ -150,7 +150,7 @@ def test_the_smallest_world_works(tmp_path: Path) -> None:
         users=1, items=1, categories=1, brands_per_category=1, cloud=CloudConfig(page=1, recall=1)
     )
     simulate(config, tmp_path / "logs", seed=0)
-    logs = read_logs(tmp_path / "logs")
+    logs = load_logs(tmp_path / "logs")
     assert logs.requests["item_id"].to_list() == [[1]] * len(logs.requests)
 
 
@@ -158,7 +158,7 @@ def test_the_smallest_world_works(tmp_path: Path) -> None:
 def test_users_who_never_or_always_click_make_valid_logs(small: SimulationConfig, bias: float, tmp_path: Path) -> None:
     config = replace(small, behaviour=BehaviourConfig(bias=bias, intent=0))
     counts = simulate(config, tmp_path / "logs", seed=0)
-    assert read_logs(tmp_path / "logs").counts()["clicks"] == (0 if bias < 0 else counts["exposures"])
+    assert load_logs(tmp_path / "logs").counts()["clicks"] == (0 if bias < 0 else counts["exposures"])
 
 
 def test_more_categories_than_items_are_allowed(small: SimulationConfig) -> None:

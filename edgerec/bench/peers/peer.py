@@ -77,7 +77,7 @@ class Failures(dict[str, str]):
             log(f"peer {peer} failed: {self[peer]}")
 
 
-def open_peers(bundle: Path, failures: Failures) -> dict[str, Peer]:
+def load_peers(bundle: Path, failures: Failures) -> dict[str, Peer]:
     """Return all installed peers by name, ours first. A peer that cannot be loaded is added to `failures`."""
     peers = {}
     for name in dict.fromkeys((*PEERS, *plugin_names(ENTRY_POINTS))):

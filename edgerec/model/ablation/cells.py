@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerec.core.arrays import load_members
+from edgerec.core.arrays import read_members
 from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import TrainConfig
@@ -89,4 +89,4 @@ def load_sums(path: Path) -> UserSums:
         FormatError: the file cannot be read, or has other arrays.
     """
     names = ["user", "above", "impressions", "requests"]
-    return UserSums(**load_members(path, names, what="sums of users", advice="begin anew with --force"))
+    return UserSums(**read_members(path, names, what="sums of users", advice="begin anew with --force"))

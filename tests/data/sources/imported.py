@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgerec.data.logs import Logs, read_logs
+from edgerec.data.logs import Logs, load_logs
 from edgerec.data.sources.importing import import_source
 from edgerec.data.sources.source import Source
 
@@ -15,4 +15,4 @@ def imported(source: type[Source], folder: Path, **options: Any) -> tuple[Logs, 
     """Import `folder` and read the logs that were written; also return the counts and notes."""
     with tempfile.TemporaryDirectory() as scratch:
         counts = import_source(source, folder, Path(scratch) / "logs", **options)
-        return read_logs(Path(scratch) / "logs"), counts
+        return load_logs(Path(scratch) / "logs"), counts

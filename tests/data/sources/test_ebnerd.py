@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import LogsError
-from edgerec.data.logs import Logs, read_logs, write_logs
+from edgerec.data.logs import Logs, load_logs, write_logs
 from edgerec.data.sources.ebnerd import SERVED, Ebnerd
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import GroupEncoder
@@ -220,7 +220,7 @@ def test_a_second_import_gives_the_same_bytes(logs: Logs, tmp_path: Path) -> Non
     write_logs(again, tmp_path / "b")
     for name in ("items.parquet", "events/part-00000.parquet", "requests/part-00000.parquet", "features.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert_frame_equal(read_logs(tmp_path / "a").events, logs.events)
+    assert_frame_equal(load_logs(tmp_path / "a").events, logs.events)
 
 
 def test_the_specification_reads_the_logs(logs: Logs) -> None:

@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import LogsError
 from edgerec.data.build_samples import write_samples
-from edgerec.data.logs import Logs, read_logs, write_logs
+from edgerec.data.logs import Logs, load_logs, write_logs
 from edgerec.data.sources import kuairand
 from edgerec.data.sources._kuairand_files import ACTIONS, CATALOGUE, EARLIER, LATER, read_slice
 from edgerec.data.sources._kuairand_files import Slice as SliceTables
@@ -229,7 +229,7 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path, logs: Logs) -> None:
     write_logs(logs, tmp_path / "b")
     for name in ("items.parquet", "events/part-00000.parquet", "requests/part-00000.parquet", "features.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert_frame_equal(read_logs(tmp_path / "a").events, logs.events)
+    assert_frame_equal(load_logs(tmp_path / "a").events, logs.events)
 
 
 def test_the_specification_reads_the_logs(logs: Logs) -> None:

@@ -18,7 +18,7 @@ from edgerec.cli import cli
 from edgerec.core.errors import LogsError, OutputError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.log_checks import check_items
-from edgerec.data.logs import Logs, LogsHead, read_logs
+from edgerec.data.logs import Logs, LogsHead, load_logs
 from edgerec.data.sources._taobao_mcc_files import COLUMNS, FIELDS, TEST, TRAIN, read_contexts
 from edgerec.data.sources.importing import import_source
 from edgerec.data.sources.logs_writer import logs_writer
@@ -71,7 +71,7 @@ def write_source(folder: Path, files: dict[str, list[Row]]) -> Path:
 
 def imported(folder: Path, files: dict[str, list[Row]], **options: Any) -> tuple[Logs, dict[str, Any]]:
     counts = import_source(TaobaoMcc, write_source(folder / "source", files), folder / "logs", force=True, **options)
-    return read_logs(folder / "logs"), counts
+    return load_logs(folder / "logs"), counts
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +346,7 @@ def test_windows_line_ends_and_no_last_line_end(tmp_path: Path, logs: Logs) -> N
     text = (source / TRAIN).read_bytes().replace(b"\n", b"\r\n")
     (source / TRAIN).write_bytes(text.removesuffix(b"\r\n"))
     import_source(TaobaoMcc, source, tmp_path / "logs", block_bytes=300)
-    assert_frame_equal(read_logs(tmp_path / "logs").requests, logs.requests)
+    assert_frame_equal(load_logs(tmp_path / "logs").requests, logs.requests)
 
 
 def test_no_output_is_overwritten(tmp_path: Path) -> None:
@@ -410,4 +410,4 @@ def test_parts_are_in_order_of_users(logs: Logs, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     counts = write_parts(logs, tmp_path / "logs", [first, second])
     assert counts == {"requests": 2, "exposures": 4, "clicks": 2, "users": 2}
-    assert_frame_equal(read_logs(tmp_path / "logs").requests, pl.concat([first, second]))
+    assert_frame_equal(load_logs(tmp_path / "logs").requests, pl.concat([first, second]))
