@@ -16,12 +16,12 @@ from tests.shared_folders import shared_folder
 if TYPE_CHECKING:
     from edgerec.data.samples import Samples
 
-# TensorFlow's C++ code writes to stderr at import.
+# Without this variable, TensorFlow's C++ code writes log lines to stderr when it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# polars reads this variable once in each process. The command line sets it too, and gives the reason.
+# polars reads this variable only once in a process. The command line sets it too; the reason is stated there.
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 
-# Tests have no deadlines, because the time of an example depends on the load of the machine.
+# Hypothesis sets no deadline for an example, because the time of an example depends on the load of the machine.
 settings.register_profile(
     "edgerec", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of small samples. Their logs are in the folder `logs` next to it."""
+    """Return a folder of small samples. Their logs are in the folder `logs` next to it."""
     from edgerec.data.build_samples import write_samples
     from edgerec.data.logs import write_logs
     from tests.synthetic import LIMITS, make_logs
@@ -54,7 +54,7 @@ def samples_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def samples(samples_path: Path) -> Samples:
-    """The small samples, loaded."""
+    """Return the small samples of `samples_path`, loaded."""
     from edgerec.data.samples import open_samples
 
     return open_samples(samples_path)
@@ -62,7 +62,7 @@ def samples(samples_path: Path) -> Samples:
 
 @pytest.fixture(scope="session")
 def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, samples: Samples) -> Iterator[Path]:
-    """A run that was trained on the small samples for two epochs."""
+    """Return the folder of a run that was trained on the small samples for two epochs."""
 
     def make(root: Path) -> None:
         from edgerec.model.config import TrainConfig
@@ -77,7 +77,7 @@ def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, sampl
 
 @pytest.fixture(scope="session")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Iterator[Path]:
-    """The bundle of the run. Its parity was checked on 60 requests, and its table has several shards."""
+    """Return the bundle of the run. Its parity was checked on 60 requests, and its table has several shards."""
 
     def make(root: Path) -> None:
         from edgerec.export.bundle import export_bundle
@@ -92,7 +92,7 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Ite
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """The address of a Redis server for all tests. Each test uses its own prefix."""
+    """Return the address of a Redis server that all tests share. Each test uses its own prefix of keys."""
     from tests.redis_server import need_redis, redis_server
 
     need_redis()
@@ -102,7 +102,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def short_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the parity checks of `export_bundle`. The shared bundle is made with all checks."""
+    """Shorten the parity checks of `export_bundle`. Only the shared bundle is made with all checks."""
     shorten_proof(monkeypatch)
 
 

@@ -47,7 +47,7 @@ def test_the_command_measures_both_stores(redis_url: str) -> None:
     assert len(document["sizes"]["tables"]) == 6
     brand = {"keys": 3000, "dimension": 40, "dtype": "float16", "shards": 3}
     assert document["sizes"]["tables"]["brand"] == brand
-    # The server stored the rows (80 bytes each) and their keys. They are removed at the end.
+    # The server must have stored the rows (80 bytes each) and their keys, and must have removed them at the end.
     assert document["results"][1]["resident_bytes"] > 3000 * 88
     import redis
 
@@ -55,7 +55,7 @@ def test_the_command_measures_both_stores(redis_url: str) -> None:
         assert not client.keys("edgerec-bench-*")
 
 
-def test_a_store_that_returns_other_rows_is_refused(
+def test_a_store_that_returns_wrong_rows_is_refused(
     bundle_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgerec.kv.redis import RedisTables

@@ -30,7 +30,7 @@ from tests.random_runs import of_kind
         ("rerank", {"rerank"}, {"onnxruntime", "onnxruntime_device_graph"}),
     ],
 )
-def test_the_document_has_a_row_for_each_contestant(
+def test_the_document_has_a_row_for_each_implementation(
     what: str, stages: set[str], peers: set[str], bundle_path: Path, tmp_path: Path
 ) -> None:
     document = run_bench(what, bundle_path, peers=True, rounds=2, out=tmp_path / "bench.json")
@@ -46,7 +46,7 @@ def test_the_document_has_a_row_for_each_contestant(
 
 @pytest.fixture(scope="module")
 def with_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with models from other converters."""
+    """Return a bundle that also contains the models of other converters."""
     from edgerec.export import bundle as exporting
 
     path = tmp_path_factory.mktemp("peers") / "bundle"
@@ -77,7 +77,7 @@ def test_models_of_other_converters_are_measured_as_peers(
 
 
 def other_peers(run_path: Path, bundle: Path) -> None:
-    """Write peers with other weights of the same shapes."""
+    """Replace the peers by models whose weights have the same shapes and other values."""
     shutil.rmtree(bundle / "golden" / "peers")
     run = load_run(run_path)
     write_peers(of_kind(run, "crban").model, run.head.limits, bundle / "golden" / "peers")
@@ -129,7 +129,7 @@ def test_a_peer_with_other_shapes_fails_and_the_others_are_measured(
 
 
 def test_a_bundle_with_reduced_precision_is_measured(run_path: Path, tmp_path: Path) -> None:
-    """The model has 8-bit weights that are as large as trained weights, so that rounding errors are visible."""
+    """The 8-bit weights are as large as trained weights. With small weights, no rounding error would be visible."""
     from edgerec.export import bundle as exporting
 
     def load_with_large_weights(path: Path) -> Run:

@@ -8,7 +8,7 @@ from edgerec.bench.environment import environment
 from edgerec.bench.measure import Measured, ratios, take_turns
 
 
-def test_contestants_take_turns_and_all_samples_are_kept() -> None:
+def test_implementations_take_turns_and_all_samples_are_kept() -> None:
     calls: list[str] = []
     measured = take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3, calls=2, warmup=1)
     assert "".join(calls) == "ab" + "aabb" + "bbaa" + "aabb"
@@ -33,7 +33,7 @@ def test_the_garbage_collector_is_on_again_after_an_error() -> None:
     assert gc.isenabled()
 
 
-def test_a_row_equals_values_computed_by_hand() -> None:
+def test_percentiles_of_a_row_equal_values_computed_by_hand() -> None:
     row = Measured(warmup=[9.0], rounds=[[1.0, 2.0, 3.0], [4.0, 5.0]]).row(name="mnn", stage="hubsm_ie")
     assert row["n"] == 5
     assert (row["p50_us"], row["p90_us"], row["p99_us"], row["min_us"]) == (3.0, 4.6, 4.96, 1.0)
@@ -51,7 +51,7 @@ def test_a_busy_machine_is_reported_as_unstable() -> None:
     assert Measured([], [[1.0]] * 5 + [[2.0]] * 5).unstable
 
 
-def test_the_environment_has_processor_and_versions() -> None:
+def test_the_environment_names_the_processor_and_the_versions() -> None:
     measured = environment()
     assert measured["cores"] >= 1
     assert measured["processor"]

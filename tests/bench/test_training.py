@@ -16,7 +16,7 @@ TINY = TrainConfig(batch_size=16, units=4, layers=2)
 
 
 @pytest.mark.slow
-def test_the_plain_model_has_the_same_losses(tmp_path: Path) -> None:
+def test_the_plain_keras_model_has_the_same_losses(tmp_path: Path) -> None:
     """If histories are shorter than the window, both models compute the same function, so their losses agree."""
     limits = {"candidates": 10, "exposures": 32, "page_views": 32}
     samples = build(tmp_path, make_logs(users=32, requests=4), limits=limits)

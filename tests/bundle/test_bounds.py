@@ -1,4 +1,4 @@
-"""A file that states a larger size than any bundle needs is refused before it is read."""
+"""A file is refused before it is read if its manifest states a size that no bundle needs."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_document_or_vocabulary_that_is_too_large_is_an_error(tmp_path: Path) 
         load_spec(large)
     keys = np.lib.format.open_memmap(
         tmp_path / "shop.npy", mode="w+", dtype=np.int64, shape=(1 << 36,)
-    )  # a sparse file
+    )  # The file is sparse: it takes no space on the disk.
     del keys
     with pytest.raises(FormatError, match=f"should have at most 100 keys; received {1 << 36}"):
         open_vocabularies({"shop": 100}, tmp_path)

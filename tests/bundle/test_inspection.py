@@ -51,7 +51,7 @@ def test_inspect_returns_the_commands_that_mnn_runs(bundle_path: Path) -> None:
         assert {key: tuple(shape) for key, shape in model["outputs"].items()} == session.outputs
         assert model["commands"] == sum(model["ops"].values())
         assert 0 < model["operations"] < model["commands"]
-    # A step has two stacks of two GRU layers, and the ranker has one stack. No layer was converted into a loop.
+    # A step has two stacks of two GRU layers, and the ranker has one stack. Each layer is one command, not a loop.
     assert models["hubsm_ie"]["ops"]["RNNSequenceGRU"] == models["hubsm_ipv"]["ops"]["RNNSequenceGRU"] == 4
     assert models["crban"]["ops"]["RNNSequenceGRU"] == 2
 
@@ -68,7 +68,9 @@ def test_counting_commands_does_not_change_later_runs() -> None:
         assert (array == after[name]).all()
 
 
-def test_inspect_says_which_parts_are_signed_and_whether_that_was_checked(bundle_path: Path, tmp_path: Path) -> None:
+def test_inspect_says_which_parts_are_signed_and_whether_signatures_were_checked(
+    bundle_path: Path, tmp_path: Path
+) -> None:
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     assert inspect_bundle(bundle)["signature"] == {
         "signed": False,

@@ -17,7 +17,7 @@ from edgerec.core.atomic import json_bytes
 from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.core.hashing import FileStamp, sha256_bytes
 
-ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of "abc", FIPS 180-2
+ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # The SHA-256 hash of "abc" (FIPS 180-2).
 
 
 def device_document(**more: Any) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def cloud_document(**more: Any) -> dict[str, Any]:
 
 
 def sealed(document: Any) -> bytes:
-    """Return `document` as the bytes of a manifest with the right digest."""
+    """Return `document` as the bytes of a manifest, with its correct digest."""
     unsealed = json_bytes({**document, "digest": "0" * 64})
     return unsealed.replace(b'"' + b"0" * 64 + b'"', b'"' + sha256_bytes(unsealed).encode() + b'"')
 
@@ -226,7 +226,7 @@ JSON = st.recursive(
 
 @settings(max_examples=150)
 @given(data=st.data())
-def test_any_document_is_a_manifest_or_a_format_error(tmp_path: Path, data: st.DataObject) -> None:
+def test_a_document_without_a_valid_digest_is_a_format_error(tmp_path: Path, data: st.DataObject) -> None:
     for make, read, name in (
         (bundle_document, read_bundle_manifest, "bundle"),
         (device_document, read_device_manifest, "device"),
@@ -237,7 +237,7 @@ def test_any_document_is_a_manifest_or_a_format_error(tmp_path: Path, data: st.D
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         (folder / "manifest.json").write_text(json.dumps(document))
-        with pytest.raises(FormatError):  # none of them has a digest
+        with pytest.raises(FormatError):  # No document has a valid digest.
             read(folder)
 
 
@@ -281,10 +281,10 @@ def change_random_element(node: Any, value: Any, data: st.DataObject) -> None:
 
 @settings(max_examples=300)
 @given(kind=st.sampled_from(sorted(READERS)), value=ANY, data=st.data())
-def test_any_sealed_document_is_a_manifest_or_a_format_error(
+def test_any_document_with_a_valid_digest_gives_a_manifest_or_a_format_error(
     tmp_path: Path, kind: str, value: Any, data: st.DataObject
 ) -> None:
-    """The digest is right, so the reader checks the content."""
+    """The digest is correct. So the reader does not refuse the bytes at once and checks the content."""
     make, read, model = READERS[kind]
     document = copy.deepcopy(make())
     (tmp_path / "manifest.json").write_bytes(sealed(document))
@@ -305,7 +305,7 @@ def test_any_sealed_document_is_a_manifest_or_a_format_error(
 
 @settings(max_examples=300)
 @given(kind=st.sampled_from(sorted(READERS)), data=st.data())
-def test_any_bytes_are_a_manifest_or_a_format_error(tmp_path: Path, kind: str, data: st.DataObject) -> None:
+def test_any_change_of_bytes_is_a_format_error(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     make, read, _ = READERS[kind]
     content = sealed(make())
     at = data.draw(st.integers(0, len(content)))

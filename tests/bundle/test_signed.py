@@ -120,7 +120,7 @@ def test_a_forged_bundle_is_refused_before_it_reaches_mnn(
     change(signed)
 
     def never(*_: object) -> None:
-        raise AssertionError("reached MNN")
+        raise AssertionError("the forged bundle reached MNN")
 
     monkeypatch.setattr(load, "HubsmStepper", never)
     monkeypatch.setattr(load, "CrbanRanker", never)
@@ -141,7 +141,7 @@ def test_each_manifest_needs_a_signature(signed: Path) -> None:
     verify_bundle(signed, public_key=KEY.public)
 
 
-def test_the_hashes_of_a_signed_bundle_are_checked(signed: Path) -> None:
+def test_a_changed_file_of_a_signed_bundle_is_refused(signed: Path) -> None:
     shard = sorted((signed / "cloud" / "embeddings" / "shop").iterdir())[-1].relative_to(signed)
     for name in ("device/hubsm_ie.mnn", str(shard), "golden/case-03.npz"):
         content = (signed / name).read_bytes()
@@ -153,7 +153,7 @@ def test_the_hashes_of_a_signed_bundle_are_checked(signed: Path) -> None:
 
 @pytest.fixture
 def other_cloud(signed: Path) -> Path:
-    """Return a bundle whose cloud half has another version. The same owner signed both halves."""
+    """Return a bundle whose cloud half has another version than its device half. The same owner signed both halves."""
     cloud = signed / "cloud"
     write_manifest(read_cloud_manifest(cloud).model_copy(update={"version_id": "20250101000000-000000000000"}), cloud)
     KEY.sign_file(cloud / "manifest.json")
@@ -164,7 +164,7 @@ def other_cloud(signed: Path) -> Path:
 def test_two_halves_of_different_versions_are_an_error(other_cloud: Path, key: PublicKey | None) -> None:
     with pytest.raises(FormatError, match="received those of version 20250101000000-000000000000"):
         inspect_bundle(other_cloud, public_key=key)
-    # `verify_bundle` checks hashes before versions. So the manifest of the bundle gets the hashes of the other half.
+    # `verify_bundle` checks hashes before versions. So the test first updates the hashes of the cloud half.
     for signature in other_cloud.rglob("*.sig"):
         signature.unlink()
     restamp(other_cloud)
@@ -175,7 +175,7 @@ def test_two_halves_of_different_versions_are_an_error(other_cloud: Path, key: P
 
 
 def test_open_tables_can_require_a_signature(signed: Path, bundle_path: Path, tmp_path: Path) -> None:
-    """A server has only the cloud half."""
+    """A server needs only the cloud half of a bundle."""
     cloud = Path(shutil.copytree(signed / "cloud", tmp_path / "server"))
     assert open_tables(cloud, public_key=KEY.public).version_id == open_tables(bundle_path / "cloud").version_id
     with pytest.raises(SignatureError, match="not what the owner"):
@@ -200,7 +200,7 @@ def test_a_public_key_of_another_type_is_an_error(signed: Path, reader: str) -> 
             READERS[reader](signed, key)
 
 
-# Paths: only files inside the bundle are read.
+# Tests of paths: EdgeRec reads only files inside the bundle.
 
 
 def _table_outside(bundle: Path) -> None:

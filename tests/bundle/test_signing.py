@@ -27,7 +27,7 @@ from edgerec.bundle.signing import (
 )
 from edgerec.core.errors import InputError, SignatureError
 
-# RFC 8032, section 7.1, test 3.
+# The example "TEST 3" of RFC 8032, section 7.1.
 SECRET = bytes.fromhex("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")
 PUBLIC = bytes.fromhex("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025")
 MESSAGE = bytes.fromhex("af82")
@@ -176,7 +176,7 @@ def test_a_pipe_or_a_device_is_an_error_and_does_not_block(tmp_path: Path, load:
                 with pytest.raises(InputError, match="is not a regular file"):
                     loading.result(timeout=1200)
             finally:
-                # If the thread waits for the pipe, this lets it go on.
+                # If the thread still waits for the pipe, opening the pipe ends the wait.
                 os.close(os.open(tmp_path / "pipe", os.O_RDWR))
 
 
@@ -218,12 +218,12 @@ def small_points() -> set[Point]:
 
 
 def encodings(y: int) -> set[bytes]:
-    """Return all forms of `y` as 32 bytes: with each sign of x, and with the prime added if it fits."""
+    """Return all encodings of `y` as 32 bytes: with either sign of x, and also of y + P if it fits into 255 bits."""
     return {(value | sign << 255).to_bytes(32, "little") for value in (y, y + P) if value < 2**255 for sign in (0, 1)}
 
 
 def test_public_keys_of_small_order_are_refused() -> None:
-    """With such a key, one signature is valid for many messages."""
+    """If a public key has a small order, one signature is valid for many messages."""
     small = small_points()
     assert len(small) == 8
     for raw in set().union(*(encodings(y) for _, y in small)):
@@ -266,7 +266,7 @@ def test_a_missing_key_file_is_an_error(tmp_path: Path) -> None:
 
 @settings(max_examples=200)
 @given(content=st.binary(max_size=200), at=st.integers(0, 200), kind=st.booleans())
-def test_a_damaged_key_file_is_a_key_or_an_input_error(tmp_path: Path, content: bytes, at: int, kind: bool) -> None:
+def test_a_damaged_key_file_gives_a_key_or_an_input_error(tmp_path: Path, content: bytes, at: int, kind: bool) -> None:
     pem = private_pem(KEY) if kind else public_pem(KEY)
     (tmp_path / "key.pem").write_bytes(pem[:at] + content + pem[at + 1 :])
     for load in (load_signing_key, load_public_key):
@@ -291,9 +291,9 @@ def test_without_cryptography_the_error_names_the_extra(signed: Path) -> None:
     assert done.stdout.splitlines() == ["cryptography is not installed: pip install 'edgerec[signing]'"] * 3
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl(1), of the package openssl")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the command openssl, from the package openssl")
 def test_openssl_makes_keys_and_checks_signatures(tmp_path: Path) -> None:
-    """The commands are those of the docs."""
+    """Run the commands that the docs show."""
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=tmp_path, capture_output=True, check=True)

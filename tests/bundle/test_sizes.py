@@ -46,7 +46,7 @@ def test_a_model_that_is_too_large_is_refused_before_it_is_read(bundle: Path, si
 
 
 @pytest.mark.parametrize("kind", ["exposure", "page_view"])
-def test_a_case_longer_than_the_limits_of_the_models_is_an_error(bundle: Path, kind: str) -> None:
+def test_a_golden_case_longer_than_the_limits_of_the_models_is_an_error(bundle: Path, kind: str) -> None:
     path = bundle / "golden" / "case-12.npz"
     case = read_case(path)
     action, item = getattr(case, f"{kind}_action"), getattr(case, f"{kind}_item")

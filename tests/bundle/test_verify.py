@@ -80,8 +80,8 @@ def _case(bundle: Path, **change: Callable[[np.ndarray], np.ndarray]) -> None:
     restamp(bundle)
 
 
-def test_the_relative_tolerance_counts(bundle: Path) -> None:
-    """The logits differ by 1e-4 and by a part of their own size. Only a relative tolerance allows that part."""
+def test_the_relative_part_of_the_tolerance_is_used(bundle: Path) -> None:
+    """Each logit is changed by 9e-5 plus 0.09 % of its own size. Only a relative tolerance accepts the second part."""
     _case(bundle, logits=lambda logits: logits + np.float32(9e-5) + np.float32(9e-4) * np.abs(logits))
     parity = read_bundle_manifest(bundle).parity
     restamp(bundle, parity=parity.model_copy(update={"relative_tolerance": 1e-3}))
@@ -110,7 +110,7 @@ def _smaller_table(bundle: Path) -> None:
     folder = bundle / "cloud" / "embeddings" / "shop"
     table = open_table(folder)
     keys, values = (np.concatenate(part) for part in zip(*table.blocks(), strict=True))
-    # Mapped memory stays valid after its file is removed.
+    # The arrays are mapped from the files. They stay valid after the files are removed.
     shutil.rmtree(folder)
     shards = len(read_cloud_manifest(bundle / "cloud").files)
     write_table(folder, keys[:shards], [values[:shards]], table.unknown, shard_rows=1)
@@ -121,7 +121,7 @@ def _smaller_table(bundle: Path) -> None:
 
 
 def _number(bundle: Path, bad: float) -> None:
-    """Write `bad` into a table, and update the hashes."""
+    """Write the number `bad` into a table, and update the hashes."""
     cloud = bundle / "cloud"
     file = min((cloud / "embeddings" / "shop").iterdir())
     with np.load(file) as members:
@@ -248,8 +248,10 @@ def test_a_faulty_bundle_is_an_error_of_one_line(bundle: Path, fault: str) -> No
 
 @settings(max_examples=150)
 @given(data=st.data())
-@pytest.mark.filterwarnings("ignore")  # numpy and zipfile warn about damaged headers
-def test_a_damaged_case_is_a_format_error_or_a_case(bundle_path: Path, tmp_path: Path, data: st.DataObject) -> None:
+@pytest.mark.filterwarnings("ignore")  # NumPy and zipfile warn about damaged headers.
+def test_a_damaged_golden_case_gives_a_format_error_or_a_valid_case(
+    bundle_path: Path, tmp_path: Path, data: st.DataObject
+) -> None:
     content = bytearray((bundle_path / "golden" / "case-03.npz").read_bytes())
     for _ in range(data.draw(st.integers(1, 2))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

@@ -18,7 +18,7 @@ def test_json_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> N
     assert err == ""
 
 
-def test_no_json_that_others_cannot_read(capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_that_json_does_not_allow_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="JSON"):
         emit({"value": float("nan")}, as_json=True)
     assert capsys.readouterr().out == ""
@@ -34,7 +34,7 @@ def test_a_table_shows_scalars_and_takes_text_literally(capsys: pytest.CaptureFi
     assert "list" not in out
 
 
-def test_columns_of_numbers_stand_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+def test_columns_of_numbers_are_aligned_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
     emit({}, as_json=False, table=table_of(("name", "n", "time"), [("a", "1", "22"), ("long", "333", "4")]))
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert [len(line) for line in lines] == [len(lines[0])] * 3
@@ -44,7 +44,7 @@ def test_columns_of_numbers_stand_to_the_right(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("as_json", [True, False])
-def test_a_result_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
+def test_a_result_that_cannot_be_written_gives_one_error(monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
     class Full(io.StringIO):
         def write(self, text: str) -> int:
             return os.write(full, text.encode())

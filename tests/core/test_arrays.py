@@ -16,7 +16,7 @@ def load(path: Path) -> dict[str, np.ndarray]:
 
 
 def npy(array: np.ndarray, *, shape: tuple[int, ...] | None = None) -> bytes:
-    """Return an npy file whose header may state another shape than the array has."""
+    """Return the bytes of an npy file. Its header states `shape`, or else the array's own shape."""
     content = io.BytesIO()
     header = np.lib.format.header_data_from_array_1_0(array)
     np.lib.format.write_array_header_1_0(content, {**header, "shape": shape or array.shape})
@@ -33,7 +33,7 @@ def archive(path: Path, members: dict[str, bytes], *, compression: int = zipfile
 A, B = np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros((0, 4), np.int64)
 
 
-def test_files_written_by_numpy_can_be_read(tmp_path: Path) -> None:
+def test_files_written_by_numpy_are_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=A, b=B, more=A)
     archive(tmp_path / "y.npz", {"a": npy(A), "b": npy(B)})
     for name in ("x.npz", "y.npz"):
@@ -52,7 +52,7 @@ def test_a_header_with_a_wrong_size_is_refused(tmp_path: Path, shape: tuple[int,
 
 
 def test_a_compressed_array_is_refused(tmp_path: Path) -> None:
-    """A thousand compressed bytes may become a million."""
+    """A compressed array may need far more memory than its file has bytes."""
     path = archive(tmp_path / "x.npz", {"a": npy(np.zeros(10**6)), "b": npy(B)}, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 20_000
     with pytest.raises(FormatError, match="compressed"):

@@ -51,7 +51,7 @@ def test_an_existing_output_is_refused_before_the_block_runs(tmp_path: Path) -> 
     target = tmp_path / "out"
     target.mkdir()
     with pytest.raises(OutputError, match=r"out exists already.*--force"), output_folder(target):
-        pytest.fail("no work should begin")
+        pytest.fail("the block should not run")
     assert names(tmp_path) == ["out"]
 
 
@@ -115,7 +115,7 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path: Path, monkeypatch: p
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OutputError, match="symbolic link to nothing"):
         check_output(tmp_path / "link")
-    # The tests may run as root, who may write anywhere, so the answer of the system is replaced.
+    # The test replaces the answer of the system, because root may write into every folder, and tests may run as root.
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OutputError, match="cannot write into"):
         check_output(tmp_path / "out")
@@ -154,7 +154,7 @@ def test_equal_documents_have_equal_bytes(tmp_path: Path) -> None:
         (lambda path: path.write_text("mine"), None, "is a file"),
         (lambda path: path.write_text("mine"), "logs", "is a file"),
         (lambda path: path.mkdir(), "logs", "did not write"),
-        # A web project may also have a file manifest.json.
+        # Other projects have files named manifest.json, too.
         (
             lambda path: (path.mkdir(), (path / "manifest.json").write_text('{"name": "app"}')),
             "bundle",
@@ -170,5 +170,5 @@ def test_force_does_not_replace_other_outputs(
     make(tmp_path / "out")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(OutputError, match=message), output_folder(tmp_path / "out", force=True, kind=kind):
-        pytest.fail("no work should begin")
+        pytest.fail("the block should not run")
     assert sorted(tmp_path.rglob("*")) == before

@@ -27,7 +27,7 @@ def read(path: Path) -> Head:
     return read_document(path, Head, what="thing", format_number=3)
 
 
-def test_a_written_document_reads_back_equal(tmp_path: Path) -> None:
+def test_a_written_document_is_read_without_change(tmp_path: Path) -> None:
     head = Head(name="a", sizes={"b": 2})
     (tmp_path / "head.json").write_text(head.model_dump_json())
     assert read(tmp_path / "head.json") == head
@@ -53,7 +53,7 @@ def test_another_format_number_is_refused(tmp_path: Path, number: object) -> Non
         (b'{"format": 3, "name": "a", "sizes": {"b": "c"}}', "sizes.b: .*received 'c'"),
     ],
 )
-def test_damaged_content_is_refused_with_its_fault(tmp_path: Path, content: bytes, message: str) -> None:
+def test_the_error_for_damaged_content_names_the_fault(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "head.json").write_bytes(content)
     with pytest.raises(FormatError, match=rf"thing: .*{message}") as caught:
         read(tmp_path / "head.json")
@@ -117,7 +117,7 @@ JSON = st.recursive(
         st.dictionaries(st.sampled_from(["format", "name", "sizes", "share"]), JSON | st.just(3)),
     )
 )
-def test_any_content_is_a_document_or_a_format_error(tmp_path: Path, content: Any) -> None:
+def test_any_content_gives_a_document_or_a_format_error(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "head.json"
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     try:

@@ -1,4 +1,4 @@
-"""A writer is killed at each of its steps. No output is incomplete, and the next writer removes all leftovers."""
+"""If a writer is killed at any step, its output is never incomplete, and the next writer removes all leftovers."""
 
 from __future__ import annotations
 
@@ -115,11 +115,11 @@ def test_a_kill_at_any_step_leaves_no_incomplete_output(tmp_path: Path) -> None:
             assert row["beside"] == ["out"], (name, row)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs locks on folders")
 def test_only_leftovers_without_a_lock_are_removed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     kept = [".out.edgerec-partial-abcdefg", ".out.edgerec-partial-abcdefghi", ".outer.edgerec-partial-abcdefgh"]
-    kept += [".out.edgerec-other-abcdefgh", ".out.old-20261128"]  # the last one is a copy that a user made
+    kept += [".out.edgerec-other-abcdefgh", ".out.old-20261128"]  # The last folder is a copy that a user made.
     for name in [*kept, ".out.edgerec-partial-abcdefgh", ".out.edgerec-parts-01234567"]:
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
@@ -134,19 +134,21 @@ def test_only_leftovers_without_a_lock_are_removed(tmp_path: Path) -> None:
     assert (tmp_path / kept[0] / "file").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
-def test_an_older_output_in_a_leftover_is_moved_back(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs locks on folders")
+def test_an_older_output_that_a_killed_writer_moved_away_is_moved_back(tmp_path: Path) -> None:
     aside = tmp_path / ".out.edgerec-old-abcdefgh" / "out"
     aside.mkdir(parents=True)
     (aside / "whole").touch()
-    # An entry with the name of the output is moved back only from `old`, because an output may contain such a file.
+    # A leftover named `partial` may contain an entry with the name of the output, too. It is no older output.
     (tmp_path / ".out.edgerec-partial-abcdefgh" / "out").mkdir(parents=True)
     clear_leftovers(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
 
 
-def test_a_failed_writer_publishes_nothing_if_its_folder_has_an_entry_of_its_name(tmp_path: Path) -> None:
+def test_an_entry_with_the_name_of_the_output_is_not_published_after_a_failure(
+    tmp_path: Path,
+) -> None:
     def fail() -> None:
         with output_folder(tmp_path / "out") as folder:
             (folder / "out").mkdir()
@@ -157,7 +159,7 @@ def test_a_failed_writer_publishes_nothing_if_its_folder_has_an_entry_of_its_nam
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs locks on folders")
 def test_partitioned_rows_of_a_killed_process_are_removed_by_the_next_reader(tmp_path: Path) -> None:
     script = (
         "import os; from pathlib import Path; from edgerec.data.partition import _scratch\n"

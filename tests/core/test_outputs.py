@@ -30,7 +30,7 @@ def names(folder: Path) -> list[str]:
 
 
 def make(folder: Path, head: str = "logs.json", **change: object) -> Path:
-    """Make a folder that contains only its head."""
+    """Make an output folder that contains only its head, the JSON file that states its format and its kind."""
     folder.mkdir(parents=True)
     (folder / head).write_text(json.dumps({**FIELDS, **REST, "kind": LAYOUTS[head].kind, **change}))
     return folder
@@ -51,7 +51,7 @@ def test_force_does_not_remove_foreign_files(tmp_path: Path, head: str, name: st
         pytest.raises(OutputError, match=rf"out contains {name}, which EdgeRec did not write"),
         output_folder(target, force=True),
     ):
-        pytest.fail("no work should begin")
+        pytest.fail("the block should not run")
     assert (target / name).read_text() == "mine"
 
 
@@ -74,7 +74,7 @@ def test_a_link_in_a_folder_is_a_foreign_file(tmp_path: Path) -> None:
         check_output(target, force=True)
 
 
-def test_force_knows_every_file_of_a_run_and_a_bundle(samples_path: Path, run_path: Path, bundle_path: Path) -> None:
+def test_force_accepts_every_file_that_edgerec_writes(samples_path: Path, run_path: Path, bundle_path: Path) -> None:
     for folder, kind in (
         (samples_path.parent / "logs", "logs"),
         (samples_path, "samples"),

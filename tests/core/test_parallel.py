@@ -41,7 +41,7 @@ def test_the_exception_of_a_task_reaches_the_caller(processes):
         list(map_ordered(raise_for_three, range(9), processes=processes))
 
 
-def test_a_dead_process_raises_a_resource_error():
+def test_a_worker_process_that_dies_raises_a_resource_error():
     with pytest.raises(ResourceError, match="memory"):
         list(map_ordered(die, range(4), processes=2))
 
@@ -54,7 +54,7 @@ def unpicklable(number: int) -> object:
     return (lambda: number) if number == 1 else number
 
 
-def test_a_result_that_cannot_be_pickled_raises_for_its_task() -> None:
+def test_a_result_that_cannot_be_pickled_raises_an_error_for_its_task_only() -> None:
     results = map_ordered(unpicklable, range(3), processes=2)
     assert next(results) == 0
     with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
@@ -65,8 +65,8 @@ def large(number: int) -> bytes:
     return bytes(number)
 
 
-def test_large_tasks_and_large_results_do_not_deadlock() -> None:
-    """Parent and worker both write more than the buffer of a pipe."""
+def test_large_tasks_and_large_results_cause_no_deadlock() -> None:
+    """Parent and worker both write more bytes than a pipe can buffer."""
     sizes = [3 << 20] * 6
     assert [len(results) for results in map_ordered(large, sizes, processes=2)] == sizes
     tasks = [bytes(3 << 20)] * 6
@@ -88,7 +88,7 @@ def test_closing_the_iterator_ends_all_processes() -> None:
         os.kill(first, 0)
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="named semaphores are files on Linux alone")
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs Linux, where named semaphores are files in /dev/shm")
 def test_killing_all_processes_leaves_no_shared_memory() -> None:
     script = (
         "import os, signal\n"

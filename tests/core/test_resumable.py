@@ -1,4 +1,4 @@
-"""Interrupted work can be resumed, and the output appears only when it is complete."""
+"""Interrupted work can be resumed. Its output appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JOB = {"seed": 1}
 
 
 def make(out: Path, *, parts: int, stop_after: int | None = None, **options: bool) -> list[int]:
-    """Write all unfinished parts of `parts` and return their numbers."""
+    """Write an output of `parts` parts. Skip the parts that are finished, and return the numbers of the others."""
     written = []
     with resumable_folder(
         out, kind="logs", job=JOB, force=options.get("force", False), resume=options.get("resume", False)
@@ -69,7 +69,7 @@ def test_work_of_another_job_is_not_resumed(tmp_path, monkeypatch):
         make(tmp_path / "out", parts=3, resume=True)
 
 
-def test_discarded_parts_are_not_kept(tmp_path):
+def test_discarded_work_leaves_no_files(tmp_path):
     def discard_and_fail() -> None:
         with resumable_folder(tmp_path / "out", kind="logs", job=JOB, force=False, resume=False) as work:
             (work.scratch / "notes").touch()
@@ -88,20 +88,20 @@ def test_resume_without_unfinished_work_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_only_one_process_can_hold_a_folder(tmp_path):
+def test_only_one_process_can_lock_a_folder(tmp_path):
     with held(tmp_path), pytest.raises(OutputError, match="another process"), held(tmp_path):
         pass
 
 
 def kill_after_publishing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the state after a kill between the publication of the output and the removal of the work folder."""
+    """Write an output and keep its work folder, as if the process was killed before it could remove the folder."""
     with monkeypatch.context() as patch:
         patch.setattr("edgerec.core.resumable.discard", lambda *_: None)
         assert make(out, parts=2) == [0, 1]
     assert (out.parent / f".{out.name}.logs" / "parts" / "0.json").exists()
 
 
-def test_notes_of_published_work_are_not_resumed(tmp_path, monkeypatch):
+def test_published_work_is_not_resumed(tmp_path, monkeypatch):
     kill_after_publishing(tmp_path / "out", monkeypatch)
     with pytest.raises(FormatError, match="leave --resume out"):
         make(tmp_path / "out", parts=2, force=True, resume=True)
@@ -112,7 +112,7 @@ def test_notes_of_published_work_are_not_resumed(tmp_path, monkeypatch):
     assert make(tmp_path / "other", parts=2) == [0, 1]
 
 
-def test_old_work_is_removed_notes_first(tmp_path, monkeypatch):
+def test_records_of_finished_parts_are_removed_before_the_output(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", parts=3, stop_after=2)
     removed = []

@@ -9,12 +9,12 @@ from edgerec.core.statistics import bootstrap_weighted_mean, paired_ratio_test, 
 
 
 def test_percentiles_equal_values_computed_by_hand() -> None:
-    # Percentiles are interpolated: p99 of 0, 1, ..., 10 is at 9.9.
+    # Percentiles are interpolated linearly: p99 of 0, 1, ..., 10 is 9.9.
     assert percentiles(np.arange(11.0)[::-1]) == pytest.approx({"p50": 5.0, "p90": 9.0, "p99": 9.9})
     assert percentiles(np.array([7.0])) == {"p50": 7.0, "p90": 7.0, "p99": 7.0}
 
 
-def test_the_interval_of_equal_values_is_this_value() -> None:
+def test_the_confidence_interval_of_equal_values_has_no_width() -> None:
     assert bootstrap_weighted_mean(np.full(9, 0.25), np.arange(1.0, 10.0), seed=1) == pytest.approx((0.25, 0.25))
 
 
@@ -26,21 +26,22 @@ def test_the_bootstrap_interval_is_close_to_the_normal_interval() -> None:
 
 
 def test_each_value_is_resampled_together_with_its_weight() -> None:
-    # If values and weights were resampled independently, the mean would be 0.5 and not 99 / 100.
+    # The weighted mean is 0.99. If values and weights were resampled independently, it would be 0.5.
     values, weights = np.tile([0.0, 1.0], 50), np.tile([1.0, 99.0], 50)
     low, high = bootstrap_weighted_mean(values, weights, seed=1)
     assert 0.98 < low < 0.99 < high < 1.0
 
 
-def test_the_interval_depends_only_on_the_seed() -> None:
+def test_the_same_seed_gives_the_same_interval() -> None:
     values, weights = np.arange(20.0), np.ones(20)
     first = bootstrap_weighted_mean(values, weights, seed=3)
     assert bootstrap_weighted_mean(values, weights, seed=3) == first
     assert bootstrap_weighted_mean(values, weights, seed=4) != first
 
 
-def test_the_paired_test_equals_values_computed_by_hand() -> None:
-    # Four users have one impression each. The mean is 0.25, the standard error sqrt(sum of squares * 4 / 3) / 4.
+def test_the_paired_significance_test_equals_values_computed_by_hand() -> None:
+    # Four users have one impression each. The mean is 0.25. The squared deviations from it are 0.0625 each.
+    # The standard error is sqrt(their sum * 4 / 3) / 4.
     difference, p = paired_ratio_test(np.array([0.0, 0.0, 0.5, 0.5]), np.ones(4))
     assert difference == 0.25
     error = math.sqrt(4 * 0.0625 * 4 / 3) / 4

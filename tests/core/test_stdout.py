@@ -1,4 +1,4 @@
-"""Only results reach standard output, and a standard output that fails does no harm."""
+"""Only results are written to standard output. If standard output fails, the work of a command is not lost."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_only_results_reach_standard_output(option: list[str], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("closed", [(1,), (0, 1), (1, 2), (0, 1, 2)])
-def test_no_opened_file_gets_the_number_of_a_closed_descriptor(closed: tuple[int, ...], tmp_path: Path) -> None:
-    """Otherwise the next opened file could get number 1, and C libraries would print into it."""
+def test_an_opened_file_never_gets_descriptor_1(closed: tuple[int, ...], tmp_path: Path) -> None:
+    """If standard output is closed, the next opened file could get descriptor 1. C libraries would print into it."""
 
     def close() -> None:
         for number in closed:
@@ -58,7 +58,7 @@ def test_no_opened_file_gets_the_number_of_a_closed_descriptor(closed: tuple[int
 
 
 def test_a_closed_reader_ends_the_command_silently(tmp_path: Path) -> None:
-    """An example is `edgerec verify BUNDLE | true`."""
+    """For example, in `edgerec verify BUNDLE | true` the reader ends before the command writes."""
     reader, writer = os.pipe()
     os.close(reader)
     done = command(tmp_path / "file", stdout=writer)

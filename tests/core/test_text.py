@@ -49,7 +49,7 @@ def test_escaped_text_is_one_line_of_utf8(text: str) -> None:
 
 
 @given(st.text(ANY_CHARACTER))
-def test_json_bytes_keeps_any_text(text: str) -> None:
+def test_any_text_is_kept_in_json(text: str) -> None:
     assert json.loads(json_bytes({"path": text}))["path"] == text
 
 
@@ -74,7 +74,7 @@ def test_names_with_unsafe_characters_are_refused(text: str) -> None:
         assert printable(str(caught.value)) == str(caught.value)
 
 
-def test_values_are_any_unicode_and_paths_are_any_bytes() -> None:
+def test_values_may_be_any_unicode_and_paths_may_be_any_bytes() -> None:
     assert _parse(name="日本 é", value="\x1b", path="logs\udcff").path == "logs\udcff"
     for fields in ({"value": "\ud800"}, {"value": "x" * 5000}, {"path": "x" * 5000}):
         with pytest.raises(FormatError):

@@ -9,7 +9,7 @@ NAN, INF = float("nan"), float("inf")
 TOLERANCE = Tolerance(1e-4, 5e-6)
 
 
-def test_the_absolute_part_limits_small_numbers_and_the_relative_part_large_ones() -> None:
+def test_the_tolerance_is_absolute_for_small_numbers_and_relative_for_large_ones() -> None:
     expected = np.array([0.0, 1.0, -39675.39, 1e7])
     assert TOLERANCE.allowed(expected) == pytest.approx([1e-4, 1.05e-4, 0.1985, 50.0], rel=1e-3)
     assert TOLERANCE.worst_index(expected + np.array([1e-4, -1e-4, 0.0078, -1.0]), expected) is None

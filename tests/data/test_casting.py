@@ -54,7 +54,7 @@ EXACT: list[tuple[list[Any], Type, pl.DataType, dict[str, bool], list[Any]]] = [
 
 
 @pytest.mark.parametrize(("values", "received", "wanted", "options", "expected"), EXACT)
-def test_values_that_a_cast_keeps(
+def test_a_cast_that_keeps_every_value_is_accepted(
     values: list[Any], received: Type, wanted: pl.DataType, options: dict[str, bool], expected: list[Any]
 ) -> None:
     assert cast(values, received, wanted, **options).to_list() == expected
@@ -151,7 +151,7 @@ def test_a_column_of_the_right_type_is_not_copied() -> None:
 
 @settings(max_examples=100)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**66), 2**66)), max_size=6), st.sampled_from(INTEGERS))
-def test_any_integer_is_kept_or_is_an_error(values: list[int | None], wanted: type[pl.DataType]) -> None:
+def test_any_integer_is_kept_or_refused(values: list[int | None], wanted: type[pl.DataType]) -> None:
     table = pl.DataFrame({"a": pl.Series(values, dtype=pl.Int128)})
     try:
         found = exact_cast(table, {"a": wanted()}, where="")["a"].to_list()
@@ -165,7 +165,7 @@ def test_any_integer_is_kept_or_is_an_error(values: list[int | None], wanted: ty
 
 @settings(max_examples=100)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**60), 2**60).map(float), st.floats()), max_size=6))
-def test_any_float_is_kept_or_is_an_error(values: list[float | None]) -> None:
+def test_any_float_is_kept_or_refused(values: list[float | None]) -> None:
     exact = all(v is None or (abs(v) < 2**53 and v.is_integer()) for v in values)
     try:
         found = cast(values, pl.Float64, INT64, floats=True).to_list()

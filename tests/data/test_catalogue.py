@@ -11,7 +11,7 @@ FAR = st.integers(-(2**63) + 1, 2**63 - 1)
 
 
 @given(known=st.sets(NEAR, max_size=20) | st.sets(FAR, max_size=5), asked=st.lists(NEAR | FAR, max_size=30))
-def test_rows_of_ids(known: set[int], asked: list[int]) -> None:
+def test_the_index_returns_the_row_of_each_item_id(known: set[int], asked: list[int]) -> None:
     ids = np.array(sorted(known), np.int64)
     index = ItemIndex.of(ids)
     asked = [*asked, *known]
@@ -19,7 +19,7 @@ def test_rows_of_ids(known: set[int], asked: list[int]) -> None:
     assert index.rows(np.array(asked, np.int64)).tolist() == expected
 
 
-def test_dense_and_sparse_ids() -> None:
+def test_the_index_has_a_table_only_if_ids_are_dense() -> None:
     assert len(ItemIndex.of(np.array([5, 9])).table) == 5
     assert len(ItemIndex.of(np.array([5, 9 * 10**12])).table) == 0
     assert ItemIndex.of(np.array([-(2**63) + 1, 2**63 - 1])).rows(np.array([2**63 - 1, 0])).tolist() == [1, -1]

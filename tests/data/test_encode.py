@@ -32,13 +32,13 @@ def test_known_before_gives_the_latest_strictly_earlier_behaviours(
     for (user, time), (start, begin, end) in zip(asked, ranges.tolist(), strict=True):
         known = [place for place, event in enumerate(events) if event[0] == user and event[1] < time]
         assert list(range(begin, end)) == known[-most:]
-        # The recurrence starts at the last multiple of the limit that is not after the window.
+        # The recurrence starts at the last multiple of the limit that is not after the start of the window.
         starts = known[::most]
         assert start == (max(place for place in starts if place <= begin) if known else begin)
 
 
 @pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
-def test_strings_are_encoded_as_by_the_encoder(dtype: pl.DataType) -> None:
+def test_a_column_of_strings_gets_the_codes_of_the_encoder(dtype: pl.DataType) -> None:
     feature = OneHot(name="f", source="x", kind="one_hot", values=("a", "b"))
     for words in (["b", None, "a", "c", "", "b"], [None, None], [], ["ä"] * 3):
         series = pl.Series(words, dtype=pl.String).cast(dtype)

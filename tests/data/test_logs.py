@@ -75,7 +75,7 @@ def test_counts_include_several_clicks_on_one_item() -> None:
     assert replace(logs, requests=logs.requests.with_columns(column)).counts()["clicks"] == 3
 
 
-def test_round_trip_sorts_and_keeps_every_value(tmp_path: Path) -> None:
+def test_written_logs_are_read_with_every_value_and_in_order(tmp_path: Path) -> None:
     logs = make_logs()
     write_logs(logs, tmp_path / "logs")
     back = load_logs(tmp_path / "logs")
@@ -92,7 +92,7 @@ def test_round_trip_sorts_and_keeps_every_value(tmp_path: Path) -> None:
         assert (tmp_path / "again" / part).read_bytes() == (tmp_path / "logs" / part).read_bytes()
 
 
-def test_tables_in_several_parts(tmp_path: Path) -> None:
+def test_a_table_may_have_several_parts(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "logs")
     part = tmp_path / "logs" / "events" / "part-00000.parquet"
     unstamp(tmp_path / "logs")
@@ -102,7 +102,7 @@ def test_tables_in_several_parts(tmp_path: Path) -> None:
     assert_frame_equal(load_logs(tmp_path / "logs").events, events)
 
 
-def test_no_output_is_overwritten_or_left_after_an_error(tmp_path: Path) -> None:
+def test_logs_are_not_overwritten_and_an_error_leaves_no_output(tmp_path: Path) -> None:
     logs = make_logs()
     write_logs(logs, tmp_path / "logs")
     with pytest.raises(OutputError, match="--force"):
@@ -193,7 +193,7 @@ def test_times_that_count_from_zero_are_accepted() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder of logs that states no stamps of its files."""
+    """Return a folder of logs. Its `logs.json` does not list the sizes and hashes of the tables."""
     write_logs(make_logs(), tmp_path / "logs")
     unstamp(tmp_path / "logs")
     return tmp_path / "logs"
@@ -213,7 +213,7 @@ def test_a_truncated_file_is_an_error(folder: Path, part: str, keep: float) -> N
 
 
 def test_a_panic_of_polars_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Some damaged pages cause a panic in polars, which is not an Exception.
+    # Some damaged pages make polars panic. `PanicException` is not a subclass of `Exception`.
     def panic(*_: object, **__: object) -> None:
         raise pl.exceptions.PanicException("called `Result::unwrap()`\non an `Err` value")
 
@@ -223,7 +223,7 @@ def test_a_panic_of_polars_is_an_error(folder: Path, monkeypatch: pytest.MonkeyP
     assert "\n" not in str(caught.value)
 
 
-def test_the_name_of_a_folder_is_not_a_pattern(tmp_path: Path) -> None:
+def test_the_name_of_a_folder_is_not_a_glob_pattern(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "a[b]*")
     assert len(load_logs(tmp_path / "a[b]*").items) == 3
 
@@ -287,7 +287,7 @@ def test_a_damaged_head_or_specification_is_an_error(folder: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_any_damage_is_a_declared_error_or_harmless(
+def test_any_damage_gives_an_edgerec_error_or_does_no_harm(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz") / "logs"

@@ -29,7 +29,7 @@ def exact_moments(values: NDArray[np.float64]) -> Moments:
 
 
 @given(values=NUMBERS, cut=st.integers(0, 40))
-def test_any_division_into_pieces_gives_the_same_sum(values: list[float], cut: int) -> None:
+def test_the_sum_of_octaves_does_not_depend_on_the_division_into_pieces(values: list[float], cut: int) -> None:
     every = np.array(values, np.float64)
     found = octaves(every)
     assert octaves(every[:cut]) + octaves(every[cut:]) == found
@@ -38,15 +38,15 @@ def test_any_division_into_pieces_gives_the_same_sum(values: list[float], cut: i
 
 
 @given(values=NUMBERS, data=st.data())
-def test_counts_are_repetitions(values: list[float], data: st.DataObject) -> None:
+def test_a_value_with_a_count_equals_repeated_values(values: list[float], data: st.DataObject) -> None:
     counts = np.array([data.draw(st.integers(0, 9)) for _ in values], np.int64)
     every = np.array(values, np.float64)
     assert octaves(every, counts) == octaves(np.repeat(every, counts))
 
 
 @given(values=NUMBERS, often=st.sampled_from([1, 10 * RARE]))
-def test_moments_are_those_of_clipped_values(values: list[float], often: int) -> None:
-    """If the first value is much more frequent than the others, the others are outliers."""
+def test_moments_equal_the_moments_of_clipped_values(values: list[float], often: int) -> None:
+    """If the first value is far more frequent than the others, the others are outliers and are clipped."""
     every = np.array(values, np.float64)
     counts = np.array([often, *[1] * len(values)][: len(values)], np.int64)
     found = octaves(every, counts)
@@ -55,7 +55,7 @@ def test_moments_are_those_of_clipped_values(values: list[float], often: int) ->
 
 
 @given(values=NUMBERS)
-def test_a_note_is_read_back(values: list[float]) -> None:
+def test_octaves_are_written_and_read_without_change(values: list[float]) -> None:
     found = octaves(np.array(values, np.float64))
     assert Octaves.from_note(found.to_note()) == found
     assert Octaves.from_note(json.loads(json.dumps(found.to_note(), allow_nan=False))) == found
@@ -63,7 +63,7 @@ def test_a_note_is_read_back(values: list[float]) -> None:
 
 @given(values=NUMBERS)
 def test_fewer_than_a_thousand_numbers_have_no_outlier(values: list[float]) -> None:
-    """All of them are within the bounds."""
+    """If there are fewer than a thousand numbers, all of them must be within the bounds."""
     low, high = octaves(np.array(values, np.float64)).bounds()
     numbers = [value for value in values if abs(value) >= SMALLEST]
     assert low <= high
@@ -82,14 +82,14 @@ def test_an_outlier_does_not_change_mean_and_scale() -> None:
     usual, odd = raw().fit(octaves(prices)), raw().fit(octaves(np.append(prices, 1e7)))
     assert odd.mean == pytest.approx(usual.mean, rel=1e-2)
     assert odd.scale == pytest.approx(usual.scale, rel=1e-2)
-    # Without clipping, it would be 44,700.
+    # Without clipping, the scale would be 44,700.
     assert usual.scale is not None
     assert usual.scale < 60
     assert odd.high is not None
     assert np.quantile(prices, 0.999) * 2 <= odd.high <= np.quantile(prices, 0.999) * 4
 
 
-def test_a_long_tail_keeps_its_order() -> None:
+def test_few_values_of_a_long_tail_are_clipped() -> None:
     rng = np.random.default_rng(0)
     for numbers in (rng.normal(size=50_000), rng.exponential(size=50_000), rng.lognormal(size=50_000)):
         low, high = octaves(numbers).bounds()
@@ -97,20 +97,20 @@ def test_a_long_tail_keeps_its_order() -> None:
         assert (numbers >= high).mean() < 1e-4
 
 
-def test_rare_values_are_no_outliers() -> None:
-    """One in ten thousand numbers is 1 and the others are 0. Zeros are not counted when outliers are found."""
+def test_rare_values_are_not_outliers() -> None:
+    """One in ten thousand numbers is 1, and the others are 0. The search for outliers ignores zeros."""
     flags = np.zeros(100_000)
     flags[::10_000] = 1
     assert octaves(flags).bounds() == (-1.0, 2.0)
 
 
-def test_a_negative_outlier() -> None:
+def test_bounds_exclude_a_negative_outlier() -> None:
     numbers = np.concatenate([np.linspace(3, 100, 10_000), [-1e9]])
     assert octaves(numbers).bounds() == (-256.0, 256.0)
     assert octaves(np.append(numbers, -3.0)).bounds() == octaves(numbers).bounds()
 
 
-def test_moments_of_many_numbers_are_those_of_numpy() -> None:
+def test_moments_of_many_numbers_equal_those_of_numpy() -> None:
     rng = np.random.default_rng(0)
     numbers = rng.normal(3, 2, 100_000) * np.exp(rng.normal(size=100_000))
     found = sum(octaves(numbers).moments.values(), Moments())
@@ -118,7 +118,7 @@ def test_moments_of_many_numbers_are_those_of_numpy() -> None:
     assert found.standard_deviation == pytest.approx(numbers.std(), rel=1e-12)
     counted = sum(octaves(numbers, np.full(100_000, 10**7)).moments.values(), Moments())
     assert (counted.mean, counted.standard_deviation) == (found.mean, found.standard_deviation)
-    # The numbers are far from zero. There, float64 sums of squares have no correct digit of the standard deviation.
+    # These numbers are far from zero. Float64 sums of squares would give no correct digit of the standard deviation.
     far = sum(octaves(numbers + 1e9).moments.values(), Moments())
     assert far.standard_deviation == pytest.approx(numbers.std(), rel=1e-6)
 

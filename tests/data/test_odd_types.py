@@ -1,4 +1,4 @@
-"""Logs with other column types than in the schema give the same samples, or are an error."""
+"""If columns of logs have other types than the schema, the samples are the same or there is an error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def changed(path: Path, logs: object, name: str, change: Change) -> Path:
 
 
 def in_two(path: Path, name: str, first: Change, second: Change) -> tuple[Path, Path]:
-    """Divide the file into two parts, and change each of them."""
+    """Divide the file `name` into two parts. Change them with `first` and `second`, and return their paths."""
     unstamp(path)
     file = path / name
     table = pl.read_parquet(file)
@@ -51,7 +51,7 @@ def in_two(path: Path, name: str, first: Change, second: Change) -> tuple[Path, 
 
 
 def samples_of(path: Path) -> dict[str, bytes]:
-    """Return the files of samples of the logs, without the path of the logs."""
+    """Make samples of the logs, and return the content of their files without the path of the logs."""
     made = write_samples(path, path.with_name(f"{path.name}-samples"), target=60).path
     files = {str(file.relative_to(made)): file.read_bytes() for file in sorted(made.rglob("*")) if file.is_file()}
     head = json.loads(files.pop("samples.json"))
@@ -79,7 +79,7 @@ SAME: dict[str, tuple[str, Change]] = {
         cast(**{name: pl.Array(t, LENGTH) for name, t in (("item_id", pl.Int32), ("clicked", pl.Int64))}),
     ),
     "served values of a fixed length": (REQUESTS, cast(score=pl.Array(pl.Float64, LENGTH))),
-    "identities of another sign": ("items.parquet", cast(shop=pl.UInt64)),
+    "unsigned IDs": ("items.parquet", cast(shop=pl.UInt64)),
 }
 
 
@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
         REQUESTS, lambda t: t.with_columns(pl.when(pl.int_range(pl.len()) == 3).then(pl.lit([0, 300, 0, 0])).otherwise(
             pl.col("clicked").cast(pl.List(pl.Int64))).alias("clicked")),
         r"requests\.clicked should be List\(Int8\); row 4 \(the first is 1\) holds 300"),
-    "an identity beyond int64": (
+    "an ID beyond int64": (
         EVENTS, lambda t: t.with_columns(pl.when(pl.int_range(pl.len()) == 7).then(pl.lit(2**63, pl.UInt64)).otherwise(
             pl.col("user_id").cast(pl.UInt64)).alias("user_id")),
         r"events\.user_id should be Int64; row 8 \(the first is 1\) holds 9223372036854775808"),
@@ -129,11 +129,11 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
     "kinds as numbers": (EVENTS, lambda t: t.with_columns(kind=pl.lit(1)), r"events\.kind should be String"),
     "kinds as bytes": (EVENTS, cast(kind=pl.Binary), r"events\.kind should be String; received Binary"),
     "words as numbers": (EVENTS, lambda t: t.with_columns(reason=pl.lit(1)), r"events\.reason should be String"),
-    "identities as floats": ("items.parquet", cast(shop=pl.Float64), r"items\.shop should be Int64; received Float64"),
+    "IDs as floats": ("items.parquet", cast(shop=pl.Float64), r"items\.shop should be Int64; received Float64"),
     "an embedding beyond int64": (
         "items.parquet", lambda t: t.with_columns(shop=pl.lit(2**63, pl.UInt64)),
         r"items\.shop should be Int64; row 1 \(the first is 1\) holds 9223372036854775808"),
-    "the missing identity": (
+    "the value that stands for a missing ID": (
         "items.parquet", lambda t: t.with_columns(shop=pl.lit(-(2**63))),
         r"items\.shop holds -9223372036854775808, which stands for a missing ID"),
 }  # fmt: skip
@@ -152,7 +152,7 @@ def test_an_error_names_the_row_of_a_value_that_cannot_be_represented(tmp_path: 
 
 
 def test_types_are_checked_in_each_part(tmp_path: Path) -> None:
-    """One part has categories, the other has integers."""
+    """In one part, the user IDs are integers. In the other part, they are categories."""
     write_logs(LOGS, tmp_path / "logs")
     text = TEXT.cast(pl.Categorical)
     _, second = in_two(tmp_path / "logs", EVENTS, same, lambda table: table.with_columns(text))
@@ -161,7 +161,7 @@ def test_types_are_checked_in_each_part(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"logs: {second}: events.user_id should be Int64")
 
 
-def test_the_row_counts_from_the_start_of_its_own_file(tmp_path: Path) -> None:
+def test_an_error_counts_rows_from_the_start_of_the_file(tmp_path: Path) -> None:
     write_logs(LOGS, tmp_path / "logs")
 
     def odd(table: pl.DataFrame) -> pl.DataFrame:
@@ -178,7 +178,7 @@ def test_the_row_counts_from_the_start_of_its_own_file(tmp_path: Path) -> None:
 
 
 def repeat(table: pl.DataFrame) -> pl.DataFrame:
-    """Put the first item of the second request at its third position, too."""
+    """In the second request, replace the third item by the first item."""
     items = pl.col("item_id").list
     again = pl.concat_list(items.slice(0, 2), items.slice(0, 1), items.slice(3))
     return table.with_columns(item_id=pl.when(pl.int_range(pl.len()) == 1).then(again).otherwise("item_id"))
@@ -196,13 +196,13 @@ def test_a_repeated_item_in_a_list_is_an_error(tmp_path: Path) -> None:
 
 
 def read_logs_of(logs: object) -> pl.DataFrame:
-    """Return the requests of the logs as they are written."""
+    """Return the requests of `logs` as `write_logs` writes them."""
     tables = {name: getattr(logs, name) for name in ("items", "events", "requests")}
     return check_tables(tables, LOGS.spec)["requests"]
 
 
 def test_repeated_items_are_accepted_if_the_logs_state_them(tmp_path: Path) -> None:
-    """Each entry of the list keeps its own label."""
+    """Each entry of a repeated item keeps its own label."""
     path = changed(tmp_path / "logs", FIXED, REQUESTS, repeat)
     head = LogsHead(name="alike", repeated_items=True)
     (path / "logs.json").write_text(head.model_dump_json())

@@ -1,4 +1,4 @@
-"""Every entry of a table's folder is a part, is skipped by convention, or is an error that names it."""
+"""Each entry of a table's folder is a part, has a name that is always skipped, or is refused with an error."""
 
 from __future__ import annotations
 
@@ -114,23 +114,23 @@ def test_links_to_the_same_rows_are_an_error(table: Path, tmp_path: Path) -> Non
         part_files(table)
 
 
-def test_very_deep_folders(table: Path) -> None:
-    # The path has the largest depth that the system allows.
+def test_parts_in_very_deep_folders_are_found(table: Path) -> None:
+    # The path is nearly as long as the system allows.
     deep = table / "/".join(["d=1"] * 900)
     deep.mkdir(parents=True)
     (deep / "b.parquet").touch()
     assert len(part_files(table)) == 2
 
 
-def test_a_copy_with_a_hidden_name_does_not_double_the_behaviours(tmp_path: Path) -> None:
+def test_a_copy_of_a_part_with_a_hidden_name_is_ignored(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "logs")
     part = tmp_path / "logs" / "events" / "part-00000.parquet"
     part.with_name(".part-0.parquet").write_bytes(part.read_bytes())
     assert len(load_logs(tmp_path / "logs").events) == len(pl.read_parquet(part))
 
 
-def test_samples_of_partition_folders_and_of_files_of_spark(tmp_path: Path) -> None:
-    """Equal rows give equal samples, wherever the parts are in the folder."""
+def test_partition_folders_and_file_names_of_spark_give_the_same_samples(tmp_path: Path) -> None:
+    """Samples depend on the rows, and not on the folders and names of the parts."""
     write_logs(make_logs(), tmp_path / "flat")
     expected = write_samples(tmp_path / "flat", tmp_path / "expected", logs_path=tmp_path)
     logs = tmp_path / "logs"
@@ -156,7 +156,7 @@ def test_samples_of_partition_folders_and_of_files_of_spark(tmp_path: Path) -> N
     assert_frame_equal(load_logs(logs).items, items)
 
 
-def test_a_column_that_only_a_folder_name_gives_is_an_error(tmp_path: Path) -> None:
+def test_a_column_that_only_the_folder_name_contains_is_an_error(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     write_logs(make_logs(), logs)
     unstamp(logs)
@@ -167,7 +167,7 @@ def test_a_column_that_only_a_folder_name_gives_is_an_error(tmp_path: Path) -> N
         (logs / "events" / f"kind={kind}").mkdir()
         rows = events.filter(pl.col("kind") == kind)
         rows.write_parquet(logs / "events" / f"kind={kind}" / "part-0.parquet")
-    # If the file has the column, too, the values in the file are used.
+    # The files have the column, too. Then EdgeRec reads the values from the files.
     assert len(load_logs(logs).events) == len(events)
     for file in part_files(logs / "events"):
         pl.read_parquet(file).drop("kind").write_parquet(file)

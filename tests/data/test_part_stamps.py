@@ -1,4 +1,4 @@
-"""The stamps of part files: EdgeRec writes them, and checks files against them."""
+"""EdgeRec writes the size, the hash and the number of rows of each table file to `logs.json`, and checks the files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_every_writer_of_logs_writes_stamps(tmp_path: Path, writer: str) -> None:
+def test_every_writer_of_logs_writes_sizes_and_hashes(tmp_path: Path, writer: str) -> None:
     path = tmp_path / "logs"
     WRITERS[writer](path)
     files = [path / "items.parquet", *(path / "events").iterdir(), *(path / "requests").iterdir()]
@@ -70,7 +70,7 @@ def test_every_writer_of_logs_writes_stamps(tmp_path: Path, writer: str) -> None
     assert [len(table.files) for table in (opened.events, opened.requests)] == [2 if writer == "logs_writer" else 1] * 2
 
 
-def test_logs_that_are_written_again_get_new_stamps(logs: Path, tmp_path: Path) -> None:
+def test_equal_logs_get_equal_hashes_and_other_logs_get_other_hashes(logs: Path, tmp_path: Path) -> None:
     read = load_logs(logs)
     assert read.head == LOGS.head
     write_logs(read, tmp_path / "again")
@@ -81,7 +81,7 @@ def test_logs_that_are_written_again_get_new_stamps(logs: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("file", ["items.parquet", PART, "requests/part-00000.parquet"])
 @pytest.mark.parametrize("place", [0.001, 0.3, 0.6, 0.999])
-def test_any_damage_is_an_error(logs: Path, file: str, place: float) -> None:
+def test_a_flipped_bit_in_any_table_is_an_error(logs: Path, file: str, place: float) -> None:
     """polars writes Parquet without checksums, so most flipped bits would be read as other values."""
     content = bytearray((logs / file).read_bytes())
     content[int(place * len(content))] ^= 1
@@ -113,7 +113,7 @@ def test_missing_and_additional_parts_are_an_error(logs: Path) -> None:
         open_logs(logs)
 
 
-def test_logs_without_stamps_are_read(logs: Path, tmp_path: Path) -> None:
+def test_logs_without_sizes_and_hashes_are_read(logs: Path, tmp_path: Path) -> None:
     expected = write_samples(logs, tmp_path / "expected", logs_path=tmp_path)
     unstamp(logs)
     found = write_samples(logs, tmp_path / "samples", logs_path=tmp_path)
@@ -129,7 +129,7 @@ def test_logs_without_stamps_are_read(logs: Path, tmp_path: Path) -> None:
         {PART: {"size": 1, "sha256": "x", "rows": 1}},
     ],
 )
-def test_invalid_stamps_are_an_error(logs: Path, stamp: object) -> None:
+def test_invalid_sizes_and_hashes_are_an_error(logs: Path, stamp: object) -> None:
     head = json.loads((logs / "logs.json").read_text())
     (logs / "logs.json").write_text(json.dumps({**head, "parts": stamp}))
     with pytest.raises(FormatError, match=r"logs\.json: parts") as caught:

@@ -1,4 +1,4 @@
-"""Partitions hold all rows of a user, and samples do not depend on how logs are divided into files."""
+"""A partition has all rows of its users. Samples do not depend on how the logs are divided into files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOGS = make_logs(users=16)
 
 @pytest.fixture(scope="module")
 def whole_logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
-    """Return the logs as they are read from one file for each table."""
+    """Write the logs with one file for each table, and read them again."""
     path = tmp_path_factory.mktemp("whole") / "logs"
     write_logs(LOGS, path)
     return load_logs(path)
@@ -46,7 +46,7 @@ def whole_logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    """Return samples of the same logs, made from one file and with one shard."""
+    """Return samples of the same logs. They are made from one file for each table and have one shard."""
     return build(tmp_path_factory.mktemp("expected"), LOGS, limits=LIMITS)
 
 
@@ -76,7 +76,7 @@ def by_ranges(table: pl.DataFrame, size: int) -> list[pl.DataFrame]:
 
 
 def equal(found: Samples, expected: Samples) -> None:
-    """Return whether everything that training reads is equal, bit by bit."""
+    """Check that everything that training reads is equal, bit by bit."""
     rest = {"shards": [], "logs": ""}
     assert found.head.model_copy(update=rest) == expected.head.model_copy(update=rest)
     assert found.vocabularies["shop"].keys.tolist() == expected.vocabularies["shop"].keys.tolist()
@@ -123,7 +123,7 @@ def test_samples_do_not_depend_on_files_nor_on_shards(
 
 
 @pytest.mark.parametrize("size", [1, 3, 16])
-def test_samples_of_files_by_users(tmp_path: Path, expected: Samples, size: int) -> None:
+def test_files_divided_by_user_give_the_same_samples(tmp_path: Path, expected: Samples, size: int) -> None:
     for number, cut in enumerate((by_ranges, by_users)):
         path = write_parts(tmp_path, cut(LOGS.events, size), cut(LOGS.requests, size))
         equal(write_samples(path, tmp_path / f"samples-{number}", limits=LIMITS, target=400), expected)
@@ -156,7 +156,7 @@ def test_each_user_is_in_one_partition_with_all_rows(
     shutil.rmtree(path.parent)
 
 
-def test_partitions_are_filled_and_large_groups_are_partitioned_by_user(tmp_path: Path) -> None:
+def test_small_files_share_a_partition_and_large_files_are_divided_by_user(tmp_path: Path) -> None:
     path = write_parts(tmp_path, by_ranges(LOGS.events, 1), by_ranges(LOGS.requests, 1))
     logs = open_logs(path)
     found = survey(logs)
@@ -179,14 +179,14 @@ def _users(logs: Logs) -> set[int]:
     return set(logs.requests["user_id"])
 
 
-def test_partitions_of_several_processes(tmp_path: Path) -> None:
+def test_several_processes_return_partitions_in_order(tmp_path: Path) -> None:
     path = write_parts(tmp_path, [LOGS.events], [LOGS.requests])
     found = list(map_partitions(_users, open_logs(path), target=400, processes=2))
     assert len(found) == 5
     assert [user for users in found for user in sorted(users)] == list(range(16))
 
 
-def test_rows_partitioned_by_user_lie_beside_the_logs_and_are_removed(
+def test_temporary_rows_are_written_next_to_the_logs_and_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logs = open_logs(write_parts(tmp_path, [LOGS.events], [LOGS.requests]))
@@ -221,7 +221,7 @@ def test_rows_partitioned_by_user_lie_beside_the_logs_and_are_removed(
     assert not list(elsewhere.iterdir())
 
 
-def test_faults_that_need_all_parts_are_found(tmp_path: Path) -> None:
+def test_faults_that_no_single_part_shows_are_found(tmp_path: Path) -> None:
     events, requests = by_ranges(LOGS.events, 8), by_ranges(LOGS.requests, 8)
     twice = requests[1].with_columns(request_id=pl.col("request_id") - 8000)
     seconds = 1_700_000_000
@@ -248,8 +248,8 @@ def test_faults_that_need_all_parts_are_found(tmp_path: Path) -> None:
         assert sorted(entry.name for entry in tmp_path.iterdir()) == before
 
 
-def test_seconds_of_one_user_only_are_accepted(tmp_path: Path) -> None:
-    """Times are taken for seconds only if the earliest time of all looks like seconds."""
+def test_times_of_a_single_user_that_look_like_seconds_are_accepted(tmp_path: Path) -> None:
+    """EdgeRec refuses times as seconds only if the earliest time of all users looks like seconds."""
     events = LOGS.events.with_columns(time=pl.when(pl.col("user_id") == 3).then(10**9).otherwise("time"))
     path = write_parts(tmp_path, [events], [LOGS.requests])
     assert len(write_samples(path, tmp_path / "samples", limits=LIMITS, target=1).head.shards) == 16
@@ -274,7 +274,7 @@ def run(script: str, folder: Path, *arguments: Path) -> subprocess.Popen[bytes]:
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize("part", ["scratch/counts-00002.json", "parts/00005.json"])
-def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, part: str) -> None:
+def test_a_killed_and_resumed_command_gives_the_same_bytes(tmp_path: Path, part: str) -> None:
     logs = write_parts(tmp_path, [make_logs(users=12).events], [make_logs(users=12).requests])
     expected = write_samples(logs, tmp_path / "expected", target=1)
     work = tmp_path / ".samples.samples"
@@ -282,7 +282,7 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, part: str) -> N
     try:
         while process.poll() is None and not (work / part).exists():
             time.sleep(0.01)
-        # Only this process is killed. Its workers have to notice that.
+        # Only the main process is killed. Its workers must notice that and end.
         process.kill()
         process.communicate()
     finally:
@@ -314,7 +314,7 @@ def test_logs_that_changed_are_not_resumed(tmp_path: Path, monkeypatch: pytest.M
         patch.setattr("edgerec.data.build_samples.fit", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_samples(tmp_path / "logs", tmp_path / "samples")
-        # No file of the samples existed before.
+        # No part of the samples was finished, so nothing is left.
         assert [path.name for path in tmp_path.iterdir()] == ["logs"]
         patch.undo()
         patch.setattr("edgerec.data.build_samples.SamplesHead", _interrupt)

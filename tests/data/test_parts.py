@@ -1,4 +1,4 @@
-"""Parts need the same columns only where these are read. Errors about columns name the file."""
+"""All parts of a table need the columns that EdgeRec reads. Errors about columns name the file."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ ODD_TIME_ZONE = (
 
 @pytest.mark.parametrize("content", [DECIMAL_256, ODD_TIME_ZONE], ids=["decimal256", "time zone +07:30"])
 def test_a_column_that_is_not_read_may_have_an_unknown_type(logs: Path, tmp_path: Path, content: str) -> None:
-    """pyarrow writes one item, 100, with one more column."""
+    """`content` is a file of pyarrow. It has one item, 100, and a column whose type polars does not know."""
     write_logs(LOGS, tmp_path / "other", force=True)
     unstamp(tmp_path / "other")
     rest = pl.read_parquet(tmp_path / "other" / "items.parquet")
@@ -166,20 +166,20 @@ def test_different_numeric_types_become_float64(logs: Path, dtype: pl.DataType, 
     assert files_of(write_samples(logs, tmp_path / "samples", force=True).path) == expected
 
 
-def test_a_part_with_only_empty_values(logs: Path) -> None:
+def test_a_column_may_have_no_values_in_one_part(logs: Path) -> None:
     change(logs, "events/part-00000.parquet", put(score=pl.lit(None)))
     found = load_logs(logs).events["score"]
     assert (found.dtype, found.null_count()) == (pl.Float64, 100)
 
 
-def test_large_numbers_of_different_types(logs: Path) -> None:
+def test_decimals_and_large_integers_may_be_in_one_column(logs: Path) -> None:
     change(logs, "events/part-00000.parquet", put(score=pl.col("score").cast(pl.Decimal(38, 30))))
     change(logs, "events/part-00001.parquet", put(score=pl.lit(10**12)))
     assert load_logs(logs).events["score"].max() == 1e12
 
 
 def test_numbers_and_strings_in_one_column_are_an_error(logs: Path) -> None:
-    """Only `edgerec stats` reads the category, which may be numbers or strings."""
+    """The column `category`, which only `edgerec stats` reads, may have numbers or strings, but not both."""
     items = pl.read_parquet(logs / "items.parquet")
     (logs / "items.parquet").unlink()
     (logs / "items.parquet").mkdir()
@@ -191,7 +191,7 @@ def test_numbers_and_strings_in_one_column_are_an_error(logs: Path) -> None:
         open_logs(logs)
 
 
-def test_an_error_of_a_table_without_rows_names_its_file(logs: Path) -> None:
+def test_an_error_about_a_table_without_rows_names_its_file(logs: Path) -> None:
     for file in (logs / "events").iterdir():
         pl.read_parquet(file).clear().cast({"user_id": pl.Float64}).write_parquet(file)
     with pytest.raises(LogsError, match=r"part-00000\.parquet: events\.user_id should be Int64; received Float64"):

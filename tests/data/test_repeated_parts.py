@@ -1,4 +1,4 @@
-"""A repeated part is an error. A repeated behaviour is not, because it may have happened twice."""
+"""A repeated part is an error. A repeated behaviour is accepted, because it may have happened twice."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REPEATS: dict[str, tuple[dict[str, pl.DataFrame], str]] = {
 @pytest.mark.parametrize("sample", [100, 2**18])
 def test_a_repeated_part_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeat: str, sample: int) -> None:
     if repeat == "a smaller one" and sample == 100:
-        pytest.skip("ten of many rows need not be in a sample")
+        pytest.skip("a sample of 100 rows may miss the ten repeated rows")
     monkeypatch.setattr("edgerec.data.repeated_parts.SAMPLE", sample)
     monkeypatch.setattr("edgerec.data.repeated_parts.SLICE", 77)
     parts, said = REPEATS[repeat]

@@ -1,4 +1,4 @@
-"""Damaged unfinished samples: --resume repairs them, or its error names --force, which starts again."""
+"""If files of an interrupted `samples` command are damaged, --resume repairs them or its error asks for --force."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return work that was stopped after its first shard. `whole` has the complete samples."""
+    """Return a folder with the complete samples (`whole`) and with the work folder (`work`) after a stop.
+
+    The command was stopped after its first shard.
+    """
     root = tmp_path_factory.mktemp("stopped")
     write_logs(make_logs(), root / "logs")
     make(root)
@@ -83,11 +86,11 @@ def test_resume_or_force_repairs_any_damage(stopped: Path, name: str, how: str) 
         assert "begin anew with --force" in said
         make(stopped, force=True)
     if not said and (how, name) == ("garbage", "output/shards/00000/train.parquet"):
-        return  # The size is right. The hash is checked when the file is read.
+        return  # --resume checks only the size of this file. Readers of the samples check its hash.
     assert content(stopped / "samples") == content(stopped / "whole")
 
 
-def test_a_file_at_the_path_of_the_work_is_an_error(stopped: Path) -> None:
+def test_a_file_at_the_path_of_the_work_folder_is_an_error(stopped: Path) -> None:
     shutil.rmtree(stopped / "samples", ignore_errors=True)
     shutil.rmtree(stopped / ".samples.samples", ignore_errors=True)
     (stopped / ".samples.samples").write_text("mine")

@@ -42,7 +42,7 @@ MARKED = FeatureSpec.model_validate(
         ],
     }
 )
-"""Features that keep their logged values: `mark` of each behaviour, and `number` of each item."""
+"""Features that do not change the logged values: `mark` of a behaviour, and `number` of an item."""
 
 Event = tuple[int, int, str, int]
 """An event: user, time, kind (`e` or `p`), item."""
@@ -89,7 +89,10 @@ def checked(logs: Logs) -> Logs:
 
 
 def read_back(samples: Samples, *, until: int | None = None, last: int | None = None) -> dict[int, dict[str, Any]]:
-    """Return all inputs of a model without padding, for each of the `last` requests at or before `until`."""
+    """Return the model's inputs for each request, without padding.
+
+    Only requests at or before `until` are used, and of these only the `last` ones of each split.
+    """
     found = {}
     for split in SPLITS:
         shard = whole(samples, split)
@@ -139,14 +142,14 @@ EVERY: list[int | None] = [1, 0]
 
 def test_known_behaviours_of_a_small_example(tmp_path: Path) -> None:
     events: list[Event] = [
-        (1, 50, "e", 0),  # mark 0: same time as 1 and 2, written first
+        (1, 50, "e", 0),  # Mark 0 has the same time as marks 1 and 2, and is written first.
         (1, 50, "e", 1),
         (1, 50, "e", 2),
-        (2, 60, "e", 3),  # mark 3: another user
-        (1, 40, "e", 4),  # mark 4: earlier, but written later
-        (1, 70, "p", 5),  # mark 5: the other kind
+        (2, 60, "e", 3),  # Mark 3 is of another user.
+        (1, 40, "e", 4),  # Mark 4 is earlier, but is written later.
+        (1, 70, "p", 5),  # Mark 5 is of the other kind.
         (1, 90, "e", 0),
-        (1, 100, "e", 1),  # mark 7: same time as the request
+        (1, 100, "e", 1),  # Mark 7 has the same time as a request.
         (1, 101, "e", 2),
         (1, 95, "e", 3),
         (1, 96, "e", 4),
@@ -227,7 +230,7 @@ def test_periods_follow_the_logs_and_fractions(tmp_path: Path) -> None:
         build(tmp_path, logs, validation_fraction=0.9999)
 
 
-def test_vocabulary_and_scales_of_a_small_example(tmp_path: Path) -> None:
+def test_vocabulary_means_and_scales_of_a_small_example(tmp_path: Path) -> None:
     logs = checked(make_logs())
     samples = build(tmp_path, logs, limits=LIMITS)
     known = pl.col("time") < samples.head.validation_from
@@ -244,7 +247,7 @@ def test_vocabulary_and_scales_of_a_small_example(tmp_path: Path) -> None:
 
 
 def future(logs: Logs, instant: int, seed: int) -> Logs:
-    """Return `logs` with changes to all that was unknown at `instant`. Times of requests stay, as periods need them."""
+    """Change everything in `logs` that is unknown at `instant`, except the times of requests: they define the periods."""
     rng = np.random.default_rng(seed)
     items = logs.items["item_id"].to_numpy()
 
@@ -252,7 +255,7 @@ def future(logs: Logs, instant: int, seed: int) -> Logs:
         order = rng.permutation(len(table))
         return table.with_columns(table[name][order] for name in table.columns if name not in keep)
 
-    # A request at this time does not know an event of the same time.
+    # A request at `instant` does not know an event of the same time.
     early, late = (logs.events.filter((pl.col("time") >= instant) == flag) for flag in (False, True))
     moved = shuffled(late, ["time"]).with_columns(
         time=pl.col("time") + pl.Series(rng.integers(0, 5, len(late))), item_id=pl.Series(rng.choice(items, len(late)))
@@ -308,7 +311,7 @@ def test_later_events_do_not_change_fitted_features(tmp_path: Path, share: float
     assert read_back(before) != read_back(after) or instant >= end
 
 
-# Tests on the real data set, from its raw tables. They are skipped without it.
+# Tests on the raw tables of the real data set. They are skipped if it is missing.
 
 
 def real_bundle() -> Path:
@@ -320,7 +323,7 @@ def real_bundle() -> Path:
 
 
 def change_raw(source: Path, target: Path, instant: pl.Expr) -> None:
-    """Copy the bundle, and change all that was unknown at `instant` (a naive datetime)."""
+    """Copy the bundle, and change everything that is unknown at `instant` (a datetime without time zone)."""
     shutil.copytree(source / "article_features", target / "article_features")
     for split in ("train", "validation"):
         (target / split).mkdir(parents=True)
@@ -329,7 +332,7 @@ def change_raw(source: Path, target: Path, instant: pl.Expr) -> None:
         ended = time + pl.duration(milliseconds=(seconds.cast(pl.Float64) * 1000).round().cast(pl.Int64))
         left = ended + pl.duration(seconds=pl.col("next_read_time").fill_null(0))
         later, is_open, reading = time > instant, ended >= instant, left >= instant
-        # Pages that are still open at this time get other clicks and longer reading times.
+        # Pages that are still open at `instant` get other clicks and longer reading times.
         clicks = pl.when(is_open).then(pl.col("article_ids_inview").list.slice(0, 1))
         table = table.with_columns(
             article_ids_clicked=clicks.otherwise("article_ids_clicked"),
@@ -353,8 +356,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     return build(tmp_path_factory.mktemp("real"), imported(Ebnerd, real_bundle())[0])
 
 
-# Exposures and clicks of a list that is left at once become known at the same time. Actions on a page
-# that is left after another one was opened are unknown to that other page.
+# If a list is left at once, its exposures and clicks become known at the time of the list itself. If a page is still
+# open when the user opens another page, its actions are unknown to the request of the other page.
 MOMENTS = {
     "a list left at once": pl.col("read_time") == 0,
     "a page still open": pl.col("ended").cum_max().shift(1).over("user_id") > pl.col("impression_time"),
@@ -384,14 +387,14 @@ def test_later_events_do_not_change_a_real_request(tmp_path: Path, real: Samples
     ended = pl.col("impression_time").dt.epoch("ms") + (pl.col("read_time").fill_null(0) * 1000)
     still_open = set(ends.filter(ended >= instant)["impression_id"].to_list())
     for request, sample in known.items():
-        # The label of a list is its click, which becomes known when the list is left.
+        # The labels are the clicks in the list. They become known when the list is left.
         skipped = {"label"} if request in still_open else set()
         for name, value in sample.items():
             assert name in skipped or value == again[request][name], (request, name)
     assert read_back(before, last=100) != read_back(after, last=100)
 
 
-# The folder.
+# Tests of the folder with samples.
 
 
 @pytest.fixture
@@ -414,7 +417,7 @@ def test_equal_logs_give_equal_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["exposure", "page_view", None])
-def test_logs_without_a_kind_of_behaviour(tmp_path: Path, kind: str | None) -> None:
+def test_logs_may_lack_a_kind_of_behaviour(tmp_path: Path, kind: str | None) -> None:
     logs = make_logs()
     kept = pl.lit(False) if kind is None else pl.col("kind") != kind
     write_logs(replace(logs, events=logs.events.filter(kept)), tmp_path / "logs")
@@ -432,7 +435,7 @@ def test_logs_without_a_kind_of_behaviour(tmp_path: Path, kind: str | None) -> N
             assert batch[name]["length"].min() > 0
 
 
-def test_an_attribute_may_have_the_name_of_a_column_of_events(tmp_path: Path) -> None:
+def test_an_item_attribute_and_a_column_of_events_may_have_the_same_name(tmp_path: Path) -> None:
     logs = checked(make_logs())
     # Events may have a column `level` of their own, for example of the user. It does not change the item's `level`.
     # The same is true for a column `clicked` of the items.
@@ -617,7 +620,7 @@ def _files(folder: Path) -> list[Path]:
 @settings(max_examples=150)
 @given(data=st.data())
 @pytest.mark.filterwarnings("ignore")  # NumPy warns about damaged headers.
-def test_damage_is_a_declared_error_or_harmless(folder: Path, data: st.DataObject) -> None:
+def test_damage_of_samples_gives_an_edgerec_error_or_does_no_harm(folder: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(_files(folder)))
     intact = (folder / name).read_bytes()
     content = bytearray(intact)

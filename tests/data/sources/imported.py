@@ -1,4 +1,4 @@
-"""Imports a source and reads its logs, for tests."""
+"""Import a data source in a test, and read the logs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgerec.data.sources.source import Source
 
 
 def imported(source: type[Source], folder: Path, **options: Any) -> tuple[Logs, dict[str, Any]]:
-    """Import `folder` and read the logs that were written; also return the counts and notes."""
+    """Import `folder` and read the logs that were written. Return the logs with the counts and notes of the import."""
     with tempfile.TemporaryDirectory() as scratch:
         counts = import_source(source, folder, Path(scratch) / "logs", **options)
         return load_logs(Path(scratch) / "logs"), counts

@@ -30,14 +30,14 @@ Bundle = dict[str, list[Row]]
 
 
 def page(number: int, user: int, at: int, inview: list[int], clicked: list[int], **more: Any) -> Row:
-    """Return a row of behaviors, `at` seconds after the train week began."""
+    """Return a row of the file `behaviors`: a page that was shown `at` seconds after the start of the train week."""
     row = {"read_time": 0.0, "scroll_percentage": None, "next_read_time": None, "next_scroll_percentage": None}
     listed = {"article_ids_inview": inview, "article_ids_clicked": clicked}
     return {"impression_id": number, "user_id": user, "at": at, **listed, **row, **more}
 
 
 def click(user: int, at: int, article: int, read: float, scroll: float | None) -> Row:
-    """Return one click of the history."""
+    """Return a click of the file `history`, `at` seconds after the start of the train week."""
     return {"user_id": user, "at": at, "article": article, "read": read, "scroll": scroll}
 
 
@@ -62,7 +62,7 @@ EXAMPLE: Bundle = {
 
 
 def write_bundle(folder: Path, bundle: Bundle) -> Path:
-    """Write `bundle` in the form of EB-NeRD."""
+    """Write `bundle` in the file format of EB-NeRD."""
     for split in ("train", "validation"):
         (folder / split).mkdir(parents=True)
         rows = [{**row, "impression_time": WEEK_1 + timedelta(seconds=row["at"])} for row in bundle[split]]
@@ -113,7 +113,7 @@ def request(logs: Logs, request_id: int) -> Row:
 
 
 def of_user(logs: Logs, user: int, kind: str, *columns: str) -> list[tuple[Any, ...]]:
-    """Return time (seconds after the train week began), item and `columns` of a user's events."""
+    """Return time (seconds after the start of the train week), item and `columns` of a user's events."""
     table = logs.events.filter((pl.col("user_id") == user) & (pl.col("kind") == kind))
     return table.select((pl.col("time") - START) / 1000, "item_id", *columns).rows()
 
@@ -129,25 +129,25 @@ def test_request_ids_are_unique_over_both_splits(logs: Logs) -> None:
     assert logs.requests["request_id"].to_list() == [1, 2, 3, 4, 6, 7]
 
 
-def test_a_request_is_a_list(logs: Logs) -> None:
+def test_each_list_is_one_request(logs: Logs) -> None:
     row = request(logs, 2)
     assert (row["user_id"], row["time"], row["trigger"], row["model_version"]) == (2, START + 5000, "page", None)
     assert (row["item_id"], row["clicked"], row["click_count"]) == ([12, 13], [1, 0], [2, 0])
     assert request(logs, 6)["clicked"] == [0, 0]
 
 
-def test_served_values_use_only_what_was_known_before(logs: Logs) -> None:
-    # At 10 s the first list ends: its click is not known before that instant.
+def test_served_values_use_only_what_is_known_before_the_request(logs: Logs) -> None:
+    # The first list ends at 10 s. A request at 10 s does not know its click yet.
     assert request(logs, 3)["clicks_1h"] == [0, 0]
-    # At 11 s the lists that ended at 10 s are known (two clicks on 12), the one that ends at 25 s is not.
+    # A request at 11 s knows the lists that ended at 10 s (two clicks on 12), but not the list that ends at 25 s.
     row = request(logs, 4)
     assert row["clicks_1h"] == row["clicks_6h"] == row["clicks_24h"] == [2, 0]
     assert row["ctr_1h"] == pytest.approx([(2 + 20 * 0.09) / (2 + 20), 0.09])
     assert request(logs, 6)["clicks_24h"] == [0, 0]
 
 
-def test_a_shown_list_is_known_at_once(logs: Logs) -> None:
-    # The first list of user 1 is still open at 5 s. It has no effect on user 2.
+def test_user_exposures_count_a_list_from_the_time_at_which_it_is_shown(logs: Logs) -> None:
+    # The first list of user 1 is still open at 5 s. It does not count for user 2.
     assert request(logs, 2)["user_exposures"] == [0, 0]
     assert request(logs, 3)["user_exposures"] == [1, 1]
     assert request(logs, 4)["user_exposures"] == [2, 0]
@@ -169,7 +169,7 @@ def test_exposures_become_known_when_the_page_is_left(logs: Logs) -> None:
         (71.0, 12, 60.0, 3, 61.0),
         (71.0, 13, 60.0, 1, 61.0),
     ]
-    # The list at the beginning of the second week has no reading time, so it ends when it begins.
+    # The list at the start of the second week has no reading time. So it ends at the time at which it starts.
     assert of_user(logs, 2, "exposure", "exposure_duration_s", "scroll_percentage")[:4] == [
         (25.0, 12, 20.0, 100.0),
         (25.0, 13, 20.0, 100.0),
@@ -182,7 +182,7 @@ def test_page_views_become_known_when_the_article_is_left(logs: Logs) -> None:
     columns = ("page_duration_s", "scroll_depth", "time_decay_s")
     assert of_user(logs, 1, "page_view", *columns) == [
         (-7140.0, 11, 60.0, 50.0, None),
-        # If several articles are opened from one page, the next page is that of the first one.
+        # If several articles are opened from one list, `next_read_time` belongs to the first of them.
         (10.0, 12, None, None, 7150.0),
         (15.0, 11, 5.0, None, 5.0),
         (40.0, 12, 30.0, 80.0, 25.0),
@@ -201,13 +201,13 @@ def test_events_have_the_served_values_of_their_list(logs: Logs) -> None:
     assert_frame_equal(view.select("item_id", *SERVED), four[1:])
 
 
-def test_history_has_ages_but_no_list_statistics(logs: Logs) -> None:
+def test_events_of_the_history_have_an_age_but_no_other_served_values(logs: Logs) -> None:
     row = logs.events.row(by_predicate=pl.col("user_id") == 3, named=True)
     assert row["age_h"] == 0.0
     assert [row[name] for name in SERVED if name != "age_h"] == [None] * 17
 
 
-def test_items_have_every_article_that_any_file_names(logs: Logs) -> None:
+def test_every_article_that_any_file_names_is_an_item(logs: Logs) -> None:
     assert logs.items["item_id"].to_list() == [11, 12, 13, 14, 15, 99]
     assert logs.items["article"].to_list() == logs.items["item_id"].to_list()
     assert logs.items["article_length"].to_list() == [700, 1500, None, None, None, 90]
@@ -234,7 +234,7 @@ def test_the_specification_reads_the_logs(logs: Logs) -> None:
     assert Vocabulary.fit(logs.items["article"].to_numpy(), size=20_000, min_count=1).rows == 7
 
 
-# No leakage: later events do not change what was known before.
+# Tests of leakage: later events must not change earlier requests and events.
 
 
 def random_bundle(rng: np.random.Generator) -> Bundle:
@@ -274,7 +274,7 @@ def random_bundle(rng: np.random.Generator) -> Bundle:
 
 
 def other_future(bundle: Bundle, instant: int, rng: np.random.Generator) -> Bundle:
-    """Return `bundle` with new random values for all that was unknown at `instant`. They stay unknown at that time."""
+    """Return `bundle` with new random values for all that is unknown at `instant`. They become known later."""
     changed = copy.deepcopy(bundle)
 
     def later(than: float) -> float:
@@ -306,7 +306,7 @@ def other_future(bundle: Bundle, instant: int, rng: np.random.Generator) -> Bund
 
 
 def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return requests without their labels, and events, up to `instant` (seconds)."""
+    """Return the requests without their labels, and the events, with times up to `instant` (seconds)."""
     requests, events = (
         table.filter(pl.col("time") <= START + instant * 1000) for table in (logs.requests, logs.events)
     )
@@ -324,7 +324,7 @@ def test_later_events_do_not_change_the_past(seed: int, instant: int, tmp_path_f
         assert_frame_equal(one, other, check_exact=True)
 
 
-# Faulty sources: each error is one line.
+# Tests of faulty sources: each error is one line.
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -346,16 +346,16 @@ def fraction(column: str) -> pl.Expr:
 
 
 ODD: dict[str, tuple[str, dict[str, pl.Expr], str]] = {
-    "an article of a fraction": (
+    "an article ID with a fraction": (
         FILES[-2], {"article_id": fraction("article_id")}, r"article_id should be Int64; row 1 .* holds 11\.9"),
-    "listed articles of a fraction": (
+    "listed article IDs with a fraction": (
         FILES[0], {"article_ids_inview": pl.col("article_ids_inview").list.eval(pl.element() + 0.9)},
         r"article_ids_inview should be List\(Int64\); row 1 .* holds 11\.9"),
-    "a user of a fraction": (FILES[0], {"user_id": fraction("user_id")}, r"user_id should be .*; row 1 .* holds 1\.9"),
-    "a part of a millisecond": (
+    "a user ID of 1.9": (FILES[0], {"user_id": fraction("user_id")}, r"user_id should be .*; row 1 .* holds 1\.9"),
+    "a time with a fraction of a millisecond": (
         FILES[0], {"impression_time": pl.col("impression_time") + pl.duration(microseconds=1)},
         "impression_time should be Datetime.*; row 1 .* holds datetime"),
-    "premium by half": (FILES[-1], {"premium": pl.lit(0.5)}, r"premium should be Int64; row 1 .* holds 0\.5"),
+    "a premium flag of 0.5": (FILES[-1], {"premium": pl.lit(0.5)}, r"premium should be Int64; row 1 .* holds 0\.5"),
     "an article twice": (FILES[-1], {"article_id": pl.lit(11)}, "article_id should be unique; 11 occurs more"),
 }  # fmt: skip
 
@@ -370,7 +370,7 @@ def test_a_value_that_a_cast_would_change_is_an_error(tmp_path: Path, fault: str
     assert str(caught.value).startswith(f"EB-NeRD: {file}: ")
 
 
-def test_lists_of_a_fixed_length_are_lists(tmp_path: Path, logs: Logs) -> None:
+def test_lists_of_a_fixed_length_are_accepted(tmp_path: Path, logs: Logs) -> None:
     file = write_bundle(tmp_path, EXAMPLE) / "train" / "behaviors.parquet"
     pl.read_parquet(file).cast({"article_ids_inview": pl.Array(pl.Int32, 2)}).write_parquet(file)
     assert_frame_equal(imported(Ebnerd, tmp_path)[0].requests, logs.requests)
@@ -423,7 +423,7 @@ def test_a_faulty_duration_in_the_history_is_an_error(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-# Tests on the real data set. They are skipped without it.
+# Tests on the real data set. They are skipped if it is missing.
 
 
 @pytest.fixture(scope="module")

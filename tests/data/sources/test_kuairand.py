@@ -28,7 +28,7 @@ from edgerec.features.encoder import GroupEncoder
 from edgerec.model.metrics import gauc
 from tests.data.sources.imported import imported
 
-# The first midnight in China.
+# The first midnight of the example, in the time zone of China.
 START = int((datetime(2024, 1, 7, 16) - datetime(1970, 1, 1)).total_seconds()) * 1000
 DAY = 86_400
 
@@ -61,7 +61,7 @@ EXAMPLE: Slice = {
 
 
 def write_slice(folder: Path, rows: Slice) -> Path:
-    """Write `rows` in the form of the slice of KuaiRand-Pure."""
+    """Write `rows` in the file format of the slice of KuaiRand-Pure."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in ((EARLIER, "earlier"), (LATER, "later")):
         table = [
@@ -114,7 +114,7 @@ def test_counts_and_dropped_duplicates(example: tuple[Logs, dict[str, Any]]) -> 
     assert counts["duplicates"] == 2
 
 
-def test_a_request_is_a_day_of_a_user_and_ends_before_a_repeated_video(logs: Logs) -> None:
+def test_a_request_has_the_videos_of_one_day_and_ends_before_a_repeated_video(logs: Logs) -> None:
     asked = logs.requests.select("request_id", "user_id", pl.col("time") - START, "item_id", "clicked")
     assert asked.rows() == [
         (0, 1, -1, [11, 12], [1, 0]),
@@ -153,21 +153,21 @@ def test_behaviours_become_known_when_the_play_is_over(logs: Logs) -> None:
         (DAY + 200, 12, 150.0, 2, 0, DAY - 400.0),
     ]
     assert of_user(logs, 1, "page_view", "time_decay_s") == [(70.0, 11, None), (DAY + 200, 12, DAY + 130.0)]
-    # The length of the video is not known.
+    # The length of this video is unknown.
     assert of_user(logs, 3, "exposure", "play_share")[0] == (DAY - 19, 12, None)
 
 
-def test_served_values_use_only_what_was_known_before(logs: Logs) -> None:
+def test_served_values_use_only_what_is_known_before_the_request(logs: Logs) -> None:
     first, other, again, _, next_day = logs.requests.iter_rows(named=True)
     assert first["ctr_24h"] == pytest.approx([0.45, 0.45])
-    # The play that began before this request is not over.
+    # A play that started before this request is still running, so its click is not known yet.
     assert (other["clicks_24h"], other["ctr_24h"]) == ([0], pytest.approx([0.45]))
     assert other["age_h"] == pytest.approx([29.999 / 3600])
     assert (again["clicks_24h"], again["clicks_168h"]) == ([1, 0], [1, 0])
     assert again["ctr_72h"] == pytest.approx([(1 + 20 * 0.45) / (2 + 20), 0.45])
     assert (again["user_exposures"], again["author_exposures"]) == ([1, 0], [1, 1])
     assert again["age_h"] == pytest.approx([199.999 / 3600, 0.0])
-    # Both users' plays are counted. They ended 24 hours ago and slightly later.
+    # Two plays of this video count. One ended almost 24 hours before the request, the other about a minute before it.
     assert next_day["ctr_24h"] == pytest.approx([20 * 0.45 / 22])
     assert (next_day["user_exposures"], next_day["author_exposures"]) == ([1], [1])
 
@@ -203,7 +203,7 @@ def test_items_have_attributes_known_at_upload(logs: Logs) -> None:
     ]
 
 
-def test_a_video_that_the_catalogue_lacks_has_no_attributes(tmp_path: Path) -> None:
+def test_a_video_that_is_not_in_the_catalogue_has_no_attributes(tmp_path: Path) -> None:
     rows = copy.deepcopy(EXAMPLE)
     rows["earlier"] += [shown(1, 98, 400), shown(1, 99, 500), shown(1, 98, 600)]
     logs, _ = imported(Kuairand, write_slice(tmp_path, rows))
@@ -212,14 +212,14 @@ def test_a_video_that_the_catalogue_lacks_has_no_attributes(tmp_path: Path) -> N
     assert logs.requests.filter(pl.col("item_id").list.contains(98))["author_exposures"].to_list()[-1] == [0]
 
 
-def test_a_long_day_is_cut(tmp_path: Path) -> None:
+def test_a_long_day_is_divided_into_several_requests(tmp_path: Path) -> None:
     rows = copy.deepcopy(EXAMPLE)
     rows["later"] += [shown(4, video, 2 * DAY + video) for video in range(1000, 1000 + 2 * MAX_LIST + 1)]
     logs, _ = imported(Kuairand, write_slice(tmp_path, rows))
     mine = logs.requests.filter(pl.col("user_id") == 4)
     assert mine["item_id"].list.len().to_list() == [MAX_LIST, MAX_LIST, 1]
     assert mine["item_id"].explode().to_list() == list(range(1000, 1000 + 2 * MAX_LIST + 1))
-    # The second list knows what the first list showed.
+    # Each list starts after all videos of the list before were shown.
     assert (mine["time"].diff().drop_nulls() == MAX_LIST * 1000).all()
 
 
@@ -243,11 +243,11 @@ def test_the_specification_reads_the_logs(logs: Logs) -> None:
         assert np.isfinite(dense).all()
 
 
-# No leakage: later events do not change what was known before.
+# Tests of leakage: later events must not change earlier requests and events.
 
 
 def random_slice(rng: np.random.Generator) -> Slice:
-    """Return two days of four users. Times are on a coarse grid, so that many are equal."""
+    """Return random impressions of four users on two days. Times are on a coarse grid, so that many are equal."""
 
     def some(begin: int, number: int) -> list[Row]:
         return [
@@ -271,9 +271,10 @@ KEPT = (1, 2)
 
 
 def other_future(rows: Slice, instant: int, rng: np.random.Generator) -> Slice:
-    """Return `rows` with new random values for all that was unknown at `instant`. They stay unknown at that time.
+    """Return `rows` with new random values for all that is unknown at `instant`. They become known after `instant`.
 
-    Of `KEPT` users the outcomes alone, for their lists are what is ranked; of the others also what they were shown.
+    For users in `KEPT`, only outcomes change, because the test compares their lists. For other users, times and videos
+    change, too.
     """
     changed = copy.deepcopy(rows)
     for part in changed.values():
@@ -291,7 +292,7 @@ def other_future(rows: Slice, instant: int, rng: np.random.Generator) -> Slice:
 
 
 def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return requests of `KEPT` users without labels, and all events, up to `instant` (seconds)."""
+    """Return the requests of `KEPT` users without labels, and all events, with times up to `instant` (seconds)."""
     requests, events = (
         table.filter(pl.col("time") <= START + instant * 1000) for table in (logs.requests, logs.events)
     )
@@ -299,7 +300,7 @@ def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def both(seed: int, instant: int, folder: Path) -> tuple[tuple[pl.DataFrame, ...], tuple[pl.DataFrame, ...]]:
-    """Return what was known at `instant`, with the original and with changed later events."""
+    """Return what is known at `instant`: first with the original later events, then with changed ones."""
     rng = np.random.default_rng(seed)
     rows = random_slice(rng)
     before, _ = imported(Kuairand, write_slice(folder / "one", rows))
@@ -338,7 +339,7 @@ class Totals(PastCounts):
 
 
 class Foreseen(FirstSeen):
-    """A faulty age that shows when a video will be seen first."""
+    """A faulty age, which reveals when a video will be seen for the first time."""
 
     def age(self, keys: Integers, times: Integers) -> Integers:
         return times - self._times[np.searchsorted(self._keys, keys)]
@@ -375,13 +376,13 @@ def test_a_leak_is_detected(name: str, leak: object, tmp_path: Path, monkeypatch
         before, after = both(seed, INSTANTS[seed % len(INSTANTS)], tmp_path / str(seed))
         if not all(one.equals(other) for one, other in zip(before, after, strict=True)):
             return
-    pytest.fail("no future changed the past")
+    pytest.fail("no change of later events changed an earlier request or event")
 
 
-# Faulty sources: each error is one line.
+# Tests of faulty sources: each error is one line.
 
 
-def test_the_name_of_a_folder_is_not_a_pattern(tmp_path: Path) -> None:
+def test_the_name_of_a_folder_is_not_a_glob_pattern(tmp_path: Path) -> None:
     folder = tmp_path / "a[b]*"
     folder.mkdir()
     logs, _ = imported(Kuairand, write_slice(folder, EXAMPLE))
@@ -404,13 +405,13 @@ ODD: dict[str, tuple[str, dict[str, pl.Expr], str]] = {
     "a user in categories": (
         LATER, {"user_id": pl.col("user_id").cast(pl.String).cast(pl.Categorical)},
         "user_id should be Int64; received Categorical"),
-    "a time of a fraction": (
+    "a time with a fraction": (
         LATER, {"time_ms": pl.col("time_ms") + 0.5}, r"time_ms should be Int64; row 1 .* holds 17\d+\.5"),
     "a video with zeros before it": (
         CATALOGUE, {"video_id": pl.format("00{}", "video_id")}, "video_id should be Int64; row 1 .* holds '0010'"),
     "an author with a sign": (
         CATALOGUE, {"author_id": pl.format("+{}", "author_id")}, r"author_id should be Int64; row 1 .* holds '\+9'"),
-    "half a kind of music": (
+    "a music type with a fraction": (
         CATALOGUE, {"music_type": pl.col("music_type").cast(pl.Float64) + 0.5},
         r"music_type should be Int64; row 2 .* holds 9\.5"),
     "a length in words": (CATALOGUE, {"video_duration": pl.lit("long")}, "video_duration should be Float64; row 1"),
@@ -495,7 +496,7 @@ def test_a_faulty_catalogue_is_an_error(tmp_path: Path, old: str, new: str, said
         imported(Kuairand, tmp_path)
 
 
-# Tests on the real data set. They are skipped without it.
+# Tests on the real data set. They are skipped if it is missing.
 
 
 @pytest.fixture(scope="module")

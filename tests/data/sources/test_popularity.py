@@ -13,23 +13,23 @@ def ints(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
 
-def test_counts_strictly_before() -> None:
+def test_only_strictly_earlier_events_are_counted() -> None:
     counts = PastCounts(ints(7, 7, 9), ints(100, 200, 150))
     assert counts.before(ints(7, 7, 7, 9, 8, 9), ints(100, 101, 999, 150, 999, 0)).tolist() == [0, 1, 2, 0, 0, 0]
 
 
-def test_a_window_includes_its_beginning_and_excludes_its_end() -> None:
+def test_a_window_includes_its_start_and_excludes_its_end() -> None:
     counts = PastCounts(ints(7, 7, 9), ints(100, 200, 150))
     assert counts.within(ints(7, 7, 7, 7, 9), ints(200, 201, 301, 100, 152), window=100).tolist() == [1, 1, 0, 0, 1]
 
 
-def test_no_events() -> None:
+def test_without_events_counts_and_ages_are_zero() -> None:
     nothing = ints()
     assert PastCounts(nothing, nothing).before(ints(1), ints(5)).tolist() == [0]
     assert FirstSeen(nothing, nothing).age(ints(1), ints(5)).tolist() == [0]
 
 
-def test_age_since_first_seen() -> None:
+def test_the_age_is_the_time_since_the_first_event() -> None:
     first = FirstSeen(ints(3, 3, 5), ints(40, 20, 90))
     assert first.age(ints(3, 3, 3, 5, 4), ints(20, 25, 10, 100, 50)).tolist() == [0, 5, 0, 10, 0]
 
@@ -55,7 +55,7 @@ def test_counts_equal_a_loop(events: list[tuple[int, int]], queries: list[tuple[
 
 
 def test_pairs_of_large_ids_are_an_error() -> None:
-    """Different pairs would have the same key."""
+    """With large IDs, different pairs could have the same key."""
     assert pair_keys(ints(2**31 - 1), ints(2**31 - 1)).tolist() == [(2**31 - 1) * 2**32 + 2**31 - 1]
     for users, items, name in ((2**31, 1, "users"), (1, 2**40, "items"), (1, -1, "items")):
         with pytest.raises(InputError, match=rf"{name} should be from 0 to 2147483647; received .*number them first"):
@@ -72,5 +72,5 @@ def test_other_types_or_lengths_are_an_error() -> None:
             call(ints(1, 2), odd)
         with pytest.raises(InputError, match=r"have the same length; received \(1,\) and \(2,\)"):
             call(ints(1), ints(1, 2))
-    # Unsigned times may be before the first event, too.
+    # Unsigned times are accepted, even if the window starts before time 0.
     assert counts.within(ints(1), np.array([6], np.uint64), window=100).tolist() == [1]

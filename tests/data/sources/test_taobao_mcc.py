@@ -33,7 +33,7 @@ WINDOW = 5
 
 
 def row(user: int, candidate: Place, exposures: list[Place], views: list[Place], label: int, score: float) -> Row:
-    """Return a made-up row in the form of the files. Sequences are padded with zeros to `WINDOW`."""
+    """Return an invented row in the format of the files. Sequences are padded with zeros to `WINDOW`."""
     head = [user, 1, 2, 3, 4, 23]
     sequences = []
     for kind in (exposures, views):
@@ -49,9 +49,9 @@ EXAMPLE = {
     TRAIN: [
         row(501, (3, 1, 1, 1, 1, 1), [A, B, C], [A], 0, 0.25),
         row(502, (1, 0, 1, 2, 1, 1), [], [], 1, 0.5),
-        # Another row of the first request, at an earlier position on the page.
+        # This is another row of the first request, at an earlier position on the page.
         row(501, (9, 0, 2, 5, 3, 1), [A, B, C], [A], 1, 0.125),
-        # The same user at a later time.
+        # This is a later request of the same user.
         row(501, (1, 0, 1, 1, 1, 1), [A, B, C, NIL, A], [A, C], 0, 0.75),
         row(502, (0, 0, 1, 1, 1, 1), [], [], 0, 0.0625),
     ],
@@ -97,13 +97,13 @@ def test_counts(example: tuple[Logs, dict[str, Any]]) -> None:
         "users": 4,
         "source_users": 2,
         "parts": 1,
-        # The page rises from B to C. It is equal for C and NIL, and falls from NIL to A.
+        # The page rises from B to C in three sequences, and falls from C to NIL in one sequence.
         "pages_rising": 3 / 4,
     }
     assert {name: counts[name] for name in logs.counts()} == logs.counts()
 
 
-def test_rows_of_a_user_with_the_same_sequences_are_a_request(logs: Logs) -> None:
+def test_rows_of_a_user_with_the_same_sequences_are_one_request(logs: Logs) -> None:
     columns = ("request_id", "user_id", "time", "source_user_id", "item_id", "pos", "pagenum", "clicked", "score")
     assert logs.requests.select(columns).rows() == [
         # Candidates are in the order of the page, requests in the order of their first rows.
@@ -133,14 +133,14 @@ def test_sequences_become_behaviours_just_before_the_request(logs: Logs) -> None
     assert logs.events["score"].null_count() == len(logs.events)
 
 
-def test_padding_is_the_end_where_all_sequences_are_zero(logs: Logs) -> None:
-    # B is zero in three of six sequences. NIL is zero in all of them, but another behaviour follows.
+def test_zeros_at_the_end_of_all_sequences_are_padding(logs: Logs) -> None:
+    # B is zero in three of the six sequences. NIL is zero in all six, but it is no padding: another behaviour follows.
     mine = logs.events.filter((pl.col("user_id") == 2) & (pl.col("kind") == "exposure"))
     assert mine["item_id"].to_list() == [2050301, 1, 2050301, 0, 2050301]
     assert logs.events.filter(pl.col("user_id") == 1).is_empty()
 
 
-def test_the_latest_behaviour_may_be_first(tmp_path: Path) -> None:
+def test_sequences_may_start_with_the_latest_behaviour(tmp_path: Path) -> None:
     logs, _ = imported(tmp_path, EXAMPLE, latest="first")
     mine = logs.events.filter((pl.col("user_id") == 0) & (pl.col("kind") == "exposure"))
     assert mine.select("pos", "exposure_count").rows() == [(7, 1), (2, 1), (1, 2)]
@@ -157,7 +157,7 @@ def test_items_are_combinations_of_attributes(logs: Logs) -> None:
     ]
 
 
-def test_a_long_list_is_cut_and_each_piece_has_the_behaviours(tmp_path: Path) -> None:
+def test_a_long_list_is_divided_and_each_piece_has_all_behaviours(tmp_path: Path) -> None:
     long = [row(1, (pos, 0, 1, 1, 1, 1), [A, B], [], pos % 2, 0.5) for pos in range(2 * MAX_LIST + 1)]
     logs, counts = imported(tmp_path, {TRAIN: [*long, *EXAMPLE[TRAIN]], TEST: EXAMPLE[TEST]})
     assert logs.requests["item_id"].list.len().to_list()[:4] == [MAX_LIST, MAX_LIST, 1, 2]
@@ -173,7 +173,7 @@ def test_samples_can_be_made(tmp_path: Path) -> None:
     assert samples.counts()["splits"]["test"]["requests"] > 0
 
 
-# Streaming: the result does not depend on blocks, parts and the position of rows in the file.
+# Tests of streaming: the result does not depend on block sizes, on parts, and on the order of rows in the file.
 
 
 def random_files(rng: np.random.Generator, rows: int) -> dict[str, list[Row]]:
@@ -237,7 +237,7 @@ def test_the_result_does_not_depend_on_blocks_and_parts(
     assert_frame_equal(logs.requests, whole.requests)
 
 
-def test_a_part_holds_a_range_of_users(tmp_path: Path) -> None:
+def test_a_part_has_a_range_of_users(tmp_path: Path) -> None:
     _, counts = imported(tmp_path, random_files(np.random.default_rng(3), 60), block_bytes=500, part=20)
     assert counts["parts"] > 5
     last = -1
@@ -260,7 +260,7 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-# Faulty sources: each error is one line with file, line and column.
+# Tests of faulty sources: each error is one line that names file, line and column.
 
 
 def refused(folder: Path, *, block_bytes: int = 400) -> str:
@@ -370,7 +370,7 @@ def test_the_command_writes_logs(tmp_path: Path) -> None:
     assert document["seconds"] > 0
 
 
-# Tests of the writer of parts.
+# Tests of `logs_writer`, which writes logs part by part.
 
 
 def write_parts(logs: Logs, path: Path, parts: list[pl.DataFrame]) -> dict[str, int]:

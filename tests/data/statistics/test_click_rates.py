@@ -14,7 +14,7 @@ from edgerec.reports.statistics.rate_blocks import GROUPS
 @pytest.mark.parametrize(
     ("clicks", "exposures", "low", "high"),
     [
-        # Examples computed by hand, and textbook tables of the score interval.
+        # These values are computed by hand or are in textbook tables of the score interval.
         (10, 100, 0.055229, 0.174366),
         (1, 10, 0.017876, 0.404150),
         (5, 10, 0.236593, 0.763407),
@@ -23,7 +23,7 @@ from edgerec.reports.statistics.rate_blocks import GROUPS
         (0, 1, 0.0, 0.793451),
     ],
 )
-def test_wilson(clicks: int, exposures: int, low: float, high: float) -> None:
+def test_the_wilson_interval_equals_known_values(clicks: int, exposures: int, low: float, high: float) -> None:
     assert wilson(clicks, exposures) == pytest.approx((low, high), abs=1e-6)
 
 
@@ -34,12 +34,12 @@ def test_the_wilson_interval_contains_the_rate(exposures: int, share: float) -> 
     assert 0 <= low <= clicks / exposures <= high <= 1
 
 
-def test_buckets() -> None:
+def test_numbers_are_divided_into_buckets() -> None:
     assert bucket(np.array([0, 1, 2, 3, 4, 5, 9, 10, 99]), (0, 1, 3, 10)).tolist() == [0, 1, 1, 2, 2, 2, 2, 3, 3]
     assert bucket_names((0, 1, 3, 10)) == ["0", "1-2", "3-9", "10+"]
 
 
-def test_rates_add_up() -> None:
+def test_the_sum_of_rates_has_the_counts_of_both() -> None:
     one = Rates.of(np.array([0, 2, 2]), np.array([True, False, True]), size=3)
     both = one + Rates.of(np.array([1]), np.array([True]), size=3)
     assert both.exposures.tolist() == [1, 1, 2]

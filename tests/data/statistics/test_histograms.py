@@ -34,7 +34,7 @@ def test_quantiles_of_counts_are_exact(numbers: np.ndarray, share: float) -> Non
 @given(numbers=REAL, share=SHARES)
 def test_quantiles_of_numbers_are_within_the_stated_precision(numbers: np.ndarray, share: float) -> None:
     exact = np.quantile(numbers, share, method="inverted_cdf")
-    # The largest error is half a bin, which is PRECISION times the lower edge.
+    # The quantile is the middle of a bin. So its error is at most half a bin: PRECISION times the bin's lower edge.
     assert quantile(Numbers.of(numbers).middles(), share) == pytest.approx(exact, rel=PRECISION, abs=1e-300)
 
 
@@ -44,7 +44,7 @@ def test_small_whole_numbers_are_exact(numbers: np.ndarray, share: float) -> Non
 
 
 @given(one=REAL, other=REAL)
-def test_parts_add_up(one: np.ndarray, other: np.ndarray) -> None:
+def test_the_sum_of_two_parts_equals_the_whole(one: np.ndarray, other: np.ndarray) -> None:
     summed, whole = Numbers.of(one, missing=2) + Numbers.of(other), Numbers.of(np.concatenate([one, other]), missing=2)
     np.testing.assert_array_equal(summed.bins.values, whole.bins.values)
     np.testing.assert_array_equal(summed.bins.counts, whole.bins.counts)
@@ -52,7 +52,7 @@ def test_parts_add_up(one: np.ndarray, other: np.ndarray) -> None:
 
 
 @given(numbers=WHOLE, limit=st.integers(1, 5000))
-def test_capped(numbers: np.ndarray, limit: int) -> None:
+def test_capped_counts_equal_the_counts_of_capped_numbers(numbers: np.ndarray, limit: int) -> None:
     expected = Counts.of(np.minimum(numbers, limit))
     capped = Counts.of(numbers).capped(limit)
     assert capped.values.tolist() == expected.values.tolist()
@@ -78,14 +78,14 @@ def test_a_long_tail_has_a_logarithmic_scale() -> None:
     assert histogram(found, edges)[1] == {"from": 1, "to": 2, "count": 5}
 
 
-def test_bins_of_equal_width() -> None:
+def test_bins_have_equal_width_if_there_is_no_long_tail() -> None:
     found = Numbers.of(np.array([0.0, 40.0, 50.0, 60.0, 99.5])).middles()
     edges = common_edges([found], whole=False)
     assert edges == [5.0 * step for step in range(21)]
     assert common_edges([Counts.of(np.array([3]))], whole=True) == [3, 4]
 
 
-def test_extreme_numbers() -> None:
+def test_histograms_of_extreme_numbers_have_finite_bins() -> None:
     for wild in ([-1.7e308, 0.0, 1.7e308], [1.7e308], [1.7e308, 1.0, 1.0], [5e-324, 0.0]):
         found = Numbers.of(np.array(wild)).middles()
         rows = histogram(found, common_edges([found], whole=False))
@@ -94,7 +94,7 @@ def test_extreme_numbers() -> None:
         assert np.isfinite([row[end] for row in rows for end in ("from", "to")]).all()
 
 
-def test_no_numbers() -> None:
+def test_without_numbers_all_figures_are_empty() -> None:
     nothing = Counts.of(np.empty(0, np.int64))
     assert (nothing.total, nothing.mean, quantile(nothing, 0.5)) == (0, None, None)
     assert common_edges([nothing], whole=True) == []
@@ -104,9 +104,9 @@ def test_no_numbers() -> None:
     assert (nothing + nothing).total == nothing.capped(5).total == 0
 
 
-def test_shares_by_tenth() -> None:
+def test_shares_of_the_sum_for_each_tenth_of_the_users() -> None:
     assert shares_by_tenth(Counts.of(np.arange(1, 11))) == pytest.approx(np.arange(1, 11) / 55)
-    # Equal numbers are divided in proportion. So with one user, each tenth has a tenth of the sum.
+    # Users with equal numbers are divided in proportion. So with one user, each tenth has a tenth of the sum.
     assert shares_by_tenth(Counts.of(np.array([7]))) == pytest.approx([0.1] * 10)
     assert shares_by_tenth(Counts.of(np.array([0, 0]))) == []
     assert shares_by_tenth(Counts.of(np.array([0] * 15 + [4] * 5))) == pytest.approx([0] * 7 + [0.2, 0.4, 0.4])

@@ -92,7 +92,7 @@ def feed() -> Logs:
 
 
 def of(*every: Logs) -> dict[str, Any]:
-    """Return the document of logs in memory."""
+    """Return the statistics document of the given logs."""
     measured = [Measured(logs.head.name, logs.spec, of_part(logs)) for logs in every]
     return document(measured, [f"set-{place}" for place in range(len(every))])
 
@@ -101,7 +101,7 @@ def rates(rows: Sequence[dict[str, Any]], key: str) -> dict[str, tuple[int, int]
     return {row[key]: (row["exposures"], row["clicks"]) for row in rows if row["exposures"]}
 
 
-# Figures that are known by construction.
+# Tests of figures that are counted by hand.
 
 
 def test_each_exposure_counts_once() -> None:
@@ -123,22 +123,22 @@ def test_without_page_id_each_request_is_a_page() -> None:
 
 def test_click_rate_by_earlier_exposures_of_the_item() -> None:
     rows = of(feed())["logs"][0]["click_rate"]["item_exposures"]
-    # User 2 has an event, but no earlier page.
+    # User 2 has an event, but no earlier page, so no earlier exposure.
     assert rates(rows, "earlier") == {"0": (4, 1), "1": (2, 1)}
     assert [row["earlier"] for row in rows] == ["0", "1", "2", "3", "4", "5+"]
     assert rows[1]["to_previous"] == pytest.approx(2)
     assert rows[2] == {"earlier": "2", "exposures": 0, "clicks": 0, "rate": None, "ci95": None, "to_previous": None}
 
 
-def test_an_exposure_counts_while_its_page_is_still_open() -> None:
+def test_an_exposure_on_a_page_that_is_still_open_is_an_earlier_exposure() -> None:
     logs = feed()
-    # In EB-NeRD, behaviours are complete when the page is left, which may be after the next page was shown.
+    # In EB-NeRD, the time of a behaviour is the time when its page is left. The next page may be shown before that.
     later = logs.events.with_columns(pl.col("time") + 4_000_000)
     rows = of(replace(logs, events=later))["logs"][0]["click_rate"]["item_exposures"]
     assert rates(rows, "earlier") == {"0": (5, 1), "1": (1, 1)}
 
 
-def test_pages_of_the_same_time_do_not_count_each_other() -> None:
+def test_exposures_on_pages_of_the_same_time_are_not_earlier_exposures() -> None:
     logs = feed()
     at_once = logs.requests.with_columns(time=pl.lit(NOW, pl.Int64))
     rows = of(replace(logs, requests=at_once))["logs"][0]["click_rate"]["item_exposures"]
@@ -148,7 +148,7 @@ def test_pages_of_the_same_time_do_not_count_each_other() -> None:
 def test_click_rate_by_earlier_exposures_of_the_category() -> None:
     logs = feed()
     found = of(logs)["logs"][0]["click_rate"]
-    # Page 8 lists item 11. Its category was opened at time 4, after both of its exposures.
+    # The category of item 11 on page 8 had two exposures. The page-view at time 4 came after them and resets the count.
     assert rates(found["category_exposures"], "earlier") == {"0": (4, 2), "1": (1, 0)}
     assert found["without_category"] == 1
     unseen = logs.events.filter(pl.col("kind") == "exposure")
@@ -166,9 +166,9 @@ def test_without_categories_the_figure_is_left_out() -> None:
         assert "Left out for feed: items have no column 'category'" in html.unescape(page(found))
 
 
-def test_behaviours_known_at_a_request() -> None:
+def test_behaviours_before_each_request_are_counted() -> None:
     found = of(feed())["logs"][0]["known"]
-    # Strictly before the requests there are 0, 2, 4 and (user 2) 1 exposures, and 0, 1, 1 and 0 page-views.
+    # Strictly before the four requests there are 0, 2, 4 and 1 exposures, and 0, 1, 1 and 0 page-views.
     assert {key: found["exposures"][key] for key in ("n", "mean", "p50", "p90", "max")} == {
         "n": 4, "mean": 1.75, "p50": 1, "p90": 4, "max": 4,
     }  # fmt: skip
@@ -186,11 +186,11 @@ def test_long_histories_are_capped() -> None:
     assert found["capped"]["mean"] == (0 + 100 + 100 + 1) / 4
 
 
-def test_actions() -> None:
+def test_values_of_actions_are_counted() -> None:
     found = of(feed())["logs"][0]
     reason, buy, sku = found["actions"]["exposures"][0], *found["actions"]["page_views"]
     assert [(row["value"], row["count"]) for row in reason["values"]] == [("none", 2), ("bad", 1)]
-    # An empty text is a missing value, as for the encoder.
+    # An empty text is a missing value, as in the encoder.
     assert (reason["other"]["count"], reason["missing"]["count"]) == (1, 2)
     assert [(row["value"], row["count"]) for row in buy["values"]] == [("above 0", 1), ("at most 0", 1)]
     assert (buy["missing"]["count"], buy["missing"]["share"]) == (1, pytest.approx(1 / 3))
@@ -205,13 +205,13 @@ def test_actions() -> None:
     ]
 
 
-def test_pages_users_and_times() -> None:
+def test_figures_of_pages_users_and_hours() -> None:
     found = of(feed())["logs"][0]
     assert (found["list_lengths"]["mean"], found["list_lengths"]["max"]) == (pytest.approx(8 / 3), 4)
     assert found["users_by_exposures"]["mean"] == 3
     assert found["users_by_exposures"]["share_by_tenth"] == pytest.approx([1 / 30] * 5 + [5 / 30] * 5)
     assert [(row["trigger"], row["count"]) for row in found["triggers"]] == [("page", 3), ("click", 1)]
-    # NOW is 22:13 UTC.
+    # NOW is at 22:13 UTC.
     assert {row["hour"]: row["requests"] for row in found["hours"] if row["requests"]} == {22: 3, 23: 1}
 
 
@@ -221,18 +221,18 @@ def test_comparison_of_two_data_sets() -> None:
     found = of(logs, alone)
     assert [entry["label"] for entry in found["logs"]] == ["feed (set-0)", "feed (set-1)"]
     steps = found["comparison"]["item_exposures"]
-    # The ratio is 1/2 to 1/4 in the first data set, and 1/4 to 1/4 in the second.
+    # The click rate rises from 1/4 to 1/2 in the first data set, and stays 1/4 in the second.
     assert (steps[0]["ratio"], steps[0]["against"], steps[0]["difference"]) == (2, 1, 1)
     assert steps[1] == {"from": "1", "to": "2", "ratio": None, "against": None, "difference": None}
     edges = [[(bar["from"], bar["to"]) for bar in entry["list_lengths"]["histogram"]] for entry in found["logs"]]
     assert edges[0] == edges[1]
 
 
-# Comparison with a plain loop.
+# Tests that compare the counts with a plain loop.
 
 
 def slow(logs: Logs) -> dict[str, Any]:
-    """Return the same figures of logs without page_id, with a plain loop over behaviours."""
+    """Count the figures of logs without page_id, with a plain loop over behaviours."""
     requests = logs.requests.to_dicts()
     events = logs.events.to_dicts()
     category = dict(logs.items.select("item_id", "category").iter_rows()) if "category" in logs.items.columns else {}
@@ -264,7 +264,7 @@ def slow(logs: Logs) -> dict[str, Any]:
 
 
 def counted(found: dict[str, Any], logs: Logs) -> dict[str, Any]:
-    """Return the figures of the document in the same form."""
+    """Return the figures of the document `found` in the form that `slow` returns."""
     figures = found["click_rate"]
 
     def counter(rows: Sequence[dict[str, Any]], key: str, name: Any = str) -> Counter[Any]:
@@ -310,7 +310,7 @@ def test_parts_add_up_to_the_whole(seed: int, parts: int) -> None:
     for place in rng.permutation(parts):
         users = [user for user, part in part_of.items() if part == place]
         mine = pl.col("user_id").is_in(users)
-        # One of them may be empty.
+        # A part may be empty.
         pieces.append(of_part(replace(logs, events=logs.events.filter(mine), requests=logs.requests.filter(mine))))
     summed = pieces[0]
     for piece in pieces[1:]:
@@ -318,7 +318,7 @@ def test_parts_add_up_to_the_whole(seed: int, parts: int) -> None:
     assert document([Measured("synthetic", logs.spec, summed)], ["set-0"]) == of(logs)
 
 
-# Tests with a folder, and of the command.
+# Tests of logs in a folder, and tests of the command.
 
 
 def stats(*arguments: object) -> Result:
@@ -337,7 +337,7 @@ def test_a_folder_gives_the_same_statistics_as_its_tables(folder: Path) -> None:
     assert stats_document(folder) == expected
 
 
-def test_processes_and_files_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_do_not_depend_on_processes_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logs = synthetic(0, users=6, items=15)
     write_logs(logs, tmp_path / "logs")
     expected = stats_document(tmp_path / "logs")
@@ -399,7 +399,7 @@ def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_smallest_logs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_statistics_of_the_smallest_logs_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
     logs = feed()
     one = replace(logs, events=logs.events[:0], requests=logs.requests[2:3])
     unseen = one.requests.with_columns(clicked=pl.Series([[None] * 3], dtype=pl.List(pl.Int8)))
@@ -411,7 +411,7 @@ def test_the_smallest_logs(capsys: pytest.CaptureFixture[str]) -> None:
     assert not re.search(r"\bnan\b", capsys.readouterr().out.lower())
 
 
-# Tests of the page.
+# Tests of the HTML page.
 
 
 class Loads(HTMLParser):
@@ -434,7 +434,7 @@ def test_the_page_loads_nothing() -> None:
     loads.feed(text)
     assert loads.found == []
     assert loads.tags.isdisjoint({"link", "img", "iframe", "object", "embed", "base"})
-    # The page tells the browser to load nothing, because plotly.js could load maps, for example.
+    # The page forbids the browser to load anything, because plotly.js could load maps, for example.
     assert "content=\"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'" in text
     own = text.replace(text.split("<script>", 1)[1].split("</script>", 1)[0], "")
     assert len(own) < 200_000
@@ -458,7 +458,7 @@ def test_names_are_escaped_in_the_page() -> None:
     assert "<title>Statistics of &lt;b&gt;&amp;&lt;/script&gt;</title>" in text
 
 
-# Tests on the real data set. They are skipped without it.
+# Tests on the real data set. They are skipped if it is missing.
 
 
 @pytest.fixture(scope="module")
@@ -475,14 +475,14 @@ def test_real_click_rates(real: Logs) -> None:
     rows = found["click_rate"]["item_exposures"]
     assert [100 * row["rate"] for row in rows] == pytest.approx([10.7, 5.2, 3.2, 2.4, 1.6, 1.0], abs=0.1)
     assert (found["requests"], found["pages"], found["exposures"]) == (50_080, 50_080, 583_054)
-    # The source logs the number of earlier lists with the article. It is the same for each exposure.
+    # EB-NeRD's logs have the number of earlier lists with the article (`user_exposures`). Our count must equal it.
     lists = real.requests.select("clicked", "user_exposures").explode("clicked", "user_exposures")
     served = lists.group_by(pl.col("user_exposures").clip(0, 5)).agg(pl.len(), pl.col("clicked").sum())
     expected = [(exposures, clicks) for _, exposures, clicks in served.sort("user_exposures").iter_rows()]
     assert [(row["exposures"], row["clicks"]) for row in rows] == expected
 
 
-def test_a_page_replaces_only_a_page(tmp_path: Path) -> None:
+def test_a_page_does_not_replace_a_file_of_another_kind(tmp_path: Path) -> None:
     mine = tmp_path / "logs.json"
     mine.write_text('{"kind": "logs"}')
     with pytest.raises(OutputError, match="no page of plots"):
