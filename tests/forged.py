@@ -1,4 +1,4 @@
-"""Models that crash MNN, although their flatbuffer structure is valid."""
+"""Make models that crash MNN although their flatbuffer structure is valid."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def crashing(model: bytes) -> bytes:
         source.write_bytes(model)
         done = _python(_LIMITS + _SEARCH, source, target)
         assert done.returncode == 0, done.stderr
-        # Check that it also crashes a process with another memory layout.
+        # Check that the model also crashes another process, whose memory has another layout.
         assert _python(_LIMITS + "Session(Path(sys.argv[1]))", target).returncode < 0
         return target.read_bytes()
 

@@ -1,4 +1,4 @@
-"""Run scripts that fork in child processes, because a fork would not copy the threads of the test process."""
+"""Run scripts that fork. They run in a child process, because a fork does not copy the threads of the test process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 HEAD = """
 import os, signal, sys, threading, time, warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # Python warns about forks with threads, which these tests need
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns about a fork while threads run.
 
 def child(work):
     '''Run `work()` in a forked child and return "done", the text of its error, or "hangs".'''
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        signal.alarm(1200)  # a limit for the case that the child hangs
+        signal.alarm(1200)  # This ends a child that hangs.
         try:
             work()
             result = "done"

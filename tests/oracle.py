@@ -43,7 +43,7 @@ def gru_stack(stack: GruStackWeights, xs: Array) -> Array:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Item encodings p and fused encodings b of all behaviours of one kind (eq. 3-8)."""
+    """The encodings of all behaviours of one kind: item encodings p, and fused encodings b (eq. 3-8)."""
 
     p: Array
     b: Array
@@ -136,7 +136,7 @@ def random_crban(
 
 
 def with_attention(weights: CrbanWeights, kind: BehaviourKind, attention: AttentionWeights) -> CrbanWeights:
-    """Return the weights with another attention over one kind of behaviour."""
+    """Return `weights` in which the attention over behaviours of `kind` is replaced by `attention`."""
     return replace(weights, attentions={**weights.attentions, kind: attention})
 
 

@@ -1,4 +1,4 @@
-"""Shortcuts for tests that do not test the shortened part."""
+"""Make slow parts of EdgeRec quicker, for tests of other parts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def shorten_proof(patch: pytest.MonkeyPatch) -> None:
 def run_eagerly() -> Iterator[None]:
     """Run TensorFlow functions eagerly and do not trace them into graphs.
 
-    GRU layers are replaced by `_gru`, which takes a tenth of their time. Parity tests and the shared bundle use
-    the GRU of Keras.
+    The GRU layers of Keras are replaced by `_gru`, which takes a tenth of their time. Parity tests and the shared
+    bundle still use the layers of Keras.
     """
     import keras
     import tensorflow as tf
@@ -36,7 +36,7 @@ def run_eagerly() -> Iterator[None]:
 
 
 def _gru(layer: Any, sequence: Any, **_: Any) -> Any:
-    """Return the outputs (batch, time, units) of a Keras GRU layer with `reset_after=True`, with few operations."""
+    """Compute a Keras GRU layer with `reset_after=True` in few operations. Return its outputs (batch, time, units)."""
     import tensorflow as tf
 
     kernel, recurrent, (input_bias, recurrent_bias) = (weight.value for weight in layer.cell.weights[:3])

@@ -1,4 +1,4 @@
-"""Runs of any registered model with random weights, and device models from graphs."""
+"""Make runs with random weights for any registered model, and device models from graphs."""
 
 from __future__ import annotations
 

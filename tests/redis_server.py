@@ -38,7 +38,7 @@ def need_redis() -> None:
 
 @contextlib.contextmanager
 def redis_server(*options: str, port: int | None = None) -> Iterator[Server]:
-    """Run a server with `options` at `port`, or a free port, until the block ends. It stores nothing on disk."""
+    """Run a server until the block ends. Without `port`, it gets a free port. The server stores nothing on disk."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port() if port is None else port
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]

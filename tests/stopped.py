@@ -11,7 +11,7 @@ main = int(os.environ.setdefault("STOPPED_MAIN", str(os.getpid())))
 
 def stop(event, arguments):
     while event == "open" and os.path.exists({file!r}):
-        # A worker that stops before it watches its parent would outlive it.
+        # The main process was killed, so this worker ends. It may not watch its parent yet, and would wait forever.
         if main not in (os.getpid(), os.getppid()):
             os._exit(1)
         time.sleep(0.1)
@@ -21,5 +21,5 @@ sys.addaudithook(stop)
 
 
 def stop_at(file: Path) -> str:
-    """Return Python code that makes its process wait forever in the first `open` after `file` exists."""
+    """Return Python code. A process that runs it waits forever at its first `open` after `file` exists."""
     return CODE.format(file=str(file))

@@ -1,4 +1,4 @@
-"""Small random logs with every kind of feature, for tests that do not need realistic behaviour."""
+"""Make small random logs with features of every kind, for tests that do not need realistic behaviour."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SPEC = FeatureSpec.model_validate(
 
 HOUR = 3_600_000
 LIMITS = {"candidates": 10, "exposures": 8, "page_views": 4}
-"""The limits of the shared samples. They are small, because recurrences run step by step and many tests use them."""
+"""The limits of the shared samples. They are small, because many tests run recurrences over them step by step."""
 
 
 def make_logs(*, users: int = 12, items: int = 40, requests: int = 10, seed: int = 0, longest: int = 8) -> Logs:
@@ -103,7 +103,7 @@ def build(folder: Path, logs: Logs, **settings: Any) -> Samples:
 
 
 def whole(samples: Samples, split: str) -> Shard:
-    """Return all shards of a split, joined in memory."""
+    """Load all shards of a split, and join them."""
     return join_shards(list(samples.shards(split)))
 
 
@@ -135,7 +135,13 @@ def relabelled(samples: Samples, folder: Path, split: str, change: Callable[[np.
 
 
 def stretch(behaviours: dict[str, Any], at: int, *, window: bool = False) -> slice:
-    """Which steps, of all stretches as one axis, hold what a batch's request knows: all, or what it attends to."""
+    """Return the slice of steps that request `at` of a batch knows, counted over all segments in one row.
+
+    Args:
+        behaviours: the behaviours of one kind in the batch's inputs.
+        at: index of the request in the batch.
+        window: return only the steps that the attention reads.
+    """
     length = int(behaviours["length"][at])
     if not length:
         return slice(0, 0)
@@ -144,12 +150,12 @@ def stretch(behaviours: dict[str, Any], at: int, *, window: bool = False) -> sli
 
 
 def flat(array: np.ndarray) -> np.ndarray:
-    """Stretches (stretches, steps, ...) as one axis."""
+    """Put all segments into one row: (segments, steps, ...) becomes (segments * steps, ...)."""
     return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def unstamp(folder: Path) -> None:
-    """Remove the hashes of the tables from `logs.json`, as in logs that EdgeRec did not write."""
+    """Remove the hashes of the tables from `logs.json`, as in logs that another program wrote."""
     head = json.loads((folder / "logs.json").read_text())
     del head["parts"]
     (folder / "logs.json").write_text(json.dumps(head))

@@ -1,4 +1,4 @@
-"""The public surface: what `import edgerec` gives and costs."""
+"""Tests of the public names of EdgeRec, and of the packages that importing them loads."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ HEAVY = ("tensorflow", "keras", "onnx", "MNN", "numpy", "polars", "pydantic", "r
 
 
 def modules_after(statement: str) -> set[str]:
-    """Return the modules of a new process after `statement`."""
+    """Run `statement` in a new process. Return the names of all modules that are loaded after it."""
     code = f"{statement}; import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
-def test_import_edgerec_brings_no_heavy_module() -> None:
+def test_import_edgerec_imports_no_large_package() -> None:
     assert not modules_after("import edgerec, edgerec.layers") & set(HEAVY)
 
 
-def test_a_name_of_the_device_brings_no_training() -> None:
+def test_importing_a_name_for_the_device_imports_no_training_package() -> None:
     found = modules_after("from edgerec import load_device_model")
     assert "edgerec.bundle.load" in found
     assert not found & {"tensorflow", "keras", "onnx", "polars"}
 
 
-def test_a_layer_brings_keras_and_nothing_of_the_data() -> None:
+def test_importing_a_layer_imports_keras_but_no_package_for_data() -> None:
     found = modules_after("from edgerec.layers import Crban, BehaviourEncoder")
     assert "keras" in found
     assert not found & {"polars", "onnx", "MNN"}
 
 
-def test_a_name_whose_extra_is_not_installed_says_what_to_install() -> None:
+def test_the_error_for_a_missing_extra_gives_the_install_command() -> None:
     code = """
 import sys
 
@@ -51,7 +51,7 @@ except Exception as error:
 
 
 @pytest.mark.parametrize("module", [edgerec, edgerec.layers], ids=["edgerec", "edgerec.layers"])
-def test_every_public_name_is_there(module: object) -> None:
+def test_every_public_name_exists(module: object) -> None:
     names = module.__all__  # type: ignore[attr-defined]
     assert names == sorted(names)
     assert set(names) <= set(dir(module))

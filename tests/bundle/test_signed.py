@@ -161,7 +161,7 @@ def other_cloud(signed: Path) -> Path:
 
 
 @pytest.mark.parametrize("key", [None, KEY.public])
-def test_two_halves_of_different_versions_are_an_error(other_cloud: Path, key: PublicKey | None) -> None:
+def test_device_and_cloud_halves_of_different_versions_are_an_error(other_cloud: Path, key: PublicKey | None) -> None:
     with pytest.raises(FormatError, match="received those of version 20250101000000-000000000000"):
         inspect_bundle(other_cloud, public_key=key)
     # `verify_bundle` checks hashes before versions. So the test first updates the hashes of the cloud half.

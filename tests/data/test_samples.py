@@ -247,7 +247,7 @@ def test_vocabulary_means_and_scales_of_a_small_example(tmp_path: Path) -> None:
 
 
 def future(logs: Logs, instant: int, seed: int) -> Logs:
-    """Change everything in `logs` that is unknown at `instant`, except the times of requests: they define the periods."""
+    """Change everything in `logs` that is unknown at `instant`, except times of requests: they define the periods."""
     rng = np.random.default_rng(seed)
     items = logs.items["item_id"].to_numpy()
 

@@ -20,7 +20,7 @@ TOLERANCE = 2e-5
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One request: what the device stores for it, and its logits by the equations."""
+    """A request, the encoded behaviours that the device stores for it, and the logits that the equations give."""
 
     candidates: np.ndarray
     exposures: Encodings
@@ -142,7 +142,7 @@ def test_a_weight_that_is_one_percent_off_exceeds_the_tolerance(change: str) -> 
     assert worst > 10 * TOLERANCE
 
 
-def test_large_attention_weights_use_the_plain_form() -> None:
+def test_large_attention_weights_use_the_form_with_tanh() -> None:
     made = built()
     big = np.float32(30)
     attention = dataclasses.replace(
@@ -154,14 +154,14 @@ def test_large_attention_weights_use_the_plain_form() -> None:
     model = dataclasses.replace(made.model, crban=with_attention(made.model.crban, EXPOSURE, attention))
     files = {name: to_mnn(graph) for name, graph in graphs(model).items()}
     large = Built(model, **files)
-    # Keys of the plain form can be negative, and are accepted.
+    # Keys of the form with tanh may be negative. The ranker accepts them.
     assert (case(large, 1, (7, 5)).exposures.keys < 0).any()
     assert CrbanRanker(large.crban).key_widths[EXPOSURE] == 32
     for times in ((0, 0), (1, 0), (7, 5), (EXPOSURES, PAGE_VIEWS)):
         one = case(large, 11, times)
         scores = CrbanRanker(large.crban).score(one.candidates, one.exposures, one.page_views)
-        # Attention scores reach several hundred, where float32 has an error of about 3e-5. It shows after the softmax
-        # if two behaviours have nearly the same score.
+        # Attention scores reach several hundred, where float32 has a rounding error of about 3e-5. The softmax shows
+        # this error if two behaviours have nearly the same score.
         np.testing.assert_allclose(scores, one.want, atol=5e-3)
 
 

@@ -58,7 +58,7 @@ def test_a_step_returns_finite_numbers_or_names_the_huge_input(name: str, steppe
         else:
             assert all(np.isfinite(array).all() for array in step)
     assert all(f"received is 3e+38 in `{name}`" in said for said in errors)
-    # The gates of a step saturate, as the equations say. A state is multiplied without a bound.
+    # Huge features only saturate the gates, as the equations say. A huge state is multiplied, so it can overflow.
     assert bool(errors) == (name == "state")
     for array, again in zip(want, stepper.step(**good), strict=True):
         np.testing.assert_array_equal(array, again)
@@ -101,7 +101,7 @@ def test_rank_keeps_the_order_if_a_huge_input_makes_scores_not_finite(name: str,
     np.testing.assert_array_equal(ranker.score(*ordinary), want)
 
 
-def test_a_score_that_is_not_finite_is_an_error_of_score_and_keeps_the_order_of_rank(
+def test_if_a_score_is_not_finite_score_raises_an_error_and_rank_keeps_the_order(
     ranker: CrbanRanker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for value in (np.nan, np.inf, -np.inf):
@@ -110,7 +110,7 @@ def test_a_score_that_is_not_finite_is_an_error_of_score_and_keeps_the_order_of_
         with pytest.raises(NotFiniteError, match="NaN or infinity in `logits`"):
             ranker.score(random_array(5, 21), behaviours(), behaviours())
         assert ranker.rank(random_array(5, 21), behaviours(), behaviours()).tolist() == [0, 1, 2, 3, 4]
-        # The scores of padding can be anything.
+        # Scores of padding are ignored.
         assert ranker.rank(random_array(2, 21), behaviours(), behaviours()).tolist() == [1, 0]
 
 
@@ -144,7 +144,7 @@ def test_arrays_in_any_memory_order_give_the_same_results(
 
 
 class Odd(np.ndarray):
-    """A subclass of a NumPy array."""
+    """A subclass of `numpy.ndarray`."""
 
 
 def bad_arrays(good: np.ndarray) -> list[Any]:
@@ -162,7 +162,7 @@ INVALID_PATHS = [1.5, None, b"bundle", bytearray(9), [], b"1", "\0", Path("\0"),
 
 
 def only_edgerec_errors(call: Callable[..., Any], *arguments: Any, **more: Any) -> None:
-    """Call the function, and accept only an `EdgeRecError`. Any other error fails the test."""
+    """Call the function. It may return or raise an `EdgeRecError`. Any other error fails the test."""
     try:
         call(*arguments, **more)
     except EdgeRecError as error:

@@ -1,4 +1,4 @@
-"""A forked process gets an error that says to load the model there. It never hangs."""
+"""A forked process that uses a model of its parent gets an error that says to load the model again. It never hangs."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ def test_a_process_forked_before_mnn_created_threads_can_use_several(models: tup
 
 
 def test_a_child_that_ends_does_not_remove_files_of_its_parent(models: tuple[Path, Path]) -> None:
-    """The fork happens while another thread loads from bytes.
+    """The fork happens while another thread of the parent loads a model from bytes.
 
-    A `TemporaryDirectory` would be removed when the child ends.
+    If the loader used a `TemporaryDirectory`, the child would remove it when it ends.
     """
     script = """
     from edgerec.device_runtime import session

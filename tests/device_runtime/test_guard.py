@@ -1,4 +1,4 @@
-"""If a model crashes MNN, only a child process ends, and the command prints an error of one line."""
+"""If a model crashes MNN, the crash ends only a child process. The command prints an error of one line."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def test_a_model_that_crashes_mnn_is_an_error_of_one_line_in_every_command(
     more = ["--rounds", "1"] if command[0] == "bench" else []
     line = [sys.executable, "-m", "edgerec", *command, str(forged), *more]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if command == ("bench", "kv"):  # reads only embedding tables
+    if command == ("bench", "kv"):  # This command reads only embedding tables.
         assert done.returncode == 0, done.stderr
         return
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-    # What MNN does with the model depends on the memory beside it: most often it crashes.
+    # The result depends on the memory next to the model: most often MNN crashes, sometimes it refuses the model.
     crashed = f"edgerec: bundle: MNN, or a peer of it, crashed on the models of {forged}"
     assert done.stderr.startswith(crashed) or "cannot load" in done.stderr
 
 
-def test_guarded_raises_if_its_process_crashes(forged: Path, bundle_path: Path) -> None:
+def test_guarded_raises_an_error_if_its_process_crashes(forged: Path, bundle_path: Path) -> None:
     with pytest.raises(SessionError, match="crashed on the models"):
         guarded(verify_bundle, forged)
     assert guarded(verify_bundle, bundle_path)["golden_cases"] == 13

@@ -115,7 +115,7 @@ def test_the_number_of_threads_does_not_change_outputs(model: bytes, inputs: dic
     np.testing.assert_allclose(one["value"], two["value"], atol=1e-6)
 
 
-def test_an_unknown_view_is_an_error(model: bytes) -> None:
+def test_a_view_of_an_unknown_tensor_is_an_error(model: bytes) -> None:
     with pytest.raises(SessionError, match="no `nothing`"):
         Session(model).view("nothing")
 
@@ -143,8 +143,8 @@ def test_a_missing_file_or_a_folder_is_an_error(tmp_path: Path) -> None:
             Session(path)
 
 
-def test_loading_a_model_loses_no_output_of_other_threads(model: bytes, tmp_path: Path) -> None:
-    """Descriptor 1 belongs to the whole process: a library that redirects it moves the lines of all threads."""
+def test_no_output_of_other_threads_is_lost_while_a_model_is_loaded(model: bytes, tmp_path: Path) -> None:
+    """All threads of a process share descriptor 1. Whoever redirects it takes the output of all threads."""
     path = tmp_path / "model.mnn"
     path.write_bytes(model)
     code = """
@@ -221,7 +221,7 @@ def test_observe_returns_the_outputs_of_operations(model: bytes, inputs: dict[st
     for name, array in want.items():
         np.testing.assert_array_equal(seen[name], array)
         assert seen[name].flags.owndata
-    # The result has the outputs of all recurrent layers. The new state consists of these outputs.
+    # The result contains the outputs of all recurrent layers, of which the new state consists.
     layers = [array.reshape(-1) for array in seen.values() if array.size == 32 and array.shape != (32, 1)]
     for layer in want["new_state"].reshape(6, 32):
         assert any(np.array_equal(layer, one) for one in layers)

@@ -45,7 +45,7 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("way")
     (root / "c.toml").write_text('model = "dlcm"\n' + SETTINGS)
-    # Two commands run in this process, which has already imported TensorFlow.
+    # These commands run in this process, which has already imported TensorFlow.
     here = ("evaluate", "export")
     commands: dict[str, list[str | Path]] = {
         "simulate": ["simulate", "--users", "40", "--days", "3", "--out", root / "logs"],
@@ -151,7 +151,7 @@ def test_every_command_has_a_help_text() -> None:
         assert done.returncode == 0, path
         assert done.stdout.startswith("Usage: "), path
         assert done.stderr == ""
-        # The help text has more than the usage line.
+        # The help text is longer than the usage line.
         assert len([line for line in done.stdout.splitlines() if line.strip()]) > 3, path
 
 
@@ -338,7 +338,7 @@ def test_damaged_runs_are_refused(outputs: Path, tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield a full file system if one can be mounted, or else set a limit on the size of files."""
+    """Mount a file system of 64 KiB at `folder`. If that fails, yield options that limit the size of files instead."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
@@ -352,7 +352,7 @@ def small_disk(folder: Path) -> Iterator[dict[str, Any]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.skipif(shutil.which("mount") is None, reason="needs mount(8), of the package mount")
+@pytest.mark.skipif(shutil.which("mount") is None, reason="needs the command mount, from the package mount")
 def test_a_full_disk_is_reported_in_one_line(outputs: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as more:
         for command in (["samples", outputs / "logs"], ["simulate", "--users", "40"]):
@@ -406,7 +406,7 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
     with subprocess.Popen(
         [*EDGEREC, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
-        # An interrupted training leaves no files before its first epoch is recorded.
+        # Wait until the first epoch is recorded. A training that is interrupted before leaves no files.
         while not (work / "progress.json").is_file() or not json.loads((work / "progress.json").read_text())["epoch"]:
             assert child.poll() is None
             time.sleep(0.02)
@@ -421,7 +421,7 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == [".run.training", "c.toml"]
     epochs = json.loads((work / "progress.json").read_text())["epoch"]
     assert 1 <= epochs < 1000
-    # Without the option, the unfinished work is not changed.
+    # Without --resume, the command leaves the unfinished training unchanged.
     before = (work / "progress.json").read_bytes()
     assert "go on with --resume" in error_line(edgerec_here(*command))
     assert (work / "progress.json").read_bytes() == before

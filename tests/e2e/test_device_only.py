@@ -19,7 +19,7 @@ from edgerec.bundle.signing import SigningKey
 
 ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy", "redis")
 
-# Simulate missing packages: every finder returns None for them.
+# This code simulates missing packages: import finders do not find them.
 WITHOUT = f"""
     import importlib.util, sys
 
@@ -65,7 +65,7 @@ def test_device_commands_run_without_training_packages(command: list[str], bundl
 
 
 def test_public_keys_are_checked_without_training_packages(bundle_path: Path, tmp_path: Path) -> None:
-    """Each fault is reported in one line, and a signed bundle passes."""
+    """A missing signature and a faulty key are errors of one line. A signed bundle is accepted."""
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "public.pem").write_bytes(public)
@@ -100,7 +100,7 @@ def test_missing_redis_is_reported_with_the_install_command(bundle_path: Path) -
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_verify_works_with_a_closed_standard_output(more: list[str], bundle_path: Path) -> None:
-    """The exit code of `edgerec verify BUNDLE >&-` still states the result."""
+    """`edgerec verify BUNDLE >&-` prints nothing, but its exit code still tells the result."""
     command = [sys.executable, "-m", "edgerec", "verify", str(bundle_path), *more]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, preexec_fn=lambda: os.close(1))
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""Other packages add data sources and feature kinds. The examples of docs/extending.md run from a file to samples."""
+"""Other packages add data sources and feature kinds. The examples of docs/extending.md make samples of a file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """Write data of four users, with six visits for each user and three items in each visit."""
+    """Write a CSV file with data of four users. Each user has six visits, and each visit shows three items."""
     folder = tmp_path / "shop"
     folder.mkdir()
     rows = [(user, visit, item) for visit in range(6) for user in range(4) for item in range(3)]
@@ -107,7 +107,7 @@ def test_keras_and_numpy_expand_the_kind_in_the_same_way(site: Path) -> None:
     np.testing.assert_array_equal(layer(encoded.ids, encoded.codes, encoded.numbers), encoder.expand(encoded))
 
 
-def test_a_faulty_row_names_the_data_set(site: Path, shop: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_faulty_row_names_the_data_set(site: Path, shop: Path, tmp_path: Path) -> None:
     text = (shop / "shown.csv").read_text()
     (shop / "shown.csv").write_text(text.replace("1709571600000", "-5", 1))
     refused = error_line(edgerec_here("import", "shop", shop, "--separator", ";", "--out", tmp_path / "logs"))
@@ -121,13 +121,13 @@ def test_a_faulty_specification_is_refused_before_the_files_are_read(site: Path,
     assert "shop_source.json" in refused
 
 
-def test_without_the_package_the_error_names_the_kind(shop: Path, tmp_path: Path) -> None:
+def test_without_the_package_the_error_names_the_feature_kind(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "features.json").write_text(block(section("Add a data source"), "json"))
     with pytest.raises(SpecificationError, match=r"item\.0: .*received the kind 'hashed'.*install that package"):
         load_spec(tmp_path / "features.json")
 
 
-def test_a_kind_with_a_table_must_be_a_kind_of_embedding(site: Path) -> None:
+def test_a_feature_kind_with_a_table_must_be_a_subclass_of_embedding(site: Path) -> None:
     module = site / "shop_features.py"
     module.write_text(module.read_text().replace("    buckets: A", '    layout = "table"\n    buckets: A'))
     with pytest.raises(

@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 def install(title: str, folder: Path) -> Path:
     """Write the package of a section of the page into `folder`, as `pip install` would. Return its `entry_points.txt`.
 
-    The page has the name of each file in the text before its code.
+    On the page, the text before each block of code has the name of its file.
     """
     section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert section

@@ -1,4 +1,4 @@
-"""Commands with paths that are not UTF-8 or with outputs inside inputs work or end with one line."""
+"""If a path is not UTF-8 or an output is inside an input, a command works or prints an error of one line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def folder_not_utf8(tmp_path: Path, samples_path: Path, bundle_path: Path) -> Pa
     try:
         folder.mkdir()
     except OSError:
-        pytest.skip("this file system only allows UTF-8 names")
+        pytest.skip("needs a file system that allows names that are not UTF-8")
     shutil.copytree(samples_path.parent / "logs", folder / "logs")
     shutil.copytree(samples_path, folder / "samples")
     shutil.copytree(bundle_path, folder / "bundle")

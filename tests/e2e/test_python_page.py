@@ -1,4 +1,4 @@
-"""The examples of docs/python.md, run as they stand there."""
+"""The examples of docs/python.md run without changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
 
 
 def run(title: str) -> dict[str, object]:
-    """Run the code of a section, and return its names."""
+    """Run the code of a section, and return the variables that it sets."""
     code = re.search(rf"^## {title}\n.*?```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
     assert code
     names: dict[str, object] = {}
@@ -24,7 +24,7 @@ def run(title: str) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("eager")
-def test_from_logs_to_the_device(
+def test_the_example_from_logs_to_the_device_runs(
     samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(samples_path.parent / "logs", tmp_path / "logs")
@@ -37,7 +37,7 @@ def test_from_logs_to_the_device(
     assert sorted(names["order"].tolist()) == [0, 1]  # type: ignore[attr-defined]
 
 
-def test_layers_in_a_keras_model_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_of_layers_in_another_keras_model_runs(capsys: pytest.CaptureFixture[str]) -> None:
     run("Our layers in your own Keras model")
     assert capsys.readouterr().out.splitlines()[-1] == "(64, 10)"
 

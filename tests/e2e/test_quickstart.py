@@ -32,7 +32,7 @@ def test_a_small_quickstart_writes_all_outputs(tmp_path: Path, monkeypatch: pyte
     for part, path in document["paths"].items():
         assert Path(path) == out / part
         assert Path(path).is_dir()
-    # Other commands can read the outputs: the run names the final path of its samples.
+    # The run must name the final path of its samples, so that other commands find them.
     assert json.loads((out / "run" / "run.json").read_text())["samples"] == str(out / "samples")
     assert json.loads((out / "bundle" / "manifest.json").read_text())["version_id"] == document["version_id"]
     assert [path.name for path in tmp_path.iterdir()] == ["quick"]

@@ -139,7 +139,7 @@ def test_a_request_knows_only_behaviours_that_have_ended(samples: Samples) -> No
                 assert np.diff(ranges[row]).item() == min(past.count(name), most)
 
 
-def test_served_counts_cover_the_day_before(logs: Logs) -> None:
+def test_served_counts_cover_the_24_hours_before_the_request(logs: Logs) -> None:
     opened = [(row["recipe"], ended(row)) for row in raw("actions.csv") if row["action"] == "opened"]
     lists = {int(row["list"]): row for row in raw("lists.csv")}
     found = {row["request_id"]: row["opens_24h"] for row in logs.requests.iter_rows(named=True)}
@@ -153,7 +153,7 @@ def test_served_counts_cover_the_day_before(logs: Logs) -> None:
     assert max(map(max, found.values())) > 1
 
 
-def test_device_counts_use_only_earlier_events(logs: Logs) -> None:
+def test_counts_made_on_the_device_use_only_earlier_events(logs: Logs) -> None:
     last: dict[Any, int] = {}
     times: dict[Any, int] = {}
     for event in logs.events.iter_rows(named=True):
@@ -168,7 +168,7 @@ def test_device_counts_use_only_earlier_events(logs: Logs) -> None:
         assert (event["times_seen"] is None) == (event["kind"] == "page_view")
 
 
-def test_search_is_a_page_view_without_served_values(logs: Logs) -> None:
+def test_a_page_view_from_search_has_no_served_values(logs: Logs) -> None:
     searched = sum(not row["list"] for row in raw("actions.csv"))
     unserved = logs.events.filter(pl.col("match").is_null())
     assert len(unserved) == searched == 5
@@ -209,7 +209,7 @@ def test_quoted_error_messages_exist_in_the_code() -> None:
 Change = Callable[[Path], object]
 FAULTS: dict[str, tuple[Change, str]] = {
     "no such file": (lambda folder: (folder / "lists.csv").unlink(), "lists.csv"),
-    "a recipe that the catalogue lacks": (
+    "a recipe that is not in the catalogue": (
         lambda folder: (folder / "recipes.csv").write_text("recipe,cuisine,minutes,diet\npozole,mexican,150,meat\n"),
         "items that items does not have",
     ),

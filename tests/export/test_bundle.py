@@ -96,7 +96,7 @@ def test_two_exports_have_equal_bytes(
         for name in files_of(bundle_path)
         if (tmp_path / "again" / name).read_bytes() != (bundle_path / name).read_bytes()
     ]
-    # The parity check of the shared bundle is longer, so the results in its manifest can differ.
+    # The parity check of the shared bundle has more cases, so the results in the two manifests may differ.
     assert different in ([], ["manifest.json"])
     one, other = (read_bundle_manifest(path) for path in (bundle_path, tmp_path / "again"))
     assert one.model_copy(update={"parity": other.parity, "gauc": other.gauc}) == other
@@ -149,7 +149,7 @@ def test_a_changed_byte_in_any_file_is_an_error(bundle_path: Path, tmp_path: Pat
 
 
 def test_the_device_half_is_checked_without_the_rest(bundle_path: Path, tmp_path: Path) -> None:
-    """A phone downloads only `device/`, and still finds every changed byte."""
+    """A phone that has only the folder `device/` still detects every changed byte."""
     shutil.copytree(bundle_path / "device", tmp_path / "device")
     assert load_device_model(tmp_path).version_id == read_bundle_manifest(bundle_path).version_id
     for name in files_of(tmp_path / "device"):
@@ -184,7 +184,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 def test_a_damaged_model_is_an_error_and_does_not_crash(bundle_path: Path, tmp_path: Path) -> None:
-    """The hashes are right, so MNN loads the model. It runs in a child process, because a crash would end the test."""
+    """The hashes are updated, so MNN gets the damaged model. A child process loads it: a crash would end the test."""
     script = (
         "import sys; from pathlib import Path\n"
         "from edgerec.core.errors import SessionError\n"
@@ -207,7 +207,7 @@ def test_a_damaged_model_is_an_error_and_does_not_crash(bundle_path: Path, tmp_p
         [sys.executable, "-c", script, *bundles, str(swapped)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    # MNN prints lines of its own.
+    # MNN also prints lines to stdout.
     assert [line for line in done.stdout.splitlines() if line.startswith("SessionError")] == ["SessionError 0"] * 6
     assert "passed" not in done.stdout
 
@@ -258,7 +258,7 @@ def test_a_model_that_a_device_cannot_compute_is_refused_before_conversion(
     change: Callable[[Run], Run], said: str, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle, "load_run", lambda path: change(load_run(path)))
-    monkeypatch.setattr(halves, "convert_to_mnn", lambda *_, **__: pytest.fail("it was converted"))
+    monkeypatch.setattr(halves, "convert_to_mnn", lambda *_, **__: pytest.fail("a model was converted"))
     with pytest.raises(ConversionError, match=said) as caught:
         export_bundle(run_path, tmp_path / "bundle", requests=5)
     assert "\n" not in str(caught.value)
@@ -272,7 +272,7 @@ def test_an_unknown_feature_kind_is_refused_before_conversion(
     document = json.loads((run / "run.json").read_text())
     document["spec"]["item"][0]["kind"] = "hashed"
     (run / "run.json").write_text(json.dumps(document))
-    monkeypatch.setattr(halves, "convert_to_mnn", lambda *_, **__: pytest.fail("it was converted"))
+    monkeypatch.setattr(halves, "convert_to_mnn", lambda *_, **__: pytest.fail("a model was converted"))
     with pytest.raises(FormatError, match=r"spec\.item\.0: .*kind is one of bucketize, .* 'hashed'") as caught:
         export_bundle(run, tmp_path / "bundle")
     assert "\n" not in str(caught.value)

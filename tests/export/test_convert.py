@@ -47,7 +47,7 @@ def test_equal_onnx_files_give_equal_mnn_files(source: Path, tmp_path: Path) -> 
 
 
 def test_gru_nodes_become_native_commands(source: Path, tmp_path: Path) -> None:
-    # A loop in place of a native command would need MNN's Module API, which takes fifty times as long.
+    # If a GRU became a loop and not a native command, MNN would need its Module API, which takes fifty times as long.
     target = tmp_path / "model.mnn"
     convert_to_mnn(source, target)
     from MNN import Interpreter
@@ -94,7 +94,7 @@ def test_a_missing_output_folder_is_an_error(source: Path, tmp_path: Path) -> No
         convert_to_mnn(source, tmp_path / "none" / "model.mnn")
 
 
-def test_the_error_of_a_converter_that_fails_has_its_last_line(
+def test_the_error_of_a_converter_that_fails_quotes_its_last_line(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = tmp_path / "child.py"
@@ -124,7 +124,7 @@ def test_a_converter_that_hangs_is_ended(source: Path, tmp_path: Path, monkeypat
 
 
 def test_the_child_process_imports_only_the_converter() -> None:
-    # The converter and TensorFlow abort in one process, and `MNN.tools` installs packages.
+    # A process that loads both the converter and TensorFlow aborts. Importing `MNN.tools` would install packages.
     code = (
         "import runpy, sys, types\n"
         "tools = types.ModuleType('_tools'); tools.mnnconvert = lambda arguments: True; sys.modules['_tools'] = tools\n"
@@ -136,7 +136,9 @@ def test_the_child_process_imports_only_the_converter() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="needs Linux, where a process can ask to be killed when its parent ends"
+)
 def test_the_converter_ends_if_its_parent_is_killed(tmp_path: Path) -> None:
     # The child waits for the other end of a pipe, so it ends only when it is killed.
     os.mkfifo(tmp_path / "pipe")

@@ -57,7 +57,8 @@ def test_a_gru_stack_equals_the_equation() -> None:
 
 
 def test_one_gru_step_has_known_values() -> None:
-    # With a kernel of ones, no recurrence and no bias: z = s(1), candidate tanh(1), h = (1 - s(1)) tanh(1).
+    # The kernel is one, and the recurrent kernel and the biases are zero. So the update gate is z = sigmoid(1), the
+    # candidate state is tanh(1), and the new state is (1 - z) * tanh(1).
     layer = GruWeights(np.ones((1, 3), np.float32), np.zeros((1, 3), np.float32), np.zeros((2, 3), np.float32))
     graph = GraphBuilder()
     graph.node("Identity", add_gru_stack(graph, "x", (layer,), time=1), out="y")
@@ -66,14 +67,14 @@ def test_one_gru_step_has_known_values() -> None:
 
 
 def queries(form: AttentionForm, c: np.ndarray) -> np.ndarray:
-    """Return the exponents on the side of the candidates."""
+    """Return the part of the exponents that depends on the candidates."""
     query = c @ form.query_kernel + form.query_bias
     return query if form.fold is None else np.maximum(query, 0) @ form.fold
 
 
 @pytest.mark.parametrize("bounded", [True, False])
 @pytest.mark.parametrize("units", [1, 3, 4, 32])
-def test_the_fraction_equals_the_sum_of_tanh(units: int, bounded: bool) -> None:
+def test_the_product_form_equals_the_sum_of_tanh(units: int, bounded: bool) -> None:
     rng = np.random.default_rng(units)
     weights = oracle.random_attention(rng, units=units)
     form = attention_form(weights, bounded=bounded)
@@ -140,7 +141,7 @@ def test_step_loop_equals_the_full_sequence(kind: str, scale: float) -> None:
 def crban_inputs(
     model: oracle.Model, count: int, times: tuple[int, int], *, garbage: bool
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Return the inputs of the fast and of the plain graph, and the expected logits."""
+    """Return the inputs of the device graph and of the reference graph, and the logits that the equations give."""
     rng = np.random.default_rng(5)
     crban = model.crban
     candidates = rng.normal(size=(count, 21)).astype(np.float32)
@@ -199,7 +200,7 @@ def test_ranking_graphs_with_large_attention_weights_equal_the_equations() -> No
     for times in ((0, 0), (5, 3), (EXPOSURES, PAGE_VIEWS)):
         fast, _, want = crban_inputs(model, 11, times, garbage=False)
         ours = run(model.crban.build(LENGTHS), **fast)["logits"][:11, 0]
-        # Attention scores reach several hundred here, where float32 has an error of about 3e-5.
+        # Attention scores reach several hundred, where float32 has a rounding error of about 3e-5.
         np.testing.assert_allclose(ours, want, atol=2e-3)
 
 
@@ -217,7 +218,7 @@ def test_the_largest_weights_of_the_product_form_give_finite_and_correct_logits(
     np.testing.assert_allclose(ours, want, atol=5e-5)
 
 
-def test_the_fast_graph_computes_no_tanh_for_a_pair() -> None:
+def test_the_device_graph_of_the_ranker_computes_no_tanh() -> None:
     model = oracle.random_model(4)
     kinds = Counter(node.op_type for node in model.crban.build(LENGTHS).graph.node)
     assert kinds["GRU"] == 3

@@ -36,7 +36,7 @@ SHORT_LIST = Limits(candidates=2, exposures=9, page_views=3)
 
 @dataclass(frozen=True)
 class Strong:
-    """A model with large weights, so that every part changes the scores, and its device half."""
+    """A run with large weights, so that every layer changes the scores, and its models for MNN and ONNX Runtime."""
 
     run: Run
     device: DeviceModel
@@ -85,7 +85,7 @@ def test_random_cases_stay_within_small_limits(run_path: Path, limits: Limits) -
 
 @pytest.mark.parametrize("std", [1.0, 3.0])
 def test_steps_equal_whole_sequences(strong: Strong, std: float) -> None:
-    """Keras reads whole sequences. MNN and ONNX Runtime make one step at a time.
+    """Keras processes whole sequences. MNN and ONNX Runtime process one step at a time.
 
     With weights this large, logits reach about 10 and rounding changes them by about 2e-5.
     """
@@ -121,7 +121,7 @@ def test_a_weight_that_is_one_percent_off_fails_the_parity_check(
     strong: Strong, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = strong.run.model
-    # The layers are traced once. Without that, Keras' loops over steps would take most of the time.
+    # Trace the layers once. Without tracing, Keras' loops over steps would take most of the time.
     for layer in (model.hubsm_ie, model.hubsm_ipv, model.ranker):
         monkeypatch.setattr(layer, "call", tf.function(layer.call))
     cases = random_cases(model, SHORT, seed=5, std=1.0)

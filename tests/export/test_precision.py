@@ -1,4 +1,4 @@
-"""Precisions of weights: their size, their error, and which of them can be exported."""
+"""Tests of the precisions of weights: size, error, and which precision `export` selects."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ REQUESTS = 40
 
 @pytest.fixture(scope="module")
 def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Wanted, tuple[Path, Exported]]:
-    """Return the run's bundle in each precision except fp32, and in the precision that `auto` selects."""
+    """Export the run as fp16, as int8, and with `auto`. Return the folder and the result of each export."""
     root = tmp_path_factory.mktemp("precisions")
     wanted: list[Wanted] = ["fp16", "int8", "auto"]
     with pytest.MonkeyPatch.context() as patch, run_eagerly():
@@ -68,7 +68,7 @@ def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[W
 
 
 @pytest.mark.parametrize("name", ["fp16", "int8"])
-def test_each_precision_is_smaller_and_verifies(
+def test_each_reduced_precision_is_smaller_and_passes_verification(
     name: Precision, exported: dict[Wanted, tuple[Path, Exported]], bundle_path: Path
 ) -> None:
     path, found = exported[name]
@@ -84,7 +84,7 @@ def test_each_precision_is_smaller_and_verifies(
     assert whole.gauc_difference == pytest.approx(0, abs=1e-9)
     assert row.gauc_difference is not None
 
-    # The manifest has the parity check in fp32, and the differences of the bundle's own models.
+    # The manifest has the results of the parity check for fp32, and also those for the bundle's own precision.
     parity = manifest.parity
     assert parity.checks.keys() >= {"random_mnn", "random_onnx", "real_mnn", f"random_{name}", f"real_{name}"}
     assert max(error for check, error in parity.checks.items() if not check.endswith(name)) < 1e-5
@@ -148,7 +148,7 @@ def measured(size: int, difference: float | None, drift: float = 0.001) -> Preci
     return PrecisionResult(row=row, random=drift, latency=Latency(1.0, None))
 
 
-def test_choose_on_small_examples() -> None:
+def test_choose_returns_the_smallest_precision_within_the_tolerance() -> None:
     rows: dict[Precision, PrecisionResult] = {
         "fp32": measured(100, 0.0),
         "fp16": measured(50, 4e-4),
@@ -210,7 +210,7 @@ def test_half_precision_keeps_the_bounds_of_the_graphs(
     run = load_run(run_path)
     rng = np.random.default_rng(0)
     run.model.set_weights([rng.normal(size=weight.shape).astype(np.float32) for weight in run.model.get_weights()])
-    if not product:  # attention scores too large for the product form
+    if not product:  # Make attention scores too large for the product form.
         for attention in (run.model.ranker.exposure_attention, run.model.ranker.page_view_attention):
             attention.scale.assign(attention.scale * 30.0)
     cases = random_cases(run.model, SMALL, seed=1, std=1.0)
@@ -236,7 +236,7 @@ def test_half_precision_keeps_the_bounds_of_the_graphs(
     assert max(drifts["int8"]) < 0.5
 
 
-def test_as_stored_rounds_rows_to_half_precision() -> None:
+def test_as_stored_rounds_rows_if_tables_have_half_precision() -> None:
     values = np.array([[1 / 3, 1e-9, 2.0]], np.float32)
     table = Table(np.array([7]), values, values[0] * 5)
     same, half = as_stored({"a": table}, "float32")["a"], as_stored({"a": table}, "float16")["a"]
@@ -248,7 +248,7 @@ def test_as_stored_rounds_rows_to_half_precision() -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_rounded_rows_are_measured(run_path: Path, tmp_path: Path) -> None:
+def test_the_error_of_rounded_rows_is_measured(run_path: Path, tmp_path: Path) -> None:
     found = export_bundle(run_path, tmp_path / "half", requests=REQUESTS, table_dtype="float16")
     assert found.manifest.precision == "fp32"
     row = found.manifest.precisions["fp32"]

@@ -71,7 +71,7 @@ def test_tables_have_the_trained_rows(run: Run, bundle_path: Path) -> None:
 
 def test_the_device_has_no_row_of_a_table(run: Run, bundle_path: Path) -> None:
     weights = run.model.item_embedding.tables["shop"].numpy()
-    # All rows and numbers of the tables. None of them may be in a device file.
+    # No row and no number of the tables may be in a device file.
     rows = {row.tobytes() for row in weights}
     numbers = set(weights.ravel().tolist())
     built = [make(split(run), run.head.limits) for make in (device_graphs, reference_graphs)]
@@ -84,7 +84,7 @@ def test_the_device_has_no_row_of_a_table(run: Run, bundle_path: Path) -> None:
     for name in MODELS:
         content = (bundle_path / "device" / f"{name}.mnn").read_bytes()
         assert not any(row in content for row in rows)
-    # The search works: it finds the weights of a GRU, which are in the files.
+    # Check that the search works: it must find the weights of a GRU, which are in the files.
     bias = run.model.hubsm_ie.item_stack.grus[0].get_weights()[0]
     assert set(bias.ravel().tolist()) <= {
         value
@@ -113,7 +113,7 @@ def test_a_gru_that_mnn_computes_wrongly_is_an_error(run_path: Path, change: dic
         split(run)
 
 
-def test_graphs_have_the_given_limits(run: Run) -> None:
+def test_inputs_of_graphs_have_the_lengths_of_the_limits(run: Run) -> None:
     graphs = device_graphs(split(run), Limits(candidates=7, exposures=5, page_views=3))
     shapes = {
         value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
@@ -126,7 +126,7 @@ def test_graphs_have_the_given_limits(run: Run) -> None:
 
 @pytest.mark.parametrize("kind", list(REGISTRY))
 def test_every_model_runs_on_the_device(run: Run, kind: str, tmp_path: Path) -> None:
-    """MNN and ONNX Runtime, step by step, give the logits of Keras. A weight that is 1 % off is found."""
+    """MNN and ONNX Runtime must give the logits of Keras. After a change of one Keras kernel by 1 %, they must not."""
     run = of_kind(run, kind)
     limits = Limits(candidates=6, exposures=7, page_views=5)
     graphs = device_graphs(split(run), limits)
@@ -147,7 +147,7 @@ DRIFTS: dict[Precision, float] = {"fp32": 5e-5, "fp16": 0.1, "int8": 0.3}
 
 @pytest.mark.parametrize("factor", [1, 30, 1000])
 def test_crban_plus_keeps_parity_with_large_queries(run: Run, factor: float, tmp_path: Path) -> None:
-    """The attention of CRBAN+ has no bound on queries. The test runs every precision."""
+    """In CRBAN+, nothing limits the size of the attention's queries. The test checks every precision."""
     run = of_kind(run, "crban_plus")
     for attention in (run.model.ranker.exposure_attention, run.model.ranker.page_view_attention):
         attention.query_projection.kernel.assign(attention.query_projection.kernel * factor)

@@ -59,7 +59,7 @@ def reached(graph: onnx.ModelProto, constant: str) -> set[str]:
 
 @pytest.mark.parametrize("kind", list(MODELS))
 def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, kind: str, tmp_path: Path) -> None:
-    """The cases have every length. The last one has more steps than the ranker reads."""
+    """The cases have all lengths. The last case has more behaviours than the ranker reads."""
     run = of_kind(load_run(run_path), kind)
     graphs = graphs_of(run)
     device = on_device(graphs, tmp_path)
@@ -72,13 +72,13 @@ def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, kind: str, t
         steps = len(case.exposure_action) * ("hubsm_ie" in graphs) + len(case.page_view_action) * (
             "hubsm_ipv" in graphs
         )
-        # A step shows at least its outputs, and a ranker at least a quarter of its tensors.
+        # The trace must compare at least the outputs of each step and a quarter of the ranker's tensors.
         assert found.compared >= 2 * steps + len(graphs["crban"].graph.node) // 4
 
 
 @pytest.mark.parametrize("kind", ["crban", "crban_plus", "dlcm"])
 def test_the_trace_names_a_tensor_that_depends_on_the_wrong_weight(run_path: Path, kind: str, tmp_path: Path) -> None:
-    """The test changes every weight of every graph in turn. The tensor compared before does not depend on it."""
+    """The test changes each weight in turn. The named tensor must depend on it. The tensor before it must not."""
     run = of_kind(load_run(run_path), kind)
     graphs = graphs_of(run)
     device, case = on_device(graphs, tmp_path), full_case(run)
@@ -101,7 +101,7 @@ def test_the_trace_names_a_tensor_that_depends_on_the_wrong_weight(run_path: Pat
 
 
 def test_logits_are_compared_with_the_tolerance_of_the_parity_check(run_path: Path, tmp_path: Path) -> None:
-    """The logits are about 6 and differ by three tolerances. A relative tolerance would accept this difference."""
+    """The logits are about 6 and differ by three times the tolerance. A relative tolerance would accept that."""
     run = of_kind(load_run(run_path), "crban")
     run.model.ranker.output_layer.bias.assign([6.0])
     graphs = graphs_of(run)
@@ -161,7 +161,7 @@ def test_compare_tensors_on_small_arrays() -> None:
     near = np.array([1e6 + 10, 1.0], np.float32)
     assert not compare_tensors(near, large, large)[1]
     assert compare_tensors(near, large, large, absolute=True)[1]
-    # If a change of the inputs in the last place moves a tensor a lot, larger differences count as rounding.
+    # The third argument comes from inputs that differ by rounding. If it differs, larger differences are accepted.
     off = ones + np.float32(3 * TOLERANCE)
     assert compare_tensors(off, ones, ones)[1]
     assert not compare_tensors(off, ones, ones + np.float32(TOLERANCE / 10))[1]
@@ -171,7 +171,7 @@ def test_compare_tensors_on_small_arrays() -> None:
 def test_export_writes_a_trace_if_the_parity_check_fails(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The conversion changes a weight, as a defect of a converter would."""
+    """The conversion changes a weight, as a faulty converter would."""
 
     def wrong(source: Path, target: Path, *, precision: object) -> None:
         graph = onnx.load(source)
@@ -189,7 +189,7 @@ def test_export_writes_a_trace_if_the_parity_check_fails(
     said = (
         r"differs from ONNX Runtime at `.*` \(GRU\) of hubsm_ipv.onnx at behaviour 1, .* request are in .*bundle.trace"
     )
-    for _ in range(2):  # an earlier trace is replaced
+    for _ in range(2):  # The second export replaces the trace of the first.
         with pytest.raises(ParityError, match=said) as caught:
             bundle.export_bundle(run_path, tmp_path / "bundle", requests=5, trace=True)
     assert "\n" not in str(caught.value)

@@ -83,7 +83,7 @@ def test_raw_values_are_clipped_after_the_transform() -> None:
     values=st.lists(st.floats(-50, 50) | st.just(NAN), max_size=30),
     boundaries=st.lists(st.integers(-40, 40), min_size=1, max_size=40, unique=True),
 )
-def test_few_and_many_boundaries_give_the_same_codes(values: list[float], boundaries: list[int]) -> None:
+def test_codes_of_buckets_equal_a_loop_over_the_boundaries(values: list[float], boundaries: list[int]) -> None:
     one = feature("bucketize", boundaries=sorted(boundaries))
     expected = [0 if np.isnan(value) else 1 + sum(value >= low for low in boundaries) for value in values]
     assert codes(one, values) == expected

@@ -34,13 +34,13 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-def test_widths() -> None:
+def test_each_feature_has_the_width_of_its_dense_vector() -> None:
     spec = parse_spec(json.dumps(DOCUMENT), where="here")
     assert [feature.width for feature in (*spec.ie_action, *spec.ipv_action, *spec.item)] == [4, 1, 3, 3, 1]
     assert [feature.name for feature in spec.embeddings] == ["p1"]
 
 
-def test_round_trip() -> None:
+def test_a_written_specification_is_read_without_change() -> None:
     for spec in (parse_spec(json.dumps(DOCUMENT), where="here"), table1()):
         assert parse_spec(json.dumps(spec.model_dump(mode="json", exclude_none=True)), where="again") == spec
 

@@ -15,7 +15,7 @@ def ints(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
 
-def test_rows_begin_at_one() -> None:
+def test_rows_of_known_ids_start_at_one() -> None:
     vocabulary = Vocabulary(ints(-5, 3, 8))
     assert vocabulary.rows == 4
     rows = vocabulary.lookup(ints(3, -5, 8, 4, 99, MISSING_ID))
@@ -23,7 +23,7 @@ def test_rows_begin_at_one() -> None:
     assert rows.dtype == np.int32
 
 
-def test_an_empty_vocabulary_has_no_id() -> None:
+def test_an_empty_vocabulary_knows_no_id() -> None:
     empty = Vocabulary(ints())
     assert (empty.rows, empty.lookup(ints(1, 2)).tolist()) == (1, [0, 0])
 
@@ -36,7 +36,7 @@ def test_fit_keeps_the_most_frequent_ids_and_the_smaller_of_equally_frequent_one
     assert Vocabulary.fit(ids, size=2, min_count=4).keys.tolist() == []
 
 
-def test_fit_with_counts_is_fit_of_repeated_ids() -> None:
+def test_fit_with_counts_equals_fit_of_repeated_ids() -> None:
     ids, counts = ints(9, 4, 2, 9, 7, 5, MISSING_ID), ints(2, 2, 2, 1, 1, 0, 9)
     for size, least in ((10, 1), (10, 2), (2, 1), (2, 4)):
         expected = Vocabulary.fit(np.repeat(ids, counts), size=size, min_count=least)
@@ -52,7 +52,7 @@ def test_keys_that_are_not_a_vocabulary_are_an_error(keys: np.ndarray) -> None:
         Vocabulary(keys)
 
 
-def test_saved_vocabularies_are_loaded(tmp_path: Path) -> None:
+def test_saved_vocabularies_are_loaded_without_change(tmp_path: Path) -> None:
     vocabularies = {"brand": Vocabulary(ints(1, 2**62)), "shop": Vocabulary(ints())}
     save_vocabularies(vocabularies, tmp_path / "v")
     loaded = open_vocabularies({"brand": 9, "shop": 9}, tmp_path / "v")

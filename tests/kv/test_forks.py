@@ -45,7 +45,7 @@ def test_a_fork_during_a_look_up_of_another_thread_works(tmp_path: Path) -> None
 
 
 def test_a_fork_during_a_redis_request_of_another_thread_works(tmp_path: Path, redis_url: str) -> None:
-    """redis-py opens new connections in the child."""
+    """In the child, redis-py opens new connections. It does not use those of its parent."""
     script = """
     import numpy as np
     from pathlib import Path

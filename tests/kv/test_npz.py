@@ -41,7 +41,7 @@ def test_a_look_up_returns_the_rows_of_the_keys(
     entry = write(table, tmp_path / "t", shard_rows=rows)
     opened = open_table(tmp_path / "t")
     assert opened.entry == entry
-    # Small numbers are replaced by existing keys, so that about half of the keys exist.
+    # Small numbers are replaced by existing keys, so that about half of the requested keys exist.
     requested = [keys[q] if 0 <= q < len(keys) else q for q in requested]
     found, missing = opened.get_many(np.array(requested, np.int64))
     np.testing.assert_array_equal(found, expected(table, requested))
@@ -55,7 +55,7 @@ def test_a_look_up_returns_the_rows_of_the_keys(
 
 
 @pytest.mark.parametrize("keys", [[], [7]])
-def test_empty_and_one_row_tables_work(tmp_path: Path, keys: list[int]) -> None:
+def test_tables_with_no_row_or_one_row_work(tmp_path: Path, keys: list[int]) -> None:
     write(make(keys), tmp_path / "t")
     rows, missing = open_table(tmp_path / "t").get_many(np.array([7, 99, -5]))
     assert missing == 3 - len(keys)
@@ -80,7 +80,7 @@ def test_keys_of_another_type_or_shape_are_refused(tmp_path: Path, keys: Any) ->
             call()
 
 
-def test_shards_written_by_numpy_can_be_opened(tmp_path: Path) -> None:
+def test_shards_that_numpy_wrote_can_be_opened(tmp_path: Path) -> None:
     """Bundles of version 0.1.0 have such shards. They are not aligned, and some are empty."""
     table = make(range(5))
     (tmp_path / "t").mkdir()
@@ -106,7 +106,7 @@ def test_open_tables_opens_all_tables_of_a_version(tmp_path: Path) -> None:
 
 
 def _check_pages(opened: NpzTables, seed: int) -> bool:
-    """Look up 200 random pages and return whether all rows are right. Each row holds its key."""
+    """Look up 200 random pages. Return whether all rows are right: each row should contain its key."""
     rng = np.random.default_rng(seed)
     for _ in range(200):
         keys = rng.integers(-50, 5050, 100)
@@ -122,7 +122,7 @@ def _open_and_check(cloud: Path, seed: int) -> bool:
 
 
 def table_of_keys(count: int = 5000) -> Table:
-    """Make a table whose rows hold their keys."""
+    """Make a table in which each row contains its key."""
     keys = np.arange(count)
     return Table(keys, np.repeat(keys[:, None], 3, axis=1).astype(np.float32), np.full(3, -1, np.float32))
 
@@ -177,7 +177,7 @@ for count in (3, 300):
 
 
 def test_a_large_table_is_not_loaded_into_memory(tmp_path: Path) -> None:
-    """The table has 240 MB (1.5 million rows of dimension 40), but 300 rows only load the pages around them.
+    """The table has 240 MB (1.5 million rows of dimension 40). Look-ups load only the memory pages of the rows.
 
     The table is first removed from the page cache, because Linux may map large pieces of cached files at once. Private
     memory, which no other process can share, stays small for any number of look-ups.
@@ -344,7 +344,7 @@ def test_tables_that_contradict_their_manifest_are_refused(tmp_path: Path, fault
 
 @settings(max_examples=400)
 @given(data=st.data())
-def test_random_damage_raises_a_format_error_or_is_harmless(tmp_path: Path, data: st.DataObject) -> None:
+def test_random_damage_raises_a_format_error_or_does_no_harm(tmp_path: Path, data: st.DataObject) -> None:
     shutil.rmtree(tmp_path / "t", ignore_errors=True)
     table = make([1, 5, 9], width=4)
     write(table, tmp_path / "t", dtype=data.draw(st.sampled_from(["float32", "float16"])))
@@ -355,7 +355,7 @@ def test_random_damage_raises_a_format_error_or_is_harmless(tmp_path: Path, data
     for _ in range(data.draw(st.integers(0, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     file.write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
-    # Without checks, other numbers may be read, but the result has the right shape or there is one error.
+    # Without checks, wrong numbers may be read. But the result has the right shape, or there is a `FormatError`.
     for check in (False, True):
         try:
             found = open_table(tmp_path / "t", sums=check, numbers=check).get_many(requested)
@@ -371,7 +371,7 @@ def test_random_damage_raises_a_format_error_or_is_harmless(tmp_path: Path, data
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("member", ["values", "unknown"])
 def test_nan_and_infinity_are_refused(tmp_path: Path, dtype: Any, bad: float, member: str) -> None:
-    """Hashes cannot detect such a table, because a faulty export writes matching hashes."""
+    """Hashes do not detect such a table, because a faulty export writes the hashes of the faulty table."""
     cloud = write_cloud(tmp_path / "cloud", {"shop": make(range(20))}, dtype=dtype)
     folder = cloud / "embeddings" / "shop"
     for number in range(3):

@@ -54,12 +54,12 @@ def test_redis_returns_the_same_rows_as_the_shards(store: RedisStore, tmp_path: 
     assert opened.get_many({}) == {}
 
 
-def test_a_look_up_takes_one_round_trip(store: RedisStore, tmp_path: Path) -> None:
+def test_a_look_up_of_several_tables_takes_one_round_trip(store: RedisStore, tmp_path: Path) -> None:
     store.publish(version(tmp_path, "v1"))
     opened = store.open()
     page = {"shop": np.arange(100), "brand": np.arange(100)}
     opened.get_many(page)
-    # A relay before the server counts round trips, as changes of direction.
+    # A relay between client and server counts round trips.
     with _relay(store.address) as (url, turns):
         from edgerec.kv.redis import RedisStore
 
@@ -72,7 +72,7 @@ def test_a_look_up_takes_one_round_trip(store: RedisStore, tmp_path: Path) -> No
 
 
 class _relay:  # noqa: N801
-    """A relay to `address` that counts the client's requests: messages that follow a message of the server."""
+    """A relay to `address`. It counts the client's messages that follow a message of the server, as round trips."""
 
     def __init__(self, address: str) -> None:
         host, port = address.split(":")
@@ -158,7 +158,7 @@ def test_an_existing_version_is_not_published_again(store: RedisStore, tmp_path:
     assert len(redis_keys(store)) == 5
 
 
-def test_only_one_of_several_publishers_of_a_version_succeeds(store: RedisStore, tmp_path: Path) -> None:
+def test_if_several_processes_publish_a_version_one_succeeds(store: RedisStore, tmp_path: Path) -> None:
     shards = version(tmp_path, "v1")
 
     def publish(_: int) -> str:
@@ -177,7 +177,7 @@ def test_only_one_of_several_publishers_of_a_version_succeeds(store: RedisStore,
 
 
 def test_readers_see_complete_versions_during_publications(store: RedisStore, tmp_path: Path) -> None:
-    """All rows of version n hold the number n. A reader must find only the number of its version and no unknown key."""
+    """All rows of version n contain the number n. A reader must find this number for every key of its version."""
     keys = np.arange(3000)
 
     def shards(number: int) -> NpzTables:
@@ -209,7 +209,7 @@ def test_readers_see_complete_versions_during_publications(store: RedisStore, tm
     assert store.versions() == [f"v{number}" for number in range(6)]
 
 
-def test_a_failed_publication_adds_no_version_and_leaves_no_rows(store: RedisStore, tmp_path: Path) -> None:
+def test_a_failed_publication_leaves_no_version_and_no_rows(store: RedisStore, tmp_path: Path) -> None:
     class Broken(Exception):  # noqa: N818
         pass
 
@@ -227,7 +227,7 @@ def test_a_failed_publication_adds_no_version_and_leaves_no_rows(store: RedisSto
     table.blocks = blocks  # type: ignore[method-assign,assignment]
     with pytest.raises(Broken):
         store.publish(shards)
-    # A killed publisher cannot remove its rows, so they have an expiry time.
+    # Rows have an expiry time until they are published, because a killed publisher cannot remove them.
     assert len(expiry_times) == 1
     assert 0 < expiry_times[0] <= 3600
     assert (store.versions(), store.current(), redis_keys(store)) == ([], None, [])
@@ -265,7 +265,7 @@ def test_unknown_features_and_wrong_key_types_are_refused(store: RedisStore, tmp
         opened.get_many({"shop": np.zeros(3)})  # type: ignore[dict-item]
 
 
-def test_rows_and_descriptions_of_another_format_are_refused(store: RedisStore, tmp_path: Path) -> None:
+def test_rows_and_version_descriptions_of_another_format_are_refused(store: RedisStore, tmp_path: Path) -> None:
     store.publish(version(tmp_path, "v1"))
     opened = store.open()
     with store.connected() as client:
@@ -327,7 +327,7 @@ def test_the_store_handles_a_server_that_is_full_or_restarts(tmp_path: Path) -> 
 
 
 def test_an_evicted_table_raises_an_error(store: RedisStore, tmp_path: Path) -> None:
-    """A server evicts entire hashes. The look-up must raise and not report unknown items."""
+    """A server that is full removes whole tables. The look-up must raise an error and not report unknown items."""
     store.publish(version(tmp_path, "v1"))
     opened = store.open()
     with store.connected() as client:

@@ -45,7 +45,7 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
 @pytest.mark.parametrize("part", ["the answer", "the greeting"])
 def test_an_answer_that_arrives_byte_by_byte_times_out(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
-    """The time-out limits the complete answer, although each single byte arrives in time."""
+    """The time-out applies to the complete answer, even if each byte arrives soon after the one before."""
     need_redis()
     from edgerec.kv import redis_client
     from edgerec.kv.redis import RedisStore
@@ -61,7 +61,7 @@ def test_an_answer_that_arrives_byte_by_byte_times_out(monkeypatch: pytest.Monke
 
     with server(trickle) as url:
         store = RedisStore(url)
-        # The server sends bytes for 30 s and then closes the connection, which would be another error.
+        # The server closes the connection after 30 s. Without the time-out, that would be another error.
         with pytest.raises(StoreError, match=r"no complete answer within 0.5 s") as caught:
             store.current()
         assert "\n" not in str(caught.value)
@@ -178,14 +178,14 @@ def test_names_that_are_not_utf8_text_are_refused(store: RedisStore, redis_url: 
         RedisStore(redis_url, prefix=name)
 
 
-def test_version_ids_of_other_programs_are_refused(store: RedisStore, tmp_path: Path) -> None:
+def test_version_ids_that_edgerec_did_not_write_are_refused(store: RedisStore, tmp_path: Path) -> None:
     with store.connected() as client:
         client.hset(f"{store.prefix}:versions", b"\xff\xfe", b"{}")
         client.set(f"{store.prefix}:current", b"\xff\xfe")
     for call in (store.versions, store.current, store.open):
         with pytest.raises(FormatError, match=r"b'\\xff\\xfe' is not a version id of EdgeRec"):
             call()
-    # Other versions still work.
+    # Versions of EdgeRec can still be published and opened.
     store.publish(version(tmp_path, "v1"))
     assert store.open().version_id == "v1"
 

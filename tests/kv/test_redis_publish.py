@@ -56,7 +56,7 @@ LOSSES: dict[str, Callable[[RedisStore], None]] = {
     "a row": lambda store: delete_row(store, "brand", 7),
 }
 SHOPS = {"brand": TABLES["brand"], "shop": make(range(30))}
-"""Two tables. `brand` is written first."""
+"""The tables of a version. `brand` is written first."""
 
 
 @pytest.mark.parametrize("lost", LOSSES)
@@ -68,7 +68,7 @@ def test_a_version_with_lost_rows_is_not_committed(store: RedisStore, tmp_path: 
 
 
 def test_every_write_of_rows_sets_an_expiry(store: RedisStore, redis_url: str, tmp_path: Path) -> None:
-    """So no row stays in the server if the publisher or the server is killed between two commands."""
+    """If the publisher or the server is killed between two commands, the rows expire and do not stay in the server."""
     import redis
 
     with contextlib.closing(redis.Redis.from_url(redis_url)) as client, client.monitor() as monitor:
@@ -95,7 +95,7 @@ def test_every_write_of_rows_sets_an_expiry(store: RedisStore, redis_url: str, t
 
 
 def test_writing_a_table_renews_the_expiry_of_earlier_tables(store: RedisStore, tmp_path: Path) -> None:
-    """Each written block renews the expiry of all tables that were staged before it."""
+    """Each block that is written renews the expiry of all tables that were written before it."""
 
     def shorten_expiry() -> None:
         with store.connected() as client:
@@ -116,7 +116,7 @@ def test_writing_a_table_renews_the_expiry_of_earlier_tables(store: RedisStore, 
     assert expiry_times[0] > 100
 
 
-def test_a_version_committed_during_a_publication_is_no_conflict(store: RedisStore, tmp_path: Path) -> None:
+def test_another_version_may_be_published_during_a_publication(store: RedisStore, tmp_path: Path) -> None:
     other = version(tmp_path, "v2")
     store.publish(before_last_table(version(tmp_path, "v1"), lambda: store.publish(other) and None))
     assert (store.versions(), store.current()) == (["v1", "v2"], "v1")
@@ -142,7 +142,7 @@ def test_publishing_again_repairs_a_version(store: RedisStore, tmp_path: Path, l
 
 
 def test_replace_overwrites_a_version_that_has_all_its_rows(store: RedisStore, tmp_path: Path) -> None:
-    """So damage that does not change the number of rows can be repaired, too."""
+    """With `replace=True`, damage that does not change the number of rows can be repaired, too."""
     shards = version(tmp_path, "v1", SHOPS)
     opened = store.publish(shards)
     with store.connected() as client:
@@ -156,7 +156,7 @@ def test_replace_overwrites_a_version_that_has_all_its_rows(store: RedisStore, t
     assert len(redis_keys(store)) == 4
 
 
-def test_publishing_again_repairs_an_unreadable_description(store: RedisStore, tmp_path: Path) -> None:
+def test_publishing_again_repairs_a_version_with_an_unreadable_description(store: RedisStore, tmp_path: Path) -> None:
     shards = version(tmp_path, "v1")
     store.publish(shards)
     with store.connected() as client:

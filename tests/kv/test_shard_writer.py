@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_written_raises_an_output_error(tmp_path: Path) 
         write(make([1]), tmp_path / "file" / "t")
 
 
-def test_ascending_compares_keys_across_blocks() -> None:
+def test_ascending_also_compares_keys_of_different_blocks() -> None:
     keys = np.arange(3 * (1 << 14) + 5)
     assert ascending(keys)
     for index in (1, (1 << 14) - 1, 1 << 14, (1 << 14) + 1, 2 << 14, len(keys) - 1):

@@ -1,4 +1,4 @@
-"""Scores of a whole split, and hand-written scores, for tests."""
+"""Compute the scores of a whole split, or write scores by hand, for tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def score(function: Callable[[Any], Any], samples: Samples, split: str) -> Score
 
 
 def scored(group: list[int], label: list[int], logit: list[float], **other: list[int]) -> Scored:
-    """Return hand-written scores. By default each request has its own user and its candidates are in served order."""
+    """Return scores that are written by hand.
+
+    By default, each request has its own user, and its candidates are in the order in which they were served.
+    """
     groups = np.array(group, np.int64)
     position = np.arange(len(groups)) - np.array([group.index(one) for one in group], np.int64)
     columns = {"position": position, "user": groups, "exposures": groups * 0, "page_views": groups * 0}

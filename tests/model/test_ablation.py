@@ -32,7 +32,7 @@ def config(*models: str, seeds: int = 2, trees: bool = False) -> AblationConfig:
 
 
 def cell(model: str, seed: int, aucs: list[float]) -> Cell:
-    """Return a cell with twenty users for each value of `aucs`. Each has ten impressions and an AUC near the value."""
+    """Return a cell with twenty users for each value of `aucs`. Each user has ten impressions and an AUC near it."""
     rng = np.random.default_rng(seed)
     values = np.repeat(aucs, 20) + rng.normal(0, 0.01, 20 * len(aucs))
     impressions = np.full(len(values), 10.0)
@@ -61,13 +61,14 @@ def document(trees: bool = True) -> dict[str, Any]:
     return ablation_document(cells, baselines=BASELINES, config=config("dlcm", "crban", trees=trees), samples="s")
 
 
-def test_the_rows_of_the_document_have_hand_computed_values() -> None:
+def test_the_rows_of_the_document_equal_values_computed_by_hand() -> None:
     dlcm, crban, trees = document()["rows"]
     assert dlcm["gauc_mean"] == pytest.approx(0.65, abs=0.003)
     assert (dlcm["p_vs_dlcm"], dlcm["vs_dlcm"]) == (None, None)
     assert crban["vs_dlcm"] == pytest.approx(crban["gauc_mean"] - dlcm["gauc_mean"])
     assert crban["relative_vs_dlcm"] == pytest.approx(0.06 / 0.65, abs=0.01)
-    # Users differ much more than the models do, but a test paired by user shows the difference clearly.
+    # The AUCs of users differ much more than those of models. A test that compares models user by user still finds the
+    # difference.
     assert crban["gauc_ci95"][1] - crban["gauc_ci95"][0] > 0.02
     assert crban["p_vs_dlcm"] < 1e-6
     assert trees[f"p_vs_{TREES}"] is None
@@ -128,7 +129,7 @@ def test_a_resumed_ablation_gives_the_same_table(
         assert {**row, "train_seconds": 0} == {**other, "train_seconds": 0}
     assert json.loads((out / "ablation.json").read_text())["rows"] == found["rows"]
     assert (out / "ablation.html").read_text() == page(found)
-    # The folder keeps each run, so that it can be exported.
+    # The folder contains each run, so that runs can be exported.
     head = load_run(out / "runs" / "dlcm-seed-2").head
     assert (head.config.model, head.config.seed) == ("dlcm", 2)
     sums = load_sums(out / "dlcm-seed-2.npz")
@@ -154,7 +155,7 @@ def test_a_finished_epoch_is_not_trained_again(
 
     monkeypatch.setattr(training_loop, "progress", counting)
     monkeypatch.setattr(evaluation, "progress", counting)
-    # Stop in the second epoch of the first cell, then in its evaluation.
+    # The first run stops in the second epoch of the cell, the second run in the evaluation of the cell.
     for resume in (False, True):
         with pytest.raises(KeyboardInterrupt):
             ablate(samples, settings, out, samples_path=samples_path, resume=resume)
@@ -171,13 +172,15 @@ def test_a_failure_in_the_first_epoch_leaves_no_folder(samples: Samples, samples
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_workers_are_refused(samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ablation_with_several_workers_is_refused(
+    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
     with pytest.raises(ConfigurationError, match="an ablation is for one process"):
         ablate(samples, config("dlcm"), tmp_path / "table", samples_path=samples.path)
 
 
-def test_trees_are_evaluated_and_deterministic(samples: Samples, samples_path: Path) -> None:
+def test_boosted_trees_are_evaluated_and_deterministic(samples: Samples, samples_path: Path) -> None:
     pytest.importorskip("lightgbm")
     from edgerec.model.ablation.trees import tree_cell
 
@@ -185,12 +188,12 @@ def test_trees_are_evaluated_and_deterministic(samples: Samples, samples_path: P
     assert one.figures == same.figures
     assert one.sums.above.tolist() == same.sums.above.tolist()
     assert one.figures["logloss"] is None
-    # In these logs clicks follow the scores, which the trees read.
+    # In these logs, items with a higher score get more clicks, and the trees read this score.
     assert one.figures["gauc"] > 0.6
     assert other.figures["gauc"] > 0.6
 
 
-def test_settings_of_single_models_are_read(tmp_path: Path) -> None:
+def test_a_model_may_have_its_own_settings(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_text("units = 8\nepochs = 3\n[models.dlcm]\nepochs = 5\n")
     found = load_ablation(file, models=["crban"], seeds=2)
@@ -211,7 +214,9 @@ def test_settings_of_single_models_are_read(tmp_path: Path) -> None:
         ("", None, 0, "--seeds should be at least 1"),
     ],
 )
-def test_faulty_settings(tmp_path: Path, text: str, models: list[str] | None, seeds: int, said: str) -> None:
+def test_faulty_settings_are_an_error(
+    tmp_path: Path, text: str, models: list[str] | None, seeds: int, said: str
+) -> None:
     (tmp_path / "a.toml").write_text(text)
     with pytest.raises(ConfigurationError, match=said):
         load_ablation(tmp_path / "a.toml", models=models, seeds=seeds)

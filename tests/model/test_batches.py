@@ -30,7 +30,7 @@ def many(samples_path: Path, samples: Samples, tmp_path_factory: pytest.TempPath
 
 
 def rows_of(inputs: dict[str, np.ndarray], at: int) -> tuple[bytes, ...]:
-    """Return the inputs of one request of a batch."""
+    """Return the inputs of request `at` of a batch."""
     found = []
     for name in ("exposures", "page_views"):
         index = inputs[name]["index"][at, : inputs[name]["length"][at]]
@@ -59,7 +59,7 @@ def test_an_epoch_has_every_request_once(
         assert sorted(numbers) == list(range(many.head.splits[split].requests))
 
 
-def test_groups_have_the_smallest_sufficient_size(many: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_of_shards_are_just_large_enough_to_mix_requests(many: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_pipeline, "MIX", 20)
     sizes = [len(shard.requests) for shard in groups(many, TRAIN, rng=np.random.default_rng(1))]
     assert sum(sizes) == many.head.splits[TRAIN].requests
@@ -119,7 +119,7 @@ def test_a_batch_contains_shared_behaviours_once(samples: Samples) -> None:
         assert (hours > 0).all()
 
 
-def test_workers_share_a_batch(many: Samples) -> None:
+def test_workers_read_different_parts_of_each_batch(many: Samples) -> None:
     def drawn(part: tuple[int, int]) -> list[list[int]]:
         rng = np.random.default_rng(3)
         return [batch.rows.tolist() for batch in epoch(many, TRAIN, batch_size=16, rng=rng, part=part)]
@@ -131,7 +131,7 @@ def test_workers_share_a_batch(many: Samples) -> None:
 
 
 @pytest.mark.parametrize("together", [1, 4])
-def test_requests_of_a_user_follow_each_other(samples: Samples, together: int) -> None:
+def test_requests_of_a_user_share_a_batch_if_together_is_set(samples: Samples, together: int) -> None:
     requests = whole(samples, TRAIN).requests
     rng = np.random.default_rng(0)
     found = [
@@ -142,21 +142,21 @@ def test_requests_of_a_user_follow_each_other(samples: Samples, together: int) -
 
 
 @given(count=st.integers(1, 3000), longest=st.integers(0, 300), limit=st.integers(2, 300))
-def test_shapes_are_few_and_large_enough(count: int, longest: int, limit: int) -> None:
+def test_shapes_are_large_enough_and_not_much_larger(count: int, longest: int, limit: int) -> None:
     shapes = Shapes(32, Limits(candidates=limit))
     for size in (shapes.time(longest, limit), shapes.candidates(longest)):
         assert longest <= size <= max(longest, limit)
     assert count <= shapes.segments(count) <= max(8, 1.5 * count)
 
 
-def test_there_are_few_shapes() -> None:
+def test_there_are_only_a_few_different_shapes() -> None:
     shapes = Shapes(32, Limits())
     assert len({shapes.time(longest, 100) for longest in range(1, 101)}) <= 9
     assert len({shapes.candidates(longest) for longest in range(1, 101)}) <= 12
     assert len({shapes.segments(count) for count in range(1, 513)}) <= 13
 
 
-def test_ahead_yields_items_and_raises_errors() -> None:
+def test_ahead_yields_all_items_and_raises_errors_of_their_iterator() -> None:
     assert list(ahead(iter(range(100)))) == list(range(100))
     assert list(ahead(iter(()))) == []
 

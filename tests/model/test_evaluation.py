@@ -37,7 +37,7 @@ def run(run_path: Path) -> Run:
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_document_has_all_figures(run: Run, samples: Samples) -> None:
+def test_the_document_of_an_evaluation_has_all_figures(run: Run, samples: Samples) -> None:
     document = evaluate(run, samples)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document.keys() == {
@@ -55,7 +55,7 @@ def test_the_document_has_all_figures(run: Run, samples: Samples) -> None:
     assert evaluation_table(document).row_count == 8 + len(document["baselines"])
 
 
-def test_exposed_has_hand_computed_values(samples: Samples) -> None:
+def test_exposed_returns_only_candidates_that_were_exposed(samples: Samples) -> None:
     requests = replace(
         whole(samples, TRAIN).requests,
         offsets=np.array([0, 2, 5, 6]),
@@ -122,13 +122,13 @@ def asked(number: int, scores: list[float], clicked: list[int | None]) -> dict[s
     }  # fmt: skip
 
 
-def test_baselines_have_hand_computed_values(tmp_path: Path) -> None:
+def test_baselines_equal_values_computed_by_hand(tmp_path: Path) -> None:
     rows = [
-        asked(1, [1.0, 2.0], [1, 0]),  # in training, the smaller number is clicked
+        asked(1, [1.0, 2.0], [1, 0]),  # In training, the item with the smaller score is clicked.
         asked(2, [1.0, 2.0, 0.0], [1, 0, None]),
         asked(3, [5.0, 5.0], [0, 1]),
-        asked(4, [3.0, 1.0, 2.0], [0, 1, 0]),  # AUC 1 with the smallest first, 0.5 in served order
-        asked(5, [1.0, 2.0], [0, 1]),  # AUC 0 with the smallest first, 0 in served order
+        asked(4, [3.0, 1.0, 2.0], [0, 1, 0]),  # The AUC is 1 with the smallest score first, and 0.5 in served order.
+        asked(5, [1.0, 2.0], [0, 1]),  # The AUC is 0 with the smallest score first, and 0 in served order.
     ]
     logs = make_logs()
     table = pl.DataFrame(rows, schema_overrides={"model_version": pl.String, "clicked": pl.List(pl.Int8)})
@@ -140,7 +140,7 @@ def test_baselines_have_hand_computed_values(tmp_path: Path) -> None:
     assert found["random"] == baselines(samples, TEST, seed=1)["random"]
 
 
-def test_nothing_to_rank() -> None:
+def test_figures_of_requests_without_a_click_are_an_error() -> None:
     with pytest.raises(InputError, match="GAUC has no value"):
         tallied(scored([0, 1, 2], [0, 0, 0], [0.0] * 3)).figures(seed=1)
 

@@ -51,7 +51,7 @@ LAYERS: list[keras.layers.Layer] = [
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
-def test_config_round_trip(layer: keras.layers.Layer) -> None:
+def test_a_layer_is_restored_from_its_config(layer: keras.layers.Layer) -> None:
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
 
@@ -70,12 +70,12 @@ def test_config_round_trip(layer: keras.layers.Layer) -> None:
         (lambda: FeatureVector(SPEC.item, rows={}).build(), "rows"),
     ],
 )
-def test_bad_arguments_are_named(make: Any, argument: str) -> None:
+def test_the_error_for_a_bad_argument_names_it(make: Any, argument: str) -> None:
     with pytest.raises(ValueError, match=f"`{argument}`.*Received"):
         make()
 
 
-def test_attention_by_hand() -> None:
+def test_attention_equals_values_computed_by_hand() -> None:
     layer = BehaviourAttention(1)
     layer.build((1, 1, 1), (1, None, 1))
     layer.set_weights([np.ones(1), np.ones((1, 1)), np.zeros(1), np.ones((1, 1))])
@@ -92,7 +92,7 @@ def test_attention_without_behaviours_is_zero() -> None:
     assert found[1] == pytest.approx(1.0)
 
 
-def test_attention_with_a_bias_by_hand() -> None:
+def test_attention_with_a_bias_equals_values_computed_by_hand() -> None:
     layer = BehaviourAttention(1)
     layer.build((1, 1, 1), (1, None, 1))
     layer.set_weights([np.zeros(1), np.ones((1, 1)), np.zeros(1), np.ones((1, 1))])
@@ -104,25 +104,25 @@ def test_attention_with_a_bias_by_hand() -> None:
         assert np.asarray(found) == pytest.approx(10 * 0.25 + 20 * 0.75)
 
 
-def test_din_by_hand() -> None:
+def test_din_attention_equals_values_computed_by_hand() -> None:
     layer = DinAttention(1, 1)
     layer.build((1, 1, 1), (1, None, 1))
     # a(q, k) = relu(2 q + 3 k + 5 q k + 1) * 0.5
     layer.set_weights([np.array([[5.0]]), np.array([0.5]), np.array([[2.0]]), np.array([1.0]), np.array([[3.0]])])
     query, key = np.array([[[1.0]]], np.float32), np.array([[[1.0], [-9.0], [7.0]]], np.float32)
     found = layer(query, key, np.array([[[10.0], [20.0], [30.0]]], np.float32), np.array([2])).numpy()
-    # Two behaviours are valid. The hidden unit of the second one is below zero.
+    # Only two behaviours count. For the second one, the hidden unit is negative, so its weight is zero.
     assert found == pytest.approx(0.5 * 11.0 * 10.0 / np.sqrt(2))
 
 
-def test_list_normalisation_by_hand() -> None:
+def test_list_normalisation_equals_values_computed_by_hand() -> None:
     inputs = np.array([[[1.0, 4.0], [3.0, 4.0], [99.0, -7.0]]], np.float32)
     found = ListNormalisation()(inputs, np.array([2], np.int32)).numpy()
     np.testing.assert_allclose(found[0, :2], [[-1.0, 0.0], [1.0, 0.0]], atol=1e-5)
 
 
 def test_a_narrow_column_far_from_zero_is_normalised_as_in_double_precision() -> None:
-    """The small standard deviation does not enlarge the rounding error of the mean."""
+    """Dividing by the small standard deviation must not enlarge the rounding error of the mean."""
     rng = np.random.default_rng(0)
     inputs = (1000.0 + 1e-3 * rng.normal(size=(1, 100, 4))).astype(np.float32)
     found = ListNormalisation()(inputs, np.array([100], np.int32)).numpy()
@@ -132,17 +132,17 @@ def test_a_narrow_column_far_from_zero_is_normalised_as_in_double_precision() ->
     np.testing.assert_allclose(found, exact, atol=1e-5)
 
 
-def test_matches_by_hand() -> None:
+def test_match_signals_equal_values_computed_by_hand() -> None:
     match = np.array([[[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]], np.float32)
     age = np.array([[48.0, 24.0, 1.0, 0.0]], np.float32)
     found = match_signals(match, age, np.array([3])).numpy()
-    # Two matches; the last one is the latest of three behaviours, one hour ago.
+    # Two of the three behaviours match the candidate. The latest match is the latest behaviour, one hour ago.
     np.testing.assert_allclose(found[0, 0], [np.log(3), 1.0, 1 / 13, 0.5, 24 / 25], rtol=1e-6)
     assert not found[0, 1].any()
     np.testing.assert_allclose(found[0, 2], [np.log(2), 0.5, 1 / 289, 1 / 25, 0.5], rtol=1e-6)
 
 
-def test_list_attention_does_not_depend_on_the_order(samples: Samples) -> None:
+def test_list_attention_does_not_depend_on_the_order_of_candidates(samples: Samples) -> None:
     layer = ListAttention(4, 2)
     inputs = np.random.default_rng(0).normal(size=(1, 5, 4)).astype(np.float32)
     order = np.array([3, 0, 2, 1])
@@ -203,7 +203,7 @@ def _scores(model: Reranker, inputs: dict[str, Any]) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_scores_of_a_request_do_not_depend_on_its_batch(samples: Samples, kind: str) -> None:
-    """Padding and sharing of behaviours between requests do not change the scores."""
+    """Scores do not change if requests are padded, or if they share behaviours with other requests of the batch."""
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     shard = whole(samples, TRAIN)
     rows = np.arange(40)
@@ -232,7 +232,7 @@ def test_padding_to_compiled_shapes_does_not_change_scores(samples: Samples, kin
 
 
 @pytest.mark.parametrize("kind", ["crban", "crban_plus"])
-def test_kernels_compute_the_same_function_and_gradient(samples: Samples, kind: str) -> None:
+def test_compiled_kernels_give_the_same_scores_and_gradients(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(30))
 
@@ -251,7 +251,7 @@ def test_kernels_compute_the_same_function_and_gradient(samples: Samples, kind: 
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_padded_content_has_no_influence(samples: Samples, kind: str) -> None:
+def test_the_content_of_padding_does_not_change_scores(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(30))
     before = _scores(model, batch.inputs)
@@ -263,7 +263,7 @@ def test_padded_content_has_no_influence(samples: Samples, kind: str) -> None:
         inputs = batch.inputs[part]
         steps = inputs["row"].shape[1]
         beyond = np.arange(inputs["index"].shape[1])[None, :] >= inputs["length"][:, None]
-        # Change the steps of a segment that no request reads, and the indices beyond a request's length.
+        # Change the steps of segments that no request reads, and the indices after the length of each request.
         last = np.full(len(inputs["row"]), -1)
         for index, length in zip(inputs["index"], inputs["length"], strict=True):
             if length:
@@ -287,7 +287,7 @@ def _spoil(group: dict[str, np.ndarray], where: np.ndarray, rng: np.random.Gener
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_every_weight_learns(samples: Samples, kind: str) -> None:
+def test_every_weight_gets_a_gradient(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(20, 60))
     with tf.GradientTape() as tape:
@@ -300,7 +300,7 @@ def test_every_weight_learns(samples: Samples, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_save_and_load(tmp_path: Path, samples: Samples, kind: str) -> None:
+def test_saved_weights_are_loaded_without_change(tmp_path: Path, samples: Samples, kind: str) -> None:
     config = TrainConfig(model=kind, units=8, layers=2)
     first, second = model_for(samples, config), model_for(samples, config)
     inputs = make_batch(whole(samples, TRAIN), np.arange(4)).inputs
@@ -310,7 +310,7 @@ def test_save_and_load(tmp_path: Path, samples: Samples, kind: str) -> None:
     np.testing.assert_array_equal(_scores(first, inputs), _scores(second, inputs))
 
 
-def test_vocabulary_rows_match_the_table(samples: Samples) -> None:
+def test_the_embedding_table_has_a_row_for_each_row_of_the_vocabulary(samples: Samples) -> None:
     assert isinstance(samples.vocabularies["shop"], Vocabulary)
     model = model_for(samples, TrainConfig(units=8, layers=2))
     assert model.item_embedding.tables["shop"].shape == (samples.vocabularies["shop"].rows, 4)

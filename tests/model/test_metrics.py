@@ -22,9 +22,9 @@ def _slow_auc(label: list[int], score: list[float]) -> float:
     return sum(1.0 if p > n else 0.5 if p == n else 0.0 for p, n in pairs) / len(pairs)
 
 
-def test_literal_values() -> None:
-    # Request 7: one of two pairs is in order (AUC 0.5, three impressions). Request 9: a tie (0.5, two impressions).
-    # Request 3 has no click and does not count.
+def test_aucs_of_requests_equal_values_computed_by_hand() -> None:
+    # Request 7 has three impressions, and one of its two pairs is in the right order: AUC 0.5. Request 9 has two
+    # impressions with equal scores: AUC 0.5. Request 3 has no click and does not count.
     rows = [(7, 1, 0.5), (9, 0, 1.0), (7, 0, 0.9), (7, 0, 0.1), (9, 1, 1.0), (3, 0, 0.3)]
     aucs, impressions = request_aucs(*_arrays(rows))
     assert aucs.tolist() == [0.5, 0.5]
@@ -43,7 +43,7 @@ def test_gauc_weighs_requests_by_their_impressions() -> None:
         max_size=40,
     )
 )
-def test_equals_counting_pairs(rows: list[tuple[int, int, float]]) -> None:
+def test_aucs_of_requests_equal_the_share_of_ordered_pairs(rows: list[tuple[int, int, float]]) -> None:
     aucs, impressions = request_aucs(*_arrays(rows))
     expected, sizes = [], []
     for number in sorted({row[0] for row in rows}):
@@ -55,14 +55,15 @@ def test_equals_counting_pairs(rows: list[tuple[int, int, float]]) -> None:
     assert impressions.tolist() == sizes
 
 
-def test_ndcg_literal_values() -> None:
-    # One click at position 2 of 3: gain 1 / log2(3); the other request's click is beyond the cut.
+def test_ndcg_equals_values_computed_by_hand() -> None:
+    # The first request has its click at position 2: its gain is 1 / log2(3). The click of the second request is at
+    # position 3, so it counts only with `at=3`.
     rows = [(0, 0, 3.0), (0, 1, 2.0), (0, 0, 1.0), (1, 0, 3.0), (1, 0, 2.0), (1, 1, 1.0)]
     assert ndcg_sum(*_arrays(rows), at=2) == (pytest.approx(1 / math.log2(3)), 2)
     assert ndcg_sum(*_arrays(rows), at=3) == (pytest.approx(1 / math.log2(3) + 0.5), 2)
 
 
-def test_ndcg_equal_scores_keep_their_order() -> None:
+def test_ndcg_keeps_the_order_of_equal_scores() -> None:
     rows = [(0, 1, 0.0), (0, 0, 0.0)]
     assert ndcg_sum(*_arrays(rows), at=1) == (1.0, 1)
     assert ndcg_sum(*_arrays(rows[::-1]), at=1) == (0.0, 1)
@@ -73,7 +74,7 @@ def test_ndcg_of_many_clicks_is_at_most_one() -> None:
     assert ndcg_sum(*_arrays(rows), at=5) == (pytest.approx(1.0), 1)
 
 
-def test_nothing_to_rank_has_no_value() -> None:
+def test_figures_have_no_value_if_there_is_nothing_to_rank() -> None:
     empty = (np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0))
     assert math.isnan(gauc(*empty))
     assert ndcg_sum(*empty, at=5) == (0.0, 0)

@@ -21,7 +21,7 @@ def slices(rows: list[int], seed: int) -> tf.IndexedSlices:
     return tf.IndexedSlices(tf.constant(values), tf.constant(rows), tf.constant([9, 2]))
 
 
-def test_equals_adam_if_the_batch_reads_every_row() -> None:
+def test_row_adam_equals_adam_if_the_batch_reads_every_row() -> None:
     ours, theirs = variables(), variables()
     adam = keras.optimizers.Adam(0.01, global_clipnorm=2.0)
     adam.build(theirs)
@@ -44,7 +44,7 @@ def test_rows_that_the_batch_does_not_read_stay_unchanged() -> None:
         own.apply([tf.zeros((3, 4)), slices([2, 5, 2], step)])
     moved = (ours[1].numpy() != before[1].numpy()).any(axis=1)
     assert np.flatnonzero(moved).tolist() == [2, 5]
-    # The original Adam also changes rows of earlier steps, because of their moments.
+    # The original Adam also changes rows that only earlier steps read, because it keeps their moments.
     dense = variables()
     plain = RowAdam(dense, tables=[], clip_norm=9.0)
     plain.learning_rate.assign(0.1)
@@ -54,7 +54,7 @@ def test_rows_that_the_batch_does_not_read_stay_unchanged() -> None:
     assert (dense[1].numpy()[[2, 5]] != after_one[[2, 5]]).all()
 
 
-def test_values_of_a_repeated_row_are_added() -> None:
+def test_gradients_of_a_repeated_row_are_added() -> None:
     found = summed(tf.IndexedSlices(tf.constant([[1.0], [2.0], [4.0]]), tf.constant([3, 1, 3]), tf.constant([5, 1])))
     dense = np.zeros((5, 1))
     dense[found.indices.numpy()] = found.values.numpy()
@@ -62,7 +62,7 @@ def test_values_of_a_repeated_row_are_added() -> None:
 
 
 @pytest.mark.parametrize("by_row", [True, False])
-def test_gradients_are_clipped_together(by_row: bool) -> None:
+def test_gradients_of_all_weights_are_clipped_by_one_norm(by_row: bool) -> None:
     ours = variables()
     own = RowAdam(ours, tables=["table"] if by_row else [], clip_norm=1.0)
     own.learning_rate.assign(1.0)

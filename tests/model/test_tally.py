@@ -21,7 +21,7 @@ def tallied(*parts: Scored) -> Tally:
 
 
 def drawn(requests: int, *, seed: int = 0, first: int = 0, users: int = 30) -> Scored:
-    """Return requests of 2 to 12 exposures with random logits. Clicks have the probabilities of the logits."""
+    """Return requests of 2 to 12 exposures with random logits. Clicks are drawn with the probability sigmoid(logit)."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(2, 13, requests)
     group = np.repeat(np.arange(requests) + first, sizes)
@@ -32,11 +32,12 @@ def drawn(requests: int, *, seed: int = 0, first: int = 0, users: int = 30) -> S
     return Scored(group, label, logit, place, (group * 7) % users, known[group - first], known[group - first] // 2)
 
 
-def test_values_by_hand() -> None:
+def test_figures_equal_values_computed_by_hand() -> None:
     found = tallied(scored([0, 0, 1, 1, 1], [1, 0, 0, 1, 0], [0.0, 1.0, 3.0, 2.0, 1.0])).figures(seed=1)
-    # In request 0 the only pair is in wrong order. In request 1 one of two pairs is in order.
+    # In request 0, the only pair is in the wrong order. In request 1, one of two pairs is in the right order.
     assert found["gauc"] == pytest.approx((2 * 0 + 3 * 0.5) / 5)
-    # Of six pairs of a clicked and an unclicked exposure, two are in order: the click at 2 is above both at 1.
+    # Of the six pairs of a clicked and an unclicked exposure, two are in the right order: the click with logit 2 is
+    # above both exposures with logit 1.
     assert found["auc"] == pytest.approx(2 / 6)
     assert (found["gauc_requests"], found["users"]) == (2, 2)
     assert found["ndcg@5"] == pytest.approx(1 / math.log2(3))
@@ -76,8 +77,8 @@ def test_auc_equals_the_exact_auc_over_all_pairs() -> None:
     assert tallied(found).figures(seed=1)["auc"] == pytest.approx(exact, abs=2e-5)
 
 
-def test_intervals_are_over_users() -> None:
-    """Copies of a request by the same user do not make the interval narrower."""
+def test_confidence_intervals_resample_users() -> None:
+    """If each request is copied for the same user, the interval stays the same. With new users, it becomes narrower."""
     single = drawn(300, users=300)
     tenfold = [Scored(**{**vars(single), "group": single.group + 300 * copy}) for copy in range(10)]
     low, high = tallied(single).figures(seed=1)["gauc_ci95"]

@@ -170,7 +170,7 @@ def _no_space(*_: Any, **__: Any) -> Any:
 
 @contextlib.contextmanager
 def _files_up_to(size: int) -> Iterator[None]:
-    """Let writes fail beyond `size` bytes of a file, as on a full disk."""
+    """Limit files to `size` bytes. Longer writes fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -181,7 +181,7 @@ def _files_up_to(size: int) -> Iterator[None]:
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("what", ["save_best", "record"])
-def test_a_full_disk_is_an_error_and_the_epoch_before_still_counts(
+def test_a_full_disk_is_an_error_and_training_can_resume_after_the_last_complete_epoch(
     samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     shutil.copytree(stopped, tmp_path / ".run.training")
@@ -207,7 +207,7 @@ def test_weights_are_not_written_without_enough_space(
 ) -> None:
     """HDF5 may end the process if the disk becomes full while it writes."""
     model = model_for(samples, QUICK)
-    monkeypatch.setattr(type(model), "save_weights", lambda *_, **__: pytest.fail("begun"))
+    monkeypatch.setattr(type(model), "save_weights", lambda *_, **__: pytest.fail("weights were written"))
     with _files_up_to(65536), pytest.raises(OSError, match="too large"):
         save_weights(model, tmp_path / "a.weights.h5")
     assert names(tmp_path) == []
@@ -221,7 +221,7 @@ def test_weights_are_not_written_without_enough_space(
         tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
     ],
 )
-def test_errors_of_writing_become_one_error(tmp_path: Path, error: Exception) -> None:
+def test_every_error_of_writing_becomes_an_output_error(tmp_path: Path, error: Exception) -> None:
     with (
         pytest.raises(OutputError, match=r"cannot write into .* \(.+\): free some space .*then go on with --resume$"),
         writing(tmp_path, then="go on with --resume"),
@@ -248,7 +248,7 @@ def _garbage(path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["checkpoint/epoch-1.index", "checkpoint/epoch-1.data-00000-of-00001", "best-1.weights.h5", "metrics.jsonl"]
 )
-def test_damage_is_found_when_resumed(
+def test_damaged_files_are_found_when_training_is_resumed(
     samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
     shutil.copytree(stopped, tmp_path / ".run.training")
@@ -258,7 +258,7 @@ def test_damage_is_found_when_resumed(
     assert names(tmp_path) == [".run.training"]
 
 
-def test_other_weights_and_a_damaged_progress_are_found_when_resumed(
+def test_changed_weights_and_damaged_progress_are_found_when_training_is_resumed(
     samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path
 ) -> None:
     work = tmp_path / ".run.training"
@@ -269,14 +269,14 @@ def test_other_weights_and_a_damaged_progress_are_found_when_resumed(
     _cut(work / "progress.json")
     with pytest.raises(FormatError, match="begin anew with --force"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
-    # A folder that cannot be read may be valuable, so it is removed only with --force.
+    # A damaged training may still be valuable, so its folder is replaced only with --force.
     with pytest.raises(OutputError, match="unfinished work"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path)
     with work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False):
         assert names(work) == ["progress.json"]
 
 
-def test_stopped_in_the_first_epoch_leaves_nothing(
+def test_a_training_that_stops_in_the_first_epoch_leaves_no_files(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_loop.TrainingLoop, "run", _interrupt)
@@ -290,7 +290,7 @@ def _interrupt(*_: Any) -> None:
 
 
 @pytest.mark.parametrize("left", [".progress.json.x1", "progress.json"])
-def test_a_training_killed_in_the_first_epoch_is_replaced(tmp_path: Path, left: str) -> None:
+def test_files_of_a_training_killed_in_the_first_epoch_are_replaced(tmp_path: Path, left: str) -> None:
     work = tmp_path / ".run.training"
     (work / "checkpoint" / "epoch-1_temp").mkdir(parents=True)
     if left != "progress.json":
@@ -302,7 +302,7 @@ def test_a_training_killed_in_the_first_epoch_is_replaced(tmp_path: Path, left: 
     assert names(tmp_path) == []
 
 
-def test_a_kill_while_a_finished_training_is_removed_leaves_nothing_to_resume(
+def test_a_published_training_is_not_resumed_if_its_removal_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = tmp_path / ".run.training"
@@ -314,7 +314,7 @@ def test_a_kill_while_a_finished_training_is_removed_leaves_nothing_to_resume(
         assert names(work) == ["progress.json"]
 
 
-def test_a_folder_that_is_no_training_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_training_is_left_unchanged(tmp_path: Path) -> None:
     (tmp_path / ".run.training").mkdir()
     (tmp_path / ".run.training" / "mine").touch()
     with (
@@ -325,7 +325,7 @@ def test_a_folder_that_is_no_training_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path / ".run.training") == ["mine"]
 
 
-def test_a_training_without_progress_asks_for_force(tmp_path: Path) -> None:
+def test_the_error_for_a_training_without_progress_asks_for_force(tmp_path: Path) -> None:
     work = tmp_path / ".run.training"
     (work / "checkpoint").mkdir(parents=True)
     (work / "checkpoint" / "epoch-1.index").touch()
@@ -353,7 +353,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_a_resumed_training_loads_the_best_weights_of_its_progress(
     samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The training stops after it wrote the weights of a better epoch, and before it wrote the progress."""
+    """The training stops after it has written the weights of a better epoch and before it writes the progress."""
     work = tmp_path / ".run.training"
     shutil.copytree(stopped, work)
     best = (work / "best-1.weights.h5").read_bytes()
@@ -378,7 +378,7 @@ def test_old_files_are_removed_after_the_progress_is_written(tmp_path: Path, sam
         for number in (1, 2):
             work.save_best(model, number)
             so_far = work.so_far.model_copy(update={"epoch": number, "best_epoch": number})
-            # TensorFlow leaves such a file if it is killed.
+            # TensorFlow leaves such a folder if it is killed while it writes.
             (work.path / "checkpoint" / "epoch-9_temp").mkdir(parents=True)
             work.record(checkpoint, so_far, {"epoch": number})
         assert names(work.path) == ["best-2.weights.h5", "checkpoint", "metrics.jsonl", "progress.json"]
@@ -386,7 +386,7 @@ def test_old_files_are_removed_after_the_progress_is_written(tmp_path: Path, sam
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_average_is_validated_and_saved_but_not_trained_from(
+def test_averaged_weights_are_validated_and_saved_but_do_not_change_training(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[list[np.ndarray]] = []
@@ -403,13 +403,13 @@ def test_the_average_is_validated_and_saved_but_not_trained_from(
 
     make = training_loop.train_step
     monkeypatch.setattr(training_loop, "train_step", recording)
-    # The first epoch is the best, so the saved weights are not the last ones.
+    # The first epoch is made the best one, so that the saved weights are not those of the last epoch.
     monkeypatch.setattr(training_loop, "_validation_gauc", _first_is_best(training_loop._validation_gauc))
     train(samples, QUICK, tmp_path / "own", samples_path=samples_path)
     own, steps = steps, []
     run = train(samples, QUICK.model_copy(update={"average": 0.8}), tmp_path / "run", samples_path=samples_path)
 
-    # The validation with averages after each epoch does not change the training steps.
+    # Validating the averaged weights after each epoch must not change the training steps.
     assert len(own) == len(steps) > 4
     for one, other in zip(own, steps, strict=True):
         for mine, theirs in zip(one, other, strict=True):
@@ -420,7 +420,7 @@ def test_the_average_is_validated_and_saved_but_not_trained_from(
     assert run.head.best_epoch == 1
     kept = load_run(tmp_path / "run")
     for variable, average in zip(kept.model.trainable_variables, expected, strict=True):
-        # The sums are computed in another order in float32, so they differ slightly.
+        # Float32 sums in another order differ slightly.
         np.testing.assert_allclose(variable.numpy(), average, rtol=0, atol=1e-6, err_msg=variable.path)
     assert validation_gauc(kept, samples) == pytest.approx(run.head.validation_gauc, abs=1e-9)
     assert run.head.validation_gauc != history(tmp_path / "own")[0]["validation_gauc"]
@@ -447,8 +447,8 @@ def test_a_resumed_training_with_averages_equals_an_uninterrupted_one(
         np.testing.assert_array_equal(one, other)
 
 
-def test_versions_of_tools_with_other_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TensorFlow can also be installed as tensorflow-cpu and tf-nightly."""
+def test_versions_of_packages_with_other_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow may also be installed under the name tensorflow-cpu or tf-nightly."""
 
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
@@ -538,7 +538,7 @@ def test_settings_from_a_file_and_from_options(tmp_path: Path) -> None:
         (None, "No such file"),
     ],
 )
-def test_faulty_settings(tmp_path: Path, text: str | None, said: str) -> None:
+def test_faulty_settings_are_an_error(tmp_path: Path, text: str | None, said: str) -> None:
     if text is not None:
         (tmp_path / "c.toml").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ConfigurationError, match=rf"configuration .*c\.toml.*{said}"):

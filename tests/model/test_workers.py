@@ -61,7 +61,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def started(arguments: list[str], count: int, *, last: str = EDGEREC) -> Iterator[list[subprocess.Popen[str]]]:
-    """Start `edgerec` in `count` workers; the last one runs the code `last`. All are killed when the block ends."""
+    """Start `edgerec` in `count` workers. The last worker runs the code `last`. All are killed when the block ends."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     found = []
     try:
@@ -93,7 +93,7 @@ def history(run: Path) -> list[dict[str, Any]]:
 def test_two_workers_train_the_same_model_as_one(
     samples: Samples, samples_path: Path, tmp_path: Path, lost: bool
 ) -> None:
-    """This also holds if one worker is killed and the training is resumed."""
+    """If `lost`, one worker is killed and the training is resumed. The model must be the same."""
     (tmp_path / "c.toml").write_text(SETTINGS)
     arguments = ["train", str(samples_path), "--out", str(tmp_path / "run"), "--config", str(tmp_path / "c.toml")]
     if lost:
@@ -114,7 +114,7 @@ def test_two_workers_train_the_same_model_as_one(
 
 
 def _lose_one(arguments: list[str], progress: Path) -> None:
-    """Train two epochs and kill one of two workers. The other worker ends with an error that says so."""
+    """Train two epochs, then kill one of two workers. The other worker must end with an error that reports the loss."""
     with started(arguments, 2, last=STOPPING) as (first, second):
         while not (progress.is_file() and json.loads(progress.read_text())["epoch"] == 2):
             assert first.poll() is None, first.communicate()[1]
@@ -130,7 +130,7 @@ def _lose_one(arguments: list[str], progress: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_and_resumed_training_equals_an_uninterrupted_one(samples_path: Path, tmp_path: Path) -> None:
-    """The weights are equal bit by bit, on one machine with compiled kernels."""
+    """On one machine, with compiled kernels, the weights are equal bit by bit."""
     (tmp_path / "c.toml").write_text("batch_size = 32\nunits = 4\nlayers = 1\nepochs = 4\npatience = 4\n")
     base = ["train", str(samples_path), "--config", str(tmp_path / "c.toml"), "--out"]
     with started([*base, str(tmp_path / "unbroken")], 1) as processes:

@@ -15,7 +15,7 @@ class Proof:
     """A Python command that takes minutes.
 
     Attributes:
-        what: what the command proves.
+        what: what the command shows.
         arguments: arguments of the Python interpreter.
     """
 

@@ -51,7 +51,7 @@ class Job:
         inputs: commands that make the input, in order.
         files: files that these commands need, with their content.
         reading: commands that read the output. OUT in their arguments is replaced by its path.
-        differences: returns the differences of two outputs, or an empty list if they are equal.
+        differences: returns the differences between two outputs. If the outputs are equal, the list is empty.
         program: the program that runs the command.
     """
 
@@ -125,7 +125,7 @@ def simulate(inputs: Path) -> Job:
 
 
 def samples(inputs: Path) -> Job:
-    """Return a `samples` command that makes several shards and must partition the users of the logs first."""
+    """Return a `samples` command that makes several shards. It has to partition the logs by user first."""
     logs = str(inputs / "logs")
     return Job(
         "samples",

@@ -38,7 +38,7 @@ from edgerec.core.console import progress
 from tests.proof.kill_jobs import JOBS, Job
 
 GONE_AFTER_SECONDS = 60.0
-"""Limit for a process that never ends. Processes that continue to work are found by the files that they write."""
+"""A process that has not ended after this time breaks a rule."""
 VICTIMS = ("group", "parent")
 ALLOWED = re.compile(r"\.out\.(logs|samples|training|edgerec-(partial|old|done)-[a-z0-9_]{8})")
 """Names that may exist next to the output `out`."""
@@ -114,7 +114,7 @@ def prove(job: Job, *, count: int, seed: int, folder: Path) -> dict[str, Any]:
     for number, kill_time in progress(kill_times, what="kills", total=count):
         row = _kill(job, workspace, reference.out, VICTIMS[number % 2], kill_time)
         rows.append({"number": number, **row})
-        # On a busy machine, a run may end before its kill time. It is replaced by another run, up to a limit.
+        # On a busy machine, a run may end before its kill time. Then another run is made, up to a limit.
         killed = sum(row["killed"] for row in rows)
         if killed == count or len(rows) == 3 * count or row["broken"]:
             break
@@ -123,7 +123,7 @@ def prove(job: Job, *, count: int, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def draw_kill_times(rng: random.Random, begins: float, seconds: float) -> Iterator[float]:
-    """Yield random kill times for a run that takes `seconds` and writes first at `begins`."""
+    """Yield random kill times for a run that takes `seconds` and writes its first file after `begins` seconds."""
     ranges = [(0.0, seconds), (begins, seconds), (0.0, seconds), (0.9 * seconds, seconds)]
     while True:
         # Each range is used twice in a row, once for each kind of victim.
@@ -133,7 +133,7 @@ def draw_kill_times(rng: random.Random, begins: float, seconds: float) -> Iterat
 
 
 def _run_reference(job: Job, workspace: Workspace) -> tuple[float, float]:
-    """Run `job` to its end and return the seconds to its first write and to its end."""
+    """Run `job` without a kill. Return the seconds until its first write and until its end."""
     start = time.perf_counter()
     begins = None
     process = workspace.start(job)
@@ -150,7 +150,7 @@ def _run_reference(job: Job, workspace: Workspace) -> tuple[float, float]:
 
 
 def _kill(job: Job, workspace: Workspace, reference: Path, victim: str, kill_time: float) -> dict[str, Any]:
-    """Run the job, kill it, check the rules, run it again and check again. Return a row of the document."""
+    """Run the job, kill it and check the rules. Then run it again and check again. Return a row of the document."""
     process = workspace.start(job)
     shared: set[Path] = set()
     deadline = time.perf_counter() + kill_time
@@ -161,7 +161,7 @@ def _kill(job: Job, workspace: Workspace, reference: Path, victim: str, kill_tim
     if victim == "parent":
         process.kill()
     elif killed:
-        # Nobody has waited for the process yet, so its id is still the id of its group.
+        # The process was not waited for yet. So the system has not reused its ID, which is the ID of the group.
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     broken = _writes_after_kill(process.pid, workspace)
@@ -191,7 +191,7 @@ def _kill(job: Job, workspace: Workspace, reference: Path, victim: str, kill_tim
 
 
 def _run_again(job: Job, workspace: Workspace, *, complete: bool) -> tuple[str, list[str]]:
-    """Run the same command again and return how it finished and which rules it broke."""
+    """Run the command again. Return how it finished, and a list of the rules that it broke."""
     code, error_text = workspace.run(job)
     if complete:
         if code != 1 or "exists already" not in error_text:
@@ -231,13 +231,13 @@ def _state(workspace: Workspace) -> dict[Path, tuple[int, int]]:
 
 
 def _members(group: int) -> list[int]:
-    """Return the ids of the living processes of `group`."""
+    """Return the IDs of the processes of `group` that have not ended."""
     result = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            # The fields after the process name, which may contain any character: state, parent, group.
+            # The process name ends with the last parenthesis. The fields after it are state, parent and group.
             state, _, process_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
         except OSError:
             continue

@@ -3,8 +3,8 @@
     python -m tests.proof.mutations BUNDLE [--count 200] [--seed 0] [--json]
 
 The bundle is signed with a new key. For each kind of mutation, `--count` copies of it are changed and verified. Each
-mutation is verified twice: as it is, and with all hashes updated, as an attacker or a faulty tool would do. The
-outcomes are:
+mutation is verified twice: with unchanged hashes, and with all hashes updated, as an attacker or a faulty tool would
+do. The outcomes are:
 
 - `refused`: verification raises an error of one line.
 - `harmless`: verification passes. The bundle has the tables and versions of the original, and its scores of the golden
@@ -135,11 +135,11 @@ def update_hashes(bundle: Path) -> None:
         path = folder / NAME
         try:
             document = json.loads(path.read_bytes())
-            # Keep only listed files that still exist, as an attacker who removes a file would do.
+            # List only files that still exist, as an attacker who removes a file would do.
             listed = [folder / name for name in document["files"] if (folder / name).is_file()]
             stamps = stamp_files(folder, listed)
         except (ValueError, TypeError, KeyError):
-            continue  # the file is not a manifest any more, and its reader raises an error
+            continue  # The file is no manifest any more. Its reader raises an error.
         document["files"] = {name: stamp.model_dump() for name, stamp in stamps.items()}
         without_digest = json_bytes({**document, "digest": "0" * 64})
         path.write_bytes(without_digest.replace(b'"' + b"0" * 64 + b'"', f'"{sha256_bytes(without_digest)}"'.encode()))
@@ -171,8 +171,8 @@ class Original:
 
 
 def _content(bundle: Path, name: str) -> str:
-    """Return a digest of all rows of the table of feature `name`."""
-    # Open the table as a server does: it checks the hashes of the manifest and not the checksums of the arrays.
+    """Return a digest of all rows in the table of the feature `name`."""
+    # Open the table as a server does. A server checks the manifest's hashes and not the checksums of the arrays.
     table: NpzTable = open_table(bundle / "cloud" / "embeddings" / name, sums=False, numbers=False)
     digest = hashlib.sha256(table.unknown.tobytes())
     for keys, rows in table.blocks():
@@ -192,7 +192,7 @@ def mutate(original: Path, copy: Path, kind: str, number: int, seed: int, side: 
 def judge(copy: Path, original: Original, public_key: PublicKey) -> dict[str, str]:
     """Verify `copy` in this process and return the outcome. Native code may crash the process."""
     try:
-        # The check with the key comes first, because it must refuse the bundle before native code reads it.
+        # Verify with the key first. This must refuse the bundle before native code reads it.
         verify_bundle(copy, public_key=public_key)
         signed = "passed"
     except EdgeRecError as error:
@@ -223,7 +223,7 @@ def _child(bundle: Path, key: bytes, kind: str, side: str, seed: int, numbers: r
 
 
 def run_kind(bundle: Path, key: PublicKey, kind: str, side: str, *, seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """Yield the outcomes of the mutations of one kind. Child processes verify them; if a child dies, it `crashed`."""
+    """Verify the mutations of one kind in child processes, and yield the outcomes. If a child dies, it is `crashed`."""
     number = 0
     while number < count:
         arguments = [str(bundle), "--child", key.raw.hex(), kind, side, str(seed), str(number), str(count)]
@@ -232,7 +232,7 @@ def run_kind(bundle: Path, key: PublicKey, kind: str, side: str, *, seed: int, c
             capture_output=True,
             text=True,
             check=False,
-            # Temporary files of a crashed child are removed together with the parent's folder.
+            # The parent removes the temporary files of a crashed child together with its own folder.
             env={**os.environ, "TMPDIR": str(bundle.parent)},
         )
         signed = None
@@ -258,7 +258,10 @@ def run_kind(bundle: Path, key: PublicKey, kind: str, side: str, *, seed: int, c
 
 
 def run_mutations(bundle: Path, *, count: int, seed: int) -> dict[str, Any]:
-    """Run all kinds and sides. Return `rows` of counts, and `faults`, the mutations that broke a rule."""
+    """Verify mutations of all kinds, with unchanged and with updated hashes.
+
+    Return a document. Its `rows` count the outcomes, and its `faults` are the mutations that broke a rule.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = SigningKey(Ed25519PrivateKey.generate())
@@ -288,7 +291,10 @@ def run_mutations(bundle: Path, *, count: int, seed: int) -> dict[str, Any]:
 
 
 def _fault_in_child(original: Path, copy: Path, kind: str, number: int, seed: int, side: str) -> str | None:
-    """Verify a bundle that crashes MNN in a child process. Return a fault, or None if it is refused in one line."""
+    """Verify a mutation that crashed MNN again, in a child process.
+
+    Return None if the bundle is refused with an error of one line, or else a text that names the fault.
+    """
     mutate(original, copy, kind, number, seed, side)
     try:
         guarded(verify_bundle, copy)

@@ -5,7 +5,7 @@ import pytest
 from edgerec.reports.page import render
 
 
-def test_a_page_has_no_odd_text() -> None:
+def test_unsafe_characters_are_escaped_in_a_page() -> None:
     pytest.importorskip("jinja2")
     pytest.importorskip("plotly")
     page = render("skeleton.html.jinja", title="<\x1b[31m\ud800>", definitions="docs", plots={"a": "</script>"})

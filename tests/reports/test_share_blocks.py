@@ -1,4 +1,4 @@
-"""The blocks of what users do depend on the counted values, not on the names of feature kinds."""
+"""The statistics page shows actions by their counted values. The names of feature kinds do not matter."""
 
 from __future__ import annotations
 

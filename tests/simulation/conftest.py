@@ -35,7 +35,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def default_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The world of `edgerec simulate` without options: 1.2 million exposures."""
+    """Return the world of `edgerec simulate` without options. It has 1.2 million exposures."""
 
     def make(root: Path) -> None:
         simulate(SimulationConfig(), root / "logs", seed=1, processes=2)

@@ -56,7 +56,7 @@ def by_user(table: pl.DataFrame) -> dict[int, list[dict[str, Any]]]:
 
 
 def check_times(events: list[dict[str, Any]]) -> None:
-    """Check that times increase strictly and that the time decay refers to the previous event of the same kind."""
+    """Check that times increase strictly, and that the time decay is the time since the last event of the same kind."""
     times = [event["time"] for event in events]
     assert all(earlier < later for earlier, later in itertools.pairwise(times))
     last: dict[str, int] = {}
@@ -71,7 +71,7 @@ def check_times(events: list[dict[str, Any]]) -> None:
 
 
 def check_page_views(events: list[dict[str, Any]]) -> None:
-    """Check that a page-view opened from the feed follows its exposure, and that each kind fills its own columns."""
+    """Check that a page-view from the feed directly follows its exposure, and that each kind fills its own columns."""
     for index, event in enumerate(events):
         exposure = event["kind"] == "exposure"
         assert (event["exposure_duration_s"] is not None) == (event["delete_reason"] is not None) == exposure
@@ -89,7 +89,7 @@ def check_page_views(events: list[dict[str, Any]]) -> None:
 
 
 def check_requests(events: list[dict[str, Any]], requests: list[dict[str, Any]]) -> None:
-    """Check that each request labels exactly the exposures of its page after the request, in the logged order."""
+    """Check that a request has labels for all exposures of its page after the request, in the order of the events."""
     pages = [list(group) for _, group in itertools.groupby(requests, key=lambda request: request["page_id"])]
     ends = [page[0]["time"] for page in pages[1:]] + [float("inf")]
     labelled = 0
@@ -119,7 +119,7 @@ def check_requests(events: list[dict[str, Any]], requests: list[dict[str, Any]])
 
 
 def check_triggers(events: list[dict[str, Any]], page: list[dict[str, Any]]) -> None:
-    """Check that the trigger of each later request is the user's last action before it."""
+    """Check the trigger of each later request of a page: the user's last action before it, which started it."""
     for before, request in itertools.pairwise(page):
         between = [event for event in events if before["time"] < event["time"] < request["time"]]
         last = between[-1]
@@ -130,7 +130,7 @@ def check_triggers(events: list[dict[str, Any]], page: list[dict[str, Any]]) -> 
         else:
             assert request["trigger"] == "exposures"
         earlier = between[:-2] if request["trigger"] == "click" else between[:-1]
-        # No earlier behaviour was a trigger without a request.
+        # Every click and every removal starts a request. So all earlier behaviours are exposures of items that stayed.
         assert all(event["kind"] == "exposure" and event["delete_reason"] == "none" for event in earlier)
 
 
@@ -145,7 +145,7 @@ def check_removals(events: list[dict[str, Any]]) -> None:
 
 
 def check_truth(events: pl.DataFrame, requests: pl.DataFrame, truth: pl.DataFrame, exposures: pl.DataFrame) -> None:
-    """Check that the truth has a row for each request and each exposure, in the same order."""
+    """Check that the tables of true probabilities have a row for each request and each exposure, in the same order."""
     assert truth["request_id"].to_list() == requests["request_id"].to_list()
     assert truth["probability"].list.len().to_list() == requests["item_id"].list.len().to_list()
     shown = events.filter(kind="exposure").select("user_id", "time", "item_id")

@@ -47,7 +47,7 @@ def test_items_already_shown_in_the_session_or_removed_are_not_served(config: Si
             assert not set(items[:length].tolist()) & set(excluded.tolist())
 
 
-def test_page_views_raise_their_category_only_within_the_session(config: SimulationConfig) -> None:
+def test_page_views_raise_the_share_of_their_category_until_the_session_ends(config: SimulationConfig) -> None:
     noiseless = SimulationConfig(
         items=300, categories=12, cloud=CloudConfig(page=20, recall=60, noise=0, session=5, item_error=0)
     )

@@ -1,4 +1,4 @@
-"""The default world has all features of Table 1, a signal to learn, and the figures that the docs state."""
+"""The default world has all features of Table 1, clicks that can be predicted, and the figures that the docs state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tables(default_world: World) -> dict[str, pl.DataFrame]:
 
 
 def labels(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return one row for each exposure, sorted by user and time, from the first request of its page."""
+    """Return the label of each exposure, sorted by user and time. The first request of a page has all its labels."""
     first = tables["requests"].filter(pl.col("request_id") == pl.col("page_id"))
     return first.select("user_id", "item_id", "clicked").explode("item_id", "clicked").drop_nulls("clicked")
 
@@ -97,7 +97,7 @@ def test_repeated_exposures_lower_the_click_rate_as_in_eb_nerd(tables: dict[str,
 
 
 def test_exposures_without_a_click_lower_the_click_rate_of_their_category(tables: dict[str, pl.DataFrame]) -> None:
-    """Section 3.2.1. Only exposures after a click are compared, so that they have a similar intent."""
+    """See section 3.2.1. Only exposures after a click are compared, so that users have a similar intent."""
     shown = labels(tables).join(tables["items"].select("item_id", "category"), on="item_id", maintain_order="left")
     run = (pl.col("clicked").cum_sum() - pl.col("clicked")).over("user_id", "category")
     exposures = shown.with_columns(run=run).select(
@@ -113,7 +113,7 @@ def test_exposures_without_a_click_lower_the_click_rate_of_their_category(tables
 
 
 def test_an_item_is_clicked_more_often_after_a_more_expensive_one(tables: dict[str, pl.DataFrame]) -> None:
-    """Compare items of middle price by the price level of the exposure before them."""
+    """Items of middle price are clicked more often if the item shown before them is expensive than if it is cheap."""
     shown = labels(tables).join(tables["items"].select("item_id", "price_level"), on="item_id", maintain_order="left")
     before = shown.with_columns(before=pl.col("price_level").shift(1).over("user_id")).filter(
         pl.col("price_level").is_between(3, 5)

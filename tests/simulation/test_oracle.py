@@ -1,4 +1,4 @@
-"""Tests of the oracle on simulated logs, compared with a slow computation from the logs."""
+"""Tests of the oracle, which ranks simulated requests by their true click probabilities."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 from tests.synthetic import make_logs
 
-# With half as many users, a few requests would decide whether the truth ranks well.
+# With half as many users, a few requests would decide the GAUC of the true probabilities.
 WORLD = SimulationConfig(users=120, items=80, days=3, categories=6, cloud=CloudConfig(page=20))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the `logs` of a small world and their `samples`, which have several shards."""
+    """Return a folder with the `logs` of a small world and their `samples`. The samples have several shards."""
     path = tmp_path_factory.mktemp("oracle")
     simulate(WORLD, path / "logs", seed=5)
     write_samples(path / "logs", path / "samples", target=3000)
@@ -46,7 +46,7 @@ def auc(clicked: Iterable[int], scores: Iterable[float]) -> float:
     return float(np.mean(above))
 
 
-def test_the_oracle_equals_a_slow_computation_from_the_logs(folder: Path, samples: Samples) -> None:
+def test_the_oracle_equals_a_plain_loop_over_the_logs(folder: Path, samples: Samples) -> None:
     assert len(samples.head.shards) > 1
     logs = load_logs(folder / "logs")
     truth = pl.concat([pl.read_parquet(file) for file in (folder / "logs" / "truth" / "requests").glob("*.parquet")])

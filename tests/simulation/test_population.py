@@ -27,7 +27,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def three_blocks(small: SimulationConfig) -> SimulationConfig:
-    """A world of three blocks. Many categories make the blocks small."""
+    """Return a world with three blocks of users. Because it has many categories, the blocks are small."""
     config = replace(small, users=300, items=4000, categories=10_000, days=1, brands_per_category=1)
     assert len(blocks(config)) == 3
     return config

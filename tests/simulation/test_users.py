@@ -33,7 +33,7 @@ def expose(
     )  # fmt: skip
 
 
-def test_the_click_probability_is_equation_1() -> None:
+def test_the_click_probability_equals_equation_1() -> None:
     config = BehaviourConfig(
         bias=-1, intent=2, category_fatigue=0.5, item_fatigue=0.25, item_fatigue_power=0.5, intent_drift=0, deletes=0,
         price_contrast=0.3, price_forgetting=0.5,
@@ -105,7 +105,7 @@ def test_fatigue_decays_between_sessions() -> None:
     assert fatigue[1] < 0.01
 
 
-def test_a_session_begins_with_the_preferred_price_level() -> None:
+def test_a_session_starts_with_the_preferred_price_level() -> None:
     config = SimulationConfig(categories=2, behaviour=CALM)
     people = make_users(config, 0, 2, np.random.default_rng(0))
     users = UserStates(people, np.array([0.5, 0.5]), CALM, np.random.default_rng(0))
@@ -117,7 +117,7 @@ def test_a_session_begins_with_the_preferred_price_level() -> None:
 
 
 def test_the_reference_price_level_follows_the_items_shown_before() -> None:
-    """`above_reference` predicts for a whole list the same values that arise when the items are shown one by one."""
+    """For a list, `above_reference` returns the values that would result if its items were shown one by one."""
     users = user_states(replace(CALM, price_contrast=0.5, price_forgetting=0.3))
     levels = np.array([[7, 1, 1, 4], [1, 7, 7, 4]])
     ahead = users.above_reference(EVERYBODY, levels)

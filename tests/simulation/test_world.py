@@ -18,7 +18,7 @@ def test_item_ids_do_not_correlate_with_attributes(config: SimulationConfig) -> 
         assert abs(np.corrcoef(items.item_id, hidden)[0, 1]) < 0.1
 
 
-def test_each_brand_has_one_category_and_price_levels_are_equally_large(config: SimulationConfig) -> None:
+def test_each_brand_has_one_category_and_each_price_level_has_equally_many_items(config: SimulationConfig) -> None:
     items = make_catalogue(config, np.random.default_rng(1))
     assert np.array_equal(items.brand // config.brands_per_category, items.category)
     sizes = np.bincount(items.price_level)[1:]
