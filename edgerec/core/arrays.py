@@ -1,8 +1,10 @@
-"""Read and write npy and npz files, without pickle. Damage is a `FormatError`, a failed write an `OutputError`.
+"""Read and write npy and npz files without pickle.
 
-`read_members` reads arrays of an npz file into memory. `map_members` maps them, because ``np.load(..., mmap_mode="r")``
-only maps npy files. `zipfile` finds the members and checks their sums, and a regular expression parses their headers.
-Opening 1,000 shards takes 0.17 s.
+A damaged file raises `FormatError`. A failed write raises `OutputError`.
+
+`read_members` reads arrays of an npz file into memory. `map_members` maps them; ``np.load(..., mmap_mode="r")`` can do
+this only for npy files. `zipfile` finds the arrays in the file and compares their checksums. A regular expression
+parses their headers. Opening 1,000 shards takes 0.17 s.
 """
 
 from __future__ import annotations
@@ -46,16 +48,16 @@ _HEADER = re.compile(
     rb"\{'descr': '([<>|][biufcOSUV]\d*)', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\), \} *\n"
 )
 _LENGTHS_OFFSET, _LOCAL_BYTES = 26, 30
-"""Offset of the lengths of the name and of the extra field in a local file header, and the length of the fixed part of
-this header (APPNOTE.TXT, *.ZIP File Format Specification*, 4.3.7)."""
+"""Positions in a local header of a zip file, in bytes: where the lengths of the name and of the extra field are, and
+where the fixed part ends (APPNOTE.TXT, *.ZIP File Format Specification*, 4.3.7)."""
 _MAX_HEADER = 1 << 12
 """Maximum length of an npy header in bytes. NumPy writes 128."""
 _PIECE = 1 << 18
-"""How many numbers are read and checked at a time."""
+"""How many numbers `_check_numbers` reads at a time."""
 
 
 def map_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
-    """Map the npy file `path` into memory. An empty array cannot be mapped, so it is read.
+    """Map the npy file `path` into memory. If its array is empty, it cannot be mapped, so it is read.
 
     Args:
         path: the file.
@@ -81,7 +83,7 @@ def map_array(path: Path, *, what: str, advice: str) -> NDArray[Any]:
 def read_members(
     path: Path, names: Iterable[str], *, what: str, advice: str, most: int | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Read the arrays `names` from the npz file `path`. They never take more memory than the file has bytes.
+    """Read the arrays `names` from the npz file `path`. The arrays never use more memory than the size of the file.
 
     Args:
         path: the file.
@@ -94,7 +96,7 @@ def read_members(
         FormatError: the file is missing, damaged or too large, or it has no array of a given name.
     """
     try:
-        # The file is opened here, because NumPy does not close a file that it cannot read.
+        # Open the file before the call of NumPy, because NumPy does not close a file that it cannot read.
         with path.open("rb") as content:
             size = os.fstat(content.fileno()).st_size
             if most is not None and size > most:
@@ -113,17 +115,18 @@ def read_members(
 def map_members(
     path: Path, names: Collection[str], *, what: str, advice: str, sums: bool, numbers: bool
 ) -> dict[str, NDArray[Any]]:
-    """Map the arrays of the npz file `path`, read-only. Their pages are read when they are touched.
+    """Map the arrays of the npz file `path` into memory, read-only. A page of memory is read on its first use.
 
-    The mapping lives as long as one of its arrays. Do not shorten the file meanwhile: replace it by renaming.
+    The file stays mapped as long as one of the arrays exists. Do not shorten the file during this time. To replace it,
+    write another file and rename it.
 
     Args:
         path: an npz file that is not compressed, with the arrays `names` in C order and no others.
         names: the names of the arrays.
-        what: what the file is, for errors.
-        advice: what to do about a damaged file, for errors.
-        sums: read everything once and compare the checksums.
-        numbers: read all floating-point numbers once and refuse NaN and infinity.
+        what: what the file is, for the error text.
+        advice: what the user should do, for the error text.
+        sums: whether to read the whole file once and compare the checksums.
+        numbers: whether to read all floating-point numbers once and refuse NaN and infinity.
 
     Raises:
         FormatError: the file is missing or damaged; an array is missing, compressed or not in C order; or a number is
@@ -145,7 +148,7 @@ def map_members(
                     raise ValueError(f"{name} begins at byte {member.header_offset} instead of {end}")
                 lengths = struct.unpack_from("<2H", mapped, end + _LENGTHS_OFFSET)
                 if mapped[end + _LOCAL_BYTES : end + _LOCAL_BYTES + lengths[0]] != member.filename.encode():
-                    raise ValueError(f"{name} has two headers that differ")
+                    raise ValueError(f"the two zip headers of {name} have different names")
                 begin = end + _LOCAL_BYTES + sum(lengths)
                 header, dtype, fortran, shape = _header(member, mapped[begin : begin + _MAX_HEADER], len(mapped))
                 if fortran:
@@ -156,7 +159,7 @@ def map_members(
                     _check_numbers(file, name, begin, array)
                 arrays[name] = array
             if end != archive.start_dir:
-                raise ValueError(f"its members end at byte {end}, its directory begins at {archive.start_dir}")
+                raise ValueError(f"its arrays end at byte {end}, but its directory begins at byte {archive.start_dir}")
             damaged = archive.testzip() if sums else None
     except READ_ERRORS as error:
         raise FormatError(f"{what} {path} cannot be read ({_reason(error)}): {advice}") from None
@@ -168,7 +171,7 @@ def map_members(
 
 
 def _check_numbers(file: BinaryIO, name: str, begin: int, array: NDArray[Any]) -> None:
-    # The file is read here, because mapped pages would count as memory of this process from then on.
+    # Read the file and not the mapped array. Mapped pages that were read once count as memory of this process.
     file.seek(begin)
     for done in range(0, array.size, _PIECE):
         if not np.isfinite(np.fromfile(file, array.dtype, min(_PIECE, array.size - done))).all():
@@ -182,13 +185,16 @@ def _reason(error: BaseException) -> str:
 
 
 def _header(member: zipfile.ZipInfo, begin: bytes, limit: int) -> tuple[int, np.dtype[Any], bool, tuple[int, ...]]:
-    """Parse the npy header of a member and return its length, the type, whether the order is Fortran, and the shape.
+    """Parse the npy header of an array in an npz file.
 
-    NumPy would evaluate the header as Python code, and would allocate memory for any stated size.
+    NumPy's own parser evaluates the header as Python code, and it allocates memory for any size in the header.
+
+    Returns:
+        The length of the header, the array's type, whether it is in Fortran order, and its shape.
 
     Raises:
-        ValueError: the member is compressed or has more than `limit` bytes, or its header is damaged or states
-            another size than the member has.
+        ValueError: the array is compressed or has more than `limit` bytes, or its header is damaged or does not fit the
+            size of the data.
     """
     name = member.filename.removesuffix(".npy")
     if member.compress_type != zipfile.ZIP_STORED or not member.compress_size == member.file_size <= limit:
@@ -199,12 +205,12 @@ def _header(member: zipfile.ZipInfo, begin: bytes, limit: int) -> tuple[int, np.
         raise ValueError(f"{name} should begin with an npy header of version 1.0")
     dtype, shape = np.dtype(match[1].decode()), tuple(int(size) for size in match[3].split(b",") if size.strip())
     if math.prod(shape) * dtype.itemsize != member.file_size - length:
-        raise ValueError(f"the header of {name} states {shape} {dtype}, but its data has another size")
+        raise ValueError(f"the header of {name} gives shape {shape} and type {dtype}, but its data has another size")
     return length, dtype, match[2] == b"True", shape
 
 
 def save_array(path: Path, array: NDArray[Any], *, what: str) -> None:
-    """Write `array` to the npy file `path`; `what` names its owner in the error text.
+    """Write `array` to the npy file `path`. Error texts begin with `what`, the name of the output.
 
     Raises:
         OutputError: the file cannot be written.
@@ -216,7 +222,7 @@ def save_array(path: Path, array: NDArray[Any], *, what: str) -> None:
 
 
 def save_members(path: Path, arrays: Mapping[str, NDArray[Any]], *, what: str) -> None:
-    """Write `arrays` under their names to the npz file `path`; `what` names their owner in the error text.
+    """Write named `arrays` to the npz file `path`. Error texts begin with `what`, the name of the output.
 
     Raises:
         OutputError: the file cannot be written.

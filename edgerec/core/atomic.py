@@ -1,8 +1,8 @@
 """Write files and folders atomically: an output is either complete or missing.
 
 Each output is written under a temporary name in the same folder and then renamed, because rename(2) is atomic within a
-file system. So readers never see an incomplete file, also after a kill. The next writer of the same output removes what
-a killed writer left (`edgerec.core.leftovers`).
+file system. So readers never see an incomplete file, even if the writer is killed. The next writer of the same output
+removes what a killed writer left (`edgerec.core.leftovers`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OTHER = "neither a file nor a folder"
 
 
 def check_output(path: Path, *, force: bool = False, kind: str | None = None, inputs: Iterable[Path] = ()) -> None:
-    """Raise unless `path` can be written, before any work starts. Remove temporary files of killed writers.
+    """Check that `path` can be written, and remove temporary files that killed writers left. Call this before any work.
 
     Args:
         path: the file or folder to write.
@@ -44,7 +44,8 @@ def check_output(path: Path, *, force: bool = False, kind: str | None = None, in
         clear_leftovers(path.resolve())
         _check_free(path, force=force, kind=kind)
         parent = path.resolve().parent
-    except (OSError, RuntimeError, ValueError) as error:  # a name is too long, contains NUL, or is a link to itself
+    except (OSError, RuntimeError, ValueError) as error:
+        # The name is too long, it contains a null character, or `path` is a link to itself.
         reason = getattr(error, "strerror", None) or first_line(error)
         raise OutputError(f"cannot write output {path} ({reason}): choose another name or folder") from None
     try:
@@ -56,10 +57,10 @@ def check_output(path: Path, *, force: bool = False, kind: str | None = None, in
 
 
 def check_no_overlap(path: Path, inputs: Iterable[Path]) -> None:
-    """Raise if the output and one of `inputs` are equal or contain each other. Links are followed.
+    """Check that neither the output nor an input contains the other, and that they differ. Links are followed.
 
     Raises:
-        OutputError: names the first such input.
+        OutputError: the output overlaps with an input. The text names the first one.
     """
     paths = list(inputs)
     check_outside(path, paths)
@@ -69,10 +70,10 @@ def check_no_overlap(path: Path, inputs: Iterable[Path]) -> None:
 
 
 def check_outside(path: Path, others: Iterable[Path]) -> None:
-    """Raise if the output equals, or is inside, one of `others`. Links are followed.
+    """Check that the output is not equal to one of `others` or inside it. Links are followed.
 
     Raises:
-        OutputError: names the first such path.
+        OutputError: the output is equal to such a path or inside it. The text names the first one.
     """
     for other in others:
         if path.resolve() == other.resolve():
@@ -101,7 +102,9 @@ def _check_free(path: Path, *, force: bool, kind: str | None) -> None:
                 "remove: move it away, or choose another name"
             )
     elif path.is_symlink():
-        raise OutputError(f"output {path} is a symbolic link to nothing: remove it or choose another name")
+        raise OutputError(
+            f"output {path} is a symbolic link to a path that does not exist: remove it or choose another name"
+        )
 
 
 def check_document(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> None:
@@ -116,7 +119,7 @@ def check_document(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> N
 
 
 def _describe(kind: str | None) -> str:
-    """Return the name of a kind of output with its article, for a sentence."""
+    """Return the name of a kind of output for an error text, with its article."""
     if kind is None:
         return "a folder that EdgeRec did not write"
     return kind if kind in (OTHER, "logs", "samples") else f"a {kind}"
@@ -128,7 +131,8 @@ def output_folder(
 ) -> Iterator[Path]:
     """Yield a temporary folder next to `path`, and rename it to `path` when the block ends without an exception.
 
-    If the block raises, also KeyboardInterrupt, the temporary folder is removed and `path` stays unchanged.
+    If the block raises an exception, including KeyboardInterrupt, the temporary folder is removed and `path` does not
+    change.
 
     Raises:
         InputError, OutputError: as for `check_output`.
@@ -171,7 +175,7 @@ def write_json(path: Path, document: Any) -> None:
 def json_bytes(document: Any) -> bytes:
     """Return `document` as JSON with sorted keys, so that equal documents give equal bytes.
 
-    Text of a path that is not UTF-8 contains surrogates. They are written as JSON escapes.
+    In Python, a path that is not UTF-8 contains surrogates. They are written as JSON escapes.
     """
     text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     return (text + "\n").encode(errors="backslashreplace")

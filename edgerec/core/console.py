@@ -16,7 +16,7 @@ from edgerec.core.text import printable
 Item = TypeVar("Item")
 
 LINE_EVERY_S = 30.0
-"""Without a terminal, seconds between two lines of progress."""
+"""Seconds between two progress lines if stderr is not a terminal."""
 
 
 def log(message: str) -> None:
@@ -27,15 +27,15 @@ def log(message: str) -> None:
 def progress(
     items: Iterable[Item], *, what: str, total: int | None = None, note: Callable[[], str] | None = None
 ) -> Iterator[Item]:
-    """Yield `items` and show a progress bar on stderr; without a terminal, write a line every `LINE_EVERY_S`.
+    """Yield `items` and show a progress bar on stderr. If stderr is not a terminal, write lines every `LINE_EVERY_S`.
 
     Args:
         items: what to yield.
         what: the text before the bar.
         total: number of items, if it is known.
-        note: returns the text behind the bar; called after each item.
+        note: returns the text after the bar. It is called after each item.
     """
-    # The stream itself is asked, because rich takes FORCE_COLOR for a terminal.
+    # Ask the stream and not rich: if FORCE_COLOR is set, rich treats any stream as a terminal.
     if sys.stderr is None or not sys.stderr.isatty():
         yield from _with_lines(items, what=what, total=total, note=note)
         return
@@ -62,7 +62,7 @@ def _with_lines(
 
 @contextlib.contextmanager
 def stage(what: str) -> Iterator[None]:
-    """Log `what` and the seconds that the block took, when it ends."""
+    """When the block ends, log `what` and the number of seconds that the block took."""
     start = time.perf_counter()
     yield
     log(f"{what}: {time.perf_counter() - start:.1f} s")

@@ -1,4 +1,4 @@
-"""Read and check documents: the JSON heads of EdgeRec's folders, and TOML configurations of users."""
+"""Read and check documents: JSON files that describe EdgeRec's folders, and TOML configurations of users."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ else:
 Document = TypeVar("Document", bound=BaseModel)
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Maximum size of a document. Heads have kilobytes, feature specifications at most megabytes."""
+"""Maximum size of a document in bytes. Most documents take kilobytes; a feature specification may take megabytes."""
 
 MAX_LEVELS = 64
-"""Maximum nesting of lists and objects. EdgeRec's documents have about ten levels. Deeper values cannot be compared or
-written."""
+"""Maximum nesting of lists and objects. EdgeRec's documents have about ten levels. Python cannot compare or
+write values that have very many levels."""
 _TOO_DEEP = f"more than {MAX_LEVELS} levels of lists and objects"
 
 
@@ -39,7 +39,7 @@ def read_document(path: Path, model: type[Document], *, what: str, format_number
         format_number: the only format number that this version reads.
 
     Raises:
-        FormatError: the file is missing or not JSON, the format number is another, or a field is invalid.
+        FormatError: the file is missing or not JSON, the format number is wrong, or a field is invalid.
     """
     return parse_document(
         document_bytes(path, what=what), path=path, model=model, what=what, format_number=format_number
@@ -66,7 +66,7 @@ def document_bytes(path: Path, *, what: str) -> bytes:
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in the file `path`, or None if there is no such file or it holds something else."""
+    """Return the JSON object in the file `path`, or None if the file does not exist or contains no JSON object."""
     try:
         found = json.loads(bounded_bytes(path)) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
@@ -112,9 +112,9 @@ def parse_document(
 
 
 def parse_json(content: bytes | str) -> Any:
-    """Parse JSON without duplicate names in an object and with at most `MAX_LEVELS` levels.
+    """Parse JSON. Refuse an object with duplicate names, and content with more than `MAX_LEVELS` levels.
 
-    JSON parsers of other languages may read such content in another way.
+    JSON parsers of other languages may read such content differently.
 
     Raises:
         ValueError: the content is not JSON, has duplicate names, or has too many levels.
@@ -161,7 +161,7 @@ def first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in fault["loc"]) or "document"
     text = f"{field}: {fault['msg']}"
-    # A rule about several fields names them in its text. Their values would be too long.
+    # An error about several fields names them in its text. Their values are left out, because they are too long.
     if not isinstance(fault.get("input"), dict | list):
         received = repr(fault.get("input"))
         text += f" (received {received if len(received) <= 80 else received[:77] + '...'})"

@@ -11,14 +11,14 @@
     │   └── IntegrityError      a file was changed after it was written
     │       └── SignatureError  a required signature is missing or wrong
     ├── OutputError             an output exists already or cannot be written
-    ├── ShapeError              an array has another name, shape or type than expected
+    ├── ShapeError              an array has a wrong name, shape or type
     ├── SessionError            MNN cannot load a model, or a call does not fit the model
     │   └── NotFiniteError      a model returned NaN or infinity
     ├── ConversionError         a graph cannot be converted to MNN
     ├── ParityError             two implementations of the same function disagree
     ├── TrainingError           training cannot continue (no data, a loss of NaN)
     ├── StoreError              the embedding store does not answer correctly
-    ├── ResourceError           memory or a process is missing
+    ├── ResourceError           there is not enough memory, or a process died
     ├── PluginError             an extension from another package cannot be used
     └── MissingExtraError       an optional part of EdgeRec is not installed
 
@@ -71,7 +71,7 @@ class OutputError(EdgeRecError):
 
 
 class ShapeError(EdgeRecError, ValueError):
-    """An array has another name, shape or type than expected."""
+    """An array has a wrong name, shape or type."""
 
 
 class SessionError(EdgeRecError):

@@ -1,8 +1,9 @@
-"""Temporary files and folders beside an output, and removing those that a killed process left (leftovers).
+"""Make temporary files and folders beside an output, and remove those that a killed process left (leftovers).
 
-Each has a name of the form ``.NAME.edgerec-PURPOSE-xxxxxxxx``, which only EdgeRec uses. A long NAME is replaced by its
-digest. The process that made it holds a lock on it (flock(2)), which ends with the process. So a file or folder with
-such a name and without a lock is a leftover. On a file system without locks, and on Windows, leftovers stay.
+Their names have the form ``.NAME.edgerec-PURPOSE-xxxxxxxx``, which only EdgeRec uses. A long NAME is replaced by its
+hash. The process that makes a temporary file locks it (flock(2)), and the lock ends with the process. So a file or
+folder with such a name and without a lock is a leftover. Leftovers are not removed on Windows and on file systems
+without locks.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from typing import Literal
 from edgerec.core.hashing import sha256_bytes
 
 Purpose = Literal["partial", "old", "done", "parts", "import"]
-"""`partial`: an output that is being written. `old`: the output that it replaces. `done`: finished work that is being
-removed. `parts`: rows sorted by user. `import`: the input of an import in a form that is quick to read."""
+"""`partial`: an output that is being written. `old`: the older output that it replaces. `done`: partial results
+that are being removed. `parts`: rows sorted by user. `import`: the input of an import, in a form for quick reading."""
 _PURPOSES = "partial|old|done|parts|import"
 LONGEST_NAME = 200
-"""Longest name of an output, in bytes, that is part of a hidden name. The hidden name then stays below 255 bytes, the
-limit of file systems."""
+"""Maximum length in bytes of an output's name that becomes part of a hidden name. The hidden name then stays below 255
+bytes, the limit of file systems."""
 
 
 def hidden_name(name: str, suffix: str) -> str:
-    """Return the hidden name ``.name.suffix`` of a file beside the output `name`. A long `name` becomes its digest."""
+    """Return the hidden name ``.name.suffix`` of a file beside the output `name`. A long `name` becomes its hash."""
     raw = os.fsencode(name)
     return f".{name if len(raw) <= LONGEST_NAME else sha256_bytes(raw)[:32]}.{suffix}"
 
@@ -39,22 +40,22 @@ def lock(path: Path) -> int | None:
     """Open the file or folder `path` and lock it. The lock ends when the handle is closed or the process ends.
 
     Returns:
-        The handle, or None if the file system cannot lock.
+        The handle, or None on Windows and on file systems without locks.
 
     Raises:
         BlockingIOError: another handle has the lock.
-        FileNotFoundError: `path` is gone.
+        FileNotFoundError: `path` does not exist, or it was removed before it was locked.
         OSError: `path` cannot be opened.
     """
     if sys.platform == "win32":
         return None
     import fcntl
 
-    # EdgeRec makes no link or pipe of this name, so it is not followed or waited for.
+    # EdgeRec makes no link and no pipe with such a name. So do not follow a link, and do not wait for a pipe.
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The earlier holder of the lock may have removed `path`. Then the lock is that of a removed file.
+        # The process that had the lock before may have removed `path`. Then this lock is on a removed file.
         if not os.path.samestat(os.fstat(handle), path.stat()):
             raise FileNotFoundError(path)
     except (BlockingIOError, FileNotFoundError):
@@ -68,9 +69,9 @@ def lock(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def temporary_folder(target: Path, purpose: Purpose) -> Iterator[Path]:
-    """Yield a new folder beside `target`. It is removed when the block ends, if it is still there.
+    """Yield a new folder beside `target`. When the block ends, the folder is removed if it still exists.
 
-    If the purpose is `old` and `target` does not exist, the older output in the folder is first moved back to `target`.
+    If the purpose is `old` and `target` does not exist, the older output in the folder is moved back to `target` first.
 
     Raises:
         OSError: the folder cannot be made.
@@ -87,7 +88,7 @@ def temporary_folder(target: Path, purpose: Purpose) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_file(target: Path) -> Iterator[Path]:
-    """Yield a new empty file beside `target`. It is removed when the block ends, if it is still there.
+    """Yield a new empty file beside `target`. When the block ends, the file is removed if it still exists.
 
     Raises:
         OSError: the file cannot be made.
@@ -107,9 +108,9 @@ def temporary_file(target: Path) -> Iterator[Path]:
 
 
 def discard(folder: Path, target: Path) -> None:
-    """Remove the work folder `folder` of the output `target`.
+    """Remove `folder`, which contains partial results of the output `target`.
 
-    It is renamed first. If the process is killed meanwhile, no folder is left that looks like unfinished work.
+    The folder is renamed first. So if the process is killed during the removal, nobody resumes from what is left.
     """
     done = target.parent / f"{_prefix(target, 'done')}{secrets.token_hex(4)}"
     with contextlib.suppress(OSError):
@@ -118,7 +119,7 @@ def discard(folder: Path, target: Path) -> None:
 
 
 def clear_leftovers(target: Path) -> None:
-    """Remove what killed processes left beside `target`. If one of them had moved an output aside, move it back."""
+    """Remove what killed processes left beside `target`. If one of them moved an older output away, move it back."""
     named = re.compile(rf"{re.escape(hidden_name(target.name, 'edgerec-'))}(?:{_PURPOSES})-[a-z0-9_]{{8}}")
     try:
         found = [entry for entry in target.parent.iterdir() if named.fullmatch(entry.name)]
@@ -141,7 +142,7 @@ def _remove(entry: Path, target: Path) -> None:
     if entry.name.startswith(_prefix(target, "old")) and aside.exists() and not target.exists():
         aside.rename(target)
     if entry.is_dir():
-        # It may be gone: another process took it for a leftover, or it was renamed to `target`.
+        # The folder may be missing: another process removed it as a leftover, or it was renamed to `target`.
         shutil.rmtree(entry, ignore_errors=True)
     else:
         entry.unlink(missing_ok=True)
@@ -155,7 +156,7 @@ def _locked(make: Callable[[], str]) -> tuple[Path, int | None]:
     """Call `make`, lock the file or folder that it makes, and return its path and the handle of the lock."""
     while True:
         path = Path(make())
-        # Before the lock is taken, another process may take it for a leftover. Then it is made anew.
+        # Before it is locked, another process may remove it as a leftover. Then make another one.
         with contextlib.suppress(BlockingIOError, FileNotFoundError):
             return path, lock(path)
 

@@ -11,7 +11,7 @@ from edgerec.core.errors import ResourceError
 
 @contextlib.contextmanager
 def enough_memory(path: Path) -> Iterator[None]:
-    """Convert a MemoryError in the block, which opens `path`, to a `ResourceError`.
+    """Convert a MemoryError of the block to a `ResourceError`. The block opens `path`.
 
     Raises:
         ResourceError: there is not enough memory.

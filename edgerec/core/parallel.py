@@ -1,7 +1,7 @@
 """Run work in several processes, return the results in order, and end all processes afterwards.
 
-This module does not use `ProcessPoolExecutor`. The named semaphores of that class stay under /dev/shm if all processes
-of a command are killed together. Pipes have no names.
+This module does not use `ProcessPoolExecutor`. That class uses named semaphores, which stay in /dev/shm if all
+processes of a command are killed together. This module uses pipes, which have no names.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, pr
 
     With one process or one task, this process does all work. Otherwise processes are spawned and not forked, because
     threads of other libraries do not survive a fork. So `function` and the tasks must be picklable, and a script that
-    calls this needs ``if __name__ == "__main__"``. For each process, at most two tasks are running or have results that
-    wait.
+    calls this needs ``if __name__ == "__main__"``. At any time, at most two tasks for each process are
+    running or finished but not yet yielded.
 
     Args:
         function: the function to call.
@@ -89,7 +89,7 @@ def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, pr
 def run_in_child(function: Callable[[Task], Result], task: Task, *, died: Callable[[], Exception]) -> Result:
     """Return ``function(task)``, computed in a child process, so that a crash of native code does not end this process.
 
-    `function` and `task` must be picklable, and a calling script needs ``if __name__ == "__main__"``.
+    `function` and `task` must be picklable, and a script that calls this needs ``if __name__ == "__main__"``.
 
     Args:
         function: the function to call.
@@ -107,7 +107,7 @@ def run_in_child(function: Callable[[Task], Result], task: Task, *, died: Callab
 
 
 class _DiedError(Exception):
-    """A worker process ended without an answer."""
+    """A worker process ended without a result."""
 
 
 class _TracebackError(Exception):
@@ -125,7 +125,7 @@ class _Worker:
         self._connection, worker_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(worker_end, os.getpid()), daemon=True)
         self._process.start()
-        # Only the worker keeps this end open, so its death closes the pipe.
+        # Now only the worker has this end of the pipe open, so the pipe closes when the worker dies.
         worker_end.close()
 
     def send(self, message: Any) -> None:
@@ -146,7 +146,7 @@ class _Worker:
         return result
 
     def end(self) -> None:
-        """Terminate the process, also during a task."""
+        """Terminate the process, even during a task."""
         self._process.terminate()
         self._process.join()
         self._process.close()

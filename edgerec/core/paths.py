@@ -20,7 +20,7 @@ def as_path(value: object, what: str) -> Path:
         what: what the path is for, for the error text.
 
     Raises:
-        InputError: `value` is neither text nor a path, or it is not valid (too long, or with a null character).
+        InputError: `value` is neither text nor a path, or it is not a valid path (too long, or with a null character).
     """
     if not isinstance(value, (str, Path)):
         raise InputError(f"{what} should be a path; received {type(value).__name__}")

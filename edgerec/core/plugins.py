@@ -1,4 +1,4 @@
-"""What other packages add: classes and objects that they name in a group of entry points."""
+"""Find classes and objects that other packages add to EdgeRec as entry points."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def plugin_names(group: str) -> list[str]:
 
 
 def find_plugin(group: str, name: str, base: type[T]) -> type[T] | None:
-    """Import the subclass of `base` that another package calls `name` in the group of entry points.
+    """Import the entry point `name` of `group`, a subclass of `base` in another package.
 
     Returns:
         The class, or None if no installed package has such an entry point.
 
     Raises:
-        PluginError: it cannot be imported, or is no subclass of `base`.
+        PluginError: the entry point cannot be imported, or is not a subclass of `base`.
     """
     found = load_plugin(group, name)
     if found is None or (isinstance(found, type) and issubclass(found, base)):
@@ -35,13 +35,13 @@ def find_plugin(group: str, name: str, base: type[T]) -> type[T] | None:
 
 
 def load_plugin(group: str, name: str) -> object | None:
-    """Import what another package calls `name` in the group of entry points.
+    """Import the entry point `name` of `group`, an object in another package.
 
     Returns:
         The object, or None if no installed package has such an entry point.
 
     Raises:
-        PluginError: it cannot be imported.
+        PluginError: the entry point cannot be imported.
     """
     for point in _entry_points(group).select(name=name):
         try:
@@ -50,7 +50,7 @@ def load_plugin(group: str, name: str) -> object | None:
         except Exception as error:
             raise PluginError(
                 f"entry point {name!r} of {group}: {point.value} cannot be imported "
-                f"({type(error).__name__}: {first_line(error)}): mend or remove the package"
+                f"({type(error).__name__}: {first_line(error)}): repair or remove the package"
             ) from error
         return found
     return None

@@ -1,6 +1,6 @@
-"""Write a folder part by part, so that interrupted work can be resumed.
+"""Write a folder part by part, so that an interrupted command can be resumed.
 
-The work is in a hidden folder next to the output until it is complete.
+Partial results are in a hidden folder next to the output (the work folder), until the output is complete.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from edgerec.core.leftovers import discard, hidden_name, lock
 
 JOB = "job.json"
 FORMAT = 2
-"""Format number of unfinished work. It changes whenever the content of notes changes."""
+"""Format number of the work folder. It changes whenever the content of notes changes."""
 
 
 Work = TypeVar("Work")
 
 
 class ResumableFolder:
-    """Unfinished work on a folder, made by `resumable_folder`.
+    """A folder that is written part by part. `resumable_folder` makes it.
 
-    The files of a part are written first and its note last. So a part with a note is complete, and a part without one
-    is written again. Other processes can write parts, too: they only need `path` and `finish`.
+    The note of a part is a JSON file in the work folder. It is written after the files of the part. So a part with a
+    note is complete, and a part without a note is written again. Other processes can write parts, too: they only need
+    `path` and `finish`.
 
     Attributes:
         path: the folder for the files of the output, under their final names.
-        scratch: a folder for temporary files of the work.
+        scratch: a folder for temporary files.
     """
 
     def __init__(self, work: Path) -> None:
@@ -43,7 +44,7 @@ class ResumableFolder:
         self.scratch = work / "scratch"
 
     def finished(self, part: str) -> dict[str, Any] | None:
-        """Return the note of `part`; None if it is not finished, or a file of it is gone or has another size."""
+        """Return the note of `part`; None if it has no note, or one of its files is missing or has a wrong size."""
         stated = read_object(self._note(part))
         try:
             if stated and all((self.path / name).stat().st_size == size for name, size in stated["files"].items()):
@@ -57,14 +58,14 @@ class ResumableFolder:
 
         Args:
             part: name of the part.
-            note: data about the part for resumed work, as JSON.
-            files: files of the output that belong to the part. Their sizes are checked by `finished`.
+            note: JSON data about the part, which a resumed command reads.
+            files: files of the output that belong to the part. `finished` checks their sizes.
         """
         sizes = {str(file.relative_to(self.path)): file.stat().st_size for file in files}
         write_json(self._note(part), {"note": dict(note), "files": sizes})
 
     def discard(self) -> None:
-        """Mark all parts as unfinished, because the input has to change."""
+        """Mark all parts as unfinished. Call this if they are useless because the user has to change the input."""
         for note in (self._work / "parts").glob("*.json"):
             note.unlink()
 
@@ -86,19 +87,20 @@ def unfinished_work(
 ) -> Iterator[Work]:
     """Make and lock the hidden folder ``.<name>.<kind>`` next to `output`, and yield the result of `enter`.
 
-    The folder is removed if the block ends without an exception. If the block raises, also KeyboardInterrupt, the
-    folder stays if it is worth keeping. The folder of a killed process is resumed, or replaced if it is not worth
-    keeping.
+    The folder is removed if the block ends without an exception. If the block raises an exception, including
+    KeyboardInterrupt, the folder is kept if it is worth keeping. A killed process leaves its folder. The next call
+    resumes from this folder, or empties it.
 
     Args:
-        output: the output of the work.
+        output: the final output.
         kind: kind of the output, for the name of the folder and for error texts.
-        head: the file that describes the work. It is removed last.
+        head: name of the file that describes the command. It is removed last.
         force: as in `resumable_folder`.
         resume: as in `resumable_folder`.
-        can_resume: returns whether the work in a folder can be continued.
-        worth_keeping: returns whether a folder must not be removed without `force`.
-        enter: starts work in the empty folder, or continues it if `resume` is true. The block works with its result.
+        can_resume: returns whether a folder contains everything that is needed to resume.
+        worth_keeping: returns whether a folder contains results. They are kept after an exception, and they are removed
+            only with `force`.
+        enter: prepares the empty folder, or reads the partial results in it if `resume` is true.
 
     Raises:
         OutputError, FormatError: as for `resumable_folder`.
@@ -106,22 +108,22 @@ def unfinished_work(
     folder = work_path(output, kind)
     if resume and not can_resume(folder):
         raise FormatError(
-            f"{kind}: the unfinished work {folder} has no {head}: begin anew with --force"
+            f"{kind}: {folder} cannot be resumed, because it has no {head}: start again with --force"
             if folder.is_dir() and worth_keeping(folder)
-            else f"{kind}: there is no unfinished work {folder} to resume: leave --resume out"
+            else f"{kind}: there are no partial results in {folder} to resume: leave out --resume"
         )
     with held(folder):
         if not resume:
             if worth_keeping(folder) and not force:
                 go_on = "go on with --resume, or " if can_resume(folder) else ""
-                raise OutputError(f"{kind}: unfinished work stands at {folder}: {go_on}begin anew with --force")
+                raise OutputError(f"{kind}: partial results exist in {folder}: {go_on}start again with --force")
             _empty(folder, last=head)
         work = enter(folder)
         try:
             yield work
         except BaseException:
             if worth_keeping(folder):
-                log(f"{kind}: what is finished is kept in {folder}; go on with --resume")
+                log(f"{kind}: partial results are kept in {folder}; go on with --resume")
             else:
                 discard(folder, output.resolve())
             raise
@@ -129,7 +131,7 @@ def unfinished_work(
 
 
 def work_path(output: Path, kind: str) -> Path:
-    """Return the path of the hidden folder for unfinished work on `output`."""
+    """Return the path of the hidden folder with the partial results of `output`."""
     target = output.resolve()
     return target.parent / hidden_name(target.name, kind)
 
@@ -144,20 +146,20 @@ def resumable_folder(
     resume: bool,
     inputs: Iterable[Path] = (),
 ) -> Iterator[ResumableFolder]:
-    """Yield a hidden folder next to `output` for its parts. It becomes `output` if the block ends without an exception.
+    """Yield a hidden folder for the parts of `output`. It becomes `output` if the block ends without an exception.
 
     Args:
         output: the folder to write.
         kind: a kind of `edgerec.core.written.LAYOUTS`. `force` only replaces folders of this kind.
-        job: everything that determines the output, as JSON. Work is only resumed for an equal job.
-        force: replace `output`, and start again if there is unfinished work.
-        resume: continue unfinished work.
+        job: everything that determines the output, as JSON. A command can be resumed only with an equal job.
+        force: replace `output`, and remove partial results unless `resume` is true.
+        resume: continue with the partial results of an interrupted command.
         inputs: as in `check_output`.
 
     Raises:
-        OutputError: `output` exists and `force` is false; there is unfinished work and neither `force` nor `resume` is
-            true; or another process works on the output.
-        FormatError: there is nothing to resume, or the unfinished work has another `job`.
+        OutputError: `output` exists and `force` is false; there are partial results and neither `force` nor `resume`
+            is true; or another process is writing the output.
+        FormatError: there is nothing to resume, or the partial results are those of another `job`.
     """
     check_output(output, force=force, kind=kind, inputs=inputs)
     stated = json_bytes({**job, "work_format": FORMAT})
@@ -203,12 +205,12 @@ def held(path: Path) -> Iterator[None]:
             handle = lock(path)
             break
         except FileExistsError:
-            raise OutputError(f"{path} should be a folder for unfinished work, but it is a file: remove it") from None
+            raise OutputError(f"{path} should be a folder for partial results, but it is a file: remove it") from None
         except BlockingIOError:
-            reason = f"another process works in {path}"
-            raise OutputError(f"{reason}: wait for its end, or choose another --out") from None
+            reason = f"another process writes to {path}"
+            raise OutputError(f"{reason}: wait until it ends, or choose another --out") from None
         except FileNotFoundError:
-            # The process that had the lock has just removed the folder.
+            # The process that had the lock has just removed the folder, so make it again.
             continue
     try:
         yield
@@ -218,7 +220,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def _unfinished(work: Path) -> bool:
-    """Return whether `work` can be continued. A folder without `output` remains from work that was published."""
+    """Return whether `work` can be resumed. If it has no folder `output`, the output was published already."""
     return (work / JOB).is_file() and (work / "output").is_dir()
 
 
@@ -227,7 +229,7 @@ def _any_finished(work: Path) -> bool:
 
 
 def _empty(work: Path, *, last: str) -> None:
-    """Empty `work`. Notes are removed first, so that no note names a missing file. The file `last` is removed last."""
+    """Empty the work folder. Notes are removed first, so that no note names a missing file; `last` is removed last."""
     order = {"parts": 0, last: 2}
     for entry in sorted(work.iterdir(), key=lambda entry: order.get(entry.name, 1)):
         remove(entry)
@@ -245,9 +247,9 @@ def _check_job(work: Path, kind: str, stated: bytes) -> None:
     try:
         begun = (work / JOB).read_bytes()
     except OSError as error:
-        raise FormatError(f"{kind}: {work / JOB} cannot be read ({error}): begin anew with --force") from None
+        raise FormatError(f"{kind}: {work / JOB} cannot be read ({error}): start again with --force") from None
     if begun != stated:
         raise FormatError(
-            f"{kind}: the unfinished work {work} was begun with other settings or input, or by another version of "
-            "EdgeRec: resume with those, or begin anew with --force"
+            f"{kind}: the partial results in {work} come from other settings or input, or from another version of "
+            "EdgeRec: resume with those, or start again with --force"
         )

@@ -18,7 +18,7 @@ def percentiles(samples: NDArray[np.float64]) -> dict[str, float]:
 
 
 def wilson(clicks: int, exposures: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a rate, with p = c / n::
+    """Return the 95 % confidence interval of the rate p = c / n (Wilson's score interval). With z = `Z95`, it is::
 
         (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
 
@@ -35,7 +35,7 @@ def wilson(clicks: int, exposures: int) -> tuple[float, float]:
     rate, square = clicks / exposures, Z95 * Z95 / exposures
     middle = (rate + square / 2) / (1 + square)
     half = math.sqrt(rate * (1 - rate) * square + square * square / 4) / (1 + square)
-    # At a rate of 0 or 1, the exact bound equals the rate, so do not round.
+    # If the rate is 0 or 1, one bound equals the rate exactly. The formula would add a rounding error.
     low = 0.0 if clicks == 0 else max(middle - half, 0.0)
     high = 1.0 if clicks == exposures else min(middle + half, 1.0)
     return low, high
@@ -44,7 +44,9 @@ def wilson(clicks: int, exposures: int) -> tuple[float, float]:
 def bootstrap_weighted_mean(
     values: NDArray[np.float64], weights: NDArray[np.float64], *, seed: int, resamples: int = 1000
 ) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of ``sum(w v) / sum(w)``. Pairs of value and weight are resampled.
+    """Return the 95 % confidence interval of the weighted mean ``sum(w v) / sum(w)``, by the percentile bootstrap.
+
+    Each resample draws pairs of a value v and its weight w.
 
     Args:
         values: (n,), one value for each unit, such as a request.
@@ -67,8 +69,8 @@ def bootstrap_weighted_mean(
 def paired_ratio_test(differences: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
     """Return the difference of two weighted means over the same clusters, and its two-sided p-value.
 
-    The difference is ``D = sum(d) / sum(w)``. Its standard error comes from the sum of ``d - D w`` over independent
-    clusters (users).
+    The difference is ``D = sum(d) / sum(w)``, where d is a cluster's number in `differences` and w its weight. The
+    standard error of D is computed from the residuals ``d - D w``. It assumes independent clusters (users).
 
     Args:
         differences: (n,), the difference of the two weighted sums in each cluster.

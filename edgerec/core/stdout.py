@@ -38,7 +38,7 @@ def keep_for_results() -> None:
 
 
 def discard() -> None:
-    """Discard everything that this process writes to descriptor 1, also from Python."""
+    """Discard everything that this process writes to descriptor 1, including output of Python code."""
     null_device = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null_device, 1)
     os.close(null_device)

@@ -11,7 +11,7 @@ from edgerec.core.text import UNSAFE
 MAX_CHARACTERS = 256
 """Maximum number of characters in a name."""
 MAX_PATH = 4096
-"""Maximum number of characters in a path or a value: PATH_MAX of Linux."""
+"""Maximum number of characters in a path or a value. It equals PATH_MAX of Linux."""
 
 
 def _safe(text: str) -> str:
@@ -27,7 +27,7 @@ def _short(path: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_safe)]
-"""A name or a version id. pydantic also refuses surrogates, because the field has a maximum length."""
+"""A name or a version id. pydantic refuses surrogates in a text with a maximum length."""
 Value = Annotated[StrictStr, Field(max_length=MAX_PATH)]
 """A value of a column in the logs: any valid Unicode text."""
 PathText = Annotated[str, AfterValidator(_short)]

@@ -27,14 +27,14 @@ class Tolerance:
         return self.absolute + self.relative * np.where(np.isfinite(sizes), sizes, 0.0)
 
     def worst_index(self, actual: NDArray[Any], expected: NDArray[Any]) -> int | None:
-        """Return the index of the number that exceeds the tolerance most, or None if all numbers (n,) are within it."""
+        """Return the index of the number that exceeds the tolerance most; None if no number (n,) exceeds it."""
         excess = absolute_difference(actual, expected) - self.allowed(expected)
         worst = int(excess.argmax())
         return worst if excess[worst] > 0 else None
 
 
 def absolute_difference(actual: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the absolute differences of two arrays (n,). They are infinite if one of both numbers is not finite."""
+    """Return the absolute differences of two arrays (n,). A difference is infinite if a number is not finite."""
     with np.errstate(invalid="ignore"):
         difference = np.abs(actual.astype(np.float64) - expected)
     return np.where(np.isnan(difference), np.inf, difference)

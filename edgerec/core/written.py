@@ -12,7 +12,7 @@ from edgerec.core.documents import read_object
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of one kind of folder.
+    """The layout of one kind of folder. The head of a folder is the JSON file that describes it.
 
     Attributes:
         kind: the value of the field `kind` in the head.
@@ -107,7 +107,7 @@ LAYOUTS = {
 
 
 def layout_of(folder: Path) -> Layout | None:
-    """Return the layout that the head of `folder` states, or None if there is no valid head."""
+    """Return the layout of `folder` by its head, or None if it has no valid head."""
     for name, layout in LAYOUTS.items():
         head = read_object(folder / name)
         if head is not None and head.get("kind") == layout.kind and all(field in head for field in layout.fields):

@@ -117,7 +117,7 @@ def write_samples(
         except InputError as error:
             if str(work.scratch) in str(error):
                 raise FormatError(
-                    f"samples: the unfinished work is damaged ({error}): begin anew with --force"
+                    f"samples: the unfinished work is damaged ({error}): start again with --force"
                 ) from None
             # The user has to change the logs or the settings, so the finished work cannot be used again.
             work.discard()

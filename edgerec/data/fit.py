@@ -150,7 +150,7 @@ def load_counted(path: Path, found: Mapping[str, Mapping[str, Any]], *, items: i
         FormatError: the file is missing or damaged.
     """
     names = ("rows", "candidates", "behaviours")
-    stored = read_members(path, names, what="samples", advice="begin anew with --force")
+    stored = read_members(path, names, what="samples", advice="start again with --force")
     candidates, behaviours = np.zeros(items, np.int64), np.zeros(items, np.int64)
     candidates[stored["rows"]], behaviours[stored["rows"]] = stored["candidates"], stored["behaviours"]
     return Counted(candidates, behaviours, {key: Octaves.from_note(note) for key, note in found.items()})

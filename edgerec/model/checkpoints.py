@@ -139,7 +139,7 @@ class WorkFolder:
         except (*UNREADABLE, IndexError, AssertionError, tf.errors.OpError) as error:
             raise FormatError(
                 f"training: the unfinished training {self.path} is damaged ({first_line(error)}): "
-                "begin anew with --force"
+                "start again with --force"
             ) from None
 
 
@@ -213,12 +213,12 @@ def _read(path: Path, config: TrainConfig, samples: str) -> Progress:
         so_far = read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT)
     except FormatError as error:
         raise FormatError(
-            f"training: the unfinished training {path} cannot be resumed ({error}): begin anew with --force"
+            f"training: the unfinished training {path} cannot be resumed ({error}): start again with --force"
         ) from None
     if so_far.config != config or so_far.samples != samples:
         raise FormatError(
             f"training: {path} was started with another configuration or other samples ({so_far.samples}): "
-            "resume with those, or begin anew with --force"
+            "resume with those, or start again with --force"
         )
     return so_far
 

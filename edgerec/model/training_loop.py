@@ -209,7 +209,7 @@ def _finite_loss(step: Step, batch: Batch, number: int) -> tuple[float, float]:
 
 def _advice(number: int) -> str:
     # An epoch that is recorded can only be resumed with the same configuration.
-    return f"lower learning_rate or clip_norm and {'train again' if number == 1 else 'begin anew with --force'}"
+    return f"lower learning_rate or clip_norm and {'train again' if number == 1 else 'start again with --force'}"
 
 
 def _learning_rate(config: TrainConfig, epochs: float) -> float:

@@ -102,7 +102,7 @@ class Cluster(Workers):
         if self._sum_number(float(own)) != own * self.count:
             raise TrainingError(
                 f"training: the weights of worker {self.index} differ from those of the other workers: use the same "
-                "machines and versions for all workers, then begin anew with --force"
+                "machines and versions for all workers, then start again with --force"
             )
 
     def _sum_number(self, value: float) -> float:

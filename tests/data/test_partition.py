@@ -292,9 +292,9 @@ def test_a_killed_and_resumed_command_gives_the_same_bytes(tmp_path: Path, part:
     assert not (tmp_path / "samples").exists()
     done = times_of(work)
     if any((work / "parts").iterdir()):
-        with pytest.raises(OutputError, match=r"unfinished work stands at .*--resume"):
+        with pytest.raises(OutputError, match=r"partial results exist in .*--resume"):
             write_samples(logs, tmp_path / "samples", target=1)
-    with pytest.raises(FormatError, match="begun with other settings"):
+    with pytest.raises(FormatError, match="come from other settings"):
         write_samples(logs, tmp_path / "samples", target=2, resume=True)
     assert times_of(work) == done
     again = run(SCRIPT.format(resume=True), tmp_path, logs, tmp_path / "samples")

@@ -83,7 +83,7 @@ def test_resume_or_force_repairs_any_damage(stopped: Path, name: str, how: str) 
     if "leave --resume out" in said:
         make(stopped)
     elif said:
-        assert "begin anew with --force" in said
+        assert "start again with --force" in said
         make(stopped, force=True)
     if not said and (how, name) == ("garbage", "output/shards/00000/train.parquet"):
         return  # --resume checks only the size of this file. Readers of the samples check its hash.

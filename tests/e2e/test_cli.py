@@ -102,7 +102,7 @@ def test_ablate_writes_a_table_and_runs(made: Made, tmp_path: Path) -> None:
     assert found["baselines"]["truth"] > found["baselines"]["base_order"]
     assert {"ablation.html", "ablation.json", "ablation.md", "runs"} <= {path.name for path in out.iterdir()}
     assert "exists already" in error_line(edgerec_here(*command))
-    assert "no unfinished work" in error_line(edgerec_here(*command[:-1], tmp_path / "other", "--resume"))
+    assert "no partial results" in error_line(edgerec_here(*command[:-1], tmp_path / "other", "--resume"))
     assert "no model 'nope'" in error_line(edgerec_here(*command[:4], "--models", "nope", "--out", tmp_path / "other"))
     # The trained runs are ordinary runs.
     run = out / "runs" / "dlcm-seed-1"

@@ -282,11 +282,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a longer shape than bytes": (
         lambda folder: _edit(folder, lambda c: c.replace(b"'shape': (5,)", b"'shape': (9,)")),
-        "the header of keys states .* but its data has another size",
+        "the header of keys gives .* but its data has another size",
     ),
     "a huge shape": (
         lambda folder: _edit(folder, lambda c: re.sub(rb"\(5, 3\), \}( {20})", b"(999999999999, 3), } " + b" " * 8, c)),
-        "the header of values states .* but its data has another size",
+        "the header of values gives .* but its data has another size",
     ),
 }
 

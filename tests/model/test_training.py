@@ -68,7 +68,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
         with pytest.raises(KeyboardInterrupt):
             train(samples, PAPER, tmp_path / "broken", **where)
     assert names(tmp_path) == [".broken.training", "unbroken"]
-    with pytest.raises(OutputError, match=r"unfinished work stands at .*--resume"):
+    with pytest.raises(OutputError, match=r"partial results exist in .*--resume"):
         train(samples, PAPER, tmp_path / "broken", **where)
     with pytest.raises(FormatError, match="another configuration"):
         train(samples, PAPER.model_copy(update={"seed": 2}), tmp_path / "broken", resume=True, **where)
@@ -87,7 +87,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
 
     with pytest.raises(OutputError, match="exists already"):
         train(samples, PAPER, tmp_path / "broken", **where)
-    with pytest.raises(FormatError, match="no unfinished work"):
+    with pytest.raises(FormatError, match="no partial results"):
         train(samples, PAPER, tmp_path / "new", resume=True, **where)
     versions = {unbroken.head.version_id[-12:]}
     for seed in (1, 2):
@@ -253,7 +253,7 @@ def test_damaged_files_are_found_when_training_is_resumed(
 ) -> None:
     shutil.copytree(stopped, tmp_path / ".run.training")
     damage(tmp_path / ".run.training" / name)
-    with pytest.raises(FormatError, match=r"unfinished training .* is damaged \(.+\): begin anew with --force"):
+    with pytest.raises(FormatError, match=r"unfinished training .* is damaged \(.+\): start again with --force"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     assert names(tmp_path) == [".run.training"]
 
@@ -267,10 +267,10 @@ def test_changed_weights_and_damaged_progress_are_found_when_training_is_resumed
     with pytest.raises(FormatError, match="has other weights"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     _cut(work / "progress.json")
-    with pytest.raises(FormatError, match="begin anew with --force"):
+    with pytest.raises(FormatError, match="start again with --force"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     # A damaged training may still be valuable, so its folder is replaced only with --force.
-    with pytest.raises(OutputError, match="unfinished work"):
+    with pytest.raises(OutputError, match="partial results"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path)
     with work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False):
         assert names(work) == ["progress.json"]
@@ -318,7 +318,7 @@ def test_a_folder_that_is_not_a_training_is_left_unchanged(tmp_path: Path) -> No
     (tmp_path / ".run.training").mkdir()
     (tmp_path / ".run.training" / "mine").touch()
     with (
-        pytest.raises(OutputError, match="begin anew with --force"),
+        pytest.raises(OutputError, match="start again with --force"),
         work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False),
     ):
         pass
@@ -331,7 +331,7 @@ def test_the_error_for_a_training_without_progress_asks_for_force(tmp_path: Path
     (work / "checkpoint" / "epoch-1.index").touch()
     for resume, kind in ((False, OutputError), (True, FormatError)):
         with (
-            pytest.raises(kind, match="begin anew with --force") as caught,
+            pytest.raises(kind, match="start again with --force") as caught,
             work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=resume),
         ):
             pass
@@ -343,7 +343,7 @@ def test_the_error_for_a_training_without_progress_asks_for_force(tmp_path: Path
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
         work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False),
-        pytest.raises(OutputError, match="another process works in"),
+        pytest.raises(OutputError, match="another process writes to"),
         work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False),
     ):
         pass
@@ -486,7 +486,7 @@ def test_a_loss_that_is_not_finite_is_an_error(
 
 def test_the_error_of_a_later_epoch_says_how_to_continue(samples: Samples) -> None:
     batch = make_batch(whole(samples, TRAIN), np.arange(2))
-    with pytest.raises(TrainingError, match=r"epoch 2: lower learning_rate .* begin anew with --force"):
+    with pytest.raises(TrainingError, match=r"epoch 2: lower learning_rate .* start again with --force"):
         training_loop._finite_loss(lambda *_: (float("nan"), 1.0), batch, 2)
 
 
