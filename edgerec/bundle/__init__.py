@@ -1,1 +1,1 @@
-"""Everything about a bundle's folder: manifests, signatures, golden cases; code that loads, checks and describes it."""
+"""Everything about a bundle's folder: manifests, signatures, golden cases; code to load, check and describe it."""

@@ -10,9 +10,10 @@ from edgerec.device_runtime.session import MAX_MODEL_BYTES
 from edgerec.kv.table_entry import TableEntry
 
 MAX_CASE_BYTES = 16 * 1024 * 1024
-"""Largest size of a golden case. Three sequences of at most 1,000 vectors of about 100 numbers take a few MB."""
+"""Maximum size of a golden case in bytes. Three sequences of at most 1,000 vectors with about 100 numbers take a few
+MB."""
 MAX_CASES = 100
-"""Maximal number of golden cases in a bundle. An export writes 13."""
+"""Maximum number of golden cases in a bundle. An export writes 13."""
 SHARD_OVERHEAD = 4096
 """Bytes of a shard in addition to its numbers: headers, padding and the zip directory of three arrays."""
 
@@ -23,10 +24,10 @@ def check_sizes(
     """Check that no file and no table is larger than the limit for its kind.
 
     Args:
-        sizes: bytes of each file by path, from a manifest.
+        sizes: the size of each file in bytes, by path, from a manifest.
         tables: the tables by name, from the same manifest.
-        embeddings: the folder in which each table has a folder.
-        cases: the path of every golden case begins with this; empty if there are no cases.
+        embeddings: the folder that contains one folder for each table.
+        cases: the text with which the path of every golden case begins; empty if there are no cases.
 
     Raises:
         ValueError: a file or a table is too large, or there are too many golden cases.
@@ -54,9 +55,9 @@ def check_sizes(
 
 
 def table_bytes(entry: TableEntry) -> int:
-    """Return the maximal size of a table's shards in bytes.
+    """Return the maximum size in bytes of all shards of a table together.
 
-    Each key takes an int64 and a row. Each shard also has an unknown row.
+    Each key takes an int64 and a row. Each shard also has a row for unknown keys, and `SHARD_OVERHEAD` bytes.
     """
     row = entry.dimension * np.dtype(entry.dtype).itemsize
     return entry.keys * (8 + row) + entry.shards * (row + SHARD_OVERHEAD)

@@ -1,4 +1,4 @@
-"""The files of a bundle and their stamps. A stamp is the size and the hash of a file."""
+"""Compute and check the sizes and hashes of a bundle's files (`FileStamp`)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from edgerec.core.hashing import FileStamp, sha256_bytes, sha256_file
 
 
 def stamp_files(folder: Path, paths: Iterable[Path]) -> dict[str, FileStamp]:
-    """Return the stamps of the files `paths` by path within `folder`, sorted by this path."""
+    """Return the size and the hash of each of the files `paths`, sorted by path within `folder`."""
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {name: FileStamp(size=path.stat().st_size, sha256=sha256_file(path)) for name, path in sorted(names.items())}
 
 
 def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
-    """Check that every file is in the folder itself and has its stamped size and hash.
+    """Check that every file in `files` exists in `folder` and has the given size and hash.
 
     Raises:
-        IntegrityError: a file is missing or was changed, or its path has a link. The error names the first such file.
+        IntegrityError: a file is missing or was changed, or a part of its path is a link. The text names the first one.
     """
     for name, stamp in files.items():
         path = _own_file(folder, name, stamp)
@@ -28,10 +28,10 @@ def check_files(folder: Path, files: Mapping[str, FileStamp]) -> None:
 
 
 def read_stamped(folder: Path, name: str, stamp: FileStamp) -> bytes:
-    """Read the file `name` in `folder` once, check the hash of its bytes, and return them.
+    """Read the file `name` in `folder` once, check the hash of its bytes, and return the bytes.
 
     Raises:
-        IntegrityError: as `check_files`.
+        IntegrityError: as for `check_files`.
     """
     path = _own_file(folder, name, stamp)
     with path.open("rb") as file:
@@ -45,7 +45,7 @@ def refuse_link(path: Path) -> None:
     """Check that a part of a bundle is not a link. A link can lead to files outside the bundle.
 
     Raises:
-        IntegrityError: it is a link.
+        IntegrityError: `path` is a link.
     """
     if path.is_symlink():
         raise IntegrityError(
@@ -55,7 +55,7 @@ def refuse_link(path: Path) -> None:
 
 
 def _own_file(folder: Path, name: str, stamp: FileStamp) -> Path:
-    """Return the path of a file. Check that it has the stamped size and that its path has no link."""
+    """Return the path of a file. Check that its size is that of `stamp` and that no part of its path is a link."""
     path = folder / name
     steps = [path, *(folder / parent for parent in PurePosixPath(name).parents)][:-1]
     if any(step.is_symlink() for step in steps) or not path.is_file():

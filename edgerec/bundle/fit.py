@@ -13,8 +13,8 @@ def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> Non
     """Check the shapes of the models that were loaded from `folder`.
 
     Raises:
-        FormatError: a model has other inputs or outputs than the manifest states, the ranker cannot read what the
-            steppers return, or the models read vectors of other widths than the features of the specification have.
+        FormatError: a model does not have the inputs and outputs in the manifest, the ranker cannot read what the step
+            models return, or the width of a model's input vector differs from that of its features.
     """
     _check_shapes(model, manifest, folder)
     _check_together(model, manifest, folder)
@@ -22,7 +22,7 @@ def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> Non
 
 
 def _check_shapes(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
-    """Check that each model has the inputs and outputs that the manifest states."""
+    """Check that each model has the inputs and outputs in the manifest."""
     sessions = {kind.step_model: stepper.session for kind, stepper in model.steppers.items()}
     sessions[CRBAN] = model.crban.session
     for name, session in sessions.items():
@@ -39,7 +39,7 @@ def _check_shapes(model: DeviceModel, manifest: DeviceManifest, folder: Path) ->
 
 
 def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
-    """Check that the ranker has the same widths as the steppers and the same limits as the manifest."""
+    """Check that the ranker has the same widths as the step models and the same limits as the manifest."""
     crban, limits = model.crban, model.limits
     fits = limits.candidates == crban.limit
     fits &= model.steppers.keys() == crban.limits.keys()
@@ -55,7 +55,7 @@ def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) 
 
 
 def _check_widths(model: DeviceModel, folder: Path) -> None:
-    """Check that the models read vectors as wide as all features of the specification together."""
+    """Check that the width of each input vector equals the sum of the widths of its features."""
     spec = model.spec
     groups = [("item", spec.item, model.crban.item_width)]
     for kind, stepper in model.steppers.items():

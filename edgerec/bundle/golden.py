@@ -26,7 +26,7 @@ Array = npt.NDArray[np.float32]
 
 
 class CaseBehaviours(NamedTuple):
-    """The behaviours of one kind in a case. The arrays are as in `GoldenCase`."""
+    """The behaviours of one kind in a case. `GoldenCase` describes the arrays."""
 
     action: Array
     item: Array
@@ -39,15 +39,14 @@ class GoldenCase:
     """One request as dense vectors, with the trained model's logits.
 
     Attributes:
-        exposure_action: (t, d_a).
-        exposure_item: (t, d_x).
-        page_view_action: (u, d_b).
-        page_view_item: (u, d_x).
-        candidates: (c, d_x).
-        logits: (c,).
-        exposure_ids, page_view_ids, candidate_ids: (t, identities), (u, identities), (c, identities) int64, for a model
-            that reads exact matches (`edgerec.device_runtime.matches`); else None.
-        exposure_age, page_view_age: (t,), (u,) hours, for such a model; else None.
+        exposure_action, exposure_item: the action vectors (t, d_a) and the item vectors (t, d_x) of the exposures.
+        page_view_action, page_view_item: the action vectors (u, d_b) and the item vectors (u, d_x) of the page-views.
+        candidates: the item vectors (c, d_x) of the candidates.
+        logits: the trained model's logits (c,) of the candidates.
+        exposure_ids, page_view_ids, candidate_ids: IDs of the items, int64 (t, k), (u, k) and (c, k), if the model
+            reads exact matches (`edgerec.device_runtime.matches`); else None.
+        exposure_age, page_view_age: hours from each behaviour to the request, (t,) and (u,), for such a model; else
+            None.
     """
 
     exposure_action: Array
@@ -63,7 +62,7 @@ class GoldenCase:
     page_view_age: Array | None = None
 
     def lengths(self) -> dict[str, int]:
-        """Return the number of candidates and of behaviours of each kind, by the names of `Limits`."""
+        """Return how many candidates and how many behaviours of each kind there are, by the names of `Limits`."""
         return {
             "candidates": len(self.candidates),
             **{kind.plural: len(self.of(kind).action) for kind in BEHAVIOUR_KINDS},
@@ -75,7 +74,9 @@ class GoldenCase:
 
 
 def run_case(model: DeviceModel, case: GoldenCase) -> Array:
-    """Return the device's logits (c,), from one step for each behaviour and one re-rank that reads the latest ones.
+    """Run a case with the device models and return their logits (c,).
+
+    The step models make one step for each behaviour. One re-rank then reads the latest behaviours.
 
     If a model returns a number that is not finite, all logits are NaN. Every comparison with the trained model's logits
     then fails.
@@ -143,7 +144,7 @@ def read_case(path: Path, *, matching: bool = False) -> GoldenCase:
     """Read the case in the npz file `path`. Set `matching` for a model that reads exact matches.
 
     Raises:
-        FormatError: the file cannot be read, or it has other arrays.
+        FormatError: the file cannot be read, or its arrays are not those of a case.
     """
     path = as_path(path, "golden case")
     names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]

@@ -1,4 +1,4 @@
-"""A description of a bundle: sizes, the commands that MNN runs, tables, and the results and tools of its export."""
+"""Describe a bundle: its sizes, the commands that MNN runs, its tables, and the results and tools of its export."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _RASTER = re.compile(r"_raster_\d+$")
 
 
 def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
-    """Describe the folder `bundle`. Its models are checked and run once. Tables and golden cases are not read.
+    """Describe the folder `bundle`. The models are checked and run once. Tables and golden cases are not read.
 
     Args:
         bundle: the folder.
-        public_key: each manifest must have a signature of this key; None checks no signature.
+        public_key: each manifest must have a signature of this key. If None, no signature is checked.
 
     Returns:
         `version_id`, `created`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`, `cloud_bytes`,
         `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `tools`.
 
     Raises:
-        FormatError, IntegrityError, SignatureError, SessionError: as `load_bundle`.
+        FormatError, IntegrityError, SignatureError, SessionError: as for `load_bundle`.
     """
     bundle = as_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
@@ -71,7 +71,9 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
 def _model(session: Session, manifest: BundleManifest, stated: ModelFile) -> dict[str, Any]:
     stamp = manifest.files.get(f"{DEVICE}/{stated.file}")
     if stamp is None:
-        raise FormatError(f"bundle: {NAME} should have the hash of {stated.file}; it has none: export the bundle again")
+        raise FormatError(
+            f"bundle: {NAME} should have the hash of {stated.file}, but it has none: export the bundle again"
+        )
     commands = session.commands()
     types = Counter(command for command, _ in commands)
     return {

@@ -11,16 +11,16 @@ NAME = "manifest.json"
 DEVICE, CLOUD, GOLDEN = "device", "cloud", "golden"
 PEERS = f"{GOLDEN}/peers"
 CASES = f"{GOLDEN}/case-"
-"""The path of every golden case begins with this."""
+"""The beginning of the path of every golden case."""
 EMBEDDINGS = "embeddings"
-"""A folder in the cloud half. It has one folder for each table."""
+"""The name of a folder in the cloud half. The folder contains one folder for each table."""
 
 MAX_PATH, MAX_DEPTH = 200, 8
-"""Limits on the characters and the parts of a file's path within a bundle. Every file system can store such a path."""
+"""Maximum number of characters and of parts of a path within a bundle. Every file system can store such a path."""
 
 
 def part_folders(bundle: Path) -> dict[str, Path]:
-    """Return the folders that have their own manifest. The device and the cloud half can be sent separately."""
+    """Return the folders that contain a manifest. The device half and the cloud half can be sent separately."""
     return {"bundle": bundle, DEVICE: bundle / DEVICE, CLOUD: bundle / CLOUD}
 
 
@@ -33,8 +33,8 @@ def check_paths(paths: Iterable[str]) -> None:
     for path in paths:
         if len(path) > MAX_PATH or path.count("/") >= MAX_DEPTH:
             raise ValueError(
-                f"a path should have at most {MAX_PATH} characters and {MAX_DEPTH} parts; received one of {len(path)} "
-                f"characters and {path.count('/') + 1} parts"
+                f"a path should have at most {MAX_PATH} characters and {MAX_DEPTH} parts; received a path with "
+                f"{len(path)} characters and {path.count('/') + 1} parts"
             )
         parts = PurePosixPath(path).parts
         plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part) for part in parts)

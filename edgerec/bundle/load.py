@@ -28,14 +28,14 @@ def load_device_model(bundle: Path, *, public_key: PublicKey | None = None) -> D
 
     Args:
         bundle: a folder with a `device` folder in it.
-        public_key: the device half must have a signature of this key; None checks no signature.
+        public_key: the device half must have a signature of this key. If None, no signature is checked.
 
     Raises:
         FormatError: the folder is not a bundle or has another format number, its manifest is not valid, or the models
             do not fit the manifest.
         IntegrityError: a model file is missing or was changed.
-        SignatureError: `public_key` is given, and the manifest is not signed by its owner.
-        SessionError: MNN cannot load a model, or a model is not a ranking model or step model as it should be.
+        SignatureError: `public_key` is given, and the manifest is not signed by the key's owner.
+        SessionError: MNN cannot load a model, or a model lacks the inputs or outputs of its kind.
         ResourceError: there is not enough memory.
     """
     return _load(as_path(bundle, "bundle"), public_key)[1]
@@ -65,8 +65,8 @@ def load_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> tuple[B
     """Check every file of the folder `bundle` and load its device half.
 
     Raises:
-        FormatError: the device half has another version or precision than the manifest, or as `load_device_model`.
-        IntegrityError, SignatureError, SessionError, ResourceError: as `load_device_model`.
+        FormatError: as for `load_device_model`, or the device half has another version or precision than the manifest.
+        IntegrityError, SignatureError, SessionError, ResourceError: as for `load_device_model`.
     """
     bundle = as_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
@@ -79,7 +79,7 @@ def check_cloud(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey
 
     Raises:
         FormatError: the cloud half has another version, other tables or no valid manifest.
-        IntegrityError, SignatureError: as `read_cloud_manifest`.
+        IntegrityError, SignatureError: as for `read_cloud_manifest`.
     """
     refuse_link(bundle / CLOUD)
     cloud = read_cloud_manifest(bundle / CLOUD, public_key=public_key)
@@ -94,7 +94,7 @@ def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, D
     folder = bundle / DEVICE
     refuse_link(folder)
     if not folder.is_dir():
-        # This raises a more precise error if the folder is not a bundle at all.
+        # If the folder is not a bundle at all, this raises a more precise error.
         read_bundle_manifest(bundle)
     manifest = read_device_manifest(folder, public_key=public_key)
     spec = _parse_spec(manifest, folder)

@@ -1,4 +1,4 @@
-"""The documents in the three `manifest.json` files of a bundle (docs/formats.md)."""
+"""The pydantic models of the three `manifest.json` files of a bundle (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ HUBSM_IE, HUBSM_IPV, CRBAN = EXPOSURE.step_model, PAGE_VIEW.step_model, "crban"
 MODELS = (*(kind.step_model for kind in BEHAVIOUR_KINDS), CRBAN)
 
 Precision = Literal["fp32", "fp16", "int8"]
-"""The number format of weights in the device's files. MNN always computes in float32 (`edgerec.export.convert`)."""
+"""The number format of the weights in the device's files. MNN always computes in float32 (`edgerec.export.convert`)."""
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 """All precisions, from the smallest rounding error to the largest."""
 MAX_TOLERANCE: Mapping[Precision, float] = {"fp32": 0.1, "fp16": 10.0, "int8": 10.0}
-"""Largest tolerance on logits of golden cases. Most logits are below 10: a larger tolerance would accept any model."""
+"""Maximum tolerance for logits of golden cases. Most logits are below 10, so a larger one would accept any model."""
 
 Shape = tuple[Annotated[int, Field(ge=1, le=100_000)], ...]
 
@@ -43,7 +43,7 @@ class ModelFile(_Part):
 
 class _Manifest(_Part):
     files: dict[str, FileStamp]
-    """The stamps of all files in the manifest's folder except the manifest itself, by path within the folder."""
+    """Size and hash of all files in the manifest's folder except the manifest itself, by path within the folder."""
 
     @field_validator("files")
     @classmethod
@@ -69,7 +69,7 @@ class DeviceManifest(_Manifest):
     spec: dict[str, Any]
     """The feature specification; `edgerec.features.spec` parses it."""
     limits: dict[str, Annotated[int, Field(ge=1, le=1000)]]
-    """The maximal lengths of the sequences: `candidates`, `exposures`, `page_views`."""
+    """The maximum lengths of the sequences: `candidates`, `exposures`, `page_views`."""
     models: dict[str, ModelFile]
     """The ranker, which is always called `crban`, and the step model of each kind of behaviour that it reads."""
 
@@ -97,7 +97,7 @@ class DeviceManifest(_Manifest):
 
 
 Tables = dict[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")], TableEntry]
-"""Tables by name of feature. The name is also the name of the table's folder."""
+"""The table of each embedding feature, by the feature's name. The table's folder has the same name."""
 
 
 class CloudManifest(_Manifest):
@@ -116,7 +116,7 @@ class CloudManifest(_Manifest):
 
 
 class Parity(_Part):
-    """The differences between the device's results and those of Keras, as measured at export."""
+    """The differences between results of the device models and of Keras, as measured at export."""
 
     max_abs_error: Annotated[float, Field(ge=0)]
     """Largest absolute difference of a logit over all checks."""
@@ -133,7 +133,7 @@ class Parity(_Part):
 
     @property
     def allowed(self) -> Tolerance:
-        """Return the allowed difference between a device's logits and those of a golden case."""
+        """The allowed difference between a device's logits and those of a golden case."""
         return Tolerance(self.tolerance, self.relative_tolerance)
 
 
@@ -143,7 +143,7 @@ class PrecisionRow(_Part):
     device_bytes: Annotated[int, Field(ge=0)]
     """Bytes of the files under `device/`."""
     drift: float
-    """Largest difference of a logit from Keras' logit, over validation requests and random requests."""
+    """Largest absolute difference between a logit and Keras' logit, over validation requests and random requests."""
     gauc_difference: float | None
     """Difference of GAUC between MNN and Keras on validation requests; None if no request has both a clicked and an
     unclicked exposure."""
@@ -165,10 +165,10 @@ class BundleManifest(_Manifest):
     tables: Tables
     parity: Parity
     gauc: dict[Name, float | None]
-    """GAUC on the requests of `parity`, by `keras` and `mnn`; None if no request has both a clicked and an unclicked
-    exposure."""
+    """GAUC of the logits of `keras` and of `mnn` on the requests of `parity`; None if no request has both a clicked and
+    an unclicked exposure."""
     precisions: dict[Precision, PrecisionRow] = {}
-    """The precisions that the export compared, including the bundle's own; empty for a plain fp32 export."""
+    """The precisions that the export measured, including the bundle's own; empty if the export measured none."""
     tools: dict[Name, Name]
 
     @model_validator(mode="after")
@@ -190,7 +190,7 @@ class BundleManifest(_Manifest):
         return sum(stamp.size for path, stamp in self.files.items() if path.startswith(folder + "/"))
 
     def summary(self) -> dict[str, Any]:
-        """Return what the command prints after an export."""
+        """Return the fields that `edgerec export` prints."""
         return {
             "version_id": self.version_id,
             "precision": self.precision,

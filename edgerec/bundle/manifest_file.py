@@ -1,6 +1,6 @@
 """Functions that write, read and sign the three `manifest.json` files of a bundle.
 
-Each manifest contains the SHA-256 digest of its own bytes. The digest is computed with zeros in its place.
+Each manifest contains the SHA-256 digest of its own bytes. While it is computed, the field `digest` contains zeros.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from edgerec.core.documents import document_bytes, parse_document
 from edgerec.core.errors import FormatError, IntegrityError
 from edgerec.core.hashing import sha256_bytes
 
-# The digest is a field at the top level of the document, so it is indented by two spaces. Strings in JSON have no line
-# breaks, so nothing else matches.
+# The digest is a field at the top level of the document, so it is indented by two spaces. Strings in JSON contain no
+# line breaks, so nothing else matches.
 _DIGEST = re.compile(rb'\n  "digest": "([0-9a-f]{64})"')
 
 
@@ -33,12 +33,12 @@ def read_bundle_manifest(bundle: Path, *, public_key: PublicKey | None = None) -
 
     Args:
         bundle: the bundle's folder.
-        public_key: the manifest must have a signature of this key; None checks no signature.
+        public_key: the manifest must have a signature of this key. If None, no signature is checked.
 
     Raises:
         FormatError: the folder is not a bundle, it has another format number, or a field is not valid.
         IntegrityError: the manifest was changed after it was written.
-        SignatureError: `public_key` is given, and the manifest is not signed by its owner.
+        SignatureError: `public_key` is given, and the manifest is not signed by the key's owner.
     """
     return _read(bundle, BundleManifest, what="bundle", public_key=public_key)
 
@@ -47,7 +47,7 @@ def read_cloud_manifest(folder: Path, *, public_key: PublicKey | None = None) ->
     """Read `manifest.json` of a bundle's cloud folder.
 
     Raises:
-        FormatError, IntegrityError, SignatureError: as `read_bundle_manifest`.
+        FormatError, IntegrityError, SignatureError: as for `read_bundle_manifest`.
     """
     return _read(folder, CloudManifest, what="cloud bundle", public_key=public_key)
 
@@ -56,14 +56,14 @@ def read_device_manifest(folder: Path, *, public_key: PublicKey | None = None) -
     """Read `manifest.json` of a bundle's device folder.
 
     Raises:
-        FormatError, IntegrityError, SignatureError: as `read_bundle_manifest`.
+        FormatError, IntegrityError, SignatureError: as for `read_bundle_manifest`.
     """
     manifest = _read(folder, DeviceManifest, what="device bundle", public_key=public_key)
     unstamped = [model.file for model in manifest.models.values() if model.file not in manifest.files]
     if unstamped:
         raise FormatError(
-            f"device bundle: {folder / NAME} should have the hash of {unstamped[0]}; it has none: export the bundle "
-            "again"
+            f"device bundle: {folder / NAME} should have the hash of {unstamped[0]}, but it has none: export the "
+            "bundle again"
         )
     return manifest
 

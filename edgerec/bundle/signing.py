@@ -1,8 +1,8 @@
 """Ed25519 signatures of manifests. With the public key, anybody can check that its owner signed a bundle.
 
-The signature of a file is the file `<name>.sig` beside it. It has 64 bytes and follows RFC 8032 over the exact bytes of
-the file, so other tools can make and check it too. It depends on the key and the bytes alone: equal files have equal
-signatures.
+The signature of a file is in the file `<name>.sig` beside it. It signs the exact bytes of the file (RFC 8032) and has
+64 bytes, so other tools can make and check it too. It depends only on the key and these bytes, so equal files have
+equal signatures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_PEM = 64 * 1024
 _PRIME = 2**255 - 19
 _ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _PRIME, _PRIME + 1, _ORDER_8, _PRIME - _ORDER_8})
-"""The y coordinates of all points of small order. 0 and 1 also stand here in their second form, plus the prime.
+"""The y coordinates of all points of small order. 0 and 1 have a second form, to which the prime is added.
 
 The list is that of libsodium's `ge25519_has_small_order`. Under such a key, one signature is valid for many messages or
 for all messages, and the package cryptography accepts it.
@@ -53,12 +53,12 @@ class PublicKey:
         if int.from_bytes(self.raw, "little") % 2**255 in _SMALL_ORDER:
             raise InputError(
                 "an Ed25519 public key should not be of small order, because anybody can sign for such a key. "
-                f"Received: {self.raw.hex()}; take the key from the private key with openssl pkey -in KEY.pem -pubout"
+                f"Received: {self.raw.hex()}; make the key from the private key with openssl pkey -in KEY.pem -pubout"
             )
 
     @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the 32 bytes as hexadecimal text, which people can compare."""
+        """The SHA-256 of the 32 bytes as hexadecimal text, for comparison by people."""
         return sha256_bytes(self.raw)
 
     def check(self, path: Path, content: bytes) -> None:
@@ -90,7 +90,7 @@ class SigningKey:
 
     @property
     def public(self) -> PublicKey:
-        """Return the public key that checks this key's signatures."""
+        """The public key that checks this key's signatures."""
         return PublicKey(self._key.public_key().public_bytes_raw())
 
     def sign_file(self, path: Path) -> None:
@@ -99,7 +99,7 @@ class SigningKey:
 
 
 def check_signature(public_key: PublicKey, path: Path, content: bytes) -> None:
-    """Check that `public_key` is a `PublicKey`, and then the signature as in `PublicKey.check`.
+    """Check that `public_key` is a `PublicKey`, and then check the signature of `path` with it (`PublicKey.check`).
 
     Raises:
         InputError: `public_key` is not a `PublicKey`.
@@ -137,7 +137,7 @@ def load_signing_key(path: Path) -> SigningKey:
     `openssl genpkey -algorithm ed25519` writes such a file.
 
     Raises:
-        InputError: there is no such file, it has no such key, or the key is encrypted.
+        InputError: the file does not exist, it does not contain such a key, or the key is encrypted.
         MissingExtraError: cryptography is not installed.
     """
     _need()
@@ -161,7 +161,7 @@ def load_public_key(path: Path) -> PublicKey:
     """Load an Ed25519 public key from a PEM file. `openssl pkey -pubout` writes such a file.
 
     Raises:
-        InputError: there is no such file, or it has no such key.
+        InputError: the file does not exist, or it does not contain such a key.
         MissingExtraError: cryptography is not installed.
     """
     _need()
@@ -169,7 +169,7 @@ def load_public_key(path: Path) -> PublicKey:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     pem = _read_pem(path, "public key")
-    take = "take it from the private key with openssl pkey -in KEY.pem -pubout"
+    take = "make a public key from the private key with openssl pkey -in KEY.pem -pubout"
     if b"PRIVATE KEY" in pem:
         raise InputError(f"public key {path} is a private key, which must not be on a device: {take}")
     key = _parse(lambda: load_pem_public_key(pem), f"public key {path}", take)
@@ -190,7 +190,7 @@ def _need() -> None:
 
 def _read_pem(path: Path, what: str) -> bytes:
     try:
-        # Reading a pipe could wait for ever, and reading a device might never end.
+        # Reading a pipe may wait forever, and reading a device may never end.
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
             raise InputError(f"{what} {path} is not a regular file: give a PEM file")
         with path.open("rb") as file:

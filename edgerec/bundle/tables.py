@@ -1,4 +1,4 @@
-"""The function that opens the embedding tables in the cloud half of a bundle."""
+"""Open the embedding tables in the cloud half of a bundle."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def open_tables(cloud: Path, *, check: bool = True, public_key: PublicKey | None
 
     Args:
         cloud: the folder with the cloud manifest.
-        check: check the hash of every file. Pass False if the caller has just done so.
-        public_key: the manifest must have a signature of this key; None checks no signature.
+        check: whether to check the hash of every file. Pass False if the caller has just checked them.
+        public_key: the manifest must have a signature of this key. If None, no signature is checked.
 
     Raises:
-        FormatError: there is no such folder, it has another format, a table does not fit the manifest, or a number is
-            NaN or infinite.
+        FormatError: the folder does not exist, it has another format number, a table does not fit the manifest, or a
+            number is NaN or infinite.
         IntegrityError: a file is missing or was changed.
         ResourceError: there is not enough memory.
-        SignatureError: `public_key` is given, and the manifest is not signed by its owner.
+        SignatureError: `public_key` is given, and the manifest is not signed by the key's owner.
     """
     manifest = read_cloud_manifest(cloud, public_key=public_key)
     if check:
@@ -42,12 +42,12 @@ def open_tables(cloud: Path, *, check: bool = True, public_key: PublicKey | None
 
 
 def _open_entry(cloud: Path, name: str, entry: TableEntry, manifest: CloudManifest) -> NpzTable:
-    """Open one table, and check that it has the size and type that the manifest states."""
+    """Open one table, and check that it has the size and data type in the manifest."""
     for number in range(entry.shards):
         file = f"{EMBEDDINGS}/{name}/{shard_name(number, entry.shards)}"
         if file not in manifest.files:
             raise FormatError(
-                f"embedding tables: {cloud / NAME} should have the hash of {file}; it has none: {_ADVICE}"
+                f"embedding tables: {cloud / NAME} should have the hash of {file}, but it has none: {_ADVICE}"
             )
     table = open_table(cloud / EMBEDDINGS / name, sums=False)
     if table.entry != entry:

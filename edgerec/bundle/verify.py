@@ -1,4 +1,4 @@
-"""The verification of a bundle on this machine. It checks all hashes and tables, and runs all golden cases."""
+"""Verify a bundle on this machine: check all hashes and tables, and run all golden cases."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from edgerec.kv.shard_writer import shard_name
 def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
     """Check all files of the folder `bundle`, and run its golden cases.
 
-    A damaged model can crash the process. If others can change the bundle, call this through `guard.guarded`.
+    A damaged model can crash the process. If others can change the bundle, call this function through `guard.guarded`.
 
     Args:
         bundle: the folder.
-        public_key: each manifest must have a signature of this key; None checks no signature.
+        public_key: each manifest must have a signature of this key. If None, no signature is checked.
 
     Returns:
         `version_id`, `precision`, `signature` (``"valid"``, or ``"not checked"`` without a key), `files`,
@@ -34,7 +34,7 @@ def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[
     Raises:
         FormatError: the folder is not a bundle, it has another format number, or a part does not fit the manifest.
         IntegrityError: a file is missing or was changed.
-        SignatureError: `public_key` is given, and a manifest is not signed by its owner.
+        SignatureError: `public_key` is given, and a manifest is not signed by the key's owner.
         SessionError: MNN cannot load a model.
         ParityError: this machine's scores differ from the trained model's by more than the tolerance.
     """
@@ -81,6 +81,6 @@ def _check_shards(bundle: Path, manifest: BundleManifest, name: str, shards: int
     stated = {path for path in manifest.files if path.startswith(folder + "/")}
     if stated != {f"{folder}/{shard_name(number, shards)}" for number in range(shards)}:
         raise FormatError(
-            f"bundle: table {name} should have {shards} shards, each with its hash; the manifest of {bundle} has "
-            f"{len(stated)} files of it: export the bundle again"
+            f"bundle: the manifest of {bundle} should have the hashes of the {shards} shards of table {name}; "
+            f"received {len(stated)} files: export the bundle again"
         )

@@ -93,7 +93,7 @@ def read_members(
         most: maximum size of the file in bytes. A larger file is refused before it is read.
 
     Raises:
-        FormatError: the file is missing, damaged or too large, or it has no array of a given name.
+        FormatError: the file is missing, damaged or too large, or one of the arrays is missing.
     """
     try:
         # Open the file before the call of NumPy, because NumPy does not close a file that it cannot read.
@@ -140,10 +140,10 @@ def map_members(
             members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
             if sorted(members) != sorted(names) or len(members) != len(archive.infolist()):
                 received = ", ".join(member.filename for member in archive.infolist())
-                raise ValueError(f"it should hold {', '.join(sorted(names))}; received {received}")
+                raise ValueError(f"it should contain the arrays {', '.join(sorted(names))}; received {received}")
             end = 0
             for name, member in members.items():
-                # Require consecutive members, because these cannot overlap.
+                # Each array must begin where the previous one ends. So arrays cannot overlap.
                 if member.header_offset != end:
                     raise ValueError(f"{name} begins at byte {member.header_offset} instead of {end}")
                 lengths = struct.unpack_from("<2H", mapped, end + _LENGTHS_OFFSET)

@@ -34,7 +34,7 @@ def read_document(path: Path, model: type[Document], *, what: str, format_number
 
     Args:
         path: the file.
-        model: the pydantic model of the document. The field `format` is checked before the model.
+        model: the pydantic model of the document. The field `format` is checked first.
         what: name of the folder in error texts, for example ``"samples"``.
         format_number: the only format number that this version reads.
 

@@ -39,8 +39,8 @@ def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, pr
 
     With one process or one task, this process does all work. Otherwise processes are spawned and not forked, because
     threads of other libraries do not survive a fork. So `function` and the tasks must be picklable, and a script that
-    calls this needs ``if __name__ == "__main__"``. At any time, at most two tasks for each process are
-    running or finished but not yet yielded.
+    calls this needs ``if __name__ == "__main__"``. At any time, at most two tasks for
+    each process are running or finished but not yet yielded.
 
     Args:
         function: the function to call.

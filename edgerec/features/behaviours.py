@@ -18,9 +18,9 @@ class BehaviourKind:
     Attributes:
         name: the name of one behaviour. It is the prefix of the ranking graph's inputs and of golden arrays, as in
             `exposure_keys`.
-        plural: the name of several behaviours. Files of samples, limits and inputs of the training graph have it.
+        plural: the name of several behaviours. Files of samples, limits and inputs of the training graph use it.
         step_model: the name of the device model that makes one step, and of the Keras layer that it is made from.
-        group: the group of the specification that has the features of its actions.
+        group: the group of the specification with the features of the actions of this kind.
     """
 
     name: str

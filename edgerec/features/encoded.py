@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from edgerec.features.kinds.base import BaseFeature
 
 FIELDS: dict[str, type[np.generic]] = {"ids": np.int32, "codes": np.uint8, "numbers": np.float32}
-"""The arrays of `Encoded` and their types."""
+"""The arrays of `Encoded` and their data types."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Features of n rows as compact codes. In each array, features are in the specification's order.
+    """The features of n rows as compact codes. In each array, features are in the specification's order.
 
     Attributes:
-        ids: (n, embeddings) int32, rows of embedding tables.
+        ids: (n, embedding features) int32, row numbers in embedding tables.
         codes: (n, coded features) uint8. Code 0 is a missing value; for a binary feature it means "no".
         numbers: (n, raw features) float32, transformed, clipped and scaled.
     """

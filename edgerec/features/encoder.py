@@ -22,11 +22,12 @@ from edgerec.features.vocabulary import Vocabulary
 __all__ = ["Columns", "Encoded", "GroupEncoder", "Values"]
 
 Columns = Mapping[str, NDArray[Any]]
-"""One array (n,) for each source column. A missing number is NaN, a missing string None or '', and a missing ID
-`MISSING_ID`."""
+"""One array (n,) for each source column. A missing number is NaN, a missing string is None or '', and a
+missing ID is `MISSING_ID`."""
 
 Values = Mapping[str, float | int | str | None]
-"""Raw values of one row by source column, as in the logs. A value is missing if it is None or not there."""
+"""Raw values of one row by source column, as in the logs. A value is missing if it is None or if the column has no
+entry."""
 
 
 class GroupEncoder:
@@ -53,9 +54,9 @@ class GroupEncoder:
         return embeddings(self.features)
 
     def sizes(self) -> dict[str, NDArray[np.int64]]:
-        """Return for each array of `Encoded` the number of values that each column may take.
+        """Return how many values each column of each array of `Encoded` may take.
 
-        These are rows of a table for `ids`, codes for `codes`, and 0 for `numbers`.
+        For `ids` this is the number of rows in the table, for `codes` the number of codes, and for `numbers` 0.
         """
         sizes: dict[str, list[int]] = {field: [] for field in FIELDS}
         for feature in self.features:
@@ -80,14 +81,14 @@ class GroupEncoder:
             column = columns[feature.source]
             if column.shape != (count,):
                 raise SpecificationError(
-                    f"feature {feature.name}: column {feature.source!r} should have shape ({count},) as the first "
-                    f"column has; received {column.shape}"
+                    f"feature {feature.name}: column {feature.source!r} should have the shape ({count},) of the "
+                    f"first column; received {column.shape}"
                 )
             encoded.append(feature.encode(column, self.vocabularies.get(feature.name)))
         return Encoded.of_columns(self.features, encoded, count)
 
     def encode_row(self, values: Values) -> Encoded:
-        """Encode one row, as the device does for one behaviour. Errors are as in `encode_rows`."""
+        """Encode one row, as the device does for one behaviour. It raises the errors of `encode_rows`."""
         return self.encode_rows([values])
 
     def encode_rows(self, rows: Sequence[Values]) -> Encoded:
@@ -111,11 +112,11 @@ class GroupEncoder:
     def expand(
         self, encoded: Encoded, embedded: Mapping[str, NDArray[np.floating[Any]]] | None = None
     ) -> NDArray[np.float32]:
-        """Return dense vectors (n, width), features side by side in the specification's order.
+        """Return dense vectors (n, width). The features are side by side, in the specification's order.
 
         Args:
             encoded: the codes of n rows.
-            embedded: (n, dimension) for each embedding feature, by its name: the rows of its table for ``encoded.ids``.
+            embedded: the table's rows (n, dimension) for ``encoded.ids``, by the name of the embedding feature.
 
         Raises:
             SpecificationError: the rows of a table are missing or have another shape.

@@ -72,7 +72,7 @@ class FeatureSpec(BaseModel):
 
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
-        """The largest number of IDs of each embedding feature, by the feature's name."""
+        """The maximum size of each embedding feature's vocabulary, by the feature's name."""
         return {feature.name: feature.vocabulary for feature in self.embeddings}
 
 
@@ -95,10 +95,10 @@ def load_spec(path: Path) -> FeatureSpec:
 
 
 def parse_spec(text: bytes | str, *, where: str) -> FeatureSpec:
-    """Parse and check a specification; `where` names it in errors.
+    """Parse and check a specification. `where` is its name in error texts.
 
     Raises:
-        SpecificationError: as `load_spec`.
+        SpecificationError: as for `load_spec`.
     """
     try:
         return parse_document(text, path=where, model=FeatureSpec, what=WHAT, format_number=FORMAT)
@@ -107,6 +107,6 @@ def parse_spec(text: bytes | str, *, where: str) -> FeatureSpec:
 
 
 def table1() -> FeatureSpec:
-    """Return the paper's features (Table 1), with bucket boundaries of our choice; see docs/features.md."""
+    """Return the paper's features (Table 1). The bucket boundaries are chosen by EdgeRec (docs/features.md)."""
     path = Path(__file__).with_name("table1.json")
     return load_spec(path)

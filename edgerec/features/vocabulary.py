@@ -13,7 +13,7 @@ from edgerec.core.arrays import map_array, save_array
 from edgerec.core.errors import FormatError
 
 MISSING_ID = int(np.iinfo(np.int64).min)
-"""A missing ID in an integer column. No vocabulary contains it."""
+"""The number that stands for a missing ID in an integer column. No vocabulary contains it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Vocabulary:
         return len(self.keys) + 1
 
     def lookup(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Return the rows (n,) of `ids` (n,); 0 for an ID that is not in the vocabulary."""
+        """Return the table row of each of `ids`, or 0 for an ID that is not in the vocabulary. Shape (n,)."""
         if not len(self.keys):
             return np.zeros(ids.shape, np.int32)
         indices = np.minimum(np.searchsorted(self.keys, ids), len(self.keys) - 1)
@@ -53,13 +53,13 @@ class Vocabulary:
     def fit(
         cls, ids: NDArray[np.int64], *, size: int, min_count: int, counts: NDArray[np.int64] | None = None
     ) -> Vocabulary:
-        """Return a vocabulary of the most frequent IDs. Of equally frequent IDs, the smaller one is kept.
+        """Return a vocabulary of the most frequent IDs. Among equally frequent IDs, smaller ones are kept.
 
         Args:
             ids: (n,), the IDs as they occurred.
-            size: the largest number of IDs that are kept.
+            size: the maximum number of IDs that are kept.
             min_count: an ID that occurred less often is not kept.
-            counts: (n,), how often each entry of `ids` occurred; default: once.
+            counts: (n,), how often each entry of `ids` occurred. Default: once.
         """
         if counts is None:
             counts = np.ones(len(ids), np.int64)
@@ -88,7 +88,7 @@ def open_vocabularies(sizes: Mapping[str, int], folder: Path) -> dict[str, Vocab
     """Map the vocabularies in `folder` into memory.
 
     Args:
-        sizes: the largest number of IDs of each vocabulary, by the feature's name: `FeatureSpec.vocabulary_sizes`.
+        sizes: the maximum size of each vocabulary, by the feature's name (`FeatureSpec.vocabulary_sizes`).
         folder: the folder of the files.
 
     Raises:

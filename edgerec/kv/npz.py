@@ -41,21 +41,21 @@ class Table:
 
 @dataclass(frozen=True)
 class _Shard:
-    """The keys (n,) int64 and the values (n, dimension) of one file."""
+    """The keys (n,) int64 and the rows (n, dimension) of one file."""
 
     keys: NDArray[np.int64]
     values: NDArray[Any]
 
 
 class NpzTable:
-    """The embedding table of one feature. Its files are mapped, so a look-up reads only the requested rows.
+    """The embedding table of one feature. Its files are mapped into memory, so a look-up reads only the requested rows.
 
     A look-up changes no state, so threads may share an instance. Processes share the memory pages of the files if they
     open the same files or are forked after opening.
 
     Attributes:
-        entry: keys, dimension, stored type and number of shards.
-        unknown: (dimension,) float32.
+        entry: number of keys, dimension, stored data type and number of shards.
+        unknown: the row for keys that are not in the table, (dimension,) float32.
     """
 
     def __init__(self, shards: Sequence[_Shard], unknown: NDArray[Any], entry: TableEntry) -> None:
@@ -63,7 +63,7 @@ class NpzTable:
         self.unknown = unknown.astype(np.float32)
         self._shards = [shard for shard in shards if len(shard.keys)]
         self._dtype = unknown.dtype
-        # Treat a row as one element, so that `take` copies its bytes at once, also if they are not aligned.
+        # Treat a row as one element, so that `take` copies all its bytes at once, even if they are not aligned.
         self._row = np.dtype((np.void, entry.dimension * self._dtype.itemsize))
         self._rows = [shard.values.reshape(-1).view(self._row) for shard in self._shards]
         self._bounds = np.array([shard.keys[0] for shard in self._shards[1:]], np.int64)
@@ -99,7 +99,7 @@ class NpzTable:
         return Lookup(rows, len(missing))
 
     def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """Yield all keys (b,) with their stored rows (b, dimension), in blocks of at most `rows`."""
+        """Yield all keys (b,) with their stored rows (b, dimension), in blocks of at most `rows` rows."""
         for shard in self._shards:
             for start in range(0, len(shard.keys), rows):
                 yield shard.keys[start : start + rows], shard.values[start : start + rows]
@@ -107,7 +107,7 @@ class NpzTable:
     def _take(self, number: int, keys: Keys, out: NDArray[Any], known: NDArray[np.bool_]) -> None:
         stored = self._shards[number].keys
         indices = stored.searchsorted(keys)
-        # A key after the last one is clipped to the last index. It then compares unequal.
+        # For a key above the largest stored key, the index is clipped to the last row. The keys then differ.
         np.equal(stored.take(indices, mode="clip"), keys, out=known)
         self._rows[number].take(indices, out=out, mode="clip")
 
@@ -118,7 +118,7 @@ class NpzTables:
     Attributes:
         version_id: id of the model version that the tables belong to.
         spec: the feature specification of the manifest.
-        tables: by feature.
+        tables: the table of each feature, by the feature's name.
     """
 
     def __init__(self, version_id: str, spec: Mapping[str, Any], tables: Mapping[str, NpzTable]) -> None:
@@ -128,15 +128,15 @@ class NpzTables:
 
     @property
     def dimensions(self) -> dict[str, int]:
-        """Row dimension of each feature's table."""
+        """The dimension of the rows of each feature's table."""
         return {name: table.dimension for name, table in self.tables.items()}
 
     def get_many(self, keys_by_feature: Mapping[str, Keys]) -> dict[str, Lookup]:
-        """Look up the rows of the keys (m,) int64 of each feature.
+        """Look up the rows of each feature's keys, int64 (m,).
 
         Raises:
             InputError: a feature has no table.
-            ShapeError: keys are not int64 (m,).
+            ShapeError: the keys of a feature are not int64 (m,).
         """
         found = {}
         for feature, keys in keys_by_feature.items():
@@ -149,12 +149,12 @@ class NpzTables:
 
 
 def open_table(folder: Path, *, sums: bool = True, numbers: bool = True) -> NpzTable:
-    """Open the table of all shards in `folder`.
+    """Open the table whose shards are in `folder`.
 
     Args:
-        folder: the folder of the shards. It has no other file with such a name.
-        sums: compare the checksum of every array, which reads all of them once.
-        numbers: check that every number is finite, which reads all of them once.
+        folder: the folder of the shards. It must contain no other file with the name of a shard.
+        sums: whether to compare the checksum of every array. This reads all arrays once.
+        numbers: whether to check that every number is finite. This reads all numbers once.
 
     Raises:
         FormatError: a shard is missing or damaged, the shards do not belong together, or `numbers` is true and a
@@ -183,7 +183,7 @@ def open_table(folder: Path, *, sums: bool = True, numbers: bool = True) -> NpzT
 
 
 def _open_shard(file: Path, *, sums: bool, numbers: bool) -> tuple[_Shard, NDArray[Any]]:
-    """The shard in `file`, and its unknown row."""
+    """Open the shard in `file`, and return it and its row for unknown keys."""
     names = ("keys", "values", "unknown")
     members = map_members(file, names, what="embedding shard", advice=_ADVICE, sums=sums, numbers=numbers)
     keys, values, unknown = members["keys"], members["values"], members["unknown"]
@@ -191,11 +191,12 @@ def _open_shard(file: Path, *, sums: bool, numbers: bool) -> tuple[_Shard, NDArr
     floats = values.dtype in (np.float32, np.float16) and unknown.dtype == values.dtype
     if not shapes or not len(unknown) or keys.dtype != np.int64 or not floats:
         raise FormatError(
-            f"embedding shard {file}: expected keys int64 (n,), values float32 or float16 (n, d), unknown alike (d,); "
-            f"received {keys.dtype} {keys.shape}, {values.dtype} {values.shape}, {unknown.dtype} {unknown.shape}"
+            f"embedding shard {file}: expected keys int64 (n,), values float32 or float16 (n, d), and unknown of the "
+            f"same type (d,); received {keys.dtype} {keys.shape}, {values.dtype} {values.shape}, {unknown.dtype} "
+            f"{unknown.shape}"
         )
     if not keys.flags.aligned:
-        # As in a file by np.savez. NumPy would copy such keys for every search.
+        # np.savez may write keys that are not aligned. NumPy would copy them for every search.
         keys = keys.copy()
     if not ascending(keys):
         raise FormatError(f"embedding shard {file}: its keys are not in ascending order: {_ADVICE}")

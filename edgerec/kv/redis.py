@@ -1,9 +1,9 @@
-"""Embedding tables in a Redis server, shared by many machines; a page is one round trip (docs/embeddings.md).
+"""Embedding tables in a Redis server that many machines share (docs/embeddings.md). A page takes one round trip.
 
-Each table of a version is one Redis hash. It maps the eight bytes of a key to the raw bytes of the row, and the field
-`unknown` to the unknown row. ``PREFIX:versions`` maps each version to its description, which lists its hashes.
-``PREFIX:current`` names the version for new pages. A publication first writes all rows to new hashes, then adds the
-version in one transaction, and then makes it current.
+Each table of a version is one Redis hash. It maps the eight bytes of a key to the raw bytes of the row. The field
+`unknown` contains the row for unknown keys. ``PREFIX:versions`` maps each version to its description, which lists its
+hashes. ``PREFIX:current`` names the version for new pages. A publication first writes all rows to new hashes, then adds
+the version in one transaction, and then makes it current.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from edgerec.kv.store import Keys, Lookup, check_keys, check_numbers, no_table
 class RedisTables:
     """The tables of one version in a Redis server. Implements `EmbeddingTables`.
 
-    Threads, and processes forked later, may share an instance.
+    Threads may share an instance. So may processes that are forked after it was made.
 
     Attributes:
         version_id: id of the model version that the tables belong to.
@@ -49,24 +49,24 @@ class RedisTables:
 
     @property
     def dimensions(self) -> dict[str, int]:
-        """Row dimension of each feature's table."""
+        """The dimension of the rows of each feature's table."""
         return {name: table.entry.dimension for name, table in self._tables.items()}
 
     def get_many(self, keys_by_feature: Mapping[str, Keys]) -> dict[str, Lookup]:
-        """Look up the rows of the keys (m,) int64 of each feature. All features take one round trip together.
+        """Look up the rows of each feature's keys, int64 (m,). One round trip fetches the rows of all features.
 
         Raises:
             InputError: a feature has no table.
-            ShapeError: keys are not int64 (m,).
-            StoreError: the server does not answer, or the version or some of its rows are gone.
-            FormatError: a stored row has a wrong length or holds NaN or an infinite number.
+            ShapeError: the keys of a feature are not int64 (m,).
+            StoreError: the server does not answer, or the version or some of its rows do not exist any more.
+            FormatError: a stored row has a wrong length, or contains NaN or an infinite number.
         """
         for feature, keys in keys_by_feature.items():
             if feature not in self._tables:
                 raise no_table(feature, self._tables)
             check_keys(keys, feature=feature)
         with self._store.connected() as client:
-            # No transaction: published rows never change.
+            # No transaction is needed, because published rows never change.
             pipeline = client.pipeline(transaction=False)
             for feature, keys in keys_by_feature.items():
                 redis_key = self._tables[feature].place
@@ -94,7 +94,7 @@ class RedisTables:
         if unknown is None or any(len(row) != width for row in (unknown, *filled)):
             raise FormatError(
                 f"embedding store {address}: rows of {what} should have {width} bytes, "
-                f"and one has another length: {REPLACE}"
+                f"but one has another length: {REPLACE}"
             )
         values = np.frombuffer(b"".join(filled), table.dtype).reshape(len(rows), table.entry.dimension)
         numbers = values.astype(np.float32)
@@ -131,7 +131,7 @@ class RedisStore:
 
         Raises:
             OutputError: the store has this version already, it is intact, and `replace` is false.
-            FormatError: a row has NaN or an infinite number.
+            FormatError: a row contains NaN or an infinite number.
             StoreError: the server does not answer, is full, or lost rows during the publication.
         """
         version_id = tables.version_id
@@ -174,7 +174,7 @@ class RedisStore:
 
         Raises:
             InputError: the store does not have this version.
-            StoreError: rows of the version are gone, or the server does not answer.
+            StoreError: rows of the version are missing, or the server does not answer.
         """
 
         def change(pipeline: Any) -> None:
@@ -225,7 +225,7 @@ class RedisStore:
             client.transaction(change, self._versions, self._current)
 
     def server_memory(self) -> int:
-        """Return the bytes of data in the server, including the data of its other users."""
+        """Return how many bytes of memory the server uses, including the data of other applications."""
         with self.connected() as client:
             answer = expect(client.info("memory"), dict, address=self.address)
         return expect(answer.get("used_memory"), int, address=self.address)

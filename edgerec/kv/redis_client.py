@@ -30,7 +30,7 @@ OPTIONS = (
 
 
 def connect(url: str) -> tuple[Any, str]:
-    """Return a client for the server at `url`, and an address for error texts. This opens no connection yet.
+    """Return a client for the server at `url`, and an address for error texts. No connection is opened yet.
 
     Raises:
         InputError: `url` is not a valid address of a Redis server.
@@ -42,12 +42,12 @@ def connect(url: str) -> tuple[Any, str]:
             protocol=2,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=ANSWER_SECONDS,
-            # Retry once, because the server may have closed a pooled connection in the meantime.
+            # Retry once, because the server may have closed a connection of the pool.
             retry=Retry(NoBackoff(), 1),
             redis_connect_func=_limit_socket,
         )
         pool = client.connection_pool
-        # The client checks its options only when it makes a connection, so make one object now.
+        # redis-py checks the options only when it makes a connection object, so make one now.
         pool.connection_class(**pool.connection_kwargs)
     except (ValueError, TypeError, redis.RedisError):
         # Do not quote the address, because it may contain a password.
@@ -60,7 +60,7 @@ def connect(url: str) -> tuple[Any, str]:
 
 
 def _check_address(url: str) -> None:
-    """Raise for addresses that redis-py would accept by mistake or reject with another exception.
+    """Refuse addresses that redis-py would accept by mistake, or would reject with another exception.
 
     Raises:
         InputError: the address has an option that is not in `OPTIONS`.
@@ -141,7 +141,7 @@ def _server_error(error: Exception) -> str:
 
 
 class _Deadline(threading.local):
-    """The deadline of the current request of each thread, as `time.monotonic`; None without a request."""
+    """The deadline of each thread's current request, as a value of `time.monotonic`; None between requests."""
 
     end: float | None = None
 

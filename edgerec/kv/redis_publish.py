@@ -1,7 +1,7 @@
 """Publish a version in a Redis server: write its rows first, then add the version in one transaction.
 
-Rows have an expiry time until the version is committed. Each write sets the expiry in the same transaction, so the rows
-do not stay if the publisher or the server is killed.
+Rows have an expiry time until the version is committed. Each write sets the expiry time in the same transaction, so
+the rows are removed even if the publisher or the server is killed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def stage(client: Any, tables: NpzTables, description: Description, *, address: 
     """Write all rows of `tables` to the hashes of `description`, with an expiry time.
 
     Raises:
-        FormatError: a row has NaN or an infinite number.
+        FormatError: a row contains NaN or an infinite number.
         StoreError: the server does not answer or is full.
     """
     staged: list[str] = []
@@ -46,7 +46,7 @@ def _row_bytes(values: NDArray[Any], stored: StoredTable, what: str) -> list[byt
 
 
 def _write(client: Any, staged: list[str], fields: list[bytes], rows: list[bytes], *, address: str) -> None:
-    """Write `rows` to the last hash of `staged`, and renew the expiry of all hashes in `staged`."""
+    """Write `rows` to the last hash of `staged`, and renew the expiry time of all hashes in `staged`."""
     with request(address):
         pipeline = client.pipeline(transaction=True)
         pipeline.hset(staged[-1], mapping=dict(zip(fields, rows, strict=True)))
@@ -56,7 +56,7 @@ def _write(client: Any, staged: list[str], fields: list[bytes], rows: list[bytes
 
 
 def commit(client: Any, versions: str, description: Description, *, replace: bool, address: str) -> None:
-    """Add a version in one transaction: check that all its rows exist, end their expiry, and store the description.
+    """Add a version in one transaction: check its rows, remove their expiry time, store the description.
 
     A damaged version with the same id is replaced.
 
@@ -75,7 +75,7 @@ def commit(client: Any, versions: str, description: Description, *, replace: boo
 
     def change(pipeline: Any) -> None:
         found = pipeline.hget(versions, version_id)
-        # The descriptions are equal if a first try was committed but the connection was lost.
+        # The descriptions are equal if an earlier attempt was committed, but the connection was lost before the answer.
         if found != own_description:
             replaced = keys_to_replace(pipeline, found, version_id, replace=replace, address=address)
             raise_if_damaged(pipeline, description, address=address)
@@ -92,7 +92,7 @@ def commit(client: Any, versions: str, description: Description, *, replace: boo
 
 
 def keys_to_replace(client: Any, found: bytes | None, version_id: str, *, replace: bool, address: str) -> list[str]:
-    """Return the Redis keys of an existing version that may be replaced; `found` is its description.
+    """Return the Redis keys of the tables that may be replaced. `found` is the description of the existing version.
 
     Raises:
         OutputError: the existing version is intact, and `replace` is false.
@@ -111,7 +111,7 @@ def keys_to_replace(client: Any, found: bytes | None, version_id: str, *, replac
 
 
 def find_damage(client: Any, description: Description) -> Iterator[str]:
-    """Yield a text for each table of a version that does not have all its rows."""
+    """Yield an error text for each table that lacks rows."""
     for name, table in description.tables.items():
         fault = describe_damage(table, client.hlen(table.place), name=name, version_id=description.version_id)
         if fault is not None:
@@ -119,7 +119,7 @@ def find_damage(client: Any, description: Description) -> Iterator[str]:
 
 
 def raise_if_damaged(client: Any, description: Description, *, address: str) -> None:
-    """Raise unless all tables of the version have all their rows.
+    """Check that every table of the version has all its rows.
 
     Raises:
         StoreError: a table or a row is missing.

@@ -14,7 +14,7 @@ from edgerec.core.errors import FormatError, InputError
 from edgerec.kv.table_entry import TableEntry
 
 UNKNOWN = b"unknown"
-"""The field of the unknown row. It has seven bytes, so it cannot equal a key, which has eight."""
+"""The field of the row for unknown keys. It has seven bytes, so it cannot equal a key, which has eight."""
 REPLACE = "open another version, or publish this one again with replace=True"
 ADVICE = "open another version, or publish this one again, and let the server's maxmemory-policy be noeviction"
 
@@ -30,7 +30,7 @@ class StoredTable(BaseModel):
 
     @property
     def fields(self) -> int:
-        """Number of fields in the hash: one for each row, and one for the unknown row."""
+        """Number of fields in the hash: one for each key, and one for unknown keys."""
         return self.entry.keys + 1
 
     @property
@@ -75,12 +75,12 @@ def parse_description(content: bytes, version_id: str, *, address: str) -> Descr
 
 
 def describe_damage(table: StoredTable, field_count: int, *, name: str, version_id: str) -> str | None:
-    """Return an error text if a table's hash does not have all its fields; `field_count` is their present number."""
+    """Return an error text if a table does not have all its rows, else None. Its hash now has `field_count` fields."""
     if field_count == table.fields:
         return None
     if not field_count:
-        return f"{name} of version {version_id} is no longer there: it was removed or evicted; {ADVICE}"
-    rows = f"holds {field_count - 1} instead of {table.entry.keys} rows"
+        return f"{name} of version {version_id} does not exist any more: it was removed or evicted; {ADVICE}"
+    rows = f"has {field_count - 1} instead of {table.entry.keys} rows"
     return f"{name} of version {version_id} {rows}: {ADVICE}"
 
 

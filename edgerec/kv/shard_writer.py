@@ -18,19 +18,19 @@ from edgerec.kv.table_entry import TableEntry
 
 TableDtype = Literal["float32", "float16"]
 SHARD_ROWS = 1 << 20
-"""Default rows in a shard. Few large shards make look-ups fast: 1.5 million brands need only two."""
+"""Default number of rows in a shard. Look-ups are faster in few large shards. 1.5 million brands need two."""
 BLOCK_ROWS = 1 << 14
 MAX_SHARDS = 99_999
 ALIGNMENT = 64
 MAX_MEMBER_BYTES = 2**31 - 1
-"""Larger members of a zip file need sizes of 64 bits."""
+"""Maximum size of an array in a shard. In zip files, larger arrays need 64-bit sizes."""
 
 _STORED = {"float32": "<f4", "float16": "<f2"}
 _LOCAL_BYTES = 30
-"""Length of a member's local header, before its name (APPNOTE.TXT, *.ZIP File Format Specification*, 4.3.7)."""
+"""Length of a local header in a zip file, without the name (APPNOTE.TXT, *.ZIP File Format Specification*, 4.3.7)."""
 _PADDING = struct.Struct("<HHH")
 _PADDING_ID = 0xD935
-"""The extra field with which Android's tools align members, too."""
+"""ID of the extra field that aligns an array in a zip file. Android's tools use the same ID."""
 
 
 def write_table(
@@ -42,14 +42,14 @@ def write_table(
     dtype: TableDtype = "float32",
     shard_rows: int = SHARD_ROWS,
 ) -> TableEntry:
-    """Write a table into the new folder `folder`. Equal tables give equal bytes for any block lengths.
+    """Write a table into the new folder `folder`. Equal tables give equal bytes, whatever the block lengths.
 
     Only the keys and one block of rows are in memory at a time.
 
     Args:
         folder: the folder to create.
         keys: (n,) int64, strictly ascending.
-        values: the rows of `keys` in the same order, in blocks (b, dimension) of any lengths.
+        values: the rows of `keys` in the same order, in blocks (b, dimension) of any length.
         unknown: (dimension,), the row for all other keys.
         dtype: data type of the stored rows. float16 rounds them.
         shard_rows: number of keys in a shard. The last shard may have fewer.
@@ -58,7 +58,7 @@ def write_table(
         The table's entry in the manifests.
 
     Raises:
-        InputError: keys, rows or sizes are not as described above, or `dtype` cannot hold a number.
+        InputError: keys, rows or sizes are not as described above, or `dtype` cannot represent a number.
         OutputError: a file cannot be written.
     """
     shards = _count_shards(folder.name, keys, unknown, dtype, shard_rows)
@@ -121,11 +121,11 @@ def _count_shards(name: str, keys: NDArray[np.int64], unknown: NDArray[np.float3
 
 
 ALLOWANCE = 1024
-"""Number of rows whose bytes are reserved for a member's header."""
+"""Number of rows whose bytes are reserved for an array's header."""
 
 
 def ascending(keys: NDArray[np.int64]) -> bool:
-    """Return whether `keys` (n,) are strictly ascending. They are compared in blocks, to save memory."""
+    """Return whether `keys` (n,) are strictly ascending. Blocks of keys are compared, to save memory."""
     return all(
         bool(
             (keys[start + 1 : start + 1 + BLOCK_ROWS] > keys[start : start + BLOCK_ROWS][: len(keys) - start - 1]).all()
@@ -135,7 +135,7 @@ def ascending(keys: NDArray[np.int64]) -> bool:
 
 
 class _RowStream:
-    """A stream of rows that can be read in pieces other than its blocks."""
+    """A stream of rows. It receives blocks of rows and returns pieces of other lengths."""
 
     def __init__(self, name: str, values: Iterable[NDArray[np.float32]], *, dimension: int, dtype: str) -> None:
         self._name, self._blocks, self._dimension, self._dtype = name, iter(values), dimension, dtype
@@ -153,7 +153,7 @@ class _RowStream:
             count -= len(piece)
 
     def check_end(self) -> None:
-        """Raise unless all rows were read.
+        """Check that all rows were read.
 
         Raises:
             InputError: there are more rows than keys.
@@ -168,7 +168,7 @@ class _RowStream:
         """Return `rows` in the stored data type.
 
         Raises:
-            InputError: the data type cannot hold a number.
+            InputError: the data type cannot represent a number.
         """
         with np.errstate(over="ignore"):
             stored = rows.astype(_STORED[self._dtype], copy=False)
@@ -185,7 +185,7 @@ class _RowStream:
         block = next(self._blocks, None)
         if block is None:
             raise InputError(
-                f"embedding table {self._name}: there are only {self._taken} rows, and {missing} keys have none: "
+                f"embedding table {self._name}: there are only {self._taken} rows, and {missing} keys have no row: "
                 "give one row for each key"
             )
         if block.ndim != 2 or block.shape[1] != self._dimension:
@@ -198,7 +198,7 @@ class _RowStream:
 class _StoredWriter:
     """Writes an npz file in a `with` block, one array after another. Equal arrays give equal bytes.
 
-    Its arrays are not compressed, and each begins on a boundary of 64 bytes, so that it can be mapped.
+    The arrays are not compressed. Each begins on a boundary of 64 bytes, so that it can be mapped into memory.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -209,7 +209,7 @@ class _StoredWriter:
         """Write the array `name` of `dtype` and `shape`, whose rows come in `pieces`, one after another."""
         header = io.BytesIO()
         npy.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
-        # ZipInfo's date is always the same.
+        # ZipInfo has a fixed date, so equal arrays give equal bytes.
         info = zipfile.ZipInfo(f"{name}.npy")
         padding = -(self._file.tell() + _LOCAL_BYTES + len(info.filename) + _PADDING.size) % ALIGNMENT
         info.extra = _PADDING.pack(_PADDING_ID, 2 + padding, ALIGNMENT) + bytes(padding)
@@ -222,5 +222,5 @@ class _StoredWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The archive writes its directory. The file stays open.
+        # This writes the directory of the archive. The file stays open.
         self._archive.close()

@@ -18,8 +18,8 @@ class Lookup(NamedTuple):
     """The result of a look-up in one table.
 
     Attributes:
-        rows: (m, dimension) float32, a copy that the caller may change. A key that is not in the table has the unknown
-            row.
+        rows: (m, dimension) float32, a copy that the caller may change. A key that is not in the table has the row
+            for unknown keys.
         unknown: number of keys that are not in the table.
     """
 
@@ -35,15 +35,15 @@ class EmbeddingTables(Protocol):
 
     @property
     def dimensions(self) -> Mapping[str, int]:
-        """Row dimension of each feature's table."""
+        """The dimension of the rows of each feature's table."""
         ...
 
     def get_many(self, keys_by_feature: Mapping[str, Keys]) -> dict[str, Lookup]:
-        """Look up the rows of the keys (m,) int64 of each feature.
+        """Look up the rows of each feature's keys, int64 (m,).
 
         Raises:
             InputError: a feature has no table.
-            ShapeError: keys are not int64 (m,).
+            ShapeError: the keys of a feature are not int64 (m,).
         """
         ...
 
@@ -51,9 +51,9 @@ class EmbeddingTables(Protocol):
 class OpenVersions:
     """A collection of open versions. Each page uses the version that its device runs.
 
-    Threads and forked processes may share an instance. Each change is one atomic operation on a dictionary, so there is
-    no lock that a fork could copy in its locked state. Tables of a removed version still work for callers that hold
-    them.
+    Threads and forked processes may share an instance. Each change is one atomic operation on a dictionary, so
+    no lock is needed. A fork could copy a lock while it is locked. After a version is removed, callers can still use
+    the tables that they got before.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class OpenVersions:
 
 
 def check_keys(keys: Any, *, feature: str = "") -> None:
-    """Raise unless `keys` is an int64 array (m,).
+    """Check that `keys` is an int64 array (m,).
 
     Raises:
         ShapeError: `keys` has another type or shape.
@@ -118,7 +118,7 @@ def no_table(feature: str, known: Mapping[str, Any]) -> InputError:
 
 
 def check_numbers(rows: Rows, what: str, *, advice: str) -> Rows:
-    """Return `rows` if all their numbers are finite.
+    """Return `rows` after checking that all numbers are finite.
 
     Args:
         rows: floating-point numbers of any shape.

@@ -1,4 +1,4 @@
-"""What the manifests and the Redis store say of an embedding table."""
+"""The description of an embedding table in manifests and in the Redis store."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_KEYS = 2**31 - 2
-"""Largest number of keys: the largest vocabulary of a feature specification."""
+"""Maximum number of keys. It equals the maximum size of a vocabulary in a feature specification."""
 
 
 class TableEntry(BaseModel):
-    """Number of keys, width of a row, stored type and number of shards of an embedding table."""
+    """Number of keys, row dimension, stored data type and number of shards of an embedding table."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 

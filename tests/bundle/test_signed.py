@@ -236,7 +236,7 @@ def _linked(name: str) -> Callable[[Path], object]:
 
 ESCAPES: dict[str, tuple[Callable[[Path], object], type[EdgeRecError], str]] = {
     "a table's name": (_table_outside, FormatError, "tables"),
-    "a shard without a hash": (_unstated_shard, FormatError, "should have the hash of|each with its hash"),
+    "a shard without a hash": (_unstated_shard, FormatError, "should have the hash(es)? of"),
     "device is a link": (_linked("device"), IntegrityError, "a link"),
     "cloud is a link": (_linked("cloud"), IntegrityError, "a link"),
     "a table is a link": (_linked("cloud/embeddings/shop"), IntegrityError, "a link"),

@@ -83,7 +83,7 @@ def test_discarded_work_leaves_no_files(tmp_path):
 
 
 def test_resume_without_unfinished_work_is_refused(tmp_path):
-    with pytest.raises(FormatError, match="leave --resume out"):
+    with pytest.raises(FormatError, match="leave out --resume"):
         make(tmp_path / "out", parts=1, resume=True)
     assert not list(tmp_path.iterdir())
 
@@ -103,7 +103,7 @@ def kill_after_publishing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_published_work_is_not_resumed(tmp_path, monkeypatch):
     kill_after_publishing(tmp_path / "out", monkeypatch)
-    with pytest.raises(FormatError, match="leave --resume out"):
+    with pytest.raises(FormatError, match="leave out --resume"):
         make(tmp_path / "out", parts=2, force=True, resume=True)
     assert (tmp_path / "out" / "events" / "part-1.parquet").exists()
     assert make(tmp_path / "out", parts=2, force=True) == [0, 1]

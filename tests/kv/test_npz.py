@@ -268,7 +268,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "fortran order": (lambda folder: _replace(folder, 0, values=np.asfortranarray(np.zeros((5, 3), "f4"))), "C order"),
     "big-endian": (lambda folder: _replace(folder, 0, keys=np.arange(5).astype(">i8")), "expected keys int64"),
-    "one array more": (lambda folder: _replace(folder, 0, more=np.zeros(1, "f4")), "should hold keys, unknown, values"),
+    "one array more": (lambda folder: _replace(folder, 0, more=np.zeros(1, "f4")), "the arrays keys, unknown, values"),
     "other type of values": (lambda folder: _replace(folder, 0, values=np.zeros((5, 3))), "expected keys int64"),
     "values of integers": (lambda folder: _replace(folder, 0, values=np.zeros((5, 3), "i8")), "expected keys int64"),
     "more keys than values": (lambda folder: _replace(folder, 0, keys=np.arange(6)), "expected keys int64"),

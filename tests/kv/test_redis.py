@@ -141,7 +141,7 @@ def test_versions_can_be_published_switched_and_removed(store: RedisStore, tmp_p
     np.testing.assert_array_equal(old.get_many({"shop": keys})["shop"].rows, expected(TABLES["shop"], range(12)))
     store.remove("v1")
     assert (store.versions(), store.current(), len(redis_keys(store))) == (["v2"], "v2", 3)
-    with pytest.raises(StoreError, match="shop of version v1 is no longer there: it was removed or evicted"):
+    with pytest.raises(StoreError, match="shop of version v1 does not exist any more: it was removed or evicted"):
         old.get_many({"shop": keys})
     for call in (store.open, store.remove, store.switch):
         with pytest.raises(InputError, match="unknown version v1; expected one of: v2"):
@@ -319,7 +319,7 @@ def test_the_store_handles_a_server_that_is_full_or_restarts(tmp_path: Path) -> 
             opened.get_many({"shop": np.arange(3)})
         with redis_server(port=int(server.url.rsplit(":", 1)[1])):
             # The new server has no data. The client reconnects automatically.
-            with pytest.raises(EdgeRecError, match="no longer there"):
+            with pytest.raises(EdgeRecError, match="does not exist any more"):
                 opened.get_many({"shop": np.arange(3)})
             store.publish(shards)
             assert store.open().get_many({"shop": np.array([0])})["shop"].unknown == 0
@@ -332,7 +332,7 @@ def test_an_evicted_table_raises_an_error(store: RedisStore, tmp_path: Path) -> 
     opened = store.open()
     with store.connected() as client:
         client.delete(*client.keys(f"{store.prefix}:rows:*:brand"))
-    with pytest.raises(StoreError, match="brand of version v1 is no longer there: it was removed or evicted"):
+    with pytest.raises(StoreError, match="brand of version v1 does not exist any more: it was removed or evicted"):
         opened.get_many({"shop": np.arange(3), "brand": np.arange(3)})
 
 

@@ -198,14 +198,14 @@ def test_a_deleted_row_is_reported_as_damage(store: RedisStore, tmp_path: Path) 
         client.hdel(redis_key, np.int64(7).tobytes())
     for key in (7, 8, -1):
         with pytest.raises(
-            StoreError, match=r"brand of version v1 holds 999 instead of 1000 rows: .*publish this one again"
+            StoreError, match=r"brand of version v1 has 999 instead of 1000 rows: .*publish this one again"
         ):
             opened.get_many({"brand": np.array([key])})
     assert opened.get_many({"shop": np.array([-1])})["shop"].unknown == 1
     with store.connected() as client:
         client.hset(redis_key, np.int64(7).tobytes(), row)
         client.hset(redis_key, np.int64(-7).tobytes(), row)
-    with pytest.raises(StoreError, match=r"brand of version v1 holds 1001 instead of 1000 rows"):
+    with pytest.raises(StoreError, match=r"brand of version v1 has 1001 instead of 1000 rows"):
         opened.get_many({"brand": np.array([-7])})
 
 

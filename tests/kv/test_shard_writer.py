@@ -73,7 +73,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "descending": ({"keys": np.array([2, 1])}, "strictly ascending"),
     "duplicate keys": ({"keys": np.array([1, 1])}, "strictly ascending"),
     "keys of another type": ({"keys": np.array([1.0, 2.0])}, "received float64"),
-    "one row is missing": ({"values": [ONE]}, "there are only 1 rows, and 1 keys have none"),
+    "one row is missing": ({"values": [ONE]}, "there are only 1 rows, and 1 keys have no row"),
     "one row more than keys": ({"values": [ONE, ONE, ONE]}, "more rows than the 2 keys"),
     "rows of another width": ({"values": [np.zeros((2, 3), np.float32)]}, r"should be \(b, 2\)"),
     "NaN": ({"values": [ONE, ONE * np.nan]}, "finite float32 numbers; received nan: train again"),

@@ -1,4 +1,4 @@
-"""The feature kinds, one file each, and the registry that finds a kind by its name in a specification."""
+"""The feature kinds, one in each file, and the registry that finds a kind by its name in a specification."""
 
 from __future__ import annotations
 

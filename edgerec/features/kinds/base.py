@@ -19,7 +19,7 @@ EncodedField: TypeAlias = Literal["ids", "codes", "numbers"]
 Layout: TypeAlias = Literal["table", "one_hot", "number"]
 
 MISSING: dict[Reads, Any] = {"numbers": np.nan, "strings": None, "identities": MISSING_ID}
-"""The missing value of a column, by the type of values that the feature reads."""
+"""The value that stands for a missing value, by the type of the values in a column."""
 
 
 class FittedMoments(Protocol):
@@ -38,28 +38,28 @@ class FittedRange(Protocol):
         """Return the lower and the upper bound at which values are clipped."""
 
     def clipped(self, low: float, high: float) -> FittedMoments:
-        """Return the moments of the numbers after clipping."""
+        """Return the mean and the standard deviation of the clipped numbers."""
 
 
 class BaseFeature(BaseModel):
     """One feature of a specification. Each kind of feature is a subclass.
 
-    A subclass sets `kind`, `field` and `layout`, and writes `encode`. Where the defaults do not fit, it also sets
-    `reads`, `codes`, `listed`, and what is fitted.
+    A subclass sets `kind`, `field` and `layout`, and writes `encode`. If the defaults do not fit, it also
+    overrides `reads`, `codes`, `listed` and the methods that fit the feature to data.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     source: Annotated[Value, Field(min_length=1)]
-    """The column that holds the value."""
+    """The name of the column that contains the values."""
     origin: Origin | None = None
     """Only for item features. `catalogue`: an attribute in items.parquet. `served`: a value at the time of serving."""
     kind: str
     """The kind's name in a specification."""
 
     field: ClassVar[EncodedField] = "codes"
-    """The array of `Encoded` that holds the feature's column."""
+    """The array of `Encoded` that contains the feature's column."""
     layout: ClassVar[Layout] = "one_hot"
     """How `expand` writes the encoded column: `one_hot` is 1 at the code's index, `number` is the value itself, `table`
     is a row of a trained table. The Keras layer `FeatureVector` does the same."""
@@ -69,7 +69,7 @@ class BaseFeature(BaseModel):
     def _name_is_a_word(cls, name: str) -> str:
         # Names become folder names in bundles and tensor names in graphs.
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
-            raise ValueError("should be letters, digits and '_', at most 64, beginning with a letter")
+            raise ValueError("should begin with a letter and contain only letters, digits and '_', at most 64")
         return name
 
     @property
@@ -79,12 +79,12 @@ class BaseFeature(BaseModel):
 
     @property
     def reads(self) -> Reads:
-        """The type of values that the column holds."""
+        """The type of the values in the column."""
         return "numbers"
 
     @property
     def missing(self) -> Any:
-        """The missing value of the column."""
+        """The value that stands for a missing value in the column."""
         return MISSING[self.reads]
 
     @property
@@ -94,17 +94,17 @@ class BaseFeature(BaseModel):
 
     @property
     def width(self) -> int:
-        """The number of values that the feature has in the dense vector."""
+        """How many numbers the feature has in the dense vector."""
         return self.codes if self.layout == "one_hot" else 1
 
     @property
     def listed(self) -> tuple[str, ...]:
-        """The names of codes 1, 2, ... in the statistics of logs. If there are none, statistics show quantiles."""
+        """The names of codes 1, 2, ... in the statistics of logs. If there are no names, statistics show quantiles."""
         return ()
 
     @property
     def unlisted(self) -> str | None:
-        """The name of code 0 in the statistics of logs, or None if code 0 is any value that is not listed."""
+        """The name of code 0 in the statistics of logs, or None if code 0 means all values that are not listed."""
         return None
 
     @property
@@ -117,7 +117,7 @@ class BaseFeature(BaseModel):
         return self._floats(column)
 
     def fit(self, numbers: FittedRange) -> BaseFeature:
-        """Return the feature with all settings that are fitted to the numbers of the training period."""
+        """Return the feature after fitting its settings to the numbers of the training period."""
         return self
 
     def fit_vocabulary(self, ids: NDArray[np.int64], counts: NDArray[np.int64]) -> Vocabulary:
@@ -129,22 +129,22 @@ class BaseFeature(BaseModel):
         raise PluginError(f"feature kind {self.kind}: {type(self).__name__} should define `fit_vocabulary`")
 
     def check_fitted(self, vocabulary: Vocabulary | None) -> None:
-        """Raise SpecificationError unless all that `encode` needs is fitted."""
+        """Raise SpecificationError unless everything that `encode` needs was fitted."""
 
     def size(self, vocabulary: Vocabulary | None) -> int:
-        """Return the number of values that the encoded column may take (0, 1, ...), or 0 if it holds finite numbers."""
+        """Return how many values the encoded column may take (0, 1, ...), or 0 for a column of real numbers."""
         return self.codes
 
     def encode(self, column: NDArray[Any], vocabulary: Vocabulary | None = None) -> NDArray[Any]:
         """Return the encoded column (n,), with the type of its array in `Encoded`.
 
         Args:
-            column: (n,), with `missing` where there is no value.
+            column: (n,). A row without a value contains `missing`.
             vocabulary: the feature's vocabulary, for a feature with a table.
 
         Raises:
-            SpecificationError: the column has a type that the feature does not read, or holds a value that is infinite
-                or too large for float32.
+            SpecificationError: the column has a type that the feature does not read, or contains a value that is
+                infinite or too large for float32.
             PluginError: the feature kind does not define this method.
         """
         raise PluginError(f"feature kind {self.kind}: {type(self).__name__} should define `encode`")

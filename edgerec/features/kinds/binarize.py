@@ -12,7 +12,10 @@ from edgerec.features.vocabulary import Vocabulary
 
 
 class Binarize(BaseFeature):
-    """1 if the number is above the threshold, else 0. A missing number gives 0: what is not logged did not happen."""
+    """1 if the number is above the threshold, else 0.
+
+    A missing number gives 0: an action that was not logged did not happen.
+    """
 
     layout: ClassVar[Layout] = "number"
 

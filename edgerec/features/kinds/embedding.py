@@ -1,4 +1,4 @@
-"""The feature kind embedding: an ID has a row of a trained table."""
+"""The feature kind embedding: an ID that selects a row of a trained table."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Embedding(BaseFeature):
     kind: Literal["embedding"]
     dimension: Annotated[int, Field(ge=1, le=1024)]
     vocabulary: Annotated[int, Field(ge=1, le=2**31 - 2)]
-    """The largest number of IDs in the vocabulary. The most frequent IDs of the training period are kept. The table has
-    one more row, for unknown IDs."""
+    """Maximum number of IDs in the vocabulary. The most frequent IDs of the training period are kept. The table has one
+    more row, for unknown IDs."""
     min_count: Annotated[int, Field(ge=1)] = 1
     """An ID that occurs less often in the training period counts as unknown."""
 

@@ -14,7 +14,7 @@ from edgerec.features.vocabulary import Vocabulary
 
 
 class Raw(BaseFeature):
-    """``(clip(transform(x), low, high) - mean) / scale``. A missing value gives 0, as the mean does.
+    """``(clip(transform(x), low, high) - mean) / scale``. A missing value gives 0, as if it were the mean.
 
     If the specification leaves out `low`, `high`, `mean` or `scale`, `edgerec samples` fits it on the training period.
     """
@@ -25,8 +25,8 @@ class Raw(BaseFeature):
     kind: Literal["raw"]
     transform: Literal["none", "log1p"] = "none"
     low: float | None = None
-    """Lower bound of the transformed value. Smaller values are replaced by it. None in a fitted specification means no
-    bound; earlier versions wrote it."""
+    """Lower bound of the transformed value. Smaller values are replaced by it. In a fitted specification, None means
+    that there is no bound; earlier versions wrote it."""
     high: float | None = None
     """Upper bound of the transformed value. Larger values are replaced by it. None means the same as for `low`."""
     mean: float | None = None
@@ -43,7 +43,7 @@ class Raw(BaseFeature):
         return None in (self.low, self.high, self.mean, self.scale)
 
     def numbers(self, column: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the values (n,) after the transform and after clipping at the given bounds. NaN is a missing value."""
+        """Return the values (n,) after the transform and the clipping at the given bounds. NaN is a missing value."""
         values = self._floats(column)
         if self.transform == "log1p":
             if bool((values <= -1).any()):
@@ -89,6 +89,6 @@ class Raw(BaseFeature):
     def _scaling(self) -> tuple[float, float]:
         if self.mean is None or self.scale is None:
             raise SpecificationError(
-                f"feature {self.name}: mean and scale are not fitted yet: use the specification of samples"
+                f"feature {self.name}: mean and scale are not fitted yet: use the specification in a folder of samples"
             )
         return self.mean, self.scale
