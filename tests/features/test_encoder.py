@@ -163,7 +163,7 @@ def test_no_rows() -> None:
     [
         (feature("bucketize", boundaries=[1]), np.array(["a"]), "reads numbers; column 'x' has the type <U1"),
         (feature("bucketize", boundaries=[1]), np.array([np.inf]), "contains an infinite value"),
-        (feature("bucketize", boundaries=[1]), np.array([[1.0]]), r"should have shape \(1,\).*received \(1, 1\)"),
+        (feature("bucketize", boundaries=[1]), np.array([[1.0]]), r"should have the shape \(1,\).*received \(1, 1\)"),
         (feature("one_hot", values=["a"]), np.array([1]), "lists strings; column 'x' has the type int64"),
         (feature("one_hot", values=["a"]), np.array([b"a"]), "lists strings; column 'x' has the type |S1"),
         (feature("one_hot", values=[1]), np.array(["a"]), "lists integers; column 'x' has the type <U1"),
@@ -188,7 +188,7 @@ def test_a_missing_column_or_another_length_is_an_error() -> None:
     with pytest.raises(SpecificationError, match="reads column 'x', which is missing; the columns are: y"):
         GroupEncoder([feature("binarize")]).encode({"y": np.zeros(1)})
     two = [feature("binarize"), feature("binarize", name="g").model_copy(update={"source": "y"})]
-    with pytest.raises(SpecificationError, match=r"column 'y' should have shape \(2,\)"):
+    with pytest.raises(SpecificationError, match=r"column 'y' should have the shape \(2,\)"):
         GroupEncoder(two).encode({"x": np.zeros(2), "y": np.zeros(3)})
 
 

@@ -58,7 +58,7 @@ FAULTS = {
     "extra": ((), "colour", "red", "colour: Extra inputs"),
     "no features": ((), "item", [], "item: "),
     "kind": (("item", 0), "kind", "magic", "item.0"),
-    "name": (("item", 0), "name", "a/b", "should be letters, digits"),
+    "name": (("item", 0), "name", "a/b", "only letters, digits"),
     "source": (("item", 0), "source", "", "source"),
     "twice": (("item", 1), "name", "P1", "item: names should be unique; received p1 twice"),
     "origin": (("item", 1), "origin", None, "origin should be 'catalogue' or 'served'"),

@@ -264,7 +264,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "compressed": (lambda folder: _replace(folder, 0, np.savez_compressed), "compressed"),
     "objects": (
         lambda folder: _replace(folder, 0, keys=np.array([{}] * 5, object)),
-        "the header of keys states .* object",
+        "the header of keys gives .* object",
     ),
     "fortran order": (lambda folder: _replace(folder, 0, values=np.asfortranarray(np.zeros((5, 3), "f4"))), "C order"),
     "big-endian": (lambda folder: _replace(folder, 0, keys=np.arange(5).astype(">i8")), "expected keys int64"),
