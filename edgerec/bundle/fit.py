@@ -62,8 +62,9 @@ def _check_widths(model: DeviceModel, folder: Path) -> None:
         groups.append((kind.group, spec.actions(kind), stepper.action_width))
     if model.crban.identities not in (0, 1 + len(spec.embeddings)):
         raise FormatError(
-            f"device bundle: {folder}: the ranker should match {1 + len(spec.embeddings)} IDs of an item; received a "
-            f"ranker that matches {model.crban.identities}: export the bundle again"
+            f"device bundle: {folder}: the ranker should compare {1 + len(spec.embeddings)} IDs of each item (its own "
+            f"and one for each embedding); received a ranker that compares {model.crban.identities}: export the "
+            "bundle again"
         )
     for name, features, received in groups:
         expected = sum(feature.width for feature in features)

@@ -76,7 +76,7 @@ def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey 
 
 
 def _check_shards(bundle: Path, manifest: BundleManifest, name: str, shards: int) -> None:
-    """Check that the shards of a table are exactly the files whose hashes were checked."""
+    """Check that the manifest has the hashes of all shards of a table, and of no other file in the table's folder."""
     folder = f"{CLOUD}/embeddings/{name}"
     stated = {path for path in manifest.files if path.startswith(folder + "/")}
     if stated != {f"{folder}/{shard_name(number, shards)}" for number in range(shards)}:

@@ -35,7 +35,7 @@ def cores() -> int:
 
 
 def map_ordered(function: Callable[[Task], Result], tasks: Sequence[Task], *, processes: int) -> Iterator[Result]:
-    """Yield ``function(task)`` for each of `tasks`, in order, computed by `processes` processes.
+    """Call `function` with each of `tasks` in several processes, and yield the results in the order of the tasks.
 
     With one process or one task, this process does all work. Otherwise processes are spawned and not forked, because
     threads of other libraries do not survive a fork. So `function` and the tasks must be picklable, and a script that

@@ -77,7 +77,7 @@ class FeatureSpec(BaseModel):
 
 
 def of_origin(features: Iterable[Feature], origin: Origin) -> tuple[Feature, ...]:
-    """Return the features of one origin: `catalogue` or `served`."""
+    """Return the features whose origin is `origin`: `catalogue` or `served`."""
     return tuple(feature for feature in features if feature.origin == origin)
 
 
