@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.simulation.actions import NONE, Bools, Exposures
 from edgerec.simulation.cloud import Cloud, Pages
 from edgerec.simulation.config import SimulationConfig
 from edgerec.simulation.history import History
 from edgerec.simulation.recorder import CLICK, DELETE, EXPOSURES, FEED, NO_TRIGGER, PAGE, SEARCH, Recorder
-from edgerec.simulation.users import NONE, Bools, Exposures, UserStates
+from edgerec.simulation.users import UserStates
 from edgerec.simulation.world import Catalogue, Floats, Ints, Users, sigmoid, utility
 
 DAY_MS = 86_400_000
@@ -112,7 +113,7 @@ class Feed:
         searches = self._rng.poisson(self._config.behaviour.searches, len(who))
         for number in range(int(searches.max(initial=0))):
             searching = who[searches > number]
-            category = self._states.draw_search_categories(searching)
+            category = self._states.intents.draw_categories(searching)
             items = self._catalogue.draw(category, self._rng.random(len(searching)))
             records = self._history.find(searching * len(self._catalogue) + items)
             seen = np.where(records < 0, np.float32(0), self._history.exposures[records])

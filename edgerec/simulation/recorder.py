@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import ConfigurationError
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind
+from edgerec.simulation.actions import ACTIONS, REASONS, Exposures, PageViews
 from edgerec.simulation.cloud import Pages
-from edgerec.simulation.users import ACTIONS, REASONS, Exposures, PageViews
 from edgerec.simulation.world import Floats, Ints
 
 MODEL_VERSION = "base"

@@ -1,4 +1,4 @@
-"""How users decide: intent, clicks, the actions of Table 1 and leaving, for many users at once (docs/simulator.md).
+"""How users decide: clicks, the actions of Table 1 and leaving, for many users at once (docs/simulator.md).
 
 Every method takes ``who`` (n,), the distinct row indices of the users it applies to. Other arrays (n,) hold one value
 for each of these users.
@@ -6,78 +6,34 @@ for each of these users.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.simulation.actions import (
+    ACTIONS,
+    BAD_CONTENT,
+    BOUGHT_ALREADY,
+    NONE,
+    NOT_INTERESTED,
+    SEEN_TOO_OFTEN,
+    Bools,
+    Exposures,
+    PageViews,
+    interest_of,
+)
 from edgerec.simulation.config import BehaviourConfig
+from edgerec.simulation.intents import Intents
 from edgerec.simulation.world import Floats, Ints, Users, sigmoid
 
-Bools = NDArray[np.bool_]
-
-ACTIONS: dict[str, tuple[float, float]] = {
-    "view_details": (-1.0, 2.0),
-    "read_comments": (-1.4, 1.8),
-    "choose_sku": (-3.0, 2.2),
-    "add_favorite": (-3.4, 1.6),
-    "add_cart": (-3.8, 2.2),
-    "buy": (-6.2, 2.8),
-    "customer_service": (-4.4, 1.2),
-    "enter_shop": (-2.4, 1.2),
-    "share": (-4.8, 1.2),
-    "view_similar": (-1.6, -0.8),
-}
-"""Actions d2 to d11 of a page-view: (bias, weight of engagement) in logits. Less engaged users view similar items."""
 _BIAS, _WEIGHT = np.array(list(ACTIONS.values()), np.float32).T
 _CHOOSE_SKU, _BUY = (list(ACTIONS).index(name) for name in ("choose_sku", "buy"))
-
-REASONS = ("none", "not_interested", "seen_too_often", "bought_already", "bad_content")
-"""Reasons for removing an item (e6). `Exposures.reason` holds indices into this tuple."""
-NONE, NOT_INTERESTED, SEEN_TOO_OFTEN, BOUGHT_ALREADY, BAD_CONTENT = range(5)
-
-
-@dataclass(frozen=True)
-class Exposures:
-    """What users did with exposed items: e1 to e6 and the click; arrays (n,).
-
-    Attributes:
-        duration_s: seconds in view.
-        looks: how often the item came into view in this exposure, scrolling back included.
-        scroll_speed: screens a second, 0 without a scroll.
-        scroll_duration_s: seconds spent scrolling, 0 without a scroll.
-        scroll_count: scroll gestures.
-        reason: index into `REASONS`.
-        clicked: whether the user opened the item's page.
-    """
-
-    duration_s: Floats
-    looks: Ints
-    scroll_speed: Floats
-    scroll_duration_s: Floats
-    scroll_count: Ints
-    reason: NDArray[np.int8]
-    clicked: Bools
-
-
-@dataclass(frozen=True)
-class PageViews:
-    """What users did on items' pages: d1 to d11.
-
-    Attributes:
-        duration_s: (n,) seconds.
-        actions: (n, 10) 0 or 1 for each of `ACTIONS`, in its order.
-    """
-
-    duration_s: Floats
-    actions: NDArray[np.int8]
 
 
 class UserStates:
     """The hidden state of a group of users: intent, fatigue, reference price level and satisfaction.
 
     Attributes:
-        intent: (users, categories), not negative. Sums to 1 over categories after a session has begun.
+        intents: what the users look for.
         fatigue: (users, categories), exposures of the category since its last click.
         reference_level: (users,), the price level that the next item of the feed is compared with.
     """
@@ -94,15 +50,12 @@ class UserStates:
         """
         shape = users.taste.shape
         self._config, self._rng = config, rng
-        with np.errstate(divide="ignore"):
-            self._log_preference: Floats = users.taste + np.log(popularity).astype(np.float32)
-        self.intent: Floats = np.zeros(shape, np.float32)
+        self.intents = Intents(users, popularity, config, rng)
         self.fatigue: Floats = np.zeros(shape, np.float32)
         self._preferred_level = users.price_level
         self.reference_level: Floats = users.price_level.astype(np.float32)
         self._bought: Bools = np.zeros(shape, np.bool_)
         self._satisfaction: Floats = np.zeros(len(users), np.float32)
-        self._choices = max(1, min(config.intent_categories, int((popularity > 0).sum())))
 
     def begin_sessions(self, who: Ints, away_s: Floats) -> None:
         """Begin a session: mix a new intent with the decayed last one, and reset the reference price and satisfaction.
@@ -112,9 +65,8 @@ class UserStates:
             away_s: (n,), seconds since the last session ended; infinite for the first session.
         """
         hours = away_s / np.float32(3600)
-        kept = np.exp(-hours / np.float32(self._config.intent_memory_hours))[:, None]
         self.fatigue[who] *= np.exp(-hours / np.float32(self._config.fatigue_memory_hours))[:, None]
-        self.intent[who] = kept * self.intent[who] + (1 - kept) * self._draw_intent(who)
+        self.intents.renew(who, hours)
         self.reference_level[who] = self._preferred_level[who]
         self._satisfaction[who] = 0
 
@@ -132,7 +84,7 @@ class UserStates:
         logits: Floats = (
             np.float32(config.bias)
             + utility
-            + np.float32(config.intent) * np.sqrt(self.intent[who, category])
+            + np.float32(config.intent) * np.sqrt(self.intents.share[who, category])
             - np.float32(config.category_fatigue) * np.log1p(self.fatigue[who, category])
             - np.float32(config.item_fatigue) * seen ** np.float32(config.item_fatigue_power)
             - np.float32(config.price_contrast) * above_reference
@@ -190,7 +142,7 @@ class UserStates:
         self.reference_level[who] += np.float32(config.price_forgetting) * (price_level - self.reference_level[who])
         drifting = np.flatnonzero(chance[2] < config.intent_drift)
         if len(drifting):
-            self._drift(who[drifting])
+            self.intents.drift(who[drifting])
         scrolled = gestures > 0
         return Exposures(
             duration_s=np.exp(0.2 + 1.3 * interest + 0.7 * long),
@@ -228,7 +180,7 @@ class UserStates:
         else:
             intended = np.arange(count)
         share = config.intent_shift + config.intent_shift_action * actions[intended].sum(axis=1, dtype=np.float32)
-        self._shift_intent(who[intended], category[intended], np.minimum(share, np.float32(0.9)))
+        self.intents.shift(who[intended], category[intended], np.minimum(share, np.float32(0.9)))
         bought = np.flatnonzero(actions[:, _BUY])
         if len(bought):
             self._buy(who[bought], category[bought])
@@ -240,65 +192,19 @@ class UserStates:
         leaving: Bools = self._rng.random(len(who), dtype=np.float32) < hazard
         return leaving
 
-    def draw_search_categories(self, who: Ints) -> Ints:
-        """Draw a category to search in for each user of `who` (n,), with their intent as probabilities."""
-        cumulative = np.cumsum(self.intent[who], axis=1)
-        total = cumulative[:, -1:]
-        threshold = self._rng.random((len(who), 1), dtype=np.float32) * total
-        # Rounding may make the threshold equal to the total. Keep it below, so that the drawn category has intent.
-        category: Ints = (cumulative <= np.minimum(threshold, np.nextafter(total, np.float32(0)))).sum(axis=1)
-        return category
-
     def _update_after_exposure(self, who: Ints, category: Ints, clicked: Bools, reason: NDArray[np.int8]) -> None:
         """Update fatigue and satisfaction after one exposure. A removal adds as much fatigue as five exposures."""
         tired = self.fatigue[who, category] + np.where(reason == NONE, np.float32(1), np.float32(5))
         self.fatigue[who, category] = np.where(clicked, np.float32(0), tired)
         self._satisfaction[who] += np.float32(0.1) * (clicked - self._satisfaction[who])
 
-    def _shift_intent(self, who: Ints, category: Ints, share: Floats) -> None:
-        self.intent[who] *= (1 - share)[:, None]
-        self.intent[who, category] += share
-
-    def _drift(self, who: Ints) -> None:
-        """Move half of the intent to a category drawn by the user's taste."""
-        self._shift_intent(who, np.argmax(self._taste_keys(who), axis=1), np.full(len(who), 0.5, np.float32))
-
     def _buy(self, who: Ints, category: Ints) -> None:
         self._bought[who, category] = True
         self.fatigue[who, category] += 10
-        self.intent[who, category] *= np.float32(0.1)
-        self.intent[who] /= self.intent[who].sum(axis=1, keepdims=True)
-
-    def _draw_intent(self, who: Ints) -> Floats:
-        """Draw one to `intent_categories` categories for each user by taste, with Dirichlet(2) weights."""
-        keys, largest = self._taste_keys(who), self._choices
-        chosen = np.argpartition(-keys, largest - 1, axis=1)[:, :largest]
-        # Sort by key, because only a random number of the first categories is used.
-        chosen = np.take_along_axis(chosen, np.argsort(-np.take_along_axis(keys, chosen, 1), axis=1), 1)
-        weights = self._rng.gamma(2.0, size=chosen.shape).astype(np.float32)
-        weights[np.arange(largest) >= self._rng.integers(1, largest + 1, len(who))[:, None]] = 0
-        intent = np.zeros((len(who), keys.shape[1]), np.float32)
-        np.put_along_axis(intent, chosen, weights / weights.sum(axis=1, keepdims=True), 1)
-        return intent
-
-    def _taste_keys(self, who: Ints) -> Floats:
-        """Draw random keys (n, categories). The k largest keys are k categories drawn by taste, without replacement.
-
-        This is the Gumbel-top-k trick. The probabilities are proportional to popularity times exp(taste).
-        """
-        exponentials = self._rng.standard_exponential((len(who), self._log_preference.shape[1]), dtype=np.float32)
-        keys: Floats = self._log_preference[who] - np.log(np.maximum(exponentials, np.float32(1e-30)))
-        return keys
+        self.intents.satisfy(who, category)
 
     def _reasons(self, who: Ints, category: Ints, quality: Floats, seen: Floats) -> NDArray[np.int8]:
         other = np.where(quality < -1, BAD_CONTENT, NOT_INTERESTED)
         return np.where(self._bought[who, category], BOUGHT_ALREADY, np.where(seen >= 1, SEEN_TOO_OFTEN, other)).astype(
             np.int8
         )
-
-
-def interest_of(probability: Floats) -> Floats:
-    """Map click probabilities to interest from 0 to 1. A typical click probability of 7.7 % has interest 0.5."""
-    odds = probability / np.maximum(1 - probability, np.float32(1e-6))
-    interest: Floats = 12 * odds / (1 + 12 * odds)
-    return interest

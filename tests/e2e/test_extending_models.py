@@ -74,6 +74,15 @@ def test_an_entry_point_that_is_not_a_model_is_refused(site: Path) -> None:
         find_model("linear_rank")
 
 
+def test_a_broken_model_is_listed_and_is_an_error_if_it_is_chosen(
+    site: Path, samples_path: Path, tmp_path: Path
+) -> None:
+    install("Add a model", site).write_text("[edgerec.models]\nlinear_rank = no_such_module:MODEL\n")
+    assert "linear_rank" in edgerec_here("train", "--help").stdout
+    refused = error_line(edgerec_here("train", samples_path, "--model", "linear_rank", "--out", tmp_path / "run"))
+    assert "no_such_module:MODEL cannot be imported (ModuleNotFoundError" in refused
+
+
 def test_a_peer_of_another_package_is_measured(site: Path, bundle_path: Path) -> None:
     install("Add a peer", site)
     found = run_bench("rerank", bundle_path, peers=True, rounds=1)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgerec.simulation.actions import ACTIONS, BOUGHT_ALREADY, NONE, SEEN_TOO_OFTEN, Exposures, interest_of
 from edgerec.simulation.config import BehaviourConfig, SimulationConfig
-from edgerec.simulation.users import ACTIONS, BOUGHT_ALREADY, NONE, SEEN_TOO_OFTEN, Exposures, UserStates, interest_of
+from edgerec.simulation.users import UserStates
 from edgerec.simulation.world import make_users
 
 CALM = BehaviourConfig(bias=-2, intent_drift=0, deletes=0, slips=0, price_contrast=0)
@@ -39,7 +40,7 @@ def test_the_click_probability_equals_equation_1() -> None:
         price_contrast=0.3, price_forgetting=0.5,
     )  # fmt: skip
     users = user_states(config)
-    users.intent[:] = [[0.25, 0.75], [1, 0]]
+    users.intents.share[:] = [[0.25, 0.75], [1, 0]]
     users.reference_level[:] = [1, 4]
     expose(users, [0, 1], 0.0, price_level=(5, 2))
     np.testing.assert_allclose(users.reference_level, [3, 3])
@@ -57,24 +58,24 @@ def test_the_click_probability_equals_equation_1() -> None:
 def test_a_page_view_with_more_actions_moves_more_intent_to_its_category() -> None:
     users = user_states(users=2000)
     who = np.arange(2000)
-    users.intent[:] = 0.5
+    users.intents.share[:] = 0.5
     view = users.view(who, np.ones(2000, np.int64), np.full(2000, 0.1, np.float32), slips=True)
     kept = view.actions[:, list(ACTIONS).index("buy")] == 0
-    np.testing.assert_allclose(users.intent.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(users.intents.share.sum(axis=1), 1, rtol=1e-5)
     count_of_actions = view.actions.sum(axis=1)
-    assert (users.intent[kept, 1] > 0.5).all()
-    means = [users.intent[kept & (count_of_actions == count), 1].mean() for count in range(4)]
+    assert (users.intents.share[kept, 1] > 0.5).all()
+    means = [users.intents.share[kept & (count_of_actions == count), 1].mean() for count in range(4)]
     assert means == sorted(means)
 
 
 def test_a_click_by_mistake_has_no_actions_and_does_not_change_the_intent() -> None:
     users = user_states(BehaviourConfig(slips=1))
-    before = users.intent.copy()
+    before = users.intents.share.copy()
     view = users.view(EVERYBODY, np.array([0, 1]), np.full(2, 0.9, np.float32), slips=True)
     assert not view.actions.any()
-    assert np.array_equal(users.intent, before)
+    assert np.array_equal(users.intents.share, before)
     users.view(EVERYBODY, np.array([0, 1]), np.full(2, 0.9, np.float32), slips=False)
-    assert not np.array_equal(users.intent, before)
+    assert not np.array_equal(users.intents.share, before)
 
 
 def test_exposures_without_a_click_raise_the_fatigue_of_their_category_only() -> None:
@@ -126,7 +127,7 @@ def test_the_reference_price_level_follows_the_items_shown_before() -> None:
         shown.append(level - users.reference_level)
         expose(users, [0, 0], 0.0, price_level=(int(level[0]), int(level[1])))
     np.testing.assert_allclose(ahead, np.stack(shown, axis=1), atol=1e-5)
-    users.intent[:] = 0.5
+    users.intents.share[:] = 0.5
     after_cheap, after_expensive = users.logits(EVERYBODY, np.array([0, 0]), ahead[:, 3], NO_UTILITY, NO_UTILITY)
     assert after_expensive > after_cheap
 
@@ -159,10 +160,10 @@ def test_a_new_intent_has_a_few_categories_that_have_items() -> None:
     popularity = np.array([0, 0.2, 0.2, 0, 0.2, 0.1, 0.1, 0.2, 0])
     users = UserStates(make_users(config, 0, 500, rng), popularity, config.behaviour, rng)
     users.begin_sessions(np.arange(500), np.full(500, np.inf, np.float32))
-    np.testing.assert_allclose(users.intent.sum(axis=1), 1, rtol=1e-5)
-    assert set((users.intent > 0).sum(axis=1).tolist()) == {1, 2, 3}
-    assert not users.intent[:, popularity == 0].any()
-    assert set(users.draw_search_categories(np.arange(500)).tolist()) == {1, 2, 4, 5, 6, 7}
+    np.testing.assert_allclose(users.intents.share.sum(axis=1), 1, rtol=1e-5)
+    assert set((users.intents.share > 0).sum(axis=1).tolist()) == {1, 2, 3}
+    assert not users.intents.share[:, popularity == 0].any()
+    assert set(users.intents.draw_categories(np.arange(500)).tolist()) == {1, 2, 4, 5, 6, 7}
 
 
 def test_interest_rises_from_0_to_1_with_the_click_probability() -> None:
