@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.quicker import run_eagerly, shorten_proof
+from tests import quicker
 from tests.shared_folders import shared_folder
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, sampl
         from edgerec.model.training import train
 
         config = TrainConfig(batch_size=32, epochs=2, units=8, layers=2, compiled=False)
-        train(samples, config, root / "run", samples_path=samples_path)
+        with quicker.run_eagerly():
+            train(samples, config, root / "run", samples_path=samples_path)
 
     for root in shared_folder(tmp_path_factory, "run", make):
         yield root / "run"
@@ -103,11 +104,18 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture
 def short_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the parity checks of `export_bundle`. Only the shared bundle is made with all checks."""
-    shorten_proof(monkeypatch)
+    quicker.shorten_proof(monkeypatch)
+
+
+@pytest.fixture
+def quick_gru() -> Iterator[None]:
+    """Replace the GRU layers of Keras by a quicker function. Only tests that run without tracing can use it."""
+    with quicker.quick_gru():
+        yield
 
 
 @pytest.fixture
 def eager(short_proof: None) -> Iterator[None]:
     """Run TensorFlow functions eagerly. For small models this takes less time than tracing."""
-    with run_eagerly():
+    with quicker.run_eagerly():
         yield

@@ -17,19 +17,26 @@ def shorten_proof(patch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.contextmanager
-def run_eagerly() -> Iterator[None]:
-    """Run TensorFlow functions eagerly and do not trace them into graphs.
+def quick_gru() -> Iterator[None]:
+    """Replace the GRU layers of Keras by `_gru`, which takes a tenth of their time without tracing.
 
-    The GRU layers of Keras are replaced by `_gru`, which takes a tenth of their time. Parity tests and the shared
-    bundle still use the layers of Keras.
+    Parity tests and the export of the shared bundle use the GRU of Keras.
     """
     import keras
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.layers.GRU, "call", _gru)
+        yield
+
+
+@contextlib.contextmanager
+def run_eagerly() -> Iterator[None]:
+    """Run TensorFlow functions eagerly, with the quick GRU, and do not trace them into graphs."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(keras.layers.GRU, "call", _gru)
+        with quick_gru():
             yield
     finally:
         tf.config.run_functions_eagerly(False)
@@ -39,7 +46,8 @@ def _gru(layer: Any, sequence: Any, **_: Any) -> Any:
     """Compute a Keras GRU layer with `reset_after=True` in few operations. Return its outputs (batch, time, units)."""
     import tensorflow as tf
 
-    kernel, recurrent, (input_bias, recurrent_bias) = (weight.value for weight in layer.cell.weights[:3])
+    kernel, recurrent, biases = (weight.value for weight in layer.cell.weights[:3])
+    input_bias, recurrent_bias = tf.unstack(biases)
     state = tf.zeros((tf.shape(sequence)[0], layer.units))
     states = []
     gates = 2 * layer.units

@@ -76,11 +76,13 @@ def test_models_of_other_converters_are_measured_as_peers(
     assert {row["peer"] for row in failed["ratios"]} == {row["peer"] for row in document["ratios"]} - peers
 
 
-def other_peers(run_path: Path, bundle: Path) -> None:
-    """Replace the peers by models whose weights have the same shapes and other values."""
-    shutil.rmtree(bundle / "golden" / "peers")
+@pytest.fixture(scope="module")
+def other_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of peers whose weights have the same shapes and other values."""
+    path = tmp_path_factory.mktemp("other") / "peers"
     run = load_run(run_path)
-    write_peers(of_kind(run, "crban").model, run.head.limits, bundle / "golden" / "peers")
+    write_peers(of_kind(run, "crban").model, run.head.limits, path)
+    return path
 
 
 def peer_of_the_other_kind(bundle: Path) -> None:
@@ -101,10 +103,11 @@ def graph_of_the_other_kind(bundle: Path) -> None:
     ],
 )
 def test_a_peer_with_another_function_is_refused(
-    what: str, message: str, with_peers: Path, run_path: Path, tmp_path: Path
+    what: str, message: str, with_peers: Path, other_peers: Path, tmp_path: Path
 ) -> None:
     bundle = Path(shutil.copytree(with_peers, tmp_path / "bundle"))
-    other_peers(run_path, bundle)
+    shutil.rmtree(bundle / "golden" / "peers")
+    shutil.copytree(other_peers, bundle / "golden" / "peers")
     restamp(bundle)
     with pytest.raises(ParityError, match=message) as caught:
         run_bench(what, bundle, peers=True, rounds=1)

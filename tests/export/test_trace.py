@@ -27,6 +27,7 @@ from edgerec.model.runs import Run, load_run
 from edgerec.rankers.registry import MODELS
 from tests.random_runs import of_kind, on_device
 
+pytestmark = pytest.mark.usefixtures("eager")
 LIMITS = Limits(candidates=6, exposures=7, page_views=5)
 Graphs = Mapping[str, onnx.ModelProto]
 
@@ -167,7 +168,6 @@ def test_compare_tensors_on_small_arrays() -> None:
     assert not compare_tensors(off, ones, ones + np.float32(TOLERANCE / 10))[1]
 
 
-@pytest.mark.usefixtures("eager")
 def test_export_writes_a_trace_if_the_parity_check_fails(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +207,6 @@ def test_export_writes_a_trace_if_the_parity_check_fails(
         bundle.export_bundle(run_path, tmp_path / "bundle", requests=5, trace=True)
 
 
-@pytest.mark.usefixtures("eager")
 def test_the_error_of_the_parity_check_is_kept_if_the_trace_fails(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

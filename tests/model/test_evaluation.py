@@ -68,12 +68,13 @@ def test_exposed_returns_only_candidates_that_were_exposed(samples: Samples) -> 
     assert seen.row.tolist() == [0, 3, 4, 5]
 
 
+@pytest.mark.usefixtures("quick_gru")
 def test_scores_do_not_depend_on_the_batch(run: Run, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     shard = whole(samples, TEST)
     assert len(set(shard.requests.lengths.tolist())) > 3
     together = by_request(score(lambda inputs: run.model(inputs), samples, TEST))
     assert together.keys() == set(range(len(shard.requests)))
-    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 9)
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 20)
     again = by_request(score(lambda inputs: run.model(inputs), samples, TEST))
     for row, (label, logits) in together.items():
         assert again[row][0] == label

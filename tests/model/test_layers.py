@@ -30,6 +30,7 @@ from edgerec.rankers.dlcm.layer import Dlcm
 from edgerec.rankers.dnn_rank.layer import DnnRank
 from edgerec.rankers.ranker import Ranker
 from edgerec.rankers.registry import MODELS
+from tests.quicker import quick_gru
 from tests.synthetic import SPEC, whole
 
 LAYERS: list[keras.layers.Layer] = [
@@ -168,6 +169,14 @@ def test_gru_stack_equals_the_equations() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_the_quick_gru_of_tests_equals_the_gru_of_keras() -> None:
+    stack = GruStack(3, 2)
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
+    expected = stack(inputs).numpy()
+    with quick_gru():
+        np.testing.assert_allclose(stack(inputs).numpy(), expected, atol=1e-6)
+
+
 def test_feature_vector_equals_the_numpy_encoder(samples: Samples) -> None:
     encoder = samples.item_encoder()
     requests = whole(samples, TRAIN).requests
@@ -201,6 +210,7 @@ def _scores(model: Reranker, inputs: dict[str, Any]) -> np.ndarray:
     return np.asarray(model(tf.nest.map_structure(tf.convert_to_tensor, inputs)))
 
 
+@pytest.mark.usefixtures("quick_gru")
 @pytest.mark.parametrize("kind", MODELS)
 def test_scores_of_a_request_do_not_depend_on_its_batch(samples: Samples, kind: str) -> None:
     """Scores do not change if requests are padded, or if they share behaviours with other requests of the batch."""
@@ -213,11 +223,12 @@ def test_scores_of_a_request_do_not_depend_on_its_batch(samples: Samples, kind: 
     assert len(set(lengths.tolist())) > 5
     assert 0 in lengths
     assert len(together.inputs["exposures"]["row"]) < 30
-    for row in rows[::7]:
+    for row in rows[::13]:
         alone = _scores(model, make_batch(shard, rows[row : row + 1]).inputs)
         np.testing.assert_allclose(scores[row, : alone.shape[1]], alone[0], atol=2e-6)
 
 
+@pytest.mark.usefixtures("quick_gru")
 @pytest.mark.parametrize("kind", MODELS)
 def test_padding_to_compiled_shapes_does_not_change_scores(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
@@ -250,6 +261,7 @@ def test_compiled_kernels_give_the_same_scores_and_gradients(samples: Samples, k
         np.testing.assert_allclose(other, one, atol=2e-6 + 2e-5 * np.abs(one).max())
 
 
+@pytest.mark.usefixtures("quick_gru")
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_content_of_padding_does_not_change_scores(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
@@ -286,6 +298,7 @@ def _spoil(group: dict[str, np.ndarray], where: np.ndarray, rng: np.random.Gener
     group["ids"][where] = 1
 
 
+@pytest.mark.usefixtures("quick_gru")
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_weight_gets_a_gradient(samples: Samples, kind: str) -> None:
     model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
@@ -299,6 +312,7 @@ def test_every_weight_gets_a_gradient(samples: Samples, kind: str) -> None:
         assert float(tf.reduce_max(tf.abs(tf.convert_to_tensor(gradient)))) > 0, variable.path
 
 
+@pytest.mark.usefixtures("quick_gru")
 @pytest.mark.parametrize("kind", MODELS)
 def test_saved_weights_are_loaded_without_change(tmp_path: Path, samples: Samples, kind: str) -> None:
     config = TrainConfig(model=kind, units=8, layers=2)
