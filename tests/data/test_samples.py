@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -24,6 +23,7 @@ from edgerec.data.sources.ebnerd import Ebnerd
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec
 from edgerec.model.batches import make_batch
+from tests.data.real_data import ebnerd_demo
 from tests.data.sources.imported import imported
 from tests.synthetic import HOUR, SPEC, build, flat, make_logs, restamp, stretch, whole
 
@@ -167,7 +167,7 @@ TIMES = st.integers(0, 12)
 EVENT = st.tuples(st.integers(0, 2), TIMES, st.sampled_from("eep"), st.integers(0, 5))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(events=st.lists(EVENT, max_size=40), limit=st.integers(1, 6))
 def test_known_behaviours_equal_a_loop_over_all_events(tmp_path: Path, events: list[Event], limit: int) -> None:
     asked: list[Asked] = [(user, time, [0, 1], EVERY) for time in range(1, 13) for user in range(4)]
@@ -274,7 +274,7 @@ def future(logs: Logs, instant: int, seed: int) -> Logs:
     return checked(replace(logs, events=events, requests=pl.concat([later, asked])))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     events=st.lists(EVENT, min_size=10, max_size=60),
     asked=st.lists(st.tuples(st.integers(0, 2), TIMES), min_size=3, max_size=20),
@@ -293,7 +293,7 @@ def test_later_events_do_not_change_a_request(
     assert read_back(before, until=instant) == read_back(after, until=instant)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(share=st.floats(0, 1), seed=st.integers(0, 99))
 def test_later_events_do_not_change_fitted_features(tmp_path: Path, share: float, seed: int) -> None:
     logs = checked(make_logs(users=8))
@@ -312,14 +312,6 @@ def test_later_events_do_not_change_fitted_features(tmp_path: Path, share: float
 
 
 # Tests on the raw tables of the real data set. They are skipped if it is missing.
-
-
-def real_bundle() -> Path:
-    shared = Path(__file__).parents[2].parent / "shared" / "data"
-    for folder in (os.environ.get("EDGEREC_DATA"), shared):
-        if folder and (Path(folder) / "ebnerd_demo").is_dir():
-            return Path(folder) / "ebnerd_demo"
-    pytest.skip(f"needs the EB-NeRD demo bundle as ebnerd_demo in $EDGEREC_DATA or {shared}")
 
 
 def change_raw(source: Path, target: Path, instant: pl.Expr) -> None:
@@ -352,8 +344,8 @@ def change_raw(source: Path, target: Path, instant: pl.Expr) -> None:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    return build(tmp_path_factory.mktemp("real"), imported(Ebnerd, real_bundle())[0])
+def real(tmp_path_factory: pytest.TempPathFactory, ebnerd_logs: Logs) -> Samples:
+    return build(tmp_path_factory.mktemp("real"), ebnerd_logs)
 
 
 # If a list is left at once, its exposures and clicks become known at the time of the list itself. If a page is still
@@ -367,7 +359,7 @@ MOMENTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("moment_of", MOMENTS)
 def test_later_events_do_not_change_a_real_request(tmp_path: Path, real: Samples, moment_of: str) -> None:
-    source = real_bundle()
+    source = ebnerd_demo()
     raw = pl.read_parquet(source / "validation" / "behaviors.parquet").sort("user_id", "impression_time")
     raw = raw.with_columns(
         ended=pl.col("impression_time") + pl.duration(seconds=pl.col("read_time").fill_null(0).cast(pl.Int64))

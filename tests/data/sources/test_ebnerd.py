@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -313,7 +312,7 @@ def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return requests.drop("clicked", "click_count"), events
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), instant=st.integers(-12, 27).map(lambda tens: 10 * tens))
 def test_later_events_do_not_change_the_past(seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     rng = np.random.default_rng(seed)
@@ -426,15 +425,6 @@ def test_a_faulty_duration_in_the_history_is_an_error(tmp_path: Path) -> None:
 # Tests on the real data set. They are skipped if it is missing.
 
 
-@pytest.fixture(scope="module")
-def real() -> Logs:
-    shared = Path(__file__).parents[3].parent / "shared" / "data"
-    for folder in (os.environ.get("EDGEREC_DATA"), shared):
-        if folder and (Path(folder) / "ebnerd_demo").is_dir():
-            return imported(Ebnerd, Path(folder) / "ebnerd_demo")[0]
-    pytest.skip(f"needs the EB-NeRD demo bundle as ebnerd_demo in $EDGEREC_DATA or {shared}")
-
-
 def gauc(requests: pl.DataFrame, score: str) -> float:
     """Return the mean AUC of lists with a click and a non-click, weighted by length. A tie counts 0.5."""
     areas, weights = [], []
@@ -447,14 +437,19 @@ def gauc(requests: pl.DataFrame, score: str) -> float:
     return float(np.average(areas, weights=weights))
 
 
-def test_real_counts(real: Logs) -> None:
-    assert {**real.counts(), "users": 0} == {"requests": 50_080, "exposures": 583_054, "clicks": 50_393, "users": 0}
-    train = real.requests.filter(pl.col("time") < real.head.test_from)
+def test_real_counts(ebnerd_logs: Logs) -> None:
+    assert {**ebnerd_logs.counts(), "users": 0} == {
+        "requests": 50_080,
+        "exposures": 583_054,
+        "clicks": 50_393,
+        "users": 0,
+    }
+    train = ebnerd_logs.requests.filter(pl.col("time") < ebnerd_logs.head.test_from)
     assert (len(train), len(train["clicked"].explode())) == (24_724, 278_139)
 
 
-def test_real_figures_of_trivial_rankers(real: Logs) -> None:
-    test = real.requests.filter(pl.col("time") >= real.head.test_from)
+def test_real_figures_of_trivial_rankers(ebnerd_logs: Logs) -> None:
+    test = ebnerd_logs.requests.filter(pl.col("time") >= ebnerd_logs.head.test_from)
     fewest = pl.col("user_exposures").list.eval(-pl.element())
     test = test.with_columns(fewest=fewest)
     assert gauc(test, "clicks_24h") == pytest.approx(0.727, abs=0.001)

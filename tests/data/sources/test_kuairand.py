@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -26,6 +25,7 @@ from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import GroupEncoder
 from edgerec.model.metrics import gauc
+from tests.data.real_data import real_data
 from tests.data.sources.imported import imported
 
 # The first midnight of the example, in the time zone of China.
@@ -311,7 +311,7 @@ def both(seed: int, instant: int, folder: Path) -> tuple[tuple[pl.DataFrame, ...
 INSTANTS = [day + 10 * tens for day in (0, DAY) for tens in range(13)]
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1), instant=st.sampled_from(INSTANTS))
 def test_later_events_do_not_change_the_past(seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     before, after = both(seed, instant, tmp_path_factory.mktemp("slices"))
@@ -501,11 +501,7 @@ def test_a_faulty_catalogue_is_an_error(tmp_path: Path, old: str, new: str, said
 
 @pytest.fixture(scope="module")
 def real() -> tuple[Logs, dict[str, Any]]:
-    shared = Path(__file__).parents[3].parent / "shared" / "data"
-    for folder in (os.environ.get("EDGEREC_DATA"), shared):
-        if folder and (Path(folder) / "kuairand_pure_slice").is_dir():
-            return imported(Kuairand, Path(folder) / "kuairand_pure_slice")
-    pytest.skip(f"needs the slice of KuaiRand-Pure as kuairand_pure_slice in $EDGEREC_DATA or {shared}")
+    return imported(Kuairand, real_data("kuairand_pure_slice", what="the slice of KuaiRand-Pure"))
 
 
 def test_real_counts(real: tuple[Logs, dict[str, Any]]) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,14 +22,12 @@ from edgerec.cli.output import emit
 from edgerec.cli.tables.logs import stats_table
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, LogsError, OutputError
 from edgerec.data.logs import Logs, LogsHead, write_logs
-from edgerec.data.sources.ebnerd import Ebnerd
 from edgerec.data.statistics.click_rates import CATEGORY_BUCKETS
 from edgerec.data.statistics.document import document, stats_document
 from edgerec.data.statistics.measure import Measured, of_part
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec
 from edgerec.reports.statistics.page import page, write_report
-from tests.data.sources.imported import imported
 from tests.synthetic import make_logs, unstamp
 
 NOW = 1_700_000_000_000
@@ -461,22 +458,13 @@ def test_names_are_escaped_in_the_page() -> None:
 # Tests on the real data set. They are skipped if it is missing.
 
 
-@pytest.fixture(scope="module")
-def real() -> Logs:
-    shared = Path(__file__).parents[3].parent / "shared" / "data"
-    for root in (os.environ.get("EDGEREC_DATA"), shared):
-        if root and (Path(root) / "ebnerd_demo").is_dir():
-            return imported(Ebnerd, Path(root) / "ebnerd_demo")[0]
-    pytest.skip(f"needs the EB-NeRD demo bundle as ebnerd_demo in $EDGEREC_DATA or {shared}")
-
-
-def test_real_click_rates(real: Logs) -> None:
-    found = of(real)["logs"][0]
+def test_real_click_rates(ebnerd_logs: Logs) -> None:
+    found = of(ebnerd_logs)["logs"][0]
     rows = found["click_rate"]["item_exposures"]
     assert [100 * row["rate"] for row in rows] == pytest.approx([10.7, 5.2, 3.2, 2.4, 1.6, 1.0], abs=0.1)
     assert (found["requests"], found["pages"], found["exposures"]) == (50_080, 50_080, 583_054)
     # EB-NeRD's logs have the number of earlier lists with the article (`user_exposures`). Our count must equal it.
-    lists = real.requests.select("clicked", "user_exposures").explode("clicked", "user_exposures")
+    lists = ebnerd_logs.requests.select("clicked", "user_exposures").explode("clicked", "user_exposures")
     served = lists.group_by(pl.col("user_exposures").clip(0, 5)).agg(pl.len(), pl.col("clicked").sum())
     expected = [(exposures, clicks) for _, exposures, clicks in served.sort("user_exposures").iter_rows()]
     assert [(row["exposures"], row["clicks"]) for row in rows] == expected
