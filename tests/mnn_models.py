@@ -1,4 +1,4 @@
-"""Random models as MNN files. Each is built once in a test process."""
+"""Build random models as MNN files. A test process builds each model once."""
 
 from __future__ import annotations
 

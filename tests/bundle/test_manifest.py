@@ -84,7 +84,7 @@ def test_manifests_are_read_as_written_and_equal_manifests_have_equal_bytes(tmp_
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_the_summary_of_a_small_manifest() -> None:
+def test_the_summary_of_a_manifest_equals_values_computed_by_hand() -> None:
     summary = BundleManifest.model_validate(bundle_document(gauc={"keras": 0.6, "mnn": None})).summary()
     assert (summary["device_bytes"], summary["cloud_bytes"]) == (3, 5)
     assert (summary["parity_max_abs"], summary["gauc_keras"], summary["gauc_mnn"]) == (1e-6, 0.6, None)

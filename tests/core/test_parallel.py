@@ -1,4 +1,4 @@
-"""`map_ordered` returns results in order and passes exceptions on, for any number of processes."""
+"""`map_ordered` returns results in order and raises the exceptions of its tasks, for any number of processes."""
 
 from __future__ import annotations
 

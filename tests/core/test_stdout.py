@@ -1,4 +1,4 @@
-"""Only results are written to standard output. If standard output fails, the work of a command is not lost."""
+"""Only results are written to standard output. If writing to it fails, the command's files are still complete."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ def test_known_before_gives_the_latest_strictly_earlier_behaviours(
     for (user, time), (start, begin, end) in zip(asked, ranges.tolist(), strict=True):
         known = [place for place, event in enumerate(events) if event[0] == user and event[1] < time]
         assert list(range(begin, end)) == known[-most:]
-        # The recurrence starts at the last multiple of the limit that is not after the start of the window.
+        # The recurrence may start at every `most`-th behaviour of the user. It starts at the last of these that is not
+        # after the start of the window.
         starts = known[::most]
         assert start == (max(place for place in starts if place <= begin) if known else begin)
 

@@ -249,7 +249,7 @@ def test_faults_that_no_single_part_shows_are_found(tmp_path: Path) -> None:
 
 
 def test_times_of_a_single_user_that_look_like_seconds_are_accepted(tmp_path: Path) -> None:
-    """EdgeRec refuses times as seconds only if the earliest time of all users looks like seconds."""
+    """Times are refused only if the earliest time of all users looks like seconds. Here, one user has such times."""
     events = LOGS.events.with_columns(time=pl.when(pl.col("user_id") == 3).then(10**9).otherwise("time"))
     path = write_parts(tmp_path, [events], [LOGS.requests])
     assert len(write_samples(path, tmp_path / "samples", limits=LIMITS, target=1).head.shards) == 16

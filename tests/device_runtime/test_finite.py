@@ -222,7 +222,7 @@ def test_latest_returns_the_last_behaviours() -> None:
 
 
 @pytest.mark.parametrize("path", INVALID_PATHS, ids=lambda path: repr(path)[:12])
-def test_an_invalid_path_is_a_short_error(path: Any) -> None:
+def test_an_invalid_path_gives_a_short_error(path: Any) -> None:
     for call in (Session, load_device_model, load_bundle, verify_bundle, inspect_bundle, read_case):
         with pytest.raises(EdgeRecError) as caught:
             call(path)

@@ -13,7 +13,7 @@ from edgerec.graphs.attention import attention_form
 from tests import oracle
 from tests.mnn_models import built, graphs, to_mnn
 
-# Two implementations compute 90 recurrent steps in float32. Their rounding differs, and the recurrence feeds it back.
+# Two implementations compute 90 recurrent steps in float32. Their rounding errors differ, and each step passes them on.
 TOLERANCE = 1e-5
 
 
@@ -38,7 +38,7 @@ def run(stepper: HubsmStepper, actions: np.ndarray, items: np.ndarray) -> list[n
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 @pytest.mark.parametrize("kind", ["ie", "ipv"])
-def test_step_loop_equals_the_full_sequence(kind: str, scale: float, seed: int) -> None:
+def test_single_steps_equal_the_equations_of_the_whole_sequence(kind: str, scale: float, seed: int) -> None:
     made = built(seed, scale)
     stack = getattr(made.model, kind)
     crban = made.model.crban

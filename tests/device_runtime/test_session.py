@@ -144,7 +144,7 @@ def test_a_missing_file_or_a_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_no_output_of_other_threads_is_lost_while_a_model_is_loaded(model: bytes, tmp_path: Path) -> None:
-    """All threads of a process share descriptor 1. Whoever redirects it takes the output of all threads."""
+    """All threads share descriptor 1. If loading a model redirected it, the output of other threads would be lost."""
     path = tmp_path / "model.mnn"
     path.write_bytes(model)
     code = """

@@ -103,7 +103,7 @@ def test_ablate_writes_a_table_and_runs(made: Made, tmp_path: Path) -> None:
     assert "exists already" in error_line(edgerec_here(*command))
     assert "no partial results" in error_line(edgerec_here(*command[:-1], tmp_path / "other", "--resume"))
     assert "no model 'nope'" in error_line(edgerec_here(*command[:4], "--models", "nope", "--out", tmp_path / "other"))
-    # The trained runs are ordinary runs.
+    # A run of an ablation can be evaluated and exported like a run of `train`.
     run = out / "runs" / "dlcm-seed-1"
     evaluated = document(edgerec_here("evaluate", run, made.root / "samples", "--json"))
     assert evaluated["gauc"] == pytest.approx(found["rows"][1]["gauc_mean"], abs=1e-6)

@@ -19,7 +19,7 @@ from edgerec.bundle.signing import SigningKey
 
 ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy", "redis")
 
-# This code simulates missing packages: import finders do not find them.
+# This code hides installed packages: no import finder finds them any more.
 WITHOUT = f"""
     import importlib.util, sys
 

@@ -117,7 +117,7 @@ def test_weights_that_could_exceed_the_range_of_float32_get_another_form(field: 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 @pytest.mark.parametrize("kind", ["ie", "ipv"])
-def test_step_loop_equals_the_full_sequence(kind: str, scale: float) -> None:
+def test_single_steps_equal_the_equations_of_the_whole_sequence(kind: str, scale: float) -> None:
     model = oracle.random_model(2, scale=scale)
     pair = sequences(model, 3, (30, 30))[kind]
     want = encode(model, kind, pair)

@@ -25,36 +25,36 @@ def codes(one: Feature, values: list[Any], dtype: Any = np.float64) -> list[int]
     return GroupEncoder([one]).encode({"x": np.array(values, dtype)}).codes[:, 0].tolist()
 
 
-def test_bucketize() -> None:
+def test_bucketize_returns_the_number_of_the_bucket() -> None:
     one = feature("bucketize", boundaries=[1, 2.5])
     assert codes(one, [-9, 0.99, 1, 2.49, 2.5, 99, NAN]) == [1, 1, 2, 2, 3, 3, 0]
     assert codes(one, [0, 1, 3], np.int64) == [1, 2, 3]
 
 
-def test_one_hot_of_strings() -> None:
+def test_one_hot_returns_the_number_of_a_string() -> None:
     one = feature("one_hot", values=["a", "b"])
     assert codes(one, ["b", "a", "z", None, ""], object) == [2, 1, 0, 0, 0]
     assert codes(one, ["b", "a", ""], np.str_) == [2, 1, 0]
 
 
-def test_one_hot_of_integers() -> None:
+def test_one_hot_returns_the_number_of_an_integer() -> None:
     one = feature("one_hot", values=[5, -1])
     assert codes(one, [5, -1, 0], np.int64) == [1, 2, 0]
     assert codes(one, [5, NAN, -1, 4.5]) == [1, 0, 2, 0]
 
 
-def test_binarize() -> None:
+def test_binarize_compares_values_with_the_threshold() -> None:
     assert codes(feature("binarize"), [0, 0.1, 3, -1, NAN]) == [0, 1, 1, 0, 0]
     assert codes(feature("binarize", threshold=2), [2, 2.1]) == [0, 1]
     assert codes(feature("binarize"), [True, False], np.bool_) == [1, 0]
 
 
-def test_embedding() -> None:
+def test_embedding_returns_the_table_row_of_an_id() -> None:
     encoder = GroupEncoder([feature("embedding", dimension=2, vocabulary=9)], {"f": Vocabulary(np.array([4, 7]))})
     assert encoder.encode({"x": np.array([7, 4, 5, MISSING_ID])}).ids[:, 0].tolist() == [2, 1, 0, 0]
 
 
-def test_raw() -> None:
+def test_raw_standardises_the_transformed_value() -> None:
     one = feature("raw", mean=2, scale=4)
     encoded = GroupEncoder([one]).encode({"x": np.array([2, 10, 0, NAN])})
     assert encoded.numbers[:, 0].tolist() == [0, 2, -0.5, 0]
@@ -152,7 +152,7 @@ def test_a_single_row_is_encoded_like_many_rows(rows: list[dict[str, Any]]) -> N
             np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together[index : index + 1], name)[0])
 
 
-def test_no_rows() -> None:
+def test_without_rows_the_dense_array_is_empty() -> None:
     nothing = {name: np.array([]) for name in ("number", "flag")}
     encoded = ENCODER.encode({"id": np.array([], np.int64), "word": np.array([], object), **nothing})
     assert ENCODER.expand(encoded, {"id": np.zeros((0, 2))}).shape == (0, 11)

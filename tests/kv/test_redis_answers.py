@@ -1,4 +1,4 @@
-"""Servers with slow or invalid answers, and invalid addresses and names."""
+"""Tests with servers that answer slowly or wrongly, and with invalid addresses and names."""
 
 from __future__ import annotations
 

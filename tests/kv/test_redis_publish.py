@@ -1,4 +1,4 @@
-"""Publications during which the server loses rows, and publications that are interrupted."""
+"""Tests of publications that are interrupted, or whose rows the server loses."""
 
 from __future__ import annotations
 

@@ -517,7 +517,7 @@ def test_splits_without_both_labels_are_refused(
     assert names(tmp_path) == ["samples"]
 
 
-def test_settings_from_a_file_and_from_options(tmp_path: Path) -> None:
+def test_options_override_the_settings_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("units = 16\nseed = 3\n")
     assert load_config(None, {"seed": None}) == TrainConfig()
     config = load_config(tmp_path / "c.toml", {"seed": 4, "epochs": None})

@@ -126,7 +126,7 @@ def draw_kill_times(rng: random.Random, begins: float, seconds: float) -> Iterat
     """Yield random kill times for a run that takes `seconds` and writes its first file after `begins` seconds."""
     ranges = [(0.0, seconds), (begins, seconds), (0.0, seconds), (0.9 * seconds, seconds)]
     while True:
-        # Each range is used twice in a row, once for each kind of victim.
+        # Each range is used twice in a row: once to kill the whole group, and once to kill only the parent.
         for low, high in ranges:
             yield rng.uniform(low, high)
             yield rng.uniform(low, high)

@@ -437,7 +437,7 @@ def gauc(requests: pl.DataFrame, score: str) -> float:
     return float(np.average(areas, weights=weights))
 
 
-def test_real_counts(ebnerd_logs: Logs) -> None:
+def test_counts_of_the_real_data_set(ebnerd_logs: Logs) -> None:
     assert {**ebnerd_logs.counts(), "users": 0} == {
         "requests": 50_080,
         "exposures": 583_054,
@@ -448,7 +448,7 @@ def test_real_counts(ebnerd_logs: Logs) -> None:
     assert (len(train), len(train["clicked"].explode())) == (24_724, 278_139)
 
 
-def test_real_figures_of_trivial_rankers(ebnerd_logs: Logs) -> None:
+def test_figures_of_simple_rankers_on_the_real_data_set(ebnerd_logs: Logs) -> None:
     test = ebnerd_logs.requests.filter(pl.col("time") >= ebnerd_logs.head.test_from)
     fewest = pl.col("user_exposures").list.eval(-pl.element())
     test = test.with_columns(fewest=fewest)

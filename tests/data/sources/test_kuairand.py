@@ -504,7 +504,7 @@ def real() -> tuple[Logs, dict[str, Any]]:
     return imported(Kuairand, real_data("kuairand_pure_slice", what="the slice of KuaiRand-Pure"))
 
 
-def test_real_counts(real: tuple[Logs, dict[str, Any]]) -> None:
+def test_counts_of_the_real_data_set(real: tuple[Logs, dict[str, Any]]) -> None:
     logs, counts = real
     assert logs.counts() == {"requests": 121_475, "exposures": 222_444, "clicks": 100_008, "users": 25_156}
     assert counts["duplicates"] == 5_885
@@ -512,7 +512,7 @@ def test_real_counts(real: tuple[Logs, dict[str, Any]]) -> None:
     assert (len(test), len(test["clicked"].explode())) == (69_804, 130_455)
 
 
-def test_real_figures_of_trivial_rankers(real: tuple[Logs, dict[str, Any]]) -> None:
+def test_figures_of_simple_rankers_on_the_real_data_set(real: tuple[Logs, dict[str, Any]]) -> None:
     logs, _ = real
     test = logs.requests.filter(pl.col("time") >= logs.head.test_from).with_row_index("group")
     place = pl.int_ranges(0, pl.col("item_id").list.len())
@@ -529,7 +529,7 @@ def test_real_figures_of_trivial_rankers(real: tuple[Logs, dict[str, Any]]) -> N
     assert reached == pytest.approx(expected, abs=0.004)
 
 
-def test_real_samples(real: tuple[Logs, int], tmp_path: Path) -> None:
+def test_samples_of_the_real_data_set_can_be_made(real: tuple[Logs, int], tmp_path: Path) -> None:
     write_logs(real[0], tmp_path / "logs")
     samples = write_samples(tmp_path / "logs", tmp_path / "samples")
     assert samples.counts()["requests"] == 121_475

@@ -237,7 +237,7 @@ def test_the_result_does_not_depend_on_blocks_and_parts(
     assert_frame_equal(logs.requests, whole.requests)
 
 
-def test_a_part_has_a_range_of_users(tmp_path: Path) -> None:
+def test_each_part_has_a_range_of_users(tmp_path: Path) -> None:
     _, counts = imported(tmp_path, random_files(np.random.default_rng(3), 60), block_bytes=500, part=20)
     assert counts["parts"] > 5
     last = -1

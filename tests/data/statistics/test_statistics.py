@@ -458,7 +458,7 @@ def test_names_are_escaped_in_the_page() -> None:
 # Tests on the real data set. They are skipped if it is missing.
 
 
-def test_real_click_rates(ebnerd_logs: Logs) -> None:
+def test_click_rates_of_the_real_data_set(ebnerd_logs: Logs) -> None:
     found = of(ebnerd_logs)["logs"][0]
     rows = found["click_rate"]["item_exposures"]
     assert [100 * row["rate"] for row in rows] == pytest.approx([10.7, 5.2, 3.2, 2.4, 1.6, 1.0], abs=0.1)
