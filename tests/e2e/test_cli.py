@@ -24,6 +24,7 @@ from edgerec.bundle.files import stamp_files
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, write_manifest
 from edgerec.cli import cli
 from tests.command_line import EDGEREC, document, edgerec, edgerec_here, error_line
+from tests.quicker import run_eagerly, shorten_proof
 from tests.synthetic import restamp, unstamp
 from tests.test_docs import documented_keys
 
@@ -55,9 +56,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "verify": ["verify", root / "bundle"],
     }
     documents = {}
-    for name, command in commands.items():
-        run = edgerec if name == "train" else edgerec_here
-        documents[name] = document(run(*command, "--json"))
+    with pytest.MonkeyPatch.context() as patch, run_eagerly():
+        shorten_proof(patch)
+        for name, command in commands.items():
+            run = edgerec if name == "train" else edgerec_here
+            documents[name] = document(run(*command, "--json"))
     return Made(root, documents)
 
 
@@ -90,6 +93,7 @@ def test_the_docs_list_every_output_key(made: Made, name: str) -> None:
     assert set(made.documents[name]) == {"schema", *documented_keys(f"edgerec {name}")}
 
 
+@pytest.mark.usefixtures("eager")
 def test_ablate_writes_a_table_and_runs(made: Made, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(SETTINGS + "epochs = 1\n[models.dlcm]\nepochs = 2\n")
     out = tmp_path / "table"

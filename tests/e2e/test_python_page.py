@@ -37,6 +37,9 @@ def test_the_example_from_logs_to_the_device_runs(
     assert sorted(names["order"].tolist()) == [0, 1]  # type: ignore[attr-defined]
 
 
+# TensorFlow warns that functions of tf.data are still traced.
+@pytest.mark.filterwarnings("ignore:Even though the .*run_functions_eagerly")
+@pytest.mark.usefixtures("eager")
 def test_the_example_of_layers_in_another_keras_model_runs(capsys: pytest.CaptureFixture[str]) -> None:
     run("Our layers in your own Keras model")
     assert capsys.readouterr().out.splitlines()[-1] == "(64, 10)"

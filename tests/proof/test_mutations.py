@@ -14,15 +14,15 @@ from tests.proof.mutations import KINDS, SIDES, run_mutations, update_hashes
 
 
 def test_every_mutation_is_refused_or_harmless(bundle_path: Path) -> None:
-    """This runs two mutations of each kind. `python -m tests.proof.mutations BUNDLE` runs two hundred."""
-    document = run_mutations(bundle_path, count=2, seed=0)
+    """This runs one mutation of each kind. `python -m tests.proof.mutations BUNDLE` runs two hundred."""
+    document = run_mutations(bundle_path, count=1, seed=0)
     assert document["faults"] == []
     assert [(row["kind"], row["hashes"]) for row in document["rows"]] == [
         (kind, side) for kind in KINDS for side in SIDES
     ]
     for row in document["rows"]:
         if row["hashes"] == SIDES[0]:
-            assert row.get("refused", 0) + row.get("harmless", 0) == 2
+            assert row.get("refused", 0) + row.get("harmless", 0) == 1
 
 
 def test_mutations_depend_only_on_their_seed(bundle_path: Path, tmp_path: Path) -> None:
