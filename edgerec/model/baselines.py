@@ -1,4 +1,4 @@
-"""The baselines of an evaluation: GAUC of rankers that learn nothing."""
+"""The baselines of an evaluation: GAUC of simple rankers that are not trained models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgerec.core.errors import InputError
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, Requests, Samples
 from edgerec.model.metrics import request_aucs
 
-NO_PAIR = "evaluate: no request of this split has both a clicked and an unclicked exposure, so GAUC has no value"
+NO_PAIR = "evaluate: no request of the split has both a clicked and an unclicked exposure, so GAUC has no value"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Exposed:
         group: (n,) the request of each candidate.
         position: (n,) its position in the list.
         label: (n,) 0 or 1.
-        row: (n,) its row among all candidates of the shard.
+        row: (n,) its index among all candidates of the shard.
     """
 
     group: NDArray[np.int64]
@@ -42,7 +42,7 @@ def exposed(requests: Requests) -> Exposed:
 
 
 class Gaucs:
-    """Accumulator of GAUC (eq. 12) of several rankers, shard by shard."""
+    """Accumulates GAUC (eq. 12) of several rankers, shard by shard."""
 
     def __init__(self) -> None:
         self._sums: dict[str, NDArray[np.float64]] = {}
@@ -65,9 +65,11 @@ class Gaucs:
 
 
 def baselines(samples: Samples, split: str, *, seed: int) -> dict[str, float]:
-    """Return GAUC of random scores (`random`), of the served order (`base_order`), and of the best single item number.
+    """Return GAUC of three simple rankers by name.
 
-    The training split decides which number is best, and whether larger or smaller values come first.
+    They are random scores (`random`), the served order (`base_order`), and the order by the item's best raw feature
+    (`best_single:NAME`, or `best_single:-NAME` if small values come first). The training split decides which feature is
+    best. Without raw features there is no third ranker.
 
     Raises:
         InputError: no request of the split has a clicked and an unclicked exposure.
@@ -103,9 +105,9 @@ def baselines_document(
 
 
 def _best_single(samples: Samples, numbers: list[str]) -> tuple[str, float]:
-    """Return the number with the largest GAUC on the training split, and its direction.
+    """Return the name of the raw feature with the largest GAUC on the training split, and its direction.
 
-    The direction is 1 if larger values come first, else -1. The name is empty if no number is better than chance.
+    The direction is 1 if large values come first, else -1. The name is empty if no feature is better than chance.
     """
     gaucs = Gaucs()
     for requests in samples.requests(TRAIN) if numbers else ():
@@ -117,7 +119,7 @@ def _best_single(samples: Samples, numbers: list[str]) -> tuple[str, float]:
         values = {}
     best = (0.5, "", 1.0)
     for name, value in values.items():
-        # The AUC of the negative number is 1 minus the AUC of the number, in every request.
+        # If all values are multiplied by -1, the AUC of every request becomes 1 minus the AUC.
         for direction, gauc in ((1.0, value), (-1.0, 1.0 - value)):
             if gauc > best[0]:
                 best = (gauc, name, direction)

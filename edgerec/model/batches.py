@@ -1,7 +1,7 @@
 """Batches: the arrays that the models read for some requests of a shard.
 
-Requests of one user read the same behaviours. If their recurrences start at the same behaviour (`Requests`), the batch
-contains the segment of behaviours from there on only once, for all requests that read it. So HUBSM computes it once.
+Requests of one user read mostly the same behaviours. Requests whose recurrences start at the same behaviour (see
+`Requests`) share one segment of behaviours in the batch. HUBSM encodes each segment once.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ class Batch:
     """The requests of a batch, in the form that the models read.
 
     Attributes:
-        inputs: the inputs of `Reranker`: a nested dictionary of right-padded arrays. For each kind of behaviour it has
-            `action`, `item` and `row` (in the catalogue) of segments of behaviours, (segments, steps, ...). For each
-            request it has the steps that the request reads (`index` (batch, time), into segments and steps as one
-            axis), their number (`length`), and their age in hours (`age`).
-        label: (batch, s) float32, 0 or 1, of the candidates that are scored: all, or those that were exposed.
-            `inputs["scored"]` (batch, s) has their positions in the list.
-        weight: (batch, s) float32, 1 if the candidate was exposed and its label counts, else 0.
-        rows: (requests,) int64, the rows of the requests in their shard; in an epoch, counted over all its shards.
-            A batch of fixed size has empty requests after them, whose weights are 0.
+        inputs: the inputs of `Reranker`, a nested dictionary of arrays that are padded on the right. For each kind of
+            behaviour, `action`, `item` and `row` (the item's row in the catalogue) have segments of behaviours; their
+            shapes are (segments, steps, ...). `index` (batch, time) selects the steps that each request reads. It
+            counts the steps of all segments one after the other. `length` (batch,) is the number of these steps, and
+            `age` (batch, time) is their age in hours.
+        label: (batch, s) float32, 1 if the scored candidate was clicked, else 0. Either all candidates are scored or
+            only the exposed ones. `inputs["scored"]` (batch, s) has their positions in the list.
+        weight: (batch, s) float32, 1 if the candidate was exposed, so that its label counts, else 0.
+        rows: (requests,) int64, the rows of the requests in their shard. The batches of `epoch` count rows over all
+            shards. A batch of fixed size also has empty requests at its end. They are not in `rows`, and their weights
+            are 0.
         users: (requests,) int64, the users of the requests.
     """
 
@@ -45,7 +47,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Shapes:
-    """Rounding of sizes up to a few different shapes, because each shape is compiled once.
+    """Rounds sizes up, so that batches have only a few different shapes. XLA compiles a program for each shape.
 
     Attributes:
         batch_size: number of requests in every batch.
@@ -56,18 +58,18 @@ class Shapes:
     limits: Limits
 
     def candidates(self, longest: int) -> int:
-        """Return the padded length of lists of candidates whose longest list has the length `longest`."""
+        """Return the length to which lists of candidates are padded. The longest list has the length `longest`."""
         step = 4 if longest <= 16 else 8 if longest <= 64 else 32
         return min(-(-longest // step) * step, max(self.limits.candidates, longest))
 
     def time(self, longest: int, limit: int) -> int:
-        """Return the padded length of sequences: at least `longest` and, if possible, at most `limit`."""
+        """Return the length to which sequences are padded: at least `longest` and, if possible, at most `limit`."""
         step = 8 if longest <= 16 else 16 if longest <= 64 else 32
         rounded = -(-longest // step) * step
         return max(limit if rounded > 0.9 * limit else rounded, longest)
 
     def segments(self, count: int) -> int:
-        """Return the padded number of segments."""
+        """Return the number of segments after padding, which is at least `count`."""
         power = 1 << max(count - 1, 7).bit_length()
         return power if count > power * 3 // 4 else max(power * 3 // 4, 8)
 
@@ -85,8 +87,8 @@ def make_batch(
         shard: the shard.
         rows: the requests of the shard to read.
         shuffle: random generator that shuffles the candidates of each list; default: served order.
-        shapes: the shapes for training and evaluation, which score only exposed candidates, because only these have a
-            label. Default: the smallest shapes, and all candidates are scored.
+        shapes: rounding of the shapes, for training and evaluation. Then only exposed candidates are scored, because
+            only these have a label. Default: the smallest shapes, and all candidates are scored.
     """
     requests = shard.requests
     begin, end = requests.offsets[rows], requests.offsets[rows + 1]
@@ -96,7 +98,7 @@ def make_batch(
         longest = shapes.candidates(longest)
     index, valid = _ranges(begin, end, longest)
     if shuffle is not None:
-        # Padding sorts after all candidates, so each list stays complete and right-padded.
+        # Random numbers are below 1 and padding has 2, so padding stays on the right.
         order = np.argsort(np.where(valid, shuffle.random(index.shape), 2.0), axis=1)
         index = np.take_along_axis(index, order, axis=1)
     scored, counts = _scored(valid & (requests.label[index] != NOT_EXPOSED), valid, shapes)
@@ -106,7 +108,7 @@ def make_batch(
             "candidates": {name: _padded(array, size) for name, array in _gather(requests.item, index).items()},
             "candidate_row": _padded(requests.row[index], size),
             "scored": _padded(scored.astype(np.int32), size),
-            # An empty request has one candidate: the first row.
+            # An empty request has the length 1 and reads row 0, because no list may be empty.
             "candidate_length": np.maximum(_padded(valid.sum(axis=1, dtype=np.int32), size), 1),
             **{kind.plural: _behaviours(shard, kind, rows, size=size, shapes=shapes) for kind in BEHAVIOUR_KINDS},
         },
@@ -120,7 +122,10 @@ def make_batch(
 def _scored(
     shown: NDArray[np.bool_], valid: NDArray[np.bool_], shapes: Shapes | None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the positions (batch, s) of the candidates to score (all, or the exposed ones), and which have a label."""
+    """Return the positions of the candidates to score, and a mask of those that have a label. Shapes (batch, s).
+
+    With `shapes` only the exposed candidates (`shown`) are scored, else all.
+    """
     if shapes is None:
         return np.broadcast_to(np.arange(valid.shape[1]), valid.shape), shown
     most = shapes.time(max(int(shown.sum(axis=1).max(initial=0)), 2), valid.shape[1])
@@ -132,9 +137,11 @@ def _scored(
 def _ranges(
     begin: NDArray[np.int64], end: NDArray[np.int64], longest: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return right-padded indices (batch, longest), and which of them are valid. Padding points at row 0."""
-    # There are at least two steps, because a recurrence over no step has no shape, and Keras warns of a softmax over
-    # one element.
+    """Return the indices from `begin` to `end` of each row, padded with 0 on the right, and a mask of the valid ones.
+
+    Both have the shape (batch, longest), or (batch, 2) if `longest` is smaller. A recurrence needs at least one step,
+    and Keras warns of a softmax over one element.
+    """
     index = begin[:, None] + np.arange(max(longest, 2))
     valid = index < end[:, None]
     return np.where(valid, index, 0), valid

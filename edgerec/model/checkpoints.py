@@ -28,7 +28,7 @@ KIND = "training"
 
 
 class Progress(BaseModel):
-    """The content of `progress.json`, from which a resumed training continues. Only it says which other files count."""
+    """The content of `progress.json`, from which a resumed training continues. It says which other files are valid."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,7 +68,7 @@ class WorkFolder:
         """
         if not self.so_far.epoch:
             return
-        # This reads the best weights now, so that damage is found before the remaining epochs and not after them.
+        # Load the best weights now, so that damage is found before the remaining epochs are trained.
         self.load_best(model)
         with self._reading():
             rows = [json.loads(line) for line in (self.path / HISTORY).read_text(encoding="utf-8").splitlines()]
@@ -91,7 +91,7 @@ class WorkFolder:
                 )
 
     def save_best(self, model: Reranker, number: int) -> None:
-        """Write the weights of epoch `number`. They count as soon as `record` writes a progress that names them.
+        """Write the weights of epoch `number`. They are valid when `record` has written a progress that names them.
 
         Raises:
             OutputError: they cannot be written.
@@ -106,7 +106,7 @@ class WorkFolder:
         """Record an epoch: write checkpoint, history and progress in this order, then remove the files of old epochs.
 
         Raises:
-            OutputError: a file cannot be written. Then the epoch before still counts.
+            OutputError: a file cannot be written. Then the progress is still that of the epoch before.
         """
         rows = [*self._rows, row]
         with self._writing():
@@ -129,7 +129,7 @@ class WorkFolder:
         return self.path / f"best-{number}.weights.h5"
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
-        return writing(self.path, then="go on with --resume" if self.so_far.epoch else "train again")
+        return writing(self.path, then="continue with --resume" if self.so_far.epoch else "train again")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -155,7 +155,7 @@ class Follower(WorkFolder):
 
 
 def follow(output: Path, config: TrainConfig, samples: str, *, resume: bool) -> Follower:
-    """Return the work folder of `output` for a worker other than the first one, which writes it.
+    """Return the work folder of `output` for a worker that only reads it. The first worker writes it.
 
     Raises:
         FormatError: the training was started with another configuration or samples, or this worker cannot see the
@@ -199,7 +199,7 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
 
 
 def has_progress(output: Path) -> bool:
-    """Return whether a training of the run `output` stopped after an epoch."""
+    """Return whether there is an unfinished training of the run `output` that must be kept."""
     path = work_path(output, KIND)
     return _has_progress(path) and _worth_keeping(path)
 
@@ -213,20 +213,21 @@ def _read(path: Path, config: TrainConfig, samples: str) -> Progress:
         so_far = read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT)
     except FormatError as error:
         raise FormatError(
-            f"training: the unfinished training {path} cannot be resumed ({error}): start again with --force"
+            f"training: the unfinished training {path} cannot be resumed ({error}): start again "
+            "with --force"
         ) from None
     if so_far.config != config or so_far.samples != samples:
         raise FormatError(
             f"training: {path} was started with another configuration or other samples ({so_far.samples}): "
-            "resume with those, or start again with --force"
+            "resume with the same ones, or start again with --force"
         )
     return so_far
 
 
 def _worth_keeping(path: Path) -> bool:
-    """Return whether `path` must be kept: it has a recorded epoch, or files from which this cannot be decided."""
+    """Return whether the folder `path` must be kept, because it has, or may have, a finished epoch."""
     if not (path / PROGRESS).exists():
-        # If the process was killed before it wrote the first progress, there is at most the temporary file.
+        # A process that was killed before it wrote the first progress leaves at most the temporary file of it.
         return any(not entry.name.startswith(f".{PROGRESS}.") for entry in path.iterdir())
     try:
         return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT).epoch > 0

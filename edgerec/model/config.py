@@ -40,8 +40,8 @@ class TrainConfig(BaseModel):
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a running average of the weights. If above 0, the average is validated and saved. 0: no average."""
     unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the IDs that are replaced by the unknown row in training, which trains this row. A larger share suits
-    feeds where most items of tomorrow are new."""
+    """Share of the IDs that are replaced by the unknown ID in training, so that its embedding row is trained, too. Use
+    a larger share if most items of the next day are new."""
     shuffle_candidates: bool = False
     """Shuffle the candidates of each list in every epoch. Use it if the served order carries no information."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -54,11 +54,11 @@ class TrainConfig(BaseModel):
     """Each epoch reads one random request of each page, because the requests of one page share labels. If false, it
     reads all requests."""
     together: Annotated[int, Field(ge=1, le=65536)] = 8
-    """Maximum number of requests of one user in a batch. They share the computation over the user's behaviours. More
-    requests are faster; fewer requests mix users better."""
+    """Maximum number of requests of one user in a batch. They share the computation over the user's behaviours. With
+    a larger number training is faster, with a smaller number a batch has more different users."""
     compiled: bool = True
-    """Compute recurrences and attention by kernels that XLA compiles for each shape of batch. This is faster from a few
-    thousand requests on."""
+    """Compute recurrences and attention by kernels that XLA compiles for each shape of batch. This makes training
+    faster if there are more than a few thousand requests."""
 
     @field_validator("model")
     @classmethod
@@ -75,7 +75,9 @@ class TrainConfig(BaseModel):
 
 
 def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
-    """Read a TOML file, if there is one, replace its settings by those of `overrides`, and check the result.
+    """Read the settings in a TOML file, replace some of them by `overrides`, and check the result.
+
+    If `path` is None, the settings start from the defaults. Overrides that are None are ignored.
 
     Raises:
         ConfigurationError: the file does not exist or is not TOML, a key is unknown, or a value is out of range.
@@ -92,20 +94,21 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
 
 
 def model_tables(settings: dict[str, Any], *, where: str) -> dict[str, dict[str, Any]]:
-    """Remove the tables ``[models.NAME]``, which are settings of single models, from `settings` and return them.
+    """Remove the tables ``[models.NAME]`` from `settings` and return them by name. Each has settings of one model.
 
     Raises:
-        ConfigurationError: there is no model with such a name, or its settings are not a table.
+        ConfigurationError: there is no model with such a name, its settings are not a table, or they contain `model` or
+            `seed`.
     """
     own = settings.pop("models", {})
     if not isinstance(own, dict) or not all(isinstance(table, dict) for table in own.values()):
         raise ConfigurationError(
             f"configuration {where}: [models] should hold a table of settings for each model, such as [models.dlcm]"
         )
-    fixed = [f"{name}.{key}" for name, table in own.items() for key in ("model", "seed") if key in table]
+    fixed = [(name, key) for name, table in own.items() for key in ("model", "seed") if key in table]
     if fixed:
         raise ConfigurationError(
-            f"configuration {where}: models.{fixed[0]} cannot be set for a single model: remove it from the table"
+            f"configuration {where}: [models.{fixed[0][0]}] should not contain `{fixed[0][1]}`: remove this setting"
         )
     for name in own:
         try:
@@ -116,7 +119,7 @@ def model_tables(settings: dict[str, Any], *, where: str) -> dict[str, dict[str,
 
 
 def check_config(settings: dict[str, Any], *, where: str) -> TrainConfig:
-    """Return the configuration with `settings`. Error messages name `where` the settings come from.
+    """Check `settings` and return them as a configuration. Error messages contain `where`, the source of the settings.
 
     Raises:
         ConfigurationError: a key is unknown, or a value is out of range.

@@ -21,13 +21,13 @@ EVALUATION_BATCH = 512
 
 
 def traced(model: Reranker) -> Callable[[Mapping[str, Any]], Any]:
-    """Return `model` as one traced function of its inputs. Lists of any length share the trace."""
+    """Return the model as a traced function of its inputs. All lengths of lists share one trace."""
     function = tf.function(lambda inputs: model(inputs, training=False), input_signature=[model.input_signature()])
     return function  # type: ignore[no-any-return]
 
 
 def accelerate(model: Reranker) -> None:
-    """Let `model` use the compiled kernels, unless there is a GPU, which has faster ones."""
+    """Let `model` use the compiled kernels, unless there is a GPU. On a GPU the standard kernels are faster."""
     if not tf.config.list_physical_devices("GPU"):
         model.compile_kernels()
 
@@ -40,7 +40,7 @@ def scored_batches(
     what: str = "evaluate",
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[Scored]:
-    """Yield the exposed candidates of a split with their logits, batch by batch; `part` is that of `epoch`."""
+    """Yield the exposed candidates of a split and their logits, batch by batch. `part` is as in `epoch`."""
     total = -(-samples.head.splits[split].requests // EVALUATION_BATCH)
     batches = ahead(epoch(samples, split, batch_size=EVALUATION_BATCH, together=EVALUATION_BATCH, part=part))
     for batch in progress(batches, what=what, total=total):
@@ -61,7 +61,7 @@ def scored_batches(
 def evaluate(
     run: Run, samples: Samples, *, split: str = TEST, oracle: Mapping[str, float] | None = None, seed: int = 1
 ) -> dict[str, Any]:
-    """Return the document of `edgerec evaluate`: figures of the model on a split, and GAUC of the baselines.
+    """Return the document of `edgerec evaluate`: metrics of the model on a split, and GAUC of the baselines.
 
     Args:
         run: the trained model.

@@ -1,11 +1,11 @@
-"""The input pipeline: which requests form a batch, in which order, and the preparation of batches in advance.
+"""The input pipeline: it selects the requests of each batch, orders them, and prepares batches in advance.
 
-Requests of one user read the same behaviours, and a batch contains these only once. So that requests can share them, an
-epoch keeps a few requests of a user together.
+Requests of one user read mostly the same behaviours, and a batch contains these only once. So an epoch puts a few
+requests of a user into the same batch.
 
-Requests of one page share labels, because each exposure of the page is a label of every earlier request. So an epoch of
-training reads one random request of each page. Another epoch reads another one, which has the same labels, but another
-list and other behaviours.
+The requests of one page have labels in common, because an exposure on the page is a label of every earlier request of
+the page. So an epoch of training reads only one request of each page, at random. The next epoch may read another one,
+which has other candidates and other behaviours.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WINDOW = 64
 """Number of batches whose requests are sorted by length together. With more, the sequences of a batch have more similar
 lengths; with fewer, the batches are more random."""
 MIX = 65_536
-"""Smallest number of requests in memory from which batches are drawn. Shards are joined until there are this many."""
+"""Minimum number of requests from which batches are drawn. Shards are joined until they have this many requests."""
 AHEAD = 4
 """Number of batches that are prepared in advance."""
 
@@ -75,7 +75,7 @@ def epoch(
         shuffle_candidates: also shuffle the candidates within each list.
         one_per_page: read only one random request of each page.
         together: largest number of requests of one user that follow each other.
-        part: (i, n) selects part i of n of each batch, which is the share of worker i of n workers.
+        part: (i, n) divides each batch into n parts and yields only part i, counted from 0. It is for worker i of n.
     """
     before, (index, parts) = 0, part
     shapes = Shapes(-(-batch_size // parts), samples.head.limits)
@@ -122,8 +122,8 @@ def shard_batches(
     for start in range(0, len(rows), max(stride, 1)):
         window = np.arange(start, min(start + stride, len(rows)))
         window = window[np.argsort(first[window], kind="stable")]
-        # Sort by the first length. Then cut into parts, and sort each part by the second length. The number of parts
-        # is about the number of batches in a part.
+        # Sort by the first length, divide the requests into parts, and sort each part by the second length. There are
+        # about as many parts as there are batches in a part.
         part = max(int(np.sqrt(len(window) / batch_size)), 1) * batch_size
         for begin in range(0, len(window), part):
             chunk = window[begin : begin + part]
@@ -135,14 +135,14 @@ def shard_batches(
 
 
 def _sizes(requests: Requests) -> list[NDArray[np.int64]]:
-    """Return the lengths of each request: its number of exposed candidates (r,), and its number of behaviours (r,)."""
+    """Return two lengths of each request: its number of exposed candidates and of behaviours. Shapes (r,)."""
     shown = np.add.reduceat((requests.label != NOT_EXPOSED).astype(np.int64), requests.offsets[:-1])
     behaviours = np.diff(requests.exposures)[:, 0] + np.diff(requests.page_views)[:, 0]
     return [shown, behaviours]
 
 
 def one_per_page_of(requests: Requests, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the rows (pages,) of one random request of each page."""
+    """Return the row of one random request of each page. Shape (pages,)."""
     order = np.lexsort((rng.random(len(requests)), requests.page, requests.user))
     user, page = requests.user[order], requests.page[order]
     first: NDArray[np.bool_] = np.concatenate([[True], (user[1:] != user[:-1]) | (page[1:] != page[:-1])])
@@ -157,10 +157,10 @@ def _blocks(
     together: int,
     rng: np.random.Generator | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the `chosen` rows (c,) in order of blocks, and the block of each row (c,).
+    """Group the `chosen` rows into blocks. Return the rows in order of blocks, and the block of each row. Shapes (c,).
 
-    A block has up to `together` requests of one user whose recurrences start at the same behaviour. With `rng`, random
-    requests of these share a block, because neighbours are very similar.
+    A block has up to `together` requests of one user whose recurrences start at the same behaviour. With `rng`, these
+    requests are assigned to blocks at random, because consecutive requests are very similar.
     """
     within = size[chosen] if rng is None else rng.random(len(chosen))
     rows = chosen[np.lexsort((within, requests.exposures_start[chosen], requests.user[chosen]))]
@@ -192,7 +192,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
                 if stopped.is_set():
                     return
             put((None, StopIteration()))
-        except BaseException as error:  # raised again in the thread that reads the items
+        except BaseException as error:  # The thread that reads the items raises it again.
             put((None, error))
 
     thread = threading.Thread(target=work, daemon=True, name="batches")

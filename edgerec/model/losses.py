@@ -21,10 +21,11 @@ def cross_entropy(logits: Any, label: Any, weight: Any, *, exposed: Any) -> Any:
 
 
 def listwise(logits: Any, label: Any, weight: Any, *, clicks: Any) -> Any:
-    """Return the mean over clicks of ``-log softmax`` among the exposed candidates of their list.
+    """Return the listwise softmax loss: the mean of ``-log p`` over all clicked candidates.
 
-    This loss compares candidates within a request, as GAUC does, while cross-entropy must also learn the click rate of
-    each request. The arguments are those of `cross_entropy`; `clicks` is the sum of the labels over all workers.
+    `p` is the softmax of the candidate's logit over the exposed candidates of its list. This loss compares candidates
+    within a request, as GAUC does, while cross-entropy must also learn the click rate of each request. The arguments
+    are those of `cross_entropy`; `clicks` is the sum of the labels over all workers.
 
     Source: Cao et al., *Learning to Rank: From Pairwise Approach to Listwise Approach*, ICML 2007.
     """

@@ -27,7 +27,7 @@ def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floa
     group, label, score = group[order], label[order], score[order]
     new_group = np.concatenate([[True], group[1:] != group[:-1]])
     new_run = new_group | np.concatenate([[True], score[1:] != score[:-1]])
-    # The average rank of each run of equal scores, counted from the request's first exposure.
+    # Rank the exposures of each request from 1. Equal scores form a run and get the average rank of the run.
     runs = np.cumsum(new_run) - 1
     run_start = np.flatnonzero(new_run)
     run_size = np.diff(np.append(run_start, len(score)))
@@ -44,7 +44,10 @@ def request_aucs(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floa
 
 
 def gauc(group: NDArray[np.int64], label: NDArray[np.uint8], score: Floats) -> float:
-    """Return ``sum(impressions_r AUC_r) / sum(impressions_r)`` over requests (eq. 12); NaN if none has both labels."""
+    """Return GAUC: the mean AUC of the requests, weighted by their number of exposures (eq. 12).
+
+    Requests without a clicked or without an unclicked exposure do not count. If there are no others, return NaN.
+    """
     aucs, impressions = request_aucs(group, label, score)
     return float(np.average(aucs, weights=impressions)) if len(aucs) else float("nan")
 

@@ -24,7 +24,7 @@ class RowAdam(tf.Module):
         variables: the trainable variables.
         tables: paths of those variables that are embedding tables.
         clip_norm: largest global norm of the gradients; larger gradients are scaled down.
-        average: decay of a running average of every weight; 0: no average. It includes all rows of a table.
+        average: decay of a running average of all weights, including all rows of tables. 0 means no average.
 
     Attributes:
         learning_rate: learning rate of the next step.
@@ -68,7 +68,7 @@ class RowAdam(tf.Module):
 
 
 def summed(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
-    """Return `gradient` with each row once. Values of the same row are added."""
+    """Return `gradient` without repeated rows. The values of a repeated row are added."""
     rows, index = tf.unique(gradient.indices)
     total = tf.math.unsorted_segment_sum(gradient.values, index, tf.size(rows))
     return tf.IndexedSlices(total, rows, gradient.dense_shape)

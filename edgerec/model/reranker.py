@@ -128,12 +128,12 @@ class Reranker(keras.Model):
     def compile_kernels(self) -> None:
         """Let `edgerec.layers.kernels` compute recurrences and attention. The results stay the same."""
         for layer in self._flatten_layers(include_self=False):
-            # A Keras model has an attribute of this name, too: whether `compile` was called.
+            # Keras models are left out: their attribute `compiled` says whether `compile` was called.
             if hasattr(layer, "compiled") and not isinstance(layer, keras.Model):
                 layer.compiled = True
 
     def input_signature(self) -> dict[str, Any]:
-        """Return shapes and types of `inputs` for a traced function. Lengths are free, so batches share one trace."""
+        """Return the shapes and types of `inputs` for a traced function. Batches of any lengths share one trace."""
 
         def encoded(layer: FeatureVector) -> dict[str, tf.TensorSpec]:
             widths = _widths(layer)

@@ -1,6 +1,6 @@
 """The head of a run, `run.json` (docs/formats.md), and the check that samples fit a run.
 
-This module does not import TensorFlow, so a wrong input is found before the seconds of that import.
+This module does not import TensorFlow. So a wrong input is found before that import, which takes seconds.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def check_fit(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Sa
     difference = _difference(head, vocabularies, samples)
     if difference is not None:
         raise SpecificationError(
-            f"samples {samples.path} do not fit run {head.version_id}: {difference}. The run reads all splits of the "
-            f"samples that it was trained on ({head.samples}): use those samples, or train a new run on these"
+            f"samples {samples.path} do not fit run {head.version_id}: {difference}. Use the samples that the run was "
+            f"trained on ({head.samples}), or train a new run on {samples.path}"
         )
 
 

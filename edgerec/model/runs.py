@@ -29,11 +29,11 @@ WEIGHTS = "model.weights.h5"
 HISTORY = "metrics.jsonl"
 
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
-"""The errors that h5py and Keras raise on damaged weights. Some have no message."""
+"""The errors that h5py and Keras raise if a file of weights is damaged. Some have no message."""
 
 _HDF5_BYTES = 16 * 1024
-"""Upper bound of the bytes that HDF5 needs for the names and groups of a variable. The file itself needs a few times as
-much."""
+"""Upper bound of the number of bytes that HDF5 needs for the name and the groups of one variable. The rest of the file
+structure needs a few times as many."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ def save_run(run: Run, folder: Path, *, history: Path) -> None:
     """Write `run` into `folder`. The head is written last.
 
     Args:
-        run: the run. If writing fails, its training can still be resumed.
+        run: the run. If writing fails, its training can be resumed.
         folder: folder to write into.
         history: `metrics.jsonl` of the training, which is copied.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    with writing(folder, then="go on with --resume"):
+    with writing(folder, then="continue with --resume"):
         save_weights(run.model, folder / WEIGHTS)
         save_vocabularies(dict(run.vocabularies), folder / VOCABULARY)
         shutil.copyfile(history, folder / HISTORY)
@@ -128,7 +128,8 @@ def load_run(path: Path) -> Run:
 def save_weights(model: Reranker, path: Path) -> None:
     """Write the weights of `model` to the file `path`, whose name must end in ``.weights.h5``."""
     # If the disk is full while HDF5 writes, closing the file can end the process with a segmentation fault. So this
-    # first writes as many bytes, to check that there is space. They are random, because a file system may compress.
+    # first writes a file of the same size, to check that there is space. Its bytes are random, because a file system
+    # may compress other bytes.
     weights = model.get_weights()
     chunk = os.urandom(_HDF5_BYTES)
     trial = path.with_name(f".{path.name}.room")
@@ -151,7 +152,7 @@ def writing(folder: Path, *, then: str) -> Iterator[None]:
 
     Args:
         folder: folder that the block writes into.
-        then: what to do when there is space again.
+        then: what the user should do after that.
 
     Raises:
         OutputError: a file in the block could not be written.

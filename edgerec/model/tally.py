@@ -1,4 +1,4 @@
-"""Figures of an evaluation, summed up batch by batch. Memory grows with the number of users, not of requests."""
+"""The metrics of an evaluation, summed up batch by batch. Memory grows with the number of users, not of requests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from edgerec.model.metrics import Floats, ndcg_sum, request_aucs
 
 CUTS = (5, 10)
 LENGTHS = (0, 1, 10, 25, 50, 100)
-"""Lower ends of the groups of requests by number of known behaviours."""
+"""Requests are grouped by the number of behaviours that they read. These are the lower limits of the groups."""
 ACTIVITY = (1, 2, 5, 10, 20, 50)
-"""Lower ends of the groups of users by number of requests that GAUC counts."""
+"""Users are grouped by their number of requests that GAUC counts. These are the lower limits of the groups."""
 POSITIONS = (1, 2, 3, 5, 10, 20, 50)
-"""Lower ends of the groups of exposures by position in served order, counted from 1."""
+"""Exposures are grouped by position in the served list, counted from 1. These are the lower limits of the groups."""
 CALIBRATION_BINS = 10
 LARGEST_LOGIT = 20.0
 _RESOLUTION = 1 << 16
@@ -35,10 +35,10 @@ class Scored:
         group: (n,) the request of each candidate. Requests are in any order.
         label: (n,) 0 or 1. The candidates of one request are in served order.
         logit: (n,).
-        position: (n,) in served order, counted from 0.
+        position: (n,) the position in the served list, counted from 0.
         user: (n,) the user of the request.
-        exposures: (n,) number of exposures that the request knows.
-        page_views: (n,) number of page-views that the request knows.
+        exposures: (n,) number of exposures that the request reads.
+        page_views: (n,) number of page-views that the request reads.
     """
 
     group: NDArray[np.int64]
@@ -52,7 +52,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class UserSums:
-    """The sums of each user from which GAUC is computed.
+    """Sums over the requests of each user. GAUC is computed from them.
 
     Attributes:
         user: (u,) ascending.
@@ -73,7 +73,7 @@ class UserSums:
 
 
 class Tally:
-    """Accumulator of scored requests that computes the figures of an evaluation."""
+    """Accumulates scored requests and computes the metrics of an evaluation."""
 
     def __init__(self) -> None:
         self._users: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
@@ -113,7 +113,7 @@ class Tally:
             np.add.at(self._groups[name], np.searchsorted(LENGTHS, known, side="right") - 1, sums)
 
     def _by_user(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return users (u,), ascending, and their sums (u, 3)."""
+        """Return the users (u,) in ascending order, and their sums (u, 3)."""
         if not self._users:
             return np.empty(0, np.int64), np.zeros((0, 3))
         users, which = np.unique(np.concatenate([user for user, _ in self._users]), return_inverse=True)
@@ -133,9 +133,9 @@ class Tally:
         return UserSums(users, *sums.T)
 
     def figures(self, *, seed: int) -> dict[str, Any]:
-        """Return the figures.
+        """Return the metrics by name.
 
-        They are `gauc`, `gauc_ci95`, `gauc_requests`, `users`, `auc`, `ndcg@5`, `ndcg@10`, `logloss` and
+        The names are `gauc`, `gauc_ci95`, `gauc_requests`, `users`, `auc`, `ndcg@5`, `ndcg@10`, `logloss` and
         `calibration_error`.
 
         Args:
@@ -158,7 +158,10 @@ class Tally:
         }
 
     def details(self) -> dict[str, Any]:
-        """Return `calibration` by tenths of the exposures, and `breakdown` by activity of users, lengths and positions.
+        """Return `calibration` and `breakdown`.
+
+        For `calibration`, exposures are sorted by predicted click rate and divided into ten groups. `breakdown` has
+        GAUC by activity of the users and by number of behaviours, and click rates by position.
 
         Raises:
             InputError: no request has a clicked and an unclicked exposure.
@@ -192,8 +195,8 @@ class Tally:
         total = self._histogram.sum(axis=0)
         logit = (np.arange(_RESOLUTION) / (_RESOLUTION - 1) * 2 - 1) * LARGEST_LOGIT
         probability = 1 / (1 + np.exp(-logit))
-        # Each bin of the histogram counts by the middle of its ranks. So each calibration bin has a tenth of the
-        # exposures, except for ties.
+        # The middle rank of a histogram bin decides its calibration bin. So each calibration bin has about a tenth of
+        # the exposures, unless many logits are equal.
         rank = (np.cumsum(total) - total / 2) / total.sum()
         bins = np.minimum((rank * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
         counts, clicks, predicted = (
@@ -207,7 +210,10 @@ class Tally:
         ]
 
     def _calibration_error(self) -> float:
-        """Return the mean difference of predicted and observed click rate over the bins, weighted by exposures."""
+        """Return the mean absolute difference between predicted and observed click rate.
+
+        The mean is over the calibration bins, weighted by their number of exposures.
+        """
         bins = self._calibration()
         total = sum(each["exposures"] for each in bins)
         return sum(each["exposures"] * abs(each["predicted"] - each["click_rate"]) for each in bins) / total

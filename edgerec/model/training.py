@@ -44,14 +44,14 @@ def train(
     last complete epoch, with the same batches as a training without the interruption.
 
     If `TF_CONFIG` names several workers, each of them calls this function, with the same samples and the same `path`.
-    The first worker writes.
+    The first worker writes the files.
 
     Args:
         samples: the samples to train on.
         config: the settings.
         path: the folder to write.
         samples_path: the folder of `samples`.
-        force: replace `path`, and start again if there is an unfinished training.
+        force: replace `path`. If there is an unfinished training, start again from the beginning.
         resume: continue an unfinished training.
         tensorboard: a folder for TensorBoard's event files; default: none are written.
 
@@ -89,7 +89,7 @@ def train(
         )
         checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
         work.restore(model, checkpoint)
-        # No worker may write before all workers have read.
+        # Wait here, so that no worker writes to the work folder before all workers have read it.
         team.barrier()
         board = Board(tensorboard if team.chief else None)
         with team.collective():

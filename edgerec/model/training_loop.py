@@ -96,7 +96,7 @@ class TrainingLoop:
         return -(-self._requests // self.config.batch_size)
 
     def _epoch(self, so_far: Progress, step: Step, scorer: Callable[[Any], Any]) -> None:
-        """Train one epoch, validate the model, and record both."""
+        """Train one epoch, validate the model, and record the results."""
         number, start = so_far.epoch + 1, time.perf_counter()
         loss = self._train(number, step)
         trained = time.perf_counter() - start
@@ -129,7 +129,7 @@ class TrainingLoop:
             )
 
     def _train(self, number: int, step: Step) -> float:
-        """Apply the training steps of epoch `number`. Return the loss, the mean over all exposed candidates."""
+        """Apply the training steps of epoch `number`. Return the mean loss over all exposed candidates."""
         config, start = self.config, time.perf_counter()
         # The seed depends on the epoch, so that a resumed training has the same batches and replaces the same IDs as a
         # training without the interruption.
@@ -161,10 +161,10 @@ class TrainingLoop:
         return float(np.average(losses, weights=weights))
 
     def _describe(self) -> str:
-        """Describe the training in one line, because the first epoch may take long: model, samples and hardware."""
+        """Describe the model, the samples and the hardware in one line. It is logged before the first epoch ends."""
         split, config, after = self.samples.head.splits[TRAIN], self.config, self.work.so_far.epoch
         per_page = (
-            f", of which each epoch reads one for each of {self._requests:,} pages"
+            f"; each epoch reads one request of each of {self._requests:,} pages"
             if self._requests != split.requests
             else ""
         )
@@ -174,14 +174,14 @@ class TrainingLoop:
         compiles = "; the first steps take longer because they are compiled" if config.compiled else ""
         return (
             f"train {config.model}: {self.model.count_params():,} parameters; {split.requests:,} requests with "
-            f"{split.exposures:,} exposures{per_page}; {f'after epoch {after}, ' if after else ''}at most "
+            f"{split.exposures:,} exposures{per_page}; {f'continues after epoch {after}, ' if after else ''}at most "
             f"{config.epochs} epochs of {self._steps:,} steps; {where}{compiles}"
         )
 
 
 @contextlib.contextmanager
 def _averaged(model: Reranker, optimizer: RowAdam) -> Iterator[None]:
-    """Replace the weights by their running average, if there is one. Restore them when the block ends."""
+    """For the block, replace the weights by their running averages, if the optimizer has averages."""
     if not optimizer.averages:
         yield
         return
@@ -208,12 +208,13 @@ def _finite_loss(step: Step, batch: Batch, number: int) -> tuple[float, float]:
 
 
 def _advice(number: int) -> str:
-    # An epoch that is recorded can only be resumed with the same configuration.
-    return f"lower learning_rate or clip_norm and {'train again' if number == 1 else 'start again with --force'}"
+    # Once an epoch is recorded, the unfinished training can only be resumed with the same configuration.
+    again = "train again" if number == 1 else "start again with --force"
+    return f"lower learning_rate or clip_norm and {again}"
 
 
 def _learning_rate(config: TrainConfig, epochs: float) -> float:
-    """Return the learning rate after this many epochs, which may be a fraction."""
+    """Return the learning rate after a number of epochs. The number may have a fraction."""
     if not config.decay_epochs:
         return config.learning_rate
     done = min(epochs / config.decay_epochs, 1.0)
@@ -224,7 +225,7 @@ def _validation_gauc(scorer: Callable[[Any], Any], samples: Samples, number: int
     tally = Tally()
     for scored in scored_batches(scorer, samples, VALIDATION, what="validate"):
         if not np.isfinite(scored.logit).all():
-            # If the last step of an epoch breaks the weights, no loss of the epoch shows it.
+            # If the last step of an epoch makes weights infinite or NaN, no loss of that epoch shows it.
             worst = scored.logit[~np.isfinite(scored.logit)][0]
             raise TrainingError(f"training: the scores became {worst} in epoch {number}: {_advice(number)}")
         tally.add(scored)

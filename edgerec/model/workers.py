@@ -31,7 +31,7 @@ GONE = (
 
 
 class Workers:
-    """The workers of a training, as one of them sees them. This base class is a single process.
+    """The workers of a training, from the view of one of them. This base class is a training in a single process.
 
     Attributes:
         index: index of this process. Worker 0, the chief, writes the files.
@@ -46,11 +46,11 @@ class Workers:
         return self.index == 0
 
     def on_each(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function` in a form that all workers call at the same time. Inside, it may call `sum`."""
+        """Return a function that all workers must call at the same time. It runs `function`, which may call `sum`."""
         return function
 
     def sum(self, values: Sequence[Any]) -> list[Any]:
-        """Return the sum over all workers of each value, a tensor or `tf.IndexedSlices`."""
+        """Sum each value over all workers and return the sums. A value is a tensor or a `tf.IndexedSlices`."""
         return list(values)
 
     def barrier(self) -> None:
@@ -102,13 +102,14 @@ class Cluster(Workers):
         if self._sum_number(float(own)) != own * self.count:
             raise TrainingError(
                 f"training: the weights of worker {self.index} differ from those of the other workers: use the same "
-                "machines and versions for all workers, then start again with --force"
+                "type of machine and the same versions for all workers, then start again with "
+                "--force"
             )
 
     def _sum_number(self, value: float) -> float:
         """Return the sum over all workers of one integer below 2**24."""
 
-        # `identity` computes the summand on a device. A bare argument is on no device.
+        # The sum needs a tensor that is on a device. The argument is not, but the result of `identity` is.
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def add(number: Any) -> Any:
             return self.on_each(lambda own: self.sum([tf.identity(own)])[0])(number)

@@ -1,4 +1,4 @@
-"""`edgerec ablate`: train and evaluate cell by cell, then write the table."""
+"""`edgerec ablate`: train and evaluate each model with each seed, then write the table."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def ablate(
     force: bool = False,
     resume: bool = False,
 ) -> dict[str, Any]:
-    """Train every model with every seed and write the folder `path`: JSON, Markdown, a page, and each run.
+    """Train every model with every seed, and write the folder `path`: JSON, Markdown, an HTML page, and each run.
 
-    With `resume`, an ablation that stopped continues after its last finished epoch.
+    With `resume`, an interrupted ablation continues after its last finished epoch.
 
     Args:
         samples: the samples to train on and to rank.
@@ -49,24 +49,29 @@ def ablate(
         path: the folder to write.
         samples_path: the folder of `samples`.
         split: the split to rank.
-        oracle: GAUC of further rankers by name. With `truth`, each row has the share of the gap that its model closes.
-        force: replace `path`, and start again if there is unfinished work.
-        resume: continue unfinished work.
+        oracle: GAUC of further rankers by name. If it has `truth`, each row of the table has `gap_closed`. It is 0 if
+            the model's GAUC is that of the served order, and 1 if it is that of `truth`.
+        force: replace `path`. If there is an unfinished ablation, start again from the beginning.
+        resume: continue an unfinished ablation.
 
     Raises:
-        OutputError: `path` exists and `force` is false, or there is unfinished work, or a file cannot be written.
-        FormatError: there is nothing to resume, or it was started with other settings or samples.
+        OutputError: `path` exists and `force` is false, or there is an unfinished ablation, or a file cannot be
+            written.
+        FormatError: there is no unfinished ablation to resume, or it was started with other settings or samples.
         EdgeRecError: as `train`.
     """
     if workers_named():
-        raise ConfigurationError("ablate: TF_CONFIG names several workers; an ablation is for one process: unset it")
+        raise ConfigurationError(
+            "ablate: TF_CONFIG names several workers, but an ablation runs in one process: unset TF_CONFIG"
+        )
     where = str(samples_path.resolve())
     # The head contains the digests of all shards, so its own digest identifies all samples.
     digest = sha256_file(samples_path / "samples.json")
     job = {"version": __version__, "samples": where, "digest": digest, "split": split, **config.document()}
     with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume, inputs=[samples_path]) as work:
         (work.path / "runs").mkdir(exist_ok=True)
-        # All models with one seed, then with the next one, so that the cells of an unfinished table can be compared.
+        # Train all models with one seed before the next seed, so that the models of an unfinished ablation can be
+        # compared.
         names = [*config.configs, *([TREES] if config.trees else [])]
         with _keep_from_first_epoch(work):
             cells = [
@@ -87,7 +92,10 @@ def ablate(
 
 @contextlib.contextmanager
 def _keep_from_first_epoch(work: ResumableFolder) -> Iterator[None]:
-    """Keep the work if the block fails after the first finished epoch, and not only after the first finished cell."""
+    """Keep the partial results if the block fails after the first finished epoch.
+
+    Without this, `resumable_folder` would only keep them after the first finished cell.
+    """
     work.finish(BEGUN, {})
     try:
         yield
@@ -110,7 +118,7 @@ def _cell(
     samples_path: Path,
     split: str,
 ) -> Cell:
-    """Return the cell of model `name`. Compute it unless it is already finished."""
+    """Return the cell of the model `name` and of `seed`. Compute it if it is not finished yet."""
     part = f"{name}-seed-{seed}"
     sums = work.path / f"{part}.npz"
     note = work.finished(part)

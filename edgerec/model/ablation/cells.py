@@ -1,4 +1,4 @@
-"""One cell of the table: a model trained with one seed, and its evaluation."""
+"""The cells of an ablation. A cell is a model that was trained with one seed, and its evaluation."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from edgerec.model.training import train
 
 @dataclass(frozen=True)
 class Cell:
-    """A model trained with one seed, and its evaluation.
+    """A model that was trained with one seed, and its evaluation.
 
     Attributes:
         model: name of the model.
         seed: seed of the training.
         parameters: number of weights (for trees: number of leaves).
         train_seconds: duration of the training.
-        figures: the figures of `Tally.figures`.
-        sums: the sums of each user from which GAUC is computed.
+        figures: the metrics from `Tally.figures`.
+        sums: the sums of each user, from which GAUC is computed.
     """
 
     model: str
@@ -51,7 +51,7 @@ class Cell:
 
 
 def train_cell(samples: Samples, config: TrainConfig, run: Path, *, samples_path: Path, split: str) -> Cell:
-    """Train a model, or resume its training, and evaluate it. The folder `run` keeps the run.
+    """Train a model, or resume its training, and evaluate it. The run is written to the folder `run`.
 
     Raises:
         EdgeRecError: as `train` and `Tally.figures`.

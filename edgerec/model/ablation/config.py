@@ -1,4 +1,4 @@
-"""The configuration of an ablation: that of a training, with different settings for some models."""
+"""The configuration of an ablation. It has the settings of a training, and different settings for some models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgerec.model.config import TrainConfig, check_config, model_tables
 from edgerec.rankers.registry import MODELS, find_model, model_names
 
 TREES = "lightgbm"
-"""Name of the baseline of gradient-boosted trees over the inputs of `crban_plus`."""
+"""Name of the baseline: gradient-boosted trees on the inputs of `crban_plus`."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ def ablation_document(
 ) -> dict[str, Any]:
     """Return the document of `edgerec ablate`, which has one row for each model.
 
-    Confidence intervals and tests are over users, with the sums of each user averaged over seeds. They say how the
-    result varies between samples of users. `gauc_sd` says how it varies between seeds.
+    Confidence intervals and tests are over users; the sums of a user are averaged over seeds. So they show how much the
+    result depends on the sample of users. `gauc_sd` shows how much it depends on the seed.
 
     Args:
         cells: the cells of all models and seeds.

@@ -1,4 +1,4 @@
-"""A baseline of gradient-boosted trees: LightGBM's lambdarank over the inputs of `crban_plus`, without attention."""
+"""A baseline of gradient-boosted trees: LightGBM's lambdarank on the inputs of `crban_plus`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _table(samples: Samples, split: str) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _rows(samples: Samples, split: str, what: str) -> Iterator[tuple[NDArray[np.float32], Scored]]:
-    """Yield the inputs (n, columns) of the exposed candidates of each batch, and their `Scored` with logits of 0."""
+    """Yield, for each batch, the inputs (n, columns) of the exposed candidates, and a `Scored` with logits of 0."""
     total = -(-samples.head.splits[split].requests // EVALUATION_BATCH)
     batches = ahead(epoch(samples, split, batch_size=EVALUATION_BATCH, together=EVALUATION_BATCH))
     for batch in progress(batches, what=what, total=total):
@@ -98,9 +98,10 @@ def _rows(samples: Samples, split: str, what: str) -> Iterator[tuple[NDArray[np.
 
 
 def _columns(batch: Batch) -> NDArray[np.float32]:
-    """Return the inputs of a batch, (batch, s, columns).
+    """Return the inputs of the scored candidates of a batch. Shape (batch, s, columns).
 
-    The columns are: codes, numbers and match signals, the last two normalised in the list and as ranks, and lengths.
+    The columns are the codes, the numbers and match signals, the same normalised within the list, the same as ranks
+    within the list, and the lengths of the list and of the behaviours.
     """
     inputs = tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)
     matches = {kind.plural: (matches_of(inputs, kind), inputs[kind.plural]["age"]) for kind in BEHAVIOUR_KINDS}
@@ -121,7 +122,10 @@ def _columns(batch: Batch) -> NDArray[np.float32]:
 
 
 def _ranks(numbers: Any, length: Any) -> Any:
-    """Return (batch, k, numbers): the share of the other candidates with a smaller number; ties count one half."""
+    """Return, for each number, the share of the other candidates in the list that have a smaller number.
+
+    A tie counts one half. Shape (batch, k, numbers).
+    """
     valid = tf.cast(tf.range(tf.shape(numbers)[1])[None, :] < length[:, None], tf.float32)
     difference = numbers[:, :, None, :] - numbers[:, None, :, :]
     above = (tf.sign(difference) + 1) / 2 * valid[:, None, :, None]
