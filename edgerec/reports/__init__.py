@@ -1,1 +1,1 @@
-"""HTML pages of results. Each page is one file that opens without a network. A page depends on its document alone."""
+"""HTML pages of results. A page is one file that needs no network. Equal documents give equal pages."""

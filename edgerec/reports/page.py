@@ -1,4 +1,4 @@
-"""What all pages share: the HTML skeleton, the plots, and the check of the file that a page replaces."""
+"""The parts that all pages share: the HTML skeleton, the plots, and the check of the file that a page replaces."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _BEGIN = b"<!doctype html>"
 
 
 def render(template: str, *, title: str, definitions: str, plots: dict[str, Any], **fields: Any) -> str:
-    """Return the page of a jinja2 template. Equal fields give equal text. Every name is escaped.
+    """Fill a jinja2 template and return the page. Equal arguments give equal text. All text is escaped.
 
     Args:
         template: path of a template within this package. It fills the blocks of `skeleton.html.jinja`.
-        title: of the page.
-        definitions: the document that defines what the page shows.
-        plots: figures by the `id` of the element that each is drawn in.
-        fields: what else the template reads.
+        title: title of the page.
+        definitions: path of the documentation that defines the values on the page.
+        plots: figures for plotly.js. The key is the `id` of the HTML element for the figure.
+        fields: further variables of the template.
     """
     import jinja2
     from plotly.offline import get_plotlyjs
 
     def finalize(value: Any) -> Any:
-        # What has `__html__` is marked as safe in the template: the library and the plots.
+        # Values with `__html__` are marked as safe in the template. These are the library and the plots.
         return shown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
     environment = jinja2.Environment(
@@ -45,7 +45,7 @@ def render(template: str, *, title: str, definitions: str, plots: dict[str, Any]
         title=title,
         definitions=definitions,
         library=get_plotlyjs(),
-        # A name must not end the script element that holds the plots.
+        # Escape "<", so that a name with "</script>" does not end the script element of the plots.
         plots=json.dumps(plots, sort_keys=True, allow_nan=False).replace("<", "\\u003c"),
     )
 
@@ -63,13 +63,16 @@ def figure(traces: Sequence[dict[str, Any]], **layout: Any) -> dict[str, Any]:
 
 
 def check_page(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> None:
-    """Check, before any work is done, that a page can be written to `path`. `force` replaces a page and nothing else.
+    """Check that a page can be written to `path`. Commands call this before they start to work.
+
+    With `force`, `path` may exist if it is an HTML page.
 
     Raises:
-        OutputError: `path` exists and `force` is false, it is not a page, cannot be written, or lies in an input.
+        OutputError: `path` exists and `force` is false, it is not an HTML page, it cannot be written, or it is inside
+            an input.
     """
     check_output(path, force=force, kind=FILE, inputs=inputs)
     if path.exists():
         with path.open("rb") as file:
             if not file.read(len(_BEGIN)).lower() == _BEGIN:
-                raise OutputError(f"output {path} exists already and is no page of plots: choose another name")
+                raise OutputError(f"output {path} already exists and is not an HTML page: choose another name")

@@ -176,7 +176,7 @@ def test_an_ablation_with_several_workers_is_refused(
     samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
-    with pytest.raises(ConfigurationError, match="an ablation is for one process"):
+    with pytest.raises(ConfigurationError, match="an ablation runs in one process"):
         ablate(samples, config("dlcm"), tmp_path / "table", samples_path=samples.path)
 
 

@@ -1,1 +1,1 @@
-"""What `edgerec ablate` shows of its document: the table and the page."""
+"""The table and the HTML page of `edgerec ablate`."""

@@ -1,4 +1,4 @@
-"""The page of `edgerec ablate`: the table and a plot of it."""
+"""The HTML page of `edgerec ablate`. It has the table and a plot of GAUC."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _figure(document: Mapping[str, Any]) -> dict[str, Any]:
         {
             "type": "scatter",
             "mode": "markers",
-            "name": "mean, 95 % over users",
+            "name": "mean, with 95 % interval over users",
             "x": means,
             "y": names,
             "marker": {"color": _POINT, "size": 10},

@@ -1,4 +1,4 @@
-"""Columns and cells of the ablation's table, and the table in Markdown."""
+"""The table of an ablation: its columns, its cells, and the whole table in Markdown."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 
 def columns_of(document: Mapping[str, Any], *, brief: bool = False) -> list[str]:
-    """Return the headings of the table. `brief` leaves out columns for which a terminal has no room."""
+    """Return the headings of the table. With `brief`, leave out columns, so that the table fits on a terminal."""
     return [heading for heading, _, short in _layout(document) if short or not brief]
 
 
 def table_rows(document: Mapping[str, Any], *, brief: bool = False) -> list[list[str]]:
-    """Return the cells of the table, a list for each model."""
+    """Return the cells of the table: one list for each model. `brief` is as in `columns_of`."""
     layout = [cell for _, cell, short in _layout(document) if short or not brief]
     return [[cell(row) for cell in layout] for row in document["rows"]]
 
 
 def _layout(document: Mapping[str, Any]) -> list[tuple[str, Callable[[Mapping[str, Any]], str], bool]]:
-    """Return for each column its heading, the text of a row's cell, and whether a terminal has room for it."""
+    """Return the columns. Each has a heading, a function that makes the cell of a row, and whether `brief` keeps it."""
     truth = "truth" in document["baselines"]
     seeds = len(document["seeds"])
     return [

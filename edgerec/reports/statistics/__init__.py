@@ -1,1 +1,1 @@
-"""What `edgerec stats` shows of its document: blocks for the terminal and the page, and the page itself."""
+"""The output of `edgerec stats`: blocks of statistics for the terminal and for the HTML page, and the page itself."""

@@ -1,4 +1,7 @@
-"""Blocks of `edgerec stats`: each shows one figure on the terminal and on the page. Also the formats of numbers."""
+"""The blocks of `edgerec stats`. A block shows one statistic on the terminal and on the page.
+
+The module also has the functions that write numbers as text.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ class Series:
     Attributes:
         label: name of the data set.
         categories: names along the axis.
-        shares: (categories,) from 0 to 1; None if there is no share.
-        intervals: (categories,) low and high end of each rate; None for shares that are not rates.
+        shares: (categories,) from 0 to 1. None if a category has no share.
+        intervals: (categories,) both ends of the interval of each rate. None if the shares are not rates.
     """
 
     label: str
@@ -37,7 +40,7 @@ class Plot:
     """The plot of a block.
 
     Attributes:
-        series: one for each data set that has this figure.
+        series: one for each data set that has the statistic.
         categories: categories of all series, in order.
         axis: title of the axis of categories.
         share: title of the axis of shares.
@@ -55,11 +58,11 @@ class Block:
 
     Attributes:
         title: the heading.
-        note: how to read the block.
+        note: explains the block.
         rows: rows of the table.
-        plot: None if nothing is drawn.
-        difference: rows have one more cell, which compares the data sets.
-        brief: the terminal shows this block, too.
+        plot: the plot, or None.
+        difference: whether each row has one more cell, which compares the data sets.
+        brief: whether the block is also shown on the terminal.
     """
 
     title: str

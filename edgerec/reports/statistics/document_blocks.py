@@ -29,7 +29,8 @@ def _size(sets: list[DataSet]) -> Block:
     for key, text in KINDS.items():
         rows.append(cells(f"{text} among the events", [entry["behaviours"][key] for entry in sets], format_value))
     note = (
-        "The first request of a page lists all that the page showed: exposures and clicks are counted there, once. "
-        "Requests and events are all that the logs have. Intervals are of 95 % (Wilson)."
+        "Each exposure and each click is counted once, at the first request of its page, because the list of that "
+        "request has all items that the page showed. All requests and events of the logs are counted. Intervals are "
+        "95 % confidence intervals (Wilson)."
     )
     return Block("Size", note, tuple(rows))

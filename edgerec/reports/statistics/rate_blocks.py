@@ -1,4 +1,4 @@
-"""Blocks of click rates: by position and by what was shown before."""
+"""Blocks of click rates: by position, by earlier exposures of the item, and by earlier exposures of its category."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from edgerec.reports.statistics.blocks import (
 )
 
 FEWEST = 100
-"""Fewest exposures of a bucket that is drawn. With fewer, the interval would fill the plot."""
+"""Minimum number of exposures of a bucket in a plot. With fewer exposures, its interval would fill the plot."""
 GROUPS = (*((position, position) for position in range(1, 6)), (6, 10), (11, 20), (21, 50), (51, 100))
-"""First and last position of each row of the table. The document counts positions up to the last one by one, and all
-later positions together. The plot shows each position."""
+"""First and last position of each row of the table. The plot shows each position up to 100 and all later ones together,
+as the document does."""
 
 
 def rate_text(entry: Mapping[str, Any]) -> str:
@@ -74,12 +74,12 @@ def _by_position(sets: Sequence[DataSet]) -> Block:
     rates = [entry["click_rate"]["position"] for entry in sets]
     block = _block(
         "Click rate by position",
-        "The place of an item in the list of its page's first request, from 1. Where the order of the lists carries no "
-        "rank, as in EB-NeRD, a slope says how pages are laid out and no more.",
+        "The position of an item in the list of the first request of its page, counted from 1. If lists are not in "
+        "ranked order, as in EB-NeRD, a slope only reflects the layout of the pages.",
         sets,
         rates,
         key="position",
-        axis="place in the list",
+        axis="position in the list",
     )
     rows: list[Row] = []
     for first, last in (*GROUPS, (GROUPS[-1][1] + 1, None)):
@@ -107,8 +107,8 @@ def _pooled(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
 def _by_item(sets: Sequence[DataSet]) -> Block:
     return _block(
         "Click rate by earlier exposures of the item",
-        "How often the same item had been shown to the same user before the page. A decline is how people tell a feed "
-        "what they do not want, and also that who passed over an item once was less likely to want it from the start.",
+        "The number of times that the item was shown to the user before the page. A decline has two causes: users lose "
+        "interest in an item that they passed over, and users who passed over it were less interested from the start.",
         sets,
         [entry["click_rate"]["item_exposures"] for entry in sets],
         key="earlier",
@@ -127,12 +127,13 @@ def _steps(sets: Sequence[DataSet], comparison: Mapping[str, Any] | None) -> Blo
             row = (*row, NONE if difference is None else f"{100 * difference:+.1f} %")
         rows.append(row)
     note = (
-        "Each click rate divided by the rate with one exposure less. It shows the decline, independently of the level."
+        "Each click rate of the block above, divided by the rate in the row before. It shows the decline, whatever the "
+        "level of the click rate."
     )
     if comparison is not None:
         first, second = labels_of(sets)
         note += f" The difference is how far {first} is above or below {second}, relative to {second}."
-    return Block("Steps of that click rate", note, tuple(rows), difference=comparison is not None)
+    return Block("Change of the click rate with each exposure", note, tuple(rows), difference=comparison is not None)
 
 
 def _by_category(sets: Sequence[DataSet]) -> Block:
@@ -144,12 +145,12 @@ def _by_category(sets: Sequence[DataSet]) -> Block:
         return Block(title, left_out, (cells("left out", sets, lambda _: "no category"),))
     block = _block(
         title,
-        "How many exposures of the item's category the user had since last opening an item of it, by the events that "
-        f"were known when the page was asked for. {left_out}".rstrip(),
+        "The number of exposures of the item's category since the user last opened an item of that category. Only "
+        f"events before the request of the page are counted. {left_out}".rstrip(),
         sets,
         rates,
         key="earlier",
-        axis="exposures without a click",
+        axis="exposures since the last page-view",
     )
     unknown = [entry["click_rate"]["without_category"] for entry in sets]
     if any(unknown):

@@ -1,4 +1,4 @@
-"""Blocks of distributions and shares: what is known at a request, what users do, who they are, when they ask."""
+"""Blocks of distributions and shares: behaviours before a request, actions, users, lists, triggers and hours."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from edgerec.reports.statistics.blocks import (
 )
 
 KINDS = {kind.plural: kind.plural.replace("_", "-") for kind in BEHAVIOUR_KINDS}
-"""Keys of the kinds of behaviour in the document, and the words for them."""
-BARS = "Each bar begins at its number and ends at the next one's; the outer bars hold what lies beyond them, too."
+"""For each kind of behaviour, its key in the document and its name in texts."""
+BARS = "Each bar starts at its number and ends at the number of the next bar. The outer bars include all values beyond."
 
 Figures = Sequence[Mapping[str, Any] | None]
-"""One figure for each data set, or None."""
+"""A statistic of each data set. None if a data set does not have it."""
 Shares = Mapping[str, float | None]
 
 
 def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
-    """Yield all blocks but those of click rates, for one or two data sets."""
+    """Yield all blocks for one or two data sets, except the blocks of click rates."""
     for key in KINDS:
         yield _known(sets, key)
     for key in KINDS:
@@ -41,7 +41,7 @@ def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
     if any(entry["opened_from"] for entry in sets):
         yield _shares(
             "Page-views by where they were opened",
-            "From where the pages of items were opened, as logged.",
+            "From where users opened the page of an item, for example from the feed or from a search.",
             sets,
             [_named(entry["opened_from"], "value") for entry in sets],
             axis="opened from",
@@ -49,7 +49,7 @@ def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
         )
     yield _distribution(
         "List lengths",
-        "Candidates in the list of a page's first request, shown or not.",
+        "Number of candidates in the list of the first request of each page. All candidates count, exposed or not.",
         sets,
         [entry["list_lengths"] for entry in sets],
         axis="candidates",
@@ -57,7 +57,7 @@ def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
     )
     yield _distribution(
         "Users by exposures",
-        "Exposures of each user with a request, over the whole period of the logs.",
+        "Number of exposures of each user who has a request, over the whole period of the logs.",
         sets,
         [entry["users_by_exposures"] for entry in sets],
         axis="exposures",
@@ -74,7 +74,7 @@ def share_blocks(sets: Sequence[DataSet]) -> Iterator[Block]:
     )
     yield _shares(
         "Requests by trigger",
-        "The reason for each request: a page that arrived, or a behaviour.",
+        "The event that started the request: a page arrived, or the user did something.",
         sets,
         [_named(entry["triggers"], "trigger") for entry in sets],
         axis="trigger",
@@ -105,7 +105,7 @@ def _shares(
     share: str,
     brief: bool = True,
 ) -> Block:
-    """Return a block of shares by name. `parts` has the shares of each data set, or None."""
+    """Return a block of shares by name. `parts` has the shares of each data set. None if it does not have them."""
     names = union(part or {} for part in parts)
     series = tuple(
         Series(label, tuple(part), tuple(part.values()))
@@ -150,8 +150,7 @@ def _known(sets: Sequence[DataSet], key: str) -> Block:
     more.append(cells(f"{limit} or more", [figure["at_limit"] for figure in capped], percent))
     return _distribution(
         f"{KINDS[key].capitalize()} known at a request",
-        f"Over all requests, whatever their trigger: {KINDS[key]} of the user before the instant of the request. "
-        f"Samples keep the latest {limit} unless told otherwise.",
+        f"Number of {KINDS[key]} of the user before each request. By default, samples have only the latest {limit}.",
         sets,
         figures,
         axis=KINDS[key],
@@ -167,7 +166,7 @@ def _actions(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
     if any(binary.values()):
         yield _shares(
             f"Actions of {KINDS[key]}",
-            f"Share of {KINDS[key]} whose value is above the feature's threshold; an empty value is not.",
+            f"Share of {KINDS[key]} whose value is above the threshold of the feature. Empty values are not above it.",
             sets,
             [_above(part) for part in parts],
             axis="feature",
@@ -186,12 +185,12 @@ def _actions(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
 
 
 def _is_binary(row: Mapping[str, Any]) -> bool:
-    """Return whether a feature has two values and no others, of which the first one is above the threshold."""
+    """Return whether a feature is binary: it has exactly two values. The first stands for "above the threshold"."""
     return len(row["values"]) == 2 and "other" not in row
 
 
 def _above(part: Mapping[str, Any]) -> Shares:
-    """Return the share of each binary feature, and its share of empty values if there are any."""
+    """Return the share above the threshold of each binary feature, and its share of empty values if it has any."""
     shares = {}
     for name, row in part.items():
         if _is_binary(row):
@@ -211,11 +210,12 @@ def _numbers(sets: Sequence[DataSet], key: str) -> Iterator[Block]:
     parts = [{row["source"]: row for row in entry["numbers"][key]} for entry in sets]
     for source in union(parts):
         figures = [part.get(source) for part in parts]
-        readers = " and ".join(union(figure["features"] for figure in figures if figure))
+        names = union(figure["features"] for figure in figures if figure)
+        readers = f"features {' and '.join(names)} read" if len(names) > 1 else f"feature {names[0]} reads"
         missing = cells("empty", [figure and figure["missing"]["share"] for figure in figures], percent)
         yield Block(
             f"{source} of {KINDS[key]}",
-            f"The column that {readers} read. {BARS}" if " and " in readers else f"The column of {readers}. {BARS}",
+            f"Values of the column that {readers}. {BARS}",
             (*_quantiles(figures, "p10"), missing),
             _histogram(sets, figures, axis=source, share=f"share of {KINDS[key]} with a value"),
         )

@@ -473,6 +473,6 @@ def test_click_rates_of_the_real_data_set(ebnerd_logs: Logs) -> None:
 def test_a_page_does_not_replace_a_file_of_another_kind(tmp_path: Path) -> None:
     mine = tmp_path / "logs.json"
     mine.write_text('{"kind": "logs"}')
-    with pytest.raises(OutputError, match="no page of plots"):
+    with pytest.raises(OutputError, match="is not an HTML page"):
         write_report(of(feed(), feed()), mine, force=True)
     assert mine.read_text() == '{"kind": "logs"}'
