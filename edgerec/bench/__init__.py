@@ -1,1 +1,1 @@
-"""Measuring: latencies with their environment, and peers beside them."""
+"""Benchmarks of the device models, of the embedding tables and of the training, compared with other engines (peers)."""

@@ -1,4 +1,7 @@
-"""MNN alone: inputs written into its memory, one run, outputs copied out; what peers are compared with."""
+"""Calls of MNN without the runtime of EdgeRec, to compare MNN with other engines.
+
+A call writes the inputs into MNN's memory, runs the model, and copies the outputs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,15 @@ Array = npt.NDArray[np.float32]
 
 
 def engine_step(session: Session, action: Array, item: Array) -> Callable[[], Any]:
-    """A call that encodes the next of the behaviours (t, d_a), (t, d_x), over and over, state carried on."""
+    """Return a function for the benchmark. Each call encodes one behaviour and keeps the recurrent state.
+
+    After the last behaviour it starts again with the first.
+
+    Args:
+        session: the session of a step model.
+        action: action vectors of the behaviours (t, d_a).
+        item: item vectors of the behaviours (t, d_x).
+    """
     doing, seen, state, key, value, new_state = (
         session.view(name).reshape(-1) for name in ("action", "item", "state", "key", "value", "new_state")
     )
@@ -41,10 +52,10 @@ def engine_step(session: Session, action: Array, item: Array) -> Callable[[], An
 def engine_rerank(
     session: Session, case: GoldenCase, encodings: Mapping[BehaviourKind, Encodings]
 ) -> Callable[[], Any]:
-    """Return a call that scores the case's candidates after full sequences of behaviours; logits (k, 1)."""
+    """Return a function for the benchmark. Each call scores the candidates of `case` and returns logits (k, 1)."""
     arrays = {name: np.zeros(shape, np.float32) for name, shape in session.inputs.items()}
     RankFeed(arrays).write(case.candidates, encodings, case.candidate_ids)
-    # A run overwrites its inputs, so all of them are written each time.
+    # MNN overwrites the inputs in a run, so each call writes all of them.
     writes = [(session.view(name), array) for name, array in arrays.items()]
     logits = session.view("logits")
 

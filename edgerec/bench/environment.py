@@ -1,4 +1,4 @@
-"""Describe the machine of a measurement. A latency has no meaning without it."""
+"""Describe the machine of a measurement, because a latency depends on it."""
 
 from __future__ import annotations
 

@@ -35,13 +35,13 @@ STAGE, NPZ, REDIS = "kv", "npz", "redis"
 ITEMS = 100
 """Number of candidates on a page."""
 PAGES = 200
-"""Number of different pages. Each is looked up about equally often."""
+"""Number of different pages. All are looked up about equally often."""
 UNKNOWN_SHARE = 0.05
-"""Share of unknown keys, as from items that are newer than the model."""
+"""Share of keys that are not in a table. In practice they come from items that are newer than the model."""
 CALLS = 50
 SEED = 1
 TAOBAO = {"category": (10_000, 16), "shop": (500_000, 16), "city": (400, 8), "style": (2_000, 8), "tag": (50_000, 16)}
-"""Numbers of rows and dimensions of the temporary tables, except `brand`."""
+"""Number of rows and dimension of each temporary table, except `brand`."""
 BRAND_DIMENSION = 40
 
 Page = dict[str, NDArray[np.int64]]
@@ -58,22 +58,24 @@ def run_kv_bench(
     out: Path | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Measure the look-up of a page: 100 items in all tables, with uniformly drawn keys, of which one in 20 is unknown.
+    """Measure the look-up of a page: the rows of 100 items in all tables.
+
+    Keys are drawn uniformly from each table, and one of 20 keys is not in the table.
 
     Args:
         bundle: the bundle whose tables are measured.
-        brands: without a bundle, the number of brands in temporary tables of six features.
+        brands: if there is no bundle, temporary tables of six features are measured. `brand` has this number of rows.
         dtype: data type of the temporary tables.
         shard_rows: rows in a shard of the temporary tables.
-        redis_url: address of a Redis server to measure as well. The tables are published there with a random prefix and
+        redis_url: address of a Redis server to measure, too. The tables are published there with a random prefix and
             removed at the end.
-        rounds: number of rounds. The contestants take turns in each round.
+        rounds: number of rounds. Each round measures all implementations, one after the other.
         out: also write the document to this file.
         force: replace `out` if it exists.
 
     Returns:
-        A document with `environment`, `version_id`, `sizes`, `results` (a row for each contestant, with memory and raw
-        samples) and `ratios`.
+        A document with `environment`, `version_id`, `sizes`, `ratios` and `results`. The results have one row for each
+        implementation, with its memory and all durations.
 
     Raises:
         InputError: neither or both of `bundle` and `brands` are given, or a number is too small.
@@ -105,7 +107,7 @@ def run_kv_bench(
         measured = take_turns(calls, rounds=rounds, calls=CALLS, warmup=CALLS)
     results = [{**found.row(name=name, stage=STAGE), **memory[name]} for name, found in measured.items()]
     if any(row["unstable"] for row in results):
-        log("the machine was busy: medians of rounds differ by more than half; measure again when it is idle")
+        log("the machine was busy: medians of rounds differ by more than half. Measure again when it is idle")
     document = {
         "environment": environment(),
         "bundle": None if bundle is None else str(bundle),
@@ -129,7 +131,7 @@ def run_kv_bench(
 
 @contextlib.contextmanager
 def _temporary_tables(brands: int, *, dtype: TableDtype, shard_rows: int) -> Iterator[Path]:
-    """Write a temporary cloud folder with the tables of a large shop, and yield its path."""
+    """Write a temporary cloud folder with random tables as large as those of a large shop. Yield its path."""
     with temporary_folder(Path(tempfile.gettempdir(), "edgerec-kv"), "partial") as cloud:
         with stage("write temporary tables"):
             sizes = {"brand": (brands, BRAND_DIMENSION), **TAOBAO}
@@ -144,7 +146,7 @@ def _temporary_tables(brands: int, *, dtype: TableDtype, shard_rows: int) -> Ite
 
 def _write_random(folder: Path, seed: int, rows: int, width: int, *, dtype: TableDtype, shard_rows: int) -> Any:
     rng = np.random.default_rng((SEED, seed))
-    # Item ids have gaps.
+    # Keys have gaps, as IDs have in practice.
     keys = np.cumsum(rng.integers(1, 1000, rows))
     values = (
         rng.standard_normal((min(BLOCK_ROWS, rows - start), width), np.float32) for start in range(0, rows, BLOCK_ROWS)
@@ -154,7 +156,7 @@ def _write_random(folder: Path, seed: int, rows: int, width: int, *, dtype: Tabl
 
 
 def _pages(tables: NpzTables) -> list[Page]:
-    """Draw the keys of all pages uniformly from each table. This is the worst case for caches."""
+    """Draw the keys of all pages uniformly from each table. Uniform keys are the worst case for caches."""
     rng = np.random.default_rng(SEED)
     known = {
         name: np.concatenate([np.empty(0, np.int64), *(k for k, _ in t.blocks())]) for name, t in tables.tables.items()
@@ -183,12 +185,12 @@ def _check_equal(opened: dict[str, EmbeddingTables], pages: list[Page]) -> None:
                 ours = answers[NPZ][feature]
                 if unknown != ours.unknown or not np.array_equal(rows, ours.rows):
                     raise ParityError(
-                        f"bench: {name} returns other rows of {feature} than {NPZ}: publish the tables again"
+                        f"bench: {name} and {NPZ} return different rows of table {feature}: measure again"
                     )
 
 
 def _npz_memory(tables: NpzTables, pages: list[Page], before: tuple[int, int]) -> dict[str, int]:
-    """Return the memory that this process needs for the open tables after looking up every page once."""
+    """Look up every page once. Return the memory that this process then needs for the tables."""
     key_bytes = sum(keys.nbytes for page in pages for keys in page.values())
     for page in pages:
         tables.get_many(page)
@@ -197,7 +199,7 @@ def _npz_memory(tables: NpzTables, pages: list[Page], before: tuple[int, int]) -
 
 
 def _memory() -> tuple[int, int]:
-    """Return the resident bytes of this process, and the part of them that is private to it."""
+    """Return the resident memory of this process in bytes, and the part of it that is private to the process."""
     resident = int(psutil.Process().memory_info().rss)
     try:
         status = Path(f"/proc/{os.getpid()}/status").read_text(encoding="ascii")
@@ -209,7 +211,7 @@ def _memory() -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _publish_temporarily(url: str, tables: NpzTables) -> Iterator[tuple[EmbeddingTables, dict[str, Any]]]:
-    """Publish `tables` in the Redis server at `url` for the block. Yield them with the memory of the server."""
+    """For the block, publish `tables` in the Redis server at `url`. Yield them and the memory that the server uses."""
     from edgerec.kv.redis import RedisStore
 
     store = RedisStore(url, prefix=f"edgerec-bench-{uuid.uuid4().hex[:12]}")

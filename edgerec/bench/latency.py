@@ -1,4 +1,4 @@
-"""`edgerec bench step|rerank`: measure the latencies of a bundle's device models and of peers."""
+"""`edgerec bench step` and `bench rerank`: measure the latency of device models and of other engines (peers)."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from edgerec.features.behaviours import BehaviourKind
 ENGINE, RUNTIME = "mnn", "edgerec"
 STEP, RERANK = "step", "rerank"
 PEER_TOLERANCE = {"fp32": 1e-3, "fp16": 0.3, "int8": 0.3}
-"""Tolerance for outputs of steps and logits of peers, by precision. It is relative for numbers above 1. Rounding errors
-of float32 are far below 1e-3 over full sequences, and those of rounded weights are below 0.1. A larger difference means
-that a peer computes another function."""
+"""Tolerance for the outputs of steps and for the logits of peers, by precision. It is relative for numbers above 1.
+Over full sequences, rounding errors of float32 are far below 1e-3, and those of rounded weights are below 0.1. If a
+difference is larger than the tolerance, the peer computes another function."""
 CALLS = {STEP: 200, RERANK: 20}
-"""Number of calls in a round. A round takes some milliseconds for each contestant."""
+"""Number of calls of each implementation in a round. They take some milliseconds."""
 
 Array = npt.NDArray[np.float32]
-Contestants = dict[str, Callable[[], Any]]
+Implementations = dict[str, Callable[[], Any]]
 StepOutputs = tuple[Array, Array, Array]
-"""Keys, values and states (steps, ...) of one contestant."""
+"""Keys, values and states (steps, ...) of one implementation."""
 
 
 def run_bench(
@@ -54,27 +54,27 @@ def run_bench(
 ) -> dict[str, Any]:
     """Measure `what` (`step` or `rerank`) on this machine.
 
-    Every contestant takes NumPy arrays and returns new NumPy arrays. `mnn` and its peers are the engines alone: they
-    write the inputs, run, and copy the outputs. `edgerec` is the public function of the runtime: it also checks all
-    inputs before native code reads them.
+    Every implementation takes NumPy arrays and returns new NumPy arrays. `mnn` and its peers are the engines alone: a
+    call writes the inputs, runs the model, and copies the outputs. `edgerec` is the public function of the runtime. It
+    also checks all inputs before native code reads them.
 
     Args:
         what: `step` or `rerank`.
         bundle: the bundle's folder.
         peers: also measure other engines: ONNX Runtime, the models that `export --peers` wrote, and engines of other
             packages. A peer that cannot be loaded or run is left out.
-        rounds: number of rounds. The contestants take turns in each round.
+        rounds: number of rounds. Each round measures all implementations, one after the other.
         public_key: the key that must have signed the bundle. None requires no signature.
         out: also write the document to this file.
         force: replace `out` if it exists.
 
     Returns:
-        A document with `environment`, `version_id`, `results` (a row for each contestant and stage, with raw samples),
-        `ratios`, and `failed` (the peers that cannot be loaded or run, with the reason).
+        A document with `environment`, `version_id`, `ratios`, `results` (a row for each implementation and stage, with
+        all durations) and `failed` (the peers that cannot be loaded or run, with the reason).
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: the bundle cannot be used.
-        ParityError: a contestant computes another function, so a comparison would have no meaning.
+        ParityError: an implementation computes another function, so its latency cannot be compared.
         InputError: `rounds` is less than one.
     """
     if rounds < 1:
@@ -88,15 +88,15 @@ def run_bench(
     make = _step_stages if what == STEP else _rerank_stages
     stages = make(model, manifest, case, bundle, opened, failures)
     results, compared = [], []
-    for stage, contestants in stages.items():
+    for stage, implementations in stages.items():
         calls = CALLS[what]
-        measured = take_turns(contestants, rounds=rounds, calls=calls, warmup=calls)
+        measured = take_turns(implementations, rounds=rounds, calls=calls, warmup=calls)
         results += [found.row(name=name, stage=stage) for name, found in measured.items()]
         compared += _compare(stage, measured)
     if any(row["unstable"] for row in results):
         log(
-            "the machine was busy: medians of rounds differ by more than half; trust ratios only, or measure again "
-            "when it is idle"
+            "the machine was busy: medians of rounds differ by more than half. Only the ratios are valid, or measure "
+            "again when the machine is idle"
         )
     document = {
         "environment": environment(),
@@ -114,7 +114,7 @@ def run_bench(
 
 
 def _full_case(model: DeviceModel, bundle: Path, manifest: BundleManifest) -> GoldenCase:
-    """Return the golden case that has the full lengths of the bundle's limits."""
+    """Return the golden case whose lists and sequences have the maximum lengths of the bundle."""
     name = case_names(bundle, manifest)[-1]
     case, _ = run_named(model, bundle, name)
     lengths, limits = case.lengths(), model.limits.model_dump()
@@ -130,15 +130,15 @@ def _step_stages(
     bundle: Path,
     peers: Mapping[str, Peer],
     failures: Failures,
-) -> dict[str, Contestants]:
+) -> dict[str, Implementations]:
     behaviours = {kind: (stepper, *case.of(kind)[:2]) for kind, stepper in model.steppers.items()}
     if not behaviours:
         raise InputError(f"bench: {bundle} has no step to measure: its model reads no behaviours")
-    stages: dict[BehaviourKind, Contestants] = {
+    stages: dict[BehaviourKind, Implementations] = {
         kind: {ENGINE: engine_step(stepper.session, action, item), RUNTIME: _runtime_step(stepper, action, item)}
         for kind, (stepper, action, item) in behaviours.items()
     }
-    outputs = {kind: _run_steps(contestants, case, kind) for kind, contestants in stages.items()}
+    outputs = {kind: _run_steps(implementations, case, kind) for kind, implementations in stages.items()}
     fused: set[str] = set()
     for name, peer in peers.items():
         with failures.of(name):
@@ -150,14 +150,14 @@ def _step_stages(
                 fused |= set(calls[kind]) if peer.stores_fused else set()
     for kind, of_kind in outputs.items():
         _check_steps(kind.step_model, of_kind, fused, PEER_TOLERANCE[manifest.precision])
-    return {kind.step_model: contestants for kind, contestants in stages.items()}
+    return {kind.step_model: implementations for kind, implementations in stages.items()}
 
 
-def _run_steps(contestants: Contestants, case: GoldenCase, kind: BehaviourKind) -> dict[str, StepOutputs]:
-    """Return the outputs of each contestant in one pass through the case's behaviours."""
+def _run_steps(implementations: Implementations, case: GoldenCase, kind: BehaviourKind) -> dict[str, StepOutputs]:
+    """Run each implementation once on each behaviour of `case`, in order. Return the outputs by name."""
     found = {}
-    for name, call in contestants.items():
-        # Each output is copied at once, because an engine may write the next one to the same memory.
+    for name, call in implementations.items():
+        # Copy each output at once, because an engine may write the next output to the same memory.
         steps = [[np.array(part, np.float32).ravel() for part in call()] for _ in case.of(kind)[0]]
         key, value, state = (np.array(parts) for parts in zip(*steps, strict=True))
         found[name] = (key, value, state)
@@ -165,17 +165,20 @@ def _run_steps(contestants: Contestants, case: GoldenCase, kind: BehaviourKind) 
 
 
 def _check_steps(stage: str, outputs: dict[str, StepOutputs], fused: set[str], tolerance: float) -> None:
-    """Refuse contestants whose outputs in one pass through all behaviours show that they compute something else.
+    """Check that the implementations of a step compute the same function.
 
-    States are compared with those of MNN. Keys and values have two forms: those of the contestants `fused` are compared
-    with the first of them, the others with MNN's.
+    States are compared with those of MNN. Keys and values exist in two forms. Implementations in `fused` store the
+    fused encoding; they are compared with the first of them. All others are compared with MNN.
+
+    Raises:
+        ParityError: an output differs by more than `tolerance`.
     """
     reference = next((name for name in outputs if name in fused), ENGINE)
     for name, found in outputs.items():
         stored = reference if name in fused else ENGINE
         for at, by in enumerate((stored, stored, ENGINE)):
             ours, theirs = outputs[by][at], found[at]
-            # Keys may be large exponentials, so their errors are compared relative to their size.
+            # Keys are exponentials and may be large, so errors are relative for numbers above 1.
             same = ours.shape == theirs.shape
             error = float((np.abs(theirs - ours) / np.maximum(np.abs(ours), 1.0)).max()) if same else np.inf
             if not error <= tolerance:
@@ -186,7 +189,7 @@ def _check_steps(stage: str, outputs: dict[str, StepOutputs], fused: set[str], t
 
 
 def _runtime_step(stepper: HubsmStepper, action: Any, item: Any) -> Callable[[], Any]:
-    """Return a call of the public step function that cycles through the behaviours and keeps the state."""
+    """Return a function for the benchmark. It calls the public step function, as `engine_step` calls MNN."""
     behaviours = itertools.cycle(list(zip(action, item, strict=True)))
     state = stepper.initial_state()
 
@@ -206,19 +209,19 @@ def _rerank_stages(
     bundle: Path,
     peers: Mapping[str, Peer],
     failures: Failures,
-) -> dict[str, Contestants]:
+) -> dict[str, Implementations]:
     encodings = encode_case(model, case)
     by_kind = {kind: encodings[kind.plural] for kind in model.steppers}
-    contestants: Contestants = {
+    implementations: Implementations = {
         ENGINE: engine_rerank(model.crban.session, case, by_kind),
         RUNTIME: lambda: model.crban.score(case.candidates, **encodings, ids=case.candidate_ids),
     }
-    scores = _run_rerank(contestants)
+    scores = _run_rerank(implementations)
     for name, peer in peers.items():
         with failures.of(name):
             calls = peer.rerank(case)
             scores.update(_run_rerank(calls))
-            contestants.update(calls)
+            implementations.update(calls)
     of_peers = Tolerance(PEER_TOLERANCE["fp32"], PEER_TOLERANCE["fp32"])
     for name, found in scores.items():
         logits = found[: len(case.logits)]
@@ -231,21 +234,24 @@ def _rerank_stages(
         at = tolerance.worst_index(logits, case.logits)
         if at is not None:
             raise ParityError(
-                f"bench: scores of {name} differ from training by {absolute_difference(logits, case.logits)[at]:.2g}, "
-                f"more than {tolerance.allowed(case.logits)[at]:.2g}. It computes another function: "
-                "export the bundle again"
+                f"bench: scores of {name} differ from those of the trained model by "
+                f"{absolute_difference(logits, case.logits)[at]:.2g}, more than "
+                f"{tolerance.allowed(case.logits)[at]:.2g}. It computes another function: export the bundle again"
             )
-    return {RERANK: contestants}
+    return {RERANK: implementations}
 
 
-def _run_rerank(contestants: Contestants) -> dict[str, Array]:
-    return {name: np.array(call(), np.float32).ravel() for name, call in contestants.items()}
+def _run_rerank(implementations: Implementations) -> dict[str, Array]:
+    return {name: np.array(call(), np.float32).ravel() for name, call in implementations.items()}
 
 
 def _load_peers(bundle: Path, what: str, failures: Failures) -> dict[str, Peer]:
-    """Return the peers that can run `what` by name. Log what the others lack."""
+    """Return the peers that can run `what`, by name. For each other peer, log what is missing."""
     if not (bundle / GOLDEN / "onnx" / f"{CRBAN}_reference.onnx").is_file():
-        raise InputError(f"bench: {bundle} has no graphs for peers, which only exist for crban: leave --peers out")
+        raise InputError(
+            f"bench: {bundle} has no graphs for other engines, because only bundles of the model crban have them: "
+            "remove --peers"
+        )
     found = {}
     for name, peer in load_peers(bundle, failures).items():
         with failures.of(name):

@@ -1,4 +1,4 @@
-"""Measure calls that take microseconds. The contestants take turns, and every sample is kept."""
+"""Measure calls that take microseconds. Several implementations are measured in turns, and each duration is kept."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import numpy as np
 from edgerec.core.statistics import percentiles
 
 UNSTABLE = 1.5
-"""If the medians of rounds differ by more than this factor, another program used the machine."""
+"""If the medians of rounds differ by more than this factor, the machine was probably busy with another program."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The durations of all calls of one contestant, in microseconds.
+    """The durations of all calls of one implementation, in microseconds.
 
     Attributes:
-        warmup: durations before the first round.
+        warmup: durations of the calls before the first round.
         rounds: durations of the calls in each round.
     """
 
@@ -41,7 +41,7 @@ class Measured:
         return ordered[int(0.9 * (len(ordered) - 1))] > UNSTABLE * ordered[0]
 
     def row(self, *, name: str, stage: str) -> dict[str, Any]:
-        """Return the contestant's row for a bench document."""
+        """Return the implementation's row for a bench document."""
         samples = np.array([sample for samples in self.rounds for sample in samples])
         return {
             "name": name,
@@ -56,35 +56,36 @@ class Measured:
 
 
 def take_turns(
-    contestants: Mapping[str, Callable[[], Any]], *, rounds: int, calls: int, warmup: int
+    implementations: Mapping[str, Callable[[], Any]], *, rounds: int, calls: int, warmup: int
 ) -> dict[str, Measured]:
-    """Time `calls` calls of each contestant in each of `rounds`. The contestants take turns within a round.
+    """Measure each implementation `calls` times in each of `rounds` rounds. Return the durations by name.
 
-    A busy period of the machine slows all contestants of a round, so ratios within a round stay valid. The garbage
-    collector is off during a round.
+    A round measures all implementations, one after the other. If the machine is busy for a while, it slows all of them,
+    so ratios within a round stay valid. The garbage collector is off during a round.
     """
-    warmups = {name: _time(call, warmup) for name, call in contestants.items()}
-    samples: dict[str, list[list[float]]] = {name: [] for name in contestants}
+    warmups = {name: _time(call, warmup) for name, call in implementations.items()}
+    samples: dict[str, list[list[float]]] = {name: [] for name in implementations}
     was_enabled = gc.isenabled()
     try:
         for number in range(rounds):
-            names = list(contestants)
-            # The first contestant changes, so that nobody always benefits from the caches of another.
+            names = list(implementations)
+            # Each round starts with another implementation, so that none always runs after the same one, whose data
+            # may still be in the caches.
             first = number % len(names)
             gc.collect()
             gc.disable()
             for name in names[first:] + names[:first]:
-                samples[name].append(_time(contestants[name], calls))
+                samples[name].append(_time(implementations[name], calls))
             if was_enabled:
                 gc.enable()
     finally:
         if was_enabled:
             gc.enable()
-    return {name: Measured(warmups[name], samples[name]) for name in contestants}
+    return {name: Measured(warmups[name], samples[name]) for name in implementations}
 
 
 def ratios(ours: Measured, peer: Measured) -> dict[str, float]:
-    """Return the ratios of our p50 to the peer's p50 in each round: `median`, `min`, `max`."""
+    """Divide our p50 of each round by the peer's p50. Return `median`, `min` and `max` of these ratios."""
     values = [mine / other for mine, other in zip(ours.medians, peer.medians, strict=True)]
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 

@@ -1,4 +1,7 @@
-"""The peer of `edgerec bench train`: HUBSM and CRBAN in the Keras functional API, without shared behaviours."""
+"""The plain Keras model of `edgerec bench train`: HUBSM and CRBAN in the Keras functional API.
+
+Requests do not share behaviours: each request has a copy of its own.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from edgerec.model.reranker import Reranker
 
 
 def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> keras.Model:
-    """Return a compiled Keras model with the function and the weights of `model` (a `crban`).
+    """Return a compiled Keras model that computes the same function as `model` (a `crban`) with the same weights.
 
-    Its inputs come from `plain_inputs`. The loss is the sum of weighted cross-entropies, so the weights should sum to
-    1.
+    `plain_inputs` makes its inputs. The loss is the weighted sum of the cross-entropies of the candidates, so the
+    weights should sum to 1.
     """
     spec, units, depth = model.spec, model.units, model.layers_per_stack
     tables = {
@@ -83,7 +86,7 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
 
 
 def plain_inputs(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
-    """Return inputs, labels and weights of a batch. Each request gets its own copy of its behaviours."""
+    """Return the inputs, labels and weights of a batch. Each request gets its own copy of its behaviours."""
     inputs: dict[str, Any] = {}
     for name, group in [
         ("candidates", batch.inputs["candidates"]),
@@ -110,7 +113,7 @@ def _last(arguments: list[Any]) -> Any:
 
 
 def _attend(arguments: list[Any]) -> Any:
-    """Return contexts: the means of the valid values, weighted by the softmax of their scores."""
+    """Return the context of each candidate: the mean of the valid values, weighted by the softmax of the scores."""
     score, value, length = arguments
     valid = (ops.arange(ops.shape(value)[1])[None, :] < length[:, None])[:, None, :]
     weights = ops.where(valid, ops.softmax(ops.where(valid, score, -1e9), axis=-1), 0.0)

@@ -1,4 +1,4 @@
-"""`edgerec bench train`: compare training steps with a plain Keras model, and measure large dictionaries."""
+"""`edgerec bench train`: compare training steps with those of plain Keras, and measure large embedding tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from edgerec.model.workers import Workers
 
 OURS, PLAIN, UNSORTED = "edgerec", "keras", "keras_unsorted"
 DICTIONARIES = {"15k": 15_000, "1.5m": 1_500_000}
-"""Numbers of brands, by the name of the stage."""
+"""Number of keys of the largest embedding table, by the ending of the stage's name."""
 
 
 def run_training_bench(
@@ -48,20 +48,21 @@ def run_training_bench(
 
     All batches are in memory. `edgerec` and `keras` use the same requests, drawn as in a training. `keras_unsorted`
     uses random requests, as a plain Keras pipeline does. The plain model gets a copy of the behaviours of each request,
-    padded to the longest of the batch. First, both models are trained from the same weights, and the document states
-    the difference of their losses, because speeds can only be compared for equal functions.
+    padded to the longest sequence of the batch. First, both models are trained from the same weights on the same
+    batches. The document has the difference of their losses, because speeds can only be compared if both models compute
+    the same function.
 
     Args:
         samples: the source of the requests.
-        config: only `batch_size`, `units`, `layers`, `together` and `one_per_page` are used, and the optimizer
-            settings.
-        batches: number of different batches. Each is one step in every round.
-        rounds: number of rounds. The contestants take turns in each round.
+        config: only `batch_size`, `units`, `layers`, `together`, `one_per_page` and the settings of the optimizer are
+            used.
+        batches: number of different batches. Each round makes one training step with each of them.
+        rounds: number of rounds. Each round measures all implementations, one after the other.
         out: also write the document to this file.
         force: replace `out` if it exists.
 
     Returns:
-        A document with `environment`, `results` (a row for each contestant and stage, with raw samples),
+        A document with `environment`, `results` (a row for each implementation and stage, with all durations),
         `requests_per_second` by name, `ratios`, and the losses of both models.
 
     Raises:
@@ -71,7 +72,7 @@ def run_training_bench(
         raise InputError(f"bench: --batches and --rounds should be at least 1; received {batches} and {rounds}")
     if out is not None:
         check_document(out, force=force, inputs=[samples.path])
-    # The plain model does not replace random ids by the unknown id, so switch this off.
+    # The plain model does not replace IDs by the unknown ID and does not average weights, so switch both off.
     config = config.model_copy(update={"unknown_rate": 0.0, "average": 0.0})
     shard, batch_rows = _draw_batches(samples, config, batches)
     results, compared = [], []
@@ -88,13 +89,13 @@ def run_training_bench(
     rng = np.random.default_rng(config.seed)
     random_rows = rng.permutation(len(shard.requests))[: batches * config.batch_size].reshape(batches, -1)
     unsorted = [plain_inputs(make_batch(shard, rows)) for rows in random_rows]
-    log("both models are trained once on all batches; now measuring in turns")
-    contestants: dict[str, Callable[[], Any]] = {
+    log("both models were trained once on all batches; now they are measured in turns")
+    implementations: dict[str, Callable[[], Any]] = {
         OURS: _cycle(ours, _loss_of(step)),
         PLAIN: _cycle(plain_batches, lambda batch: plain.train_on_batch(*batch)),
         UNSORTED: _cycle(unsorted, lambda batch: plain.train_on_batch(*batch)),
     }
-    measured = take_turns(contestants, rounds=rounds, calls=batches, warmup=batches)
+    measured = take_turns(implementations, rounds=rounds, calls=batches, warmup=batches)
     results += [found.row(name=name, stage="train_step") for name, found in measured.items()]
     for peer in (PLAIN, UNSORTED):
         compared.append({"stage": "train_step", "of": OURS, "to": peer, **_ratios(measured[OURS], measured[peer])})
@@ -121,7 +122,7 @@ def run_training_bench(
 
 
 def _draw_batches(samples: Samples, config: TrainConfig, batches: int) -> tuple[Shard, list[NDArray[np.int64]]]:
-    """Draw full batches as in an epoch of a training."""
+    """Draw full batches, as an epoch of a training does. Return their shard and the rows of each batch."""
     shard = next(groups(samples, TRAIN))
     rng = np.random.default_rng(config.seed)
     rows = one_per_page_of(shard.requests, rng) if config.one_per_page else None
@@ -131,14 +132,14 @@ def _draw_batches(samples: Samples, config: TrainConfig, batches: int) -> tuple[
     full = [rows for rows in batches_of_epoch if len(rows) == config.batch_size][:batches]
     if len(full) < batches:
         raise InputError(
-            f"bench: there should be {batches} full batches of {config.batch_size} training requests in the first "
-            f"samples, which have {len(shard.requests)} requests: lower --batches or --batch-size"
+            f"bench: the measurement needs {batches} full batches of {config.batch_size} training requests, but the "
+            f"samples give only {len(full)} from {len(shard.requests)} requests: lower --batches or --batch-size"
         )
     return shard, full
 
 
 def _model_and_step(samples: Samples, config: TrainConfig, rows: dict[str, int]) -> tuple[Reranker, Callable[..., Any]]:
-    """Return a new model and its training step. `rows` overrides the numbers of rows of some embedding tables."""
+    """Return a new model and its training step. `rows` replaces the number of rows of some embedding tables."""
     keras.utils.set_random_seed(config.seed)
     model = model_for(samples, config)
     if rows:
@@ -151,7 +152,10 @@ def _model_and_step(samples: Samples, config: TrainConfig, rows: dict[str, int])
 
 
 def _dictionaries(samples: Samples, config: TrainConfig, batches: list[Batch]) -> dict[str, Callable[[], Any]]:
-    """Return training steps for dictionaries of different sizes. Ids are drawn uniformly from the dictionary."""
+    """Return functions that make training steps, one for each size in `DICTIONARIES` of the largest embedding table.
+
+    In the batches, the IDs of that table are drawn uniformly.
+    """
     embeddings = samples.head.spec.embeddings
     if not embeddings:
         return {}
@@ -183,7 +187,7 @@ def _with_random_ids(batch: Batch, column: int, size: int, rng: np.random.Genera
 
 
 def _cycle(batches: list[Any], step: Callable[[Any], Any]) -> Callable[[], Any]:
-    """Return a call that runs `step` on the next of `batches` in a cycle."""
+    """Return a function that runs `step` on the next batch. After the last batch it starts again with the first."""
     index = -1
 
     def call() -> Any:
@@ -195,12 +199,15 @@ def _cycle(batches: list[Any], step: Callable[[Any], Any]) -> Callable[[], Any]:
 
 
 def _round_seconds(measured: Measured) -> float:
-    """Return the median duration of a round. Batches have different lengths, and each occurs once in a round."""
+    """Return the median duration of a round in seconds. Durations of batches differ, so only whole rounds compare."""
     return statistics.median(sum(samples) for samples in measured.rounds) / 1e6
 
 
 def _ratios(first: Measured, second: Measured) -> dict[str, float]:
-    """Return the ratios of the durations of rounds: `median`, `min`, `max`; and of the medians of rounds: `p50`."""
+    """Divide the durations of `first` by those of `second`, round by round.
+
+    `median`, `min` and `max` are of the ratios of whole rounds. `p50` is the median ratio of the medians of rounds.
+    """
     values = [
         sum(first_round) / sum(second_round)
         for first_round, second_round in zip(first.rounds, second.rounds, strict=True)

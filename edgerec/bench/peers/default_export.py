@@ -1,4 +1,4 @@
-"""A peer: MNN on the ranking model from its default export."""
+"""A peer: MNN on the ranking model that tf2onnx and MNN's converter make with default settings."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ _ONE_THREAD = {"precision": PRECISION_HIGH, "numThread": 1}
 
 
 class DefaultExport(Peer):
-    """The ranker as `edgerec export --peers` converted it by MNN's own tools."""
+    """MNN on the ranking model that `edgerec export --peers` converted with default settings. It measures no steps."""
 
     measures = ("rerank",)
 
     def missing(self) -> str | None:
         if (self.bundle / PEERS).is_dir():
             return None
-        return f"{self.bundle} has no model of MNN's default export: `edgerec export --peers` writes one"
+        return (
+            f"{DEFAULT_EXPORT} is not measured: {self.bundle} has no model for it; `edgerec export --peers` writes it"
+        )
 
     def rerank(self, case: GoldenCase) -> Calls:
         reference = ReferenceGraphs(self.bundle)
@@ -43,11 +45,11 @@ class DefaultExport(Peer):
 
 
 def _rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -> dict[str, Callable[[], Array]]:
-    """Calls that score the case's candidates after full sequences of behaviours; logits (k,).
+    """Return two functions for the benchmark. Each call scores the candidates of `case` and returns logits (k,).
 
-    The model has loops, and only the Module API of MNN can run the subgraphs of loops. One call uses one thread, full
-    precision and its own runtime, which is the fastest setting. The other call uses the default settings: MNN then
-    starts several threads, which slow each other down in such small operations.
+    The model has loops, and only the Module API of MNN can run the subgraphs of loops. One function uses one thread,
+    full precision and a runtime of its own, which is the fastest setting. The other function uses the default settings:
+    MNN then starts several threads, which slow each other down in such small operations.
 
     Args:
         path: the MNN model from `edgerec.export.peers`.
@@ -65,7 +67,7 @@ def _rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -
         runtime = {} if settings is None else {"runtime_manager": mnn.nn.create_runtime_manager((settings,))}
         try:
             module = mnn.nn.load_module_from_file(str(path), _INPUTS, _OUTPUTS, **runtime)
-        except Exception as error:  # MNN raises exceptions of many types
+        except Exception as error:  # MNN raises exceptions of many types.
             reason = first_line(error.__cause__ or error)
             raise FormatError(f"bench: {path} cannot be run by MNN ({reason}): export the bundle again") from None
         calls[name] = partial(_logits, mnn.expr, module, feed)

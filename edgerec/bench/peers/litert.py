@@ -1,4 +1,4 @@
-"""A peer: LiteRT on the step models of a bundle."""
+"""A peer: LiteRT on step models that `edgerec export --peers` wrote."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LITERT = "litert"
 
 
 class LiteRt(Peer):
-    """The steps as `edgerec export --peers` converted them for LiteRT."""
+    """LiteRT on the step models. It cannot run a re-rank."""
 
     measures = ("step",)
 
     def missing(self) -> str | None:
         if not (self.bundle / PEERS).is_dir():
-            return f"{self.bundle} has no model of LiteRT: `edgerec export --peers` writes one"
+            return f"LiteRT is not measured: {self.bundle} has no models for it; `edgerec export --peers` writes them"
         if importlib.util.find_spec("ai_edge_litert") is None:
-            return "LiteRT is not measured: pip install ai-edge-litert"
+            return "LiteRT is not measured: ai-edge-litert is not installed; pip install ai-edge-litert"
         return None
 
     def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
@@ -40,15 +40,15 @@ class LiteRt(Peer):
 
 
 def _step(path: Path, action: Array, item: Array) -> Callable[[], Any]:
-    """A call that encodes the next of the behaviours (t, d_a), (t, d_x), over and over, state carried on.
+    """Return a function for the benchmark. Each call encodes one behaviour and keeps the recurrent state.
 
-    LiteRT uses one thread and its default kernels (XNNPACK). The outputs are the key and the fused encoding of the
-    paper's equations.
+    After the last behaviour it starts again with the first. LiteRT uses one thread and its default kernels (XNNPACK).
+    The outputs are the key and the fused encoding of the paper's equations, and the new state.
 
     Args:
         path: the LiteRT model from `edgerec.export.peers`.
-        action: action vectors (t, d_a).
-        item: item vectors (t, d_x).
+        action: action vectors of the behaviours (t, d_a).
+        item: item vectors of the behaviours (t, d_x).
 
     Raises:
         FormatError: LiteRT cannot read the model, or the model has other inputs.

@@ -1,15 +1,15 @@
-"""Peers: ONNX Runtime on the functions of a bundle.
+"""Peers: ONNX Runtime on the ONNX graphs of a bundle.
 
-A bundle has two ONNX graphs of each function. The reference graph follows the equations literally and has native GRU
-nodes. The device graph was converted to the MNN model; users of ONNX Runtime would not have it. The peers are:
+A bundle has two ONNX graphs for each device model. The reference graph follows the equations of the paper and has
+native GRU nodes. The device graph is the graph that was converted to the MNN model. Without EdgeRec, users of ONNX
+Runtime would have a graph like the reference graph. The implementations are:
 
-- `onnxruntime`: the reference graph with `run`.
-- `onnxruntime_io_binding`: the reference graph with memory that is bound before the calls. It is only measured for the
-  step, where a call costs as much as its arithmetic.
-- `onnxruntime_device_graph`: the device graph with `run`.
+- `onnxruntime`: the reference graph, called with `run`.
+- `onnxruntime_io_binding`: the reference graph, with memory that is bound before the calls. It is only measured for the
+  step, where the overhead of a call is as large as the computation.
+- `onnxruntime_device_graph`: the device graph, called with `run`.
 
-All peers use one thread, all graph optimisations and no memory arena. Without the arena, these graphs are a tenth
-faster.
+All use one thread, all graph optimisations and no memory arena. These graphs are 10 % faster without the arena.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ Array = npt.NDArray[np.float32]
 REFERENCE, BOUND, DEVICE_GRAPH = "onnxruntime", "onnxruntime_io_binding", "onnxruntime_device_graph"
 _SUFFIX = {REFERENCE: "_reference", DEVICE_GRAPH: ""}
 _STORED = {REFERENCE: ("fused", "fused"), DEVICE_GRAPH: ("value", "values")}
-"""The names of the second stored output of a step, next to the key: in the step graph and in the ranking graph."""
+"""A step stores a key and a second output. This is the name of the second one in the step graph and, for all
+behaviours, in the ranking graph."""
 
 
 class OnnxPeer(Peer):
@@ -67,7 +68,7 @@ class OnnxPeer(Peer):
         return {self.name: lambda: session.run(["logits"], arrays)[0]}
 
     def encode(self, kind: BehaviourKind, case: GoldenCase) -> Encodings:
-        """Step through the case's behaviours; values of `REFERENCE` are the fused encodings (t, 2 * units)."""
+        """Encode the behaviours of `case`. With the reference graph, values are the fused encodings (t, 2 * units)."""
         action, item, _, _ = case.of(kind)
         call = self._run_step(kind.step_model, action, item)
         found = [call()[:2] for _ in range(len(action))]
@@ -91,7 +92,7 @@ class OnnxPeer(Peer):
 
 
 class ReferenceGraphs(OnnxPeer):
-    """The reference graphs. The step is also measured with memory that is bound before the calls."""
+    """The reference graphs. Steps are also measured with memory that is bound before the calls."""
 
     name = REFERENCE
 

@@ -23,22 +23,22 @@ PEERS = {
     "litert": "edgerec.bench.peers.litert:LiteRt",
     "mnn_default_export": "edgerec.bench.peers.default_export:DefaultExport",
 }
-"""The class of each peer of EdgeRec."""
+"""The peers in this package: the class of each, by name."""
 
 Calls = dict[str, Callable[[], Any]]
-"""Calls to measure, by the name of the contestant."""
+"""The functions to measure, by name of the implementation."""
 
 
 class Peer:
-    """An engine on one bundle. Every call takes NumPy arrays that it was made with, and returns NumPy arrays.
+    """Another inference engine that runs the models of a bundle, to compare its latency with that of MNN.
 
     Args:
         bundle: the bundle's folder.
 
     Attributes:
-        measures: `step`, `rerank` or both: what it can run.
-        stores_fused: whether its steps return the fused encoding in place of the device graph's `value`, and the plain
-            attention key: the equations as the paper writes them.
+        measures: what the engine can run: `step`, `rerank` or both.
+        stores_fused: whether its steps return the key and the fused encoding, as in the equations of the paper. If
+            false, they return `key` and `value` of the device graph.
     """
 
     measures: tuple[str, ...] = ("step", "rerank")
@@ -48,30 +48,34 @@ class Peer:
         self.bundle = bundle
 
     def missing(self) -> str | None:
-        """Return what is missing for this peer to run, for people; None if it can run."""
+        """Return a message that says what is missing to run this peer, or None if it can run."""
         return None
 
     def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
-        """Return calls that encode the case's next behaviour, over and over, with the state carried on.
+        """Return functions for the benchmark, by name. Each call encodes one behaviour and keeps the recurrent state.
 
-        A call returns key, stored value and new state.
+        The behaviours are those of the golden case. After the last behaviour, a function starts again with the first. A
+        call returns the key, the stored value and the new state.
         """
         return {}
 
     def rerank(self, case: GoldenCase) -> Calls:
-        """Return calls that score the case's candidates, its behaviours encoded beforehand. A call returns logits."""
+        """Return functions for the benchmark, by name. Each call scores the candidates of `case` and returns logits.
+
+        The behaviours are encoded before, so that this is not measured.
+        """
         return {}
 
 
 class Failures(dict[str, str]):
-    """The reasons why peers failed, by the peer's name."""
+    """The reason why a peer failed, by name of the peer."""
 
     @contextmanager
     def of(self, peer: str) -> Iterator[None]:
-        """Run a block that uses `peer`. If it raises an error, store and log the reason, and go on after the block."""
+        """Run a block that uses `peer`. If it raises an error, store and log the reason, and continue after the block."""
         try:
             yield
-        except Exception as error:  # The peer may be of another package, and each engine has its own errors.
+        except Exception as error:  # A peer may come from another package, and each engine has errors of its own.
             kind = "" if isinstance(error, EdgeRecError) else f"{type(error).__name__}: "
             self[peer] = kind + first_line(error)
             log(f"peer {peer} failed: {self[peer]}")
