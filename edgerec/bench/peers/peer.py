@@ -72,7 +72,7 @@ class Failures(dict[str, str]):
 
     @contextmanager
     def of(self, peer: str) -> Iterator[None]:
-        """Run a block that uses `peer`. If it raises an error, store and log the reason, and continue after the block."""
+        """Run a block that uses `peer`. If it raises an error, store and log the reason, and continue after it."""
         try:
             yield
         except Exception as error:  # A peer may come from another package, and each engine has errors of its own.
