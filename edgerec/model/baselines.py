@@ -119,7 +119,7 @@ def _best_single(samples: Samples, numbers: list[str]) -> tuple[str, float]:
         values = {}
     best = (0.5, "", 1.0)
     for name, value in values.items():
-        # If all values are multiplied by -1, the AUC of every request becomes 1 minus the AUC.
+        # If all values change their sign, the AUC of each request becomes 1 - AUC.
         for direction, gauc in ((1.0, value), (-1.0, 1.0 - value)):
             if gauc > best[0]:
                 best = (gauc, name, direction)

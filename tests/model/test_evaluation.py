@@ -166,7 +166,7 @@ def test_samples_that_do_not_fit_the_run_are_refused(run: Run, samples: Samples)
     keys = samples.vocabularies["shop"].keys
     with pytest.raises(SpecificationError, match="another vocabulary of shop") as caught:
         check(replace(samples, vocabularies={"shop": Vocabulary(keys + 1)}))
-    assert f"the samples that it was trained on ({run.head.samples})" in str(caught.value)
+    assert f"the samples that the run was trained on ({run.head.samples})" in str(caught.value)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "export"])

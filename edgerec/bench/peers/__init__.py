@@ -1,1 +1,1 @@
-"""Engines that run a bundle's functions beside MNN, one in each file."""
+"""Peers: other engines that run the models of a bundle. There is one in each file."""

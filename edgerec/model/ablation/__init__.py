@@ -1,1 +1,1 @@
-"""Ablation: Table 2 on any samples, with all models, several seeds, and a paired test against DLCM (section 4)."""
+"""The ablation. It trains all models with several seeds and compares them with DLCM, as in Table 2 (section 4)."""

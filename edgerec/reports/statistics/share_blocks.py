@@ -105,7 +105,7 @@ def _shares(
     share: str,
     brief: bool = True,
 ) -> Block:
-    """Return a block of shares by name. `parts` has the shares of each data set. None if it does not have them."""
+    """Return a block of shares by name. `parts` has the shares of each data set, or None if it has none."""
     names = union(part or {} for part in parts)
     series = tuple(
         Series(label, tuple(part), tuple(part.values()))
