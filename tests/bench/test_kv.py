@@ -68,7 +68,7 @@ def test_a_store_that_returns_wrong_rows_is_refused(
         }
 
     monkeypatch.setattr(RedisTables, "get_many", changed)
-    with pytest.raises(ParityError, match="redis returns other rows of shop than npz"):
+    with pytest.raises(ParityError, match="redis and npz return different rows of table shop"):
         run_kv_bench(bundle_path, rounds=1, redis_url=redis_url)
 
 

@@ -99,7 +99,7 @@ def graph_of_the_other_kind(bundle: Path) -> None:
     ("what", "message"),
     [
         ("step", "keys of hubsm_ie by litert differ from those by onnxruntime by"),
-        ("rerank", "scores of mnn_default_export differ from training by"),
+        ("rerank", "scores of mnn_default_export differ from those of the trained model by"),
     ],
 )
 def test_a_peer_with_another_function_is_refused(
@@ -186,8 +186,8 @@ def with_other_weights(content: bytes) -> bytes:
     [
         ("step", "hubsm_ie_reference", "states of hubsm_ie by onnxruntime differ from those by mnn by"),
         ("step", "hubsm_ipv", "keys of hubsm_ipv by onnxruntime_device_graph differ"),
-        ("rerank", "crban_reference", "scores of onnxruntime differ from training by"),
-        ("rerank", "crban", "scores of onnxruntime_device_graph differ from training by"),
+        ("rerank", "crban_reference", "scores of onnxruntime differ from those of the trained model by"),
+        ("rerank", "crban", "scores of onnxruntime_device_graph differ from those of the trained model by"),
     ],
 )
 def test_a_peer_with_other_weights_is_refused(
