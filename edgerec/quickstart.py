@@ -73,7 +73,7 @@ def run_quickstart(
     start = time.perf_counter()
     config = load_config(None, {**CONFIG.model_dump(), "seed": seed, "epochs": epochs})
     with output_folder(out, force=force, kind="quickstart") as folder:
-        log(f"quickstart: everything goes to {out}")
+        log(f"quickstart: all results are written to {out}")
         with stage("simulate"):
             counts = simulate(replace(WORLD, users=users), folder / "logs", seed=seed)
         with stage("samples"):

@@ -18,7 +18,7 @@ def bench_table(document: dict[str, Any]) -> Table:
         shown = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else ""
         times = (f"{row[f'{key}_us']:.1f}" for key in ("p50", "p90", "p99"))
         rows.append((f"{row['stage']}  {row['name']}", f"{row['n']:,}", *times, shown))
-    title = "microseconds a call; mnn / peer is the ratio of p50, median and range over rounds"
+    title = "microseconds per call; mnn / peer is the ratio of p50: the median and the range over rounds"
     return table_of(("", "n", "p50", "p90", "p99", "mnn / peer"), rows, title=title)
 
 
@@ -34,8 +34,8 @@ def kv_table(document: dict[str, Any]) -> Table:
         for row in document["results"]
     ]
     sizes = document["sizes"]
-    title = f"microseconds a page of {sizes['items']} items x {len(sizes['tables'])} features; memory in MB"
-    return table_of(("", "n", "p50", "p90", "p99", "resident", "of it private"), rows, title=title)
+    title = f"microseconds per page of {sizes['items']} items x {len(sizes['tables'])} features; memory in MB"
+    return table_of(("", "n", "p50", "p90", "p99", "resident", "private part"), rows, title=title)
 
 
 def training_table(document: dict[str, Any]) -> Table:

@@ -22,7 +22,7 @@ def quickstart_table(document: dict[str, Any]) -> Table:
     rows = [
         ("GAUC of the base order", f"{document['gauc_base_order']:.4f}"),
         ("GAUC of the model", f"{document['gauc']:.4f}  (95 % interval {low:.4f} to {high:.4f})"),
-        ("GAUC of the truth", f"{document['gauc_truth']:.4f}  (what users would click, known to the simulator alone)"),
+        ("GAUC of the truth", f"{document['gauc_truth']:.4f}  (true click probabilities, known only to the simulator)"),
         ("device models", f"{document['device_bytes'] / 1024:,.0f} KiB"),
         ("embedding tables", f"{document['cloud_bytes'] / 1024:,.0f} KiB"),
         ("MNN against Keras", f"{document['parity_max_abs']:.1e} at most, on logits"),
