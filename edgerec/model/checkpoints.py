@@ -129,7 +129,7 @@ class WorkFolder:
         return self.path / f"best-{number}.weights.h5"
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
-        return writing(self.path, then="continue with --resume" if self.so_far.epoch else "train again")
+        return writing(self.path, then="go on with --resume" if self.so_far.epoch else "train again")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -213,8 +213,7 @@ def _read(path: Path, config: TrainConfig, samples: str) -> Progress:
         so_far = read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT)
     except FormatError as error:
         raise FormatError(
-            f"training: the unfinished training {path} cannot be resumed ({error}): start again "
-            "with --force"
+            f"training: the unfinished training {path} cannot be resumed ({error}): start again with --force"
         ) from None
     if so_far.config != config or so_far.samples != samples:
         raise FormatError(

@@ -96,7 +96,7 @@ def save_run(run: Run, folder: Path, *, history: Path) -> None:
     Raises:
         OutputError: the folder cannot be written.
     """
-    with writing(folder, then="continue with --resume"):
+    with writing(folder, then="go on with --resume"):
         save_weights(run.model, folder / WEIGHTS)
         save_vocabularies(dict(run.vocabularies), folder / VOCABULARY)
         shutil.copyfile(history, folder / HISTORY)

@@ -223,10 +223,8 @@ def test_weights_are_not_written_without_enough_space(
 )
 def test_every_error_of_writing_becomes_an_output_error(tmp_path: Path, error: Exception) -> None:
     with (
-        pytest.raises(
-            OutputError, match=r"cannot write into .* \(.+\): free some space .*then continue with --resume$"
-        ),
-        writing(tmp_path, then="continue with --resume"),
+        pytest.raises(OutputError, match=r"cannot write into .* \(.+\): free some space .*then go on with --resume$"),
+        writing(tmp_path, then="go on with --resume"),
     ):
         raise error
 

@@ -89,6 +89,4 @@ def load_sums(path: Path) -> UserSums:
         FormatError: the file cannot be read, or has other arrays.
     """
     names = ["user", "above", "impressions", "requests"]
-    return UserSums(
-        **read_members(path, names, what="sums of users", advice="start again with --force")
-    )
+    return UserSums(**read_members(path, names, what="sums of users", advice="start again with --force"))
