@@ -69,7 +69,7 @@ class TaobaoMcc(Source):
 
     title: ClassVar[str] = "Taobao-MCC"
 
-    latest: Annotated[Latest, "End of a behaviour sequence at which the latest behaviour stands."] = "last"
+    latest: Annotated[Latest, "Position of the latest behaviour in each behaviour sequence: first or last."] = "last"
     block_bytes: int = BLOCK_BYTES
     part: int = PART
 

@@ -117,7 +117,7 @@ def _shares(
 
 
 def _quantiles(figures: Figures, first: str) -> list[Row]:
-    """Return a row for `first`, and a row for each quantile."""
+    """Return four rows of the table: `first`, which is a key such as `mean`, and the quantiles p50, p90 and p99."""
     return [
         cells(key, [None if figure is None else figure[key] for figure in figures], number)
         for key in (first, "p50", "p90", "p99")
