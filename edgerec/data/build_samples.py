@@ -1,8 +1,8 @@
-"""Logs -> samples: one sample for each request, with only what was known at the time of the request.
+"""Make samples from logs: one sample for each request. It contains only data that was known when the request was made.
 
 Partitions are read one after the other, so memory does not grow with the logs. They are read twice: to fit vocabularies
-and scales on the training period, and to encode. Each partition becomes a shard. Work that was stopped continues after
-the last complete shard and gives the same bytes.
+and scales on the training period, and to encode. Each partition becomes a shard. An interrupted run can be resumed. It
+keeps its complete shards, and its output has the same bytes as that of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -65,24 +65,24 @@ def write_samples(
         logs: the folder of the logs.
         path: the folder to write.
         features: a feature specification file; default: the file in the logs folder.
-        limits: `candidates`, `exposures`, `page_views`; see `Limits`. Of more behaviours, the latest are kept. A longer
-            list of candidates is an error.
-        test_from: beginning of the test period in milliseconds since 1970; default: as the logs state, else the time
-            after which a fifth of the requests follow.
+        limits: the largest numbers of `candidates`, `exposures` and `page_views` of a request; see `Limits`. If a user
+            has more behaviours, the latest ones are kept. A request with more candidates is an error.
+        test_from: start of the test period in milliseconds since 1970; default: the value in `logs.json`. If that has
+            none, the last fifth of the requests is the test period.
         validation_fraction: share of the requests before the test period that are used for validation.
         processes: number of processes.
-        target: weight of a shard; see `edgerec.data.partition`.
-        logs_path: the path that the samples state for their logs, if the logs will be moved; default: `logs`.
-        force: replace `path` if it exists, and discard unfinished work.
-        resume: continue unfinished work.
+        target: weight up to which a partition is filled; see `edgerec.data.partition`.
+        logs_path: the path of the logs that the samples store; default: `logs`. Give it if the logs will be moved.
+        force: replace `path` if it exists, and delete the partial results of an interrupted run.
+        resume: continue an interrupted run.
 
     Raises:
         InputError: a limit or fraction is out of range, or a split has no request.
-        FormatError: `logs` is not a folder of logs, or there is no work to resume.
+        FormatError: `logs` is not a folder of logs, or there is no interrupted run to resume.
         LogsError: a table is missing, cannot be read or breaks its schema, or a list is longer than the limit.
         SpecificationError: the specification is not valid, or the data does not fit it.
-        OutputError: `path` exists and `force` is false, there is unfinished work, `path` and `logs` contain one
-            another, or something cannot be written.
+        OutputError: `path` exists and `force` is false, there are partial results but neither `force` nor `resume` is
+            true, one of `path` and `logs` contains the other, or a file cannot be written.
         ResourceError: a process died.
     """
     try:
@@ -117,9 +117,9 @@ def write_samples(
         except InputError as error:
             if str(work.scratch) in str(error):
                 raise FormatError(
-                    f"samples: the unfinished work is damaged ({error}): start again with --force"
+                    f"samples: the partial results are damaged ({error}): start again with --force"
                 ) from None
-            # The user has to change the logs or the settings, so the finished work cannot be used again.
+            # The user has to change the logs or the settings. Then the partial results cannot be used.
             work.discard()
             raise
         write_json(work.path / HEAD, head.model_dump(mode="json"))
@@ -135,7 +135,7 @@ def _fingerprint(logs: LogsFolder) -> list[list[Any]]:
 
 @dataclass(frozen=True)
 class _Task:
-    """A partition to count or encode, and the folder of the work."""
+    """A partition that is counted or encoded, and the folder of the partial results."""
 
     number: int
     partition: Partition
@@ -152,7 +152,7 @@ class _Task:
 def _make(
     work: ResumableFolder, logs: LogsFolder, plan: Plan, limits: Limits, processes: int, *, where: str
 ) -> SamplesHead:
-    """Fit and encode the partitions that are not done yet, and return the head of the samples."""
+    """Count and encode the partitions that are not done yet. Return the content of `samples.json`."""
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
     for name in ("ids", "table"):
         save_array(work.scratch / f"{name}.npy", getattr(index, name), what="samples")
@@ -196,7 +196,7 @@ def _make(
 def _count(
     task: _Task, *, spec: FeatureSpec, events: Parts, requests: Parts, until: int, repeated_items: bool
 ) -> dict[str, Any]:
-    # These counts are not part of the output. They are kept so that stopped work need not count again.
+    # These counts are not part of the output. They are stored so that a resumed run need not count again.
     file = task.counts().with_suffix(".json")
     known = read_object(file)
     if known is not None and task.counts().is_file():

@@ -1,4 +1,4 @@
-"""The exact cast of values that come from files. If a value would change, the cast is an error.
+"""Cast columns that come from files to other types. A cast that would change a value is an error.
 
 Types are checked before the cast, because some casts change values: a categorical becomes its codes, a fraction loses
 its decimals, and "007" and "7" become the same number.
@@ -13,14 +13,15 @@ import polars as pl
 from edgerec.core.errors import LogsError
 
 EXACT = {"Float16": 2**11 - 1, "Float32": 2**24 - 1, "Float64": 2**53 - 1}
-"""The largest integer of each float type to which no other integer is rounded."""
+"""For each float type, the largest float that is certainly equal to the integer that it was converted from. Above it,
+several integers become the same float."""
 
 WHOLE = r"^(0|-?[1-9][0-9]*)$"
 NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
-"""Patterns of text that is read as an integer (`WHOLE`) and as a number."""
+"""Regular expressions for text that is read as an integer (`WHOLE`) or as a number (`NUMBER`)."""
 
 SHOWN = 80
-"""Number of characters of a type or value that an error shows."""
+"""Error texts show at most this many characters of a type or value."""
 
 
 def exact_cast(
@@ -37,10 +38,10 @@ def exact_cast(
     Args:
         table: the rows, or some of them.
         types: the wanted type of each column. Columns that are not in `table` are ignored.
-        where: the text before the column's name in an error: the file or the table.
+        where: the text before the column's name in error texts: the file or the table.
         first_row: the number of the first row in its file, counted from 1.
-        floats: also cast floats to integers if all are whole numbers. Otherwise a column of floats is an error.
-        text: also cast text to numbers (for CSV) if all of it is written as numbers. Otherwise text is an error.
+        floats: whether floats may be cast to integers. A value that is not a whole number is an error.
+        text: whether text may be cast to numbers (for CSV). Text that is not written as a number is an error.
 
     Raises:
         LogsError: a column has a type, or a value, that the wanted type cannot represent.
@@ -69,7 +70,7 @@ def check_type(
 
 
 def is_list(dtype: pl.DataType) -> bool:
-    """Return whether each value is a list, with a fixed length or not."""
+    """Return whether `dtype` is a type of lists, with or without a fixed length."""
     return isinstance(dtype, (pl.List, pl.Array))
 
 
@@ -82,12 +83,12 @@ def item_type(dtype: pl.DataType) -> pl.DataType:
 
 
 def is_text(dtype: pl.DataType) -> bool:
-    """Return whether values are strings. They may be stored as strings or as categories."""
+    """Return whether `dtype` holds strings. They may be stored as strings or as categories."""
     return isinstance(dtype, (pl.String, pl.Categorical, pl.Enum))
 
 
 def arrays_as_lists(columns: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
-    """Return the columns with fixed-size lists, with the type of lists of any length."""
+    """Find the columns of fixed-size lists (`Array`), and return for each the `List` type with the same entries."""
     return {name: pl.List(dtype.inner) for name, dtype in columns.items() if isinstance(dtype, pl.Array)}
 
 
@@ -110,7 +111,7 @@ def _advice(received: pl.DataType, wanted: pl.DataType) -> str:
         return ""
     if received.is_float() or received.is_decimal():
         # pandas, for example, converts a column of integers with missing values to floats.
-        return "; cast it to integers, and write a missing value as an empty one"
+        return "; cast it to integers, and write a missing value as null"
     if received.is_temporal():
         return "; write milliseconds since 1970 as integers"
     if is_text(received):
@@ -119,7 +120,7 @@ def _advice(received: pl.DataType, wanted: pl.DataType) -> str:
 
 
 def _cast(values: pl.Series, wanted: pl.DataType, *, where: str, first_row: int) -> pl.Series:
-    """Return `values` cast to `wanted`. Their type is already checked."""
+    """Return `values` cast to `wanted`. Their type must be checked already."""
     if isinstance(values.dtype, pl.Array):
         values = values.cast(pl.List(values.dtype.inner))
     inner, leaf = item_type(values.dtype), item_type(wanted)
@@ -132,7 +133,7 @@ def _cast(values: pl.Series, wanted: pl.DataType, *, where: str, first_row: int)
     rows = pl.DataFrame({"row": pl.int_range(len(values), eager=True), "value": values})
     rows = rows.explode("value") if is_list(values.dtype) else rows
     wrong = rows.filter(_inexact(rows["value"], leaf))
-    # At least one value is wrong here.
+    # The cast failed, or it would change a value.
     row, value = wrong.row(0) if len(wrong) else (0, None)
     raise LogsError(
         f"{where} should be {wanted}; row {first_row + row} (the first is 1) holds {repr(value)[:SHOWN]}, "
@@ -154,7 +155,7 @@ def _always_exact(received: pl.DataType, wanted: pl.DataType) -> bool:
 
 
 def _inexact(values: pl.Series, wanted: pl.DataType) -> pl.Series:
-    """Return for each of `values` (n,) whether the type `wanted` cannot represent it. Empty values are represented."""
+    """Return a mask (n,). It is True where the type `wanted` cannot represent the value, and False for nulls."""
     cast = values.cast(wanted, strict=False)
     wrong = cast.is_null()
     if values.dtype == pl.String:

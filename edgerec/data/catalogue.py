@@ -1,4 +1,4 @@
-"""An index of the catalogue: it returns the rows of millions of item IDs quickly."""
+"""An index of the catalogue. It finds the rows of millions of item IDs quickly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SPARSE = 8
-"""The table with an entry for every ID in the range may be this many times as long as the catalogue."""
+"""About the largest length of `ItemIndex.table`, as a multiple of the number of items."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class ItemIndex:
 
     Attributes:
         ids: (n,) int64, the IDs, strictly ascending.
-        table: (last - first + 1,) int32, the row of each ID in the range, or -1 if no item has it. It is empty if it
-            would be too long; then `ids` is searched.
+        table: (last ID - first ID + 1,) int32. Entry `i` is the row of the item with the ID ``first ID + i``, or -1 if
+            no item has this ID. The table is empty if it would be too long. Then `ids` is searched.
     """
 
     ids: NDArray[np.int64]
@@ -35,7 +35,7 @@ class ItemIndex:
         return cls(ids, table)
 
     def rows(self, ids: NDArray[Any]) -> NDArray[np.int32]:
-        """Return the rows (n,) of `ids` (n,) int64, and -1 for an ID that is not in the catalogue."""
+        """Return the row of each ID, or -1 if the ID is not in the catalogue. `ids` is int64; shapes (n,)."""
         if not len(self.ids) or not len(ids):
             return np.full(len(ids), -1, np.int32)
         if not len(self.table):

@@ -1,4 +1,4 @@
-"""Conversion of a table's columns to the arrays that features read, and to codes."""
+"""Convert columns of a table to the arrays that features read, and encode them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edgerec.features.kinds.base import BaseFeature, Reads
 from edgerec.features.vocabulary import Vocabulary
 
 TYPES: dict[Reads, pl.DataType] = {"numbers": pl.Float64(), "strings": pl.String(), "identities": pl.Int64()}
-"""The column type that a feature receives, by the type of values that it reads."""
+"""The column type for each type of values that features read."""
 
 
 def to_array(series: pl.Series, feature: BaseFeature) -> NDArray[Any]:
-    """Return the series as the array (n,) that `feature` reads. Missing values are those that the encoder expects."""
+    """Return the series as the array (n,) that `feature` reads. Nulls become the missing value that it expects."""
     values = series.cast(TYPES[feature.reads])
     if feature.reads == "strings":
         return np.asarray(values.to_list(), dtype=object)
@@ -25,10 +25,10 @@ def to_array(series: pl.Series, feature: BaseFeature) -> NDArray[Any]:
 
 
 def encode_series(feature: BaseFeature, series: pl.Series, vocabulary: Vocabulary | None = None) -> NDArray[Any]:
-    """Return the encoded column (n,), as `feature.encode` does. This function is also fast for strings."""
+    """Return the same encoded column (n,) as `feature.encode`. This function is also fast for strings."""
     if not len(series) or feature.reads != "strings":
         return feature.encode(to_array(series, feature), vocabulary)
-    # Python strings are slow, so each different string is encoded only once.
+    # Python strings are slow, so each distinct string is encoded only once.
     words = series.cast(pl.String)
     different = words.unique()
     codes = pl.Series(feature.encode(to_array(different, feature), vocabulary))

@@ -1,4 +1,4 @@
-"""Encoding: a partition of logs -> a shard of samples, with only what was known at the time of each request."""
+"""Encode a partition of logs as a shard of samples. A request refers only to behaviours that were known at its time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Encoding:
         spec: the fitted specification, with all means and scales.
         events: the table of behaviours.
         requests: the table of requests.
-        limits: the longest sequences. Of more behaviours, the latest are kept. A longer list is an error.
+        limits: the largest lengths. If a user has more behaviours, the latest ones are kept. A request with more
+            candidates is an error.
         validation_from: end of the training period in milliseconds since 1970.
         test_from: end of the validation period in milliseconds since 1970.
     """
@@ -59,7 +60,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """A shard that is written.
+    """What `encode` returns about the shard that it wrote.
 
     Attributes:
         entry: the shard's entry in `samples.json`.
@@ -124,7 +125,7 @@ def _encode_events(
 def _encode_requests(
     requests: pl.DataFrame, known: Mapping[BehaviourKind, Instants], how: Encoding, items: ItemIndex, folder: Path
 ) -> tuple[int, dict[str, SplitCounts]]:
-    """Write the requests of each split, and return the number of their users and the counts of each split."""
+    """Write the requests of each split. Return the number of users with a request, and the counts of each split."""
     served = of_origin(how.spec.item, "served")
     # Repeated items in a list were already checked in `count`.
     requests = check_requests(requests, served, items, repeated_items=True)
@@ -140,7 +141,7 @@ def _encode_requests(
     label = requests[CLICKED].explode().cast(pl.UInt8).fill_null(NOT_EXPOSED).to_numpy()
     item = items.rows(requests[ITEM_ID].explode().to_numpy())
     encoded = _encode(requests.select(pl.col(_sources(served)).explode()), served) if served else {}
-    # The logged lists take several times the memory of what is written.
+    # Free the logged lists. They take several times as much memory as the arrays that are written.
     del requests
     bounds = [0, *np.searchsorted(instants.time, [how.validation_from, how.test_from]).tolist(), len(instants.time)]
     splits = {split: slice(*bounds[index : index + 2]) for index, split in enumerate(SPLITS)}
@@ -165,20 +166,23 @@ def _encode_requests(
 
 
 def known_before(requests: Instants, known: Instants, limit: int) -> NDArray[np.int64]:
-    """Return the range (r, 3) of each request's behaviours: the latest `limit` of its user that are strictly earlier.
+    """For each request, return the range of the latest behaviours of its user before its time, at most `limit`.
 
-    A behaviour with the time of the request is left out, because the device may not have encoded it before the request.
+    A behaviour at the time of the request is left out, because the device may not have encoded it before the request.
 
-    The columns are: the index at which the recurrence starts, the index of the first behaviour of the range, and the
-    index after the last one. A recurrence starts from a state of zeros, at a multiple of `limit` of the user's
-    behaviours: the last multiple that is not after the first behaviour of the range. So successive requests start at
-    the same behaviour and share computation, and training sees states after up to `limit` earlier behaviours, as on a
-    device.
+    A recurrence starts with a state of zeros at the first behaviour of a user, or at every `limit`-th behaviour after
+    it. For a range, it starts at the last of these behaviours that is not after the start of the range. So successive
+    requests often start at the same behaviour and share computation, and training sees states after up to `limit`
+    earlier behaviours, as on a device.
 
     Args:
         requests: (r,), users and times of the requests, in any order.
         known: (n,), users and times of the behaviours, in order of user and time.
         limit: the largest number of behaviours in a range.
+
+    Returns:
+        (r, 3): the index at which the recurrence starts, the index of the first behaviour of the range, and the index
+        after the last one.
     """
     if not len(known.user) or not len(requests.user):
         return np.zeros((len(requests.user), 3), np.int64)
@@ -190,7 +194,7 @@ def known_before(requests: Instants, known: Instants, limit: int) -> NDArray[np.
     now, then = requests.time, known.time
     first, last = min(now.min(), then.min()), max(now.max(), then.max())
     if (int(last) - int(first) + 1) * len(users) >= 2**63:
-        # The keys below would overflow. Ranks of times have the same order and are small.
+        # The keys below would overflow. So times are replaced by their ranks, which have the same order and are small.
         times = np.unique(np.concatenate([now, then]))
         now, then = np.searchsorted(times, now), np.searchsorted(times, then)
         first, last = np.int64(0), np.int64(len(times) - 1)
@@ -217,15 +221,15 @@ def _check_lengths(requests: pl.DataFrame, limits: Limits) -> None:
         longest = requests.row(int(lengths.arg_max() or 0), named=True)
         raise LogsError(
             f"logs: request {longest[REQUEST_ID]} offers {len(longest[ITEM_ID])} candidates, more than the limit of "
-            f"{limits.candidates}: raise --candidates or cut the list"
+            f"{limits.candidates}: raise --candidates or shorten the list"
         )
 
 
 def to_note(shard: WrittenShard) -> dict[str, Any]:
-    """Return the shard as JSON."""
+    """Return `shard` as data for JSON."""
     return {"entry": shard.entry.model_dump(), "users": shard.users}
 
 
 def from_note(note: Mapping[str, Any]) -> WrittenShard:
-    """Return the shard that `to_note` was given."""
+    """Return the shard from the data that `to_note` made."""
     return WrittenShard(ShardEntry.model_validate(note["entry"]), note["users"])

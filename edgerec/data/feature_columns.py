@@ -13,7 +13,7 @@ from edgerec.features.vocabulary import MISSING_ID
 
 
 def check_features(name: str, table: pl.DataFrame, features: Iterable[BaseFeature]) -> None:
-    """Raise LogsError unless the columns that `features` read exist, have a readable type, and have no NaN."""
+    """Raise LogsError if a column that `features` read does not exist, has a wrong type, or has a wrong value."""
     for feature in features:
         check_column(name, table.columns, feature)
         check_values(name, table[feature.source], feature)
@@ -29,7 +29,7 @@ def check_column(name: str, columns: Iterable[str], feature: BaseFeature) -> Non
 
 
 def check_values(name: str, values: pl.Series, feature: BaseFeature) -> None:
-    """Raise LogsError unless `feature` can read the values: by type, without NaN or infinity, IDs within 64 bits."""
+    """Raise LogsError if the values have a type that `feature` cannot read, or contain NaN, infinity or a wrong ID."""
     dtype = values.dtype
     if not _readable(dtype, feature.reads):
         wanted = "integers" if feature.reads == "identities" else feature.reads
@@ -44,7 +44,7 @@ def check_values(name: str, values: pl.Series, feature: BaseFeature) -> None:
         if faulty:
             raise LogsError(
                 f"logs: {name}.{feature.source} holds NaN or infinity in {faulty} rows (feature {feature.name}); "
-                "write a missing value as an empty one (null)"
+                "write a missing value as null"
             )
 
 

@@ -1,7 +1,7 @@
-"""Fitting on the training period: vocabularies of embeddings, and bounds, means and scales of raw features.
+"""Fit on the training period: vocabularies of embeddings, and bounds, means and scales of raw features.
 
-Partitions are counted one by one. Counts are whole numbers and moments are exact, so the result does not depend on how
-logs are divided into files and partitions, nor on the order of counting.
+Partitions are counted one by one. Counts are integers and sums are exact, so the result does not depend on how logs are
+divided into files and partitions, nor on the order of counting.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from edgerec.features.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Counted:
-    """The counts of a partition's training period.
+    """What was counted in the part of the training period that one partition contains.
 
     Attributes:
         candidates: (items,) int64, how often each item of the catalogue was a candidate.
         behaviours: (items,) int64, the number of events of each item.
-        octaves: by ``group.feature``, the numbers of features that are logged with events and requests.
+        octaves: sums of the values of features that are logged with events or requests, by ``group.feature``.
     """
 
     candidates: NDArray[np.int64]
@@ -102,7 +102,7 @@ def fit(
     Args:
         spec: the specification that is fitted.
         counted: the counts of all partitions.
-        catalogue: the items, in the order in which they were counted.
+        catalogue: the items, in the same order as in the counts.
 
     Raises:
         SpecificationError: a feature cannot read a value.

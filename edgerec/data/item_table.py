@@ -1,4 +1,4 @@
-"""The encoded catalogue: features that never change are stored once for each item, and gathered by row."""
+"""The encoded catalogue. Features that never change are stored once for each item. Samples refer to items by row."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ItemTable:
             served: the encoded column (n,) of each feature of origin `served`, by name.
         """
         gathered = self.encoded[rows]
-        # Arrays without served features are complete after the gather.
+        # An array that has no served feature is complete already.
         mixed = {one.field for one in of_origin(self.features, "served")}
         features = [one for one in self.features if one.field in mixed]
         catalogue = of_origin(self.features, "catalogue")
@@ -68,7 +68,7 @@ class ItemTable:
         return replace(gathered, **{field: getattr(merged, field) for field in mixed})
 
     def save(self, folder: Path) -> None:
-        """Write the arrays to `folder`. The folder is created."""
+        """Create `folder` and write the arrays to it."""
         folder.mkdir(exist_ok=True)
         save_array(folder / "item_id.npy", self.item_id, what="samples")
         for field in FIELDS:
@@ -87,7 +87,7 @@ class ItemTable:
             for field in FIELDS
         }
         if item_id.dtype != np.int64 or item_id.ndim != 1 or not bool((item_id[1:] > item_id[:-1]).all()):
-            raise FormatError(f"samples: {folder}/item_id.npy should be ascending int64 (n,): make the samples again")
+            raise FormatError(f"samples: {folder}/item_id.npy should be ascending int64 IDs: make the samples again")
         sizes = GroupEncoder(of_origin(spec.item, "catalogue"), vocabularies).sizes()
         for field, array in arrays.items():
             expected = (len(item_id), len(sizes[field]))
@@ -101,7 +101,7 @@ class ItemTable:
 
 
 def check_range(array: NDArray[Any], sizes: Any, where: str) -> None:
-    """Raise FormatError unless integers are from 0 to ``sizes - 1``. If `sizes` is None, numbers have to be finite."""
+    """Raise FormatError unless all integers are from 0 to ``sizes - 1``; if `sizes` is None, unless all are finite."""
     if not array.size:
         return
     if sizes is None:

@@ -42,10 +42,10 @@ from edgerec.features.vocabulary import MISSING_ID
 def check_tables(
     tables: Mapping[str, pl.DataFrame], spec: FeatureSpec, *, repeated_items: bool = False
 ) -> dict[str, pl.DataFrame]:
-    """Check the three whole tables against the schema and `spec`. Return them cast and sorted.
+    """Check the three complete tables against the schema and `spec`. Return them with cast columns and sorted rows.
 
-    Events are sorted by user and time, and keep their order if both are equal. Requests are sorted by time, user and
-    request_id.
+    Events are sorted by user and time. Events with equal user and time keep their order. Requests are sorted by time,
+    user and request_id.
 
     Args:
         tables: the tables by name.
@@ -69,7 +69,7 @@ def check_rows(
     *,
     repeated_items: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Check and sort events and requests as `check_tables` does; the catalogue was checked before."""
+    """Check and sort events and requests as `check_tables` does. The catalogue must be checked already."""
     events = check_events(events, event_features(spec), index)
     requests = check_requests(requests, of_origin(spec.item, "served"), index, repeated_items=repeated_items)
     check_unique(requests[REQUEST_ID].to_numpy())
@@ -80,7 +80,7 @@ def check_rows(
 
 
 def check_items(items: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
-    """Check the catalogue against the schema and `spec`. Return it cast and in order of `item_id`."""
+    """Check the catalogue against the schema and `spec`. Return it with cast columns, sorted by `item_id`."""
     items = cast_columns(ITEMS, items)
     twice = items.filter(pl.col(ITEM_ID).is_duplicated())
     if len(twice):
@@ -94,7 +94,7 @@ def check_items(items: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
 def check_events(
     events: pl.DataFrame, features: Iterable[Feature], index: ItemIndex, *, columns: Collection[str] | None = None
 ) -> pl.DataFrame:
-    """Check events, or some of them, against the schema. Return them cast, in the order received.
+    """Check all or some of the events against the schema. Return them with cast columns, in the same order.
 
     Args:
         events: the table.
@@ -124,9 +124,9 @@ def check_requests(
     columns: Collection[str] | None = None,
     repeated_items: bool = False,
 ) -> pl.DataFrame:
-    """Check requests, or some of them, against the schema. Return them cast, in the order received.
+    """Check all or some of the requests against the schema. Return them with cast columns, in the same order.
 
-    Unique request IDs are checked by `check_unique`, because this check needs all requests.
+    This function does not check whether request IDs are unique. `check_unique` does, and it needs all requests.
 
     Args:
         requests: the table.
@@ -147,7 +147,7 @@ def check_requests(
 
 
 def check_columns(name: str, table: pl.DataFrame, spec: FeatureSpec) -> None:
-    """Check the columns of the table `name` against the schema and `spec`. Its rows may refer to any items.
+    """Check the columns of the table `name` against the schema and `spec`. `table` has the columns, but no rows.
 
     Raises:
         LogsError: a column is missing or has a wrong type.
@@ -173,14 +173,14 @@ def check_unique(request_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Non
 
 
 def check_times(name: str, table: pl.DataFrame) -> None:
-    """Check that times are milliseconds between 1970 and 2100. `check_unit` finds whole tables in seconds."""
+    """Check that times in milliseconds are between 1970 and 2100. `check_unit` finds tables with times in seconds."""
     outside = table.filter(~pl.col(TIME).is_between(0, MAX_TIME_MS))[TIME]
     if len(outside):
         raise _odd_time(name, outside[0])
 
 
 def check_unit(name: str, first: int) -> None:
-    """Check that the first time of a whole table does not look like seconds."""
+    """Check that the times of a table are not in seconds. `first` is the smallest time in all rows of the table."""
     if SECONDS[0] <= first <= SECONDS[1]:
         raise _odd_time(name, first)
 
@@ -195,13 +195,13 @@ def _odd_time(name: str, received: int) -> LogsError:
 def cast_columns(
     name: str, table: pl.DataFrame, columns: Collection[str] | None = None, *, file: Path | None = None
 ) -> pl.DataFrame:
-    """Return `table` with its required and optional columns in their types. Check that they have no null.
+    """Cast the required and optional columns to the types of the schema. Check that only `NULLABLE` columns have nulls.
 
     Args:
         name: name of the table.
-        table: the rows of the table, or some of them.
-        columns: the columns that are checked; default: all. Required ones among them have to exist.
-        file: the file of the rows, if they are from one file.
+        table: all or some rows of the table.
+        columns: the columns that are cast and checked; default: all. If one of them is required, it must exist.
+        file: the file that has the rows, for error texts; None if they are from several files.
     """
     where = table_name(name, file)
     there = {column: dtype for column, dtype in OPTIONAL[name].items() if column in table.columns}
@@ -218,12 +218,12 @@ def cast_columns(
     for column in types:
         nulls = table[column].null_count()
         if nulls and column not in NULLABLE:
-            raise LogsError(f"{where}.{column} has {nulls} empty rows; every row needs a value")
+            raise LogsError(f"{where}.{column} has no value in {nulls} rows; every row needs a value")
     return table
 
 
 def lists_of_arrays(table: pl.DataFrame) -> pl.DataFrame:
-    """Return `table` with fixed-size lists as lists of any length, so that all files have one type."""
+    """Cast fixed-size lists (`Array`) to `List`, so that all files have the same types."""
     arrays = arrays_as_lists(table.schema)
     return table.cast(arrays) if arrays else table  # type: ignore[arg-type]
 

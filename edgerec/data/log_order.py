@@ -9,7 +9,7 @@ from edgerec.data.schema import REQUEST_ID, TIME, USER_ID
 
 
 def sort_events(events: pl.DataFrame) -> pl.DataFrame:
-    """Return events in order of user and time. Events of one user and time keep their order."""
+    """Return events in order of user and time. Events with equal user and time keep their order."""
     return events if _sorted(events, USER_ID, TIME) else events.sort(USER_ID, TIME, maintain_order=True)
 
 

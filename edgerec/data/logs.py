@@ -1,4 +1,4 @@
-"""Logs: the three tables that a feed writes and everything else is made from (docs/formats.md)."""
+"""Logs: the three tables that a feed writes. Everything else is made from them (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TABLES = {ITEMS: "items.parquet", EVENTS: "events", REQUESTS: "requests"}
 
 
 class LogsHead(BaseModel):
-    """What `logs.json` says about the data set."""
+    """The part of `logs.json` that describes the data set."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -40,28 +40,28 @@ class LogsHead(BaseModel):
     name: Name
     """Name of the data set."""
     test_from: int | None = None
-    """Beginning of the test period in milliseconds since 1970, if the data set has a customary one."""
+    """Start of the test period in milliseconds since 1970, or None if the data set does not define one."""
     repeated_items: bool = False
     """Whether a list may contain an `item_id` several times, because several items look alike and share one ID. Each
     entry of the list has its own label and served values."""
 
 
 class LogsDocument(LogsHead):
-    """The content of `logs.json`: the head, and the stamps of the part files."""
+    """The content of `logs.json`: the description of the data set, and a list of the part files."""
 
     parts: dict[str, PartStamp] | None = None
-    """The stamps of the part files, by path within the folder; None if the writer of the logs does not state them."""
+    """Number of rows, size and SHA-256 of each part file, by path within the folder; None if they are not listed."""
 
 
 @dataclass(frozen=True)
 class Logs:
-    """The tables of a data set. They are checked.
+    """The checked tables of a data set.
 
     Attributes:
-        head: name and customary test period.
+        head: name and test period of the data set.
         spec: the feature specification.
         items: one row for each item.
-        events: one row for each behaviour, sorted by user and time. Rows with equal times keep the order of writing.
+        events: one row for each behaviour, sorted by user and time. Rows with equal user and time keep their order.
         requests: one row for each request, sorted by time, user and request_id.
     """
 
@@ -74,7 +74,7 @@ class Logs:
     def counts(self) -> dict[str, int]:
         """Return the numbers of `requests`, `exposures` (listed items that were shown), `clicks` and `users`.
 
-        An exposure counts once, even if several requests of a page label it. Several clicks on one item all count.
+        An exposure counts once, even if it is in several requests of a page. Several clicks on one item all count.
         """
         pages = page_openings(self.requests)
         clicked = pages[CLICKED].explode()
@@ -88,9 +88,9 @@ class Logs:
 
 
 def page_openings(requests: pl.DataFrame) -> pl.DataFrame:
-    """Return the first request of each page, in order of time. These requests label each exposure once.
+    """Return the first request of each page, in order of time. Together, these requests have each exposure once.
 
-    Later requests of a page label later exposures again. Without the column `page_id`, each request is a page.
+    Later requests of a page repeat some of its exposures. Without the column `page_id`, each request is a page.
     """
     if PAGE_ID not in requests.columns:
         return requests
@@ -104,9 +104,9 @@ class LogsFolder:
 
     Attributes:
         path: the folder.
-        head: name and customary test period.
+        head: name and test period of the data set.
         spec: the feature specification.
-        items: the checked catalogue, sorted by `item_id`. It has only the columns that are read.
+        items: the checked catalogue, sorted by `item_id`, with the columns that the schema or the specification names.
         catalogue: the table of items on disk.
         events: the table of behaviours on disk.
         requests: the table of requests on disk.
@@ -139,7 +139,7 @@ def write_logs(logs: Logs, path: Path, *, force: bool = False) -> None:
 
 
 def write_heads(folder: Path, head: LogsHead, spec: FeatureSpec) -> None:
-    """Write the specification and `logs.json` to `folder`, after its tables are written."""
+    """Write the specification and `logs.json` to `folder`. The tables must be in it already."""
     write_json(folder / SPEC, spec.model_dump(mode="json", exclude_none=True))
     stamps = stamp_parts(folder, _every(_files(folder)))
     document = LogsDocument(**head.model_dump(exclude={"parts"}), parts=stamps)
@@ -160,7 +160,7 @@ def write_table(
         table: the rows.
         path: the file.
         compression: use lz4 for temporary files that are read once.
-        row_group_size: number of rows in a row group, which is decoded as a whole.
+        row_group_size: number of rows in a row group. A reader decodes complete row groups.
         statistics: store the smallest and the largest value of each column.
 
     Raises:
@@ -186,7 +186,7 @@ def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
         InputError: the path is not UTF-8.
         FormatError: the folder does not exist or has another format number.
         LogsError: a table is missing, cannot be read or was changed, the catalogue breaks its schema, the parts of a
-            table have different columns, or a part of the events is repeated.
+            table have different columns, or a part of the events is a copy of other parts.
         SpecificationError: the folder's `features.json` is not valid, or a feature reads the label.
     """
     check_utf8(path, what="logs")

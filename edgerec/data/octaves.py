@@ -1,10 +1,10 @@
-"""Sums of numbers by power of two. The bounds, the mean and the scale of a raw feature are computed from them.
+"""Sums of numbers, grouped by power of two. The bounds, the mean and the scale of a raw feature are computed from them.
 
-All sums are exact. They are the same however the numbers are split into files, partitions or processes, so what is
-fitted is the same, too. Sums in float64 are not: the mean of 1,000,000 log-normal numbers in 64 pieces differs in its
-last digit from their mean in one piece. Exact sums cost about 0.1 us a number; with Python's integers it would be 0.3.
+All sums are exact. So the fitted values do not depend on how the numbers are split into files, partitions or processes.
+Sums in float64 do depend on it: if 1,000,000 log-normal numbers are summed in 64 pieces, the last digit of their mean
+changes. An exact sum takes about 0.1 us for each number, and 0.3 us with Python's integers.
 
-The bounds keep a rare, wrong value from deciding a mean, a scale or a score.
+The bounds limit the influence of rare, wrong values on a mean, a scale or a score.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from edgerec.core.errors import SpecificationError
 
 RARE = 1000
-"""At most one in this many numbers other than 0 counts as an outlier."""
+"""At most one of this many nonzero numbers is treated as an outlier."""
 LARGEST, SMALLEST = 2.0**400, 2.0**-400
 """A number whose absolute value is above `LARGEST` is an error. One whose absolute value is below `SMALLEST` is 0."""
 
 _BIAS = 1022
-"""Added to a binary exponent, so that every octave is positive and can take the sign of its numbers."""
+"""This is added to a binary exponent to make it positive. Then its sign can be the sign of the numbers."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Moments:
 
 @dataclass(frozen=True)
 class Octaves:
-    """Moments of numbers by octave (power of two). The octaves of two sets of numbers can be added.
+    """Moments of numbers, grouped by octave (power of two). The `Octaves` of two sets of numbers can be added.
 
-    The octave of numbers in ``[2^(e-1), 2^e)`` is ``e + 1022``; that of their negatives is ``-(e + 1022)``, that of 0
-    is 0.
+    Numbers in ``[2^(e-1), 2^e)`` have the octave ``e + 1022``. Their negatives have the octave ``-(e + 1022)``. The
+    number 0 has the octave 0.
 
     Attributes:
         least: the smallest number; infinity if there are none.
         greatest: the largest number; minus infinity if there are none.
-        moments: by octave, for the octaves that have numbers.
+        moments: the moments of each octave that has numbers.
     """
 
     least: float = math.inf
@@ -77,10 +77,10 @@ class Octaves:
         return Octaves(min(self.least, other.least), max(self.greatest, other.greatest), parts)
 
     def bounds(self) -> tuple[float, float]:
-        """Return ``(low, high)``, at which values are clipped; both are 0 if there are no numbers.
+        """Return the bounds ``(low, high)`` at which values are clipped. Both are 0 if there are no numbers.
 
-        They are the range of the numbers, widened by its own width on either side: later numbers that are larger keep
-        their order. No bound is farther from 0 than `_largest` says.
+        The bounds are the smallest and the largest number, moved outwards by their distance. So later numbers that are
+        a little outside of the range keep their order. The absolute value of a bound is at most `_largest()`.
         """
         if not self.moments:
             return 0.0, 0.0
@@ -90,10 +90,10 @@ class Octaves:
         return max(least - width, -largest), min(greatest + width, largest)
 
     def _largest(self) -> float:
-        """Return a power of two: two to four times the size of the largest number that is no outlier."""
+        """Return a power of two that is two to four times the largest absolute value, outliers excluded."""
         counts: Counter[int] = Counter()
         for octave, part in self.moments.items():
-            # Zeros are not counted. So the result does not change if a feature is 0 for most rows.
+            # Zeros are not counted. So the result does not depend on how many rows are 0.
             counts[abs(octave)] += part.count if octave else 0
         outliers = counts.total() // RARE
         for octave in sorted(counts, reverse=True):
@@ -120,13 +120,13 @@ class Octaves:
         return total
 
     def to_note(self) -> dict[str, Any]:
-        """Return the octaves as JSON."""
+        """Return the octaves as data for JSON."""
         parts = {octave: [part.count, str(part.total), str(part.squares)] for octave, part in self.moments.items()}
         return {"range": [self.least, self.greatest] if parts else None, "octaves": parts}
 
     @classmethod
     def from_note(cls, note: Mapping[str, Any]) -> Octaves:
-        """Return the octaves that `to_note` gave."""
+        """Return the octaves from the data that `to_note` made."""
         if note["range"] is None:
             return cls()
         parts = {
@@ -142,7 +142,7 @@ def octaves(values: NDArray[np.float64], counts: NDArray[np.int64] | None = None
 
     Args:
         values: (n,), without infinity.
-        counts: (n,), how often each value counts, at most 2^40 in all; default: once.
+        counts: (n,), how often each value counts; default: once. Their sum is at most 2^40.
 
     Raises:
         SpecificationError: a value is larger than `LARGEST`.
@@ -155,7 +155,7 @@ def octaves(values: NDArray[np.float64], counts: NDArray[np.int64] | None = None
         return Octaves()
     size = np.abs(values)
     if size.max() > LARGEST:
-        raise SpecificationError(f"a mean cannot be fitted to {size.max():g}: give the feature its low and high")
+        raise SpecificationError(f"a mean cannot be fitted to the value {size.max():g}: set the feature's low and high")
     values[size < SMALLEST] = 0.0
     mantissas, exponents = np.frexp(values)
     numbers = (np.sign(mantissas) * (exponents + _BIAS)).astype(np.int16)
@@ -172,7 +172,7 @@ def octaves(values: NDArray[np.float64], counts: NDArray[np.int64] | None = None
 
 def _moments(whole: NDArray[np.int64], counts: NDArray[np.int64], unit: Fraction) -> Moments:
     """Return the moments of the numbers ``whole * unit``."""
-    # Digits so small that the sums of their products fit into an int64.
+    # The numbers are split into digits that are so small that sums of their products fit into int64.
     count = int(counts.sum())
     bits = (62 - count.bit_length()) // 2
     shifts = range(0, 53, bits)

@@ -12,9 +12,9 @@ from pathlib import Path
 from edgerec.core.errors import LogsError
 
 SUFFIXES = (".parquet", ".parq", ".pq")
-"""Endings of Parquet files, in lower case. Capital letters are accepted, too."""
+"""Endings of Parquet files, in lower case. Endings in upper case are accepted, too."""
 TRANSACTIONS = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
-"""Folders that list the current files of a table. The other files are old versions of the same rows."""
+"""Folders of table formats that keep old versions of rows. These folders list which files are current."""
 
 
 def part_files(table: Path) -> list[Path]:
@@ -63,7 +63,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _skipped(entry: Path) -> bool:
-    """Return whether Spark and Arrow skip the entry, because its name is hidden or it is an incomplete copy.
+    """Return whether Spark and Arrow skip the entry, because it is hidden by its name or is an incomplete copy.
 
     Raises:
         LogsError: the folder is a Delta Lake or Hudi table, or only one of Spark and Arrow skips the entry.
@@ -105,5 +105,5 @@ def _no_part(entry: Path, table: Path) -> LogsError:
     wanted = "name=value or *.parquet" if entry.is_dir() else ", ".join(f"*{suffix}" for suffix in SUFFIXES)
     return LogsError(
         f"logs: {kind} {entry} is not a part of {table.name} (expected {wanted}): rename it, move it elsewhere, or "
-        "begin its name with '_' to skip it"
+        "start its name with '_' to skip it"
     )

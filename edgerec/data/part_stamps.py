@@ -1,4 +1,4 @@
-"""Stamps of part files: rows, size and SHA-256. They show damaged, missing and additional files of logs."""
+"""The number of rows, size and SHA-256 of part files. They show which files are damaged, missing or additional."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PartStamp(FileStamp):
 
 
 def stamp_parts(folder: Path, files: Iterable[Path]) -> dict[str, PartStamp]:
-    """Return the stamps of the Parquet `files`, by path within `folder`."""
+    """Return the number of rows, size and SHA-256 of the Parquet `files`, by path within `folder`."""
     return {
         _name(folder, file): PartStamp(size=file.stat().st_size, sha256=sha256_file(file), rows=count_rows(file))
         for file in files
@@ -30,12 +30,12 @@ def stamp_parts(folder: Path, files: Iterable[Path]) -> dict[str, PartStamp]:
 
 
 def check_stamps(folder: Path, files: Iterable[Path], stamps: Mapping[str, PartStamp]) -> None:
-    """Compare the part files in `folder` with their stamps. Each file is read once.
+    """Check that the part files in `folder` are those in `logs.json`, with the same size and SHA-256.
 
     Args:
         folder: the folder of logs.
         files: the part files in the folder.
-        stamps: the stamps, by path within `folder`.
+        stamps: the number of rows, size and SHA-256 of each file in `logs.json`, by path within `folder`.
 
     Raises:
         LogsError: a file is missing, additional, changed, or cannot be read.
@@ -43,7 +43,7 @@ def check_stamps(folder: Path, files: Iterable[Path], stamps: Mapping[str, PartS
     present = {_name(folder, file): file for file in files}
     for name in stamps:
         if name not in present:
-            raise LogsError(f"logs: {folder / name} is not there: logs.json lists it; restore it, {_ADVICE}")
+            raise LogsError(f"logs: {folder / name} does not exist, but logs.json lists it: restore it, {_ADVICE}")
     for name, file in present.items():
         if name not in stamps:
             raise LogsError(f"logs: {file} is not in the 'parts' of logs.json: remove it, {_ADVICE}")

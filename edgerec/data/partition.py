@@ -55,13 +55,13 @@ class Partition:
 
     @property
     def weight(self) -> int:
-        """The memory that the partition takes, in events."""
+        """An estimate of the memory that the partition needs. The memory of one event is 1."""
         return sum(part.rows for part in self.events) + REQUEST_WEIGHT * sum(part.rows for part in self.requests)
 
 
 @dataclass(frozen=True)
 class UserFile:
-    """A part file that has rows.
+    """A part file with at least one row.
 
     Attributes:
         table: `events` or `requests`.
@@ -78,7 +78,7 @@ class UserFile:
 
 @dataclass(frozen=True)
 class Survey:
-    """What partitioning needs to know about the whole logs.
+    """The facts about the complete logs that partitioning needs.
 
     Attributes:
         times: (r,) int64, the times of the requests, ascending.
@@ -90,7 +90,7 @@ class Survey:
 
 
 def survey(logs: LogsFolder) -> Survey:
-    """Read the users, times and request IDs of the logs. Check what needs all parts: unique IDs and the unit of time.
+    """Read the users, times and request IDs of the logs. Check that request IDs are unique and times not in seconds.
 
     Raises:
         LogsError: a file cannot be read, a column is missing or has a wrong type, a request ID occurs twice, or times
@@ -127,9 +127,9 @@ _REQUEST_COLUMNS = (REQUEST_ID, USER_ID, TIME)
 
 
 def _extremes(file: Path) -> Mapping[str, int]:
-    """Return of a file of events: the number of `rows`, the `low`est and `high`est user ID, and the `first` time.
+    """Return the number of `rows`, smallest (`low`) and largest user ID (`high`) and `first` time of a file of events.
 
-    The column types are already checked.
+    The column types must be checked already.
     """
     user, time = pl.col(USER_ID), pl.col(TIME)
     wanted = {"rows": pl.len(), "low": user.min(), "high": user.max(), "first": time.min()}
@@ -155,8 +155,8 @@ def partitions(
     Args:
         logs: the opened folder.
         found: the survey of `logs`.
-        scratch: an empty folder for rows that are written again, partitioned by user. They take as much space as the
-            logs that hold them, and are needed as long as partitions are read.
+        scratch: an empty folder. Rows of large groups of files are written to it again, partitioned by user. They take
+            as much disk space as before. Keep the folder until all partitions are read.
         target: weight up to which a partition is filled.
         processes: number of processes that partition by user.
 
@@ -236,8 +236,8 @@ def map_partitions(
 ) -> Iterator[Result]:
     """Yield ``function(part)`` for each partition of `logs`. A part holds the checked logs of its users.
 
-    Rows that are partitioned by user are kept in a temporary folder until the iterator is closed. It lies beside the
-    logs, or in the system's temporary folder if the logs' folder cannot be written. The progress is shown.
+    Rows that are written again are in a temporary folder until the iterator is closed. This folder is beside the logs,
+    or in the system's temporary folder if the folder beside the logs cannot be written. The progress is shown.
 
     Args:
         function: a function of a part. With several processes, it and its result are pickled.
@@ -261,7 +261,7 @@ def map_partitions(
 
 @contextlib.contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    # The system's temporary folder may be in memory, and the rows may take as much space as the logs.
+    # The system's temporary folder is the second choice: it may be in memory, and the rows may be as large as the logs.
     with contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(temporary_folder(path.resolve(), "parts"))

@@ -29,8 +29,8 @@ class Parts:
         name: name of the table.
         files: the files, sorted by path. This is the order of writing.
         schema: columns and types of the whole table. A file may have smaller integers, or another order of columns.
-        types: the columns that are cast exactly, and the types that they are cast to.
-        columns: the columns that the schema of logs and the specification read. Other columns are ignored.
+        types: the columns that are cast, and the types that they are cast to. A cast must not change a value.
+        columns: the columns that the schema of logs and the specification name. Other columns are ignored.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Parts:
 def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec) -> Parts:
     """Open the table in `files`. Only the schemas of the files are read.
 
-    The parts need the same columns only where these are read. If parts differ in them, parts without rows are ignored.
+    All parts must have the same columns of those that are read. If they differ, parts without rows are ignored.
 
     Args:
         name: name of the table.
@@ -56,7 +56,7 @@ def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec)
     """
     if not files:
         where = table if table.suffix else table / "*.parquet"
-        raise LogsError(f"logs: {where} is not there: the table {name!r} is needed (docs/formats.md)")
+        raise LogsError(f"logs: {where} does not exist: the table {name!r} is needed (docs/formats.md)")
     columns = columns_to_read(name, spec)
     schemas = {file: _schema(file) for file in files}
     read = {file: {c: schema[c] for c in sorted(columns & set(schema))} for file, schema in schemas.items()}
@@ -84,11 +84,11 @@ def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec)
 def _check_part(
     table: Path, file: Path, first: Path, read: dict[Path, dict[str, pl.DataType]], columns: frozenset[str]
 ) -> None:
-    """Raise LogsError unless `file` has the columns of `first`, and the columns that its folders' names give."""
+    """Raise LogsError if the columns of `file` and `first` differ, or if only a folder name (`name=value/`) has one."""
     lost = sorted((folder_columns(table, file) & columns) - set(read[file]))
     if lost:
         raise LogsError(
-            f"logs: {file} has no column {lost[0]!r}, which only the name of its folder gives: "
+            f"logs: {file} has no column {lost[0]!r}; only the name of its folder has the value: "
             "write the column to the file, too"
         )
     odd = sorted(set(read[file]) ^ set(read[first]))
@@ -100,7 +100,7 @@ def _check_part(
 
 
 def _without_rows(schema: pl.Schema, columns: frozenset[str]) -> pl.DataFrame:
-    """Return a table without rows with the columns of `schema`. Columns that are not read have the type Null."""
+    """Return an empty table with the columns of `schema`. Columns that are not read have the type Null."""
     made = {}
     for column, dtype in schema.items():
         try:
@@ -112,7 +112,7 @@ def _without_rows(schema: pl.Schema, columns: frozenset[str]) -> pl.DataFrame:
 
 
 def _common_type(name: str, column: str, types: Mapping[Path, pl.DataType]) -> pl.DataType:
-    """Return the type of `column` for the whole table. If parts have different numeric types, it is float64."""
+    """Return the type of `column` in the complete table. If parts have different numeric types, it is float64."""
     first, common = next(iter(types.items()))
     for file, received in types.items():
         if received == common or received == pl.Null:
@@ -177,7 +177,7 @@ def read_part(file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
 
 
 def cast_part(parts: Parts, rows: pl.DataFrame, file: Path, *, first_row: int = 1) -> pl.DataFrame:
-    """Return `rows` of `file` with the table's types. `first_row` is the number of the first row, from 1.
+    """Return `rows` of `file` with the table's types. `first_row` is the number of the first row, counted from 1.
 
     Raises:
         LogsError: a type or value cannot be cast exactly. The message names the file, column, row and value.

@@ -1,8 +1,9 @@
-"""Repeated parts of events: parts whose rows are all in other parts, too.
+"""Find parts of events that are copies: all of their rows are also in other parts.
 
 A single behaviour may be repeated in logs, for example if times are whole seconds. But if every behaviour of a part is
-also in other parts, the part is a copy. All parts sample behaviours by the same hash, so memory does not grow with the
-logs. Requests need no such check, because their IDs are unique.
+also in other parts, the part is a copy. Only a sample of the behaviours is compared, so memory does not grow with the
+logs. The sample is chosen by a hash, so it has the same behaviours in all parts. Requests need no such check, because
+their IDs are unique.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from edgerec.data.parts import Parts, count_rows, reading
 from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
 
 SAMPLE = 2**18
-"""Number of behaviours of all parts that are compared in the first step."""
+"""About the number of behaviours, in all parts together, that are compared in the first step."""
 SLICE = 2**20
 """Number of rows that are read at a time."""
 
@@ -45,7 +46,7 @@ def check_repeats(events: Parts) -> None:
 
 
 def _sample(file: Path, rows: int, every: int) -> Hashes:
-    """Return the different hashes (n,) of the file's behaviours that are multiples of `every`."""
+    """Return the distinct hashes (n,) of the file's behaviours. Only hashes that are multiples of `every` are kept."""
     hashes = [np.empty(0, np.uint64)]
     for offset in range(0, rows, SLICE):
         with reading(file):
@@ -61,7 +62,7 @@ def _hash() -> pl.Expr:
 
 
 def _contained(events: Parts, file: Path, others: list[Path], rows: dict[Path, int]) -> bool:
-    """Return whether all rows of `file`, or of a large sample, are also in `others`. All columns are compared."""
+    """Return whether all rows of `file` are also in `others`. Of a large file, a sample of rows is compared."""
     wanted = _sample(file, rows[file], -(-rows[file] // SAMPLE))
     left = _rows(events, file, wanted, rows[file])
     for other in others:

@@ -13,13 +13,13 @@ from edgerec.features.kinds import Feature
 
 
 def check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
-    """Check that all lists of a request are equally long, labels are 0, 1 or empty, and served values are not NaN."""
+    """Check that the lists of a request have equal length, labels are 0, 1 or null, and served values are valid."""
     lengths = requests[ITEM_ID].list.len()
     if len(requests) and lengths.min() == 0:
         row = requests.row(int((lengths == 0).arg_max() or 0), named=True)
         raise LogsError(f"logs: request {row[REQUEST_ID]} offers no item; every request needs at least one candidate")
     if requests[ITEM_ID].explode().null_count():
-        raise LogsError(f"logs: {REQUESTS}.{ITEM_ID} has an empty entry in a list; every candidate needs its item")
+        raise LogsError(f"logs: {REQUESTS}.{ITEM_ID} has a null in a list; every candidate needs an item ID")
     labels: dict[str, Feature | None] = {CLICKED: None} if CLICKED in requests.columns else {}
     columns = labels | {feature.source: feature for feature in served}
     for column, feature in columns.items():
@@ -43,7 +43,7 @@ def check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
             wrong = values.filter(~values.is_in([0, 1]))
             if len(wrong):
                 raise LogsError(
-                    f"logs: {REQUESTS}.{CLICKED} should be 0, 1, or empty if not exposed; received {wrong[0]}"
+                    f"logs: {REQUESTS}.{CLICKED} should be 0, 1, or null if not exposed; received {wrong[0]}"
                 )
         else:
             check_values(REQUESTS, values, feature)
@@ -67,7 +67,7 @@ def check_repeated_items(requests: pl.DataFrame) -> None:
 
 
 def check_click_counts(requests: pl.DataFrame) -> None:
-    """Check that click counts are lists of integers, one for each label, and above 0 exactly where the label is 1."""
+    """Check that click counts are lists of integers that are above 0 where the label is 1, and 0 elsewhere."""
     received = requests.schema[CLICK_COUNT]
     if not isinstance(received, pl.List) or not received.inner.is_integer():
         raise LogsError(f"logs: {REQUESTS}.{CLICK_COUNT} should be a list of whole numbers; received {received}")

@@ -67,7 +67,7 @@ class SamplesHead(BaseModel):
     spec: FeatureSpec
     limits: Limits
     validation_from: int
-    """Beginning of the validation period in milliseconds since 1970. Its requests are used for early stopping."""
+    """Start of the validation period in milliseconds since 1970. Its requests are used for early stopping."""
     test_from: int
     users: int
     splits: dict[str, SplitCounts]
@@ -149,6 +149,6 @@ def open_samples(path: Path) -> Samples:
         for name in FILES:
             file = shard_file(path / SHARDS / entry.name, name)
             if not file.is_file():
-                raise FormatError(f"samples: {file} is not there: make the samples again")
+                raise FormatError(f"samples: {file} does not exist: make the samples again")
     items = ItemTable.open(path / ITEMS, head.spec, vocabularies)
     return Samples(path=path, head=head, vocabularies=vocabularies, items=items)

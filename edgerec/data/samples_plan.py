@@ -1,4 +1,4 @@
-"""The plan of samples: which users go into which shard, and where the periods begin."""
+"""The plan of samples: which users are in which shard, and when the periods start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgerec.data.partition import Partition, partitions, survey
 from edgerec.data.segments import Segment
 
 TEST_FRACTION = 0.2
-"""The share of requests in the test period, if nothing states where it begins."""
+"""The share of requests in the test period, if neither an argument nor the logs give its start."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Plan:
     """The partitions and the periods of the samples.
 
     Attributes:
-        partitions: the rows of each shard.
-        validation_from: where the validation period begins, in milliseconds since 1970.
-        test_from: where the test period begins.
+        partitions: the users of each shard.
+        validation_from: start of the validation period in milliseconds since 1970.
+        test_from: start of the test period in milliseconds since 1970.
     """
 
     partitions: list[Partition]
@@ -45,7 +45,7 @@ def make_plan(
     target: int,
     processes: int,
 ) -> Plan:
-    """Return the plan of stopped work if there is one. Otherwise partition the logs and store the plan."""
+    """Return the plan of an interrupted run if there is one. Otherwise partition the logs and store the plan."""
     file = work.scratch / "plan.json"
     known = _known_plan(file)
     if known is not None:
@@ -65,7 +65,7 @@ def make_plan(
 
 
 def _known_plan(file: Path) -> Plan | None:
-    """Read the plan in `file`. Return None if it, or a file of a partition, is missing or damaged."""
+    """Read the plan from `file`. Return None if the plan or a file of a partition is missing or damaged."""
     known = read_object(file)
     try:
         if known is None or any(Path(path).stat().st_size != size for path, size in known["sizes"].items()):
@@ -81,12 +81,12 @@ def _segment(row: tuple[str, int, int | None]) -> Segment:
 
 
 def periods(times: NDArray[np.int64], test_from: int | None, validation_fraction: float) -> tuple[int, int]:
-    """Return where the validation period and the test period begin, in milliseconds.
+    """Return the start of the validation period and the start of the test period, in milliseconds since 1970.
 
     Args:
-        times: (r,) of all requests, ascending.
-        test_from: where the test period begins; default: so that it has `TEST_FRACTION` of the requests.
-        validation_fraction: the share of the requests before it that are for validation.
+        times: (r,), the times of all requests, ascending.
+        test_from: start of the test period; default: the period has `TEST_FRACTION` of the requests.
+        validation_fraction: share of the requests before the test period that are used for validation.
 
     Raises:
         InputError: a split has no request.
@@ -98,10 +98,10 @@ def periods(times: NDArray[np.int64], test_from: int | None, validation_fraction
     before = int(np.searchsorted(times, test_from))
     if before < 2 or before == len(times):
         raise InputError(
-            f"samples: test period from {test_from} leaves {before} requests before it and "
-            f"{len(times) - before} in it: both need some (--test-from, milliseconds since 1970)"
+            f"samples: a test period from {test_from} on has {len(times) - before} requests, and {before} are before "
+            "it; at least 1 and 2 are needed: choose another --test-from (milliseconds since 1970)"
         )
     validation_from = int(times[min(int(before * (1 - validation_fraction)), before - 1)])
     if not np.searchsorted(times, validation_from):
-        raise InputError("samples: the train period has no request: choose other periods (--test-from)")
+        raise InputError("samples: the training period has no request: choose another --test-from")
     return validation_from, test_from

@@ -16,19 +16,20 @@ ITEMS, EVENTS, REQUESTS = "items", "events", "requests"
 ITEM_ID, USER_ID, TIME, KIND, REQUEST_ID = "item_id", "user_id", "time", "kind", "request_id"
 CLICKED, TRIGGER, MODEL_VERSION = "clicked", "trigger", "model_version"
 CLICK_COUNT = "click_count"
-"""Optional in requests: how often each candidate was clicked; 0 exactly where `clicked` is not 1."""
+"""Optional in requests: how often each candidate was clicked. It is above 0 where `clicked` is 1, and 0 elsewhere."""
 PAGE_ID = "page_id"
-"""Optional in requests: the ID of the user's page that shows the candidates. Requests of one page may overlap."""
+"""Optional in requests: the ID of the user's page that shows the candidates. Several requests may be of one page."""
 CATEGORY = "category"
-"""Optional in items, whole numbers or strings: `edgerec stats` counts by it."""
+"""Optional in items: integers or strings. `edgerec stats` counts exposures and clicks by category."""
 OPENED_FROM = "opened_from"
-"""Optional in events: from where a page was opened, `feed` or `search`."""
+"""Optional in events: where a page was opened, in the `feed` or in a `search`."""
 
 MAX_TIME_MS = 4_102_444_800_000
 """2100-01-01. A larger time has another unit (microseconds or nanoseconds)."""
 SECONDS = (946_684_800, 4_102_444_800)
-"""2000-01-01 and 2100-01-01 in seconds. If the first time of logs is between them, the unit is the second, because as
-milliseconds it would be in January 1970. Made-up times that count from 0 are smaller and accepted."""
+"""2000-01-01 and 2100-01-01 in seconds. If the smallest time of a table is between them, its unit is the second: in
+milliseconds, the time would be in the first weeks of 1970. Artificial times that start at 0 are smaller, so they are
+accepted."""
 
 REQUIRED: dict[str, dict[str, pl.DataType]] = {
     ITEMS: {ITEM_ID: pl.Int64()},
@@ -56,7 +57,7 @@ NULLABLE = {MODEL_VERSION, OPENED_FROM}
 
 
 def columns_to_read(name: str, spec: FeatureSpec) -> frozenset[str]:
-    """Return the columns of the table `name` that are read if they are there. Others are ignored."""
+    """Return the columns that are read from the table `name` if they exist. Other columns are ignored."""
     extra = (CATEGORY,) if name == ITEMS else ()
     sources = (feature.source for feature in table_features(name, spec))
     return frozenset((*REQUIRED[name], *OPTIONAL[name], *extra, *sources))
@@ -76,7 +77,7 @@ def event_features(spec: FeatureSpec) -> tuple[Feature, ...]:
 
 
 def column_types(name: str, columns: Collection[str], features: Iterable[Feature]) -> dict[str, pl.DataType]:
-    """Return the required types of `columns`: columns of the schema, and IDs and strings that features read.
+    """Return the types that `columns` must have. Only columns of the schema, IDs and strings must have a certain type.
 
     Args:
         name: name of the table.

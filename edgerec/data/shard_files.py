@@ -16,11 +16,11 @@ SPLITS = (TRAIN, VALIDATION, TEST)
 FILES = (*(kind.plural for kind in BEHAVIOUR_KINDS), *SPLITS)
 """The names of a shard's files, without the ending."""
 NOT_EXPOSED = 255
-"""The label of a candidate that was never shown. The loss ignores it; for other candidates it is context."""
+"""The label of a candidate that was never shown. The loss ignores this candidate, but it is context for the others."""
 
 
 class SplitCounts(BaseModel):
-    """The size of a split: its requests, pages, exposed candidates, and candidates that were clicked."""
+    """The numbers of requests, pages, exposed candidates and clicked candidates in a split."""
 
     requests: int
     pages: int
@@ -51,7 +51,7 @@ def shard_file(folder: Path, name: str) -> Path:
 
 
 def split_counts(user: NDArray[np.int64], page: NDArray[np.int64], label: NDArray[np.uint8]) -> SplitCounts:
-    """Count requests (r,) with candidates (candidates,); the arguments are as in `edgerec.data.shards.Requests`."""
+    """Return the counts of a split. The arguments are attributes of its `edgerec.data.shards.Requests`."""
     order = np.lexsort((page, user))
     changes = (np.diff(user[order]) != 0) | (np.diff(page[order]) != 0)
     return SplitCounts(

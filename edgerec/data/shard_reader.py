@@ -1,4 +1,4 @@
-"""A reader that reads shards of samples and checks them (docs/formats.md)."""
+"""Read shards of samples and check them (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec, of_origin
 
 RANGE_COLUMNS = {kind: [f"{kind.plural}_{part}" for part in ("start", "begin", "count")] for kind in BEHAVIOUR_KINDS}
-"""The columns of requests for each kind: the row at which the recurrence starts, the first known row, their number."""
+"""For each kind of behaviour, columns of requests: the row at which the recurrence starts, the row of the first known
+behaviour, and the number of known behaviours."""
 _REQUEST: dict[str, pl.DataType] = {
     **dict.fromkeys(("request_id", "time", "user", "page"), pl.Int64()),
     **{
@@ -44,7 +45,7 @@ class ShardReader:
     Attributes:
         spec: the feature specification.
         items: the encoded catalogue.
-        limits: the longest sequences.
+        limits: the largest lengths of sequences and lists.
     """
 
     spec: FeatureSpec
@@ -77,7 +78,7 @@ class ShardReader:
         return Behaviours(arrays["time"], arrays["item"], encoded, self._items(path, arrays))
 
     def read_requests(self, folder: Path, entry: ShardEntry, split: str) -> Requests:
-        """Read the requests of one split, without the behaviours. Errors are those of `read`."""
+        """Read the requests of one split, without the behaviours. This raises the same errors as `read`."""
         path = shard_file(folder, split)
         lists = {"item": pl.Int32(), "label": pl.UInt8(), **_schema("served", self._served)}
         schema = {**_REQUEST, **{name: pl.List(dtype) for name, dtype in lists.items()}}
@@ -86,10 +87,10 @@ class ShardReader:
         lengths = columns["item"].list.len().to_numpy().astype(np.int64)
         together = all(bool((columns[name].list.len() == columns["item"].list.len()).all()) for name in lists)
         if count and not (together and lengths.min() >= 1 and lengths.max() <= self.limits.candidates):
-            raise _faulty(path, f"should have lists of 1 to {self.limits.candidates} candidates, equally long in a row")
+            raise _faulty(path, f"should have lists of equal length in a row, from 1 to {self.limits.candidates}")
         flat = {name: columns[name].explode() for name in lists}
         if any(column.null_count() for column in flat.values()):
-            raise _faulty(path, "holds lists with empty entries")
+            raise _faulty(path, "has nulls in lists")
         arrays = {name: column.to_numpy() for name, column in flat.items()}
         label = arrays["label"]
         if not bool(((label <= 1) | (label == NOT_EXPOSED)).all()):
@@ -115,7 +116,7 @@ class ShardReader:
     def _ranges(
         self, path: Path, columns: Mapping[str, pl.Series], kind: BehaviourKind, known: int
     ) -> dict[str, NDArray[np.int64]]:
-        """Return the ranges of one kind, by attribute of `Requests`. The shard has `known` behaviours of this kind."""
+        """Return the attributes of `Requests` for one kind. The shard has `known` behaviours of this kind."""
         start, begin, size = (columns[name].to_numpy().astype(np.int64) for name in RANGE_COLUMNS[kind])
         limit = self.limits.of(kind)
         inside = (start >= 0) & (begin - start >= 0) & (begin - start < limit) & (begin + size <= known)
@@ -140,7 +141,7 @@ def _schema(group: str, features: Sequence[Feature]) -> dict[str, pl.DataType]:
 
 
 def _columns(path: Path, schema: Mapping[str, pl.DataType], digest: str | None) -> dict[str, pl.Series]:
-    """Read the file `path`, check that it has the columns of `schema` and no empty value, and return its columns.
+    """Read the file `path`, check that it has the columns of `schema` and no null, and return its columns.
 
     Raises:
         FormatError: the file is missing or damaged, or has other columns.
@@ -157,7 +158,7 @@ def _columns(path: Path, schema: Mapping[str, pl.DataType], digest: str | None) 
         odd = {name: dtype for name, dtype in table.schema.items() if schema.get(name) != dtype} or "fewer columns"
         raise _faulty(path, f"should have the columns {', '.join(schema)}; received {odd}")
     if any(column.null_count() for column in table):
-        raise _faulty(path, "has empty values")
+        raise _faulty(path, "has nulls")
     return {column.name: column for column in table}
 
 

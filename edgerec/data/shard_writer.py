@@ -1,4 +1,4 @@
-"""Functions that write shards: behaviours once, and requests with ranges of them (docs/formats.md)."""
+"""Write shards. Each behaviour is stored once, and requests refer to ranges of behaviours (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ def write_behaviours(
     action: Mapping[str, NDArray[Any]],
     served: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write behaviours of one kind to the file `path`: times, rows of the catalogue and features by name, (n,) each.
+    """Write the behaviours of one kind to a file. All arrays have shape (n,).
+
+    Args:
+        path: the file.
+        time: milliseconds since 1970.
+        item: the items' rows of the catalogue.
+        action: the encoded column of each action feature, by name.
+        served: the encoded column of each served feature, by name.
 
     Raises:
         OutputError: the disk is full.

@@ -1,7 +1,8 @@
 """Shards in memory: the samples of some users.
 
-A user's behaviours are encoded and stored once, in order of time. A request names the range of behaviours that the
-device knew at its time. So a batch is a gather, and a behaviour that is in a hundred ranges is stored once.
+A user's behaviours are encoded and stored once, in order of time. A request refers to the range of behaviours that the
+device knew at the time of the request. So a behaviour in a hundred ranges is stored once, and batches are made by
+indexing.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Behaviours:
     Attributes:
         time: (n,) int64, milliseconds since 1970.
         row: (n,) int32, the item's row of the catalogue.
-        action: what the user did (n rows).
-        item: the item's features (n rows).
+        action: the encoded action features (n rows).
+        item: the encoded item features (n rows).
     """
 
     time: NDArray[np.int64]
@@ -47,13 +48,13 @@ class Requests:
         time: (r,) int64, milliseconds since 1970.
         user: (r,) int64, the user ID.
         page: (r,) int64, the ID of the user's page that shows the candidates. Requests of one page share labels.
-        exposures: (r, 2) int64, rows of the shard's exposures: the first known one, and one past the last known one.
-        exposures_start: (r,) int64, the row, at or before the first known one, at which recurrences start from zeros.
+        exposures: (r, 2) int64, the range of known exposures: the row of the first one and the row after the last one.
+        exposures_start: (r,) int64, the row at which the recurrence starts from zeros, at or before the first one.
         page_views: (r, 2) int64, the same for page-views.
         page_views_start: (r,) int64, the same for page-views.
-        offsets: (r + 1,) int64, the index of each request's first candidate, then the number of all candidates.
+        offsets: (r + 1,) int64, the index of the first candidate of each request, then the number of all candidates.
         row: (candidates,) int32, the candidates' rows of the catalogue.
-        item: the candidates' features when they were served.
+        item: the candidates' encoded features at the time of the request.
         label: (candidates,) uint8: 1 clicked, 0 exposed without click, `NOT_EXPOSED`.
     """
 
@@ -75,7 +76,7 @@ class Requests:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(r,) number of candidates of each request."""
+        """The number of candidates of each request, shape (r,)."""
         return np.diff(self.offsets)
 
     def counts(self) -> SplitCounts:
@@ -84,7 +85,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class Shard:
-    """The requests of a split, and the behaviours that they look back on.
+    """The requests of a split, and the behaviours that they refer to.
 
     Attributes:
         exposures: item exposures (IE).
@@ -127,7 +128,7 @@ def join_shards(shards: Sequence[Shard]) -> Shard:
 
 
 def starts(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (n + 1,): the start index of each of n parts, then the total length."""
+    """Return the start index of each of n parts, then the total length. Shape (n + 1,)."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 

@@ -1,8 +1,8 @@
-"""Partition by user: large files with the rows of many users become ranges of users.
+"""Partition by user: divide large files, which have the rows of many users, into ranges of users.
 
-A file is read in slices. The rows of each slice are ordered by range and written to a new file, so a range has one
-segment in each of these files. Memory holds one slice for each process and one count for each user. The new files take
-as much disk space as the rows themselves.
+A file is read in slices. The rows of each slice are ordered by range and written to a new file. So a range has at most
+one segment in each new file. Memory holds one slice for each process and one count for each user. The new files take as
+much disk space as the old ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgerec.data.segments import Segment, read_segments
 SLICE = 300_000
 """Weight of the rows that a process holds in memory."""
 ROW_GROUP = 8192
-"""Rows that are decoded together. It is small, so that reading a range decodes few rows of other ranges."""
+"""Number of rows that are decoded together. It is small, so that a reader of a range decodes few other rows."""
 
 Table = tuple[Parts, Sequence[Segment], int]
 """A table, the segments to partition, and the weight of one row."""
@@ -36,7 +36,7 @@ class _Slice:
     Attributes:
         parts: the table of the rows.
         segment: the rows to read.
-        bounds: the first user of each range except the first range, ascending.
+        bounds: the first user of the second range, of the third range and so on; ascending.
         file: the file to write.
     """
 
@@ -101,7 +101,7 @@ def _write(task: _Slice) -> list[int]:
 
 
 def _bounds(tables: Sequence[Table], target: int) -> NDArray[np.int64]:
-    """Return the first user of each range except the first range. Each range weighs about `target`."""
+    """Return the first user of the second range, the third range and so on. Each range weighs about `target`."""
     users, weights = np.empty(0, np.int64), np.empty(0, np.int64)
     for parts, segments, weight in tables:
         for piece in _slices(segments, 4 * SLICE):
@@ -119,7 +119,7 @@ def _bounds(tables: Sequence[Table], target: int) -> NDArray[np.int64]:
 
 
 def _slices(segments: Sequence[Segment], rows: int) -> Iterator[Segment]:
-    """Cut segments into pieces of at most `rows` rows."""
+    """Split segments into pieces of at most `rows` rows."""
     for segment in segments:
         first = segment.offset or 0
         for begin in range(0, segment.rows, rows):

@@ -125,7 +125,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "renamed column": ("requests", lambda t: t.rename({"user_id": "uid"}), "table 'requests' has no column 'user_id'"),
     "missing feature": ("items", lambda t: t.drop("category"), "no column 'category', which feature p1 reads"),
     "missing score": ("requests", lambda t: t.drop("score"), "no column 'score', which feature p7 reads"),
-    "empty user": ("events", put("user_id", [1, None, 1, 1]), "events.user_id has 1 empty rows"),
+    "empty user": ("events", put("user_id", [1, None, 1, 1]), "events.user_id has no value in 1 rows"),
     "words for ids": (
         "events", put("user_id", ["a", "b", "c", "d"]),
         "events.user_id should be Int64; received String",
@@ -144,7 +144,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "another kind": ("events", put("kind", ["click"] * 4), "should be 'exposure' or 'page_view'; received 'click'"),
     "label 2": (
         "requests", put("clicked", [[1, 2, 0], [0]]),
-        "clicked should be 0, 1, or empty if not exposed; received 2",
+        "clicked should be 0, 1, or null if not exposed; received 2",
     ),
     "label 0.5": ("requests", put("clicked", [[1.0, 0.5, 0.0], [0.0]]), "requests.clicked should be List"),
     "label 300": ("requests", put("clicked", [[300, 0, 0], [0]]), "requests.clicked should be List"),
@@ -155,7 +155,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     ),
     "no scores": ("requests", put("score", [[0.1, 0.2, 0.3], None]), "request 4: score .* 1 candidates; received 0"),
     "no candidates": ("requests", put("item_id", [[10, 20, 30], []], pl.List(pl.Int64)), "request 4 offers no item"),
-    "empty candidate": ("requests", put("item_id", [[10, None, 30], [20]]), "has an empty entry in a list"),
+    "empty candidate": ("requests", put("item_id", [[10, None, 30], [20]]), "has a null in a list"),
     "one score": ("requests", put("score", [0.1, 0.2]), "score should be a list with one value for each candidate"),
     "NaN": (
         "requests", put("score", [[0.1, float("nan"), 0.3], [0.4]]),
@@ -237,7 +237,7 @@ def test_a_table_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", PARTS)
 def test_a_missing_table_is_an_error(folder: Path, part: str) -> None:
     (folder / part).unlink()
-    with pytest.raises(LogsError, match="is not there"):
+    with pytest.raises(LogsError, match="does not exist"):
         load_logs(folder)
 
 

@@ -171,5 +171,5 @@ def test_a_column_that_only_the_folder_name_contains_is_an_error(tmp_path: Path)
     assert len(load_logs(logs).events) == len(events)
     for file in part_files(logs / "events"):
         pl.read_parquet(file).drop("kind").write_parquet(file)
-    with pytest.raises(LogsError, match=r"part-0\.parquet has no column 'kind', which only the name of its folder"):
+    with pytest.raises(LogsError, match=r"part-0\.parquet has no column 'kind'; only the name of its folder"):
         load_logs(logs)

@@ -106,10 +106,10 @@ def test_missing_and_additional_parts_are_an_error(logs: Path) -> None:
             open_logs(logs)
         (logs / name).unlink()
     part.rename(logs / "events" / "x.parquet")
-    with pytest.raises(LogsError, match=rf"{PART} is not there: logs\.json lists it"):
+    with pytest.raises(LogsError, match=rf"{PART} does not exist, but logs\.json lists it"):
         open_logs(logs)
     (logs / "events" / "x.parquet").rename(logs / "events" / "_x.parquet")
-    with pytest.raises(LogsError, match=rf"{PART} is not there"):
+    with pytest.raises(LogsError, match=rf"{PART} does not exist"):
         open_logs(logs)
 
 

@@ -234,7 +234,7 @@ def test_faults_that_no_single_part_shows_are_found(tmp_path: Path) -> None:
         ([events[0], events[1].with_columns(score=pl.lit("a"))], requests, "should hold numbers .*received String"),
         ([events[0], events[1].drop("score")], requests, "only one of them has the column 'score'"),
         ([part.drop("kind") for part in events], requests, "table 'events' has no column 'kind'"),
-        ([events[0], events[1].with_columns(user_id=None)], requests, r"events\.user_id.*empty rows"),
+        ([events[0], events[1].with_columns(user_id=None)], requests, r"events\.user_id has no value in"),
         ([events[0], events[1].with_columns(item_id=7)], requests, "names 1 items that items does not have"),
         (events, [requests[0], single], r"part-00001\.parquet: requests\.score should be a list .*received Float64"),
         (events, [requests[0], shorter], "clicked should have one value for each of its"),

@@ -222,11 +222,11 @@ def test_periods_follow_the_logs_and_fractions(tmp_path: Path) -> None:
     assert build(tmp_path, customary).head.test_from == times[60]
     assert build(tmp_path, customary, test_from=int(times[30])).head.test_from == times[30]
     for beginning in (0, 10**12):
-        with pytest.raises(InputError, match="both need some"):
+        with pytest.raises(InputError, match="at least 1 and 2 are needed"):
             build(tmp_path, customary, test_from=beginning)
     with pytest.raises(InputError, match="no request"):
         build(tmp_path, replace(logs, requests=logs.requests[:0]))
-    with pytest.raises(InputError, match="the train period has no request"):
+    with pytest.raises(InputError, match="the training period has no request"):
         build(tmp_path, logs, validation_fraction=0.9999)
 
 
@@ -537,8 +537,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         _head(shards=[{"name": "../x", "exposures": 0, "page_views": 0, "splits": {}, "files": {}}]),
         "name",
     ),
-    "missing shard": (lambda folder: shutil.rmtree(folder / SHARD), "is not there"),
-    "missing file": (lambda folder: (folder / SHARD / "test.parquet").unlink(), r"test\.parquet is not there"),
+    "missing shard": (lambda folder: shutil.rmtree(folder / SHARD), "does not exist"),
+    "missing file": (lambda folder: (folder / SHARD / "test.parquet").unlink(), r"test\.parquet does not exist"),
     "missing head": (lambda folder: (folder / "samples.json").unlink(), r"has no samples\.json"),
     "missing vocabulary": (lambda folder: (folder / "vocabulary" / "shop.npy").unlink(), "cannot be read"),
     "missing items": (lambda folder: (folder / "items" / "ids.npy").unlink(), "cannot be read"),
@@ -559,7 +559,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an item below": (_put("train", "item", [-1] * 3), "should have lists of|out of range"),
     "code above the buckets": (_put("exposures", "action.duration", 9), "out of range"),
     "not a number": (_put("exposures", "served.score", float("nan")), "out of range"),
-    "an empty value": (_put("exposures", "served.score", None), "has empty values"),
+    "an empty value": (_put("exposures", "served.score", None), "has nulls"),
     "another type": (_table("train", lambda t: t.with_columns(pl.col("time").cast(pl.Float32))), "received.*time"),
     "a column less": (_table("train", lambda t: t.drop("served.score")), "should have the columns"),
     "a column more": (_table("train", lambda t: t.with_columns(x=1)), "should have the columns .*received.*x"),
@@ -573,14 +573,14 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         _table("train", lambda t: t.with_columns(label=pl.col("label").list.eval(pl.element() * 0))),
         "should hold requests=",
     ),
-    "label beyond the lists": (_put("train", "label", [0] * 50), "should have lists of"),
+    "label beyond the lists": (_put("train", "label", [0] * 50), "should have lists of equal length"),
     "an empty label": (
         _table("train", lambda t: t.with_columns(label=pl.col("label").list.eval(pl.element().replace(1, None)))),
-        "empty entries",
+        "has nulls in lists",
     ),
     "no candidates": (
         _table("train", lambda t: t.with_columns(pl.col("item", "label", "served.score").list.head(0))),
-        "should have lists of",
+        "should have lists of equal length",
     ),
     "window from another world": (_put("train", "exposures_begin", 10**9), "refers to exposures"),
     "window below zero": (_put("train", "page_views_begin", -1), "refers to page_views"),

@@ -273,7 +273,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "labels": (
         _table(REQUESTS, lambda t: t.with_columns(clicked=pl.col("clicked").list.eval(pl.element() + 1))),
         SAMPLES,
-        "should be 0, 1, or empty if not exposed; received 2",
+        "should be 0, 1, or null if not exposed; received 2",
     ),
     "list longer than k": (lambda root: None, (*SAMPLES, "--candidates", "3"), "more than the limit of 3"),
     "limit out of range": (lambda root: None, (*SAMPLES, "--exposures", "0"), "exposures"),

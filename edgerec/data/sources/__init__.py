@@ -1,4 +1,4 @@
-"""The registry of data sources. It does not import them, so `--help` works without polars."""
+"""The registry of data sources. It does not import the sources, so `--help` works without polars."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCES = {
     ),
     "kuairand": (
         "kuairand:Kuairand",
-        "KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds two splits by time and the videos.",
+        "KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds both splits and the table of videos.",
     ),
     "taobao-mcc": (
         "taobao_mcc:TaobaoMcc",
@@ -56,5 +56,5 @@ def find_source(name: str) -> type[Source]:
         return found
     plugin: type[Source] | None = find_plugin(ENTRY_POINTS, name, Source)  # type: ignore[type-abstract]
     if plugin is None:
-        raise InputError(f"import: there is no source {name!r}; there are: {', '.join(source_names())}")
+        raise InputError(f"import: there is no source {name!r}; the sources are: {', '.join(source_names())}")
     return plugin

@@ -1,4 +1,4 @@
-"""The files of EB-NeRD (Ekstra Bladet news recommendation data set), read and checked."""
+"""Read and check the files of EB-NeRD (Ekstra Bladet news recommendation data set)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PREMIUM: dict[str, pl.DataType] = {"article_id": pl.Int64(), "premium": pl.Int64
 
 MAX_ID = 2**31 - 1
 MAX_SECONDS = 86_400
-"""The longest time on one page: one day. EB-NeRD itself stops counting after half an hour."""
+"""The longest valid time on one page: one day. EB-NeRD itself stops counting after half an hour."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Bundle:
     """The data that EdgeRec reads from EB-NeRD. Times are milliseconds since 1970, durations are seconds.
 
     Attributes:
-        lists: one row for each shown list: `request_id`, `user_id`, `time`, `ended` (when the page was left:
-            impression_time + read_time), `read_s`, `scroll`, `next_read_s`, `next_scroll`, `inview` and `clicked`
+        lists: one row for each shown list: `request_id`, `user_id`, `time`, `ended` (the time when the user left the
+            page: impression_time + read_time), `read_s`, `scroll`, `next_read_s`, `next_scroll`, `inview` and `clicked`
             (lists of articles).
         history: one row for each click before the first list: `user_id`, `time`, `item_id`, `read_s`, `scroll`.
         items: one row for each article: `item_id`, `article_length`, `premium`.
@@ -61,10 +61,10 @@ class Bundle:
 def read_bundle(folder: Path) -> Bundle:
     """Read an EB-NeRD bundle: `train/`, `validation/` (behaviors, history) and `article_features/`.
 
-    A click may be in the history of both splits. The validation history also covers the train week, whose clicks are in
-    the behaviors, too. Each click is read once: from the history before the first list, and from the behaviors
-    afterwards. If the validation history were also read for the train week, only that week would have clicks outside
-    of lists (four times as many clicks), and a model would learn from logs that differ from those of the test week.
+    A click may be in the history of both splits. The validation history also covers the train week, and the clicks of
+    that week are in the behaviors, too. Each click is read once: from the history if it is before the first list, and
+    from the behaviors otherwise. Only the history has clicks outside of lists. If it were also read for the train week,
+    that week would have four times as many clicks as the test week, and a model would learn from different logs.
 
     Raises:
         LogsError: a file or column is missing, cannot be read, or contains an invalid value.
@@ -177,19 +177,18 @@ def _read(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
 
 def _filled(path: Path, column: str, values: pl.Series) -> None:
     if values.null_count():
-        raise LogsError(f"EB-NeRD: {path}: {column} has {values.null_count()} empty rows; every row needs a value")
+        raise LogsError(f"EB-NeRD: {path}: {column} has no value in {values.null_count()} rows; every row needs one")
 
 
 def _identities(path: Path, column: str, values: pl.Series) -> None:
     wrong = values.filter(values.is_null() | ~values.is_between(0, MAX_ID))
     if len(wrong):
-        raise LogsError(f"EB-NeRD: {path}: {column} should hold ids from 0 to {MAX_ID}; received {wrong[0]}")
+        raise LogsError(f"EB-NeRD: {path}: {column} should hold IDs from 0 to {MAX_ID}; received {wrong[0]}")
 
 
 def _durations(path: Path, column: str, values: pl.Series) -> None:
     wrong = values.filter(values.is_not_null() & ~(values.is_finite() & values.is_between(0, MAX_SECONDS)))
     if len(wrong):
         raise LogsError(
-            f"EB-NeRD: {path}: {column} should be seconds from 0 to {MAX_SECONDS} (a day), or empty; "
-            f"received {wrong[0]}"
+            f"EB-NeRD: {path}: {column} should be seconds from 0 to {MAX_SECONDS} (a day), or null; received {wrong[0]}"
         )

@@ -1,4 +1,4 @@
-"""The files of KuaiRand-Pure (short video) in two splits by time. They are checked, and repeated reports are merged."""
+"""Read and check the files of KuaiRand-Pure (short video): two splits by time. Repeated reports are merged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ period."""
 
 MAX_ID = 2**31 - 1
 MAX_MS = 86_400_000
-"""The longest play: one day."""
+"""The longest valid play: one day."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Slice:
 
     Attributes:
         impressions: one row for each shown video, sorted by user, time and video: `user_id`, `item_id`, `time`, `ended`
-            (when the play was over: time_ms + play_time_ms), `play_s`, `play_share` (of the video's length; empty if
-            that is not known), `clicked` and `ACTIONS` (0 or 1).
+            (the end of the play: time_ms + play_time_ms), `play_s`, `play_share` (share of the video's length; null if
+            the length is not known), `clicked` and `ACTIONS` (0 or 1).
         items: one row for each video: `item_id`, `author`, `tag` (the first one), `video_type`, `upload_type`,
             `music_type`, `video_duration_s`.
         earlier_until: the time of the last impression of the earlier split.
@@ -101,7 +101,7 @@ def _impressions(path: Path) -> pl.DataFrame:
     for column in IMPRESSIONS:
         if table[column].null_count():
             raise LogsError(
-                f"KuaiRand: {path}: {column} has {table[column].null_count()} empty rows; every row needs a value"
+                f"KuaiRand: {path}: {column} has no value in {table[column].null_count()} rows; every row needs one"
             )
     _between(path, table, ("user_id", "video_id"), 0, MAX_ID)
     # A request is one millisecond before its first impression, and both have to be valid times of logs.
@@ -112,7 +112,7 @@ def _impressions(path: Path) -> pl.DataFrame:
 
 
 def _items(path: Path, shown: pl.Series) -> pl.DataFrame:
-    """Return all videos of the catalogue. Shown videos that it does not have are added with empty attributes."""
+    """Return all videos of the catalogue. Shown videos that it does not have are added without attributes."""
     table = _read(path, VIDEOS)
     # The music type is written as a number with decimals.
     table = exact_cast(table, {"music_type": pl.Int64()}, where=f"KuaiRand: {path}: ", floats=True)

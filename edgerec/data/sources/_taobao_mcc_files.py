@@ -1,4 +1,4 @@
-"""The files of Taobao-MCC (Tianchi 109858), read block by block and checked.
+"""Read and check the files of Taobao-MCC (Tianchi 109858), block by block.
 
 A row is a candidate with its label, its user, and the user's two behaviour sequences at that time. The sequences take
 most of a row and are the same in all rows of a request. So the rows of a block are grouped by request first, and the
@@ -49,7 +49,7 @@ Columns = Sequence[str]
 
 @dataclass(frozen=True)
 class Block:
-    """A block of whole lines of a file. `first` is the number of the first line; the header is line 1."""
+    """Complete lines of a file. `first` is the number of the first line; the header is line 1."""
 
     path: Path
     first: int
@@ -81,13 +81,13 @@ def read_contexts(path: Path, *, block_bytes: int = BLOCK_BYTES) -> Iterator[tup
         block_bytes: size of a block of text.
 
     Yields:
-        Columns `key_high` and `key_low` (UInt64, 128 bits of BLAKE2 over the file's name, user and sequences), `line`
-        (the first), `user_id` (string) and `USER`; lists `exp_pos`, `exp_pagenum`, `exp_item_id` and likewise `ipv_*`,
-        in the file's order and without padding; and of the candidates lists `lines`, `pos`, `pagenum`, `item_id`,
-        `clicked`, `score`.
+        The number of rows, and a table with these columns: `key_high` and `key_low` (UInt64, 128 bits of BLAKE2 of the
+        file's name, user and sequences), `line` (number of the first line), `user_id` (string) and `USER`; lists of the
+        behaviours `exp_pos`, `exp_pagenum`, `exp_item_id`, `ipv_pos`, `ipv_pagenum` and `ipv_item_id`, in the file's
+        order and without padding; lists of the candidates `lines`, `pos`, `pagenum`, `item_id`, `clicked` and `score`.
 
     Raises:
-        LogsError: no such file, other columns, or a malformed row: file, line and column.
+        LogsError: the file does not exist, has other columns, or has an invalid row. The error names line and column.
     """
     for block in _blocks(path, block_bytes):
         rows = _rows(block)
@@ -96,7 +96,7 @@ def read_contexts(path: Path, *, block_bytes: int = BLOCK_BYTES) -> Iterator[tup
 
 def _blocks(path: Path, block_bytes: int) -> Iterator[Block]:
     if not path.is_file():
-        raise LogsError(f"Taobao-MCC: {path} is not there: give the folder with {TRAIN} and {TEST}")
+        raise LogsError(f"Taobao-MCC: {path} does not exist: give the folder with {TRAIN} and {TEST}")
     with path.open("rb") as file:
         _check_header(path, file.readline(LONGEST_LINE))
         line, rest = 2, b""
@@ -130,7 +130,7 @@ def _fields(path: Path, number: int, line: str) -> list[str]:
 
 
 def _rows(block: Block) -> pl.DataFrame:
-    """Return the block as a table of strings with a row for each line. No value is missing."""
+    """Return the block as a table of strings with a row for each line. A missing value is an error."""
     reason = ""
     try:
         rows = pl.read_csv(io.BytesIO(block.text), has_header=False, new_columns=COLUMNS, infer_schema=False)
@@ -178,7 +178,7 @@ def _contexts(block: Block, rows: pl.DataFrame) -> pl.DataFrame:
             clicked=clicked,
             score=score.cast(pl.Float32),
             lines=block.first + pl.int_range(pl.len(), dtype=pl.Int64),
-            # The strings have only digits and commas, so keys that are joined with line ends differ between requests.
+            # The strings have no line ends, so different requests have different keys.
             key=pl.concat_str("user_id", *sequences, separator="\n"),
         )
         .group_by("key", maintain_order=True)
@@ -199,7 +199,7 @@ def _contexts(block: Block, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _digests(file: str, keys: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Return the two halves (n,) of a 128-bit hash. polars' own hash differs between versions of polars."""
+    """Return both halves of a 128-bit hash of each key. The hash of polars is not used: it changes between versions."""
     start = hashlib.blake2b(file.encode() + b"\n", digest_size=16)
     digests = bytearray()
     for key in keys:
@@ -211,7 +211,7 @@ def _digests(file: str, keys: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np
 
 
 def _whole(block: Block, texts: pl.Series, most: int, rows: NDArray[np.int64] | None = None) -> pl.Series:
-    """Return `texts` (n,) as integers. `rows` has the row of each text in the block; default: one text for each row."""
+    """Return `texts` as integers. `rows` has the row of each text in the block; default: text i is in row i."""
     # The cast gives null for a text that is not an integer of 16 bits.
     values: pl.Series = texts.cast(pl.Int16, strict=False)
     wrong = ~values.is_between(0, most).fill_null(False)
@@ -224,7 +224,7 @@ def _whole(block: Block, texts: pl.Series, most: int, rows: NDArray[np.int64] | 
 
 
 def _digits(values: pl.Series) -> pl.Series:
-    """Return the number of decimal digits of each of `values` (n,)."""
+    """Return the number of decimal digits of each value."""
     digits = pl.Series(np.ones(len(values), np.uint32))
     for power in (10, 100, 1000, 10_000):
         digits += (values >= power).fill_null(False)
@@ -234,7 +234,7 @@ def _digits(values: pl.Series) -> pl.Series:
 def _window(block: Block, once: pl.DataFrame, kind: str, rows: NDArray[np.int64]) -> list[pl.Series]:
     """Return lists of the positions and items of the behaviours of `kind`, in the file's order and without padding.
 
-    A zero may be a value. Padding is the end of the lists where all six sequences are zero.
+    A single zero may be a value. Padding is the end of the lists where all six sequences are zero.
     """
     flat: dict[str, pl.Series] = {}
     lengths: NDArray[np.int64] = np.empty(0, np.int64)
@@ -261,7 +261,7 @@ def _window(block: Block, once: pl.DataFrame, kind: str, rows: NDArray[np.int64]
 
 
 def _relisted(flat: pl.Series, lengths: NDArray[np.int64]) -> pl.Series:
-    """Return `flat` (sum of lengths,) as lists with the given `lengths` (n,)."""
+    """Split `flat` into lists with the given `lengths` (n,)."""
     which = pl.Series("which", np.repeat(np.arange(len(lengths)), lengths))
     filled = pl.DataFrame({"which": which, "value": flat}).group_by("which", maintain_order=True).agg("value")
     everyone = pl.DataFrame({"which": np.arange(len(lengths))})

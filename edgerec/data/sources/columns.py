@@ -1,4 +1,4 @@
-"""Reads columns of a public data set's file, with the types that its source needs."""
+"""Read columns from a file of a public data set, with the types that the source needs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def read_columns(path: Path, columns: Mapping[str, pl.DataType], *, name: str, w
     Args:
         path: the file. Its ending gives its format.
         columns: the type of each column.
-        name: name of the data set, for errors.
-        whole: what the file is a part of, for errors.
+        name: name of the data set, for error texts.
+        whole: what the file is a part of, for error texts.
 
     Raises:
         LogsError: the file or a column is missing, cannot be read, or holds a value that its type cannot represent.
     """
     if not path.is_file():
-        raise LogsError(f"{name}: {path} is not there: give a complete {whole}")
+        raise LogsError(f"{name}: {path} does not exist: give a complete {whole}")
     form = "CSV" if path.suffix == ".csv" else "Parquet"
     try:
         table = _scan(path)
@@ -37,7 +37,7 @@ def read_columns(path: Path, columns: Mapping[str, pl.DataType], *, name: str, w
         found = table.select(list(columns)).collect()
     except POLARS_FAULTS as error:
         reason = first_line(error)
-        raise LogsError(f"{name}: {path} cannot be read as {form} ({reason}): fetch the {whole} again") from None
+        raise LogsError(f"{name}: {path} cannot be read as {form} ({reason}): download the {whole} again") from None
     return exact_cast(lists_of_arrays(found), columns, where=f"{name}: {path}: ", floats=True, text=form == "CSV")
 
 

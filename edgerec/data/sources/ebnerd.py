@@ -1,8 +1,8 @@
-"""EB-NeRD as logs: lists of news articles become requests. Pages become exposures and page-views when they are left.
+"""Convert EB-NeRD to logs. Lists of news articles become requests. When the user leaves a page, it becomes behaviours.
 
-Each row contains only what was known at its time. A click on a list becomes known when the user leaves the list's page
-(impression_time + read_time). The reading time becomes known when the user leaves the article (+ next_read_time).
-docs/formats.md names the columns; `ebnerd.json` is the feature specification.
+Each row contains only what was known at its time. A click on a list becomes known when the user leaves the page of the
+list (impression_time + read_time). The reading time becomes known when the user leaves the article (next_read_time
+later). docs/formats.md names the columns; `ebnerd.json` is the feature specification.
 """
 
 from __future__ import annotations
@@ -30,15 +30,18 @@ WINDOWS = {
     "6h": 6 * HOUR_MS,
     "24h": 24 * HOUR_MS,
 }
-"""Windows of clicks. News becomes old within hours: clicks of the last hour are the best single number for a ranker."""
+"""Time windows in which clicks are counted. News becomes old within hours, so the clicks of the last hour are the best
+single number for a ranker."""
 LISTED = {"5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS, "1h": HOUR_MS, "6h": 6 * HOUR_MS}
-"""Windows of shown lists. A shown list is known at once; a click becomes known when its page is left."""
+"""Time windows in which shown lists are counted. A shown list is known at once. A click becomes known later, when the
+user leaves the page."""
 
 PRIOR_RATE = 0.09
 """Click rate of an article that was never shown: about one click for each list of eleven. It is a constant, because a
 rate from the data would contain information from after the request."""
 PRIOR_WEIGHT = 20
-"""Weight of the prior in exposures, about two lists. So a single early click does not give the highest rate."""
+"""Weight of the prior: as much as 20 exposures, about two lists. So a single early click does not give the highest
+rate."""
 
 LIST_COLUMNS = [
     *(f"{what}_{window}" for what in ("clicks", "ctr") for window in WINDOWS),
@@ -100,7 +103,7 @@ class _Served:
     def __init__(self, bundle: Bundle, listed: pl.DataFrame) -> None:
         clicked = listed.filter(pl.col("clicked") == 1)
         # Only clicks on lists are counted. The history also has articles opened outside of lists, and it ends with the
-        # first list. With it, counts of the first day would be twice as large as those of later days.
+        # first list. If it were counted, too, the counts of the first day would be twice as large as later ones.
         self._clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
         # Exposures and clicks are counted when the page is left. Otherwise an open page would count as not clicked.
         self._shown = PastCounts(_ints(listed, "item_id"), _ints(listed, "ended"))
@@ -126,7 +129,7 @@ class _Served:
         return pl.DataFrame(columns | {"age_h": self.age(items, times)}).select(SERVED)
 
     def age(self, items: Integers, times: Integers) -> pl.Series:
-        """Return the hours since the article was first listed or clicked; 0 if it was not."""
+        """Return the hours since the article was first listed or clicked; 0 if this was not before `times`."""
         return pl.Series("age_h", (self._first.age(items, times) / HOUR_MS).astype(np.float32))
 
 
@@ -143,7 +146,7 @@ def _requests(listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _events(bundle: Bundle, listed: pl.DataFrame, served: _Served) -> pl.DataFrame:
-    """Return exposures and page-views, sorted by user, time, kind, page and position. `listed_at` is dropped."""
+    """Return exposures and page-views, sorted by user, time, kind, page and position."""
     none = [pl.lit(None, listed.schema[name]).alias(name) for name in LIST_COLUMNS]
     history = bundle.history.with_columns(none).with_columns(
         served.age(_ints(bundle.history, "item_id"), _ints(bundle.history, "time"))
@@ -171,7 +174,7 @@ def _exposures(listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _page_views(bundle: Bundle, served: _Served) -> pl.DataFrame:
-    """Return one row for each article opened from a page, in its list or not. Two clicks on it count as one."""
+    """Return one row for each article that was opened from a page. Several clicks on an article count as one."""
     views = (
         bundle.lists.sort("time", "request_id")
         .rename({"clicked": "item_id"})
@@ -179,7 +182,7 @@ def _page_views(bundle: Bundle, served: _Served) -> pl.DataFrame:
         .drop_nulls("item_id")
         .unique(["request_id", "item_id"], keep="first", maintain_order=True)
     )
-    # The next page is that of the first clicked article. Of the other articles it is only known that they were opened.
+    # `next_read_time` belongs to the first clicked article. For the others, only the click is known.
     first = pl.col("request_id").is_first_distinct()
     views = views.hstack(served.of(views)).with_columns(
         read_s=pl.when(first).then(pl.col("next_read_s")), scroll=pl.when(first).then(pl.col("next_scroll"))
@@ -188,7 +191,7 @@ def _page_views(bundle: Bundle, served: _Served) -> pl.DataFrame:
 
 
 def _left(views: pl.DataFrame, *, since: str) -> pl.DataFrame:
-    """Return page-views at the time when their page is left: `read_s` seconds after the time `since`."""
+    """Return page-views. Their time is when the user left the page: `read_s` seconds after the column `since`."""
     return views.select(
         "user_id",
         "item_id",
@@ -204,7 +207,7 @@ def _left(views: pl.DataFrame, *, since: str) -> pl.DataFrame:
 def _decay(events: pl.DataFrame) -> pl.Series:
     """Return the seconds since the user's previous event of the same kind at an earlier time; null for the first.
 
-    All exposures of a page have the same time, so they have the same decay, whatever their order.
+    All exposures of a page have the same time, so they have the same decay.
 
     Args:
         events: events, sorted by user, kind and time.

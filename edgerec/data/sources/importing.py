@@ -21,7 +21,7 @@ def import_source(
     Args:
         kind: the source of the data set.
         folder: the folder of its files.
-        out: the folder to write. Unfinished work is beside it.
+        out: the folder to write. Temporary files are beside it.
         force: replace `out` if it exists.
         options: fields of `kind`.
 
@@ -44,7 +44,7 @@ def import_source(
                 for part in source.read():
                     writer.write(part.events, part.requests)
         except LogsError as error:
-            # A row breaks the schema of logs. The error names the data set.
+            # A row does not fit the schema of logs. The name of the data set is added to the error.
             said = str(error)
             raise LogsError(f"{kind.title}: {folder}: {said}" if said.startswith("logs: ") else said) from None
         return {**writer.counts(), **source.notes()}

@@ -1,7 +1,7 @@
-"""KuaiRand-Pure as logs: a user's videos of one day become a request. Plays become behaviours when they end.
+"""Convert KuaiRand-Pure to logs. A user's videos of one day become a request. A play becomes a behaviour when it ends.
 
 Each row contains only what was known at its time. A request is earlier than the first video of its list. The outcome of
-a video becomes known when its play is over. docs/formats.md describes the columns; `kuairand.json` is the feature
+a video becomes known when its play ends. docs/formats.md describes the columns; `kuairand.json` is the feature
 specification.
 """
 
@@ -32,10 +32,10 @@ MAX_LIST = 100
 """The longest list. It is the default limit of samples."""
 
 PRIOR_RATE = 0.45
-"""Click rate of a video that was never shown: about the rate of a feed that plays by itself. It is a constant, because
-a rate from the data would contain information from after the request."""
+"""Click rate of a video that was never shown: about the rate of a feed that starts videos by itself. It is a constant,
+because a rate from the data would contain information from after the request."""
 PRIOR_WEIGHT = 20
-"""Weight of the prior in exposures. A video has about forty exposures in two weeks."""
+"""Weight of the prior: as much as 20 exposures. A video has about forty exposures in two weeks."""
 
 SERVED = [f"{what}_{hours}h" for what in ("clicks", "ctr") for hours in WINDOWS_H]
 SERVED += ["user_exposures", "author_exposures", "age_h"]
@@ -90,7 +90,7 @@ def _listed(source: Slice) -> pl.DataFrame:
 
 
 def _lists(users: Integers, days: Integers, videos: Integers) -> Integers:
-    """Return the number (n,) of each impression's list, from 0. Impressions are sorted by user and time."""
+    """Return the list number of each impression, counted from 0. Impressions (n,) are sorted by user and time."""
     lists = np.empty(len(users), np.int64)
     number, begun, seen = -1, (-1, -1), set[int]()
     for row, (user, day, video) in enumerate(zip(users.tolist(), days.tolist(), videos.tolist(), strict=True)):
@@ -109,7 +109,7 @@ def _served(listed: pl.DataFrame) -> list[pl.Series]:
         _ints(listed, name) for name in ("user_id", "item_id", "time", "asked", "ended")
     )
     clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
-    # Exposures and clicks are counted when the play is over. Otherwise a play that goes on would count as not clicked.
+    # Exposures and clicks are counted when the play ends. Otherwise an unfinished play would count as not clicked.
     shown = PastCounts(items, ended)
     columns: dict[str, pl.Series] = {}
     for hours in WINDOWS_H:
@@ -142,7 +142,7 @@ def _requests(listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _events(listed: pl.DataFrame) -> pl.DataFrame:
-    """Return an exposure for each impression and a page-view for each click, at the time when the play was over."""
+    """Return an exposure for each impression and a page-view for each click. Their time is the end of the play."""
     pairs, ended = pair_keys(_ints(listed, "user_id"), _ints(listed, "item_id")), _ints(listed, "ended")
     seconds, share = pl.col("play_s").cast(pl.Float32), pl.col("play_share").cast(pl.Float32)
     common = [pl.col("user_id", "item_id", *ACTIONS, *SERVED), pl.col("ended").alias("time"), share]
@@ -153,7 +153,7 @@ def _events(listed: pl.DataFrame) -> pl.DataFrame:
         exposure_count=pl.Series((PastCounts(pairs, ended).before(pairs, ended) + 1).astype(np.int32)),
     )
     views = listed.filter(pl.col("clicked") == 1).select(*common, kind=pl.lit(PAGE_VIEW.name), page_duration_s=seconds)
-    # Plays that ended at the same time are in the order in which they began.
+    # Plays that ended at the same time are in the order of their starts.
     events = pl.concat([exposures, views], how="diagonal").sort("user_id", "time", "kind", maintain_order=True)
     instants = events.select("user_id", "kind", "time").unique().sort("user_id", "kind", "time")
     since = (pl.col("time").diff().over("user_id", "kind") / 1000).cast(pl.Float32)
@@ -167,7 +167,7 @@ def _test_from(source: Slice, listed: pl.DataFrame, folder: Path) -> int:
     later = listed.filter(pl.col("day") > last_day)["asked"]
     if not len(later):
         raise LogsError(
-            f"KuaiRand: {folder / LATER} has no day after the last one of the earlier split: give splits by time"
+            f"KuaiRand: {folder / LATER} has no day after the last day of the earlier split: give splits by time"
         )
     return cast(int, later.min())
 

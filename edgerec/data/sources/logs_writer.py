@@ -1,4 +1,4 @@
-"""Writes logs part by part, for data sets that do not fit into memory. Each part has all rows of some users."""
+"""Write logs part by part, for data sets that do not fit into memory. Each part has all rows of some users."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LogsWriter:
     def write(self, events: pl.DataFrame, requests: pl.DataFrame) -> None:
         """Check and write one part: all events and requests of its users. User IDs ascend from part to part.
 
-        Parts are checked one by one. The caller makes sure that no two parts have the same `request_id`.
+        Parts are checked one by one. The caller must make sure that no two parts have the same `request_id`.
 
         Raises:
             LogsError: a table breaks its schema, or a user ID is not above those of the earlier parts.
@@ -69,9 +69,9 @@ def logs_writer(
 
     Args:
         path: the folder.
-        head: name and customary test period.
+        head: name and test period of the data set.
         spec: the feature specification.
-        items: the whole catalogue.
+        items: the complete catalogue.
         force: replace `path` if it exists.
 
     Raises:

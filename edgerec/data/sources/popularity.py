@@ -1,4 +1,4 @@
-"""Counts of past events: how many events of a key were known before a time, or in a window that ends at this time."""
+"""Count past events: for a key and a time, the events of the key before this time, or in a window that ends at it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Integers = NDArray[np.int64]
 
 
 class PastCounts:
-    """Counts a key's events strictly before a time.
+    """Counts the events of a key before a time.
 
     Key and time are combined into one number, ``code(key) * span + time``. So each count is the difference of two
     binary searches in one sorted array: n queries take O(n log events), without a loop over keys.
@@ -25,7 +25,7 @@ class PastCounts:
             times: (events,), the time in milliseconds at which the event became known.
 
         Raises:
-            InputError: they are not integers or differ in length. The methods raise it, too.
+            InputError: the arrays are not integers or differ in length. The methods raise it for their arguments, too.
         """
         keys, times = _integers(keys, times)
         self._keys, codes = np.unique(keys, return_inverse=True)
@@ -35,13 +35,13 @@ class PastCounts:
         self._axis = np.sort(codes.astype(np.int64) * self._span + (times - self._start))
 
     def before(self, keys: Integers, times: Integers) -> Integers:
-        """Return the number (n,) of events of each of `keys` (n,) that were known strictly before `times` (n,)."""
+        """For each pair of key and time, count the events of the key before the time. All shapes are (n,)."""
         keys, times = _integers(keys, times)
         codes, known = self._codes(keys)
         return np.where(known, self._rank(codes, times) - np.searchsorted(self._axis, codes * self._span), 0)
 
     def within(self, keys: Integers, times: Integers, *, window: int) -> Integers:
-        """Return the number (n,) of events of each of `keys` (n,) in ``[time - window, time)``, in milliseconds."""
+        """For each pair of key and time, count the events of the key in ``[time - window, time)``, in milliseconds."""
         keys, times = _integers(keys, times)
         codes, known = self._codes(keys)
         return np.where(known, self._rank(codes, times) - self._rank(codes, times - window), 0)
@@ -49,8 +49,8 @@ class PastCounts:
     def _codes(self, keys: Integers) -> tuple[Integers, NDArray[np.bool_]]:
         if not len(self._keys):
             return np.zeros(len(keys), np.int64), np.zeros(len(keys), np.bool_)
-        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1).astype(np.int64)
-        return places, self._keys[places] == keys
+        indices = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1).astype(np.int64)
+        return indices, self._keys[indices] == keys
 
     def _rank(self, codes: Integers, times: Integers) -> Integers:
         offsets = np.clip(times - self._start, 0, self._span - 1)
@@ -66,20 +66,20 @@ class FirstSeen:
             times: (events,), the time of each event in milliseconds.
 
         Raises:
-            InputError: they are not integers or differ in length. The method raises it, too.
+            InputError: the arrays are not integers or differ in length. The method raises it for its arguments, too.
         """
         keys, times = _integers(keys, times)
         order = np.lexsort((times, keys))
-        self._keys, places = np.unique(keys[order], return_index=True)
-        self._times = times[order][places]
+        self._keys, indices = np.unique(keys[order], return_index=True)
+        self._times = times[order][indices]
 
     def age(self, keys: Integers, times: Integers) -> Integers:
-        """Return the age (n,) of each of `keys` (n,) at `times` (n,), in milliseconds; 0 before its first event."""
+        """For each pair of key and time, return the milliseconds since the first event of the key; 0 before it."""
         keys, times = _integers(keys, times)
         if not len(self._keys):
             return np.zeros(len(keys), np.int64)
-        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.where(self._keys[places] == keys, np.maximum(times - self._times[places], 0), 0)
+        indices = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[indices] == keys, np.maximum(times - self._times[indices], 0), 0)
 
 
 def pair_keys(users: Integers, items: Integers) -> Integers:
@@ -102,12 +102,12 @@ def _integers(one: NDArray[Any], other: NDArray[Any]) -> tuple[Integers, Integer
     """Return both arrays (n,) as int64.
 
     Raises:
-        InputError: they are not integers or differ in length.
+        InputError: the arrays are not integers or differ in length.
     """
     for array in (one, other):
         if array.dtype.kind not in "iu":
             raise InputError(
-                f"keys and times should be integers; received {array.dtype}: drop or fill empty values, then cast"
+                f"keys and times should be integers; received {array.dtype}: drop or fill missing values, then cast"
             )
     if one.shape != other.shape or one.ndim != 1:
         raise InputError(f"keys and times should have the same length; received {one.shape} and {other.shape}")

@@ -1,4 +1,4 @@
-"""The contract of data sources: what turns files of a data set into logs (docs/extending.md)."""
+"""The interface of data sources. A source converts the files of a public data set to logs (docs/extending.md)."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class Part:
 
 @dataclass
 class Source(ABC):
-    """A data set in its own files. Each data set is a subclass; `edgerec import` makes logs of it.
+    """A data set in its original files. Each data set is a subclass. `edgerec import` converts it to logs.
 
     The methods are called in this order: `spec`, `head`, `items`, `read`, `notes`. A subclass may add fields with
     defaults. A field whose type is `Annotated` with a help text is an option of the command; a `Literal` gives its
     choices.
 
     Attributes:
-        folder: where the files are; SOURCE of the command.
-        scratch: an empty folder for unfinished work. It is removed at the end.
+        folder: the folder of the files; SOURCE of the command.
+        scratch: an empty folder for temporary files. It is removed at the end.
     """
 
     folder: Path
     scratch: Path
 
     title: ClassVar[str]
-    """Name of the data set, in errors."""
+    """Name of the data set, for error texts."""
 
     @classmethod
     def spec(cls) -> FeatureSpec:
@@ -52,18 +52,18 @@ class Source(ABC):
 
     @abstractmethod
     def head(self) -> LogsHead:
-        """Return the name of the logs, and where their test period begins, if the data set says so."""
+        """Return the name of the logs, and the start of their test period if the data set defines one."""
 
     @abstractmethod
     def items(self) -> pl.DataFrame:
-        """Return the whole catalogue."""
+        """Return the complete catalogue."""
 
     @abstractmethod
     def read(self) -> Iterator[Part]:
-        """Yield parts, each with users of its own, in ascending order of users. One part is enough for a data set
-        that fits into memory.
+        """Yield the parts in ascending order of user IDs. All rows of a user are in one part. A data set that fits into
+        memory can be one part.
         """
 
     def notes(self) -> dict[str, Any]:
-        """Return what the command says besides the counts of the logs."""
+        """Return more values that the command prints, in addition to the counts of the logs."""
         return {}

@@ -1,7 +1,7 @@
-"""Taobao-MCC (Tianchi 109858) as logs. They are written in parts, so memory does not grow with the size of the files.
+"""Convert Taobao-MCC (Tianchi 109858) to logs. Logs are written in parts, so memory does not grow with the files.
 
-The data set has both behaviour sequences of each request, but no requests, items or times as such. So each request
-becomes a user of its own, who has the behaviours of its sequences and makes one request. docs/formats.md explains these
+The data set has both behaviour sequences of each request, but no request IDs, item IDs or times. So each request
+becomes a separate user, who has the behaviours of these sequences and makes one request. docs/formats.md explains these
 decisions; `taobao_mcc.json` is the feature specification.
 
 1. Read each file in blocks. Check each block, group its rows by request and write them to disk (`_taobao_mcc_files`).
@@ -40,7 +40,7 @@ from edgerec.data.sources.source import Part, Source
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 FIRST_TIME_MS = 1_577_836_800_000
-"""The made-up time of the first request: 2020-01-01."""
+"""The artificial time of the first request: 2020-01-01."""
 STEP_MS = 1000
 """Milliseconds between two requests."""
 MAX_LIST = 100
@@ -54,15 +54,15 @@ CANDIDATES = ["lines", *PLACE, "item_id", "clicked", "score"]
 
 @dataclass
 class TaobaoMcc(Source):
-    """Taobao-MCC: a folder with both CSV files. Unfinished work takes about a tenth of their size.
+    """Taobao-MCC: a folder with both CSV files. Temporary files take about a tenth of their size.
 
-    The notes are `source_users` (users of the data set; in the logs each request is a user), `parts`, and
-    `pages_rising`. The latter looks at neighbouring exposures of a sequence that are on different pages. It is the
-    share of them where the right one is on the later page. A value near 1 suggests `latest="last"`, a value near 0
-    `"first"`. It is None if there are no such neighbours.
+    The notes are `source_users` (number of users in the data set; in the logs, each request is a user), `parts`, and
+    `pages_rising`. For `pages_rising`, take all pairs of neighbouring exposures in a sequence that are on different
+    pages. It is the share of pairs whose second exposure is on the later page. A value near 1 suggests `latest="last"`,
+    a value near 0 `latest="first"`. It is None if there are no such pairs.
 
     Attributes:
-        latest: the end of a behaviour sequence (before the padding) that has the latest behaviour.
+        latest: which end of a behaviour sequence (before the padding) has the latest behaviour.
         block_bytes: size of a block of text.
         part: number of behaviours and candidates in a part.
     """
@@ -106,17 +106,18 @@ class TaobaoMcc(Source):
 
 @dataclass(frozen=True)
 class _Survey:
-    """What is known after reading both files. Arrays have one entry for each written row, in the order of reading.
+    """What is known after both files are read. Arrays have one entry for each written row, in the order of reading.
 
     Attributes:
         keys: (n, 2) uint64, the keys of the requests.
-        rows: (n,) int64, the number of the first row, counted through both files.
+        rows: (n,) int64, the number of the request's first row. Rows are numbered through both files.
         candidates: (n,) int32, number of candidates.
         behaviours: (n,) int32, number of behaviours.
         test_row: number of the first row of the second file.
         items: the item IDs, ascending.
         users: number of different users in both files.
-        rising, turning: number of neighbouring exposures whose page rises, and whose page differs.
+        rising: number of pairs of neighbouring exposures where the second one is on a later page.
+        turning: number of pairs of neighbouring exposures on different pages.
     """
 
     keys: NDArray[np.uint64]
@@ -135,7 +136,7 @@ class _Plan:
     """The request and the part of each written row.
 
     Attributes:
-        request: (n,) int64, the number of the request, or of its first piece if the request is cut.
+        request: (n,) int64, the number of the request. If it is split into several, this is the number of the first.
         part: (n,) int32, the number of the part.
         parts: number of parts.
         test_begins: number of the first request of the test period.
@@ -188,7 +189,7 @@ def _plan(found: _Survey, part: int) -> _Plan:
     weights = (candidates + found.behaviours[order][starts] * -(-candidates // MAX_LIST))[by_row]
     request_of, part_of = np.empty(len(starts), np.int64), np.empty(len(starts), np.int32)
     request_of[by_row] = np.cumsum(pieces) - pieces
-    # A request that is heavier than a part would skip part numbers, so the parts are numbered again.
+    # A request that is larger than a part skips part numbers, so the parts are numbered again.
     used, in_order = np.unique((np.cumsum(weights) - weights) // part, return_inverse=True)
     part_of[by_row] = in_order
     group = np.cumsum(begins) - 1
@@ -198,7 +199,7 @@ def _plan(found: _Survey, part: int) -> _Plan:
 
 
 def _numbered(folder: Path, number: int) -> Path:
-    """Return the path of a numbered table in `folder`. The folder is created. Tables are read in order of numbers."""
+    """Create `folder` and return the path of a numbered table in it. Tables are read in the order of their numbers."""
     folder.mkdir(exist_ok=True)
     return folder / f"{number:012}.arrow"
 
@@ -246,7 +247,7 @@ def _part(found: pl.DataFrame, latest: Latest) -> tuple[pl.DataFrame, pl.DataFra
 
 
 def _behaviours(devices: pl.DataFrame, latest: Latest) -> Iterator[pl.DataFrame]:
-    """Yield the events of each kind. They are one millisecond apart; the last is one millisecond before the request."""
+    """Yield the events of each kind. Times are one millisecond apart and end one millisecond before the request."""
     counts = {EXPOSURE: "exposure_count", PAGE_VIEW: "view_count"}
     for kind, prefix in PREFIXES.items():
         lists = [pl.col(f"{prefix}_{name}").alias(name) for name in (*PLACE, "item_id")]
@@ -267,7 +268,7 @@ def _behaviours(devices: pl.DataFrame, latest: Latest) -> Iterator[pl.DataFrame]
 
 
 def _time(request: Any) -> Any:
-    """Return the time of the request with this number (a number or an expression), in milliseconds since 1970."""
+    """Return the time of a request in milliseconds since 1970. `request` is its number or an expression for it."""
     return FIRST_TIME_MS + STEP_MS * request
 
 

@@ -1,1 +1,1 @@
-"""What logs are like: figures over partitions of users, a table, a page of plots."""
+"""Statistics of logs: counts of each partition of users, their sums, and a document made from the sums."""

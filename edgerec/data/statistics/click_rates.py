@@ -1,4 +1,4 @@
-"""Click rates by position and by earlier exposures. Each exposure counts once."""
+"""Click rates by position and by number of earlier exposures. Each exposure counts once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POSITION = "position"
 POSITIONS = 100
 """Number of positions that are counted one by one. All later positions are counted together."""
 ITEM_BUCKETS = (0, 1, 2, 3, 4, 5)
-"""The smallest number of earlier exposures of each bucket. The last bucket has no upper end."""
+"""The smallest number of earlier exposures in each bucket. The last bucket has no upper end."""
 CATEGORY_BUCKETS = (0, 1, 2, 3, 5, 10, 20, 50)
 
 
@@ -51,12 +51,12 @@ class Rates:
 
 
 def bucket(numbers: Integers, least: Sequence[int]) -> Integers:
-    """Return the bucket (n,) of each of `numbers` (n,), given the smallest number of each bucket."""
+    """Return the index of each number's bucket (n,). `least` has the smallest number of each bucket."""
     return np.searchsorted(np.array(least), numbers, side="right").astype(np.int64) - 1
 
 
 def bucket_names(least: Sequence[int]) -> list[str]:
-    """Return the names of buckets: `0`, `3-4`, ..., `5+`."""
+    """Return the names of buckets, for example `0`, `3-4` and `5+`."""
     last = [following - 1 for following in least[1:]]
     names = [str(low) if low == high else f"{low}-{high}" for low, high in zip(least, last, strict=False)]
     return [*names, f"{least[-1]}+"]
@@ -76,10 +76,10 @@ def exposures_of(pages: pl.DataFrame) -> pl.DataFrame:
 def count_before(
     queries: pl.DataFrame, events: pl.DataFrame, by: Sequence[str], *, resets: pl.DataFrame | None = None
 ) -> Integers:
-    """Count for each query the `events` that have the same keys and are strictly earlier.
+    """For each query, count the `events` with the same keys and a smaller time.
 
-    With `resets`, only events after the query's latest reset count. This is the latest row of `resets` that has the
-    same keys and is strictly earlier than the query.
+    If `resets` are given, only events after the latest reset are counted. The latest reset is the last row of `resets`
+    with the same keys and a smaller time than the query.
 
     Args:
         queries: n rows with the columns `by` and `time`.
@@ -90,8 +90,8 @@ def count_before(
     Returns:
         (n,), in the order of `queries`.
     """
-    # The order of rows with equal times is: queries, events, resets. So such an event is not earlier than the query,
-    # and not later than the reset.
+    # Rows with equal times are in the order queries, events, resets. So an event at the time of a query does not count
+    # as earlier, and an event at the time of a reset does not count as later.
     parts = [queries, events, *([] if resets is None else [resets])]
     columns = [*by, TIME]
     rows = pl.concat(
@@ -130,13 +130,13 @@ def by_position(exposures: pl.DataFrame) -> Rates:
 def by_item_exposures(exposures: pl.DataFrame, shown: pl.DataFrame) -> Rates:
     """Return the rates by the number of earlier exposures of the same item to the same user.
 
-    Earlier exposures are counted twice, from pages and from events, and the larger count is used. Pages have an
-    exposure as soon as it is shown, but its event may be complete much later. Events also have exposures on pages
-    without a request.
+    Earlier exposures are counted in two ways, from pages and from events, and the larger count is used. A page has an
+    exposure as soon as it is shown, but its event may be logged much later. Events include exposures on pages without a
+    request.
 
     Args:
         exposures: the exposures to count, from `exposures_of`.
-        shown: the exposures among the events of the same users.
+        shown: the events of these users that are exposures.
     """
     by = [USER_ID, ITEM_ID]
     earlier = np.maximum(count_before(exposures, exposures, by), count_before(exposures, shown, by))
@@ -153,8 +153,8 @@ def by_category_exposures(
     Args:
         exposures: the exposures to count, from `exposures_of`.
         items: the catalogue, with the column `category`.
-        shown: the exposures among the events of the same users.
-        viewed: the page-views among these events.
+        shown: the events of these users that are exposures.
+        viewed: the events of these users that are page-views.
     """
     # Categories are replaced by numbers, because numbers are sorted faster than names.
     categories = items.select(ITEM_ID, pl.col(CATEGORY).rank("dense").cast(pl.Int64))

@@ -194,7 +194,7 @@ def _share(count: int, total: int) -> dict[str, Any]:
 
 
 def _shares(counts: dict[str, int], key: str) -> list[dict[str, Any]]:
-    """Return the share of each value, the most frequent first. The value "" is an empty value."""
+    """Return the share of each value, the most frequent one first. The value "" stands for nulls."""
     total = sum(counts.values())
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return [{key: value, "count": count, "share": count / total} for value, count in ordered]
@@ -228,7 +228,11 @@ def _add_histograms(measured: Sequence[Measured], sets: Sequence[dict[str, Any]]
 
 
 def _comparison(sets: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return for each step of earlier exposures the ratio of click rates in both data sets, and their difference."""
+    """For each step from one number of earlier exposures to the next, compare the change of the click rate.
+
+    `ratio` is the click rate after the step divided by the click rate before it. `against` is the same in the second
+    data set. `difference` is ``ratio / against - 1``.
+    """
     ours, theirs = (entry["click_rate"]["item_exposures"] for entry in sets)
     steps = []
     for before, one, other in zip(ours, ours[1:], theirs[1:], strict=False):

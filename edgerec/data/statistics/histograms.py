@@ -1,8 +1,8 @@
-"""Counts of numbers, with quantiles and histograms. The counts of parts add up to the counts of the whole.
+"""Counts of numbers, with quantiles and histograms. The counts of parts can be added.
 
 Real numbers are counted in bins with fixed edges, because their range is not known before the last part is read. The
-bin of a number is given by its first eight significant bits; this takes 0.08 us for each number. ``np.histogram`` with
-edges for all float64 numbers takes 0.36 us, and ``np.geomspace`` misses most powers of two.
+first eight significant bits of a number decide its bin. This takes 0.08 us for each number. ``np.histogram`` with edges
+for all float64 numbers takes 0.36 us, and ``np.geomspace`` misses most powers of two.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _BITS = 8
-"""Significant bits of a bin's lower edge: 128 bins for each power of two."""
+"""Number of significant bits that decide the bin of a number. There are 128 bins for each power of two."""
 PRECISION = 2.0**-_BITS
 """Largest relative error of a quantile of `Numbers`: half the width of a bin, relative to its lower edge."""
 _LARGEST = 1e300
 _GRID = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
-"""Edges in each power of ten of a histogram on a logarithmic scale. Their steps are nearly equal and easy to read."""
+"""Edges of a histogram on a logarithmic scale, for each power of ten. Their ratios are similar, and they are easy to
+read."""
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """How often each of some numbers occurred.
+    """How often each number occurred.
 
     Attributes:
         values: (n,) int64 or float64, ascending and unique.
@@ -49,16 +50,16 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """The number of all numbers."""
+        """The sum of all counts."""
         return int(self.counts.sum())
 
     @property
     def mean(self) -> float | None:
-        """The mean of whole numbers, or None if there are none."""
+        """The mean of the numbers, or None if there are none."""
         return float((self.values * self.counts).sum() / self.total) if self.total else None
 
     def capped(self, limit: int) -> Counts:
-        """Return the counts after each number above `limit` became `limit`."""
+        """Replace each number above `limit` by `limit`, and return the new counts."""
         return _summed(np.minimum(self.values, limit), self.counts)
 
 
@@ -74,9 +75,9 @@ class Numbers:
     """Counts of real numbers in bins: 128 bins for each power of two, 128 for its negative, and one bin for 0.
 
     Attributes:
-        bins: the count of each bin. A bin is named by its edge that is nearer to 0.
-        missing: the number of empty values.
-        whole: whether all numbers are whole.
+        bins: the count of each bin. The number of a bin is its edge that is nearer to 0.
+        missing: the number of missing values.
+        whole: whether all numbers are integers.
     """
 
     bins: Counts
@@ -85,7 +86,7 @@ class Numbers:
 
     @classmethod
     def of(cls, numbers: Floats, *, missing: int = 0) -> Numbers:
-        """Count finite `numbers` (n,). `missing` is the number of empty values."""
+        """Count finite `numbers` (n,). `missing` is the number of missing values."""
         mantissas, exponents = np.frexp(numbers)
         edges = np.ldexp(np.trunc(np.ldexp(mantissas, _BITS)), exponents - _BITS)
         return cls(Counts.of(edges), missing, bool((numbers == np.floor(numbers)).all()))
@@ -94,9 +95,9 @@ class Numbers:
         return Numbers(self.bins + other.bins, self.missing + other.missing, self.whole and other.whole)
 
     def middles(self) -> Counts:
-        """Return the counts with the middle of each bin as its value. The relative error is at most `PRECISION`.
+        """Return the counts with the middle of each bin as its number. The relative error is at most `PRECISION`.
 
-        If all numbers are whole, those below 256 have a bin for each number, so they are exact.
+        If all numbers are integers, each integer below 256 has its own bin, so it is exact.
         """
         edges = self.bins.values
         mantissas, exponents = np.frexp(edges)
@@ -112,27 +113,28 @@ def quantile(counts: Counts, share: float) -> float | None:
     """
     if not counts.total:
         return None
-    # The product is rounded, because in floating point a share of the total can be slightly more than it should be.
+    # The product is rounded, because the error of floating point can make it slightly too large.
     needed = max(math.ceil(round(share * counts.total, 6)), 1)
     return _plain(float(counts.values[np.searchsorted(np.cumsum(counts.counts), needed)]))
 
 
 def common_edges(distributions: Sequence[Counts], *, whole: bool, most: int = 24) -> list[float]:
-    """Return common edges for histograms of `distributions`, from the lowest 0.1 % to the highest 99.9 % quantile.
+    """Return bin edges that the histograms of all `distributions` share.
 
-    The scale is logarithmic (0 and the steps of `_GRID`) if no number is negative and the upper end is more than ten
-    times the smallest median. Otherwise there are at most `most` bins of equal width.
+    They go from the smallest of the 0.1 % quantiles to the largest of the 99.9 % quantiles. The scale is logarithmic (0
+    and the steps of `_GRID`) if the lower end is not negative, and the upper end is more than ten times the smallest
+    median and the smallest positive number. Otherwise there are at most `most` bins of equal width.
 
     Args:
-        distributions: the numbers of each histogram. Empty ones have no influence.
-        whole: whether all numbers are whole. Then all edges are whole, too.
+        distributions: the numbers of each histogram. Empty distributions have no influence.
+        whole: whether all numbers are integers. Then all edges are integers, too.
         most: largest number of bins of equal width.
     """
     ends = [[quantile(each, share) for share in (0.001, 0.5, 0.999)] for each in distributions]
     lows, middles, highs = ([value for value in column if value is not None] for column in zip(*ends, strict=True))
     if not lows:
         return []
-    # Edges near the largest float would overflow. The outer bars count the numbers beyond this limit.
+    # Edges near the largest float would overflow. The first and the last bar count the numbers beyond this limit.
     low, high = (min(max(end, -_LARGEST), _LARGEST) for end in (min(lows), max(highs)))
     least = min(_least_positive(each) for each in distributions)
     if low >= 0 and high > 10 * max(min(middles), least):
@@ -169,7 +171,7 @@ def _even(low: float, high: float, *, most: int, whole: bool) -> list[float]:
 
 
 def histogram(counts: Counts, edges: Sequence[float]) -> list[dict[str, Any]]:
-    """Return rows `from`, `to`, `count` of the intervals ``[from, to)``.
+    """Return a row with `from`, `to` and `count` for each interval ``[from, to)``.
 
     The first and the last interval also count the numbers beyond the edges.
 
@@ -193,9 +195,10 @@ def _plain(number: float) -> float:
 
 
 def shares_by_tenth(counts: Counts) -> list[float]:
-    """Return each tenth's share (10,) of the sum, the tenth with the smallest numbers first; [] if the sum is 0.
+    """Sort the numbers, divide them into tenths, and return what share of their sum each tenth has. [] if the sum is 0.
 
-    These are differences of the Lorenz curve. Equal numbers at the border of two tenths are divided in proportion.
+    The first share is that of the smallest numbers. The shares are differences of the Lorenz curve. Equal numbers at
+    the border of two tenths are divided between them.
     """
     mass = np.cumsum(counts.values * counts.counts)
     if not len(mass) or mass[-1] == 0:

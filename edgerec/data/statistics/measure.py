@@ -1,6 +1,6 @@
-"""Statistics of logs: counts of what users see and do. The counts of parts add up to the counts of the whole.
+"""Statistics of logs: counts of what users see and do. The counts of parts can be added.
 
-All counts are whole numbers, so sums over parts are exact and do not depend on the number of parts or their order. The
+All counts are integers, so sums over parts are exact and do not depend on the number of parts or their order. The
 definitions are in docs/statistics.md. `document.py` computes figures from the counts.
 """
 
@@ -45,7 +45,7 @@ class Statistics:
 
     Attributes:
         requests: number of requests.
-        pages: number of pages, which are counted by their first requests.
+        pages: number of pages. A page is counted with its first request.
         users: number of users with a request.
         position: exposures and clicks by position in the page's list.
         item: exposures and clicks by earlier exposures of the item.
@@ -53,14 +53,14 @@ class Statistics:
             category; None if items have no category.
         uncategorised: number of exposures of items without a category.
         events: number of behaviours of each kind.
-        known: for each kind, requests by the number of behaviours that were known.
-        values: for each kind and feature, how often a value is missing, not listed, and each of the listed values.
+        known: for each kind, the number of requests by the number of the user's earlier behaviours.
+        values: for each kind and feature, the counts of missing values, of values not listed, and of each listed value.
         numbers: for each kind and column, the numbers that action features read.
-        opened_from: page-views by where they were opened; None if that is not logged.
-        list_lengths: pages by number of candidates.
-        activity: users with a request, by number of exposures.
-        triggers: requests by trigger.
-        hours: (24,), requests by hour of day in UTC.
+        opened_from: number of page-views for each place where a page was opened; None if that is not logged.
+        list_lengths: number of pages by number of candidates.
+        activity: number of users with a request, by number of exposures.
+        triggers: number of requests for each trigger (the event that starts a request).
+        hours: (24,), number of requests in each hour of the day, in UTC.
     """
 
     requests: int
@@ -81,7 +81,7 @@ class Statistics:
     hours: NDArray[np.int64]
 
     def __add__(self, other: Statistics) -> Statistics:
-        """Return the statistics of both parts. They should have no user in common."""
+        """Return the statistics of both parts. The parts must have no user in common."""
         return Statistics(**{f.name: _sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)})
 
 
@@ -116,7 +116,7 @@ def measure(path: Path, *, processes: int = 1) -> Measured:
 
 
 def of_part(logs: Logs) -> Statistics:
-    """Count `logs`, which have all requests and events of some users.
+    """Count the logs of some users. `logs` must have all of their requests and events.
 
     Raises:
         LogsError: an optional column has another type than docs/formats.md states.
@@ -156,13 +156,13 @@ def _activity(requests: pl.DataFrame, exposures: pl.DataFrame) -> Counts:
 
 
 def _tally(table: pl.DataFrame, column: str) -> dict[str, int]:
-    """Count how often each value occurs in `column`. An empty value is counted as ""."""
+    """Count how often each value occurs in `column`. A null is counted as ""."""
     counts = table.select(pl.col(column).cast(pl.String).fill_null("")).group_by(column).len().sort(column)
     return dict(counts.iter_rows())
 
 
 def _value_counts(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArray[np.int64]]:
-    """Count the values of features that list them: missing values, values not listed, then each listed value."""
+    """For features that list their values, count missing values, values that are not listed, and each listed value."""
     counts: dict[str, NDArray[np.int64]] = {}
     for feature in features:
         if feature.listed:
@@ -176,7 +176,7 @@ def _value_counts(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str
 
 
 def _numbers(events: pl.DataFrame, features: Iterable[Feature]) -> dict[str, Numbers]:
-    """Count the numbers of columns that are read by features that do not list their values."""
+    """Count the numbers in each column that features read as numbers without listing its values."""
     sources = dict.fromkeys(one.source for one in features if one.reads == "numbers" and not one.listed)
     columns = {source: events[source].cast(pl.Float64) for source in sources}
     return {

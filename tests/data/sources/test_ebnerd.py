@@ -332,7 +332,7 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_wrong_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LogsError, match=r"behaviors.parquet is not there"):
+    with pytest.raises(LogsError, match=r"behaviors.parquet does not exist"):
         imported(Ebnerd, tmp_path)[0]
 
 
@@ -385,7 +385,7 @@ def test_a_faulty_file_is_an_error(tmp_path: Path, name: str, fault: str) -> Non
         pl.read_parquet(file).rename({pl.read_parquet(file).columns[-1]: "other"}).write_parquet(file)
     else:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if fault == "truncated" else b"a,b\n1,2\n")
-    said = {"missing": "is not there", "column": "has no column"}.get(fault, "cannot be read as Parquet")
+    said = {"missing": "does not exist", "column": "has no column"}.get(fault, "cannot be read as Parquet")
     with pytest.raises(LogsError, match=said) as caught:
         imported(Ebnerd, tmp_path / "source")[0]
     assert "\n" not in str(caught.value)
@@ -400,8 +400,8 @@ def test_a_faulty_file_is_an_error(tmp_path: Path, name: str, fault: str) -> Non
         ({"next_read_time": 86_401.0}, "next_read_time should be seconds"),
         ({"next_read_time": float("nan")}, "next_read_time should be seconds"),
         ({"article_ids_inview": []}, "impression 1 lists no article"),
-        ({"article_ids_inview": [-4]}, "article_ids_inview should hold ids"),
-        ({"article_ids_clicked": None}, "article_ids_clicked has 1 empty rows"),
+        ({"article_ids_inview": [-4]}, "article_ids_inview should hold IDs"),
+        ({"article_ids_clicked": None}, "article_ids_clicked has no value in 1 rows"),
         ({"at": 8 * DAY}, "train should end before validation begins"),
         ({"impression_id": 2}, "request_id should be unique"),
     ],

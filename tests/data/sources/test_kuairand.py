@@ -450,7 +450,7 @@ def test_a_faulty_file_is_an_error(tmp_path: Path, name: str, fault: str) -> Non
         pl.read_parquet(file).drop("is_click").write_parquet(file)
     else:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if fault == "truncated" else b"a,b\n1,2\n")
-    said = {"missing": "is not there", "column": "has no column"}.get(fault, "cannot be read")
+    said = {"missing": "does not exist", "column": "has no column"}.get(fault, "cannot be read")
     with pytest.raises(LogsError, match=said) as caught:
         imported(Kuairand, tmp_path)
     assert "\n" not in str(caught.value)
@@ -464,11 +464,11 @@ def test_a_faulty_file_is_an_error(tmp_path: Path, name: str, fault: str) -> Non
         ({"like": -1}, "is_like should be from 0 to 1"),
         ({"play": -1}, "play_time_ms should be from 0 to 86400000"),
         ({"play": 86_401}, "play_time_ms should be from 0 to 86400000"),
-        ({"user": None}, "user_id has 1 empty rows"),
+        ({"user": None}, "user_id has no value in 1 rows"),
         ({"user": 2**31}, "user_id should be from 0 to 2147483647"),
         ({"at": -1e10}, "time_ms should be from 1 to"),
         ({"at": 1e13}, "time_ms should be from 1 to"),
-        ({"at": 9 * DAY}, "no day after the last one of the earlier split"),
+        ({"at": 9 * DAY}, "no day after the last day of the earlier split"),
     ],
 )
 def test_a_faulty_row_is_an_error(tmp_path: Path, change: Row, said: str) -> None:

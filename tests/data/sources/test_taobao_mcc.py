@@ -338,7 +338,7 @@ def test_a_field_that_the_csv_module_cannot_read_is_an_error(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", [TRAIN, TEST])
 def test_a_missing_file_is_an_error(tmp_path: Path, name: str) -> None:
     (write_source(tmp_path, EXAMPLE) / name).unlink()
-    assert f"{name} is not there" in refused(tmp_path)
+    assert f"{name} does not exist" in refused(tmp_path)
 
 
 def test_windows_line_ends_and_no_last_line_end(tmp_path: Path, logs: Logs) -> None:
