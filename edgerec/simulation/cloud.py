@@ -17,7 +17,7 @@ from edgerec.simulation.world import Catalogue, Floats, Ints, Users, sigmoid, ut
 
 @dataclass(frozen=True)
 class Pages:
-    """The served pages, one row for each user; arrays (n, k). Values at or after a page's `length` have no meaning.
+    """The served pages, one row for each user; arrays (n, k). Only the first `length` values of a row have a meaning.
 
     Attributes:
         items: row indices of the catalogue in the initial order, best first.
@@ -33,9 +33,9 @@ class Pages:
 class Cloud:
     """Recall and initial ranking for a group of users.
 
-    The cloud estimates an item's utility from the user's long-term taste and the item's appeal of the day before. It
-    adds constant errors in the user's taste and the item's quality, noise that is new on each page, and a bonus for
-    the categories of the session's page-views before the request.
+    The cloud estimates an item's utility from the user's long-term taste and the item's appeal on the day before. It
+    adds constant errors of the user's taste and the item's quality, noise that is new on each page, and a bonus for
+    categories whose item pages the user viewed in this session before the request.
     """
 
     def __init__(self, config: SimulationConfig, catalogue: Catalogue, users: Users, rng: np.random.Generator) -> None:
@@ -50,7 +50,7 @@ class Cloud:
         """Number of page-views in the current session, by user and category."""
 
     def begin_sessions(self, who: Ints) -> None:
-        """Begin a new session for the users `who` (n,): forget the page-views of their last session."""
+        """Start a new session for the users `who` (n,): delete the counts of page-views of their last session."""
         self._page_views[who] = 0
 
     def count_page_views(self, who: Ints, category: Ints) -> None:
@@ -58,7 +58,7 @@ class Cloud:
         self._page_views[who, category] += 1
 
     def serve(self, who: Ints, day: Floats, history: History, session: Ints) -> Pages:
-        """Return one page for each user: the best recalled items, without items already shown this session or removed.
+        """Return one page for each user: the best recalled items that were not yet shown this session nor removed.
 
         Args:
             who: (n,), row indices of the users.
@@ -86,7 +86,11 @@ class Cloud:
         )
 
     def _recall(self, who: Ints) -> Ints:
-        """Draw items (n, recall) with replacement: first a category by estimated taste, then an item by popularity."""
+        """Draw items (n, recall) with replacement: first a category, then one of its items.
+
+        The probability of a category is proportional to popularity times the exponential of the estimated taste. The
+        probability of an item is proportional to its popularity.
+        """
         cloud, popularity = self._config.cloud, self._catalogue.popularity
         taste = (self._users.taste[who] + self._users.taste_error[who]) / np.float32(cloud.recall_temperature)
         weights = np.exp(taste - taste.max(axis=1, keepdims=True)) * popularity
@@ -100,7 +104,7 @@ class Cloud:
         return self._catalogue.draw(self._limit_to_last_category(category), uniform[1])
 
     def _limit_to_last_category(self, category: NDArray[np.intp]) -> Ints:
-        """Replace categories behind the last one that has items by that one; rounding can lead there."""
+        """Replace categories after the last one that has items by this last one. Rounding can give such categories."""
         last = int(np.flatnonzero(self._catalogue.popularity)[-1])
         return np.minimum(category, last)
 

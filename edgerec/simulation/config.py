@@ -12,7 +12,7 @@ from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError
 
 MAX_TIME_MS = 4_000_000_000_000
-"""2096-10-02. Simulated time must start early enough to end before this, because logs end before 2100-01-01."""
+"""2096-10-02. Simulated time must end before this date, because times in logs must be before 2100-01-01."""
 
 
 def _integer(default: int, low: int, high: int) -> Any:
@@ -36,7 +36,7 @@ def _check(section: object, prefix: str) -> None:
 
 
 def check_number(name: str, value: object, *, integer: bool, low: float, high: float) -> None:
-    """Raise unless `value` is a number from `low` to `high`, and an integer if `integer` is set. Booleans are refused.
+    """Check that `value` is a number from `low` to `high`, and an integer if `integer` is true. A boolean is an error.
 
     Raises:
         ConfigurationError: the value has another type, is not finite or is out of range.
@@ -61,9 +61,9 @@ class BehaviourConfig:
     taste: float = _number(1.0, 0, 10)
     """Standard deviation of a user's long-term taste over categories."""
     quality: float = _number(0.8, 0, 10)
-    """Weight of an item's quality, for each standard deviation."""
+    """Logits for each standard deviation of an item's quality."""
     trend: float = _number(0.5, 0, 10)
-    """Amplitude of fashion, which rises and falls within days, in standard deviations of quality."""
+    """Amplitude of an item's fashion, in standard deviations of quality. Fashion is a sine wave over several days."""
     gender_mismatch: float = _number(0.7, 0, 10)
     """Penalty for an item made for the other gender."""
     age_distance: float = _number(0.15, 0, 10)
@@ -74,26 +74,26 @@ class BehaviourConfig:
     price_sensitivity_spread: float = _number(0.5, 0, 3)
     """Standard deviation of the logarithm of a user's price sensitivity."""
     price_contrast: float = _number(0.35, 0, 10)
-    """Penalty for each price level that an item is above the items that the feed has just shown."""
+    """Penalty for each price level that an item is above the reference price level, a running mean of shown items."""
     price_forgetting: float = _number(0.5, 0, 1)
-    """Share of the reference price level that one exposure replaces. With 0, the reference never changes."""
+    """Weight of the last shown item in the reference price level. With 0, the reference never changes."""
     intent: float = _number(3.0, 0, 50)
-    """Weight of a category that has all of the session's intent. A category with share g gets sqrt(g) of it."""
+    """Weight of the intent, in logits. A category with the share g of the session's intent gets sqrt(g) times this."""
     category_fatigue: float = _number(0.8, 0, 10)
-    """Penalty, multiplied by log(1 + exposures of the category since its last click)."""
+    """Penalty for a category with n exposures since its last click. It is multiplied by log(1 + n)."""
     item_fatigue: float = _number(1.15, 0, 10)
-    """Penalty for n earlier exposures of the same item, multiplied by ``n ** item_fatigue_power``. A click counts as
+    """Penalty for an item with n earlier exposures. It is multiplied by ``n ** item_fatigue_power``. A click counts as
     three exposures."""
     item_fatigue_power: float = _number(0.62, 0, 2)
-    """Exponent of the item fatigue."""
+    """Exponent of the number of earlier exposures in the penalty `item_fatigue`."""
     intent_categories: int = _integer(4, 1, 100)
     """Maximum number of categories in a new session's intent."""
     intent_shift: float = _number(0.2, 0, 1)
     """Share of the intent that moves to the category of a page-view without any action."""
     intent_shift_action: float = _number(0.1, 0, 1)
-    """Additional share that moves for each action on the page. The total is at most 0.9."""
+    """Additional share of the intent that moves for each action on the page. The total is at most 0.9."""
     intent_drift: float = _number(0.03, 0, 1)
-    """Probability, for each exposure, that half of the intent moves to a category drawn by the user's taste."""
+    """Probability, for each exposure, that half of the intent moves to a random category that fits the user's taste."""
     intent_memory_hours: float = _number(12.0, 0.001, 10_000)
     """Time constant of the exponential decay of intent between sessions."""
     fatigue_memory_hours: float = _number(2.0, 0.001, 10_000)
@@ -103,9 +103,9 @@ class BehaviourConfig:
     leave: float = _number(0.04, 0.0001, 1)
     """Probability, for each exposure, that a user without any satisfaction leaves."""
     patience: float = _number(3.0, 0, 100)
-    """Satisfaction `s` (a running mean of clicks) multiplies the probability of leaving by exp(-patience * s)."""
+    """The probability of leaving is multiplied by exp(-patience * s). Satisfaction s is a running mean of clicks."""
     deletes: float = _number(0.03, 0, 1)
-    """Probability that a user deletes an item of interest 0."""
+    """Probability that a user deletes an item in which the user has no interest."""
     searches: float = _number(7.0, 0, 20)
     """Mean number of item pages that a user opens by search before each page of the feed."""
 
@@ -126,15 +126,15 @@ class CloudConfig:
     recall: int = _integer(120, 1, 10_000)
     """Number of items that recall draws for a page. Initial ranking keeps the best of them."""
     recall_temperature: float = _number(0.8, 0.01, 100)
-    """Softmax temperature for drawing categories by taste. A low value favours the user's favourite categories."""
+    """Softmax temperature for drawing categories. A low value gives more items of the user's favourite categories."""
     taste_error: float = _number(0.8, 0, 100)
-    """Error in the estimate of a user's taste for a category. It is drawn once."""
+    """Error of the estimate of a user's taste for a category. It is drawn once."""
     item_error: float = _number(0.5, 0, 100)
-    """Error in the estimate of an item's quality. It is drawn once."""
+    """Error of the estimate of an item's quality. It is drawn once."""
     noise: float = _number(0.2, 0, 100)
-    """Error in one item's score on one page."""
+    """Error of an item's score. It is drawn again for each page."""
     session: float = _number(0.6, 0, 50)
-    """Weight of the categories that the user viewed in this session before the request of the page."""
+    """Weight of a category's share of the page-views in this session before the page was requested."""
 
     def __post_init__(self) -> None:
         _check(self, "cloud.")
@@ -163,11 +163,11 @@ class SimulationConfig:
     zipf: float = _number(1.0, 0, 5)
     """Exponent of Zipf's law for categories, for brands within a category and for items within a category."""
     sessions_per_user: float = _number(2.0, 1, 10_000)
-    """Mean number of planned sessions of a user. Quick returns are additional sessions."""
+    """Mean number of planned sessions of a user. Sessions by `return_probability` are additional."""
     activity_spread: float = _number(0.6, 0, 3)
     """Standard deviation of the logarithm of a user's activity. A larger value gives a longer tail."""
     return_probability: float = _number(0.2, 0, 0.95)
-    """Probability that a user returns within minutes or hours after leaving."""
+    """Probability that a user comes back within minutes or hours after a session."""
     pages: int = _integer(4, 1, 1_000)
     """Maximum number of pages in a session."""
     rerank_after: int = _integer(10, 1, 1_000)
@@ -203,10 +203,11 @@ SECTIONS: dict[str, type[BehaviourConfig] | type[CloudConfig]] = {"behaviour": B
 
 
 def load_simulation_config(path: Path | None, overrides: Mapping[str, Any]) -> SimulationConfig:
-    """Return the configuration of a TOML file, or the defaults without a file, with `overrides` on top.
+    """Return the configuration from a TOML file, changed by `overrides`.
 
     Args:
-        path: a TOML file. Its tables `behaviour` and `cloud` hold the parameters of those parts.
+        path: a TOML file, or None for the defaults. Its tables `behaviour` and `cloud` hold the parameters of
+            `BehaviourConfig` and `CloudConfig`.
         overrides: values for the parameters of `SimulationConfig`; None leaves a parameter unchanged.
 
     Raises:

@@ -1,7 +1,8 @@
 """The simulation loop: sessions, pages, exposures and triggers of many users at once.
 
-Each user has their own clock. One round serves one page to every active user. A user first opens item pages by search,
-then looks at the feed's items from top to bottom, until they leave or the page ends.
+A trigger is an event that starts a re-rank request. Each user has their own current time. One round serves one page to
+every active user. A user first opens item pages by search, then looks at the feed's items from top to bottom, until the
+user leaves or the page ends.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ HOURS = np.array([2, 1, 1, 1, 1, 1, 2, 4, 5, 5, 5, 6, 7, 6, 5, 5, 5, 5, 6, 8, 9,
 """Share of sessions that begin in each hour of the day. There are peaks at noon and in the evening."""
 
 DOWNLOAD_MS = (150, 800)
-"""Time from a page request to its first item in view (minimum, maximum): one round trip to the cloud."""
+"""Milliseconds from a page request to the first item in view (minimum, maximum): one round trip to the cloud."""
 DEVICE_MS = 20
-"""Time from a re-rank on the device to the next item in view."""
+"""Milliseconds from a re-rank on the device to the next item in view."""
 SEARCH_MS = (3_000, 30_000)
-"""Time from the start of a search to the opened item page (minimum, maximum)."""
+"""Milliseconds from the start of a search to the opened item page (minimum, maximum)."""
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -46,7 +47,7 @@ class Feed:
         self._history = History()
         self._recorder = Recorder(catalogue.item_id, users.user_id)
         self._now: Ints = np.zeros(len(users), np.int64)
-        """Each user's clock in milliseconds since 1970. Every event and request moves it forward by at least one."""
+        """Each user's current time in milliseconds since 1970. Every event and request takes at least 1 ms."""
         self._session: Ints = np.zeros(len(users), np.int64)
         """Number of each user's current session, from 1."""
         self._page: Ints = np.zeros(len(users), np.int64)
@@ -55,7 +56,7 @@ class Feed:
         self._next_planned: Ints = np.ones(len(users), np.int64)
 
     def run(self) -> Recorder:
-        """Simulate all users to the end of time and return the recorder."""
+        """Simulate all users until the end of simulated time, and return the recorder."""
         who = np.arange(len(self._users))
         self._now[:] = self._plan[:, 0]
         away = np.full(len(who), np.inf, np.float32)
@@ -72,7 +73,10 @@ class Feed:
         return self._recorder
 
     def _plan_sessions(self) -> Ints:
-        """Draw the start times of planned sessions (users, most), ascending, in ms since 1970, padded with `_NEVER`."""
+        """Draw the start times of each user's planned sessions, ascending, in milliseconds since 1970.
+
+        The rows (one for each user) are padded with `_NEVER`.
+        """
         rng, config = self._rng, self._config
         counts = 1 + rng.poisson(self._users.activity - 1)
         total = int(counts.sum())
@@ -88,9 +92,9 @@ class Feed:
         self._session[who] += 1
 
     def _schedule_next_session(self, who: Ints) -> Floats:
-        """Set the clocks of `who` (n,), whose sessions ended, to their next session or to `_NEVER`.
+        """Set the time of the users `who` (n,), whose sessions ended, to the start of the next session or to `_NEVER`.
 
-        A planned session begins at least ten minutes after the end of the last one. No session begins after the last
+        A planned session starts at least ten minutes after the end of the last one. No session starts after the last
         day.
 
         Returns:
@@ -174,7 +178,7 @@ class Feed:
         return has_left
 
     def _triggers(self, actions: Exposures, unanswered: Ints) -> tuple[Ints, Ints]:
-        """Return each user's trigger after one exposure (n,), and the new counts of unanswered exposures."""
+        """Return each user's trigger after one exposure, and the number of exposures since the last trigger."""
         unanswered = unanswered + 1
         trigger = np.where(unanswered >= self._config.rerank_after, EXPOSURES, NO_TRIGGER)
         trigger = np.where(actions.clicked, CLICK, np.where(actions.reason != NONE, DELETE, trigger))
@@ -183,7 +187,10 @@ class Feed:
     def _request_rerank(
         self, rows: Ints, who: Ints, position: int, trigger: Ints, items: Ints, utilities: Floats, seen: Floats
     ) -> None:
-        """Record a re-rank request of the users `who` (n,): the items from `position` on in the pages `rows` (n,)."""
+        """Record a re-rank request for each user of `who` (n,). The users' pages are the `rows` (n,) of `items`.
+
+        The candidates are the items from `position` on.
+        """
         if not len(rows):
             return
         self._now[who] += 1
@@ -202,7 +209,7 @@ class Feed:
         self._now[who] += np.where(trigger == PAGE, download, DEVICE_MS)
 
     def _view_pages(self, who: Ints, items: Ints, scores: Floats, probability: Floats, opened_from: int) -> None:
-        """Let the users `who` (n,) view the pages of `items` (n,); record it and tell the cloud."""
+        """Let the users `who` (n,) view the pages of `items` (n,). Record the page-views, also in the cloud."""
         if not len(who):
             return
         category = self._catalogue.category[items]
@@ -212,7 +219,7 @@ class Feed:
         self._cloud.count_page_views(who, category)
 
     def _update_history(self, keys: Ints, label: NDArray[np.int8], looks: Ints, removed: Bools, session: Ints) -> None:
-        """Add the exposures of one page of each user to the history; `session` (n,), other arguments (n, k)."""
+        """Add the exposures of each user's page to the history. `session` is (n,), the other arguments are (n, k)."""
         exposed = label >= 0
         records = self._history.put(keys[exposed])
         self._history.exposures[records] += np.where(label[exposed] == 1, np.float32(3), np.float32(1))
@@ -221,10 +228,10 @@ class Feed:
         self._history.session[records] = np.broadcast_to(session[:, None], label.shape)[exposed]
 
     def _day(self, who: Ints) -> Floats:
-        """Return the days since the simulation began (n,) on the clocks of the users `who` (n,)."""
+        """Return the current time of the users `who` (n,), in days since the simulation began."""
         return ((self._now[who] - self._config.start_ms) / DAY_MS).astype(np.float32)
 
 
 def _milliseconds(seconds: Floats) -> Ints:
-    """Return `seconds` as whole milliseconds, at least 1, because clocks only move forward."""
+    """Return `seconds` as whole milliseconds. They are at least 1, so that a user's events have different times."""
     return np.maximum(1, np.rint(1000 * seconds.astype(np.float64)).astype(np.int64))

@@ -9,8 +9,8 @@ from edgerec.simulation.world import Ints
 
 _EMPTY = -1
 _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-"""2**64 divided by the golden ratio. Multiplication by it spreads neighbouring keys over the table (Knuth, *The Art of
-Computer Programming*, 6.4)."""
+"""2**64 divided by the golden ratio. A multiplication by this number distributes neighbouring keys over the table
+(Knuth, *The Art of Computer Programming*, 6.4)."""
 
 
 class History:
@@ -32,7 +32,7 @@ class History:
         self.removed: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
 
     def find(self, keys: Ints) -> Ints:
-        """Return the indices (n,) of the records of `keys` (n,), with -1 for keys that have no record."""
+        """Return the index of each key's record, or -1 if the key has no record. Shapes (n,)."""
         indices, slots = np.full(len(keys), -1, np.int64), self._slots(keys)
         pending = np.arange(len(keys))
         while len(pending):
@@ -44,7 +44,7 @@ class History:
         return indices
 
     def put(self, keys: Ints) -> Ints:
-        """Return the indices (n,) of the records of distinct `keys` (n,). Add empty records for new keys."""
+        """Return the index of each key's record, and add empty records for new keys. The keys (n,) must be distinct."""
         while 2 * (self._used + len(keys)) > len(self._keys):
             self._grow()
         indices, slots = np.full(len(keys), -1, np.int64), self._slots(keys)

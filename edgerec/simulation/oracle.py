@@ -1,4 +1,4 @@
-"""Reference values for models on simulated logs: GAUC of the true click probabilities, and of a simple rule."""
+"""Reference values for models on simulated logs: the GAUC of the true click probabilities and of a simple rule."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def oracle(samples: Samples, logs: Path, *, split: str) -> dict[str, float]:
 
     Raises:
         InputError: no embedded item feature reads the column ``category``, or no request has both labels.
-        LogsError: the logs have no truth, the truth is damaged, or it does not cover these requests.
+        LogsError: the true click probabilities are missing, damaged, or not those of these requests.
     """
     column = _category(samples)
     truth, gaucs = Truth(logs), Gaucs()
@@ -51,13 +51,16 @@ def _category(samples: Samples) -> int:
         if feature.source == CATEGORY:
             return index
     raise InputError(
-        f"oracle: samples {samples.head.name!r} are not of simulated logs (no embedding reads the column "
+        f"oracle: samples {samples.head.name!r} are not from simulated logs (no embedding reads the column "
         f"{CATEGORY!r}): leave --oracle out"
     )
 
 
 def _last_category(shard: Shard, seen: Exposed, column: int) -> NDArray[np.float64]:
-    """Score exposed candidates (n,): 1 for the last page-view's category, minus a small amount for each position."""
+    """Score exposed candidates (n,): 1 if they have the category of the last page-view, else 0.
+
+    A fraction that grows with the position is subtracted, so that equal candidates keep the logged order.
+    """
     ranges = shard.requests.page_views
     known = ranges[:, 1] > ranges[:, 0]
     last = np.zeros(len(ranges), np.int64)
@@ -70,11 +73,11 @@ def _last_category(shard: Shard, seen: Exposed, column: int) -> NDArray[np.float
 
 
 class Truth:
-    """The true click probabilities of a simulation's requests, read for one shard at a time."""
+    """The true click probabilities of simulated requests, read for one shard at a time."""
 
     def __init__(self, logs: Path) -> None:
         """Raises:
-        LogsError: `logs` has no truth, or its folder holds an unexpected file.
+        LogsError: `logs` has no true click probabilities, or their folder holds an unexpected file.
         """
         self._logs = logs
         self._files = part_files(logs / TRUTH / "requests")
@@ -104,13 +107,14 @@ class Truth:
             lengths = joined["probability"].list.len().fill_null(0)
         except POLARS_FAULTS as error:
             raise LogsError(
-                f"oracle: the truth of {self._logs} cannot be read ({first_line(error)}): simulate again"
+                f"oracle: the true click probabilities in {self._logs} cannot be read ({first_line(error)}): simulate "
+                "again"
             ) from None
         different = (lengths != requested["length"]).arg_true()
         if len(different):
             raise LogsError(
-                f"oracle: the truth of {self._logs} does not match the samples: request "
+                f"oracle: the true click probabilities in {self._logs} do not match the samples: request "
                 f"{requested['request_id'][int(different[0])]} is missing or has another number of candidates. "
-                "Give the logs that the samples were made from, with all files of their truth"
+                f"Give the logs that the samples were made from, with all files in {TRUTH}/"
             )
         return joined["probability"].explode().to_numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""Write simulated logs and their truth: users are simulated in blocks, in parallel processes."""
+"""Write simulated logs and the true click probabilities. Blocks of users are simulated in parallel processes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from edgerec.simulation.world import Catalogue, make_catalogue, make_users
 TRUTH = "truth"
 """Folder of the ground truth inside the folder of logs. Readers of logs ignore it."""
 BLOCK = 4096
-"""Maximum number of users in a block. It is large enough to make the overhead of NumPy calls small."""
+"""Maximum number of users in a block. With so many users, the overhead of NumPy calls is small."""
 BLOCK_CELLS = 2**20
-"""Maximum of users times categories in a block."""
+"""Maximum product of the numbers of users and categories in a block."""
 BLOCK_EXPOSURES = 2**18
-"""Maximum of expected exposures in a block. With their requests they take about 300 MB."""
+"""Maximum number of expected exposures in a block. With their requests, they need about 300 MB of memory."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ def simulate(
     force: bool = False,
     resume: bool = False,
 ) -> dict[str, int]:
-    """Simulate a world and write its logs and truth to the folder `path`.
+    """Simulate a world and write its logs and true click probabilities to the folder `path`.
 
     The catalogue and each block of users have their own random streams. So the same configuration and seed give the
-    same bytes for any number of processes. If the simulation is stopped, its finished blocks stay in the hidden folder
-    ``.<name>.logs`` beside `path`; with `resume` it continues after them.
+    same bytes for any number of processes. If the simulation is interrupted, its finished blocks stay in the hidden
+    folder ``.<name>.logs`` beside `path`. With `resume`, only the other blocks are simulated.
 
     Args:
         config: sizes, behaviour, cloud.
@@ -67,7 +67,7 @@ def simulate(
         seed: a whole number of at least 0.
         processes: number of processes that simulate blocks at the same time.
         force: replace `path` if it exists.
-        resume: continue a stopped simulation of the same configuration and seed.
+        resume: continue an interrupted simulation of the same configuration and seed.
 
     Returns:
         The counts `requests`, `exposures`, `clicks`, `page_views` and `users`.

@@ -1,4 +1,4 @@
-"""The log recorder of the simulated app: tables of behaviours and requests, and separate tables of the truth."""
+"""The log recorder of the simulated app. It makes tables of behaviours, requests and true click probabilities."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from edgerec.simulation.cloud import Pages
 from edgerec.simulation.world import Floats, Ints
 
 MODEL_VERSION = "base"
-"""The model version in simulated logs: lists are in the cloud's initial order, without a re-ranker."""
+"""The model version in simulated logs. No model re-ranks the lists: they are in the cloud's initial order."""
 MAX_REQUESTS = 1_000_000
-"""Limit of requests for each user. Request ``n`` of user ``u`` has the id ``u * MAX_REQUESTS + n``."""
+"""A user must have fewer requests than this. Request ``n`` of user ``u`` has the ID ``u * MAX_REQUESTS + n``."""
 
 TRIGGERS = ("page", "click", "delete", "exposures")
 PAGE, CLICK, DELETE, EXPOSURES = range(4)
@@ -53,8 +53,8 @@ class Recorder:
 
     def __init__(self, item_id: Ints, user_id: Ints) -> None:
         """Args:
-        item_id: (items,), the id of each row of the catalogue.
-        user_id: (users,), the id of each user.
+        item_id: (items,), the ID of each row of the catalogue.
+        user_id: (users,), the ID of each user.
         """
         self._item_id, self._user_id = item_id, user_id
         self._exposures: list[Rows] = []
@@ -82,7 +82,7 @@ class Recorder:
             items: row indices of the catalogue.
             scores: the served scores.
             actions: what the users did.
-            looks: how often the item has come into view, this time included.
+            looks: how often the item has come into view so far, including this exposure.
             probability: true click probability.
         """
         rows: Rows = {
@@ -98,13 +98,13 @@ class Recorder:
     def page_views(
         self, who: Ints, time: Ints, items: Ints, scores: Floats, views: PageViews, opened_from: int
     ) -> None:
-        """Record one page-view for each user, ended at `time`. A score is NaN if the feed did not serve the item."""
+        """Record one page-view for each user. `time` is its end. A score is NaN if the feed did not serve the item."""
         origin = np.full(len(who), opened_from, np.int8)
         rows: Rows = {"user": who, "time": time, "item": items, "score": scores, "opened_from": origin}
         self._page_views.append(rows | {"duration_s": views.duration_s, "actions": views.actions})
 
     def requests(self, rows: Ints, who: Ints, time: Ints, position: int, trigger: Ints, probability: Floats) -> None:
-        """Record re-rank requests for the items from `position` on. `end_pages` must be called for these pages next.
+        """Record re-rank requests for the items from `position` on. Call `end_pages` when the pages end.
 
         Args:
             rows: (r,), ascending row indices of the pages.
@@ -124,7 +124,7 @@ class Recorder:
         self._open_requests.append((request_rows, probability))
 
     def end_pages(self, pages: Pages, label: NDArray[np.int8]) -> None:
-        """Label the recorded requests of `pages`; `label` is (n, k): 1 clicked, 0 not clicked, -1 not exposed."""
+        """Label the recorded requests of `pages`. In `label` (n, k), 1 is clicked, 0 not clicked, -1 not exposed."""
         if not self._open_requests:
             return
         batches, self._open_requests = self._open_requests, []

@@ -26,17 +26,18 @@ class Catalogue:
     `quality`, `fashion` and `quality_error` are not in the logs.
 
     Attributes:
-        item_id: random ids that say nothing about the items.
+        item_id: random IDs that do not depend on the other attributes.
         category: from 0, ascending; category sizes follow Zipf's law.
         brand: from 0; brand ``b`` belongs to category ``b // brands_per_category``.
         gender: index into `GENDERS`.
-        price_level: 1 to 7, septiles of the price relative to the item's category.
+        price_level: 1 to 7. All items are divided into seven equal groups by their price relative to their category.
         age_level: 1 to 8.
         bc_type: index into `BC_TYPES`.
         price: in units of currency.
         quality: about standard normal; half of the variance comes from the brand.
-        fashion: (items, 2), angular frequency (radians a day) and phase (radians) of each item's fashion.
-        quality_error: the cloud's constant error in the item's appeal, in logits.
+        fashion: (items, 2), angular frequency (radians per day) and phase (radians) of the sine wave that changes the
+            item's appeal over several days.
+        quality_error: the constant error of the cloud's estimate of the item's appeal, in logits.
         cumulative: (items + 1,) float64, ascending from 0 to 1: item ``i`` is drawn with probability
             ``cumulative[i + 1] - cumulative[i]``. Categories, and items within a category, follow Zipf's law.
         starts: (categories + 1,), index of the first item of each category.
@@ -61,23 +62,31 @@ class Catalogue:
 
     @property
     def popularity(self) -> NDArray[np.float64]:
-        """Share of each category in all draws (categories,). A category without items has share 0."""
+        """The share of each category in all draws, shape (categories,). A category without items has the share 0."""
         return np.diff(self.cumulative[self.starts])
 
     def appeal(self, items: Ints, day: Floats, weights: BehaviourConfig) -> Floats:
-        """Return the weighted quality and fashion of `items` (...) on `day` (...), in logits."""
+        """Return the weighted sum of the quality and fashion of items on a day, in logits. Shapes broadcast."""
         fashion = np.sin(self.fashion[items, 0] * day + self.fashion[items, 1])
         appeal: Floats = weights.quality * (self.quality[items] + weights.trend * fashion)
         return appeal
 
     def draw(self, category: Ints, uniform: NDArray[np.float64]) -> Ints:
-        """Draw one item (...) of each `category` (...) by popularity, from random numbers `uniform` (...) in [0, 1)."""
+        """Draw one item for each `category`. Popular items are more likely.
+
+        Args:
+            category: (...), the categories.
+            uniform: (...), random numbers in [0, 1).
+
+        Returns:
+            Row indices of the catalogue (...).
+        """
         low, high = self.cumulative[self.starts[category]], self.cumulative[self.starts[category + 1]]
         items = np.searchsorted(self.cumulative, low + uniform * (high - low), side="right") - 1
         return np.clip(items, self.starts[category], self.starts[category + 1] - 1)
 
     def table(self) -> pl.DataFrame:
-        """Return the table `items.parquet` with p1 to p6 and the price. Categories and brands are numbered from 1."""
+        """Return the table of items with features p1 to p6 and the price. Categories and brands are numbered from 1."""
         return pl.DataFrame(
             {
                 "item_id": self.item_id,
@@ -97,13 +106,13 @@ class Users:
     """The traits of users; arrays (users,) unless stated otherwise. Only `user_id` is in the logs.
 
     Attributes:
-        user_id: ids from 1.
+        user_id: IDs from 1.
         gender: 0 or 1, index into `GENDERS`.
         age_level: 1 to 8.
         price_level: preferred price level, about 1 to 7.
-        price_sensitivity: weight of the distance to that level, log-normal with median 1.
+        price_sensitivity: weight of the distance to the preferred price level, log-normal with median 1.
         taste: (users, categories), long-term taste in logits.
-        taste_error: (users, categories), the cloud's constant error in `taste`, in logits.
+        taste_error: (users, categories), the constant error of the cloud's estimate of `taste`, in logits.
         activity: expected number of planned sessions, at least 1, with a long tail.
     """
 
@@ -168,7 +177,7 @@ def _draw_shares(category: Ints, rank: Ints, config: SimulationConfig) -> NDArra
 def make_users(config: SimulationConfig, first: int, count: int, rng: np.random.Generator) -> Users:
     """Draw the traits of users `first` to ``first + count - 1`` (counted from 0). All traits are independent."""
     deviation, shape = config.activity_spread, (count, config.categories)
-    # Each user has at least one session. The expected number of others is log-normal, with the configured mean.
+    # Each user has at least one session. The expected number of further sessions is log-normal.
     tail = np.exp(deviation * rng.standard_normal(count) - deviation**2 / 2)
     return Users(
         user_id=np.arange(first + 1, first + count + 1, dtype=np.int64),
@@ -187,7 +196,10 @@ def make_users(config: SimulationConfig, first: int, count: int, rng: np.random.
 def utility(
     catalogue: Catalogue, users: Users, who: Ints, items: Ints, day: Floats, weights: BehaviourConfig
 ) -> Floats:
-    """Return the utility of `items` for users `who` on `day`, without any session, in logits; shapes broadcast."""
+    """Return the utility of items for users on a day, without any influence of the session, in logits.
+
+    The shapes of `who`, `items` and `day` must broadcast.
+    """
     other = (catalogue.gender[items] != 2) & (catalogue.gender[items] != users.gender[who])
     years = np.abs(catalogue.age_level[items] - users.age_level[who])
     price = (catalogue.price_level[items] - users.price_level[who]) ** 2
@@ -209,12 +221,12 @@ def zipf(count: int, exponent: float) -> NDArray[np.float64]:
 
 
 def sigmoid(logits: NDArray[np.floating]) -> Floats:
-    """Return ``1 / (1 + exp(-x))`` of each of `logits`, without overflow for large values."""
+    """Return ``1 / (1 + exp(-x))`` for each logit x, without overflow for large values."""
     probabilities: Floats = (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)
     return probabilities
 
 
 def levels(values: NDArray[np.float64], count: int) -> Ints:
-    """Return the quantile group (n,) of each of `values` (n,), from 1 to `count`. The groups have equal size."""
+    """Divide the sorted values into `count` groups of equal size, and return the group of each value, from 1."""
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     return (ranks * count // len(values) + 1).astype(np.int64)
