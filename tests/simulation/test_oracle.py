@@ -96,7 +96,7 @@ def test_moved_logs_are_refused_until_their_new_folder_is_given(folder: Path, sa
 
 def test_the_truth_of_other_logs_is_refused(samples: Samples, tmp_path: Path) -> None:
     simulate(WORLD, tmp_path / "other", seed=6)
-    with pytest.raises(LogsError, match="does not match the samples: request"):
+    with pytest.raises(LogsError, match="do not match the samples: request"):
         oracle(samples, tmp_path / "other", split=TEST)
 
 
