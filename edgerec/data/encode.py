@@ -1,4 +1,4 @@
-"""Encode a partition of logs as a shard of samples. A request refers only to behaviours that were known at its time."""
+"""Encode a partition of logs as a shard of samples. A request refers only to earlier behaviours."""
 
 from __future__ import annotations
 

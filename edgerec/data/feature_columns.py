@@ -20,7 +20,7 @@ def check_features(name: str, table: pl.DataFrame, features: Iterable[BaseFeatur
 
 
 def check_column(name: str, columns: Iterable[str], feature: BaseFeature) -> None:
-    """Raise LogsError unless `columns` contains the column that `feature` reads."""
+    """Raise LogsError if `columns` does not contain the column that `feature` reads."""
     if feature.source not in columns:
         raise LogsError(
             f"logs: table {name!r} has no column {feature.source!r}, which feature {feature.name} reads; "
@@ -57,7 +57,7 @@ def _readable(dtype: pl.DataType, reads: Reads) -> bool:
 
 
 def _check_identities(name: str, values: pl.Series, feature: BaseFeature) -> None:
-    """Raise LogsError unless all IDs fit into 64 bits and none is the ID that stands for a missing value."""
+    """Raise LogsError if an ID does not fit into 64 bits, or is the number that is used for missing IDs."""
     least, most = values.min(), values.max()
     for value, why in ((most, f"above the largest ID {2**63 - 1}"), (least, "below the smallest ID")):
         if isinstance(value, int) and not MISSING_ID < value < 2**63:

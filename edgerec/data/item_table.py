@@ -101,7 +101,11 @@ class ItemTable:
 
 
 def check_range(array: NDArray[Any], sizes: Any, where: str) -> None:
-    """Raise FormatError unless all integers are from 0 to ``sizes - 1``; if `sizes` is None, unless all are finite."""
+    """Check that integers are from 0 to ``sizes - 1``. If `sizes` is None, check only that numbers are finite.
+
+    Raises:
+        FormatError: a value is out of range.
+    """
     if not array.size:
         return
     if sizes is None:

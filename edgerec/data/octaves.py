@@ -93,7 +93,7 @@ class Octaves:
         """Return a power of two that is two to four times the largest absolute value, outliers excluded."""
         counts: Counter[int] = Counter()
         for octave, part in self.moments.items():
-            # Zeros are not counted. So the result does not depend on how many rows are 0.
+            # Zeros are not counted. So a feature that is 0 in most rows has the same bounds.
             counts[abs(octave)] += part.count if octave else 0
         outliers = counts.total() // RARE
         for octave in sorted(counts, reverse=True):

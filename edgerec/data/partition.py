@@ -55,7 +55,7 @@ class Partition:
 
     @property
     def weight(self) -> int:
-        """An estimate of the memory that the partition needs. The memory of one event is 1."""
+        """An estimate of the memory that the partition needs. The unit is the memory of one event."""
         return sum(part.rows for part in self.events) + REQUEST_WEIGHT * sum(part.rows for part in self.requests)
 
 

@@ -28,7 +28,7 @@ class Parts:
     Attributes:
         name: name of the table.
         files: the files, sorted by path. This is the order of writing.
-        schema: columns and types of the whole table. A file may have smaller integers, or another order of columns.
+        schema: columns and types of the complete table. A file may have smaller integers, or another order of columns.
         types: the columns that are cast, and the types that they are cast to. A cast must not change a value.
         columns: the columns that the schema of logs and the specification name. Other columns are ignored.
     """

@@ -62,7 +62,7 @@ def _hash() -> pl.Expr:
 
 
 def _contained(events: Parts, file: Path, others: list[Path], rows: dict[Path, int]) -> bool:
-    """Return whether all rows of `file` are also in `others`. Of a large file, a sample of rows is compared."""
+    """Return whether all rows of `file` are also in `others`. If the file is large, only a sample is compared."""
     wanted = _sample(file, rows[file], -(-rows[file] // SAMPLE))
     left = _rows(events, file, wanted, rows[file])
     for other in others:

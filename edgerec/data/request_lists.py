@@ -17,7 +17,7 @@ def check_lists(requests: pl.DataFrame, served: Iterable[Feature]) -> None:
     lengths = requests[ITEM_ID].list.len()
     if len(requests) and lengths.min() == 0:
         row = requests.row(int((lengths == 0).arg_max() or 0), named=True)
-        raise LogsError(f"logs: request {row[REQUEST_ID]} offers no item; every request needs at least one candidate")
+        raise LogsError(f"logs: request {row[REQUEST_ID]} has no item; every request needs at least one candidate")
     if requests[ITEM_ID].explode().null_count():
         raise LogsError(f"logs: {REQUESTS}.{ITEM_ID} has a null in a list; every candidate needs an item ID")
     labels: dict[str, Feature | None] = {CLICKED: None} if CLICKED in requests.columns else {}

@@ -18,7 +18,7 @@ class Segment:
     Attributes:
         file: the file that holds the rows.
         rows: number of rows.
-        offset: number of rows before the first one; None if the segment is the whole file.
+        offset: number of rows before the first one; None if the segment is the complete file.
     """
 
     file: Path
@@ -27,12 +27,12 @@ class Segment:
 
 
 def read_segments(parts: Parts, segments: Iterable[Segment], columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Return the rows of `segments`, one segment after the other, with the column types of the whole table.
+    """Return the rows of `segments`, one segment after the other, with the column types of the complete table.
 
     Args:
         parts: the table.
-        segments: segments of the table's files, or of files made from them.
-        columns: the columns to read; default: the columns that the schema and the specification read.
+        segments: segments of the table's files, or of files that were made from these files.
+        columns: the columns to read; default: the columns that the schema and the specification name.
 
     Raises:
         LogsError: a file cannot be read.

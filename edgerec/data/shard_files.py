@@ -46,7 +46,7 @@ class ShardEntry(BaseModel):
 
 
 def shard_file(folder: Path, name: str) -> Path:
-    """Return the path of one of a shard's `FILES`."""
+    """Return the path of a file in the shard's `folder`. `name` is one of `FILES`."""
     return folder / f"{name}.parquet"
 
 

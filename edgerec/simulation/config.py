@@ -50,7 +50,7 @@ def check_number(name: str, value: object, *, integer: bool, low: float, high: f
 
 @dataclass(frozen=True)
 class BehaviourConfig:
-    """How users decide. All weights are in logits of the click probability unless stated otherwise.
+    """How users decide. Weights and penalties are in logits of the click probability.
 
     Raises:
         ConfigurationError: a parameter is not a finite number in its range.

@@ -32,7 +32,7 @@ _NEVER = np.iinfo(np.int64).max
 
 
 class Feed:
-    """Simulates a group of users over the whole simulated time."""
+    """Simulates a group of users from the start to the end of simulated time."""
 
     def __init__(self, config: SimulationConfig, catalogue: Catalogue, users: Users, rng: np.random.Generator) -> None:
         """Args:

@@ -280,7 +280,7 @@ def _decode(codes: NDArray[Any], names: Sequence[str]) -> pl.Series:
 
 
 def _rounded(values: Floats) -> Floats:
-    """Round to three decimals, because the app measures time in whole milliseconds."""
+    """Round to three decimals, because the app measures time in milliseconds."""
     rounded: Floats = values.astype(np.float64).round(3).astype(np.float32)
     return rounded
 

@@ -154,7 +154,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
         "request 4: score .* 1 candidates; received 2",
     ),
     "no scores": ("requests", put("score", [[0.1, 0.2, 0.3], None]), "request 4: score .* 1 candidates; received 0"),
-    "no candidates": ("requests", put("item_id", [[10, 20, 30], []], pl.List(pl.Int64)), "request 4 offers no item"),
+    "no candidates": ("requests", put("item_id", [[10, 20, 30], []], pl.List(pl.Int64)), "request 4 has no item"),
     "empty candidate": ("requests", put("item_id", [[10, None, 30], [20]]), "has a null in a list"),
     "one score": ("requests", put("score", [0.1, 0.2]), "score should be a list with one value for each candidate"),
     "NaN": (

@@ -113,7 +113,7 @@ def _blocks(path: Path, block_bytes: int) -> Iterator[Block]:
 
 
 def _check_header(path: Path, line: bytes) -> None:
-    """Raise LogsError unless the first line has the 26 column names in their order."""
+    """Raise LogsError if the first line does not have the 26 column names in the right order."""
     names = _fields(path, 1, line.decode("utf-8-sig", errors="replace").strip())
     for index, (name, expected) in enumerate(zip(names, COLUMNS, strict=False)):
         if name != expected:

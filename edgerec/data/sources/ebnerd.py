@@ -56,7 +56,7 @@ class Ebnerd(Source):
     """EB-NeRD: a folder with `train/` and `validation/` (`behaviors.parquet`, `history.parquet`) and
     `article_features/`.
 
-    Requests are the rows of both `behaviors.parquet`. The test period begins with the first row of validation.
+    Requests are the rows of both `behaviors.parquet`. The test period starts with the first row of `validation/`.
     """
 
     title: ClassVar[str] = "EB-NeRD"
@@ -129,7 +129,7 @@ class _Served:
         return pl.DataFrame(columns | {"age_h": self.age(items, times)}).select(SERVED)
 
     def age(self, items: Integers, times: Integers) -> pl.Series:
-        """Return the hours since the article was first listed or clicked; 0 if this was not before `times`."""
+        """Return the hours from the article's first list or click to each of `times`, at least 0."""
         return pl.Series("age_h", (self._first.age(items, times) / HOUR_MS).astype(np.float32))
 
 

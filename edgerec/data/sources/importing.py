@@ -23,7 +23,7 @@ def import_source(
         folder: the folder of its files.
         out: the folder to write. Temporary files are beside it.
         force: replace `out` if it exists.
-        options: fields of `kind`.
+        options: values of more fields of `kind`.
 
     Returns:
         The numbers of `requests`, `exposures`, `clicks` and `users`, and the notes of the source.
