@@ -223,7 +223,7 @@ def _check_sources(spec: FeatureSpec) -> None:
 
 
 def load_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
-    """Load the whole folder `path` into memory and check it.
+    """Load all tables of the folder `path` into memory and check them.
 
     Args:
         path: the folder.
