@@ -23,7 +23,8 @@ ACTIONS: dict[str, tuple[float, float]] = {
     "share": (-4.8, 1.2),
     "view_similar": (-1.6, -0.8),
 }
-"""Actions d2 to d11 of a page-view: (bias, weight of engagement) in logits. Less engaged users view similar items."""
+"""Actions d2 to d11 of a page-view. The logit of an action is ``bias + weight * engagement``; the pairs are (bias,
+weight). The weight of `view_similar` is negative, because less engaged users view similar items."""
 
 REASONS = ("none", "not_interested", "seen_too_often", "bought_already", "bad_content")
 """Reasons for removing an item (e6). `Exposures.reason` holds indices into this tuple."""
@@ -32,14 +33,14 @@ NONE, NOT_INTERESTED, SEEN_TOO_OFTEN, BOUGHT_ALREADY, BAD_CONTENT = range(5)
 
 @dataclass(frozen=True)
 class Exposures:
-    """What users did with exposed items: e1 to e6 and the click; arrays (n,).
+    """What users did with exposed items: features e1 to e6 of Table 1, and the click; arrays (n,).
 
     Attributes:
         duration_s: seconds in view.
         looks: how often the item came into view in this exposure, scrolling back included.
-        scroll_speed: screens a second, 0 without a scroll.
+        scroll_speed: screens per second, 0 without a scroll.
         scroll_duration_s: seconds spent scrolling, 0 without a scroll.
-        scroll_count: scroll gestures.
+        scroll_count: number of scroll gestures.
         reason: index into `REASONS`.
         clicked: whether the user opened the item's page.
     """
@@ -55,11 +56,11 @@ class Exposures:
 
 @dataclass(frozen=True)
 class PageViews:
-    """What users did on items' pages: d1 to d11.
+    """What users did on items' pages: features d1 to d11 of Table 1.
 
     Attributes:
-        duration_s: (n,) seconds.
-        actions: (n, 10) 0 or 1 for each of `ACTIONS`, in its order.
+        duration_s: (n,), seconds on the page.
+        actions: (n, 10), 0 or 1 for each of `ACTIONS`, in the same order.
     """
 
     duration_s: Floats

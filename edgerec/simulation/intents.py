@@ -1,4 +1,4 @@
-"""The intents of users: what each user currently looks for, as a share of each category (docs/simulator.md)."""
+"""The intents of users: what each user currently looks for, as shares of categories (docs/simulator.md)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edgerec.simulation.world import Floats, Ints, Users
 class Intents:
     """The intents of a group of users.
 
-    Every method takes ``who`` (n,), the distinct row indices of the users that it applies to. Other arrays (n,) have
+    Every method takes ``who`` (n,), the distinct row indices of the users concerned. Other arrays (n,) have
     one value for each of these users.
 
     Attributes:
-        share: (users, categories), not negative. Each row sums to 1 after the user's first session has begun.
+        share: (users, categories), not negative. The sum of each row is 1 after the user's first session has started.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Intents:
         self.share[who, category] += share
 
     def drift(self, who: Ints) -> None:
-        """Move half of the intents to categories that are drawn by taste."""
+        """Move half of each intent to a random category. Categories that fit the user's taste are more likely."""
         self.shift(who, np.argmax(self._taste_keys(who), axis=1), np.full(len(who), 0.5, np.float32))
 
     def satisfy(self, who: Ints, category: Ints) -> None:
@@ -55,7 +55,7 @@ class Intents:
         self.share[who] /= self.share[who].sum(axis=1, keepdims=True)
 
     def draw_categories(self, who: Ints) -> Ints:
-        """Draw one category for each user, with the intents as probabilities."""
+        """Draw one category for each user. The user's intent is the probability of a category."""
         cumulative = np.cumsum(self.share[who], axis=1)
         total = cumulative[:, -1:]
         threshold = self._rng.random((len(who), 1), dtype=np.float32) * total
@@ -64,7 +64,10 @@ class Intents:
         return category
 
     def _draw(self, who: Ints) -> Floats:
-        """Draw one to `intent_categories` categories for each user by taste, with Dirichlet(2) weights."""
+        """Draw one to `intent_categories` categories for each user, and Dirichlet(2) weights for them.
+
+        Popular categories and categories that fit the user's taste are more likely.
+        """
         keys, largest = self._taste_keys(who), self._choices
         chosen = np.argpartition(-keys, largest - 1, axis=1)[:, :largest]
         # Sort by key, because only a random number of the first categories is used.
@@ -76,7 +79,7 @@ class Intents:
         return share
 
     def _taste_keys(self, who: Ints) -> Floats:
-        """Draw random keys (n, categories). The k largest keys are k categories drawn by taste, without replacement.
+        """Draw random keys (n, categories). The categories of the k largest keys are a draw without replacement.
 
         This is the Gumbel-top-k trick. The probabilities are proportional to popularity times exp(taste).
         """

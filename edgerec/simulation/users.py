@@ -1,6 +1,6 @@
 """How users decide: clicks, the actions of Table 1 and leaving, for many users at once (docs/simulator.md).
 
-Every method takes ``who`` (n,), the distinct row indices of the users it applies to. Other arrays (n,) hold one value
+Every method takes ``who`` (n,), the distinct row indices of the users concerned. Other arrays (n,) hold one value
 for each of these users.
 """
 
@@ -34,7 +34,7 @@ class UserStates:
 
     Attributes:
         intents: what the users look for.
-        fatigue: (users, categories), exposures of the category since its last click.
+        fatigue: (users, categories), number of exposures of the category since its last click.
         reference_level: (users,), the price level that the next item of the feed is compared with.
     """
 
@@ -58,7 +58,7 @@ class UserStates:
         self._satisfaction: Floats = np.zeros(len(users), np.float32)
 
     def begin_sessions(self, who: Ints, away_s: Floats) -> None:
-        """Begin a session: mix a new intent with the decayed last one, and reset the reference price and satisfaction.
+        """Start a session: mix a new intent with the decayed last one, and reset the reference price and satisfaction.
 
         Args:
             who: (n,).
@@ -77,7 +77,7 @@ class UserStates:
             who: row indices of the users.
             category: categories of the items.
             above_reference: how many price levels the items are above the reference price level.
-            utility: the users' utility of the items without any session, in logits.
+            utility: the users' utility of the items without any influence of the session, in logits.
             seen: number of earlier exposures of the item to the user. A click counts as three.
         """
         config = self._config
@@ -105,9 +105,8 @@ class UserStates:
         """
         share, kept = self._config.price_forgetting, 1 - self._config.price_forgetting
         position = np.arange(price_level.shape[1])
-        between = (
-            position - 1 - position[:, None]
-        )  # Number of items between the earlier item (row) and the later one (column).
+        # The number of items between the earlier item (row) and the later one (column).
+        between = position - 1 - position[:, None]
         weights = np.where(between >= 0, share * kept ** np.maximum(between, 0), 0).astype(np.float32)
         level = price_level.astype(np.float32)
         # Sums of einsum, unlike those of BLAS, do not depend on the number of users or threads.
@@ -157,8 +156,8 @@ class UserStates:
     def view(self, who: Ints, category: Ints, probability: Floats, *, slips: bool) -> PageViews:
         """Let each user view the page of one item, and update their intents.
 
-        A page-view moves intent to the category of the item; more actions move more. A page that was opened by mistake
-        moves nothing. A purchase reduces the intent for the category.
+        A page-view moves intent to the category of the item. The more actions, the more intent moves. A page that was
+        opened by mistake moves none. A purchase reduces the intent for the category.
 
         Args:
             who: (n,).
