@@ -20,19 +20,19 @@ Array = npt.NDArray[np.float32]
 
 
 class CrbanRanker:
-    """The ranking function (eq. 9-11, or that of another model) of up to `limit` candidates. It stores no state.
+    """A ranker on the device. It scores up to `limit` candidates (eq. 9-11 for CRBAN), and stores no state.
 
     Args:
-        model: the ranking model, as a file or as its bytes.
-        threads: number of threads of a run.
+        model: the path of the MNN file of the ranking model, or the content of that file.
+        threads: number of threads that a run uses.
 
     Attributes:
         limit: k, the maximal number of candidates.
-        limits: the maximal number of behaviours, for each kind that the model reads.
-        key_widths: the length of a key, for each kind that the model reads.
+        limits: the maximal number of behaviours, by kind. Only kinds that the model reads are present.
+        key_widths: the length of a key, by kind.
         hidden: the length of a value.
-        identities: number of IDs for each candidate that the model compares with the IDs of behaviours. It is 0 if the
-            model does not read exact matches.
+        identities: number of IDs that each candidate and each behaviour have. The model reads which of them are equal.
+            It is 0 if the model does not read exact matches.
         session: the MNN session of the model. If you write to it directly, nothing checks the arrays.
 
     Raises:
@@ -66,22 +66,24 @@ class CrbanRanker:
         *,
         ids: Ids | None = None,
     ) -> Array:
-        """Return the logits of a candidate list. Their order matters: the local ranking context depends on it.
+        """Return the logits of a candidate list.
+
+        The order of the candidates matters, because the local ranking context depends on it.
 
         Args:
-            candidates: `(c, d_x)` float32, item features in the present order, `1 <= c <= limit`.
-            exposures: the latest item exposures, at most `limits[EXPOSURE]`. Leave it out if the model reads none.
-            page_views: the latest page-views, at most `limits[PAGE_VIEW]`. Leave it out if the model reads none.
+            candidates: `(c, d_x)` float32, the candidates' item features in their present order; `1 <= c <= limit`.
+            exposures: the latest item exposures, at most `limits[EXPOSURE]`. Omit it if the model reads no exposures.
+            page_views: the latest page-views, at most `limits[PAGE_VIEW]`. Omit it if the model reads no page-views.
             ids: `(c, identities)` int64, the IDs of the candidates, for a model that reads exact matches (`SeenItems`).
 
         Returns:
             Logits `(c,)`, a new array.
 
         Raises:
-            SessionError: the list is empty or too long; an argument is not `Encodings`; an array has another shape or
-                type or is not finite; a key is not one that `step` returns; or this process was forked after the model
-                was loaded.
-            NotFiniteError: a logit is not finite, because numbers of the arguments are too large.
+            SessionError: the list is empty or too long; an argument is not `Encodings`; an array has the wrong shape or
+                type, or is not finite; a key has numbers that a step never returns; or this process was forked after
+                the model was loaded.
+            NotFiniteError: a logit is not finite, because numbers in the arguments are too large.
         """
         check_rows("candidates", candidates, self.item_width)
         count = candidates.shape[0]
@@ -113,10 +115,10 @@ class CrbanRanker:
         *,
         ids: Ids | None = None,
     ) -> npt.NDArray[np.intp]:
-        """Return the new order, best first: positions `(c,)` in the given list.
+        """Return the positions of the candidates in the given list, best candidate first. Shape `(c,)`.
 
         Candidates with equal scores keep their order. If any score is not finite, the whole list keeps its order, so
-        that the user sees it as the server ranked it. Arguments and other errors are those of `score`.
+        the user sees the server's order. The arguments and the other errors are those of `score`.
         """
         try:
             scores = self.score(candidates, exposures, page_views, ids=ids)

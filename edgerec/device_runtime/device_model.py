@@ -49,7 +49,7 @@ class BehaviourModel:
 
         Raises:
             SpecificationError: a feature cannot read its value.
-            SessionError, NotFiniteError: as `HubsmStepper.step`.
+            SessionError, NotFiniteError: the same errors as in `HubsmStepper.step`.
         """
         return self.stepper.step(self.actions.vector(values), item_vector, state)
 
@@ -74,7 +74,7 @@ class DeviceModel:
 
     @cached_property
     def items(self) -> RawEncoder:
-        """Return the encoder of items. It makes their vectors from raw values and the embedding rows of the cloud."""
+        """Return the encoder of items. It makes item vectors from raw values and from the cloud's embedding rows."""
         return RawEncoder(self.spec.item)
 
     @cached_property
@@ -107,7 +107,7 @@ def encode_behaviours(stepper: HubsmStepper, action: Array, item: Array) -> Enco
         Keys and values of all t steps.
 
     Raises:
-        SessionError: `stepper` is not a stepper, or an array has another shape, type or length.
+        SessionError: `stepper` is not a stepper, or an array has the wrong shape, type or length.
         NotFiniteError: the model returned a number that is not finite.
     """
     if not isinstance(stepper, HubsmStepper):

@@ -21,8 +21,8 @@ class Encodings:
     """The stored keys and values of a user's behaviours of one kind, oldest first.
 
     Attributes:
-        keys: `(t, key_width)` float32, `Step.key` of each behaviour. They are exponentials, and so positive, in the
-            product form of attention.
+        keys: `(t, key_width)` float32, `Step.key` of each behaviour. In the product form of attention
+            (`edgerec.graphs.attention`) they are exponentials, so they are positive.
         values: `(t, hidden)` float32, `Step.value` of each behaviour.
         seen: the IDs and ages of the behaviours' items, for a model that reads exact matches (CRBAN+); else None.
     """
@@ -35,7 +35,7 @@ class Encodings:
         """Return the last `count` behaviours, or all if there are fewer.
 
         Raises:
-            SessionError: `count` is not a whole number from 0 on, or keys, values and seen items differ in length.
+            SessionError: `count` is negative or not a whole number, or keys, values and seen items differ in length.
         """
         check_count("count", count)
         lengths = [_length(array) for array in (self.keys, self.values)]
@@ -45,14 +45,14 @@ class Encodings:
             lengths += [_length(array) for array in (self.seen.ids, self.seen.age)]
         if None in lengths or len(set(lengths)) > 1:
             raise SessionError(
-                f"`keys`, `values`, and `ids` and `age` of `seen` should be arrays of one length. Received: {lengths}"
+                f"`keys`, `values`, and `ids` and `age` of `seen` should have the same length. Received: {lengths}"
             )
         start = max(len(self.keys) - int(count), 0)
         return Encodings(self.keys[start:], self.values[start:], self.seen and self.seen.since(start))
 
     @classmethod
     def empty(cls, key_width: int, hidden: int) -> Encodings:
-        """Return encodings without any behaviour.
+        """Return the encodings of a user without behaviours.
 
         Raises:
             SessionError: a width is not a whole number from 0 to 2^20.

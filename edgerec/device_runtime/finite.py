@@ -25,7 +25,7 @@ class Joined:
         shapes: the shapes of the arrays.
 
     Attributes:
-        parts: the arrays. Write into them.
+        parts: the arrays. They are views of the buffer, and the caller writes into them.
     """
 
     def __init__(self, *shapes: tuple[int, ...]) -> None:
@@ -35,15 +35,16 @@ class Joined:
         self.parts: list[Array] = [part.reshape(shape) for part, shape in parts]
 
     def finite(self) -> bool:
-        """Return whether all numbers of all parts are finite, as `is_finite`."""
+        """Return whether all numbers in the buffer are finite."""
         array = self._all
         return isfinite(vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def is_finite(array: Array) -> bool:
     """Return whether all numbers of `array` are finite."""
-    # If the sum of squares is finite, so is every number; that takes half the time of checking each number. If it is
-    # not, a number may just be huge, so each is checked. `vdot`, unlike `dot`, does not warn when it overflows.
+    # If the sum of squares is finite, every number is finite. The sum takes half the time of a check of each number. If
+    # the sum is not finite, finite numbers may have overflowed, so each number is checked. `vdot` is used because `dot`
+    # warns when it overflows.
     return isfinite(vdot(array, array)) or bool(np.isfinite(array).all())
 
 

@@ -1,4 +1,4 @@
-"""A separate process for work on a bundle's models, because damaged models can crash native code."""
+"""Running work on a bundle's models in a separate process, because damaged models can crash native code."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ def guarded(work: Callable[[Path], Result], bundle: Path) -> Result:
 
     A malicious model, or a damaged model whose hash was corrected to match, can crash MNN. The crash then ends only the
     separate process. Every command that loads models of a bundle uses this function. `work` and its result must be
-    picklable: `work` is a function of a module, or a `functools.partial` of one. A script that calls this function
-    needs ``if __name__ == "__main__"``.
+    picklable: `work` is a function at the top level of a module, or a `functools.partial` of one. A script that calls
+    this function needs ``if __name__ == "__main__"``.
 
     Raises:
-        SessionError: the separate process died.
-        Exception: `work` raised it.
+        SessionError: the separate process crashed.
+        Exception: `work` raised this exception.
     """
     return run_in_child(work, bundle, died=lambda: _crashed(bundle))
 
 
 def _crashed(bundle: Path) -> SessionError:
     return SessionError(
-        f"bundle: MNN, or a peer of it, crashed on the models of {bundle}, although their hashes are right, or memory "
-        "ran out: do not use this bundle; export it again, and sign your bundles if others can change them"
+        f"bundle: the process that ran the models of {bundle} crashed, because the models are damaged although their "
+        "hashes are correct, or because memory ran out: do not use this bundle; export it again, and sign your bundles "
+        "if others can change them"
     )

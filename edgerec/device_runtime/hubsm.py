@@ -22,7 +22,7 @@ class Step(NamedTuple):
 
     Attributes:
         key: `(key_width,)`, the key for attention over this behaviour. Store it with the behaviour.
-        value: `(hidden,)`, what the behaviour adds to a candidate's hidden layer. Store it with the behaviour.
+        value: `(hidden,)`, the behaviour's contribution to the ranker's hidden layer. Store it with the behaviour.
         state: `(2 * depth, units)`, the state for the next step. Store it with the user.
     """
 
@@ -34,12 +34,12 @@ class Step(NamedTuple):
 class HubsmStepper:
     """The step function of one behaviour encoder (eq. 3-8), `step(behaviour, h) -> h`.
 
-    It stores nothing between steps: equal arguments give equal bytes. The state of an encoder without recurrence (DIN)
-    has no rows.
+    It stores nothing between steps, so equal arguments give equal bytes. If the encoder has no recurrence (DIN), the
+    state has 0 rows.
 
     Args:
-        model: the step model, as a file or as its bytes.
-        threads: number of threads of a run.
+        model: the path of the MNN file of the step model, or the content of that file.
+        threads: number of threads that a run uses.
 
     Attributes:
         action_width: d_a, number of action features.
@@ -104,9 +104,9 @@ class HubsmStepper:
             The step, in new arrays.
 
         Raises:
-            SessionError: an array has another shape or type or is not finite, or this process was forked after the
+            SessionError: an array has the wrong shape or type, or is not finite, or this process was forked after the
                 model was loaded.
-            NotFiniteError: an output is not finite, because numbers of the arguments are too large.
+            NotFiniteError: an output is not finite, because numbers in the arguments are too large.
         """
         check_array("action", action, self._action.shape)
         check_array("item", item, self._item.shape)

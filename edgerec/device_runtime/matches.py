@@ -1,4 +1,4 @@
-"""Exact matches between candidates and seen items, which CRBAN+ reads. The device computes them from stored IDs."""
+"""Exact matches, which CRBAN+ reads: a candidate and a seen item have the same ID. The device compares stored IDs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 UNKNOWN = -1
-"""The ID of an item or embedding key that is in no table. An ID below 0 matches nothing, not even itself."""
+"""The ID of an item or an embedding key that no table contains. Two IDs never match if they are below 0."""
 
 
 @dataclass(frozen=True)
 class SeenItems:
-    """The items of a user's behaviours and the ages of the behaviours, oldest first.
+    """The items of a user's behaviours, and the age of each behaviour, oldest behaviour first.
 
     Attributes:
-        ids: `(t, identities)` int64. The first column has the item: its index in the catalogue or its own ID. Then
-            comes one column for the key of each embedding feature, in the specification's order. An ID that is in no
-            table is negative.
-        age: `(t,)` float32, hours from each behaviour to the request; not negative.
+        ids: `(t, identities)` int64. The first column identifies the item by its index in the catalogue or by its own
+            ID. Each further column has the ID of the key of one embedding feature, in the specification's order. An ID
+            that no table contains is negative.
+        age: `(t,)` float32, hours from each behaviour to the request. They are not negative.
     """
 
     ids: Ids
@@ -36,18 +36,21 @@ class SeenItems:
         """Return the behaviours from index `start` on.
 
         Raises:
-            SessionError: `start` is not a whole number from 0 on.
+            SessionError: `start` is negative or not a whole number.
         """
         check_count("start", start)
         return SeenItems(self.ids[start:], self.age[start:])
 
 
 def matches(candidates: Ids, behaviours: Ids) -> npt.NDArray[np.bool_]:
-    """Return whether each ID of each candidate equals that of each behaviour, as an array (identities, c, t).
+    """Compare the IDs of every candidate with the IDs of every behaviour.
 
     Args:
         candidates: (c, identities), the IDs of candidates.
         behaviours: (t, identities), the IDs of the behaviours' items.
+
+    Returns:
+        (identities, c, t). An element is true if candidate and behaviour have the same ID and it is not negative.
     """
     seen = behaviours.T[:, None, :]
     equal: npt.NDArray[np.bool_] = (candidates.T[:, :, None] == seen) & (seen >= 0)
@@ -58,17 +61,17 @@ def check_count(name: str, value: object, *, most: int = sys.maxsize) -> None:
     """Check that `value` is a whole number from 0 to `most`.
 
     Raises:
-        SessionError: it is something else.
+        SessionError: `value` is not such a number.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= most:
         raise SessionError(f"`{name}` should be a whole number from 0 to {most}. Received: {value!r:.80}")
 
 
 def check_ids(name: str, ids: object, count: int, identities: int) -> None:
-    """Check that `ids` is an int64 array `(count, identities)`.
+    """Check that `ids` is an int64 array of shape `(count, identities)`.
 
     Raises:
-        SessionError: it is something else.
+        SessionError: `ids` is not such an array.
     """
     if is_plain(ids) and ids.dtype == np.int64 and ids.shape == (count, identities):
         return
@@ -76,10 +79,10 @@ def check_ids(name: str, ids: object, count: int, identities: int) -> None:
 
 
 def check_seen(name: str, seen: object, count: int, identities: int) -> None:
-    """Check that `seen` has the items of `count` behaviours, with ages from 0 on. If `count` is 0, it may be None.
+    """Check that `seen` has `count` behaviours and no negative age. If `count` is 0, `seen` may be None.
 
     Raises:
-        SessionError: it is something else.
+        SessionError: `seen` is not such an object.
     """
     if seen is None and not count:
         return
@@ -90,4 +93,6 @@ def check_seen(name: str, seen: object, count: int, identities: int) -> None:
     check_ids(f"{name}.ids", seen.ids, count, identities)
     check_array(f"{name}.age", seen.age, (count,))
     if count and not (seen.age.min() >= 0 and np.isfinite(seen.age).all()):
-        raise SessionError(f"`{name}.age` should be hours from 0 on. Received: {seen.age.min()} to {seen.age.max()}")
+        raise SessionError(
+            f"`{name}.age` should be finite hours of at least 0. Received: {seen.age.min()} to {seen.age.max()}"
+        )

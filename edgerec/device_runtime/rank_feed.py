@@ -1,7 +1,7 @@
 """The input arrays of a ranking graph, and the code that writes a request into them.
 
-Every engine that runs a ranking graph is fed by this module: MNN on the device, ONNX Runtime in the parity check, and
-the peers in benchmarks.
+Every engine that runs a ranking graph gets its inputs from this module: MNN on the device, ONNX Runtime in the parity
+check, and the peers in benchmarks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
 
-# The product form of attention (graphs/attention.py) takes units in groups of 4, and a key has 16 numbers for a group.
+# The product form of attention (graphs/attention.py) takes units in groups of 4. A key has 16 numbers for each group.
 _GROUP, _SIGNS = 4, 16
 
 
@@ -30,10 +30,11 @@ class KindFeed:
     Args:
         arrays: all input arrays of the ranking graph, by name.
         kind: the kind of behaviour.
-        values: the graph's name of the stored values, without the kind's name before it.
+        values: name of the input with the stored values, without the kind's name at its start. It is `fused` in
+            reference graphs.
 
     Raises:
-        SessionError: the arrays do not have the same number of behaviours.
+        SessionError: an array is missing, or the arrays have different numbers of behaviours.
     """
 
     def __init__(self, arrays: Mapping[str, Array], kind: BehaviourKind, *, values: str = "values") -> None:
@@ -44,9 +45,9 @@ class KindFeed:
         self.hidden = self.values.shape[1]
         self.match = arrays.get(f"{name}_match")
         self.age = None if self.match is None else _array(arrays, f"{name}_age", 2).reshape(-1)
-        # A model does not state the form of its attention, but the width of its keys shows it. The attention has as
-        # many units as the hidden layer (`TrainConfig.units`; the hidden layer of CRBAN+ is twice as wide). In the
-        # plain form a key has one number for each unit; in the product form it has 16 for every four units.
+        # The width of the keys shows the form of the attention (graphs/attention.py). The attention has as many units
+        # as the hidden layer, but half as many in CRBAN+, which reads matches. In the form with tanh, a key has one
+        # number for each unit. In the product form, it has 16 numbers for every four units.
         units = self.hidden // 2 if self.match is not None else self.hidden
         self.product = self.key_width == _SIGNS * -(-units // _GROUP)
         if self.values.shape[0] != self.limit or self.mask.shape != (self.limit, 1):
@@ -73,10 +74,10 @@ class KindFeed:
         return 5 if self.identities else 3
 
     def check(self, encodings: Encodings) -> int:
-        """Return the number of behaviours in `encodings`.
+        """Check `encodings`, and return the number of behaviours in it.
 
         Raises:
-            SessionError: the ranking graph cannot read them.
+            SessionError: the ranking graph cannot read `encodings`.
         """
         plural = self.kind.plural
         if not isinstance(encodings, Encodings):
@@ -102,15 +103,15 @@ class KindFeed:
         # negative, and the logits are meaningless. `argmin` takes half the time of `min`.
         if self.product and count and keys.item(keys.argmin()) <= 0:
             raise SessionError(
-                f"all numbers of `{self.keys_name}` should be positive, as those of `Step.key` are. "
-                f"Received: {int((keys <= 0).sum())} numbers that are not"
+                f"all numbers of `{self.keys_name}` should be positive, because `step` returns positive keys. "
+                f"Received: {int((keys <= 0).sum())} numbers that are 0 or negative"
             )
         if self.identities:
             check_seen(f"{plural}.seen", encodings.seen, count, self.identities)
         return count
 
     def write(self, encodings: Encodings, ids: Ids | None) -> None:
-        """Write the behaviours, and padding after them. `ids` are the IDs of the candidates."""
+        """Write the behaviours and then padding into the arrays. `ids` are the IDs of the candidates."""
         count = len(encodings.keys)
         self.keys[:count] = encodings.keys
         self.keys[count:] = 1.0  # The product form needs positive keys.
@@ -130,8 +131,8 @@ class RankFeed:
     """All input arrays of one ranking graph.
 
     Args:
-        arrays: the arrays by name of input, in the graph's shapes. `write` fills them in place.
-        values: the graph's name of the stored values; see `KindFeed`.
+        arrays: the input arrays by name, in the shapes of the graph. `write` fills them in place.
+        values: name of the inputs with the stored values; see `KindFeed`.
 
     Attributes:
         limit: k, the maximal number of candidates.
@@ -160,9 +161,9 @@ class RankFeed:
             )
 
     def write(self, candidates: Array, encodings: Mapping[BehaviourKind, Encodings], ids: Ids | None) -> None:
-        """Write one request into the arrays, with padding up to the graph's lengths.
+        """Write one request into the arrays, and fill the rest of the arrays with padding.
 
-        Every input is written every time, because a run of MNN overwrites its inputs.
+        Every call writes all inputs, because a run of MNN overwrites its inputs.
 
         Args:
             candidates: `(c, d_x)` float32.
@@ -185,5 +186,5 @@ class RankFeed:
 def _array(arrays: Mapping[str, Array], name: str, axes: int) -> Array:
     if name not in arrays or arrays[name].ndim != axes:
         received = {known: array.shape for known, array in arrays.items()}
-        raise SessionError(f"a ranking model should have an input `{name}` of {axes} axes. Received: {received}")
+        raise SessionError(f"a ranking model should have an input `{name}` with {axes} axes. Received: {received}")
     return arrays[name]

@@ -36,20 +36,23 @@ class RawEncoder:
         self._encoder = GroupEncoder(coded)
 
     def vector(self, values: Values, embedded: Mapping[str, Array] | None = None) -> Array:
-        """Return the vector (width,) of one row.
+        """Return the vector of one row. Shape (width,).
 
         Args:
             values: raw values by source column.
-            embedded: the embedding row (dimension,) that the cloud sent, by name of embedding feature.
+            embedded: the embedding row that the cloud sent for each embedding feature, by name. Shape (dimension,).
 
         Raises:
-            SpecificationError: a feature cannot read its value, or an embedding is missing or has another shape.
+            SpecificationError: a feature cannot read its value, or an embedding is missing or has the wrong shape.
         """
         vector: Array = self._encode([values], embedded, ())[0]
         return vector
 
     def vectors(self, rows: Sequence[Values], embedded: Mapping[str, Array] | None = None) -> Array:
-        """Return the vectors (n, width) of n rows. `embedded` has arrays (n, dimension). Errors are as in `vector`."""
+        """Return the vectors of n rows. Shape (n, width).
+
+        Each array in `embedded` has the shape (n, dimension). The errors are those of `vector`.
+        """
         return self._encode(rows, embedded, (len(rows),))
 
     def _encode(self, rows: Sequence[Values], embedded: Mapping[str, Array] | None, leading: tuple[int, ...]) -> Array:
@@ -62,7 +65,7 @@ class RawEncoder:
                 received = table.shape if isinstance(table, np.ndarray) else type(table).__name__
                 raise SpecificationError(
                     f"embedding {name}: expected an array of shape {shape}; received {received}: "
-                    "pass what the cloud sent with the items"
+                    "pass the embedding rows that the cloud sent with the items"
                 )
             vectors[:, columns] = table
         return vectors

@@ -1,8 +1,8 @@
 """A loaded MNN model: MNN's Session API with the checks that it lacks.
 
-MNN crashes the process if an input is missing, and misreads an input of a wrong type or shape. So every input is
-checked before it reaches MNN. MNN also uses the memory of inputs as working memory: a run overwrites them, and every
-input must be written again before the next run.
+MNN crashes the process if an input is missing, and misreads an input of the wrong type or shape. So every input is
+checked before it reaches MNN. MNN also uses the memory of inputs as working memory. So a run overwrites the inputs, and
+all of them must be written again before the next run.
 
 A session runs only in the process that loaded it, not in a process that was forked later (`forks.py`).
 """
@@ -40,8 +40,8 @@ class Session:
     """A loaded model with fixed input and output shapes.
 
     Args:
-        model: an MNN file, or its bytes.
-        threads: number of threads of a run.
+        model: the path of an MNN file, or the content of that file.
+        threads: number of threads that a run uses.
 
     Attributes:
         inputs: name and shape of each input.
@@ -53,7 +53,7 @@ class Session:
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise SessionError(f"`threads` should be a whole number from 1 on. Received: {threads!r}")
+            raise SessionError(f"`threads` should be a whole number of at least 1. Received: {threads!r}")
         if not isinstance(model, (bytes, str, os.PathLike)):
             raise SessionError(f"`model` should be the path of a file, or its bytes. Received: {type(model).__name__}")
         label = f"model of {len(model)} bytes" if isinstance(model, bytes) else str(model)[:1000]
@@ -83,7 +83,7 @@ class Session:
             raise SessionError(f"the model has no `{name}`: its inputs and outputs are {sorted(self._views)}") from None
 
     def execute(self) -> None:
-        """Run once. Every input view must have been written since the last run.
+        """Run once. Before each run, all inputs must be written into their views.
 
         Raises:
             SessionError: MNN reports a failure, or this process was forked after the model was loaded.
@@ -104,23 +104,23 @@ class Session:
             raise forks.forked()
 
     def run(self, **arrays: Array) -> dict[str, Array]:
-        """Run once on one float32 array for each input, and return copies of all outputs by name.
+        """Run once with one float32 array for each input, and return copies of all outputs by name.
 
         Raises:
-            SessionError: an input is missing, unknown, or has another shape or type.
+            SessionError: an input is missing or unknown, or has the wrong shape or type.
         """
         self._write(arrays)
         self.execute()
         return {name: self._views[name].copy() for name in self.outputs}
 
     def observe(self, **arrays: Array) -> dict[str, Array]:
-        """Run once as `run` does, and return a copy of the first output of every operation, by name of the output.
+        """Run once as `run` does, and return the first output of every operation that MNN executes, by name.
 
-        The result has no operations that MNN fused into others, or computed when the session was created. The outputs
-        of the model have their own names.
+        Some operations are missing: MNN fused them into others, or computed them when it created the session. The
+        outputs of the model are included under their own names. All arrays are copies.
 
         Raises:
-            SessionError: as `run`.
+            SessionError: the same errors as in `run`.
         """
         self._write(arrays)
         tensors_by_name: dict[str, Array] = {}
@@ -134,10 +134,10 @@ class Session:
         return {**tensors_by_name, **{name: self._views[name].copy() for name in self.outputs}}
 
     def commands(self) -> list[tuple[str, str]]:
-        """Run once on inputs of ones, and return the commands in order: the type and the operation of each.
+        """Run once with all inputs set to 1, and return the type and the operation of each command, in order.
 
-        An operation can take several commands (MNN copies its operands into one block by `Raster`), or none if MNN
-        computed it when the session was created. As in `execute`, the run overwrites the inputs.
+        An operation can need several commands: for example, `Raster` first copies its operands into one block. It has
+        no command if MNN computed it when it created the session. As in `execute`, the run overwrites the inputs.
 
         Raises:
             SessionError: MNN reports a failure, or this process was forked after the model was loaded.
@@ -154,7 +154,7 @@ class Session:
         return commands
 
     def _watch(self, before: Callable[..., bool], after: Callable[..., bool]) -> None:
-        """Run once, and call `before` and `after` with the tensors and the description of every command."""
+        """Run once. Call `before` and `after` around every command, with its tensors and its description."""
         self.check_process()
         try:
             code = self._interpreter.runSessionWithCallBackInfo(self._native, before, after)
@@ -173,22 +173,22 @@ class Session:
 
 
 def check_array(name: str, array: object, shape: Shape) -> None:
-    """Check that `array` is a plain float32 array of `shape`.
+    """Check that `array` is a plain float32 array of shape `shape`.
 
     Raises:
-        SessionError: it is something else.
+        SessionError: `array` is not such an array.
     """
-    # `is` comes first: NumPy has one float32 object, and `==` on two dtypes takes more time than all the rest.
+    # `is` comes first: NumPy has one float32 object, and `==` on two dtypes takes longer than all other checks.
     if type(array) in _PLAIN and (array.dtype is _FLOAT32 or array.dtype == _FLOAT32) and array.shape == shape:  # type: ignore[attr-defined]
         return
     raise SessionError(f"`{name}` should be a float32 array of shape {shape}. Received: {received(array)}")
 
 
 def check_rows(name: str, array: object, width: int) -> None:
-    """Check that `array` is a plain float32 array `(any, width)`.
+    """Check that `array` is a plain float32 array of shape `(any, width)`.
 
     Raises:
-        SessionError: it is something else.
+        SessionError: `array` is not such an array.
     """
     if is_plain(array) and array.dtype == _FLOAT32 and array.ndim == 2 and array.shape[1] == width:
         return
@@ -198,7 +198,7 @@ def check_rows(name: str, array: object, width: int) -> None:
 def is_plain(value: object) -> TypeGuard[npt.NDArray[Any]]:
     """Return whether `value` is a plain NumPy array or a memory map.
 
-    Other subclasses give their numbers a meaning that MNN does not know. Masked arrays are an example.
+    Other subclasses, such as masked arrays, give their numbers a meaning that MNN does not know.
     """
     return type(value) in _PLAIN
 
@@ -225,7 +225,7 @@ def _load(model: Path | bytes, label: str, threads: int) -> tuple[Any, Any]:
 
 
 def _create_from_bytes(model: bytes, label: str, threads: int) -> tuple[Any, Any]:
-    """Write the bytes to a temporary file, from which MNN creates the session: its Python API reads only files."""
+    """Write the bytes to a temporary file and create the session from it, because MNN's Python API reads only files."""
     # `TemporaryDirectory` is not used: a forked child that ends would remove the folder of its parent.
     folder = None
     try:
@@ -235,8 +235,8 @@ def _create_from_bytes(model: bytes, label: str, threads: int) -> tuple[Any, Any
         return _create(path, label, threads)
     except OSError as error:
         raise SessionError(
-            f"cannot write {label} into {folder or 'a temporary folder'}, where MNN should read it ({error.strerror}): "
-            "free some space there, or set TMPDIR to a folder that has some"
+            f"cannot write {label} into {folder or 'a temporary folder'}, from which MNN reads it ({error.strerror}): "
+            "free some space in this folder, or set TMPDIR to a folder with free space"
         ) from None
     finally:
         if folder is not None:
@@ -257,7 +257,7 @@ def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:
 
 
 def _check_bytes(content: bytes, label: str) -> None:
-    """Check the start of the flatbuffer, before MNN verifies all of it.
+    """Check the size and the start of a flatbuffer. MNN verifies the rest when it loads the model.
 
     Raises:
         SessionError: the model is too large, or its bytes are not a flatbuffer.
@@ -310,7 +310,7 @@ def _copy(tensor: Any) -> Array:
 
 @cache
 def import_mnn() -> Any:
-    """Import MNN. On its first import it prints one line on standard output.
+    """Import MNN. The first import prints one line on standard output.
 
     Raises:
         SessionError: MNN is not installed.

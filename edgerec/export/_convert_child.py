@@ -25,7 +25,7 @@ def main(source: str, target: str, kind: str = "ONNX", *flags: str) -> int:
     """Convert the file `source` to the MNN file `target`. `kind` is the format of `source`, ONNX or MNN.
 
     Returns:
-        An exit code. It is not reliable: the converter can return true without a result.
+        An exit code. It is not reliable, because the converter can report success without writing a model.
     """
     import _tools
 

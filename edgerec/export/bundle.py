@@ -88,12 +88,13 @@ def export_bundle(
     Args:
         run_path: a run folder.
         path: the bundle to write.
-        samples_path: the samples for the parity check; by default those of the training.
-        requests: number of real requests to compare. They are of the test period, and for GAUC of the validation
-            period.
-        precision: the precision of the device's weights. `auto` selects the smallest within the tolerance.
-        gauc_tolerance: the allowed difference between the GAUC of MNN and that of Keras. None selects the default of
-            `precision`; fp32 has no default and no limit.
+        samples_path: the samples for the parity check; by default the samples of the training.
+        requests: number of real requests to compare. The parity check takes them from the test period. The difference
+            of GAUC is measured on as many requests of the validation period.
+        precision: the precision of the device's weights. `auto` selects the smallest models whose GAUC is within the
+            tolerance.
+        gauc_tolerance: the allowed difference between the GAUC of MNN and that of Keras. If None, `precision` decides:
+            fp32 has no limit, and each other precision has a default.
         table_dtype: the data type of the stored embedding tables.
         shard_rows: number of keys in a shard of an embedding table.
         sign_key: the key that signs the manifests; None leaves them unsigned.
@@ -163,7 +164,7 @@ def export_bundle(
 
 
 def _split(run: Run, path: Path) -> SplitModel:
-    """Split the model. An error in the weights names the run at `path`."""
+    """Split the model. If its weights are invalid, the error names the run folder `path`."""
     try:
         return split(run)
     except ShapeError as error:

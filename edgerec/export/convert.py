@@ -18,7 +18,7 @@ from edgerec.core.leftovers import temporary_folder
 CHILD = Path(__file__).with_name("_convert_child.py")
 TIMEOUT_SECONDS = 300.0
 NATIVE = "--useOriginRNNImpl"
-"""With this flag, a GRU node becomes one native command. Without it, it becomes a loop for MNN's Module API only."""
+"""With this flag, a GRU node becomes one native command, and not a loop that only MNN's Module API can run."""
 PASSES: Mapping[Precision, Sequence[Sequence[str]]] = {
     "fp32": [()],
     "fp16": [("--fp16",)],
@@ -27,7 +27,7 @@ PASSES: Mapping[Precision, Sequence[Sequence[str]]] = {
     # these in half precision.
     "int8": [("--weightQuantBits", "8"), ("--fp16",)],
 }
-"""Flags of the converter for each pass, by precision. MNN computes in float32 with any precision of the file."""
+"""The converter's flags for each pass, by precision. MNN always computes in float32, whatever the file's precision."""
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -36,18 +36,18 @@ def convert_to_mnn(onnx_path: Path, mnn_path: Path, *, precision: Precision = "f
 
     The file is written under a temporary name, and then renamed to `mnn_path`. It replaces an existing file. The
     converter's return value is not used, because it is true even if the input is missing. The conversion counts as
-    successful if there is a new file. Whether the model is correct is the task of the parity check.
+    successful if there is a new file. The parity check finds out whether the model is correct.
 
     Args:
         onnx_path: the model to read.
         mnn_path: the file to write.
         precision: the precision of weights in the file. `fp32` keeps them. `fp16` rounds all to half precision. `int8`
-            rounds the weights of matrix products with constants to 8 bits, with one scale for each output, and all
-            other weights to half precision. Most of the others are those of recurrent layers.
+            rounds the weights of matrix products with constants to 8 bits, with one scale factor for each output. It
+            rounds all other weights, most of them in recurrent layers, to half precision.
         native: convert each recurrent layer to one command. Otherwise the converter uses its default.
 
     Raises:
-        ConversionError: the input cannot be read, the converter fails, or it leaves no model behind.
+        ConversionError: the input cannot be read, the converter fails, or it writes no model.
     """
     if not onnx_path.is_file():
         raise ConversionError(f"cannot convert {onnx_path}: no such file")
@@ -67,7 +67,7 @@ def _run(onnx_path: Path, target: Path, flags: Sequence[str]) -> None:
     extension = importlib.util.find_spec("_tools")
     if extension is None or extension.origin is None:
         raise ConversionError("cannot convert: MNN's converter is not installed: pip install 'edgerec[export]'")
-    # `-I` isolates the process from the user's environment. It gets only the folder of the converter.
+    # `-I` isolates the process from the user's environment. The process gets only the folder of the converter.
     command = [sys.executable, "-I", str(CHILD), str(os.getpid()), str(Path(extension.origin).parent)]
     source, kind = onnx_path, "ONNX"
     if target.is_file():

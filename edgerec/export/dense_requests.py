@@ -35,13 +35,13 @@ class DenseRequests:
         self.tables = {name: np.concatenate([table.unknown[None, :], table.values]) for name, table in tables.items()}
 
     def case(self, shard: Shard, row: int, logits: Array) -> GoldenCase:
-        """Return the request `row` of `shard` as a case with the logits (c,)."""
+        """Return the request at index `row` of `shard` as a case. `logits` has the shape (c,)."""
         requests = shard.requests
         candidates = slice(requests.offsets[row], requests.offsets[row + 1])
         arrays: dict[str, Any] = {}
         for kind, encoder in self.actions.items():
-            # The slice begins where the recurrence begins, and not at the window: the device, too, has made a step for
-            # behaviours that have since left the window.
+            # The slice starts where the recurrence starts, and not where the window starts. The device has also made a
+            # step for each behaviour that is no longer in the window.
             past = slice(getattr(requests, f"{kind.plural}_start")[row], getattr(requests, kind.plural)[row, 1])
             behaviours: Behaviours = getattr(shard, kind.plural)
             arrays[f"{kind.name}_action"] = self._expand(encoder, behaviours.action[past])
@@ -63,6 +63,6 @@ class DenseRequests:
 
 
 def _ids(rows: npt.NDArray[np.int32], items: Encoded) -> npt.NDArray[np.int64]:
-    """Return the IDs of items: the row in the catalogue, then the row in each table. Row 0 of a table is unknown."""
+    """Return the IDs of items: the row in the catalogue, then the row in each table, or `UNKNOWN` instead of row 0."""
     known = np.where(items.ids > 0, items.ids, UNKNOWN)
     return np.concatenate([rows[:, None], known], axis=1).astype(np.int64)

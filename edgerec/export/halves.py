@@ -1,4 +1,4 @@
-"""The parts of a bundle as files: graphs, the device half and the cloud half."""
+"""Writing the parts of a bundle: the graphs, the device half and the cloud half."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgerec.model.runs import Run
 
 
 def write_graphs(run: Run, parts: SplitModel, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> None:
-    """Write the device graphs, and their reference graphs, into the golden part of the bundle's `folder`."""
+    """Write the device graphs and their reference graphs into `golden/onnx` of the bundle's `folder`."""
     onnx_folder = folder / GOLDEN / "onnx"
     onnx_folder.mkdir(parents=True)
     references = {f"{name}_reference": graph for name, graph in reference_graphs(parts, run.head.limits).items()}

@@ -22,7 +22,7 @@ Arrays = dict[str, Array]
 
 
 class OnnxGraph:
-    """One graph, run by ONNX Runtime on one thread.
+    """A graph that ONNX Runtime runs on one thread.
 
     Attributes:
         inputs: name and shape of each input.
@@ -46,7 +46,13 @@ class OnnxGraph:
 
 
 def steps(graph: OnnxGraph, action: Array, item: Array) -> Iterator[tuple[Arrays, Arrays]]:
-    """Run a step graph on behaviours (t, d_a), (t, d_x), oldest first. Yield inputs and outputs of each step."""
+    """Run a step graph on behaviours, oldest first. Yield the inputs and the outputs of each step.
+
+    Args:
+        graph: the step graph.
+        action: (t, d_a), the action features of the behaviours.
+        item: (t, d_x), the item features of the behaviours.
+    """
     state: Any = np.zeros(graph.inputs["state"], np.float32) if "state" in graph.inputs else None
     for index in range(len(action)):
         feed = {"action": action[None, index : index + 1], "item": item[None, index : index + 1]}
@@ -59,7 +65,7 @@ def steps(graph: OnnxGraph, action: Array, item: Array) -> Iterator[tuple[Arrays
 
 @dataclass(frozen=True)
 class OnnxDevice:
-    """All device graphs of a model, run by ONNX Runtime.
+    """All device graphs of a model. ONNX Runtime runs them.
 
     Attributes:
         steppers: the step graph of each kind of behaviour that the model reads.

@@ -18,18 +18,19 @@ Array = npt.NDArray[np.float32]
 TOLERANCE = 1e-4
 """Allowed absolute difference of a logit.
 
-Rounding with trained weights causes about 1e-6. Exchanged layers, gates or signs, or a tensor that is off by 1 %, cause
-far more than the tolerance.
+With trained weights, rounding causes a difference of about 1e-6. Faults cause far larger differences than the
+tolerance. Examples are exchanged layers, gates or signs, and a tensor that is wrong by 1 %.
 """
 RELATIVE = 5e-6
 """Allowed difference relative to the size of a logit. It is added to `TOLERANCE`.
 
-Each addition in float32 rounds by up to 6e-8 of the sum. The layers before a logit add up about 64 numbers, and each
-engine has its own order. Correct models stay below 4e-7, with logits up to 1e7.
+Each addition in float32 has a rounding error of up to 6e-8 times the sum. The layers before a logit add up about 64
+numbers, and each engine adds them in its own order. The relative difference of correct models stays below 4e-7, with
+logits up to 1e7.
 """
 ALLOWED = Tolerance(TOLERANCE, RELATIVE)
 UNBOUNDED = Tolerance(float(np.finfo(np.float32).max))
-"""A tolerance that allows every finite difference. It is for differences that are only measured."""
+"""A tolerance that allows every finite difference. It is used where differences are only measured."""
 
 
 class CaseError(ParityError):
@@ -45,10 +46,10 @@ class CaseError(ParityError):
 
 
 def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: OnnxDevice) -> dict[str, float]:
-    """Run `cases` by MNN and by ONNX Runtime, step by step, and compare the logits of both with those of Keras.
+    """Run `cases` in MNN and in ONNX Runtime, step by step, and compare the logits of each with those of Keras.
 
     Returns:
-        The largest absolute difference of a logit for `random_mnn` and for `random_onnx`.
+        The largest absolute difference of a logit: for MNN under `random_mnn`, for ONNX Runtime under `random_onnx`.
 
     Raises:
         CaseError: a difference is above `ALLOWED`. The error names the worst element.
@@ -66,7 +67,7 @@ def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: 
 
 
 def compare(check: str, logits: Array, case: GoldenCase, *, where: str, tolerance: Tolerance = ALLOWED) -> float:
-    """Return the largest absolute difference between `logits` (c,) and those of `case`.
+    """Return the largest absolute difference between `logits` and the logits of `case`. Both have the shape (c,).
 
     Raises:
         CaseError: the difference is above `tolerance`, or a logit is NaN.

@@ -28,7 +28,7 @@ from edgerec.export.trace import trace as trace_case
 from edgerec.model.runs import Run
 
 TRACE = "trace"
-"""The kind of the folder that a failed check writes, and the end of its name."""
+"""The `kind` of the folder that a failed check writes, and the suffix of the folder's name."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class CheckedParity:
     Attributes:
         parity, gauc: the values for the manifest.
         golden: random cases. Some of them become the golden cases of the bundle.
-        cases: `golden` and all random cases of the check with a standard deviation of 1. In the last one, every length
-            is at its limit.
+        cases: `golden`, and the random cases of the check whose inputs have a standard deviation of 1. In the last
+            case, every sequence has its maximal length.
     """
 
     parity: Parity

@@ -1,4 +1,4 @@
-"""The peers of the device models: the same functions from other converters, for `edgerec bench --peers`."""
+"""The peers of the device models: other converters make models of the same functions, for `edgerec bench --peers`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
     """Write `hubsm_ie.tflite`, `hubsm_ipv.tflite` and `crban.mnn` of the paper's full model into the new `folder`.
 
-    Each computes the equations as they are written. TensorFlow's own converter makes the steps, and LiteRT fuses what
-    it can. tf2onnx and MNN's converter without flags make the ranker from Keras; it reads fused encodings. The bytes of
-    the ranker change from run to run, because tf2onnx numbers constants in the order of sets.
+    Each model computes the equations directly. TensorFlow's own converter makes the step models, and LiteRT fuses what
+    it can. tf2onnx and MNN's converter without flags make the ranker from the Keras layer. The ranker reads fused
+    encodings. Its bytes change from run to run, because tf2onnx numbers constants in the order of sets.
 
     Args:
         model: the trained model.
@@ -32,7 +32,7 @@ def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
         folder: the folder to create.
 
     Raises:
-        InputError: the model is another one.
+        InputError: `model` is not the paper's full model.
         ConversionError: a converter fails.
     """
     check_peers(model)
@@ -46,10 +46,10 @@ def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
 
 
 def check_peers(model: Reranker) -> None:
-    """Check that the model is the paper's full model, the only one with peers.
+    """Check that `model` is the paper's full model. No other model has peers.
 
     Raises:
-        InputError: it is another model.
+        InputError: `model` is another model.
     """
     if model.kind != "crban":
         raise InputError(f"export: --peers is only for the model crban; received {model.kind}: leave --peers out")
@@ -80,8 +80,8 @@ def _step(model: Reranker, kind: BehaviourKind) -> bytes:
         "state": (layers, 1, model.units),
     }
     function = _function(step, shapes).get_concrete_function()
-    # The function is passed without its layers. Then the converter turns weights into constants, and warns that this
-    # use is deprecated. With the layers, it would leave the weights out.
+    # The converter gets the function without its layers. It then turns the weights into constants, and warns that this
+    # use is deprecated. If it got the layers, it would leave the weights out.
     logger, level = logging.getLogger("absl"), logging.getLogger("absl").level
     logger.setLevel(logging.ERROR)
     try:

@@ -31,9 +31,9 @@ Wanted = Literal["fp32", "fp16", "int8", "auto"]
 GAUC_TOLERANCE: Mapping[Wanted, float] = {"fp32": 1e-4, "fp16": 5e-4, "int8": 2e-3, "auto": 5e-4}
 """Default of the allowed difference between the GAUC of MNN and that of Keras."""
 ROUNDS, STEPS, RERANKS = 15, 20, 4
-"""Number of rounds, and of steps and re-ranks in a round, in the measurement of latencies.
+"""For the measurement of latencies: the number of rounds, and the steps and re-ranks of each precision in a round.
 
-In a round, every precision has a turn.
+Each round measures every precision, one after the other.
 """
 
 
@@ -56,9 +56,9 @@ class PrecisionResult:
     """The measurements of one precision.
 
     Attributes:
-        row: the measurements that the manifest has.
-        random: largest difference of a logit from Keras' logit over random cases. `row.drift` includes real requests.
-        latency: the latencies. The manifest does not have them, because they change from export to export.
+        row: the measurements that the manifest contains.
+        random: largest difference of a logit from Keras' logit on random cases. `row.drift` includes real requests.
+        latency: the latencies. The manifest does not contain them, because they change from export to export.
     """
 
     row: PrecisionRow
@@ -78,17 +78,17 @@ def precisions_of(wanted: Wanted) -> tuple[Precision, ...]:
 
 
 def check_tolerance(tolerance: float | None) -> None:
-    """Check that a tolerance of GAUC is a finite number from 0 on, or None.
+    """Check that a tolerance of GAUC is None or a finite number of at least 0.
 
     Raises:
-        InputError: it is negative, infinite or NaN.
+        InputError: the tolerance is negative, infinite or NaN.
     """
     if tolerance is not None and not 0 <= tolerance < math.inf:
-        raise InputError(f"export: --gauc-tolerance should be a number from 0 on; received {tolerance}")
+        raise InputError(f"export: --gauc-tolerance should be a finite number of at least 0; received {tolerance}")
 
 
 def as_stored(tables: Mapping[str, Table], dtype: TableDtype) -> dict[str, Table]:
-    """Return the tables with the rows that a server returns. They are rounded if `dtype` is `float16`."""
+    """Return the tables with the rows that a server returns. The rows are rounded if `dtype` is `float16`."""
 
     def rounded(rows: Any) -> Any:
         return rows.astype(dtype).astype(np.float32)
@@ -105,18 +105,19 @@ def measure(
     *,
     requests: int,
 ) -> dict[Precision, PrecisionResult]:
-    """Measure the bytes, the drift, the difference of GAUC on validation requests and the latency of each precision.
+    """Measure the size, the largest difference of a logit, the difference of GAUC and the latency of each precision.
 
     Args:
         model: the trained model.
         samples: the samples with the requests.
         tables: the embedding tables as a server returns them (`as_stored`). Keras reads its own.
         folders: the folder with the device half in each precision.
-        cases: random requests with the logits of Keras. In the last one, every length is at its limit.
-        requests: number of validation requests to compare, at equal distances.
+        cases: random requests with the logits of Keras. In the last one, every sequence has its maximal length.
+        requests: number of validation requests to compare, evenly spaced over the validation period.
 
     Returns:
-        The results by precision, `fp32` first. A precision with a logit that is NaN is logged and left out.
+        The results by precision, `fp32` first. A precision is left out, with a line in the log, if one of its logits is
+        NaN or infinite.
     """
     devices: dict[Precision, DeviceModel] = {}
     random: dict[Precision, float] = {}
@@ -160,8 +161,8 @@ def choose(results: Mapping[Precision, PrecisionResult], wanted: Wanted, *, tole
 
     Args:
         results: the results of `measure`.
-        wanted: the user's choice. `auto` selects the smallest in bytes whose GAUC is within the tolerance, or `fp32` if
-            there is none.
+        wanted: the user's choice. `auto` selects, among the precisions whose GAUC is within the tolerance, the one with
+            the fewest bytes, or `fp32` if there is none.
         tolerance: the allowed difference of GAUC, or None for the default of `wanted`. With None, `fp32` has no limit,
             because the parity check has already compared its logits.
 
@@ -195,15 +196,15 @@ def choose(results: Mapping[Precision, PrecisionResult], wanted: Wanted, *, tole
 def parity_of(name: Precision, result: PrecisionResult, fp32: Parity, real: RealRequests) -> Parity:
     """Return the parity of a bundle with rounded weights: the checks in fp32, and those of the rounded models.
 
-    Golden cases have the logits of Keras. So their tolerance is twice the difference that rounding causes on random
-    cases, rounded up to two digits. Machines differ from each other by far less. The factor two allows for engines that
-    multiply 8-bit weights in another way.
+    Golden cases have the logits of Keras. So their tolerance is twice the difference that rounded weights cause on
+    random cases, rounded up to two digits. Differences between machines are far smaller. The factor two allows for
+    engines that multiply 8-bit weights in another way.
 
     Args:
         name: the bundle's precision.
         result: the measurements of this precision.
         fp32: the parity in fp32.
-        real: the result of the bundle's own models on test requests.
+        real: the result of the rounded models on test requests.
 
     Raises:
         ParityError: the bundle would need a larger tolerance than `MAX_TOLERANCE`.
@@ -243,7 +244,7 @@ def _difference(real: RealRequests) -> float | None:
 
 
 def _latencies(devices: Mapping[Precision, DeviceModel], case: GoldenCase) -> dict[Precision, Latency]:
-    """Return median latencies, measured in rounds in which all precisions take turns."""
+    """Return median latencies. Each round measures all precisions, one after the other."""
     reranks: dict[Precision, list[int]] = {name: [] for name in devices}
     steps: dict[Precision, list[int]] = {name: [] for name in devices}
     for _ in range(ROUNDS):

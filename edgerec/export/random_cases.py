@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float32]
 
 SEEDS = (1, 2, 3)
 STANDARD_DEVIATIONS = (1.0, 3.0)
-"""Standard deviations of random inputs. The first is that of features, and the second is far larger."""
+"""Standard deviations of random inputs. Features have about the first one; the second one is much larger."""
 LONG = 1000
 """Number of behaviours of each kind in the parity check of long recurrences."""
 
@@ -42,7 +42,7 @@ def random_cases(model: Reranker, limits: Limits, *, seed: int, std: float) -> l
 def long_case(model: Reranker, limits: Limits, *, steps: int, seed: int = 1) -> GoldenCase:
     """Return a random request after `steps` behaviours of each kind. The ranker reads only the latest ones.
 
-    Its logits are those of Keras. The recurrences run over all behaviours at once, the attention only over the latest.
+    Keras computes the logits. Its recurrences run over all behaviours in one call; its attention reads only the latest.
     """
     case = _random_case(model, np.random.default_rng(seed), steps, steps, limits.candidates, std=1.0)
     (logits,) = keras_logits(model, [case], limits)
@@ -62,7 +62,7 @@ def _random_case(
     arrays: dict[str, Any] = {}
     matching: dict[str, Any] = {}
     if model.ranker.reads_matches:
-        # IDs from so few values that many match, some of them unknown, and ages from minutes to days.
+        # The IDs have few different values, so many of them match. Some are unknown. The ages are minutes to days.
         shapes = {kind.name: (length, 1 + len(model.rows)) for kind, length in lengths.items()}
         shapes["candidate"] = (candidates, 1 + len(model.rows))
         matching = {f"{name}_ids": rng.integers(-1, 8, shape) for name, shape in shapes.items()}
@@ -84,7 +84,8 @@ def _lengths(limit: int, least: int) -> list[int]:
 def keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> list[Array]:
     """Return Keras' logits for dense requests, computed as one right-padded batch over whole sequences.
 
-    If sequences are longer than the limits, the ranker reads their latest elements. Then all must have one length.
+    If sequences are longer than their limit, the ranker reads their latest elements. Then all sequences of this kind
+    must have the same length.
     """
     candidates, lengths = _padded([case.candidates for case in cases])
     longest = candidates.shape[1]
@@ -124,9 +125,12 @@ def _window(
 
 
 def _matches(cases: list[GoldenCase], kind: BehaviourKind, candidates: int, steps: int) -> tuple[Any, Any]:
-    """Return matches (batch, identities, candidates, time) and ages (batch, time) of one kind of behaviour.
+    """Return the matches and the ages of one kind of behaviour.
 
-    This code is independent of the device's function, so that the parity check tests that function.
+    This code does not use the device's function, so the parity check tests that function, too.
+
+    Returns:
+        Matches (batch, identities, candidates, time), and ages (batch, time).
     """
     identities = cases[0].candidate_ids.shape[1]  # type: ignore[union-attr]
     match = np.zeros((len(cases), identities, candidates, steps), np.float32)

@@ -51,14 +51,14 @@ def check_real(
 ) -> RealRequests:
     """Compare the logits of MNN and Keras on real requests of the test period.
 
-    MNN encodes the behaviours step by step. Its features come from the NumPy encoder.
+    MNN encodes the behaviours step by step. It reads features from the NumPy encoder.
 
     Args:
         model: the whole Keras model, which reads codes and full sequences.
         samples: the samples with the requests.
         tables: the trained embedding tables.
         device: the converted models.
-        requests: number of requests, at equal distances over the test period.
+        requests: number of requests, evenly spaced over the test period.
 
     Raises:
         CaseError: a difference is above `ALLOWED`. The error names the worst element.
@@ -77,14 +77,14 @@ def step_through(
     split: str,
     tolerance: Tolerance,
 ) -> dict[Name, RealRequests]:
-    """Rank the same real requests by Keras and by the models of several devices, step by step, and compare them.
+    """Rank the same real requests with Keras and, step by step, with device models, and compare the logits.
 
     Args:
         model: the whole Keras model, which reads codes and full sequences.
         samples: the samples with the requests.
         tables: the embedding tables from which the devices' items come. Keras reads its own.
-        devices: the converted models by name. Errors give this name.
-        requests: number of requests, at least one, at equal distances over the period of `split`.
+        devices: the converted models by name. Errors contain this name.
+        requests: number of requests, at least one, evenly spaced over the period of `split`.
         split: the split of the samples.
         tolerance: the allowed difference of logits.
 
@@ -142,9 +142,9 @@ def step_through(
 def _batches(
     samples: Samples, chosen: npt.NDArray[np.int64], split: str
 ) -> Iterator[tuple[Shard, npt.NDArray[np.int64]]]:
-    """Yield the requests `chosen` of `split`, as a shard and at most `BATCH` rows of it.
+    """Yield the requests `chosen` of `split` in batches. A batch is a shard and at most `BATCH` rows of that shard.
 
-    `chosen` has ascending indices over all requests of the split, in the order of shards.
+    `chosen` contains sorted indices. They count all requests of the split, in the order of the shards.
     """
     before = 0
     for number, entry in enumerate(samples.head.shards):

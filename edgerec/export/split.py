@@ -27,7 +27,7 @@ class SplitModel:
     Attributes:
         encoders: the encoder of each kind of behaviour that the model reads.
         ranker: the ranker.
-        tables: the embedding tables by name of feature. They go to the cloud. No device graph has their rows.
+        tables: the embedding tables by name of feature. They go to the cloud. No device graph contains their rows.
     """
 
     encoders: Mapping[BehaviourKind, EncoderGraph]
@@ -67,9 +67,9 @@ def device_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProt
 
 
 def reference_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProto]:
-    """Build graphs of the same functions operation by operation, for benchmarks.
+    """Build reference graphs, which compute the same functions with the operations of the paper, for benchmarks.
 
-    The result is empty if the ranker has no reference.
+    The result is empty if the ranker has no reference graphs.
     """
     return parts.ranker.reference(parts.encoders, limits)
 

@@ -22,11 +22,11 @@ Array = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]
 
 ROUNDING = 50.0
-"""Factor for differences that count as rounding.
+"""Factor that decides which differences count as rounding.
 
-The trace measures how much a tensor changes if its inputs change in the last digit. A difference counts as rounding if
-it is at most this factor times that change. The engines sum in different orders, and some operations, such as the
-exponential of a large number, amplify such differences.
+The trace measures how much a tensor changes if the inputs of its graph change in the last digit. A difference between
+the engines counts as rounding if it is at most this factor times that change. The engines sum in different orders, and
+some operations, such as the exponential of a large number, amplify such differences.
 """
 _CONVERTED = "__matmul_converted"
 """The suffix that MNN's converter adds to the name of a matrix product that it converts to a convolution."""
@@ -42,8 +42,9 @@ class Departure:
         tensor: the name of the tensor in the ONNX graph.
         operator: the ONNX operator that computes the tensor.
         step: the number of the behaviour, from 1 on; None in the ranking graph.
-        apart: the largest difference of an element. It is relative to elements above 1, but absolute for logits.
-        after: the last tensor before it that was compared in the same run and did not differ; None if there is none.
+        apart: the largest difference of an element. It is divided by the absolute value of the element if that value is
+            above 1, except for logits.
+        after: the last tensor that was compared before it in the same run, and agreed; None if there is none.
     """
 
     model: str
@@ -63,9 +64,9 @@ class Trace:
         departure: the first tensor that differs; None if all tensors agree.
         from_keras: largest difference between ONNX Runtime's logits and those of Keras.
         agrees_with_keras: whether this difference is within the tolerance of the parity check.
-        carried: the device model and the number of the behaviour at which the state differs by more than the tolerance,
-            if the device runtime uses its own state of the step before. None if there is no such step, or if a tensor
-            differs.
+        carried: the device model and the number of the first behaviour at which the state differs by more than the
+            tolerance, when each step of the device runtime starts from its own previous state. None if there is no such
+            behaviour, or if `departure` is not None.
     """
 
     compared: int
@@ -92,10 +93,10 @@ class Trace:
 
 
 def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.ModelProto]) -> Trace:
-    """Run `case` by both engines, operation by operation, up to the first tensor that differs.
+    """Run `case` in both engines, operation by operation, up to the first tensor that differs.
 
-    In every step, both engines get the states and encodings of ONNX Runtime. So a difference is caused by the operation
-    that computes the tensor. MNN fuses operations, and so it shows only about half of the tensors. A fault in a fused
+    In every step, both engines get the states and encodings of ONNX Runtime. So the operation that computes a tensor
+    causes its difference. MNN fuses operations, so it shows only about half of the tensors. A fault in a fused
     operation appears at the next tensor that MNN shows.
 
     Args:
@@ -121,7 +122,7 @@ def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.Model
 
 
 def _runs(everything: OnnxDevice, case: GoldenCase, feed: Arrays) -> Iterator[tuple[str, int | None, Arrays]]:
-    """Yield the graph's name, the behaviour's number and the inputs of every run. The ranker's run is the last."""
+    """Yield the name of the graph, the number of the behaviour and the inputs of each run. The ranker runs last."""
     for kind, graph in everything.steppers.items():
         action, item, _, _ = case.of(kind)
         for step, (inputs, _) in enumerate(steps(graph, action, item), start=1):
@@ -147,7 +148,7 @@ def _departure(
 
 
 def _nudged(rng: np.random.Generator, array: Array) -> Array:
-    """Return the next float32 above or below each number, at random. Zeros and ones stay, because masks use them."""
+    """Replace each number, at random, by the next larger or smaller float32. Keep 0 and 1, because masks use them."""
     towards = np.where(rng.random(array.shape) < 0.5, np.float32(-np.inf), np.float32(np.inf))
     return np.where((array == 0) | (array == 1), array, np.nextafter(array, towards))
 
@@ -177,14 +178,14 @@ def _pairs(
 
 
 def compare_tensors(actual: Array, expected: Array, moved: Array, *, absolute: bool = False) -> tuple[float, bool]:
-    """Return the largest difference of an element, and whether some difference is larger than rounding explains.
+    """Return the largest difference of an element, and whether a difference is too large to be a rounding error.
 
-    Differences are relative to elements above 1.
+    The difference of an element is divided by the absolute value of the element if that value is above 1.
 
     Args:
-        actual, expected: arrays of one shape.
-        moved: `expected`, computed from inputs that differ in the last place.
-        absolute: use absolute differences, and the tolerance of the parity check for each element.
+        actual, expected: arrays of the same shape.
+        moved: the same as `expected`, but computed from inputs that differ in the last digit.
+        absolute: do not divide differences, and apply the tolerance of the parity check to each element.
     """
     if not expected.size:
         return 0.0, False
@@ -200,7 +201,7 @@ def compare_tensors(actual: Array, expected: Array, moved: Array, *, absolute: b
 
 
 def _carried(everything: OnnxDevice, device: DeviceModel, case: GoldenCase) -> tuple[str, int] | None:
-    """Return the first step at which the device runtime's own state differs by more than the tolerance, or None."""
+    """Return the first step at which the state differs if the device runtime continues from its own states, or None."""
     for kind, stepper in device.steppers.items():
         action, item, _, _ = case.of(kind)
         state = stepper.initial_state()

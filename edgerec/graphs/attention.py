@@ -9,21 +9,21 @@ because the denominator is `prod_u 2 cosh(x_u)` and the numerator its derivative
 `e^(s.x) = e^(s.q) e^(s.k)`, both are inner products of 16 numbers that depend only on the candidate with 16 numbers
 that depend only on the behaviour. So for every four units, the pairs cost two matrix products and one division instead
 of four tanh. The numbers that depend only on the behaviour are computed once, in the step graph. The fraction is exact:
-every denominator is at least 16, and rounding errors are as large as those of the plain sum, a few units in the last
-place of `sum_u |v_u|`.
+every denominator is at least 16, and rounding errors are as large as those of the direct sum, a few units in the
+last place of `sum_u |v_u|`.
 
-The exponentials must not overflow float32. GRU outputs are within (-1, 1), so the weights alone give a bound of every
-exponent. `attention_form` checks that bound.
+The exponentials must not overflow float32. GRU outputs are within (-1, 1), so the weights alone give an upper bound of
+every exponent. `attention_form` checks that bound.
 
 Queries can exceed the bound, or have no bound: the candidates' encodings of CRBAN+ are not the outputs of a GRU. Then
 both sums are divided by `e^(|q_1| + ... + |q_4|)`, which does not change the fraction except for rounding:
 
     s.q - sum_u |q_u| = -2 sum_u relu(-s_u q_u),
 
-at most 0, and 0 if `s` has the signs of `q`. So no query can overflow. One term of each denominator is `e^(s.k)` times
-1, so each denominator is at least e^-35 (`LARGEST_KEY_EXPONENT`), and a term that underflows is too small to change the
-sum. The constant of the product contains only -2 and 0, which rounded weights represent exactly. This form costs a Relu
-and that product more, and it needs a bound of the keys only.
+This exponent is at most 0, and it is 0 if `s` has the signs of `q`. So no query can overflow. One term of each
+denominator is `e^(s.k)` times 1, so each denominator is at least e^-35 (`LARGEST_KEY_EXPONENT`), and a term that
+underflows is too small to change the sum. The constant matrix of the sum (`fold`) contains only -2 and 0, which
+rounded weights represent exactly. This form needs one more Relu and one more product, but a bound only for the keys.
 
 If keys exceed that bound, or if a softmax of the scores needs the subtraction of the largest score, the graph computes
 the equation directly (`product` is false). This is always correct, but slower.
@@ -92,8 +92,8 @@ class AttentionForm:
         key_kernel: `(units, key_width)`, on a behaviour's item encoding.
         query_bias: as wide as `query_kernel`. It costs no time, because MNN fuses it with the query's product.
         numerator: `(key_width,)`: `s.v` of each sign vector for the fraction, `v` for the tanh.
-        fold: `(2 * units, key_width)` if queries have no bound, else None. The product of the Relu of `[q, -q]` with it
-            is `s.q - sum_u |q_u|`.
+        fold: `(2 * units, key_width)` if queries have no bound, else None. `relu([q, -q])` times `fold` is
+            `s.q - sum_u |q_u|`.
     """
 
     product: bool
@@ -116,7 +116,13 @@ class AttentionForm:
         return self.key_width // SIGNS
 
     def add_key(self, graph: GraphBuilder, item: str, units: int) -> None:
-        """Add the output `key`, `(key_width, 1)`, of a behaviour with the item encoding `item`, `(1, 1, units)`."""
+        """Add the output `key` of one behaviour to a step graph. Its shape is `(key_width, 1)`.
+
+        Args:
+            graph: the graph to add to.
+            item: name of the behaviour's item encoding, `(1, 1, units)`.
+            units: width of the item encoding.
+        """
         encoding = graph.reshape(item, (units, 1))
         kernel = graph.constant(self.key_kernel.T)
         if self.product:
@@ -145,7 +151,7 @@ class AttentionForm:
             bias: name of a bias that is added to the scores, `(k, length)`.
 
         Returns:
-            Name of the contexts times their rows of the ranker's hidden layer, `(k, h)`.
+            Name of the contexts, multiplied with the rows of the ranker's hidden layer that read them, `(k, h)`.
         """
         weighted = _exponentials(graph, self, encodings, kind.name, candidates, length, bias)
         total = graph.node("MatMul", weighted, f"{kind.name}_mask")
@@ -201,13 +207,16 @@ def _exponentials(
     length: int,
     bias: str | None,
 ) -> str:
-    """Add `exp(score)`, `(k, length)`, which is a softmax before its division. Each row may have a constant factor."""
+    """Add `exp(score)`, the numerators of a softmax. Shape `(k, length)`.
+
+    All numbers of a row may have the same factor, because the division of the softmax removes it.
+    """
     query = graph.dense(encodings, form.query_kernel, form.query_bias)
     if not form.product:
         return _exponentials_by_tanh(graph, form, query, kind, candidates, length, bias)
     if form.fold is not None:
         query = graph.node("MatMul", graph.node("Relu", query), graph.constant(form.fold))
-    # The Exp follows the Transpose, so that MNN moves the data once and not once for each product.
+    # The Exp comes after the Transpose, so that MNN moves the data only once, and not once for each product.
     query = graph.node("Transpose", graph.reshape(query, (candidates, form.groups, SIGNS)), perm=[1, 0, 2])
     query = graph.node("Exp", query)
     keys = f"{kind}_keys"

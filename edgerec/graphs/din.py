@@ -18,11 +18,13 @@ from edgerec.graphs.weights import Array, DenseWeights, check_array
 class DinWeights:
     """DIN attention of candidates over behaviours, `scale . relu(c Wq + bq + p Wk + (product * c) p)`.
 
+    `c` is the encoding of a candidate, and `p` is the item encoding of a behaviour.
+
     Attributes:
         query_kernel: `(units, hidden)`, on a candidate's encoding.
         query_bias: `(hidden,)`.
         key_kernel: `(units, hidden)`, on a behaviour's item encoding.
-        product: `(hidden, units)`, on the product of both, element by element.
+        product: `(hidden, units)`, on the element-wise product of both encodings.
         scale: `(hidden,)`.
 
     Raises:
@@ -53,7 +55,7 @@ class DinWeights:
         return int(sum(self.product.shape))
 
     def add_key(self, graph: GraphBuilder, item: str, units: int) -> None:
-        """Add the output `key`: the item encoding `p`, then `p Wk`, its part of the attention's hidden layer."""
+        """Add the output `key`: the item encoding `p`, then `p Wk`, which is the part of the hidden layer for `p`."""
         part = graph.node("MatMul", item, graph.constant(self.key_kernel))
         key = graph.node("Concat", item, part, axis=1)
         graph.reshape(key, (self.key_width, 1), out="key")
@@ -67,7 +69,7 @@ class DinWeights:
         bounds = [graph.constant(np.array([value])) for value in (0, units, units + hidden, 1)]
         encoded = graph.node("Slice", keys, bounds[0], bounds[1], bounds[3])
         part = graph.node("Slice", keys, bounds[1], bounds[2], bounds[3])
-        # (k, h, units): each hidden unit has its own inner product.
+        # The shape is (k, h, units): each hidden unit has its own inner product of candidate and behaviour.
         weighted = graph.node(
             "Mul", graph.reshape(encodings, (candidates, 1, units)), graph.constant(self.product[np.newaxis])
         )

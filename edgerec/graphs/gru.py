@@ -53,10 +53,10 @@ GruStackWeights = tuple[GruWeights, ...]
 
 
 def check_stack(owner: object, name: str) -> None:
-    """Raise unless the attribute `name` of `owner` is a stack in which each layer reads the layer below.
+    """Check that the attribute `name` of `owner` is a stack of GRU layers in which each layer reads the layer below.
 
     Raises:
-        ShapeError: it is not. The message names the attribute.
+        ShapeError: the attribute is not such a stack. The message names the attribute.
     """
     stack: GruStackWeights = getattr(owner, name)
     label = f"{type(owner).__name__}.{name}"
@@ -98,13 +98,16 @@ def add_gru(graph: GraphBuilder, x: str, weights: GruWeights, *, initial: str | 
 
 
 def add_gru_stack(graph: GraphBuilder, x: str, stack: GruStackWeights, *, time: int) -> str:
-    """Add a stack of GRU layers that starts with zero states; return the name of the top outputs, `(time, units)`.
+    """Add a stack of GRU layers that starts with zero states.
 
     Args:
         graph: the graph to add to.
         x: name of the input, `(time, 1, input)`.
         stack: the layers, the lowest first.
         time: number of steps.
+
+    Returns:
+        The name of the outputs of the top layer, `(time, units)`.
     """
     for layer in stack[:-1]:
         every, _ = add_gru(graph, x, layer)

@@ -1,4 +1,4 @@
-"""Device graph of HUBSM. It reads one behaviour and the state, and returns the encodings and the new state."""
+"""Device graph of HUBSM. It reads one behaviour and the state, and returns a key, a value and the new state."""
 
 from __future__ import annotations
 
@@ -48,9 +48,12 @@ class HubsmWeights:
         | out `value` | `(hidden, 1)` | the fused encoding `[p, a]` times its rows of the ranker's hidden layer |
         | out `new_state` | `(2 * depth, 1, units)` | as `state` |
 
-        With these shapes MNN copies nothing: GRU nodes have axes for time and batch, matrix-vector products columns.
-        The hidden layer is linear in the contexts, so `sum_j w_j b_j W = sum_j w_j (b_j W)`. The step computes that
-        product once for each behaviour. In CRBAN it is half as wide as the encoding, so half as much is stored.
+        MNN copies no data between operations of these shapes: GRU nodes read arrays with axes for time and batch, and
+        matrix-vector products read columns.
+
+        The context of a candidate is the sum of the encodings `b_j`, weighted by the attention `w_j`. The hidden layer
+        is linear in it: `(sum_j w_j b_j) W = sum_j w_j (b_j W)`. So the step computes `b_j W` once for each behaviour.
+        In CRBAN this product has half the width of the encoding, so the device stores half as many numbers.
 
         Raises:
             ShapeError: `reading` is for encodings of another width.

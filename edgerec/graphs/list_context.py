@@ -19,7 +19,7 @@ class ListAttentionWeights:
 
     Attributes:
         first_norm, second_norm: scale and offset (units,) of each normalisation.
-        projection: to queries, keys and values, `3 * units` wide. Each of the three consists of the heads.
+        projection: dense layer of width `3 * units` for queries, keys and values. Each is divided into the heads.
         merge, widen, narrow: dense layers of width `units`, `2 * units` and `units`.
         heads: number of heads.
     """
@@ -34,7 +34,10 @@ class ListAttentionWeights:
 
 
 def add_list_normalisation(graph: GraphBuilder, x: str) -> str:
-    """Add the normalisation of each column of `x` `(k, n)` by its mean and standard deviation over valid candidates."""
+    """Add the normalisation of `x`, `(k, n)`. Each column is normalised by its mean and standard deviation.
+
+    Both are computed over the valid candidates.
+    """
     count = graph.node("ReduceSum", "valid", graph.constant(np.array([0])), keepdims=1)
     row = graph.node("Div", graph.node("Transpose", "valid", perm=[1, 0]), count)
     centred = x
@@ -48,7 +51,7 @@ def add_list_normalisation(graph: GraphBuilder, x: str) -> str:
 def add_list_attention(
     graph: GraphBuilder, block: ListAttentionWeights, x: str, padding: str, *, candidates: int
 ) -> str:
-    """Add a block of self-attention over the rows of `x`, `(k, units)`. Each row of scores gets `padding` added."""
+    """Add a block of self-attention over the rows of `x`, `(k, units)`. `padding` is added to each row of scores."""
     units, heads = block.merge.width, block.heads
     width = units // heads
     normal = _layer_norm(graph, x, *block.first_norm)

@@ -32,9 +32,9 @@ class Attention(Protocol):
     def add_context(
         self, graph: GraphBuilder, encodings: str, kind: BehaviourKind, *, candidates: int, length: int
     ) -> str:
-        """Add the attention to a ranking graph.
+        """Add the attention to a ranking graph, and return the name of its result, `(k, h)`.
 
-        Return the name of the contexts times their rows of the ranker's hidden layer, `(k, h)`.
+        The result is the contexts, multiplied with the rows of the ranker's hidden layer that read them.
         """
 
 
@@ -51,10 +51,10 @@ class Reading:
     value_kernel: Array
 
     def check_units(self, units: int) -> None:
-        """Raise unless the reading is for encodings of width `units`.
+        """Check that the reading is for encodings of width `units`.
 
         Raises:
-            ShapeError: it is for another width.
+            ShapeError: the reading is for another width.
         """
         if self.attention.units != units:
             raise ShapeError(f"`attention` should read encodings of {units} units. Received: {self.attention.units}")
@@ -66,7 +66,7 @@ class EncoderGraph(Protocol):
     """The trained weights of one behaviour encoder."""
 
     def step(self, reading: Reading) -> onnx.ModelProto:
-        """Build the step graph for a ranker that reads the behaviours as `reading` says."""
+        """Build the step graph for a ranker that reads the behaviours as `reading` describes."""
 
 
 class RankerGraph(ABC):

@@ -1,7 +1,7 @@
-"""Checks of trained weights, which are plain arrays in the layout of Keras, and the weights of a dense layer.
+"""Checks of trained weights, and the weights of a dense layer. Weights are plain arrays in the layout of Keras.
 
-Keras layers fill classes of such arrays, and the graph builders read only these classes. So a graph can be built,
-tested and compared without TensorFlow. Each other building block defines its class beside its graph.
+Each building block of a graph has a class of such arrays. Keras layers create its objects, and the graph builders read
+only these objects. So a graph can be built, tested and compared without TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float32]
 
 
 def check_array(owner: object, name: str, expected: tuple[int | None, ...]) -> None:
-    """Raise unless the attribute `name` of `owner` is a finite float32 array of the shape `expected`.
+    """Check that the attribute `name` of `owner` is a finite float32 array of the shape `expected`.
 
     Args:
         owner: object with the attribute.
@@ -26,7 +26,7 @@ def check_array(owner: object, name: str, expected: tuple[int | None, ...]) -> N
         expected: length of each axis; None accepts any length.
 
     Raises:
-        ShapeError: it is not. The message names the attribute.
+        ShapeError: the attribute is not such an array. The message names the attribute.
     """
     value: Any = getattr(owner, name)
     label = f"{type(owner).__name__}.{name}"

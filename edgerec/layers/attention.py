@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 class BehaviourAttention(keras.layers.Layer):
     """Additive attention of candidates over behaviours.
 
-    ``weights_ij = softmax_j(v . tanh(W_q q_i + b + W_k k_j))``, ``context_i = sum_j weights_ij value_j``. Behaviours
-    beyond a sequence's length have weight 0. If there is no behaviour, the context is zero.
+    The context of a candidate is a weighted sum of the behaviours' values, ``context_i = sum_j weights_ij value_j``,
+    with ``weights_ij = softmax_j(v . tanh(W_q q_i + b + W_k k_j))``. Here q_i is the query of candidate i, k_j is the
+    key of behaviour j, and W_q, b, W_k and v are trained. Behaviours beyond a sequence's length have weight 0. If there
+    is no behaviour, the context is zero.
 
     Args:
         units: width to which queries and keys are projected.
@@ -28,7 +30,7 @@ class BehaviourAttention(keras.layers.Layer):
         query: (batch, candidates, dim), the candidates' encodings.
         key: (batch, time, dim), the behaviours' item encodings.
         value: (batch, time, value_dim), the behaviours' fused encodings.
-        length: (batch,) int32, how many behaviours are valid.
+        length: (batch,) int32, number of valid behaviours.
         bias: (batch, candidates, time), added to the scores before the softmax; default: no bias.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Conversion of the weights of Keras layers to plain arrays, for the graphs of the device."""
+"""Conversion of the weights of Keras layers to plain arrays, from which device graphs are built."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def gru_weights(layers: list[Any]) -> tuple[GruWeights, ...]:
     """Return the weights of `keras.layers.GRU` layers, the lowest layer first.
 
     Raises:
-        ConversionError: MNN would compute a layer of this form wrongly, without an error.
+        ConversionError: MNN would compute a layer with these settings wrongly, without an error.
     """
     from edgerec.graphs.gru import GruWeights
 
-    # MNN supports only this form: the reset gate after the product, these activations, forward in time.
+    # MNN computes a GRU correctly only with these settings.
     supported = {"reset_after": True, "activation": "tanh", "recurrent_activation": "sigmoid", "go_backwards": False}
     for layer in layers:
         config = layer.get_config()

@@ -27,8 +27,9 @@ class DinAttention(keras.layers.Layer):
     divided by the square root of the sequence's length, so that a long history does not give a larger context only
     because it is long.
 
-    The hidden layer is linear in query, key and product, so its three parts are computed separately: the part of the
-    query once for each candidate, the part of the key once for each behaviour, and the product by matrix products.
+    Before its ReLU, the hidden layer is linear in query, key and product, so these three parts are computed separately.
+    The query's part is computed once for each candidate, the key's part once for each behaviour, and the product's part
+    by a matrix product.
 
     Args:
         units: dimension of queries and keys.
@@ -38,7 +39,7 @@ class DinAttention(keras.layers.Layer):
         query: (batch, candidates, units).
         key: (batch, time, units).
         value: (batch, time, value_dim).
-        length: (batch,) int32, how many behaviours are valid.
+        length: (batch,) int32, number of valid behaviours.
 
     Returns:
         (batch, candidates, value_dim).
@@ -71,7 +72,8 @@ class DinAttention(keras.layers.Layer):
 
     def call(self, query: Any, key: Any, value: Any, length: Any) -> Any:
         batch, candidates, time = ops.shape(query)[0], ops.shape(query)[1], ops.shape(key)[1]
-        # (batch, candidates * hidden, units) times (batch, units, time): each hidden unit has its own inner product.
+        # Each hidden unit has its own inner product of query and key, so this matrix product has the shapes
+        # (batch, candidates * hidden, units) and (batch, units, time).
         weighted = ops.reshape(query[:, :, None, :] * self.product_part, (batch, -1, self.units))
         product = ops.reshape(ops.matmul(weighted, ops.transpose(key, (0, 2, 1))), (batch, candidates, -1, time))
         keys = ops.transpose(self.key_part(key), (0, 2, 1))[:, None]

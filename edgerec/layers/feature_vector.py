@@ -1,4 +1,4 @@
-"""Expansion of encoded features to dense vectors with the trained tables, as `GroupEncoder.expand` does in numpy."""
+"""The layer that expands encoded features to dense vectors. `GroupEncoder.expand` does the same in NumPy."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ _FEATURE: TypeAdapter[Feature] = TypeAdapter(Feature)
 
 @keras.saving.register_keras_serializable("edgerec")
 class FeatureVector(keras.layers.Layer):
-    """Dense vectors of one feature group. The features are concatenated in the order of the specification.
+    """Dense vectors of one feature group, with trained embedding tables.
+
+    The vectors of the features are concatenated in the order of the specification.
 
     Args:
         features: the features of the group.
         rows: number of rows of each embedding table, by name of the feature. The count includes row 0, the row for
             unknown IDs.
-        unknown_rate: share of the IDs that are replaced by row 0 in training. So the model relies less on IDs that do
-            not occur in the test period, and row 0 is trained.
+        unknown_rate: share of the IDs that are replaced by row 0 in training. This trains row 0. It also makes the
+            model rely less on IDs that do not occur in the test period.
         spread: standard deviation of the initial values of the tables.
 
     Call arguments:
@@ -71,7 +73,7 @@ class FeatureVector(keras.layers.Layer):
     def build(self, *shapes: Any, **named: Any) -> None:
         for feature in embeddings(self.features):
             if feature.name not in self.rows:
-                raise ValueError(f"`rows` should name embedding {feature.name!r}. Received: {sorted(self.rows)}")
+                raise ValueError(f"`rows` should contain embedding {feature.name!r}. Received: {sorted(self.rows)}")
             self.tables[feature.name] = self.add_weight(
                 shape=(self.rows[feature.name], feature.dimension),
                 initializer=keras.initializers.RandomNormal(stddev=self.spread),
@@ -89,7 +91,7 @@ class FeatureVector(keras.layers.Layer):
         for feature in self.features:
             column = arrays[feature.field][..., next_column[feature.field]]
             next_column[feature.field] += 1
-            # Must compute the same as `BaseFeature.expand`.
+            # This must compute the same as `BaseFeature.expand`.
             if feature.has_table:
                 parts.append(ops.take(self.tables[feature.name], column, axis=0))
             elif feature.layout == "one_hot":

@@ -23,16 +23,16 @@ training steps to distinguish them (docs/training.md)."""
 class GruStack(keras.layers.Layer):
     """A stack of GRU layers, ``h = GRU_n(... GRU_1(x))`` (section 3.2.2: three layers of 32 units).
 
-    All layers have `reset_after=True`. ONNX calls this form ``linear_before_reset=1``, and MNN computes no other form
-    correctly. Padding is on the right. It comes after all valid steps, so it cannot change a valid state. The layer
+    All layers have `reset_after=True`. ONNX calls this form ``linear_before_reset=1``. It is the only form that MNN
+    computes correctly. Padding is on the right, after all valid steps, so it cannot change a valid state. The layer
     does not mask its output: the caller masks the steps beyond a sequence's length.
 
     Args:
         units: width of each layer.
         layers: number of layers.
-        gain: the input kernels start with a normal distribution of standard deviation ``gain / sqrt(fan_in)``. With a
-            small gain the model first learns coarse structure; with a large gain it soon learns fine details of the
-            training data.
+        gain: scale of the initial input kernels. They are normally distributed with the standard deviation
+            ``gain / sqrt(fan_in)``. With a small gain the model first learns coarse structure; with a large gain it
+            soon learns fine details of the training data.
 
     Call arguments:
         inputs: (batch, time, dim) float32.
@@ -96,7 +96,7 @@ class GruStack(keras.layers.Layer):
         """Return the weights for device graphs.
 
         Raises:
-            ConversionError: MNN would compute a layer of this form wrongly, without an error.
+            ConversionError: MNN would compute a layer with these settings wrongly, without an error.
         """
         return gru_weights(self.grus)
 

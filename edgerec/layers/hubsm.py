@@ -1,4 +1,4 @@
-"""Heterogeneous User Behavior Sequence Modeling (section 3.2)."""
+"""The behaviour encoder of HUBSM, Heterogeneous User Behavior Sequence Modeling (section 3.2)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BehaviourEncoder(keras.layers.Layer):
         item: (batch, time, item_dim).
 
     Returns:
-        fused encodings b (batch, time, 2 * units). The first half of each is the item encoding p.
+        (batch, time, 2 * units), the fused encodings b. The first half of each is the item encoding p.
 
     Example:
         >>> import numpy as np

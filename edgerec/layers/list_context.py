@@ -18,14 +18,27 @@ feature over all candidates is about 1."""
 
 
 def at_positions(candidates: Any, positions: Any) -> Any:
-    """Return the candidates at `positions` (batch, s) of their lists `candidates` (batch, k, dim): (batch, s, dim)."""
+    """Select candidates by their positions in the lists.
+
+    Args:
+        candidates: (batch, k, dim), the lists.
+        positions: (batch, s).
+
+    Returns:
+        (batch, s, dim).
+    """
     # The gradient of a product with one-hot rows is a matrix product, which is many times as fast as a scatter.
     return ops.matmul(ops.one_hot(positions, ops.shape(candidates)[1], dtype=candidates.dtype), candidates)
 
 
 def last_state(encoded: Any, length: Any) -> Any:
-    """Return the states (batch, units) after the last valid candidates of `encoded` (batch, k, units)."""
-    # A product with a one-hot row is a gather with a cheap gradient.
+    """Return the state after the last valid candidate of each list. Shape (batch, units).
+
+    Args:
+        encoded: (batch, k, units), the state after each candidate.
+        length: (batch,) int32, at least 1.
+    """
+    # A product with a one-hot row has the same result as a gather, and a cheaper gradient.
     last = ops.one_hot(length - 1, ops.shape(encoded)[1], dtype=encoded.dtype)
     return ops.matmul(last[:, None, :], encoded)[:, 0]
 
@@ -55,8 +68,8 @@ class ListNormalisation(keras.layers.Layer):
         valid = ops.cast(ops.arange(ops.shape(inputs)[1])[None, :] < length[:, None], "float32")[..., None]
         count = ops.cast(length, "float32")[:, None, None]
         centred = inputs
-        # The second pass subtracts the rounding error of the mean. Divided by a small deviation, the error would grow
-        # a thousandfold.
+        # The second pass subtracts the rounding error of the mean. Without it, the division by a small standard
+        # deviation could make this error a thousand times as large.
         for _ in range(2):
             centred = (centred - ops.sum(centred * valid, axis=1, keepdims=True) / count) * valid
         deviation = ops.sqrt(ops.sum(centred * centred, axis=1, keepdims=True) / count + _SMALLEST_DEVIATION**2)
@@ -67,9 +80,9 @@ class ListNormalisation(keras.layers.Layer):
 class ListAttention(keras.layers.Layer):
     """A block of self-attention over the candidates: ``x + MHA(norm(x))``, then ``x + MLP(norm(x))``.
 
-    The block does not read the positions of the candidates: the model knows the served order from the scores that the
-    list was sorted by. It computes all candidates at once, where a GRU computes one step after the other (section 3.3
-    says that any sequence encoder can be used).
+    The block does not read the positions of the candidates. The model knows the served order from the scores by which
+    the list was sorted. The block computes all candidates at once, while a GRU computes one after the other. Section
+    3.3 allows any sequence encoder.
 
     Args:
         units: width of the encodings; a multiple of `heads`.

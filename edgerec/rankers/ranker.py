@@ -1,4 +1,4 @@
-"""The protocol of rankers: the inputs that each model reads, and its graph for the device."""
+"""The base class of rankers, and the inputs that a ranker may read."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class BehaviourWindow:
     """The latest behaviours of one kind that happened before each request.
 
     Attributes:
-        fused: (batch, time, 2 * units) float32, their encodings: item encoding, then action encoding.
-        length: (batch,) int32, how many are valid.
+        fused: (batch, time, 2 * units) float32, the behaviours' encodings: item encoding, then action encoding.
+        length: (batch,) int32, number of valid behaviours.
         match: (batch, identities, candidates, time) float32, 1 if candidate and behaviour have the same ID, else 0.
-            None unless the ranker reads matches.
-        age: (batch, time) float32, hours from each behaviour to the request. None unless the ranker reads matches.
+            None if the ranker does not read matches.
+        age: (batch, time) float32, hours from each behaviour to the request. None if the ranker does not read matches.
     """
 
     fused: Any
@@ -72,7 +72,7 @@ class Ranker(keras.layers.Layer):
         """Create the ranker for a model with these settings. Each ranker defines this method.
 
         Raises:
-            PluginError: it does not.
+            PluginError: the ranker does not define this method.
         """
         raise PluginError(f"ranker {cls.__module__}.{cls.__name__} should define `create`")
 
@@ -86,7 +86,7 @@ class Ranker(keras.layers.Layer):
         Each ranker defines this method.
 
         Raises:
-            PluginError: it does not.
+            PluginError: the ranker does not define this method.
         """
         raise PluginError(f"ranker {type(self).__module__}.{type(self).__name__} should define `rank`")
 

@@ -11,7 +11,7 @@ from edgerec.core.plugins import load_plugin, plugin_names
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
 
 ENTRY_POINTS = "edgerec.models"
-"""Other packages add models in this group of entry points. Each entry point names a `Model`."""
+"""The group of entry points by which other packages add models. Each entry point names a `Model`."""
 
 HUBSM = "edgerec.layers.hubsm:BehaviourEncoder"
 CRBAN = "edgerec.rankers.crban.layer:Crban"
@@ -24,10 +24,10 @@ class Model:
     Attributes:
         ranker: `module:Class` of its `Ranker`.
         what: description in one line.
-        behaviour_kinds: the kinds of behaviour that it reads.
+        behaviour_kinds: the kinds of behaviour that the model reads.
         encoder: `module:Class` of the layer that encodes each kind of behaviour.
         listwise: default weight of the listwise loss, which is added to the cross-entropy.
-        options: further arguments of `Ranker.create`.
+        options: further keyword arguments for `Ranker.create`.
     """
 
     ranker: str
@@ -79,7 +79,7 @@ def find_model(name: str) -> Model:
 
     Raises:
         ConfigurationError: there is no such model.
-        PluginError: its entry point does not name a `Model`, or cannot be imported.
+        PluginError: the model's entry point does not name a `Model`, or cannot be imported.
     """
     if name in MODELS:
         return MODELS[name]
@@ -87,7 +87,7 @@ def find_model(name: str) -> Model:
     if model is None:
         raise ConfigurationError(
             f"there is no model {name!r}; there are: {', '.join(model_names())}. "
-            "A model of another package needs that package installed"
+            "If another package has this model, install that package"
         )
     if not isinstance(model, Model):
         raise PluginError(

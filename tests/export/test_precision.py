@@ -135,7 +135,7 @@ def test_two_exports_of_rounded_weights_have_equal_bytes(
 
 @pytest.mark.usefixtures("eager")
 def test_export_writes_nothing_if_gauc_cannot_be_computed(run_path: Path, samples: Samples, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--gauc-tolerance should be a number from 0 on; received -1"):
+    with pytest.raises(InputError, match="--gauc-tolerance should be a finite number of at least 0; received -1"):
         export_bundle(run_path, tmp_path / "bundle", gauc_tolerance=-1.0)
     silent = relabelled(samples, tmp_path / "samples", VALIDATION, np.zeros_like)
     with pytest.raises(ParityError, match=r"--precision fp16: GAUC needs a validation request .* unclicked"):

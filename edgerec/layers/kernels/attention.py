@@ -1,6 +1,6 @@
 """Additive attention with a hand-written gradient, compiled by XLA.
 
-A tensor of all pairs of candidate and behaviour, times all units, is never in memory.
+The memory never contains a tensor of shape (batch, candidates, time, units).
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ _LENGTHS = tf.TensorSpec((None,), tf.int32)
 
 
 def additive_attention(query: Any, key: Any, scale: Any, bias: Any, value: Any, length: Any) -> Any:
-    """Return ``softmax_j(scale . tanh(query_i + key_j) + bias_ij) value_j`` over the first `length` behaviours.
+    """Return the context of each candidate, a weighted sum of the values of the first `length` behaviours.
+
+    The context of candidate i is ``sum_j weights_ij value_j``, where j is a behaviour and
+    ``weights_ij = softmax_j(scale . tanh(query_i + key_j) + bias_ij)``.
 
     Args:
-        query: (batch, candidates, units), projected.
-        key: (batch, time, units), projected.
+        query: (batch, candidates, units), the projected queries.
+        key: (batch, time, units), the projected keys.
         scale: (units,).
         bias: (batch, candidates, time), or (batch, 1, 1) zeros if there is no bias.
         value: (batch, time, value_dim).
@@ -67,12 +70,13 @@ def _backward(upstream: Any, query: Any, key: Any, scale: Any, value: Any, weigh
     d_score = weights * (d_weights - tf.reduce_sum(d_weights * weights, axis=-1, keepdims=True))
     batch, units = tf.shape(query)[0], tf.shape(query)[2]
 
-    # One request at a time: its pairs fit into the cache, while the pairs of a batch are hundreds of megabytes.
+    # The loop computes one request at a time. The pairs of one request fit into the cache of the processor, but the
+    # pairs of a whole batch need hundreds of megabytes.
     def step(row: Any, d_scale: Any, d_queries: Any, d_keys: Any) -> tuple[Any, ...]:
         tanh = tf.tanh(query[row][:, None, :] + key[row][None, :, :])
         score = d_score[row]
         inner = score[:, :, None] * (1 - tanh * tanh)
-        # A matrix product, because XLA takes many times as long for a sum.
+        # This is a matrix product, because XLA takes many times as long for a sum.
         d_scale += tf.matmul(tf.reshape(score, (1, -1)), tf.reshape(tanh, (-1, units)))[0]
         queries, keys = tf.reduce_sum(inner, axis=1), tf.reduce_sum(inner, axis=0)
         return row + 1, d_scale, d_queries.write(row, queries), d_keys.write(row, keys)

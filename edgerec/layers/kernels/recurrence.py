@@ -16,12 +16,13 @@ _MATRIX = tf.TensorSpec((None, None), tf.float32)
 
 
 def gru_recurrence(projected: Any, recurrent_kernel: Any, recurrent_bias: Any) -> Any:
-    """Return ``h_t = z h_(t-1) + (1 - z) tanh(x_h + r (h_(t-1) U_h + b_h))`` of ``GRU(reset_after=True)``.
+    """Return the states of a layer ``GRU(reset_after=True)``. The state before the first step is zero.
 
-    The state before the first step is zero.
+    The state after step t is ``h_t = z h_(t-1) + (1 - z) tanh(x_h + r (h_(t-1) U_h + b_h))``. Here z is the update
+    gate, r is the reset gate, and x_h, U_h and b_h are the last thirds of the arguments.
 
     Args:
-        projected: (time, batch, 3 * units), inputs times kernel, plus the input bias; gates in the order z, r, h.
+        projected: (time, batch, 3 * units), inputs times kernel, plus the input bias. The thirds are for z, r and h.
         recurrent_kernel: (units, 3 * units).
         recurrent_bias: (3 * units,).
 
@@ -50,7 +51,10 @@ def _with_gradient(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
     input_signature=[_ANY, _MATRIX, tf.TensorSpec((None,), tf.float32)], jit_compile=True, autograph=False
 )
 def _forward(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
-    """Return states (time, batch, units), and for each step z, r, the candidate and ``h U_h + b_h``, concatenated."""
+    """Return the states (time, batch, units), and what the backward loop needs (time, batch, 4 * units).
+
+    For each step, the second array has z, r, the candidate state and ``h U_h + b_h``.
+    """
     time, batch, units = tf.shape(projected)[0], tf.shape(projected)[1], tf.shape(kernel)[0]
 
     def step(t: Any, state: Any, states: Any, gates: Any) -> tuple[Any, ...]:
@@ -86,7 +90,7 @@ def _backward(upstream: Any, states: Any, gates: Any, kernel: Any) -> tuple[Any,
         d_r = d_candidate * through * r * (1 - r)
         d_recurrent = tf.concat([d_z, d_r, d_candidate * r], axis=1)
         carried = arriving * z + tf.matmul(d_recurrent, transposed)
-        # The gradients of the input's z, r and candidate; last, the candidate's gradient of the recurrent half.
+        # These are the gradients of the three thirds of `projected`, and then the gradient of ``h U_h + b_h``.
         return passed + 1, carried, gradients.write(t, tf.concat([d_z, d_r, d_candidate, d_candidate * r], axis=1))
 
     start = (0, tf.zeros((batch, units)), _steps(time))

@@ -1,4 +1,4 @@
-"""Device graph of CRBAN. It reads candidates and stored encodings of behaviours, and returns a logit per candidate."""
+"""Device graph of CRBAN. It reads candidates and stored encodings of behaviours, and returns the candidates' logits."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ from edgerec.rankers.crban.reference import build_reference_crban, build_referen
 
 @dataclass(frozen=True)
 class HeadWeights:
-    """The scoring MLP, `relu([c, s, contexts] W1 + b1) W2 + b2` (eq. 11).
+    """The weights of the scoring MLP, `relu([c, s, contexts] W1 + b1) W2 + b2` (eq. 11).
+
+    `c` is the candidate's encoding, and `s` is the local ranking context.
 
     Attributes:
-        hidden_kernel: `((2 + 2 * contexts) * units, hidden)`. The rows read, in this order: the candidate (`units`),
-            the local context (`units`), the context of each kind of behaviour (`2 * units` each).
+        hidden_kernel: `((2 + 2 * contexts) * units, hidden)`. The first `units` rows read `c`, and the next `units`
+            rows read `s`. Then, for each kind of behaviour, `2 * units` rows read its context.
         hidden_bias: `(hidden,)`.
         output_kernel: `(hidden, 1)`.
         output_bias: `(1,)`.
-        contexts: number of kinds of behaviour that are read.
+        contexts: number of kinds of behaviour that the model reads.
 
     Raises:
         ShapeError: the shapes do not fit each other, or a value is not finite float32.
@@ -48,7 +50,7 @@ class HeadWeights:
         check_array(self, "hidden_kernel", (None, hidden))
         if self.hidden_kernel.shape[0] % self._parts:
             raise ShapeError(
-                f"`HeadWeights.hidden_kernel` should have {self._parts} * units rows. "
+                f"the number of rows of `HeadWeights.hidden_kernel` should be a multiple of {self._parts}. "
                 f"Received: {self.hidden_kernel.shape[0]}"
             )
         check_array(self, "output_kernel", (hidden, 1))
@@ -84,7 +86,13 @@ class HeadWeights:
 
 @dataclass(frozen=True)
 class CrbanWeights(RankerGraph):
-    """The weights of CRBAN: candidate stack, one attention for each kind of behaviour, scoring MLP (eq. 9-11)."""
+    """The weights of CRBAN (eq. 9-11).
+
+    Attributes:
+        candidate: the GRU stack over the candidates.
+        attentions: the attention over each kind of behaviour that the model reads.
+        head: the scoring MLP.
+    """
 
     candidate: GruStackWeights
     attentions: Mapping[BehaviourKind, AttentionWeights | DinWeights]
@@ -116,7 +124,7 @@ class CrbanWeights(RankerGraph):
         }
 
     def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build the graph of CRBAN (eq. 9-11). It reads the key and the value that a step graph stored per behaviour.
+        """Build the graph of CRBAN (eq. 9-11). It reads the key and the value of each behaviour from the step graph.
 
         | name | shape | what |
         |---|---|---|

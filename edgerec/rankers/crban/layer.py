@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 class Crban(Ranker):
     """CRBAN. It scores each candidate from the candidate, its list, and similar behaviours of the user (eq. 9-11).
 
-    ``c = GRU(candidates)``; the state after the last candidate is the local ranking context s; the attention reads
-    exposures and page-views with c as query; ``logit = MLP(concat(c, s, context_ie, context_ipv))``.
+    A GRU encodes the list, ``c = GRU(candidates)``. Its state after the last candidate is the local ranking context s.
+    An attention reads exposures, and another reads page-views; c is the query of both. Then
+    ``logit = MLP(concat(c, s, context_ie, context_ipv))``.
 
-    With one kind of behaviour it is the paper's CRBAN over exposures alone or over page-views alone.
+    With one kind of behaviour, it is the paper's CRBAN that reads only exposures or only page-views.
 
     Args:
         units: width of candidate encoding, attention and hidden layer.
         layers: depth of the candidate stack.
-        kinds: the behaviours that the layer reads: `exposures`, `page_views` or both.
+        kinds: the kinds of behaviour that the layer reads: `exposures`, `page_views` or both.
         din: use `DinAttention` instead of `BehaviourAttention`.
         gain: see `GruStack`.
 
@@ -41,7 +42,8 @@ class Crban(Ranker):
         candidates: (batch, k, item_dim).
         candidate_length: (batch,) int32, at least 1.
         scored: (batch, s) int32, positions of the candidates to score; the others are context.
-        behaviours: by kind, fused encodings (batch, time, 2 * units) and how many are valid (batch,) int32.
+        behaviours: for each kind, the fused encodings (batch, time, 2 * units), and the number of valid ones (batch,)
+            int32.
 
     Returns:
         logits (batch, s) float32. Logits at positions beyond a list's length have no meaning.

@@ -62,8 +62,9 @@ def build_reference_step(weights: HubsmWeights, *, attention: AttentionWeights) 
 def build_reference_crban(
     weights: CrbanWeights, attentions: Mapping[BehaviourKind, AttentionWeights], limits: Limits
 ) -> onnx.ModelProto:
-    """Build CRBAN (eq. 9-11): softmax over `v . tanh(c Wq + bq + key)`, contexts of fused encodings, MLP.
+    """Build the ranking graph of CRBAN as in eq. 9-11.
 
+    The scores of the attention are `v . tanh(c Wq + bq + key)`. The softmax of the scores weights the fused encodings.
     The inputs are those of `CrbanWeights.build` with two differences: `keys` are `(length, units)`, and `fused`,
     `(length, 2 * units)`, replaces `values`. The padding of both is zero. `logits` is `(candidates, 1)`.
     """

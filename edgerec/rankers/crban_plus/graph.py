@@ -1,4 +1,4 @@
-"""Device graph of CRBAN+: exact matches, numbers normalised in the list, self-attention, contexts of behaviours."""
+"""Device graph of CRBAN+."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ class CrbanPlusWeights(RankerGraph):
 
     Attributes:
         number_columns: columns of the raw features in an item vector.
-        embed: from all features `w` of a candidate to its first encoding.
-        blocks: self-attention over the list, which makes the encodings `c`.
-        attentions: for each kind of behaviour, with the encodings as queries.
-        match_bias: `(2, identities)`, added to an attention score if candidate and behaviour have the same ID.
-        hidden: from `[c, w, contexts]` to `2 * units`, with ReLU.
-        second_hidden: to `units`, with ReLU.
-        output: to width 1.
+        embed: dense layer from all features `w` of a candidate to its first encoding.
+        blocks: self-attention over the list. It turns the first encodings into the encodings `c`.
+        attentions: the attention over each kind of behaviour. Its queries are the encodings `c`.
+        match_bias: `(2, identities)`, for each kind of behaviour and each ID. It is added to an attention score if
+            candidate and behaviour have the same ID.
+        hidden: dense layer of width `2 * units` with ReLU. It reads `[c, w, contexts]`.
+        second_hidden: dense layer of width `units` with ReLU.
+        output: dense layer of width 1.
     """
 
     number_columns: tuple[int, ...]
@@ -64,14 +65,14 @@ class CrbanPlusWeights(RankerGraph):
         }
 
     def _forms(self) -> dict[BehaviourKind, AttentionForm]:
-        """Return how each attention is computed. The outputs of the list encoder have no bound."""
+        """Return the form in which each attention is computed. Its queries have no bound, unlike those of CRBAN."""
         return {
             kind: attention_form(attention, bounded=False, bias=float(np.abs(self.match_bias[index]).sum()))
             for index, (kind, attention) in enumerate(self.attentions.items())
         }
 
     def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build CRBAN+. Inputs and output are those of `CrbanWeights.build` without `last`, and these inputs:
+        """Build the graph of CRBAN+. Inputs and output are those of `CrbanWeights.build` without `last`, and these:
 
         | name | shape | what |
         |---|---|---|
@@ -131,10 +132,10 @@ class CrbanPlusWeights(RankerGraph):
 
 
 def _signals(graph: GraphBuilder, kind: BehaviourKind, identities: int, candidates: int, length: int) -> str:
-    """Add `match_signals` of every ID, `(k, identities * SIGNALS)`.
+    """Add the signals `match_signals` of every ID. Shape `(k, identities * SIGNALS)`.
 
-    The age of the last match is computed once, as `r = 1 / (1 + age)`. The signal of each half-life h follows from it:
-    `1 / (1 + age / h) = r / (r (1 - 1 / h) + 1 / h)`. If there is no match, `r` is 0, and so is the signal.
+    The age of the last match is computed once, as `r = 1 / (1 + age)`. The signal of each half-life `h` follows from r:
+    `1 / (1 + age / h) = r / (r (1 - 1 / h) + 1 / h)`. If there is no match, r is 0, and the signal is 0, too.
     """
     name = kind.name
     match, one = f"{name}_match", graph.constant(1.0)

@@ -1,8 +1,8 @@
 """CRBAN+, our own model: exact matches of candidates with behaviours, inputs normalised in the list, self-attention.
 
-Attention over embeddings cannot learn to recognise an ID that is not in the training data, and in many feeds most items
-of tomorrow are new. But the device sees whether the same item, brand or category was exposed or opened before, how
-often, and how long ago. This needs no embedding table.
+Attention over embeddings cannot recognise an ID that is not in the training data, and in many feeds most items of
+tomorrow are new. But the device knows whether the same item, brand or category was exposed or opened before, how often,
+and how long ago. The model needs no embedding table for this.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ SIGNALS = 2 + len(HALF_LIVES_H)
 
 
 def match_signals(match: Any, age: Any, length: Any) -> Any:
-    """Return how often, and how recently, the ID of a candidate was seen before.
+    """Return signals that show how often, and how recently, the ID of a candidate was seen before.
 
     Args:
         match: (batch, k, time), 1 if candidate and behaviour have the same ID, else 0.
         age: (batch, time), hours from behaviour to request.
-        length: (batch,), how many behaviours are valid.
+        length: (batch,), number of valid behaviours.
 
     Returns:
-        (batch, k, SIGNALS): log(1 + count); ``1 / (1 + behaviours since the last match)``; and the age of the last
-        match as ``1 / (1 + age / half-life)``, for each of `HALF_LIVES_H`. All are 0 if there is no match.
+        (batch, k, SIGNALS). The signals are ``log(1 + number of matches)``, ``1 / (1 + behaviours since the last
+        match)``, and for each of `HALF_LIVES_H`, ``1 / (1 + age of the last match / half-life)``. If there is no match,
+        all signals are 0.
     """
     steps = ops.cast(length, "float32")[:, None] - 1.0 - ops.arange(ops.shape(match)[2], dtype="float32")[None, :]
     recent = [1.0 / (1.0 + ops.maximum(steps, 0.0)), *(1.0 / (1.0 + age / half_life) for half_life in HALF_LIVES_H)]
@@ -48,11 +49,11 @@ def match_signals(match: Any, age: Any, length: Any) -> Any:
 
 
 def all_match_signals(matches: Mapping[str, tuple[Any, Any]], lengths: Mapping[str, Any]) -> Any:
-    """Return `match_signals` of every ID with every kind of behaviour, concatenated: (batch, k, signals).
+    """Return the concatenated `match_signals` of every ID with every kind of behaviour. Shape (batch, k, signals).
 
     Args:
-        matches: by kind, matches (batch, identities, k, time), 0 or 1, and ages (batch, time) in hours.
-        lengths: by kind, (batch,), how many behaviours are valid.
+        matches: for each kind, the matches (batch, identities, k, time), 0 or 1, and the ages (batch, time) in hours.
+        lengths: for each kind, the number of valid behaviours (batch,).
     """
     return ops.concatenate(
         [
@@ -68,10 +69,11 @@ def all_match_signals(matches: Mapping[str, tuple[Any, Any]], lengths: Mapping[s
 class CrbanPlus(Ranker):
     """CRBAN with exact matches, inputs normalised in the list, and self-attention as the encoder of the list.
 
-    ``w = [x, matches, normalised numbers and matches]``, ``c = ListAttention(Dense(w))``, contexts by
-    `BehaviourAttention` with c as query and a learnt bias for each ID that matches, ``logit = MLP([c, w, contexts])``.
+    The features of a candidate x are ``w = [x, matches, normalised numbers and matches]``. They are encoded in the
+    list, ``c = ListAttention(Dense(w))``. `BehaviourAttention` computes the contexts. Its query is c, and each ID that
+    matches adds a trained bias to the score. Then ``logit = MLP([c, w, contexts])``.
 
-    The keys of the behaviours do not depend on the candidates, so the device still computes one step per behaviour.
+    The keys of the behaviours do not depend on the candidates, so the device still computes each behaviour only once.
 
     Args:
         identities: number of IDs that can match between a candidate and a behaviour: the item's own ID and the ID of
@@ -85,8 +87,9 @@ class CrbanPlus(Ranker):
         numbers: (batch, k, numbers), the raw features of the candidates.
         candidate_length: (batch,) int32, at least 1.
         scored: (batch, s) int32, positions of the candidates to score; the others are context.
-        behaviours: by kind, fused encodings (batch, time, 2 * units) and how many are valid (batch,) int32.
-        matches: by kind, matches (batch, identities, k, time), 0 or 1, and ages (batch, time) in hours.
+        behaviours: for each kind, the fused encodings (batch, time, 2 * units), and the number of valid ones (batch,)
+            int32.
+        matches: for each kind, the matches (batch, identities, k, time), 0 or 1, and the ages (batch, time) in hours.
 
     Returns:
         logits (batch, s).

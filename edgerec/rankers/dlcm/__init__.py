@@ -1,1 +1,1 @@
-"""DLCM: the baseline that Table 2 tests against."""
+"""DLCM: the baseline of the tests in Table 2."""

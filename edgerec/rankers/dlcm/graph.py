@@ -16,12 +16,12 @@ from edgerec.graphs.weights import DenseWeights
 
 @dataclass(frozen=True)
 class DlcmWeights(RankerGraph):
-    """The weights of DLCM: the candidate stack, and the network that weights its outputs.
+    """The weights of DLCM: a GRU stack, and a network that computes how its outputs are weighted.
 
     Attributes:
         candidate: the GRU stack over the candidates.
         hidden: dense layer with tanh over the last state.
-        output: dense layer of width `units + 1`: the weights of an encoding, and a constant.
+        output: dense layer of width `units + 1`. It returns the weights of an encoding, and a constant.
     """
 
     candidate: GruStackWeights

@@ -1,4 +1,4 @@
-"""DLCM, the baseline that Table 2 tests against. It scores each candidate in its list, without behaviours."""
+"""DLCM, the baseline of the tests in Table 2. It reads the whole list of candidates, but no behaviours."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("edgerec")
 class Dlcm(Ranker):
-    """DLCM. ``o = GRU(candidates)``; the last state s weights each output: ``logit = o . w(s) + b(s)``.
+    """DLCM. It scores each candidate from its encoding and from the context of the list.
 
-    w and b are the outputs of a network with one hidden layer with tanh. There are two differences from the source. The
-    source reads the list from its end; here a GRU reads it in served order, as in CRBAN. The source has separate hidden
-    units for each number of o; here all numbers share `4 * units` hidden units.
+    A GRU encodes the list, ``o = GRU(candidates)``, and its last state s is the context. Then
+    ``logit = o . w(s) + b(s)``. A network with one hidden layer with tanh computes w and b. There are two differences
+    from the source. The source reads the list from its end; here the GRU reads it in served order, as in CRBAN. The
+    source has separate hidden units for each number of o; here all numbers share `4 * units` hidden units.
 
     Source: Ai et al., *Learning a Deep Listwise Context Model for Ranking Refinement*, SIGIR 2018, sections 4.2, 4.3.
 

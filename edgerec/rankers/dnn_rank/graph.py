@@ -24,8 +24,8 @@ class DnnRankWeights(RankerGraph):
         for below, layer in pairwise(self.layers):
             if layer.kernel.shape[0] != below.width:
                 raise ShapeError(
-                    f"`DnnRankWeights.layers` should each read the output of the layer before ({below.width} wide). "
-                    f"Received: a layer that reads an input of width {layer.kernel.shape[0]}"
+                    "each layer of `DnnRankWeights.layers` should read the output of the previous one, which has width "
+                    f"{below.width}. Received: a layer that reads an input of width {layer.kernel.shape[0]}"
                 )
 
     def build(self, limits: Limits) -> onnx.ModelProto:
