@@ -63,6 +63,9 @@ class DenseRequests:
 
 
 def _ids(rows: npt.NDArray[np.int32], items: Encoded) -> npt.NDArray[np.int64]:
-    """Return the IDs of items: the row in the catalogue, then the row in each table, or `UNKNOWN` instead of row 0."""
+    """Return the IDs of items. The first column is the row in the catalogue, and each other column the row in a table.
+
+    Row 0 of a table is for unknown keys. It becomes `UNKNOWN`.
+    """
     known = np.where(items.ids > 0, items.ids, UNKNOWN)
     return np.concatenate([rows[:, None], known], axis=1).astype(np.int64)

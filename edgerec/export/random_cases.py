@@ -82,7 +82,7 @@ def _lengths(limit: int, least: int) -> list[int]:
 
 
 def keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> list[Array]:
-    """Return Keras' logits for dense requests, computed as one right-padded batch over whole sequences.
+    """Return Keras' logits for dense requests. Keras computes them in one batch of right-padded sequences.
 
     If sequences are longer than their limit, the ranker reads their latest elements. Then all sequences of this kind
     must have the same length.

@@ -43,13 +43,14 @@ GROUP = 4
 SIGNS = 1 << GROUP
 # exp(80) = 5.5e34 leaves three powers of ten below the largest float32, for the sum over signs and for |v|.
 LARGEST_EXPONENT = 80.0
-# A denominator of exp(-35) = 6e-16 is 5e22 times the smallest float32. So a term that underflows is below exp(-17) of
-# the denominator, even if its key is exp(35).
+# The smallest denominator, exp(-35) = 6e-16, is 5e22 times the smallest float32. So a term that underflows is less than
+# exp(-17) times the denominator, even if its key is exp(35).
 LARGEST_KEY_EXPONENT = 35.0
-# A sum of exp(score) <= exp(60) needs no subtraction of the largest score, and its smallest term is above 1e-27.
+# If no score is above 60, a softmax needs no subtraction of the largest score: a sum of exp(60) does not overflow, and
+# the smallest term is about 1e-26.
 LARGEST_SCORE = 60.0
-# Lower bound of the sum of weights. It is below the smallest sum of one behaviour, so it has an effect only if there is
-# no behaviour.
+# Lower bound of the sum of weights. The weight of one behaviour is already larger, so this bound has an effect only if
+# there is no behaviour.
 SMALLEST_SUM = 1e-30
 # Subtracted from the scores of padding before the largest score is computed.
 FAR_BELOW = 1e9
@@ -87,7 +88,7 @@ class AttentionForm:
     """How one attention is computed: the key that the step graph stores, and the weights that the ranker uses.
 
     Attributes:
-        product: true for the fraction above, false for the tanh of the equation.
+        product: true for the fraction of this module's docstring, false for the tanh of eq. 10.
         query_kernel: on a candidate's encoding, `(units, key_width)`; `(units, 2 * units)` if there is a `fold`.
         key_kernel: `(units, key_width)`, on a behaviour's item encoding.
         query_bias: as wide as `query_kernel`. It costs no time, because MNN fuses it with the query's product.

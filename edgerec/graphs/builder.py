@@ -59,7 +59,7 @@ class GraphBuilder:
     def model(
         self, name: str, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, tuple[int, ...]]
     ) -> onnx.ModelProto:
-        """Return the graph as a checked model. Every input and output is float32 of a fixed shape."""
+        """Return the graph as a checked model. Every input and output is float32 and has a fixed shape."""
         infos = [
             [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in side.items()]
             for side in (inputs, outputs)

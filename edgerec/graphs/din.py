@@ -63,7 +63,7 @@ class DinWeights:
     def add_context(
         self, graph: GraphBuilder, encodings: str, kind: BehaviourKind, *, candidates: int, length: int
     ) -> str:
-        """Add DIN attention over one kind of behaviour. Arguments and result are those of `AttentionForm`."""
+        """Add DIN attention over one kind of behaviour. Arguments and result are as in `AttentionForm.add_context`."""
         hidden, units = self.product.shape
         keys, mask = f"{kind.name}_keys", f"{kind.name}_mask"
         bounds = [graph.constant(np.array([value])) for value in (0, units, units + hidden, 1)]
@@ -119,7 +119,7 @@ class RawWeights:
         | in `action` | `(1, 1, d_a)` | the behaviour's action features |
         | in `item` | `(1, 1, d_x)` | the features of its item |
         | out `key` | `(key_width, 1)` | the attention key of the item encoding `p` |
-        | out `value` | `(hidden, 1)` | `[p, a]` times its rows of the ranker's hidden layer |
+        | out `value` | `(hidden, 1)` | `[p, a]` times the rows of the ranker's hidden layer that read it |
 
         Raises:
             ShapeError: `reading` is for encodings of another width.

@@ -1,7 +1,7 @@
 """Keras GRU weights as ONNX `GRU` nodes.
 
-The nodes are forward, with tanh and sigmoid, and have `linear_before_reset=1`. MNN converts only this form correctly.
-With `--useOriginRNNImpl` it runs such a node as one native command.
+The nodes run forward in time, use tanh and sigmoid, and have `linear_before_reset=1`. MNN converts only this form
+correctly. If the model is converted with `--useOriginRNNImpl`, MNN runs such a node as one native command.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class HubsmWeights:
         | in `item` | `(1, 1, d_x)` | the features of its item |
         | in `state` | `(2 * depth, 1, units)` | action layers, the lowest first, then item layers; zeros at the start |
         | out `key` | `(key_width, 1)` | the attention key of the item encoding `p`, see `attention.py` |
-        | out `value` | `(hidden, 1)` | the fused encoding `[p, a]` times its rows of the ranker's hidden layer |
+        | out `value` | `(hidden, 1)` | `[p, a]` times the rows of the ranker's hidden layer that read it |
         | out `new_state` | `(2 * depth, 1, units)` | as `state` |
 
         MNN copies no data between operations of these shapes: GRU nodes read arrays with axes for time and batch, and

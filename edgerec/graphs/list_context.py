@@ -58,7 +58,7 @@ def add_list_attention(
     parts = []
     for part, (scale, perm) in enumerate(((width**-0.5, (1, 0, 2)), (1.0, (1, 2, 0)), (1.0, (1, 0, 2)))):
         columns = slice(part * units, (part + 1) * units)
-        # The factor of the scores is multiplied into the weights of the queries.
+        # The weights of the queries are multiplied by the scale factor of the scores.
         rows = graph.dense(normal, block.projection.kernel[:, columns] * scale, block.projection.bias[columns] * scale)
         parts.append(graph.node("Transpose", graph.reshape(rows, (candidates, heads, width)), perm=list(perm)))
     query, key, value = parts

@@ -89,6 +89,6 @@ class RankerGraph(ABC):
 
 
 def behaviour_inputs(kind: BehaviourKind, length: int, key_width: int, hidden: int) -> dict[str, tuple[int, ...]]:
-    """Return the inputs of a ranking graph that belong to one kind of behaviour: their names and shapes."""
+    """Return the names and shapes of the inputs of a ranking graph that belong to one kind of behaviour."""
     name = kind.name
     return {f"{name}_keys": (length, key_width), f"{name}_values": (length, hidden), f"{name}_mask": (length, 1)}

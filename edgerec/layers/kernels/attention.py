@@ -1,6 +1,6 @@
 """Additive attention with a hand-written gradient, compiled by XLA.
 
-The memory never contains a tensor of shape (batch, candidates, time, units).
+No tensor of shape (batch, candidates, time, units) is ever in memory.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ class CrbanWeights(RankerGraph):
         return graph.model("crban", inputs, {"logits": (candidates, 1)})
 
     def reference(self, encoders: Mapping[BehaviourKind, EncoderGraph], limits: Limits) -> dict[str, onnx.ModelProto]:
-        """Build the reference graphs of the paper's full model. The ablations have none, so the result is empty."""
+        """Build the reference graphs of the paper's full model. The result is empty for the ablations."""
         attentions = {kind: one for kind, one in self.attentions.items() if isinstance(one, AttentionWeights)}
         hubsm = {kind: encoder for kind, encoder in encoders.items() if isinstance(encoder, HubsmWeights)}
         if not set(attentions) == set(hubsm) == set(BEHAVIOUR_KINDS):
