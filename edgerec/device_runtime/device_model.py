@@ -33,7 +33,7 @@ class BehaviourModel:
         self.stepper = stepper
 
     def initial_state(self) -> Array:
-        """Return the state before the user's first behaviour of this kind: zeros."""
+        """Return the state before the user's first behaviour of this kind. All its numbers are zero."""
         return self.stepper.initial_state()
 
     def encode(self, values: Values, item_vector: Array, state: Array) -> Step:

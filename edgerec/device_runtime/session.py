@@ -79,7 +79,7 @@ class Session:
         """
         try:
             return self._views[name]
-        except (KeyError, TypeError):  # TypeError: a name that cannot be hashed
+        except (KeyError, TypeError):  # a name that cannot be hashed raises a TypeError
             raise SessionError(f"the model has no `{name}`: its inputs and outputs are {sorted(self._views)}") from None
 
     def execute(self) -> None:
@@ -218,7 +218,7 @@ def _load(model: Path | bytes, label: str, threads: int) -> tuple[Any, Any]:
     try:
         with Path(model).open("rb") as file:
             content = file.read(MAX_MODEL_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+    except (OSError, ValueError) as error:  # a path with a null character raises a ValueError
         raise SessionError(f"cannot read MNN model {label}: {getattr(error, 'strerror', error)}") from error
     _check_bytes(content, label)
     return _create(Path(model), label, threads)
@@ -252,7 +252,7 @@ def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:
         return interpreter, interpreter.createSession(configuration)
     except SessionError:
         raise
-    except Exception as error:  # MNN raises bare Exception
+    except Exception as error:  # MNN raises the class Exception itself
         raise SessionError(f"MNN cannot load {label}: it is damaged, or it is not an MNN model ({error})") from error
 
 

@@ -82,8 +82,8 @@ def export_bundle(
 ) -> Exported:
     """Export the run at `run_path` as the bundle `path`. A bundle is written only if the parity check succeeds.
 
-    The parity check always runs in fp32. If weights or embedding rows are rounded, or `gauc_tolerance` is given, GAUC
-    on validation requests must also be within the tolerance.
+    The parity check always runs in fp32. If weights are rounded, or `gauc_tolerance` is given, GAUC on validation
+    requests must also be within the tolerance.
 
     Args:
         run_path: a run folder.
