@@ -248,7 +248,7 @@ def zeros(*shape: int) -> np.ndarray:
         (lambda: GruWeights([[1.0]], zeros(3, 9), zeros(2, 9)), "list"),
         (lambda: AttentionWeights(zeros(3, 3), zeros(3), zeros(3, 4), zeros(3)), "key_kernel"),
         (lambda: AttentionWeights(zeros(3, 3), zeros(4), zeros(3, 3), zeros(3)), "query_bias"),
-        (lambda: HeadWeights(zeros(13, 4), zeros(4), zeros(4, 1), zeros(1)), "6 \\* units"),
+        (lambda: HeadWeights(zeros(13, 4), zeros(4), zeros(4, 1), zeros(1)), "multiple of 6"),
         (lambda: HeadWeights(zeros(12, 4), zeros(4), zeros(4, 2), zeros(1)), "output_kernel"),
         (lambda: HubsmWeights((), oracle.random_stack(np.random.default_rng(0), 3)), "at least one"),
         (
