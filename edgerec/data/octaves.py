@@ -49,7 +49,7 @@ class Moments:
 
     @property
     def standard_deviation(self) -> float:
-        """``sqrt(E[x^2] - E[x]^2)``, or 0 if there are no numbers."""
+        """The standard deviation ``sqrt(E[x^2] - E[x]^2)``, where E is the mean; 0 if there are no numbers."""
         return math.sqrt(self.squares / self.count - (self.total / self.count) ** 2) if self.count else 0.0
 
 

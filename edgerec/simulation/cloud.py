@@ -58,7 +58,7 @@ class Cloud:
         self._page_views[who, category] += 1
 
     def serve(self, who: Ints, day: Floats, history: History, session: Ints) -> Pages:
-        """Return one page for each user: the best recalled items that were not yet shown this session nor removed.
+        """Return one page for each user: the best recalled items, without removed items and items of this session.
 
         Args:
             who: (n,), row indices of the users.
