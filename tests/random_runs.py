@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 
 from edgerec.bundle.manifest import Precision
-from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.export.convert import convert_to_mnn
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.model.runs import Run, build_model
@@ -38,5 +38,5 @@ def on_device(graphs: Mapping[str, onnx.ModelProto], folder: Path, *, precision:
         spec=SPEC,
         limits=Limits(),
         steppers={kind: HubsmStepper(folder / f"{kind.step_model}.mnn") for kind in kinds},
-        crban=CrbanRanker(folder / "crban.mnn"),
+        ranker=DeviceRanker(folder / "crban.mnn"),
     )

@@ -17,7 +17,7 @@ from edgerec.bench.peers.peer import Failures, Peer, load_peers
 from edgerec.bundle.golden import GoldenCase, case_names, encode_case, run_named
 from edgerec.bundle.layout import GOLDEN
 from edgerec.bundle.load import load_bundle
-from edgerec.bundle.manifest import CRBAN, BundleManifest
+from edgerec.bundle.manifest import RANKING_MODEL, BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
@@ -213,8 +213,8 @@ def _rerank_stages(
     encodings = encode_case(model, case)
     by_kind = {kind: encodings[kind.plural] for kind in model.steppers}
     implementations: Implementations = {
-        ENGINE: engine_rerank(model.crban.session, case, by_kind),
-        RUNTIME: lambda: model.crban.score(case.candidates, **encodings, ids=case.candidate_ids),
+        ENGINE: engine_rerank(model.ranker.session, case, by_kind),
+        RUNTIME: lambda: model.ranker.score(case.candidates, **encodings, ids=case.candidate_ids),
     }
     scores = _run_rerank(implementations)
     for name, peer in peers.items():
@@ -247,7 +247,7 @@ def _run_rerank(implementations: Implementations) -> dict[str, Array]:
 
 def _load_peers(bundle: Path, what: str, failures: Failures) -> dict[str, Peer]:
     """Return the peers that can run `what`, by name. For each other peer, log what is missing."""
-    if not (bundle / GOLDEN / "onnx" / f"{CRBAN}_reference.onnx").is_file():
+    if not (bundle / GOLDEN / "onnx" / f"{RANKING_MODEL}_reference.onnx").is_file():
         raise InputError(
             f"bench: {bundle} has no graphs for other engines, because only bundles of the model crban have them: "
             "remove --peers"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgerec.bundle.manifest import CRBAN, DeviceManifest
+from edgerec.bundle.manifest import RANKING_MODEL, DeviceManifest
 from edgerec.core.errors import FormatError
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.session import Session
 
 
 def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
@@ -21,11 +22,15 @@ def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> Non
     _check_widths(model, folder)
 
 
+def sessions_of(model: DeviceModel) -> dict[str, Session]:
+    """Return the MNN sessions of a device model, by the names of the models in bundles."""
+    steps = {kind.step_model: stepper.session for kind, stepper in model.steppers.items()}
+    return {**steps, RANKING_MODEL: model.ranker.session}
+
+
 def _check_shapes(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
     """Check that each model has the inputs and outputs in the manifest."""
-    sessions = {kind.step_model: stepper.session for kind, stepper in model.steppers.items()}
-    sessions[CRBAN] = model.crban.session
-    for name, session in sessions.items():
+    for name, session in sessions_of(model).items():
         stated = manifest.models[name]
         for side, expected, received in (
             ("inputs", stated.inputs, session.inputs),
@@ -40,13 +45,13 @@ def _check_shapes(model: DeviceModel, manifest: DeviceManifest, folder: Path) ->
 
 def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
     """Check that the ranker has the same widths as the step models and the same limits as the manifest."""
-    crban, limits = model.crban, model.limits
-    fits = limits.candidates == crban.limit
-    fits &= model.steppers.keys() == crban.limits.keys()
+    ranker, limits = model.ranker, model.limits
+    fits = limits.candidates == ranker.limit
+    fits &= model.steppers.keys() == ranker.limits.keys()
     for kind, stepper in model.steppers.items() if fits else ():
         widths = (stepper.key_width, stepper.hidden, stepper.item_width)
-        fits &= widths == (crban.key_widths[kind], crban.hidden, crban.item_width)
-        fits &= crban.limits[kind] == limits.of(kind)
+        fits &= widths == (ranker.key_widths[kind], ranker.hidden, ranker.item_width)
+        fits &= ranker.limits[kind] == limits.of(kind)
     if not fits:
         raise FormatError(
             f"device bundle: the models of {folder} do not fit together, or they do not fit the limits "
@@ -57,13 +62,13 @@ def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) 
 def _check_widths(model: DeviceModel, folder: Path) -> None:
     """Check that the width of each input vector equals the sum of the widths of its features."""
     spec = model.spec
-    groups = [("item", spec.item, model.crban.item_width)]
+    groups = [("item", spec.item, model.ranker.item_width)]
     for kind, stepper in model.steppers.items():
         groups.append((kind.group, spec.actions(kind), stepper.action_width))
-    if model.crban.identities not in (0, 1 + len(spec.embeddings)):
+    if model.ranker.identities not in (0, 1 + len(spec.embeddings)):
         raise FormatError(
             f"device bundle: {folder}: the ranker should compare {1 + len(spec.embeddings)} IDs of each item (its own "
-            f"and one for each embedding); received a ranker that compares {model.crban.identities}: export the "
+            f"and one for each embedding); received a ranker that compares {model.ranker.identities}: export the "
             "bundle again"
         )
     for name, features, received in groups:

@@ -82,7 +82,7 @@ def run_case(model: DeviceModel, case: GoldenCase) -> Array:
     then fails.
     """
     try:
-        return model.crban.score(case.candidates, **encode_case(model, case), ids=case.candidate_ids)
+        return model.ranker.score(case.candidates, **encode_case(model, case), ids=case.candidate_ids)
     except NotFiniteError:
         return np.full(len(case.candidates), np.nan, np.float32)
 
@@ -95,7 +95,7 @@ def encode_case(model: DeviceModel, case: GoldenCase) -> dict[str, Encodings]:
         encodings = encode_behaviours(stepper, action, item)
         if ids is not None and age is not None:
             encodings = replace(encodings, seen=SeenItems(ids, age))
-        arguments[kind.plural] = encodings.latest(model.crban.limits[kind])
+        arguments[kind.plural] = encodings.latest(model.ranker.limits[kind])
     return arguments
 
 
@@ -107,7 +107,7 @@ def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, 
     Raises:
         FormatError: the case cannot be read, or it does not fit the models.
     """
-    case = read_case(bundle / name, matching=model.crban.identities > 0)
+    case = read_case(bundle / name, matching=model.ranker.identities > 0)
     limits = model.limits.model_dump()
     for what, length in case.lengths().items():
         if length > limits[what]:

@@ -7,9 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from edgerec.bundle.fit import sessions_of
 from edgerec.bundle.layout import CLOUD, DEVICE, GOLDEN, NAME
 from edgerec.bundle.load import check_cloud, load_checked
-from edgerec.bundle.manifest import CRBAN, BundleManifest, ModelFile
+from edgerec.bundle.manifest import BundleManifest, ModelFile
 from edgerec.bundle.manifest_file import read_bundle_manifest, signed_parts
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError
@@ -38,7 +39,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     model = load_checked(bundle, manifest, public_key=public_key)
     check_cloud(bundle, manifest, public_key=public_key)
-    sessions = {CRBAN: model.crban.session, **{kind.step_model: one.session for kind, one in model.steppers.items()}}
+    sessions = sessions_of(model)
     parts = signed_parts(bundle)
     return {
         "version_id": manifest.version_id,

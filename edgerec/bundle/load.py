@@ -8,15 +8,15 @@ from pathlib import Path
 from edgerec.bundle.files import check_files, read_stamped, refuse_link
 from edgerec.bundle.fit import check_fit
 from edgerec.bundle.layout import CLOUD, DEVICE
-from edgerec.bundle.manifest import CRBAN, BundleManifest, DeviceManifest
+from edgerec.bundle.manifest import RANKING_MODEL, BundleManifest, DeviceManifest
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.memory import enough_memory
 from edgerec.core.paths import as_path
-from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.spec import FeatureSpec, parse_spec
 
@@ -109,7 +109,7 @@ def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, D
             spec=spec,
             limits=Limits(**manifest.limits),
             steppers=steppers,
-            crban=CrbanRanker(_model_bytes(folder, manifest, CRBAN)),
+            ranker=DeviceRanker(_model_bytes(folder, manifest, RANKING_MODEL)),
         )
     check_fit(model, manifest, folder)
     return manifest, model

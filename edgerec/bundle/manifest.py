@@ -12,12 +12,14 @@ from edgerec.bundle.layout import CASES, CLOUD, DEVICE, EMBEDDINGS, check_paths
 from edgerec.core.hashing import FileStamp
 from edgerec.core.text_fields import Name
 from edgerec.core.tolerance import Tolerance
-from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, Limits
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.kv.table_entry import TableEntry
 
 FORMAT = 1
-HUBSM_IE, HUBSM_IPV, CRBAN = EXPOSURE.step_model, PAGE_VIEW.step_model, "crban"
-MODELS = (*(kind.step_model for kind in BEHAVIOUR_KINDS), CRBAN)
+RANKING_MODEL = "crban"
+"""The name of the ranking model in every bundle. It is the same for all rankers."""
+STEP_MODELS = tuple(kind.step_model for kind in BEHAVIOUR_KINDS)
+MODELS = (*STEP_MODELS, RANKING_MODEL)
 
 Precision = Literal["fp32", "fp16", "int8"]
 """The number format of the weights in the device's files. MNN always computes in float32 (`edgerec.export.convert`)."""
@@ -71,14 +73,14 @@ class DeviceManifest(_Manifest):
     limits: dict[str, Annotated[int, Field(ge=1, le=1000)]]
     """The maximum lengths of the sequences: `candidates`, `exposures`, `page_views`."""
     models: dict[str, ModelFile]
-    """The ranker, which is always called `crban`, and the step model of each kind of behaviour that it reads."""
+    """The ranking model, and the step model of each kind of behaviour that it reads."""
 
     @field_validator("models")
     @classmethod
     def _all_models(cls, models: dict[str, ModelFile]) -> dict[str, ModelFile]:
-        if CRBAN not in models or not set(models) <= set(MODELS):
+        if RANKING_MODEL not in models or not set(models) <= set(MODELS):
             raise ValueError(
-                f"should be {CRBAN} and the step models that it needs, out of {HUBSM_IE} and {HUBSM_IPV}; "
+                f"should be {RANKING_MODEL} and the step models that it needs, out of {' and '.join(STEP_MODELS)}; "
                 f"received {', '.join(models) or 'none'}"
             )
         return models

@@ -1,1 +1,1 @@
-"""The device runtime: MNN sessions, the HUBSM stepper and the CRBAN ranker. It needs only MNN and NumPy."""
+"""The device runtime: MNN sessions, the HUBSM stepper and the ranker. It needs only MNN and NumPy."""

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import Array, HubsmStepper, Step
+from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.device_runtime.raw_values import RawEncoder
 from edgerec.device_runtime.session import check_rows
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
@@ -63,14 +63,14 @@ class DeviceModel:
         spec: the feature specification.
         limits: the maximal lengths of the sequences that the models read.
         steppers: the stepper of each kind of behaviour that the ranker reads.
-        crban: the ranker.
+        ranker: the ranker.
     """
 
     version_id: str
     spec: FeatureSpec
     limits: Limits
     steppers: Mapping[BehaviourKind, HubsmStepper]
-    crban: CrbanRanker
+    ranker: DeviceRanker
 
     @cached_property
     def items(self) -> RawEncoder:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from edgerec.bundle.golden import GoldenCase
-from edgerec.bundle.manifest import CRBAN
+from edgerec.bundle.manifest import RANKING_MODEL
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.matches import SeenItems
 from edgerec.device_runtime.rank_feed import RankFeed
@@ -69,25 +69,25 @@ class OnnxDevice:
 
     Attributes:
         steppers: the step graph of each kind of behaviour that the model reads.
-        crban: the ranking graph.
+        ranker: the ranking graph.
     """
 
     steppers: Mapping[BehaviourKind, OnnxGraph]
-    crban: OnnxGraph
+    ranker: OnnxGraph
 
     @classmethod
     def load(cls, models: Mapping[str, onnx.ModelProto]) -> OnnxDevice:
         """Load the graphs `models`, given by name of device model, into ONNX Runtime."""
         steppers = {kind: OnnxGraph(models[kind.step_model]) for kind in BEHAVIOUR_KINDS if kind.step_model in models}
-        return cls(steppers, OnnxGraph(models[CRBAN]))
+        return cls(steppers, OnnxGraph(models[RANKING_MODEL]))
 
     def score(self, case: GoldenCase) -> Array:
         """Step through the case's behaviours, and return the logits (c,) of its candidates."""
-        return self.crban.run(self.feed(case))["logits"][: len(case.candidates), 0]
+        return self.ranker.run(self.feed(case))["logits"][: len(case.candidates), 0]
 
     def feed(self, case: GoldenCase) -> Arrays:
         """Step through the case's behaviours, and return the inputs of the ranking graph."""
-        arrays = {name: np.zeros(shape, np.float32) for name, shape in self.crban.inputs.items()}
+        arrays = {name: np.zeros(shape, np.float32) for name, shape in self.ranker.inputs.items()}
         feed = RankFeed(arrays)
         encodings = {kind: self._encode(kind, case).latest(feed.kinds[kind].limit) for kind in self.steppers}
         feed.write(case.candidates, encodings, case.candidate_ids)
@@ -96,7 +96,7 @@ class OnnxDevice:
     def _encode(self, kind: BehaviourKind, case: GoldenCase) -> Encodings:
         action, item, ids, age = case.of(kind)
         results = [outputs for _, outputs in steps(self.steppers[kind], action, item)]
-        widths = self.crban.inputs[f"{kind.name}_keys"][1], self.crban.inputs[f"{kind.name}_values"][1]
+        widths = self.ranker.inputs[f"{kind.name}_keys"][1], self.ranker.inputs[f"{kind.name}_values"][1]
         keys, values = (
             np.array([outputs[name].reshape(-1) for outputs in results], np.float32).reshape(-1, width)
             for name, width in zip(("key", "value"), widths, strict=True)

@@ -42,7 +42,7 @@ class Latency:
     """The time of a call of the runtime on this machine. It is a rough measurement and not a benchmark.
 
     Attributes:
-        rerank_p50_us: median time of `CrbanRanker.score` with all lengths at their limits, in microseconds.
+        rerank_p50_us: median time of `DeviceRanker.score` with all lengths at their limits, in microseconds.
         step_p50_us: median time of `HubsmStepper.step`, in microseconds. The step is that of an exposure, or of a
             page-view if the model reads no exposures. None if it reads no behaviours.
     """
@@ -252,7 +252,7 @@ def _latencies(devices: Mapping[Precision, DeviceModel], case: GoldenCase) -> di
             encodings = encode_case(device, case)
             for _ in range(RERANKS):
                 start = time.perf_counter_ns()
-                device.crban.score(case.candidates, **encodings, ids=case.candidate_ids)
+                device.ranker.score(case.candidates, **encodings, ids=case.candidate_ids)
                 reranks[name].append(time.perf_counter_ns() - start)
             for kind, stepper in list(device.steppers.items())[:1]:
                 action, item = case.of(kind).action[-1], case.of(kind).item[-1]

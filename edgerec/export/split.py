@@ -1,6 +1,6 @@
 """The splitter: it splits a trained model into an encoder for each kind of behaviour, a ranker and embedding tables.
 
-The model is a composition of layers (``ItemEmbedding -> HUBSM -> CRBAN``). So the splitter only takes the weights of
+The model is a composition of layers (``ItemEmbedding -> HUBSM -> ranker``). So the splitter only takes the weights of
 named layers. Each layer returns its own weights.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from edgerec.bundle.manifest import CRBAN
+from edgerec.bundle.manifest import RANKING_MODEL
 from edgerec.core.errors import ConversionError
 from edgerec.features.behaviours import BehaviourKind, Limits
 from edgerec.graphs.ranking import EncoderGraph, RankerGraph
@@ -63,7 +63,7 @@ def device_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProt
             f"{expected}; received {received}"
         )
     steps = {kind.step_model: encoder.step(readings[kind]) for kind, encoder in parts.encoders.items()}
-    return {**steps, CRBAN: parts.ranker.build(limits)}
+    return {**steps, RANKING_MODEL: parts.ranker.build(limits)}
 
 
 def reference_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProto]:

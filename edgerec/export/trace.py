@@ -10,8 +10,9 @@ import numpy.typing as npt
 import onnx
 from onnx import shape_inference
 
+from edgerec.bundle.fit import sessions_of
 from edgerec.bundle.golden import GoldenCase
-from edgerec.bundle.manifest import CRBAN
+from edgerec.bundle.manifest import RANKING_MODEL
 from edgerec.core.tolerance import absolute_difference
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.session import Session
@@ -106,13 +107,13 @@ def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.Model
     """
     everything = OnnxDevice.load({name: _with_all_outputs(graph) for name, graph in graphs.items()})
     feed = everything.feed(case)
-    logits = everything.crban.run(feed)[_LOGITS][: len(case.candidates), 0]
+    logits = everything.ranker.run(feed)[_LOGITS][: len(case.candidates), 0]
     from_keras = float(absolute_difference(logits, case.logits).max())
     agrees = ALLOWED.worst_index(logits, case.logits) is None
     compared = 0
-    onnx_graphs = {**{kind.step_model: graph for kind, graph in everything.steppers.items()}, CRBAN: everything.crban}
-    sessions = {kind.step_model: stepper.session for kind, stepper in device.steppers.items()}
-    sessions[CRBAN] = device.crban.session
+    onnx_graphs = {kind.step_model: graph for kind, graph in everything.steppers.items()}
+    onnx_graphs[RANKING_MODEL] = everything.ranker
+    sessions = sessions_of(device)
     for name, step, inputs in _runs(everything, case, feed):
         found, count = _departure(name, step, graphs[name], onnx_graphs[name], sessions[name], inputs)
         compared += count
@@ -127,7 +128,7 @@ def _runs(everything: OnnxDevice, case: GoldenCase, feed: Arrays) -> Iterator[tu
         action, item, _, _ = case.of(kind)
         for step, (inputs, _) in enumerate(steps(graph, action, item), start=1):
             yield kind.step_model, step, inputs
-    yield CRBAN, None, feed
+    yield RANKING_MODEL, None, feed
 
 
 def _departure(

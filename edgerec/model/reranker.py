@@ -1,4 +1,4 @@
-"""The model that is trained as a whole, ``ItemEmbedding -> HUBSM -> CRBAN``. The export splits it into its parts."""
+"""The model that is trained as a whole, ``ItemEmbedding -> HUBSM -> ranker``. The export splits it into its parts."""
 
 from __future__ import annotations
 

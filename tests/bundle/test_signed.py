@@ -123,7 +123,7 @@ def test_a_forged_bundle_is_refused_before_it_reaches_mnn(
         raise AssertionError("the forged bundle reached MNN")
 
     monkeypatch.setattr(load, "HubsmStepper", never)
-    monkeypatch.setattr(load, "CrbanRanker", never)
+    monkeypatch.setattr(load, "DeviceRanker", never)
     for read in (load_device_model, verify_bundle):
         with pytest.raises(SignatureError, match=said) as caught:
             read(signed, public_key=KEY.public)

@@ -15,11 +15,11 @@ from edgerec.bundle.inspection import inspect_bundle
 from edgerec.bundle.load import load_bundle, load_device_model
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import EdgeRecError, NotFiniteError, SessionError
-from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.device_runtime.matches import SeenItems
+from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.device_runtime.session import Session
 from tests.mnn_models import built
 
@@ -32,8 +32,8 @@ def stepper() -> HubsmStepper:
 
 
 @pytest.fixture(scope="module")
-def ranker() -> CrbanRanker:
-    return CrbanRanker(built().crban)
+def ranker() -> DeviceRanker:
+    return DeviceRanker(built().crban)
 
 
 def random_array(*shape: int) -> np.ndarray:
@@ -80,7 +80,7 @@ HUGE_REQUESTS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
 
 
 @pytest.mark.parametrize("name", HUGE_REQUESTS)
-def test_rank_keeps_the_order_if_a_huge_input_makes_scores_not_finite(name: str, ranker: CrbanRanker) -> None:
+def test_rank_keeps_the_order_if_a_huge_input_makes_scores_not_finite(name: str, ranker: DeviceRanker) -> None:
     ordinary = (random_array(5, 21), behaviours(), behaviours())
     want = ranker.score(*ordinary)
     order = ranker.rank(*ordinary)
@@ -102,7 +102,7 @@ def test_rank_keeps_the_order_if_a_huge_input_makes_scores_not_finite(name: str,
 
 
 def test_if_a_score_is_not_finite_score_raises_an_error_and_rank_keeps_the_order(
-    ranker: CrbanRanker, monkeypatch: pytest.MonkeyPatch
+    ranker: DeviceRanker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for value in (np.nan, np.inf, -np.inf):
         logits = np.array([1, 2, value, 4, 5] + [0] * 15, np.float32)
@@ -123,7 +123,7 @@ def test_a_case_whose_logits_are_not_finite_gives_only_nan(bundle_path: Path) ->
 
 
 def test_arrays_in_any_memory_order_give_the_same_results(
-    stepper: HubsmStepper, ranker: CrbanRanker, tmp_path: Path
+    stepper: HubsmStepper, ranker: DeviceRanker, tmp_path: Path
 ) -> None:
     def others(array: np.ndarray) -> list[np.ndarray]:
         mapped = np.memmap(tmp_path / str(array.shape), np.float32, "w+", shape=array.shape)
@@ -169,7 +169,7 @@ def only_edgerec_errors(call: Callable[..., Any], *arguments: Any, **more: Any) 
         assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_unusual_arrays_are_an_error_of_one_line(stepper: HubsmStepper, ranker: CrbanRanker) -> None:
+def test_unusual_arrays_are_an_error_of_one_line(stepper: HubsmStepper, ranker: DeviceRanker) -> None:
     good = [random_array(7), random_array(21), stepper.initial_state()]
     session = {name: random_array(*shape) for name, shape in stepper.session.inputs.items()}
     with pytest.raises(SessionError, match="Received: MaskedArray, which is not a plain NumPy array"):

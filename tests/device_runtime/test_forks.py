@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 MODELS = """
     import numpy as np
-    from edgerec.device_runtime.crban import CrbanRanker
+    from edgerec.device_runtime.ranker import DeviceRanker
     from edgerec.device_runtime.encodings import Encodings
     from edgerec.device_runtime.hubsm import HubsmStepper
     from edgerec.device_runtime.session import Session
@@ -39,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return paths
 
 
-@pytest.mark.parametrize("what", ["run_step(HubsmStepper(step_model))", "run_ranker(CrbanRanker(rank_model))"])
+@pytest.mark.parametrize("what", ["run_step(HubsmStepper(step_model))", "run_ranker(DeviceRanker(rank_model))"])
 def test_a_process_forked_during_a_run_gets_an_error_and_can_load_the_model(
     what: str, models: tuple[Path, Path]
 ) -> None:
@@ -69,8 +69,8 @@ def test_a_process_forked_after_mnn_created_threads_can_use_one_thread(models: t
         lambda: model.observe(**feed),
         lambda: model.commands(),
         lambda: Session(rank_model, threads=4),
-        lambda: CrbanRanker(rank_model, threads=2),
-        lambda: run_ranker(CrbanRanker(rank_model)),
+        lambda: DeviceRanker(rank_model, threads=2),
+        lambda: run_ranker(DeviceRanker(rank_model)),
         lambda: Session(rank_model).commands(),
     ):
         print(child(work), file=sys.stderr)
@@ -83,12 +83,12 @@ def test_a_process_forked_after_mnn_created_threads_can_use_one_thread(models: t
 
 def test_a_process_forked_before_mnn_created_threads_can_use_several(models: tuple[Path, Path]) -> None:
     script = """
-    model = CrbanRanker(rank_model)
+    model = DeviceRanker(rank_model)
     def work():
-        mine = CrbanRanker(rank_model, threads=2)
+        mine = DeviceRanker(rank_model, threads=2)
         run_ranker(mine)
         print("grandchild:", child(lambda: run_ranker(mine)), file=sys.stderr)
-        print("grandchild:", child(lambda: CrbanRanker(rank_model, threads=2)), file=sys.stderr)
+        print("grandchild:", child(lambda: DeviceRanker(rank_model, threads=2)), file=sys.stderr)
     print(child(work), file=sys.stderr)
     run_ranker(model)
     """

@@ -18,9 +18,9 @@ from edgerec.bundle.verify import verify_bundle
 from edgerec.cli.tables.bundles import export_table, precision_table
 from edgerec.core.errors import FormatError, InputError, ParityError
 from edgerec.data.samples import VALIDATION, Samples
-from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.export import halves
 from edgerec.export.bundle import Exported, export_bundle
 from edgerec.export.convert import convert_to_mnn
@@ -228,7 +228,7 @@ def test_half_precision_keeps_the_bounds_of_the_graphs(
             spec=run.head.spec,
             limits=SMALL,
             steppers={kind: HubsmStepper(tmp_path / f"{kind.step_model}.mnn") for kind in BEHAVIOUR_KINDS},
-            crban=CrbanRanker(tmp_path / "crban.mnn"),
+            ranker=DeviceRanker(tmp_path / "crban.mnn"),
         )
         none = [case for case in cases if not len(case.exposure_action) or not len(case.page_view_action)]
         drifts[precision] = (random_drift(precision, device, none), random_drift(precision, device, cases))

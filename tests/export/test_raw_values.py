@@ -94,6 +94,6 @@ def test_an_invalid_value_is_named_in_the_error(bundle_path: Path) -> None:
 
 def test_encoding_behaviours_that_the_ranker_does_not_read_is_an_error(bundle_path: Path) -> None:
     whole = load_device_model(bundle_path)
-    without = DeviceModel(whole.version_id, whole.spec, whole.limits, {}, whole.crban)
+    without = DeviceModel(whole.version_id, whole.spec, whole.limits, {}, whole.ranker)
     with pytest.raises(SessionError, match="does not read page_views"):
         without.page_views  # noqa: B018

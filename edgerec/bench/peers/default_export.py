@@ -14,7 +14,7 @@ from edgerec.bench.peers.onnx import ReferenceGraphs
 from edgerec.bench.peers.peer import Calls, Peer
 from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.layout import PEERS
-from edgerec.bundle.manifest import CRBAN
+from edgerec.bundle.manifest import RANKING_MODEL
 from edgerec.core.errors import FormatError, first_line
 from edgerec.device_runtime.session import PRECISION_HIGH, import_mnn
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
@@ -41,7 +41,7 @@ class DefaultExport(Peer):
     def rerank(self, case: GoldenCase) -> Calls:
         reference = ReferenceGraphs(self.bundle)
         fused = [reference.encode(kind, case).values for kind in BEHAVIOUR_KINDS]
-        return _rerank(self.bundle / PEERS / f"{CRBAN}.mnn", case, *fused)
+        return _rerank(self.bundle / PEERS / f"{RANKING_MODEL}.mnn", case, *fused)
 
 
 def _rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -> dict[str, Callable[[], Array]]:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from edgerec.bench.peers.peer import Calls, Peer
 from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.layout import GOLDEN
-from edgerec.bundle.manifest import CRBAN
+from edgerec.bundle.manifest import MODELS, RANKING_MODEL
 from edgerec.core.errors import FormatError
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.rank_feed import RankFeed
@@ -53,15 +53,14 @@ class OnnxPeer(Peer):
     @cached_property
     def _sessions(self) -> dict[str, Any]:
         folder, suffix = self.bundle / GOLDEN / "onnx", _SUFFIX[self.name]
-        names = (*(kind.step_model for kind in BEHAVIOUR_KINDS), CRBAN)
-        return {name: _session(folder / f"{name}{suffix}.onnx") for name in names}
+        return {name: _session(folder / f"{name}{suffix}.onnx") for name in MODELS}
 
     def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
         action, item, _, _ = case.of(kind)
         return {self.name: self._run_step(kind.step_model, action, item)}
 
     def rerank(self, case: GoldenCase) -> Calls:
-        session = self._sessions[CRBAN]
+        session = self._sessions[RANKING_MODEL]
         arrays = {spec.name: np.zeros(spec.shape, np.float32) for spec in session.get_inputs()}
         encodings = {kind: self.encode(kind, case) for kind in BEHAVIOUR_KINDS}
         RankFeed(arrays, values=_STORED[self.name][1]).write(case.candidates, encodings, case.candidate_ids)

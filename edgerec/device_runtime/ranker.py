@@ -19,7 +19,7 @@ from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 Array = npt.NDArray[np.float32]
 
 
-class CrbanRanker:
+class DeviceRanker:
     """A ranker on the device. It scores up to `limit` candidates (eq. 9-11 for CRBAN), and stores no state.
 
     Args:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.crban import CrbanRanker
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import HubsmStepper
+from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from tests import oracle
 from tests.mnn_models import CANDIDATES, EXPOSURES, PAGE_VIEWS, Built, built, graphs, to_mnn
@@ -55,8 +55,8 @@ def case(made: Built, count: int, times: tuple[int, int], *, seed: int = 0) -> C
 
 
 @pytest.fixture(scope="module")
-def ranker() -> CrbanRanker:
-    return CrbanRanker(built().crban)
+def ranker() -> DeviceRanker:
+    return DeviceRanker(built().crban)
 
 
 @pytest.mark.parametrize("times", [(0, 0), (1, 0), (0, 1), (2, 2), (7, 5), (EXPOSURES, PAGE_VIEWS)])
@@ -65,21 +65,21 @@ def ranker() -> CrbanRanker:
 def test_scores_equal_the_equations(scale: float, count: int, times: tuple[int, int]) -> None:
     made = built(0, scale)
     one = case(made, count, times)
-    scores = CrbanRanker(made.crban).score(one.candidates, one.exposures, one.page_views)
+    scores = DeviceRanker(made.crban).score(one.candidates, one.exposures, one.page_views)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, one.want, atol=scale * TOLERANCE)
 
 
-def test_scores_do_not_depend_on_earlier_calls(ranker: CrbanRanker) -> None:
+def test_scores_do_not_depend_on_earlier_calls(ranker: DeviceRanker) -> None:
     made = built()
     short, full = case(made, 3, (2, 0)), case(made, CANDIDATES, (EXPOSURES, PAGE_VIEWS), seed=1)
-    fresh = CrbanRanker(made.crban).score(short.candidates, short.exposures, short.page_views)
+    fresh = DeviceRanker(made.crban).score(short.candidates, short.exposures, short.page_views)
     for _ in range(3):
         ranker.score(full.candidates * np.float32(50), full.exposures, full.page_views)
         np.testing.assert_array_equal(ranker.score(short.candidates, short.exposures, short.page_views), fresh)
 
 
-def test_a_later_call_does_not_change_returned_scores(ranker: CrbanRanker) -> None:
+def test_a_later_call_does_not_change_returned_scores(ranker: DeviceRanker) -> None:
     first, second = case(built(), 5, (3, 3)), case(built(), 5, (3, 3), seed=1)
     scores = ranker.score(first.candidates, first.exposures, first.page_views)
     kept = scores.copy()
@@ -88,7 +88,7 @@ def test_a_later_call_does_not_change_returned_scores(ranker: CrbanRanker) -> No
     assert scores.flags.owndata
 
 
-def test_the_last_candidate_changes_the_scores_of_all_others(ranker: CrbanRanker) -> None:
+def test_the_last_candidate_changes_the_scores_of_all_others(ranker: DeviceRanker) -> None:
     one = case(built(), 6, (3, 3))
     scores = ranker.score(one.candidates, one.exposures, one.page_views)
     changed = one.candidates.copy()
@@ -96,7 +96,7 @@ def test_the_last_candidate_changes_the_scores_of_all_others(ranker: CrbanRanker
     assert np.abs(ranker.score(changed, one.exposures, one.page_views)[:-1] - scores[:-1]).min() > 1e-4
 
 
-def test_rank_sorts_by_score_and_ties_keep_their_order(ranker: CrbanRanker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rank_sorts_by_score_and_ties_keep_their_order(ranker: DeviceRanker, monkeypatch: pytest.MonkeyPatch) -> None:
     one = case(built(), 11, (3, 3))
     order = ranker.rank(one.candidates, one.exposures, one.page_views)
     np.testing.assert_array_equal(order, np.argsort(-one.want, kind="stable"))
@@ -137,7 +137,7 @@ def test_a_weight_that_is_one_percent_off_exceeds_the_tolerance(change: str) -> 
     made = built()
     one = case(made, CANDIDATES, (EXPOSURES, PAGE_VIEWS))
     other = dataclasses.replace(made.model, crban=CHANGES[change](made.model.crban))
-    ranker = CrbanRanker(to_mnn(graphs(other)["crban"]))
+    ranker = DeviceRanker(to_mnn(graphs(other)["crban"]))
     worst = np.abs(ranker.score(one.candidates, one.exposures, one.page_views) - one.want).max()
     assert worst > 10 * TOLERANCE
 
@@ -156,10 +156,10 @@ def test_large_attention_weights_use_the_form_with_tanh() -> None:
     large = Built(model, **files)
     # Keys of the form with tanh may be negative. The ranker accepts them.
     assert (case(large, 1, (7, 5)).exposures.keys < 0).any()
-    assert CrbanRanker(large.crban).key_widths[EXPOSURE] == 32
+    assert DeviceRanker(large.crban).key_widths[EXPOSURE] == 32
     for times in ((0, 0), (1, 0), (7, 5), (EXPOSURES, PAGE_VIEWS)):
         one = case(large, 11, times)
-        scores = CrbanRanker(large.crban).score(one.candidates, one.exposures, one.page_views)
+        scores = DeviceRanker(large.crban).score(one.candidates, one.exposures, one.page_views)
         # Attention scores reach several hundred, where float32 has a rounding error of about 3e-5. The softmax shows
         # this error if two behaviours have nearly the same score.
         np.testing.assert_allclose(scores, one.want, atol=5e-3)
@@ -168,11 +168,11 @@ def test_large_attention_weights_use_the_form_with_tanh() -> None:
 def test_another_number_of_units_works() -> None:
     made = built(3, 1.0, 10, 6)
     one = case(made, 11, (7, 5))
-    scores = CrbanRanker(made.crban).score(one.candidates, one.exposures, one.page_views)
+    scores = DeviceRanker(made.crban).score(one.candidates, one.exposures, one.page_views)
     np.testing.assert_allclose(scores, one.want, atol=TOLERANCE)
 
 
-def test_the_ranker_reads_its_limits_and_widths_from_the_model(ranker: CrbanRanker) -> None:
+def test_the_ranker_reads_its_limits_and_widths_from_the_model(ranker: DeviceRanker) -> None:
     assert (ranker.limit, ranker.limits) == (CANDIDATES, {EXPOSURE: EXPOSURES, PAGE_VIEW: PAGE_VIEWS})
     assert (ranker.item_width, ranker.hidden) == (21, 32)
     assert ranker.key_widths == {EXPOSURE: 128, PAGE_VIEW: 128}
@@ -229,7 +229,7 @@ def with_key(encodings: Encodings, key: float) -> Encodings:
     ],
 )
 def test_an_invalid_argument_is_an_error_and_the_ranker_still_works(
-    candidates: object, exposures: Encodings, page_views: Encodings, named: str, ranker: CrbanRanker
+    candidates: object, exposures: Encodings, page_views: Encodings, named: str, ranker: DeviceRanker
 ) -> None:
     with pytest.raises(SessionError, match=named):
         ranker.score(candidates, exposures, page_views)  # type: ignore[arg-type]
@@ -239,4 +239,4 @@ def test_an_invalid_argument_is_an_error_and_the_ranker_still_works(
 
 def test_the_ranker_refuses_a_step_model() -> None:
     with pytest.raises(SessionError, match="should have an input `candidates`"):
-        CrbanRanker(built().ie)
+        DeviceRanker(built().ie)
