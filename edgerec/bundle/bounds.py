@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgerec.device_runtime.session import MAX_MODEL_BYTES
+from edgerec.device_runtime.interpreter import MAX_MODEL_BYTES
 from edgerec.kv.table_entry import TableEntry
 
 MAX_CASE_BYTES = 16 * 1024 * 1024

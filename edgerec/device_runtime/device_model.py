@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from edgerec.core.errors import SessionError
+from edgerec.device_runtime.arguments import check_rows
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import Array, HubsmStepper, Step
 from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.device_runtime.raw_values import RawEncoder
-from edgerec.device_runtime.session import check_rows
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
 from edgerec.features.encoder import Values
 from edgerec.features.kinds import Feature

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.matches import SeenItems, check_count
-from edgerec.device_runtime.session import is_plain
+from edgerec.device_runtime.arguments import check_count, is_plain
+from edgerec.device_runtime.matches import SeenItems
 
 Array = npt.NDArray[np.float32]
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
 from edgerec.device_runtime import forks
+from edgerec.device_runtime.arguments import Shape, check_array
 from edgerec.device_runtime.finite import Joined, check_finite, not_finite
-from edgerec.device_runtime.session import Session, Shape, check_array
+from edgerec.device_runtime.session import Session
 
 Array = npt.NDArray[np.float32]
 

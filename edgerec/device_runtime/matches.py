@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.session import check_array, is_plain, received
+from edgerec.device_runtime.arguments import check_array, check_count, is_plain, received
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -55,16 +54,6 @@ def matches(candidates: Ids, behaviours: Ids) -> npt.NDArray[np.bool_]:
     seen = behaviours.T[:, None, :]
     equal: npt.NDArray[np.bool_] = (candidates.T[:, :, None] == seen) & (seen >= 0)
     return equal
-
-
-def check_count(name: str, value: object, *, most: int = sys.maxsize) -> None:
-    """Check that `value` is a whole number from 0 to `most`.
-
-    Raises:
-        SessionError: `value` is not such a number.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= most:
-        raise SessionError(f"`{name}` should be a whole number from 0 to {most}. Received: {value!r:.80}")
 
 
 def check_ids(name: str, ids: object, count: int, identities: int) -> None:

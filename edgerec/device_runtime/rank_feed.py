@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
+from edgerec.device_runtime.arguments import check_rows
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.finite import check_finite
 from edgerec.device_runtime.matches import Ids, check_seen, matches
-from edgerec.device_runtime.session import check_rows
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import NotFiniteError, SessionError
+from edgerec.device_runtime.arguments import check_rows
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.finite import check_finite, is_finite, not_finite
 from edgerec.device_runtime.matches import Ids, check_ids
 from edgerec.device_runtime.rank_feed import RankFeed
-from edgerec.device_runtime.session import Session, check_rows
+from edgerec.device_runtime.session import Session
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 Array = npt.NDArray[np.float32]

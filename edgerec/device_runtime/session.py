@@ -9,31 +9,22 @@ A session runs only in the process that loaded it, not in a process that was for
 
 from __future__ import annotations
 
-import importlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SessionError, first_line
 from edgerec.device_runtime import forks
+from edgerec.device_runtime.arguments import Shape, check_array
+from edgerec.device_runtime.interpreter import import_mnn, load_interpreter
 
 Array = npt.NDArray[np.float32]
-Shape = tuple[int, ...]
-
-MAX_MODEL_BYTES = 64 * 1024 * 1024
-"""Largest model file, in bytes. A larger file is refused before it is read. A device model has less than 1 MB."""
-_FLOAT32 = np.dtype(np.float32)
-PRECISION_HIGH = 1  # BackendConfig::Precision_High: MNN computes in float32, even if the processor has float16
-_SMALLEST_MODEL = 64
-_PLAIN = frozenset((np.ndarray, np.memmap))
 
 
 class Session:
@@ -58,7 +49,7 @@ class Session:
             raise SessionError(f"`model` should be the path of a file, or its bytes. Received: {type(model).__name__}")
         label = f"model of {len(model)} bytes" if isinstance(model, bytes) else str(model)[:1000]
         self._forks = forks.forks
-        self._interpreter, self._native = _load(model, label, threads)
+        self._interpreter, self._native = load_interpreter(model, label, threads=threads)
         self._run = partial(self._interpreter.runSession, self._native)
         # The tensors own the memory of the views below, so the session keeps them.
         self._tensors = _tensors(self._interpreter, self._native, label)
@@ -172,107 +163,6 @@ class Session:
             self._views[name][...] = array
 
 
-def check_array(name: str, array: object, shape: Shape) -> None:
-    """Check that `array` is a plain float32 array of shape `shape`.
-
-    Raises:
-        SessionError: `array` is not such an array.
-    """
-    # `is` comes first: NumPy has one float32 object, and `==` on two dtypes takes longer than all other checks.
-    if type(array) in _PLAIN and (array.dtype is _FLOAT32 or array.dtype == _FLOAT32) and array.shape == shape:  # type: ignore[attr-defined]
-        return
-    raise SessionError(f"`{name}` should be a float32 array of shape {shape}. Received: {received(array)}")
-
-
-def check_rows(name: str, array: object, width: int) -> None:
-    """Check that `array` is a plain float32 array of shape `(any, width)`.
-
-    Raises:
-        SessionError: `array` is not such an array.
-    """
-    if is_plain(array) and array.dtype == _FLOAT32 and array.ndim == 2 and array.shape[1] == width:
-        return
-    raise SessionError(f"`{name}` should be a float32 array of shape (any, {width}). Received: {received(array)}")
-
-
-def is_plain(value: object) -> TypeGuard[npt.NDArray[Any]]:
-    """Return whether `value` is a plain NumPy array or a memory map.
-
-    Other subclasses, such as masked arrays, give their numbers a meaning that MNN does not know.
-    """
-    return type(value) in _PLAIN
-
-
-def received(value: object) -> str:
-    """Return a description of a value for an error message: type and shape, or only the type."""
-    if is_plain(value):
-        return f"{value.dtype} of shape {value.shape}"
-    kind = type(value).__name__
-    return f"{kind}, which is not a plain NumPy array" if isinstance(value, np.ndarray) else kind
-
-
-def _load(model: Path | bytes, label: str, threads: int) -> tuple[Any, Any]:
-    if isinstance(model, bytes):
-        _check_bytes(model, label)
-        return _create_from_bytes(model, label, threads)
-    try:
-        with Path(model).open("rb") as file:
-            content = file.read(MAX_MODEL_BYTES + 1)
-    except (OSError, ValueError) as error:  # a path with a null character raises a ValueError
-        raise SessionError(f"cannot read MNN model {label}: {getattr(error, 'strerror', error)}") from error
-    _check_bytes(content, label)
-    return _create(Path(model), label, threads)
-
-
-def _create_from_bytes(model: bytes, label: str, threads: int) -> tuple[Any, Any]:
-    """Write the bytes to a temporary file and create the session from it, because MNN's Python API reads only files."""
-    # `TemporaryDirectory` is not used: a forked child that ends would remove the folder of its parent.
-    folder = None
-    try:
-        folder = tempfile.mkdtemp(prefix="edgerec-")
-        path = Path(folder, "model.mnn")
-        path.write_bytes(model)
-        return _create(path, label, threads)
-    except OSError as error:
-        raise SessionError(
-            f"cannot write {label} into {folder or 'a temporary folder'}, from which MNN reads it ({error.strerror}): "
-            "free some space in this folder, or set TMPDIR to a folder with free space"
-        ) from None
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:
-    mnn = import_mnn()
-    configuration = {"backend": "CPU", "numThread": threads, "precision": PRECISION_HIGH}
-    try:
-        interpreter = mnn.Interpreter(str(path))
-        forks.claim_threads(threads)
-        return interpreter, interpreter.createSession(configuration)
-    except SessionError:
-        raise
-    except Exception as error:  # MNN raises the class Exception itself
-        raise SessionError(f"MNN cannot load {label}: it is damaged, or it is not an MNN model ({error})") from error
-
-
-def _check_bytes(content: bytes, label: str) -> None:
-    """Check the size and the start of a flatbuffer. MNN verifies the rest when it loads the model.
-
-    Raises:
-        SessionError: the model is too large, or its bytes are not a flatbuffer.
-    """
-    size = len(content)
-    if size > MAX_MODEL_BYTES:
-        raise SessionError(f"{label} should have at most {MAX_MODEL_BYTES} bytes. Received: a larger file")
-    root = int.from_bytes(content[:4], "little")
-    if size >= _SMALLEST_MODEL and 4 <= root <= size - 4:
-        table = root - int.from_bytes(content[root : root + 4], "little", signed=True)
-        if 4 <= table <= size - 4:
-            return
-    raise SessionError(f"{label} is not an MNN model: its {size} bytes are not a flatbuffer. Export the bundle again")
-
-
 def _tensors(interpreter: Any, native: Any, label: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the inputs and the outputs of a session by name."""
     try:
@@ -292,7 +182,7 @@ def _view(tensor: Any, label: str) -> Array:
         raise SessionError(
             f"{label} has no memory that can be read or written: the model is damaged ({error})"
         ) from error
-    if not isinstance(view, np.ndarray) or view.dtype != _FLOAT32 or not view.flags.c_contiguous:
+    if not isinstance(view, np.ndarray) or view.dtype != np.float32 or not view.flags.c_contiguous:
         raise SessionError(
             f"{label} should be a contiguous float32 array. Received: {getattr(view, 'dtype', type(view))}"
         )
@@ -306,16 +196,3 @@ def _copy(tensor: Any) -> Array:
     if not tensor.copyToHostTensor(host):
         raise SessionError(f"MNN cannot copy the numbers of a tensor of shape {shape}")
     return np.array(host.getNumpyData(), np.float32).reshape(shape)
-
-
-@cache
-def import_mnn() -> Any:
-    """Import MNN. The first import prints one line on standard output.
-
-    Raises:
-        SessionError: MNN is not installed.
-    """
-    try:
-        return importlib.import_module("MNN")
-    except ImportError as error:
-        raise SessionError("MNN is not installed: pip install 'edgerec[device]'") from error

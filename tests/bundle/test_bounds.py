@@ -13,7 +13,7 @@ from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manife
 from edgerec.core.arrays import read_members
 from edgerec.core.documents import MAX_BYTES, read_toml
 from edgerec.core.errors import ConfigurationError, FormatError, SpecificationError
-from edgerec.device_runtime.session import MAX_MODEL_BYTES
+from edgerec.device_runtime.interpreter import MAX_MODEL_BYTES
 from edgerec.features.spec import load_spec
 from edgerec.features.vocabulary import open_vocabularies
 from edgerec.kv.shard_writer import write_table

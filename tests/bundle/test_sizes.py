@@ -18,7 +18,8 @@ from edgerec.bundle.tables import open_tables
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import FormatError, ResourceError, SessionError
 from edgerec.core.hashing import FileStamp
-from edgerec.device_runtime.session import MAX_MODEL_BYTES, Session
+from edgerec.device_runtime.interpreter import MAX_MODEL_BYTES
+from edgerec.device_runtime.session import Session
 from tests.bundle.restamp import restamp
 
 HUGE = 4 << 40

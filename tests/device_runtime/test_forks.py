@@ -104,13 +104,13 @@ def test_a_child_that_ends_does_not_remove_files_of_its_parent(models: tuple[Pat
     If the loader used a `TemporaryDirectory`, the child would remove it when it ends.
     """
     script = """
-    from edgerec.device_runtime import session
-    create, written, ended = session._create, threading.Event(), threading.Event()
+    from edgerec.device_runtime import interpreter
+    create, written, ended = interpreter._create, threading.Event(), threading.Event()
     def waiting(path, label, threads):
         written.set()
         ended.wait()
         return create(path, label, threads)
-    session._create = waiting
+    interpreter._create = waiting
     def load():
         Session(open(step_model, "rb").read())
         print("loaded", file=sys.stderr)

@@ -16,7 +16,7 @@ from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.layout import PEERS
 from edgerec.bundle.manifest import RANKING_MODEL
 from edgerec.core.errors import FormatError, first_line
-from edgerec.device_runtime.session import PRECISION_HIGH, import_mnn
+from edgerec.device_runtime.interpreter import PRECISION_HIGH, import_mnn
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 
 Array = npt.NDArray[np.float32]
