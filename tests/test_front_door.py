@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -50,7 +53,10 @@ except Exception as error:
     assert done.stdout == "MissingExtraError tensorflow is not installed: pip install 'edgerec[train]'\n"
 
 
-@pytest.mark.parametrize("module", [edgerec, edgerec.layers], ids=["edgerec", "edgerec.layers"])
+FRONT_DOORS = pytest.mark.parametrize("module", [edgerec, edgerec.layers], ids=["edgerec", "edgerec.layers"])
+
+
+@FRONT_DOORS
 def test_every_public_name_exists(module: object) -> None:
     names = module.__all__  # type: ignore[attr-defined]
     assert names == sorted(names)
@@ -59,3 +65,17 @@ def test_every_public_name_exists(module: object) -> None:
         assert getattr(module, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'nope'"):
         module.nope  # type: ignore[attr-defined]  # noqa: B018
+
+
+@FRONT_DOORS
+def test_type_checkers_see_the_names_that_are_imported_lazily(module: ModuleType) -> None:
+    """The imports under `TYPE_CHECKING` have the same names and modules as the table of lazy imports."""
+    (block,) = (
+        node
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    imports = [statement for statement in block.body if isinstance(statement, ast.ImportFrom)]
+    typed = {alias.name: statement.module for statement in imports for alias in statement.names}
+    assert typed == module._HOME
+    assert set(typed) == set(module.__all__)

@@ -7,7 +7,19 @@ in `edgerec.rankers`.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgerec.layers.attention import BehaviourAttention
+    from edgerec.layers.din import DinAttention, RawBehaviours
+    from edgerec.layers.feature_vector import FeatureVector
+    from edgerec.layers.gru_stack import GruStack
+    from edgerec.layers.hubsm import BehaviourEncoder
+    from edgerec.layers.list_context import ListAttention, ListNormalisation
+    from edgerec.rankers.crban.layer import Crban
+    from edgerec.rankers.crban_plus.layer import CrbanPlus
+    from edgerec.rankers.dlcm.layer import Dlcm
+    from edgerec.rankers.dnn_rank.layer import DnnRank
 
 _HOME = {
     "BehaviourAttention": "edgerec.layers.attention",
@@ -24,7 +36,20 @@ _HOME = {
     "RawBehaviours": "edgerec.layers.din",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "BehaviourAttention",
+    "BehaviourEncoder",
+    "Crban",
+    "CrbanPlus",
+    "DinAttention",
+    "Dlcm",
+    "DnnRank",
+    "FeatureVector",
+    "GruStack",
+    "ListAttention",
+    "ListNormalisation",
+    "RawBehaviours",
+]
 
 
 def __getattr__(name: str) -> Any:
