@@ -19,9 +19,9 @@ from edgerec.model.runs import Run, build_model
 from tests.synthetic import SPEC
 
 
-def of_kind(run: Run, kind: str) -> Run:
-    """Return a run of the model `kind` with random weights and the data of `run`."""
-    model = build_model(run.head.spec, run.vocabularies, run.head.config.model_copy(update={"model": kind}))
+def of_model(run: Run, model_name: str) -> Run:
+    """Return a run of the model `model_name` with random weights and the data of `run`."""
+    model = build_model(run.head.spec, run.vocabularies, run.head.config.model_copy(update={"model": model_name}))
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(scale=0.4, size=weight.shape) for weight in model.get_weights()])
     return replace(run, model=model)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
-from edgerec.bench.measure import Measured, ratios, take_turns
+from edgerec.bench.measure import Durations, ratios, take_turns
 from edgerec.bench.peers.peer import Failures, Peer, load_peers
 from edgerec.bundle.golden import GoldenCase, case_names, encode_case, run_named
 from edgerec.bundle.layout import GOLDEN
@@ -263,7 +263,7 @@ def _load_peers(bundle: Path, what: str, failures: Failures) -> dict[str, Peer]:
     return found
 
 
-def _compare(stage: str, measured: dict[str, Measured]) -> list[dict[str, Any]]:
+def _compare(stage: str, measured: dict[str, Durations]) -> list[dict[str, Any]]:
     ours = measured[ENGINE]
     return [
         {"stage": stage, "peer": name, **{key: round(value, 4) for key, value in ratios(ours, peer).items()}}

@@ -18,7 +18,7 @@ UNSTABLE = 1.5
 
 
 @dataclass(frozen=True)
-class Measured:
+class Durations:
     """The durations of all calls of one implementation, in microseconds.
 
     Attributes:
@@ -57,7 +57,7 @@ class Measured:
 
 def take_turns(
     implementations: Mapping[str, Callable[[], Any]], *, rounds: int, calls: int, warmup: int
-) -> dict[str, Measured]:
+) -> dict[str, Durations]:
     """Measure each implementation `calls` times in each of `rounds` rounds. Return the durations by name.
 
     A round measures all implementations, one after the other. If the machine is busy for a while, it slows all of them,
@@ -81,10 +81,10 @@ def take_turns(
     finally:
         if was_enabled:
             gc.enable()
-    return {name: Measured(warmups[name], samples[name]) for name in implementations}
+    return {name: Durations(warmups[name], samples[name]) for name in implementations}
 
 
-def ratios(ours: Measured, peer: Measured) -> dict[str, float]:
+def ratios(ours: Durations, peer: Durations) -> dict[str, float]:
     """Divide our p50 of each round by the peer's p50. Return `median`, `min` and `max` of these ratios."""
     values = [mine / other for mine, other in zip(ours.medians, peer.medians, strict=True)]
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}

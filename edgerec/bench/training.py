@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.bench.environment import environment
-from edgerec.bench.measure import Measured, ratios, take_turns
+from edgerec.bench.measure import Durations, ratios, take_turns
 from edgerec.bench.plain_keras import plain_inputs, plain_model
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
@@ -198,12 +198,12 @@ def _cycle(batches: list[Any], step: Callable[[Any], Any]) -> Callable[[], Any]:
     return call
 
 
-def _round_seconds(measured: Measured) -> float:
+def _round_seconds(measured: Durations) -> float:
     """Return the median duration of a round in seconds. Durations of batches differ, so only whole rounds compare."""
     return statistics.median(sum(samples) for samples in measured.rounds) / 1e6
 
 
-def _ratios(first: Measured, second: Measured) -> dict[str, float]:
+def _ratios(first: Durations, second: Durations) -> dict[str, float]:
     """Divide the durations of `first` by those of `second`, round by round.
 
     `median`, `min` and `max` are of the ratios of whole rounds. `p50` is the median ratio of the medians of rounds.

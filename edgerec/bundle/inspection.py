@@ -7,11 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgerec.bundle.fit import sessions_of
 from edgerec.bundle.layout import CLOUD, DEVICE, GOLDEN, NAME
 from edgerec.bundle.load import check_cloud, load_checked
 from edgerec.bundle.manifest import BundleManifest, ModelFile
 from edgerec.bundle.manifest_file import read_bundle_manifest, signed_parts
+from edgerec.bundle.model_checks import sessions_of
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError
 from edgerec.core.paths import as_path

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from edgerec.bundle.files import check_files, read_stamped, refuse_link
-from edgerec.bundle.fit import check_fit
 from edgerec.bundle.layout import CLOUD, DEVICE
 from edgerec.bundle.manifest import RANKING_MODEL, BundleManifest, DeviceManifest
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest
+from edgerec.bundle.model_checks import check_models
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.memory import enough_memory
@@ -111,7 +111,7 @@ def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, D
             steppers=steppers,
             ranker=DeviceRanker(_model_bytes(folder, manifest, RANKING_MODEL)),
         )
-    check_fit(model, manifest, folder)
+    check_models(model, manifest, folder)
     return manifest, model
 
 

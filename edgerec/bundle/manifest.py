@@ -19,7 +19,8 @@ FORMAT = 1
 RANKING_MODEL = "crban"
 """The name of the ranking model in every bundle. It is the same for all rankers."""
 STEP_MODELS = tuple(kind.step_model for kind in BEHAVIOUR_KINDS)
-MODELS = (*STEP_MODELS, RANKING_MODEL)
+DEVICE_MODELS = (*STEP_MODELS, RANKING_MODEL)
+"""The names of all models that a device half can have."""
 
 Precision = Literal["fp32", "fp16", "int8"]
 """The number format of the weights in the device's files. MNN always computes in float32 (`edgerec.export.convert`)."""
@@ -78,7 +79,7 @@ class DeviceManifest(_Manifest):
     @field_validator("models")
     @classmethod
     def _all_models(cls, models: dict[str, ModelFile]) -> dict[str, ModelFile]:
-        if RANKING_MODEL not in models or not set(models) <= set(MODELS):
+        if RANKING_MODEL not in models or not set(models) <= set(DEVICE_MODELS):
             raise ValueError(
                 f"should be {RANKING_MODEL} and the step models that it needs, out of {' and '.join(STEP_MODELS)}; "
                 f"received {', '.join(models) or 'none'}"

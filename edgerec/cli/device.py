@@ -93,12 +93,12 @@ def export(
         need("peers", "tf2onnx")
     from edgerec.bundle.signing import load_signing_key
     from edgerec.core.atomic import check_output
-    from edgerec.model.run_head import check_fit, read_run_head, samples_of
+    from edgerec.model.run_head import check_samples, read_run_head, samples_of
 
     check_output(out, force=force, kind="bundle", inputs=[each for each in (run, samples, sign_key) if each])
     key = load_signing_key(sign_key) if sign_key is not None else None
     head, vocabularies = read_run_head(run)
-    check_fit(head, vocabularies, samples_of(head, samples))
+    check_samples(head, vocabularies, samples_of(head, samples))
     import_tensorflow()
     from edgerec.cli.tables.bundles import export_table
     from edgerec.export.bundle import export_bundle

@@ -55,11 +55,11 @@ def _options(source: type[Any]) -> list[click.Option]:
     options = []
     for field in fields(source):
         if get_origin(types[field.name]) is Annotated:
-            kind, text = get_args(types[field.name])
+            value_type, text = get_args(types[field.name])
             options.append(
                 click.Option(
                     [f"--{field.name.replace('_', '-')}"],
-                    type=click.Choice(get_args(kind)) if get_origin(kind) is Literal else kind,
+                    type=click.Choice(get_args(value_type)) if get_origin(value_type) is Literal else value_type,
                     default=field.default,
                     show_default=True,
                     help=text,

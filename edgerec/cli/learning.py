@@ -111,9 +111,9 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
 
     opened = open_samples(paths[-1])
     if len(paths) == 2:
-        from edgerec.model.run_head import check_fit, read_run_head
+        from edgerec.model.run_head import check_samples, read_run_head
 
-        check_fit(*read_run_head(paths[0]), opened)
+        check_samples(*read_run_head(paths[0]), opened)
     reached = _oracle(opened, logs, split) if oracle else {}
     if len(paths) == 1:
         document = baselines_document(opened, split, oracle=reached)

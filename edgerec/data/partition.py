@@ -234,15 +234,15 @@ def map_partitions(
     processes: int = 1,
     target: int = TARGET,
 ) -> Iterator[Result]:
-    """Yield ``function(part)`` for each partition of `logs`. A part holds the checked logs of its users.
+    """Yield ``function(users_logs)`` for each partition of `logs`, with the checked logs of its users.
 
     Rows that are written again are in a temporary folder until the iterator is closed. This folder is beside the logs,
     or in the system's temporary folder if the folder beside the logs cannot be written. The progress is shown.
 
     Args:
-        function: a function of a part. With several processes, it and its result are pickled.
-        logs: the opened folder. Its catalogue is sent with every part, so drop the columns that `function` does not
-            need.
+        function: a function of the logs of some users. With several processes, it and its result are pickled.
+        logs: the opened folder. Its catalogue is sent with every partition, so drop the columns that `function` does
+            not need.
         processes: number of processes. Each works on one partition at a time.
         target: weight up to which a partition is filled.
 

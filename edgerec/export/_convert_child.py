@@ -21,8 +21,8 @@ def end_with(parent: int) -> None:
             os._exit(1)
 
 
-def main(source: str, target: str, kind: str = "ONNX", *flags: str) -> int:
-    """Convert the file `source` to the MNN file `target`. `kind` is the format of `source`, ONNX or MNN.
+def main(source: str, target: str, source_format: str = "ONNX", *flags: str) -> int:
+    """Convert the file `source` to the MNN file `target`. `source_format` is ONNX or MNN.
 
     Returns:
         An exit code. It is not reliable, because the converter can report success without writing a model.
@@ -31,7 +31,7 @@ def main(source: str, target: str, kind: str = "ONNX", *flags: str) -> int:
 
     arguments = [
         "mnnconvert",
-        *("-f", kind),
+        *("-f", source_format),
         *("--modelFile", source),
         *("--MNNModel", target),
         *("--bizCode", "edgerec"),

@@ -40,7 +40,7 @@ from edgerec.export.real_requests import step_through
 from edgerec.export.split import SplitModel, device_graphs, split
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype
 from edgerec.kv.table_entry import TableEntry
-from edgerec.model.run_head import check_fit, samples_of
+from edgerec.model.run_head import check_samples, samples_of
 from edgerec.model.runs import Run, load_run, tool_versions
 
 GOLDEN_CASES = 12
@@ -122,7 +122,7 @@ def export_bundle(
     created = _created()
     run = load_run(run_path)
     samples = samples_of(run.head, samples_path)
-    check_fit(run.head, run.vocabularies, samples)
+    check_samples(run.head, run.vocabularies, samples)
     if peers:
         check_peers(run.model)
     trace_path = path.with_name(f"{path.name}.{TRACE}") if trace else None

@@ -69,10 +69,10 @@ def _run(onnx_path: Path, target: Path, flags: Sequence[str]) -> None:
         raise ConversionError("cannot convert: MNN's converter is not installed: pip install 'edgerec[export]'")
     # `-I` isolates the process from the user's environment. The process gets only the folder of the converter.
     command = [sys.executable, "-I", str(CHILD), str(os.getpid()), str(Path(extension.origin).parent)]
-    source, kind = onnx_path, "ONNX"
+    source, source_format = onnx_path, "ONNX"
     if target.is_file():
-        source, kind = target.replace(target.with_name("before.mnn")), "MNN"
-    command += [str(source.resolve()), str(target.resolve()), kind, *flags]
+        source, source_format = target.replace(target.with_name("before.mnn")), "MNN"
+    command += [str(source.resolve()), str(target.resolve()), source_format, *flags]
     try:
         done = subprocess.run(
             command,

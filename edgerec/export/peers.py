@@ -51,8 +51,8 @@ def check_peers(model: Reranker) -> None:
     Raises:
         InputError: `model` is another model.
     """
-    if model.kind != "crban":
-        raise InputError(f"export: --peers is only for the model crban; received {model.kind}: leave --peers out")
+    if model.model_name != "crban":
+        raise InputError(f"export: --peers is only for the model crban; received {model.model_name}: leave --peers out")
 
 
 def _step(model: Reranker, kind: BehaviourKind) -> bytes:

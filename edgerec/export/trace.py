@@ -10,9 +10,9 @@ import numpy.typing as npt
 import onnx
 from onnx import shape_inference
 
-from edgerec.bundle.fit import sessions_of
 from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.manifest import RANKING_MODEL
+from edgerec.bundle.model_checks import sessions_of
 from edgerec.core.tolerance import absolute_difference
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.session import Session

@@ -13,7 +13,7 @@ from edgerec.data.samples import TEST, Samples
 from edgerec.model.baselines import baselines_document
 from edgerec.model.input_pipeline import ahead, epoch
 from edgerec.model.reranker import Reranker
-from edgerec.model.run_head import check_fit
+from edgerec.model.run_head import check_samples
 from edgerec.model.runs import Run
 from edgerec.model.tally import Scored, Tally
 
@@ -75,7 +75,7 @@ def evaluate(
         InputError: no request of the split has a clicked and an unclicked exposure.
         FormatError: a shard is missing or damaged.
     """
-    check_fit(run.head, run.vocabularies, samples)
+    check_samples(run.head, run.vocabularies, samples)
     if run.head.config.compiled:
         accelerate(run.model)
     tally = Tally()

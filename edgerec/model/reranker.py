@@ -26,7 +26,7 @@ class Reranker(keras.Model):
     Args:
         spec: the feature specification.
         rows: number of rows of each embedding table, by name of the feature.
-        kind: name of the model in the registry.
+        model_name: name of the model in the registry.
         units: width of every recurrent layer, of the attention and of the hidden layer.
         layers: depth of every recurrent stack.
         unknown_rate: see `FeatureVector`.
@@ -45,7 +45,7 @@ class Reranker(keras.Model):
         spec: FeatureSpec | Mapping[str, Any],
         *,
         rows: Mapping[str, int],
-        kind: str = "crban",
+        model_name: str = "crban",
         units: int = 32,
         layers: int = 3,
         unknown_rate: float = 0.0,
@@ -55,12 +55,12 @@ class Reranker(keras.Model):
         super().__init__(**kwargs)
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.model_validate(spec)
         self.rows = dict(rows)
-        self.kind = kind
+        self.model_name = model_name
         self.units = units
         self.layers_per_stack = layers
         self.unknown_rate = unknown_rate
         self.gain = gain
-        model = find_model(kind)
+        model = find_model(model_name)
         self.behaviour_kinds = model.behaviour_kinds
         self.item_embedding = FeatureVector(
             self.spec.item, rows=rows, unknown_rate=unknown_rate, spread=gain / 4, name="item_embedding"
@@ -81,7 +81,7 @@ class Reranker(keras.Model):
         ranker = model.ranker_class()
         if not (isinstance(ranker, type) and issubclass(ranker, Ranker)):
             raise ConfigurationError(
-                f"model {kind}: {model.ranker} should be a subclass of edgerec.rankers.ranker.Ranker; received "
+                f"model {model_name}: {model.ranker} should be a subclass of edgerec.rankers.ranker.Ranker; received "
                 f"{ranker!r}"
             )
         self.ranker: Ranker = ranker.create(self.settings, name=ranker.layer_name, **model.options)
@@ -169,7 +169,7 @@ class Reranker(keras.Model):
         return {
             "spec": self.spec.model_dump(mode="json"),
             "rows": self.rows,
-            "kind": self.kind,
+            "model_name": self.model_name,
             "units": self.units,
             "layers": self.layers_per_stack,
             "unknown_rate": self.unknown_rate,

@@ -60,7 +60,7 @@ def read_run_head(path: Path) -> tuple[RunHead, dict[str, Vocabulary]]:
     return head, open_vocabularies(head.spec.vocabulary_sizes, path / VOCABULARY)
 
 
-def check_fit(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples) -> None:
+def check_samples(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples) -> None:
     """Raise unless the model of the run can read `samples`.
 
     Args:

@@ -57,7 +57,7 @@ def build_model(spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary], confi
     model = Reranker(
         spec,
         rows=rows,
-        kind=config.model,
+        model_name=config.model,
         units=config.units,
         layers=config.layers,
         unknown_rate=config.unknown_rate,

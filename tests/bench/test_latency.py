@@ -20,7 +20,7 @@ from edgerec.export.peers import write_peers
 from edgerec.model.runs import Run, load_run
 from tests.bundle.restamp import restamp, restamp_device
 from tests.quicker import run_eagerly, shorten_proof
-from tests.random_runs import of_kind
+from tests.random_runs import of_model
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def other_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """A folder of peers whose weights have the same shapes and other values."""
     path = tmp_path_factory.mktemp("other") / "peers"
     run = load_run(run_path)
-    write_peers(of_kind(run, "crban").model, run.head.limits, path)
+    write_peers(of_model(run, "crban").model, run.head.limits, path)
     return path
 
 
@@ -136,7 +136,7 @@ def test_a_bundle_with_reduced_precision_is_measured(run_path: Path, tmp_path: P
     from edgerec.export import bundle as exporting
 
     def load_with_large_weights(path: Path) -> Run:
-        run = of_kind(load_run(path), "crban")
+        run = of_model(load_run(path), "crban")
         return replace(run, head=run.head.model_copy(update={"version_id": load_run(path).head.version_id}))
 
     with pytest.MonkeyPatch.context() as patch, run_eagerly():

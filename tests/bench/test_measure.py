@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from edgerec.bench.environment import environment
-from edgerec.bench.measure import Measured, ratios, take_turns
+from edgerec.bench.measure import Durations, ratios, take_turns
 
 
 def test_implementations_take_turns_and_all_samples_are_kept() -> None:
@@ -34,7 +34,7 @@ def test_the_garbage_collector_is_on_again_after_an_error() -> None:
 
 
 def test_percentiles_of_a_row_equal_values_computed_by_hand() -> None:
-    row = Measured(warmup=[9.0], rounds=[[1.0, 2.0, 3.0], [4.0, 5.0]]).row(name="mnn", stage="hubsm_ie")
+    row = Durations(warmup=[9.0], rounds=[[1.0, 2.0, 3.0], [4.0, 5.0]]).row(name="mnn", stage="hubsm_ie")
     assert row["n"] == 5
     assert (row["p50_us"], row["p90_us"], row["p99_us"], row["min_us"]) == (3.0, 4.6, 4.96, 1.0)
     assert row["samples_us"] == [[1.0, 2.0, 3.0], [4.0, 5.0]]
@@ -42,13 +42,13 @@ def test_percentiles_of_a_row_equal_values_computed_by_hand() -> None:
 
 
 def test_ratios_are_computed_for_each_round() -> None:
-    ours, peer = Measured([], [[1.0], [2.0], [9.0]]), Measured([], [[2.0], [8.0], [10.0]])
+    ours, peer = Durations([], [[1.0], [2.0], [9.0]]), Durations([], [[2.0], [8.0], [10.0]])
     assert ratios(ours, peer) == {"median": 0.5, "min": 0.25, "max": 0.9}
 
 
 def test_a_busy_machine_is_reported_as_unstable() -> None:
-    assert not Measured([], [[1.0]] * 10).unstable
-    assert Measured([], [[1.0]] * 5 + [[2.0]] * 5).unstable
+    assert not Durations([], [[1.0]] * 10).unstable
+    assert Durations([], [[1.0]] * 5 + [[2.0]] * 5).unstable
 
 
 def test_the_environment_names_the_processor_and_the_versions() -> None:

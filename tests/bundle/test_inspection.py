@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 
 from edgerec.bundle.inspection import inspect_bundle
-from edgerec.bundle.manifest import MODELS
+from edgerec.bundle.manifest import DEVICE_MODELS
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, sign_bundle
 from edgerec.bundle.signing import SigningKey
 from edgerec.cli.tables.bundles import inspection_table
@@ -43,7 +43,7 @@ def test_inspect_returns_sizes_parity_tables_and_tools(bundle_path: Path) -> Non
 
 def test_inspect_returns_the_commands_that_mnn_runs(bundle_path: Path) -> None:
     models = inspect_bundle(bundle_path)["models"]
-    assert sorted(models) == sorted(MODELS)
+    assert sorted(models) == sorted(DEVICE_MODELS)
     for name, model in models.items():
         session = Session(bundle_path / "device" / f"{name}.mnn")
         assert model["bytes"] == (bundle_path / "device" / f"{name}.mnn").stat().st_size

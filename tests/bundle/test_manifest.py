@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.bundle.files import check_files, read_stamped, stamp_files
-from edgerec.bundle.manifest import MODELS, BundleManifest, CloudManifest, DeviceManifest
+from edgerec.bundle.manifest import DEVICE_MODELS, BundleManifest, CloudManifest, DeviceManifest
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest, write_manifest
 from edgerec.core.atomic import json_bytes
 from edgerec.core.errors import FormatError, IntegrityError
@@ -21,7 +21,7 @@ ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # The 
 
 
 def device_document(**more: Any) -> dict[str, Any]:
-    models = {name: {"file": f"{name}.mnn", "inputs": {"x": [1, 2]}, "outputs": {"y": [1]}} for name in MODELS}
+    models = {name: {"file": f"{name}.mnn", "inputs": {"x": [1, 2]}, "outputs": {"y": [1]}} for name in DEVICE_MODELS}
     return {
         "format": 1,
         "kind": "device",
@@ -30,7 +30,7 @@ def device_document(**more: Any) -> dict[str, Any]:
         "spec": {"name": "a", "digest": "f" * 64},
         "limits": {"candidates": 10, "exposures": 20, "page_views": 8},
         "models": models,
-        "files": {f"{name}.mnn": {"size": 3, "sha256": ABC} for name in MODELS},
+        "files": {f"{name}.mnn": {"size": 3, "sha256": ABC} for name in DEVICE_MODELS},
         **more,
     }
 

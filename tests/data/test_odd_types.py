@@ -14,7 +14,7 @@ from edgerec.core.errors import LogsError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.log_checks import check_tables
 from edgerec.data.logs import LogsHead, load_logs, open_logs, write_logs
-from edgerec.data.statistics.measure import measure
+from edgerec.data.statistics.counting import count_logs
 from tests.synthetic import make_logs, unstamp
 
 LOGS = make_logs(users=6, requests=5)
@@ -144,7 +144,7 @@ def test_an_error_names_the_row_of_a_value_that_cannot_be_represented(tmp_path: 
     file, change, said = REFUSED[name]
     path = changed(tmp_path / "logs", FIXED, file, change)
     where = "" if "missing" in name else f"logs: {path / file}: "
-    for read in (lambda: samples_of(path), lambda: load_logs(path), lambda: measure(path)):
+    for read in (lambda: samples_of(path), lambda: load_logs(path), lambda: count_logs(path)):
         with pytest.raises(LogsError, match=said) as caught:
             read()
         assert str(caught.value).startswith(where)
@@ -188,7 +188,7 @@ def test_a_repeated_item_in_a_list_is_an_error(tmp_path: Path) -> None:
     path = changed(tmp_path / "logs", FIXED, REQUESTS, repeat)
     request, item = pl.read_parquet(path / REQUESTS).select("request_id", pl.col("item_id").list.first()).row(1)
     said = rf"request {request} lists item {item} at positions 1 and 3 of its 4; a list should contain an item once"
-    for read in (lambda: samples_of(path), lambda: load_logs(path), lambda: measure(path)):
+    for read in (lambda: samples_of(path), lambda: load_logs(path), lambda: count_logs(path)):
         with pytest.raises(LogsError, match=said):
             read()
     with pytest.raises(LogsError, match=said):
@@ -208,5 +208,5 @@ def test_repeated_items_are_accepted_if_the_logs_state_them(tmp_path: Path) -> N
     (path / "logs.json").write_text(head.model_dump_json())
     labels = load_logs(path).requests["clicked"].to_list()
     assert labels == read_logs_of(FIXED)["clicked"].to_list()
-    assert measure(path).statistics.requests == len(labels)
+    assert count_logs(path).statistics.requests == len(labels)
     assert samples_of(path)

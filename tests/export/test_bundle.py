@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgerec.bundle.files import stamp_files
 from edgerec.bundle.load import load_device_model
-from edgerec.bundle.manifest import MODELS
+from edgerec.bundle.manifest import DEVICE_MODELS
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, write_manifest
 from edgerec.bundle.signing import SigningKey
 from edgerec.bundle.tables import open_tables
@@ -36,7 +36,7 @@ from edgerec.export.bundle import export_bundle
 from edgerec.export.peers import check_peers
 from edgerec.model.runs import Run, load_run
 from edgerec.rankers.ranker import Ranker
-from tests.random_runs import of_kind
+from tests.random_runs import of_model
 from tests.synthetic import LIMITS, make_logs
 
 
@@ -47,7 +47,7 @@ def files_of(folder: Path) -> list[str]:
 def test_the_manifest_lists_all_files_and_equals_the_run(bundle_path: Path, run_path: Path) -> None:
     manifest = read_bundle_manifest(bundle_path)
     assert sorted([*manifest.files, "manifest.json"]) == files_of(bundle_path)
-    assert {f"device/{name}.mnn" for name in MODELS} | {"device/manifest.json"} == {
+    assert {f"device/{name}.mnn" for name in DEVICE_MODELS} | {"device/manifest.json"} == {
         name for name in manifest.files if name.startswith("device/")
     }
     shards = manifest.tables["shop"].shards
@@ -227,7 +227,7 @@ def test_another_format_number_is_an_error(bundle_path: Path, tmp_path: Path) ->
 def test_only_the_papers_model_has_peers(run_path: Path) -> None:
     check_peers(load_run(run_path).model)
     with pytest.raises(InputError, match="--peers is only for the model crban; received crban_din"):
-        check_peers(of_kind(load_run(run_path), "crban_din").model)
+        check_peers(of_model(load_run(run_path), "crban_din").model)
 
 
 def _reset_before(run: Run) -> Run:

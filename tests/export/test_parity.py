@@ -26,7 +26,7 @@ from edgerec.export.split import device_graphs, split
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec
 from edgerec.model.runs import Run, load_run
-from tests.random_runs import of_kind, on_device
+from tests.random_runs import of_model, on_device
 from tests.synthetic import build, make_logs, relabelled
 
 LIMITS = Limits(candidates=10, exposures=20, page_views=8)
@@ -221,8 +221,8 @@ def test_the_tolerance_of_large_logits_allows_their_rounding(strong: Strong) -> 
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize(("kind", "bounded"), [("crban_plus", True), ("dnn_rank", False)])
-def test_parity_holds_with_a_huge_served_value(run_path: Path, kind: str, bounded: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model_name", "bounded"), [("crban_plus", True), ("dnn_rank", False)])
+def test_parity_holds_with_a_huge_served_value(run_path: Path, model_name: str, bounded: bool, tmp_path: Path) -> None:
     """A value of 1e7 in the test period is clipped. Without bounds, the parity check passes with scores of any size."""
     logs = make_logs()
     last = logs.requests.sort("time")["request_id"][-1]
@@ -233,7 +233,7 @@ def test_parity_holds_with_a_huge_served_value(run_path: Path, kind: str, bounde
         spec["item"][-1].update(low=-1e30, high=1e30)
     logs = replace(logs, requests=logs.requests.with_columns(huge), spec=FeatureSpec.model_validate(spec))
     samples = build(tmp_path, logs, limits=LIMITS.model_dump())
-    run = of_kind(load_run(run_path), kind)
+    run = of_model(load_run(run_path), model_name)
     device = on_device(device_graphs(split(run), LIMITS), tmp_path)
     requests = samples.head.splits[TEST].requests
     real = check_real(run.model, samples, split(run).tables, device, requests=requests)

@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgerec.bundle.inspection import inspect_bundle
-from edgerec.bundle.manifest import MODELS, Parity, Precision, PrecisionRow
+from edgerec.bundle.manifest import DEVICE_MODELS, Parity, Precision, PrecisionRow
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest
 from edgerec.bundle.verify import verify_bundle
 from edgerec.cli.tables.bundles import export_table, precision_table
@@ -113,7 +113,7 @@ def test_auto_selects_the_smallest_precision(exported: dict[Wanted, tuple[Path, 
     assert found.manifest.precision == chosen != "fp32"
     other = exported[chosen][0]
     assert files_of(path) == files_of(other)
-    for name in MODELS:
+    for name in DEVICE_MODELS:
         file = f"device/{name}.mnn"
         assert (path / file).read_bytes() == (other / file).read_bytes()
 

@@ -13,7 +13,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgerec.bundle.golden import run_case
-from edgerec.bundle.manifest import MODELS, Precision
+from edgerec.bundle.manifest import DEVICE_MODELS, Precision
 from edgerec.core.errors import ConversionError, ParityError
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import check_random
@@ -23,8 +23,8 @@ from edgerec.features.behaviours import Limits
 from edgerec.kv.npz import open_table
 from edgerec.model.runs import Run, load_run
 from edgerec.rankers.ranker import Ranker
-from edgerec.rankers.registry import MODELS as REGISTRY
-from tests.random_runs import of_kind, on_device
+from edgerec.rankers.registry import MODELS
+from tests.random_runs import of_model, on_device
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def arrays_of(part: Any) -> Iterator[np.ndarray]:
             yield from arrays_of(getattr(part, field.name))
 
 
-@pytest.mark.parametrize("kind", list(REGISTRY))
-def test_the_parts_have_every_weight_exactly_once(run: Run, kind: str) -> None:
-    run = of_kind(run, kind)
+@pytest.mark.parametrize("model_name", list(MODELS))
+def test_the_parts_have_every_weight_exactly_once(run: Run, model_name: str) -> None:
+    run = of_model(run, model_name)
     parts = split(run)
     taken = [table[field] for table in (vars(one) for one in parts.tables.values()) for field in ("values", "unknown")]
     for part in (*parts.encoders.values(), parts.ranker):
@@ -76,12 +76,12 @@ def test_the_device_has_no_row_of_a_table(run: Run, bundle_path: Path) -> None:
     numbers = set(weights.ravel().tolist())
     built = [make(split(run), run.head.limits) for make in (device_graphs, reference_graphs)]
     files = {path.stem: onnx.load(path) for path in (bundle_path / "golden" / "onnx").iterdir()}
-    assert len(files) == 2 * len(MODELS)
+    assert len(files) == 2 * len(DEVICE_MODELS)
     for graph in (*files.values(), *built[0].values(), *built[1].values()):
         assert graph.graph.initializer
         for initializer in graph.graph.initializer:
             assert not numbers & set(numpy_helper.to_array(initializer).ravel().tolist()) - {0.0, 1.0}
-    for name in MODELS:
+    for name in DEVICE_MODELS:
         content = (bundle_path / "device" / f"{name}.mnn").read_bytes()
         assert not any(row in content for row in rows)
     # Check that the search works: it must find the weights of a GRU, which are in the files.
@@ -124,10 +124,10 @@ def test_inputs_of_graphs_have_the_lengths_of_the_limits(run: Run) -> None:
     assert replace(split(run), tables={}).tables == {}
 
 
-@pytest.mark.parametrize("kind", list(REGISTRY))
-def test_every_model_runs_on_the_device(run: Run, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model_name", list(MODELS))
+def test_every_model_runs_on_the_device(run: Run, model_name: str, tmp_path: Path) -> None:
     """MNN and ONNX Runtime must give the logits of Keras. After a change of one Keras kernel by 1 %, they must not."""
-    run = of_kind(run, kind)
+    run = of_model(run, model_name)
     limits = Limits(candidates=6, exposures=7, page_views=5)
     graphs = device_graphs(split(run), limits)
     assert set(graphs) == {"crban", *(kind.step_model for kind in run.model.behaviour_kinds)}
@@ -148,7 +148,7 @@ DRIFTS: dict[Precision, float] = {"fp32": 5e-5, "fp16": 0.1, "int8": 0.3}
 @pytest.mark.parametrize("factor", [1, 30, 1000])
 def test_crban_plus_keeps_parity_with_large_queries(run: Run, factor: float, tmp_path: Path) -> None:
     """In CRBAN+, nothing limits the size of the attention's queries. The test checks every precision."""
-    run = of_kind(run, "crban_plus")
+    run = of_model(run, "crban_plus")
     for attention in (run.model.ranker.exposure_attention, run.model.ranker.page_view_attention):
         attention.query_projection.kernel.assign(attention.query_projection.kernel * factor)
     limits = Limits(candidates=6, exposures=7, page_views=5)
@@ -160,12 +160,14 @@ def test_crban_plus_keeps_parity_with_large_queries(run: Run, factor: float, tmp
         assert np.abs(run_case(device, case) - case.logits).max() < drift, precision
 
 
-@pytest.mark.parametrize("kind", list(REGISTRY))
-def test_the_same_weights_give_the_same_bytes(run: Run, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model_name", list(MODELS))
+def test_the_same_weights_give_the_same_bytes(run: Run, model_name: str, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "other")]
     for folder in folders:
         folder.mkdir()
-        on_device(device_graphs(split(of_kind(run, kind)), Limits(candidates=6, exposures=7, page_views=5)), folder)
+        on_device(
+            device_graphs(split(of_model(run, model_name)), Limits(candidates=6, exposures=7, page_views=5)), folder
+        )
     for path in folders[0].iterdir():
         assert path.read_bytes() == (folders[1] / path.name).read_bytes(), path.name
 

@@ -25,7 +25,7 @@ from edgerec.export.trace import compare_tensors, trace
 from edgerec.features.behaviours import Limits
 from edgerec.model.runs import Run, load_run
 from edgerec.rankers.registry import MODELS
-from tests.random_runs import of_kind, on_device
+from tests.random_runs import of_model, on_device
 
 pytestmark = pytest.mark.usefixtures("eager")
 LIMITS = Limits(candidates=6, exposures=7, page_views=5)
@@ -58,10 +58,10 @@ def reached(graph: onnx.ModelProto, constant: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", list(MODELS))
-def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model_name", list(MODELS))
+def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, model_name: str, tmp_path: Path) -> None:
     """The cases have all lengths. The last case has more behaviours than the ranker reads."""
-    run = of_kind(load_run(run_path), kind)
+    run = of_model(load_run(run_path), model_name)
     graphs = graphs_of(run)
     device = on_device(graphs, tmp_path)
     cases = random_cases(run.model, LIMITS, seed=3, std=3.0)
@@ -77,10 +77,12 @@ def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, kind: str, t
         assert found.compared >= 2 * steps + len(graphs["crban"].graph.node) // 4
 
 
-@pytest.mark.parametrize("kind", ["crban", "crban_plus", "dlcm"])
-def test_the_trace_names_a_tensor_that_depends_on_the_wrong_weight(run_path: Path, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model_name", ["crban", "crban_plus", "dlcm"])
+def test_the_trace_names_a_tensor_that_depends_on_the_wrong_weight(
+    run_path: Path, model_name: str, tmp_path: Path
+) -> None:
     """The test changes each weight in turn. The named tensor must depend on it. The tensor before it must not."""
-    run = of_kind(load_run(run_path), kind)
+    run = of_model(load_run(run_path), model_name)
     graphs = graphs_of(run)
     device, case = on_device(graphs, tmp_path), full_case(run)
     tried = 0
@@ -103,7 +105,7 @@ def test_the_trace_names_a_tensor_that_depends_on_the_wrong_weight(run_path: Pat
 
 def test_logits_are_compared_with_the_tolerance_of_the_parity_check(run_path: Path, tmp_path: Path) -> None:
     """The logits are about 6 and differ by three times the tolerance. A relative tolerance would accept that."""
-    run = of_kind(load_run(run_path), "crban")
+    run = of_model(load_run(run_path), "crban")
     run.model.ranker.output_layer.bias.assign([6.0])
     graphs = graphs_of(run)
     device = on_device(graphs, tmp_path)
@@ -115,7 +117,7 @@ def test_logits_are_compared_with_the_tolerance_of_the_parity_check(run_path: Pa
 
 def test_differences_of_rounding_are_accepted(run_path: Path, tmp_path: Path) -> None:
     """Queries are multiplied by 1000. Exponents then reach thousands, and each engine rounds them differently."""
-    run = of_kind(load_run(run_path), "crban_plus")
+    run = of_model(load_run(run_path), "crban_plus")
     for attention in (run.model.ranker.exposure_attention, run.model.ranker.page_view_attention):
         attention.query_projection.kernel.assign(attention.query_projection.kernel * 1000)
     graphs = graphs_of(run)
@@ -124,7 +126,7 @@ def test_differences_of_rounding_are_accepted(run_path: Path, tmp_path: Path) ->
 
 
 def test_the_trace_says_when_the_graphs_differ_from_keras(run_path: Path, tmp_path: Path) -> None:
-    run = of_kind(load_run(run_path), "crban")
+    run = of_model(load_run(run_path), "crban")
     graphs = graphs_of(run)
     case = full_case(run)
     found = trace(replace(case, logits=case.logits + np.float32(0.5)), on_device(graphs, tmp_path), graphs)
@@ -135,7 +137,7 @@ def test_the_trace_says_when_the_graphs_differ_from_keras(run_path: Path, tmp_pa
 def test_the_trace_names_the_step_from_which_the_state_differs(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = of_kind(load_run(run_path), "crban")
+    run = of_model(load_run(run_path), "crban")
     graphs = graphs_of(run)
     device, step = on_device(graphs, tmp_path), HubsmStepper.step
 

@@ -24,7 +24,7 @@ from edgerec.model.baselines import baselines, exposed
 from edgerec.model.batches import make_batch
 from edgerec.model.evaluation import evaluate
 from edgerec.model.metrics import gauc
-from edgerec.model.run_head import check_fit
+from edgerec.model.run_head import check_samples
 from edgerec.model.runs import Run, load_run
 from edgerec.model.tally import Scored, Tally
 from tests.model.scoring import score, scored
@@ -148,7 +148,7 @@ def test_figures_of_requests_without_a_click_are_an_error() -> None:
 
 def test_samples_that_do_not_fit_the_run_are_refused(run: Run, samples: Samples) -> None:
     def check(other: Samples) -> None:
-        check_fit(run.head, run.vocabularies, other)
+        check_samples(run.head, run.vocabularies, other)
 
     check(samples)
     spec = samples.head.spec

@@ -47,7 +47,7 @@ LAYERS: list[keras.layers.Layer] = [
     ListAttention(4, 2),
     ListNormalisation(),
     RawBehaviours(4),
-    *(Reranker(SPEC, rows={"shop": 5}, kind=kind, units=4, layers=2, unknown_rate=0.1) for kind in MODELS),
+    *(Reranker(SPEC, rows={"shop": 5}, model_name=name, units=4, layers=2, unknown_rate=0.1) for name in MODELS),
 ]
 
 
@@ -211,10 +211,10 @@ def _scores(model: Reranker, inputs: dict[str, Any]) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("quick_gru")
-@pytest.mark.parametrize("kind", MODELS)
-def test_scores_of_a_request_do_not_depend_on_its_batch(samples: Samples, kind: str) -> None:
+@pytest.mark.parametrize("model_name", MODELS)
+def test_scores_of_a_request_do_not_depend_on_its_batch(samples: Samples, model_name: str) -> None:
     """Scores do not change if requests are padded, or if they share behaviours with other requests of the batch."""
-    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
+    model = model_for(samples, TrainConfig(model=model_name, units=8, layers=2))
     shard = whole(samples, TRAIN)
     rows = np.arange(40)
     together = make_batch(shard, rows)
@@ -229,9 +229,9 @@ def test_scores_of_a_request_do_not_depend_on_its_batch(samples: Samples, kind: 
 
 
 @pytest.mark.usefixtures("quick_gru")
-@pytest.mark.parametrize("kind", MODELS)
-def test_padding_to_compiled_shapes_does_not_change_scores(samples: Samples, kind: str) -> None:
-    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
+@pytest.mark.parametrize("model_name", MODELS)
+def test_padding_to_compiled_shapes_does_not_change_scores(samples: Samples, model_name: str) -> None:
+    model = model_for(samples, TrainConfig(model=model_name, units=8, layers=2))
     shard, rows = whole(samples, TRAIN), np.arange(21)
     plain = make_batch(shard, rows)
     shaped = make_batch(shard, rows, shapes=Shapes(32, samples.head.limits))
@@ -242,9 +242,9 @@ def test_padding_to_compiled_shapes_does_not_change_scores(samples: Samples, kin
     np.testing.assert_allclose(_scores(model, shaped.inputs)[shown], _scores(model, plain.inputs)[seen], atol=2e-6)
 
 
-@pytest.mark.parametrize("kind", ["crban", "crban_plus"])
-def test_compiled_kernels_give_the_same_scores_and_gradients(samples: Samples, kind: str) -> None:
-    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
+@pytest.mark.parametrize("model_name", ["crban", "crban_plus"])
+def test_compiled_kernels_give_the_same_scores_and_gradients(samples: Samples, model_name: str) -> None:
+    model = model_for(samples, TrainConfig(model=model_name, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(30))
 
     def score_and_gradients() -> list[np.ndarray]:
@@ -262,9 +262,9 @@ def test_compiled_kernels_give_the_same_scores_and_gradients(samples: Samples, k
 
 
 @pytest.mark.usefixtures("quick_gru")
-@pytest.mark.parametrize("kind", MODELS)
-def test_the_content_of_padding_does_not_change_scores(samples: Samples, kind: str) -> None:
-    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
+@pytest.mark.parametrize("model_name", MODELS)
+def test_the_content_of_padding_does_not_change_scores(samples: Samples, model_name: str) -> None:
+    model = model_for(samples, TrainConfig(model=model_name, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(30))
     before = _scores(model, batch.inputs)
     rng = np.random.default_rng(0)
@@ -299,9 +299,9 @@ def _spoil(group: dict[str, np.ndarray], where: np.ndarray, rng: np.random.Gener
 
 
 @pytest.mark.usefixtures("quick_gru")
-@pytest.mark.parametrize("kind", MODELS)
-def test_every_weight_gets_a_gradient(samples: Samples, kind: str) -> None:
-    model = model_for(samples, TrainConfig(model=kind, units=8, layers=2))
+@pytest.mark.parametrize("model_name", MODELS)
+def test_every_weight_gets_a_gradient(samples: Samples, model_name: str) -> None:
+    model = model_for(samples, TrainConfig(model=model_name, units=8, layers=2))
     batch = make_batch(whole(samples, TRAIN), np.arange(20, 60))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)) * batch.weight)
@@ -313,9 +313,9 @@ def test_every_weight_gets_a_gradient(samples: Samples, kind: str) -> None:
 
 
 @pytest.mark.usefixtures("quick_gru")
-@pytest.mark.parametrize("kind", MODELS)
-def test_saved_weights_are_loaded_without_change(tmp_path: Path, samples: Samples, kind: str) -> None:
-    config = TrainConfig(model=kind, units=8, layers=2)
+@pytest.mark.parametrize("model_name", MODELS)
+def test_saved_weights_are_loaded_without_change(tmp_path: Path, samples: Samples, model_name: str) -> None:
+    config = TrainConfig(model=model_name, units=8, layers=2)
     first, second = model_for(samples, config), model_for(samples, config)
     inputs = make_batch(whole(samples, TRAIN), np.arange(4)).inputs
     assert np.abs(_scores(first, inputs) - _scores(second, inputs)).max() > 1e-4

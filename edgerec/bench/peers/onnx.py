@@ -26,7 +26,7 @@ import numpy.typing as npt
 from edgerec.bench.peers.peer import Calls, Peer
 from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.layout import GOLDEN
-from edgerec.bundle.manifest import MODELS, RANKING_MODEL
+from edgerec.bundle.manifest import DEVICE_MODELS, RANKING_MODEL
 from edgerec.core.errors import FormatError
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.rank_feed import RankFeed
@@ -53,7 +53,7 @@ class OnnxPeer(Peer):
     @cached_property
     def _sessions(self) -> dict[str, Any]:
         folder, suffix = self.bundle / GOLDEN / "onnx", _SUFFIX[self.name]
-        return {name: _session(folder / f"{name}{suffix}.onnx") for name in MODELS}
+        return {name: _session(folder / f"{name}{suffix}.onnx") for name in DEVICE_MODELS}
 
     def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
         action, item, _, _ = case.of(kind)

@@ -18,7 +18,7 @@ import polars as pl
 from edgerec.data.logs import LogsHead
 from edgerec.data.sources._ebnerd_files import Bundle, read_bundle
 from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
-from edgerec.data.sources.source import Part, Source
+from edgerec.data.sources.source import Source, UserLogs
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -71,11 +71,11 @@ class Ebnerd(Source):
     def items(self) -> pl.DataFrame:
         return self._bundle.items.with_columns(article=pl.col("item_id"))
 
-    def read(self) -> Iterator[Part]:
+    def read(self) -> Iterator[UserLogs]:
         listed = _listed(self._bundle)
         served = _Served(self._bundle, listed)
         listed = listed.hstack(served.of(listed))
-        yield Part(_events(self._bundle, listed, served), _requests(listed))
+        yield UserLogs(_events(self._bundle, listed, served), _requests(listed))
 
 
 def _listed(bundle: Bundle) -> pl.DataFrame:

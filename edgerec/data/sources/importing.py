@@ -14,16 +14,16 @@ from edgerec.data.sources.source import Source
 
 
 def import_source(
-    kind: type[Source], folder: Path, out: Path, *, force: bool = False, **options: Any
+    source_class: type[Source], folder: Path, out: Path, *, force: bool = False, **options: Any
 ) -> dict[str, Any]:
     """Write the logs of a data set to the folder `out`. On an error, nothing is written.
 
     Args:
-        kind: the source of the data set.
+        source_class: the source of the data set.
         folder: the folder of its files.
         out: the folder to write. Temporary files are beside it.
         force: replace `out` if it exists.
-        options: values of more fields of `kind`.
+        options: values of more fields of `source_class`.
 
     Returns:
         The numbers of `requests`, `exposures`, `clicks` and `users`, and the notes of the source.
@@ -35,16 +35,16 @@ def import_source(
     """
     check_utf8(folder, what="import")
     check_output(out, force=force, kind="logs", inputs=[folder])
-    spec = kind.spec()
+    spec = source_class.spec()
     with temporary_folder(out.resolve(), "import") as scratch:
-        source = kind(folder, scratch, **options)
+        source = source_class(folder, scratch, **options)
         head, items = source.head(), source.items()
         try:
             with logs_writer(out, head=head, spec=spec, items=items, force=force) as writer:
-                for part in source.read():
-                    writer.write(part.events, part.requests)
+                for logs in source.read():
+                    writer.write(logs.events, logs.requests)
         except LogsError as error:
             # A row does not fit the schema of logs. The name of the data set is added to the error.
             said = str(error)
-            raise LogsError(f"{kind.title}: {folder}: {said}" if said.startswith("logs: ") else said) from None
+            raise LogsError(f"{source_class.title}: {folder}: {said}" if said.startswith("logs: ") else said) from None
         return {**writer.counts(), **source.notes()}

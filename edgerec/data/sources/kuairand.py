@@ -20,7 +20,7 @@ from edgerec.core.errors import LogsError
 from edgerec.data.logs import LogsHead
 from edgerec.data.sources._kuairand_files import ACTIONS, LATER, Slice, read_slice
 from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
-from edgerec.data.sources.source import Part, Source
+from edgerec.data.sources.source import Source, UserLogs
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -70,8 +70,8 @@ class Kuairand(Source):
     def items(self) -> pl.DataFrame:
         return self._slice.items.with_columns(video=pl.col("item_id"))
 
-    def read(self) -> Iterator[Part]:
-        yield Part(_events(self._listed), _requests(self._listed))
+    def read(self) -> Iterator[UserLogs]:
+        yield UserLogs(_events(self._listed), _requests(self._listed))
 
     def notes(self) -> dict[str, Any]:
         return {"duplicates": self._slice.duplicates}

@@ -16,10 +16,10 @@ from edgerec.features.spec import FeatureSpec, load_spec
 
 
 @dataclass(frozen=True)
-class Part:
-    """All events and requests of some users, as tables of docs/formats.md. Rows may come in any order.
+class UserLogs:
+    """The logs of some users: all their events and requests, as tables of docs/formats.md, with rows in any order.
 
-    A `request_id` is unique in all parts together.
+    A `request_id` is unique in the whole data set.
     """
 
     events: pl.DataFrame
@@ -59,9 +59,9 @@ class Source(ABC):
         """Return the complete catalogue."""
 
     @abstractmethod
-    def read(self) -> Iterator[Part]:
-        """Yield the parts in ascending order of user IDs. All rows of a user are in one part. A data set that fits into
-        memory can be one part.
+    def read(self) -> Iterator[UserLogs]:
+        """Yield the logs of some users at a time, in ascending order of user IDs. If a data set fits into memory, it
+        can be yielded at once.
         """
 
     def notes(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from edgerec.data.sources._taobao_mcc_files import (
     USER,
     read_contexts,
 )
-from edgerec.data.sources.source import Part, Source
+from edgerec.data.sources.source import Source, UserLogs
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 FIRST_TIME_MS = 1_577_836_800_000
@@ -87,12 +87,12 @@ class TaobaoMcc(Source):
     def items(self) -> pl.DataFrame:
         return _items(self._found.items)
 
-    def read(self) -> Iterator[Part]:
+    def read(self) -> Iterator[UserLogs]:
         _partition(self.scratch, self._plan)
         for number in progress(range(self._plan.parts), what="write logs", total=self._plan.parts):
             folder = self.scratch / f"part-{number}"
             requests, events = _part(pl.concat(_tables(folder)), self.latest)
-            yield Part(events, requests)
+            yield UserLogs(events, requests)
             shutil.rmtree(folder)
 
     def notes(self) -> dict[str, Any]:

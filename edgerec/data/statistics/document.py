@@ -14,6 +14,7 @@ from edgerec.data.statistics.click_rates import (
     Rates,
     bucket_names,
 )
+from edgerec.data.statistics.counting import LogsStatistics, Statistics, count_logs
 from edgerec.data.statistics.histograms import (
     Counts,
     common_edges,
@@ -21,7 +22,6 @@ from edgerec.data.statistics.histograms import (
     quantile,
     shares_by_tenth,
 )
-from edgerec.data.statistics.measure import Measured, Statistics, measure
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.spec import FeatureSpec
 
@@ -38,33 +38,33 @@ def stats_document(logs: Path, *, against: Path | None = None, processes: int = 
         processes: number of processes that count.
 
     Raises:
-        InputError, FormatError, LogsError, SpecificationError: see `measure`.
+        InputError, FormatError, LogsError, SpecificationError: see `count_logs`.
     """
     paths = [logs, *([against] if against is not None else [])]
-    return document([measure(path, processes=processes) for path in paths], [str(path) for path in paths])
+    return document([count_logs(path, processes=processes) for path in paths], [str(path) for path in paths])
 
 
-def document(measured: Sequence[Measured], paths: Sequence[str]) -> dict[str, Any]:
+def document(data_sets: Sequence[LogsStatistics], paths: Sequence[str]) -> dict[str, Any]:
     """Return the document of one or two data sets.
 
     Args:
-        measured: the statistics of each data set. The second one is the reference of the comparison.
+        data_sets: the statistics of each data set. The second one is the reference of the comparison.
         paths: the path of each data set.
     """
-    sets = [_of_one(each, path) for each, path in zip(measured, paths, strict=True)]
-    _add_histograms(measured, sets)
-    names = [each.name for each in measured]
+    sets = [_of_one(each, path) for each, path in zip(data_sets, paths, strict=True)]
+    _add_histograms(data_sets, sets)
+    names = [each.name for each in data_sets]
     for entry, name, path in zip(sets, names, paths, strict=True):
         entry["label"] = name if names.count(name) == 1 else f"{name} ({path})"
     return {"logs": sets, "comparison": _comparison(sets) if len(sets) > 1 else None}
 
 
-def _of_one(measured: Measured, path: str) -> dict[str, Any]:
-    counted, spec = measured.statistics, measured.spec
+def _of_one(data_set: LogsStatistics, path: str) -> dict[str, Any]:
+    counted, spec = data_set.statistics, data_set.spec
     clicks, exposures = int(counted.position.clicks.sum()), int(counted.position.exposures.sum())
     return {
-        "name": measured.name,
-        "label": measured.name,
+        "name": data_set.name,
+        "label": data_set.name,
         "path": path,
         "requests": counted.requests,
         "pages": counted.pages,
@@ -200,7 +200,7 @@ def _shares(counts: dict[str, int], key: str) -> list[dict[str, Any]]:
     return [{key: value, "count": count, "share": count / total} for value, count in ordered]
 
 
-def _add_histograms(measured: Sequence[Measured], sets: Sequence[dict[str, Any]]) -> None:
+def _add_histograms(data_sets: Sequence[LogsStatistics], sets: Sequence[dict[str, Any]]) -> None:
     """Add histograms to the entries of all data sets. Histograms of the same figure have the same edges."""
 
     def add(pairs: list[tuple[dict[str, Any], Counts]], *, whole: bool = True) -> None:
@@ -208,7 +208,7 @@ def _add_histograms(measured: Sequence[Measured], sets: Sequence[dict[str, Any]]
         for entry, counts in pairs:
             entry["histogram"] = histogram(counts, edges if counts.total else [])
 
-    both = [(entry, each.statistics) for entry, each in zip(sets, measured, strict=True)]
+    both = [(entry, each.statistics) for entry, each in zip(sets, data_sets, strict=True)]
     add([(entry["list_lengths"], counted.list_lengths) for entry, counted in both])
     add([(entry["users_by_exposures"], counted.activity) for entry, counted in both])
     for kind in BEHAVIOUR_KINDS:

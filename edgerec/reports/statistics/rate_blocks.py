@@ -24,7 +24,7 @@ from edgerec.reports.statistics.blocks import (
 
 FEWEST = 100
 """Minimum number of exposures of a bucket in a plot. With fewer exposures, its interval would fill the plot."""
-GROUPS = (*((position, position) for position in range(1, 6)), (6, 10), (11, 20), (21, 50), (51, 100))
+POSITION_RANGES = (*((position, position) for position in range(1, 6)), (6, 10), (11, 20), (21, 50), (51, 100))
 """First and last position of each row of the table. The plot shows each position up to 100 and all later ones together,
 as the document does."""
 
@@ -82,7 +82,7 @@ def _by_position(sets: Sequence[DataSet]) -> Block:
         axis="position in the list",
     )
     rows: list[Row] = []
-    for first, last in (*GROUPS, (GROUPS[-1][1] + 1, None)):
+    for first, last in (*POSITION_RANGES, (POSITION_RANGES[-1][1] + 1, None)):
         name = f"{first}+" if last is None else str(first) if first == last else f"{first}-{last}"
         pooled = [_pooled(row for row in part if _within(row["position"], first, last)) for part in rates]
         if any(pooled):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgerec.core.statistics import wilson
 from edgerec.data.statistics.click_rates import POSITIONS, Rates, bucket, bucket_names, count_before
-from edgerec.reports.statistics.rate_blocks import GROUPS
+from edgerec.reports.statistics.rate_blocks import POSITION_RANGES
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_count_before_equals_a_loop(
 
 
 def test_rows_of_the_table_cover_all_positions() -> None:
-    assert GROUPS[-1][1] == POSITIONS
+    assert POSITION_RANGES[-1][1] == POSITIONS

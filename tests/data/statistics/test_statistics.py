@@ -23,8 +23,8 @@ from edgerec.cli.tables.logs import stats_table
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, LogsError, OutputError
 from edgerec.data.logs import Logs, LogsHead, write_logs
 from edgerec.data.statistics.click_rates import CATEGORY_BUCKETS
+from edgerec.data.statistics.counting import LogsStatistics, statistics_of
 from edgerec.data.statistics.document import document, stats_document
-from edgerec.data.statistics.measure import Measured, of_part
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec
 from edgerec.reports.statistics.page import page, write_report
@@ -90,8 +90,8 @@ def feed() -> Logs:
 
 def of(*every: Logs) -> dict[str, Any]:
     """Return the statistics document of the given logs."""
-    measured = [Measured(logs.head.name, logs.spec, of_part(logs)) for logs in every]
-    return document(measured, [f"set-{place}" for place in range(len(every))])
+    data_sets = [LogsStatistics(logs.head.name, logs.spec, statistics_of(logs)) for logs in every]
+    return document(data_sets, [f"set-{place}" for place in range(len(every))])
 
 
 def rates(rows: Sequence[dict[str, Any]], key: str) -> dict[str, tuple[int, int]]:
@@ -270,7 +270,7 @@ def counted(found: dict[str, Any], logs: Logs) -> dict[str, Any]:
             both[name(row[key]), 1], both[name(row[key]), 0] = row["clicks"], row["exposures"] - row["clicks"]
         return Counter({key: count for key, count in both.items() if count})
 
-    statistics = of_part(logs)
+    statistics = statistics_of(logs)
     known = {
         (kind.plural, int(value)): int(count)
         for kind in BEHAVIOUR_KINDS
@@ -308,11 +308,13 @@ def test_parts_add_up_to_the_whole(seed: int, parts: int) -> None:
         users = [user for user, part in part_of.items() if part == place]
         mine = pl.col("user_id").is_in(users)
         # A part may be empty.
-        pieces.append(of_part(replace(logs, events=logs.events.filter(mine), requests=logs.requests.filter(mine))))
+        pieces.append(
+            statistics_of(replace(logs, events=logs.events.filter(mine), requests=logs.requests.filter(mine)))
+        )
     summed = pieces[0]
     for piece in pieces[1:]:
         summed = summed + piece
-    assert document([Measured("synthetic", logs.spec, summed)], ["set-0"]) == of(logs)
+    assert document([LogsStatistics("synthetic", logs.spec, summed)], ["set-0"]) == of(logs)
 
 
 # Tests of logs in a folder, and tests of the command.
@@ -344,7 +346,7 @@ def test_statistics_do_not_depend_on_processes_and_files(tmp_path: Path, monkeyp
         table = pl.read_parquet(file)
         for place, part in enumerate(table.partition_by("user_id", maintain_order=True)):
             part.write_parquet(file.with_name(f"part-{place:05d}.parquet"))
-    monkeypatch.setattr("edgerec.data.statistics.measure.TARGET", 50)
+    monkeypatch.setattr("edgerec.data.statistics.counting.TARGET", 50)
     assert stats_document(tmp_path / "logs", processes=1) == expected
     assert stats_document(tmp_path / "logs", processes=2) == expected
 

@@ -10,7 +10,7 @@ from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.session import Session
 
 
-def check_fit(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
+def check_models(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
     """Check the shapes of the models that were loaded from `folder`.
 
     Raises:

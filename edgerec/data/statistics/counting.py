@@ -1,6 +1,6 @@
-"""Statistics of logs: counts of what users see and do. The counts of parts can be added.
+"""Statistics of logs: counts of what users see and do. The counts of partitions can be added.
 
-All counts are integers, so sums over parts are exact and do not depend on the number of parts or their order. The
+All counts are integers, so sums over partitions are exact and do not depend on their number or order. The
 definitions are in docs/statistics.md. `document.py` computes figures from the counts.
 """
 
@@ -41,7 +41,7 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """The counts of logs. If parts have no users in common, their counts can be added.
+    """The counts of logs. If two logs have no users in common, their counts can be added.
 
     Attributes:
         requests: number of requests.
@@ -81,20 +81,20 @@ class Statistics:
     hours: NDArray[np.int64]
 
     def __add__(self, other: Statistics) -> Statistics:
-        """Return the statistics of both parts. The parts must have no user in common."""
+        """Return the statistics of both partitions. They must have no user in common."""
         return Statistics(**{f.name: _sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)})
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A data set: its name, its feature specification and its statistics."""
+class LogsStatistics:
+    """The statistics of a data set, with its name and its feature specification."""
 
     name: str
     spec: FeatureSpec
     statistics: Statistics
 
 
-def measure(path: Path, *, processes: int = 1) -> Measured:
+def count_logs(path: Path, *, processes: int = 1) -> LogsStatistics:
     """Count the logs in the folder `path`, one partition after the other.
 
     Args:
@@ -109,13 +109,13 @@ def measure(path: Path, *, processes: int = 1) -> Measured:
     logs = open_logs(path)
     # The catalogue is sent with every task, so only its columns that are read are kept.
     items = logs.items.select(ITEM_ID, *([CATEGORY] if has_categories(logs.items) else []))
-    counted = list(map_partitions(of_part, replace(logs, items=items), target=TARGET, processes=processes))
-    if not any(part.requests for part in counted):
+    counted = list(map_partitions(statistics_of, replace(logs, items=items), target=TARGET, processes=processes))
+    if not any(one.requests for one in counted):
         raise InputError(f"stats: {path} has no request: there is nothing to count")
-    return Measured(logs.head.name, logs.spec, reduce(add, counted))
+    return LogsStatistics(logs.head.name, logs.spec, reduce(add, counted))
 
 
-def of_part(logs: Logs) -> Statistics:
+def statistics_of(logs: Logs) -> Statistics:
     """Count the logs of some users. `logs` must have all of their requests and events.
 
     Raises:
