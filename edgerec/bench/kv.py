@@ -28,7 +28,7 @@ from edgerec.core.console import log, stage
 from edgerec.core.errors import InputError, ParityError
 from edgerec.core.leftovers import temporary_folder
 from edgerec.kv.npz import NpzTables
-from edgerec.kv.shard_writer import BLOCK_ROWS, SHARD_ROWS, TableDtype, write_table
+from edgerec.kv.shard_writer import BLOCK_ROWS, SHARD_ROWS, TableDtype, write_shards
 from edgerec.kv.store import EmbeddingTables
 
 STAGE, NPZ, REDIS = "kv", "npz", "redis"
@@ -152,7 +152,7 @@ def _write_random(folder: Path, seed: int, rows: int, width: int, *, dtype: Tabl
         rng.standard_normal((min(BLOCK_ROWS, rows - start), width), np.float32) for start in range(0, rows, BLOCK_ROWS)
     )
     unknown = np.zeros(width, np.float32)
-    return write_table(folder, keys, values, unknown, dtype=dtype, shard_rows=shard_rows)
+    return write_shards(folder, keys, values, unknown, dtype=dtype, shard_rows=shard_rows)
 
 
 def _pages(tables: NpzTables) -> list[Page]:

@@ -25,7 +25,7 @@ SLICE = 300_000
 ROW_GROUP = 8192
 """Number of rows that are decoded together. It is small, so that a reader of a range decodes few other rows."""
 
-Table = tuple[Parts, Sequence[Segment], int]
+WeightedTable = tuple[Parts, Sequence[Segment], int]
 """A table, the segments to partition, and the weight of one row."""
 
 
@@ -47,7 +47,7 @@ class _Slice:
 
 
 def partition_by_user(
-    tables: Sequence[Table],
+    tables: Sequence[WeightedTable],
     folder: Path,
     *,
     target: int,
@@ -100,7 +100,7 @@ def _write(task: _Slice) -> list[int]:
     return counts
 
 
-def _bounds(tables: Sequence[Table], target: int) -> NDArray[np.int64]:
+def _bounds(tables: Sequence[WeightedTable], target: int) -> NDArray[np.int64]:
     """Return the first user of the second range, the third range and so on. Each range weighs about `target`."""
     users, weights = np.empty(0, np.int64), np.empty(0, np.int64)
     for parts, segments, weight in tables:

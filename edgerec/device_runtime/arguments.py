@@ -28,7 +28,7 @@ def check_array(name: str, array: object, shape: Shape) -> None:
     raise SessionError(f"`{name}` should be a float32 array of shape {shape}. Received: {received(array)}")
 
 
-def check_rows(name: str, array: object, width: int) -> None:
+def check_vectors(name: str, array: object, width: int) -> None:
     """Check that `array` is a plain float32 array of shape `(any, width)`: one vector in each row.
 
     Raises:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.arguments import check_rows
+from edgerec.device_runtime.arguments import check_vectors
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import Array, HubsmStepper, Step
 from edgerec.device_runtime.ranker import DeviceRanker
@@ -112,8 +112,8 @@ def encode_behaviours(stepper: HubsmStepper, action: Array, item: Array) -> Enco
     """
     if not isinstance(stepper, HubsmStepper):
         raise SessionError(f"`stepper` should be a HubsmStepper. Received: {type(stepper).__name__}")
-    check_rows("action", action, stepper.action_width)
-    check_rows("item", item, stepper.item_width)
+    check_vectors("action", action, stepper.action_width)
+    check_vectors("item", item, stepper.item_width)
     if len(action) != len(item):
         raise SessionError(f"`item` should have as many rows as `action`. Received: {len(item)} and {len(action)}")
     keys = np.empty((len(action), stepper.key_width), np.float32)

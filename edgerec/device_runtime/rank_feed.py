@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.arguments import check_rows
+from edgerec.device_runtime.arguments import check_vectors
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.finite import check_finite
 from edgerec.device_runtime.matches import Ids, check_seen, matches
@@ -86,8 +86,8 @@ class KindFeed:
                 f"`Encodings.empty({self.key_width}, {self.hidden})`. Received: {type(encodings).__name__}"
             )
         keys, values = encodings.keys, encodings.values
-        check_rows(self.keys_name, keys, self.key_width)
-        check_rows(self.values_name, values, self.hidden)
+        check_vectors(self.keys_name, keys, self.key_width)
+        check_vectors(self.values_name, values, self.hidden)
         count = int(keys.shape[0])
         if values.shape[0] != count:
             raise SessionError(

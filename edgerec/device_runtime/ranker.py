@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import NotFiniteError, SessionError
-from edgerec.device_runtime.arguments import check_rows
+from edgerec.device_runtime.arguments import check_vectors
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.finite import check_finite, is_finite, not_finite
 from edgerec.device_runtime.matches import Ids, check_ids
@@ -86,7 +86,7 @@ class DeviceRanker:
                 forked after the model was loaded.
             NotFiniteError: a logit is not finite, because numbers in the arguments are too large.
         """
-        check_rows("candidates", candidates, self.item_width)
+        check_vectors("candidates", candidates, self.item_width)
         count = candidates.shape[0]
         if not 1 <= count <= self.limit:
             raise SessionError(f"`candidates` should have 1 to {self.limit} items. Received: {count}")

@@ -14,7 +14,7 @@ from edgerec.bundle.manifest_file import write_manifest
 from edgerec.core.atomic import write_bytes
 from edgerec.export.convert import convert_to_mnn
 from edgerec.export.split import SplitModel, reference_graphs
-from edgerec.kv.shard_writer import TableDtype, blocks, write_table
+from edgerec.kv.shard_writer import TableDtype, blocks, write_shards
 from edgerec.kv.table_entry import TableEntry
 from edgerec.model.runs import Run
 
@@ -57,7 +57,7 @@ def write_tables(
     """Write the cloud half: the embedding tables in shards, and their manifest. Return the manifest's entries."""
     cloud = folder / CLOUD
     entries = {
-        name: write_table(
+        name: write_shards(
             cloud / EMBEDDINGS / name,
             table.keys,
             blocks(table.values),

@@ -33,7 +33,7 @@ _PADDING_ID = 0xD935
 """ID of the extra field that aligns an array in a zip file. Android's tools use the same ID."""
 
 
-def write_table(
+def write_shards(
     folder: Path,
     keys: NDArray[np.int64],
     values: Iterable[NDArray[np.float32]],
@@ -42,7 +42,7 @@ def write_table(
     dtype: TableDtype = "float32",
     shard_rows: int = SHARD_ROWS,
 ) -> TableEntry:
-    """Write a table into the new folder `folder`. Equal tables give equal bytes, whatever the block lengths.
+    """Write a table as shards into the new folder `folder`. Equal tables give equal bytes, whatever the block lengths.
 
     Only the keys and one block of rows are in memory at a time.
 
@@ -94,7 +94,7 @@ def shard_name(number: int, shards: int) -> str:
 
 
 def _count_shards(name: str, keys: NDArray[np.int64], unknown: NDArray[np.float32], dtype: str, shard_rows: int) -> int:
-    """Check the arguments of `write_table` and return the number of shards."""
+    """Check the arguments of `write_shards` and return the number of shards."""
     if dtype not in _STORED:
         raise InputError(f"embedding tables: dtype should be float32 or float16; received {dtype!r}")
     if shard_rows < 1:

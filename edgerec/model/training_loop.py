@@ -29,7 +29,7 @@ from edgerec.model.tally import Tally
 from edgerec.model.train_step import train_step
 from edgerec.model.workers import Workers
 
-Step = Callable[[Any, Any, Any], Any]
+TrainStep = Callable[[Any, Any, Any], Any]
 
 
 class Board:
@@ -95,7 +95,7 @@ class TrainingLoop:
         """The number of training steps in an epoch."""
         return -(-self._requests // self.config.batch_size)
 
-    def _epoch(self, so_far: Progress, step: Step, scorer: Callable[[Any], Any]) -> None:
+    def _epoch(self, so_far: Progress, step: TrainStep, scorer: Callable[[Any], Any]) -> None:
         """Train one epoch, validate the model, and record the results."""
         number, start = so_far.epoch + 1, time.perf_counter()
         loss = self._train(number, step)
@@ -128,7 +128,7 @@ class TrainingLoop:
                 f"  {seconds:.0f} s{f', at most {left:.0f} s left' if left else ''}"
             )
 
-    def _train(self, number: int, step: Step) -> float:
+    def _train(self, number: int, step: TrainStep) -> float:
         """Apply the training steps of epoch `number`. Return the mean loss over all exposed candidates."""
         config, start = self.config, time.perf_counter()
         # The seed depends on the epoch, so that a resumed training has the same batches and replaces the same IDs as a
@@ -195,7 +195,7 @@ def _averaged(model: Reranker, optimizer: RowAdam) -> Iterator[None]:
             variable.assign(value)
 
 
-def _finite_loss(step: Step, batch: Batch, number: int) -> tuple[float, float]:
+def _finite_loss(step: TrainStep, batch: Batch, number: int) -> tuple[float, float]:
     """Apply one training step. Return the loss and the number of exposed candidates.
 
     Raises:

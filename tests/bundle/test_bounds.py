@@ -16,7 +16,7 @@ from edgerec.core.errors import ConfigurationError, FormatError, SpecificationEr
 from edgerec.device_runtime.interpreter import MAX_MODEL_BYTES
 from edgerec.features.spec import load_spec
 from edgerec.features.vocabulary import open_vocabularies
-from edgerec.kv.shard_writer import write_table
+from edgerec.kv.shard_writer import write_shards
 from edgerec.kv.table_entry import TableEntry
 from tests.bundle.test_manifest import ABC, bundle_document, cloud_document, device_document, sealed
 
@@ -66,7 +66,9 @@ def test_a_file_larger_than_the_limit_for_its_kind_is_an_error(tmp_path: Path, k
 
 def test_a_table_larger_than_its_keys_need_is_an_error(tmp_path: Path) -> None:
     keys = np.arange(1000, dtype=np.int64)
-    entry = write_table(tmp_path / "shop", keys, [np.ones((1000, 3), np.float32)], np.ones(3, np.float32), shard_rows=7)
+    entry = write_shards(
+        tmp_path / "shop", keys, [np.ones((1000, 3), np.float32)], np.ones(3, np.float32), shard_rows=7
+    )
     sizes = {f"embeddings/shop/{file.name}": file.stat().st_size for file in (tmp_path / "shop").iterdir()}
     check_sizes(sizes, {"shop": entry}, embeddings="embeddings")
     fewer = TableEntry(keys=10, dimension=3, dtype="float32", shards=entry.shards)

@@ -21,7 +21,7 @@ from edgerec.core.errors import EdgeRecError, FormatError, ParityError
 from edgerec.device_runtime.device_model import encode_behaviours
 from edgerec.features.behaviours import EXPOSURE
 from edgerec.kv.npz import open_table
-from edgerec.kv.shard_writer import write_table
+from edgerec.kv.shard_writer import write_shards
 from tests.bundle.restamp import restamp, restamp_device
 
 
@@ -113,7 +113,7 @@ def _smaller_table(bundle: Path) -> None:
     # The arrays are mapped from the files. They stay valid after the files are removed.
     shutil.rmtree(folder)
     shards = len(read_cloud_manifest(bundle / "cloud").files)
-    write_table(folder, keys[:shards], [values[:shards]], table.unknown, shard_rows=1)
+    write_shards(folder, keys[:shards], [values[:shards]], table.unknown, shard_rows=1)
     cloud = bundle / "cloud"
     files = stamp_files(cloud, cloud.rglob("*.npz"))
     write_manifest(read_cloud_manifest(cloud).model_copy(update={"files": files}), cloud)

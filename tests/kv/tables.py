@@ -11,7 +11,7 @@ from edgerec.bundle.files import stamp_files
 from edgerec.bundle.manifest import CloudManifest
 from edgerec.bundle.manifest_file import write_manifest
 from edgerec.kv.npz import Table
-from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, write_table
+from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype, write_shards
 from edgerec.kv.table_entry import TableEntry
 
 
@@ -28,7 +28,7 @@ def write(
     table: Table, folder: Path, *, block: int = 7, dtype: TableDtype = "float32", shard_rows: int = SHARD_ROWS
 ) -> TableEntry:
     blocks = (table.values[start : start + block] for start in range(0, len(table.values), block))
-    return write_table(folder, table.keys, blocks, table.unknown, dtype=dtype, shard_rows=shard_rows)
+    return write_shards(folder, table.keys, blocks, table.unknown, dtype=dtype, shard_rows=shard_rows)
 
 
 def expected(table: Table, keys: Sequence[int]) -> np.ndarray:

@@ -20,7 +20,7 @@ from edgerec.bundle.manifest_file import read_cloud_manifest, write_manifest
 from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import FormatError, InputError, IntegrityError, ShapeError
 from edgerec.kv.npz import NpzTables, Table, open_table
-from edgerec.kv.shard_writer import shard_name, write_table
+from edgerec.kv.shard_writer import shard_name, write_shards
 from tests.kv.tables import expected, make, write, write_cloud
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -186,7 +186,7 @@ def test_a_large_table_is_not_loaded_into_memory(tmp_path: Path) -> None:
     blocks = (
         np.repeat(keys[start : start + 10_000, None], 40, 1).astype(np.float32) for start in range(0, len(keys), 10_000)
     )
-    write_table(tmp_path / "t", keys, blocks, np.zeros(40, np.float32))
+    write_shards(tmp_path / "t", keys, blocks, np.zeros(40, np.float32))
     done = subprocess.run([sys.executable, "-c", LOOK_UPS, tmp_path / "t"], capture_output=True, text=True, check=True)
     (resident, private), (_, private_later) = (tuple(map(int, line.split())) for line in done.stdout.splitlines())
     assert resident < 80e6

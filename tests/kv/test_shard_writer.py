@@ -10,7 +10,7 @@ import pytest
 
 from edgerec.core.errors import InputError, OutputError
 from edgerec.kv.npz import open_table
-from edgerec.kv.shard_writer import ascending, shard_name, write_table
+from edgerec.kv.shard_writer import ascending, shard_name, write_shards
 from edgerec.kv.table_entry import TableEntry
 from tests.kv.tables import make, write
 
@@ -92,17 +92,17 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_invalid_arguments_are_refused(tmp_path: Path, fault: str) -> None:
     change, message = FAULTS[fault]
     valid: dict[str, Any] = {"keys": np.array([1, 2]), "values": [ONE, ONE], "unknown": np.zeros(2, np.float32)}
-    write_table(tmp_path / "right", **valid)
+    write_shards(tmp_path / "right", **valid)
     with pytest.raises(InputError, match=message):
-        write_table(tmp_path / "t", **{**valid, **change})
+        write_shards(tmp_path / "t", **{**valid, **change})
 
 
 def test_too_many_or_too_large_shards_are_refused(tmp_path: Path) -> None:
     keys = np.arange(200_000)
     with pytest.raises(InputError, match="make 200000 shards of 1 rows"):
-        write_table(tmp_path / "t", keys, [], np.zeros(2, np.float32), shard_rows=1)
+        write_shards(tmp_path / "t", keys, [], np.zeros(2, np.float32), shard_rows=1)
     with pytest.raises(InputError, match="choose a smaller --shard-rows"):
-        write_table(tmp_path / "t", keys, [], np.zeros(4000, np.float32))
+        write_shards(tmp_path / "t", keys, [], np.zeros(4000, np.float32))
     assert not (tmp_path / "t").exists()
 
 
@@ -127,10 +127,10 @@ def test_a_large_table_needs_little_memory(tmp_path: Path) -> None:
     """1.5 million rows of dimension 40 are 240 MB. Only the keys and one block of rows should be in memory."""
     script = (
         "import resource, sys, numpy as np; from pathlib import Path\n"
-        "from edgerec.kv.shard_writer import write_table\n"
+        "from edgerec.kv.shard_writer import write_shards\n"
         "n, block = 1_500_000, np.ones((10_000, 40), np.float32)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "write_table(Path(sys.argv[1]), np.arange(n), (block for _ in range(150)), np.zeros(40, np.float32))\n"
+        "write_shards(Path(sys.argv[1]), np.arange(n), (block for _ in range(150)), np.zeros(40, np.float32))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path / "t"], capture_output=True, text=True, check=True)
