@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from edgerec.core.console import progress
 from edgerec.data.samples import TEST, Samples
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.model.baselines import baselines_document
 from edgerec.model.input_pipeline import ahead, epoch
 from edgerec.model.reranker import Reranker
@@ -53,8 +54,7 @@ def scored_batches(
             logit=logits[seen].astype(np.float64),
             position=batch.inputs["scored"][seen].astype(np.int64),
             user=batch.users[row],
-            exposures=batch.inputs["exposures"]["length"][row].astype(np.int64),
-            page_views=batch.inputs["page_views"]["length"][row].astype(np.int64),
+            **{kind.plural: batch.inputs[kind.plural]["length"][row].astype(np.int64) for kind in BEHAVIOUR_KINDS},
         )
 
 

@@ -65,8 +65,9 @@ class Reranker(keras.Model):
         self.item_embedding = FeatureVector(
             self.spec.item, rows=rows, unknown_rate=unknown_rate, spread=gain / 4, name="item_embedding"
         )
-        self.exposure_action = FeatureVector(self.spec.ie_action, rows={}, name="exposure_action")
-        self.page_view_action = FeatureVector(self.spec.ipv_action, rows={}, name="page_view_action")
+        for kind in BEHAVIOUR_KINDS:
+            name = f"{kind.name}_action"
+            setattr(self, name, FeatureVector(self.spec.actions(kind), rows={}, name=name))
         self.settings = ModelSettings(
             units=units,
             layers=layers,
@@ -76,8 +77,8 @@ class Reranker(keras.Model):
             number_columns=_number_columns(self.spec),
             identities=1 + len(self.spec.embeddings),
         )
-        for each in self.behaviour_kinds:
-            setattr(self, each.step_model, model.encoder_class().create(self.settings, name=each.step_model))
+        for kind in self.behaviour_kinds:
+            setattr(self, kind.step_model, model.encoder_class().create(self.settings, name=kind.step_model))
         ranker = model.ranker_class()
         if not (isinstance(ranker, type) and issubclass(ranker, Ranker)):
             raise ConfigurationError(
@@ -97,10 +98,10 @@ class Reranker(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         item = (None, None, self.item_embedding.width)
-        for layer in (self.item_embedding, self.exposure_action, self.page_view_action):
+        for layer in (self.item_embedding, *map(self.action_of, BEHAVIOUR_KINDS)):
             layer.build()
-        for each in self.behaviour_kinds:
-            self.encoder_of(each).build((None, None, self.action_of(each).width), item)
+        for kind in self.behaviour_kinds:
+            self.encoder_of(kind).build((None, None, self.action_of(kind).width), item)
         self.ranker.build_for(self.settings)
         self.built = True
 

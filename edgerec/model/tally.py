@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import InputError
 from edgerec.core.statistics import bootstrap_weighted_mean
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.model.baselines import NO_PAIR
 from edgerec.model.metrics import Floats, ndcg_sum, request_aucs
 
@@ -49,6 +50,11 @@ class Scored:
     exposures: NDArray[np.int64]
     page_views: NDArray[np.int64]
 
+    def known(self, kind: BehaviourKind) -> NDArray[np.int64]:
+        """Return (n,) number of behaviours of `kind` that the request knows."""
+        known: NDArray[np.int64] = getattr(self, kind.plural)
+        return known
+
 
 @dataclass(frozen=True)
 class UserSums:
@@ -80,9 +86,7 @@ class Tally:
         self._entropy = np.zeros(2)
         self._ndcg = {cut: np.zeros(2) for cut in CUTS}
         self._histogram = np.zeros((2, _RESOLUTION), np.int64)
-        self._groups: dict[str, NDArray[np.float64]] = {
-            name: np.zeros((len(LENGTHS), 3)) for name in ("exposures", "page_views")
-        }
+        self._groups = {kind: np.zeros((len(LENGTHS), 3)) for kind in BEHAVIOUR_KINDS}
         self._positions = np.zeros((len(POSITIONS), 3))
 
     def add(self, scored: Scored) -> None:
@@ -109,8 +113,8 @@ class Tally:
         self._users.append((scored.user[first], sums))
         if len(self._users) > 64:
             self._users = [self._by_user()]
-        for name, known in (("exposures", scored.exposures[first]), ("page_views", scored.page_views[first])):
-            np.add.at(self._groups[name], np.searchsorted(LENGTHS, known, side="right") - 1, sums)
+        for kind, groups in self._groups.items():
+            np.add.at(groups, np.searchsorted(LENGTHS, scored.known(kind)[first], side="right") - 1, sums)
 
     def _by_user(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the users (u,) in ascending order, and their sums (u, 3)."""
@@ -171,7 +175,7 @@ class Tally:
         of_user = np.stack([sums.above, sums.impressions, sums.requests], axis=1)
         np.add.at(active, np.searchsorted(ACTIVITY, sums.requests, side="right") - 1, of_user)
         gaucs = {"requests_of_user": (ACTIVITY, active)}
-        gaucs |= {f"known_{name}": (LENGTHS, rows) for name, rows in self._groups.items()}
+        gaucs |= {f"known_{kind.plural}": (LENGTHS, rows) for kind, rows in self._groups.items()}
         return {
             "calibration": self._calibration(),
             "breakdown": {

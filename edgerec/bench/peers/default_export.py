@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS
 Array = npt.NDArray[np.float32]
 
 DEFAULT_EXPORT, AS_IS = "mnn_default_export", "mnn_default_export_as_is"
-_INPUTS, _OUTPUTS = ["candidates", "exposures", "page_views"], ["Identity:0"]
+_INPUTS, _OUTPUTS = ["candidates", *(kind.plural for kind in BEHAVIOUR_KINDS)], ["Identity:0"]
 _ONE_THREAD = {"precision": PRECISION_HIGH, "numThread": 1}
 
 
@@ -41,10 +41,10 @@ class DefaultExport(Peer):
     def rerank(self, case: GoldenCase) -> Calls:
         reference = ReferenceGraphs(self.bundle)
         fused = [reference.encode(kind, case).values for kind in BEHAVIOUR_KINDS]
-        return _rerank(self.bundle / PEERS / f"{RANKING_MODEL}.mnn", case, *fused)
+        return _rerank(self.bundle / PEERS / f"{RANKING_MODEL}.mnn", case, fused)
 
 
-def _rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -> dict[str, Callable[[], Array]]:
+def _rerank(path: Path, case: GoldenCase, fused: Sequence[Array]) -> dict[str, Callable[[], Array]]:
     """Return two functions for the benchmark. Each call scores the candidates of `case` and returns logits (k,).
 
     The model has loops, and only the Module API of MNN can run the subgraphs of loops. One function uses one thread,
@@ -54,14 +54,13 @@ def _rerank(path: Path, case: GoldenCase, exposures: Array, page_views: Array) -
     Args:
         path: the MNN model from `edgerec.export.peers`.
         case: a golden case of full size.
-        exposures: fused encodings (m, 2 * units).
-        page_views: fused encodings (n, 2 * units).
+        fused: the fused encodings (behaviours, 2 * units) of each kind of behaviour.
 
     Raises:
         FormatError: MNN cannot load the model.
     """
     mnn = import_mnn()
-    feed = [array[None] for array in (case.candidates, exposures, page_views)]
+    feed = [array[None] for array in (case.candidates, *fused)]
     calls: dict[str, Callable[[], Array]] = {}
     for name, settings in ((DEFAULT_EXPORT, _ONE_THREAD), (AS_IS, None)):
         runtime = {} if settings is None else {"runtime_manager": mnn.nn.create_runtime_manager((settings,))}

@@ -7,11 +7,10 @@ from typing import Any
 from rich.table import Table
 
 from edgerec.cli.output import table_of
-from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 
 _TIMED = {
-    EXPOSURE.step_model: "one exposure encoded",
-    PAGE_VIEW.step_model: "one page-view encoded",
+    **{kind.step_model: f"one {kind.name.replace('_', '-')} encoded" for kind in BEHAVIOUR_KINDS},
     "rerank": "100 candidates re-ranked",
 }
 
