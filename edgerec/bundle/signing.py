@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgerec.core.atomic import write_bytes
 from edgerec.core.errors import InputError, MissingExtraError, SignatureError
-from edgerec.core.hashing import sha256_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -55,11 +54,6 @@ class PublicKey:
                 "an Ed25519 public key should not be of small order, because anybody can sign for such a key. "
                 f"Received: {self.raw.hex()}; make the key from the private key with openssl pkey -in KEY.pem -pubout"
             )
-
-    @property
-    def fingerprint(self) -> str:
-        """The SHA-256 of the 32 bytes as hexadecimal text, for comparison by people."""
-        return sha256_bytes(self.raw)
 
     def check(self, path: Path, content: bytes) -> None:
         """Check that the signature beside `path` is this key's signature of `content`, the bytes read from `path`.

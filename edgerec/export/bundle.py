@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,20 @@ class Exported:
     def summary(self) -> dict[str, Any]:
         """Return what the command prints."""
         return {**self.manifest.summary(), "precisions": {name: one.document() for name, one in self.measured.items()}}
+
+
+@dataclass(frozen=True)
+class _Accuracy:
+    """How far the models of the bundle are from Keras.
+
+    Attributes:
+        parity, gauc: the values of the manifest.
+        measured: the precisions that were measured; empty if none was measured.
+    """
+
+    parity: Parity
+    gauc: dict[str, float | None]
+    measured: Mapping[Precision, PrecisionResult] = field(default_factory=dict)
 
 
 def export_bundle(
@@ -140,13 +154,13 @@ def export_bundle(
                 write_device(run, graphs, folder, half, name)
             tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
         checked = check_parity(run, samples, parts, graphs, halves["fp32"], requests, trace_path=trace_path)
-        parity, gauc = checked.parity, checked.gauc
         chosen: Precision = "fp32"
-        measured: dict[Precision, PrecisionResult] = {}
+        accuracy = _Accuracy(checked.parity, checked.gauc)
         if precision != "fp32" or table_dtype != "float32" or gauc_tolerance is not None:
             served = as_stored(parts.tables, table_dtype)
             with stage("measure precisions"):
                 measured = measure(run.model, samples, served, halves, checked.cases, requests=requests)
+            accuracy = replace(accuracy, measured=measured)
             chosen = choose(measured, precision, tolerance=gauc_tolerance)
             if chosen != "fp32":
                 with stage(f"real requests in {chosen}"):
@@ -154,13 +168,15 @@ def export_bundle(
                     real = step_through(
                         run.model, samples, served, device, requests=requests, split=TEST, tolerance=UNBOUNDED
                     )[chosen]
-                parity, gauc = parity_of(chosen, measured[chosen], checked.parity, real), real.gauc
+                parity = parity_of(chosen, measured[chosen], checked.parity, real)
+                accuracy = replace(accuracy, parity=parity, gauc=real.gauc)
         (halves[chosen] / DEVICE).rename(folder / DEVICE)
         shutil.rmtree(folder / SCRATCH)
-        manifest = _finish(run, folder, checked.golden, parity, gauc, tables, measured, created)
+        _write_golden(checked.golden, folder)
+        manifest = _write_manifest(run, folder, tables, accuracy, created=created)
         if sign_key is not None:
             sign_bundle(folder, sign_key)
-        return Exported(manifest, measured)
+        return Exported(manifest, accuracy.measured)
 
 
 def _split(run: Run, path: Path) -> SplitModel:
@@ -173,20 +189,17 @@ def _split(run: Run, path: Path) -> SplitModel:
         ) from None
 
 
-def _finish(
-    run: Run,
-    folder: Path,
-    golden: list[GoldenCase],
-    parity: Parity,
-    gauc: dict[str, float | None],
-    tables: dict[str, TableEntry],
-    measured: Mapping[Precision, PrecisionResult],
-    created: str,
-) -> BundleManifest:
-    """Write the golden cases and, last, the manifest of the whole bundle."""
+def _write_golden(golden: list[GoldenCase], folder: Path) -> None:
+    """Write `GOLDEN_CASES` of the cases and the last one, in which every length is at its limit."""
     chosen = golden[:: max(1, len(golden) // GOLDEN_CASES)][:GOLDEN_CASES]
     for number, case in enumerate([*chosen, golden[-1]]):
         write_case(case, folder / GOLDEN / f"case-{number:02d}.npz")
+
+
+def _write_manifest(
+    run: Run, folder: Path, tables: dict[str, TableEntry], accuracy: _Accuracy, *, created: str
+) -> BundleManifest:
+    """Write the manifest of the whole bundle. It has the hashes of all files, so it is written last."""
     device = read_device_manifest(folder / DEVICE)
     manifest = BundleManifest(
         version_id=run.head.version_id,
@@ -196,9 +209,9 @@ def _finish(
         config=run.head.config.model_dump(mode="json"),
         models=device.models,
         tables=tables,
-        parity=parity,
-        gauc=gauc,
-        precisions={name: one.row for name, one in measured.items()},
+        parity=accuracy.parity,
+        gauc=accuracy.gauc,
+        precisions={name: one.row for name, one in accuracy.measured.items()},
         tools={
             **tool_versions("edgerec", "tensorflow", "keras", "numpy", "onnx", "onnxruntime", "MNN"),
             **(tool_versions("tf2onnx") if (folder / PEERS).is_dir() else {}),

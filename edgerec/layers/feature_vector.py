@@ -28,7 +28,7 @@ class FeatureVector(keras.layers.Layer):
             unknown IDs.
         unknown_rate: share of the IDs that are replaced by row 0 in training. This trains row 0. It also makes the
             model rely less on IDs that do not occur in the test period.
-        spread: standard deviation of the initial values of the tables.
+        standard_deviation: standard deviation of the initial values of the tables.
 
     Call arguments:
         ids: (..., embeddings) int32.
@@ -56,7 +56,7 @@ class FeatureVector(keras.layers.Layer):
         *,
         rows: Mapping[str, int],
         unknown_rate: float = 0.0,
-        spread: float = 0.05,
+        standard_deviation: float = 0.05,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -65,7 +65,7 @@ class FeatureVector(keras.layers.Layer):
         self.features = tuple(features)
         self.rows = dict(rows)
         self.unknown_rate = unknown_rate
-        self.spread = spread
+        self.standard_deviation = standard_deviation
         self.width = sum(feature.width for feature in self.features)
         self.tables: dict[str, Any] = {}
         self._seeds = keras.random.SeedGenerator()
@@ -76,7 +76,7 @@ class FeatureVector(keras.layers.Layer):
                 raise ValueError(f"`rows` should contain embedding {feature.name!r}. Received: {sorted(self.rows)}")
             self.tables[feature.name] = self.add_weight(
                 shape=(self.rows[feature.name], feature.dimension),
-                initializer=keras.initializers.RandomNormal(stddev=self.spread),
+                initializer=keras.initializers.RandomNormal(stddev=self.standard_deviation),
                 name=feature.name,
             )
         self.built = True
@@ -112,7 +112,7 @@ class FeatureVector(keras.layers.Layer):
             "features": features,
             "rows": self.rows,
             "unknown_rate": self.unknown_rate,
-            "spread": self.spread,
+            "standard_deviation": self.standard_deviation,
         }
 
     @classmethod

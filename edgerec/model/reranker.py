@@ -63,7 +63,7 @@ class Reranker(keras.Model):
         model = find_model(model_name)
         self.behaviour_kinds = model.behaviour_kinds
         self.item_embedding = FeatureVector(
-            self.spec.item, rows=rows, unknown_rate=unknown_rate, spread=gain / 4, name="item_embedding"
+            self.spec.item, rows=rows, unknown_rate=unknown_rate, standard_deviation=gain / 4, name="item_embedding"
         )
         for kind in BEHAVIOUR_KINDS:
             name = f"{kind.name}_action"
