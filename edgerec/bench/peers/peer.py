@@ -17,7 +17,7 @@ from edgerec.features.behaviours import BehaviourKind
 ENTRY_POINTS = "edgerec.peers"
 """The group of entry points in which other packages add peers. Each entry point names a subclass of `Peer`."""
 
-PEERS = {
+PEER_CLASSES = {
     "onnxruntime": "edgerec.bench.peers.onnx:ReferenceGraphs",
     "onnxruntime_device_graph": "edgerec.bench.peers.onnx:DeviceGraphs",
     "litert": "edgerec.bench.peers.litert:LiteRt",
@@ -84,8 +84,10 @@ class Failures(dict[str, str]):
 def load_peers(bundle: Path, failures: Failures) -> dict[str, Peer]:
     """Return all installed peers by name, ours first. A peer that cannot be loaded is added to `failures`."""
     peers = {}
-    for name in dict.fromkeys((*PEERS, *plugin_names(ENTRY_POINTS))):
+    for name in dict.fromkeys((*PEER_CLASSES, *plugin_names(ENTRY_POINTS))):
         with failures.of(name):
-            found: Any = resolve_name(PEERS[name]) if name in PEERS else find_plugin(ENTRY_POINTS, name, Peer)
+            found: Any = (
+                resolve_name(PEER_CLASSES[name]) if name in PEER_CLASSES else find_plugin(ENTRY_POINTS, name, Peer)
+            )
             peers[name] = found(bundle)
     return peers
