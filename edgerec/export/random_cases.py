@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgerec.bundle.golden import GoldenCase
-from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
+from edgerec.layers.hubsm import BehaviourEncoder
 from edgerec.model.reranker import Reranker
 from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 
@@ -115,13 +117,20 @@ def _window(
     item, _ = _padded([case.of(kind).item for case in cases])
     steps, limit = action.shape[1], limits.of(kind)
     window = limit if int(tf.reduce_max(lengths)) > limit else steps
-    encoder = model.encoder_of(kind)
-    if window < steps:
-        # Without `tf.function`, Keras takes half a minute for a thousand steps.
-        encoder = tf.function(encoder)
+    encoder = _traced(model.encoder_of(kind), action.shape[2], item.shape[2])
     fused = encoder(action, item)[:, -window:]
     matches = _matches(cases, kind, candidates, window) if model.ranker.reads_matches else (None, None)
     return BehaviourWindow(fused, tf.minimum(lengths, window), *matches)
+
+
+@functools.lru_cache(maxsize=len(BEHAVIOUR_KINDS))
+def _traced(encoder: BehaviourEncoder, action_width: int, item_width: int) -> Any:
+    """Return the encoder as a function that is traced once for all lengths.
+
+    Without tracing, Keras takes half a minute for a thousand steps.
+    """
+    signature = [tf.TensorSpec((None, None, width), tf.float32) for width in (action_width, item_width)]
+    return tf.function(encoder, input_signature=signature)
 
 
 def _matches(cases: list[GoldenCase], kind: BehaviourKind, candidates: int, steps: int) -> tuple[Any, Any]:

@@ -54,7 +54,7 @@ def strong(run_path: Path, bundle_path: Path, tmp_path_factory: pytest.TempPathF
     return Strong(run, device, OnnxDevice.load(graphs))
 
 
-@pytest.mark.usefixtures("quick_gru")
+@pytest.mark.usefixtures("eager")
 def test_random_cases_have_every_length_and_sign(run_path: Path) -> None:
     model = load_run(run_path).model
     cases = random_cases(model, LIMITS, seed=1, std=3.0)
@@ -74,7 +74,7 @@ def test_random_cases_have_every_length_and_sign(run_path: Path) -> None:
     assert not np.array_equal(other[-1].candidates, cases[-1].candidates)
 
 
-@pytest.mark.usefixtures("quick_gru")
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(
     "limits", [Limits(candidates=1, exposures=1, page_views=1), Limits(candidates=2, exposures=9, page_views=3)]
 )
@@ -155,7 +155,7 @@ def _with_keras_logits(model: Any, cases: list[GoldenCase]) -> list[GoldenCase]:
     return [replace(case, logits=logits) for case, logits in zip(cases, rows, strict=True)]
 
 
-@pytest.mark.usefixtures("quick_gru")
+@pytest.mark.usefixtures("eager")
 def test_a_wrong_onnx_graph_fails_the_parity_check(strong: Strong) -> None:
     """MNN agrees with Keras, but the ONNX graph does not."""
     run = strong.run
@@ -193,7 +193,7 @@ def test_real_requests_keep_parity_and_wrong_tables_do_not(
     assert without.gauc == {"keras": None, "mnn": None}
 
 
-@pytest.mark.usefixtures("quick_gru")
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("odd", [np.nan, np.inf, 1.0002])
 def test_compare_names_the_worst_element(strong: Strong, odd: float) -> None:
     expected = np.ones(4, np.float32)
@@ -207,7 +207,7 @@ def test_compare_names_the_worst_element(strong: Strong, odd: float) -> None:
     assert compare("a", expected + np.float32(5e-5), case, where="b") == pytest.approx(5e-5, rel=1e-2)
 
 
-@pytest.mark.usefixtures("quick_gru")
+@pytest.mark.usefixtures("eager")
 def test_the_tolerance_of_large_logits_allows_their_rounding(strong: Strong) -> None:
     """Near -39675, two units in the last place of float32 are 0.0078."""
     expected = np.array([-39675.39, 0.5], np.float32)
@@ -245,7 +245,7 @@ def test_parity_holds_with_a_huge_served_value(run_path: Path, model_name: str, 
     assert largest < 20 if bounded else largest > 1e6
 
 
-@pytest.mark.usefixtures("quick_gru")
+@pytest.mark.usefixtures("eager")
 def test_summarise_returns_the_largest_error_and_all_checks(strong: Strong, samples: Samples) -> None:
     case = random_cases(strong.run.model, SHORT, seed=3, std=1.0)[-1]
     assert run_case(strong.device, case).shape == (6,)

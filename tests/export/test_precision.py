@@ -199,7 +199,7 @@ def test_the_tolerance_of_golden_cases_is_twice_the_drift_rounded_up(random: flo
     assert parity.checks == {"random_mnn": 1e-6, "random_fp16": random, "real_fp16": 7.0}
 
 
-@pytest.mark.usefixtures("quick_gru")
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("product", [True, False])
 def test_half_precision_keeps_the_bounds_of_the_graphs(
     product: bool, run_path: Path, bundle_path: Path, tmp_path: Path

@@ -166,7 +166,8 @@ def test_the_same_weights_give_the_same_bytes(run: Run, model_name: str, tmp_pat
     for folder in folders:
         folder.mkdir()
         on_device(
-            device_graphs(split(of_model(run, model_name)), Limits(candidates=6, exposures=7, page_views=5)), folder
+            device_graphs(split(of_model(run, model_name, anew=True)), Limits(candidates=6, exposures=7, page_views=5)),
+            folder,
         )
     for path in folders[0].iterdir():
         assert path.read_bytes() == (folders[1] / path.name).read_bytes(), path.name
