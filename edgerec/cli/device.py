@@ -210,8 +210,8 @@ _bench_command("rerank", "Measure one re-rank with the maximum number of candida
 @click.option(
     "--brands",
     type=int,
-    help="Measure six temporary tables instead of a BUNDLE. The brand table has this number of rows. A row has 40 "
-    "numbers.",
+    help="Number of rows of a brand table. With this option, six temporary tables with 40 numbers in each row are "
+    "measured instead of a BUNDLE.",
 )
 @table_dtype_option("With --brands: data type of the temporary tables.")
 @shard_rows_option("With --brands: maximum number of rows in a shard of a temporary table.")

@@ -159,7 +159,9 @@ def map_members(
                     _check_numbers(file, name, begin, array)
                 arrays[name] = array
             if end != archive.start_dir:
-                raise ValueError(f"its arrays end at byte {end}, but its directory begins at byte {archive.start_dir}")
+                raise ValueError(
+                    f"the last array ends at byte {end}, but the zip directory begins at byte {archive.start_dir}"
+                )
             damaged = archive.testzip() if sums else None
     except READ_ERRORS as error:
         raise FormatError(f"{what} {path} cannot be read ({_reason(error)}): {advice}") from None

@@ -162,7 +162,7 @@ def _workers(function: Callable[..., Any], count: int) -> Iterator[list[_Worker]
             started.append(_Worker())
         # Start all workers before sending, because sending a long message blocks until it is read.
         for worker in started:
-            with contextlib.suppress(_DiedError):  # The first call raises this error again.
+            with contextlib.suppress(_DiedError):  # The first task of this worker reports the error.
                 worker.send(function)
         yield started
     finally:

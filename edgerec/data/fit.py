@@ -46,7 +46,7 @@ class Counted:
 
 
 def to_fit(features: Iterable[Feature]) -> tuple[Feature, ...]:
-    """Return the features that need numbers of the training period."""
+    """Return the features that need statistics of the training period, such as a mean or bounds."""
     return tuple(feature for feature in features if feature.fits_numbers)
 
 

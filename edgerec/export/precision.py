@@ -1,4 +1,4 @@
-"""The precisions of the device half: the size, the rounding error and the latency of each, and the choice of one."""
+"""Measure size, rounding error and latency of the device models in each precision, and choose one precision."""
 
 from __future__ import annotations
 

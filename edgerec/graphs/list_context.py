@@ -41,7 +41,7 @@ def add_list_normalisation(graph: GraphBuilder, x: str) -> str:
     count = graph.node("ReduceSum", "valid", graph.constant(np.array([0])), keepdims=1)
     row = graph.node("Div", graph.node("Transpose", "valid", perm=[1, 0]), count)
     centred = x
-    for _ in range(2):  # `ListNormalisation` explains why twice
+    for _ in range(2):  # The mean is subtracted twice, as in `ListNormalisation`, which gives the reason.
         centred = graph.node("Mul", graph.node("Sub", centred, graph.node("MatMul", row, centred)), "valid")
     variance = graph.node("MatMul", row, graph.node("Mul", centred, centred))
     floor = graph.constant(np.full((1, 1), SMALLEST_DEVIATION**2))

@@ -60,7 +60,7 @@ class OpenVersions:
         self._tables: dict[str, tuple[EmbeddingTables]] = {}
 
     def add(self, tables: EmbeddingTables) -> None:
-        """Add an open version.
+        """Add the tables of a version, which the caller has opened.
 
         Raises:
             InputError: a version with this id is open already.

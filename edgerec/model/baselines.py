@@ -90,7 +90,10 @@ def baselines(samples: Samples, split: str, *, seed: int) -> dict[str, float]:
 def baselines_document(
     samples: Samples, split: str, *, oracle: Mapping[str, float] | None = None, seed: int = 1
 ) -> dict[str, Any]:
-    """Return the document of `edgerec evaluate` without a run: sizes of the split, and `baselines` with `oracle` added.
+    """Return the JSON document that `edgerec evaluate` prints if it is called without a run.
+
+    It has the sizes of the split and the figures of the baselines. The figures in `oracle` are added to them.
+
 
     Raises:
         InputError: no request of the split has a clicked and an unclicked exposure.

@@ -209,7 +209,10 @@ class Feed:
         self._now[who] += np.where(trigger == PAGE, download, DEVICE_MS)
 
     def _view_pages(self, who: Ints, items: Ints, scores: Floats, probability: Floats, opened_from: int) -> None:
-        """Let the users `who` (n,) view the pages of `items` (n,). Record the page-views, also in the cloud."""
+        """Let each user of `who` (n,) view the page of the item in the same row of `items` (n,).
+
+        The page-views are written to the logs, and counted in the statistics of the simulated cloud.
+        """
         if not len(who):
             return
         category = self._catalogue.category[items]

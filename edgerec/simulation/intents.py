@@ -70,7 +70,7 @@ class Intents:
         """
         keys, largest = self._taste_keys(who), self._choices
         chosen = np.argpartition(-keys, largest - 1, axis=1)[:, :largest]
-        # Sort by key, because only a random number of the first categories is used.
+        # Sort the categories by their keys, the largest first. Each user keeps only the first few of them.
         chosen = np.take_along_axis(chosen, np.argsort(-np.take_along_axis(keys, chosen, 1), axis=1), 1)
         weights = self._rng.gamma(2.0, size=chosen.shape).astype(np.float32)
         weights[np.arange(largest) >= self._rng.integers(1, largest + 1, len(who))[:, None]] = 0

@@ -115,7 +115,7 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path: Path, monkeypatch: p
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OutputError, match="symbolic link to a path that does not exist"):
         check_output(tmp_path / "link")
-    # The test replaces the answer of the system, because root may write into every folder, and tests may run as root.
+    # `os.access` is replaced, because tests may run as root, and root may write into every folder.
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OutputError, match="cannot write into"):
         check_output(tmp_path / "out")

@@ -371,7 +371,7 @@ def test_random_damage_raises_a_format_error_or_does_no_harm(tmp_path: Path, dat
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("member", ["values", "unknown"])
 def test_nan_and_infinity_are_refused(tmp_path: Path, dtype: Any, bad: float, member: str) -> None:
-    """Hashes do not detect such a table, because a faulty export writes the hashes of the faulty table."""
+    """Hashes do not detect NaN: an export of a model with NaN writes the hashes of a table with NaN."""
     cloud = write_cloud(tmp_path / "cloud", {"shop": make(range(20))}, dtype=dtype)
     folder = cloud / "embeddings" / "shop"
     for number in range(3):

@@ -275,7 +275,8 @@ def test_the_content_of_padding_does_not_change_scores(samples: Samples, model_n
         inputs = batch.inputs[part]
         steps = inputs["row"].shape[1]
         beyond = np.arange(inputs["index"].shape[1])[None, :] >= inputs["length"][:, None]
-        # Change the steps of segments that no request reads, and the indices after the length of each request.
+        # Change what must have no effect: the steps at the end of a segment that no request reads, and the indices
+        # beyond the length of each request.
         last = np.full(len(inputs["row"]), -1)
         for index, length in zip(inputs["index"], inputs["length"], strict=True):
             if length:

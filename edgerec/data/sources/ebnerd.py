@@ -102,8 +102,8 @@ class _Served:
 
     def __init__(self, bundle: Bundle, listed: pl.DataFrame) -> None:
         clicked = listed.filter(pl.col("clicked") == 1)
-        # Only clicks on lists are counted. The history also has articles opened outside of lists, and it ends with the
-        # first list. If it were counted, too, the counts of the first day would be twice as large as later ones.
+        # Count only clicks in lists. The history also has articles that users opened outside of lists, and it stops
+        # when the lists begin. With the history, the first day would have counts twice as large as later days.
         self._clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
         # Exposures and clicks are counted when the page is left. Otherwise an open page would count as not clicked.
         self._shown = PastCounts(_ints(listed, "item_id"), _ints(listed, "ended"))

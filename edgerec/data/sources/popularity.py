@@ -30,7 +30,8 @@ class PastCounts:
         keys, times = _integers(keys, times)
         self._keys, codes = np.unique(keys, return_inverse=True)
         self._start = int(times.min()) if len(times) else 0
-        # The span ends one millisecond after the last event, so a later query stays in the range of its own key.
+        # Each key has its own range of numbers. It is one millisecond longer than the times of all events, so that a
+        # later query stays within the range of its key.
         self._span = int(times.max()) - self._start + 2 if len(times) else 1
         self._axis = np.sort(codes.astype(np.int64) * self._span + (times - self._start))
 

@@ -105,7 +105,7 @@ def count_before(
     for key in by:
         begins |= rows[key].ne_missing(rows[key].shift()).to_numpy()
     begins[:1] = True
-    # The number of events up to each row, minus the events before the latest reset or before the first row of the keys.
+    # The number of events up to each row, minus those before the latest reset. The first row of each key is a reset.
     running = np.cumsum(ranks == 1)
     before = np.where(begins, running - (ranks == 1), np.where(ranks == 2, running, 0))
     since = running - np.maximum.accumulate(before)

@@ -49,7 +49,7 @@ def match_signals(match: Any, age: Any, length: Any) -> Any:
 
 
 def all_match_signals(matches: Mapping[str, tuple[Any, Any]], lengths: Mapping[str, Any]) -> Any:
-    """Return the concatenated `match_signals` of every ID with every kind of behaviour. Shape (batch, k, signals).
+    """Return the `match_signals` of all ID features and kinds of behaviour, concatenated. Shape (batch, k, signals).
 
     Args:
         matches: for each kind, the matches (batch, identities, k, time), 0 or 1, and the ages (batch, time) in hours.

@@ -146,7 +146,7 @@ def test_served_values_use_only_what_is_known_before_the_request(logs: Logs) -> 
 
 
 def test_user_exposures_count_a_list_from_the_time_at_which_it_is_shown(logs: Logs) -> None:
-    # The first list of user 1 is still open at 5 s. It does not count for user 2.
+    # At 5 s, user 1 still reads the first list. Lists of user 1 do not count for user 2.
     assert request(logs, 2)["user_exposures"] == [0, 0]
     assert request(logs, 3)["user_exposures"] == [1, 1]
     assert request(logs, 4)["user_exposures"] == [2, 0]

@@ -134,7 +134,8 @@ def test_sequences_become_behaviours_just_before_the_request(logs: Logs) -> None
 
 
 def test_zeros_at_the_end_of_all_sequences_are_padding(logs: Logs) -> None:
-    # B is zero in three of the six sequences. NIL is zero in all six, but it is no padding: another behaviour follows.
+    # Behaviour B is 0 in three of the six sequences, and behaviour NIL is 0 in all six. NIL is not padding, because
+    # another behaviour follows it.
     mine = logs.events.filter((pl.col("user_id") == 2) & (pl.col("kind") == "exposure"))
     assert mine["item_id"].to_list() == [2050301, 1, 2050301, 0, 2050301]
     assert logs.events.filter(pl.col("user_id") == 1).is_empty()

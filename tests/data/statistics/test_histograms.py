@@ -106,7 +106,8 @@ def test_without_numbers_all_figures_are_empty() -> None:
 
 def test_shares_of_the_sum_for_each_tenth_of_the_users() -> None:
     assert shares_by_tenth(Counts.of(np.arange(1, 11))) == pytest.approx(np.arange(1, 11) / 55)
-    # Users with equal numbers are divided in proportion. So with one user, each tenth has a tenth of the sum.
+    # If users with equal counts belong to several tenths, their sum is divided between these tenths. So with one
+    # user, each tenth has a tenth of the sum.
     assert shares_by_tenth(Counts.of(np.array([7]))) == pytest.approx([0.1] * 10)
     assert shares_by_tenth(Counts.of(np.array([0, 0]))) == []
     assert shares_by_tenth(Counts.of(np.array([0] * 15 + [4] * 5))) == pytest.approx([0] * 7 + [0.2, 0.4, 0.4])
