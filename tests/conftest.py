@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # Without this variable, TensorFlow's C++ code writes log lines to stderr when it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The operations of tests are small. With one thread each, the test processes use the cores better.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 # polars reads this variable only once in a process. The command line sets it too; the reason is stated there.
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 

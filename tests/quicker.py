@@ -46,14 +46,19 @@ def _gru(layer: Any, sequence: Any, **_: Any) -> Any:
     """Compute a Keras GRU layer with `reset_after=True` in few operations. Return its outputs (batch, time, units)."""
     import tensorflow as tf
 
-    kernel, recurrent, biases = (weight.value for weight in layer.cell.weights[:3])
+    kernel, recurrent, biases = (tf.convert_to_tensor(weight) for weight in layer.cell.weights[:3])
     input_bias, recurrent_bias = tf.unstack(biases)
+    gates, new = tf.split(tf.matmul(sequence, kernel) + input_bias, [2 * layer.units, layer.units], axis=2)
     state = tf.zeros((tf.shape(sequence)[0], layer.units))
     states = []
-    gates = 2 * layer.units
-    for row in tf.unstack(tf.matmul(sequence, kernel) + input_bias, axis=1):
-        past = tf.matmul(state, recurrent) + recurrent_bias
-        update, reset = tf.split(tf.sigmoid(row[:, :gates] + past[:, :gates]), 2, axis=-1)
-        state = update * state + (1 - update) * tf.tanh(row[:, gates:] + reset * past[:, gates:])
+    # Raw operations skip most of the Python code of TensorFlow's functions.
+    raw, axis, sizes = tf.raw_ops, tf.constant(1), tf.constant([2 * layer.units, layer.units])
+    for gate_row, new_row in zip(tf.unstack(gates, axis=1), tf.unstack(new, axis=1), strict=True):
+        past = raw.AddV2(x=raw.MatMul(a=state, b=recurrent), y=recurrent_bias)
+        past_gates, past_new = raw.SplitV(value=past, size_splits=sizes, axis=axis, num_split=2)
+        gate = raw.Sigmoid(x=raw.AddV2(x=gate_row, y=past_gates))
+        update, reset = raw.Split(axis=axis, value=gate, num_split=2)
+        candidate = raw.Tanh(x=raw.AddV2(x=new_row, y=raw.Mul(x=reset, y=past_new)))
+        state = raw.AddV2(x=candidate, y=raw.Mul(x=update, y=raw.Sub(x=state, y=candidate)))
         states.append(state)
     return tf.stack(states, axis=1)
