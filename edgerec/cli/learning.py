@@ -11,6 +11,8 @@ from edgerec.cli.command import need
 from edgerec.cli.options import (
     PATH,
     ModelOption,
+    batch_size_option,
+    config_default,
     config_option,
     document_option,
     force_option,
@@ -30,17 +32,13 @@ from edgerec.cli.tensorflow import import_tensorflow
 @out_option("run")
 @config_option("training settings (docs/training.md). The options below replace its values.")
 @click.option("--model", cls=ModelOption)
-@click.option("--epochs", type=int, help="Maximum number of epochs. Default: 10, or the value in the --config file.")
-@click.option(
-    "--batch-size",
-    type=int,
-    help="Number of requests in each training step. Default: 512, or the value in the --config file.",
-)
+@click.option("--epochs", type=int, help=f"Maximum number of epochs. {config_default(10)}")
+@batch_size_option
 @click.option(
     "--seed",
     type=int,
     help="Seed of all random numbers: the initial weights, the order of the batches, and which IDs are replaced by the "
-    "unknown ID. Default: 1, or the value in the --config file.",
+    f"unknown ID. {config_default(1)}",
 )
 @click.option("--tensorboard", type=PATH, help="Also write TensorBoard event files to this folder.")
 @resume_option("an interrupted training that has the same configuration")
@@ -199,11 +197,7 @@ def ablate(
 @click.command(name="train")
 @click.argument("samples", type=PATH)
 @config_option("training settings, as for `edgerec train`. The model is always crban.")
-@click.option(
-    "--batch-size",
-    type=int,
-    help="Number of requests in each training step. Default: 512, or the value in the --config file.",
-)
+@batch_size_option
 @click.option(
     "--batches",
     type=int,

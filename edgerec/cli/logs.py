@@ -10,6 +10,7 @@ import click
 from edgerec.cli.command import need
 from edgerec.cli.options import (
     PATH,
+    config_default,
     config_option,
     force_option,
     json_option,
@@ -24,11 +25,9 @@ from edgerec.cli.output import emit
 @click.command()
 @out_option("logs")
 @config_option("parameters of the simulation (docs/simulator.md). The options below replace its values.")
-@click.option("--users", type=int, help="Number of users. Default: 16000, or the value in the --config file.")
-@click.option(
-    "--items", type=int, help="Number of items in the catalogue. Default: 800, or the value in the --config file."
-)
-@click.option("--days", type=int, help="Number of simulated days. Default: 14, or the value in the --config file.")
+@click.option("--users", type=int, help=f"Number of users. {config_default(16000)}")
+@click.option("--items", type=int, help=f"Number of items in the catalogue. {config_default(800)}")
+@click.option("--days", type=int, help=f"Number of simulated days. {config_default(14)}")
 @seed_option("Seed of the simulation. The same seed and parameters give the same files.")
 @processes_option
 @resume_option("an interrupted simulation that has the same parameters")

@@ -37,13 +37,23 @@ document_option = click.option(
 )
 
 
+def config_default(value: object) -> str:
+    """Return the sentence of a help text that states the default `value` of an option that --config can also set."""
+    return f"Default: {value}, or the value in the --config file."
+
+
+batch_size_option = click.option(
+    "--batch-size", type=int, help=f"Number of requests in each training step. {config_default(512)}"
+)
+
+
 class ModelOption(click.Option):
     """The option `--model`. Its help lists the installed models, so the registry is only imported for the help."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         from edgerec.rankers.registry import model_names
 
-        self.help = f"Model to train: {', '.join(model_names())}. Default: crban, or the value in the --config file."
+        self.help = f"Model to train: {', '.join(model_names())}. {config_default('crban')}"
         return super().get_help_record(ctx)
 
 
