@@ -6,8 +6,9 @@ fast and imports neither TensorFlow nor MNN nor polars.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from edgerec.core.lazy import lazy_attribute
 
 if TYPE_CHECKING:
     from edgerec.bundle.load import load_bundle, load_device_model
@@ -47,8 +48,6 @@ _HOMES = {
     "edgerec.model.runs": ("Run", "load_run"),
     "edgerec.model.training": ("train",),
 }
-_EXTRAS = {"polars": "train", "tensorflow": "train", "keras": "train", "onnx": "export", "MNN": "device"}
-"""For each module, the extra of EdgeRec that installs it."""
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -80,17 +79,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'edgerec' has no attribute {name!r}")
-    try:
-        return getattr(import_module(_HOME[name]), name)
-    except ModuleNotFoundError as error:
-        from edgerec.core.errors import MissingExtraError
-
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _EXTRAS:
-            raise
-        raise MissingExtraError(f"{missing} is not installed: pip install 'edgerec[{_EXTRAS[missing]}]'") from None
+    return lazy_attribute("edgerec", _HOME, name)
 
 
 def __dir__() -> list[str]:

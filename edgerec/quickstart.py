@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from edgerec.bench.latency import RERANK, RUNTIME, STEP, run_bench
+from edgerec.bundle.guard import guarded
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.console import log, stage
 from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import TEST
-from edgerec.device_runtime.guard import guarded
 from edgerec.export.bundle import export_bundle
 from edgerec.model.config import TrainConfig, load_config
 from edgerec.model.evaluation import evaluate

@@ -105,9 +105,9 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def short_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_parity_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the parity checks of `export_bundle`. Only the shared bundle is made with all checks."""
-    quicker.shorten_proof(monkeypatch)
+    quicker.shorten_parity_check(monkeypatch)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def quick_gru() -> Iterator[None]:
 
 
 @pytest.fixture
-def eager(short_proof: None) -> Iterator[None]:
+def eager(short_parity_check: None) -> Iterator[None]:
     """Run TensorFlow functions eagerly. For small models this takes less time than tracing."""
     with quicker.run_eagerly():
         yield

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 
-def shorten_proof(patch: pytest.MonkeyPatch) -> None:
+def shorten_parity_check(patch: pytest.MonkeyPatch) -> None:
     """Let `export_bundle` check one set of random requests instead of six, and a long case of 12 steps, not 1,000."""
     patch.setattr("edgerec.export.parity_check.SEEDS", (1,))
     patch.setattr("edgerec.export.parity_check.STANDARD_DEVIATIONS", (1.0,))

@@ -39,18 +39,29 @@ def test_importing_a_layer_imports_keras_but_no_package_for_data() -> None:
     assert not found & {"polars", "onnx", "MNN"}
 
 
-def test_the_error_for_a_missing_extra_gives_the_install_command() -> None:
-    code = """
+@pytest.mark.parametrize(
+    ("missing", "package", "name", "extra"),
+    [
+        ("tensorflow", "edgerec", "train", "train"),
+        ("numpy", "edgerec", "load_device_model", "device"),
+        ("polars", "edgerec", "open_logs", "train"),
+        ("keras", "edgerec.layers", "Crban", "train"),
+    ],
+)
+def test_the_error_for_a_missing_extra_gives_the_install_command(
+    missing: str, package: str, name: str, extra: str
+) -> None:
+    code = f"""
 import sys
 
-sys.modules["tensorflow"] = None
+sys.modules["{missing}"] = None
 try:
-    from edgerec import train
+    from {package} import {name}
 except Exception as error:
     print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "MissingExtraError tensorflow is not installed: pip install 'edgerec[train]'\n"
+    assert done.stdout == f"MissingExtraError {missing} is not installed: pip install 'edgerec[{extra}]'\n"
 
 
 FRONT_DOORS = pytest.mark.parametrize("module", [edgerec, edgerec.layers], ids=["edgerec", "edgerec.layers"])

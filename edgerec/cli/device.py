@@ -132,8 +132,8 @@ def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     """
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
+    from edgerec.bundle.guard import guarded
     from edgerec.bundle.verify import verify_bundle
-    from edgerec.device_runtime.guard import guarded
 
     emit({"bundle": str(bundle), **guarded(partial(verify_bundle, public_key=key), bundle)}, as_json=as_json)
 
@@ -146,9 +146,9 @@ def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     """Show what is in BUNDLE: sizes, operations, shapes, tool versions, parity, GAUC."""
     need("device", "numpy", "MNN")
     key = _public_key(public_key)
+    from edgerec.bundle.guard import guarded
     from edgerec.bundle.inspection import inspect_bundle
     from edgerec.cli.tables.bundles import inspection_table
-    from edgerec.device_runtime.guard import guarded
 
     document = guarded(partial(inspect_bundle, public_key=key), bundle)
     emit({"bundle": str(bundle), **document}, as_json=as_json, table=inspection_table(document))
@@ -192,8 +192,8 @@ def _bench_command(name: str, help_text: str) -> None:
             need("peers", "onnxruntime")
         key = _public_key(public_key)
         from edgerec.bench.latency import run_bench
+        from edgerec.bundle.guard import guarded
         from edgerec.cli.tables.bench import bench_table
-        from edgerec.device_runtime.guard import guarded
 
         # The whole measurement runs in the guarded process, so that nothing else runs in that process.
         measure = partial(run_bench, name, peers=peers, rounds=rounds, public_key=key, out=out, force=force)

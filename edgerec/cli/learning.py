@@ -66,9 +66,7 @@ def train(
     import_tensorflow()
     from edgerec.model.training import train as run_training
 
-    head = run_training(
-        opened, settings, out, samples_path=samples, force=force, resume=resume, tensorboard=tensorboard
-    ).head
+    head = run_training(opened, settings, out, force=force, resume=resume, tensorboard=tensorboard).head
     emit(
         {
             "run": str(out),
@@ -188,9 +186,7 @@ def ablate(
     from edgerec.cli.tables.learning import ablation_table
     from edgerec.model.ablation.ablate import ablate as run_ablation
 
-    document = run_ablation(
-        opened, settings, out, samples_path=samples, split=split, oracle=reached, force=force, resume=resume
-    )
+    document = run_ablation(opened, settings, out, split=split, oracle=reached, force=force, resume=resume)
     emit({"ablation": str(out), **document}, as_json=as_json, table=ablation_table(document))
 
 

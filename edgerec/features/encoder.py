@@ -87,10 +87,6 @@ class GroupEncoder:
             encoded.append(feature.encode(column, self.vocabularies.get(feature.name)))
         return Encoded.of_columns(self.features, encoded, count)
 
-    def encode_row(self, values: Values) -> Encoded:
-        """Encode one row, as the device does for one behaviour. It raises the errors of `encode_rows`."""
-        return self.encode_rows([values])
-
     def encode_rows(self, rows: Sequence[Values]) -> Encoded:
         """Encode n rows of raw values.
 

@@ -6,8 +6,9 @@ in `edgerec.rankers`.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from edgerec.core.lazy import lazy_attribute
 
 if TYPE_CHECKING:
     from edgerec.layers.attention import BehaviourAttention
@@ -53,9 +54,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'edgerec.layers' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return lazy_attribute("edgerec.layers", _HOME, name)
 
 
 def __dir__() -> list[str]:

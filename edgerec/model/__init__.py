@@ -1,1 +1,1 @@
-"""Keras layers and models, the input pipeline, training and evaluation."""
+"""The Keras model of a re-ranker, its input pipeline, training and evaluation."""

@@ -32,7 +32,7 @@ def train(
     config: TrainConfig,
     path: Path,
     *,
-    samples_path: Path,
+    samples_path: Path | None = None,
     force: bool = False,
     resume: bool = False,
     tensorboard: Path | None = None,
@@ -50,7 +50,7 @@ def train(
         samples: the samples to train on.
         config: the settings.
         path: the folder to write.
-        samples_path: the folder of `samples`.
+        samples_path: the path of the samples that the run stores; default: the folder of `samples`.
         force: replace `path`. If there is an unfinished training, start again from the beginning.
         resume: continue an unfinished training.
         tensorboard: a folder for TensorBoard's event files; default: none are written.
@@ -64,6 +64,7 @@ def train(
             it is damaged.
         ConfigurationError: `TF_CONFIG` does not have TensorFlow's format.
     """
+    samples_path = samples.path if samples_path is None else samples_path
     check_output(path, force=force, kind="run", inputs=[samples_path])
     if tensorboard is not None:
         check_utf8(tensorboard, what="TensorBoard")

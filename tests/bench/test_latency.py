@@ -19,7 +19,7 @@ from edgerec.core.errors import FormatError, InputError, IntegrityError, OutputE
 from edgerec.export.peers import write_peers
 from edgerec.model.runs import Run, load_run
 from tests.bundle.restamp import restamp, restamp_device
-from tests.quicker import run_eagerly, shorten_proof
+from tests.quicker import run_eagerly, shorten_parity_check
 from tests.random_runs import of_model
 
 
@@ -51,7 +51,7 @@ def with_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
     path = tmp_path_factory.mktemp("peers") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
-        shorten_proof(patch)
+        shorten_parity_check(patch)
         exporting.export_bundle(run_path, path, requests=5, peers=True)
     return path
 
@@ -141,7 +141,7 @@ def test_a_bundle_with_reduced_precision_is_measured(run_path: Path, tmp_path: P
 
     with pytest.MonkeyPatch.context() as patch, run_eagerly():
         patch.setattr(exporting, "load_run", load_with_large_weights)
-        shorten_proof(patch)
+        shorten_parity_check(patch)
         exporting.export_bundle(run_path, tmp_path / "bundle", requests=5, precision="int8", gauc_tolerance=1.0)
     assert read_bundle_manifest(tmp_path / "bundle").parity.max_abs_error > 1e-3
     for what in ("step", "rerank"):

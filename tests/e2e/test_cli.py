@@ -24,7 +24,7 @@ from edgerec.bundle.files import stamp_files
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, write_manifest
 from edgerec.cli import cli
 from tests.command_line import EDGEREC, document, edgerec, edgerec_here, error_line
-from tests.quicker import run_eagerly, shorten_proof
+from tests.quicker import run_eagerly, shorten_parity_check
 from tests.synthetic import restamp, unstamp
 from tests.test_docs import documented_keys
 
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     }
     documents = {}
     with pytest.MonkeyPatch.context() as patch, run_eagerly():
-        shorten_proof(patch)
+        shorten_parity_check(patch)
         for name, command in commands.items():
             run = edgerec if name == "train" else edgerec_here
             documents[name] = document(run(*command, "--json"))

@@ -43,7 +43,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.kv.npz import Table
 from edgerec.model.runs import load_run
 from tests.export.test_bundle import files_of, reseal
-from tests.quicker import run_eagerly, shorten_proof
+from tests.quicker import run_eagerly, shorten_parity_check
 from tests.synthetic import relabelled
 
 SMALL = Limits(candidates=5, exposures=6, page_views=4)
@@ -57,7 +57,7 @@ def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[W
     wanted: list[Wanted] = ["fp16", "int8", "auto"]
     with pytest.MonkeyPatch.context() as patch, run_eagerly():
         patch.setenv("SOURCE_DATE_EPOCH", "1735689600")
-        shorten_proof(patch)
+        shorten_parity_check(patch)
         return {
             name: (
                 root / name,

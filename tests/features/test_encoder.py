@@ -76,7 +76,7 @@ def test_raw_values_are_clipped_after_the_transform() -> None:
     assert encoded.tolist() == pytest.approx([-2, 1, 2])
     # Without the bound, the value would be too large for float32.
     huge = feature("raw", low=0, high=1, mean=0, scale=1)
-    assert GroupEncoder([huge]).encode_row({"x": 1e300}).numbers.tolist() == [[1]]
+    assert GroupEncoder([huge]).encode_rows([{"x": 1e300}]).numbers.tolist() == [[1]]
 
 
 @given(
@@ -147,7 +147,7 @@ def test_a_single_row_is_encoded_like_many_rows(rows: list[dict[str, Any]]) -> N
     }
     together = ENCODER.encode(columns)
     for index, row in enumerate(rows):
-        alone = ENCODER.encode_row(row)
+        alone = ENCODER.encode_rows([row])
         for name in ("ids", "codes", "numbers"):
             np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together[index : index + 1], name)[0])
 
@@ -181,7 +181,7 @@ def test_a_column_of_a_wrong_type_or_value_is_an_error(one: Feature, column: np.
 def test_a_value_that_is_not_an_id_is_an_error(value: Any) -> None:
     encoder = GroupEncoder([feature("embedding", dimension=2, vocabulary=9)], {"f": Vocabulary(np.array([4]))})
     with pytest.raises(SpecificationError, match="feature f"):
-        encoder.encode_row({"x": value})
+        encoder.encode_rows([{"x": value}])
 
 
 def test_a_missing_column_or_another_length_is_an_error() -> None:
@@ -202,4 +202,4 @@ def test_an_encoder_needs_vocabularies_and_fitted_features() -> None:
 @pytest.mark.parametrize("embedded", [None, {}, {"id": np.zeros((1, 3))}, {"id": np.zeros((2, 2))}])
 def test_expand_needs_the_rows_of_embedding_tables(embedded: Any) -> None:
     with pytest.raises(SpecificationError, match=r"embedding id: expected table rows of shape \(1, 2\)"):
-        ENCODER.expand(ENCODER.encode_row({}), embedded)
+        ENCODER.expand(ENCODER.encode_rows([{}]), embedded)

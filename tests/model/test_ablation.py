@@ -97,10 +97,10 @@ def test_the_table_and_the_page_show_the_document() -> None:
 
 @pytest.mark.usefixtures("eager")
 def test_a_resumed_ablation_gives_the_same_table(
-    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, out = config("dnn_rank", "dlcm"), tmp_path / "table"
-    unbroken = ablate(samples, settings, tmp_path / "unbroken", samples_path=samples_path)
+    unbroken = ablate(samples, settings, tmp_path / "unbroken")
     trained: list[str] = []
 
     def counting(*arguments: Any, **named: Any) -> Cell:
@@ -114,16 +114,16 @@ def test_a_resumed_ablation_gives_the_same_table(
     with monkeypatch.context() as patch:
         patch.setattr(module, "train_cell", counting)
         with pytest.raises(KeyboardInterrupt):
-            ablate(samples, settings, out, samples_path=samples_path)
+            ablate(samples, settings, out)
     assert not out.exists()
     with pytest.raises(OutputError, match="--resume"):
-        ablate(samples, settings, out, samples_path=samples_path)
+        ablate(samples, settings, out)
     with pytest.raises(FormatError, match="other settings"):
-        ablate(samples, config("dlcm"), out, samples_path=samples_path, resume=True)
+        ablate(samples, config("dlcm"), out, resume=True)
     trained.clear()
     with monkeypatch.context() as patch:
         patch.setattr(module, "train_cell", counting)
-        found = ablate(samples, settings, out, samples_path=samples_path, resume=True)
+        found = ablate(samples, settings, out, resume=True)
     assert trained == ["dlcm"]
     for row, other in zip(found["rows"], unbroken["rows"], strict=True):
         assert {**row, "train_seconds": 0} == {**other, "train_seconds": 0}
@@ -135,12 +135,12 @@ def test_a_resumed_ablation_gives_the_same_table(
     sums = load_sums(out / "dlcm-seed-2.npz")
     assert sums.gauc == pytest.approx(found["rows"][1]["gauc_seeds"][1])
     with pytest.raises(OutputError, match="exists already"):
-        ablate(samples, settings, out, samples_path=samples_path)
+        ablate(samples, settings, out)
 
 
 @pytest.mark.usefixtures("eager")
 def test_a_finished_epoch_is_not_trained_again(
-    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs = {"dlcm": TrainConfig(model="dlcm", **{**TINY, "epochs": 2})}
     settings, out = AblationConfig(configs, (1,)), tmp_path / "table"
@@ -158,17 +158,17 @@ def test_a_finished_epoch_is_not_trained_again(
     # The first run stops in the second epoch of the cell, the second run in the evaluation of the cell.
     for resume in (False, True):
         with pytest.raises(KeyboardInterrupt):
-            ablate(samples, settings, out, samples_path=samples_path, resume=resume)
+            ablate(samples, settings, out, resume=resume)
         stops.pop(0)
-    ablate(samples, settings, out, samples_path=samples_path, resume=True)
+    ablate(samples, settings, out, resume=True)
     assert [what for what in epochs if what.startswith("epoch")] == ["epoch 1", "epoch 2"]
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_failure_in_the_first_epoch_leaves_no_folder(samples: Samples, samples_path: Path, tmp_path: Path) -> None:
+def test_a_failure_in_the_first_epoch_leaves_no_folder(samples: Samples, tmp_path: Path) -> None:
     configs = {"dlcm": TrainConfig(model="dlcm", **{**TINY, "learning_rate": 1e38})}
     with pytest.raises(TrainingError, match="became"):
-        ablate(samples, AblationConfig(configs, (1,)), tmp_path / "table", samples_path=samples_path)
+        ablate(samples, AblationConfig(configs, (1,)), tmp_path / "table")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -177,10 +177,10 @@ def test_an_ablation_with_several_workers_is_refused(
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
     with pytest.raises(ConfigurationError, match="an ablation runs in one process"):
-        ablate(samples, config("dlcm"), tmp_path / "table", samples_path=samples.path)
+        ablate(samples, config("dlcm"), tmp_path / "table")
 
 
-def test_boosted_trees_are_evaluated_and_deterministic(samples: Samples, samples_path: Path) -> None:
+def test_boosted_trees_are_evaluated_and_deterministic(samples: Samples) -> None:
     pytest.importorskip("lightgbm")
     from edgerec.model.ablation.trees import tree_cell
 

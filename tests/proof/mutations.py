@@ -40,6 +40,7 @@ import numpy as np
 
 from edgerec.bundle.files import stamp_files
 from edgerec.bundle.golden import GoldenCase, read_case, run_case
+from edgerec.bundle.guard import guarded
 from edgerec.bundle.layout import NAME, part_folders
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, sign_bundle
@@ -51,7 +52,6 @@ from edgerec.core.atomic import json_bytes
 from edgerec.core.console import progress
 from edgerec.core.errors import EdgeRecError
 from edgerec.core.hashing import sha256_bytes
-from edgerec.device_runtime.guard import guarded
 from edgerec.features.spec import parse_spec
 from edgerec.kv.npz import NpzTable, open_table
 

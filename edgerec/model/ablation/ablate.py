@@ -33,7 +33,6 @@ def ablate(
     config: AblationConfig,
     path: Path,
     *,
-    samples_path: Path,
     split: str = TEST,
     oracle: Mapping[str, float] | None = None,
     force: bool = False,
@@ -47,7 +46,6 @@ def ablate(
         samples: the samples to train on and to rank.
         config: models, settings, seeds.
         path: the folder to write.
-        samples_path: the folder of `samples`.
         split: the split to rank.
         oracle: GAUC of further rankers by name. If it has `truth`, each row of the table has `gap_closed`. It is 0 if
             the model's GAUC is that of the served order, and 1 if it is that of `truth`.
@@ -64,18 +62,18 @@ def ablate(
         raise ConfigurationError(
             "ablate: TF_CONFIG names several workers, but an ablation runs in one process: unset TF_CONFIG"
         )
-    where = str(samples_path.resolve())
+    where = str(samples.path.resolve())
     # The head contains the digests of all shards, so its own digest identifies all samples.
-    digest = sha256_file(samples_path / "samples.json")
+    digest = sha256_file(samples.path / "samples.json")
     job = {"version": __version__, "samples": where, "digest": digest, "split": split, **config.document()}
-    with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume, inputs=[samples_path]) as work:
+    with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume, inputs=[samples.path]) as work:
         (work.path / "runs").mkdir(exist_ok=True)
         # Train all models with one seed before the next seed, so that the models of an unfinished ablation can be
         # compared.
         names = [*config.configs, *([TREES] if config.trees else [])]
         with _keep_from_first_epoch(work):
             cells = [
-                _cell(work, samples, config, name, seed, samples_path=samples_path, split=split)
+                _cell(work, samples, config, name, seed, split=split)
                 for seed, name in itertools.product(config.seeds, names)
             ]
         document = ablation_document(
@@ -115,7 +113,6 @@ def _cell(
     name: str,
     seed: int,
     *,
-    samples_path: Path,
     split: str,
 ) -> Cell:
     """Return the cell of the model `name` and of `seed`. Compute it if it is not finished yet."""
@@ -131,7 +128,7 @@ def _cell(
         cell = tree_cell(samples, seed=seed, split=split)
     else:
         settings = config.configs[name].model_copy(update={"seed": seed})
-        cell = train_cell(samples, settings, work.path / "runs" / part, samples_path=samples_path, split=split)
+        cell = train_cell(samples, settings, work.path / "runs" / part, split=split)
     save_sums(cell.sums, sums)
     work.finish(part, cell.note(), [sums])
     log(f"{name}, seed {seed}: GAUC {cell.figures['gauc']:.4f}")

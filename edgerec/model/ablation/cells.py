@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edgerec.core.arrays import read_members
+from edgerec.core.arrays import read_members, save_members
 from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import TrainConfig
@@ -50,7 +48,7 @@ class Cell:
         }
 
 
-def train_cell(samples: Samples, config: TrainConfig, run: Path, *, samples_path: Path, split: str) -> Cell:
+def train_cell(samples: Samples, config: TrainConfig, run: Path, *, split: str) -> Cell:
     """Train a model, or resume its training, and evaluate it. The run is written to the folder `run`.
 
     Raises:
@@ -62,7 +60,7 @@ def train_cell(samples: Samples, config: TrainConfig, run: Path, *, samples_path
         if config.compiled:
             accelerate(trained.model)
     else:
-        trained = train(samples, config, run, samples_path=samples_path, resume=has_progress(run), force=True)
+        trained = train(samples, config, run, resume=has_progress(run), force=True)
     tally = Tally()
     name = f"{config.model}, seed {config.seed}: evaluate"
     for scored in scored_batches(traced(trained.model), samples, split, what=name):
@@ -79,7 +77,7 @@ def train_cell(samples: Samples, config: TrainConfig, run: Path, *, samples_path
 
 def save_sums(sums: UserSums, path: Path) -> None:
     """Write `sums` to the npz file `path`."""
-    np.savez(path, **vars(sums))
+    save_members(path, vars(sums), what="ablation")
 
 
 def load_sums(path: Path) -> UserSums:

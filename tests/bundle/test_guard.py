@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 import pytest
 
+from edgerec.bundle.guard import guarded
 from edgerec.bundle.verify import verify_bundle
 from edgerec.cli import cli
 from edgerec.core.errors import SessionError
-from edgerec.device_runtime.guard import guarded
 from tests.bundle.restamp import restamp_device
 from tests.forged import crashing
 
