@@ -41,7 +41,7 @@ class Durations:
         return ordered[int(0.9 * (len(ordered) - 1))] > UNSTABLE * ordered[0]
 
     def row(self, *, name: str, stage: str) -> dict[str, Any]:
-        """Return the implementation's row for a bench document."""
+        """Return the results of one implementation as a row of the JSON document of `edgerec bench`."""
         samples = np.array([sample for samples in self.rounds for sample in samples])
         return {
             "name": name,

@@ -152,7 +152,7 @@ def _model_and_step(samples: Samples, config: TrainConfig, rows: dict[str, int])
 
 
 def _dictionaries(samples: Samples, config: TrainConfig, batches: list[Batch]) -> dict[str, Callable[[], Any]]:
-    """Return functions that make training steps, one for each size in `DICTIONARIES` of the largest embedding table.
+    """Return one function for each size in `DICTIONARIES`. It runs training steps with a largest table of that size.
 
     In the batches, the IDs of that table are drawn uniformly.
     """

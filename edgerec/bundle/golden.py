@@ -62,7 +62,7 @@ class GoldenCase:
     page_view_age: Array | None = None
 
     def lengths(self) -> dict[str, int]:
-        """Return how many candidates and how many behaviours of each kind there are, by the names of `Limits`."""
+        """Return the number of candidates and of behaviours of each kind. The keys are the field names of `Limits`."""
         return {
             "candidates": len(self.candidates),
             **{kind.plural: len(self.of(kind).action) for kind in BEHAVIOUR_KINDS},

@@ -73,7 +73,7 @@ def _model(session: Session, manifest: BundleManifest, stated: ModelFile) -> dic
     stamp = manifest.files.get(f"{DEVICE}/{stated.file}")
     if stamp is None:
         raise FormatError(
-            f"bundle: {NAME} should have the hash of {stated.file}, but it has none: export the bundle again"
+            f"bundle: {NAME} should list the hash of {stated.file}, but it does not: export the bundle again"
         )
     commands = session.commands()
     types = Counter(command for command, _ in commands)

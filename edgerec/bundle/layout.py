@@ -20,7 +20,7 @@ MAX_PATH, MAX_DEPTH = 200, 8
 
 
 def part_folders(bundle: Path) -> dict[str, Path]:
-    """Return the folders that contain a manifest. The device half and the cloud half can be sent separately."""
+    """Return the folders that contain a manifest. Each half has its own, because it can be sent separately."""
     return {"bundle": bundle, DEVICE: bundle / DEVICE, CLOUD: bundle / CLOUD}
 
 

@@ -62,7 +62,7 @@ def read_device_manifest(folder: Path, *, public_key: PublicKey | None = None) -
     unstamped = [model.file for model in manifest.models.values() if model.file not in manifest.files]
     if unstamped:
         raise FormatError(
-            f"device bundle: {folder / NAME} should have the hash of {unstamped[0]}, but it has none: export the "
+            f"device bundle: {folder / NAME} should list the hash of {unstamped[0]}, but it does not: export the "
             "bundle again"
         )
     return manifest

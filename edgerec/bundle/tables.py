@@ -47,7 +47,7 @@ def _open_entry(cloud: Path, name: str, entry: TableEntry, manifest: CloudManife
         file = f"{EMBEDDINGS}/{name}/{shard_name(number, entry.shards)}"
         if file not in manifest.files:
             raise FormatError(
-                f"embedding tables: {cloud / NAME} should have the hash of {file}, but it has none: {_ADVICE}"
+                f"embedding tables: {cloud / NAME} should list the hash of {file}, but it does not: {_ADVICE}"
             )
     table = open_table(cloud / EMBEDDINGS / name, sums=False)
     if table.entry != entry:

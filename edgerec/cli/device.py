@@ -195,7 +195,7 @@ def _bench_command(name: str, help_text: str) -> None:
         from edgerec.bundle.guard import guarded
         from edgerec.cli.tables.bench import bench_table
 
-        # The whole measurement runs in the guarded process, so that nothing else runs in that process.
+        # The whole measurement runs in one separate process: a model that crashes ends only this process.
         measure = partial(run_bench, name, peers=peers, rounds=rounds, public_key=key, out=out, force=force)
         document = guarded(measure, bundle)
         emit(document, as_json=as_json, table=bench_table(document))
@@ -210,8 +210,8 @@ _bench_command("rerank", "Measure one re-rank with the maximum number of candida
 @click.option(
     "--brands",
     type=int,
-    help="Number of rows of a brand table. With this option, six temporary tables with 40 numbers in each row are "
-    "measured instead of a BUNDLE.",
+    help="Measure six temporary embedding tables with 40 numbers in each row instead of a BUNDLE. The largest table, "
+    "that of the brands, has this number of rows.",
 )
 @table_dtype_option("With --brands: data type of the temporary tables.")
 @shard_rows_option("With --brands: maximum number of rows in a shard of a temporary table.")

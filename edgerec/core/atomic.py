@@ -155,7 +155,7 @@ def publish_folder(partial: Path, target: Path) -> None:
         return
     with temporary_folder(target, "old") as old:
         target.rename(old / target.name)
-        # If this fails, the end of the block restores the older output.
+        # If this fails, `temporary_folder` restores the older output when it exits.
         partial.rename(target)
 
 

@@ -119,7 +119,10 @@ def discard(folder: Path, target: Path) -> None:
 
 
 def clear_leftovers(target: Path) -> None:
-    """Remove what killed processes left beside `target`. If one of them moved an older output away, move it back."""
+    """Remove the files and folders beside `target` that processes left when they were killed.
+
+    If such a process had moved an older output away, the output is moved back.
+    """
     named = re.compile(rf"{re.escape(hidden_name(target.name, 'edgerec-'))}(?:{_PURPOSES})-[a-z0-9_]{{8}}")
     try:
         found = [entry for entry in target.parent.iterdir() if named.fullmatch(entry.name)]

@@ -144,7 +144,13 @@ def save_counted(counted: Counted, path: Path) -> dict[str, Any]:
 
 
 def load_counted(path: Path, found: Mapping[str, Mapping[str, Any]], *, items: int) -> Counted:
-    """Return the counts that `save_counted` wrote to `path`, with the octaves that it returned (`found`).
+    """Load the counts that `save_counted` wrote to `path`.
+
+    Args:
+        path: the npz file.
+        found: what `save_counted` returned. It becomes the `octaves` of the result.
+        items: number of items in the catalogue.
+
 
     Raises:
         FormatError: the file is missing or damaged.

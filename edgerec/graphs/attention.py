@@ -43,8 +43,8 @@ GROUP = 4
 SIGNS = 1 << GROUP
 # exp(80) = 5.5e34 leaves three powers of ten below the largest float32, for the sum over signs and for |v|.
 LARGEST_EXPONENT = 80.0
-# The smallest denominator, exp(-35) = 6e-16, is 5e22 times the smallest float32. So a term that underflows is less than
-# exp(-17) times the denominator, even if its key is exp(35).
+# The denominator is at least exp(-35) = 6e-16. A weight that underflows is below the smallest normal float32, 1.2e-38.
+# Even multiplied by the largest key, exp(35) = 1.6e15, it is below exp(-17) times the denominator.
 LARGEST_KEY_EXPONENT = 35.0
 # If no score is above 60, a softmax needs no subtraction of the largest score: a sum of exp(60) does not overflow, and
 # the smallest term is about 1e-26.

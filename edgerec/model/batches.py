@@ -98,7 +98,7 @@ def make_batch(
         longest = shapes.candidates(longest)
     index, valid = _ranges(begin, end, longest)
     if shuffle is not None:
-        # Random numbers are below 1 and padding has 2, so padding stays on the right.
+        # Sort by random keys below 1. The key of padding is 2, so padding stays at the right end.
         order = np.argsort(np.where(valid, shuffle.random(index.shape), 2.0), axis=1)
         index = np.take_along_axis(index, order, axis=1)
     scored, counts = _scored(valid & (requests.label[index] != NOT_EXPOSED), valid, shapes)

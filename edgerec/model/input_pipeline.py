@@ -122,8 +122,8 @@ def shard_batches(
     for start in range(0, len(rows), max(stride, 1)):
         window = np.arange(start, min(start + stride, len(rows)))
         window = window[np.argsort(first[window], kind="stable")]
-        # Sort by the first length, divide the requests into parts, and sort each part by the second length. There are
-        # about as many parts as there are batches in a part.
+        # Sort by the first length, divide the requests into parts of about sqrt(number of batches) batches, and sort
+        # each part by the second length. Both lengths are then similar within a batch.
         part = max(int(np.sqrt(len(window) / batch_size)), 1) * batch_size
         for begin in range(0, len(window), part):
             chunk = window[begin : begin + part]

@@ -135,7 +135,7 @@ def test_a_faulty_device_manifest_is_a_format_error(tmp_path: Path, change: dict
 
 def test_a_model_without_its_hash_is_an_error(tmp_path: Path) -> None:
     write_manifest(device(files={}), tmp_path)
-    with pytest.raises(FormatError, match=r"should have the hash of crban\.mnn"):
+    with pytest.raises(FormatError, match=r"should list the hash of crban\.mnn"):
         read_device_manifest(tmp_path)
 
 

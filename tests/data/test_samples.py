@@ -142,7 +142,7 @@ EVERY: list[int | None] = [1, 0]
 
 def test_known_behaviours_of_a_small_example(tmp_path: Path) -> None:
     events: list[Event] = [
-        (1, 50, "e", 0),  # Mark 0 has the same time as marks 1 and 2, and is written first.
+        (1, 50, "e", 0),  # The first three have the same time. The last column is a mark of the event.
         (1, 50, "e", 1),
         (1, 50, "e", 2),
         (2, 60, "e", 3),  # Mark 3 is of another user.

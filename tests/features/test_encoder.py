@@ -110,7 +110,8 @@ def test_expand_concatenates_features_in_their_order() -> None:
     )
     table = np.array([[0.25, 0.5], [9, 9], [-1, 1]])
     dense = ENCODER.expand(encoded, {"id": table[encoded.ids[:, 0]]})
-    #                   id        | missing, <0, <1, more | raw | missing, a, b | flag
+    # The columns: embedding of the ID (2), one-hot bins (missing, below 0, below 1, larger), the raw number,
+    # one-hot values (missing, a, b), the flag.
     assert dense.tolist() == [
         [-1, 1, 0, 0, 1, 0, -0.25, 0, 0, 1, 1],
         [0.25, 0.5, 1, 0, 0, 0, 0, 1, 0, 0, 0],

@@ -325,7 +325,7 @@ CLOUD_FAULTS: dict[str, tuple[Callable[[Path], object], type[FormatError], str]]
     "other keys": (lambda cloud: _entry(cloud, keys=21), FormatError, "received 20 keys of 3 float32 in 3 shards"),
     "other width": (lambda cloud: _entry(cloud, dimension=4), FormatError, "should have 20 keys of 4 float32"),
     "other type": (lambda cloud: _entry(cloud, dtype="float16"), FormatError, "should have 20 keys of 3 float16"),
-    "other shards": (lambda cloud: _entry(cloud, shards=2), FormatError, "should have the hash of"),
+    "other shards": (lambda cloud: _entry(cloud, shards=2), FormatError, "should list the hash of"),
     "a shard without its hash": (_unhashed, FormatError, "hash of embeddings/shop/shard-00001-of-00003"),
     "of another model": (_of_another_model, IntegrityError, "was changed"),
     "no folder": (shutil.rmtree, FormatError, "is not a folder"),

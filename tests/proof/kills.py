@@ -205,7 +205,7 @@ def _run_again(job: Job, workspace: Workspace, *, complete: bool) -> tuple[str, 
 
 
 def _writes_after_kill(group: int, workspace: Workspace) -> list[str]:
-    """Wait until the processes of `group` have ended. Return a text for each file that they write in the meantime."""
+    """Wait until the processes of `group` have ended. Return an error text for each file that they wrote meanwhile."""
     # A child that is killed with its parent may still finish a system call.
     time.sleep(0.05)
     before = _state(workspace)

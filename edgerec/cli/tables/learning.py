@@ -37,7 +37,7 @@ def baselines_table(document: Mapping[str, Any]) -> Table:
 
 
 def _baseline_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows for the split and for the baselines."""
+    """Return the table rows that describe the split, and those with the GAUC of the baselines."""
     size = f"{document['requests']:,} requests, {document['impressions']:,} impressions"
     return [
         ("split", f"{document['split']}: {size}"),

@@ -30,8 +30,8 @@ class PastCounts:
         keys, times = _integers(keys, times)
         self._keys, codes = np.unique(keys, return_inverse=True)
         self._start = int(times.min()) if len(times) else 0
-        # Each key has its own range of numbers. It is one millisecond longer than the times of all events, so that a
-        # later query stays within the range of its key.
+        # Each key has its own range of numbers. A range is one millisecond longer than the time from the first to the
+        # last event, so that a query after the last event stays within the range of its key.
         self._span = int(times.max()) - self._start + 2 if len(times) else 1
         self._axis = np.sort(codes.astype(np.int64) * self._span + (times - self._start))
 

@@ -70,12 +70,12 @@ class HeadWeights:
 
     @property
     def candidate_rows(self) -> Array:
-        """The rows `(units, hidden)` of the hidden kernel that read the candidate."""
+        """The rows of the hidden kernel that are multiplied by the candidate. Shape (units, hidden)."""
         return self.hidden_kernel[: self.units]
 
     @property
     def local_rows(self) -> Array:
-        """The rows `(units, hidden)` of the hidden kernel that read the local ranking context."""
+        """The rows of the hidden kernel that are multiplied by the local ranking context. Shape (units, hidden)."""
         return self.hidden_kernel[self.units : 2 * self.units]
 
     def context_rows(self, index: int) -> Array:

@@ -1,4 +1,7 @@
-"""Blocks of distributions and shares: behaviours before a request, actions, users, lists, triggers and hours."""
+"""Blocks of a page that show distributions and shares.
+
+They are the number of behaviours before a request, and the shares of actions, users, lists, triggers and hours.
+"""
 
 from __future__ import annotations
 

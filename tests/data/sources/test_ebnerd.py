@@ -136,7 +136,7 @@ def test_each_list_is_one_request(logs: Logs) -> None:
 
 
 def test_served_values_use_only_what_is_known_before_the_request(logs: Logs) -> None:
-    # The first list ends at 10 s. A request at 10 s does not know its click yet.
+    # The first list ends at 10 s. A request at 10 s does not yet know the click of this list.
     assert request(logs, 3)["clicks_1h"] == [0, 0]
     # A request at 11 s knows the lists that ended at 10 s (two clicks on 12), but not the list that ends at 25 s.
     row = request(logs, 4)
