@@ -54,7 +54,7 @@ class Cloud:
         self._page_views[who] = 0
 
     def count_page_views(self, who: Ints, category: Ints) -> None:
-        """Add one page-view to the counts of each user of `who` (n,) in the category in the same row of `category` (n,)."""
+        """Add one page-view to the counts of each user of `who` (n,), in the category of the same row of `category`."""
         self._page_views[who, category] += 1
 
     def serve(self, who: Ints, day: Floats, history: History, session: Ints) -> Pages:
