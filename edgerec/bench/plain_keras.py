@@ -134,11 +134,8 @@ def _copy(model: Reranker, plain: keras.Model) -> None:
     stacks = {"candidate": ranker.candidate_stack}
     dense = {"hidden": ranker.hidden, "output": ranker.output_layer}
     for behaviour_kind in model.behaviour_kinds:
-        kind, encoder, attention = (
-            behaviour_kind.plural,
-            model.encoder_of(behaviour_kind),
-            ranker.attention_of(behaviour_kind),
-        )
+        kind, attention = behaviour_kind.plural, ranker.attention_of(behaviour_kind)
+        encoder: Any = model.encoder_of(behaviour_kind)
         stacks |= {f"{kind}_item": encoder.item_stack, f"{kind}_action": encoder.action_stack}
         dense |= {f"{kind}_query": attention.query_projection, f"{kind}_key": attention.key_projection}
         plain.get_layer(f"{kind}_scale").set_weights([attention.scale.numpy()[:, None]])

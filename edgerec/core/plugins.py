@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
+from pkgutil import resolve_name
 from typing import TypeVar
 
 from edgerec.core.errors import PluginError, first_line
@@ -32,6 +33,24 @@ def find_plugin(group: str, name: str, base: type[T]) -> type[T] | None:
     raise PluginError(
         f"entry point {name!r} of {group} should be a subclass of {base.__module__}.{base.__name__}; received {found!r}"
     )
+
+
+def import_subclass(path: str, base: type[T]) -> type[T]:
+    """Import the class `path`, written as `module:Class`, which another package may define.
+
+    Raises:
+        PluginError: the class cannot be imported, or is not a subclass of `base`.
+    """
+    try:
+        found: object = resolve_name(path)
+    # The module of another package may raise any error while it is imported.
+    except Exception as error:
+        raise PluginError(
+            f"{path} cannot be imported ({type(error).__name__}: {first_line(error)}): repair or remove the package"
+        ) from error
+    if isinstance(found, type) and issubclass(found, base):
+        return found
+    raise PluginError(f"{path} should be a subclass of {base.__module__}.{base.__name__}; received {found!r}")
 
 
 def load_plugin(group: str, name: str) -> object | None:

@@ -61,7 +61,8 @@ def _step(model: Reranker, kind: BehaviourKind) -> bytes:
     Its inputs are `action` (1, 1, d_a), `item` (1, 1, d_x) and `state`. Its outputs are the key, the fused encoding and
     the new state.
     """
-    encoder, attention = model.encoder_of(kind), model.ranker.attention_of(kind)
+    encoder: Any = model.encoder_of(kind)
+    attention = model.ranker.attention_of(kind)
 
     def step(action: Any, item: Any, state: Any) -> tuple[Any, Any, Any]:
         states: list[Any] = []

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from edgerec.bundle.golden import GoldenCase
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
-from edgerec.layers.hubsm import BehaviourEncoder
+from edgerec.layers.encoder import Encoder
 from edgerec.model.reranker import Reranker
 from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 
@@ -124,7 +124,7 @@ def _window(
 
 
 @functools.lru_cache(maxsize=len(BEHAVIOUR_KINDS))
-def _traced(encoder: BehaviourEncoder, action_width: int, item_width: int) -> Any:
+def _traced(encoder: Encoder, action_width: int, item_width: int) -> Any:
     """Return the encoder as a function that is traced once for all lengths.
 
     Without tracing, Keras takes half a minute for a thousand steps.

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from edgerec.layers.device_weights import array, arrays, dense_weights
+from edgerec.layers.encoder import Encoder
 
 if TYPE_CHECKING:
     from edgerec.graphs.din import DinWeights, RawWeights
@@ -97,7 +98,7 @@ class DinAttention(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("edgerec")
-class RawBehaviours(keras.layers.Layer):
+class RawBehaviours(Encoder):
     """Encoder of one kind of behaviour without a recurrence: a dense layer for items and a dense layer for actions.
 
     It can replace `BehaviourEncoder`: arguments and result have the same form.
@@ -137,11 +138,9 @@ class RawBehaviours(keras.layers.Layer):
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> RawBehaviours:
-        """Create the encoder for a model with these settings."""
         return cls(settings.units, name=name)
 
     def device_weights(self) -> RawWeights:
-        """Return the weights for device graphs."""
         from edgerec.graphs.din import RawWeights
 
         return RawWeights(action=dense_weights(self.action), item=dense_weights(self.item))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from edgerec.layers.encoder import Encoder
 from edgerec.layers.gru_stack import GruStack
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @keras.saving.register_keras_serializable("edgerec")
-class BehaviourEncoder(keras.layers.Layer):
+class BehaviourEncoder(Encoder):
     """Encoder of one kind of behaviour: item exposures (eq. 3-5) or item page-views (eq. 6-8).
 
     ``p = GRU(items)``, ``a = GRU(actions)``, ``b = concat(p, a)``: one stack reads the items, the other the actions.
@@ -59,11 +60,9 @@ class BehaviourEncoder(keras.layers.Layer):
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> BehaviourEncoder:
-        """Create the encoder for a model with these settings."""
         return cls(settings.units, settings.layers, gain=settings.gain, name=name)
 
     def device_weights(self) -> HubsmWeights:
-        """Return the weights for device graphs."""
         from edgerec.graphs.hubsm_step import HubsmWeights
 
         return HubsmWeights(action=self.action_stack.device_weights(), item=self.item_stack.device_weights())

@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from edgerec.core.errors import ConfigurationError
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.features.spec import FeatureSpec
+from edgerec.layers.encoder import Encoder
 from edgerec.layers.feature_vector import FeatureVector
 from edgerec.layers.settings import ModelSettings
-from edgerec.rankers.ranker import BehaviourWindow, Ranker, RankInputs
+from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 from edgerec.rankers.registry import find_model
 
 
@@ -80,21 +80,17 @@ class Reranker(keras.Model):
         for kind in self.behaviour_kinds:
             setattr(self, kind.step_model, model.encoder_class().create(self.settings, name=kind.step_model))
         ranker = model.ranker_class()
-        if not (isinstance(ranker, type) and issubclass(ranker, Ranker)):
-            raise ConfigurationError(
-                f"model {model_name}: {model.ranker} should be a subclass of edgerec.rankers.ranker.Ranker; received "
-                f"{ranker!r}"
-            )
-        self.ranker: Ranker = ranker.create(self.settings, name=ranker.layer_name, **model.options)
+        self.ranker = ranker.create(self.settings, name=ranker.layer_name, **model.options)
 
     def action_of(self, kind: BehaviourKind) -> FeatureVector:
         """Return the layer that computes the action vectors of one kind of behaviour."""
         layer: FeatureVector = getattr(self, f"{kind.name}_action")
         return layer
 
-    def encoder_of(self, kind: BehaviourKind) -> Any:
+    def encoder_of(self, kind: BehaviourKind) -> Encoder:
         """Return the layer that encodes one kind of behaviour."""
-        return getattr(self, kind.step_model)
+        encoder: Encoder = getattr(self, kind.step_model)
+        return encoder
 
     def build(self, input_shape: Any = None) -> None:
         item = (None, None, self.item_embedding.width)

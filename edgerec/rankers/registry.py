@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pkgutil import resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgerec.core.errors import ConfigurationError, PluginError
-from edgerec.core.plugins import load_plugin, plugin_names
+from edgerec.core.plugins import import_subclass, load_plugin, plugin_names
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
+
+if TYPE_CHECKING:
+    from edgerec.layers.encoder import Encoder
+    from edgerec.rankers.ranker import Ranker
 
 ENTRY_POINTS = "edgerec.models"
 """The group of entry points by which other packages add models. Each entry point names a `Model`."""
@@ -25,7 +28,7 @@ class Model:
         ranker: `module:Class` of its `Ranker`.
         what: description in one line.
         behaviour_kinds: the kinds of behaviour that the model reads.
-        encoder: `module:Class` of the layer that encodes each kind of behaviour.
+        encoder: `module:Class` of the `Encoder` of each kind of behaviour.
         listwise: default weight of the listwise loss, which is added to the cross-entropy.
         options: further keyword arguments for `Ranker.create`.
     """
@@ -37,13 +40,25 @@ class Model:
     listwise: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
 
-    def ranker_class(self) -> Any:
-        """Return the ranker's class. This imports Keras."""
-        return resolve_name(self.ranker)
+    def ranker_class(self) -> type[Ranker]:
+        """Import Keras, and return the ranker's class.
 
-    def encoder_class(self) -> Any:
-        """Return the encoder's class. This imports Keras."""
-        return resolve_name(self.encoder)
+        Raises:
+            PluginError: `ranker` cannot be imported, or is not a subclass of `Ranker`.
+        """
+        from edgerec.rankers.ranker import Ranker
+
+        return import_subclass(self.ranker, Ranker)
+
+    def encoder_class(self) -> type[Encoder]:
+        """Import Keras, and return the encoder's class.
+
+        Raises:
+            PluginError: `encoder` cannot be imported, or is not a subclass of `Encoder`.
+        """
+        from edgerec.layers.encoder import Encoder
+
+        return import_subclass(self.encoder, Encoder)
 
 
 MODELS: dict[str, Model] = {
