@@ -22,7 +22,7 @@ class Encodings:
 
     Attributes:
         keys: `(t, key_width)` float32, `Step.key` of each behaviour. In the product form of attention
-            (`edgerec.graphs.attention`) they are exponentials, so they are positive.
+            (`edgerec.graphs.attention`) its numbers are exponentials, so they are positive.
         values: `(t, hidden)` float32, `Step.value` of each behaviour.
         seen: the IDs and ages of the behaviours' items, for a model that reads exact matches (CRBAN+); else None.
     """

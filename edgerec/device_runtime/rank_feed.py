@@ -27,6 +27,9 @@ _GROUP, _SIGNS = 4, 16
 class KindFeed:
     """The input arrays of one kind of behaviour.
 
+    The name of the input with the keys shows whether all numbers of a key must be positive: `positive_keys`,
+    `signed_keys`, or `keys` in CRBAN and CRBAN+, where the widths show it.
+
     Args:
         arrays: all input arrays of the ranking graph, by name.
         kind: the kind of behaviour.
@@ -40,20 +43,23 @@ class KindFeed:
     def __init__(self, arrays: Mapping[str, Array], kind: BehaviourKind, *, values: str = "values") -> None:
         name = kind.name
         self.kind, self.keys_name, self.values_name = kind, f"{kind.plural}.keys", f"{kind.plural}.values"
-        self.keys, self.values, self.mask = (_array(arrays, f"{name}_{part}", 2) for part in ("keys", values, "mask"))
+        keys = next((keys for keys in ("positive_keys", "signed_keys") if f"{name}_{keys}" in arrays), "keys")
+        self.keys, self.values, self.mask = (_array(arrays, f"{name}_{part}", 2) for part in (keys, values, "mask"))
         self.limit, self.key_width = self.keys.shape
         self.hidden = self.values.shape[1]
         self.match = arrays.get(f"{name}_match")
         self.age = None if self.match is None else _array(arrays, f"{name}_age", 2).reshape(-1)
-        # The width of the keys shows the form of the attention (graphs/attention.py). The attention has as many units
-        # as the hidden layer, but half as many in CRBAN+, which reads matches. In the form with tanh, a key has one
-        # number for each unit. In the product form, it has 16 numbers for every four units.
+        # In CRBAN and CRBAN+, the input is named `keys`, and the width of the keys shows the form of the attention
+        # (graphs/attention.py). The attention has as many units as the hidden layer, but half as many in CRBAN+, which
+        # reads matches. In the form with tanh, a key has one number for each unit. In the product form, it has 16
+        # numbers for every four units.
         units = self.hidden // 2 if self.match is not None else self.hidden
-        self.product = self.key_width == _SIGNS * -(-units // _GROUP)
+        product = keys == "keys" and self.key_width == _SIGNS * -(-units // _GROUP)
+        self.positive = product or keys == "positive_keys"
         if self.values.shape[0] != self.limit or self.mask.shape != (self.limit, 1):
             raise SessionError(
-                f"a ranking model with {self.limit} rows of `{name}_keys` should have as many rows of `{name}_values` "
-                f"and `{name}_mask`. Received: {self.values.shape} and {self.mask.shape}"
+                f"a ranking model with {self.limit} rows of `{name}_{keys}` should have as many rows of "
+                f"`{name}_values` and `{name}_mask`. Received: {self.values.shape} and {self.mask.shape}"
             )
         if self.match is not None and self.age is not None:
             shapes = (self.match.ndim, self.match.shape[-1], self.age.shape)
@@ -101,7 +107,7 @@ class KindFeed:
         check_finite(self.values_name, values)
         # Denominators are sums of keys times exponentials. If a key is not positive, a denominator can be 0 or
         # negative, and the logits are meaningless. `argmin` takes half the time of `min`.
-        if self.product and count and keys.item(keys.argmin()) <= 0:
+        if self.positive and count and keys.item(keys.argmin()) <= 0:
             raise SessionError(
                 f"all numbers of `{self.keys_name}` should be positive, because `step` returns positive keys. "
                 f"Received: {int((keys <= 0).sum())} numbers that are 0 or negative"
@@ -149,7 +155,7 @@ class RankFeed:
         self._candidates = candidates.reshape(self.limit, self.item_width)
         self._last, self._valid = arrays.get("last"), arrays.get("valid")
         self.kinds = {
-            kind: KindFeed(arrays, kind, values=values) for kind in BEHAVIOUR_KINDS if f"{kind.name}_keys" in arrays
+            kind: KindFeed(arrays, kind, values=values) for kind in BEHAVIOUR_KINDS if f"{kind.name}_mask" in arrays
         }
         known = 1 + (self._last is not None) + (self._valid is not None) + sum(k.inputs for k in self.kinds.values())
         wanted = {"candidates": (self.limit, 1, self.item_width), "last": (1, self.limit), "valid": (self.limit, 1)}

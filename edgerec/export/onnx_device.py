@@ -14,7 +14,7 @@ from edgerec.bundle.golden import GoldenCase
 from edgerec.bundle.manifest import RANKING_MODEL
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.matches import SeenItems
-from edgerec.device_runtime.rank_feed import RankFeed
+from edgerec.device_runtime.rank_feed import KindFeed, RankFeed
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
@@ -89,16 +89,15 @@ class OnnxDevice:
         """Step through the case's behaviours, and return the inputs of the ranking graph."""
         arrays = {name: np.zeros(shape, np.float32) for name, shape in self.ranker.inputs.items()}
         feed = RankFeed(arrays)
-        encodings = {kind: self._encode(kind, case).latest(feed.kinds[kind].limit) for kind in self.steppers}
+        encodings = {kind: self._encode(one, case).latest(one.limit) for kind, one in feed.kinds.items()}
         feed.write(case.candidates, encodings, case.candidate_ids)
         return arrays
 
-    def _encode(self, kind: BehaviourKind, case: GoldenCase) -> Encodings:
-        action, item, ids, age = case.of(kind)
-        results = [outputs for _, outputs in steps(self.steppers[kind], action, item)]
-        widths = self.ranker.inputs[f"{kind.name}_keys"][1], self.ranker.inputs[f"{kind.name}_values"][1]
+    def _encode(self, feed: KindFeed, case: GoldenCase) -> Encodings:
+        action, item, ids, age = case.of(feed.kind)
+        results = [outputs for _, outputs in steps(self.steppers[feed.kind], action, item)]
         keys, values = (
             np.array([outputs[name].reshape(-1) for outputs in results], np.float32).reshape(-1, width)
-            for name, width in zip(("key", "value"), widths, strict=True)
+            for name, width in (("key", feed.key_width), ("value", feed.hidden))
         )
         return Encodings(keys, values, None if ids is None or age is None else SeenItems(ids, age))

@@ -13,7 +13,7 @@ every denominator is at least 16, and rounding errors are as large as those of t
 last place of `sum_u |v_u|`.
 
 The exponentials must not overflow float32. GRU outputs are within (-1, 1), so the weights alone give an upper bound of
-every exponent. `attention_form` checks that bound.
+every exponent. `AttentionWeights.form` checks that bound.
 
 Queries can exceed the bound, or have no bound: the candidates' encodings of CRBAN+ are not the outputs of a GRU. Then
 both sums are divided by `e^(|q_1| + ... + |q_4|)`, which does not change the fraction except for rounding:
@@ -37,6 +37,7 @@ import numpy as np
 
 from edgerec.features.behaviours import BehaviourKind
 from edgerec.graphs.builder import GraphBuilder
+from edgerec.graphs.ranking import KeysInput
 from edgerec.graphs.weights import Array, check_array
 
 GROUP = 4
@@ -82,6 +83,28 @@ class AttentionWeights:
             check_array(self, name, (None, width))
         check_array(self, "query_bias", (width,))
 
+    def form(self, *, bounded: bool = True, bias: float = 0.0) -> AttentionForm:
+        """Choose the form for these weights. The step graph and the ranker must use the same form.
+
+        Args:
+            bounded: whether the candidates' encodings are within (-1, 1), as the outputs of a GRU are.
+            bias: upper bound of the absolute value of the bias that is added to the scores.
+        """
+        signs = sign_matrix(self.scale.shape[0])
+        key_exponents = np.abs(self.key_kernel @ signs.astype(np.float64)).sum(axis=0)
+        query_exponents = np.abs(self.query_kernel @ signs.astype(np.float64)).sum(axis=0)
+        query_exponents += np.abs(self.query_bias @ signs.astype(np.float64))
+        query_kernel, query_bias, fold = self.query_kernel @ signs, self.query_bias @ signs, None
+        if not bounded or float((query_exponents + key_exponents).max()) > LARGEST_EXPONENT:
+            query_kernel = np.concatenate([self.query_kernel, -self.query_kernel], axis=1)
+            query_bias = np.concatenate([self.query_bias, -self.query_bias])
+            fold = np.concatenate([signs - np.abs(signs), -signs - np.abs(signs)])
+        if _largest_score(self) + bias > LARGEST_SCORE or (
+            fold is not None and float(key_exponents.max()) > LARGEST_KEY_EXPONENT
+        ):
+            return AttentionForm(False, self.query_kernel, self.key_kernel, self.query_bias, self.scale)
+        return AttentionForm(True, query_kernel, self.key_kernel @ signs, query_bias, self.scale @ signs, fold)
+
 
 @dataclass(frozen=True)
 class AttentionForm:
@@ -113,6 +136,11 @@ class AttentionForm:
         return int(self.numerator.shape[0])
 
     @property
+    def keys_input(self) -> KeysInput:
+        """The name of the input for a ranker whose values are not as wide as those of CRBAN or CRBAN+."""
+        return "positive_keys" if self.product else "signed_keys"
+
+    @property
     def groups(self) -> int:
         return self.key_width // SIGNS
 
@@ -139,6 +167,7 @@ class AttentionForm:
         *,
         candidates: int,
         length: int,
+        keys: KeysInput = "keys",
         bias: str | None = None,
     ) -> str:
         """Add attention over one kind of behaviour (eq. 10).
@@ -146,15 +175,18 @@ class AttentionForm:
         Args:
             graph: the graph to add to.
             encodings: name of the candidates' encodings, `(k, units)`.
-            kind: the kind of behaviour. The inputs are `{name}_keys`, `{name}_values` and `{name}_mask`.
+            kind: the kind of behaviour. The inputs are `{name}_{keys}`, `{name}_values` and `{name}_mask`.
             candidates: k.
             length: number of behaviours, padding included.
+            keys: name of the input with the keys, without the kind's name: `keys` in CRBAN and CRBAN+, else
+                `keys_input`.
             bias: name of a bias that is added to the scores, `(k, length)`.
 
         Returns:
             Name of the contexts, multiplied with the rows of the ranker's hidden layer that read them, `(k, h)`.
         """
-        weighted = _exponentials(graph, self, encodings, kind.name, candidates, length, bias)
+        inputs = f"{kind.name}_{keys}", f"{kind.name}_mask"
+        weighted = _exponentials(graph, self, encodings, inputs, candidates, length, bias)
         total = graph.node("MatMul", weighted, f"{kind.name}_mask")
         # `Clip` and not `Max`: half precision rounds the constant of `Max` to zero, but not the bounds of `Clip`.
         total = graph.node("Clip", total, graph.constant(np.float32(SMALLEST_SUM)))
@@ -171,30 +203,6 @@ def sign_matrix(units: int) -> Array:
     return np.kron(np.eye(groups), signs)[:units].astype(np.float32)
 
 
-def attention_form(weights: AttentionWeights, *, bounded: bool = True, bias: float = 0.0) -> AttentionForm:
-    """Choose the form for these weights. The step graph and the ranker must use the same form.
-
-    Args:
-        weights: the weights of the attention.
-        bounded: whether the candidates' encodings are within (-1, 1), as the outputs of a GRU are.
-        bias: upper bound of the absolute value of the bias that is added to the scores.
-    """
-    signs = sign_matrix(weights.scale.shape[0])
-    key_exponents = np.abs(weights.key_kernel @ signs.astype(np.float64)).sum(axis=0)
-    query_exponents = np.abs(weights.query_kernel @ signs.astype(np.float64)).sum(axis=0)
-    query_exponents += np.abs(weights.query_bias @ signs.astype(np.float64))
-    query_kernel, query_bias, fold = weights.query_kernel @ signs, weights.query_bias @ signs, None
-    if not bounded or float((query_exponents + key_exponents).max()) > LARGEST_EXPONENT:
-        query_kernel = np.concatenate([weights.query_kernel, -weights.query_kernel], axis=1)
-        query_bias = np.concatenate([weights.query_bias, -weights.query_bias])
-        fold = np.concatenate([signs - np.abs(signs), -signs - np.abs(signs)])
-    if _largest_score(weights) + bias > LARGEST_SCORE or (
-        fold is not None and float(key_exponents.max()) > LARGEST_KEY_EXPONENT
-    ):
-        return AttentionForm(False, weights.query_kernel, weights.key_kernel, weights.query_bias, weights.scale)
-    return AttentionForm(True, query_kernel, weights.key_kernel @ signs, query_bias, weights.scale @ signs, fold)
-
-
 def _largest_score(weights: AttentionWeights) -> float:
     return float(np.abs(weights.scale.astype(np.float64)).sum())
 
@@ -203,24 +211,24 @@ def _exponentials(
     graph: GraphBuilder,
     form: AttentionForm,
     encodings: str,
-    kind: str,
+    inputs: tuple[str, str],
     candidates: int,
     length: int,
     bias: str | None,
 ) -> str:
-    """Add `exp(score)`, the numerators of a softmax. Shape `(k, length)`.
+    """Add `exp(score)`, the numerators of a softmax. Shape `(k, length)`. `inputs` names the keys and the mask.
 
     All numbers of a row may have the same factor, because the division of the softmax removes it.
     """
     query = graph.dense(encodings, form.query_kernel, form.query_bias)
     if not form.product:
-        return _exponentials_by_tanh(graph, form, query, kind, candidates, length, bias)
+        return _exponentials_by_tanh(graph, form, query, inputs, candidates, length, bias)
     if form.fold is not None:
         query = graph.node("MatMul", graph.node("Relu", query), graph.constant(form.fold))
     # The Exp comes after the Transpose, so that MNN moves the data only once, and not once for each product.
     query = graph.node("Transpose", graph.reshape(query, (candidates, form.groups, SIGNS)), perm=[1, 0, 2])
     query = graph.node("Exp", query)
-    keys = f"{kind}_keys"
+    keys, _ = inputs
     scaled = graph.node("Mul", keys, graph.constant(form.numerator[np.newaxis]))
     fraction = []
     for part in (scaled, keys):
@@ -236,19 +244,20 @@ def _exponentials_by_tanh(
     graph: GraphBuilder,
     form: AttentionForm,
     query: str,
-    kind: str,
+    inputs: tuple[str, str],
     candidates: int,
     length: int,
     bias: str | None,
 ) -> str:
     """Add `exp(score)` by eq. 10 directly, for weights that exceed the bounds of the fraction."""
+    keys, mask = inputs
     query = graph.reshape(query, (candidates, 1, form.key_width))
-    tanh = graph.node("Tanh", graph.node("Add", query, f"{kind}_keys"))
+    tanh = graph.node("Tanh", graph.node("Add", query, keys))
     scores = graph.node("MatMul", tanh, graph.constant(form.numerator[:, np.newaxis]))
     scores = graph.reshape(scores, (candidates, length))
     if bias:
         scores = graph.node("Add", scores, bias)
-    mask = graph.reshape(f"{kind}_mask", (1, length))
+    mask = graph.reshape(mask, (1, length))
     padding = graph.node("Mul", graph.node("Sub", mask, graph.constant(1.0)), graph.constant(FAR_BELOW))
     scores = graph.node("Add", scores, padding)
     return graph.node("Exp", graph.node("Sub", scores, graph.node("ReduceMax", scores, axes=[1], keepdims=1)))

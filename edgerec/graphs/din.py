@@ -10,7 +10,7 @@ import onnx
 from edgerec.core.errors import ShapeError
 from edgerec.features.behaviours import BehaviourKind
 from edgerec.graphs.builder import GraphBuilder
-from edgerec.graphs.ranking import Reading
+from edgerec.graphs.ranking import KeysInput, Reading
 from edgerec.graphs.weights import Array, DenseWeights, check_array
 
 
@@ -54,6 +54,10 @@ class DinWeights:
     def key_width(self) -> int:
         return int(sum(self.product.shape))
 
+    def form(self) -> DinWeights:
+        """Return these weights, which have one form only."""
+        return self
+
     def add_key(self, graph: GraphBuilder, item: str, units: int) -> None:
         """Add the output `key`: the item encoding `p`, then `p Wk`, which is the part of the hidden layer for `p`."""
         part = graph.node("MatMul", item, graph.constant(self.key_kernel))
@@ -61,14 +65,21 @@ class DinWeights:
         graph.reshape(key, (self.key_width, 1), out="key")
 
     def add_context(
-        self, graph: GraphBuilder, encodings: str, kind: BehaviourKind, *, candidates: int, length: int
+        self,
+        graph: GraphBuilder,
+        encodings: str,
+        kind: BehaviourKind,
+        *,
+        candidates: int,
+        length: int,
+        keys: KeysInput = "keys",
     ) -> str:
         """Add DIN attention over one kind of behaviour. Arguments and result are as in `AttentionForm.add_context`."""
         hidden, units = self.product.shape
-        keys, mask = f"{kind.name}_keys", f"{kind.name}_mask"
+        stored, mask = f"{kind.name}_{keys}", f"{kind.name}_mask"
         bounds = [graph.constant(np.array([value])) for value in (0, units, units + hidden, 1)]
-        encoded = graph.node("Slice", keys, bounds[0], bounds[1], bounds[3])
-        part = graph.node("Slice", keys, bounds[1], bounds[2], bounds[3])
+        encoded = graph.node("Slice", stored, bounds[0], bounds[1], bounds[3])
+        part = graph.node("Slice", stored, bounds[1], bounds[2], bounds[3])
         # The shape is (k, h, units): each hidden unit has its own inner product of candidate and behaviour.
         weighted = graph.node(
             "Mul", graph.reshape(encodings, (candidates, 1, units)), graph.constant(self.product[np.newaxis])
@@ -131,12 +142,12 @@ class RawWeights:
         for name, layer in (("action", self.action), ("item", self.item)):
             row = graph.reshape(name, (1, layer.kernel.shape[0]))
             encoded[name] = graph.dense(row, layer.kernel, layer.bias, then="Tanh")
-        reading.attention.add_key(graph, encoded["item"], units)
+        reading.key.add_key(graph, encoded["item"], units)
         fused = graph.node("Concat", encoded["item"], encoded["action"], axis=1)
         width = value_kernel.shape[1]
         graph.reshape(graph.node("MatMul", fused, graph.constant(value_kernel)), (width, 1), out="value")
         return graph.model(
             "raw_step",
             {"action": (1, 1, self.action.kernel.shape[0]), "item": (1, 1, self.item.kernel.shape[0])},
-            {"key": (reading.attention.key_width, 1), "value": (width, 1)},
+            {"key": (reading.key.key_width, 1), "value": (width, 1)},
         )

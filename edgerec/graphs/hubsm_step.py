@@ -70,10 +70,10 @@ class HubsmWeights:
                 states.append(x)
             tops[name] = x
         graph.node("Concat", *states, axis=0, out="new_state")
-        reading.attention.add_key(graph, tops["item"], units)
+        reading.key.add_key(graph, tops["item"], units)
         fused = graph.reshape(graph.node("Concat", tops["item"], tops["action"], axis=2), (2 * units, 1))
         graph.node("MatMul", graph.constant(value_kernel.T), fused, out="value")
-        hidden, key_width = value_kernel.shape[1], reading.attention.key_width
+        hidden, key_width = value_kernel.shape[1], reading.key.key_width
         return graph.model(
             "hubsm_step",
             {

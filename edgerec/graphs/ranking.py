@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import onnx
 
@@ -14,23 +14,41 @@ from edgerec.features.behaviours import BehaviourKind, Limits
 from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.weights import Array
 
+KeysInput = Literal["keys", "positive_keys", "signed_keys"]
+"""The name of the ranking graph's input with the keys, without the kind's name at its start.
 
-class Attention(Protocol):
-    """An attention of candidates over behaviours. The step graph computes one part, the ranking graph the rest."""
+The device refuses keys that are not positive if the name is `positive_keys`, and accepts keys of any sign if it is
+`signed_keys`. CRBAN and CRBAN+ have `keys`; there the device knows from the widths whether keys must be positive.
+"""
+
+
+class BehaviourKey(Protocol):
+    """The key of a behaviour. The step graph computes it from the item encoding, and the device stores it."""
 
     @property
     def units(self) -> int:
-        """Width of the item encodings that the attention reads."""
+        """Width of the item encodings that the key is computed from."""
 
     @property
     def key_width(self) -> int:
-        """Number of values in the key that a step stores for a behaviour."""
+        """Number of values in the key."""
 
     def add_key(self, graph: GraphBuilder, item: str, units: int) -> None:
         """Add the output `key`, `(key_width, 1)`, to a step graph; `item` names the behaviour's item encoding."""
 
+
+class Attention(BehaviourKey, Protocol):
+    """An attention of candidates over behaviours. The step graph computes one part, the ranking graph the rest."""
+
     def add_context(
-        self, graph: GraphBuilder, encodings: str, kind: BehaviourKind, *, candidates: int, length: int
+        self,
+        graph: GraphBuilder,
+        encodings: str,
+        kind: BehaviourKind,
+        *,
+        candidates: int,
+        length: int,
+        keys: KeysInput = "keys",
     ) -> str:
         """Add the attention to a ranking graph, and return the name of its result, `(k, h)`.
 
@@ -43,11 +61,12 @@ class Reading:
     """How a ranker reads one kind of behaviour. The step graph computes the part that does not need the candidates.
 
     Attributes:
-        attention: the attention over the behaviours.
-        value_kernel: `(2 * units, hidden)`, the rows of the ranker's hidden layer that read the context of this kind.
+        key: the key of each behaviour.
+        value_kernel: `(2 * units, hidden)`. The value of a behaviour is its encoding `[p, a]` times this matrix. In
+            CRBAN these are the rows of the hidden layer that read the context of this kind.
     """
 
-    attention: Attention
+    key: BehaviourKey
     value_kernel: Array
 
     def check_units(self, units: int) -> None:
@@ -56,8 +75,8 @@ class Reading:
         Raises:
             ShapeError: the reading is for another width.
         """
-        if self.attention.units != units:
-            raise ShapeError(f"`attention` should read encodings of {units} units. Received: {self.attention.units}")
+        if self.key.units != units:
+            raise ShapeError(f"`key` should read encodings of {units} units. Received: {self.key.units}")
         if self.value_kernel.ndim != 2 or self.value_kernel.shape[0] != 2 * units:
             raise ShapeError(f"`value_kernel` should have {2 * units} rows. Received: shape {self.value_kernel.shape}")
 
@@ -88,7 +107,9 @@ class RankerGraph(ABC):
         return {}
 
 
-def behaviour_inputs(kind: BehaviourKind, length: int, key_width: int, hidden: int) -> dict[str, tuple[int, ...]]:
+def behaviour_inputs(
+    kind: BehaviourKind, length: int, key_width: int, hidden: int, *, keys: KeysInput = "keys"
+) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of the inputs of a ranking graph that belong to one kind of behaviour."""
     name = kind.name
-    return {f"{name}_keys": (length, key_width), f"{name}_values": (length, hidden), f"{name}_mask": (length, 1)}
+    return {f"{name}_{keys}": (length, key_width), f"{name}_values": (length, hidden), f"{name}_mask": (length, 1)}

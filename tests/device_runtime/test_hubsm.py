@@ -9,7 +9,6 @@ import pytest
 from edgerec.core.errors import SessionError
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
-from edgerec.graphs.attention import attention_form
 from tests import oracle
 from tests.mnn_models import built, graphs, to_mnn
 
@@ -47,7 +46,7 @@ def test_single_steps_equal_the_equations_of_the_whole_sequence(kind: str, scale
     actions, items = behaviours(stack, 90)
     keys, values, _ = run(HubsmStepper(getattr(made, kind)), actions, items)
     want = oracle.encode(stack, actions.astype(np.float64), items.astype(np.float64))
-    form = attention_form(attention)
+    form = attention.form()
     assert form.product
     # A key is an exponential, so its error is relative to its size. A value is a sum of 64 products with a standard
     # deviation of 0.5.

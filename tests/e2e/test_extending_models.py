@@ -10,7 +10,9 @@ import pytest
 from edgerec.bench.latency import run_bench
 from edgerec.bundle.manifest_file import read_bundle_manifest
 from edgerec.core.errors import PluginError
-from edgerec.rankers.registry import MODELS, find_model, model_names
+from edgerec.layers.encoder import Encoder
+from edgerec.layers.settings import ModelSettings
+from edgerec.rankers.registry import MODELS, Model, find_model, model_names
 from tests.command_line import document, edgerec_here, error_line
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
@@ -45,21 +47,29 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(
+    ("title", "model", "files"),
+    [
+        ("Add a model", "linear_rank", ["crban"]),
+        ("Add a model that reads behaviours", "taste_rank", ["crban", "hubsm_ie"]),
+    ],
+)
 def test_a_model_of_another_package_is_trained_exported_and_verified(
-    site: Path, samples_path: Path, tmp_path: Path
+    title: str, model: str, files: list[str], site: Path, samples_path: Path, tmp_path: Path
 ) -> None:
-    install("Add a model", site)
-    assert model_names() == [*MODELS, "linear_rank"]
+    install(title, site)
+    assert model_names() == [*MODELS, model]
     run, bundle = tmp_path / "run", tmp_path / "bundle"
-    (tmp_path / "c.toml").write_text("compiled = false\nepochs = 1\nbatch_size = 64\n")
-    train = ["train", samples_path, "--config", tmp_path / "c.toml", "--model", "linear_rank", "--out", run, "--json"]
+    # In CRBAN, keys of 16 numbers with values of 1 number would have to be positive.
+    (tmp_path / "c.toml").write_text("compiled = false\nepochs = 1\nbatch_size = 64\nunits = 16\nlayers = 1\n")
+    train = ["train", samples_path, "--config", tmp_path / "c.toml", "--model", model, "--out", run, "--json"]
     assert document(edgerec_here(*train))["parameters"] > 0
     exported = document(edgerec_here("export", run, "--requests", "20", "--out", bundle, "--json"))
     assert exported["parity_max_abs"] < 1e-4
     assert document(edgerec_here("verify", bundle, "--json"))["golden_cases"] > 1
     manifest = read_bundle_manifest(bundle)
-    assert manifest.config["model"] == "linear_rank"
-    assert list(manifest.models) == ["crban"]
+    assert manifest.config["model"] == model
+    assert sorted(manifest.models) == files
 
 
 def test_the_error_of_an_unknown_model_lists_all_models(samples_path: Path, tmp_path: Path) -> None:
@@ -72,6 +82,34 @@ def test_an_entry_point_that_is_not_a_model_is_refused(site: Path) -> None:
     install("Add a model", site).write_text("[edgerec.models]\nlinear_rank = linear_rank:LinearRank\n")
     with pytest.raises(PluginError, match=r"should be an .*Model; received .*linear_rank.LinearRank"):
         find_model("linear_rank")
+
+
+def test_a_ranker_or_an_encoder_that_does_not_fit_is_an_error(site: Path) -> None:
+    (site / "odd.py").write_text("class NoRanker: pass")
+    with pytest.raises(PluginError, match=r"odd:NoRanker should be a subclass of .*\.Ranker; received"):
+        Model("odd:NoRanker", "").ranker_class()
+    with pytest.raises(PluginError, match=r"odd:NoRanker should be a subclass of .*\.Encoder; received"):
+        Model("odd:NoRanker", "", encoder="odd:NoRanker").encoder_class()
+    with pytest.raises(PluginError, match=r"odd:Missing cannot be imported \(AttributeError"):
+        Model("odd:Missing", "").ranker_class()
+
+
+def test_the_error_of_an_encoder_without_a_method_names_the_method() -> None:
+    class Empty(Encoder):
+        pass
+
+    settings = ModelSettings(
+        units=2, layers=1, gain=1.0, behaviour_kinds=(), item_width=3, number_columns=(), identities=1
+    )
+    calls = {
+        "create": lambda: Empty.create(settings, name="hubsm_ie"),
+        "build": lambda: Empty().build((None, None, 2), (None, None, 3)),
+        "call": lambda: Empty().call(None, None),
+        "device_weights": lambda: Empty().device_weights(),
+    }
+    for method, call in calls.items():
+        with pytest.raises(PluginError, match=rf"Empty should define `{method}`"):
+            call()
 
 
 def test_a_broken_model_is_listed_and_is_an_error_if_it_is_chosen(

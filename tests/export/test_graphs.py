@@ -10,7 +10,7 @@ import pytest
 
 from edgerec.core.errors import ShapeError
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, Limits
-from edgerec.graphs.attention import AttentionForm, AttentionWeights, attention_form, sign_matrix
+from edgerec.graphs.attention import AttentionForm, AttentionWeights, sign_matrix
 from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.gru import GruWeights, add_gru_stack
 from edgerec.graphs.hubsm_step import HubsmWeights
@@ -77,7 +77,7 @@ def queries(form: AttentionForm, c: np.ndarray) -> np.ndarray:
 def test_the_product_form_equals_the_sum_of_tanh(units: int, bounded: bool) -> None:
     rng = np.random.default_rng(units)
     weights = oracle.random_attention(rng, units=units)
-    form = attention_form(weights, bounded=bounded)
+    form = weights.form(bounded=bounded)
     assert (form.product, form.fold is None) == (True, bounded)
     c, p = rng.uniform(-1, 1, size=(2, 5, units))
     c *= 1.0 if bounded else 20.0
@@ -98,7 +98,7 @@ def test_every_sign_vector_occurs_once_in_each_group() -> None:
 
 
 def form_of(weights: AttentionWeights) -> str:
-    form = attention_form(weights)
+    form = weights.form()
     return "tanh" if not form.product else "direct" if form.fold is None else "divided"
 
 
@@ -111,8 +111,8 @@ def test_weights_that_could_exceed_the_range_of_float32_get_another_form(field: 
     assert form_of(weights) == "direct"
     large = dataclasses.replace(weights, **{field: getattr(weights, field) * np.float32(100)})
     assert form_of(large) == form
-    assert attention_form(large).key_width == (32 if form == "tanh" else 128)
-    assert not attention_form(weights, bias=60.0).product
+    assert large.form().key_width == (32 if form == "tanh" else 128)
+    assert not weights.form(bias=60.0).product
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
@@ -123,7 +123,7 @@ def test_single_steps_equal_the_equations_of_the_whole_sequence(kind: str, scale
     want = encode(model, kind, pair)
     attention = model.crban.attentions[EXPOSURE] if kind == "ie" else model.crban.attentions[PAGE_VIEW]
     rows = model.crban.head.context_rows(0) if kind == "ie" else model.crban.head.context_rows(1)
-    form = attention_form(attention)
+    form = attention.form()
     fast, plain = graphs(model)[kind], build_reference_step(getattr(model, kind), attention=attention)
     state = other = np.zeros((6, 1, 32), np.float32)
     for index, (action, item) in enumerate(zip(*pair, strict=True)):
@@ -159,7 +159,7 @@ def crban_inputs(
     ):
         enc = encode(model, kind, pairs[kind])
         every.append(enc)
-        form, time = attention_form(attention), len(enc.p)
+        form, time = attention.form(), len(enc.p)
         key = enc.p @ form.key_kernel
         keys = np.full((limit, form.key_width), 7.0 if garbage else 1.0, np.float32)
         keys[:time] = np.exp(key) if form.product else key
@@ -278,13 +278,13 @@ def zeros(*shape: int) -> np.ndarray:
         ),
         (
             lambda: oracle.random_model(0).ie.step(
-                Reading(attention_form(oracle.random_attention(np.random.default_rng(0), units=8)), zeros(64, 32))
+                Reading(oracle.random_attention(np.random.default_rng(0), units=8).form(), zeros(64, 32))
             ),
-            "attention",
+            "`key` should read",
         ),
         (
             lambda: oracle.random_model(0).ie.step(
-                Reading(attention_form(oracle.random_model(0).crban.attentions[EXPOSURE]), zeros(32, 32))
+                Reading(oracle.random_model(0).crban.attentions[EXPOSURE].form(), zeros(32, 32))
             ),
             "value_kernel",
         ),

@@ -10,12 +10,12 @@ import onnx
 
 from edgerec.core.errors import ShapeError
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
-from edgerec.graphs.attention import AttentionWeights, attention_form
+from edgerec.graphs.attention import AttentionWeights
 from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.din import DinWeights
 from edgerec.graphs.gru import GruStackWeights, add_gru_stack, check_stack
 from edgerec.graphs.hubsm_step import HubsmWeights
-from edgerec.graphs.ranking import Attention, EncoderGraph, RankerGraph, Reading, behaviour_inputs
+from edgerec.graphs.ranking import EncoderGraph, RankerGraph, Reading, behaviour_inputs
 from edgerec.graphs.weights import Array, check_array
 from edgerec.rankers.crban.reference import build_reference_crban, build_reference_step
 
@@ -119,7 +119,7 @@ class CrbanWeights(RankerGraph):
 
     def readings(self) -> dict[BehaviourKind, Reading]:
         return {
-            kind: Reading(_choose_form(attention), self.head.context_rows(index))
+            kind: Reading(attention.form(), self.head.context_rows(index))
             for index, (kind, attention) in enumerate(self.attentions.items())
         }
 
@@ -149,11 +149,11 @@ class CrbanWeights(RankerGraph):
             graph.node("Add", local, graph.constant(head.hidden_bias[np.newaxis])),
         )
         inputs: dict[str, tuple[int, ...]] = {"candidates": (candidates, 1, width), "last": (1, candidates)}
-        for kind, reading in self.readings().items():
-            attention, length = reading.attention, limits.of(kind)
-            context = attention.add_context(graph, encodings, kind, candidates=candidates, length=length)
+        for kind, attention in self.attentions.items():
+            form, length = attention.form(), limits.of(kind)
+            context = form.add_context(graph, encodings, kind, candidates=candidates, length=length)
             hidden = graph.node("Add", hidden, context)
-            inputs |= behaviour_inputs(kind, length, attention.key_width, head.hidden)
+            inputs |= behaviour_inputs(kind, length, form.key_width, head.hidden)
         logits = graph.node("MatMul", graph.node("Relu", hidden), graph.constant(head.output_kernel))
         graph.node("Add", logits, graph.constant(head.output_bias[np.newaxis]), out="logits")
         return graph.model("crban", inputs, {"logits": (candidates, 1)})
@@ -169,7 +169,3 @@ class CrbanWeights(RankerGraph):
             for kind, encoder in hubsm.items()
         }
         return {**steps, "crban": build_reference_crban(self, attentions, limits)}
-
-
-def _choose_form(attention: AttentionWeights | DinWeights) -> Attention:
-    return attention if isinstance(attention, DinWeights) else attention_form(attention)

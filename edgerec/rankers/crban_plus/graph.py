@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from edgerec.features.behaviours import BehaviourKind, Limits
-from edgerec.graphs.attention import AttentionForm, AttentionWeights, attention_form
+from edgerec.graphs.attention import AttentionForm, AttentionWeights
 from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.list_context import ListAttentionWeights, add_list_attention, add_list_normalisation
 from edgerec.graphs.ranking import RankerGraph, Reading, behaviour_inputs
@@ -67,7 +67,7 @@ class CrbanPlusWeights(RankerGraph):
     def _forms(self) -> dict[BehaviourKind, AttentionForm]:
         """Return the form in which each attention is computed. Its queries have no bound, unlike those of CRBAN."""
         return {
-            kind: attention_form(attention, bounded=False, bias=float(np.abs(self.match_bias[index]).sum()))
+            kind: attention.form(bounded=False, bias=float(np.abs(self.match_bias[index]).sum()))
             for index, (kind, attention) in enumerate(self.attentions.items())
         }
 
