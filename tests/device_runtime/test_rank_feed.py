@@ -18,7 +18,7 @@ def feed(name: str, *, hidden: int = 8) -> KindFeed:
 
 @pytest.mark.parametrize("name", ["exposure_positive_keys", "exposure_keys"])
 def test_negative_keys_are_refused_if_the_name_or_the_widths_say_that_keys_are_positive(name: str) -> None:
-    with pytest.raises(SessionError, match="`exposures.keys` should be positive"):
+    with pytest.raises(SessionError, match=r"`exposures\.keys` should be positive"):
         feed(name).check(KEYS)
 
 
