@@ -25,7 +25,8 @@ def find_plugin(group: str, name: str, base: type[T]) -> type[T] | None:
         The class, or None if no installed package has such an entry point.
 
     Raises:
-        PluginError: the entry point cannot be imported, or is not a subclass of `base`.
+        PluginError: several packages have such an entry point, or it cannot be imported or is not a subclass of
+            `base`.
     """
     found = load_plugin(group, name)
     if found is None or (isinstance(found, type) and issubclass(found, base)):
@@ -60,9 +61,16 @@ def load_plugin(group: str, name: str) -> object | None:
         The object, or None if no installed package has such an entry point.
 
     Raises:
-        PluginError: the entry point cannot be imported.
+        PluginError: several packages have such an entry point, or it cannot be imported.
     """
-    for point in _entry_points(group).select(name=name):
+    points = _entry_points(group).select(name=name)
+    values = sorted({point.value for point in points})
+    if len(values) > 1:
+        raise PluginError(
+            f"entry point {name!r} of {group}: several packages have one of this name ({', '.join(values)}): remove "
+            "all but one of the packages"
+        )
+    for point in points:
         try:
             found: object = point.load()
         # The module of another package may raise any error while it is imported.
@@ -73,6 +81,19 @@ def load_plugin(group: str, name: str) -> object | None:
             ) from error
         return found
     return None
+
+
+def check_own_name(group: str, name: str) -> None:
+    """Check that no other package uses `name`, the name of a part of EdgeRec. EdgeRec's part would hide the other.
+
+    Raises:
+        PluginError: a package has an entry point of this name.
+    """
+    for point in _entry_points(group).select(name=name):
+        raise PluginError(
+            f"entry point {name!r} of {group}: {point.value} has a name that EdgeRec itself uses: give it another "
+            "name, or remove the package"
+        )
 
 
 def _entry_points(group: str) -> EntryPoints:

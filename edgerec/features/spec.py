@@ -7,6 +7,7 @@ the same values into the same vectors everywhere.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ from edgerec.core.documents import bounded_bytes, parse_document
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.text_fields import Name
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind
-from edgerec.features.kinds import Feature
+from edgerec.features.kinds import Feature, check_kind_names
 from edgerec.features.kinds.base import Origin
 from edgerec.features.kinds.embedding import Embedding, embeddings
 
@@ -86,12 +87,16 @@ def load_spec(path: Path) -> FeatureSpec:
 
     Raises:
         SpecificationError: the file does not exist, is not JSON, has another format number or an invalid field.
+        PluginError: another package has a feature kind with the name of one of EdgeRec's. This is checked here and not
+            in `parse_spec`, because a device that loads a bundle should not read the entry points of all packages.
     """
     try:
         text = bounded_bytes(path)
     except OSError as error:
         raise SpecificationError(f"{WHAT}: {path} cannot be read ({error.strerror}): check it") from error
-    return parse_spec(text, where=str(path))
+    spec = parse_spec(text, where=str(path))
+    check_kind_names(chain.from_iterable(spec.groups.values()))
+    return spec
 
 
 def parse_spec(text: bytes | str, *, where: str) -> FeatureSpec:

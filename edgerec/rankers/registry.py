@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgerec.core.errors import ConfigurationError, PluginError
-from edgerec.core.plugins import import_subclass, load_plugin, plugin_names
+from edgerec.core.plugins import check_own_name, import_subclass, load_plugin, plugin_names
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
 
 if TYPE_CHECKING:
@@ -94,9 +94,10 @@ def find_model(name: str) -> Model:
 
     Raises:
         ConfigurationError: there is no such model.
-        PluginError: the model's entry point does not name a `Model`, or cannot be imported.
+        PluginError: the model's entry point does not name a `Model`, cannot be imported, or has a name that is in use.
     """
     if name in MODELS:
+        check_own_name(ENTRY_POINTS, name)
         return MODELS[name]
     model = load_plugin(ENTRY_POINTS, name)
     if model is None:

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from edgerec.core.errors import InputError
-from edgerec.core.plugins import find_plugin, plugin_names
+from edgerec.core.plugins import check_own_name, find_plugin, plugin_names
 
 if TYPE_CHECKING:
     from edgerec.data.sources.source import Source
@@ -46,11 +46,12 @@ def find_source(name: str) -> type[Source]:
 
     Raises:
         InputError: no source has this name.
-        PluginError: the source of another package cannot be imported.
+        PluginError: the source of another package cannot be imported, or has a name that is in use.
     """
     from edgerec.data.sources.source import Source
 
     if name in SOURCES:
+        check_own_name(ENTRY_POINTS, name)
         module, kind = SOURCES[name][0].split(":")
         found: type[Source] = getattr(importlib.import_module(f"{__name__}.{module}"), kind)
         return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, SerializeAsAny
 
 from edgerec.core.errors import PluginError
-from edgerec.core.plugins import find_plugin
+from edgerec.core.plugins import check_own_name, find_plugin
 from edgerec.features.kinds.base import BaseFeature
 from edgerec.features.kinds.binarize import Binarize
 from edgerec.features.kinds.bucketize import Bucketize
@@ -53,6 +54,16 @@ def _find_kind(name: str) -> type[BaseFeature] | None:
             f"received {class_!r} with field {class_.field!r} and layout {class_.layout!r}"
         )
     return class_
+
+
+def check_kind_names(features: Iterable[BaseFeature]) -> None:
+    """Check that no other package has a kind with the name of one of EdgeRec's kinds in `features`.
+
+    Raises:
+        PluginError: a package has an entry point of this name.
+    """
+    for name in sorted(KINDS.keys() & {feature.kind for feature in features}):
+        check_own_name(ENTRY_POINTS, name)
 
 
 Feature: TypeAlias = Annotated[SerializeAsAny[BaseFeature], BeforeValidator(_parse_feature)]
