@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
 import psutil
 
 
-def environment() -> dict[str, Any]:
-    """Return the processor, cores, load, memory, operating system, and versions of the measured packages."""
+def environment(distributions: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the processor, cores, load, memory, operating system, and versions of the measured packages.
+
+    Args:
+        distributions: the Python distributions that are measured, in addition to EdgeRec, MNN and NumPy.
+    """
     return {
         "processor": _processor(),
         "machine": platform.machine(),
@@ -20,7 +25,7 @@ def environment() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("edgerec", "MNN", "numpy", "onnxruntime", "ai-edge-litert")},
+        "versions": {name: _version(name) for name in ("edgerec", "MNN", "numpy", *distributions)},
     }
 
 

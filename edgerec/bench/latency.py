@@ -13,17 +13,18 @@ import numpy.typing as npt
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import Durations, ratios, take_turns
+from edgerec.bench.peers.onnx import REFERENCE, ReferenceGraphs
 from edgerec.bench.peers.peer import Failures, Peer, load_peers
 from edgerec.bundle.golden import GoldenCase, case_names, encode_case, run_named
-from edgerec.bundle.layout import GOLDEN
 from edgerec.bundle.load import load_bundle
-from edgerec.bundle.manifest import RANKING_MODEL, BundleManifest
+from edgerec.bundle.manifest import BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
-from edgerec.core.errors import FormatError, InputError, ParityError
+from edgerec.core.errors import FormatError, InputError, ParityError, PluginError
 from edgerec.core.tolerance import Tolerance, absolute_difference
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.features.behaviours import BehaviourKind
 
@@ -85,6 +86,7 @@ def run_bench(
     case = _full_case(model, bundle, manifest)
     failures = Failures()
     opened = _load_peers(bundle, what, failures) if peers else {}
+    engines = (distribution for peer in opened.values() for distribution in peer.distributions)
     make = _step_stages if what == STEP else _rerank_stages
     stages = make(model, manifest, case, bundle, opened, failures)
     results, compared = [], []
@@ -99,7 +101,7 @@ def run_bench(
             "again when the machine is idle"
         )
     document = {
-        "environment": environment(),
+        "environment": environment(engines),
         "bundle": str(bundle),
         "version_id": manifest.version_id,
         "sizes": model.limits.model_dump(),
@@ -138,18 +140,21 @@ def _step_stages(
         kind: {ENGINE: engine_step(stepper.session, action, item), RUNTIME: _runtime_step(stepper, action, item)}
         for kind, (stepper, action, item) in behaviours.items()
     }
+    tolerance = PEER_TOLERANCE[manifest.precision]
     outputs = {kind: _run_steps(implementations, case, kind) for kind, implementations in stages.items()}
-    fused: set[str] = set()
+    for kind, of_kind in outputs.items():
+        _check_steps(kind.step_model, of_kind, of_kind[ENGINE], None, tolerance)
+    reference = ReferenceGraphs(bundle)
     for name, peer in peers.items():
         with failures.of(name):
             calls = {kind: peer.step(kind, case) for kind in stages}
-            found = {kind: _run_steps(calls[kind], case, kind) for kind in stages}
+            for kind in stages:
+                _check_names(calls[kind], stages[kind])
+                fused = reference.encode(kind, case) if peer.stores_fused else None
+                found = _run_steps(calls[kind], case, kind)
+                _check_steps(kind.step_model, found, outputs[kind][ENGINE], fused, tolerance)
             for kind in stages:
                 stages[kind].update(calls[kind])
-                outputs[kind].update(found[kind])
-                fused |= set(calls[kind]) if peer.stores_fused else set()
-    for kind, of_kind in outputs.items():
-        _check_steps(kind.step_model, of_kind, fused, PEER_TOLERANCE[manifest.precision])
     return {kind.step_model: implementations for kind, implementations in stages.items()}
 
 
@@ -164,27 +169,45 @@ def _run_steps(implementations: Implementations, case: GoldenCase, kind: Behavio
     return found
 
 
-def _check_steps(stage: str, outputs: dict[str, StepOutputs], fused: set[str], tolerance: float) -> None:
-    """Check that the implementations of a step compute the same function.
+def _check_names(calls: Implementations, others: Implementations) -> None:
+    """Check that no call of a peer has the name of another implementation, which it would replace.
 
-    States are compared with those of MNN. Keys and values exist in two forms. Implementations in `fused` store the
-    fused encoding; they are compared with the first of them. All others are compared with MNN.
+    Raises:
+        PluginError: a name is in use.
+    """
+    for name in calls:
+        if name in others:
+            raise PluginError(f"another implementation has the name {name!r}: give the peer's implementation another")
+
+
+def _check_steps(
+    stage: str, outputs: dict[str, StepOutputs], engine: StepOutputs, fused: Encodings | None, tolerance: float
+) -> None:
+    """Check that the implementations of a step compute the same function as MNN.
+
+    Args:
+        stage: the step model, for the error text.
+        outputs: the outputs of each implementation, by name.
+        engine: the outputs of MNN. They are compared with all states, and with keys and values unless `fused` is given.
+        fused: the keys and fused encodings by the reference graph, if the implementations return these.
+        tolerance: see `PEER_TOLERANCE`.
 
     Raises:
         ParityError: an output differs by more than `tolerance`.
     """
-    reference = next((name for name in outputs if name in fused), ENGINE)
+    keys, values, states = engine
+    expected = {"keys": (ENGINE, keys), "values": (ENGINE, values), "states": (ENGINE, states)}
+    if fused is not None:
+        expected |= {"keys": (REFERENCE, fused.keys), "values": (REFERENCE, fused.values)}
     for name, found in outputs.items():
-        stored = reference if name in fused else ENGINE
-        for at, by in enumerate((stored, stored, ENGINE)):
-            ours, theirs = outputs[by][at], found[at]
+        for theirs, (what, (by, ours)) in zip(found, expected.items(), strict=True):
             # Keys are exponentials and may be large, so errors are relative for numbers above 1.
             same = ours.shape == theirs.shape
             error = float((np.abs(theirs - ours) / np.maximum(np.abs(ours), 1.0)).max()) if same else np.inf
             if not error <= tolerance:
                 raise ParityError(
-                    f"bench: {('keys', 'values', 'states')[at]} of {stage} by {name} differ from those by {by} by "
-                    f"{error:.2g}, more than {tolerance:g}. It computes another function: export the bundle again"
+                    f"bench: {what} of {stage} by {name} differ from those by {by} by {error:.2g}, more than "
+                    f"{tolerance:g}. It computes another function: export the bundle again"
                 )
 
 
@@ -220,6 +243,7 @@ def _rerank_stages(
     for name, peer in peers.items():
         with failures.of(name):
             calls = peer.rerank(case)
+            _check_names(calls, implementations)
             scores.update(_run_rerank(calls))
             implementations.update(calls)
     of_peers = Tolerance(PEER_TOLERANCE["fp32"], PEER_TOLERANCE["fp32"])
@@ -247,17 +271,12 @@ def _run_rerank(implementations: Implementations) -> dict[str, Array]:
 
 def _load_peers(bundle: Path, what: str, failures: Failures) -> dict[str, Peer]:
     """Return the peers that can run `what`, by name. For each other peer, log what is missing."""
-    if not (bundle / GOLDEN / "onnx" / f"{RANKING_MODEL}_reference.onnx").is_file():
-        raise InputError(
-            f"bench: {bundle} has no graphs for other engines, because only bundles of the model crban have them: "
-            "remove --peers"
-        )
     found = {}
     for name, peer in load_peers(bundle, failures).items():
         with failures.of(name):
             missing = peer.missing() if what in peer.measures else None
             if missing is not None:
-                log(missing)
+                log(f"peer {name} is not measured: {missing}")
             elif what in peer.measures:
                 found[name] = peer
     return found

@@ -172,7 +172,11 @@ def bench() -> None:
 def _bench_command(name: str, help_text: str) -> None:
     @bench.command(name=name, help=help_text)
     @click.argument("bundle", type=PATH)
-    @click.option("--peers", is_flag=True, help="Also measure other inference engines. The model must be crban.")
+    @click.option(
+        "--peers",
+        is_flag=True,
+        help="Also measure other inference engines. EdgeRec's own peers need a bundle of the model crban.",
+    )
     @rounds_option(30)
     @public_key_option
     @document_option

@@ -52,7 +52,9 @@ def test_a_busy_machine_is_reported_as_unstable() -> None:
 
 
 def test_the_environment_names_the_processor_and_the_versions() -> None:
-    measured = environment()
+    measured = environment(["onnxruntime", "not-installed"])
     assert measured["cores"] >= 1
     assert measured["processor"]
     assert measured["versions"]["MNN"]
+    assert measured["versions"]["onnxruntime"]
+    assert measured["versions"]["not-installed"] is None

@@ -136,6 +136,17 @@ def test_a_feature_kind_with_a_table_must_be_a_subclass_of_embedding(site: Path)
         load_spec(site / "shop_source.json")
 
 
+def test_a_source_and_a_feature_kind_with_a_name_of_edgerec_are_refused(site: Path) -> None:
+    points = site / "shop-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text().replace("shop = ", "kuairand = ").replace("hashed = ", "raw = "))
+    with pytest.raises(PluginError, match=r"'kuairand' of edgerec\.sources: shop_source:Shop has a name that EdgeRec"):
+        find_source("kuairand")
+    specification = site / "shop_source.json"
+    specification.write_text(specification.read_text().replace('"hashed", "buckets": 16', '"one_hot", "values": ["a"]'))
+    with pytest.raises(PluginError, match=r"'raw' of edgerec\.features: shop_features:Hashed has a name that EdgeRec"):
+        load_spec(specification)
+
+
 def test_entry_points_are_read_once(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "shop" in source_names()
     monkeypatch.setattr("importlib.metadata.distributions", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from edgerec.core.errors import PluginError
 from edgerec.layers.encoder import Encoder
 from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.registry import MODELS, Model, find_model, model_names
+from tests.bundle.restamp import restamp
 from tests.command_line import document, edgerec_here, error_line
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
@@ -134,6 +136,8 @@ BROKEN_PEERS = {
     "broken_peers:NotAsked": "ValueError: not asked",
     "broken_peers:NotRun": "ValueError: not run",
     "broken_peers:NoArrays": "TypeError: ",
+    "broken_peers:NamedMnn": "another implementation has the name 'mnn'",
+    "broken_peers:NamedEdgerec": "another implementation has the name 'edgerec'",
 }
 """The reason why a peer fails, by its entry point."""
 
@@ -182,4 +186,88 @@ class NotRun(Peer):
 class NoArrays(NotRun):
     def run(self):
         return object()
+
+
+class NamedMnn(Peer):
+    implementation = "mnn"
+
+    def step(self, kind, case):
+        return {self.implementation: self.run}
+
+    def rerank(self, case):
+        return {self.implementation: self.run}
+
+    def run(self):
+        raise ValueError("not refused")
+
+
+class NamedEdgerec(NamedMnn):
+    implementation = "edgerec"
+
+
+class Stored(Peer):
+    distributions = ("numpy", "two_threads")
+
+    def step(self, kind, case):
+        return {"stored": lambda: None}
+
+    def rerank(self, case):
+        return {"stored": lambda: case.logits}
 """
+
+
+@pytest.fixture
+def without_reference_graphs(bundle_path: Path, tmp_path: Path) -> Path:
+    """Return a bundle that, like those of other models than crban, has no reference graphs."""
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    for graph in (bundle / "golden" / "onnx").glob("*_reference.onnx"):
+        graph.unlink()
+    restamp(bundle)
+    return bundle
+
+
+def test_a_peer_that_needs_no_graphs_is_measured_on_any_bundle(
+    site: Path, without_reference_graphs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("Add a peer", site).write_text("[edgerec.peers]\ntwo_threads = broken_peers:Stored\n")
+    (site / "broken_peers.py").write_text(BROKEN)
+    found = run_bench("rerank", without_reference_graphs, peers=True, rounds=1)
+    assert [row["peer"] for row in found["ratios"]] == ["stored"]
+    assert found["failed"] == []
+    assert found["environment"]["versions"]["two_threads"] == "1.0"
+    assert "peer onnxruntime is not measured: " in capsys.readouterr().err
+
+
+def test_a_peer_with_fused_encodings_fails_if_there_are_no_reference_graphs(
+    site: Path, without_reference_graphs: Path
+) -> None:
+    install("Add a peer", site).write_text("[edgerec.peers]\ntwo_threads = broken_peers:Stored\n")
+    (site / "broken_peers.py").write_text(BROKEN)
+    found = run_bench("step", without_reference_graphs, peers=True, rounds=1)
+    [failed] = found["failed"]
+    assert failed["peer"] == "two_threads"
+    assert "has no reference graphs" in failed["reason"]
+    assert {row["name"] for row in found["results"]} == {"mnn", "edgerec"}
+
+
+def test_a_model_with_a_name_of_edgerec_is_refused(site: Path) -> None:
+    install("Add a model", site).write_text("[edgerec.models]\ncrban = linear_rank:MODEL\n")
+    with pytest.raises(PluginError, match=r"'crban' of edgerec\.models: linear_rank:MODEL has a name that EdgeRec"):
+        find_model("crban")
+    assert find_model("dlcm") is MODELS["dlcm"]
+
+
+def test_two_packages_with_the_same_name_of_a_model_are_refused(site: Path) -> None:
+    points = install("Add a model", site)
+    install("Add a peer", site).write_text(points.read_text().replace(":MODEL", ":OTHER"))
+    with pytest.raises(PluginError, match=r"several packages have one .*linear_rank:MODEL, linear_rank:OTHER"):
+        find_model("linear_rank")
+
+
+def test_a_peer_with_a_name_of_edgerec_fails(site: Path, bundle_path: Path) -> None:
+    install("Add a peer", site).write_text("[edgerec.peers]\nonnxruntime = two_threads:TwoThreads\n")
+    found = run_bench("rerank", bundle_path, peers=True, rounds=1)
+    [failed] = found["failed"]
+    assert failed["peer"] == "onnxruntime"
+    assert "two_threads:TwoThreads has a name that EdgeRec itself uses" in failed["reason"]
+    assert [row["peer"] for row in found["ratios"]] == ["onnxruntime_device_graph"]

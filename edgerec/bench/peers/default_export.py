@@ -29,14 +29,14 @@ _ONE_THREAD = {"precision": PRECISION_HIGH, "numThread": 1}
 class DefaultExport(Peer):
     """MNN on the ranking model that `edgerec export --peers` converted with default settings. It measures no steps."""
 
+    name = DEFAULT_EXPORT
+    distributions = ("MNN",)
     measures = ("rerank",)
 
     def missing(self) -> str | None:
         if (self.bundle / PEERS).is_dir():
             return None
-        return (
-            f"{DEFAULT_EXPORT} is not measured: {self.bundle} has no model for it; `edgerec export --peers` writes it"
-        )
+        return f"{self.bundle} has no model for it; `edgerec export --peers` writes it"
 
     def rerank(self, case: GoldenCase) -> Calls:
         reference = ReferenceGraphs(self.bundle)

@@ -25,13 +25,15 @@ LITERT = "litert"
 class LiteRt(Peer):
     """LiteRT on the step models. It cannot run a re-rank."""
 
+    name = LITERT
+    distributions = ("ai-edge-litert",)
     measures = ("step",)
 
     def missing(self) -> str | None:
         if not (self.bundle / PEERS).is_dir():
-            return f"LiteRT is not measured: {self.bundle} has no models for it; `edgerec export --peers` writes them"
+            return f"{self.bundle} has no models for it; `edgerec export --peers` writes them"
         if importlib.util.find_spec("ai_edge_litert") is None:
-            return "LiteRT is not measured: ai-edge-litert is not installed; pip install ai-edge-litert"
+            return "ai-edge-litert is not installed; pip install ai-edge-litert"
         return None
 
     def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:

@@ -48,12 +48,22 @@ class OnnxPeer(Peer):
         FormatError: at the first call, if the bundle lacks a graph or ONNX Runtime cannot read it.
     """
 
-    name: str
+    distributions = ("onnxruntime",)
+
+    def missing(self) -> str | None:
+        if self._graph(RANKING_MODEL, REFERENCE).is_file():
+            return None
+        return f"{self.bundle} has no reference graphs, because only bundles of the model crban have them"
+
+    def _graph(self, model: str, which: str) -> Path:
+        return self.bundle / GOLDEN / "onnx" / f"{model}{_SUFFIX[which]}.onnx"
 
     @cached_property
     def _sessions(self) -> dict[str, Any]:
-        folder, suffix = self.bundle / GOLDEN / "onnx", _SUFFIX[self.name]
-        return {name: _session(folder / f"{name}{suffix}.onnx") for name in DEVICE_MODELS}
+        missing = self.missing()
+        if missing is not None:
+            raise FormatError(f"bench: {missing}")
+        return {model: _session(self._graph(model, self.name)) for model in DEVICE_MODELS}
 
     def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
         action, item, _, _ = case.of(kind)

@@ -1,29 +1,22 @@
-"""The base class of peers, and the registry of peers."""
+"""The base class of peers, and the functions that find and load all peers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any
+from pkgutil import iter_modules
+from typing import Any, ClassVar
 
 from edgerec.bundle.golden import GoldenCase
 from edgerec.core.console import log
-from edgerec.core.errors import EdgeRecError, first_line
-from edgerec.core.plugins import find_plugin, plugin_names
+from edgerec.core.errors import EdgeRecError, ParityError, first_line
+from edgerec.core.plugins import check_own_name, find_plugin, plugin_names
 from edgerec.features.behaviours import BehaviourKind
 
 ENTRY_POINTS = "edgerec.peers"
 """The group of entry points in which other packages add peers. Each entry point names a subclass of `Peer`."""
-
-PEER_CLASSES = {
-    "onnxruntime": "edgerec.bench.peers.onnx:ReferenceGraphs",
-    "onnxruntime_device_graph": "edgerec.bench.peers.onnx:DeviceGraphs",
-    "litert": "edgerec.bench.peers.litert:LiteRt",
-    "mnn_default_export": "edgerec.bench.peers.default_export:DefaultExport",
-}
-"""The peers in this package: the class of each, by name."""
 
 Calls = dict[str, Callable[[], Any]]
 """The functions to measure, by name of the implementation."""
@@ -36,11 +29,15 @@ class Peer:
         bundle: the bundle's folder.
 
     Attributes:
+        name: the peer's name. The class of a peer in another package needs none: its entry point has the name.
+        distributions: the Python distributions that the engine consists of. The results contain their versions.
         measures: what the engine can run: `step`, `rerank` or both.
         stores_fused: whether its steps return the key and the fused encoding, as in the equations of the paper. If
             false, they return `key` and `value` of the device graph.
     """
 
+    name: ClassVar[str]
+    distributions: tuple[str, ...] = ()
     measures: tuple[str, ...] = ("step", "rerank")
     stores_fused = True
 
@@ -48,7 +45,7 @@ class Peer:
         self.bundle = bundle
 
     def missing(self) -> str | None:
-        """Return a message that says what is missing to run this peer, or None if it can run."""
+        """Return a text that says what is missing to run this peer, or None if it can run."""
         return None
 
     def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
@@ -72,9 +69,15 @@ class Failures(dict[str, str]):
 
     @contextmanager
     def of(self, peer: str) -> Iterator[None]:
-        """Run a block that uses `peer`. If it raises an error, store and log the reason, and continue after it."""
+        """Run a block that uses `peer`. If it raises an error, store and log the reason, and continue after it.
+
+        Raises:
+            ParityError: the peer computes another function.
+        """
         try:
             yield
+        except ParityError:
+            raise
         except Exception as error:  # A peer may come from another package, and each engine has errors of its own.
             kind = "" if isinstance(error, EdgeRecError) else f"{type(error).__name__}: "
             self[peer] = kind + first_line(error)
@@ -83,11 +86,19 @@ class Failures(dict[str, str]):
 
 def load_peers(bundle: Path, failures: Failures) -> dict[str, Peer]:
     """Return all installed peers by name, ours first. A peer that cannot be loaded is added to `failures`."""
-    peers = {}
-    for name in dict.fromkeys((*PEER_CLASSES, *plugin_names(ENTRY_POINTS))):
+    ours, peers = _our_peers(), {}
+    for name in dict.fromkeys((*ours, *plugin_names(ENTRY_POINTS))):
         with failures.of(name):
-            found: Any = (
-                resolve_name(PEER_CLASSES[name]) if name in PEER_CLASSES else find_plugin(ENTRY_POINTS, name, Peer)
-            )
+            if name in ours:
+                check_own_name(ENTRY_POINTS, name)
+            found: Any = ours.get(name) or find_plugin(ENTRY_POINTS, name, Peer)
             peers[name] = found(bundle)
     return peers
+
+
+def _our_peers() -> dict[str, type[Peer]]:
+    """Return the classes of this folder's peers, by name. These are all subclasses of `Peer` that have a name."""
+    files = iter_modules([str(Path(__file__).parent)])
+    modules = [import_module(f"{__package__}.{file.name}") for file in files]
+    classes = [found for module in modules for found in vars(module).values() if isinstance(found, type)]
+    return {found.name: found for found in classes if issubclass(found, Peer) and hasattr(found, "name")}
