@@ -187,7 +187,7 @@ def test_the_checks_print_the_stated_results(followed: tuple[Path, list[str]]) -
     *_, rates, missing = followed[1]
     table = [line.split("┆") for line in rates.splitlines() if "true" in line or "false" in line]
     false, true = (round(100 * float(cells[1])) for cells in table)
-    assert f"({true} % against {false} % of the few recipes)" in PAGE
+    assert f"({true} % against {false} % in this small example)" in PAGE
     spec = json.loads((EXAMPLE / "features.json").read_text(encoding="utf-8"))
     coded = [
         f for group in ("ie_action", "ipv_action", "item") for f in spec[group] if f["kind"] not in ("raw", "embedding")
