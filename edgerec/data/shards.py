@@ -79,6 +79,16 @@ class Requests:
         """The number of candidates of each request, shape (r,)."""
         return np.diff(self.offsets)
 
+    def known(self, kind: BehaviourKind) -> NDArray[np.int64]:
+        """Return the range of known behaviours of one kind, as in `exposures`. Shape (r, 2)."""
+        known: NDArray[np.int64] = getattr(self, kind.plural)
+        return known
+
+    def start(self, kind: BehaviourKind) -> NDArray[np.int64]:
+        """Return the row at which the recurrence over one kind of behaviour starts, as in `exposures_start`."""
+        start: NDArray[np.int64] = getattr(self, f"{kind.plural}_start")
+        return start
+
     def counts(self) -> SplitCounts:
         return split_counts(self.user, self.page, self.label)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.bundle.golden import GoldenCase
-from edgerec.data.samples import Behaviours, Samples, Shard
+from edgerec.data.samples import Samples, Shard
 from edgerec.device_runtime.matches import UNKNOWN
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import Encoded, GroupEncoder
@@ -42,8 +42,8 @@ class DenseRequests:
         for kind, encoder in self.actions.items():
             # The slice starts where the recurrence starts, and not where the window starts. The device has also made a
             # step for each behaviour that is no longer in the window.
-            past = slice(getattr(requests, f"{kind.plural}_start")[row], getattr(requests, kind.plural)[row, 1])
-            behaviours: Behaviours = getattr(shard, kind.plural)
+            past = slice(requests.start(kind)[row], requests.known(kind)[row, 1])
+            behaviours = shard.behaviours(kind)
             arrays[f"{kind.name}_action"] = self._expand(encoder, behaviours.action[past])
             arrays[f"{kind.name}_item"] = self._expand(self.item, behaviours.item[past])
             if self.matching:

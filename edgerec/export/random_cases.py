@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgerec.bundle.golden import GoldenCase
-from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.layers.encoder import Encoder
 from edgerec.model.reranker import Reranker
 from edgerec.rankers.ranker import BehaviourWindow, RankInputs
@@ -33,10 +34,11 @@ def random_cases(model: Reranker, limits: Limits, *, seed: int, std: float) -> l
     over whole sequences.
     """
     rng = np.random.default_rng(seed)
-    lengths = itertools.product(
-        _lengths(limits.exposures, 0), _lengths(limits.page_views, 0), _lengths(limits.candidates, 1)
-    )
-    cases = [_random_case(model, rng, *each, std=std) for each in lengths]
+    lengths = [*(_lengths(limits.of(kind), 0) for kind in BEHAVIOUR_KINDS), _lengths(limits.candidates, 1)]
+    cases = [
+        _random_case(model, rng, dict(zip(BEHAVIOUR_KINDS, behaviours, strict=True)), candidates, std=std)
+        for *behaviours, candidates in itertools.product(*lengths)
+    ]
     logits = keras_logits(model, cases, limits)
     return [replace(case, logits=row) for case, row in zip(cases, logits, strict=True)]
 
@@ -46,21 +48,21 @@ def long_case(model: Reranker, limits: Limits, *, steps: int, seed: int = 1) -> 
 
     Keras computes the logits. Its recurrences run over all behaviours in one call; its attention reads only the latest.
     """
-    case = _random_case(model, np.random.default_rng(seed), steps, steps, limits.candidates, std=1.0)
+    lengths = dict.fromkeys(BEHAVIOUR_KINDS, steps)
+    case = _random_case(model, np.random.default_rng(seed), lengths, limits.candidates, std=1.0)
     (logits,) = keras_logits(model, [case], limits)
     return replace(case, logits=logits)
 
 
 def _random_case(
-    model: Reranker, rng: np.random.Generator, exposures: int, page_views: int, candidates: int, *, std: float
+    model: Reranker, rng: np.random.Generator, lengths: Mapping[BehaviourKind, int], candidates: int, *, std: float
 ) -> GoldenCase:
-    """Return a random request of these lengths, with zeros in place of logits."""
+    """Return a random request with these numbers of behaviours and candidates, and with zeros in place of logits."""
 
     def random_vectors(length: int, width: int) -> Array:
         return (rng.normal(size=(length, width)) * std).astype(np.float32)
 
     item = model.item_embedding.width
-    lengths = {EXPOSURE: exposures, PAGE_VIEW: page_views}
     arrays: dict[str, Any] = {}
     matching: dict[str, Any] = {}
     if model.ranker.reads_matches:

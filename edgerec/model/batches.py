@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.data.samples import NOT_EXPOSED, Requests, Shard
+from edgerec.data.samples import NOT_EXPOSED, Shard
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.encoder import Encoded
 
@@ -151,10 +151,10 @@ def _behaviours(
     shard: Shard, kind: BehaviourKind, rows: NDArray[np.int64], *, size: int, shapes: Shapes | None
 ) -> dict[str, Any]:
     """Return the behaviours of one kind that the requests `rows` read."""
-    requests: Requests = shard.requests
-    behaviours = getattr(shard, kind.plural)
-    begin, end = getattr(requests, kind.plural)[rows].T
-    start = getattr(requests, f"{kind.plural}_start")[rows]
+    requests = shard.requests
+    behaviours = shard.behaviours(kind)
+    begin, end = requests.known(kind)[rows].T
+    start = requests.start(kind)[rows]
     known = end > begin
     # A request without behaviours gets the first segment, but reads no step of it.
     first, segment = np.unique(start[known], return_inverse=True)
