@@ -9,12 +9,14 @@ import onnxruntime
 import pytest
 
 from edgerec.core.errors import ShapeError
+from edgerec.device_runtime.encodings import Encodings
+from edgerec.device_runtime.rank_feed import KindFeed
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, Limits
 from edgerec.graphs.attention import AttentionForm, AttentionWeights, sign_matrix
 from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.gru import GruWeights, add_gru_stack
 from edgerec.graphs.hubsm_step import HubsmWeights
-from edgerec.graphs.ranking import Reading
+from edgerec.graphs.ranking import Reading, behaviour_inputs
 from edgerec.rankers.crban.graph import HeadWeights
 from edgerec.rankers.crban.reference import build_reference_crban, build_reference_step
 from tests import oracle
@@ -113,6 +115,35 @@ def test_weights_that_could_exceed_the_range_of_float32_get_another_form(field: 
     assert form_of(large) == form
     assert large.form().key_width == (32 if form == "tanh" else 128)
     assert not weights.form(bias=60.0).product
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+def test_attention_over_values_of_any_width_names_its_keys_by_their_sign(scale: int) -> None:
+    """With 32 units and values of 8 numbers, the widths do not show that the keys of the tanh may be negative."""
+    rng = np.random.default_rng(2)
+    weights = oracle.random_attention(rng)
+    weights = dataclasses.replace(weights, scale=weights.scale * np.float32(scale))
+    form = weights.form()
+    assert form.product == (scale == 1)
+    graph = GraphBuilder()
+    context = form.add_context(graph, "encodings", EXPOSURE, candidates=3, length=4, keys=form.keys_input)
+    graph.node("Identity", context, out="context")
+    inputs = behaviour_inputs(EXPOSURE, 4, form.key_width, 8, keys=form.keys_input)
+    model = graph.model("attention", {"encodings": (3, 32), **inputs}, {"context": (3, 8)})
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in inputs.items()}
+    feed = KindFeed(arrays, EXPOSURE)
+    items, values = rng.normal(size=(2, 32)) / 9, rng.normal(size=(2, 8)).astype(np.float32)
+    keys = items @ form.key_kernel
+    encodings = Encodings(np.exp(keys).astype(np.float32) if form.product else keys.astype(np.float32), values)
+    assert (encodings.keys.min() > 0) == feed.positive == form.product
+    assert feed.check(encodings) == 2
+    feed.write(encodings, None)
+    candidates = rng.uniform(-1, 1, (3, 32)).astype(np.float32)
+    query = candidates @ weights.query_kernel + weights.query_bias
+    scores = np.tanh(query[:, None] + items @ weights.key_kernel) @ weights.scale
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    want = shares / shares.sum(axis=1, keepdims=True) @ values
+    np.testing.assert_allclose(run(model, encodings=candidates, **arrays)["context"], want, atol=1e-4)
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
