@@ -86,7 +86,6 @@ def run_bench(
     case = _full_case(model, bundle, manifest)
     failures = Failures()
     opened = _load_peers(bundle, what, failures) if peers else {}
-    engines = (distribution for peer in opened.values() for distribution in peer.distributions)
     make = _step_stages if what == STEP else _rerank_stages
     stages = make(model, manifest, case, bundle, opened, failures)
     results, compared = [], []
@@ -100,8 +99,9 @@ def run_bench(
             "the machine was busy: medians of rounds differ by more than half. Only the ratios are valid, or measure "
             "again when the machine is idle"
         )
+    engines = [peer.distributions for name, peer in opened.items() if name not in failures]
     document = {
-        "environment": environment(engines),
+        "environment": environment(itertools.chain.from_iterable(engines)),
         "bundle": str(bundle),
         "version_id": manifest.version_id,
         "sizes": model.limits.model_dump(),

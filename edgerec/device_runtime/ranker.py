@@ -82,8 +82,8 @@ class DeviceRanker:
 
         Raises:
             SessionError: the list is empty or too long; an argument is not `Encodings`; an array has the wrong shape or
-                type, or is not finite; a key is not positive in the product form of attention; or this process was
-                forked after the model was loaded.
+                type, or is not finite; a key is not positive although the model needs positive keys; or this process
+                was forked after the model was loaded.
             NotFiniteError: a logit is not finite, because numbers in the arguments are too large.
         """
         check_vectors("candidates", candidates, self.item_width)

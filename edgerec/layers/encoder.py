@@ -45,5 +45,16 @@ class Encoder(keras.layers.Layer):
         raise _missing(type(self), "device_weights")
 
 
+def check_methods(encoder: type[Encoder]) -> None:
+    """Check before a training that a subclass defines all methods.
+
+    Raises:
+        PluginError: a method is missing.
+    """
+    for method in ("create", "build", "call", "device_weights"):
+        if getattr(encoder, method) == getattr(Encoder, method):
+            raise _missing(encoder, method)
+
+
 def _missing(encoder: type[Encoder], method: str) -> PluginError:
     return PluginError(f"encoder {encoder.__module__}.{encoder.__name__} should define `{method}`")

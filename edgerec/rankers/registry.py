@@ -54,11 +54,13 @@ class Model:
         """Import Keras, and return the encoder's class.
 
         Raises:
-            PluginError: `encoder` cannot be imported, or is not a subclass of `Encoder`.
+            PluginError: `encoder` cannot be imported, is not a subclass of `Encoder`, or lacks a method.
         """
-        from edgerec.layers.encoder import Encoder
+        from edgerec.layers.encoder import Encoder, check_methods
 
-        return import_subclass(self.encoder, Encoder)
+        found = import_subclass(self.encoder, Encoder)
+        check_methods(found)
+        return found
 
 
 MODELS: dict[str, Model] = {

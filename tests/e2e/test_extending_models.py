@@ -114,6 +114,13 @@ def test_the_error_of_an_encoder_without_a_method_names_the_method() -> None:
             call()
 
 
+def test_an_encoder_without_a_method_is_refused_before_a_training(site: Path) -> None:
+    methods = "create = classmethod(print); build = print; call = print"
+    (site / "half.py").write_text(f"import edgerec.layers.encoder as base\nclass Half(base.Encoder): {methods}")
+    with pytest.raises(PluginError, match=r"half\.Half should define `device_weights`"):
+        Model("odd:NoRanker", "", encoder="half:Half").encoder_class()
+
+
 def test_a_broken_model_is_listed_and_is_an_error_if_it_is_chosen(
     site: Path, samples_path: Path, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from edgerec.bundle.golden import GoldenCase
 from edgerec.core.console import log
-from edgerec.core.errors import EdgeRecError, ParityError, first_line
+from edgerec.core.errors import EdgeRecError, ParityError, PluginError, first_line
 from edgerec.core.plugins import check_own_name, find_plugin, plugin_names
 from edgerec.features.behaviours import BehaviourKind
 
@@ -86,19 +86,34 @@ class Failures(dict[str, str]):
 
 def load_peers(bundle: Path, failures: Failures) -> dict[str, Peer]:
     """Return all installed peers by name, ours first. A peer that cannot be loaded is added to `failures`."""
-    ours, peers = _our_peers(), {}
+    ours, peers = _our_peers(failures), {}
     for name in dict.fromkeys((*ours, *plugin_names(ENTRY_POINTS))):
         with failures.of(name):
             if name in ours:
                 check_own_name(ENTRY_POINTS, name)
             found: Any = ours.get(name) or find_plugin(ENTRY_POINTS, name, Peer)
+            _check_distributions(found, name)
             peers[name] = found(bundle)
     return peers
 
 
-def _our_peers() -> dict[str, type[Peer]]:
-    """Return the classes of this folder's peers, by name. These are all subclasses of `Peer` that have a name."""
-    files = iter_modules([str(Path(__file__).parent)])
-    modules = [import_module(f"{__package__}.{file.name}") for file in files]
-    classes = [found for module in modules for found in vars(module).values() if isinstance(found, type)]
-    return {found.name: found for found in classes if issubclass(found, Peer) and hasattr(found, "name")}
+def _check_distributions(peer: type[Peer], name: str) -> None:
+    found: Any = peer.distributions
+    if not isinstance(found, tuple) or not all(isinstance(each, str) and each for each in found):
+        raise PluginError(f"peer {name}: `distributions` should be a tuple of package names; received {found!r}")
+
+
+def _our_peers(failures: Failures) -> dict[str, type[Peer]]:
+    """Return the classes of this folder's peers, by name: all subclasses of `Peer` that have a name.
+
+    A file that cannot be imported is added to `failures`.
+    """
+    peers: dict[str, type[Peer]] = {}
+    for file in iter_modules([str(Path(__file__).parent)]):
+        with failures.of(file.name):
+            module = import_module(f"{__package__}.{file.name}")
+            for found in vars(module).values():
+                defined_here = isinstance(found, type) and found.__module__ == module.__name__
+                if defined_here and issubclass(found, Peer) and hasattr(found, "name"):
+                    peers[found.name] = found
+    return peers
