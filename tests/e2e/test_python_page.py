@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ import pytest
 import edgerec
 import edgerec.layers
 
-PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "python.md").read_text()
 
 
 def run(title: str) -> dict[str, object]:
@@ -25,9 +28,12 @@ def run(title: str) -> dict[str, object]:
 
 @pytest.mark.usefixtures("eager")
 def test_the_example_from_logs_to_the_device_runs(
-    samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(samples_path.parent / "logs", tmp_path / "logs")
+    command = re.search(r"```bash\npython (.*)\n```", PAGE)
+    assert command
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    subprocess.run([sys.executable, *command[1].split()], cwd=tmp_path, check=True, capture_output=True)
     monkeypatch.chdir(tmp_path)
     run("From logs to a bundle")
     gauc, parity = map(float, capsys.readouterr().out.split()[-2:])
