@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from pkgutil import resolve_name
 from typing import TypeVar
 
-from edgerec.core.errors import PluginError, first_line
+from edgerec.core.errors import EdgeRecError, PluginError, first_line
 
 T = TypeVar("T")
 
@@ -81,6 +83,26 @@ def load_plugin(group: str, name: str) -> object | None:
             ) from error
         return found
     return None
+
+
+@contextmanager
+def errors_of(owner: type) -> Iterator[None]:
+    """Run a block that calls the class `owner`. If another package defines it, each of its errors gets its name.
+
+    Raises:
+        PluginError: the class of another package raised an error that is no `EdgeRecError`.
+    """
+    try:
+        yield
+    except EdgeRecError:
+        raise
+    except Exception as error:  # Code of another package may raise any error.
+        if owner.__module__.partition(".")[0] == "edgerec":
+            raise
+        raise PluginError(
+            f"{owner.__module__}.{owner.__qualname__} failed ({type(error).__name__}: {first_line(error)}): repair or "
+            "remove its package"
+        ) from error
 
 
 def check_own_name(group: str, name: str) -> None:

@@ -13,6 +13,7 @@ import onnx
 
 from edgerec.bundle.manifest import RANKING_MODEL
 from edgerec.core.errors import ConversionError
+from edgerec.core.plugins import errors_of
 from edgerec.features.behaviours import BehaviourKind, Limits
 from edgerec.graphs.ranking import EncoderGraph, RankerGraph
 from edgerec.kv.npz import Table
@@ -42,11 +43,16 @@ def split(run: Run) -> SplitModel:
         ConversionError: MNN would compute a GRU layer of the model wrongly.
     """
     model = run.model
-    return SplitModel(
-        encoders={kind: model.encoder_of(kind).device_weights() for kind in model.behaviour_kinds},
-        ranker=model.ranker.device_graph(model.settings),
-        tables={name: _table(run, name) for name in run.vocabularies},
-    )
+    encoders = {}
+    for kind in model.behaviour_kinds:
+        encoder = model.encoder_of(kind)
+        with errors_of(type(encoder)):
+            encoders[kind] = encoder.device_weights()
+    with errors_of(type(model.ranker)):
+        ranker = model.ranker.device_graph(model.settings)
+        if not isinstance(ranker, RankerGraph):
+            raise TypeError(f"`device_graph` returned {type(ranker).__name__}")
+    return SplitModel(encoders, ranker, tables={name: _table(run, name) for name in run.vocabularies})
 
 
 def device_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProto]:

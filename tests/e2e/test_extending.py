@@ -115,6 +115,30 @@ def test_the_error_for_a_faulty_row_names_the_data_set(site: Path, shop: Path, t
     assert not (tmp_path / "logs").exists()
 
 
+def test_a_missing_column_is_one_line_that_names_the_source(site: Path, shop: Path, tmp_path: Path) -> None:
+    refused = error_line(edgerec_here("import", "shop", shop, "--separator", ",", "--out", tmp_path / "logs"))
+    assert "shop_source.Shop failed (ColumnNotFoundError: " in refused
+
+
+@pytest.mark.parametrize(
+    ("method", "returned", "said"),
+    [
+        ("head", "{}", "`head` should return LogsHead; received dict"),
+        ("read", "[1]", "`read` should return UserLogs; received int"),
+        ("read", "None", "failed (TypeError: "),
+    ],
+)
+def test_a_source_that_returns_something_else_is_one_line(
+    site: Path, shop: Path, tmp_path: Path, method: str, returned: str, said: str
+) -> None:
+    with (site / "shop_source.py").open("a") as file:
+        file.write(f"\n    def {method}(self):\n        return {returned}\n")
+    refused = error_line(edgerec_here("import", "shop", shop, "--separator", ";", "--out", tmp_path / "logs"))
+    assert "shop_source.Shop" in refused
+    assert said in refused
+    assert not (tmp_path / "logs").exists()
+
+
 def test_a_faulty_specification_is_refused_before_the_files_are_read(site: Path, tmp_path: Path) -> None:
     (site / "shop_source.json").write_text('{"format": 1}')
     refused = error_line(edgerec_here("import", "shop", tmp_path / "nothing", "--out", tmp_path / "logs"))

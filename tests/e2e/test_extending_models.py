@@ -143,6 +143,8 @@ BROKEN_PEERS = {
     "broken_peers:NotAsked": "ValueError: not asked",
     "broken_peers:NotRun": "ValueError: not run",
     "broken_peers:NoArrays": "TypeError: ",
+    "broken_peers:Empty": "should define `step`, or leave it out of `measures`",
+    "broken_peers:Typo": "should contain step, rerank or both; received 'rerankk'",
     "broken_peers:NamedMnn": "another implementation has the name 'mnn'",
     "broken_peers:NamedEdgerec": "another implementation has the name 'edgerec'",
 }
@@ -169,16 +171,6 @@ BROKEN = """
 from edgerec.bench.peers.peer import Peer
 
 
-class NotMade(Peer):
-    def __init__(self, bundle):
-        raise ValueError("not made\\nand more")
-
-
-class NotAsked(Peer):
-    def missing(self):
-        raise ValueError("not asked")
-
-
 class NotRun(Peer):
     def step(self, kind, case):
         return {"broken": self.run}
@@ -190,9 +182,27 @@ class NotRun(Peer):
         raise ValueError("not run")
 
 
+class NotMade(NotRun):
+    def __init__(self, bundle):
+        raise ValueError("not made\\nand more")
+
+
+class NotAsked(NotRun):
+    def missing(self):
+        raise ValueError("not asked")
+
+
 class NoArrays(NotRun):
     def run(self):
         return object()
+
+
+class Empty(Peer):
+    pass
+
+
+class Typo(NotRun):
+    measures = ("step", "rerankk")
 
 
 class NamedMnn(Peer):

@@ -92,12 +92,17 @@ def load_peers(bundle: Path, failures: Failures) -> dict[str, Peer]:
             if name in ours:
                 check_own_name(ENTRY_POINTS, name)
             found: Any = ours.get(name) or find_plugin(ENTRY_POINTS, name, Peer)
-            _check_distributions(found, name)
+            _check(found, name)
             peers[name] = found(bundle)
     return peers
 
 
-def _check_distributions(peer: type[Peer], name: str) -> None:
+def _check(peer: type[Peer], name: str) -> None:
+    for what in peer.measures:
+        if what not in Peer.measures:
+            raise PluginError(f"peer {name}: `measures` should contain step, rerank or both; received {what!r}")
+        if getattr(peer, what) == getattr(Peer, what):
+            raise PluginError(f"peer {name} should define `{what}`, or leave it out of `measures`")
     found: Any = peer.distributions
     if not isinstance(found, tuple) or not all(isinstance(each, str) and each for each in found):
         raise PluginError(f"peer {name}: `distributions` should be a tuple of package names; received {found!r}")

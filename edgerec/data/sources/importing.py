@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from edgerec.core.atomic import check_output
-from edgerec.core.errors import LogsError
+from edgerec.core.errors import LogsError, PluginError
 from edgerec.core.leftovers import temporary_folder
+from edgerec.core.plugins import errors_of
 from edgerec.core.text import check_utf8
+from edgerec.data.logs import LogsHead
 from edgerec.data.sources.logs_writer import logs_writer
-from edgerec.data.sources.source import Source
+from edgerec.data.sources.source import Source, UserLogs
 
 
 def import_source(
@@ -37,14 +40,32 @@ def import_source(
     check_output(out, force=force, kind="logs", inputs=[folder])
     spec = source_class.spec()
     with temporary_folder(out.resolve(), "import") as scratch:
-        source = source_class(folder, scratch, **options)
-        head, items = source.head(), source.items()
+        with errors_of(source_class):
+            source = source_class(folder, scratch, **options)
+            head, items = source.head(), source.items()
+        _check(source_class, "head", head, LogsHead)
         try:
             with logs_writer(out, head=head, spec=spec, items=items, force=force) as writer:
-                for logs in source.read():
+                for logs in _user_logs(source):
                     writer.write(logs.events, logs.requests)
         except LogsError as error:
             # A row does not fit the schema of logs. The name of the data set is added to the error.
             said = str(error)
             raise LogsError(f"{source_class.title}: {folder}: {said}" if said.startswith("logs: ") else said) from None
-        return {**writer.counts(), **source.notes()}
+        with errors_of(source_class):
+            return {**writer.counts(), **source.notes()}
+
+
+def _user_logs(source: Source) -> Iterator[UserLogs]:
+    with errors_of(type(source)):
+        for logs in source.read():
+            _check(type(source), "read", logs, UserLogs)
+            yield logs
+
+
+def _check(source_class: type[Source], method: str, found: object, wanted: type) -> None:
+    if not isinstance(found, wanted):
+        raise PluginError(
+            f"{source_class.__module__}.{source_class.__qualname__}: `{method}` should return {wanted.__name__}; "
+            f"received {type(found).__name__}"
+        )
