@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.errors import SpecificationError
+from edgerec.core.errors import PluginError, SpecificationError
 from edgerec.features.encoded import FIELDS, Encoded
 from edgerec.features.kinds import Feature
 from edgerec.features.kinds.embedding import Embedding, embeddings
@@ -84,8 +84,21 @@ class GroupEncoder:
                     f"feature {feature.name}: column {feature.source!r} should have the shape ({count},) of the "
                     f"first column; received {column.shape}"
                 )
-            encoded.append(feature.encode(column, self.vocabularies.get(feature.name)))
+            found = feature.encode(column, self.vocabularies.get(feature.name))
+            self._check(feature, found, count)
+            encoded.append(found)
         return Encoded.of_columns(self.features, encoded, count)
+
+    @staticmethod
+    def _check(feature: Feature, found: object, count: int) -> None:
+        """Check what the class of a feature kind returned, because another package may define the class."""
+        wanted = "biu" if issubclass(FIELDS[feature.field], np.integer) else "biuf"
+        if not isinstance(found, np.ndarray) or found.shape != (count,) or found.dtype.kind not in wanted:
+            received = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+            raise PluginError(
+                f"feature {feature.name}: `{type(feature).__qualname__}.encode` should return an array of {count} "
+                f"{'integers' if wanted == 'biu' else 'numbers'}; received {received}"
+            )
 
     def encode_rows(self, rows: Sequence[Values]) -> Encoded:
         """Encode n rows of raw values.

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from edgerec.core.errors import SpecificationError
+from edgerec.core.errors import PluginError, SpecificationError
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.kinds import Feature
+from edgerec.features.kinds.bucketize import Bucketize
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary
 
 NAN = float("nan")
@@ -204,3 +205,20 @@ def test_an_encoder_needs_vocabularies_and_fitted_features() -> None:
 def test_expand_needs_the_rows_of_embedding_tables(embedded: Any) -> None:
     with pytest.raises(SpecificationError, match=r"embedding id: expected table rows of shape \(1, 2\)"):
         ENCODER.expand(ENCODER.encode_rows([{}]), embedded)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (np.array([1.5, 2.5]), "array of 2 integers; received float64"),
+        (np.array([1]), r"array of 2 integers; received int64 \(1,\)"),
+        ([1, 2], "array of 2 integers; received list"),
+    ],
+)
+def test_a_kind_that_encodes_to_something_else_is_an_error(
+    returned: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feature = Bucketize(name="x", source="x", kind="bucketize", boundaries=(1, 2))
+    monkeypatch.setattr(Bucketize, "encode", lambda *_: returned)
+    with pytest.raises(PluginError, match=f"feature x: `Bucketize.encode` should return an {said}"):
+        GroupEncoder([feature]).encode({"x": np.array([1.0, 2.0])})
