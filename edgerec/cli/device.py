@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     "--peers",
     is_flag=True,
     help="For the model crban: also write models for LiteRT, and a model that MNN's converter makes with default "
-    "settings. `edgerec bench --peers` measures them.",
+    "settings. `edgerec bench step` and `edgerec bench rerank` measure them with --peers.",
 )
 @click.option(
     "--trace",

@@ -46,8 +46,8 @@ def import_subclass(path: str, base: type[T]) -> type[T]:
     """
     try:
         found: object = resolve_name(path)
-    # The module of another package may raise any error while it is imported.
-    except Exception as error:
+    # The module of another package may raise any error while it is imported, and may even try to end the process.
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{path} cannot be imported ({type(error).__name__}: {first_line(error)}): repair or remove the package"
         ) from error
@@ -75,8 +75,8 @@ def load_plugin(group: str, name: str) -> object | None:
     for point in points:
         try:
             found: object = point.load()
-        # The module of another package may raise any error while it is imported.
-        except Exception as error:
+        # The module of another package may raise any error while it is imported, and may even try to end the process.
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"entry point {name!r} of {group}: {point.value} cannot be imported "
                 f"({type(error).__name__}: {first_line(error)}): repair or remove the package"
