@@ -40,7 +40,8 @@ class BehaviourModel:
         """Encode one behaviour.
 
         Args:
-            values: raw values of the action by source column, as in the logs.
+            values: raw values of the action by source column, as in the logs. The keys are exactly the columns that
+                the action's features read. A missing value is None.
             item_vector: (d_x,) float32, the vector of the item: a row of `DeviceModel.items.vectors`.
             state: the state that the previous step returned, or `initial_state()`.
 
@@ -48,7 +49,7 @@ class BehaviourModel:
             The step. Store its key and value with the behaviour, and its state with the user.
 
         Raises:
-            SpecificationError: a feature cannot read its value.
+            SpecificationError: a key is unknown or absent, or a feature cannot read its value.
             SessionError, NotFiniteError: the same errors as in `HubsmStepper.step`.
         """
         return self.stepper.step(self.actions.vector(values), item_vector, state)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SpecificationError
+from edgerec.device_runtime.row_checks import check_column, check_keys, embedding_rows
 from edgerec.features.encoder import GroupEncoder, Values
 from edgerec.features.kinds import Feature
 
 Array = npt.NDArray[np.float32]
+
+_NONE = "give a missing value as None"
 
 
 class RawEncoder:
@@ -33,18 +37,23 @@ class RawEncoder:
         self.embeddings = {feature.name: feature.width for feature in features if feature.has_table}
         self._embedded = {name: columns[name] for name in self.embeddings}
         self._coded = np.r_[tuple(columns[feature.name] for feature in coded)] if coded else np.zeros(0, int)
+        self._sources = {feature.source: None for feature in coded}
         self._encoder = GroupEncoder(coded)
 
     def vector(self, values: Values, embedded: Mapping[str, Array] | None = None) -> Array:
         """Return the vector of one row. Shape (width,).
 
         Args:
-            values: raw values by source column.
+            values: raw values by source column. The keys are exactly the columns of the features without a table. A
+                missing value is None.
             embedded: the embedding row that the cloud sent for each embedding feature, by name. Shape (dimension,).
+                float16 and float64 are converted to float32.
 
         Raises:
-            SpecificationError: a feature cannot read its value, or an embedding is missing or has the wrong shape.
+            SpecificationError: a key is unknown or absent, a feature cannot read its value, or an embedding is not an
+                array of finite floating-point numbers of the right shape.
         """
+        check_keys("raw values", values, self._sources, _NONE)
         vector: Array = self._encode([values], embedded, ())[0]
         return vector
 
@@ -53,19 +62,22 @@ class RawEncoder:
 
         Each array in `embedded` has the shape (n, dimension). The errors are those of `vector`.
         """
+        if not isinstance(rows, Sequence):
+            raise SpecificationError(f"raw values: expected a list of rows; received {type(rows).__name__}")
+        sources = self._sources.keys()
+        for index, row in enumerate(rows):
+            if type(row) is not dict or row.keys() != sources:
+                check_keys(f"raw values of row {index}", row, self._sources, _NONE)
         return self._encode(rows, embedded, (len(rows),))
 
     def _encode(self, rows: Sequence[Values], embedded: Mapping[str, Array] | None, leading: tuple[int, ...]) -> Array:
+        given = {} if embedded is None else embedded
+        check_keys("embeddings", given, self.embeddings, "pass the embedding rows that the cloud sent with the items")
+        for feature in self._encoder.features:
+            check_column(feature, list(map(itemgetter(feature.source), rows)))
         vectors = np.empty((len(rows), self.width), np.float32)
         if len(self._coded):
             vectors[:, self._coded] = self._encoder.expand(self._encoder.encode_rows(rows))
         for name, columns in self._embedded.items():
-            table, shape = (embedded or {}).get(name), (*leading, self.embeddings[name])
-            if not isinstance(table, np.ndarray) or table.shape != shape:
-                received = table.shape if isinstance(table, np.ndarray) else type(table).__name__
-                raise SpecificationError(
-                    f"embedding {name}: expected an array of shape {shape}; received {received}: "
-                    "pass the embedding rows that the cloud sent with the items"
-                )
-            vectors[:, columns] = table
+            vectors[:, columns] = embedding_rows(name, given[name], (*leading, self.embeddings[name]))
         return vectors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -41,10 +42,11 @@ def test_raw_values_give_the_bytes_that_training_reads(bundle_path: Path, run_pa
                 for event, action_vector, item_row in zip(raw, action, item, strict=True):
                     values = {**items[event["item_id"]], **event}
                     embedded = {"shop": tables["shop"].get_many(np.array([values["shop"]])).rows[0]}
-                    item_vector = model.items.vector(values, embedded)
+                    item_vector = model.items.vector({key: values[key] for key in ("level", "score")}, embedded)
                     assert item_vector.tobytes() == item_row.tobytes()
-                    assert behaviours.actions.vector(event).tobytes() == action_vector.tobytes()
-                    step = behaviours.encode(event, item_vector, state)
+                    read = {feature.source: event[feature.source] for feature in model.spec.actions(kind)}
+                    assert behaviours.actions.vector(read).tobytes() == action_vector.tobytes()
+                    step = behaviours.encode(read, item_vector, state)
                     expected = behaviours.stepper.step(action_vector, item_row, expected_state)
                     assert [part.tobytes() for part in step] == [part.tobytes() for part in expected]
                     state, expected_state = step.state, expected.state
@@ -60,7 +62,7 @@ def split_tables(run_path: Path) -> dict[str, object]:
 
 def test_vectors_of_many_rows_equal_vectors_of_single_rows(bundle_path: Path) -> None:
     model = load_device_model(bundle_path)
-    rows = [{"level": 1, "score": 0.5}, {"level": None, "score": -1.0}, {}]
+    rows = [{"level": 1, "score": 0.5}, {"level": None, "score": -1.0}, {"level": None, "score": None}]
     embedded = {"shop": np.arange(12, dtype=np.float32).reshape(3, 4)}
     together = model.items.vectors(rows, embedded)
     for index, values in enumerate(rows):
@@ -73,23 +75,135 @@ def test_an_item_may_have_embeddings_only() -> None:
     assert encoder.vectors([{}, {}], {"shop": rows}).tobytes() == rows.tobytes()
 
 
-@pytest.mark.parametrize("rows", [np.zeros((1, 4), np.float32), np.zeros((3, 4), np.float32), np.float32(0), None])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        np.zeros((1, 4), np.float32),
+        np.zeros((3, 4), np.float32),
+        np.float32(0),
+        None,
+        [[0.0] * 4] * 2,
+        np.zeros((2, 4), int),
+        np.zeros((2, 4), complex),
+        np.zeros((2, 4), object),
+        np.full((2, 4), "1"),
+        np.ma.masked_array(np.zeros((2, 4), np.float32), mask=True),
+    ],
+)
 def test_each_item_needs_its_embedding_row(rows: object) -> None:
-    with pytest.raises(SpecificationError, match=r"embedding shop: expected an array of shape \(2, 4\)"):
+    with pytest.raises(
+        SpecificationError, match=r"embedding shop: expected an array of floating-point numbers of shape \(2, 4\)"
+    ):
         RawEncoder([SHOP]).vectors([{}, {}], {"shop": rows})  # type: ignore[dict-item]
 
 
-def test_an_invalid_value_is_named_in_the_error(bundle_path: Path) -> None:
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e300])
+def test_embedding_rows_are_finite_in_float32(number: float) -> None:
+    rows = np.zeros((2, 4))
+    rows[1, 2] = number
+    with pytest.raises(SpecificationError, match="embedding shop: expected finite numbers"):
+        RawEncoder([SHOP]).vectors([{}, {}], {"shop": rows})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8"])
+def test_embedding_rows_are_converted_to_float32(dtype: str) -> None:
+    rows = np.arange(8).reshape(2, 4)
+    vectors = RawEncoder([SHOP]).vectors([{}, {}], {"shop": rows.astype(dtype)})  # type: ignore[dict-item]
+    assert vectors.tobytes() == rows.astype(np.float32).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("embedded", "said"),
+    [
+        (None, "embeddings: absent key 'shop'; the known keys are: shop"),
+        ({"shp": np.zeros((2, 4), np.float32)}, "embeddings: unknown key 'shp', absent key 'shop'"),
+        ([], "embeddings: expected a mapping, such as a dict; received list"),
+    ],
+)
+def test_embedding_rows_have_the_names_of_the_features(embedded: object, said: str) -> None:
+    with pytest.raises(SpecificationError, match=said):
+        RawEncoder([SHOP]).vectors([{}, {}], embedded)  # type: ignore[arg-type]
+
+
+ROW = {"level": 1, "score": 0.5}
+SHOP_ROW = {"shop": np.zeros(4, np.float32)}
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), np.float32("-inf"), np.float64("nan"), 10**400])
+def test_a_number_that_is_not_finite_is_refused(bundle_path: Path, score: float) -> None:
+    with pytest.raises(SpecificationError, match="column 'score' contains NaN, an infinite value or a number that is"):
+        load_device_model(bundle_path).items.vector({**ROW, "score": score}, SHOP_ROW)
+
+
+@pytest.mark.parametrize(
+    "score", ["much", b"1", 1j, [1.0], {}, np.zeros(1), np.timedelta64(1), np.timedelta64("NaT"), object()]
+)
+def test_a_feature_of_numbers_refuses_other_types(bundle_path: Path, score: object) -> None:
+    said = rf"score \(raw\) reads numbers; a value of column 'score' has the type {type(score).__name__}"
+    with pytest.raises(SpecificationError, match=said):
+        load_device_model(bundle_path).items.vector({**ROW, "score": score}, SHOP_ROW)  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("reason", [3, b"seen", float("nan"), True, ["seen"], np.array("seen")])
+def test_a_feature_of_strings_refuses_other_types(bundle_path: Path, reason: object) -> None:
     model = load_device_model(bundle_path)
-    row = {"shop": np.zeros(4, np.float32)}
-    for values, embedded, said in (
-        ({"score": float("inf")}, row, "'score' contains an infinite value"),
-        ({"score": "much"}, row, "column 'score' has the type"),
-        ({}, {}, r"embedding shop: expected an array of shape \(4,\); received NoneType"),
-        ({}, {"shop": np.zeros(5, np.float32)}, r"embedding shop: expected an array of shape \(4,\); received \(5,\)"),
-    ):
-        with pytest.raises(SpecificationError, match=said):
-            model.items.vector(values, embedded)
+    said = rf"reason \(one_hot\) reads strings; a value of column 'reason' has the type {type(reason).__name__}"
+    with pytest.raises(SpecificationError, match=said):
+        model.exposures.actions.vector({"duration_s": 1.0, "reason": reason})  # type: ignore[dict-item]
+
+
+def test_numpy_scalars_are_raw_values(bundle_path: Path) -> None:
+    model = load_device_model(bundle_path)
+    scalars = {"level": np.int64(1), "score": np.float64(0.5)}
+    assert model.items.vector(scalars, SHOP_ROW).tobytes() == model.items.vector(ROW, SHOP_ROW).tobytes()
+    names = {"duration_s": np.float32(2), "reason": np.str_("seen")}
+    expected = model.exposures.actions.vector({"duration_s": 2, "reason": "seen"})
+    assert model.exposures.actions.vector(names).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "absent key 'duration_s', absent key 'reason'; the known keys are: duration_s, reason"),
+        ({"duration_s": 1}, "absent key 'reason'"),
+        ({"duration_s": 1, "raeson": "seen"}, "unknown key 'raeson', absent key 'reason'"),
+        ({"duration_s": 1, "reason": "seen", 1: 2}, "unknown key 1; the known keys"),
+        (None, "expected a mapping, such as a dict; received NoneType"),
+        ([1, "seen"], "expected a mapping, such as a dict; received list"),
+    ],
+)
+def test_the_keys_of_an_action_are_the_columns_that_its_features_read(
+    bundle_path: Path, values: object, said: str
+) -> None:
+    model = load_device_model(bundle_path)
+    item = np.zeros(model.items.width, np.float32)
+    with pytest.raises(SpecificationError, match=f"^raw values: {said}"):
+        model.exposures.encode(values, item, model.exposures.initial_state())  # type: ignore[arg-type]
+    with pytest.raises(SpecificationError, match=r"^raw values: .*the known keys are: duration_s, bought: give a miss"):
+        model.page_views.encode({"reason": "seen"}, item, model.page_views.initial_state())
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([ROW, {"level": 1}], "raw values of row 1: absent key 'score'; the known keys are: level, score"),
+        ([ROW, {**ROW, "shop": 3}], "raw values of row 1: unknown key 'shop'; the known keys are: level, score"),
+        ([None], "raw values of row 0: expected a mapping, such as a dict; received NoneType"),
+        ("ab", "raw values of row 0: expected a mapping, such as a dict; received str"),
+        (None, "raw values: expected a list of rows; received NoneType"),
+        (ROW, "raw values: expected a list of rows; received dict"),
+    ],
+)
+def test_the_keys_of_items_are_the_columns_that_their_features_read(bundle_path: Path, rows: object, said: str) -> None:
+    with pytest.raises(SpecificationError, match=said):
+        load_device_model(bundle_path).items.vectors(rows, {"shop": np.zeros((2, 4), np.float32)})  # type: ignore[arg-type]
+
+
+def test_a_mapping_that_is_no_dict_is_read(bundle_path: Path) -> None:
+    model = load_device_model(bundle_path)
+    rows = {"shop": np.zeros((1, 4), np.float32)}
+    expected = model.items.vector(ROW, SHOP_ROW)
+    assert model.items.vectors([MappingProxyType(ROW)], rows)[0].tobytes() == expected.tobytes()
 
 
 def test_encoding_behaviours_that_the_ranker_does_not_read_is_an_error(bundle_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Checks of the raw values and embedding rows that callers pass to the device: keys, types and finite numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from types import NoneType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.core.errors import SpecificationError
+from edgerec.device_runtime.arguments import Shape, is_plain, received
+from edgerec.device_runtime.finite import is_finite
+from edgerec.features.kinds import Feature
+from edgerec.features.kinds.base import Reads
+
+_TYPES: dict[Reads, tuple[type, ...]] = {
+    "numbers": (int, float, np.bool_, np.integer, np.floating),
+    "strings": (str,),
+    "identities": (int, np.integer),
+}
+
+
+def check_keys(what: str, values: object, known: Mapping[str, Any], advice: str) -> None:
+    """Check that `values` is a mapping that has the same keys as `known`.
+
+    Raises:
+        SpecificationError: `values` is no mapping, has an unknown key, or lacks a key.
+    """
+    if not isinstance(values, Mapping):
+        raise SpecificationError(f"{what}: expected a mapping, such as a dict; received {type(values).__name__}")
+    if values.keys() == known.keys():
+        return
+    unknown = [f"unknown key {key!r:.80}" for key in values if key not in known]
+    absent = [f"absent key {key!r}" for key in known if key not in values]
+    if unknown or absent:
+        raise SpecificationError(
+            f"{what}: {', '.join(unknown[:8] + absent)}; the known keys are: {', '.join(known) or 'none'}: {advice}"
+        )
+
+
+def check_column(feature: Feature, values: Sequence[object]) -> None:
+    """Check the values of the column that `feature` reads. None is a missing value.
+
+    Raises:
+        SpecificationError: a value has a type that the feature does not read, or is NaN or infinite.
+    """
+    kinds = set(map(type, values))
+    if NoneType in kinds:
+        kinds.remove(NoneType)
+        values = [value for value in values if value is not None]
+    for kind in kinds:
+        # timedelta64 is a subclass of NumPy's integers.
+        if not issubclass(kind, _TYPES[feature.reads]) or kind is np.timedelta64:
+            raise SpecificationError(
+                f"feature {feature.name} ({feature.kind}) reads {feature.reads}; a value of column {feature.source!r} "
+                f"has the type {kind.__name__}"
+            )
+    if feature.reads == "numbers" and not _all_finite(values):
+        raise SpecificationError(
+            f"feature {feature.name}: column {feature.source!r} contains NaN, an infinite value or a number that is "
+            "too large for float64: give a missing value as None"
+        )
+
+
+def embedding_rows(name: str, rows: object, shape: Shape) -> npt.NDArray[np.float32]:
+    """Return the embedding rows of feature `name` as float32.
+
+    Raises:
+        SpecificationError: `rows` is not a plain array of floating-point numbers of shape `shape`, or contains a number
+            that is not finite in float32.
+    """
+    if not is_plain(rows) or rows.dtype.kind != "f" or rows.shape != shape:
+        raise SpecificationError(
+            f"embedding {name}: expected an array of floating-point numbers of shape {shape}; received "
+            f"{received(rows)}: pass the embedding rows that the cloud sent with the items"
+        )
+    with np.errstate(over="ignore"):
+        converted = rows.astype(np.float32, copy=False)
+    if not is_finite(converted):
+        raise SpecificationError(
+            f"embedding {name}: expected finite numbers; received NaN, infinity or a number that is too large for "
+            "float32: pass the embedding rows that the cloud sent with the items"
+        )
+    return converted
+
+
+def _all_finite(numbers: Iterable[Any]) -> bool:
+    try:
+        return all(map(isfinite, numbers))
+    except OverflowError:  # an int above the largest float64
+        return False
