@@ -26,8 +26,7 @@ Columns = Mapping[str, NDArray[Any]]
 missing ID is `MISSING_ID`."""
 
 Values = Mapping[str, float | int | str | None]
-"""Raw values of one row by source column, as in the logs. A value is missing if it is None or if the column has no
-entry."""
+"""Raw values of one row by source column, as in the logs. A missing value is None."""
 
 
 class GroupEncoder:
@@ -101,7 +100,7 @@ class GroupEncoder:
             )
 
     def encode_rows(self, rows: Sequence[Values]) -> Encoded:
-        """Encode n rows of raw values.
+        """Encode n rows of raw values. A column without an entry is missing, like None. The device checks the keys before.
 
         Raises:
             SpecificationError: a feature cannot read a value.
