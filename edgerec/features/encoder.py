@@ -100,7 +100,9 @@ class GroupEncoder:
             )
 
     def encode_rows(self, rows: Sequence[Values]) -> Encoded:
-        """Encode n rows of raw values. A column without an entry is missing, like None. The device checks the keys before.
+        """Encode n rows of raw values.
+
+        A column without an entry is missing, like None. The device checks the keys of the rows first.
 
         Raises:
             SpecificationError: a feature cannot read a value.
