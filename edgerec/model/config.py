@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -59,6 +59,24 @@ class TrainConfig(BaseModel):
     compiled: bool = True
     """Compute recurrences and attention by kernels that XLA compiles for each shape of batch. This makes training
     faster if there are more than a few thousand requests."""
+
+    # Type checkers see pydantic's `__init__`, which has an argument for each field.
+    if not TYPE_CHECKING:
+
+        def __init__(self, **settings: Any) -> None:
+            """Check the settings.
+
+            Raises:
+                ConfigurationError: a setting is unknown, or a value is out of range.
+            """
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise ConfigurationError(f"TrainConfig: {first_fault(error)}") from None
+
+        # With this mark, `model_validate` and documents with a `TrainConfig` do not call this `__init__`. They raise
+        # pydantic's ValidationError.
+        __init__.__pydantic_base_init__ = True
 
     @field_validator("model")
     @classmethod
