@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 import edgerec
 import edgerec.layers
+from edgerec.core.errors import ConfigurationError, EdgeRecError, InputError
+from edgerec.model.config import load_config
 
 HEAVY = ("tensorflow", "keras", "onnx", "MNN", "numpy", "polars", "pydantic", "redis")
 
@@ -90,3 +97,96 @@ def test_type_checkers_see_the_names_that_are_imported_lazily(module: ModuleType
     typed = {alias.name: statement.module for statement in imports for alias in statement.names}
     assert typed == module._HOME
     assert set(typed) == set(module.__all__)
+
+
+PATH_ARGUMENTS: dict[str, Callable[[Any], object]] = {
+    "load_bundle: bundle": lambda path: edgerec.load_bundle(path),
+    "load_device_model: bundle": lambda path: edgerec.load_device_model(path),
+    "load_logs: path": lambda path: edgerec.load_logs(path),
+    "load_run: path": lambda path: edgerec.load_run(path),
+    "load_spec: path": lambda path: edgerec.load_spec(path),
+    "open_logs: path": lambda path: edgerec.open_logs(path),
+    "open_samples: path": lambda path: edgerec.open_samples(path),
+    "open_tables: cloud": lambda path: edgerec.open_tables(path),
+    "verify_bundle: bundle": lambda path: edgerec.verify_bundle(path),
+    "write_samples: logs": lambda path: edgerec.write_samples(path, "made"),
+    "write_samples: path": lambda path: edgerec.write_samples("logs", path),
+    "write_samples: features": lambda path: edgerec.write_samples("logs", "made", features=path),
+    "write_samples: logs_path": lambda path: edgerec.write_samples("logs", "made", logs_path=path),
+    "export_bundle: run_path": lambda path: edgerec.export_bundle(path, "made"),
+    "export_bundle: path": lambda path: edgerec.export_bundle("run", path),
+    "export_bundle: samples_path": lambda path: edgerec.export_bundle("run", "made", samples_path=path),
+}
+
+
+class FolderEntry(os.PathLike[str]):
+    """A path object that is no `pathlib.Path`."""
+
+    def __fspath__(self) -> str:
+        return "missing"
+
+
+@pytest.mark.parametrize("argument", PATH_ARGUMENTS)
+def test_a_path_may_be_a_string_or_any_path_object(
+    argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = set()
+    for path in (Path("missing"), "missing", FolderEntry()):
+        with pytest.raises(EdgeRecError) as error:
+            PATH_ARGUMENTS[argument](path)
+        texts.add(f"{type(error.value).__name__} {error.value}")
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("argument", PATH_ARGUMENTS)
+@pytest.mark.parametrize("value", [7, b"logs", ["logs"]])
+def test_the_error_for_a_path_of_another_type_names_the_argument(argument: str, value: object) -> None:
+    name = argument.partition(": ")[2]
+    with pytest.raises(InputError, match=rf"{name}`? should be a path .*; received {type(value).__name__}$"):
+        PATH_ARGUMENTS[argument](value)
+
+
+def test_objects_of_another_class_are_refused(samples: edgerec.Samples, tmp_path: Path) -> None:
+    config = edgerec.TrainConfig()
+    calls: dict[str, Callable[..., object]] = {
+        "write_logs: `logs` should be a Logs; received int": lambda: edgerec.write_logs(1, 2),  # type: ignore[arg-type]
+        "evaluate: `run` should be a Run; received str: use load_run": lambda: edgerec.evaluate("run", samples),  # type: ignore[arg-type]
+        "train: `samples` should be a Samples; received str": lambda: edgerec.train("s", config, tmp_path / "run"),  # type: ignore[arg-type]
+        "train: `config` should be a TrainConfig; received dict": lambda: edgerec.train(samples, {}, tmp_path / "run"),  # type: ignore[arg-type]
+        "train: `path` should be a path .*; received int": lambda: edgerec.train(samples, config, 2),  # type: ignore[arg-type]
+    }
+    for text, call in calls.items():
+        with pytest.raises(InputError, match=text):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"model": "crbna"}, "TrainConfig: model: Value error, .*crban"),
+        ({"epoch": 1}, r"TrainConfig: epoch: Extra inputs are not permitted \(received 1\)"),
+        ({"epochs": -1}, r"TrainConfig: epochs: Input should be greater than or equal to 1 \(received -1\)"),
+    ],
+)
+def test_an_invalid_train_config_raises_an_error_of_one_line(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{text}") as error:
+        edgerec.TrainConfig(**settings)
+    assert len(str(error.value).splitlines()) == 1
+    assert error.value.__suppress_context__
+
+
+def test_pydantic_validates_documents_with_a_train_config_as_usual() -> None:
+    class Document(BaseModel):
+        config: edgerec.TrainConfig
+
+    with pytest.raises(ValidationError, match=r"config\.epochs"):
+        Document.model_validate({"config": {"epochs": -1}})
+    with pytest.raises(ValidationError, match="epochs"):
+        edgerec.TrainConfig.model_validate({"epochs": -1})
+    with pytest.raises(ConfigurationError, match="configuration options: epochs: Input"):
+        load_config(None, {"epochs": -1})
+    config = edgerec.TrainConfig(epochs=2)
+    assert config.model_copy(update={"seed": 3}) == edgerec.TrainConfig(epochs=2, seed=3)
+    assert Document.model_validate_json(Document(config=config).model_dump_json()).config == config
+    assert "epochs" in inspect.signature(edgerec.TrainConfig).parameters

@@ -13,7 +13,7 @@ from edgerec.bundle.model_checks import check_models
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.memory import enough_memory
-from edgerec.core.paths import as_path
+from edgerec.core.paths import AnyPath, as_path
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.device_runtime.ranker import DeviceRanker
@@ -21,7 +21,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.spec import FeatureSpec, parse_spec
 
 
-def load_device_model(bundle: Path, *, public_key: PublicKey | None = None) -> DeviceModel:
+def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None) -> DeviceModel:
     """Load the device half of the folder `bundle`.
 
     Each file is read once, and the bytes whose hash was checked are the bytes that MNN gets.
@@ -61,7 +61,7 @@ def load_checked(bundle: Path, manifest: BundleManifest, *, public_key: PublicKe
     return model
 
 
-def load_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> tuple[BundleManifest, DeviceModel]:
+def load_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> tuple[BundleManifest, DeviceModel]:
     """Check every file of the folder `bundle` and load its device half.
 
     Raises:

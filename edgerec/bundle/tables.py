@@ -11,6 +11,7 @@ from edgerec.bundle.manifest_file import read_cloud_manifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError
 from edgerec.core.memory import enough_memory
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.kv.npz import NpzTable, NpzTables, open_table
 from edgerec.kv.shard_writer import shard_name
 from edgerec.kv.table_entry import TableEntry
@@ -18,7 +19,7 @@ from edgerec.kv.table_entry import TableEntry
 _ADVICE = "export the bundle again"
 
 
-def open_tables(cloud: Path, *, check: bool = True, public_key: PublicKey | None = None) -> NpzTables:
+def open_tables(cloud: AnyPath, *, check: bool = True, public_key: PublicKey | None = None) -> NpzTables:
     """Open the tables of a bundle's folder `cloud`, and read all of their numbers once to check them.
 
     Args:
@@ -27,12 +28,14 @@ def open_tables(cloud: Path, *, check: bool = True, public_key: PublicKey | None
         public_key: the manifest must have a signature of this key. If None, no signature is checked.
 
     Raises:
+        InputError: `cloud` is not a path.
         FormatError: the folder does not exist, it has another format number, a table does not fit the manifest, or a
             number is NaN or infinite.
         IntegrityError: a file is missing or was changed.
         ResourceError: there is not enough memory.
         SignatureError: `public_key` is given, and the manifest is not signed by the key's owner.
     """
+    cloud = to_path(cloud, "open_tables: `cloud`")
     manifest = read_cloud_manifest(cloud, public_key=public_key)
     if check:
         check_files(cloud, manifest.files)

@@ -12,12 +12,12 @@ from edgerec.bundle.manifest import BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import FormatError, ParityError
-from edgerec.core.paths import as_path
+from edgerec.core.paths import AnyPath, as_path
 from edgerec.core.tolerance import absolute_difference
 from edgerec.kv.shard_writer import shard_name
 
 
-def verify_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict[str, Any]:
+def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> dict[str, Any]:
     """Check all files of the folder `bundle`, and run its golden cases.
 
     A damaged model can crash the process. If others can change the bundle, call this function through `guard.guarded`.

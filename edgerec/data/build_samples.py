@@ -23,6 +23,7 @@ from edgerec.core.console import progress
 from edgerec.core.documents import first_fault, read_object
 from edgerec.core.errors import FormatError, InputError
 from edgerec.core.parallel import map_ordered
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.resumable import ResumableFolder, resumable_folder
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.encode import Encoding, encode, from_note, to_note
@@ -42,16 +43,16 @@ from edgerec.features.vocabulary import save_vocabularies
 
 
 def write_samples(
-    logs: Path,
-    path: Path,
+    logs: AnyPath,
+    path: AnyPath,
     *,
-    features: Path | None = None,
+    features: AnyPath | None = None,
     limits: Mapping[str, int] | None = None,
     test_from: int | None = None,
     validation_fraction: float = 0.1,
     processes: int = 1,
     target: int = TARGET,
-    logs_path: Path | None = None,
+    logs_path: AnyPath | None = None,
     force: bool = False,
     resume: bool = False,
 ) -> Samples:
@@ -77,7 +78,7 @@ def write_samples(
         resume: continue an interrupted run.
 
     Raises:
-        InputError: a limit or fraction is out of range, or a split has no request.
+        InputError: a path has another type, a limit or fraction is out of range, or a split has no request.
         FormatError: `logs` is not a folder of logs, or there is no interrupted run to resume.
         LogsError: a table is missing, cannot be read or breaks its schema, or a list is longer than the limit.
         SpecificationError: the specification is not valid, or the data does not fit it.
@@ -85,6 +86,9 @@ def write_samples(
             true, one of `path` and `logs` contains the other, or a file cannot be written.
         ResourceError: a process died.
     """
+    logs, path = to_path(logs, "write_samples: `logs`"), to_path(path, "write_samples: `path`")
+    features = None if features is None else to_path(features, "write_samples: `features`")
+    logs_path = logs if logs_path is None else to_path(logs_path, "write_samples: `logs_path`")
     try:
         checked = Limits.model_validate(dict(limits or {}))
     except ValidationError as error:
@@ -98,7 +102,7 @@ def write_samples(
     opened = open_logs(logs, spec=load_spec(features) if features else None)
     if test_from is None:
         test_from = opened.head.test_from
-    where = str((logs_path or logs).absolute())
+    where = str(logs_path.absolute())
     job = {
         "version": __version__,
         "format": FORMAT,

@@ -10,9 +10,11 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from edgerec.core.arguments import check_object
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import LogsError, OutputError, SpecificationError, first_line
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name
 from edgerec.data.log_checks import check_items, check_tables
@@ -121,13 +123,16 @@ class LogsFolder:
     requests: Parts
 
 
-def write_logs(logs: Logs, path: Path, *, force: bool = False) -> None:
+def write_logs(logs: Logs, path: AnyPath, *, force: bool = False) -> None:
     """Check `logs` and write them to the folder `path`. On an error, nothing is written.
 
     Raises:
+        InputError: `logs` is not of the class `Logs`, or `path` is not a path.
         LogsError: a table breaks its schema.
         OutputError: `path` exists and `force` is false.
     """
+    check_object(logs, Logs, "write_logs: `logs`", source="Logs(...) or load_logs")
+    path = to_path(path, "write_logs: `path`")
     with output_folder(path, force=force, kind="logs") as folder:
         checked = _checked(logs)
         for name in (EVENTS, REQUESTS):
@@ -175,7 +180,7 @@ def write_table(
         ) from None
 
 
-def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
+def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
     """Open the folder of logs `path`. Events and requests are read later, by `edgerec.data.partition`.
 
     Args:
@@ -183,12 +188,13 @@ def open_logs(path: Path, *, spec: FeatureSpec | None = None) -> LogsFolder:
         spec: the feature specification; default: the folder's `features.json`.
 
     Raises:
-        InputError: the path is not UTF-8.
+        InputError: `path` is not a path, or not UTF-8.
         FormatError: the folder does not exist or has another format number.
         LogsError: a table is missing, cannot be read or was changed, the catalogue breaks its schema, the parts of a
             table have different columns, or a part of the events is a copy of other parts.
         SpecificationError: the folder's `features.json` is not valid, or a feature reads the label.
     """
+    path = to_path(path, "open_logs: `path`")
     check_utf8(path, what="logs")
     document = read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT)
     if spec is None and not (path / SPEC).is_file():
@@ -222,7 +228,7 @@ def _check_sources(spec: FeatureSpec) -> None:
             )
 
 
-def load_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
+def load_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> Logs:
     """Load all tables of the folder `path` into memory and check them.
 
     Args:
@@ -230,9 +236,9 @@ def load_logs(path: Path, *, spec: FeatureSpec | None = None) -> Logs:
         spec: the feature specification; default: the folder's `features.json`.
 
     Raises:
-        FormatError, LogsError, SpecificationError: as `open_logs`, or a table breaks its schema.
+        InputError, FormatError, LogsError, SpecificationError: as `open_logs`, or a table breaks its schema.
     """
-    folder = open_logs(path, spec=spec)
+    folder = open_logs(to_path(path, "load_logs: `path`"), spec=spec)
     items, events, requests = (read_parts(table) for table in (folder.catalogue, folder.events, folder.requests))
     return _checked(Logs(head=folder.head, spec=folder.spec, items=items, events=events, requests=requests))
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name, PathText
 from edgerec.data.item_table import ItemTable
@@ -131,13 +132,14 @@ class Samples:
         return GroupEncoder(self.head.spec.actions(kind))
 
 
-def open_samples(path: Path) -> Samples:
+def open_samples(path: AnyPath) -> Samples:
     """Open the samples in the folder `path`. A shard is read and checked when it is asked for.
 
     Raises:
-        InputError: the path is not UTF-8.
+        InputError: `path` is not a path, or not UTF-8.
         FormatError: the folder does not exist, has another format number, or lacks an array or a shard.
     """
+    path = to_path(path, "open_samples: `path`")
     check_utf8(path, what="samples")
     head = read_document(path / HEAD, SamplesHead, what="samples", format_number=FORMAT)
     for where in (head.splits, *(entry.splits for entry in head.shards)):

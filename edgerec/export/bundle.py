@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from edgerec.bundle.files import stamp_files
 from edgerec.bundle.golden import GoldenCase, write_case
@@ -18,9 +18,11 @@ from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest import BundleManifest, Parity, Precision
 from edgerec.bundle.manifest_file import read_device_manifest, sign_bundle, write_manifest
 from edgerec.bundle.signing import SigningKey, check_signing_key
+from edgerec.core.arguments import check_choice
 from edgerec.core.atomic import check_output, output_folder
 from edgerec.core.console import stage
 from edgerec.core.errors import ConversionError, InputError, ShapeError
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.samples import TEST
 from edgerec.export.halves import write_device, write_graphs, write_tables
 from edgerec.export.parity import UNBOUNDED
@@ -80,10 +82,10 @@ class _Accuracy:
 
 
 def export_bundle(
-    run_path: Path,
-    path: Path,
+    run_path: AnyPath,
+    path: AnyPath,
     *,
-    samples_path: Path | None = None,
+    samples_path: AnyPath | None = None,
     requests: int = 1000,
     precision: Wanted = "fp32",
     gauc_tolerance: float | None = None,
@@ -118,14 +120,18 @@ def export_bundle(
         force: replace `path` if it exists.
 
     Raises:
-        InputError: `requests`, `gauc_tolerance`, `shard_rows` or SOURCE_DATE_EPOCH is not valid, a table has numbers
-            too large for `table_dtype`, or there are no peers for this model.
+        InputError: a path, `precision`, `table_dtype`, `requests`, `gauc_tolerance`, `shard_rows` or SOURCE_DATE_EPOCH
+            is not valid, a table has numbers too large for `table_dtype`, or there are no peers for this model.
         FormatError: the run or the samples cannot be read.
         SpecificationError: the samples do not fit the run.
         ConversionError: MNN cannot compute this model.
         ParityError: the logits of the converted models, or GAUC, differ by more than the tolerance.
         OutputError: `path` exists and `force` is false, or `path` overlaps with the run or the samples.
     """
+    run_path, path = to_path(run_path, "export_bundle: `run_path`"), to_path(path, "export_bundle: `path`")
+    samples_path = None if samples_path is None else to_path(samples_path, "export_bundle: `samples_path`")
+    check_choice(precision, get_args(Wanted), "export_bundle: `precision`")
+    check_choice(table_dtype, get_args(TableDtype), "export_bundle: `table_dtype`")
     if requests < 1:
         raise InputError(f"export: --requests should be at least 1; received {requests}")
     if shard_rows < 1:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgerec.core.documents import bounded_bytes, parse_document
 from edgerec.core.errors import FormatError, SpecificationError
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text_fields import Name
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind
 from edgerec.features.kinds import Feature, check_kind_names
@@ -82,14 +83,16 @@ def of_origin(features: Iterable[Feature], origin: Origin) -> tuple[Feature, ...
     return tuple(feature for feature in features if feature.origin == origin)
 
 
-def load_spec(path: Path) -> FeatureSpec:
+def load_spec(path: AnyPath) -> FeatureSpec:
     """Read a specification file.
 
     Raises:
+        InputError: `path` is not a path.
         SpecificationError: the file does not exist, is not JSON, has another format number or an invalid field.
         PluginError: another package has a feature kind with the name of one of EdgeRec's. This is checked here and not
             in `parse_spec`, because a device that loads a bundle should not read the entry points of all packages.
     """
+    path = to_path(path, "load_spec: `path`")
     try:
         text = bounded_bytes(path)
     except OSError as error:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from edgerec.core.arguments import check_choice, check_object
 from edgerec.core.console import progress
-from edgerec.data.samples import TEST, Samples
+from edgerec.data.samples import SPLITS, TEST, Samples
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.model.baselines import baselines_document
 from edgerec.model.input_pipeline import ahead, epoch
@@ -72,9 +73,13 @@ def evaluate(
 
     Raises:
         SpecificationError: the samples have other features, vocabularies or limits than the run.
-        InputError: no request of the split has a clicked and an unclicked exposure.
+        InputError: `run` or `samples` is of another class, there is no such split, or no request of the split has a
+            clicked and an unclicked exposure.
         FormatError: a shard is missing or damaged.
     """
+    check_object(run, Run, "evaluate: `run`", source="load_run")
+    check_object(samples, Samples, "evaluate: `samples`", source="open_samples")
+    check_choice(split, SPLITS, "evaluate: `split`")
     check_samples(run.head, run.vocabularies, samples)
     if run.head.config.compiled:
         accelerate(run.model)

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from edgerec.core.atomic import write_json
 from edgerec.core.errors import FormatError, IntegrityError, OutputError, first_line
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.samples import Samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, save_vocabularies
@@ -103,14 +104,15 @@ def save_run(run: Run, folder: Path, *, history: Path) -> None:
         write_json(folder / HEAD, run.head.model_dump(mode="json"))
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: AnyPath) -> Run:
     """Load the run in the folder `path`.
 
     Raises:
-        InputError: the path is not UTF-8.
+        InputError: `path` is not a path, or not UTF-8.
         FormatError: there is no such folder, it has another format number, or its weights are missing or damaged.
         IntegrityError: the weights are not those of the run's version.
     """
+    path = to_path(path, "load_run: `path`")
     head, vocabularies = read_run_head(path)
     model = build_model(head.spec, vocabularies, head.config)
     weights = path / WEIGHTS

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 from datetime import datetime, timezone
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from edgerec.core.arguments import check_object
 from edgerec.core.atomic import check_output, check_outside, output_folder
 from edgerec.core.errors import InputError
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
 from edgerec.data.samples import TRAIN, VALIDATION, Requests, Samples
 from edgerec.model.baselines import exposed
@@ -30,12 +31,12 @@ from edgerec.model.workers import workers
 def train(
     samples: Samples,
     config: TrainConfig,
-    path: Path,
+    path: AnyPath,
     *,
-    samples_path: Path | None = None,
+    samples_path: AnyPath | None = None,
     force: bool = False,
     resume: bool = False,
-    tensorboard: Path | None = None,
+    tensorboard: AnyPath | None = None,
 ) -> Run:
     """Train a model on `samples` and write the run folder `path`.
 
@@ -58,15 +59,20 @@ def train(
     Raises:
         OutputError: `path` exists and `force` is false; or there is an unfinished training and neither `force` nor
             `resume` is true; or `path` contains the samples or they contain it; or a file cannot be written.
-        InputError: the training split has no click, or the validation split has no request with both labels.
+        InputError: an argument is of another class, the training split has no click, or the validation split has no
+            request with both labels.
         TrainingError: the loss is not finite, or another worker has ended.
         FormatError: there is no unfinished training to resume, it was started with another configuration or samples, or
             it is damaged.
         ConfigurationError: `TF_CONFIG` does not have TensorFlow's format.
     """
-    samples_path = samples.path if samples_path is None else samples_path
+    check_object(samples, Samples, "train: `samples`", source="open_samples")
+    check_object(config, TrainConfig, "train: `config`", source="TrainConfig(...)")
+    path = to_path(path, "train: `path`")
+    samples_path = samples.path if samples_path is None else to_path(samples_path, "train: `samples_path`")
     check_output(path, force=force, kind="run", inputs=[samples_path])
     if tensorboard is not None:
+        tensorboard = to_path(tensorboard, "train: `tensorboard`")
         check_utf8(tensorboard, what="TensorBoard")
         check_outside(tensorboard, [samples_path, path])
     _check_labels(samples)

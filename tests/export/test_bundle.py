@@ -110,6 +110,18 @@ def test_invalid_arguments_are_an_error_before_any_work(
     (tmp_path / "there").mkdir()
     attempts: list[tuple[type[EdgeRecError], str, Path, dict[str, object]]] = [
         (InputError, "--requests should be at least 1", run_path, {"requests": 0}),
+        (
+            InputError,
+            "`precision` should be one of fp32, fp16, int8, auto; received fp8",
+            run_path,
+            {"precision": "fp8"},
+        ),
+        (
+            InputError,
+            "`table_dtype` should be one of float32, float16; received int8",
+            run_path,
+            {"table_dtype": "int8"},
+        ),
         (InputError, "--shard-rows should be at least 1", run_path, {"shard_rows": 0}),
         (FormatError, "run: .* is not a folder", tmp_path / "nothing", {}),
         (FormatError, "samples: .* is not a folder", run_path, {"samples_path": tmp_path / "nothing"}),

@@ -55,6 +55,13 @@ def test_the_document_of_an_evaluation_has_all_figures(run: Run, samples: Sample
     assert evaluation_table(document).row_count == 8 + len(document["baselines"])
 
 
+def test_the_error_for_an_unknown_split_lists_the_splits(run: Run, samples: Samples) -> None:
+    with pytest.raises(InputError, match="`split` should be one of train, validation, test; received tset"):
+        evaluate(run, samples, split="tset")
+    with pytest.raises(InputError, match="`samples` should be a Samples; received PosixPath: use open_samples"):
+        evaluate(run, samples.path)  # type: ignore[arg-type]
+
+
 def test_exposed_returns_only_candidates_that_were_exposed(samples: Samples) -> None:
     requests = replace(
         whole(samples, TRAIN).requests,
