@@ -145,6 +145,8 @@ def test_the_error_for_a_path_of_another_type_names_the_argument(argument: str, 
     name = argument.partition(": ")[2]
     with pytest.raises(InputError, match=rf"{name}`? should be a path .*; received {type(value).__name__}$"):
         PATH_ARGUMENTS[argument](value)
+    with pytest.raises(InputError, match=rf"{name}`?: .* is not a valid path: embedded null character$"):
+        PATH_ARGUMENTS[argument]("a\0b")
 
 
 def test_objects_of_another_class_are_refused(samples: edgerec.Samples, tmp_path: Path) -> None:

@@ -23,11 +23,13 @@ def to_path(value: object, what: str) -> Path:
         what: the function and its argument, for the error text.
 
     Raises:
-        InputError: `value` is neither a string nor a path object.
+        InputError: `value` is neither a string nor a path object, or it has a null character.
     """
     text = value.__fspath__() if isinstance(value, os.PathLike) else value
     if not isinstance(text, str):
         raise InputError(f"{what} should be a path (a string or a pathlib.Path); received {type(value).__name__}")
+    if "\0" in text:
+        raise InputError(f"{what}: {shown(text[:200])} is not a valid path: embedded null character")
     return Path(text)
 
 
