@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.core.errors import SpecificationError
-from edgerec.device_runtime.row_checks import check_column, check_keys, embedding_rows
+from edgerec.device_runtime.row_checks import check_keys, embedding_rows, raw_column
 from edgerec.features.encoder import GroupEncoder, Values
 from edgerec.features.kinds import Feature
 
@@ -38,6 +38,7 @@ class RawEncoder:
         self._embedded = {name: columns[name] for name in self.embeddings}
         self._coded = np.r_[tuple(columns[feature.name] for feature in coded)] if coded else np.zeros(0, int)
         self._sources = {feature.source: None for feature in coded}
+        self._getters = [itemgetter(feature.source) for feature in coded]
         self._encoder = GroupEncoder(coded)
 
     def vector(self, values: Values, embedded: Mapping[str, Array] | None = None) -> Array:
@@ -64,20 +65,27 @@ class RawEncoder:
         """
         if not isinstance(rows, Sequence):
             raise SpecificationError(f"raw values: expected a list of rows; received {type(rows).__name__}")
-        sources = self._sources.keys()
-        for index, row in enumerate(rows):
-            if type(row) is not dict or row.keys() != sources:
-                check_keys(f"raw values of row {index}", row, self._sources, _NONE)
+        # A dict with all columns and the right length has no other keys. These checks are faster than one for each row.
+        if not set(map(type, rows)) <= {dict} or not set(map(len, rows)) <= {len(self._sources)}:
+            self._check_rows(rows)
         return self._encode(rows, embedded, (len(rows),))
+
+    def _check_rows(self, rows: Sequence[Values]) -> None:
+        for index, row in enumerate(rows):
+            check_keys(f"raw values of row {index}", row, self._sources, _NONE)
 
     def _encode(self, rows: Sequence[Values], embedded: Mapping[str, Array] | None, leading: tuple[int, ...]) -> Array:
         given = {} if embedded is None else embedded
         check_keys("embeddings", given, self.embeddings, "pass the embedding rows that the cloud sent with the items")
-        for feature in self._encoder.features:
-            check_column(feature, list(map(itemgetter(feature.source), rows)))
+        try:
+            raw = [list(map(getter, rows)) for getter in self._getters]
+        except KeyError:
+            self._check_rows(rows)
+            raise
         vectors = np.empty((len(rows), self.width), np.float32)
         if len(self._coded):
-            vectors[:, self._coded] = self._encoder.expand(self._encoder.encode_rows(rows))
-        for name, columns in self._embedded.items():
-            vectors[:, columns] = embedding_rows(name, given[name], (*leading, self.embeddings[name]))
+            columns = [raw_column(feature, values) for feature, values in zip(self._encoder.features, raw, strict=True)]
+            vectors[:, self._coded] = self._encoder.expand(self._encoder.encode_each(columns, len(rows)))
+        for name, part in self._embedded.items():
+            vectors[:, part] = embedding_rows(name, given[name], (*leading, self.embeddings[name]))
         return vectors

@@ -1,8 +1,8 @@
-"""Checks of the raw values and embedding rows that callers pass to the device: keys, types and finite numbers."""
+"""Check the raw values and the embedding rows that callers pass to the device, and convert them to arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from types import NoneType
 from typing import Any
@@ -14,7 +14,7 @@ from edgerec.core.errors import SpecificationError
 from edgerec.device_runtime.arguments import Shape, is_plain, received
 from edgerec.device_runtime.finite import is_finite
 from edgerec.features.kinds import Feature
-from edgerec.features.kinds.base import Reads
+from edgerec.features.kinds.base import DTYPES, Reads
 
 _TYPES: dict[Reads, tuple[type, ...]] = {
     "numbers": (int, float, np.bool_, np.integer, np.floating),
@@ -41,16 +41,19 @@ def check_keys(what: str, values: object, known: Mapping[str, Any], advice: str)
         )
 
 
-def check_column(feature: Feature, values: Sequence[object]) -> None:
-    """Check the values of the column that `feature` reads. None is a missing value.
+def raw_column(feature: Feature, values: list[object]) -> npt.NDArray[Any]:
+    """Return the values as the column (n,) that `feature` encodes. None is a missing value.
 
     Raises:
-        SpecificationError: a value has a type that the feature does not read, or is NaN or infinite.
+        SpecificationError: a value has a type that the feature does not read, is NaN or infinite, or is an ID that is
+            too large for int64.
     """
     kinds = set(map(type, values))
+    present = values
     if NoneType in kinds:
         kinds.remove(NoneType)
-        values = [value for value in values if value is not None]
+        present = [value for value in values if value is not None]
+        values = [feature.missing if value is None else value for value in values]
     for kind in kinds:
         # timedelta64 is a subclass of NumPy's integers.
         if not issubclass(kind, _TYPES[feature.reads]) or kind is np.timedelta64:
@@ -58,11 +61,17 @@ def check_column(feature: Feature, values: Sequence[object]) -> None:
                 f"feature {feature.name} ({feature.kind}) reads {feature.reads}; a value of column {feature.source!r} "
                 f"has the type {kind.__name__}"
             )
-    if feature.reads == "numbers" and not _all_finite(values):
+    if feature.reads == "numbers" and not _all_finite(present):
         raise SpecificationError(
             f"feature {feature.name}: column {feature.source!r} contains NaN, an infinite value or a number that is "
             "too large for float64: give a missing value as None"
         )
+    try:
+        return np.array(values, DTYPES[feature.reads])
+    except OverflowError:
+        raise SpecificationError(
+            f"feature {feature.name}: column {feature.source!r} contains an ID that is too large for int64"
+        ) from None
 
 
 def embedding_rows(name: str, rows: object, shape: Shape) -> npt.NDArray[np.float32]:
@@ -77,7 +86,7 @@ def embedding_rows(name: str, rows: object, shape: Shape) -> npt.NDArray[np.floa
             f"embedding {name}: expected an array of floating-point numbers of shape {shape}; received "
             f"{received(rows)}: pass the embedding rows that the cloud sent with the items"
         )
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         converted = rows.astype(np.float32, copy=False)
     if not is_finite(converted):
         raise SpecificationError(

@@ -70,19 +70,29 @@ class GroupEncoder:
                 feature does not read, or holds a value that is infinite or too large for float32.
         """
         count = len(next(iter(columns.values()))) if columns else 0
-        encoded = []
         for feature in self.features:
             if feature.source not in columns:
                 raise SpecificationError(
                     f"feature {feature.name} reads column {feature.source!r}, which is missing; "
                     f"the columns are: {', '.join(sorted(columns)) or 'none'}"
                 )
-            column = columns[feature.source]
-            if column.shape != (count,):
+            if columns[feature.source].shape != (count,):
                 raise SpecificationError(
                     f"feature {feature.name}: column {feature.source!r} should have the shape ({count},) of the "
-                    f"first column; received {column.shape}"
+                    f"first column; received {columns[feature.source].shape}"
                 )
+        return self.encode_each([columns[feature.source] for feature in self.features], count)
+
+    def encode_each(self, columns: Sequence[NDArray[Any]], count: int) -> Encoded:
+        """Encode `count` rows, given one column (count,) for each feature.
+
+        Two features may read the same source as different types, such as an ID and a number.
+
+        Raises:
+            SpecificationError: a feature cannot read its column.
+        """
+        encoded = []
+        for feature, column in zip(self.features, columns, strict=True):
             found = feature.encode(column, self.vocabularies.get(feature.name))
             self._check(feature, found, count)
             encoded.append(found)
@@ -98,26 +108,6 @@ class GroupEncoder:
                 f"feature {feature.name}: `{type(feature).__qualname__}.encode` should return an array of {count} "
                 f"{'integers' if wanted == 'biu' else 'numbers'}; received {received}"
             )
-
-    def encode_rows(self, rows: Sequence[Values]) -> Encoded:
-        """Encode n rows of raw values.
-
-        A column without an entry is missing, like None. The device checks the keys of the rows first.
-
-        Raises:
-            SpecificationError: a feature cannot read a value.
-        """
-        columns: dict[str, NDArray[Any]] = {}
-        for feature in self.features:
-            source, missing = feature.source, feature.missing
-            values = [missing if (value := row.get(source)) is None else value for row in rows]
-            try:
-                columns[source] = np.array(values, object if feature.reads == "strings" else None)
-            except ValueError:
-                raise SpecificationError(
-                    f"feature {feature.name}: column {source!r} should hold single values; received sequences"
-                ) from None
-        return self.encode(columns)
 
     def expand(
         self, encoded: Encoded, embedded: Mapping[str, NDArray[np.floating[Any]]] | None = None

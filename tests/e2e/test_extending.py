@@ -86,7 +86,9 @@ def test_a_source_and_a_feature_kind_of_another_package_give_samples(site: Path,
     made = open_samples(samples)
     assert made.head.spec.item[0].model_dump()["buckets"] == 16
     encoder = made.item_encoder()
-    alpha, none = (encoder.encode_rows([{"brand": brand, "price": 1.5}]) for brand in ("alpha", None))
+    alpha, none = (
+        encoder.encode({"brand": np.array([brand], object), "price": np.array([1.5])}) for brand in ("alpha", None)
+    )
     assert none.codes.tolist() == [[0]]
     shard = next(made.shards(TEST))
     codes = shard.requests.item.codes[shard.requests.row == 0]

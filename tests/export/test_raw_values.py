@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from edgerec import load_device_model, open_tables
 from edgerec.core.errors import SessionError, SpecificationError
+from edgerec.data.columns import to_array
 from edgerec.data.samples import TEST, Samples
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.raw_values import RawEncoder
 from edgerec.export.dense_requests import DenseRequests
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
-from edgerec.features.kinds import Embedding
+from edgerec.features.encoder import GroupEncoder
+from edgerec.features.kinds import BaseFeature, Binarize, Bucketize, Embedding, OneHot, Raw
+from edgerec.features.kinds.base import Reads
+from edgerec.features.vocabulary import MISSING_ID
 from edgerec.model.runs import load_run
 
 SHOP = Embedding(kind="embedding", name="shop", source="shop", origin="catalogue", dimension=4, vocabulary=9)
@@ -69,6 +76,66 @@ def test_vectors_of_many_rows_equal_vectors_of_single_rows(bundle_path: Path) ->
         assert together[index].tobytes() == model.items.vector(values, {"shop": embedded["shop"][index]}).tobytes()
 
 
+class LastDigit(BaseFeature):
+    """A feature kind of another package that reads IDs and has no table."""
+
+    kind: Literal["last_digit"] = "last_digit"
+
+    @property
+    def reads(self) -> Reads:
+        return "identities"
+
+    @property
+    def codes(self) -> int:
+        return 11
+
+    def encode(self, column: np.ndarray, vocabulary: object = None) -> np.ndarray:
+        assert column.dtype == np.int64
+        return np.where(column == MISSING_ID, 0, 1 + column % 10).astype(np.uint8)
+
+
+FEATURES: tuple[BaseFeature, ...] = (
+    Bucketize(kind="bucketize", name="bucket", source="number", boundaries=(0, 1)),
+    Raw(kind="raw", name="raw", source="number", mean=1, scale=2),
+    OneHot(kind="one_hot", name="large", source="whole", values=(2**53, 4)),
+    LastDigit(name="digit", source="whole"),
+    OneHot(kind="one_hot", name="word", source="word", values=("a", "b")),
+    Binarize(kind="binarize", name="flag", source="flag"),
+)
+RAW_ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "number": st.none() | st.floats(-1e6, 1e6) | st.integers(-9, 9),
+            "whole": st.none() | st.integers(-(2**63) + 1, 2**63 - 1) | st.sampled_from([4, 2**53]),
+            "word": st.none() | st.sampled_from(["a", "b", "", "c"]),
+            "flag": st.none() | st.booleans() | st.floats(-1, 1),
+        }
+    ),
+    max_size=8,
+)
+
+
+@given(rows=RAW_ROWS)
+@example(rows=[{"number": 1, "whole": None, "word": "a", "flag": None}])
+@example(rows=[{"number": 1, "whole": 2**53 + 1, "word": "a", "flag": None}])
+@example(rows=[{"number": 2**70, "whole": 1, "word": "a", "flag": None}])
+def test_the_device_reads_raw_values_as_training_reads_columns(rows: list[dict[str, Any]]) -> None:
+    types = {"number": pl.Float64(), "whole": pl.Int64(), "word": pl.String(), "flag": pl.Float64()}
+    table = {name: pl.Series([row[name] for row in rows], dtype=dtype, strict=False) for name, dtype in types.items()}
+    training = GroupEncoder(FEATURES)
+    columns = [to_array(table[feature.source], feature) for feature in FEATURES]
+    expected = training.expand(training.encode_each(columns, len(rows)))
+    device = RawEncoder(FEATURES)
+    assert device.vectors(rows).tobytes() == expected.tobytes()
+    assert b"".join(device.vector(row).tobytes() for row in rows) == expected.tobytes()
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, np.uint64(2**63)])
+def test_an_id_that_int64_cannot_represent_is_refused(value: int) -> None:
+    with pytest.raises(SpecificationError, match="feature digit: column 'id' contains an ID that is too large for"):
+        RawEncoder([LastDigit(name="digit", source="id")]).vector({"id": value})
+
+
 def test_an_item_may_have_embeddings_only() -> None:
     encoder = RawEncoder([SHOP])
     rows = np.arange(8, dtype=np.float32).reshape(2, 4)
@@ -103,6 +170,13 @@ def test_embedding_rows_are_finite_in_float32(number: float) -> None:
     rows[1, 2] = number
     with pytest.raises(SpecificationError, match="embedding shop: expected finite numbers"):
         RawEncoder([SHOP]).vectors([{}, {}], {"shop": rows})  # type: ignore[dict-item]
+
+
+def test_an_embedding_that_underflows_in_float32_becomes_zero() -> None:
+    rows = np.full((2, 4), 1e-300)
+    with np.errstate(all="raise"):
+        vectors = RawEncoder([SHOP]).vectors([{}, {}], {"shop": rows})  # type: ignore[dict-item]
+    assert not vectors.any()
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8"])

@@ -77,7 +77,7 @@ def test_raw_values_are_clipped_after_the_transform() -> None:
     assert encoded.tolist() == pytest.approx([-2, 1, 2])
     # Without the bound, the value would be too large for float32.
     huge = feature("raw", low=0, high=1, mean=0, scale=1)
-    assert GroupEncoder([huge]).encode_rows([{"x": 1e300}]).numbers.tolist() == [[1]]
+    assert GroupEncoder([huge]).encode({"x": np.array([1e300])}).numbers.tolist() == [[1]]
 
 
 @given(
@@ -121,39 +121,6 @@ def test_expand_concatenates_features_in_their_order() -> None:
     assert (encoded.ids.dtype, encoded.codes.dtype, encoded.numbers.dtype) == (np.int32, np.uint8, np.float32)
 
 
-rows = st.lists(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "id": st.none() | st.integers(-(2**63), 2**63 - 1) | st.sampled_from([4, 7]),
-            "number": st.none() | st.floats(-1e6, 1e6) | st.integers(-9, 9),
-            "word": st.none() | st.sampled_from(["a", "b", "", "c"]),
-            "flag": st.none() | st.booleans() | st.floats(-1, 1),
-        },
-    ),
-    min_size=1,
-    max_size=8,
-)
-
-
-@given(rows=rows)
-def test_a_single_row_is_encoded_like_many_rows(rows: list[dict[str, Any]]) -> None:
-    def numbers(source: str) -> np.ndarray:
-        return np.array([NAN if row.get(source) is None else row[source] for row in rows], np.float64)
-
-    columns = {
-        "id": np.array([MISSING_ID if row.get("id") is None else row["id"] for row in rows], np.int64),
-        "number": numbers("number"),
-        "word": np.array([row.get("word") for row in rows], object),
-        "flag": numbers("flag"),
-    }
-    together = ENCODER.encode(columns)
-    for index, row in enumerate(rows):
-        alone = ENCODER.encode_rows([row])
-        for name in ("ids", "codes", "numbers"):
-            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together[index : index + 1], name)[0])
-
-
 def test_without_rows_the_dense_array_is_empty() -> None:
     nothing = {name: np.array([]) for name in ("number", "flag")}
     encoded = ENCODER.encode({"id": np.array([], np.int64), "word": np.array([], object), **nothing})
@@ -183,7 +150,7 @@ def test_a_column_of_a_wrong_type_or_value_is_an_error(one: Feature, column: np.
 def test_a_value_that_is_not_an_id_is_an_error(value: Any) -> None:
     encoder = GroupEncoder([feature("embedding", dimension=2, vocabulary=9)], {"f": Vocabulary(np.array([4]))})
     with pytest.raises(SpecificationError, match="feature f"):
-        encoder.encode_rows([{"x": value}])
+        encoder.encode({"x": np.array([value])})
 
 
 def test_a_missing_column_or_another_length_is_an_error() -> None:
@@ -203,8 +170,10 @@ def test_an_encoder_needs_vocabularies_and_fitted_features() -> None:
 
 @pytest.mark.parametrize("embedded", [None, {}, {"id": np.zeros((1, 3))}, {"id": np.zeros((2, 2))}])
 def test_expand_needs_the_rows_of_embedding_tables(embedded: Any) -> None:
+    missing = {"id": np.array([MISSING_ID]), "number": np.array([NAN]), "flag": np.array([NAN])}
+    encoded = ENCODER.encode({**missing, "word": np.array([None], object)})
     with pytest.raises(SpecificationError, match=r"embedding id: expected table rows of shape \(1, 2\)"):
-        ENCODER.expand(ENCODER.encode_rows([{}]), embedded)
+        ENCODER.expand(encoded, embedded)
 
 
 @pytest.mark.parametrize(

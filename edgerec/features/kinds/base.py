@@ -21,6 +21,9 @@ Layout: TypeAlias = Literal["table", "one_hot", "number"]
 MISSING: dict[Reads, Any] = {"numbers": np.nan, "strings": None, "identities": MISSING_ID}
 """The value that stands for a missing value, by the type of the values in a column."""
 
+DTYPES: dict[Reads, type] = {"numbers": np.float64, "strings": object, "identities": np.int64}
+"""The data type of a column, by the type of its values. Training and the device give `encode` the same types."""
+
 
 class FittedMoments(Protocol):
     """The mean and the standard deviation of numbers."""
