@@ -15,7 +15,7 @@ from edgerec.cli.command import need, run
 from edgerec.cli.device import bench, export, inspect, verify
 from edgerec.cli.importing import import_group
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
-from edgerec.cli.logs import samples, simulate, stats
+from edgerec.cli.logs import as_of, samples, simulate, stats
 from edgerec.cli.options import PATH, force_option, json_option, seed_option
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
@@ -56,7 +56,20 @@ def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, forc
     emit(document, as_json=as_json, table=quickstart_table(document))
 
 
-for _command in (import_group, simulate, samples, stats, train, evaluate, ablate, export, verify, inspect, bench):
+for _command in (
+    import_group,
+    simulate,
+    as_of,
+    samples,
+    stats,
+    train,
+    evaluate,
+    ablate,
+    export,
+    verify,
+    inspect,
+    bench,
+):
     cli.add_command(_command)
 bench.add_command(bench_train)
 

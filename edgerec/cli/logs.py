@@ -1,4 +1,7 @@
-"""The commands on logs: `simulate` writes them, `stats` describes them, and `samples` makes samples from them."""
+"""The commands on logs.
+
+`simulate` writes them, `as-of` adds counts of the past, `stats` describes them, and `samples` makes samples from them.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +58,27 @@ def simulate(
     seconds = time.perf_counter() - start
     speed = _speed(counts["exposures"], seconds, resume)
     emit({"logs": str(out), **counts, "seconds": seconds, **speed}, as_json=as_json)
+
+
+@click.command("as-of")
+@click.argument("logs", type=PATH)
+@out_option("logs")
+@click.option("--features", type=PATH, help="Feature specification (JSON). Default: features.json of the logs.")
+@processes_option
+@force_option
+@json_option
+def as_of(logs: Path, out: Path, features: Path | None, processes: int | None, force: bool, as_json: bool) -> None:
+    """Copy LOGS and add the columns for which the specification has `as_of`: counts, rates and times of the past.
+
+    Columns that LOGS have are copied as they are. docs/features.md describes `as_of`.
+    """
+    need("train", "polars")
+    from edgerec.core.parallel import cores
+    from edgerec.data.as_of.folder import write_as_of
+
+    start = time.perf_counter()
+    counts = write_as_of(logs, out, features=features, processes=processes or cores(), force=force)
+    emit({"logs": str(out), **counts, "seconds": time.perf_counter() - start}, as_json=as_json)
 
 
 @click.command()

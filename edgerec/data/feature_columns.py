@@ -22,6 +22,11 @@ def check_features(name: str, table: pl.DataFrame, features: Iterable[BaseFeatur
 def check_column(name: str, columns: Iterable[str], feature: BaseFeature) -> None:
     """Raise LogsError if `columns` does not contain the column that `feature` reads."""
     if feature.source not in columns:
+        if feature.as_of is not None:
+            raise LogsError(
+                f"logs: table {name!r} has no column {feature.source!r}, which feature {feature.name} computes "
+                "(as_of): run `edgerec as-of LOGS --out NEW` and use the new logs"
+            )
         raise LogsError(
             f"logs: table {name!r} has no column {feature.source!r}, which feature {feature.name} reads; "
             f"its columns are: {', '.join(columns)}. Add the column, or remove the feature from the specification"

@@ -17,12 +17,15 @@ from edgerec.core.errors import LogsError, OutputError, SpecificationError, firs
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name
+from edgerec.data.as_of.columns import AbsentColumns
+from edgerec.data.as_of.fill import fill_columns
 from edgerec.data.log_checks import check_items, check_tables
+from edgerec.data.page_openings import page_openings
 from edgerec.data.part_files import part_files
 from edgerec.data.part_stamps import PartStamp, check_stamps, stamp_parts
 from edgerec.data.parts import POLARS_FAULTS, Parts, open_parts, read_parts
 from edgerec.data.repeated_parts import check_repeats
-from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, PAGE_ID, REQUEST_ID, REQUESTS, TIME, USER_ID
+from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, REQUESTS, USER_ID
 from edgerec.features.spec import FeatureSpec, load_spec, of_origin
 
 FORMAT = 1
@@ -89,17 +92,6 @@ class Logs:
         }
 
 
-def page_openings(requests: pl.DataFrame) -> pl.DataFrame:
-    """Return the first request of each page, in order of time. Together, these requests have each exposure once.
-
-    Later requests of a page repeat some of its exposures. Without the column `page_id`, each request is a page.
-    """
-    if PAGE_ID not in requests.columns:
-        return requests
-    ordered = requests.sort(TIME, USER_ID, REQUEST_ID)
-    return ordered.unique([USER_ID, PAGE_ID], keep="first", maintain_order=True)
-
-
 @dataclass(frozen=True)
 class LogsFolder:
     """An opened folder of logs. The catalogue is in memory; events and requests are read later, part by part.
@@ -126,6 +118,8 @@ class LogsFolder:
 def write_logs(logs: Logs, path: AnyPath, *, force: bool = False) -> None:
     """Check `logs` and write them to the folder `path`. On an error, nothing is written.
 
+    Columns that the tables lack and the specification computes (`as_of`) are computed.
+
     Raises:
         InputError: `logs` is not of the class `Logs`, or `path` is not a path.
         LogsError: a table breaks its schema.
@@ -134,7 +128,7 @@ def write_logs(logs: Logs, path: AnyPath, *, force: bool = False) -> None:
     check_object(logs, Logs, "write_logs: `logs`", source="Logs(...) or load_logs")
     path = to_path(path, "write_logs: `path`")
     with output_folder(path, force=force, kind="logs") as folder:
-        checked = _checked(logs)
+        checked = _filled(logs)
         for name in (EVENTS, REQUESTS):
             (folder / TABLES[name]).mkdir()
         write_table(checked.items, folder / TABLES[ITEMS])
@@ -247,6 +241,14 @@ def _checked(logs: Logs) -> Logs:
     tables = {ITEMS: logs.items, EVENTS: logs.events, REQUESTS: logs.requests}
     tables = check_tables(tables, logs.spec, repeated_items=logs.head.repeated_items)
     return replace(logs, items=tables[ITEMS], events=tables[EVENTS], requests=tables[REQUESTS])
+
+
+def _filled(logs: Logs) -> Logs:
+    """Check `logs`, and compute the as-of columns that they lack."""
+    absent = AbsentColumns.of(logs.spec, events=logs.events.columns, requests=logs.requests.columns)
+    checked = _checked(replace(logs, spec=absent.without(logs.spec)))
+    events, requests = fill_columns(checked.events, checked.requests, checked.items, absent)
+    return replace(checked, spec=logs.spec, events=events, requests=requests)
 
 
 def _files(path: Path) -> dict[str, list[Path]]:

@@ -23,6 +23,8 @@ CATEGORY = "category"
 """Optional in items: integers or strings. `edgerec stats` counts exposures and clicks by category."""
 OPENED_FROM = "opened_from"
 """Optional in events: where a page was opened, in the `feed` or in a `search`."""
+OFFERED_AT = "offered_at"
+"""Optional in events: the time of the request that offered the item; null if none did. Only as-of columns need it."""
 
 MAX_TIME_MS = 4_102_444_800_000
 """2100-01-01. A larger time has another unit (microseconds or nanoseconds)."""
@@ -48,12 +50,12 @@ REQUIRED: dict[str, dict[str, pl.DataType]] = {
 
 OPTIONAL: dict[str, dict[str, pl.DataType]] = {
     ITEMS: {},
-    EVENTS: {OPENED_FROM: pl.String()},
+    EVENTS: {OPENED_FROM: pl.String(), OFFERED_AT: pl.Int64()},
     REQUESTS: {PAGE_ID: pl.Int64()},
 }
 """Columns that a data set may have, and their types."""
 
-NULLABLE = {MODEL_VERSION, OPENED_FROM}
+NULLABLE = {MODEL_VERSION, OPENED_FROM, OFFERED_AT}
 
 
 def columns_to_read(name: str, spec: FeatureSpec) -> frozenset[str]:

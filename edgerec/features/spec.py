@@ -17,6 +17,7 @@ from edgerec.core.documents import bounded_bytes, parse_document
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text_fields import Name
+from edgerec.features.as_of import check_as_of
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind
 from edgerec.features.kinds import Feature, check_kind_names
 from edgerec.features.kinds.base import Origin
@@ -56,6 +57,7 @@ class FeatureSpec(BaseModel):
                     raise ValueError(f"{group}.{feature.name}: embeddings are for item features only")
                 if feature.has_table and feature.origin != "catalogue":
                     raise ValueError(f"item.{feature.name}: an embedding's origin should be 'catalogue'")
+        check_as_of(self.groups)
         return self
 
     @property

@@ -163,9 +163,9 @@ def test_counts_made_on_the_device_use_only_earlier_events(logs: Logs) -> None:
         last[kind] = event["time"]
         if event["kind"] == "exposure":
             key = event["user_id"], event["item_id"]
+            assert event["seen_before"] == times.get(key, 0)
             times[key] = times.get(key, 0) + 1
-            assert event["times_seen"] == times[key]
-        assert (event["times_seen"] is None) == (event["kind"] == "page_view")
+        assert (event["seen_before"] is None) == (event["kind"] == "page_view")
 
 
 def test_a_page_view_from_search_has_no_served_values(logs: Logs) -> None:

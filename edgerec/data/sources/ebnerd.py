@@ -2,7 +2,8 @@
 
 Each row contains only what was known at its time. A click on a list becomes known when the user leaves the page of the
 list (impression_time + read_time). The reading time becomes known when the user leaves the article (next_read_time
-later). docs/formats.md names the columns; `ebnerd.json` is the feature specification.
+later). docs/formats.md names the columns. `ebnerd.json` is the feature specification; it says how counts and rates are
+computed.
 """
 
 from __future__ import annotations
@@ -15,40 +16,14 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
+from edgerec.data.as_of.past_events import PastEvents, pair_keys
+from edgerec.data.as_of.timeline import Integers
 from edgerec.data.logs import LogsHead
 from edgerec.data.sources._ebnerd_files import Bundle, read_bundle
-from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
 from edgerec.data.sources.source import Source, UserLogs
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
-WINDOWS = {
-    "10m": 10 * MINUTE_MS,
-    "30m": 30 * MINUTE_MS,
-    "1h": HOUR_MS,
-    "3h": 3 * HOUR_MS,
-    "6h": 6 * HOUR_MS,
-    "24h": 24 * HOUR_MS,
-}
-"""Time windows in which clicks are counted. News becomes old within hours, so the clicks of the last hour are the best
-single number for a ranker."""
-LISTED = {"5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS, "1h": HOUR_MS, "6h": 6 * HOUR_MS}
-"""Time windows in which shown lists are counted. A shown list is known at once. A click becomes known later, when the
-user leaves the page."""
-
-PRIOR_RATE = 0.09
-"""Click rate of an article that was never shown: about one click for each list of eleven. It is a constant, because a
-rate from the data would contain information from after the request."""
-PRIOR_WEIGHT = 20
-"""Weight of the prior: as much as 20 exposures, about two lists. So a single early click does not give the highest
-rate."""
-
-LIST_COLUMNS = [
-    *(f"{what}_{window}" for what in ("clicks", "ctr") for window in WINDOWS),
-    *(f"listed_{window}" for window in LISTED),
-    "user_exposures",
-]
-SERVED = [*LIST_COLUMNS, "age_h"]
+HOUR_MS = 3_600_000
 
 
 @dataclass
@@ -73,9 +48,9 @@ class Ebnerd(Source):
 
     def read(self) -> Iterator[UserLogs]:
         listed = _listed(self._bundle)
-        served = _Served(self._bundle, listed)
-        listed = listed.hstack(served.of(listed))
-        yield UserLogs(_events(self._bundle, listed, served), _requests(listed))
+        ages = _Ages(self._bundle, listed)
+        listed = listed.with_columns(ages.of(listed))
+        yield UserLogs(_events(self._bundle, listed, ages), _requests(listed))
 
 
 def _listed(bundle: Bundle) -> pl.DataFrame:
@@ -97,40 +72,17 @@ def _listed(bundle: Bundle) -> pl.DataFrame:
     return listed.with_columns(click_count=count, clicked=(count > 0).cast(pl.Int8))
 
 
-class _Served:
-    """The served values: what the client and the server knew about an article when a list showed it."""
+class _Ages:
+    """The ages of articles. They also count clicks of the history, which have an age but no counts."""
 
     def __init__(self, bundle: Bundle, listed: pl.DataFrame) -> None:
-        clicked = listed.filter(pl.col("clicked") == 1)
-        # Count only clicks in lists. The history also has articles that users opened outside of lists, and it stops
-        # when the lists begin. With the history, the first day would have counts twice as large as later days.
-        self._clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
-        # Exposures and clicks are counted when the page is left. Otherwise an open page would count as not clicked.
-        self._shown = PastCounts(_ints(listed, "item_id"), _ints(listed, "ended"))
-        self._listed = PastCounts(_ints(listed, "item_id"), _ints(listed, "time"))
-        # The client knows at once that it showed an article. The duration becomes known later.
-        self._shown_to = PastCounts(_pairs(listed), _ints(listed, "time"))
         both = pl.concat([listed.select("item_id", "time"), bundle.history.select("item_id", "time")])
-        self._first = FirstSeen(_ints(both, "item_id"), _ints(both, "time"))
+        self._past = PastEvents(_ints(both, "item_id"), _ints(both, "time"))
 
-    def of(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the columns `SERVED` for rows with `user_id`, `item_id` and `time`, from data known before `time`."""
-        items, times = _ints(rows, "item_id"), _ints(rows, "time")
-        columns: dict[str, pl.Series] = {}
-        for window, length in WINDOWS.items():
-            clicks = self._clicks.within(items, times, window=length)
-            shown = self._shown.within(items, times, window=length)
-            rate = (clicks + PRIOR_WEIGHT * PRIOR_RATE) / (shown + PRIOR_WEIGHT)
-            columns[f"clicks_{window}"] = pl.Series(clicks.astype(np.int32))
-            columns[f"ctr_{window}"] = pl.Series(rate.astype(np.float32))
-        for window, length in LISTED.items():
-            columns[f"listed_{window}"] = pl.Series(self._listed.within(items, times, window=length).astype(np.int32))
-        columns["user_exposures"] = pl.Series(self._shown_to.before(_pairs(rows), times).astype(np.int32))
-        return pl.DataFrame(columns | {"age_h": self.age(items, times)}).select(SERVED)
-
-    def age(self, items: Integers, times: Integers) -> pl.Series:
-        """Return the hours from the article's first list or click to each of `times`, at least 0."""
-        return pl.Series("age_h", (self._first.age(items, times) / HOUR_MS).astype(np.float32))
+    def of(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the hours from the article's first list or click to the `time` of each row, at least 0."""
+        ages = self._past.at(_ints(rows, "item_id"), _ints(rows, "time")).since_first()
+        return pl.Series("age_h", (ages / HOUR_MS).astype(np.float32))
 
 
 def _requests(listed: pl.DataFrame) -> pl.DataFrame:
@@ -138,23 +90,20 @@ def _requests(listed: pl.DataFrame) -> pl.DataFrame:
         listed.group_by("request", maintain_order=True)
         .agg(
             pl.col("request_id", "user_id", "time").first(),
-            pl.col("item_id", "clicked", "click_count", *SERVED),
+            pl.col("item_id", "clicked", "click_count", "age_h"),
         )
         .drop("request")
         .with_columns(trigger=pl.lit("page"), model_version=pl.lit(None, pl.String))
     )
 
 
-def _events(bundle: Bundle, listed: pl.DataFrame, served: _Served) -> pl.DataFrame:
+def _events(bundle: Bundle, listed: pl.DataFrame, ages: _Ages) -> pl.DataFrame:
     """Return exposures and page-views, sorted by user, time, kind, page and position."""
-    none = [pl.lit(None, listed.schema[name]).alias(name) for name in LIST_COLUMNS]
-    history = bundle.history.with_columns(none).with_columns(
-        served.age(_ints(bundle.history, "item_id"), _ints(bundle.history, "time"))
-    )
-    parts = [_exposures(listed), _page_views(bundle, served), _left(history, since="time")]
+    history = bundle.history.with_columns(ages.of(bundle.history), offered_at=pl.lit(None, pl.Int64))
+    views = _page_views(bundle).with_columns(offered_at="time")
+    views = views.with_columns(ages.of(views))
+    parts = [_exposures(listed), _left(views, since="ended"), _left(history, since="time")]
     events = pl.concat(parts, how="diagonal").with_row_index("order")
-    events = events.sort("user_id", "kind", "time", "listed_at", "order")
-    events = events.with_columns(time_decay_s=_decay(events))
     return events.sort("user_id", "time", "kind", "listed_at", "order").drop("order", "listed_at")
 
 
@@ -163,17 +112,19 @@ def _exposures(listed: pl.DataFrame) -> pl.DataFrame:
     return listed.select(
         "user_id",
         "item_id",
-        *SERVED,
+        "clicked",
+        "age_h",
         time="ended",
+        offered_at="time",
         kind=pl.lit(EXPOSURE.name),
         listed_at="time",
         exposure_duration_s=pl.col("read_s").cast(pl.Float32),
-        exposure_count=pl.Series((PastCounts(pairs, ended).before(pairs, ended) + 1).astype(np.int32)),
+        exposure_count=pl.Series((PastEvents(pairs, ended).at(pairs, ended).count() + 1).astype(np.int32)),
         scroll_percentage=pl.col("scroll").cast(pl.Float32),
     )
 
 
-def _page_views(bundle: Bundle, served: _Served) -> pl.DataFrame:
+def _page_views(bundle: Bundle) -> pl.DataFrame:
     """Return one row for each article that was opened from a page. Several clicks on an article count as one."""
     views = (
         bundle.lists.sort("time", "request_id")
@@ -184,10 +135,9 @@ def _page_views(bundle: Bundle, served: _Served) -> pl.DataFrame:
     )
     # `next_read_time` belongs to the first clicked article. For the others, only the click is known.
     first = pl.col("request_id").is_first_distinct()
-    views = views.hstack(served.of(views)).with_columns(
+    return views.with_columns(
         read_s=pl.when(first).then(pl.col("next_read_s")), scroll=pl.when(first).then(pl.col("next_scroll"))
     )
-    return _left(views, since="ended")
 
 
 def _left(views: pl.DataFrame, *, since: str) -> pl.DataFrame:
@@ -195,30 +145,14 @@ def _left(views: pl.DataFrame, *, since: str) -> pl.DataFrame:
     return views.select(
         "user_id",
         "item_id",
-        *SERVED,
+        "age_h",
+        "offered_at",
         time=pl.col(since) + (pl.col("read_s").fill_null(0) * 1000).round().cast(pl.Int64),
         kind=pl.lit(PAGE_VIEW.name),
         listed_at="time",
         page_duration_s=pl.col("read_s").cast(pl.Float32),
         scroll_depth=pl.col("scroll").cast(pl.Float32),
     )
-
-
-def _decay(events: pl.DataFrame) -> pl.Series:
-    """Return the seconds since the user's previous event of the same kind at an earlier time; null for the first.
-
-    All exposures of a page have the same time, so they have the same decay.
-
-    Args:
-        events: events, sorted by user, kind and time.
-    """
-    same = (events["user_id"] == events["user_id"].shift()) & (events["kind"] == events["kind"].shift())
-    same = same.fill_null(False)
-    step = events["time"].diff()
-    begins = ~same | (step != 0).fill_null(True)
-    seconds: pl.Series = pl.select(pl.when(same).then(step / 1000)).to_series().cast(pl.Float32).filter(begins)
-    instants = begins.to_numpy().cumsum() - 1
-    return seconds.gather(instants)
 
 
 def _ints(table: pl.DataFrame, column: str) -> Integers:

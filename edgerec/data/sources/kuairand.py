@@ -1,8 +1,8 @@
 """Convert KuaiRand-Pure to logs. A user's videos of one day become a request. A play becomes a behaviour when it ends.
 
 Each row contains only what was known at its time. A request is earlier than the first video of its list. The outcome of
-a video becomes known when its play ends. docs/formats.md describes the columns; `kuairand.json` is the feature
-specification.
+a video becomes known when its play ends. docs/formats.md describes the columns. `kuairand.json` is the feature
+specification; it says how counts, rates and times since events are computed.
 """
 
 from __future__ import annotations
@@ -17,28 +17,19 @@ import numpy as np
 import polars as pl
 
 from edgerec.core.errors import LogsError
+from edgerec.data.as_of.past_events import PastEvents, pair_keys
+from edgerec.data.as_of.timeline import Integers
 from edgerec.data.logs import LogsHead
 from edgerec.data.sources._kuairand_files import ACTIONS, LATER, Slice, read_slice
-from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts, pair_keys
 from edgerec.data.sources.source import Source, UserLogs
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 UTC_OFFSET_MS = 8 * HOUR_MS
 """Days of the feed begin at midnight in China (UTC+8)."""
-WINDOWS_H = (24, 72, 168)
 
 MAX_LIST = 100
 """The longest list. It is the default limit of samples."""
-
-PRIOR_RATE = 0.45
-"""Click rate of a video that was never shown: about the rate of a feed that starts videos by itself. It is a constant,
-because a rate from the data would contain information from after the request."""
-PRIOR_WEIGHT = 20
-"""Weight of the prior: as much as 20 exposures. A video has about forty exposures in two weeks."""
-
-SERVED = [f"{what}_{hours}h" for what in ("clicks", "ctr") for hours in WINDOWS_H]
-SERVED += ["user_exposures", "author_exposures", "age_h"]
 
 
 @dataclass
@@ -78,15 +69,13 @@ class Kuairand(Source):
 
 
 def _listed(source: Slice) -> pl.DataFrame:
-    """Return one row for each impression, with its request and served values, sorted by user and time."""
+    """Return one row for each impression, with its request, sorted by user and time."""
     shown = source.impressions
     day = (_ints(shown, "time") + UTC_OFFSET_MS) // DAY_MS
     number = pl.Series("list", _lists(_ints(shown, "user_id"), day, _ints(shown, "item_id")))
-    listed = shown.with_columns(number, pl.Series("day", day)).with_columns(
+    return shown.with_columns(number, pl.Series("day", day)).with_columns(
         asked=pl.col("time").first().over("list") - 1,
     )
-    listed = listed.join(source.items.select("item_id", "author"), on="item_id", how="left", maintain_order="left")
-    return listed.with_columns(_served(listed))
 
 
 def _lists(users: Integers, days: Integers, videos: Integers) -> Integers:
@@ -102,36 +91,10 @@ def _lists(users: Integers, days: Integers, videos: Integers) -> Integers:
     return lists
 
 
-def _served(listed: pl.DataFrame) -> list[pl.Series]:
-    """Return the columns `SERVED`: what was known about each video strictly before the request of its list."""
-    clicked = listed.filter(pl.col("clicked") == 1)
-    users, items, times, asked, ended = (
-        _ints(listed, name) for name in ("user_id", "item_id", "time", "asked", "ended")
-    )
-    clicks = PastCounts(_ints(clicked, "item_id"), _ints(clicked, "ended"))
-    # Exposures and clicks are counted when the play ends. Otherwise an unfinished play would count as not clicked.
-    shown = PastCounts(items, ended)
-    columns: dict[str, pl.Series] = {}
-    for hours in WINDOWS_H:
-        hits, tries = (counts.within(items, asked, window=hours * HOUR_MS) for counts in (clicks, shown))
-        rate = (hits + PRIOR_WEIGHT * PRIOR_RATE) / (tries + PRIOR_WEIGHT)
-        columns[f"clicks_{hours}h"] = pl.Series(hits.astype(np.int32))
-        columns[f"ctr_{hours}h"] = pl.Series(rate.astype(np.float32))
-    # The client knows at once that it showed a video.
-    of_video = PastCounts(pair_keys(users, items), times).before(pair_keys(users, items), asked)
-    columns["user_exposures"] = pl.Series(of_video.astype(np.int32))
-    has_author = listed["author"].is_not_null().to_numpy()
-    authors = pair_keys(users, listed["author"].fill_null(0).to_numpy())
-    of_author = PastCounts(authors[has_author], times[has_author]).before(authors, asked)
-    columns["author_exposures"] = pl.Series(np.where(has_author, of_author, 0).astype(np.int32))
-    columns["age_h"] = pl.Series((FirstSeen(items, times).age(items, asked) / HOUR_MS).astype(np.float32))
-    return [columns[name].alias(name) for name in SERVED]
-
-
 def _requests(listed: pl.DataFrame) -> pl.DataFrame:
     return (
         listed.group_by("list", maintain_order=True)
-        .agg(pl.col("user_id").first(), pl.col("asked").first().alias("time"), pl.col("item_id", "clicked", *SERVED))
+        .agg(pl.col("user_id").first(), pl.col("asked").first().alias("time"), pl.col("item_id", "clicked"))
         .sort("time", "user_id", "list")
         .drop("list")
         .with_row_index("request_id")
@@ -145,21 +108,17 @@ def _events(listed: pl.DataFrame) -> pl.DataFrame:
     """Return an exposure for each impression and a page-view for each click. Their time is the end of the play."""
     pairs, ended = pair_keys(_ints(listed, "user_id"), _ints(listed, "item_id")), _ints(listed, "ended")
     seconds, share = pl.col("play_s").cast(pl.Float32), pl.col("play_share").cast(pl.Float32)
-    common = [pl.col("user_id", "item_id", *ACTIONS, *SERVED), pl.col("ended").alias("time"), share]
+    times = {"time": "ended", "shown_at": "time", "offered_at": "asked"}
+    common = [pl.col("user_id", "item_id", *ACTIONS), *(pl.col(old).alias(new) for new, old in times.items()), share]
     exposures = listed.select(
         *common,
         kind=pl.lit(EXPOSURE.name),
         exposure_duration_s=seconds,
-        exposure_count=pl.Series((PastCounts(pairs, ended).before(pairs, ended) + 1).astype(np.int32)),
+        exposure_count=pl.Series((PastEvents(pairs, ended).at(pairs, ended).count() + 1).astype(np.int32)),
     )
     views = listed.filter(pl.col("clicked") == 1).select(*common, kind=pl.lit(PAGE_VIEW.name), page_duration_s=seconds)
     # Plays that ended at the same time are in the order of their starts.
-    events = pl.concat([exposures, views], how="diagonal").sort("user_id", "time", "kind", maintain_order=True)
-    instants = events.select("user_id", "kind", "time").unique().sort("user_id", "kind", "time")
-    since = (pl.col("time").diff().over("user_id", "kind") / 1000).cast(pl.Float32)
-    return events.join(
-        instants.with_columns(time_decay_s=since), on=["user_id", "kind", "time"], how="left", maintain_order="left"
-    )
+    return pl.concat([exposures, views], how="diagonal").sort("user_id", "time", "kind", maintain_order=True)
 
 
 def _test_from(source: Slice, listed: pl.DataFrame, folder: Path) -> int:

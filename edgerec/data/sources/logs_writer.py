@@ -1,4 +1,7 @@
-"""Write logs part by part, for data sets that do not fit into memory. Each part has all rows of some users."""
+"""Write logs part by part, for data sets that do not fit into memory. Each part has all rows of some users.
+
+As-of columns may need the rows of all users. So parts that lack such columns are written to a temporary folder first.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ import polars as pl
 
 from edgerec.core.atomic import output_folder
 from edgerec.core.errors import LogsError
+from edgerec.core.leftovers import temporary_folder
+from edgerec.data.as_of.columns import AbsentColumns
+from edgerec.data.as_of.folder import fill_folder, open_without
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.log_checks import check_items, check_rows
 from edgerec.data.logs import TABLES, Logs, LogsHead, write_heads, write_table
@@ -23,6 +29,8 @@ class LogsWriter:
 
     def __init__(self, folder: Path, *, head: LogsHead, spec: FeatureSpec, items: pl.DataFrame) -> None:
         self._folder, self._head, self._spec = folder, head, spec
+        self.absent: AbsentColumns | None = None
+        """The as-of columns that the parts lack; None before the first part."""
         self.items = check_items(items, spec)
         self._index = ItemIndex.of(self.items[ITEM_ID].to_numpy())
         self._counts: Counter[str] = Counter()
@@ -35,11 +43,20 @@ class LogsWriter:
         Parts are checked one by one. The caller must make sure that no two parts have the same `request_id`.
 
         Raises:
-            LogsError: a table breaks its schema, or a user ID is not above those of the earlier parts.
+            LogsError: a table breaks its schema, a user ID is not above those of the earlier parts, or the part has
+                other as-of columns than the first one.
             OutputError: a file cannot be written, for example because the disk is full.
         """
+        absent = AbsentColumns.of(self._spec, events=events.columns, requests=requests.columns)
+        if self.absent is None:
+            self.absent = absent
+        elif absent != self.absent:
+            raise LogsError(
+                f"logs: part {self.parts} lacks the columns {absent.names}, and the first part {self.absent.names}: "
+                "write the same columns in all parts"
+            )
         events, requests = check_rows(
-            events, requests, self._spec, self._index, repeated_items=self._head.repeated_items
+            events, requests, absent.without(self._spec), self._index, repeated_items=self._head.repeated_items
         )
         logs = Logs(self._head, self._spec, self.items, events, requests)
         users = pl.concat([logs.events[USER_ID], logs.requests[USER_ID]])
@@ -78,12 +95,20 @@ def logs_writer(
         LogsError: the catalogue breaks its schema, or the block wrote no part.
         OutputError: `path` exists and `force` is false.
     """
-    with output_folder(path, force=force, kind="logs") as folder:
+    with output_folder(path, force=force, kind="logs") as folder, contextlib.ExitStack() as stack:
+        written = folder
+        if AbsentColumns.of(spec, events=(), requests=()):
+            scratch = stack.enter_context(temporary_folder(path.resolve(), "parts"))
+            written = scratch / "logs"
+            written.mkdir()
         for name in (EVENTS, REQUESTS):
-            (folder / TABLES[name]).mkdir()
-        writer = LogsWriter(folder, head=head, spec=spec, items=items)
+            (written / TABLES[name]).mkdir()
+        writer = LogsWriter(written, head=head, spec=spec, items=items)
         yield writer
         if not writer.parts:
             raise LogsError(f"logs: there is nothing to write to {path}: no events and no requests")
-        write_table(writer.items, folder / TABLES[ITEMS])
-        write_heads(folder, head, spec)
+        write_table(writer.items, written / TABLES[ITEMS])
+        write_heads(written, head, spec)
+        if written != folder:
+            opened, absent = open_without(written, spec)
+            fill_folder(opened, spec, absent, folder, scratch=scratch)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import InputError
 from edgerec.data.columns import encode_series
-from edgerec.data.logs import Logs, open_logs, page_openings
+from edgerec.data.logs import Logs, open_logs
+from edgerec.data.page_openings import page_openings
 from edgerec.data.partition import TARGET, map_partitions
 from edgerec.data.schema import CATEGORY, ITEM_ID, KIND, OPENED_FROM, TIME, TRIGGER, USER_ID
 from edgerec.data.statistics.click_rates import (

@@ -7,10 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer
 
 from edgerec.core.errors import PluginError, SpecificationError
 from edgerec.core.text_fields import Value
+from edgerec.features.as_of import AsOf
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary
 
 Origin: TypeAlias = Literal["catalogue", "served"]
@@ -58,6 +59,8 @@ class BaseFeature(BaseModel):
     """The name of the column that contains the values."""
     origin: Origin | None = None
     """Only for item features. `catalogue`: an attribute in items.parquet. `served`: a value at the time of serving."""
+    as_of: AsOf | None = None
+    """How the values of the column are computed from past events, if the logs do not have the column."""
     kind: str
     """The kind's name in a specification."""
 
@@ -74,6 +77,14 @@ class BaseFeature(BaseModel):
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
             raise ValueError("should begin with a letter and contain only letters, digits and '_', at most 64")
         return name
+
+    @model_serializer(mode="wrap")
+    def _without_empty_as_of(self, handler: Any) -> dict[str, Any]:
+        """Leave out `as_of` if it is not given, so that older documents keep their bytes."""
+        fields: dict[str, Any] = handler(self)
+        if self.as_of is None:
+            fields.pop("as_of", None)
+        return fields
 
     @property
     def has_table(self) -> bool:

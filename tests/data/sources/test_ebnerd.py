@@ -14,11 +14,14 @@ from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import LogsError
 from edgerec.data.logs import Logs, load_logs, write_logs
-from edgerec.data.sources.ebnerd import SERVED, Ebnerd
+from edgerec.data.sources.ebnerd import Ebnerd
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import GroupEncoder
+from edgerec.features.spec import of_origin
 from edgerec.features.vocabulary import Vocabulary
 from tests.data.sources.imported import imported
+
+SERVED = list(dict.fromkeys(feature.source for feature in of_origin(Ebnerd.spec().item, "served")))
 
 WEEK_1 = datetime(2024, 1, 8, 7)
 START = int((WEEK_1 - datetime(1970, 1, 1)).total_seconds()) * 1000

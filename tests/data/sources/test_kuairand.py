@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,18 +14,20 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import LogsError
+from edgerec.data.as_of.timeline import AsOfInstants, Integers, Timeline
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, load_logs, write_logs
-from edgerec.data.sources import kuairand
 from edgerec.data.sources._kuairand_files import ACTIONS, CATALOGUE, EARLIER, LATER, read_slice
 from edgerec.data.sources._kuairand_files import Slice as SliceTables
-from edgerec.data.sources.kuairand import MAX_LIST, SERVED, Kuairand
-from edgerec.data.sources.popularity import FirstSeen, Integers, PastCounts
+from edgerec.data.sources.kuairand import MAX_LIST, Kuairand
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import GroupEncoder
+from edgerec.features.spec import of_origin
 from edgerec.model.metrics import gauc
 from tests.data.real_data import real_data
 from tests.data.sources.imported import imported
+
+SERVED = list(dict.fromkeys(feature.source for feature in of_origin(Kuairand.spec().item, "served")))
 
 # The first midnight of the example, in the time zone of China.
 START = int((datetime(2024, 1, 7, 16) - datetime(1970, 1, 1)).total_seconds()) * 1000
@@ -319,30 +320,24 @@ def test_later_events_do_not_change_the_past(seed: int, instant: int, tmp_path_f
         assert_frame_equal(one, other, check_exact=True)
 
 
-class Peeking(PastCounts):
-    """A faulty count that includes events of the next minute."""
-
-    def before(self, keys: Integers, times: Integers) -> Integers:
-        return super().before(keys, times + 60_000)
+at = Timeline.at
 
 
-class PeekingWindows(PastCounts):
-    def within(self, keys: Integers, times: Integers, *, window: int) -> Integers:
-        return super().within(keys, times + 60_000, window=window)
+def peek(timeline: Timeline, keys: Integers, times: Integers) -> AsOfInstants:
+    """A faulty past that includes events of the next minute."""
+    return at(timeline, keys, times + 60_000)
 
 
-class Totals(PastCounts):
-    """A faulty count over the whole period, as in the data set's statistics of videos."""
-
-    def within(self, keys: Integers, times: Integers, *, window: int) -> Integers:
-        return super().before(keys, np.full_like(times, 2**42))
+def totals(timeline: Timeline, keys: Integers, times: Integers) -> AsOfInstants:
+    """A faulty past of the whole period, as in the data set's statistics of videos."""
+    return at(timeline, keys, np.full_like(times, 2**42))
 
 
-class Foreseen(FirstSeen):
+def foreseen(instants: AsOfInstants) -> Integers:
     """A faulty age, which reveals when a video will be seen for the first time."""
-
-    def age(self, keys: Integers, times: Integers) -> Integers:
-        return times - self._times[np.searchsorted(self._keys, keys)]
+    timeline = instants._timeline
+    offsets: Integers = timeline.axis[instants._first] - instants._base
+    return np.abs(instants._times - timeline.start - offsets)
 
 
 def outcomes_at_once(folder: Path) -> SliceTables:
@@ -350,28 +345,23 @@ def outcomes_at_once(folder: Path) -> SliceTables:
     return replace(found, impressions=found.impressions.with_columns(ended="time"))
 
 
-def lists_known_whole(listed: pl.DataFrame) -> list[pl.Series]:
-    """Compute served values at the end of the list. They contain the labels of its earlier videos."""
-    asked = pl.col("time").last().over("list")
-    return served(listed.with_columns(asked=asked))
-
-
-served: Callable[[pl.DataFrame], list[pl.Series]] = kuairand._served
+def next_minute(requests: pl.DataFrame) -> pl.Expr:
+    """A faulty instant of the served values, after the beginning of the list."""
+    return pl.col("time") + 60_000
 
 
 @pytest.mark.parametrize(
     ("name", "leak"),
     [
-        ("PastCounts", Peeking),
-        ("PastCounts", PeekingWindows),
-        ("PastCounts", Totals),
-        ("FirstSeen", Foreseen),
-        ("read_slice", outcomes_at_once),
-        ("_served", lists_known_whole),
+        ("as_of.timeline.Timeline.at", peek),
+        ("as_of.timeline.Timeline.at", totals),
+        ("as_of.timeline.AsOfInstants.since_first", foreseen),
+        ("as_of.fill._page_time", next_minute),
+        ("sources.kuairand.read_slice", outcomes_at_once),
     ],
 )
 def test_a_leak_is_detected(name: str, leak: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kuairand, name, leak)
+    monkeypatch.setattr(f"edgerec.data.{name}", leak)
     for seed in range(60):
         before, after = both(seed, INSTANTS[seed % len(INSTANTS)], tmp_path / str(seed))
         if not all(one.equals(other) for one, other in zip(before, after, strict=True)):
