@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from edgerec.core.text_fields import Value
 
@@ -21,6 +21,26 @@ Seconds: TypeAlias = Annotated[float, Field(ge=0.001, le=1e9)]
 
 USER, ITEM = "user_id", "item_id"
 ITEM_GROUP = "item"
+
+
+class Total(BaseModel):
+    """What a rate divides by. It has the window or half-life, and the `time`, of the count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: Fact
+    by: tuple[Column, ...] | None = None
+    """The key. Default: the key of the count. An empty list counts the events of all keys."""
+    where: Column | None = None
+    """As for the count."""
+    weight: Column | None = None
+    """As for the count."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Total:
+        _check_key(self.by or ())
+        _check_columns_of_events(self.count, where=self.where, weight=self.weight)
+        return self
 
 
 class AsOf(BaseModel):
@@ -40,21 +60,28 @@ class AsOf(BaseModel):
     by: Annotated[tuple[Column, ...], Field(min_length=1)]
     """The key: `user_id`, `item_id`, columns of items.parquet."""
     where: Column | None = None
-    """Count only events in which this column of `events` is above 0. `per` counts all events."""
+    """Count only events in which this column of `events` is above 0."""
+    weight: Column | None = None
+    """Add the values of this column of `events` instead of counting. An event without a value does not count."""
     time: Column | None = None
     """The column of `events` with the time in milliseconds at which an event became known. Default: `time`."""
     within_s: Seconds | None = None
     """Count only events of this many last seconds."""
     half_life_s: Seconds | None = None
     """An event counts 1 when it becomes known, and half as much after each half-life."""
-    per: Fact | None = None
-    """Divide the count by the number of these events in the same way: a rate."""
+    per: Total | None = None
+    """Divide the count by the number of these events: a rate. In JSON, the name of a fact is enough."""
     prior: Annotated[float, Field(ge=0)] | None = None
     """The rate of a key without events."""
     prior_weight: Positive | None = None
     """The number of events that count as much as the prior."""
     unit_s: Seconds | None = None
     """The unit of `since_last` and `since_first` in seconds. Default: 1."""
+
+    @field_validator("per", mode="before")
+    @classmethod
+    def _fact_is_enough(cls, per: Any) -> Any:
+        return {"count": per} if isinstance(per, str) else per
 
     @model_validator(mode="after")
     def _consistent(self) -> AsOf:
@@ -63,9 +90,8 @@ class AsOf(BaseModel):
             raise ValueError(
                 f"should have exactly one of count, since_last and since_first; received {', '.join(given) or 'none'}"
             )
-        if len(set(self.by)) != len(self.by):
-            raise ValueError(f"by: columns should be unique; received {list(self.by)}")
-        only_count = ("within_s", "half_life_s", "per", "prior", "prior_weight")
+        _check_key(self.by)
+        only_count = ("weight", "within_s", "half_life_s", "per", "prior", "prior_weight")
         wrong = only_count if self.count is None else ("unit_s",)
         for name in wrong:
             if getattr(self, name) is not None:
@@ -74,10 +100,10 @@ class AsOf(BaseModel):
             raise ValueError("should have within_s or half_life_s, not both")
         if len({self.per is None, self.prior is None, self.prior_weight is None}) != 1:
             raise ValueError("a rate needs per, prior and prior_weight, all three")
-        if self.where is not None and self.fact == "listed":
-            raise ValueError("where reads a column of events, so it does not belong to listed: remove it")
-        if self.time is not None and {self.fact, self.per or self.fact} == {"listed"}:
-            raise ValueError("time is a column of events, so it does not belong to listed: remove it")
+        of_events = {"where": self.where, "weight": self.weight}
+        if self.per is None or self.per.count == "listed":
+            of_events["time"] = self.time
+        _check_columns_of_events(self.fact, **of_events)
         return self
 
     @property
@@ -88,7 +114,22 @@ class AsOf(BaseModel):
     @model_serializer(mode="wrap")
     def _given(self, handler: Any) -> dict[str, Any]:
         """Leave out fields that are not given."""
-        return {name: value for name, value in handler(self).items() if value is not None}
+        fields = {name: value for name, value in handler(self).items() if value is not None}
+        if self.per is not None:
+            total = {name: value for name, value in fields["per"].items() if value is not None}
+            fields["per"] = self.per.count if list(total) == ["count"] else total
+        return fields
+
+
+def _check_key(by: Sequence[str]) -> None:
+    if len(set(by)) != len(by):
+        raise ValueError(f"by: columns should be unique; received {list(by)}")
+
+
+def _check_columns_of_events(fact: Fact, **columns: str | None) -> None:
+    for name, column in columns.items():
+        if column is not None and fact == "listed":
+            raise ValueError(f"{name} is a column of events, so it does not belong to listed: remove it")
 
 
 def declared(features: Sequence[BaseFeature]) -> dict[str, AsOf]:

@@ -37,6 +37,14 @@ def test_as_of_has_only_the_fields_that_were_given() -> None:
     assert parse_spec(spec.model_dump_json(), where="test") == spec
 
 
+def test_a_rate_names_a_fact_or_describes_it() -> None:
+    rate = {**VIEWS, "per": "exposure", "prior": 0.1, "prior_weight": 2.0}
+    share = {**rate, "per": {"count": "page_view", "by": []}}
+    for as_of in (rate, share):
+        assert parsed(item(as_of)).model_dump(mode="json")["item"][0]["as_of"] == as_of
+    assert parsed(item({**rate, "per": {"count": "exposure"}})) == parsed(item(rate))
+
+
 def test_several_features_may_read_one_column() -> None:
     parsed(item(VIEWS), item(None, name="log"), item(VIEWS, name="again"))
     with pytest.raises(SpecificationError, match="log: another feature computes the column 'views' in another way"):
@@ -56,7 +64,7 @@ def test_several_features_may_read_one_column() -> None:
         ({**VIEWS, "per": "exposure"}, "a rate needs per, prior and prior_weight"),
         ({**VIEWS, "unit_s": 60}, "unit_s does not belong to count"),
         ({"since_last": "page_view", "by": ["item_id"], "within_s": 60}, "within_s does not belong to since_last"),
-        ({"count": "listed", "by": ["item_id"], "where": "bought"}, "where reads a column of events"),
+        ({"count": "listed", "by": ["item_id"], "where": "bought"}, "where is a column of events"),
         ({"count": "listed", "by": ["item_id"], "time": "shown_at"}, "time is a column of events"),
     ],
 )

@@ -76,7 +76,7 @@ class AbsentColumns:
 
 def dtype(as_of: AsOf) -> pl.DataType:
     """Return the type of a column: int32 for counts of whole events, float32 otherwise."""
-    whole = as_of.count is not None and as_of.per is None and as_of.half_life_s is None
+    whole = as_of.count is not None and as_of.per is None and as_of.half_life_s is None and as_of.weight is None
     return pl.Int32() if whole else pl.Float32()
 
 
@@ -92,17 +92,27 @@ def values(as_of: AsOf, known: Callable[[Facts], AsOfInstants]) -> pl.Series:
         since = instants.since_first() if as_of.since_first else instants.since_last()
         units = since / (1000 * (as_of.unit_s or 1))
         return pl.Series(np.where(since < 0, np.nan, units), dtype=pl.Float32, nan_to_null=True)
-    counts, total = _counts(as_of, instants), Facts.total(as_of)
+    counts, total = _amount(as_of, Facts.counted(as_of), instants), Facts.total(as_of)
     if total is not None and as_of.prior is not None and as_of.prior_weight is not None:
         weight = as_of.prior_weight
-        counts = (counts + weight * as_of.prior) / (_counts(as_of, known(total)) + weight)
+        counts = (counts + weight * as_of.prior) / (_amount(as_of, total, known(total)) + weight)
     return pl.Series(counts.astype(np.int32 if dtype(as_of) == pl.Int32 else np.float32))
 
 
-def _counts(as_of: AsOf, instants: AsOfInstants) -> NDArray[np.int64] | NDArray[np.float64]:
+def _amount(as_of: AsOf, facts: Facts, instants: AsOfInstants) -> NDArray[np.int64] | NDArray[np.float64]:
     if as_of.half_life_s is not None:
         return instants.decayed(milliseconds(as_of.half_life_s))
-    return instants.count(None if as_of.within_s is None else milliseconds(as_of.within_s))
+    within = None if as_of.within_s is None else milliseconds(as_of.within_s)
+    return instants.count(within) if facts.weight is None else instants.sum(within)
+
+
+def half_life(as_of: AsOf, facts: Facts) -> list[int | None]:
+    """Return the half-life of the running sums that the column needs of `facts`; none if it needs no sums."""
+    if facts not in (Facts.counted(as_of), Facts.total(as_of)):
+        return []
+    if as_of.half_life_s is not None:
+        return [milliseconds(as_of.half_life_s)]
+    return [] if facts.weight is None or as_of.count is None else [None]
 
 
 def milliseconds(seconds: float) -> int:

@@ -13,6 +13,7 @@ from edgerec.data.schema import EVENTS, ITEM_ID, KIND, TIME, USER_ID
 from edgerec.features.as_of import AsOf, Fact
 
 COLUMNS = (USER_ID, ITEM_ID, TIME)
+WEIGHT = "weight of the fact"
 
 
 @dataclass(frozen=True)
@@ -24,27 +25,28 @@ class Facts:
         by: the columns of the key.
         where: the column of events that has to be above 0, or None.
         time: the column of events that says when an event became known.
+        weight: the column of events with the weight of an event, or None.
     """
 
     fact: Fact
     by: tuple[str, ...]
     where: str | None
     time: str
+    weight: str | None
 
     @classmethod
     def counted(cls, as_of: AsOf) -> Facts:
         """Return what the column counts."""
-        return cls._of(as_of, as_of.fact, as_of.where)
+        return cls(as_of.fact, as_of.by, as_of.where, _time(as_of, as_of.fact), as_of.weight)
 
     @classmethod
     def total(cls, as_of: AsOf) -> Facts | None:
         """Return what a rate divides by; None if the column is no rate."""
-        return None if as_of.per is None else cls._of(as_of, as_of.per, None)
-
-    @classmethod
-    def _of(cls, as_of: AsOf, fact: Fact, where: str | None) -> Facts:
-        time = TIME if as_of.time is None or fact == "listed" else as_of.time
-        return cls(fact, as_of.by, where, time)
+        per = as_of.per
+        if per is None:
+            return None
+        by = as_of.by if per.by is None else per.by
+        return cls(per.count, by, per.where, _time(as_of, per.count), per.weight)
 
     @property
     def by_user(self) -> bool:
@@ -52,35 +54,50 @@ class Facts:
         return USER_ID in self.by
 
     def rows(self, events: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
-        """Return a row for each fact in the checked tables, with the columns `COLUMNS`.
+        """Return a row for each fact in the checked tables, with the columns `COLUMNS`, and `WEIGHT` if there is one.
 
         Raises:
-            LogsError: a column of events does not exist or has a wrong type.
+            LogsError: a column of events does not exist, has a wrong type, or has a weight that is NaN or infinite.
         """
         if self.fact == "listed":
             return page_openings(requests).select(COLUMNS).explode(ITEM_ID)
         if self.fact != "behaviour":
             events = events.filter(pl.col(KIND) == self.fact)
         if self.where is not None:
-            _check_column(events, self.where)
-            if not (events.schema[self.where].is_numeric() or events.schema[self.where] == pl.Boolean):
-                raise LogsError(
-                    f"logs: {EVENTS}.{self.where} should hold numbers; received {events.schema[self.where]}"
-                )
-            events = events.filter(pl.col(self.where).cast(pl.Float64) > 0)
+            events = events.filter(_numbers(events, self.where) > 0)
+        if self.weight is not None:
+            weights = _numbers(events, self.weight)
+            if not weights.is_finite().all():
+                raise LogsError(f"logs: {EVENTS}.{self.weight} holds NaN or infinity: write a missing value as null")
+            events = events.with_columns(weights.alias(WEIGHT)).drop_nulls(WEIGHT)
         _check_column(events, self.time)
         rows = exact_cast(events, {self.time: pl.Int64()}, where=f"logs: {EVENTS}.")
-        return rows.select(USER_ID, ITEM_ID, pl.col(self.time).alias(TIME)).drop_nulls(TIME)
+        weight = [] if self.weight is None else [WEIGHT]
+        return rows.select(USER_ID, ITEM_ID, pl.col(self.time).alias(TIME), *weight).drop_nulls(TIME)
 
     def columns(self) -> tuple[str, ...]:
         """Return the columns of events that `rows` reads."""
-        return tuple(dict.fromkeys((USER_ID, ITEM_ID, KIND, self.time, *([self.where] if self.where else []))))
+        optional = [name for name in (self.where, self.weight) if name is not None]
+        return tuple(dict.fromkeys((USER_ID, ITEM_ID, KIND, self.time, *optional)))
 
 
 def all_facts(columns: list[AsOf]) -> list[Facts]:
     """Return the different sets of facts that `columns` need."""
     needed = [facts for as_of in columns for facts in (Facts.counted(as_of), Facts.total(as_of))]
     return list(dict.fromkeys(facts for facts in needed if facts is not None))
+
+
+def _time(as_of: AsOf, fact: Fact) -> str:
+    return TIME if as_of.time is None or fact == "listed" else as_of.time
+
+
+def _numbers(events: pl.DataFrame, column: str) -> pl.Series:
+    _check_column(events, column)
+    received = events.schema[column]
+    if not (received.is_numeric() or received in (pl.Boolean, pl.Null)):
+        raise LogsError(f"logs: {EVENTS}.{column} should hold numbers; received {received}")
+    numbers: pl.Series = events[column].cast(pl.Float64)
+    return numbers
 
 
 def _check_column(events: pl.DataFrame, column: str) -> None:

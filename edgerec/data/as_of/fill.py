@@ -10,7 +10,7 @@ import polars as pl
 
 from edgerec.core.errors import LogsError
 from edgerec.data.as_of.columns import AbsentColumns, dtype, values
-from edgerec.data.as_of.facts import Facts, all_facts
+from edgerec.data.as_of.facts import WEIGHT, Facts, all_facts
 from edgerec.data.as_of.keys import ItemKeys, UserEvents
 from edgerec.data.as_of.timeline import AsOfInstants, Integers, Timeline
 from edgerec.data.schema import EVENTS, ITEM_ID, KIND, OFFERED_AT, PAGE_ID, TIME, USER_ID
@@ -53,12 +53,15 @@ class _Past:
         for facts in wanted:
             if facts in timelines:
                 continue
-            rows = _Asked.of(facts.rows(events, requests))
+            table = facts.rows(events, requests)
+            rows, weights = _Asked.of(table), table[WEIGHT].to_numpy() if facts.weight is not None else None
             numbers = keys.of(facts.by, rows.items)
             if facts.by_user:
-                self._by_user[facts] = UserEvents(rows.users, numbers, rows.times)
+                self._by_user[facts] = UserEvents(rows.users, numbers, rows.times, weights)
             else:
-                self._timelines[facts] = Timeline.of(numbers[numbers >= 0], rows.times[numbers >= 0])
+                has = numbers >= 0
+                weights = None if weights is None else weights[has]
+                self._timelines[facts] = Timeline.of(numbers[has], rows.times[has], weights)
 
     def columns(self, wanted: Mapping[str, AsOf], asked: _Asked) -> list[pl.Series]:
         """Return the values of the columns `wanted` at the instants `asked`."""

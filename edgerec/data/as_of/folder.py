@@ -18,11 +18,11 @@ from edgerec.core.errors import InputError
 from edgerec.core.leftovers import temporary_folder
 from edgerec.core.parallel import map_ordered
 from edgerec.core.paths import AnyPath, to_path
-from edgerec.data.as_of.columns import AbsentColumns, milliseconds
-from edgerec.data.as_of.facts import Facts, all_facts
+from edgerec.data.as_of.columns import AbsentColumns, half_life
+from edgerec.data.as_of.facts import WEIGHT, Facts, all_facts
 from edgerec.data.as_of.fill import fill_columns
 from edgerec.data.as_of.keys import ItemKeys
-from edgerec.data.as_of.sorted_files import MappedTimeline, merge_runs, write_run
+from edgerec.data.as_of.sorted_files import MappedTimeline, Run, merge_runs, write_run
 from edgerec.data.logs import SPEC, TABLES, LogsFolder, open_logs, write_heads, write_table
 from edgerec.data.partition import TARGET, Partition, load_partition, partitions, survey
 from edgerec.data.parts import Parts, read_parts
@@ -152,16 +152,10 @@ def _sort_facts(
     extremes = list(progress(map_ordered(sort, tasks, processes=processes), what="sort", total=len(tasks)))
     made = {}
     for index, facts in enumerate(wanted):
-        half_lives = {
-            milliseconds(as_of.half_life_s)
-            for as_of in absent.computed
-            if as_of.half_life_s is not None and facts in (Facts.counted(as_of), Facts.total(as_of))
-        }
-        runs = [_run(scratch, index, number) for number, _ in tasks]
+        half_lives = dict.fromkeys(each for as_of in absent.computed for each in half_life(as_of, facts))
+        runs = [_run(scratch, index, number, facts) for number, _ in tasks]
         ranges = [each[index] for each in extremes]
-        made[facts] = merge_runs(runs, ranges, scratch / f"sorted-{index}", sorted(half_lives))
-        for run in runs:
-            run.unlink()
+        made[facts] = merge_runs(runs, ranges, scratch / f"sorted-{index}", half_lives)
     return made
 
 
@@ -184,12 +178,14 @@ def _write_runs(task: _Task, *, logs: LogsFolder, wanted: list[Facts], scratch: 
     for index, facts in enumerate(wanted):
         rows = facts.rows(users_logs.events, users_logs.requests)
         numbers, times = keys.of(facts.by, rows[ITEM_ID].to_numpy()), rows[TIME].to_numpy()
-        extremes.append(write_run(_run(scratch, index, number), numbers[numbers >= 0], times[numbers >= 0]))
+        has, weights = numbers >= 0, rows[WEIGHT].to_numpy() if facts.weight is not None else None
+        run = _run(scratch, index, number, facts)
+        extremes.append(write_run(run, numbers[has], times[has], None if weights is None else weights[has]))
     return extremes
 
 
-def _run(scratch: Path, index: int, number: int) -> Path:
-    return scratch / f"facts-{index}-{number:05d}.npy"
+def _run(scratch: Path, index: int, number: int, facts: Facts) -> Run:
+    return Run(scratch / f"facts-{index}-{number:05d}.npy", facts.weight is not None)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import LogsError
 from edgerec.data.as_of.past_events import PastEvents, pair_keys
-from edgerec.data.as_of.timeline import AsOfInstants, Integers
+from edgerec.data.as_of.timeline import AsOfInstants, Floats, Integers
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.schema import ITEM_ID, ITEMS, USER_ID
 
@@ -57,15 +57,17 @@ class ItemKeys:
 class UserEvents:
     """Past events by user and item number."""
 
-    def __init__(self, users: Integers, items: Integers, times: Integers) -> None:
+    def __init__(self, users: Integers, items: Integers, times: Integers, weights: Floats | None) -> None:
         """Args:
         users: (events,), user IDs.
         items: (events,), numbers of `ItemKeys`. Events with -1 are left out.
         times: (events,), milliseconds.
+        weights: (events,), how much each event counts in sums; default: 1.
         """
         known = items >= 0
         self._users, numbers = np.unique(users[known], return_inverse=True)
-        self._past = PastEvents(pair_keys(numbers.astype(np.int64), items[known]), times[known])
+        pairs = pair_keys(numbers.astype(np.int64), items[known])
+        self._past = PastEvents(pairs, times[known], None if weights is None else weights[known])
 
     def at(self, users: Integers, items: Integers, times: Integers) -> AsOfInstants:
         """Return what is known of each pair of user (n,) and item number (n,) before each time (n,)."""

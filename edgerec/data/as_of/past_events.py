@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.core.errors import InputError
-from edgerec.data.as_of.timeline import AsOfInstants, Integers, Timeline
+from edgerec.data.as_of.timeline import AsOfInstants, Floats, Integers, Timeline
 
 
 class PastEvents:
@@ -17,17 +17,18 @@ class PastEvents:
     n questions take O(n log events), without a loop over keys.
     """
 
-    def __init__(self, keys: Integers, times: Integers) -> None:
+    def __init__(self, keys: Integers, times: Integers, weights: Floats | None = None) -> None:
         """Args:
             keys: (events,), the key of each event, for example the item.
             times: (events,), the time in milliseconds at which the event became known.
+            weights: (events,), how much each event counts in sums; default: 1.
 
         Raises:
             InputError: the arrays are not integers or differ in length. `at` raises it for its arguments, too.
         """
         keys, times = _integers(keys, times)
         self._keys, codes = np.unique(keys, return_inverse=True)
-        self._timeline = Timeline.of(codes.astype(np.int64), times)
+        self._timeline = Timeline.of(codes.astype(np.int64), times, weights)
 
     def at(self, keys: Integers, times: Integers) -> AsOfInstants:
         """Return what is known of each key (n,) strictly before each time (n,): counts, and times since events."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from edgerec.core.errors import OutputError
-from edgerec.data.as_of.timeline import Integers, Timeline, combined, decayed_sums, time_range
+from edgerec.data.as_of.timeline import Floats, Integers, Timeline, combined, in_order, running_sums, time_range
 
 AXIS = "axis.npy"
 MERGED = 2**22
@@ -24,26 +24,59 @@ SAMPLE = 2**10
 """Each file gives one of so many of its numbers to choose the ranges."""
 
 
-def write_run(path: Path, keys: Integers, times: Integers) -> tuple[int, int] | None:
-    """Write the facts of a partition, with keys (n,) and times (n,). Return the first and the last time, if any.
+@dataclass(frozen=True)
+class Run:
+    """The facts of a partition of users, in files.
+
+    Attributes:
+        path: the file of the keys and times; later of the numbers that `combined` makes of them.
+        weighted: whether there is also a file of weights.
+    """
+
+    path: Path
+    weighted: bool
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights."""
+        return self.path.with_suffix(".weights.npy")
+
+    def save(self, facts: Integers, weights: Floats | None) -> None:
+        """Write the facts and their weights."""
+        _save(self.path, facts)
+        if weights is not None:
+            _save(self.weights, weights)
+
+    def map(self) -> tuple[Integers, Floats | None]:
+        """Map the facts and their weights."""
+        return np.load(self.path, mmap_mode="r"), np.load(self.weights, mmap_mode="r") if self.weighted else None
+
+    def remove(self) -> None:
+        """Remove the files."""
+        self.path.unlink()
+        self.weights.unlink(missing_ok=True)
+
+
+def write_run(run: Run, keys: Integers, times: Integers, weights: Floats | None) -> tuple[int, int] | None:
+    """Write facts with keys, times and weights (n,). Return the first and the last time, if any.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: a file cannot be written.
     """
-    _save(path, np.stack([keys, times]))
+    run.save(np.stack([keys, times]), weights)
     return (int(times.min()), int(times.max())) if len(times) else None
 
 
 def merge_runs(
-    runs: Sequence[Path], extremes: Iterable[tuple[int, int] | None], path: Path, half_lives: Iterable[int]
+    runs: Sequence[Run], extremes: Iterable[tuple[int, int] | None], path: Path, half_lives: Iterable[int | None]
 ) -> MappedTimeline:
-    """Merge the files `runs` into a timeline in the folder `path`. The runs are changed.
+    """Merge `runs` into a timeline in the folder `path`, and remove them.
 
     Args:
-        runs: the files that `write_run` wrote.
+        runs: the runs that `write_run` wrote. All or none have weights.
         extremes: what `write_run` returned.
         path: the folder to write.
-        half_lives: the half-lives in milliseconds for which decayed sums are written.
+        half_lives: the half-lives in milliseconds for which sums are written; None for sums that do not decay.
 
     Raises:
         InputError: there are too many keys over too long a time.
@@ -53,47 +86,54 @@ def merge_runs(
     whole = (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
     start, span = time_range(whole)
     for run in runs:
-        keys, times = np.load(run)
-        _save(run, np.sort(combined(keys, times, start=start, span=span)))
+        (keys, times), weights = run.map()
+        run.save(*in_order(combined(keys, times, start=start, span=span), weights))
     made = MappedTimeline(path, start, span, tuple(half_lives))
     path.mkdir()
     if whole is not None:
         try:
-            _write(made, [np.load(run, mmap_mode="r") for run in runs])
+            _write(made, [run.map() for run in runs])
         except OSError as error:
             raise _full(path, error) from None
+    for run in runs:
+        run.remove()
     return made
 
 
-def _write(made: MappedTimeline, runs: Sequence[Integers]) -> None:
-    total = sum(len(run) for run in runs)
+_Facts = tuple[Integers, Floats | None]
+
+
+def _write(made: MappedTimeline, runs: Sequence[_Facts]) -> None:
+    total = sum(len(numbers) for numbers, _ in runs)
     axis = open_memmap(made.folder / AXIS, mode="w+", dtype=np.int64, shape=(total,))
     sums = {
         each: open_memmap(made.sums_file(each), mode="w+", dtype=np.float64, shape=(total,)) for each in made.half_lives
     }
-    before: dict[int, tuple[int, float]] = {}
+    before: dict[int | None, tuple[int, float]] = {}
     done = 0
-    for piece in _pieces(runs):
+    for piece, weights in _pieces(runs):
         here = slice(done, done + len(piece))
         axis[here] = piece
         for half_life, out in sums.items():
-            out[here] = decayed_sums(piece, made.span, half_life, before=before.get(half_life))
+            out[here] = running_sums(piece, weights, span=made.span, half_life=half_life, before=before.get(half_life))
             before[half_life] = int(piece[-1]), float(out[here][-1])
         done += len(piece)
 
 
-def _pieces(runs: Sequence[Integers]) -> Iterator[Integers]:
-    """Yield the numbers of all sorted runs in ascending order, in pieces of about `MERGED`."""
-    samples = np.sort(np.concatenate([run[::SAMPLE] for run in runs] or [np.empty(0, np.int64)]))
+def _pieces(runs: Sequence[_Facts]) -> Iterator[_Facts]:
+    """Yield the facts of all sorted runs in ascending order, in pieces of about `MERGED`."""
+    numbers = [each for each, _ in runs]
+    samples = np.sort(np.concatenate([run[::SAMPLE] for run in numbers]))
     bounds = np.unique(samples[MERGED // SAMPLE :: MERGED // SAMPLE])
-    ends = np.array([[*np.searchsorted(run, bounds), len(run)] for run in runs]).reshape(len(runs), len(bounds) + 1)
+    ends = np.array([[*np.searchsorted(run, bounds), len(run)] for run in numbers])
     begins = np.zeros(len(runs), np.int64)
-    for number in range(len(bounds) + 1):
-        pieces = [run[begin:end] for run, begin, end in zip(runs, begins, ends[:, number], strict=True)]
-        piece = np.sort(np.concatenate(pieces), kind="stable") if pieces else np.empty(0, np.int64)
+    for column in ends.T:
+        slices = [slice(begin, end) for begin, end in zip(begins, column, strict=True)]
+        weights = [weight[part] for (_, weight), part in zip(runs, slices, strict=True) if weight is not None]
+        piece = np.concatenate([run[part] for run, part in zip(numbers, slices, strict=True)])
         if len(piece):
-            yield piece
-        begins = ends[:, number]
+            yield in_order(piece, np.concatenate(weights) if weights else None)
+        begins = column
 
 
 @dataclass(frozen=True)
@@ -103,16 +143,16 @@ class MappedTimeline:
     Attributes:
         folder: the folder of the files.
         start, span: as in `Timeline`.
-        half_lives: the half-lives whose decayed sums are in the folder.
+        half_lives: the half-lives whose sums are in the folder.
     """
 
     folder: Path
     start: int
     span: int
-    half_lives: tuple[int, ...]
+    half_lives: tuple[int | None, ...]
 
-    def sums_file(self, half_life: int) -> Path:
-        """Return the file of the decayed sums."""
+    def sums_file(self, half_life: int | None) -> Path:
+        """Return the file of the sums for one half-life."""
         return self.folder / f"sums-{half_life}.npy"
 
     def map(self) -> Timeline:
@@ -123,7 +163,7 @@ class MappedTimeline:
         return Timeline(np.load(self.folder / AXIS, mmap_mode="r"), start=self.start, span=self.span, sums=sums)
 
 
-def _save(path: Path, array: Integers) -> None:
+def _save(path: Path, array: Integers | Floats) -> None:
     try:
         np.save(path, array)
     except OSError as error:

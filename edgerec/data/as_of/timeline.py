@@ -6,8 +6,8 @@ search in one sorted array, without a loop over keys. The array may be a memory-
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -20,32 +20,43 @@ Floats = NDArray[np.float64]
 
 
 class Timeline:
-    """The events of keys 0, 1, 2, ..., sorted by key and time."""
+    """The events of keys 0, 1, 2, ..., sorted by key, time and weight."""
 
-    def __init__(self, axis: Integers, *, start: int, span: int, sums: dict[int, Floats] | None = None) -> None:
+    def __init__(
+        self,
+        axis: Integers,
+        *,
+        start: int,
+        span: int,
+        weights: Floats | None = None,
+        sums: dict[int | None, Floats] | None = None,
+    ) -> None:
         """Args:
         axis: (events,), ascending: ``key * span + time - start`` of each event.
         start: the time of the first event in milliseconds.
         span: the number of times of a key, as `time_range` returns it.
-        sums: the decayed sums of half-lives, in milliseconds; default: they are computed when they are needed.
+        weights: (events,), how much each event counts in sums; default: 1.
+        sums: for each half-life in milliseconds, and for None (no decay), what `running_sums` returns; default: the
+            sums are computed when they are needed.
         """
         self.axis, self.start, self.span = axis, start, span
-        self._sums = {} if sums is None else sums
+        self._weights, self._sums = weights, {} if sums is None else sums
 
     @classmethod
-    def of(cls, keys: Integers, times: Integers) -> Timeline:
-        """Return the timeline of events with `keys` (events,), which are at least 0, and `times` (events,)."""
+    def of(cls, keys: Integers, times: Integers, weights: Floats | None = None) -> Timeline:
+        """Return the timeline of events. All arrays are (events,), and `keys` are at least 0."""
         start, span = time_range((int(times.min()), int(times.max())) if len(times) else None)
-        return cls(np.sort(combined(keys, times, start=start, span=span)), start=start, span=span)
+        axis, weights = in_order(combined(keys, times, start=start, span=span), weights)
+        return cls(axis, start=start, span=span, weights=weights)
 
     def at(self, keys: Integers, times: Integers) -> AsOfInstants:
         """Return what is known of each key (n,) before each time (n,). A key below 0 has no events."""
         return AsOfInstants(self, keys, times)
 
-    def sums(self, half_life: int) -> Floats:
-        """Return the decayed count of each event's key just after the event. Shape (events,)."""
+    def sums(self, half_life: int | None) -> Floats:
+        """Return the sum of the weights of each event's key just after the event. Shape (events,)."""
         if half_life not in self._sums:
-            self._sums[half_life] = decayed_sums(self.axis, self.span, half_life)
+            self._sums[half_life] = running_sums(self.axis, self._weights, span=self.span, half_life=half_life)
         return self._sums[half_life]
 
 
@@ -67,11 +78,19 @@ class AsOfInstants:
 
     def count(self, within: int | None = None) -> Integers:
         """Count the events, or those of the last `within` milliseconds: ``time - within <= time of event < time``."""
-        begin = self._first if within is None else self._search(self._base + self._offsets(self._times - within))
-        return np.where(self._known, self._rank - begin, 0)
+        return np.where(self._known, self._rank - self._begin(within), 0)
+
+    def sum(self, within: int | None = None) -> Floats:
+        """Return the sum of the weights of the events that `count` counts."""
+        sums, begin = self._timeline.sums(None), self._begin(within)
+        total, some = np.zeros(len(self._times)), self._some & (self._rank > begin)
+        total[some] = sums[self._rank[some] - 1]
+        earlier = some & (begin > self._first)
+        total[earlier] -= sums[begin[earlier] - 1]
+        return total
 
     def decayed(self, half_life: int) -> Floats:
-        """Count the events, each with the weight ``0.5 ** (age / half_life)``. Both are milliseconds."""
+        """Return the sum of the weights, each times ``0.5 ** (age / half_life)``. Both are milliseconds."""
         last, ages = self._rank[self._some] - 1, self.since_last()[self._some]
         counts = np.zeros(len(self._times))
         counts[self._some] = self._timeline.sums(half_life)[last] * np.exp2(ages / -half_life)
@@ -84,6 +103,9 @@ class AsOfInstants:
     def since_first(self) -> Integers:
         """Return the milliseconds since the first event; 0 if there is none."""
         return self._since(self._first, none=0)
+
+    def _begin(self, within: int | None) -> Integers:
+        return self._first if within is None else self._search(self._base + self._offsets(self._times - within))
 
     def _since(self, rows: Integers, *, none: int) -> Integers:
         some, since = self._some, np.full(len(self._times), none, np.int64)
@@ -122,21 +144,45 @@ def combined(keys: NDArray[Any], times: Integers, *, start: int, span: int) -> I
     return keys.astype(np.int64) * span + (times - start)
 
 
-def decayed_sums(axis: Integers, span: int, half_life: int, *, before: tuple[int, float] | None = None) -> Floats:
-    """Return the decayed count of each event's key just after the event. Shape (events,).
+def in_order(axis: Integers, weights: Floats | None) -> tuple[Integers, Floats | None]:
+    """Return events (n,) in order of their numbers in `axis`, and then of their weights."""
+    if weights is None:
+        return np.sort(axis, kind="stable"), None
+    order = np.lexsort((weights, axis))
+    return axis[order], weights[order]
 
-    The sums are computed one after the other. So they have the same bits if the events are given in several pieces.
+
+def running_sums(
+    axis: Integers,
+    weights: Floats | None,
+    *,
+    span: int,
+    half_life: int | None,
+    before: tuple[int, float] | None = None,
+) -> Floats:
+    """Return the sum of the weights of each event's key just after the event. Shape (events,).
+
+    Weights decay with the half-life. The sums of a key are computed one after the other. So they have the same bits,
+    whatever other keys there are, and if the events are given in several pieces.
 
     Args:
         axis: (events,), as in `Timeline`.
+        weights: (events,); default: 1.
         span: as in `Timeline`.
-        half_life: milliseconds.
-        before: the last entry of the piece before this one, and its sum.
+        half_life: milliseconds, or None if weights do not decay.
+        before: the last entry of `axis` in the piece before this one, and its sum.
     """
     if not len(axis):
         return np.empty(0)
-    previous, carried = (axis[0], 0.0) if before is None else before
+    previous, total = (int(axis[0]), 0.0) if before is None else before
     earlier = np.concatenate([np.array([previous], np.int64), axis[:-1]])
-    decay = np.where(axis // span == earlier // span, np.exp2((axis - earlier) / -half_life), 0.0)
-    steps: Iterable[float] = accumulate(decay.tolist(), lambda total, kept: total * kept + 1.0, initial=carried)
-    return np.fromiter(steps, np.float64, len(axis) + 1)[1:]
+    kept = np.ones(len(axis)) if half_life is None else np.exp2((axis - earlier) / -half_life)
+    kept[axis // span != earlier // span] = 0.0
+    added = repeat(1.0) if weights is None else weights.tolist()
+    return np.fromiter(_totals(total, kept.tolist(), added), np.float64, len(axis))
+
+
+def _totals(total: float, kept: Iterable[float], added: Iterable[float]) -> Iterator[float]:
+    for share, weight in zip(kept, added, strict=False):
+        total = total * share + weight
+        yield total

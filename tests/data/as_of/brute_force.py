@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from edgerec.features.as_of import AsOf
+from edgerec.features.as_of import AsOf, Total
 
 Row = dict[str, Any]
 
@@ -29,9 +29,9 @@ def past(as_of: AsOf, fact: str, where: str | None, events: list[Row], requests:
     return [row for row in rows if row["time"] is not None]
 
 
-def key(as_of: AsOf, row: Row, items: dict[int, Row]) -> tuple[Any, ...] | None:
+def key(by: tuple[str, ...], row: Row, items: dict[int, Row]) -> tuple[Any, ...] | None:
     """Return the key of a fact or a question, or None if a column of the catalogue has no value."""
-    values = [row[name] if name == "user_id" else items[row["item_id"]][name] for name in as_of.by]
+    values = [row[name] if name == "user_id" else items[row["item_id"]][name] for name in by]
     return None if None in values else tuple(values)
 
 
@@ -39,32 +39,35 @@ def value(
     as_of: AsOf, user: int, item: int, time: int, events: list[Row], requests: list[Row], items: dict[int, Row]
 ) -> float | None:
     """Return the value of a column for one user, item and instant."""
-    wanted = key(as_of, {"user_id": user, "item_id": item}, items)
 
-    def ages(fact: str, where: str | None) -> list[int]:
-        facts = past(as_of, fact, where, events, requests)
-        return [
-            time - row["time"]
-            for row in facts
-            if row["time"] < time and wanted is not None and key(as_of, row, items) == wanted
-        ]
+    def before(part: AsOf | Total) -> list[Row]:
+        by = as_of.by if part.by is None else part.by
+        wanted = key(by, {"user_id": user, "item_id": item}, items)
+        fact = part.fact if isinstance(part, AsOf) else part.count
+        facts = past(as_of, fact, part.where, events, requests)
+        return [row for row in facts if row["time"] < time and wanted is not None and key(by, row, items) == wanted]
 
-    def count(fact: str, where: str | None) -> float:
-        if as_of.half_life_s is not None:
-            return sum(0.5 ** (age / 1000 / as_of.half_life_s) for age in ages(fact, where))
-        return sum(as_of.within_s is None or age <= as_of.within_s * 1000 for age in ages(fact, where))
+    def ages(part: AsOf | Total) -> list[int]:
+        return [time - row["time"] for row in before(part)]
+
+    def amount(part: AsOf | Total) -> float:
+        total = 0.0
+        for row in before(part):
+            age, weight = time - row["time"], 1.0 if part.weight is None else row[part.weight] or 0
+            if as_of.half_life_s is not None:
+                total += weight * 0.5 ** (age / 1000 / as_of.half_life_s)
+            elif as_of.within_s is None or age <= as_of.within_s * 1000:
+                total += weight
+        return total
 
     unit = 1000 * (as_of.unit_s or 1)
     if as_of.since_first is not None:
-        return max(ages(as_of.since_first, as_of.where), default=0) / unit
+        return max(ages(as_of), default=0) / unit
     if as_of.since_last is not None:
-        known = ages(as_of.since_last, as_of.where)
-        return min(known) / unit if known else None
-    assert as_of.count is not None
-    counted = count(as_of.count, as_of.where)
+        return min(ages(as_of)) / unit if ages(as_of) else None
     if as_of.per is None or as_of.prior is None or as_of.prior_weight is None:
-        return counted
-    return (counted + as_of.prior * as_of.prior_weight) / (count(as_of.per, None) + as_of.prior_weight)
+        return amount(as_of)
+    return (amount(as_of) + as_of.prior * as_of.prior_weight) / (amount(as_of.per) + as_of.prior_weight)
 
 
 def columns(

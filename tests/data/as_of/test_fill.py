@@ -36,6 +36,16 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "hot_rate": {
         "count": "page_view", "per": "listed", "by": ["category"], "half_life_s": 0.01, "prior": 0.1, "prior_weight": 3,
     },
+    "hot_share": {
+        "count": "listed", "by": ["item_id"], "half_life_s": 0.01, "prior": 0.5, "prior_weight": 1,
+        "per": {"count": "listed", "by": []},
+    },
+    "total_spent": {"count": "page_view", "weight": "spent", "by": ["category"], "within_s": 0.02},
+    "spent_here": {"count": "behaviour", "weight": "spent", "where": "bought", "by": ["user_id", "category"]},
+    "expected": {
+        "count": "exposure", "where": "bought", "by": ["item_id"], "half_life_s": 0.01, "prior": 1, "prior_weight": 1,
+        "per": {"count": "exposure", "weight": "spent"},
+    },
     "last": {"since_last": "behaviour", "by": ["user_id"]},
     "age": {"since_first": "listed", "by": ["item_id"], "unit_s": 60},
 }  # fmt: skip
@@ -74,6 +84,7 @@ event = st.fixed_dictionaries(
         "item_id": items,
         "shown_at": st.none() | times,
         "bought": st.sampled_from([None, 0, 1]),
+        "spent": st.sampled_from([None, 0.1, 0.7, 3.0]),
     }
 )
 request = st.fixed_dictionaries(
@@ -92,7 +103,7 @@ def logs(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame]:
         draw(st.lists(event, max_size=25)),
         schema={
             "user_id": pl.Int64, "time": pl.Int64, "kind": pl.String, "item_id": pl.Int64, "shown_at": pl.Int64,
-            "bought": pl.Int8,
+            "bought": pl.Int8, "spent": pl.Float64,
         },
     ).with_columns(seconds=pl.int_range(pl.len()).cast(pl.Float64))  # fmt: skip
     requests = pl.DataFrame(

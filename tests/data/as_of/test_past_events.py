@@ -42,6 +42,14 @@ def test_an_event_counts_half_after_a_half_life() -> None:
     assert asked.decayed(10).tolist() == [0.5, 0.75, 0.375, 0.5]
 
 
+def test_weights_are_added() -> None:
+    past = PastEvents(ints(3, 3, 3, 5), ints(0, 10, 20, 0), np.array([1.0, 2.0, 4.0, 8.0]))
+    asked = past.at(ints(3, 3, 3, 5, 6), ints(20, 21, 0, 5, 5))
+    assert asked.sum().tolist() == [3.0, 7.0, 0.0, 8.0, 0.0]
+    assert asked.sum(within=11).tolist() == [2.0, 6.0, 0.0, 8.0, 0.0]
+    assert asked.count().tolist() == [2, 3, 0, 1, 0]
+
+
 def test_different_pairs_have_different_keys() -> None:
     assert len(set(pair_keys(ints(1, 2, 1), ints(2, 1, 1)).tolist())) == 3
 
