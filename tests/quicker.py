@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import pytest
+
+
+def some_of(names: Iterable[str], *, fast: Collection[str]) -> list[Any]:
+    """Return the names as values of a test's parameter. All names except those in `fast` are marked slow."""
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def shorten_parity_check(patch: pytest.MonkeyPatch) -> None:

@@ -10,45 +10,47 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgerec.bench import kv
 from edgerec.bench.kv import run_kv_bench
 from edgerec.bundle.tables import open_tables
 from edgerec.cli.tables.bench import kv_table
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, IntegrityError, OutputError, ParityError
 from edgerec.kv.store import Lookup
+from tests.command_line import document, edgerec_here
 from tests.redis_server import free_port
 
 
-def check_rows(document: dict[str, Any], names: list[str]) -> None:
-    assert [row["name"] for row in document["results"]] == names
-    for row in document["results"]:
+def check_rows(found: dict[str, Any], names: list[str]) -> None:
+    assert [row["name"] for row in found["results"]] == names
+    for row in found["results"]:
         assert row["stage"] == "kv"
         assert 0 < row["min_us"] <= row["p50_us"] <= row["p90_us"] <= row["p99_us"]
         assert row["n"] == sum(len(samples) for samples in row["samples_us"]) > 0
         assert row["resident_bytes"] >= row["private_bytes"] >= 0
-    assert [row["peer"] for row in document["ratios"]] == names[1:]
-    assert kv_table(document).row_count == len(names)
+    assert [row["peer"] for row in found["ratios"]] == names[1:]
+    assert kv_table(found).row_count == len(names)
 
 
 def test_the_tables_of_a_bundle_are_measured(bundle_path: Path, tmp_path: Path) -> None:
-    document = run_kv_bench(bundle_path, rounds=1, out=tmp_path / "kv.json")
-    check_rows(document, ["npz"])
-    assert document["version_id"] == open_tables(bundle_path / "cloud").version_id
-    assert set(document["sizes"]["tables"]) == set(open_tables(bundle_path / "cloud").tables)
-    assert json.loads((tmp_path / "kv.json").read_text()) == {"schema": 1, **json.loads(json.dumps(document))}
+    found = run_kv_bench(bundle_path, rounds=1, out=tmp_path / "kv.json")
+    check_rows(found, ["npz"])
+    assert found["version_id"] == open_tables(bundle_path / "cloud").version_id
+    assert set(found["sizes"]["tables"]) == set(open_tables(bundle_path / "cloud").tables)
+    assert json.loads((tmp_path / "kv.json").read_text()) == {"schema": 1, **json.loads(json.dumps(found))}
 
 
-def test_the_command_measures_both_stores(redis_url: str) -> None:
+def test_the_command_measures_both_stores(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {name: (max(rows // 100, 1), dimension) for name, (rows, dimension) in kv.TAOBAO.items()}
+    monkeypatch.setattr(kv, "TAOBAO", small)
     more = ["--brands", "3000", "--table-dtype", "float16", "--shard-rows", "1000"]
-    command = [sys.executable, "-m", "edgerec", "bench", "kv", *more, "--redis", redis_url, "--rounds", "2", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    document = json.loads(done.stdout)
-    check_rows(document, ["npz", "redis"])
-    assert document["bundle"] is None
-    assert len(document["sizes"]["tables"]) == 6
+    found = document(edgerec_here("bench", "kv", *more, "--redis", redis_url, "--rounds", "2", "--json"))
+    check_rows(found, ["npz", "redis"])
+    assert found["bundle"] is None
+    assert len(found["sizes"]["tables"]) == 6
     brand = {"keys": 3000, "dimension": 40, "dtype": "float16", "shards": 3}
-    assert document["sizes"]["tables"]["brand"] == brand
+    assert found["sizes"]["tables"]["brand"] == brand
     # The server must have stored the rows (80 bytes each) and their keys, and must have removed them at the end.
-    assert document["results"][1]["resident_bytes"] > 3000 * 88
+    assert found["results"][1]["resident_bytes"] > 3000 * 88
     import redis
 
     with redis.Redis.from_url(redis_url) as client:

@@ -279,7 +279,7 @@ def change_random_element(node: Any, value: Any, data: st.DataObject) -> None:
         return
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(kind=st.sampled_from(sorted(READERS)), value=ANY, data=st.data())
 def test_any_document_with_a_valid_digest_gives_a_manifest_or_a_format_error(
     tmp_path: Path, kind: str, value: Any, data: st.DataObject
@@ -303,7 +303,7 @@ def test_any_document_with_a_valid_digest_gives_a_manifest_or_a_format_error(
         assert not name.startswith("/")
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(kind=st.sampled_from(sorted(READERS)), data=st.data())
 def test_any_change_of_bytes_is_a_format_error(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     make, read, _ = READERS[kind]

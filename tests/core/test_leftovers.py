@@ -13,7 +13,7 @@ import pytest
 from edgerec.core.atomic import output_folder, write_bytes
 from edgerec.core.leftovers import clear_leftovers, discard, temporary_folder
 
-KILLED_AT_EACH_STEP = """
+KILLED_AT_EACH_STEP = '''
 import json, os, shutil, sys
 from pathlib import Path
 from edgerec.core.atomic import check_output, output_folder, write_bytes, write_json
@@ -63,7 +63,10 @@ def killed(work, step):
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 def prove(write, root, before):
-    "Kill `write` at each step, with or without an older output. Return a row with the state after each kill."
+    """Kill `write` at its steps, with or without an older output. Return a row with the state after each kill.
+
+    A file is killed at each step. A folder is killed at every n-th step, where n is the second argument of the script.
+    """
     seen, step = [], 0
     while True:
         home = root / str(step)
@@ -88,19 +91,23 @@ def prove(write, root, before):
         row["then"] = content(out)
         row["beside"] = sorted(path.name for path in home.iterdir())
         seen.append(row)
-        step += 1
+        step += 1 if write is file else int(sys.argv[2])
     return seen
 
 root = Path(sys.argv[1])
 print(json.dumps({f"{write.__name__} {before}": prove(write, root / write.__name__ / str(before), before)
     for write in (folder, resumable, file) for before in (False, True)}))
-"""
+'''
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and signals")
-def test_a_kill_at_any_step_leaves_no_incomplete_output(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_kill_at_any_step_leaves_no_incomplete_output(tmp_path: Path, every: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path), str(every)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     head = json.dumps({"format": 1, "kind": "logs", "name": "a"}, indent=2) + "\n"

@@ -88,7 +88,7 @@ def equal(found: Samples, expected: Samples) -> None:
 CUTS = st.lists(st.integers(0, 1200), max_size=4)
 
 
-@settings(max_examples=6)
+@settings(max_examples=3)
 @given(
     events=CUTS,
     requests=CUTS,
@@ -122,23 +122,23 @@ def test_samples_do_not_depend_on_files_nor_on_shards(
     shutil.rmtree(path.parent)
 
 
-@pytest.mark.parametrize("size", [1, 3, 16])
+@pytest.mark.parametrize("size", [1, 3])
 def test_files_divided_by_user_give_the_same_samples(tmp_path: Path, expected: Samples, size: int) -> None:
     for number, cut in enumerate((by_ranges, by_users)):
         path = write_parts(tmp_path, cut(LOGS.events, size), cut(LOGS.requests, size))
         equal(write_samples(path, tmp_path / f"samples-{number}", limits=LIMITS, target=400), expected)
 
 
-@pytest.mark.parametrize("target", [100, 10**6])
-def test_bytes_do_not_depend_on_processes(tmp_path: Path, expected: Samples, target: int) -> None:
+@pytest.mark.parametrize(("target", "shards"), [(400, 5), (10**6, 1)])
+def test_bytes_do_not_depend_on_processes(tmp_path: Path, expected: Samples, target: int, shards: int) -> None:
     path = write_parts(tmp_path, by_users(LOGS.events, 3), by_users(LOGS.requests, 4))
     one, two = (write_samples(path, tmp_path / str(n), limits=LIMITS, target=target, processes=n) for n in (1, 2))
     assert files_of(one.path) == files_of(two.path)
-    assert len(one.head.shards) == (1 if target == 10**6 else 16)
+    assert len(one.head.shards) == shards
     equal(two, expected)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(events=CUTS, requests=CUTS, target=st.integers(1, 2000))
 def test_each_user_is_in_one_partition_with_all_rows(
     tmp_path: Path, whole_logs: Logs, events: list[int], requests: list[int], target: int
@@ -273,7 +273,9 @@ def run(script: str, folder: Path, *arguments: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
-@pytest.mark.parametrize("part", ["scratch/counts-00001.json", "parts/00002.json"])
+@pytest.mark.parametrize(
+    "part", [pytest.param("scratch/counts-00001.json", marks=pytest.mark.slow), "parts/00001.json"]
+)
 def test_a_killed_and_resumed_command_gives_the_same_bytes(tmp_path: Path, part: str) -> None:
     logs = write_parts(tmp_path, [make_logs(users=6).events], [make_logs(users=6).requests])
     expected = write_samples(logs, tmp_path / "expected", target=1)

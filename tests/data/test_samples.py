@@ -167,7 +167,7 @@ TIMES = st.integers(0, 12)
 EVENT = st.tuples(st.integers(0, 2), TIMES, st.sampled_from("eep"), st.integers(0, 5))
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(events=st.lists(EVENT, max_size=40), limit=st.integers(1, 6))
 def test_known_behaviours_equal_a_loop_over_all_events(tmp_path: Path, events: list[Event], limit: int) -> None:
     asked: list[Asked] = [(user, time, [0, 1], EVERY) for time in range(1, 13) for user in range(4)]
@@ -274,7 +274,7 @@ def future(logs: Logs, instant: int, seed: int) -> Logs:
     return checked(replace(logs, events=events, requests=pl.concat([later, asked])))
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(
     events=st.lists(EVENT, min_size=10, max_size=60),
     asked=st.lists(st.tuples(st.integers(0, 2), TIMES), min_size=3, max_size=20),
@@ -293,7 +293,7 @@ def test_later_events_do_not_change_a_request(
     assert read_back(before, until=instant) == read_back(after, until=instant)
 
 
-@settings(max_examples=8)
+@settings(max_examples=3)
 @given(share=st.floats(0, 1), seed=st.integers(0, 99))
 def test_later_events_do_not_change_fitted_features(tmp_path: Path, share: float, seed: int) -> None:
     logs = checked(make_logs(users=8))
@@ -609,7 +609,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 @pytest.mark.filterwarnings("ignore")  # NumPy warns about damaged headers.
 def test_damage_of_samples_gives_an_edgerec_error_or_does_no_harm(folder: Path, data: st.DataObject) -> None:

@@ -46,7 +46,6 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("way")
     (root / "c.toml").write_text('model = "dlcm"\n' + SETTINGS)
-    # Only `train` runs in a process of its own. A process needs seconds to import its packages.
     commands: dict[str, list[str | Path]] = {
         "simulate": ["simulate", "--users", "40", "--days", "3", "--out", root / "logs"],
         "samples": ["samples", root / "logs", "--candidates", "50", "--out", root / "samples"],
@@ -59,8 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     with pytest.MonkeyPatch.context() as patch, run_eagerly():
         shorten_parity_check(patch)
         for name, command in commands.items():
-            run = edgerec if name == "train" else edgerec_here
-            documents[name] = document(run(*command, "--json"))
+            documents[name] = document(edgerec_here(*command, "--json"))
     return Made(root, documents)
 
 
@@ -117,7 +115,7 @@ def test_ablate_writes_a_table_and_runs(made: Made, tmp_path: Path) -> None:
 
 
 def test_commands_print_tables_without_json(made: Made) -> None:
-    done = edgerec("verify", made.root / "bundle")
+    done = edgerec_here("verify", made.root / "bundle")
     assert done.returncode == 0
     assert made.documents["verify"]["version_id"] in done.stdout
     assert "{" not in done.stdout
@@ -126,7 +124,7 @@ def test_commands_print_tables_without_json(made: Made) -> None:
 @pytest.mark.parametrize(("what", "stages"), [("step", {"hubsm_ie", "hubsm_ipv"}), ("rerank", {"rerank"})])
 def test_bench_measures_and_writes_a_document(bundle_path: Path, tmp_path: Path, what: str, stages: set[str]) -> None:
     out = tmp_path / "bench.json"
-    found = document(edgerec("bench", what, bundle_path, "--rounds", "2", "--out", out, "--json"))
+    found = document(edgerec_here("bench", what, bundle_path, "--rounds", "2", "--out", out, "--json"))
     rows = [row for row in found["results"] if row["name"] == "mnn"]
     assert {row["stage"] for row in rows} == stages
     for row in rows:

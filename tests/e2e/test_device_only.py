@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from edgerec.bundle.manifest_file import sign_bundle
 from edgerec.bundle.signing import SigningKey
+from tests.command_line import edgerec_here
 
 ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy", "redis")
 
@@ -76,12 +77,13 @@ def test_public_keys_are_checked_without_training_packages(bundle_path: Path, tm
         ("text.pem", "is not an Ed25519 key in PEM"),
         ("none.pem", "No such file"),
     ):
-        done = edgerec("verify", bundle, "--public-key", tmp_path / name)
+        run = edgerec if name == "public.pem" else edgerec_here
+        done = run("verify", bundle, "--public-key", tmp_path / name)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
         assert message in done.stderr
     sign_bundle(bundle, SigningKey(key))
-    for command in ("verify", "inspect"):
-        done = edgerec(command, bundle, "--public-key", tmp_path / "public.pem")
+    for run, command in ((edgerec, "verify"), (edgerec_here, "inspect")):
+        done = run(command, bundle, "--public-key", tmp_path / "public.pem")
         assert (done.returncode, done.stderr) == (0, "")
         assert "valid" in done.stdout
 

@@ -87,7 +87,7 @@ def test_two_exports_have_equal_bytes(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1735689600")
     key = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
-    export_bundle(run_path, tmp_path / "again", requests=60, shard_rows=3, sign_key=key)
+    export_bundle(run_path, tmp_path / "again", requests=5, shard_rows=3, sign_key=key)
     assert verify_bundle(tmp_path / "again", public_key=key.public)["signature"] == "valid"
     signatures = [f"{part}manifest.json.sig" for part in ("", "cloud/", "device/")]
     assert files_of(tmp_path / "again") == sorted([*files_of(bundle_path), *signatures])
@@ -96,7 +96,7 @@ def test_two_exports_have_equal_bytes(
         for name in files_of(bundle_path)
         if (tmp_path / "again" / name).read_bytes() != (bundle_path / name).read_bytes()
     ]
-    # The parity check of the shared bundle has more cases, so the results in the two manifests may differ.
+    # The parity check of the shared bundle has more cases and requests, so the results in the two manifests may differ.
     assert different in ([], ["manifest.json"])
     one, other = (read_bundle_manifest(path) for path in (bundle_path, tmp_path / "again"))
     assert one.model_copy(update={"parity": other.parity, "gauc": other.gauc}) == other

@@ -24,6 +24,7 @@ from edgerec.kv.npz import open_table
 from edgerec.model.runs import Run, load_run
 from edgerec.rankers.ranker import Ranker
 from edgerec.rankers.registry import MODELS
+from tests.quicker import some_of
 from tests.random_runs import of_model, on_device
 
 
@@ -104,11 +105,12 @@ def test_the_device_has_no_row_of_a_table(run: Run, bundle_path: Path) -> None:
         ({"go_backwards": True}, "go_backwards should be False"),
     ],
 )
-def test_a_gru_that_mnn_computes_wrongly_is_an_error(run_path: Path, change: dict[str, object], said: str) -> None:
-    run = load_run(run_path)
+def test_a_gru_that_mnn_computes_wrongly_is_an_error(
+    run: Run, change: dict[str, object], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gru = run.model.ranker.candidate_stack.grus[1]
     for name, value in change.items():
-        setattr(gru if name == "go_backwards" else gru.cell, name, value)
+        monkeypatch.setattr(gru if name == "go_backwards" else gru.cell, name, value)
     with pytest.raises(ConversionError, match=said):
         split(run)
 
@@ -145,7 +147,7 @@ def test_every_model_runs_on_the_device(run: Run, model_name: str, tmp_path: Pat
 DRIFTS: dict[Precision, float] = {"fp32": 5e-5, "fp16": 0.1, "int8": 0.3}
 
 
-@pytest.mark.parametrize("factor", [1, 30, 1000])
+@pytest.mark.parametrize("factor", [1, pytest.param(30, marks=pytest.mark.slow), 1000])
 def test_crban_plus_keeps_parity_with_large_queries(run: Run, factor: float, tmp_path: Path) -> None:
     """In CRBAN+, nothing limits the size of the attention's queries. The test checks every precision."""
     run = of_model(run, "crban_plus")
@@ -160,7 +162,7 @@ def test_crban_plus_keeps_parity_with_large_queries(run: Run, factor: float, tmp
         assert np.abs(run_case(device, case) - case.logits).max() < drift, precision
 
 
-@pytest.mark.parametrize("model_name", list(MODELS))
+@pytest.mark.parametrize("model_name", some_of(MODELS, fast=("crban_plus", "crban_din", "dlcm")))
 def test_the_same_weights_give_the_same_bytes(run: Run, model_name: str, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "other")]
     for folder in folders:

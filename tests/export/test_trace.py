@@ -25,6 +25,7 @@ from edgerec.export.trace import compare_tensors, trace
 from edgerec.features.behaviours import Limits
 from edgerec.model.runs import Run, load_run
 from edgerec.rankers.registry import MODELS
+from tests.quicker import some_of
 from tests.random_runs import of_model, on_device
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -58,7 +59,7 @@ def reached(graph: onnx.ModelProto, constant: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("model_name", list(MODELS))
+@pytest.mark.parametrize("model_name", some_of(MODELS, fast=("crban_plus", "crban_din", "dlcm")))
 def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, model_name: str, tmp_path: Path) -> None:
     """The cases have all lengths. The last case has more behaviours than the ranker reads."""
     run = of_model(load_run(run_path), model_name)
@@ -77,7 +78,7 @@ def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, model_name: 
         assert found.compared >= 2 * steps + len(graphs["crban"].graph.node) // 4
 
 
-@pytest.mark.parametrize("model_name", ["crban", "crban_plus", "dlcm"])
+@pytest.mark.parametrize("model_name", some_of(["crban", "crban_plus", "dlcm"], fast=("crban", "dlcm")))
 def test_the_trace_names_a_tensor_that_depends_on_the_wrong_weight(
     run_path: Path, model_name: str, tmp_path: Path
 ) -> None:

@@ -121,7 +121,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_value_in_a_field_is_accepted_or_a_specification_error(data: st.DataObject) -> None:
     document = copy.deepcopy(DOCUMENT)

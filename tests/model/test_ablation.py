@@ -96,15 +96,16 @@ def test_the_table_and_the_page_show_the_document() -> None:
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("seeds", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_resumed_ablation_gives_the_same_table(
-    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: int
 ) -> None:
-    settings, out = config("dnn_rank", "dlcm"), tmp_path / "table"
+    settings, out = config("dnn_rank", "dlcm", seeds=seeds), tmp_path / "table"
     unbroken = ablate(samples, settings, tmp_path / "unbroken")
     trained: list[str] = []
 
     def counting(*arguments: Any, **named: Any) -> Cell:
-        if len(trained) == 3:
+        if len(trained) == 2 * seeds - 1:
             raise KeyboardInterrupt
         found = train_cell(*arguments, **named)
         trained.append(found.model)
@@ -119,7 +120,7 @@ def test_a_resumed_ablation_gives_the_same_table(
     with pytest.raises(OutputError, match="--resume"):
         ablate(samples, settings, out)
     with pytest.raises(FormatError, match="other settings"):
-        ablate(samples, config("dlcm"), out, resume=True)
+        ablate(samples, config("dlcm", seeds=seeds), out, resume=True)
     trained.clear()
     with monkeypatch.context() as patch:
         patch.setattr(module, "train_cell", counting)
@@ -130,10 +131,10 @@ def test_a_resumed_ablation_gives_the_same_table(
     assert json.loads((out / "ablation.json").read_text())["rows"] == found["rows"]
     assert (out / "ablation.html").read_text() == page(found)
     # The folder contains each run, so that runs can be exported.
-    head = load_run(out / "runs" / "dlcm-seed-2").head
-    assert (head.config.model, head.config.seed) == ("dlcm", 2)
-    sums = load_sums(out / "dlcm-seed-2.npz")
-    assert sums.gauc == pytest.approx(found["rows"][1]["gauc_seeds"][1])
+    head = load_run(out / "runs" / f"dlcm-seed-{seeds}").head
+    assert (head.config.model, head.config.seed) == ("dlcm", seeds)
+    sums = load_sums(out / f"dlcm-seed-{seeds}.npz")
+    assert sums.gauc == pytest.approx(found["rows"][1]["gauc_seeds"][-1])
     with pytest.raises(OutputError, match="exists already"):
         ablate(samples, settings, out)
 

@@ -58,24 +58,25 @@ def test_a_run_is_complete_and_better_than_chance(run_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("config", [TINY, pytest.param(PAPER, marks=pytest.mark.slow)], ids=lambda one: one.model)
 def test_a_resumed_training_equals_an_uninterrupted_one(
-    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: TrainConfig
 ) -> None:
     where = {"samples_path": samples_path}
-    unbroken = train(samples, PAPER, tmp_path / "unbroken", **where)
+    unbroken = train(samples, config, tmp_path / "unbroken", **where)
     with monkeypatch.context() as patch:
         patch.setattr(training_loop, "progress", _interrupt_epoch_2)
         with pytest.raises(KeyboardInterrupt):
-            train(samples, PAPER, tmp_path / "broken", **where)
+            train(samples, config, tmp_path / "broken", **where)
     assert names(tmp_path) == [".broken.training", "unbroken"]
     with pytest.raises(OutputError, match=r"partial results exist in .*--resume"):
-        train(samples, PAPER, tmp_path / "broken", **where)
+        train(samples, config, tmp_path / "broken", **where)
     with pytest.raises(FormatError, match="another configuration"):
-        train(samples, PAPER.model_copy(update={"seed": 2}), tmp_path / "broken", resume=True, **where)
+        train(samples, config.model_copy(update={"seed": 2}), tmp_path / "broken", resume=True, **where)
     with pytest.raises(FormatError, match="other samples"):
-        train(samples, PAPER, tmp_path / "broken", samples_path=tmp_path / "others", resume=True)
+        train(samples, config, tmp_path / "broken", samples_path=tmp_path / "others", resume=True)
 
-    resumed = train(samples, PAPER, tmp_path / "broken", resume=True, **where)
+    resumed = train(samples, config, tmp_path / "broken", resume=True, **where)
     assert names(tmp_path) == ["broken", "unbroken"]
     for one, other in zip(unbroken.model.get_weights(), resumed.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -86,13 +87,13 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     assert unbroken.head.version_id[-12:] == resumed.head.version_id[-12:]
 
     with pytest.raises(OutputError, match="exists already"):
-        train(samples, PAPER, tmp_path / "broken", **where)
+        train(samples, config, tmp_path / "broken", **where)
     with pytest.raises(FormatError, match="no partial results"):
-        train(samples, PAPER, tmp_path / "new", resume=True, **where)
+        train(samples, config, tmp_path / "new", resume=True, **where)
     versions = {unbroken.head.version_id[-12:]}
     for seed in (1, 2):
-        config = TINY.model_copy(update={"seed": seed, "epochs": 1})
-        other = train(samples, config, tmp_path / "broken", force=True, **where)
+        another = TINY.model_copy(update={"seed": seed, "epochs": 1})
+        other = train(samples, another, tmp_path / "broken", force=True, **where)
         assert load_run(tmp_path / "broken").head == other.head
         versions.add(other.head.version_id[-12:])
     assert len(versions) == 3

@@ -89,7 +89,8 @@ def history(run: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("lost", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [False, True])
 def test_two_workers_train_the_same_model_as_one(
     samples: Samples, samples_path: Path, tmp_path: Path, lost: bool
 ) -> None:

@@ -13,12 +13,16 @@ from tests.proof import mutations
 from tests.proof.mutations import KINDS, SIDES, run_mutations, update_hashes
 
 
-def test_every_mutation_is_refused_or_harmless(bundle_path: Path) -> None:
+@pytest.mark.parametrize("kinds", [["one byte of a model changed"], pytest.param(list(KINDS), marks=pytest.mark.slow)])
+def test_every_mutation_is_refused_or_harmless(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: list[str]
+) -> None:
     """This runs one mutation of each kind. `python -m tests.proof.mutations BUNDLE` runs two hundred."""
+    monkeypatch.setattr(mutations, "KINDS", {kind: KINDS[kind] for kind in kinds})
     document = run_mutations(bundle_path, count=1, seed=0)
     assert document["faults"] == []
     assert [(row["kind"], row["hashes"]) for row in document["rows"]] == [
-        (kind, side) for kind in KINDS for side in SIDES
+        (kind, side) for kind in kinds for side in SIDES
     ]
     for row in document["rows"]:
         if row["hashes"] == SIDES[0]:
@@ -52,9 +56,8 @@ def _fail(text: str) -> None:
 
 
 def test_a_crash_of_a_child_raises_an_error_in_the_parent() -> None:
-    for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL):
-        with pytest.raises(SessionError, match="it died"):
-            run_in_child(_die, number, died=lambda: SessionError("it died"))
+    with pytest.raises(SessionError, match="it died"):
+        run_in_child(_die, signal.SIGSEGV, died=lambda: SessionError("it died"))
     with pytest.raises(SessionError, match="of its own"):
         run_in_child(_fail, "of its own", died=lambda: SessionError("it died"))
     assert run_in_child(len, [1, 2, 3], died=lambda: SessionError("it died")) == 3

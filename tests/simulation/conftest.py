@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -33,15 +33,20 @@ class World:
         return self.config.start_ms + self.config.days * 86_400_000 * 3 // 4
 
 
-@pytest.fixture(scope="session")
-def default_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Return the world of `edgerec simulate` without options. It has 1.2 million exposures."""
+@pytest.fixture(scope="session", params=["quarter", pytest.param("default", marks=pytest.mark.slow)])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Return the world of `edgerec simulate` without options, which has 1.2 million exposures, or a quarter of it.
+
+    Tests that use this fixture run with the quarter. The run of the slow tests also runs them with the whole world.
+    """
+    default = SimulationConfig()
+    config = default if request.param == "default" else replace(default, users=default.users // 4)
 
     def make(root: Path) -> None:
-        simulate(SimulationConfig(), root / "logs", seed=1, processes=2)
+        simulate(config, root / "logs", seed=1, processes=2 if request.param == "default" else 1)
 
-    for root in shared_folder(tmp_path_factory, "world", make):
-        yield World(SimulationConfig(), root / "logs")
+    for root in shared_folder(tmp_path_factory, f"world-{request.param}", make):
+        yield World(config, root / "logs")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ configurations = st.builds(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(config=configurations, seed=st.integers(0, 2**31))
 def test_logs_of_each_user_are_in_causal_order(config: SimulationConfig, seed: int) -> None:
     (block,) = blocks(config)

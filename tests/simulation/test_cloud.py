@@ -69,6 +69,7 @@ def test_page_views_raise_the_share_of_their_category_until_the_session_ends(con
     assert abs(share() - before) < 0.1
 
 
+@pytest.mark.slow
 def test_a_catalogue_with_1_5_million_brands_works() -> None:
     config = SimulationConfig(items=2_000_000, categories=1_000, brands_per_category=1_500, users=20)
     rng = np.random.default_rng(1)

@@ -26,11 +26,11 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def three_blocks(small: SimulationConfig) -> SimulationConfig:
-    """Return a world with three blocks of users. Because it has many categories, the blocks are small."""
-    config = replace(small, users=300, items=4000, categories=10_000, days=1, brands_per_category=1)
-    assert len(blocks(config)) == 3
-    return config
+def three_blocks(small: SimulationConfig, monkeypatch: pytest.MonkeyPatch) -> SimulationConfig:
+    """Return a world with three blocks of users. In the tests that use it, blocks have at most three users."""
+    monkeypatch.setattr(population, "BLOCK", 3)
+    assert len(blocks(small)) == 3
+    return small
 
 
 def test_the_same_seed_gives_the_same_bytes_for_any_number_of_processes(
@@ -52,8 +52,8 @@ def test_a_killed_simulation_resumes_to_the_same_bytes(three_blocks: SimulationC
     killed, note = tmp_path / "killed", tmp_path / ".killed.logs" / "parts" / "part-00000.json"
     code = (
         "from pathlib import Path; from edgerec.simulation.config import *; "
-        "from edgerec.simulation.population import simulate; "
-        f"simulate({three_blocks!r}, Path({str(killed)!r}), seed=3)"
+        "from edgerec.simulation import population; population.BLOCK = 3; "
+        f"population.simulate({three_blocks!r}, Path({str(killed)!r}), seed=3)"
     )
     child = subprocess.Popen([sys.executable, "-c", stop_at(note) + code], cwd=Path(__file__).parents[2])
     while not note.exists():

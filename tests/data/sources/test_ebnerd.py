@@ -315,7 +315,7 @@ def known(logs: Logs, instant: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return requests.drop("clicked", "click_count"), events
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), instant=st.integers(-12, 27).map(lambda tens: 10 * tens))
 def test_later_events_do_not_change_the_past(seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     rng = np.random.default_rng(seed)
@@ -440,6 +440,7 @@ def gauc(requests: pl.DataFrame, score: str) -> float:
     return float(np.average(areas, weights=weights))
 
 
+@pytest.mark.slow
 def test_counts_of_the_real_data_set(ebnerd_logs: Logs) -> None:
     assert {**ebnerd_logs.counts(), "users": 0} == {
         "requests": 50_080,
@@ -451,6 +452,7 @@ def test_counts_of_the_real_data_set(ebnerd_logs: Logs) -> None:
     assert (len(train), len(train["clicked"].explode())) == (24_724, 278_139)
 
 
+@pytest.mark.slow
 def test_figures_of_simple_rankers_on_the_real_data_set(ebnerd_logs: Logs) -> None:
     test = ebnerd_logs.requests.filter(pl.col("time") >= ebnerd_logs.head.test_from)
     fewest = pl.col("user_exposures").list.eval(-pl.element())

@@ -312,7 +312,7 @@ def both(seed: int, instant: int, folder: Path) -> tuple[tuple[pl.DataFrame, ...
 INSTANTS = [day + 10 * tens for day in (0, DAY) for tens in range(13)]
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1), instant=st.sampled_from(INSTANTS))
 def test_later_events_do_not_change_the_past(seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     before, after = both(seed, instant, tmp_path_factory.mktemp("slices"))
@@ -494,6 +494,7 @@ def real() -> tuple[Logs, dict[str, Any]]:
     return imported(Kuairand, real_data("kuairand_pure_slice", what="the slice of KuaiRand-Pure"))
 
 
+@pytest.mark.slow
 def test_counts_of_the_real_data_set(real: tuple[Logs, dict[str, Any]]) -> None:
     logs, counts = real
     assert logs.counts() == {"requests": 121_475, "exposures": 222_444, "clicks": 100_008, "users": 25_156}
@@ -502,6 +503,7 @@ def test_counts_of_the_real_data_set(real: tuple[Logs, dict[str, Any]]) -> None:
     assert (len(test), len(test["clicked"].explode())) == (69_804, 130_455)
 
 
+@pytest.mark.slow
 def test_figures_of_simple_rankers_on_the_real_data_set(real: tuple[Logs, dict[str, Any]]) -> None:
     logs, _ = real
     test = logs.requests.filter(pl.col("time") >= logs.head.test_from).with_row_index("group")
@@ -519,6 +521,7 @@ def test_figures_of_simple_rankers_on_the_real_data_set(real: tuple[Logs, dict[s
     assert reached == pytest.approx(expected, abs=0.004)
 
 
+@pytest.mark.slow
 def test_samples_of_the_real_data_set_can_be_made(real: tuple[Logs, int], tmp_path: Path) -> None:
     write_logs(real[0], tmp_path / "logs")
     samples = write_samples(tmp_path / "logs", tmp_path / "samples")

@@ -221,7 +221,7 @@ def by_the_book(files: dict[str, list[Row]]) -> tuple[list[Any], list[Any]]:
     return requests, sorted(events)
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 25), block=st.integers(1, 2000), part=st.integers(1, 60))
 def test_the_result_does_not_depend_on_blocks_and_parts(
     seed: int, rows: int, block: int, part: int, tmp_path_factory: pytest.TempPathFactory

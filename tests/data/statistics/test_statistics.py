@@ -460,6 +460,7 @@ def test_names_are_escaped_in_the_page() -> None:
 # Tests on the real data set. They are skipped if it is missing.
 
 
+@pytest.mark.slow
 def test_click_rates_of_the_real_data_set(ebnerd_logs: Logs) -> None:
     found = of(ebnerd_logs)["logs"][0]
     rows = found["click_rate"]["item_exposures"]
