@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from edgerec.core.errors import ConfigurationError
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoded import FIELDS
 from edgerec.features.kinds import Feature
@@ -26,6 +27,10 @@ def plain_model(model: Reranker, *, learning_rate: float, clip_norm: float) -> k
     weights should sum to 1.
     """
     spec, units, depth = model.spec, model.units, model.layers_per_stack
+    if spec.relations or spec.context:
+        raise ConfigurationError(
+            "bench train: the plain model reads no relations and no context: measure on samples without them"
+        )
     tables = {
         feature.name: layers.Embedding(model.rows[feature.name], feature.dimension, name=f"table_{feature.name}")
         for feature in spec.embeddings

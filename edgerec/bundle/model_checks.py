@@ -49,8 +49,7 @@ def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) 
     fits = limits.candidates == ranker.limit
     fits &= model.steppers.keys() == ranker.limits.keys()
     for kind, stepper in model.steppers.items() if fits else ():
-        widths = (stepper.key_width, stepper.hidden, stepper.item_width)
-        fits &= widths == (ranker.key_widths[kind], ranker.hidden, ranker.item_width)
+        fits &= (stepper.key_width, stepper.hidden) == (ranker.key_widths[kind], ranker.hidden)
         fits &= ranker.limits[kind] == limits.of(kind)
     if not fits:
         raise FormatError(
@@ -62,9 +61,11 @@ def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) 
 def _check_widths(model: DeviceModel, folder: Path) -> None:
     """Check that the width of each input vector equals the sum of the widths of its features."""
     spec = model.spec
-    groups = [("item", spec.item, model.ranker.item_width)]
+    candidate = (*spec.item, *spec.relations, *spec.context)
+    groups = [("candidates", candidate, model.ranker.candidate_width)]
     for kind, stepper in model.steppers.items():
         groups.append((kind.group, spec.actions(kind), stepper.action_width))
+        groups.append(("item", spec.item, stepper.item_width))
     if model.ranker.identities not in (0, 1 + len(spec.embeddings)):
         raise FormatError(
             f"device bundle: {folder}: the ranker should compare {1 + len(spec.embeddings)} IDs of each item (its own "

@@ -33,11 +33,13 @@ from edgerec.data.logs import HEAD as LOGS_HEAD
 from edgerec.data.logs import LogsFolder, open_logs
 from edgerec.data.partition import TARGET, Partition
 from edgerec.data.parts import Parts
+from edgerec.data.relation_facts import catalogue_facts
 from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, open_samples
 from edgerec.data.samples_plan import Plan, make_plan
 from edgerec.data.schema import ITEM_ID
 from edgerec.data.shard_files import SPLITS, SplitCounts
 from edgerec.features.behaviours import Limits
+from edgerec.features.relations.facts import Facts
 from edgerec.features.spec import FeatureSpec, load_spec
 from edgerec.features.vocabulary import save_vocabularies
 
@@ -149,6 +151,9 @@ class _Task:
         # The arrays are memory-mapped, so all processes share one copy.
         return ItemIndex(*(np.load(self.work.scratch / f"{name}.npy", mmap_mode="r") for name in ("ids", "table")))
 
+    def facts(self) -> Facts:
+        return Facts(*(np.load(self.work.scratch / f"{name}.npy", mmap_mode="r") for name in ("keys", "numbers")))
+
     def counts(self) -> Path:
         return self.work.scratch / f"counts-{self.number:05d}.npz"
 
@@ -158,8 +163,10 @@ def _make(
 ) -> SamplesHead:
     """Count and encode the partitions that are not done yet. Return the content of `samples.json`."""
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
-    for name in ("ids", "table"):
-        save_array(work.scratch / f"{name}.npy", getattr(index, name), what="samples")
+    facts = catalogue_facts(logs.items, logs.spec)
+    arrays: dict[str, Any] = {"ids": index.ids, "table": index.table, "keys": facts.keys, "numbers": facts.numbers}
+    for name, array in arrays.items():
+        save_array(work.scratch / f"{name}.npy", array, what="samples")
     events, requests = (replace(parts, files=()) for parts in (logs.events, logs.requests))
     tasks = [_Task(number, partition, work) for number, partition in enumerate(plan.partitions)]
 
@@ -168,6 +175,7 @@ def _make(
         spec=logs.spec,
         events=events,
         requests=requests,
+        limits=limits,
         until=plan.validation_from,
         repeated_items=logs.head.repeated_items,
     )
@@ -198,7 +206,14 @@ def _make(
 
 
 def _count(
-    task: _Task, *, spec: FeatureSpec, events: Parts, requests: Parts, until: int, repeated_items: bool
+    task: _Task,
+    *,
+    spec: FeatureSpec,
+    events: Parts,
+    requests: Parts,
+    limits: Limits,
+    until: int,
+    repeated_items: bool,
 ) -> dict[str, Any]:
     # These counts are not part of the output. They are stored so that a resumed run need not count again.
     file = task.counts().with_suffix(".json")
@@ -211,6 +226,8 @@ def _count(
         events=events,
         requests=requests,
         items=task.items(),
+        catalogue=task.facts(),
+        limits=limits,
         until=until,
         repeated_items=repeated_items,
     )
@@ -224,7 +241,7 @@ def _encode(task: _Task, *, how: Encoding) -> dict[str, Any]:
     note = task.work.finished(part)
     if note is None:
         folder = task.work.path / SHARDS / part
-        note = to_note(encode(task.partition, how, items=task.items(), folder=folder))
+        note = to_note(encode(task.partition, how, items=task.items(), catalogue=task.facts(), folder=folder))
         task.work.finish(part, note, folder.iterdir())
     return note
 

@@ -19,6 +19,14 @@ from edgerec.data.log_checks import check_events, check_requests
 from edgerec.data.log_order import sort_events, sort_requests
 from edgerec.data.partition import Partition
 from edgerec.data.parts import Parts
+from edgerec.data.relation_facts import candidate_facts
+from edgerec.data.request_values import (
+    UserBehaviours,
+    behaviours_by_kind,
+    instants_of,
+    lengths_of,
+    request_values,
+)
 from edgerec.data.schema import CLICKED, ITEM_ID, KIND, PAGE_ID, REQUEST_ID, TIME, USER_ID, event_features
 from edgerec.data.segments import read_segments
 from edgerec.data.shard_files import (
@@ -33,6 +41,7 @@ from edgerec.data.shard_files import (
 from edgerec.data.shard_writer import write_behaviours, write_requests
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.kinds import Feature
+from edgerec.features.relations.facts import Facts
 from edgerec.features.spec import FeatureSpec, of_origin
 
 
@@ -71,16 +80,10 @@ class WrittenShard:
     users: int
 
 
-@dataclass(frozen=True)
-class Instants:
-    """The user (n,) and the time (n,) of each behaviour or request."""
-
-    user: NDArray[np.int64]
-    time: NDArray[np.int64]
-
-
-def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Path) -> WrittenShard:
+def encode(partition: Partition, how: Encoding, *, items: ItemIndex, catalogue: Facts, folder: Path) -> WrittenShard:
     """Write the shard of `partition` to `folder`. The folder is created.
+
+    `catalogue` has the facts of all items that relations read.
 
     Raises:
         LogsError: a file cannot be read, a table breaks its schema, or a list is longer than the limit.
@@ -88,12 +91,12 @@ def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Pat
         OutputError: the disk is full.
     """
     folder.mkdir(exist_ok=True)
-    known = _encode_events(read_segments(how.events, partition.events), how, items, folder)
-    # The tables are not stored in variables here, so their memory is freed early.
-    users, splits = _encode_requests(read_segments(how.requests, partition.requests), known, how, items, folder)
+    behaviours = _encode_events(read_segments(how.events, partition.events), how, items, catalogue, folder)
+    requests = read_segments(how.requests, partition.requests)
+    users, splits = _encode_requests(requests, behaviours, how, items, catalogue, folder)
     entry = ShardEntry(
         name=folder.name,
-        **{kind.plural: len(instants.user) for kind, instants in known.items()},
+        **{kind.plural: len(one.facts) for kind, one in behaviours.items()},
         splits=splits,
         files={name: sha256_file(shard_file(folder, name)) for name in FILES},
     )
@@ -101,12 +104,11 @@ def encode(partition: Partition, how: Encoding, *, items: ItemIndex, folder: Pat
 
 
 def _encode_events(
-    events: pl.DataFrame, how: Encoding, items: ItemIndex, folder: Path
-) -> dict[BehaviourKind, Instants]:
-    """Write the behaviours of each kind, and return their users and times."""
+    events: pl.DataFrame, how: Encoding, items: ItemIndex, catalogue: Facts, folder: Path
+) -> dict[BehaviourKind, UserBehaviours]:
+    """Write the behaviours of each kind, and return what requests read of them."""
     served = of_origin(how.spec.item, "served")
     events = sort_events(check_events(events, event_features(how.spec), items))
-    known: dict[BehaviourKind, Instants] = {}
     for kind in BEHAVIOUR_KINDS:
         actions = how.spec.actions(kind)
         columns = dict.fromkeys([USER_ID, TIME, ITEM_ID, *_sources((*actions, *served))])
@@ -118,29 +120,36 @@ def _encode_events(
             action=_encode(rows, actions),
             served=_encode(rows, served),
         )
-        known[kind] = Instants(rows[USER_ID].to_numpy(), rows[TIME].to_numpy())
-    return known
+    return behaviours_by_kind(events, items, catalogue, how.spec)
 
 
 def _encode_requests(
-    requests: pl.DataFrame, known: Mapping[BehaviourKind, Instants], how: Encoding, items: ItemIndex, folder: Path
+    requests: pl.DataFrame,
+    behaviours: Mapping[BehaviourKind, UserBehaviours],
+    how: Encoding,
+    items: ItemIndex,
+    catalogue: Facts,
+    folder: Path,
 ) -> tuple[int, dict[str, SplitCounts]]:
     """Write the requests of each split. Return the number of users with a request, and the counts of each split."""
     served = of_origin(how.spec.item, "served")
     # Repeated items in a list were already checked in `count`.
-    requests = check_requests(requests, served, items, repeated_items=True)
+    given = of_origin(how.spec.context, "request")
+    requests = check_requests(requests, (*served, *given), items, repeated_items=True)
     _check_lengths(requests, how.limits)
     # Without page IDs, each request is a page of its own.
     paged = PAGE_ID if PAGE_ID in requests.columns else REQUEST_ID
-    columns = dict.fromkeys([REQUEST_ID, USER_ID, TIME, paged, ITEM_ID, CLICKED, *_sources(served)])
+    columns = dict.fromkeys([REQUEST_ID, USER_ID, TIME, paged, ITEM_ID, CLICKED, *_sources((*served, *given))])
     requests = sort_requests(requests.select(list(columns)))
     request_id = requests[REQUEST_ID].to_numpy()
     page = requests[paged].to_numpy()
-    instants = Instants(requests[USER_ID].to_numpy(), requests[TIME].to_numpy())
-    lengths = requests[ITEM_ID].list.len().to_numpy().astype(np.int64)
+    instants, lengths = instants_of(requests), lengths_of(requests)
     label = requests[CLICKED].explode().cast(pl.UInt8).fill_null(NOT_EXPOSED).to_numpy()
     item = items.rows(requests[ITEM_ID].explode().to_numpy())
+    candidates = candidate_facts(requests, item, catalogue, how.spec)
+    values = request_values(how.spec, how.limits, instants, lengths, candidates, behaviours)
     encoded = _encode(requests.select(pl.col(_sources(served)).explode()), served) if served else {}
+    context = _encode(requests, given) | _encode_numbers(values.context, of_origin(how.spec.context, "derived"))
     # Free the logged lists. They take several times as much memory as the arrays that are written.
     del requests
     bounds = [0, *np.searchsorted(instants.time, [how.validation_from, how.test_from]).tolist(), len(instants.time)]
@@ -151,11 +160,13 @@ def _encode_requests(
         time=instants.time,
         user=instants.user,
         page=page,
-        known={kind: known_before(instants, known[kind], how.limits.of(kind)) for kind in BEHAVIOUR_KINDS},
+        known=values.known,
         lengths=lengths,
         item=item,
         label=label,
         served=encoded,
+        relations=_encode_numbers(values.relations, how.spec.relations),
+        context=context,
     )
     starts = np.concatenate([[0], np.cumsum(lengths)])
     counts = {
@@ -165,50 +176,13 @@ def _encode_requests(
     return len(np.unique(instants.user)), counts
 
 
-def known_before(requests: Instants, known: Instants, limit: int) -> NDArray[np.int64]:
-    """For each request, return the range of the latest behaviours of its user before its time, at most `limit`.
-
-    A behaviour at the time of the request is left out, because the device may not have encoded it before the request.
-
-    A recurrence starts with a state of zeros at the first behaviour of a user, or at every `limit`-th behaviour after
-    it. For a range, it starts at the last of these behaviours that is not after the start of the range. So successive
-    requests often start at the same behaviour and share computation, and training sees states after up to `limit`
-    earlier behaviours, as on a device.
-
-    Args:
-        requests: (r,), users and times of the requests, in any order.
-        known: (n,), users and times of the behaviours, in order of user and time.
-        limit: the largest number of behaviours in a range.
-
-    Returns:
-        (r, 3): the index at which the recurrence starts, the index of the first behaviour of the range, and the index
-        after the last one.
-    """
-    if not len(known.user) or not len(requests.user):
-        return np.zeros((len(requests.user), 3), np.int64)
-    new = np.concatenate([[True], known.user[1:] != known.user[:-1]])
-    starts = np.flatnonzero(new)
-    users = known.user[starts]
-    index = np.minimum(np.searchsorted(users, requests.user), len(users) - 1)
-    has_user = users[index] == requests.user
-    now, then = requests.time, known.time
-    first, last = min(now.min(), then.min()), max(now.max(), then.max())
-    if (int(last) - int(first) + 1) * len(users) >= 2**63:
-        # The keys below would overflow. So times are replaced by their ranks, which have the same order and are small.
-        times = np.unique(np.concatenate([now, then]))
-        now, then = np.searchsorted(times, now), np.searchsorted(times, then)
-        first, last = np.int64(0), np.int64(len(times) - 1)
-    span = last - first + 1
-    # User and time become one number, so that a single search finds the ends of all ranges.
-    keys = (np.cumsum(new) - 1) * span + (then - first)
-    end = np.searchsorted(keys, index * span + (now - first))
-    begin = np.maximum(starts[index], end - limit)
-    start = begin - (begin - starts[index]) % limit
-    return np.where(has_user[:, None], np.stack([start, begin, end], axis=1), 0)
-
-
 def _encode(rows: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArray[Any]]:
     return {feature.name: encode_series(feature, rows[feature.source]) for feature in features}
+
+
+def _encode_numbers(values: Mapping[str, NDArray[np.float64]], features: Iterable[Feature]) -> dict[str, NDArray[Any]]:
+    """Return the encoded column of each feature by name. `values` has the numbers by source."""
+    return {feature.name: feature.encode(values[feature.source]) for feature in features}
 
 
 def _sources(features: Iterable[Feature]) -> list[str]:

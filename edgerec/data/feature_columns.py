@@ -9,6 +9,8 @@ import polars as pl
 from edgerec.core.errors import LogsError
 from edgerec.data.casting import is_text
 from edgerec.features.kinds.base import BaseFeature, Reads
+from edgerec.features.relations.rule import ITEM_ID
+from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import MISSING_ID
 
 
@@ -51,6 +53,37 @@ def check_values(name: str, values: pl.Series, feature: BaseFeature) -> None:
                 f"logs: {name}.{feature.source} holds NaN or infinity in {faulty} rows (feature {feature.name}); "
                 "write a missing value as null"
             )
+
+
+def check_relations(items: pl.DataFrame, spec: FeatureSpec) -> None:
+    """Raise LogsError if a column of the catalogue that relations read does not exist or has a wrong type."""
+    for feature in spec.relations:
+        rule = feature.relation
+        same, numbers = (rule.same, rule.column) if rule else (None, None)
+        if same == ITEM_ID:
+            same = None
+        if rule is None or spec.column_origin(rule) != "catalogue":
+            numbers = None
+        for column, wanted in ((same, "integers or strings"), (numbers, "numbers")):
+            if column is None:
+                continue
+            if column not in items.columns:
+                raise LogsError(
+                    f"logs: table 'items' has no column {column!r}, which relation {feature.name} reads; its columns "
+                    f"are: {', '.join(items.columns)}. Add the column, or remove the relation from the specification"
+                )
+            dtype = items.schema[column]
+            number = dtype.is_numeric() or dtype == pl.Boolean
+            fits = number if column == numbers else dtype.is_integer() or is_text(dtype)
+            if dtype != pl.Null and not fits:
+                raise LogsError(
+                    f"logs: items.{column} should hold {wanted} (relation {feature.name}); received {dtype}"
+                )
+            if dtype.is_float() and not bool(items[column].drop_nulls().is_finite().all()):
+                raise LogsError(
+                    f"logs: items.{column} holds NaN or infinity (relation {feature.name}); "
+                    "write a missing value as null"
+                )
 
 
 def _readable(dtype: pl.DataType, reads: Reads) -> bool:

@@ -19,14 +19,18 @@ from edgerec.core.arrays import read_members, save_members
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import to_array
 from edgerec.data.log_checks import check_events, check_requests
+from edgerec.data.log_order import sort_events
 from edgerec.data.octaves import Octaves, octaves
 from edgerec.data.partition import Partition
 from edgerec.data.parts import Parts
-from edgerec.data.schema import ITEM_ID, KIND, REQUEST_ID, TIME
+from edgerec.data.relation_facts import candidate_facts
+from edgerec.data.request_values import behaviours_by_kind, instants_of, lengths_of, request_values
+from edgerec.data.schema import ITEM_ID, KIND, REQUEST_ID, TIME, USER_ID, event_features
 from edgerec.data.segments import read_segments
-from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.kinds import Feature
-from edgerec.features.spec import FeatureSpec, of_origin
+from edgerec.features.relations.facts import Facts
+from edgerec.features.spec import CONTEXT, RELATIONS, FeatureSpec, of_origin
 from edgerec.features.vocabulary import Vocabulary
 
 
@@ -57,11 +61,14 @@ def count(
     events: Parts,
     requests: Parts,
     items: ItemIndex,
+    catalogue: Facts,
+    limits: Limits,
     until: int,
     repeated_items: bool = False,
 ) -> Counted:
     """Count the partition's behaviours and requests before the time `until` (milliseconds since 1970).
 
+    `catalogue` has the facts of all items that relations read. `limits` are those of the samples.
     Unless `repeated_items` is true, an item that occurs twice in a list is an error.
 
     Raises:
@@ -71,7 +78,11 @@ def count(
     numbers: dict[str, Octaves] = {}
     actions = {kind: to_fit(spec.actions(kind)) for kind in BEHAVIOUR_KINDS}
     features = [feature for group in actions.values() for feature in group]
-    needed = (TIME, KIND, ITEM_ID)
+    # Relations and the derived context need the behaviours that each request knows.
+    derived = bool(to_fit((*of_origin(spec.context, "derived"), *spec.relations)))
+    needed: tuple[str, ...] = (TIME, KIND, ITEM_ID)
+    if derived:
+        features, needed = [*event_features(spec)], (USER_ID, *needed)
     table = read_segments(events, partition.events, _columns(needed, features))
     table = check_events(table, features, items, columns=needed).filter(pl.col(TIME) < until)
     behaviours = np.bincount(items.rows(table[ITEM_ID].to_numpy()), minlength=len(items.ids))
@@ -79,19 +90,33 @@ def count(
         rows = table.filter(pl.col(KIND) == kind.name) if group else table
         for feature in group:
             numbers[f"{kind.group}.{feature.name}"] = octaves(feature.numbers(to_array(rows[feature.source], feature)))
+    known = behaviours_by_kind(sort_events(table), items, catalogue, spec) if derived else {}
     del table
 
-    served = to_fit(of_origin(spec.item, "served"))
+    served, given = of_origin(spec.item, "served"), to_fit(of_origin(spec.context, "request"))
     needed = (REQUEST_ID, TIME, ITEM_ID)
-    table = read_segments(requests, partition.requests, _columns(needed, served))
-    table = check_requests(table, served, items, columns=needed, repeated_items=repeated_items)
+    if derived:
+        needed = (USER_ID, *needed)
+    else:
+        served = to_fit(served)
+    table = read_segments(requests, partition.requests, _columns(needed, (*served, *given)))
+    table = check_requests(table, (*served, *given), items, columns=needed, repeated_items=repeated_items)
     table = table.filter(pl.col(TIME) < until)
-    candidates = np.bincount(items.rows(table[ITEM_ID].explode().to_numpy()), minlength=len(items.ids))
-    for feature in served:
+    item = items.rows(table[ITEM_ID].explode().to_numpy())
+    for feature in to_fit(served):
         # Served features are fitted to candidates only, because the model scores candidates.
-        values = to_array(table[feature.source].explode(), feature)
-        numbers[f"item.{feature.name}"] = octaves(feature.numbers(values))
-    return Counted(candidates, behaviours, numbers)
+        column = to_array(table[feature.source].explode(), feature)
+        numbers[f"item.{feature.name}"] = octaves(feature.numbers(column))
+    for feature in given:
+        numbers[f"{CONTEXT}.{feature.name}"] = octaves(feature.numbers(to_array(table[feature.source], feature)))
+    if derived:
+        candidates = candidate_facts(table, item, catalogue, spec)
+        values = request_values(spec, limits, instants_of(table), lengths_of(table), candidates, known)
+        for name, found in ((CONTEXT, values.context), (RELATIONS, values.relations)):
+            for feature in to_fit(spec.groups[name]):
+                if feature.source in found:
+                    numbers[f"{name}.{feature.name}"] = octaves(feature.numbers(found[feature.source]))
+    return Counted(np.bincount(item, minlength=len(items.ids)), behaviours, numbers)
 
 
 def fit(

@@ -11,7 +11,7 @@ import polars as pl
 from edgerec.core.errors import LogsError
 from edgerec.data.casting import arrays_as_lists, exact_cast
 from edgerec.data.catalogue import ItemIndex
-from edgerec.data.feature_columns import check_features
+from edgerec.data.feature_columns import check_features, check_relations
 from edgerec.data.log_order import sort_events, sort_requests
 from edgerec.data.request_lists import check_click_counts, check_lists, check_repeated_items
 from edgerec.data.schema import (
@@ -30,6 +30,7 @@ from edgerec.data.schema import (
     TIME,
     columns_to_read,
     event_features,
+    request_features,
     table_features,
     table_name,
 )
@@ -71,7 +72,7 @@ def check_rows(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Check and sort events and requests as `check_tables` does. The catalogue must be checked already."""
     events = check_events(events, event_features(spec), index)
-    requests = check_requests(requests, of_origin(spec.item, "served"), index, repeated_items=repeated_items)
+    requests = check_requests(requests, request_features(spec), index, repeated_items=repeated_items)
     check_unique(requests[REQUEST_ID].to_numpy())
     for name, table in ((EVENTS, events), (REQUESTS, requests)):
         if len(table):
@@ -88,6 +89,7 @@ def check_items(items: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     if bool((items[ITEM_ID] == MISSING_ID).any()):
         raise LogsError(f"logs: {ITEMS}.{ITEM_ID} holds {MISSING_ID}, which stands for a missing ID; renumber it")
     check_features(ITEMS, items, of_origin(spec.item, "catalogue"))
+    check_relations(items, spec)
     return items.sort(ITEM_ID)
 
 
@@ -118,7 +120,7 @@ def check_events(
 
 def check_requests(
     requests: pl.DataFrame,
-    served: Iterable[Feature],
+    features: Iterable[Feature],
     index: ItemIndex,
     *,
     columns: Collection[str] | None = None,
@@ -130,14 +132,16 @@ def check_requests(
 
     Args:
         requests: the table.
-        served: the features whose columns are read.
+        features: the features whose columns are read: item features of origin `served` and context features.
         index: the index of the catalogue.
         columns: the required columns that are checked; default: all.
         repeated_items: whether a list may contain an item several times; see `edgerec.data.logs.LogsHead`.
     """
     requests = cast_columns(REQUESTS, lists_of_arrays(requests), columns)
     check_times(REQUESTS, requests)
-    check_lists(requests, served)
+    features = tuple(features)
+    check_lists(requests, of_origin(features, "served"))
+    check_features(REQUESTS, requests, of_origin(features, "request"))
     if CLICK_COUNT in requests.columns:
         check_click_counts(requests)
     _known(REQUESTS, requests[ITEM_ID].explode(), index)

@@ -25,8 +25,8 @@ from edgerec.data.part_files import part_files
 from edgerec.data.part_stamps import PartStamp, check_stamps, stamp_parts
 from edgerec.data.parts import POLARS_FAULTS, Parts, open_parts, read_parts
 from edgerec.data.repeated_parts import check_repeats
-from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, REQUESTS, USER_ID
-from edgerec.features.spec import FeatureSpec, load_spec, of_origin
+from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, REQUESTS, USER_ID, request_features
+from edgerec.features.spec import FeatureSpec, load_spec
 
 FORMAT = 1
 HEAD = "logs.json"
@@ -214,7 +214,7 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
 
 def _check_sources(spec: FeatureSpec) -> None:
     """Raise SpecificationError if a feature reads the label."""
-    for feature in of_origin(spec.item, "served"):
+    for feature in request_features(spec):
         if feature.source in (CLICKED, CLICK_COUNT):
             raise SpecificationError(
                 f"feature {feature.name} reads {feature.source!r}, which is what the model should predict: "

@@ -27,10 +27,9 @@ from edgerec.data.log_checks import cast_columns, check_events, check_requests, 
 from edgerec.data.log_order import sort_events, sort_requests
 from edgerec.data.logs import Logs, LogsFolder
 from edgerec.data.parts import read_part, reading
-from edgerec.data.schema import EVENTS, ITEM_ID, REQUEST_ID, REQUESTS, TIME, USER_ID, event_features
+from edgerec.data.schema import EVENTS, ITEM_ID, REQUEST_ID, REQUESTS, TIME, USER_ID, event_features, request_features
 from edgerec.data.segments import Segment, read_segments
 from edgerec.data.user_ranges import partition_by_user
-from edgerec.features.spec import of_origin
 
 Result = TypeVar("Result")
 
@@ -217,13 +216,13 @@ def load_partition(logs: LogsFolder, partition: Partition) -> Logs:
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
     events = read_segments(logs.events, partition.events)
     requests = read_segments(logs.requests, partition.requests)
-    served, repeated = of_origin(logs.spec.item, "served"), logs.head.repeated_items
+    features, repeated = request_features(logs.spec), logs.head.repeated_items
     return Logs(
         head=logs.head,
         spec=logs.spec,
         items=logs.items,
         events=sort_events(check_events(events, event_features(logs.spec), index)),
-        requests=sort_requests(check_requests(requests, served, index, repeated_items=repeated)),
+        requests=sort_requests(check_requests(requests, features, index, repeated_items=repeated)),
     )
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from edgerec.data.columns import TYPES
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.kinds import Feature
+from edgerec.features.relations.rule import same_columns
 from edgerec.features.spec import FeatureSpec, of_origin
 
 ITEMS, EVENTS, REQUESTS = "items", "events", "requests"
@@ -60,22 +61,33 @@ NULLABLE = {MODEL_VERSION, OPENED_FROM, OFFERED_AT}
 
 def columns_to_read(name: str, spec: FeatureSpec) -> frozenset[str]:
     """Return the columns that are read from the table `name` if they exist. Other columns are ignored."""
-    extra = (CATEGORY,) if name == ITEMS else ()
+    extra = (CATEGORY, *relation_columns(spec)) if name == ITEMS else ()
     sources = (feature.source for feature in table_features(name, spec))
     return frozenset((*REQUIRED[name], *OPTIONAL[name], *extra, *sources))
 
 
 def table_features(name: str, spec: FeatureSpec) -> tuple[Feature, ...]:
     """Return the features that read columns of the table `name`."""
-    if name == EVENTS:
-        return event_features(spec)
-    return of_origin(spec.item, "catalogue" if name == ITEMS else "served")
+    if name == ITEMS:
+        return of_origin(spec.item, "catalogue")
+    return event_features(spec) if name == EVENTS else request_features(spec)
 
 
 def event_features(spec: FeatureSpec) -> tuple[Feature, ...]:
     """Return the features that read columns of events."""
     actions = (feature for kind in BEHAVIOUR_KINDS for feature in spec.actions(kind))
     return (*actions, *of_origin(spec.item, "served"))
+
+
+def request_features(spec: FeatureSpec) -> tuple[Feature, ...]:
+    """Return the features that read columns of requests: lists of served values, and values of the request."""
+    return (*of_origin(spec.item, "served"), *of_origin(spec.context, "request"))
+
+
+def relation_columns(spec: FeatureSpec) -> tuple[str, ...]:
+    """Return the columns of the catalogue that relations read, in addition to the item's ID."""
+    numbers = (rule.column for rule in spec.rules.values() if spec.column_origin(rule) == "catalogue" and rule.column)
+    return tuple(dict.fromkeys(name for name in (*same_columns(spec.rules.values()), *numbers) if name != ITEM_ID))
 
 
 def column_types(name: str, columns: Collection[str], features: Iterable[Feature]) -> dict[str, pl.DataType]:
@@ -91,7 +103,8 @@ def column_types(name: str, columns: Collection[str], features: Iterable[Feature
         # Numbers may be of any numeric type.
         if feature.reads != "numbers" and feature.source in columns:
             wanted = TYPES[feature.reads]
-            types.setdefault(feature.source, pl.List(wanted) if name == REQUESTS else wanted)
+            lists = name == REQUESTS and feature.origin == "served"
+            types.setdefault(feature.source, pl.List(wanted) if lists else wanted)
     return types
 
 

@@ -73,15 +73,21 @@ class ShardReader:
         if len(found["item"]) != count:
             raise _faulty(path, f"should hold {count} rows; received {len(found['item'])}")
         arrays = {name: column.to_numpy() for name, column in found.items()}
-        encoded = Encoded.of_columns(action, [arrays[f"action.{one.name}"] for one in action], count)
-        _check_codes(encoded, action, path)
+        encoded = _encoded("action", action, arrays, path, count)
         return Behaviours(arrays["time"], arrays["item"], encoded, self._items(path, arrays))
 
     def read_requests(self, folder: Path, entry: ShardEntry, split: str) -> Requests:
         """Read the requests of one split, without the behaviours. This raises the same errors as `read`."""
         path = shard_file(folder, split)
-        lists = {"item": pl.Int32(), "label": pl.UInt8(), **_schema("served", self._served)}
-        schema = {**_REQUEST, **{name: pl.List(dtype) for name, dtype in lists.items()}}
+        spec = self.spec
+        lists = {
+            "item": pl.Int32(),
+            "label": pl.UInt8(),
+            **_schema("served", self._served),
+            **_schema("relation", spec.relations),
+        }
+        context = _schema("context", spec.context)
+        schema = {**_REQUEST, **context, **{name: pl.List(dtype) for name, dtype in lists.items()}}
         columns = _columns(path, schema, entry.files.get(split))
         count = len(columns["request_id"])
         lengths = columns["item"].list.len().to_numpy().astype(np.int64)
@@ -106,6 +112,10 @@ class ShardReader:
             offsets=starts(lengths),
             row=arrays["item"],
             item=self._items(path, arrays),
+            relations=_encoded("relation", spec.relations, arrays, path, len(label)),
+            context=_encoded(
+                "context", spec.context, {name: columns[name].to_numpy() for name in context}, path, count
+            ),
             label=label,
             **ranges,
         )
@@ -160,6 +170,15 @@ def _columns(path: Path, schema: Mapping[str, pl.DataType], digest: str | None) 
     if any(column.null_count() for column in table):
         raise _faulty(path, "has nulls")
     return {column.name: column for column in table}
+
+
+def _encoded(
+    group: str, features: Sequence[Feature], arrays: Mapping[str, NDArray[Any]], path: Path, count: int
+) -> Encoded:
+    """Return the checked columns of a group of features, in the specification's order."""
+    encoded = Encoded.of_columns(features, [arrays[f"{group}.{one.name}"] for one in features], count)
+    _check_codes(encoded, features, path)
+    return encoded
 
 
 def _check_codes(encoded: Encoded, features: Sequence[Feature], path: Path) -> None:

@@ -54,6 +54,8 @@ def write_requests(
     item: NDArray[np.int32],
     label: NDArray[np.uint8],
     served: Mapping[str, NDArray[Any]],
+    relations: Mapping[str, NDArray[Any]],
+    context: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write requests to files.
 
@@ -69,11 +71,14 @@ def write_requests(
         item: (candidates,), the candidates' rows of the catalogue.
         label: (candidates,), the candidates' labels.
         served: (candidates,), the encoded column of each served feature, by name.
+        relations: (candidates,), the encoded column of each relation, by name.
+        context: (r,), the encoded column of each context feature, by name.
 
     Raises:
         OutputError: the disk is full.
     """
-    flat: dict[str, NDArray[Any]] = {"item": item, "label": label, **_named("served", served)}
+    flat: dict[str, NDArray[Any]] = {"item": item, "label": label}
+    flat |= _named("served", served) | _named("relation", relations)
     row = pl.Series("row", np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)).set_sorted()
     lists = pl.DataFrame([row, *(pl.Series(name, values) for name, values in flat.items())])
     table = pl.DataFrame(
@@ -83,6 +88,7 @@ def write_requests(
             "user": user,
             "page": page,
             **{name: column for kind, ranges in known.items() for name, column in _ranges(kind, ranges).items()},
+            **_named("context", context),
         }
     ).hstack(lists.group_by("row", maintain_order=True).agg(pl.all()).drop("row"))
     for path, rows in paths:

@@ -55,6 +55,8 @@ class Requests:
         offsets: (r + 1,) int64, the index of the first candidate of each request, then the number of all candidates.
         row: (candidates,) int32, the candidates' rows of the catalogue.
         item: the candidates' encoded features at the time of the request.
+        relations: the candidates' encoded relations.
+        context: (r rows) the encoded context of each request.
         label: (candidates,) uint8: 1 clicked, 0 exposed without click, `NOT_EXPOSED`.
     """
 
@@ -69,6 +71,8 @@ class Requests:
     offsets: NDArray[np.int64]
     row: NDArray[np.int32]
     item: Encoded
+    relations: Encoded
+    context: Encoded
     label: NDArray[np.uint8]
 
     def __len__(self) -> int:
@@ -129,11 +133,13 @@ def join_shards(shards: Sequence[Shard]) -> Shard:
         name: np.concatenate([getattr(part, name) for part in requests])
         for name in ("request_id", "time", "user", "page", "row", "label")
     }
-    item = _join_encoded([part.item for part in requests])
+    encoded: dict[str, Any] = {
+        name: _join_encoded([getattr(part, name) for part in requests]) for name in ("item", "relations", "context")
+    }
     return Shard(
         exposures=_join_behaviours([shard.exposures for shard in shards]),
         page_views=_join_behaviours([shard.page_views for shard in shards]),
-        requests=Requests(**plain, **ranges, offsets=np.append(offsets, candidates[-1]), item=item),
+        requests=Requests(**plain, **ranges, offsets=np.append(offsets, candidates[-1]), **encoded),
     )
 
 

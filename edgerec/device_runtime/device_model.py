@@ -10,6 +10,7 @@ import numpy as np
 
 from edgerec.core.errors import SessionError
 from edgerec.device_runtime.arguments import check_vectors
+from edgerec.device_runtime.candidates import CandidateEncoder
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import Array, HubsmStepper, Step
 from edgerec.device_runtime.ranker import DeviceRanker
@@ -77,6 +78,11 @@ class DeviceModel:
     def items(self) -> RawEncoder:
         """Return the encoder of items. It makes item vectors from raw values and from the cloud's embedding rows."""
         return RawEncoder(self.spec.item)
+
+    @cached_property
+    def candidates(self) -> CandidateEncoder:
+        """Return the encoder of candidates. It adds relations and the context of the request to item vectors."""
+        return CandidateEncoder(self.spec, self.limits)
 
     @cached_property
     def exposures(self) -> BehaviourModel:

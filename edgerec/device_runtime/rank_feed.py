@@ -142,7 +142,7 @@ class RankFeed:
 
     Attributes:
         limit: k, the maximal number of candidates.
-        item_width: d_x, number of item features.
+        candidate_width: d_c, the width of a candidate vector.
         kinds: the arrays of each kind of behaviour that the graph reads.
 
     Raises:
@@ -151,14 +151,18 @@ class RankFeed:
 
     def __init__(self, arrays: Mapping[str, Array], *, values: str = "values") -> None:
         candidates = _array(arrays, "candidates", 3)
-        self.limit, self.item_width = candidates.shape[0], candidates.shape[-1]
-        self._candidates = candidates.reshape(self.limit, self.item_width)
+        self.limit, self.candidate_width = candidates.shape[0], candidates.shape[-1]
+        self._candidates = candidates.reshape(self.limit, self.candidate_width)
         self._last, self._valid = arrays.get("last"), arrays.get("valid")
         self.kinds = {
             kind: KindFeed(arrays, kind, values=values) for kind in BEHAVIOUR_KINDS if f"{kind.name}_mask" in arrays
         }
         known = 1 + (self._last is not None) + (self._valid is not None) + sum(k.inputs for k in self.kinds.values())
-        wanted = {"candidates": (self.limit, 1, self.item_width), "last": (1, self.limit), "valid": (self.limit, 1)}
+        wanted = {
+            "candidates": (self.limit, 1, self.candidate_width),
+            "last": (1, self.limit),
+            "valid": (self.limit, 1),
+        }
         fits = all(arrays[name].shape == shape for name, shape in wanted.items() if name in arrays)
         if not fits or len(arrays) != known:
             raise SessionError(
@@ -172,7 +176,7 @@ class RankFeed:
         Every call writes all inputs, because a run of MNN overwrites its inputs.
 
         Args:
-            candidates: `(c, d_x)` float32.
+            candidates: `(c, d_c)` float32.
             encodings: the encodings of each kind in `kinds`.
             ids: `(c, identities)` int64, the IDs of the candidates, for a graph that reads matches.
         """

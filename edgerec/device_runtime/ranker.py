@@ -53,7 +53,7 @@ class DeviceRanker:
         self._feed = feed
         self._lock = threading.Lock()
         self._logits = logits.reshape(-1)
-        self.limit, self.item_width = feed.limit, feed.item_width
+        self.limit, self.candidate_width = feed.limit, feed.candidate_width
         self.limits = {kind: one.limit for kind, one in feed.kinds.items()}
         self.key_widths = {kind: one.key_width for kind, one in feed.kinds.items()}
         self.hidden = next((one.hidden for one in feed.kinds.values()), 0)
@@ -72,7 +72,8 @@ class DeviceRanker:
         The order of the candidates matters, because the local ranking context depends on it.
 
         Args:
-            candidates: `(c, d_x)` float32, the candidates' item features in their present order; `1 <= c <= limit`.
+            candidates: `(c, d_c)` float32, the candidate vectors in their present order; `1 <= c <= limit`.
+                `DeviceModel.candidates` makes them. Without relations and context, they are the item vectors.
             exposures: the latest item exposures, at most `limits[EXPOSURE]`. Omit it if the model reads no exposures.
             page_views: the latest page-views, at most `limits[PAGE_VIEW]`. Omit it if the model reads no page-views.
             ids: `(c, identities)` int64, the IDs of the candidates, for a model that reads exact matches (`SeenItems`).
@@ -86,7 +87,7 @@ class DeviceRanker:
                 was forked after the model was loaded.
             NotFiniteError: a logit is not finite, because numbers in the arguments are too large.
         """
-        check_vectors("candidates", candidates, self.item_width)
+        check_vectors("candidates", candidates, self.candidate_width)
         count = candidates.shape[0]
         if not 1 <= count <= self.limit:
             raise SessionError(f"`candidates` should have 1 to {self.limit} items. Received: {count}")

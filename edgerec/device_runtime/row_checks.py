@@ -74,6 +74,20 @@ def raw_column(feature: Feature, values: list[object]) -> npt.NDArray[Any]:
         ) from None
 
 
+def to_numbers(column: str, values: Sequence[object]) -> npt.NDArray[np.float64]:
+    """Return the values of `column` as numbers. None becomes NaN.
+
+    Raises:
+        SpecificationError: a value is not a number, or is NaN or infinite.
+    """
+    for value in values:
+        if value is not None and (not isinstance(value, _TYPES["numbers"]) or not _all_finite([value])):
+            raise SpecificationError(
+                f"column {column!r}: expected finite numbers; received {value!r:.80}: give a missing value as None"
+            )
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
 def embedding_rows(name: str, rows: object, shape: Shape) -> npt.NDArray[np.float32]:
     """Return the embedding rows of feature `name` as float32.
 

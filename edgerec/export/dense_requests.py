@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerec.bundle.golden import GoldenCase
-from edgerec.data.samples import Samples, Shard
+from edgerec.data.samples import Requests, Samples, Shard
 from edgerec.device_runtime.matches import UNKNOWN
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoder import Encoded, GroupEncoder
@@ -30,7 +30,9 @@ class DenseRequests:
 
     def __init__(self, samples: Samples, tables: Mapping[str, Table], *, matching: bool) -> None:
         self.matching = matching
+        spec = samples.head.spec
         self.item = samples.item_encoder()
+        self.relations, self.context = (GroupEncoder(group) for group in (spec.relations, spec.context))
         self.actions = {kind: samples.action_encoder(kind) for kind in BEHAVIOUR_KINDS}
         self.tables = {name: np.concatenate([table.unknown[None, :], table.values]) for name, table in tables.items()}
 
@@ -52,7 +54,15 @@ class DenseRequests:
                 arrays[f"{kind.name}_age"] = hours.astype(np.float32)
         if self.matching:
             arrays["candidate_ids"] = _ids(requests.row[candidates], requests.item[candidates])
-        return GoldenCase(candidates=self._expand(self.item, requests.item[candidates]), logits=logits, **arrays)
+        return GoldenCase(candidates=self._candidates(requests, row), logits=logits, **arrays)
+
+    def _candidates(self, requests: Requests, row: int) -> Array:
+        """Return the candidate vectors of a request: item vectors, then relations, then the context."""
+        candidates = slice(requests.offsets[row], requests.offsets[row + 1])
+        items = self._expand(self.item, requests.item[candidates])
+        relations = self.relations.expand(requests.relations[candidates])
+        context = self.context.expand(requests.context[row : row + 1])
+        return np.concatenate([items, relations, np.repeat(context, len(items), axis=0)], axis=1)
 
     def _expand(self, encoder: GroupEncoder, encoded: Encoded) -> Array:
         rows = {

@@ -94,7 +94,7 @@ def _step(model: Reranker, kind: BehaviourKind) -> bytes:
 def _ranker(model: Reranker, limits: Limits) -> bytes:
     """Return an ONNX model of the ranker.
 
-    Its inputs are `candidates` (1, k, d_x), `exposures` (1, m, 2 units) and `page_views` (1, n, 2 units). All sequences
+    Its inputs are `candidates` (1, k, d_c), `exposures` (1, m, 2 units) and `page_views` (1, n, 2 units). All sequences
     have their maximal length.
     """
 

@@ -76,9 +76,8 @@ def _random_case(
     for kind, length in lengths.items():
         arrays[f"{kind.name}_action"] = random_vectors(length, model.action_of(kind).width)
         arrays[f"{kind.name}_item"] = random_vectors(length, item)
-    return GoldenCase(
-        candidates=random_vectors(candidates, item), logits=np.zeros(candidates, np.float32), **arrays, **matching
-    )
+    vectors = random_vectors(candidates, model.settings.candidate_width)
+    return GoldenCase(candidates=vectors, logits=np.zeros(candidates, np.float32), **arrays, **matching)
 
 
 def _lengths(limit: int, least: int) -> list[int]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edgerec.core.documents import bounded_bytes, parse_document
 from edgerec.core.errors import FormatError, SpecificationError
@@ -19,17 +19,25 @@ from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text_fields import Name
 from edgerec.features.as_of import check_as_of
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind
+from edgerec.features.context import DERIVED
 from edgerec.features.kinds import Feature, check_kind_names
 from edgerec.features.kinds.base import Origin
 from edgerec.features.kinds.embedding import Embedding, embeddings
+from edgerec.features.relations.rule import ITEM_ID, RelationRule
 
 FORMAT = 1
 WHAT = "feature specification"
-GROUPS = (EXPOSURE.group, PAGE_VIEW.group, "item")
+CONTEXT, RELATIONS = "context", "relations"
+GROUPS = (EXPOSURE.group, PAGE_VIEW.group, "item", CONTEXT, RELATIONS)
+ORIGINS: dict[str, tuple[Origin | None, ...]] = {"item": ("catalogue", "served"), CONTEXT: ("request", "derived")}
+"""The origins that the features of a group may have. Features of other groups have no origin."""
 
 
 class FeatureSpec(BaseModel):
-    """The features of the three groups, in the order in which their vectors are concatenated."""
+    """The features of all groups, in the order in which their vectors are concatenated.
+
+    The vector of a candidate has its item features, then its relations, then the context of the request.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,6 +49,10 @@ class FeatureSpec(BaseModel):
     """Features of what the user did on an item's page: d1 to d12."""
     item: Annotated[tuple[Feature, ...], Field(min_length=1)]
     """Features of the item: p1 to p7."""
+    context: tuple[Feature, ...] = ()
+    """Features of the request, which hold for all its candidates."""
+    relations: tuple[Feature, ...] = ()
+    """Features that compare a candidate with the user's latest behaviours."""
 
     @model_validator(mode="after")
     def _consistent(self) -> FeatureSpec:
@@ -50,15 +62,79 @@ class FeatureSpec(BaseModel):
             if twice:
                 raise ValueError(f"{group}: names should be unique; received {twice[0]} twice")
             for feature in features:
-                if (feature.origin is not None) != (group == "item"):
-                    rule = "should be 'catalogue' or 'served'" if group == "item" else "is for item features only"
-                    raise ValueError(f"{group}.{feature.name}: origin {rule}; received {feature.origin!r}")
-                if group != "item" and feature.has_table:
-                    raise ValueError(f"{group}.{feature.name}: embeddings are for item features only")
-                if feature.has_table and feature.origin != "catalogue":
-                    raise ValueError(f"item.{feature.name}: an embedding's origin should be 'catalogue'")
-        check_as_of(self.groups)
+                self._check_origin(group, feature)
+        for feature in self.relations:
+            self._check_relation(feature)
+        both = {one.source for one in of_origin(self.context, "request")} & DERIVED.keys()
+        if both:
+            raise ValueError(f"context: {min(both)!r} is a derived value, so a column needs another name")
+        check_as_of({group: features for group, features in self.groups.items() if group not in (CONTEXT, RELATIONS)})
         return self
+
+    @staticmethod
+    def _check_origin(group: str, feature: Feature) -> None:
+        where = f"{group}.{feature.name}"
+        allowed = ORIGINS.get(group, (None,))
+        if feature.origin not in allowed:
+            rule = "is for features of an item or of the context only"
+            if allowed != (None,):
+                rule = f"should be {' or '.join(map(repr, allowed))}"
+            raise ValueError(f"{where}: origin {rule}; received {feature.origin!r}")
+        if group != "item" and feature.has_table:
+            raise ValueError(f"{where}: embeddings are for item features only")
+        if feature.has_table and feature.origin != "catalogue":
+            raise ValueError(f"{where}: an embedding's origin should be 'catalogue'")
+        if (feature.relation is not None) != (group == RELATIONS):
+            raise ValueError(f"{where}: `relation` is {'needed' if group == RELATIONS else 'for relations only'}")
+        if feature.as_of is not None and group in (CONTEXT, RELATIONS):
+            raise ValueError(f"{where}: `as_of` is for features of items and actions")
+        if feature.origin == "derived" and feature.source not in DERIVED:
+            raise ValueError(f"{where}: a derived source is one of {', '.join(DERIVED)}; received {feature.source!r}")
+        if (feature.origin == "derived" or group == RELATIONS) and feature.reads != "numbers":
+            raise ValueError(f"{where}: this value is a number, but the feature reads {feature.reads}")
+
+    def _check_relation(self, feature: Feature) -> None:
+        rule = feature.relation
+        if rule is None:
+            return
+        if self.rules[feature.source] != rule:
+            raise ValueError(
+                f"relations.{feature.name}: another feature has the source {feature.source!r} with another relation: "
+                "give them different sources"
+            )
+        served = {one.source for one in self.item if one.origin == "served"}
+        if rule.same in served:
+            raise ValueError(
+                f"relations.{feature.name}: `same` should be a column of the catalogue or {ITEM_ID!r}; "
+                f"received {rule.same!r}, which is a served value"
+            )
+        if rule.compute != "value" and self.column_origin(rule) == "action":
+            raise ValueError(
+                f"relations.{feature.name}: a candidate has no value of {rule.column!r}, which is a column of actions: "
+                "use compute 'value'"
+            )
+
+    @model_serializer(mode="wrap")
+    def _without_empty_groups(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Specifications without these groups keep the bytes that earlier versions wrote.
+        document: dict[str, Any] = handler(self)
+        for group in (CONTEXT, RELATIONS):
+            if not document.get(group, True):
+                del document[group]
+        return document
+
+    def column_origin(self, rule: RelationRule) -> Literal["catalogue", "served", "action"]:
+        """Return where the column of numbers of a relation comes from."""
+        if rule.column in {feature.source for feature in self.item if feature.origin == "served"}:
+            return "served"
+        catalogue = {feature.source for feature in self.item if feature.origin == "catalogue"}
+        actions = {feature.source for feature in self.actions(rule.kind)} - catalogue
+        return "action" if rule.column in actions else "catalogue"
+
+    @property
+    def rules(self) -> dict[str, RelationRule]:
+        """The rules of the relations by source. Features with the same source share a rule."""
+        return {feature.source: feature.relation for feature in self.relations if feature.relation is not None}
 
     @property
     def groups(self) -> dict[str, tuple[Feature, ...]]:
@@ -81,7 +157,7 @@ class FeatureSpec(BaseModel):
 
 
 def of_origin(features: Iterable[Feature], origin: Origin) -> tuple[Feature, ...]:
-    """Return the features whose origin is `origin`: `catalogue` or `served`."""
+    """Return the features whose origin is `origin`."""
     return tuple(feature for feature in features if feature.origin == origin)
 
 

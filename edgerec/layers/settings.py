@@ -17,7 +17,8 @@ class ModelSettings:
         gain: scale of the initial weights, see `GruStack`.
         behaviour_kinds: the kinds of behaviour that the ranker reads.
         item_width: width of an item vector.
-        number_columns: columns of the raw features in an item vector.
+        candidate_width: width of a candidate vector: its item vector, then its relations, then the context.
+        number_columns: columns of the raw features of items and relations in a candidate vector.
         identities: number of IDs that can match exactly between a candidate and a behaviour: the item's own ID and the
             ID of each embedding feature.
     """
@@ -27,5 +28,6 @@ class ModelSettings:
     gain: float
     behaviour_kinds: tuple[BehaviourKind, ...]
     item_width: int
+    candidate_width: int
     number_columns: tuple[int, ...]
     identities: int

@@ -106,6 +106,8 @@ def make_batch(
     return Batch(
         inputs={
             "candidates": {name: _padded(array, size) for name, array in _gather(requests.item, index).items()},
+            "relations": {name: _padded(array, size) for name, array in _gather(requests.relations, index).items()},
+            "context": {name: _padded(array, size) for name, array in _gather(requests.context, rows).items()},
             "candidate_row": _padded(requests.row[index], size),
             "scored": _padded(scored.astype(np.int32), size),
             # An empty request has the length 1 and reads row 0, because no list may be empty.

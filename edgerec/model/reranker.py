@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,8 @@ import tensorflow as tf
 from keras import ops
 
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
+from edgerec.features.encoded import FIELDS
+from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
 from edgerec.layers.encoder import Encoder
 from edgerec.layers.feature_vector import FeatureVector
@@ -68,12 +70,18 @@ class Reranker(keras.Model):
         for kind in BEHAVIOUR_KINDS:
             name = f"{kind.name}_action"
             setattr(self, name, FeatureVector(self.spec.actions(kind), rows={}, name=name))
+        # A model without these groups has no such layers, so that older weights fit.
+        self.relations = _layer(self.spec.relations, "relations")
+        self.context = _layer(self.spec.context, "context")
+        more = [layer for layer in (self.relations, self.context) if layer is not None]
+        item_width = self.item_embedding.width
         self.settings = ModelSettings(
             units=units,
             layers=layers,
             gain=gain,
             behaviour_kinds=self.behaviour_kinds,
-            item_width=self.item_embedding.width,
+            item_width=item_width,
+            candidate_width=item_width + sum(layer.width for layer in more),
             number_columns=_number_columns(self.spec),
             identities=1 + len(self.spec.embeddings),
         )
@@ -94,8 +102,9 @@ class Reranker(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         item = (None, None, self.item_embedding.width)
-        for layer in (self.item_embedding, *map(self.action_of, BEHAVIOUR_KINDS)):
-            layer.build()
+        for layer in (self.item_embedding, self.relations, self.context, *map(self.action_of, BEHAVIOUR_KINDS)):
+            if layer is not None:
+                layer.build()
         for kind in self.behaviour_kinds:
             self.encoder_of(kind).build((None, None, self.action_of(kind).width), item)
         self.ranker.build_for(self.settings)
@@ -104,13 +113,24 @@ class Reranker(keras.Model):
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
         return self.ranker.rank(
             RankInputs(
-                candidates=self.item_embedding(**inputs["candidates"], training=training),
-                numbers=inputs["candidates"]["numbers"],
+                candidates=self._candidates(inputs, training),
+                numbers=numbers_of(inputs),
                 candidate_length=inputs["candidate_length"],
                 scored=inputs["scored"],
                 behaviours={kind: self._window(kind, inputs, training) for kind in self.behaviour_kinds},
             )
         )
+
+    def _candidates(self, inputs: Mapping[str, Any], training: bool) -> Any:
+        """Return the candidate vectors (batch, k, candidate_width)."""
+        items = self.item_embedding(**inputs["candidates"], training=training)
+        parts = [items]
+        if self.relations is not None:
+            parts.append(self.relations(**inputs["relations"]))
+        if self.context is not None:
+            context = self.context(**inputs["context"])
+            parts.append(ops.repeat(context[:, None, :], ops.shape(items)[1], axis=1))
+        return ops.concatenate(parts, axis=-1) if len(parts) > 1 else items
 
     def _window(self, kind: BehaviourKind, inputs: Mapping[str, Any], training: bool) -> BehaviourWindow:
         """Encode the behaviours of one kind, and gather the window of each request."""
@@ -132,21 +152,23 @@ class Reranker(keras.Model):
     def input_signature(self) -> dict[str, Any]:
         """Return the shapes and types of `inputs` for a traced function. Batches of any lengths share one trace."""
 
-        def encoded(layer: FeatureVector) -> dict[str, tf.TensorSpec]:
-            widths = _widths(layer)
+        def encoded(
+            features: Sequence[Feature], *, leading: tuple[None, ...] = (None, None)
+        ) -> dict[str, tf.TensorSpec]:
+            widths = _widths(features)
             return {
-                "ids": tf.TensorSpec((None, None, widths["ids"]), tf.int32),
-                "codes": tf.TensorSpec((None, None, widths["codes"]), tf.uint8),
-                "numbers": tf.TensorSpec((None, None, widths["numbers"]), tf.float32),
+                "ids": tf.TensorSpec((*leading, widths["ids"]), tf.int32),
+                "codes": tf.TensorSpec((*leading, widths["codes"]), tf.uint8),
+                "numbers": tf.TensorSpec((*leading, widths["numbers"]), tf.float32),
             }
 
         length = tf.TensorSpec((None,), tf.int32)
         integers = tf.TensorSpec((None, None), tf.int32)
-        item = encoded(self.item_embedding)
+        item = encoded(self.spec.item)
 
-        def behaviours(action: FeatureVector) -> dict[str, Any]:
+        def behaviours(kind: BehaviourKind) -> dict[str, Any]:
             return {
-                "action": encoded(action),
+                "action": encoded(self.spec.actions(kind)),
                 "item": item,
                 "row": integers,
                 "index": integers,
@@ -156,10 +178,12 @@ class Reranker(keras.Model):
 
         return {
             "candidates": item,
+            "relations": encoded(self.spec.relations),
+            "context": encoded(self.spec.context, leading=(None,)),
             "candidate_row": integers,
             "scored": integers,
             "candidate_length": length,
-            **{kind.plural: behaviours(self.action_of(kind)) for kind in BEHAVIOUR_KINDS},
+            **{kind.plural: behaviours(kind) for kind in BEHAVIOUR_KINDS},
         }
 
     def get_config(self) -> dict[str, Any]:
@@ -175,16 +199,24 @@ class Reranker(keras.Model):
 
 
 def _number_columns(spec: FeatureSpec) -> tuple[int, ...]:
-    """Return the columns of the raw features in an item vector."""
-    starts = np.cumsum([0, *(feature.width for feature in spec.item)])
-    return tuple(int(start) for start, feature in zip(starts, spec.item, strict=False) if feature.field == "numbers")
+    """Return the columns of the raw features of items and relations in a candidate vector."""
+    features = (*spec.item, *spec.relations)
+    starts = np.cumsum([0, *(feature.width for feature in features)])
+    return tuple(int(start) for start, feature in zip(starts, features, strict=False) if feature.field == "numbers")
 
 
-def _widths(layer: FeatureVector) -> dict[str, int]:
-    """Return the number of columns of each array of encoded features that `layer` reads."""
-    ids = len(layer.rows)
-    numbers = sum(feature.field == "numbers" for feature in layer.features)
-    return {"ids": ids, "codes": len(layer.features) - ids - numbers, "numbers": numbers}
+def numbers_of(inputs: Mapping[str, Any]) -> Any:
+    """Return the raw features (batch, k, numbers) of the candidates and of their relations."""
+    return ops.concatenate([inputs["candidates"]["numbers"], inputs["relations"]["numbers"]], axis=-1)
+
+
+def _layer(features: Sequence[Feature], name: str) -> FeatureVector | None:
+    return FeatureVector(features, rows={}, name=name) if features else None
+
+
+def _widths(features: Sequence[Feature]) -> dict[str, int]:
+    """Return the number of columns of each array of the encoded `features`."""
+    return {field: sum(feature.field == field for feature in features) for field in FIELDS}
 
 
 def windows_of(segments: Any, index: Any) -> Any:

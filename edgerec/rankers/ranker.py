@@ -39,8 +39,8 @@ class RankInputs:
     """All inputs that a ranker may read for a batch of requests.
 
     Attributes:
-        candidates: (batch, candidates, item_width) float32.
-        numbers: (batch, candidates, numbers) float32, the raw features of the candidates.
+        candidates: (batch, candidates, candidate_width) float32: item vectors, then relations, then the context.
+        numbers: (batch, candidates, numbers) float32, the raw features of the candidates and of their relations.
         candidate_length: (batch,) int32, at least 1.
         scored: (batch, scored) int32, positions of the candidates to score; the others are context.
         behaviours: the latest behaviours of each kind that the ranker reads.
@@ -78,7 +78,7 @@ class Ranker(keras.layers.Layer):
 
     def build_for(self, settings: ModelSettings) -> None:
         """Create the weights. By default this calls `build` with the shape of the candidates."""
-        self.build((None, None, settings.item_width))
+        self.build((None, None, settings.candidate_width))
 
     def rank(self, inputs: RankInputs) -> Any:
         """Return logits (batch, scored) float32. They have no meaning at positions beyond a list's length.

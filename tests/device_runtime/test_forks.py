@@ -25,7 +25,7 @@ MODELS = """
         return stepper.step(ones(stepper.action_width), ones(stepper.item_width), stepper.initial_state())
     def run_ranker(ranker):
         none = Encodings.empty(next(iter(ranker.key_widths.values())), ranker.hidden)
-        return ranker.score(ones(3, ranker.item_width), none, none)
+        return ranker.score(ones(3, ranker.candidate_width), none, none)
 """
 REFUSED = "SessionError: a model should run in the process that loaded it"
 

@@ -174,7 +174,7 @@ def test_another_number_of_units_works() -> None:
 
 def test_the_ranker_reads_its_limits_and_widths_from_the_model(ranker: DeviceRanker) -> None:
     assert (ranker.limit, ranker.limits) == (CANDIDATES, {EXPOSURE: EXPOSURES, PAGE_VIEW: PAGE_VIEWS})
-    assert (ranker.item_width, ranker.hidden) == (21, 32)
+    assert (ranker.candidate_width, ranker.hidden) == (21, 32)
     assert ranker.key_widths == {EXPOSURE: 128, PAGE_VIEW: 128}
 
 

@@ -7,14 +7,23 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from edgerec.core.errors import PluginError, SpecificationError
 from edgerec.core.text_fields import Value
 from edgerec.features.as_of import AsOf
+from edgerec.features.relations.rule import RelationRule
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary
 
-Origin: TypeAlias = Literal["catalogue", "served"]
+Origin: TypeAlias = Literal["catalogue", "served", "request", "derived"]
 Reads: TypeAlias = Literal["numbers", "strings", "identities"]
 EncodedField: TypeAlias = Literal["ids", "codes", "numbers"]
 Layout: TypeAlias = Literal["table", "one_hot", "number"]
@@ -58,7 +67,10 @@ class BaseFeature(BaseModel):
     source: Annotated[Value, Field(min_length=1)]
     """The name of the column that contains the values."""
     origin: Origin | None = None
-    """Only for item features. `catalogue`: an attribute in items.parquet. `served`: a value at the time of serving."""
+    """For item features, `catalogue`: an attribute in items.parquet, or `served`: a value at the time of serving. For
+    context features, `request`: a column of the requests, or `derived`: a value of `edgerec.features.context`."""
+    relation: RelationRule | None = None
+    """Only for relations: how the value is computed. Then `source` is a name for it; default: the feature's name."""
     as_of: AsOf | None = None
     """How the values of the column are computed from past events, if the logs do not have the column."""
     kind: str
@@ -70,6 +82,13 @@ class BaseFeature(BaseModel):
     """How `expand` writes the encoded column: `one_hot` is 1 at the code's index, `number` is the value itself, `table`
     is a row of a trained table. The Keras layer `FeatureVector` does the same."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_source(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("relation") is not None and "source" not in data and "name" in data:
+            return {**data, "source": data["name"]}
+        return data
+
     @field_validator("name")
     @classmethod
     def _name_is_a_word(cls, name: str) -> str:
@@ -79,12 +98,13 @@ class BaseFeature(BaseModel):
         return name
 
     @model_serializer(mode="wrap")
-    def _without_empty_as_of(self, handler: Any) -> dict[str, Any]:
-        """Leave out `as_of` if it is not given, so that older documents keep their bytes."""
-        fields: dict[str, Any] = handler(self)
-        if self.as_of is None:
-            fields.pop("as_of", None)
-        return fields
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Documents without these fields keep the bytes that earlier versions wrote.
+        document: dict[str, Any] = handler(self)
+        for name in ("as_of", "relation"):
+            if getattr(self, name) is None:
+                document.pop(name, None)
+        return document
 
     @property
     def has_table(self) -> bool:

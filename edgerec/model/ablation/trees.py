@@ -19,7 +19,7 @@ from edgerec.model.ablation.config import TREES
 from edgerec.model.batches import Batch
 from edgerec.model.evaluation import EVALUATION_BATCH
 from edgerec.model.input_pipeline import ahead, epoch
-from edgerec.model.reranker import matches_of
+from edgerec.model.reranker import matches_of, numbers_of
 from edgerec.model.tally import Scored, Tally
 from edgerec.rankers.crban_plus.layer import all_match_signals
 
@@ -101,17 +101,19 @@ def _columns(batch: Batch) -> NDArray[np.float32]:
     """Return the inputs of the scored candidates of a batch. Shape (batch, s, columns).
 
     The columns are the codes, the numbers and match signals, the same normalised within the list, the same as ranks
-    within the list, and the lengths of the list and of the behaviours.
+    within the list, the lengths of the list and of the behaviours, and the context.
     """
     inputs = tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)
     matches = {kind.plural: (matches_of(inputs, kind), inputs[kind.plural]["age"]) for kind in BEHAVIOUR_KINDS}
     signals = all_match_signals(matches, {kind.plural: inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS})
     candidates, length = inputs["candidates"], inputs["candidate_length"]
-    numbers = tf.concat([candidates["numbers"], signals], axis=-1)
+    numbers = tf.concat([numbers_of(inputs), signals], axis=-1)
     lengths = [length, *(inputs[kind.plural]["length"] for kind in BEHAVIOUR_KINDS)]
-    constant = tf.cast(tf.stack(lengths, axis=-1), tf.float32)[:, None, :]
+    context = [tf.cast(inputs["context"][field], tf.float32) for field in ("codes", "numbers")]
+    constant = tf.concat([tf.cast(tf.stack(lengths, axis=-1), tf.float32), *context], axis=-1)[:, None, :]
     parts = [
         tf.cast(candidates["codes"], tf.float32),
+        tf.cast(inputs["relations"]["codes"], tf.float32),
         numbers,
         ListNormalisation()(numbers, length),
         _ranks(numbers, length),

@@ -128,7 +128,7 @@ class CrbanWeights(RankerGraph):
 
         | name | shape | what |
         |---|---|---|
-        | in `candidates` | `(k, 1, d_x)` | item features, padded on the right with any finite number |
+        | in `candidates` | `(k, 1, d_c)` | candidate vectors, padded on the right with any finite number |
         | in `last` | `(1, k)` | one-hot row of the last valid candidate |
         | in `exposure_keys` | `(m, key_width)` | `key` of each exposure's step; any finite positive number in padding |
         | in `exposure_values` | `(m, hidden)` | `value` of each exposure's step; zeros in padding |

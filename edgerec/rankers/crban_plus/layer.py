@@ -178,7 +178,7 @@ class CrbanPlus(Ranker):
         return cls(settings.identities, settings.units, heads=1 if settings.units % 2 else 2, name=name)
 
     def build_for(self, settings: ModelSettings) -> None:
-        self.build((None, None, settings.item_width), (None, None, len(settings.number_columns)))
+        self.build((None, None, settings.candidate_width), (None, None, len(settings.number_columns)))
 
     def rank(self, inputs: RankInputs) -> Any:
         windows = {kind.plural: window for kind, window in inputs.behaviours.items()}

@@ -39,7 +39,7 @@ class DlcmWeights(RankerGraph):
             )
 
     def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build the graph. Its inputs are `candidates`, `(k, 1, d_x)`, and `last`, `(1, k)`; its output is `logits`.
+        """Build the graph. Its inputs are `candidates`, `(k, 1, d_c)`, and `last`, `(1, k)`; its output is `logits`.
 
         All are as in `CrbanWeights.build`.
         """

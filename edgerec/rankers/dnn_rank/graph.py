@@ -29,7 +29,7 @@ class DnnRankWeights(RankerGraph):
                 )
 
     def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build the graph. Its input is `candidates`, `(k, 1, d_x)`; its output is `logits`, `(k, 1)`."""
+        """Build the graph. Its input is `candidates`, `(k, 1, d_c)`; its output is `logits`, `(k, 1)`."""
         candidates, width = limits.candidates, self.layers[0].kernel.shape[0]
         graph = GraphBuilder()
         x = graph.reshape("candidates", (candidates, width))

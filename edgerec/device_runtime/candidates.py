@@ -1,0 +1,101 @@
+"""Candidate vectors on the device: item vectors, relations and the context of the request, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.core.errors import SessionError
+from edgerec.device_runtime.arguments import check_vectors
+from edgerec.device_runtime.relations import Array, History, RelationEncoder
+from edgerec.device_runtime.row_checks import check_column, check_keys
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
+from edgerec.features.context import DERIVED, RequestFacts
+from edgerec.features.encoder import GroupEncoder, Values
+from edgerec.features.spec import FeatureSpec, of_origin
+
+
+class CandidateEncoder:
+    """The encoder of candidates. It adds what a list and its request have to the item vectors.
+
+    Args:
+        spec: the specification.
+        limits: the largest number of behaviours of each kind that the model reads.
+
+    Attributes:
+        relations: the encoder of relations.
+        context_columns: the columns of the request that the context reads.
+        width: the width of a candidate vector.
+    """
+
+    def __init__(self, spec: FeatureSpec, limits: Limits) -> None:
+        self.relations = RelationEncoder(spec, limits)
+        self._context = GroupEncoder(spec.context)
+        self._derived = tuple(dict.fromkeys(feature.source for feature in of_origin(spec.context, "derived")))
+        self._given = of_origin(spec.context, "request")
+        self._limits = limits
+        self._item_width = sum(feature.width for feature in spec.item)
+        self.context_columns = tuple(dict.fromkeys(feature.source for feature in self._given))
+        self.width = self._item_width + self.relations.width + self._context.width
+
+    def vectors(
+        self,
+        item_vectors: Array,
+        *,
+        items: Sequence[Values] = (),
+        histories: Mapping[BehaviourKind, History] | None = None,
+        context: Values | None = None,
+        time: int | None = None,
+    ) -> Array:
+        """Return the candidate vectors of a request. Shape (c, width).
+
+        Without relations and context in the specification, these are the item vectors.
+
+        Args:
+            item_vectors: (c, d_x) float32, the vectors of the items: `DeviceModel.items.vectors`.
+            items: for relations, the values of `relations.item_columns` of each candidate.
+            histories: for relations and the context, the behaviours before the request, by kind.
+            context: for the context, the values of `context_columns`. A missing value is None.
+            time: for relations and the context, the time of the request in milliseconds since 1970.
+
+        Raises:
+            SessionError: an argument is absent, or has a wrong type or shape.
+            SpecificationError: a key is unknown or absent, or a value has a wrong type.
+        """
+        check_vectors("item_vectors", item_vectors, self._item_width)
+        if self.width == self._item_width:
+            return item_vectors
+        if isinstance(time, bool) or not isinstance(time, int | np.integer):
+            raise SessionError(f"`time` should be milliseconds since 1970, a whole number. Received: {time!r}")
+        past = {} if histories is None else histories
+        parts = [item_vectors]
+        if self.relations.width:
+            if len(items) != len(item_vectors):
+                raise SessionError(
+                    f"`items` should have as many rows as `item_vectors`. Received: {len(items)} and "
+                    f"{len(item_vectors)}"
+                )
+            parts.append(self.relations.vectors(self.relations.items(items), past, time=int(time)))
+        if self._context.width:
+            vector = self._context_vector(context, past, time=int(time), candidates=len(item_vectors))
+            parts.append(np.repeat(vector, len(item_vectors), axis=0))
+        return np.concatenate(parts, axis=1)
+
+    def _context_vector(
+        self, given: Values | None, histories: Mapping[BehaviourKind, History], *, time: int, candidates: int
+    ) -> Array:
+        """Return the vector of the context. Shape (1, width)."""
+        values = {} if given is None else given
+        check_keys("context", values, dict.fromkeys(self.context_columns), "give a missing value as None")
+        for feature in self._given:
+            check_column(feature, [values[feature.source]])
+        counts, latest = {}, {}
+        for kind in BEHAVIOUR_KINDS:
+            times: npt.NDArray[np.int64] = histories[kind].time if kind in histories else np.zeros(0, np.int64)
+            counts[kind] = np.array([min(len(times), self._limits.of(kind))])
+            latest[kind] = times[-1:] if len(times) else np.zeros(1, np.int64)
+        facts = RequestFacts(np.array([time]), np.array([candidates]), counts, latest)
+        derived = {name: float(DERIVED[name](facts)[0]) for name in self._derived}
+        return self._context.expand(self._context.encode_rows([{**values, **derived}]))

@@ -1,0 +1,156 @@
+"""Relations on the device: what a client stores of a behaviour, and the vectors of the relations at a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerec.core.errors import SessionError
+from edgerec.device_runtime.arguments import check_count, is_plain, received
+from edgerec.device_runtime.row_checks import check_keys, to_numbers
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
+from edgerec.features.encoder import GroupEncoder, Values
+from edgerec.features.relations.compute import Candidates, PastBehaviours, compute_relations
+from edgerec.features.relations.facts import Facts, keys_of
+from edgerec.features.relations.rule import number_columns, same_columns
+from edgerec.features.spec import FeatureSpec
+
+Array = npt.NDArray[np.float32]
+
+_NONE = "give a missing value as None"
+
+
+@dataclass(frozen=True)
+class History:
+    """What relations and the context read of a user's behaviours of one kind, oldest first.
+
+    Attributes:
+        facts: the facts of t behaviours, as `RelationEncoder.behaviour` returns them.
+        time: (t,) int64, the time of each behaviour in milliseconds since 1970.
+    """
+
+    facts: Facts
+    time: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def append(self, facts: Facts, time: int) -> History:
+        """Return the history with one more behaviour, the latest one. `facts` has one row."""
+        keys = np.concatenate([self.facts.keys, facts.keys])
+        numbers = np.concatenate([self.facts.numbers, facts.numbers])
+        return History(Facts(keys, numbers), np.append(self.time, np.int64(time)))
+
+    def latest(self, count: int) -> History:
+        """Return the last `count` behaviours, or all if there are fewer.
+
+        Raises:
+            SessionError: `count` is negative or not a whole number.
+        """
+        check_count("count", count)
+        start = max(len(self) - int(count), 0)
+        return History(self.facts[start:], self.time[start:])
+
+
+class RelationEncoder:
+    """The encoder of the relations of a specification.
+
+    Args:
+        spec: the specification.
+        limits: the largest number of behaviours of each kind that relations read.
+
+    Attributes:
+        width: the length of a vector.
+        item_columns: the columns of an item that relations read, as in the logs.
+        action_columns: the columns of an action that relations read, by kind of behaviour.
+    """
+
+    def __init__(self, spec: FeatureSpec, limits: Limits) -> None:
+        self._rules = tuple(spec.rules.values())
+        self._sources = tuple(spec.rules)
+        self._keys, self._numbers = same_columns(self._rules), number_columns(self._rules)
+        self._encoder = GroupEncoder(spec.relations)
+        self._limits = {kind: limits.of(kind) for kind in BEHAVIOUR_KINDS}
+        self.width = self._encoder.width
+        actions = [(rule.kind, rule.column) for rule in self._rules if spec.column_origin(rule) == "action"]
+        of_actions = {column for _, column in actions}
+        columns = (name for name in (*self._keys, *self._numbers) if name not in of_actions)
+        self.item_columns = tuple(dict.fromkeys(columns))
+        self.action_columns = {
+            kind: tuple(name for name in self._numbers if (kind, name) in actions) for kind in BEHAVIOUR_KINDS
+        }
+
+    def empty(self) -> History:
+        """Return the history of a user without behaviours."""
+        facts = Facts(np.zeros((0, len(self._keys)), np.int64), np.zeros((0, len(self._numbers))))
+        return History(facts, np.zeros(0, np.int64))
+
+    def items(self, rows: Sequence[Values]) -> Facts:
+        """Return the facts of n items. The keys of each row are exactly `item_columns`. A missing value is None.
+
+        Raises:
+            SpecificationError: a row has other keys, or a value has a wrong type.
+        """
+        wanted = dict.fromkeys(self.item_columns)
+        for index, row in enumerate(rows):
+            check_keys(f"relations: values of row {index}", row, wanted, _NONE)
+        return self._facts(rows)
+
+    def behaviour(self, kind: BehaviourKind, item: Values, action: Values) -> Facts:
+        """Return the facts of one behaviour, with one row. Store them with its key and value.
+
+        Args:
+            kind: the kind of behaviour.
+            item: the values of `item_columns`.
+            action: the values of the action. Columns that no relation reads are ignored.
+
+        Raises:
+            SpecificationError: a key is absent, or a value has a wrong type.
+        """
+        check_keys("relations: values of the item", item, dict.fromkeys(self.item_columns), _NONE)
+        wanted = self.action_columns[kind]
+        given = {name: action[name] for name in wanted if name in action}
+        check_keys("relations: values of the action", given, dict.fromkeys(wanted), _NONE)
+        return self._facts([{**item, **given}])
+
+    def _facts(self, rows: Sequence[Values]) -> Facts:
+        keys = np.empty((len(rows), len(self._keys)), np.int64)
+        for index, name in enumerate(self._keys):
+            keys[:, index] = keys_of(row[name] for row in rows)
+        numbers = np.empty((len(rows), len(self._numbers)))
+        for index, name in enumerate(self._numbers):
+            numbers[:, index] = to_numbers(name, [row.get(name) for row in rows])
+        return Facts(keys, numbers)
+
+    def vectors(self, items: Facts, histories: Mapping[BehaviourKind, History], *, time: int) -> Array:
+        """Return the vectors of the relations of c candidates. Shape (c, width).
+
+        Args:
+            items: the facts of the candidates, from `items`.
+            histories: the behaviours before the request, by kind. A kind that is absent has none.
+            time: the time of the request in milliseconds since 1970.
+
+        Raises:
+            SessionError: an argument has a wrong type or shape.
+        """
+        if not self.width:
+            return np.zeros((len(items), 0), np.float32)
+        self._check("items", items)
+        past = {}
+        for kind, limit in self._limits.items():
+            history = histories.get(kind, self.empty()).latest(limit)
+            self._check(f"histories of {kind.plural}", history.facts)
+            past[kind] = PastBehaviours(history.facts, history.time, np.array([[0, len(history)]]))
+        candidates = Candidates(items, np.zeros(len(items), np.int64), np.array([time], np.int64))
+        columns = dict(zip(self._sources, compute_relations(self._rules, candidates, past), strict=True))
+        return self._encoder.expand(self._encoder.encode(columns))
+
+    def _check(self, name: str, facts: object) -> None:
+        if isinstance(facts, Facts):
+            widths = {"keys": (facts.keys, len(self._keys)), "numbers": (facts.numbers, len(self._numbers))}
+            if all(is_plain(array) and array.shape == (len(facts), width) for array, width in widths.values()):
+                return
+        raise SessionError(f"`{name}` should be facts of this model's RelationEncoder. Received: {received(facts)}")
