@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,36 @@ SPEC = FeatureSpec.model_validate(
         ],
     }
 )  # fmt: skip
+
+SPEC_WITH_RELATIONS = FeatureSpec.model_validate(
+    {
+        **SPEC.model_dump(mode="json"),
+        "context": [
+            {"name": "length", "source": "list_length", "origin": "derived", "kind": "raw"},
+            {"name": "hour", "source": "hour_utc", "origin": "derived", "kind": "one_hot", "values": [0, 1, 2, 3]},
+            {"name": "idle", "source": "seconds_since_exposure", "origin": "derived", "kind": "raw",
+             "transform": "log1p"},
+            {"name": "device", "source": "device", "origin": "request", "kind": "one_hot", "values": ["phone", "pad"]},
+            {"name": "battery", "source": "battery", "origin": "request", "kind": "raw"},
+        ],
+        "relations": [
+            {"name": "views_of_shop", "kind": "raw", "transform": "log1p",
+             "relation": {"behaviours": "page_views", "same": "shop", "compute": "count"}},
+            {"name": "seen", "kind": "binarize",
+             "relation": {"behaviours": "exposures", "same": "item_id", "compute": "count"}},
+            {"name": "age_of_shop", "kind": "bucketize", "boundaries": [60, 3600],
+             "relation": {"behaviours": "exposures", "same": "shop", "compute": "seconds_since"}},
+            {"name": "score_difference", "kind": "raw",
+             "relation": {"behaviours": "page_views", "compute": "difference", "column": "score", "over": "mean"}},
+            {"name": "level_ratio", "kind": "raw",
+             "relation": {"behaviours": "exposures", "compute": "ratio", "column": "level", "latest": 3}},
+            {"name": "dwell", "kind": "raw",
+             "relation": {"behaviours": "page_views", "same": "level", "compute": "value", "column": "duration_s",
+                          "over": "max", "within_s": 7200}},
+        ],
+    }
+)  # fmt: skip
+"""The features of `SPEC`, with a context and with relations of several forms."""
 
 HOUR = 3_600_000
 LIMITS = {"candidates": 10, "exposures": 8, "page_views": 4}
@@ -93,6 +124,17 @@ def make_logs(*, users: int = 12, items: int = 40, requests: int = 10, seed: int
             requests_table, schema_overrides={"model_version": pl.String, "clicked": pl.List(pl.Int8)}
         ),
     )
+
+
+def make_logs_with_context(**settings: Any) -> Logs:
+    """Make the same logs with the columns of the context, and with `SPEC_WITH_RELATIONS`."""
+    logs = make_logs(**settings)
+    rng = np.random.default_rng(1)
+    requests = logs.requests.with_columns(
+        device=pl.Series([["phone", "pad", "tv", None][draw] for draw in rng.integers(0, 4, len(logs.requests))]),
+        battery=pl.Series([None if draw < 0.2 else float(draw) for draw in rng.random(len(logs.requests))]),
+    )
+    return replace(logs, spec=SPEC_WITH_RELATIONS, requests=requests)
 
 
 def build(folder: Path, logs: Logs, **settings: Any) -> Samples:

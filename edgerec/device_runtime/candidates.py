@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from edgerec.core.errors import SessionError
 from edgerec.device_runtime.arguments import check_vectors
 from edgerec.device_runtime.relations import Array, History, RelationEncoder
-from edgerec.device_runtime.row_checks import check_column, check_keys
+from edgerec.device_runtime.row_checks import check_keys, raw_column
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.context import DERIVED, RequestFacts
 from edgerec.features.encoder import GroupEncoder, Values
@@ -35,7 +34,6 @@ class CandidateEncoder:
         self._context = GroupEncoder(spec.context)
         self._derived = tuple(dict.fromkeys(feature.source for feature in of_origin(spec.context, "derived")))
         self._given = of_origin(spec.context, "request")
-        self._limits = limits
         self._item_width = sum(feature.width for feature in spec.item)
         self.context_columns = tuple(dict.fromkeys(feature.source for feature in self._given))
         self.width = self._item_width + self.relations.width + self._context.width
@@ -89,13 +87,12 @@ class CandidateEncoder:
         """Return the vector of the context. Shape (1, width)."""
         values = {} if given is None else given
         check_keys("context", values, dict.fromkeys(self.context_columns), "give a missing value as None")
-        for feature in self._given:
-            check_column(feature, [values[feature.source]])
+        columns = {feature.source: raw_column(feature, [values[feature.source]]) for feature in self._given}
         counts, latest = {}, {}
         for kind in BEHAVIOUR_KINDS:
-            times: npt.NDArray[np.int64] = histories[kind].time if kind in histories else np.zeros(0, np.int64)
-            counts[kind] = np.array([min(len(times), self._limits.of(kind))])
+            times = self.relations.latest(kind, histories, time=time).time
+            counts[kind] = np.array([len(times)])
             latest[kind] = times[-1:] if len(times) else np.zeros(1, np.int64)
         facts = RequestFacts(np.array([time]), np.array([candidates]), counts, latest)
-        derived = {name: float(DERIVED[name](facts)[0]) for name in self._derived}
-        return self._context.expand(self._context.encode_rows([{**values, **derived}]))
+        columns |= {name: DERIVED[name](facts) for name in self._derived}
+        return self._context.expand(self._context.encode(columns))

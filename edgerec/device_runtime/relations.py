@@ -140,13 +140,38 @@ class RelationEncoder:
             return np.zeros((len(items), 0), np.float32)
         self._check("items", items)
         past = {}
-        for kind, limit in self._limits.items():
-            history = histories.get(kind, self.empty()).latest(limit)
-            self._check(f"histories of {kind.plural}", history.facts)
+        for kind in self._limits:
+            history = self.latest(kind, histories, time=time)
             past[kind] = PastBehaviours(history.facts, history.time, np.array([[0, len(history)]]))
         candidates = Candidates(items, np.zeros(len(items), np.int64), np.array([time], np.int64))
         columns = dict(zip(self._sources, compute_relations(self._rules, candidates, past), strict=True))
         return self._encoder.expand(self._encoder.encode(columns))
+
+    def latest(self, kind: BehaviourKind, histories: Mapping[BehaviourKind, History], *, time: int) -> History:
+        """Return the behaviours of one kind that the model reads: the latest ones, at most as many as the limit.
+
+        Raises:
+            SessionError: the history has a wrong type or shape, is not in order of time, or has a behaviour after
+                `time`.
+        """
+        history = histories.get(kind)
+        if history is None:
+            return self.empty()
+        name = f"histories of {kind.plural}"
+        if not isinstance(history, History):
+            raise SessionError(f"`{name}` should be a History. Received: {type(history).__name__}")
+        self._check(name, history.facts)
+        times = history.time
+        if not is_plain(times) or times.dtype != np.int64 or times.shape != (len(history.facts),):
+            raise SessionError(
+                f"`time` of `{name}` should be int64 of shape {(len(history.facts),)}. Received: {received(times)}"
+            )
+        if len(times) and (times[-1] > time or bool((times[1:] < times[:-1]).any())):
+            raise SessionError(
+                f"`time` of `{name}` should ascend to at most the time of the request, {time}. Received: "
+                f"{times[0]} to {times[-1]}"
+            )
+        return history.latest(self._limits[kind])
 
     def _check(self, name: str, facts: object) -> None:
         if isinstance(facts, Facts):

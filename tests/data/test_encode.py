@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerec.data.columns import encode_series, to_array
-from edgerec.data.known import Instants, known_before
 from edgerec.data.item_table import ItemTable
+from edgerec.data.known import Instants, known_before
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.kinds.one_hot import OneHot
 from edgerec.features.spec import FeatureSpec

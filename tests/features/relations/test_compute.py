@@ -1,0 +1,142 @@
+"""Relations equal a loop over all behaviours of each request."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
+from edgerec.features.relations.compute import Candidates, PastBehaviours, compute_relations
+from edgerec.features.relations.facts import Facts, key_of
+from edgerec.features.relations.rule import RelationRule
+from edgerec.features.vocabulary import MISSING_ID
+
+SAMES = (None, "shop", "brand")
+RULES = [
+    RelationRule(
+        behaviours=plural, same=same, within_s=within_s, latest=latest, compute=compute, column=column, over=over
+    )
+    for plural in ("exposures", "page_views")
+    for same in SAMES
+    for within_s, latest in ((None, None), (3.0, None), (None, 2), (5.0, 3))
+    for compute, column, over in (
+        ("count", None, "last"),
+        ("seconds_since", None, "last"),
+        ("steps_since", None, "last"),
+        *(("share", None, "last") for _ in range(same is not None)),
+        *(("value", "price", over) for over in ("last", "mean", "min", "max")),
+        ("difference", "price", "mean"),
+        ("ratio", "place", "last"),
+    )
+]  # fmt: skip
+KEYS, NUMBERS = ("shop", "brand"), ("price", "place")
+
+
+def brute_force(rule: RelationRule, keys: list[int], numbers: list[float], past: list[tuple], time: int) -> float:
+    """Compute one relation of one candidate. `past` has keys, numbers and time of each known behaviour."""
+    chosen = [(index, *behaviour) for index, behaviour in enumerate(past)]
+    if rule.latest is not None:
+        chosen = chosen[-rule.latest :]
+    if rule.within_s is not None:
+        chosen = [one for one in chosen if (time - one[3]) / 1000 <= rule.within_s]
+    every = len(chosen)
+    if rule.same is not None:
+        column = KEYS.index(rule.same)
+        chosen = [one for one in chosen if one[1][column] == keys[column] != MISSING_ID]
+    if rule.compute == "count":
+        return len(chosen)
+    if rule.compute == "share":
+        return len(chosen) / every if every else math.nan
+    if rule.compute == "seconds_since":
+        return (time - chosen[-1][3]) / 1000 if chosen else math.nan
+    if rule.compute == "steps_since":
+        return len(past) - 1 - chosen[-1][0] if chosen else math.nan
+    column = NUMBERS.index(rule.column or "")
+    values = [one[2][column] for one in chosen if not math.isnan(one[2][column])]
+    if not values:
+        return math.nan
+    theirs = {"last": values[-1], "mean": sum(values) / len(values), "min": min(values), "max": max(values)}[rule.over]
+    own = numbers[column]
+    if rule.compute == "value":
+        return theirs
+    if rule.compute == "difference":
+        return own - theirs
+    return own / theirs if theirs else math.nan
+
+
+key = st.sampled_from([1, 2, 3, key_of("red"), MISSING_ID])
+number = st.sampled_from([-2.0, 0.0, 0.5, 3.0, math.nan])
+rows = st.tuples(st.tuples(key, key), st.tuples(number, number))
+
+
+def facts(rows: list[tuple]) -> Facts:
+    keys = np.array([row[0] for row in rows], np.int64).reshape(len(rows), 2)
+    return Facts(keys, np.array([row[1] for row in rows], float).reshape(len(rows), 2))
+
+
+@given(st.data())
+def test_relations_equal_a_loop_over_behaviours(data: st.DataObject) -> None:
+    pasts, times = {}, {}
+    for kind in (EXPOSURE, PAGE_VIEW):
+        pasts[kind] = data.draw(st.lists(rows, max_size=8))
+        steps = data.draw(st.lists(st.integers(0, 3000), min_size=len(pasts[kind]), max_size=len(pasts[kind])))
+        times[kind] = np.cumsum(np.array(steps, np.int64))
+    lists = data.draw(st.lists(st.lists(rows, min_size=1, max_size=4), min_size=1, max_size=3))
+    asked = np.array([data.draw(st.integers(24_000, 30_000)) for _ in lists])
+    ranges = {}
+    for kind, past in pasts.items():
+        pairs = [sorted(data.draw(st.tuples(st.integers(0, len(past)), st.integers(0, len(past))))) for _ in lists]
+        ranges[kind] = np.array(pairs, np.int64)
+    request = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+    candidates = Candidates(facts([row for one in lists for row in one]), request, asked)
+    past = {kind: PastBehaviours(facts(pasts[kind]), times[kind], ranges[kind]) for kind in pasts}
+    found = compute_relations(RULES, candidates, past)
+    for rule, values in zip(RULES, found, strict=True):
+        known = [(*row, time) for row, time in zip(pasts[rule.kind], times[rule.kind].tolist(), strict=True)]
+        expected = [
+            brute_force(rule, *row, known[slice(*ranges[rule.kind][index])], int(asked[index]))
+            for index, one in enumerate(lists)
+            for row in one
+        ]
+        np.testing.assert_array_equal(values, np.array(expected, float), err_msg=str(rule))
+
+
+def test_one_request_has_the_same_bits_as_many() -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(60, 2))
+    behaviours = Facts(rng.integers(0, 4, (60, 2)), numbers)
+    time = np.arange(60) * 1000
+    ranges = np.array([[0, 40], [13, 60], [5, 5]])
+    lists = Facts(rng.integers(0, 4, (30, 2)), rng.normal(size=(30, 2)))
+    asked = np.array([50_000, 70_000, 70_000])
+    past = PastBehaviours(behaviours, time, ranges)
+    kinds = (EXPOSURE, PAGE_VIEW)
+    together = compute_relations(
+        RULES, Candidates(lists, np.repeat(np.arange(3), 10), asked), dict.fromkeys(kinds, past)
+    )
+    for request in range(3):
+        some = slice(10 * request, 10 * request + 10)
+        one = PastBehaviours(behaviours, time, ranges[request : request + 1])
+        single = Candidates(lists[some], np.zeros(10, np.int64), asked[request : request + 1])
+        for many, alone in zip(together, compute_relations(RULES, single, dict.fromkeys(kinds, one)), strict=True):
+            assert many[some].tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"compute": "value"}, "needs `column`"),
+        ({"compute": "count", "column": "price"}, "reads no `column`"),
+        ({"compute": "count", "over": "mean"}, "`over` has no meaning"),
+        ({"compute": "share"}, "needs `same`"),
+        ({"compute": "count", "within_s": 0}, "greater than 0"),
+        ({"compute": "count", "latest": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_faulty_rule_is_refused(rule: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RelationRule(behaviours="exposures", **rule)  # type: ignore[arg-type]
