@@ -61,11 +61,12 @@ def _check_together(model: DeviceModel, manifest: DeviceManifest, folder: Path) 
 def _check_widths(model: DeviceModel, folder: Path) -> None:
     """Check that the width of each input vector equals the sum of the widths of its features."""
     spec = model.spec
-    candidate = (*spec.item, *spec.relations, *spec.context)
-    groups = [("candidates", candidate, model.ranker.candidate_width)]
+    groups = []
     for kind, stepper in model.steppers.items():
         groups.append((kind.group, spec.actions(kind), stepper.action_width))
         groups.append(("item", spec.item, stepper.item_width))
+    candidate = (*spec.item, *spec.relations, *spec.context)
+    groups.append(("candidates", candidate, model.ranker.candidate_width))
     if model.ranker.identities not in (0, 1 + len(spec.embeddings)):
         raise FormatError(
             f"device bundle: {folder}: the ranker should compare {1 + len(spec.embeddings)} IDs of each item (its own "

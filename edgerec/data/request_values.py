@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +15,10 @@ from edgerec.data.relation_facts import row_facts
 from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.context import DERIVED, RequestFacts
-from edgerec.features.relations.compute import Candidates, PastBehaviours, compute_relations
+from edgerec.features.relations.compute import PastBehaviours, Relations
 from edgerec.features.relations.facts import Facts
 from edgerec.features.relations.rule import number_columns
 from edgerec.features.spec import FeatureSpec, of_origin
-
-CHUNK = 1_000_000
-"""Pairs of request and behaviour that are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -95,57 +92,47 @@ def request_values(
         behaviours: the behaviours of each kind.
     """
     known = {kind: known_before(requests, behaviours[kind].instants, limits.of(kind)) for kind in BEHAVIOUR_KINDS}
-    past = {
-        kind: PastBehaviours(behaviours[kind].facts, behaviours[kind].instants.time, ranges[:, 1:])
-        for kind, ranges in known.items()
-    }
-    facts = _request_facts(requests.time, lengths, past)
+    facts = _request_facts(requests.time, lengths, known, behaviours)
     return RequestValues(
         known=known,
-        relations=_relations(spec, candidates, lengths, requests.time, past) if spec.relations else {},
+        relations=_relations(spec, requests.time, lengths, candidates, known, behaviours) if spec.relations else {},
         context={feature.source: DERIVED[feature.source](facts) for feature in of_origin(spec.context, "derived")},
     )
 
 
 def _request_facts(
-    time: NDArray[np.int64], lengths: NDArray[np.int64], past: Mapping[BehaviourKind, PastBehaviours]
+    time: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    known: Mapping[BehaviourKind, NDArray[np.int64]],
+    behaviours: Mapping[BehaviourKind, UserBehaviours],
 ) -> RequestFacts:
     counts, latest = {}, {}
-    for kind, behaviours in past.items():
-        begin, end = behaviours.ranges.T
+    for kind, ranges in known.items():
+        _, begin, end = ranges.T
         counts[kind] = end - begin
-        times = behaviours.time
+        times = behaviours[kind].instants.time
         latest[kind] = times[np.maximum(end - 1, 0)] if len(times) else np.zeros(len(time), np.int64)
     return RequestFacts(time, lengths, counts, latest)
 
 
 def _relations(
     spec: FeatureSpec,
-    candidates: Facts,
-    lengths: NDArray[np.int64],
     time: NDArray[np.int64],
-    past: Mapping[BehaviourKind, PastBehaviours],
+    lengths: NDArray[np.int64],
+    candidates: Facts,
+    known: Mapping[BehaviourKind, NDArray[np.int64]],
+    behaviours: Mapping[BehaviourKind, UserBehaviours],
 ) -> dict[str, NDArray[np.float64]]:
     """Return the numbers (c,) of each relation, by its source."""
-    values = {source: np.empty(len(candidates)) for source in spec.rules}
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    pairs = sum((np.diff(behaviours.ranges, axis=1)[:, 0] for behaviours in past.values()), lengths)
-    for rows in _chunks(pairs):
-        some = slice(starts[rows.start], starts[rows.stop])
-        ranges = {kind: PastBehaviours(one.facts, one.time, one.ranges[rows]) for kind, one in past.items()}
-        request = np.repeat(np.arange(rows.stop - rows.start), lengths[rows])
-        found = compute_relations(tuple(spec.rules.values()), Candidates(candidates[some], request, time[rows]), ranges)
-        for numbers, each in zip(values.values(), found, strict=True):
-            numbers[some] = each
-    return values
-
-
-def _chunks(pairs: NDArray[np.int64]) -> Iterator[slice]:
-    """Yield slices of requests with about `CHUNK` pairs each."""
-    total = np.cumsum(pairs)
-    start = 0
-    while start < len(pairs):
-        before = int(total[start - 1]) if start else 0
-        stop = max(int(np.searchsorted(total, before + CHUNK, side="right")), start + 1)
-        yield slice(start, stop)
-        start = stop
+    relations = Relations(tuple(spec.rules.values()))
+    values = np.empty((len(spec.rules), len(candidates)))
+    ends = np.cumsum(lengths).tolist()
+    ranges = {kind: known[kind][:, 1:].tolist() for kind in relations.kinds}
+    for request, (end, length) in enumerate(zip(ends, lengths.tolist(), strict=True)):
+        listed = slice(end - length, end)
+        past = {}
+        for kind, each in ranges.items():
+            window = slice(*each[request])
+            past[kind] = PastBehaviours(behaviours[kind].facts[window], behaviours[kind].instants.time[window])
+        values[:, listed] = relations.compute(candidates[listed], past, int(time[request]))
+    return dict(zip(spec.rules, values, strict=True))

@@ -13,7 +13,7 @@ from edgerec.device_runtime.arguments import check_count, is_plain, received
 from edgerec.device_runtime.row_checks import check_keys, to_numbers
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.encoder import GroupEncoder, Values
-from edgerec.features.relations.compute import Candidates, PastBehaviours, compute_relations
+from edgerec.features.relations.compute import PastBehaviours, Relations
 from edgerec.features.relations.facts import Facts, keys_of
 from edgerec.features.relations.rule import number_columns, same_columns
 from edgerec.features.spec import FeatureSpec
@@ -69,13 +69,14 @@ class RelationEncoder:
     """
 
     def __init__(self, spec: FeatureSpec, limits: Limits) -> None:
-        self._rules = tuple(spec.rules.values())
+        rules = tuple(spec.rules.values())
+        self._relations = Relations(rules)
         self._sources = tuple(spec.rules)
-        self._keys, self._numbers = same_columns(self._rules), number_columns(self._rules)
+        self._keys, self._numbers = same_columns(rules), number_columns(rules)
         self._encoder = GroupEncoder(spec.relations)
         self._limits = {kind: limits.of(kind) for kind in BEHAVIOUR_KINDS}
         self.width = self._encoder.width
-        actions = [(rule.kind, rule.column) for rule in self._rules if spec.column_origin(rule) == "action"]
+        actions = [(rule.kind, rule.column) for rule in rules if spec.column_origin(rule) == "action"]
         of_actions = {column for _, column in actions}
         columns = (name for name in (*self._keys, *self._numbers) if name not in of_actions)
         self.item_columns = tuple(dict.fromkeys(columns))
@@ -140,11 +141,10 @@ class RelationEncoder:
             return np.zeros((len(items), 0), np.float32)
         self._check("items", items)
         past = {}
-        for kind in self._limits:
+        for kind in self._relations.kinds:
             history = self.latest(kind, histories, time=time)
-            past[kind] = PastBehaviours(history.facts, history.time, np.array([[0, len(history)]]))
-        candidates = Candidates(items, np.zeros(len(items), np.int64), np.array([time], np.int64))
-        columns = dict(zip(self._sources, compute_relations(self._rules, candidates, past), strict=True))
+            past[kind] = PastBehaviours(history.facts, history.time)
+        columns = dict(zip(self._sources, self._relations.compute(items, past, time), strict=True))
         return self._encoder.expand(self._encoder.encode(columns))
 
     def latest(self, kind: BehaviourKind, histories: Mapping[BehaviourKind, History], *, time: int) -> History:

@@ -17,6 +17,7 @@ from edgerec.core.errors import PluginError, SpecificationError
 from edgerec.features.encoded import FIELDS, Encoded
 from edgerec.features.kinds import Feature
 from edgerec.features.kinds.embedding import Embedding, embeddings
+from edgerec.features.kinds.raw import Raw, RawBlock
 from edgerec.features.vocabulary import Vocabulary
 
 __all__ = ["Columns", "Encoded", "GroupEncoder", "Values"]
@@ -44,6 +45,9 @@ class GroupEncoder:
         self.vocabularies = dict(vocabularies or {})
         self.width = sum(feature.width for feature in self.features)
         """The width of the dense vector."""
+        # Another package may define a subclass with another `encode`, so only this class is encoded together.
+        self._raw = [index for index, feature in enumerate(self.features) if type(feature) is Raw]
+        self._block = RawBlock([feature for feature in self.features if type(feature) is Raw])
         for feature in self.features:
             feature.check_fitted(self.vocabularies.get(feature.name))
 
@@ -91,8 +95,13 @@ class GroupEncoder:
         Raises:
             SpecificationError: a feature cannot read its column.
         """
+        block = self._block.encode([columns[index] for index in self._raw]) if len(self._raw) > 1 else None
+        together = {} if block is None else dict(zip(self._raw, block, strict=True))
         encoded = []
-        for feature, column in zip(self.features, columns, strict=True):
+        for index, (feature, column) in enumerate(zip(self.features, columns, strict=True)):
+            if index in together:
+                encoded.append(together[index])
+                continue
             found = feature.encode(column, self.vocabularies.get(feature.name))
             self._check(feature, found, count)
             encoded.append(found)

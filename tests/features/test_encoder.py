@@ -12,6 +12,7 @@ from edgerec.core.errors import PluginError, SpecificationError
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.kinds import Feature
 from edgerec.features.kinds.bucketize import Bucketize
+from edgerec.features.kinds.raw import Raw
 from edgerec.features.vocabulary import MISSING_ID, Vocabulary
 
 NAN = float("nan")
@@ -191,3 +192,18 @@ def test_a_kind_that_encodes_to_something_else_is_an_error(
     monkeypatch.setattr(Bucketize, "encode", lambda *_: returned)
     with pytest.raises(PluginError, match=f"feature x: `Bucketize.encode` should return an {said}"):
         GroupEncoder([feature]).encode({"x": np.array([1.0, 2.0])})
+
+
+@given(st.integers(0, 5), st.data())
+def test_raw_features_have_the_same_bits_together_and_alone(count: int, data: st.DataObject) -> None:
+    features = [
+        Raw(kind="raw", name="a", source="a", mean=0.3, scale=1.7),
+        Raw(kind="raw", name="b", source="b", transform="log1p", low=0.1, high=3.0, mean=0.5, scale=0.2),
+        Raw(kind="raw", name="c", source="c", transform="log1p", mean=1.0, scale=3.0),
+        Raw(kind="raw", name="d", source="b", low=-1.0, mean=0.0, scale=1e-3),
+    ]
+    number = st.one_of(st.just(np.nan), st.floats(-0.9, 1e6), st.floats(-0.9, 3))
+    columns = {name: np.array(data.draw(st.lists(number, min_size=count, max_size=count))) for name in "abc"}
+    together = GroupEncoder(features).encode(columns).numbers
+    for index, feature in enumerate(features):
+        assert together[:, index].tobytes() == feature.encode(columns[feature.source]).tobytes()

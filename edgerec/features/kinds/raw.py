@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -92,3 +93,42 @@ class Raw(BaseFeature):
                 f"feature {self.name}: mean and scale are not fitted yet: use the specification in a folder of samples"
             )
         return self.mean, self.scale
+
+
+class RawBlock:
+    """Several raw features that are encoded together. On few rows, this takes a fraction of the time.
+
+    The result has the same bits as `Raw.encode` of each feature.
+    """
+
+    def __init__(self, features: Sequence[Raw]) -> None:
+        self._logs = [index for index, feature in enumerate(features) if feature.transform == "log1p"]
+        self._low, self._high = (
+            np.array([[end if bound is None else bound] for bound in bounds])
+            for end, bounds in (
+                (-np.inf, [feature.low for feature in features]),
+                (np.inf, [feature.high for feature in features]),
+            )
+        )
+        self._mean = np.array([[feature.mean or 0.0] for feature in features])
+        self._scale = np.array([[feature.scale or 1.0] for feature in features])
+
+    def encode(self, columns: Sequence[NDArray[Any]]) -> NDArray[np.float32] | None:
+        """Return the encoded columns (features, n), or None if one of the features cannot read its column."""
+        if any(column.dtype.kind not in "fiub" for column in columns):
+            return None
+        values = np.array(columns, np.float64)
+        if self._logs:
+            chosen = values[self._logs]
+            if bool((chosen <= -1).any()):
+                return None
+            values[self._logs] = np.log1p(chosen)
+        if bool(np.isinf(values).any()):
+            return None
+        with np.errstate(over="ignore"):
+            scaled = (np.minimum(np.maximum(values, self._low), self._high) - self._mean) / self._scale
+        if bool((np.abs(scaled) > np.finfo(np.float32).max).any()):
+            return None
+        scaled[np.isnan(scaled)] = 0.0
+        encoded: NDArray[np.float32] = scaled.astype(np.float32)
+        return encoded

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
-from edgerec.features.relations.compute import Candidates, PastBehaviours, compute_relations
+from edgerec.features.relations.compute import PastBehaviours, Relations
 from edgerec.features.relations.facts import Facts, key_of
 from edgerec.features.relations.rule import RelationRule
 from edgerec.features.vocabulary import MISSING_ID
@@ -85,45 +85,14 @@ def test_relations_equal_a_loop_over_behaviours(data: st.DataObject) -> None:
         pasts[kind] = data.draw(st.lists(rows, max_size=8))
         steps = data.draw(st.lists(st.integers(0, 3000), min_size=len(pasts[kind]), max_size=len(pasts[kind])))
         times[kind] = np.cumsum(np.array(steps, np.int64))
-    lists = data.draw(st.lists(st.lists(rows, min_size=1, max_size=4), min_size=1, max_size=3))
-    asked = np.array([data.draw(st.integers(24_000, 30_000)) for _ in lists])
-    ranges = {}
-    for kind, past in pasts.items():
-        pairs = [sorted(data.draw(st.tuples(st.integers(0, len(past)), st.integers(0, len(past))))) for _ in lists]
-        ranges[kind] = np.array(pairs, np.int64)
-    request = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
-    candidates = Candidates(facts([row for one in lists for row in one]), request, asked)
-    past = {kind: PastBehaviours(facts(pasts[kind]), times[kind], ranges[kind]) for kind in pasts}
-    found = compute_relations(RULES, candidates, past)
+    listed = data.draw(st.lists(rows, min_size=1, max_size=4))
+    time = data.draw(st.integers(24_000, 30_000))
+    past = {kind: PastBehaviours(facts(pasts[kind]), times[kind]) for kind in pasts}
+    found = Relations(RULES).compute(facts(listed), past, time)
     for rule, values in zip(RULES, found, strict=True):
-        known = [(*row, time) for row, time in zip(pasts[rule.kind], times[rule.kind].tolist(), strict=True)]
-        expected = [
-            brute_force(rule, *row, known[slice(*ranges[rule.kind][index])], int(asked[index]))
-            for index, one in enumerate(lists)
-            for row in one
-        ]
-        np.testing.assert_array_equal(values, np.array(expected, float), err_msg=str(rule))
-
-
-def test_one_request_has_the_same_bits_as_many() -> None:
-    rng = np.random.default_rng(0)
-    numbers = rng.normal(size=(60, 2))
-    behaviours = Facts(rng.integers(0, 4, (60, 2)), numbers)
-    time = np.arange(60) * 1000
-    ranges = np.array([[0, 40], [13, 60], [5, 5]])
-    lists = Facts(rng.integers(0, 4, (30, 2)), rng.normal(size=(30, 2)))
-    asked = np.array([50_000, 70_000, 70_000])
-    past = PastBehaviours(behaviours, time, ranges)
-    kinds = (EXPOSURE, PAGE_VIEW)
-    together = compute_relations(
-        RULES, Candidates(lists, np.repeat(np.arange(3), 10), asked), dict.fromkeys(kinds, past)
-    )
-    for request in range(3):
-        some = slice(10 * request, 10 * request + 10)
-        one = PastBehaviours(behaviours, time, ranges[request : request + 1])
-        single = Candidates(lists[some], np.zeros(10, np.int64), asked[request : request + 1])
-        for many, alone in zip(together, compute_relations(RULES, single, dict.fromkeys(kinds, one)), strict=True):
-            assert many[some].tobytes() == alone.tobytes()
+        known = [(*row, at) for row, at in zip(pasts[rule.kind], times[rule.kind].tolist(), strict=True)]
+        expected = [brute_force(rule, *row, known, time) for row in listed]
+        np.testing.assert_allclose(values, np.array(expected, float), rtol=1e-12, err_msg=str(rule))
 
 
 @pytest.mark.parametrize(
