@@ -7,8 +7,9 @@ search in one sorted array, without a loop over keys. The array may be a memory-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from edgerec.core.errors import InputError
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 class Timeline:
@@ -67,18 +69,29 @@ class AsOfInstants:
     """
 
     def __init__(self, timeline: Timeline, keys: Integers, times: Integers) -> None:
-        self._timeline, self._times = timeline, times
-        self._known = keys >= 0
-        self._base = np.where(self._known, keys, 0) * timeline.span
-        # Neighbouring searches are much faster in ascending order.
-        self._order = np.argsort(self._base + self._offsets(times))
-        self._rank = self._search(self._base + self._offsets(times))
-        self._first = self._search(self._base)
-        self._some = self._known & (self._rank > self._first)
+        base = np.where(keys >= 0, keys, 0) * timeline.span
+        numbers = base + np.clip(times - timeline.start, 0, timeline.span - 1)
+        # All arrays are in ascending order of key and time, because neighbouring searches are much faster in order.
+        self._order = np.argsort(numbers)
+        self._timeline, self._times, self._base = timeline, times[self._order], base[self._order]
+        self._known = (keys >= 0)[self._order]
+        self._rank: Integers = np.searchsorted(timeline.axis, numbers[self._order])
+
+    @cached_property
+    def _first(self) -> Integers:
+        """The number of events of smaller keys."""
+        return np.searchsorted(self._timeline.axis, self._base)
+
+    @cached_property
+    def _some(self) -> NDArray[np.bool_]:
+        """Whether the key has an event before the instant."""
+        some = self._known & (self._rank > 0)
+        some[some] = self._timeline.axis[self._rank[some] - 1] >= self._base[some]
+        return some
 
     def count(self, within: int | None = None) -> Integers:
         """Count the events, or those of the last `within` milliseconds: ``time - within <= time of event < time``."""
-        return np.where(self._known, self._rank - self._begin(within), 0)
+        return self._as_asked(np.where(self._known, self._rank - self._begin(within), 0))
 
     def sum(self, within: int | None = None) -> Floats:
         """Return the sum of the weights of the events that `count` counts."""
@@ -87,39 +100,47 @@ class AsOfInstants:
         total[some] = sums[self._rank[some] - 1]
         earlier = some & (begin > self._first)
         total[earlier] -= sums[begin[earlier] - 1]
-        return total
+        return self._as_asked(total)
 
     def decayed(self, half_life: int) -> Floats:
         """Return the sum of the weights, each times ``0.5 ** (age / half_life)``. Both are milliseconds."""
-        last, ages = self._rank[self._some] - 1, self.since_last()[self._some]
-        counts = np.zeros(len(self._times))
-        counts[self._some] = self._timeline.sums(half_life)[last] * np.exp2(ages / -half_life)
-        return counts
+        some, ages = self._some, self._ages(self._rank - 1)
+        total = np.zeros(len(self._times))
+        total[some] = self._timeline.sums(half_life)[self._rank[some] - 1] * np.exp2(ages / -half_life)
+        return self._as_asked(total)
 
     def since_last(self) -> Integers:
         """Return the milliseconds since the last event; -1 if there is none."""
-        return self._since(self._rank - 1, none=-1)
+        since = np.full(len(self._times), -1, np.int64)
+        since[self._some] = self._ages(self._rank - 1)
+        return self._as_asked(since)
 
     def since_first(self) -> Integers:
         """Return the milliseconds since the first event; 0 if there is none."""
-        return self._since(self._first, none=0)
+        since = np.zeros(len(self._times), np.int64)
+        since[self._some] = self._ages(self._first)
+        return self._as_asked(since)
+
+    def _ages(self, rows: Integers) -> Integers:
+        """Return the ages of the events in `rows` of the timeline, for the keys that have an event."""
+        some = self._some
+        ages: Integers = self._times[some] - self._timeline.start - (self._timeline.axis[rows[some]] - self._base[some])
+        return ages
 
     def _begin(self, within: int | None) -> Integers:
-        return self._first if within is None else self._search(self._base + self._offsets(self._times - within))
+        """Return the first event that counts."""
+        if within is None:
+            return self._first
+        begin = self._times - within - self._timeline.start
+        begin = np.clip(begin, 0, self._timeline.span - 1)
+        found: Integers = np.searchsorted(self._timeline.axis, self._base + begin)
+        return found
 
-    def _since(self, rows: Integers, *, none: int) -> Integers:
-        some, since = self._some, np.full(len(self._times), none, np.int64)
-        offsets = self._timeline.axis[rows[some]] - self._base[some]
-        since[some] = self._times[some] - self._timeline.start - offsets
-        return since
-
-    def _offsets(self, times: Integers) -> Integers:
-        return np.clip(times - self._timeline.start, 0, self._timeline.span - 1)
-
-    def _search(self, values: Integers) -> Integers:
-        rows = np.empty(len(values), np.int64)
-        rows[self._order] = np.searchsorted(self._timeline.axis, values[self._order])
-        return rows
+    def _as_asked(self, values: NDArray[Number]) -> NDArray[Number]:
+        """Return values (n,) in the order in which `at` was asked."""
+        result = np.empty_like(values)
+        result[self._order] = values
+        return result
 
 
 def time_range(extremes: tuple[int, int] | None) -> tuple[int, int]:

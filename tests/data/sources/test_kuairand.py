@@ -337,7 +337,7 @@ def foreseen(instants: AsOfInstants) -> Integers:
     """A faulty age, which reveals when a video will be seen for the first time."""
     timeline = instants._timeline
     offsets: Integers = timeline.axis[instants._first] - instants._base
-    return np.abs(instants._times - timeline.start - offsets)
+    return instants._as_asked(np.abs(instants._times - timeline.start - offsets))
 
 
 def outcomes_at_once(folder: Path) -> SliceTables:
