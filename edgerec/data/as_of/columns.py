@@ -15,6 +15,7 @@ from edgerec.data.as_of.timeline import AsOfInstants
 from edgerec.data.schema import EVENTS, REQUESTS
 from edgerec.features.as_of import AsOf, declared
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
 
 
@@ -65,10 +66,14 @@ class AbsentColumns:
         return [*self.served.values(), *(as_of for columns in self.actions.values() for as_of in columns.values())]
 
     def without(self, spec: FeatureSpec) -> FeatureSpec:
-        """Return `spec` without the features that read these columns. A group may be empty."""
+        """Return `spec` without the features and relations that read these columns. A group may be empty."""
         names = set(self.names)
+
+        def reads(feature: Feature) -> bool:
+            return feature.source in names or (feature.relation is not None and feature.relation.column in names)
+
         groups = {
-            group: tuple(feature for feature in features if feature.source not in names)
+            group: tuple(feature for feature in features if not reads(feature))
             for group, features in spec.groups.items()
         }
         return spec.model_copy(update=groups)
