@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,12 @@ from edgerec.features.relations.compute import PastBehaviours, Relations
 from edgerec.features.relations.facts import Facts
 from edgerec.features.relations.rule import number_columns
 from edgerec.features.spec import FeatureSpec, of_origin
+from edgerec.features.vocabulary import MISSING_ID
+
+PAIRS = 500_000
+"""Pairs of candidate and behaviour that are compared at a time."""
+STEP = 16
+"""Requests whose numbers of behaviours differ by less than this are compared together."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +133,46 @@ def _relations(
     """Return the numbers (c,) of each relation, by its source."""
     relations = Relations(tuple(spec.rules.values()))
     values = np.empty((len(spec.rules), len(candidates)))
-    ends = np.cumsum(lengths).tolist()
-    ranges = {kind: known[kind][:, 1:].tolist() for kind in relations.kinds}
-    for request, (end, length) in enumerate(zip(ends, lengths.tolist(), strict=True)):
-        listed = slice(end - length, end)
+    start = np.cumsum(lengths) - lengths
+    ranges = {kind: known[kind][:, 1:] for kind in relations.kinds}
+    for rows in _batches(lengths, list(ranges.values())):
+        listed, valid = _padded(start[rows], lengths[rows], np.arange(lengths[rows].max()))
         past = {}
         for kind, each in ranges.items():
-            window = slice(*each[request])
-            past[kind] = PastBehaviours(behaviours[kind].facts[window], behaviours[kind].instants.time[window])
-        values[:, listed] = relations.compute(candidates[listed], past, int(time[request]))
+            begin, end = each[rows].T
+            index, there = _padded(end - 1, end - begin, -np.arange((end - begin).max()))
+            facts, times = behaviours[kind].facts, behaviours[kind].instants.time
+            past[kind] = PastBehaviours(_gather(facts, index, there), _take(times, index), end - begin)
+        found = relations.compute(_gather(candidates, listed, valid), past, time[rows])
+        values[:, listed[valid]] = found[:, valid]
     return dict(zip(spec.rules, values, strict=True))
+
+
+def _batches(lengths: NDArray[np.int64], ranges: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of requests of similar size, so that little is padded. A batch has about `PAIRS` pairs."""
+    windows = sum((np.diff(each, axis=1)[:, 0] for each in ranges), np.zeros_like(lengths))
+    order = np.lexsort((lengths, windows // STEP))
+    size = lengths[order] * (windows[order] + STEP)
+    total = np.cumsum(size)
+    yield from np.split(order, np.flatnonzero(np.diff(total // PAIRS)) + 1) if len(order) else ()
+
+
+def _padded(
+    start: NDArray[np.int64], lengths: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the index (b, longest) of each element, and which of them are not padding."""
+    valid = np.arange(len(offsets)) < lengths[:, None]
+    return np.where(valid, start[:, None] + offsets, 0), valid
+
+
+def _gather(facts: Facts, index: NDArray[np.int64], valid: NDArray[np.bool_]) -> Facts:
+    """Return the facts at `index`. Padding has no key and no number."""
+    keys, numbers = _take(facts.keys, index), _take(facts.numbers, index)
+    keys[~valid] = MISSING_ID
+    numbers[~valid] = np.nan
+    return Facts(keys, numbers)
+
+
+def _take(array: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the rows at `index`, a copy. An empty array has no rows, and gives zeros."""
+    return array[index] if len(array) else np.zeros((*index.shape, *array.shape[1:]), array.dtype)

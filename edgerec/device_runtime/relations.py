@@ -143,8 +143,11 @@ class RelationEncoder:
         past = {}
         for kind in self._relations.kinds:
             history = self.latest(kind, histories, time=time)
-            past[kind] = PastBehaviours(history.facts, history.time)
-        columns = dict(zip(self._sources, self._relations.compute(items, past, time), strict=True))
+            facts = Facts(history.facts.keys[None, ::-1], history.facts.numbers[None, ::-1])
+            past[kind] = PastBehaviours(facts, history.time[None, ::-1], np.array([len(history)]))
+        candidates = Facts(items.keys[None], items.numbers[None])
+        values = self._relations.compute(candidates, past, np.array([time], np.int64))[:, 0]
+        columns = dict(zip(self._sources, values, strict=True))
         return self._encoder.expand(self._encoder.encode(columns))
 
     def latest(self, kind: BehaviourKind, histories: Mapping[BehaviourKind, History], *, time: int) -> History:

@@ -78,21 +78,60 @@ def facts(rows: list[tuple]) -> Facts:
     return Facts(keys, np.array([row[1] for row in rows], float).reshape(len(rows), 2))
 
 
+def padded(rows: list[tuple], length: int) -> Facts:
+    """Return the facts of some rows, and then padding. Shapes (length, 2)."""
+    found = facts([*rows, *[((MISSING_ID, MISSING_ID), (math.nan, math.nan))] * (length - len(rows))])
+    return found
+
+
+def stacked(parts: list[Facts]) -> Facts:
+    return Facts(np.stack([part.keys for part in parts]), np.stack([part.numbers for part in parts]))
+
+
 @given(st.data())
 def test_relations_equal_a_loop_over_behaviours(data: st.DataObject) -> None:
-    pasts, times = {}, {}
+    lists = data.draw(st.lists(st.lists(rows, min_size=1, max_size=4), min_size=1, max_size=3))
+    asked = np.array([data.draw(st.integers(24_000, 30_000)) for _ in lists])
+    pasts, known = {}, {}
     for kind in (EXPOSURE, PAGE_VIEW):
-        pasts[kind] = data.draw(st.lists(rows, max_size=8))
-        steps = data.draw(st.lists(st.integers(0, 3000), min_size=len(pasts[kind]), max_size=len(pasts[kind])))
-        times[kind] = np.cumsum(np.array(steps, np.int64))
-    listed = data.draw(st.lists(rows, min_size=1, max_size=4))
-    time = data.draw(st.integers(24_000, 30_000))
-    past = {kind: PastBehaviours(facts(pasts[kind]), times[kind]) for kind in pasts}
-    found = Relations(RULES).compute(facts(listed), past, time)
-    for rule, values in zip(RULES, found, strict=True):
-        known = [(*row, at) for row, at in zip(pasts[rule.kind], times[rule.kind].tolist(), strict=True)]
-        expected = [brute_force(rule, *row, known, time) for row in listed]
-        np.testing.assert_allclose(values, np.array(expected, float), rtol=1e-12, err_msg=str(rule))
+        known[kind] = []
+        for _ in lists:
+            behaviours = data.draw(st.lists(rows, max_size=8))
+            steps = data.draw(st.lists(st.integers(0, 3000), min_size=len(behaviours), max_size=len(behaviours)))
+            known[kind].append([(*row, int(at)) for row, at in zip(behaviours, np.cumsum(steps), strict=True)])
+        longest = max(len(each) for each in known[kind])
+        time = np.zeros((len(lists), longest), np.int64)
+        for row, each in zip(time, known[kind], strict=True):
+            row[: len(each)] = [at for _, _, at in reversed(each)]
+        found = stacked([padded([one[:2] for one in reversed(each)], longest) for each in known[kind]])
+        pasts[kind] = PastBehaviours(found, time, np.array([len(each) for each in known[kind]]))
+    candidates = stacked([padded(one, 4) for one in lists])
+    values = Relations(RULES).compute(candidates, pasts, asked)
+    for rule, numbers in zip(RULES, values, strict=True):
+        for index, one in enumerate(lists):
+            expected = [brute_force(rule, *row, known[rule.kind][index], int(asked[index])) for row in one]
+            np.testing.assert_allclose(
+                numbers[index, : len(one)], np.array(expected, float), rtol=1e-12, err_msg=str(rule)
+            )
+
+
+def test_one_request_has_the_same_bits_as_many() -> None:
+    rng = np.random.default_rng(0)
+    keys, numbers = rng.integers(0, 4, (3, 30, 2)), rng.normal(size=(3, 30, 2))
+    length = np.array([30, 7, 0])
+    for row, count in enumerate(length):
+        keys[row, count:], numbers[row, count:] = MISSING_ID, np.nan
+    time = np.sort(rng.integers(0, 50_000, (3, 30)), axis=1)[:, ::-1]
+    asked = np.array([50_000, 60_000, 70_000])
+    candidates = Facts(rng.integers(0, 4, (3, 10, 2)), rng.normal(size=(3, 10, 2)))
+    kinds = (EXPOSURE, PAGE_VIEW)
+    many = dict.fromkeys(kinds, PastBehaviours(Facts(keys, numbers), time, length))
+    together = Relations(RULES).compute(candidates, many, asked)
+    for row, count in enumerate(length):
+        some = slice(row, row + 1)
+        one = PastBehaviours(Facts(keys[some, :count], numbers[some, :count]), time[some, :count], length[some])
+        alone = Relations(RULES).compute(candidates[some], dict.fromkeys(kinds, one), asked[some])
+        assert together[:, row].tobytes() == alone[:, 0].tobytes()
 
 
 @pytest.mark.parametrize(
