@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from edgerec.bundle.verify import verify_bundle
     from edgerec.core.errors import EdgeRecError
     from edgerec.data.build_samples import write_samples
+    from edgerec.data.id_columns import number_ids
     from edgerec.data.logs import Logs, LogsHead, load_logs, open_logs, write_logs
     from edgerec.data.samples import Samples, open_samples
+    from edgerec.data.touches import drop_repeats, label_requests
+    from edgerec.data.whole_seconds import order_within_seconds
     from edgerec.device_runtime.device_model import DeviceModel
     from edgerec.device_runtime.encodings import Encodings
     from edgerec.device_runtime.hubsm import Step
     from edgerec.export.bundle import export_bundle
+    from edgerec.features.id_map import IdMap, load_id_map, write_id_map
     from edgerec.features.spec import FeatureSpec, load_spec
     from edgerec.model.config import TrainConfig
     from edgerec.model.evaluation import evaluate
@@ -36,12 +40,16 @@ _HOMES = {
     "edgerec.bundle.verify": ("verify_bundle",),
     "edgerec.core.errors": ("EdgeRecError",),
     "edgerec.data.build_samples": ("write_samples",),
+    "edgerec.data.id_columns": ("number_ids",),
     "edgerec.data.logs": ("Logs", "LogsHead", "load_logs", "open_logs", "write_logs"),
     "edgerec.data.samples": ("Samples", "open_samples"),
+    "edgerec.data.touches": ("drop_repeats", "label_requests"),
+    "edgerec.data.whole_seconds": ("order_within_seconds",),
     "edgerec.device_runtime.device_model": ("DeviceModel",),
     "edgerec.device_runtime.encodings": ("Encodings",),
     "edgerec.device_runtime.hubsm": ("Step",),
     "edgerec.export.bundle": ("export_bundle",),
+    "edgerec.features.id_map": ("IdMap", "load_id_map", "write_id_map"),
     "edgerec.features.spec": ("FeatureSpec", "load_spec"),
     "edgerec.model.config": ("TrainConfig",),
     "edgerec.model.evaluation": ("evaluate",),
@@ -55,24 +63,31 @@ __all__ = [
     "EdgeRecError",
     "Encodings",
     "FeatureSpec",
+    "IdMap",
     "Logs",
     "LogsHead",
     "Run",
     "Samples",
     "Step",
     "TrainConfig",
+    "drop_repeats",
     "evaluate",
     "export_bundle",
+    "label_requests",
     "load_bundle",
     "load_device_model",
+    "load_id_map",
     "load_logs",
     "load_run",
     "load_spec",
+    "number_ids",
     "open_logs",
     "open_samples",
     "open_tables",
+    "order_within_seconds",
     "train",
     "verify_bundle",
+    "write_id_map",
     "write_logs",
     "write_samples",
 ]

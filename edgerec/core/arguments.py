@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgerec.core.errors import InputError
-from edgerec.core.text import shown
+from edgerec.core.text import did_you_mean, shown
 
 
 def check_object(value: object, kind: type, what: str, *, source: str) -> None:
@@ -32,4 +32,6 @@ def check_choice(value: object, choices: Iterable[str], what: str) -> None:
     """
     choices = list(choices)
     if value not in choices:
-        raise InputError(f"{what} should be one of {', '.join(choices)}; received {shown(str(value)[:80])}")
+        received = shown(str(value)[:80])
+        question = did_you_mean(received, choices)
+        raise InputError(f"{what} should be one of {', '.join(choices)}; received {received}{question}")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from edgerec.core.errors import ConfigurationError, FormatError
+from edgerec.core.faults import first_fault
 from edgerec.core.text import printable
 
 if sys.version_info >= (3, 11):
@@ -29,7 +30,9 @@ write values that have very many levels."""
 _TOO_DEEP = f"more than {MAX_LEVELS} levels of lists and objects"
 
 
-def read_document(path: Path, model: type[Document], *, what: str, format_number: int) -> Document:
+def read_document(
+    path: Path, model: type[Document], *, what: str, format_number: int, advice: str = "make it again"
+) -> Document:
     """Read and check the JSON document `path`.
 
     Args:
@@ -37,12 +40,13 @@ def read_document(path: Path, model: type[Document], *, what: str, format_number
         model: the pydantic model of the document. The field `format` is checked first.
         what: name of the folder in error texts, for example ``"samples"``.
         format_number: the only format number that this version reads.
+        advice: what to do if a field is invalid.
 
     Raises:
         FormatError: the file is missing or not JSON, the format number is wrong, or a field is invalid.
     """
     return parse_document(
-        document_bytes(path, what=what), path=path, model=model, what=what, format_number=format_number
+        document_bytes(path, what=what), path=path, model=model, what=what, format_number=format_number, advice=advice
     )
 
 
@@ -57,12 +61,19 @@ def document_bytes(path: Path, *, what: str) -> bytes:
             raise FormatError(f"{what}: {path} cannot be read (not a regular file): check it, or make it again")
         return bounded_bytes(path)
     except FileNotFoundError:
-        missing = "is not a folder" if not path.parent.is_dir() else f"has no {path.name}"
-        raise FormatError(f"{what}: {path.parent} {missing}: give a folder that EdgeRec wrote") from None
+        missing = f"has no {path.name}{_other_kind(path.parent)}" if path.parent.is_dir() else "is not a folder"
+        raise FormatError(f"{what}: {path.parent} {missing}: give a folder of {what} that EdgeRec wrote") from None
     except NotADirectoryError:
         raise FormatError(f"{what}: {path.parent} is a file: give a folder that EdgeRec wrote") from None
     except OSError as error:
         raise FormatError(f"{what}: {path} cannot be read ({error.strerror}): check it, or make it again") from None
+
+
+def _other_kind(folder: Path) -> str:
+    """Return what the folder is, by the field `kind` of a JSON file in it, or an empty text."""
+    kinds = ((read_object(file) or {}).get("kind") for file in sorted(folder.glob("*.json")))
+    kind = next((kind for kind in kinds if isinstance(kind, str)), None)
+    return f"; it is a folder of the kind {printable(kind)[:40]!r}" if kind else ""
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
@@ -88,9 +99,15 @@ def bounded_bytes(path: Path) -> bytes:
 
 
 def parse_document(
-    content: bytes | str, *, path: Path | str, model: type[Document], what: str, format_number: int
+    content: bytes | str,
+    *,
+    path: Path | str,
+    model: type[Document],
+    what: str,
+    format_number: int,
+    advice: str = "make it again",
 ) -> Document:
-    """Parse and check the JSON document `content`. `path` is its name in error texts.
+    """Parse and check the JSON document `content`. `path` is its name in error texts, `advice` what to do about them.
 
     Raises:
         FormatError: as for `read_document`.
@@ -108,7 +125,7 @@ def parse_document(
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise FormatError(f"{what}: {path}: {first_fault(error)}") from None
+        raise FormatError(f"{what}: {path}: {first_fault(error)}: {advice}") from None
 
 
 def parse_json(content: bytes | str) -> Any:
@@ -154,15 +171,3 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"configuration {path} cannot be read ({error.strerror}): check the path") from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"configuration {path} is not valid TOML: {error}") from None
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return the first fault of a pydantic error in one line: the field, the fault and the received value."""
-    fault = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in fault["loc"]) or "document"
-    text = f"{field}: {fault['msg']}"
-    # An error about several fields names them in its text. Their values are left out, because they are too long.
-    if not isinstance(fault.get("input"), dict | list):
-        received = repr(fault.get("input"))
-        text += f" (received {received if len(received) <= 80 else received[:77] + '...'})"
-    return printable(text)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,20 @@ def check_utf8(path: Path, *, what: str) -> None:
             f"{what}: the path {shown(str(path.absolute()))} should be UTF-8; received other bytes: rename it, or "
             "give another path"
         ) from None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question for an error text with the name in `known` that is most similar to `name`, or an empty text.
+
+    A known name with a prefix, such as ``cloud.page``, is found without its prefix.
+    """
+    plain = {_letters(each.rpartition(".")[2]): each for each in known}
+    found = difflib.get_close_matches(_letters(name), plain, n=1)
+    return f" (did you mean {plain[found[0]]}?)" if found else ""
+
+
+def _letters(name: str) -> str:
+    return re.sub("[-_. ]", "", name).lower()
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from edgerec import __version__
 from edgerec.core.arrays import save_array
 from edgerec.core.atomic import check_output, write_json
 from edgerec.core.console import progress
-from edgerec.core.documents import first_fault, read_object
+from edgerec.core.documents import read_object
 from edgerec.core.errors import FormatError, InputError
 from edgerec.core.parallel import map_ordered
 from edgerec.core.paths import AnyPath, to_path
@@ -91,10 +90,7 @@ def write_samples(
     logs, path = to_path(logs, "write_samples: `logs`"), to_path(path, "write_samples: `path`")
     features = None if features is None else to_path(features, "write_samples: `features`")
     logs_path = logs if logs_path is None else to_path(logs_path, "write_samples: `logs_path`")
-    try:
-        checked = Limits.model_validate(dict(limits or {}))
-    except ValidationError as error:
-        raise InputError(f"samples: {first_fault(error)}") from None
+    checked = Limits(**dict(limits or {}))
     if not 0 < validation_fraction < 1:
         raise InputError(f"samples: validation_fraction should be between 0 and 1; received {validation_fraction}")
     if processes < 1:

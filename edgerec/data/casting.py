@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from edgerec.core.errors import LogsError
+from edgerec.features.vocabulary import STRING_IDS
 
 EXACT = {"Float16": 2**11 - 1, "Float32": 2**24 - 1, "Float64": 2**53 - 1}
 """For each float type, the largest float that is certainly equal to the integer that it was converted from. Above it,
@@ -115,7 +116,7 @@ def _advice(received: pl.DataType, wanted: pl.DataType) -> str:
     if received.is_temporal():
         return "; write milliseconds since 1970 as integers"
     if is_text(received):
-        return "; write integers (docs/your-logs.md says how strings become IDs)"
+        return f"; write integers: {STRING_IDS}"
     return ""
 
 

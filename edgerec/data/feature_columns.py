@@ -11,7 +11,7 @@ from edgerec.data.casting import is_text
 from edgerec.features.kinds.base import BaseFeature, Reads
 from edgerec.features.relations.rule import ITEM_ID
 from edgerec.features.spec import FeatureSpec
-from edgerec.features.vocabulary import MISSING_ID
+from edgerec.features.vocabulary import MISSING_ID, STRING_IDS
 
 
 def check_features(name: str, table: pl.DataFrame, features: Iterable[BaseFeature]) -> None:
@@ -40,9 +40,10 @@ def check_values(name: str, values: pl.Series, feature: BaseFeature) -> None:
     dtype = values.dtype
     if not _readable(dtype, feature.reads):
         wanted = "integers" if feature.reads == "identities" else feature.reads
+        advice = f"; {STRING_IDS}" if feature.reads == "identities" and is_text(dtype) else ""
         raise LogsError(
             f"logs: {name}.{feature.source} should hold {wanted} (feature {feature.name}, {feature.kind}); "
-            f"received {dtype}"
+            f"received {dtype}{advice}"
         )
     if feature.reads == "identities" and len(values):
         _check_identities(name, values, feature)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from edgerec.core.arguments import check_object
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.documents import read_document
-from edgerec.core.errors import LogsError, OutputError, SpecificationError, first_line
+from edgerec.core.errors import EdgeRecError, LogsError, OutputError, SpecificationError, first_line
+from edgerec.core.faults import CheckedModel
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name
@@ -31,13 +32,15 @@ from edgerec.features.spec import FeatureSpec, load_spec
 FORMAT = 1
 HEAD = "logs.json"
 SPEC = "features.json"
+ADVICE = 'correct it (docs/formats.md, "Logs")'
 TABLES = {ITEMS: "items.parquet", EVENTS: "events", REQUESTS: "requests"}
 """The file or folder of each table within the folder of logs."""
 
 
-class LogsHead(BaseModel):
+class LogsHead(CheckedModel):
     """The part of `logs.json` that describes the data set."""
 
+    error_class: ClassVar[type[EdgeRecError]] = LogsError
     model_config = ConfigDict(extra="ignore")
 
     format: Literal[1] = 1
@@ -190,7 +193,7 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
     """
     path = to_path(path, "open_logs: `path`")
     check_utf8(path, what="logs")
-    document = read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT)
+    document = read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT, advice=ADVICE)
     if spec is None and not (path / SPEC).is_file():
         raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or give one with --features")
     spec = spec if spec is not None else load_spec(path / SPEC)

@@ -197,7 +197,7 @@ def _groups(files: Iterable[UserFile]) -> Iterator[list[UserFile]]:
 
 
 def _segments(group: Iterable[UserFile], table: str) -> tuple[Segment, ...]:
-    # Files were written in the order of their names.
+    # Files were written in the order of their paths.
     return tuple(sorted((file.segment for file in group if file.table == table), key=lambda part: part.file))
 
 

@@ -15,6 +15,7 @@ from edgerec.device_runtime.arguments import Shape, is_plain, received
 from edgerec.device_runtime.finite import is_finite
 from edgerec.features.kinds import Feature
 from edgerec.features.kinds.base import DTYPES, Reads
+from edgerec.features.vocabulary import STRING_IDS
 
 _TYPES: dict[Reads, tuple[type, ...]] = {
     "numbers": (int, float, np.bool_, np.integer, np.floating),
@@ -57,9 +58,10 @@ def raw_column(feature: Feature, values: list[object]) -> npt.NDArray[Any]:
     for kind in kinds:
         # timedelta64 is a subclass of NumPy's integers.
         if not issubclass(kind, _TYPES[feature.reads]) or kind is np.timedelta64:
+            advice = f": {STRING_IDS}" if feature.reads == "identities" and issubclass(kind, str) else ""
             raise SpecificationError(
                 f"feature {feature.name} ({feature.kind}) reads {feature.reads}; a value of column {feature.source!r} "
-                f"has the type {kind.__name__}"
+                f"has the type {kind.__name__}{advice}"
             )
     if feature.reads == "numbers" and not _all_finite(present):
         raise SpecificationError(

@@ -42,7 +42,7 @@ from edgerec.export.real_requests import step_through
 from edgerec.export.split import SplitModel, device_graphs, split
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype
 from edgerec.kv.table_entry import TableEntry
-from edgerec.model.run_head import check_samples, samples_of
+from edgerec.model.run_head import check_samples, read_run_head, samples_of
 from edgerec.model.runs import Run, load_run, tool_versions
 
 GOLDEN_CASES = 12
@@ -140,9 +140,11 @@ def export_bundle(
     if sign_key is not None:
         check_signing_key(sign_key)
     created = _created()
+    # A wrong pair is found before the model is built.
+    head, vocabularies = read_run_head(run_path)
+    samples = samples_of(head, samples_path)
+    check_samples(head, vocabularies, samples)
     run = load_run(run_path)
-    samples = samples_of(run.head, samples_path)
-    check_samples(run.head, run.vocabularies, samples)
     if peers:
         check_peers(run.model)
     trace_path = path.with_name(f"{path.name}.{TRACE}") if trace else None

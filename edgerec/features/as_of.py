@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_serializer, model_validator
 
+from edgerec.core.faults import CheckedModel
 from edgerec.core.text_fields import Value
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ USER, ITEM = "user_id", "item_id"
 ITEM_GROUP = "item"
 
 
-class Total(BaseModel):
+class Total(CheckedModel):
     """What a rate divides by. It has the window or half-life, and the `time`, of the count."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +44,7 @@ class Total(BaseModel):
         return self
 
 
-class AsOf(BaseModel):
+class AsOf(CheckedModel):
     """How a column is computed as of an instant, from the events before this instant that have the same key.
 
     Exactly one of `count`, `since_last` and `since_first` is given.

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from edgerec.core.faults import CheckedModel
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ PAGE_VIEW = BehaviourKind("page_view", "page_views", step_model="hubsm_ipv", gro
 BEHAVIOUR_KINDS = (EXPOSURE, PAGE_VIEW)
 
 
-class Limits(BaseModel):
+class Limits(CheckedModel):
     """The longest sequences that the models read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

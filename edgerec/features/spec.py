@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edgerec.core.documents import bounded_bytes, parse_document
-from edgerec.core.errors import FormatError, SpecificationError
+from edgerec.core.errors import EdgeRecError, FormatError, SpecificationError
+from edgerec.core.faults import CheckedModel
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text_fields import Name
 from edgerec.features.as_of import check_as_of
@@ -27,18 +28,20 @@ from edgerec.features.relations.rule import ITEM_ID, RelationRule
 
 FORMAT = 1
 WHAT = "feature specification"
+ADVICE = "correct it (docs/features.md)"
 CONTEXT, RELATIONS = "context", "relations"
 GROUPS = (EXPOSURE.group, PAGE_VIEW.group, "item", CONTEXT, RELATIONS)
 ORIGINS: dict[str, tuple[Origin | None, ...]] = {"item": ("catalogue", "served"), CONTEXT: ("request", "derived")}
 """The origins that the features of a group may have. Features of other groups have no origin."""
 
 
-class FeatureSpec(BaseModel):
+class FeatureSpec(CheckedModel):
     """The features of all groups, in the order in which their vectors are concatenated.
 
     The vector of a candidate has its item features, then its relations, then the context of the request.
     """
 
+    error_class: ClassVar[type[EdgeRecError]] = SpecificationError
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
@@ -187,7 +190,7 @@ def parse_spec(text: bytes | str, *, where: str) -> FeatureSpec:
         SpecificationError: as for `load_spec`.
     """
     try:
-        return parse_document(text, path=where, model=FeatureSpec, what=WHAT, format_number=FORMAT)
+        return parse_document(text, path=where, model=FeatureSpec, what=WHAT, format_number=FORMAT, advice=ADVICE)
     except FormatError as error:
         raise SpecificationError(str(error)) from None
 

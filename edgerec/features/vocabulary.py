@@ -14,6 +14,8 @@ from edgerec.core.errors import FormatError
 
 MISSING_ID = int(np.iinfo(np.int64).min)
 """The number that stands for a missing ID in an integer column. No vocabulary contains it."""
+STRING_IDS = 'docs/your-logs.md, "IDs", says how strings become integers'
+"""Advice for error texts about IDs that are strings."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgerec.core.documents import first_fault
 from edgerec.core.errors import FormatError, InputError
+from edgerec.core.faults import first_fault
 from edgerec.kv.table_entry import TableEntry
 
 UNKNOWN = b"unknown"

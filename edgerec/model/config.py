@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
-from edgerec.core.documents import first_fault, read_toml
-from edgerec.core.errors import ConfigurationError
+from edgerec.core.documents import read_toml
+from edgerec.core.errors import ConfigurationError, EdgeRecError
+from edgerec.core.faults import CheckedModel, first_fault
 from edgerec.rankers.registry import find_model
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(CheckedModel):
     """The settings of `edgerec train`. Defaults are the values of the paper where it gives them."""
 
+    error_class: ClassVar[type[EdgeRecError]] = ConfigurationError
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str = "crban"
@@ -60,24 +62,6 @@ class TrainConfig(BaseModel):
     """Compute recurrences and attention by kernels that XLA compiles for each shape of batch. This makes training
     faster if there are more than a few thousand requests."""
 
-    # Type checkers see pydantic's `__init__`, which has an argument for each field.
-    if not TYPE_CHECKING:
-
-        def __init__(self, **settings: Any) -> None:
-            """Check the settings.
-
-            Raises:
-                ConfigurationError: a setting is unknown, or a value is out of range.
-            """
-            try:
-                super().__init__(**settings)
-            except ValidationError as error:
-                raise ConfigurationError(f"TrainConfig: {first_fault(error)}") from None
-
-        # With this mark, `model_validate` and documents with a `TrainConfig` do not call this `__init__`. They raise
-        # pydantic's ValidationError.
-        __init__.__pydantic_base_init__ = True
-
     @field_validator("model")
     @classmethod
     def _known(cls, name: str) -> str:
@@ -115,9 +99,15 @@ def model_tables(settings: dict[str, Any], *, where: str) -> dict[str, dict[str,
     """Remove the tables ``[models.NAME]`` from `settings` and return them by name. Each has settings of one model.
 
     Raises:
-        ConfigurationError: there is no model with such a name, its settings are not a table, or they contain `model` or
-            `seed`.
+        ConfigurationError: there is no model with such a name, its settings are not a table, they contain `model` or
+            `seed`, or the tables are called ``[model.NAME]``.
     """
+    if isinstance(settings.get("model"), dict):
+        name = next(iter(settings["model"]), "NAME")
+        raise ConfigurationError(
+            f"configuration {where}: `model` should be the name of a model; received the table [model.{name}]: write "
+            f"[models.{name}] for settings of one model"
+        )
     own = settings.pop("models", {})
     if not isinstance(own, dict) or not all(isinstance(table, dict) for table in own.values()):
         raise ConfigurationError(
@@ -145,4 +135,6 @@ def check_config(settings: dict[str, Any], *, where: str) -> TrainConfig:
     try:
         return TrainConfig.model_validate(settings)
     except ValidationError as error:
-        raise ConfigurationError(f"configuration {where}: {first_fault(error)}") from None
+        raise ConfigurationError(
+            f'configuration {where}: {first_fault(error)}: correct it (docs/training.md, "Configuration")'
+        ) from None

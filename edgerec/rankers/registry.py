@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgerec.core.errors import ConfigurationError, PluginError
 from edgerec.core.plugins import check_own_name, import_subclass, load_plugin, plugin_names
+from edgerec.core.text import did_you_mean
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def find_model(name: str) -> Model:
     model = load_plugin(ENTRY_POINTS, name)
     if model is None:
         raise ConfigurationError(
-            f"there is no model {name!r}; there are: {', '.join(model_names())}. "
+            f"there is no model {name!r}{did_you_mean(name, model_names())}; there are: {', '.join(model_names())}. "
             "If another package has this model, install that package"
         )
     if not isinstance(model, Model):

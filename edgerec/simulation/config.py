@@ -10,6 +10,7 @@ from typing import Any
 
 from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError
+from edgerec.core.text import did_you_mean
 
 MAX_TIME_MS = 4_000_000_000_000
 """2096-10-02. Simulated time must end before this date, because times in logs must be before 2100-01-01."""
@@ -228,7 +229,10 @@ def _build(expected: type[Any], settings: object, prefix: str) -> Any:
     known = [parameter.name for parameter in fields(expected)]
     for name in settings:
         if name not in known:
+            inner = [] if prefix else [f"{s}.{each.name}" for s, kind in SECTIONS.items() for each in fields(kind)]
+            question = did_you_mean(name, [*inner, *(prefix + each for each in known)])
             raise ConfigurationError(
-                f"simulation: unknown parameter {prefix}{name}; expected one of: {', '.join(known)}"
+                f"simulation: {prefix}{name} is not a known parameter{question}; the known parameters are: "
+                f"{', '.join(known)} (docs/simulator.md)"
             )
     return expected(**settings)

@@ -49,8 +49,8 @@ def test_another_format_number_is_refused(tmp_path: Path, number: object) -> Non
         (b"\xff\xfe\x00", "not valid JSON"),
         (b"[" * 100_000, "not valid JSON .more than 64 levels"),
         (b"[3]", "has format None"),
-        (b'{"format": 3}', "name: Field required"),
-        (b'{"format": 3, "name": "a", "sizes": {"b": "c"}}', "sizes.b: .*received 'c'"),
+        (b'{"format": 3}', "name is missing: add it: make it again"),
+        (b'{"format": 3, "name": "a", "sizes": {"b": "c"}}', "sizes.b should be a whole number; received 'c'"),
     ],
 )
 def test_the_error_for_damaged_content_names_the_fault(tmp_path: Path, content: bytes, message: str) -> None:

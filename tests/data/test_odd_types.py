@@ -110,7 +110,7 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
         REQUESTS, lambda t: t.with_columns(TEXT.cast(pl.Categorical)), r"requests\.user_id should be Int64; received"),
     "users as text": (
         REQUESTS, lambda t: t.with_columns(user_id=pl.Series(["007", "7", "+7"] * 99).head(len(t))),
-        r"requests\.user_id should be Int64; received String; write integers"),
+        r"requests\.user_id should be Int64; received String; write integers: docs/your-logs.md, .IDs.,"),
     "fractions as labels": (
         REQUESTS, lambda t: t.with_columns(pl.col("clicked").list.eval(pl.element() * 0.9).cast(
             pl.Array(pl.Float64, LENGTH))), r"requests\.clicked should be List\(Int8\); received Array\(Float64"),

@@ -281,7 +281,12 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "unknown setting": (
         lambda root: (root / "c.toml").write_text("unit = 4"),
         (*TRAIN, "--config", "c.toml"),
-        "unit: Extra inputs",
+        "unit is not a known key (did you mean units?)",
+    ),
+    "a run in place of samples": (
+        lambda root: None,
+        ("train", "run"),
+        "no samples.json; it is a folder of the kind 'run'",
     ),
     "changed model": (_flip("device/crban.mnn"), VERIFY, "was changed after it was written"),
     "changed table": (_flip("cloud/embeddings/shop/shard-*.npz"), VERIFY, "was changed"),

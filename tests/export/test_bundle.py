@@ -108,6 +108,7 @@ def test_invalid_arguments_are_an_error_before_any_work(
     write_logs(make_logs(seed=9), tmp_path / "logs")
     write_samples(tmp_path / "logs", tmp_path / "samples", limits=LIMITS)
     (tmp_path / "there").mkdir()
+    shutil.copytree(run_path, tmp_path / "no-weights", ignore=shutil.ignore_patterns("*.h5"))
     attempts: list[tuple[type[EdgeRecError], str, Path, dict[str, object]]] = [
         (InputError, "--requests should be at least 1", run_path, {"requests": 0}),
         (
@@ -125,7 +126,8 @@ def test_invalid_arguments_are_an_error_before_any_work(
         (InputError, "--shard-rows should be at least 1", run_path, {"shard_rows": 0}),
         (FormatError, "run: .* is not a folder", tmp_path / "nothing", {}),
         (FormatError, "samples: .* is not a folder", run_path, {"samples_path": tmp_path / "nothing"}),
-        (SpecificationError, "do not fit run", run_path, {"samples_path": tmp_path / "samples"}),
+        # The samples are checked before the weights are read.
+        (SpecificationError, "do not fit run", tmp_path / "no-weights", {"samples_path": tmp_path / "samples"}),
     ]
     before = files_of(tmp_path)
     for error, said, run, more in attempts:

@@ -274,7 +274,7 @@ def test_rows_and_version_descriptions_of_another_format_are_refused(store: Redi
         client.hset(f"{store.prefix}:versions", "v0", b'{"format": 2, "version_id": "v0", "tables": {}}')
     with pytest.raises(FormatError, match="rows of shop of version v1 should have 16 bytes"):
         opened.get_many({"shop": np.array([4])})
-    with pytest.raises(FormatError, match=r"description of version v0 is invalid \(format: Input should be 1"):
+    with pytest.raises(FormatError, match=r"description of version v0 is invalid \(format should be 1"):
         store.open("v0")
 
 

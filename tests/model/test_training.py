@@ -528,12 +528,16 @@ def test_options_override_the_settings_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("unit = 16", "unit: Extra inputs are not permitted"),
-        ("units = 0", r"units: .*greater than or equal to 1 \(received 0\)"),
+        (
+            "batchsize = 16",
+            r"batchsize is not a known key \(did you mean batch_size\?\); the known keys are: model, units, ",
+        ),
+        ("[model.dlcm]", r"received the table \[model\.dlcm\]: write \[models\.dlcm\]"),
+        ("units = 0", r"units should be at least 1; received 0: correct it \(docs/training\.md"),
         ("units = '16x'", "units"),
         ("learning_rate = nan", "learning_rate"),
         ("unknown_rate = 1.0", "unknown_rate"),
-        ("model = 'other'", "model"),
+        ("model = 'crbna'", r"model: there is no model 'crbna' \(did you mean crban\?\); there are: dnn_rank"),
         ("units = ", "not valid TOML"),
         ("\udcff", "not valid TOML"),
         (None, "No such file"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgerec.core.errors import InputError
 from edgerec.core.plugins import check_own_name, find_plugin, plugin_names
+from edgerec.core.text import did_you_mean
 
 if TYPE_CHECKING:
     from edgerec.data.sources.source import Source
@@ -57,5 +58,8 @@ def find_source(name: str) -> type[Source]:
         return found
     plugin: type[Source] | None = find_plugin(ENTRY_POINTS, name, Source)  # type: ignore[type-abstract]
     if plugin is None:
-        raise InputError(f"import: there is no source {name!r}; the sources are: {', '.join(source_names())}")
+        names = source_names()
+        raise InputError(
+            f"import: there is no source {name!r}{did_you_mean(name, names)}; the sources are: {', '.join(names)}"
+        )
     return plugin

@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -17,7 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from edgerec.core.errors import PluginError, SpecificationError
+from edgerec.core.errors import EdgeRecError, PluginError, SpecificationError
+from edgerec.core.faults import CheckedModel
 from edgerec.core.text_fields import Value
 from edgerec.features.as_of import AsOf
 from edgerec.features.relations.rule import RelationRule
@@ -54,13 +54,14 @@ class FittedRange(Protocol):
         """Return the mean and the standard deviation of the clipped numbers."""
 
 
-class BaseFeature(BaseModel):
+class BaseFeature(CheckedModel):
     """One feature of a specification. Each kind of feature is a subclass.
 
     A subclass sets `kind`, `field` and `layout`, and writes `encode`. If the defaults do not fit, it also
     overrides `reads`, `codes`, `listed` and the methods that fit the feature to data.
     """
 
+    error_class: ClassVar[type[EdgeRecError]] = SpecificationError
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from edgerec.core.errors import SpecificationError
 from edgerec.features.kinds.base import BaseFeature, EncodedField, Layout, Reads
-from edgerec.features.vocabulary import Vocabulary
+from edgerec.features.vocabulary import STRING_IDS, Vocabulary
 
 
 class Embedding(BaseFeature):
@@ -48,7 +48,8 @@ class Embedding(BaseFeature):
     def encode(self, column: NDArray[Any], vocabulary: Vocabulary | None = None) -> NDArray[np.int32]:
         if column.dtype.kind not in "iu":
             raise SpecificationError(
-                f"feature {self.name} (embedding) reads integer IDs; column {self.source!r} has the type {column.dtype}"
+                f"feature {self.name} (embedding) reads integer IDs; column {self.source!r} has the type "
+                f"{column.dtype}: {STRING_IDS}"
             )
         if column.dtype == np.uint64 and bool((column > np.iinfo(np.int64).max).any()):
             raise SpecificationError(

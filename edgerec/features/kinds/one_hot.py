@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StrictInt, field_validator
+from pydantic import Field, StrictInt, ValidationError, WrapValidator, field_validator
 
 from edgerec.core.errors import SpecificationError
-from edgerec.core.text_fields import Value
+from edgerec.core.text_fields import MAX_PATH, Value
 from edgerec.features.kinds.base import BaseFeature, Reads
 from edgerec.features.vocabulary import Vocabulary
 
@@ -17,11 +18,22 @@ _Whole = Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
 """An integer that float64 represents exactly, because a column with missing values is float64 with NaN."""
 
 
+def _one_fault(value: Any, parse: Callable[[Any], int | str]) -> int | str:
+    # pydantic would report one fault for each type, at a field that is not in the specification.
+    try:
+        return parse(value)
+    except ValidationError:
+        raise ValueError(f"should be an integer up to 2^53, or a string of at most {MAX_PATH} characters") from None
+
+
+_Listed = Annotated[_Whole | Value, WrapValidator(_one_fault)]
+
+
 class OneHot(BaseFeature):
     """A one-hot code of a few known values. Missing values and values that are not listed have code 0."""
 
     kind: Literal["one_hot"]
-    values: Annotated[tuple[_Whole | Value, ...], Field(min_length=1, max_length=254)]
+    values: Annotated[tuple[_Listed, ...], Field(min_length=1, max_length=254)]
 
     @field_validator("values")
     @classmethod

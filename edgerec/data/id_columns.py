@@ -1,0 +1,28 @@
+"""Replace columns of string IDs by the numbers of an `IdMap`."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from edgerec.core.errors import InputError
+from edgerec.data.casting import is_list, is_text, item_type
+from edgerec.features.id_map import IdMap
+
+
+def number_ids(values: pl.Series, ids: IdMap) -> pl.Series:
+    """Return a column of strings, or of lists of strings, as integers. New strings are added to `ids`; nulls stay null.
+
+    Raises:
+        InputError: the column has another type.
+    """
+    inner = item_type(values.dtype)
+    if not is_text(inner) and inner != pl.Null:
+        raise InputError(f"number_ids: {values.name} should be strings, or lists of strings; received {values.dtype}")
+    flat = values.explode() if is_list(values.dtype) else values
+    strings = flat.cast(pl.String).drop_nulls().unique()
+    numbers = pl.Series(ids.add(strings.to_list()), dtype=pl.Int64)
+    if is_list(values.dtype):
+        lists = values.cast(pl.List(pl.String)).to_frame("x")
+        found = lists.select(pl.col("x").list.eval(pl.element().replace_strict(strings, numbers, default=None)))["x"]
+        return found.cast(pl.List(pl.Int64)).alias(values.name)
+    return values.cast(pl.String).replace_strict(strings, numbers, default=None, return_dtype=pl.Int64)
