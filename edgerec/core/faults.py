@@ -98,7 +98,7 @@ class CheckedModel(BaseModel):
             name, known = type(self).__name__, type(self).model_fields
             for key in values:
                 if key not in known:
-                    raise self.error_class(printable(f"{name}: {key} {unknown_key(key, known)}"))
+                    raise self.error_class(printable(f"{name}: {key} {unknown_key(key, known)}")) from None
             try:
                 super().__init__(**values)
             except ValidationError as error:

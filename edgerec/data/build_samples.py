@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from edgerec import __version__
 from edgerec.core.arrays import save_array
@@ -21,6 +22,7 @@ from edgerec.core.atomic import check_output, write_json
 from edgerec.core.console import progress
 from edgerec.core.documents import read_object
 from edgerec.core.errors import FormatError, InputError
+from edgerec.core.faults import first_fault
 from edgerec.core.parallel import map_ordered
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.resumable import ResumableFolder, resumable_folder
@@ -90,7 +92,10 @@ def write_samples(
     logs, path = to_path(logs, "write_samples: `logs`"), to_path(path, "write_samples: `path`")
     features = None if features is None else to_path(features, "write_samples: `features`")
     logs_path = logs if logs_path is None else to_path(logs_path, "write_samples: `logs_path`")
-    checked = Limits(**dict(limits or {}))
+    try:
+        checked = Limits.model_validate(dict(limits or {}))
+    except ValidationError as error:
+        raise InputError(f"samples: {first_fault(error)}") from None
     if not 0 < validation_fraction < 1:
         raise InputError(f"samples: validation_fraction should be between 0 and 1; received {validation_fraction}")
     if processes < 1:

@@ -24,5 +24,7 @@ def number_ids(values: pl.Series, ids: IdMap) -> pl.Series:
     if is_list(values.dtype):
         lists = values.cast(pl.List(pl.String)).to_frame("x")
         found = lists.select(pl.col("x").list.eval(pl.element().replace_strict(strings, numbers, default=None)))["x"]
-        return found.cast(pl.List(pl.Int64)).alias(values.name)
-    return values.cast(pl.String).replace_strict(strings, numbers, default=None, return_dtype=pl.Int64)
+        changed: pl.Series = found.cast(pl.List(pl.Int64)).alias(values.name)
+    else:
+        changed = values.cast(pl.String).replace_strict(strings, numbers, default=None, return_dtype=pl.Int64)
+    return changed
