@@ -56,7 +56,7 @@ def test_several_features_may_read_one_column() -> None:
     [
         ({"by": ["item_id"]}, "exactly one of count, since_last and since_first; received none"),
         ({**VIEWS, "since_last": "page_view"}, "received count, since_last"),
-        ({"count": "page_view", "by": []}, "at least 1 item"),
+        ({"count": "page_view", "by": []}, "by should not be empty"),
         ({"count": "page_view", "by": ["item_id", "item_id"]}, "by: columns should be unique"),
         ({"count": "click", "by": ["item_id"]}, "'exposure', 'page_view', 'behaviour' or 'listed'"),
         ({**VIEWS, "within_s": 60, "half_life_s": 60}, "within_s or half_life_s, not both"),
