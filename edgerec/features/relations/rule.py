@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from edgerec.core.errors import EdgeRecError, SpecificationError
+from edgerec.core.faults import CheckedModel
 from edgerec.core.text_fields import Value
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
@@ -18,13 +20,14 @@ WITH_COLUMN = ("value", "difference", "ratio")
 """The computations that read a column."""
 
 
-class RelationRule(BaseModel):
+class RelationRule(CheckedModel):
     """How the number of a candidate is computed from the user's latest behaviours of one kind.
 
     The behaviours are those that the ranker reads: the latest ones before the request, at most as many as the limit of
     their kind. `same`, `within_s` and `latest` select some of them.
     """
 
+    error_class: ClassVar[type[EdgeRecError]] = SpecificationError
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     behaviours: Literal["exposures", "page_views"]

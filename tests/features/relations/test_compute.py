@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgerec.core.errors import SpecificationError
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.features.relations.compute import PastBehaviours, Relations
 from edgerec.features.relations.facts import Facts, key_of
@@ -141,10 +142,10 @@ def test_one_request_has_the_same_bits_as_many() -> None:
         ({"compute": "count", "column": "price"}, "reads no `column`"),
         ({"compute": "count", "over": "mean"}, "`over` has no meaning"),
         ({"compute": "share"}, "needs `same`"),
-        ({"compute": "count", "within_s": 0}, "greater than 0"),
-        ({"compute": "count", "latest": 0}, "greater than or equal to 1"),
+        ({"compute": "count", "within_s": 0}, "above 0"),
+        ({"compute": "count", "latest": 0}, "at least 1"),
     ],
 )
 def test_a_faulty_rule_is_refused(rule: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SpecificationError, match=message):
         RelationRule(behaviours="exposures", **rule)  # type: ignore[arg-type]
