@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from edgerec.core.errors import InputError
-from edgerec.data.encode import Instants, known_before
+from edgerec.data.known import Instants, known_before
 from edgerec.data.whole_seconds import order_within_seconds
 
 
