@@ -19,6 +19,7 @@ from edgerec.features import spec
 from edgerec.model import run_head
 from edgerec.model.config import TrainConfig
 from edgerec.model.run_head import RunHead
+from tests.synthetic import LIMITS, build, make_logs_with_context
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -91,7 +92,8 @@ def test_the_docs_list_the_columns_of_logs(table: str, words: str) -> None:
         assert ("optional" in row[1]) == (named([row])[0] in optional), row
 
 
-def test_the_docs_list_the_columns_of_samples(samples_path: Path) -> None:
+def test_the_docs_list_the_columns_of_samples(tmp_path: Path) -> None:
+    samples_path = build(tmp_path, make_logs_with_context(), limits=LIMITS).path
     text = section("formats.md", "Samples")
     for words, files in (
         ("Columns of `exposures` and `page_views`", ("exposures", "page_views")),
@@ -100,7 +102,7 @@ def test_the_docs_list_the_columns_of_samples(samples_path: Path) -> None:
         stated = {name.split("<")[0] for name in named(table_after(text, words))}
         for file in files:
             columns = pl.read_parquet_schema(samples_path / "shards" / "00000" / f"{file}.parquet")
-            actual = {re.sub(r"^(action|served)\..*", r"\1.", name) for name in columns}
+            actual = {re.sub(r"^(action|served|relation|context)\..*", r"\1.", name) for name in columns}
             assert actual == stated
 
 

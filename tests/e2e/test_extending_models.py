@@ -101,7 +101,14 @@ def test_the_error_of_an_encoder_without_a_method_names_the_method() -> None:
         pass
 
     settings = ModelSettings(
-        units=2, layers=1, gain=1.0, behaviour_kinds=(), item_width=3, number_columns=(), identities=1
+        units=2,
+        layers=1,
+        gain=1.0,
+        behaviour_kinds=(),
+        item_width=3,
+        candidate_width=3,
+        number_columns=(),
+        identities=1,
     )
     calls = {
         "create": lambda: Empty.create(settings, name="hubsm_ie"),
