@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from edgerec.export.bundle import export_bundle
 from edgerec.export.dense_requests import DenseRequests
 from edgerec.export.split import split
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.model.ablation import trees
+from edgerec.model.batches import make_batch
 from edgerec.model.config import TrainConfig
 from edgerec.model.runs import load_run
 from edgerec.model.training import train
 from tests import quicker
-from tests.synthetic import LIMITS, build, make_logs_with_context
+from tests.synthetic import LIMITS, build, make_logs_with_context, whole
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +126,13 @@ def test_wrong_arguments_of_candidates_are_errors(exported: tuple[Path, Path]) -
 def test_samples_of_relations_open_again(rich: Samples) -> None:
     assert open_samples(rich.path).head.spec == rich.head.spec
     assert all(feature.mean is not None for feature in rich.head.spec.relations if feature.kind == "raw")
+
+
+@pytest.mark.parametrize("group", ["relations", "context"])
+@pytest.mark.parametrize("field", ["codes", "numbers"])
+def test_boosted_trees_read_relations_and_context(rich: Samples, group: str, field: str) -> None:
+    shard = whole(rich, TEST)
+    batch = make_batch(shard, np.arange(len(shard.requests)))
+    columns = trees._columns(batch)
+    inputs = {**batch.inputs, group: {**batch.inputs[group], field: np.zeros_like(batch.inputs[group][field])}}
+    assert (trees._columns(replace(batch, inputs=inputs)) != columns).any()
