@@ -40,8 +40,9 @@ from edgerec.data.samples_plan import Plan, make_plan
 from edgerec.data.schema import ITEM_ID
 from edgerec.data.shard_files import SPLITS, SplitCounts
 from edgerec.features.behaviours import Limits
+from edgerec.features.kinds.embedding import embeddings
 from edgerec.features.relations.facts import Facts
-from edgerec.features.spec import FeatureSpec, load_spec
+from edgerec.features.spec import FeatureSpec, load_spec, of_origin
 from edgerec.features.vocabulary import save_vocabularies
 
 
@@ -181,15 +182,16 @@ def _make(
         repeated_items=logs.head.repeated_items,
     )
     notes = progress(map_ordered(counting, tasks, processes=processes), what="fit", total=len(tasks))
-    counted = (
-        load_counted(task.counts(), note, items=len(logs.items)) for task, note in zip(tasks, notes, strict=True)
-    )
+    load = partial(load_counted, spec=logs.spec, items=len(logs.items))
+    counted = (load(task.counts(), note) for task, note in zip(tasks, notes, strict=True))
     spec, vocabularies = fit(logs.spec, counted, logs.items)
     ItemTable.encode(logs.items, spec, vocabularies).save(work.path / ITEMS)
     save_vocabularies(vocabularies, work.path / VOCABULARY)
 
     (work.path / SHARDS).mkdir(exist_ok=True)
-    how = Encoding(spec, events, requests, limits, plan.validation_from, plan.test_from)
+    # The settings are sent to every process, so they have only the vocabularies that logged values need.
+    served = {feature.name: vocabularies[feature.name] for feature in embeddings(of_origin(spec.item, "served"))}
+    how = Encoding(spec, events, requests, limits, plan.validation_from, plan.test_from, served)
     encoding = partial(_encode, how=how)
     notes = progress(map_ordered(encoding, tasks, processes=processes), what="encode", total=len(tasks))
     done = [from_note(note) for note in notes]

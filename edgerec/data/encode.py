@@ -43,6 +43,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.kinds import Feature
 from edgerec.features.relations.facts import Facts
 from edgerec.features.spec import FeatureSpec, of_origin
+from edgerec.features.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Encoding:
             candidates is an error.
         validation_from: end of the training period in milliseconds since 1970.
         test_from: end of the validation period in milliseconds since 1970.
+        vocabularies: the vocabulary of each served embedding, by the feature's name.
     """
 
     spec: FeatureSpec
@@ -65,6 +67,7 @@ class Encoding:
     limits: Limits
     validation_from: int
     test_from: int
+    vocabularies: Mapping[str, Vocabulary]
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,8 @@ def _encode_events(
             shard_file(folder, kind.plural),
             time=rows[TIME].to_numpy(),
             item=items.rows(rows[ITEM_ID].to_numpy()),
-            action=_encode(rows, actions),
-            served=_encode(rows, served),
+            action=_encode(rows, actions, {}),
+            served=_encode(rows, served, how.vocabularies),
         )
     return behaviours_by_kind(events, items, catalogue, how.spec)
 
@@ -148,10 +151,11 @@ def _encode_requests(
     item = items.rows(requests[ITEM_ID].explode().to_numpy())
     candidates = candidate_facts(requests, item, catalogue, how.spec)
     values = request_values(how.spec, how.limits, instants, lengths, candidates, behaviours)
-    encoded = _encode(requests.select(pl.col(_sources(served)).explode()), served) if served else {}
-    context = _encode(requests, given) | _encode_numbers(values.context, of_origin(how.spec.context, "derived"))
+    lists = requests.select(pl.col(_sources(served)).explode()) if served else pl.DataFrame()
+    encoded = _encode(lists, served, how.vocabularies)
+    context = _encode(requests, given, {}) | _encode_numbers(values.context, of_origin(how.spec.context, "derived"))
     # Free the logged lists. They take several times as much memory as the arrays that are written.
-    del requests
+    del requests, lists
     bounds = [0, *np.searchsorted(instants.time, [how.validation_from, how.test_from]).tolist(), len(instants.time)]
     splits = {split: slice(*bounds[index : index + 2]) for index, split in enumerate(SPLITS)}
     write_requests(
@@ -176,8 +180,10 @@ def _encode_requests(
     return len(np.unique(instants.user)), counts
 
 
-def _encode(rows: pl.DataFrame, features: Iterable[Feature]) -> dict[str, NDArray[Any]]:
-    return {feature.name: encode_series(feature, rows[feature.source]) for feature in features}
+def _encode(
+    rows: pl.DataFrame, features: Iterable[Feature], vocabularies: Mapping[str, Vocabulary]
+) -> dict[str, NDArray[Any]]:
+    return {one.name: encode_series(one, rows[one.source], vocabularies.get(one.name)) for one in features}
 
 
 def _encode_numbers(values: Mapping[str, NDArray[np.float64]], features: Iterable[Feature]) -> dict[str, NDArray[Any]]:

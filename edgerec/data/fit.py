@@ -29,6 +29,7 @@ from edgerec.data.schema import ITEM_ID, KIND, REQUEST_ID, TIME, USER_ID, event_
 from edgerec.data.segments import read_segments
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.kinds import Feature
+from edgerec.features.kinds.embedding import embeddings
 from edgerec.features.relations.facts import Facts
 from edgerec.features.spec import CONTEXT, RELATIONS, FeatureSpec, of_origin
 from edgerec.features.vocabulary import Vocabulary
@@ -42,11 +43,13 @@ class Counted:
         candidates: (items,) int64, how often each item of the catalogue was a candidate.
         behaviours: (items,) int64, the number of events of each item.
         octaves: sums of the values of features that are logged with events or requests, by ``group.feature``.
+        ids: the different IDs (n,) of each served embedding, and how often each occurred (n,), by the feature's name.
     """
 
     candidates: NDArray[np.int64]
     behaviours: NDArray[np.int64]
     octaves: Mapping[str, Octaves]
+    ids: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 def to_fit(features: Iterable[Feature]) -> tuple[Feature, ...]:
@@ -77,7 +80,8 @@ def count(
     """
     numbers: dict[str, Octaves] = {}
     actions = {kind: to_fit(spec.actions(kind)) for kind in BEHAVIOUR_KINDS}
-    features = [feature for group in actions.values() for feature in group]
+    tables = embeddings(of_origin(spec.item, "served"))
+    features = [*tables, *(feature for group in actions.values() for feature in group)]
     # Relations and the derived context need the behaviours that each request knows.
     derived = bool(to_fit((*of_origin(spec.context, "derived"), *spec.relations)))
     needed: tuple[str, ...] = (TIME, KIND, ITEM_ID)
@@ -90,6 +94,7 @@ def count(
         rows = table.filter(pl.col(KIND) == kind.name) if group else table
         for feature in group:
             numbers[f"{kind.group}.{feature.name}"] = octaves(feature.numbers(to_array(rows[feature.source], feature)))
+    behaviour_ids = {feature.name: to_array(table[feature.source], feature) for feature in tables}
     known = behaviours_by_kind(sort_events(table), items, catalogue, spec) if derived else {}
     del table
 
@@ -98,7 +103,7 @@ def count(
     if derived:
         needed = (USER_ID, *needed)
     else:
-        served = to_fit(served)
+        served = (*to_fit(served), *tables)
     table = read_segments(requests, partition.requests, _columns(needed, (*served, *given)))
     table = check_requests(table, (*served, *given), items, columns=needed, repeated_items=repeated_items)
     table = table.filter(pl.col(TIME) < until)
@@ -116,7 +121,11 @@ def count(
             for feature in to_fit(spec.groups[name]):
                 if feature.source in found:
                     numbers[f"{name}.{feature.name}"] = octaves(feature.numbers(found[feature.source]))
-    return Counted(np.bincount(item, minlength=len(items.ids)), behaviours, numbers)
+    ids = {}
+    for feature in tables:
+        listed = to_array(table[feature.source].explode(), feature)
+        ids[feature.name] = np.unique(np.concatenate([behaviour_ids[feature.name], listed]), return_counts=True)
+    return Counted(np.bincount(item, minlength=len(items.ids)), behaviours, numbers, ids)
 
 
 def fit(
@@ -135,11 +144,14 @@ def fit(
     candidates = np.zeros(len(catalogue), np.int64)
     seen = np.zeros(len(catalogue), np.int64)
     found: dict[str, Octaves] = {}
+    served_ids: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {}
     for part in counted:
         candidates += part.candidates
         seen += part.candidates + part.behaviours
         for key, more in part.octaves.items():
             found[key] = found.get(key, Octaves()) + more
+        for name, pair in part.ids.items():
+            served_ids.setdefault(name, []).append(pair)
     vocabularies: dict[str, Vocabulary] = {}
     groups: dict[str, tuple[Feature, ...]] = {}
     for group, features in spec.groups.items():
@@ -147,8 +159,11 @@ def fit(
         for feature in features:
             numbers = found.get(f"{group}.{feature.name}", Octaves())
             if feature.has_table:
-                ids = to_array(catalogue[feature.source], feature)
-                vocabularies[feature.name] = feature.fit_vocabulary(ids, seen)
+                if feature.origin == "served":
+                    ids, counts = (np.concatenate(part) for part in zip(*served_ids[feature.name], strict=True))
+                else:
+                    ids, counts = to_array(catalogue[feature.source], feature), seen
+                vocabularies[feature.name] = feature.fit_vocabulary(ids, counts)
             elif feature.origin == "catalogue" and feature.fits_numbers:
                 numbers = octaves(feature.numbers(to_array(catalogue[feature.source], feature)), candidates)
             fitted.append(feature.fit(numbers))
@@ -164,27 +179,31 @@ def save_counted(counted: Counted, path: Path) -> dict[str, Any]:
     """
     seen = np.flatnonzero(counted.candidates + counted.behaviours)
     arrays = {"rows": seen, "candidates": counted.candidates[seen], "behaviours": counted.behaviours[seen]}
+    for name, (ids, counts) in counted.ids.items():
+        arrays |= {f"ids_{name}": ids, f"counts_{name}": counts}
     save_members(path, arrays, what="samples")
     return {key: part.to_note() for key, part in counted.octaves.items()}
 
 
-def load_counted(path: Path, found: Mapping[str, Mapping[str, Any]], *, items: int) -> Counted:
+def load_counted(path: Path, found: Mapping[str, Mapping[str, Any]], *, spec: FeatureSpec, items: int) -> Counted:
     """Load the counts that `save_counted` wrote to `path`.
 
     Args:
         path: the npz file.
         found: what `save_counted` returned. It becomes the `octaves` of the result.
+        spec: the specification that was counted for.
         items: number of items in the catalogue.
-
 
     Raises:
         FormatError: the file is missing or damaged.
     """
-    names = ("rows", "candidates", "behaviours")
+    tables = [feature.name for feature in embeddings(of_origin(spec.item, "served"))]
+    names = ["rows", "candidates", "behaviours", *(f"{what}_{name}" for name in tables for what in ("ids", "counts"))]
     stored = read_members(path, names, what="samples", advice="start again with --force")
     candidates, behaviours = np.zeros(items, np.int64), np.zeros(items, np.int64)
     candidates[stored["rows"]], behaviours[stored["rows"]] = stored["candidates"], stored["behaviours"]
-    return Counted(candidates, behaviours, {key: Octaves.from_note(note) for key, note in found.items()})
+    ids = {name: (stored[f"ids_{name}"], stored[f"counts_{name}"]) for name in tables}
+    return Counted(candidates, behaviours, {key: Octaves.from_note(note) for key, note in found.items()}, ids)
 
 
 def _columns(needed: Sequence[str], features: Iterable[Feature]) -> list[str]:

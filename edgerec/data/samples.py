@@ -114,7 +114,7 @@ class Samples:
 
     @property
     def _reader(self) -> ShardReader:
-        return ShardReader(self.head.spec, self.items, self.head.limits)
+        return ShardReader(self.head.spec, self.items, self.head.limits, self.vocabularies)
 
     def counts(self) -> dict[str, Any]:
         """Return the counts of all samples, of each split (`splits`), and of each kind of behaviour (`behaviours`)."""

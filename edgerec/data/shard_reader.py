@@ -23,6 +23,7 @@ from edgerec.features.encoded import Encoded
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec, of_origin
+from edgerec.features.vocabulary import Vocabulary
 
 RANGE_COLUMNS = {kind: [f"{kind.plural}_{part}" for part in ("start", "begin", "count")] for kind in BEHAVIOUR_KINDS}
 """For each kind of behaviour, columns of requests: the row at which the recurrence starts, the row of the first known
@@ -35,7 +36,7 @@ _REQUEST: dict[str, pl.DataType] = {
         for name, dtype in zip(names, (pl.Int32(), pl.Int32(), pl.Int16()), strict=True)
     },
 }
-_TYPES = {"codes": pl.UInt8(), "numbers": pl.Float32()}
+_TYPES = {"ids": pl.Int32(), "codes": pl.UInt8(), "numbers": pl.Float32()}
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,13 @@ class ShardReader:
         spec: the feature specification.
         items: the encoded catalogue.
         limits: the largest lengths of sequences and lists.
+        vocabularies: the vocabulary of each embedding feature, by the feature's name.
     """
 
     spec: FeatureSpec
     items: ItemTable
     limits: Limits
+    vocabularies: Mapping[str, Vocabulary]
 
     def read(self, folder: Path, entry: ShardEntry, split: str) -> Shard:
         """Read one split of the shard in `folder`.
@@ -142,7 +145,8 @@ class ShardReader:
     def _items(self, path: Path, arrays: Mapping[str, NDArray[Any]]) -> Encoded:
         check_range(arrays["item"], len(self.items), f"{path}: item")
         served = {feature.name: arrays[f"served.{feature.name}"] for feature in self._served}
-        _check_codes(Encoded.of_columns(self._served, served.values(), len(arrays["item"])), self._served, path)
+        encoded = Encoded.of_columns(self._served, served.values(), len(arrays["item"]))
+        _check_codes(encoded, self._served, path, self.vocabularies)
         return self.items.gather(arrays["item"], served)
 
 
@@ -181,8 +185,11 @@ def _encoded(
     return encoded
 
 
-def _check_codes(encoded: Encoded, features: Sequence[Feature], path: Path) -> None:
-    sizes = GroupEncoder(features).sizes()
+def _check_codes(
+    encoded: Encoded, features: Sequence[Feature], path: Path, vocabularies: Mapping[str, Vocabulary] | None = None
+) -> None:
+    sizes = GroupEncoder(features, vocabularies).sizes()
+    check_range(encoded.ids, sizes["ids"], str(path))
     check_range(encoded.codes, sizes["codes"], str(path))
     check_range(encoded.numbers, None, str(path))
 

@@ -85,8 +85,6 @@ class FeatureSpec(CheckedModel):
             raise ValueError(f"{where}: origin {rule}; received {feature.origin!r}")
         if group != "item" and feature.has_table:
             raise ValueError(f"{where}: embeddings are for item features only")
-        if feature.has_table and feature.origin != "catalogue":
-            raise ValueError(f"{where}: an embedding's origin should be 'catalogue'")
         if (feature.relation is not None) != (group == RELATIONS):
             raise ValueError(f"{where}: `relation` is {'needed' if group == RELATIONS else 'for relations only'}")
         if feature.as_of is not None and group in (CONTEXT, RELATIONS):

@@ -63,7 +63,6 @@ FAULTS = {
     "twice": (("item", 1), "name", "P1", "item: names should be unique; received p1 twice"),
     "origin": (("item", 1), "origin", None, "origin should be 'catalogue' or 'served'"),
     "origin of action": (("ie_action", 0), "origin", "served", "origin is for features of an item or of the context"),
-    "served embedding": (("item", 0), "origin", "served", "origin should be 'catalogue'"),
     "descending": (("ie_action", 0), "boundaries", [2, 1], "strictly ascending"),
     "equal": (("ie_action", 0), "boundaries", [1, 1], "strictly ascending"),
     "no boundaries": (("ie_action", 0), "boundaries", [], "boundaries"),
