@@ -146,8 +146,22 @@ def test_the_error_for_a_path_of_another_type_names_the_argument(argument: str, 
     name = argument.partition(": ")[2]
     with pytest.raises(InputError, match=rf"{name}`? should be a path .*; received {type(value).__name__}$"):
         PATH_ARGUMENTS[argument](value)
-    with pytest.raises(InputError, match=rf"{name}`?: .* is not a valid path: embedded null character$"):
-        PATH_ARGUMENTS[argument]("a\0b")
+
+
+@pytest.mark.parametrize("argument", PATH_ARGUMENTS)
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("a\0b", "is not a valid path: embedded null"),
+        ("\ud800", "is not a valid path: 'utf-8' codec can't encode"),
+        ("x" * 5000, "cannot be opened: File name too long$"),
+    ],
+    ids=["null", "surrogate", "long"],
+)
+def test_the_error_for_an_invalid_path_names_the_argument(argument: str, path: str, said: str) -> None:
+    name = argument.partition(": ")[2]
+    with pytest.raises(InputError, match=rf"{name}`?: .* {said}"):
+        PATH_ARGUMENTS[argument](path)
 
 
 def test_objects_of_another_class_are_refused(samples: edgerec.Samples, tmp_path: Path) -> None:

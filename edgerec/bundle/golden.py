@@ -16,7 +16,7 @@ from edgerec.bundle.manifest import BundleManifest
 from edgerec.core.arrays import read_members
 from edgerec.core.atomic import write_bytes
 from edgerec.core.errors import FormatError, NotFiniteError, SessionError
-from edgerec.core.paths import as_path
+from edgerec.core.paths import to_path
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.matches import Ids, SeenItems
@@ -146,7 +146,7 @@ def read_case(path: Path, *, matching: bool = False) -> GoldenCase:
     Raises:
         FormatError: the file cannot be read, or its arrays are not those of a case.
     """
-    path = as_path(path, "golden case")
+    path = to_path(path, "golden case")
     names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]
     arrays = read_members(path, names, what="golden case", advice="export the bundle again", most=MAX_CASE_BYTES)
     for name, array in arrays.items():

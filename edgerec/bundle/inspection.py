@@ -14,7 +14,7 @@ from edgerec.bundle.manifest_file import read_bundle_manifest, signed_parts
 from edgerec.bundle.model_checks import sessions_of
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError
-from edgerec.core.paths import as_path
+from edgerec.core.paths import to_path
 from edgerec.device_runtime.session import Session
 
 _RASTER = re.compile(r"_raster_\d+$")
@@ -35,7 +35,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: as for `load_bundle`.
     """
-    bundle = as_path(bundle, "bundle")
+    bundle = to_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     model = load_checked(bundle, manifest, public_key=public_key)
     check_cloud(bundle, manifest, public_key=public_key)

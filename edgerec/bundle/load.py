@@ -13,7 +13,7 @@ from edgerec.bundle.model_checks import check_models
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.memory import enough_memory
-from edgerec.core.paths import AnyPath, as_path
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.device_runtime.ranker import DeviceRanker
@@ -38,7 +38,7 @@ def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None) -
         SessionError: MNN cannot load a model, or a model lacks the inputs or outputs of its kind.
         ResourceError: there is not enough memory.
     """
-    return _load(as_path(bundle, "bundle"), public_key)[1]
+    return _load(to_path(bundle, "bundle"), public_key)[1]
 
 
 def load_checked(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey | None) -> DeviceModel:
@@ -68,7 +68,7 @@ def load_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> tupl
         FormatError: as for `load_device_model`, or the device half has another version or precision than the manifest.
         IntegrityError, SignatureError, SessionError, ResourceError: as for `load_device_model`.
     """
-    bundle = as_path(bundle, "bundle")
+    bundle = to_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     check_files(bundle, manifest.files)
     return manifest, load_checked(bundle, manifest, public_key=public_key)

@@ -12,7 +12,7 @@ from edgerec.bundle.manifest import BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import FormatError, ParityError
-from edgerec.core.paths import AnyPath, as_path
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.tolerance import absolute_difference
 from edgerec.kv.shard_writer import shard_name
 
@@ -38,7 +38,7 @@ def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> di
         SessionError: MNN cannot load a model.
         ParityError: this machine's scores differ from the trained model's by more than the tolerance.
     """
-    bundle = as_path(bundle, "bundle")
+    bundle = to_path(bundle, "bundle")
     manifest, model = load_bundle(bundle, public_key=public_key)
     _check_tables(bundle, manifest, public_key)
     cases = case_names(bundle, manifest)
