@@ -11,7 +11,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, Be
 from edgerec.graphs.attention import AttentionWeights
 from edgerec.graphs.gru import GruStackWeights, GruWeights
 from edgerec.graphs.hubsm_step import HubsmWeights
-from edgerec.rankers.crban.graph import CrbanWeights, HeadWeights
+from edgerec.rankers.crban_graph import CrbanWeights, HeadWeights
 
 Array = npt.NDArray[np.float64]
 

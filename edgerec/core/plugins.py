@@ -1,4 +1,4 @@
-"""Find classes and objects that other packages add to EdgeRec as entry points."""
+"""Find classes and objects that EdgeRec's modules define, or that other packages add as entry points."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from pkgutil import resolve_name
+from types import ModuleType
 from typing import TypeVar
 
 from edgerec.core.errors import EdgeRecError, PluginError, first_line
@@ -103,6 +104,12 @@ def errors_of(owner: type) -> Iterator[None]:
             f"{owner.__module__}.{owner.__qualname__} failed ({type(error).__name__}: {first_line(error)}): repair or "
             "remove its package"
         ) from error
+
+
+def classes_in(module: ModuleType, base: type[T]) -> list[type[T]]:
+    """Return the subclasses of `base` that `module` defines. Classes that it imports are left out."""
+    found = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, base))
+    return [each for each in found if each.__module__ == module.__name__]
 
 
 def check_own_name(group: str, name: str) -> None:

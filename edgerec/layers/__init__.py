@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from edgerec.layers.gru_stack import GruStack
     from edgerec.layers.hubsm import BehaviourEncoder
     from edgerec.layers.list_context import ListAttention, ListNormalisation
-    from edgerec.rankers.crban.layer import Crban
-    from edgerec.rankers.crban_plus.layer import CrbanPlus
-    from edgerec.rankers.dlcm.layer import Dlcm
-    from edgerec.rankers.dnn_rank.layer import DnnRank
+    from edgerec.rankers.crban import Crban
+    from edgerec.rankers.crban_plus import CrbanPlus
+    from edgerec.rankers.dlcm import Dlcm
+    from edgerec.rankers.dnn_rank import DnnRank
 
 _HOME = {
     "BehaviourAttention": "edgerec.layers.attention",
     "BehaviourEncoder": "edgerec.layers.hubsm",
-    "Crban": "edgerec.rankers.crban.layer",
-    "CrbanPlus": "edgerec.rankers.crban_plus.layer",
+    "Crban": "edgerec.rankers.crban",
+    "CrbanPlus": "edgerec.rankers.crban_plus",
     "DinAttention": "edgerec.layers.din",
-    "Dlcm": "edgerec.rankers.dlcm.layer",
-    "DnnRank": "edgerec.rankers.dnn_rank.layer",
+    "Dlcm": "edgerec.rankers.dlcm",
+    "DnnRank": "edgerec.rankers.dnn_rank",
     "FeatureVector": "edgerec.layers.feature_vector",
     "GruStack": "edgerec.layers.gru_stack",
     "ListAttention": "edgerec.layers.list_context",

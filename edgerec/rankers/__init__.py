@@ -1,1 +1,1 @@
-"""The models: each folder has a Keras layer, its weights and its device graph."""
+"""The models. Each has one file with its Keras layer, and one with its weights and its device graph."""

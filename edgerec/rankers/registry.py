@@ -18,7 +18,7 @@ ENTRY_POINTS = "edgerec.models"
 """The group of entry points by which other packages add models. Each entry point names a `Model`."""
 
 HUBSM = "edgerec.layers.hubsm:BehaviourEncoder"
-CRBAN = "edgerec.rankers.crban.layer:Crban"
+CRBAN = "edgerec.rankers.crban:Crban"
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Model:
 
 
 MODELS: dict[str, Model] = {
-    "dnn_rank": Model("edgerec.rankers.dnn_rank.layer:DnnRank", "scores each candidate alone, from cloud features"),
-    "dlcm": Model("edgerec.rankers.dlcm.layer:Dlcm", "GRU over the list, from cloud features"),
+    "dnn_rank": Model("edgerec.rankers.dnn_rank:DnnRank", "scores each candidate alone, from cloud features"),
+    "dlcm": Model("edgerec.rankers.dlcm:Dlcm", "GRU over the list, from cloud features"),
     "crban_ie": Model(CRBAN, "exposures only", (EXPOSURE,)),
     "crban_ipv": Model(CRBAN, "page-views only", (PAGE_VIEW,)),
     "crban_din": Model(
@@ -78,7 +78,7 @@ MODELS: dict[str, Model] = {
     ),
     "crban": Model(CRBAN, "the paper's full model", BEHAVIOUR_KINDS),
     "crban_plus": Model(
-        "edgerec.rankers.crban_plus.layer:CrbanPlus",
+        "edgerec.rankers.crban_plus:CrbanPlus",
         "exact matches, inputs normalised in the list, self-attention",
         BEHAVIOUR_KINDS,
         listwise=1.0,

@@ -12,7 +12,7 @@ import pytest
 
 from edgerec.core.errors import PluginError, SpecificationError
 from edgerec.data.samples import TEST, open_samples
-from edgerec.data.sources import find_source, source_names
+from edgerec.data.sources import find_source, source_help, source_names
 from edgerec.features.spec import load_spec
 from tests.command_line import document, edgerec_here, error_line
 
@@ -96,6 +96,14 @@ def test_a_source_and_a_feature_kind_of_another_package_give_samples(site: Path,
     dense = encoder.expand(alpha)
     assert dense.shape == (1, 17 + 1)
     assert dense[0, alpha.codes[0, 0]] == 1
+
+
+@pytest.mark.parametrize("name", ["ebnerd", "kuairand", "taobao-mcc"])
+def test_a_source_of_edgerec_is_found_by_its_files(name: str) -> None:
+    assert name in source_names()
+    source = find_source(name)
+    assert source_help(name).startswith(source.title)
+    assert source.spec().item
 
 
 def test_keras_and_numpy_expand_the_kind_in_the_same_way(site: Path) -> None:

@@ -17,8 +17,8 @@ from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.gru import GruWeights, add_gru_stack
 from edgerec.graphs.hubsm_step import HubsmWeights
 from edgerec.graphs.ranking import Reading, behaviour_inputs
-from edgerec.rankers.crban.graph import HeadWeights
-from edgerec.rankers.crban.reference import build_reference_crban, build_reference_step
+from edgerec.rankers.crban_graph import HeadWeights
+from edgerec.rankers.crban_reference import build_reference_crban, build_reference_step
 from tests import oracle
 from tests.mnn_models import CANDIDATES, EXPOSURES, PAGE_VIEWS, graphs
 

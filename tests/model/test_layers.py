@@ -24,10 +24,10 @@ from edgerec.model.batches import Shapes, make_batch
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import model_for
-from edgerec.rankers.crban.layer import Crban
-from edgerec.rankers.crban_plus.layer import CrbanPlus, match_signals
-from edgerec.rankers.dlcm.layer import Dlcm
-from edgerec.rankers.dnn_rank.layer import DnnRank
+from edgerec.rankers.crban import Crban
+from edgerec.rankers.crban_plus import CrbanPlus, match_signals
+from edgerec.rankers.dlcm import Dlcm
+from edgerec.rankers.dnn_rank import DnnRank
 from edgerec.rankers.ranker import Ranker
 from edgerec.rankers.registry import MODELS
 from tests.quicker import quick_gru

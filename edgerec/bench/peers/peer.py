@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from edgerec.bundle.golden import GoldenCase
 from edgerec.core.console import log
 from edgerec.core.errors import EdgeRecError, ParityError, PluginError, first_line
-from edgerec.core.plugins import check_own_name, find_plugin, plugin_names
+from edgerec.core.plugins import check_own_name, classes_in, find_plugin, plugin_names
 from edgerec.features.behaviours import BehaviourKind
 
 ENTRY_POINTS = "edgerec.peers"
@@ -117,8 +117,5 @@ def _our_peers(failures: Failures) -> dict[str, type[Peer]]:
     for file in iter_modules([str(Path(__file__).parent)]):
         with failures.of(file.name):
             module = import_module(f"{__package__}.{file.name}")
-            for found in vars(module).values():
-                defined_here = isinstance(found, type) and found.__module__ == module.__name__
-                if defined_here and issubclass(found, Peer) and hasattr(found, "name"):
-                    peers[found.name] = found
+            peers.update({found.name: found for found in classes_in(module, Peer) if hasattr(found, "name")})
     return peers

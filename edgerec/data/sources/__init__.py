@@ -1,12 +1,17 @@
-"""The registry of data sources. It does not import the sources, so `--help` works without polars."""
+"""Find data sources by name. No source is imported for its help, so `--help` works without polars.
+
+A source of EdgeRec is a module in this folder, and a feature specification (JSON) with the same name beside it.
+"""
 
 from __future__ import annotations
 
-import importlib
+import ast
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgerec.core.errors import InputError
-from edgerec.core.plugins import check_own_name, find_plugin, plugin_names
+from edgerec.core.plugins import check_own_name, classes_in, find_plugin, plugin_names
 from edgerec.core.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -15,31 +20,21 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "edgerec.sources"
 """The group of entry points in which other packages add sources. The entry point's name is the command's name."""
 
-SOURCES = {
-    "ebnerd": (
-        "ebnerd:Ebnerd",
-        "EB-NeRD (news, Ekstra Bladet): SOURCE is the folder that holds train/ and validation/.",
-    ),
-    "kuairand": (
-        "kuairand:Kuairand",
-        "KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds both splits and the table of videos.",
-    ),
-    "taobao-mcc": (
-        "taobao_mcc:TaobaoMcc",
-        "Taobao-MCC (Tianchi 109858): SOURCE is the folder that holds the two files Part1-taobao_open_mcc_*.csv.",
-    ),
-}
-"""The module and class of each source of EdgeRec, and the help of its command."""
+_FILES = {spec.stem.replace("_", "-"): spec.with_suffix(".py") for spec in Path(__file__).parent.glob("*.json")}
+"""The file of the module of each source of EdgeRec, by the name of the source."""
 
 
 def source_names() -> list[str]:
     """Return the names of all sources, including those of other packages."""
-    return sorted({*SOURCES, *plugin_names(ENTRY_POINTS)})
+    return sorted({*_FILES, *plugin_names(ENTRY_POINTS)})
 
 
 def source_help(name: str) -> str:
-    """Return the help of a source's command."""
-    return SOURCES[name][1] if name in SOURCES else f"The data set {name!r} of another package."
+    """Return the help of a source's command. EdgeRec's sources have it in the first line of the module's docstring."""
+    if name not in _FILES:
+        return f"The data set {name!r} of another package."
+    text = ast.get_docstring(ast.parse(_FILES[name].read_bytes()))
+    return (text or "").partition("\n")[0]
 
 
 def find_source(name: str) -> type[Source]:
@@ -51,10 +46,9 @@ def find_source(name: str) -> type[Source]:
     """
     from edgerec.data.sources.source import Source
 
-    if name in SOURCES:
+    if name in _FILES:
         check_own_name(ENTRY_POINTS, name)
-        module, kind = SOURCES[name][0].split(":")
-        found: type[Source] = getattr(importlib.import_module(f"{__name__}.{module}"), kind)
+        (found,) = classes_in(import_module(f"{__name__}.{_FILES[name].stem}"), Source)  # type: ignore[type-abstract]
         return found
     plugin: type[Source] | None = find_plugin(ENTRY_POINTS, name, Source)  # type: ignore[type-abstract]
     if plugin is None:

@@ -1,4 +1,6 @@
-"""Convert EB-NeRD to logs. Lists of news articles become requests. When the user leaves a page, it becomes behaviours.
+"""EB-NeRD (news, Ekstra Bladet): SOURCE is the folder that holds train/ and validation/.
+
+Lists of news articles become requests. When the user leaves a page, it becomes behaviours.
 
 Each row contains only what was known at its time. A click on a list becomes known when the user leaves the page of the
 list (impression_time + read_time). The reading time becomes known when the user leaves the article (next_read_time

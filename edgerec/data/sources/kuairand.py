@@ -1,4 +1,6 @@
-"""Convert KuaiRand-Pure to logs. A user's videos of one day become a request. A play becomes a behaviour when it ends.
+"""KuaiRand-Pure (short video, Kuaishou): SOURCE is the folder that holds both splits and the table of videos.
+
+A user's videos of one day become a request. A play becomes a behaviour when it ends.
 
 Each row contains only what was known at its time. A request is earlier than the first video of its list. The outcome of
 a video becomes known when its play ends. docs/formats.md describes the columns. `kuairand.json` is the feature

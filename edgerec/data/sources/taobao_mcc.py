@@ -1,4 +1,6 @@
-"""Convert Taobao-MCC (Tianchi 109858) to logs. Logs are written in parts, so memory does not grow with the files.
+"""Taobao-MCC (Tianchi 109858): SOURCE is the folder that holds the two files Part1-taobao_open_mcc_*.csv.
+
+Logs are written in parts, so memory does not grow with the files.
 
 The data set has both behaviour sequences of each request, but no request IDs, item IDs or times. So each request
 becomes a separate user, who has the behaviours of these sequences and makes one request. docs/formats.md explains these

@@ -21,7 +21,7 @@ from edgerec.model.evaluation import EVALUATION_BATCH
 from edgerec.model.input_pipeline import ahead, epoch
 from edgerec.model.reranker import matches_of, numbers_of
 from edgerec.model.tally import Scored, Tally
-from edgerec.rankers.crban_plus.layer import all_match_signals
+from edgerec.rankers.crban_plus import all_match_signals
 
 ROUNDS, PATIENCE = 1000, 50
 SETTINGS: dict[str, Any] = {

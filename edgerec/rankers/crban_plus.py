@@ -21,7 +21,7 @@ from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.ranker import Ranker, RankInputs
 
 if TYPE_CHECKING:
-    from edgerec.rankers.crban_plus.graph import CrbanPlusWeights
+    from edgerec.rankers.crban_plus_graph import CrbanPlusWeights
 
 HALF_LIVES_H = (1 / 12, 1.0, 24.0)
 """Ages in hours at which a match counts half. They separate matches of the last minutes, hours and days."""
@@ -188,7 +188,7 @@ class CrbanPlus(Ranker):
         return self(*lists, behaviours, matches)
 
     def device_graph(self, settings: ModelSettings) -> CrbanPlusWeights:
-        from edgerec.rankers.crban_plus.graph import CrbanPlusWeights
+        from edgerec.rankers.crban_plus_graph import CrbanPlusWeights
 
         return CrbanPlusWeights(
             number_columns=settings.number_columns,

@@ -19,7 +19,7 @@ from edgerec.graphs.gru import add_gru, add_gru_stack
 from edgerec.graphs.hubsm_step import HubsmWeights
 
 if TYPE_CHECKING:
-    from edgerec.rankers.crban.graph import CrbanWeights
+    from edgerec.rankers.crban_graph import CrbanWeights
 
 FAR_BELOW = 1e9
 

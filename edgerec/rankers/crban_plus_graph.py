@@ -25,7 +25,7 @@ SIGNALS = 2 + len(HALF_LIVES_H)
 
 @dataclass(frozen=True)
 class CrbanPlusWeights(RankerGraph):
-    """The weights of CRBAN+ (`edgerec.rankers.crban_plus.layer.CrbanPlus`).
+    """The weights of CRBAN+ (`edgerec.rankers.crban_plus.CrbanPlus`).
 
     Attributes:
         number_columns: columns of the raw features in an item vector.

@@ -14,7 +14,7 @@ from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.ranker import Ranker, RankInputs
 
 if TYPE_CHECKING:
-    from edgerec.rankers.dlcm.graph import DlcmWeights
+    from edgerec.rankers.dlcm_graph import DlcmWeights
 
 
 @keras.saving.register_keras_serializable("edgerec")
@@ -82,7 +82,7 @@ class Dlcm(Ranker):
         return self(inputs.candidates, inputs.candidate_length, inputs.scored)
 
     def device_graph(self, settings: ModelSettings) -> DlcmWeights:
-        from edgerec.rankers.dlcm.graph import DlcmWeights
+        from edgerec.rankers.dlcm_graph import DlcmWeights
 
         return DlcmWeights(
             self.candidate_stack.device_weights(), dense_weights(self.hidden), dense_weights(self.output_layer)

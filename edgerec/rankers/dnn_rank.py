@@ -12,7 +12,7 @@ from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.ranker import Ranker, RankInputs
 
 if TYPE_CHECKING:
-    from edgerec.rankers.dnn_rank.graph import DnnRankWeights
+    from edgerec.rankers.dnn_rank_graph import DnnRankWeights
 
 
 @keras.saving.register_keras_serializable("edgerec")
@@ -67,7 +67,7 @@ class DnnRank(Ranker):
         return self(inputs.candidates, inputs.scored)
 
     def device_graph(self, settings: ModelSettings) -> DnnRankWeights:
-        from edgerec.rankers.dnn_rank.graph import DnnRankWeights
+        from edgerec.rankers.dnn_rank_graph import DnnRankWeights
 
         return DnnRankWeights(tuple(map(dense_weights, (self.first, self.second, self.output_layer))))
 

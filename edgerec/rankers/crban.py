@@ -18,7 +18,7 @@ from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.ranker import Ranker, RankInputs
 
 if TYPE_CHECKING:
-    from edgerec.rankers.crban.graph import CrbanWeights
+    from edgerec.rankers.crban_graph import CrbanWeights
 
 
 @keras.saving.register_keras_serializable("edgerec")
@@ -126,7 +126,7 @@ class Crban(Ranker):
         return self(inputs.candidates, inputs.candidate_length, inputs.scored, behaviours)
 
     def device_graph(self, settings: ModelSettings) -> CrbanWeights:
-        from edgerec.rankers.crban.graph import CrbanWeights, HeadWeights
+        from edgerec.rankers.crban_graph import CrbanWeights, HeadWeights
 
         hidden_kernel, hidden_bias = arrays(self.hidden)
         output_kernel, output_bias = arrays(self.output_layer)

@@ -17,7 +17,7 @@ from edgerec.graphs.gru import GruStackWeights, add_gru_stack, check_stack
 from edgerec.graphs.hubsm_step import HubsmWeights
 from edgerec.graphs.ranking import EncoderGraph, RankerGraph, Reading, behaviour_inputs
 from edgerec.graphs.weights import Array, check_array
-from edgerec.rankers.crban.reference import build_reference_crban, build_reference_step
+from edgerec.rankers.crban_reference import build_reference_crban, build_reference_step
 
 
 @dataclass(frozen=True)

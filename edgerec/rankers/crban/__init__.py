@@ -1,1 +1,0 @@
-"""CRBAN: the model of the paper, and its ablations."""

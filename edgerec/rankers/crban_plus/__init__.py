@@ -1,1 +1,0 @@
-"""CRBAN+: our own model."""

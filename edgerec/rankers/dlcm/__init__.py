@@ -1,1 +1,0 @@
-"""DLCM: the baseline of the tests in Table 2."""

@@ -1,1 +1,0 @@
-"""DNN-rank: the baseline of Table 2."""
