@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import re
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,17 +17,13 @@ from numpy.typing import NDArray
 
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import ratios, take_turns
-from edgerec.bundle.files import stamp_files
-from edgerec.bundle.layout import CLOUD, EMBEDDINGS
-from edgerec.bundle.manifest import CloudManifest
-from edgerec.bundle.manifest_file import write_manifest
+from edgerec.bench.temporary_tables import TemporaryTables
+from edgerec.bundle.layout import CLOUD
 from edgerec.bundle.tables import open_tables
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log, stage
 from edgerec.core.errors import InputError, ParityError
-from edgerec.core.leftovers import temporary_folder
 from edgerec.kv.npz import NpzTables
-from edgerec.kv.shard_writer import BLOCK_ROWS, SHARD_ROWS, TableDtype, write_shards
 from edgerec.kv.store import EmbeddingTables
 
 STAGE, NPZ, REDIS = "kv", "npz", "redis"
@@ -40,19 +35,13 @@ UNKNOWN_SHARE = 0.05
 """Share of keys that are not in a table. In practice they come from items that are newer than the model."""
 CALLS = 50
 SEED = 1
-TAOBAO = {"category": (10_000, 16), "shop": (500_000, 16), "city": (400, 8), "style": (2_000, 8), "tag": (50_000, 16)}
-"""Number of rows and dimension of each temporary table, except `brand`."""
-BRAND_DIMENSION = 40
 
 Page = dict[str, NDArray[np.int64]]
 
 
 def run_kv_bench(
-    bundle: Path | None,
+    source: Path | TemporaryTables,
     *,
-    brands: int | None = None,
-    dtype: TableDtype = "float32",
-    shard_rows: int = SHARD_ROWS,
     redis_url: str | None = None,
     rounds: int = 30,
     out: Path | None = None,
@@ -63,10 +52,7 @@ def run_kv_bench(
     Keys are drawn uniformly from each table, and one of 20 keys is not in the table.
 
     Args:
-        bundle: the bundle whose tables are measured.
-        brands: if there is no bundle, temporary tables of six features are measured. `brand` has this number of rows.
-        dtype: data type of the temporary tables.
-        shard_rows: rows in a shard of the temporary tables.
+        source: the bundle whose tables are measured, or temporary tables.
         redis_url: address of a Redis server to measure, too. The tables are published there with a random prefix and
             removed at the end.
         rounds: number of rounds. Each round measures all implementations, one after the other.
@@ -78,23 +64,18 @@ def run_kv_bench(
         implementation, with its memory and all durations.
 
     Raises:
-        InputError: neither or both of `bundle` and `brands` are given, or a number is too small.
+        InputError: `rounds` is less than one.
         FormatError, IntegrityError: the bundle's tables cannot be used.
         StoreError: the Redis server does not answer.
         ParityError: the two stores return different rows.
     """
-    if (bundle is None) == (brands is None):
-        raise InputError("bench: kv needs either a BUNDLE or --brands N; received " + ("both" if bundle else "neither"))
-    for name, value in (("--rounds", rounds), ("--brands", brands)):
-        if value is not None and value < 1:
-            raise InputError(f"bench: {name} should be at least 1; received {value}")
+    if rounds < 1:
+        raise InputError(f"bench: --rounds should be at least 1; received {rounds}")
+    bundle = None if isinstance(source, TemporaryTables) else source
     if out is not None:
-        check_document(out, force=force, inputs=[bundle] if bundle is not None else [])
+        check_document(out, force=force, inputs=[] if bundle is None else [bundle])
     with contextlib.ExitStack() as stack:
-        if bundle is not None:
-            cloud = bundle / CLOUD
-        else:
-            cloud = stack.enter_context(_temporary_tables(brands or 0, dtype=dtype, shard_rows=shard_rows))
+        cloud = stack.enter_context(source.written()) if isinstance(source, TemporaryTables) else source / CLOUD
         before = _memory()
         tables = open_tables(cloud)
         pages = _pages(tables)
@@ -127,32 +108,6 @@ def run_kv_bench(
     if out is not None:
         write_json(out, {"schema": 1, **document})
     return document
-
-
-@contextlib.contextmanager
-def _temporary_tables(brands: int, *, dtype: TableDtype, shard_rows: int) -> Iterator[Path]:
-    """Write a temporary cloud folder with random tables as large as those of a large shop. Yield its path."""
-    with temporary_folder(Path(tempfile.gettempdir(), "edgerec-kv"), "partial") as cloud:
-        with stage("write temporary tables"):
-            sizes = {"brand": (brands, BRAND_DIMENSION), **TAOBAO}
-            entries = {
-                feature: _write_random(cloud / EMBEDDINGS / feature, number, *size, dtype=dtype, shard_rows=shard_rows)
-                for number, (feature, size) in enumerate(sizes.items())
-            }
-            files = stamp_files(cloud, cloud.rglob("*.npz"))
-            write_manifest(CloudManifest(version_id="temporary", spec={}, tables=entries, files=files), cloud)
-        yield cloud
-
-
-def _write_random(folder: Path, seed: int, rows: int, width: int, *, dtype: TableDtype, shard_rows: int) -> Any:
-    rng = np.random.default_rng((SEED, seed))
-    # Keys have gaps, as IDs have in practice.
-    keys = np.cumsum(rng.integers(1, 1000, rows))
-    values = (
-        rng.standard_normal((min(BLOCK_ROWS, rows - start), width), np.float32) for start in range(0, rows, BLOCK_ROWS)
-    )
-    unknown = np.zeros(width, np.float32)
-    return write_shards(folder, keys, values, unknown, dtype=dtype, shard_rows=shard_rows)
 
 
 def _pages(tables: NpzTables) -> list[Page]:

@@ -22,6 +22,7 @@ from edgerec.cli.options import (
 )
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
+from edgerec.core.errors import InputError
 
 if TYPE_CHECKING:
     from edgerec.bundle.signing import PublicKey
@@ -246,16 +247,15 @@ def bench_kv(
     if redis_url is not None:
         need("cloud", "redis")
     from edgerec.bench.kv import run_kv_bench
+    from edgerec.bench.temporary_tables import TemporaryTables
     from edgerec.cli.tables.bench import kv_table
 
-    document = run_kv_bench(
-        bundle,
-        brands=brands,
-        dtype=table_dtype,
-        shard_rows=shard_rows,
-        redis_url=redis_url,
-        rounds=rounds,
-        out=out,
-        force=force,
-    )
+    if bundle is not None and brands is None:
+        tables: Path | TemporaryTables = bundle
+    elif bundle is None and brands is not None:
+        tables = TemporaryTables(brands, table_dtype, shard_rows)
+    else:
+        received = "neither" if bundle is None else "both"
+        raise InputError(f"bench: kv needs either a BUNDLE or --brands N; received {received}")
+    document = run_kv_bench(tables, redis_url=redis_url, rounds=rounds, out=out, force=force)
     emit(document, as_json=as_json, table=kv_table(document))

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,17 +74,27 @@ class ResumableFolder:
         return self._work / "parts" / f"{part}.json"
 
 
+@dataclass(frozen=True)
+class WorkFolders:
+    """The work folders of one kind of output.
+
+    Attributes:
+        kind: kind of the output, for the names of the folders and for error texts.
+        head: name of the file that describes the command. It is removed last.
+        can_resume: returns whether a folder contains everything that is needed to resume.
+        worth_keeping: returns whether a folder contains results. They are kept after an exception, and they are removed
+            only with `force`.
+    """
+
+    kind: str
+    head: str
+    can_resume: Callable[[Path], bool]
+    worth_keeping: Callable[[Path], bool]
+
+
 @contextlib.contextmanager
 def unfinished_work(
-    output: Path,
-    *,
-    kind: str,
-    head: str,
-    force: bool,
-    resume: bool,
-    can_resume: Callable[[Path], bool],
-    worth_keeping: Callable[[Path], bool],
-    enter: Callable[[Path], Work],
+    output: Path, folders: WorkFolders, enter: Callable[[Path], Work], *, force: bool, resume: bool
 ) -> Iterator[Work]:
     """Make and lock the hidden folder ``.<name>.<kind>`` next to `output`, and yield the result of `enter`.
 
@@ -93,22 +104,19 @@ def unfinished_work(
 
     Args:
         output: the final output.
-        kind: kind of the output, for the name of the folder and for error texts.
-        head: name of the file that describes the command. It is removed last.
+        folders: the work folders of this kind of output.
+        enter: prepares the empty folder, or reads the partial results in it if `resume` is true.
         force: as in `resumable_folder`.
         resume: as in `resumable_folder`.
-        can_resume: returns whether a folder contains everything that is needed to resume.
-        worth_keeping: returns whether a folder contains results. They are kept after an exception, and they are removed
-            only with `force`.
-        enter: prepares the empty folder, or reads the partial results in it if `resume` is true.
 
     Raises:
         OutputError, FormatError: as for `resumable_folder`.
     """
+    kind, can_resume, worth_keeping = folders.kind, folders.can_resume, folders.worth_keeping
     folder = work_path(output, kind)
     if resume and not can_resume(folder):
         raise FormatError(
-            f"{kind}: {folder} cannot be resumed, because it has no {head}: start again with --force"
+            f"{kind}: {folder} cannot be resumed, because it has no {folders.head}: start again with --force"
             if folder.is_dir() and worth_keeping(folder)
             else f"{kind}: there are no partial results in {folder} to resume: leave out --resume"
         )
@@ -117,7 +125,7 @@ def unfinished_work(
             if worth_keeping(folder) and not force:
                 go_on = "go on with --resume, or " if can_resume(folder) else ""
                 raise OutputError(f"{kind}: partial results exist in {folder}: {go_on}start again with --force")
-            _empty(folder, last=head)
+            _empty(folder, last=folders.head)
         work = enter(folder)
         try:
             yield work
@@ -173,16 +181,8 @@ def resumable_folder(
             write_bytes(work / JOB, stated)
         return ResumableFolder(work)
 
-    with unfinished_work(
-        output,
-        kind=kind,
-        head=JOB,
-        force=force,
-        resume=resume,
-        can_resume=_unfinished,
-        worth_keeping=_any_finished,
-        enter=enter,
-    ) as folder:
+    folders = WorkFolders(kind, JOB, can_resume=_unfinished, worth_keeping=_any_finished)
+    with unfinished_work(output, folders, enter, force=force, resume=resume) as folder:
         yield folder
         # A killed process may have left temporary files.
         for entry in sorted(folder.path.rglob(".*"), reverse=True):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, first_line
-from edgerec.core.resumable import remove, unfinished_work, work_path
+from edgerec.core.resumable import WorkFolders, remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
 from edgerec.model.config import TrainConfig
 from edgerec.model.reranker import Reranker
@@ -185,16 +185,8 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
             write_json(path / PROGRESS, work.so_far.model_dump(mode="json"))
         return work
 
-    with unfinished_work(
-        output,
-        kind=KIND,
-        head=PROGRESS,
-        force=force,
-        resume=resume,
-        can_resume=_has_progress,
-        worth_keeping=_worth_keeping,
-        enter=enter,
-    ) as work:
+    folders = WorkFolders(KIND, PROGRESS, can_resume=_has_progress, worth_keeping=_worth_keeping)
+    with unfinished_work(output, folders, enter, force=force, resume=resume) as work:
         yield work
 
 

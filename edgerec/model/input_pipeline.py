@@ -13,7 +13,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -31,6 +31,21 @@ AHEAD = 4
 """Number of batches that are prepared in advance."""
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Shuffling:
+    """How an epoch of training is shuffled.
+
+    Attributes:
+        rng: random generator that shuffles the batches.
+        candidates: also shuffle the candidates within each list.
+        one_per_page: read only one random request of each page.
+    """
+
+    rng: np.random.Generator
+    candidates: bool = False
+    one_per_page: bool = False
 
 
 def groups(samples: Samples, split: str, *, rng: np.random.Generator | None = None) -> Iterator[Shard]:
@@ -56,34 +71,31 @@ def epoch(
     split: str,
     *,
     batch_size: int,
-    rng: np.random.Generator | None = None,
-    shuffle_candidates: bool = False,
-    one_per_page: bool = False,
     together: int = 8,
     part: tuple[int, int] = (0, 1),
+    shuffling: Shuffling | None = None,
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch: all requests of a split once.
 
-    With `rng` the batches are shuffled, for training. Without it they are sorted by length, for evaluation. Only one
-    group of shards is in memory at a time, and only its requests are mixed.
+    With `shuffling` the batches are shuffled, for training. Without it they are sorted by length, for evaluation. Only
+    one group of shards is in memory at a time, and only its requests are mixed.
 
     Args:
         samples: the samples.
         split: the split to read.
         batch_size: number of requests in a batch.
-        rng: random generator that shuffles the batches.
-        shuffle_candidates: also shuffle the candidates within each list.
-        one_per_page: read only one random request of each page.
         together: largest number of requests of one user that follow each other.
         part: (i, n) divides each batch into n parts and yields only part i, counted from 0. It is for worker i of n.
+        shuffling: how to shuffle, or None.
     """
+    rng = None if shuffling is None else shuffling.rng
     before, (index, parts) = 0, part
     shapes = Shapes(-(-batch_size // parts), samples.head.limits)
     for shard in groups(samples, split, rng=rng):
-        chosen = one_per_page_of(shard.requests, rng) if rng is not None and one_per_page else None
+        chosen = one_per_page_of(shard.requests, shuffling.rng) if shuffling and shuffling.one_per_page else None
         for rows in shard_batches(shard.requests, chosen, batch_size=batch_size, rng=rng, together=together):
             # Each worker spawns a generator for each batch, so that the generators of all workers stay equal.
-            shuffle = rng.spawn(1)[0] if rng is not None and shuffle_candidates else None
+            shuffle = shuffling.rng.spawn(1)[0] if shuffling and shuffling.candidates else None
             own = rows[len(rows) * index // parts : len(rows) * (index + 1) // parts]
             batch = make_batch(shard, own, shuffle=shuffle, shapes=shapes)
             yield replace(batch, rows=batch.rows + before)

@@ -21,7 +21,7 @@ from edgerec.model.batches import Batch
 from edgerec.model.checkpoints import Progress, WorkFolder
 from edgerec.model.config import TrainConfig
 from edgerec.model.evaluation import scored_batches, traced
-from edgerec.model.input_pipeline import ahead, epoch
+from edgerec.model.input_pipeline import Shuffling, ahead, epoch
 from edgerec.model.optimizer import RowAdam
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import weights_digest, writing
@@ -138,11 +138,13 @@ class TrainingLoop:
             self.samples,
             TRAIN,
             batch_size=config.batch_size,
-            rng=np.random.default_rng([config.seed, number]),
-            shuffle_candidates=config.shuffle_candidates,
-            one_per_page=config.one_per_page,
             together=config.together,
             part=(self.team.index, self.team.count),
+            shuffling=Shuffling(
+                np.random.default_rng([config.seed, number]),
+                candidates=config.shuffle_candidates,
+                one_per_page=config.one_per_page,
+            ),
         )
         losses: list[float] = []
         weights: list[float] = []

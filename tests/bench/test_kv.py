@@ -16,7 +16,7 @@ from edgerec.bundle.tables import open_tables
 from edgerec.cli.tables.bench import kv_table
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, IntegrityError, OutputError, ParityError
 from edgerec.kv.store import Lookup
-from tests.command_line import document, edgerec_here
+from tests.command_line import document, edgerec_here, error_line
 from tests.redis_server import free_port
 
 
@@ -75,10 +75,7 @@ def test_a_store_that_returns_wrong_rows_is_refused(
 
 
 def test_invalid_arguments_are_refused(bundle_path: Path, tmp_path: Path) -> None:
-    attempts: list[tuple[type[EdgeRecError], str, Path | None, dict[str, Any]]] = [
-        (InputError, "received neither", None, {}),
-        (InputError, "received both", bundle_path, {"brands": 3}),
-        (InputError, "--brands should be at least 1; received 0", None, {"brands": 0}),
+    attempts: list[tuple[type[EdgeRecError], str, Path, dict[str, Any]]] = [
         (InputError, "--rounds should be at least 1", bundle_path, {"rounds": 0}),
         (FormatError, "is not a folder", tmp_path / "nothing", {}),
         (OutputError, "exists already", bundle_path, {"out": tmp_path / "there.json"}),
@@ -88,6 +85,18 @@ def test_invalid_arguments_are_refused(bundle_path: Path, tmp_path: Path) -> Non
         with pytest.raises(error, match=message):
             run_kv_bench(bundle, **more)
     assert (tmp_path / "there.json").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "needs either a BUNDLE or --brands N; received neither"),
+        (["bundle", "--brands", "3"], "received both"),
+        (["--brands", "0"], "--brands should be at least 1; received 0"),
+    ],
+)
+def test_the_command_measures_either_a_bundle_or_temporary_tables(arguments: list[str], said: str) -> None:
+    assert said in error_line(edgerec_here("bench", "kv", *arguments))
 
 
 def test_a_changed_table_is_refused_before_the_measurement(bundle_path: Path, tmp_path: Path) -> None:

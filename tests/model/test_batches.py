@@ -17,7 +17,7 @@ from edgerec.data.samples import SPLITS, TEST, TRAIN, Samples
 from edgerec.features.behaviours import Limits
 from edgerec.model import input_pipeline
 from edgerec.model.batches import Shapes, make_batch
-from edgerec.model.input_pipeline import AHEAD, ahead, epoch, groups, shard_batches
+from edgerec.model.input_pipeline import AHEAD, Shuffling, ahead, epoch, groups, shard_batches
 from tests.synthetic import build, flat, make_logs, whole
 
 
@@ -51,7 +51,8 @@ def test_an_epoch_has_every_request_once(
         for batch in epoch(samples, split, batch_size=16):
             expected += [rows_of(batch.inputs, at) for at in range(len(batch.rows))]
         found, numbers = [], []
-        for batch in epoch(many, split, batch_size=16, rng=None if seed is None else np.random.default_rng(seed)):
+        shuffling = None if seed is None else Shuffling(np.random.default_rng(seed))
+        for batch in epoch(many, split, batch_size=16, shuffling=shuffling):
             assert 1 <= len(batch.rows) <= 16
             numbers += batch.rows.tolist()
             found += [rows_of(batch.inputs, at) for at in range(len(batch.rows))]
@@ -74,8 +75,7 @@ def test_the_same_seed_gives_the_same_epoch(many: Samples, monkeypatch: pytest.M
     monkeypatch.setattr(input_pipeline, "MIX", 20)
 
     def drawn(seed: int) -> list[bytes]:
-        rng = np.random.default_rng(seed)
-        found = epoch(many, TRAIN, batch_size=8, rng=rng, shuffle_candidates=True)
+        found = epoch(many, TRAIN, batch_size=8, shuffling=Shuffling(np.random.default_rng(seed), candidates=True))
         return [batch.inputs["candidates"]["numbers"].tobytes() + batch.label.tobytes() for batch in found]
 
     assert drawn(1) == drawn(1) != drawn(2)
@@ -90,8 +90,8 @@ def test_each_epoch_reads_one_random_request_of_each_page(tmp_path: Path) -> Non
     assert 1 < len(pages) == samples.head.splits[TRAIN].pages < len(requests)
 
     def drawn(seed: int) -> list[int]:
-        rng = np.random.default_rng(seed)
-        batches = epoch(samples, TRAIN, batch_size=16, rng=rng, one_per_page=True)
+        shuffling = Shuffling(np.random.default_rng(seed), one_per_page=True)
+        batches = epoch(samples, TRAIN, batch_size=16, shuffling=shuffling)
         return [row for batch in batches for row in batch.rows.tolist()]
 
     first, second = drawn(1), drawn(2)
@@ -121,8 +121,8 @@ def test_a_batch_contains_shared_behaviours_once(samples: Samples) -> None:
 
 def test_workers_read_different_parts_of_each_batch(many: Samples) -> None:
     def drawn(part: tuple[int, int]) -> list[list[int]]:
-        rng = np.random.default_rng(3)
-        return [batch.rows.tolist() for batch in epoch(many, TRAIN, batch_size=16, rng=rng, part=part)]
+        shuffling = Shuffling(np.random.default_rng(3))
+        return [batch.rows.tolist() for batch in epoch(many, TRAIN, batch_size=16, part=part, shuffling=shuffling)]
 
     whole_batches = drawn((0, 1))
     parts = [drawn((worker, 3)) for worker in range(3)]
