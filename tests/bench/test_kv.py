@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgerec.bench import kv
+from edgerec.bench import temporary_tables
 from edgerec.bench.kv import run_kv_bench
 from edgerec.bundle.tables import open_tables
 from edgerec.cli.tables.bench import kv_table
@@ -40,8 +40,8 @@ def test_the_tables_of_a_bundle_are_measured(bundle_path: Path, tmp_path: Path) 
 
 
 def test_the_command_measures_both_stores(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {name: (max(rows // 100, 1), dimension) for name, (rows, dimension) in kv.TAOBAO.items()}
-    monkeypatch.setattr(kv, "TAOBAO", small)
+    small = {name: (max(rows // 100, 1), dimension) for name, (rows, dimension) in temporary_tables.TAOBAO.items()}
+    monkeypatch.setattr(temporary_tables, "TAOBAO", small)
     more = ["--brands", "3000", "--table-dtype", "float16", "--shard-rows", "1000"]
     found = document(edgerec_here("bench", "kv", *more, "--redis", redis_url, "--rounds", "2", "--json"))
     check_rows(found, ["npz", "redis"])
