@@ -157,7 +157,7 @@ def test_a_faulty_specification_is_refused_before_the_files_are_read(site: Path,
 
 def test_without_the_package_the_error_names_the_feature_kind(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "features.json").write_text(block(section("Add a data source"), "json"))
-    with pytest.raises(SpecificationError, match=r"item\.0: .*received the kind 'hashed'.*install that package"):
+    with pytest.raises(SpecificationError, match=r"item\.0 .*received the kind 'hashed'.*install that package"):
         load_spec(tmp_path / "features.json")
 
 
