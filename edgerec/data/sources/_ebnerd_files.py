@@ -17,6 +17,7 @@ BEHAVIORS: dict[str, pl.DataType] = {
     "impression_id": pl.Int64(),
     "user_id": pl.Int64(),
     "impression_time": pl.Datetime("ms"),
+    "article_id": pl.Int64(),
     "read_time": pl.Float64(),
     "scroll_percentage": pl.Float64(),
     "article_ids_inview": pl.List(pl.Int64()),
@@ -115,6 +116,7 @@ def _lists(path: Path) -> pl.DataFrame:
         scroll="scroll_percentage",
         next_read_s="next_read_time",
         next_scroll="next_scroll_percentage",
+        on_article=pl.col("article_id").is_not_null().cast(pl.Int8),
         inview="article_ids_inview",
         clicked="article_ids_clicked",
     )

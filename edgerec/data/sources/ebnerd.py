@@ -91,7 +91,7 @@ def _requests(listed: pl.DataFrame) -> pl.DataFrame:
     return (
         listed.group_by("request", maintain_order=True)
         .agg(
-            pl.col("request_id", "user_id", "time").first(),
+            pl.col("request_id", "user_id", "time", "on_article").first(),
             pl.col("item_id", "clicked", "click_count", "age_h"),
         )
         .drop("request")
@@ -120,6 +120,7 @@ def _exposures(listed: pl.DataFrame) -> pl.DataFrame:
         offered_at="time",
         kind=pl.lit(EXPOSURE.name),
         listed_at="time",
+        expected_clicks=(1 / pl.len().over("request")).cast(pl.Float32),
         exposure_duration_s=pl.col("read_s").cast(pl.Float32),
         exposure_count=pl.Series((PastEvents(pairs, ended).at(pairs, ended).count() + 1).astype(np.int32)),
         scroll_percentage=pl.col("scroll").cast(pl.Float32),

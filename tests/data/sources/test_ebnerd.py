@@ -34,7 +34,7 @@ Bundle = dict[str, list[Row]]
 def page(number: int, user: int, at: int, inview: list[int], clicked: list[int], **more: Any) -> Row:
     """Return a row of the file `behaviors`: a page that was shown `at` seconds after the start of the train week."""
     row = {"read_time": 0.0, "scroll_percentage": None, "next_read_time": None, "next_scroll_percentage": None}
-    listed = {"article_ids_inview": inview, "article_ids_clicked": clicked}
+    listed = {"article_id": None, "article_ids_inview": inview, "article_ids_clicked": clicked}
     return {"impression_id": number, "user_id": user, "at": at, **listed, **row, **more}
 
 
@@ -68,7 +68,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> Path:
     for split in ("train", "validation"):
         (folder / split).mkdir(parents=True)
         rows = [{**row, "impression_time": WEEK_1 + timedelta(seconds=row["at"])} for row in bundle[split]]
-        integers = dict.fromkeys(("impression_id", "user_id"), pl.UInt32)
+        integers = {**dict.fromkeys(("impression_id", "user_id"), pl.UInt32), "article_id": pl.Int32}
         lists = {name: pl.List(pl.Int32) for name in ("article_ids_inview", "article_ids_clicked")}
         names = ("read_time", "scroll_percentage", "next_read_time", "next_scroll_percentage")
         floats = dict.fromkeys(names, pl.Float32)
