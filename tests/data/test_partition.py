@@ -129,7 +129,7 @@ def test_files_divided_by_user_give_the_same_samples(tmp_path: Path, expected: S
         equal(write_samples(path, tmp_path / f"samples-{number}", limits=LIMITS, target=400), expected)
 
 
-@pytest.mark.parametrize(("target", "shards"), [(400, 5), (10**6, 1)])
+@pytest.mark.parametrize(("target", "shards"), [pytest.param(400, 5, marks=pytest.mark.slow), (10**6, 1)])
 def test_bytes_do_not_depend_on_processes(tmp_path: Path, expected: Samples, target: int, shards: int) -> None:
     path = write_parts(tmp_path, by_users(LOGS.events, 3), by_users(LOGS.requests, 4))
     one, two = (write_samples(path, tmp_path / str(n), limits=LIMITS, target=target, processes=n) for n in (1, 2))
@@ -262,7 +262,7 @@ from edgerec.data.build_samples import write_samples
 
 if __name__ == "__main__":
     logs, out = sys.argv[1:]
-    write_samples(Path(logs), Path(out), target=1, processes=2, resume={resume})
+    write_samples(Path(logs), Path(out), target=1, processes=2)
 """
 
 
@@ -274,13 +274,15 @@ def run(script: str, folder: Path, *arguments: Path) -> subprocess.Popen[bytes]:
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize(
-    "part", [pytest.param("scratch/counts-00001.json", marks=pytest.mark.slow), "parts/00001.json"]
+    ("part", "processes"),
+    [pytest.param("scratch/counts-00001.json", 2, marks=pytest.mark.slow), ("parts/00001.json", 1)],
 )
-def test_a_killed_and_resumed_command_gives_the_same_bytes(tmp_path: Path, part: str) -> None:
+def test_a_killed_and_resumed_command_gives_the_same_bytes(tmp_path: Path, part: str, processes: int) -> None:
+    """The killed command has two worker processes. The command that resumes it has `processes`."""
     logs = write_parts(tmp_path, [make_logs(users=6).events], [make_logs(users=6).requests])
     expected = write_samples(logs, tmp_path / "expected", target=1)
     work = tmp_path / ".samples.samples"
-    process = run(stop_at(work / part) + SCRIPT.format(resume=False), tmp_path, logs, tmp_path / "samples")
+    process = run(stop_at(work / part) + SCRIPT, tmp_path, logs, tmp_path / "samples")
     try:
         while process.poll() is None and not (work / part).exists():
             time.sleep(0.01)
@@ -299,9 +301,7 @@ def test_a_killed_and_resumed_command_gives_the_same_bytes(tmp_path: Path, part:
     with pytest.raises(FormatError, match="come from other settings"):
         write_samples(logs, tmp_path / "samples", target=2, resume=True)
     assert times_of(work) == done
-    again = run(SCRIPT.format(resume=True), tmp_path, logs, tmp_path / "samples")
-    assert again.communicate()[1] == b""
-    assert again.returncode == 0
+    write_samples(logs, tmp_path / "samples", target=1, processes=processes, resume=True)
     assert files_of(tmp_path / "samples") == files_of(expected.path)
     assert not work.exists()
 

@@ -405,7 +405,7 @@ def test_a_signal_ends_a_command_without_output(outputs: Path, tmp_path: Path, n
 
 def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
-        'model = "dnn_rank"\nunits = 4\nepochs = 1000\npatience = 1000\nbatch_size = 32\ncompiled = false\n'
+        'model = "dnn_rank"\nunits = 4\nepochs = 1000\npatience = 1000\nbatch_size = 1000\ncompiled = false\n'
     )
     command: list[str | Path] = ["train", samples_path, "--config", tmp_path / "c.toml", "--out", tmp_path / "run"]
     work = tmp_path / ".run.training"

@@ -81,6 +81,7 @@ def test_tables_in_half_precision_and_small_shards(run_path: Path, bundle_path: 
     np.testing.assert_array_equal(rows, whole.get_many(keys).rows.astype(np.float16))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_parity_check")
 def test_two_exports_have_equal_bytes(
     run_path: Path, bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import numpy_helper
 
 from edgerec.bundle.inspection import inspect_bundle
 from edgerec.bundle.manifest import DEVICE_MODELS, Parity, Precision, PrecisionRow
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest
+from edgerec.bundle.signing import SigningKey
 from edgerec.bundle.verify import verify_bundle
 from edgerec.cli.tables.bundles import export_table, precision_table
 from edgerec.core.errors import FormatError, InputError, ParityError
@@ -47,7 +50,7 @@ from tests.quicker import run_eagerly, shorten_parity_check
 from tests.synthetic import relabelled
 
 SMALL = Limits(candidates=5, exposures=6, page_views=4)
-REQUESTS = 40
+REQUESTS = 25
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +130,12 @@ def test_two_exports_of_rounded_weights_have_equal_bytes(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1735689600")
     path, _ = exported["fp16"]
-    export_bundle(run_path, tmp_path / "again", requests=REQUESTS, precision="fp16", gauc_tolerance=1.0)
-    assert files_of(tmp_path / "again") == files_of(path)
+    key = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    more: dict[str, Any] = {"precision": "fp16", "gauc_tolerance": 1.0, "sign_key": key}
+    export_bundle(run_path, tmp_path / "again", requests=REQUESTS, **more)
+    assert verify_bundle(tmp_path / "again", public_key=key.public)["signature"] == "valid"
+    signatures = [f"{part}manifest.json.sig" for part in ("", "cloud/", "device/")]
+    assert files_of(tmp_path / "again") == sorted([*files_of(path), *signatures])
     for name in files_of(path):
         assert (tmp_path / "again" / name).read_bytes() == (path / name).read_bytes(), name
 

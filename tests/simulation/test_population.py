@@ -138,6 +138,8 @@ def test_no_table_of_the_logs_contains_hidden_state(small: SimulationConfig, tmp
 
 
 def test_each_user_is_in_exactly_one_block() -> None:
+    # With many categories, blocks are smaller.
+    assert len(blocks(SimulationConfig(users=300, categories=10_000))) == 3
     for users in (1, 9, 4096, 4097, 100_001):
         all_blocks = blocks(SimulationConfig(users=users))
         assert [block.first for block in all_blocks] == [0, *(block.first + block.count for block in all_blocks)][:-1]
