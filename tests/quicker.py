@@ -39,12 +39,13 @@ def run_eagerly() -> Iterator[None]:
     """Run TensorFlow functions eagerly, with the quick GRU, and do not trace them into graphs."""
     import tensorflow as tf
 
+    before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
         with quick_gru():
             yield
     finally:
-        tf.config.run_functions_eagerly(False)
+        tf.config.run_functions_eagerly(before)
 
 
 def _gru(layer: Any, sequence: Any, **_: Any) -> Any:

@@ -22,7 +22,7 @@ def test_a_small_quickstart_writes_all_outputs(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(quickstart, "CONFIG", small)
     monkeypatch.setattr(quickstart, "LIMITS", {"candidates": 30, "exposures": 8, "page_views": 4})
     out = tmp_path / "quick"
-    options = ["--out", str(out), "--users", "25", "--epochs", "1", "--json"]
+    options = ["--out", str(out), "--users", "10", "--epochs", "1", "--json"]
     document = output(edgerec_here("quickstart", *options))
     assert {"kind": "quickstart", **document} == json.loads((out / "quickstart.json").read_text())
     assert document["schema"] == 1
