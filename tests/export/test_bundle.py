@@ -288,7 +288,7 @@ def test_an_unknown_feature_kind_is_refused_before_conversion(
     document["spec"]["item"][0]["kind"] = "hashed"
     (run / "run.json").write_text(json.dumps(document))
     monkeypatch.setattr(halves, "convert_to_mnn", lambda *_, **__: pytest.fail("a model was converted"))
-    with pytest.raises(FormatError, match=r"spec\.item\.0: .*kind is one of bucketize, .* 'hashed'") as caught:
+    with pytest.raises(FormatError, match=r"spec\.item\.0 .*kind is one of bucketize, .* 'hashed'") as caught:
         export_bundle(run, tmp_path / "bundle")
     assert "\n" not in str(caught.value)
 
