@@ -30,7 +30,7 @@ def need_redis() -> None:
     if shutil.which("redis-server") is None:
         missing.append("apt-get install redis-server")
     if importlib.util.find_spec("redis") is None:
-        missing.append("pip install 'edgerec[cloud]'")
+        missing.append("pip install '.[cloud]'")
     if missing:
         stop = pytest.fail if os.environ.get("EDGEREC_REQUIRE_REDIS") == "1" else pytest.skip
         stop(f"Redis is not installed: {' and '.join(missing)}")

@@ -12,12 +12,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import polars as pl
 import pytest
 from pydantic import BaseModel, ValidationError
 
 import edgerec
 import edgerec.layers
 from edgerec.core.errors import ConfigurationError, EdgeRecError, InputError
+from edgerec.core.lazy import EXTRAS
 from edgerec.model.config import load_config
 
 HEAVY = ("tensorflow", "keras", "onnx", "MNN", "numpy", "polars", "pydantic", "redis")
@@ -68,7 +70,32 @@ except Exception as error:
     print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == f"MissingExtraError {missing} is not installed: pip install 'edgerec[{extra}]'\n"
+    assert (
+        done.stdout
+        == f"MissingExtraError {missing} is not installed: run pip install '.[{extra}]' in EdgeRec's folder\n"
+    )
+
+
+@pytest.mark.parametrize("missing", [["numpy", "polars", "keras", "onnx"], ["polars", "keras", "onnx"], ["onnx"]])
+def test_help_lists_the_names_that_can_be_imported(missing: list[str]) -> None:
+    code = f"""
+import pydoc, sys
+
+sys.modules.update(dict.fromkeys({missing}))
+import edgerec, edgerec.layers
+
+pydoc.render_doc(edgerec.layers)
+pydoc.render_doc(edgerec)
+print(*sorted(set(edgerec.__all__) & set(dir(edgerec))))
+from edgerec import *
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    names = done.stdout.split()
+    assert done.stderr.splitlines()[-1].endswith(f"run pip install '.[{EXTRAS[missing[0]]}]' in EdgeRec's folder")
+    assert ("load_device_model" in names) == ("numpy" not in missing)
+    assert ("train" in names) == ("polars" not in missing)
+    assert "EdgeRecError" in names
+    assert "export_bundle" not in names
 
 
 FRONT_DOORS = pytest.mark.parametrize("module", [edgerec, edgerec.layers], ids=["edgerec", "edgerec.layers"])
@@ -176,6 +203,38 @@ def test_objects_of_another_class_are_refused(samples: edgerec.Samples, tmp_path
     for text, call in calls.items():
         with pytest.raises(InputError, match=text):
             call()
+
+
+BAD_ARGUMENTS: dict[str, Callable[[Any, edgerec.Samples], object]] = {
+    "`limits` should be a mapping.*; received int": lambda x, _: edgerec.write_samples(x, x, limits=3),  # type: ignore[arg-type]
+    "validation_fraction .*received 'a'": lambda x, _: edgerec.write_samples(x, x, validation_fraction="a"),  # type: ignore[arg-type]
+    "processes .*received 1.5": lambda x, _: edgerec.write_samples(x, x, processes=1.5),  # type: ignore[arg-type]
+    "test-from .*received 'a'": lambda x, _: edgerec.write_samples(x, x, test_from="a"),  # type: ignore[arg-type]
+    "`target` .*received 0": lambda x, _: edgerec.write_samples(x, x, target=0),
+    "requests .*received 'a'": lambda x, _: edgerec.export_bundle(x, x, requests="a"),  # type: ignore[arg-type]
+    "shard-rows .*received True": lambda x, _: edgerec.export_bundle(x, x, shard_rows=True),
+    "`number` should be below 1; received 9": lambda _, samples: samples.shard(9, "test"),
+    "`number` .*received -1": lambda _, samples: samples.shard(-1, "test"),
+    "shard: `split` .*received tset": lambda _, samples: samples.shard(0, "tset"),
+    "shards: `split` .*received tset": lambda _, samples: next(samples.shards("tset")),
+    "requests: `split` .*received tset": lambda _, samples: next(samples.requests("tset")),
+}
+
+
+@pytest.mark.parametrize("text", BAD_ARGUMENTS)
+def test_the_error_for_an_invalid_argument_names_it(text: str, samples: edgerec.Samples, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"{text}$"):
+        BAD_ARGUMENTS[text](tmp_path / "nothing", samples)
+
+
+@pytest.mark.parametrize(("field", "kind"), [("head", "LogsHead"), ("spec", "FeatureSpec"), ("items", "DataFrame")])
+def test_logs_with_a_field_of_another_class_are_refused(
+    field: str, kind: str, samples: edgerec.Samples, tmp_path: Path
+) -> None:
+    tables = dict.fromkeys(("items", "events", "requests"), pl.DataFrame())
+    fields = {"head": edgerec.LogsHead(name="shop"), "spec": samples.head.spec, **tables, field: {}}
+    with pytest.raises(InputError, match=rf"write_logs: `logs\.{field}` should be a {kind}; received dict"):
+        edgerec.write_logs(edgerec.Logs(**fields), tmp_path / "logs")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgerec.core.atomic import write_bytes
-from edgerec.core.errors import InputError, MissingExtraError, SignatureError
+from edgerec.core.errors import InputError, MissingExtraError, SignatureError, not_installed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -179,7 +179,7 @@ def _need() -> None:
     try:
         import cryptography  # noqa: F401
     except ImportError:
-        raise MissingExtraError("cryptography is not installed: pip install 'edgerec[signing]'") from None
+        raise MissingExtraError(not_installed("cryptography", "signing")) from None
 
 
 def _read_pem(path: Path, what: str) -> bytes:

@@ -13,7 +13,7 @@ import click
 
 from edgerec import __version__
 from edgerec.core import stdout
-from edgerec.core.errors import EdgeRecError, MissingExtraError
+from edgerec.core.errors import EdgeRecError, MissingExtraError, not_installed
 from edgerec.core.text import printable, shown
 
 
@@ -27,7 +27,7 @@ def need(extra: str, *modules: str) -> None:
 
     for module in modules:
         if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(f"{module} is not installed: pip install 'edgerec[{extra}]'")
+            raise MissingExtraError(not_installed(module, extra))
 
 
 def run(command: click.Command) -> None:

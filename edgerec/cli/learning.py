@@ -25,6 +25,8 @@ from edgerec.cli.options import (
 )
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
+from edgerec.core.errors import InputError
+from edgerec.core.written import layout_of
 
 
 @click.command()
@@ -105,6 +107,11 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
     from edgerec.data.samples import open_samples
     from edgerec.model.baselines import baselines_document
 
+    layout = layout_of(paths[-1])
+    if layout is not None and layout.kind == "run":
+        raise InputError(
+            f"evaluate: {paths[-1]} is a run: give the folder of the samples after it: edgerec evaluate RUN SAMPLES"
+        )
     opened = open_samples(paths[-1])
     if len(paths) == 2:
         from edgerec.model.run_head import check_samples, read_run_head

@@ -34,6 +34,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def not_installed(package: str, extra: str) -> str:
+    """Return the text of the error for a missing package. It names the extra of EdgeRec that installs the package."""
+    return f"{package} is not installed: run pip install '.[{extra}]' in EdgeRec's folder"
+
+
 class EdgeRecError(Exception):
     """The base class of all errors that EdgeRec raises on purpose."""
 

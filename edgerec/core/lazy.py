@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 EXTRAS = {
@@ -15,6 +16,29 @@ EXTRAS = {
     "onnx": "export",
 }
 """For each module of another package, the extra of EdgeRec that installs it."""
+
+_NEEDS = {
+    "edgerec.core": (),
+    "edgerec.features": ("numpy",),
+    "edgerec.bundle": ("numpy",),
+    "edgerec.device_runtime": ("numpy",),
+    "edgerec.data": ("numpy", "polars"),
+    "edgerec.layers": ("tensorflow", "keras"),
+    "edgerec.rankers": ("tensorflow", "keras"),
+    "edgerec.model": ("tensorflow", "keras", "polars"),
+    "edgerec.export": ("tensorflow", "keras", "polars", "onnx", "MNN"),
+}
+"""For each folder of EdgeRec that has public names, the modules that importing the names needs."""
+
+
+def importable(modules: Mapping[str, str]) -> list[str]:
+    """Return the public names whose extra is installed. Nothing is imported.
+
+    Args:
+        modules: the module of each public name.
+    """
+    found = {module: find_spec(module) is not None for module in EXTRAS}
+    return [name for name, home in modules.items() if all(map(found.get, _NEEDS[".".join(home.split(".")[:2])]))]
 
 
 def lazy_attribute(package: str, modules: Mapping[str, str], name: str) -> Any:
@@ -34,9 +58,9 @@ def lazy_attribute(package: str, modules: Mapping[str, str], name: str) -> Any:
     try:
         return getattr(import_module(modules[name]), name)
     except ModuleNotFoundError as error:
-        from edgerec.core.errors import MissingExtraError
+        from edgerec.core.errors import MissingExtraError, not_installed
 
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRAS:
             raise
-        raise MissingExtraError(f"{missing} is not installed: pip install 'edgerec[{EXTRAS[missing]}]'") from None
+        raise MissingExtraError(not_installed(missing, EXTRAS[missing])) from None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from importlib.metadata import EntryPoints, entry_points
 from pkgutil import resolve_name
-from types import ModuleType
-from typing import TypeVar
+from types import FunctionType, ModuleType
+from typing import Any, TypeVar
 
 from edgerec.core.errors import EdgeRecError, PluginError, first_line
 
@@ -86,9 +86,18 @@ def load_plugin(group: str, name: str) -> object | None:
     return None
 
 
+def is_plugin(owner: type) -> bool:
+    """Return whether another package defines the class `owner`."""
+    return owner.__module__.partition(".")[0] != "edgerec"
+
+
 @contextmanager
-def errors_of(owner: type) -> Iterator[None]:
+def errors_of(owner: type, method: str = "") -> Iterator[None]:
     """Run a block that calls the class `owner`. If another package defines it, each of its errors gets its name.
+
+    Args:
+        owner: the class.
+        method: the method that the block calls; default: several methods.
 
     Raises:
         PluginError: the class of another package raised an error that is no `EdgeRecError`.
@@ -98,11 +107,11 @@ def errors_of(owner: type) -> Iterator[None]:
     except EdgeRecError:
         raise
     except Exception as error:  # Code of another package may raise any error.
-        if owner.__module__.partition(".")[0] == "edgerec":
+        if not is_plugin(owner):
             raise
         raise PluginError(
-            f"{owner.__module__}.{owner.__qualname__} failed ({type(error).__name__}: {first_line(error)}): repair or "
-            "remove its package"
+            f"{owner.__module__}.{owner.__qualname__}{method and '.' + method} failed "
+            f"({type(error).__name__}: {first_line(error)}): repair or remove its package"
         ) from error
 
 
@@ -110,6 +119,36 @@ def classes_in(module: ModuleType, base: type[T]) -> list[type[T]]:
     """Return the subclasses of `base` that `module` defines. Classes that it imports are left out."""
     found = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, base))
     return [each for each in found if each.__module__ == module.__name__]
+
+
+def name_errors(owner: type, members: Iterable[str]) -> None:
+    """Replace the methods and properties that `owner` itself defines, so that their errors get its name.
+
+    A class of EdgeRec is not changed. The errors are those of `errors_of`.
+
+    Args:
+        owner: the class.
+        members: names of methods and properties.
+    """
+    if not is_plugin(owner):
+        return
+    for name in members:
+        member = vars(owner).get(name)
+        if isinstance(member, property) and member.fget is not None:
+            setattr(owner, name, property(_named(owner, name, member.fget)))
+        elif isinstance(member, FunctionType):
+            setattr(owner, name, _named(owner, name, member))
+
+
+def _named(owner: type, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function`, with errors that have the name of the class and of the method."""
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        with errors_of(owner, name):
+            return function(*arguments, **options)
+
+    return call
 
 
 def check_own_name(group: str, name: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from edgerec import __version__
+from edgerec.core.arguments import check_fraction, check_mapping, check_whole
 from edgerec.core.arrays import save_array
 from edgerec.core.atomic import check_output, write_json
 from edgerec.core.console import progress
@@ -75,7 +76,7 @@ def write_samples(
         test_from: start of the test period in milliseconds since 1970; default: the value in `logs.json`. If that has
             none, the last fifth of the requests is the test period.
         validation_fraction: share of the requests before the test period that are used for validation.
-        processes: number of processes.
+        processes: number of processes. If it is above 1, a script needs ``if __name__ == "__main__"``.
         target: weight up to which a partition is filled; see `edgerec.data.partition`.
         logs_path: the path of the logs that the samples store; default: `logs`. Give it if the logs will be moved.
         force: replace `path` if it exists, and delete the partial results of an interrupted run.
@@ -93,14 +94,17 @@ def write_samples(
     logs, path = to_path(logs, "write_samples: `logs`"), to_path(path, "write_samples: `path`")
     features = None if features is None else to_path(features, "write_samples: `features`")
     logs_path = logs if logs_path is None else to_path(logs_path, "write_samples: `logs_path`")
+    if limits is not None:
+        check_mapping(limits, "write_samples: `limits`")
     try:
         checked = Limits.model_validate(dict(limits or {}))
     except ValidationError as error:
         raise InputError(f"samples: {first_fault(error)}") from None
-    if not 0 < validation_fraction < 1:
-        raise InputError(f"samples: validation_fraction should be between 0 and 1; received {validation_fraction}")
-    if processes < 1:
-        raise InputError(f"samples: --processes should be at least 1; received {processes}")
+    check_fraction(validation_fraction, "samples: validation_fraction")
+    check_whole(processes, "samples: --processes", least=1)
+    check_whole(target, "write_samples: `target`", least=1)
+    if test_from is not None:
+        check_whole(test_from, "samples: --test-from (milliseconds since 1970)")
     inputs = [logs, *([features] if features else [])]
     check_output(path, force=force, kind="samples", inputs=inputs)
     opened = open_logs(logs, spec=load_spec(features) if features else None)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from edgerec.features.encoder import encode_column
 from edgerec.features.kinds.base import BaseFeature, Reads
 from edgerec.features.vocabulary import Vocabulary
 
@@ -27,10 +28,10 @@ def to_array(series: pl.Series, feature: BaseFeature) -> NDArray[Any]:
 def encode_series(feature: BaseFeature, series: pl.Series, vocabulary: Vocabulary | None = None) -> NDArray[Any]:
     """Return the same encoded column (n,) as `feature.encode`. This function is also fast for strings."""
     if not len(series) or feature.reads != "strings":
-        return feature.encode(to_array(series, feature), vocabulary)
+        return encode_column(feature, to_array(series, feature), vocabulary)
     # Python strings are slow, so each distinct string is encoded only once.
     words = series.cast(pl.String)
     different = words.unique()
-    codes = pl.Series(feature.encode(to_array(different, feature), vocabulary))
+    codes = pl.Series(encode_column(feature, to_array(different, feature), vocabulary))
     encoded: NDArray[Any] = words.replace_strict(different, codes, return_dtype=codes.dtype).to_numpy()
     return encoded

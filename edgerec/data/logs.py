@@ -130,6 +130,10 @@ def write_logs(logs: Logs, path: AnyPath, *, force: bool = False) -> None:
     """
     check_object(logs, Logs, "write_logs: `logs`", source="Logs(...) or load_logs")
     path = to_path(path, "write_logs: `path`")
+    check_object(logs.head, LogsHead, "write_logs: `logs.head`", source="LogsHead(...)")
+    check_object(logs.spec, FeatureSpec, "write_logs: `logs.spec`", source="FeatureSpec(...) or load_spec")
+    for name in (ITEMS, EVENTS, REQUESTS):
+        check_object(getattr(logs, name), pl.DataFrame, f"write_logs: `logs.{name}`", source="polars.DataFrame(...)")
     with output_folder(path, force=force, kind="logs") as folder:
         checked = _filled(logs)
         for name in (EVENTS, REQUESTS):

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgerec.core.arguments import check_choice, check_whole
 from edgerec.core.documents import read_document
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import FormatError, InputError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name, PathText
@@ -95,19 +96,26 @@ class Samples:
         """Read the requests of a shard in `split`, with the shard's behaviours.
 
         Raises:
+            InputError: there is no such shard or split.
             FormatError: a file is missing or damaged.
         """
+        check_choice(split, SPLITS, "shard: `split`")
+        check_whole(number, "shard: `number`", least=0)
+        if number >= len(self.head.shards):
+            raise InputError(f"shard: `number` should be below {len(self.head.shards)}; received {number}")
         entry = self.head.shards[number]
         return self._reader.read(self.path / SHARDS / entry.name, entry, split)
 
     def shards(self, split: str) -> Iterator[Shard]:
         """Yield the shards that have requests in `split`, one after the other."""
+        check_choice(split, SPLITS, "shards: `split`")
         for number, entry in enumerate(self.head.shards):
             if entry.splits[split].requests:
                 yield self.shard(number, split)
 
     def requests(self, split: str) -> Iterator[Requests]:
         """Yield the requests of each shard in `split`, without their behaviours."""
+        check_choice(split, SPLITS, "requests: `split`")
         for entry in self.head.shards:
             if entry.splits[split].requests:
                 yield self._reader.read_requests(self.path / SHARDS / entry.name, entry, split)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgerec.core.errors import SessionError
+from edgerec.core.errors import SessionError, not_installed
 from edgerec.device_runtime import forks
 
 MAX_MODEL_BYTES = 64 * 1024 * 1024
@@ -104,4 +104,4 @@ def import_mnn() -> Any:
     try:
         return importlib.import_module("MNN")
     except ImportError as error:
-        raise SessionError("MNN is not installed: pip install 'edgerec[device]'") from error
+        raise SessionError(not_installed("MNN", "device")) from error

@@ -18,7 +18,7 @@ from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest import BundleManifest, Parity, Precision
 from edgerec.bundle.manifest_file import read_device_manifest, sign_bundle, write_manifest
 from edgerec.bundle.signing import SigningKey, check_signing_key
-from edgerec.core.arguments import check_choice
+from edgerec.core.arguments import check_choice, check_whole
 from edgerec.core.atomic import check_output, output_folder
 from edgerec.core.console import stage
 from edgerec.core.errors import ConversionError, InputError, ShapeError
@@ -132,10 +132,8 @@ def export_bundle(
     samples_path = None if samples_path is None else to_path(samples_path, "export_bundle: `samples_path`")
     check_choice(precision, get_args(Wanted), "export_bundle: `precision`")
     check_choice(table_dtype, get_args(TableDtype), "export_bundle: `table_dtype`")
-    if requests < 1:
-        raise InputError(f"export: --requests should be at least 1; received {requests}")
-    if shard_rows < 1:
-        raise InputError(f"export: --shard-rows should be at least 1; received {shard_rows}")
+    check_whole(requests, "export: --requests", least=1)
+    check_whole(shard_rows, "export: --shard-rows", least=1)
     check_tolerance(gauc_tolerance)
     if sign_key is not None:
         check_signing_key(sign_key)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgerec.bundle.manifest import Precision
-from edgerec.core.errors import ConversionError
+from edgerec.core.errors import ConversionError, not_installed
 from edgerec.core.leftovers import temporary_folder
 
 CHILD = Path(__file__).with_name("_convert_child.py")
@@ -66,7 +66,7 @@ def _run(onnx_path: Path, target: Path, flags: Sequence[str]) -> None:
     """Run one pass of the converter on `onnx_path`, or on `target` if an earlier pass has written it."""
     extension = importlib.util.find_spec("_tools")
     if extension is None or extension.origin is None:
-        raise ConversionError("cannot convert: MNN's converter is not installed: pip install 'edgerec[export]'")
+        raise ConversionError("cannot convert: " + not_installed("MNN's converter", "export"))
     # `-I` isolates the process from the user's environment. The process gets only the folder of the converter.
     command = [sys.executable, "-I", str(CHILD), str(os.getpid()), str(Path(extension.origin).parent)]
     source, source_format = onnx_path, "ONNX"

@@ -99,7 +99,7 @@ def keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> li
         scored=tf.tile(tf.range(longest)[None, :], (len(cases), 1)),
         behaviours={kind: _window(model, kind, cases, limits, longest) for kind in model.behaviour_kinds},
     )
-    logits = model.ranker.rank(inputs).numpy()
+    logits = model.rank(inputs).numpy()
     return [row[: len(case.candidates)] for row, case in zip(logits, cases, strict=True)]
 
 

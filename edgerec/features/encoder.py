@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.core.errors import PluginError, SpecificationError
+from edgerec.core.plugins import is_plugin
 from edgerec.features.encoded import FIELDS, Encoded
 from edgerec.features.kinds import Feature
+from edgerec.features.kinds.base import BaseFeature
 from edgerec.features.kinds.embedding import Embedding, embeddings
 from edgerec.features.kinds.raw import Raw, RawBlock
 from edgerec.features.vocabulary import Vocabulary
 
-__all__ = ["Columns", "Encoded", "GroupEncoder", "Values"]
+__all__ = ["Columns", "Encoded", "GroupEncoder", "Values", "encode_column"]
 
 Columns = Mapping[str, NDArray[Any]]
 """One array (n,) for each source column. A missing number is NaN, a missing string is None or '', and a
@@ -28,6 +30,30 @@ missing ID is `MISSING_ID`."""
 
 Values = Mapping[str, float | int | str | None]
 """Raw values of one row by source column, as in the logs. A missing value is None."""
+
+
+def encode_column(feature: BaseFeature, column: NDArray[Any], vocabulary: Vocabulary | None = None) -> NDArray[Any]:
+    """Return ``feature.encode(column, vocabulary)``. If another package defines the feature kind, check the result.
+
+    Raises:
+        SpecificationError: the feature cannot read a value.
+        PluginError: the result has another shape or type, or a code that the feature does not have.
+    """
+    found = feature.encode(column, vocabulary)
+    if not is_plugin(type(feature)):
+        return found
+    wanted = "biu" if issubclass(FIELDS[feature.field], np.integer) else "biuf"
+    of = f"feature {feature.name}: `{type(feature).__module__}.{type(feature).__qualname__}.encode`"
+    if not isinstance(found, np.ndarray) or found.shape != column.shape or found.dtype.kind not in wanted:
+        received = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+        raise PluginError(
+            f"{of} should return an array of {len(column)} {'integers' if wanted == 'biu' else 'numbers'}; received "
+            f"{received}"
+        )
+    size = feature.size(vocabulary)
+    if size and len(found) and not 0 <= int(found.min()) <= int(found.max()) < size:
+        raise PluginError(f"{of} should return codes from 0 to {size - 1}; received {found.min()} to {found.max()}")
+    return found
 
 
 class GroupEncoder:
@@ -97,26 +123,13 @@ class GroupEncoder:
         """
         block = self._block.encode([columns[index] for index in self._raw]) if len(self._raw) > 1 else None
         together = {} if block is None else dict(zip(self._raw, block, strict=True))
-        encoded = []
-        for index, (feature, column) in enumerate(zip(self.features, columns, strict=True)):
-            if index in together:
-                encoded.append(together[index])
-                continue
-            found = feature.encode(column, self.vocabularies.get(feature.name))
-            self._check(feature, found, count)
-            encoded.append(found)
+        encoded = [
+            together[index]
+            if index in together
+            else encode_column(feature, column, self.vocabularies.get(feature.name))
+            for index, (feature, column) in enumerate(zip(self.features, columns, strict=True))
+        ]
         return Encoded.of_columns(self.features, encoded, count)
-
-    @staticmethod
-    def _check(feature: Feature, found: object, count: int) -> None:
-        """Check what the class of a feature kind returned, because another package may define the class."""
-        wanted = "biu" if issubclass(FIELDS[feature.field], np.integer) else "biuf"
-        if not isinstance(found, np.ndarray) or found.shape != (count,) or found.dtype.kind not in wanted:
-            received = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
-            raise PluginError(
-                f"feature {feature.name}: `{type(feature).__qualname__}.encode` should return an array of {count} "
-                f"{'integers' if wanted == 'biu' else 'numbers'}; received {received}"
-            )
 
     def expand(
         self, encoded: Encoded, embedded: Mapping[str, NDArray[np.floating[Any]]] | None = None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.core.arguments import check_mapping
 from edgerec.core.arrays import map_members
 from edgerec.core.errors import FormatError
 from edgerec.kv.shard_writer import BLOCK_ROWS, ascending, shard_name
@@ -138,6 +139,7 @@ class NpzTables:
             InputError: a feature has no table.
             ShapeError: the keys of a feature are not int64 (m,).
         """
+        check_mapping(keys_by_feature, "embedding tables: `keys_by_feature`")
         found = {}
         for feature, keys in keys_by_feature.items():
             table = self.tables.get(feature)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from edgerec.core.arguments import check_mapping
 from edgerec.core.errors import FormatError, InputError, StoreError
 from edgerec.kv.npz import NpzTables
 from edgerec.kv.redis_client import answers, connect, expect, request
@@ -61,6 +62,7 @@ class RedisTables:
             StoreError: the server does not answer, or the version or some of its rows do not exist any more.
             FormatError: a stored row has a wrong length, or contains NaN or an infinite number.
         """
+        check_mapping(keys_by_feature, "embedding tables: `keys_by_feature`")
         for feature, keys in keys_by_feature.items():
             if feature not in self._tables:
                 raise no_table(feature, self._tables)

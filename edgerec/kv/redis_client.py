@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from edgerec.core.errors import EdgeRecError, InputError, MissingExtraError, StoreError, first_line
+from edgerec.core.errors import EdgeRecError, InputError, MissingExtraError, StoreError, first_line, not_installed
 
 try:
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 except ImportError:
-    raise MissingExtraError("redis is not installed: pip install 'edgerec[cloud]'") from None
+    raise MissingExtraError(not_installed("redis", "cloud")) from None
 
 Answer = TypeVar("Answer")
 

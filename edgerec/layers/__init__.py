@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgerec.core.lazy import lazy_attribute
+from edgerec.core.lazy import importable, lazy_attribute
 
 if TYPE_CHECKING:
     from edgerec.layers.attention import BehaviourAttention
@@ -58,4 +58,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *importable(_HOME)})

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from edgerec.core.arguments import check_choice, check_object
+from edgerec.core.arguments import check_choice, check_mapping, check_object, check_whole
 from edgerec.core.console import progress
 from edgerec.data.samples import SPLITS, TEST, Samples
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.model.baselines import baselines_document
 from edgerec.model.input_pipeline import ahead, epoch
+from edgerec.model.plugin_layers import original_errors
 from edgerec.model.reranker import Reranker
 from edgerec.model.run_head import check_samples
 from edgerec.model.runs import Run
@@ -24,7 +25,10 @@ EVALUATION_BATCH = 512
 
 def traced(model: Reranker) -> Callable[[Mapping[str, Any]], Any]:
     """Return the model as a traced function of its inputs. All lengths of lists share one trace."""
-    function = tf.function(lambda inputs: model(inputs, training=False), input_signature=[model.input_signature()])
+    # The training step is traced without AutoGraph, too. AutoGraph would change the errors of a ranker.
+    function = tf.function(
+        lambda inputs: model(inputs, training=False), input_signature=[model.input_signature()], autograph=False
+    )
     return function  # type: ignore[no-any-return]
 
 
@@ -80,12 +84,16 @@ def evaluate(
     check_object(run, Run, "evaluate: `run`", source="load_run")
     check_object(samples, Samples, "evaluate: `samples`", source="open_samples")
     check_choice(split, SPLITS, "evaluate: `split`")
+    check_whole(seed, "evaluate: `seed`", least=0)
+    if oracle is not None:
+        check_mapping(oracle, "evaluate: `oracle`")
     check_samples(run.head, run.vocabularies, samples)
     if run.head.config.compiled:
         accelerate(run.model)
     tally = Tally()
-    for scored in scored_batches(traced(run.model), samples, split):
-        tally.add(scored)
+    with original_errors():
+        for scored in scored_batches(traced(run.model), samples, split):
+            tally.add(scored)
     return {
         "version_id": run.head.version_id,
         "model": run.head.config.model,

@@ -17,6 +17,7 @@ from edgerec.features.spec import FeatureSpec
 from edgerec.layers.encoder import Encoder
 from edgerec.layers.feature_vector import FeatureVector
 from edgerec.layers.settings import ModelSettings
+from edgerec.model.plugin_layers import calls, check_result, create, original_errors
 from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 from edgerec.rankers.registry import find_model
 
@@ -86,9 +87,9 @@ class Reranker(keras.Model):
             identities=1 + len(self.spec.embeddings),
         )
         for kind in self.behaviour_kinds:
-            setattr(self, kind.step_model, model.encoder_class().create(self.settings, name=kind.step_model))
+            setattr(self, kind.step_model, create(model.encoder_class(), self.settings, name=kind.step_model))
         ranker = model.ranker_class()
-        self.ranker = ranker.create(self.settings, name=ranker.layer_name, **model.options)
+        self.ranker = create(ranker, self.settings, name=ranker.layer_name, **model.options)
 
     def action_of(self, kind: BehaviourKind) -> FeatureVector:
         """Return the layer that computes the action vectors of one kind of behaviour."""
@@ -106,12 +107,20 @@ class Reranker(keras.Model):
             if layer is not None:
                 layer.build()
         for kind in self.behaviour_kinds:
-            self.encoder_of(kind).build((None, None, self.action_of(kind).width), item)
-        self.ranker.build_for(self.settings)
+            encoder = self.encoder_of(kind)
+            with calls(type(encoder), "build"):
+                encoder.build((None, None, self.action_of(kind).width), item)
+        with calls(type(self.ranker), "build"):
+            self.ranker.build_for(self.settings)
         self.built = True
 
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        # Otherwise Keras would change the `PluginError` of a ranker.
+        with original_errors():
+            return super().__call__(*arguments, **options)
+
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
-        return self.ranker.rank(
+        return self.rank(
             RankInputs(
                 candidates=self._candidates(inputs, training),
                 numbers=numbers_of(inputs),
@@ -132,12 +141,36 @@ class Reranker(keras.Model):
             parts.append(ops.repeat(context[:, None, :], ops.shape(items)[1], axis=1))
         return ops.concatenate(parts, axis=-1) if len(parts) > 1 else items
 
+    def rank(self, inputs: RankInputs) -> Any:
+        """Return the ranker's logits (batch, s).
+
+        Raises:
+            PluginError: the ranker of another package fails, or returns something else.
+        """
+        with calls(type(self.ranker), "rank"):
+            logits = self.ranker.rank(inputs)
+        check_result(self.ranker, "rank", logits, tuple(inputs.scored.shape), "a logit for each scored candidate")
+        return logits
+
+    def encode(self, kind: BehaviourKind, action: Any, item: Any) -> Any:
+        """Return the encodings (batch, time, 2 * units) of behaviours of one kind.
+
+        Raises:
+            PluginError: the encoder of another package fails, or returns something else.
+        """
+        encoder = self.encoder_of(kind)
+        with calls(type(encoder), "call"):
+            encoded = encoder(action, item)
+        shape = (*action.shape[:2], 2 * self.units)
+        check_result(encoder, "call", encoded, shape, "the encodings of the behaviours")
+        return encoded
+
     def _window(self, kind: BehaviourKind, inputs: Mapping[str, Any], training: bool) -> BehaviourWindow:
         """Encode the behaviours of one kind, and gather the window of each request."""
         behaviours = inputs[kind.plural]
         action = self.action_of(kind)(**behaviours["action"])
         item = self.item_embedding(**behaviours["item"], training=training)
-        fused = windows_of(self.encoder_of(kind)(action, item), behaviours["index"])
+        fused = windows_of(self.encode(kind, action, item), behaviours["index"])
         if not self.ranker.reads_matches:
             return BehaviourWindow(fused, behaviours["length"])
         return BehaviourWindow(fused, behaviours["length"], matches_of(inputs, kind), behaviours["age"])

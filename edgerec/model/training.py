@@ -20,8 +20,10 @@ from edgerec.model.baselines import exposed
 from edgerec.model.checkpoints import follow, work_folder
 from edgerec.model.config import TrainConfig
 from edgerec.model.evaluation import accelerate
+from edgerec.model.input_pipeline import epoch
 from edgerec.model.metrics import gauc
 from edgerec.model.optimizer import RowAdam, table_paths
+from edgerec.model.plugin_layers import original_errors, try_model
 from edgerec.model.run_head import RunHead
 from edgerec.model.runs import HISTORY, Run, load_run, model_for, save_run, tool_versions, version_id
 from edgerec.model.training_loop import Board, TrainingLoop
@@ -62,6 +64,7 @@ def train(
         InputError: an argument is of another class, the training split has no click, or the validation split has no
             request with both labels.
         TrainingError: the loss is not finite, or another worker has ended.
+        PluginError: a layer or a feature kind of another package fails.
         FormatError: there is no unfinished training to resume, it was started with another configuration or samples, or
             it is damaged.
         ConfigurationError: `TF_CONFIG` does not have TensorFlow's format.
@@ -86,6 +89,7 @@ def train(
             work = follow(path, config, where, resume=resume)
         keras.utils.set_random_seed(config.seed)
         model = model_for(samples, config)
+        try_model(model, next(epoch(samples, VALIDATION, batch_size=8)))
         if config.compiled:
             accelerate(model)
         optimizer = RowAdam(
@@ -99,7 +103,7 @@ def train(
         # Wait here, so that no worker writes to the work folder before all workers have read it.
         team.barrier()
         board = Board(tensorboard if team.chief else None)
-        with team.collective():
+        with team.collective(), original_errors():
             TrainingLoop(model, optimizer, checkpoint, samples, config, work, team, board).run()
         if not team.chief:
             team.barrier()

@@ -327,7 +327,7 @@ def test_logs_that_changed_are_not_resumed(tmp_path: Path, monkeypatch: pytest.M
     os.utime(file, ns=(0, 0))
     with pytest.raises(FormatError, match="other settings or input"):
         write_samples(tmp_path / "logs", tmp_path / "samples", resume=True)
-    with pytest.raises(InputError, match="--processes should be at least 1"):
+    with pytest.raises(InputError, match="--processes should be a whole number of at least 1"):
         write_samples(tmp_path / "logs", tmp_path / "samples", force=True, processes=0)
     assert len(write_samples(tmp_path / "logs", tmp_path / "samples", force=True).head.shards) == 1
 

@@ -255,6 +255,22 @@ def _format(name: str) -> Callable[[Path], object]:
     return write
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["evaluate", "run"], "run is a run: give the folder of the samples after it: edgerec evaluate RUN SAMPLES"),
+        (["train", "run"], "has no samples.json; it is a folder of the kind 'run': give a folder of samples"),
+        (["samples", "bundle"], "it is a folder of the kind 'bundle': give a folder of logs"),
+    ],
+)
+def test_the_error_for_another_kind_of_folder_says_what_it_contains(
+    command: list[str], said: str, run_path: Path, bundle_path: Path, tmp_path: Path
+) -> None:
+    folder = {"run": run_path, "bundle": bundle_path}[command[1]]
+    more = [] if command[0] == "evaluate" else ["--out", tmp_path / "out"]
+    assert said in error_line(edgerec_here(command[0], folder, *more))
+
+
 REQUESTS, ITEMS = "requests/part-00000.parquet", "items.parquet"
 SAMPLES, TRAIN, VERIFY = ("samples", "logs"), ("train", "samples"), ("verify", "bundle")
 FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {

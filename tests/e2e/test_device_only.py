@@ -91,13 +91,13 @@ def test_public_keys_are_checked_without_training_packages(bundle_path: Path, tm
 def test_missing_peers_are_reported_with_the_install_command(bundle_path: Path) -> None:
     done = edgerec("bench", "step", bundle_path, "--peers")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "edgerec: onnxruntime is not installed: pip install 'edgerec[peers]'\n"
+    assert done.stderr == "edgerec: onnxruntime is not installed: run pip install '.[peers]' in EdgeRec's folder\n"
 
 
 def test_missing_redis_is_reported_with_the_install_command(bundle_path: Path) -> None:
     done = edgerec("bench", "kv", bundle_path, "--redis", "redis://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "edgerec: redis is not installed: pip install 'edgerec[cloud]'\n"
+    assert done.stderr == "edgerec: redis is not installed: run pip install '.[cloud]' in EdgeRec's folder\n"
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])

@@ -170,6 +170,34 @@ def test_a_feature_kind_with_a_table_must_be_a_subclass_of_embedding(site: Path)
         load_spec(site / "shop_source.json")
 
 
+@pytest.mark.parametrize(
+    ("method", "line", "said"),
+    [
+        ("encode", 'raise ValueError("no code\\nand more")', r"Hashed\.encode failed \(ValueError: no code\): repair"),
+        ("encode", "column[0].nothing", r"Hashed\.encode failed \(AttributeError: "),
+        (
+            "encode",
+            "return np.zeros(1 + len(column), int)",
+            r"`shop_features\.Hashed\.encode` should return an array of \d+",
+        ),
+        ("encode", "return list(column)", r"should return an array of \d integers; received list$"),
+        ("encode", "return np.full(len(column), 17)", r"should return codes from 0 to 16; received 17 to 17$"),
+        ("codes", "return 1 / 0", r"shop_features\.Hashed\.codes failed \(ZeroDivisionError: "),
+        ("reads", "return self.nothing", r"shop_features\.Hashed\.reads failed \(AttributeError: "),
+    ],
+)
+def test_the_error_of_a_broken_feature_kind_is_one_line_that_names_class_and_method(
+    site: Path, shop: Path, tmp_path: Path, method: str, line: str, said: str
+) -> None:
+    logs = tmp_path / "logs"
+    document(edgerec_here("import", "shop", shop, "--separator", ";", "--out", logs, "--json"))
+    module = site / "shop_features.py"
+    module.write_text(re.sub(rf"    def {method}\(.*\):\n", lambda at: f"{at[0]}        {line}\n", module.read_text()))
+    sys.modules.pop("shop_features")
+    refused = error_line(edgerec_here("samples", logs, "--out", tmp_path / "samples", "--processes", "1"))
+    assert re.search(said, refused)
+
+
 def test_a_source_and_a_feature_kind_with_a_name_of_edgerec_are_refused(site: Path) -> None:
     points = site / "shop-1.0.dist-info" / "entry_points.txt"
     points.write_text(points.read_text().replace("shop = ", "kuairand = ").replace("hashed = ", "raw = "))

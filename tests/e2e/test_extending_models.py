@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from edgerec import TrainConfig, open_samples, train
 from edgerec.bench.latency import run_bench
 from edgerec.bundle.manifest_file import read_bundle_manifest
 from edgerec.core.errors import PluginError
@@ -40,12 +43,14 @@ def install(title: str, folder: Path) -> Path:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return an empty folder that is on the import path, for installed packages."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    return folder
+    yield folder
+    for name in [name for name, module in sys.modules.items() if str(folder) in str(getattr(module, "__file__", ""))]:
+        del sys.modules[name]
 
 
 @pytest.mark.usefixtures("eager")
@@ -72,6 +77,63 @@ def test_a_model_of_another_package_is_trained_exported_and_verified(
     manifest = read_bundle_manifest(bundle)
     assert manifest.config["model"] == model
     assert sorted(manifest.models) == files
+
+
+BROKEN_MODELS = {
+    ("linear_rank", "rank", 'raise ValueError("no rank\\nand more")'): r"rank failed \(ValueError: no rank\): repair",
+    ("linear_rank", "call", "return candidates + scored[..., None, None]"): r"rank failed \(InvalidArgumentError: ",
+    ("linear_rank", "rank", "return [1.0]"): r"rank should return a logit .* of shape \(\d+, 1\); received list$",
+    (
+        "linear_rank",
+        "rank",
+        "return inputs.candidates[..., 0]",
+    ): r"rank should .* shape \((\d+), 1\); received float32 \(\1, \d+\)$",
+    ("linear_rank", "build", "self.weight = self.nothing"): r"build failed \(AttributeError: .*'nothing'",
+    ("linear_rank", "create", "return cls(units=3)"): r"create failed \(\w+: ",
+    ("linear_rank", "create", "return 3"): r"create should return a LinearRank; received int$",
+    ("taste_rank", "call", "return fused"): r"rank should return a logit .*; received float32 \(\d+, \d+, \d+\)$",
+}
+"""What the error says, by the model, a method, and the only line of that method."""
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(("model", "method", "line"), BROKEN_MODELS)
+def test_the_error_of_a_broken_ranker_is_one_line_that_names_class_and_method(
+    model: str, method: str, line: str, site: Path, samples_path: Path, tmp_path: Path
+) -> None:
+    install("Add a model" if model == "linear_rank" else "Add a model that reads behaviours", site)
+    path = site / f"{model}.py"
+    header = rf"    def {method}\(.*\):\n"
+    code, count = re.subn(header, lambda found: f"{found[0]}        {line}\n", path.read_text())
+    assert count == 1
+    path.write_text(code)
+    class_name = {"linear_rank": "LinearRank", "taste_rank": "TasteRank"}[model]
+    refused = error_line(
+        edgerec_here("train", samples_path, "--model", model, "--epochs", "1", "--out", tmp_path / "run")
+    )
+    assert re.search(rf"{model}\.{class_name}\.{BROKEN_MODELS[model, method, line]}", refused)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_error_of_a_ranker_keeps_its_cause(site: Path, samples_path: Path, tmp_path: Path) -> None:
+    """Without the fixture `eager`, so that the training step is traced."""
+    install("Add a model", site)
+    path = site / "linear_rank.py"
+    # The layer fails only in graphs.
+    path.write_text(path.read_text().replace("scored):\n", "scored):\n        float(scored[0, 0])\n"))
+    config = TrainConfig(model="linear_rank", epochs=1, compiled=False)
+    with pytest.raises(PluginError, match=r"^linear_rank\.LinearRank\.rank failed \(\w*Error: .*\): repair") as error:
+        train(open_samples(samples_path), config, tmp_path / "run")
+    assert type(error.value.__cause__).__name__ in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_the_complete_package_of_the_page_has_the_files_and_the_entry_point_of_the_first_example(site: Path) -> None:
+    points = install("Add a model", site)
+    block = re.search(r"^## The package\n.*?```toml\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert block
+    assert set(re.findall(r'"(\w+)"', block[1].partition("py-modules")[2])) == {path.stem for path in site.glob("*.py")}
+    assert block[1].partition("[project.entry-points.")[2].replace('"', "").startswith(points.read_text()[1:])
 
 
 def test_the_error_of_an_unknown_model_lists_all_models(samples_path: Path, tmp_path: Path) -> None:

@@ -6,22 +6,27 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import edgerec
 import edgerec.layers
+from edgerec import load_run
+from edgerec.export.split import device_graphs, split
+from tests.random_runs import of_model, on_device
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text()
 
 
-def run(title: str) -> dict[str, object]:
-    """Run the code of a section, and return the variables that it sets."""
-    code = re.search(rf"^## {title}\n.*?```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+def run(title: str, names: dict[str, Any] | None = None, page: str = PAGE) -> dict[str, Any]:
+    """Run the first Python code of a section. `names` has the variables before it. Return the variables after it."""
+    code = re.search(rf"^##+ {title}\n.*?```python\n(.*?)```", page, re.DOTALL | re.MULTILINE)
     assert code
-    names: dict[str, object] = {}
+    names = {} if names is None else names
     exec(code[1], names)
     return names
 
@@ -40,7 +45,16 @@ def test_the_example_from_logs_to_the_device_runs(
     assert 0 < gauc < 1
     assert 0 < parity < 1e-4
     names = run("A bundle on the device, from raw values")
-    assert sorted(names["order"].tolist()) == [0, 1]  # type: ignore[attr-defined]
+    assert sorted(names["order"].tolist()) == [0, 1]
+    trained = load_run("run")
+    graphs = device_graphs(split(of_model(trained, "crban_plus")), trained.head.limits)
+    plus = replace(on_device(graphs, tmp_path), spec=trained.head.spec)
+    names |= {"load_device_model": lambda _: plus, "order": None}
+    run("The same with `crban_plus`", names)
+    assert sorted(names["order"].tolist()) == [0, 1]
+    capsys.readouterr()
+    run("The three functions", page=(ROOT / "docs" / "device.md").read_text())
+    assert re.fullmatch(r"\[[\d ]+\]\n", capsys.readouterr().out)
 
 
 # TensorFlow warns that functions of tf.data are still traced.

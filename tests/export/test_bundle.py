@@ -111,7 +111,7 @@ def test_invalid_arguments_are_an_error_before_any_work(
     (tmp_path / "there").mkdir()
     shutil.copytree(run_path, tmp_path / "no-weights", ignore=shutil.ignore_patterns("*.h5"))
     attempts: list[tuple[type[EdgeRecError], str, Path, dict[str, object]]] = [
-        (InputError, "--requests should be at least 1", run_path, {"requests": 0}),
+        (InputError, "--requests should be a whole number of at least 1", run_path, {"requests": 0}),
         (
             InputError,
             "`precision` should be one of fp32, fp16, int8, auto; received fp8",
@@ -124,7 +124,7 @@ def test_invalid_arguments_are_an_error_before_any_work(
             run_path,
             {"table_dtype": "int8"},
         ),
-        (InputError, "--shard-rows should be at least 1", run_path, {"shard_rows": 0}),
+        (InputError, "--shard-rows should be a whole number of at least 1", run_path, {"shard_rows": 0}),
         (FormatError, "run: .* is not a folder", tmp_path / "nothing", {}),
         (FormatError, "samples: .* is not a folder", run_path, {"samples_path": tmp_path / "nothing"}),
         # The samples are checked before the weights are read.

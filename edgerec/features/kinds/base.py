@@ -18,6 +18,7 @@ from pydantic import (
 
 from edgerec.core.errors import EdgeRecError, PluginError, SpecificationError
 from edgerec.core.faults import CheckedModel
+from edgerec.core.plugins import name_errors
 from edgerec.core.text_fields import Value
 from edgerec.features.as_of import AsOf
 from edgerec.features.relations.rule import RelationRule
@@ -89,6 +90,11 @@ class BaseFeature(CheckedModel):
         if isinstance(data, dict) and data.get("relation") is not None and "source" not in data and "name" in data:
             return {**data, "source": data["name"]}
         return data
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A kind of another package may raise any error, wherever its methods are called.
+        name_errors(cls, (name for name in vars(BaseFeature) if not name.startswith("_")))
 
     @field_validator("name")
     @classmethod
