@@ -76,7 +76,7 @@ except Exception as error:
     )
 
 
-@pytest.mark.parametrize("missing", [["numpy", "polars", "keras", "onnx"], ["polars", "keras", "onnx"], ["onnx"]])
+@pytest.mark.parametrize("missing", [["numpy", "polars", "keras", "onnx"], ["polars", "keras", "onnx"]])
 def test_help_lists_the_names_that_can_be_imported(missing: list[str]) -> None:
     code = f"""
 import pydoc, sys

@@ -185,12 +185,13 @@ def test_expand_needs_the_rows_of_embedding_tables(embedded: Any) -> None:
         ([1, 2], "array of 2 integers; received list"),
     ],
 )
-def test_a_kind_that_encodes_to_something_else_is_an_error(
-    returned: Any, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    feature = Bucketize(name="x", source="x", kind="bucketize", boundaries=(1, 2))
-    monkeypatch.setattr(Bucketize, "encode", lambda *_: returned)
-    with pytest.raises(PluginError, match=f"feature x: `Bucketize.encode` should return an {said}"):
+def test_a_kind_of_another_package_that_encodes_to_something_else_is_an_error(returned: Any, said: str) -> None:
+    class Odd(Bucketize):
+        def encode(self, *_: Any) -> Any:
+            return returned
+
+    feature = Odd(name="x", source="x", kind="bucketize", boundaries=(1, 2))
+    with pytest.raises(PluginError, match=rf"feature x: `tests\..*\.Odd\.encode` should return an {said}"):
         GroupEncoder([feature]).encode({"x": np.array([1.0, 2.0])})
 
 
