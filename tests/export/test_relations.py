@@ -40,7 +40,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, rich: Samples) -> tuple[P
     with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
         quicker.shorten_parity_check(patch)
         train(rich, config, root / "run", samples_path=rich.path)
-        export_bundle(root / "run", root / "bundle", requests=30)
+        export_bundle(root / "run", root / "bundle", requests=10)
     return root / "run", root / "bundle"
 
 

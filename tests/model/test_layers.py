@@ -245,7 +245,7 @@ def test_padding_to_compiled_shapes_does_not_change_scores(samples: Samples, mod
 
 
 @pytest.mark.usefixtures("quick_gru")
-@pytest.mark.parametrize("model_name", ["crban", "crban_plus"])
+@pytest.mark.parametrize("model_name", some_of(["crban_ie", "crban", "crban_plus"], fast=["crban_ie"]))
 def test_compiled_kernels_give_the_same_scores_and_gradients(samples: Samples, model_name: str) -> None:
     model = model_for(samples, TrainConfig(model=model_name, units=8, layers=1))
     batch = make_batch(whole(samples, TRAIN), np.arange(30))

@@ -89,7 +89,7 @@ def stacked(parts: list[Facts]) -> Facts:
     return Facts(np.stack([part.keys for part in parts]), np.stack([part.numbers for part in parts]))
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(st.data())
 def test_relations_equal_a_loop_over_behaviours(data: st.DataObject) -> None:
     lists = data.draw(st.lists(st.lists(rows, min_size=1, max_size=4), min_size=1, max_size=3))
