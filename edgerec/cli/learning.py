@@ -26,7 +26,6 @@ from edgerec.cli.options import (
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
 from edgerec.core.errors import InputError
-from edgerec.core.written import layout_of
 
 
 @click.command()
@@ -104,6 +103,7 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
         raise click.UsageError(f"evaluate takes one or two folders, [RUN] SAMPLES; received {len(paths)} folders")
     need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))
     from edgerec.cli.tables.learning import baselines_table, evaluation_table
+    from edgerec.core.written import layout_of
     from edgerec.data.samples import open_samples
     from edgerec.model.baselines import baselines_document
 
