@@ -141,7 +141,7 @@ class Parity(_Part):
 
 
 class PrecisionRow(_Part):
-    """The size of the device half in one precision, and its rounding error as measured at export."""
+    """For one precision of the weights: the size of the device's files, and the rounding error measured at export."""
 
     device_bytes: Annotated[int, Field(ge=0)]
     """Bytes of the files under `device/`."""

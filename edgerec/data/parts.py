@@ -106,7 +106,7 @@ def _without_rows(schema: pl.Schema, columns: frozenset[str]) -> pl.DataFrame:
         try:
             made[column] = pl.Series(column, [], dtype=dtype if column in columns else pl.Null)
         except pl.exceptions.PolarsError:
-            # Some decimal types of files can be read by polars, but it cannot create a column of them.
+            # polars can read some decimal types from files, but cannot create a new column of these types.
             raise LogsError(f"logs: column {column} is {dtype}, which cannot be read: write another type") from None
     return pl.DataFrame(list(made.values()))
 

@@ -179,7 +179,7 @@ def _pairs(
 
 
 def compare_tensors(actual: Array, expected: Array, moved: Array, *, absolute: bool = False) -> tuple[float, bool]:
-    """Return the largest difference of an element, and whether a difference is too large to be a rounding error.
+    """Return the largest difference between two elements, and whether one is too large to be a rounding error.
 
     The difference of an element is divided by the absolute value of the element if that value is above 1.
 

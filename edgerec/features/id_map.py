@@ -49,7 +49,7 @@ class IdMap:
         return tuple(self._strings)
 
     def add(self, strings: Iterable[str]) -> NDArray[np.int64]:
-        """Return the number (n,) of each string. New strings get the next numbers, in alphabetical order.
+        """Return the integer ID (n,) of each string. New strings get the next numbers, in alphabetical order.
 
         So the numbers do not depend on the order of the strings in one call.
 
@@ -64,7 +64,7 @@ class IdMap:
         return self.find(strings)
 
     def find(self, strings: Iterable[str]) -> NDArray[np.int64]:
-        """Return the number (n,) of each string, and `UNKNOWN` (-1) for strings that are not in the map."""
+        """Return the integer ID (n,) of each string. Strings that are not in the map get `UNKNOWN` (-1)."""
         numbers = self._numbers
         return np.array([numbers.get(text, UNKNOWN) for text in strings], np.int64)
 

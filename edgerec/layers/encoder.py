@@ -46,7 +46,7 @@ class Encoder(keras.layers.Layer):
 
 
 def check_methods(encoder: type[Encoder]) -> None:
-    """Check before a training that a subclass defines all methods.
+    """Check that a subclass defines all methods, before the training starts.
 
     Raises:
         PluginError: a method is missing.

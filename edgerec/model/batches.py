@@ -158,7 +158,7 @@ def _behaviours(
     begin, end = requests.known(kind)[rows].T
     start = requests.start(kind)[rows]
     known = end > begin
-    # A request without behaviours gets the first segment, but reads no step of it.
+    # A request without behaviours points to the first segment, but its length is 0, so it reads no step.
     first, segment = np.unique(start[known], return_inverse=True)
     last = np.zeros(max(len(first), 1), np.int64)
     np.maximum.at(last, segment, end[known])

@@ -51,7 +51,8 @@ def test_inspect_returns_the_commands_that_mnn_runs(bundle_path: Path) -> None:
         assert {key: tuple(shape) for key, shape in model["outputs"].items()} == session.outputs
         assert model["commands"] == sum(model["ops"].values())
         assert 0 < model["operations"] < model["commands"]
-    # A step has two stacks of two GRU layers, and the ranker has one stack. Each layer is one command, not a loop.
+    # A step model has two stacks of two GRU layers, and the ranker has one stack of two. Each layer is one operation of
+    # MNN, not a loop.
     assert models["hubsm_ie"]["ops"]["RNNSequenceGRU"] == models["hubsm_ipv"]["ops"]["RNNSequenceGRU"] == 4
     assert models["crban"]["ops"]["RNNSequenceGRU"] == 2
 

@@ -204,7 +204,7 @@ def test_a_public_key_of_another_type_is_an_error(signed: Path, reader: str) -> 
 
 
 def _table_outside(bundle: Path) -> None:
-    """Give a table a name that leads out of the bundle, to a folder with valid shards."""
+    """Rename a table to a path outside of the bundle, where a folder has valid shards."""
     shutil.copytree(bundle / "cloud" / "embeddings" / "shop", bundle.parent / "shop")
     for folder in (bundle / "cloud", bundle):
         path = folder / "manifest.json"

@@ -87,7 +87,7 @@ def test_every_write_of_rows_sets_an_expiry(store: RedisStore, redis_url: str, t
         for transaction in transactions
         if re.search(rf"^HSET {store.prefix}:rows:", transaction, re.MULTILINE)
     ]
-    # There are two unknown rows, four blocks of `brand` and one block of `shop`.
+    # Each of the two tables writes its row for unknown IDs, and then its blocks: four of `brand`, one of `shop`.
     assert len(writes) == 7
     for transaction in writes:
         expiring = set(re.findall(r"^EXPIRE (\S+)", transaction, re.MULTILINE))

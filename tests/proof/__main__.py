@@ -12,7 +12,7 @@ BUNDLE = "build/quickstart/bundle"
 
 @dataclass(frozen=True)
 class Proof:
-    """A Python command that takes minutes.
+    """A long proof: a Python command that takes minutes to run.
 
     Attributes:
         what: what the command shows.

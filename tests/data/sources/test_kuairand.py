@@ -128,7 +128,7 @@ def test_a_request_has_the_videos_of_one_day_and_ends_before_a_repeated_video(lo
 
 
 def test_the_test_period_has_whole_days(logs: Logs) -> None:
-    # An impression of the later file on the last day of the earlier file is in the training period.
+    # The training period ends with the last day of the earlier file. On that day, the later file has an impression, too.
     assert logs.head.test_from == START + DAY * 1000 + 49_999
 
 
