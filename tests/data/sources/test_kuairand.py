@@ -128,7 +128,8 @@ def test_a_request_has_the_videos_of_one_day_and_ends_before_a_repeated_video(lo
 
 
 def test_the_test_period_has_whole_days(logs: Logs) -> None:
-    # The training period ends with the last day of the earlier file. On that day, the later file has an impression, too.
+    # The training period ends with the last day of the earlier file. The later file also has an impression on that
+    # day.
     assert logs.head.test_from == START + DAY * 1000 + 49_999
 
 
