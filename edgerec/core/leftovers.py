@@ -1,6 +1,6 @@
 """Make temporary files and folders beside an output, and remove those that a killed process left (leftovers).
 
-Their names have the form ``.NAME.edgerec-PURPOSE-xxxxxxxx``, which only EdgeRec uses. A long NAME is replaced by its
+Their names have the form ``.NAME.edgerec-PURPOSE-RANDOM``, which only EdgeRec uses. A long NAME is replaced by its
 hash. The process that makes a temporary file locks it (flock(2)), and the lock ends with the process. So a file or
 folder with such a name and without a lock is a leftover. Leftovers are not removed on Windows and on file systems
 without locks.
