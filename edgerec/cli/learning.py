@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,9 @@ from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
 from edgerec.core.errors import InputError
 
+if TYPE_CHECKING:
+    from edgerec.model.run_head import RunHead
+
 
 @click.command()
 @click.argument("samples", type=PATH)
@@ -43,6 +46,11 @@ from edgerec.core.errors import InputError
 )
 @click.option("--tensorboard", type=PATH, help="Also write TensorBoard event files to this folder.")
 @resume_option("an interrupted training that has the same configuration")
+@click.option(
+    "--finish",
+    is_flag=True,
+    help="End an interrupted training: its best epoch so far becomes the run. It keeps its own configuration.",
+)
 @force_option
 @json_option
 def train(
@@ -51,6 +59,7 @@ def train(
     config: Path | None,
     tensorboard: Path | None,
     resume: bool,
+    finish: bool,
     force: bool,
     as_json: bool,
     **overrides: Any,
@@ -61,6 +70,14 @@ def train(
     from edgerec.data.samples import open_samples
     from edgerec.model.config import load_config
 
+    if finish:
+        _check_alone("--finish", config=config, tensorboard=tensorboard, resume=resume or None, **overrides)
+        opened = open_samples(samples)
+        import_tensorflow()
+        from edgerec.model.finishing import finish as run_finish
+
+        _emit_run(out, run_finish(opened, out, force=force).head, as_json=as_json)
+        return
     settings = load_config(config, overrides)
     check_output(out, force=force, kind="run", inputs=[samples, *([config] if config else [])])
     opened = open_samples(samples)
@@ -68,18 +85,7 @@ def train(
     from edgerec.model.training import train as run_training
 
     head = run_training(opened, settings, out, force=force, resume=resume, tensorboard=tensorboard).head
-    emit(
-        {
-            "run": str(out),
-            "version_id": head.version_id,
-            "model": head.config.model,
-            "best_epoch": head.best_epoch,
-            "validation_gauc": head.validation_gauc,
-            "parameters": head.parameters,
-            "train_seconds": head.train_seconds,
-        },
-        as_json=as_json,
-    )
+    _emit_run(out, head, as_json=as_json)
 
 
 @click.command()
@@ -238,6 +244,33 @@ def bench_train(
 
     document = run_training_bench(opened, settings, batches=batches, rounds=rounds, out=out, force=force)
     emit(document, as_json=as_json, table=training_table(document))
+
+
+def _emit_run(path: Path, head: RunHead, *, as_json: bool) -> None:
+    """Write the result of `train` to stdout."""
+    emit(
+        {
+            "run": str(path),
+            "version_id": head.version_id,
+            "model": head.config.model,
+            "best_epoch": head.best_epoch,
+            "epochs_trained": head.epochs_trained,
+            "finished_early": head.finished_early,
+            "validation_gauc": head.validation_gauc,
+            "parameters": head.parameters,
+            "train_seconds": head.train_seconds,
+        },
+        as_json=as_json,
+    )
+
+
+def _check_alone(option: str, **others: Any) -> None:
+    """Raise a usage error if one of the options `others` is given together with `option`."""
+    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value is not None]
+    if given:
+        raise click.UsageError(
+            f"{option} keeps the configuration of the interrupted training: leave out {' and '.join(given)}"
+        )
 
 
 def _check_logs_option(logs: Path | None, oracle: bool) -> None:

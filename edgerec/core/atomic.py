@@ -172,6 +172,11 @@ def write_json(path: Path, document: Any) -> None:
     write_bytes(path, json_bytes(document))
 
 
+def json_lines(rows: Iterable[Any]) -> bytes:
+    """Return `rows` as JSON, with one line for each row."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+
+
 def json_bytes(document: Any) -> bytes:
     """Return `document` as JSON with sorted keys, so that equal documents give equal bytes.
 

@@ -90,6 +90,10 @@ class WorkFolders:
     head: str
     can_resume: Callable[[Path], bool]
     worth_keeping: Callable[[Path], bool]
+    advice: str = "go on with --resume"
+    """What to do with partial results, except to start again."""
+    busy: str = "wait until it ends, or choose another --out"
+    """What to do if another process writes to the folder."""
 
 
 @contextlib.contextmanager
@@ -120,11 +124,11 @@ def unfinished_work(
             if folder.is_dir() and worth_keeping(folder)
             else f"{kind}: there are no partial results in {folder} to resume: leave out --resume"
         )
-    with held(folder):
+    with held(folder, busy=folders.busy):
         if not resume:
             if worth_keeping(folder) and not force:
-                go_on = "go on with --resume, or " if can_resume(folder) else ""
-                raise OutputError(f"{kind}: partial results exist in {folder}: {go_on}start again with --force")
+                advice = f"{folders.advice}, or " if can_resume(folder) else ""
+                raise OutputError(f"{kind}: partial results exist in {folder}: {advice}start again with --force")
             _empty(folder, last=folders.head)
         work = enter(folder)
         try:
@@ -191,10 +195,14 @@ def resumable_folder(
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, *, busy: str = WorkFolders.busy) -> Iterator[None]:
     """Make the folder `path` and lock it until the block or the process ends (flock(2)).
 
     There is no lock on Windows and on file systems without locks.
+
+    Args:
+        path: the folder.
+        busy: what to do if another process has locked the folder, for the error text.
 
     Raises:
         OutputError: another process has locked the folder, or `path` is a file.
@@ -207,8 +215,7 @@ def held(path: Path) -> Iterator[None]:
         except FileExistsError:
             raise OutputError(f"{path} should be a folder for partial results, but it is a file: remove it") from None
         except BlockingIOError:
-            reason = f"another process writes to {path}"
-            raise OutputError(f"{reason}: wait until it ends, or choose another --out") from None
+            raise OutputError(f"another process writes to {path}: {busy}") from None
         except FileNotFoundError:
             # The process that had the lock has just removed the folder, so make it again.
             continue

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
-from edgerec.core.atomic import write_bytes, write_json
+from edgerec.core.atomic import json_lines, write_bytes, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, first_line
 from edgerec.core.resumable import WorkFolders, remove, unfinished_work, work_path
@@ -53,12 +53,13 @@ class WorkFolder:
     Attributes:
         path: the folder.
         so_far: the content of `progress.json`.
+        rows: the history of the training, with one row for each complete epoch.
     """
 
     def __init__(self, path: Path, so_far: Progress) -> None:
         self.path = path
         self.so_far = so_far
-        self._rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = []
 
     def restore(self, model: Reranker, checkpoint: tf.train.Checkpoint) -> None:
         """Restore `checkpoint`, which contains `model`, to the end of the last complete epoch.
@@ -70,12 +71,21 @@ class WorkFolder:
             return
         # Load the best weights now, so that damage is found before the remaining epochs are trained.
         self.load_best(model)
+        self.load_history()
+        with self._reading():
+            checkpoint.read(str(self._checkpoint(self.so_far.epoch))).assert_consumed()
+
+    def load_history(self) -> None:
+        """Load the rows of the complete epochs into `rows`.
+
+        Raises:
+            FormatError: the history is missing or damaged.
+        """
         with self._reading():
             rows = [json.loads(line) for line in (self.path / HISTORY).read_text(encoding="utf-8").splitlines()]
-            self._rows = rows[: self.so_far.epoch]
-            if [row["epoch"] for row in self._rows] != list(range(1, self.so_far.epoch + 1)):
+            self.rows = rows[: self.so_far.epoch]
+            if [row["epoch"] for row in self.rows] != list(range(1, self.so_far.epoch + 1)):
                 raise ValueError(f"{HISTORY} does not have all epochs")
-            checkpoint.read(str(self._checkpoint(self.so_far.epoch))).assert_consumed()
 
     def load_best(self, model: Reranker) -> None:
         """Load the weights of the best epoch into `model`.
@@ -108,13 +118,13 @@ class WorkFolder:
         Raises:
             OutputError: a file cannot be written. Then the progress is still that of the epoch before.
         """
-        rows = [*self._rows, row]
+        rows = [*self.rows, row]
         with self._writing():
             (self.path / CHECKPOINT).mkdir(exist_ok=True)
             checkpoint.write(str(self._checkpoint(so_far.epoch)))
-            write_bytes(self.path / HISTORY, "".join(json.dumps(each) + "\n" for each in rows).encode())
+            write_bytes(self.path / HISTORY, json_lines(rows))
             write_json(self.path / PROGRESS, so_far.model_dump(mode="json"))
-        self.so_far, self._rows = so_far, rows
+        self.so_far, self.rows = so_far, rows
         for old in (self.path / CHECKPOINT).glob("epoch-*"):
             if not old.name.startswith(f"{self._checkpoint(so_far.epoch).name}."):
                 remove(old)
@@ -162,7 +172,7 @@ def follow(output: Path, config: TrainConfig, samples: str, *, resume: bool) -> 
             folder.
     """
     path = work_path(output, KIND)
-    return Follower(path, _read(path, config, samples) if resume else Progress(config=config, samples=samples))
+    return Follower(path, _read_same(path, config, samples) if resume else Progress(config=config, samples=samples))
 
 
 @contextlib.contextmanager
@@ -179,15 +189,58 @@ def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool,
 
     def enter(path: Path) -> WorkFolder:
         if resume:
-            return WorkFolder(path, _read(path, config, samples))
+            return WorkFolder(path, _read_same(path, config, samples))
         work = WorkFolder(path, Progress(config=config, samples=samples))
         with work._writing():
             write_json(path / PROGRESS, work.so_far.model_dump(mode="json"))
         return work
 
-    folders = WorkFolders(KIND, PROGRESS, can_resume=_has_progress, worth_keeping=_worth_keeping)
-    with unfinished_work(output, folders, enter, force=force, resume=resume) as work:
+    with unfinished_work(output, _folders(), enter, force=force, resume=resume) as work:
         yield work
+
+
+@contextlib.contextmanager
+def unfinished_training(output: Path, samples: str) -> Iterator[WorkFolder]:
+    """Yield the work folder of the unfinished training of `output`, to end it. Then remove the folder.
+
+    If the block raises an exception, the folder is kept.
+
+    Raises:
+        FormatError: there is no unfinished training, it has no complete epoch, it was started with other samples, or it
+            is damaged.
+        OutputError: another process is still training.
+    """
+
+    def enter(path: Path) -> WorkFolder:
+        so_far = _read(path)
+        if not so_far.epoch:
+            raise FormatError(f"training: the unfinished training {path} has no complete epoch: leave out --finish")
+        if so_far.samples != samples:
+            raise FormatError(f"training: {path} was started with other samples: give those, {so_far.samples}")
+        work = WorkFolder(path, so_far)
+        work.load_history()
+        return work
+
+    path = work_path(output, KIND)
+    if not _has_progress(path):
+        raise FormatError(
+            f"training: there is no unfinished training of {output}, because {path} has no {PROGRESS}: leave out "
+            "--finish"
+        )
+    with unfinished_work(output, _folders(), enter, force=False, resume=True) as work:
+        yield work
+
+
+def _folders() -> WorkFolders:
+    return WorkFolders(
+        KIND,
+        PROGRESS,
+        can_resume=_has_progress,
+        worth_keeping=_worth_keeping,
+        advice="go on with --resume, or make its best epoch the run with --finish",
+        busy="this training is still running. Wait until it ends, or stop it with ^C, which keeps its complete epochs; "
+        "then --finish makes the best epoch the run",
+    )
 
 
 def has_progress(output: Path) -> bool:
@@ -200,13 +253,18 @@ def _has_progress(path: Path) -> bool:
     return (path / PROGRESS).is_file()
 
 
-def _read(path: Path, config: TrainConfig, samples: str) -> Progress:
+def _read(path: Path) -> Progress:
     try:
-        so_far = read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT)
+        return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT)
     except FormatError as error:
         raise FormatError(
             f"training: the unfinished training {path} cannot be resumed ({error}): start again with --force"
         ) from None
+
+
+def _read_same(path: Path, config: TrainConfig, samples: str) -> Progress:
+    """Read the progress, and check that the training was started with this configuration and these samples."""
+    so_far = _read(path)
     if so_far.config != config or so_far.samples != samples:
         raise FormatError(
             f"training: {path} was started with another configuration or other samples ({so_far.samples}): "

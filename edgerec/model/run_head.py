@@ -42,6 +42,10 @@ class RunHead(BaseModel):
     samples: PathText
     """Folder of the samples of the training."""
     best_epoch: int
+    epochs_trained: int | None = None
+    """Number of epochs of the training. It is None in runs of earlier versions."""
+    finished_early: bool = False
+    """Whether the training was ended before its last epoch by `--finish`."""
     validation_gauc: float
     parameters: int
     train_seconds: float

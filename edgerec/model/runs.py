@@ -6,17 +6,17 @@ import contextlib
 import hashlib
 import importlib.metadata
 import os
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from edgerec.core.atomic import write_json
+from edgerec.core.atomic import json_lines, write_bytes, write_json
 from edgerec.core.errors import FormatError, IntegrityError, OutputError, first_line
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.samples import Samples
@@ -86,13 +86,13 @@ def weights_digest(model: Reranker) -> str:
     return digest.hexdigest()[:12]
 
 
-def save_run(run: Run, folder: Path, *, history: Path) -> None:
+def save_run(run: Run, folder: Path, *, history: Iterable[Mapping[str, Any]]) -> None:
     """Write `run` into `folder`. The head is written last.
 
     Args:
         run: the run. If writing fails, its training can be resumed.
         folder: folder to write into.
-        history: `metrics.jsonl` of the training, which is copied.
+        history: the rows of `metrics.jsonl`.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -100,7 +100,7 @@ def save_run(run: Run, folder: Path, *, history: Path) -> None:
     with writing(folder, then="go on with --resume"):
         save_weights(run.model, folder / WEIGHTS)
         save_vocabularies(dict(run.vocabularies), folder / VOCABULARY)
-        shutil.copyfile(history, folder / HISTORY)
+        write_bytes(folder / HISTORY, json_lines(history))
         write_json(folder / HEAD, run.head.model_dump(mode="json"))
 
 

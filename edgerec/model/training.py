@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from datetime import datetime, timezone
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from edgerec.core.arguments import check_object
-from edgerec.core.atomic import check_output, check_outside, output_folder
+from edgerec.core.atomic import check_output, check_outside
 from edgerec.core.errors import InputError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
@@ -20,12 +19,12 @@ from edgerec.model.baselines import exposed
 from edgerec.model.checkpoints import follow, work_folder
 from edgerec.model.config import TrainConfig
 from edgerec.model.evaluation import accelerate
+from edgerec.model.finishing import publish_run
 from edgerec.model.input_pipeline import epoch
 from edgerec.model.metrics import gauc
 from edgerec.model.optimizer import RowAdam, table_paths
 from edgerec.model.plugin_layers import original_errors, try_model
-from edgerec.model.run_head import RunHead
-from edgerec.model.runs import HISTORY, Run, load_run, model_for, save_run, tool_versions, version_id
+from edgerec.model.runs import Run, load_run, model_for
 from edgerec.model.training_loop import Board, TrainingLoop
 from edgerec.model.workers import workers
 
@@ -109,26 +108,7 @@ def train(
             team.barrier()
             return load_run(path)
 
-        work.load_best(model)
-        run = Run(
-            head=RunHead(
-                version_id=version_id(model, datetime.now(timezone.utc)),
-                config=config,
-                spec=samples.head.spec,
-                limits=samples.head.limits,
-                samples=where,
-                best_epoch=work.so_far.best_epoch,
-                validation_gauc=work.so_far.best_gauc,
-                parameters=model.count_params(),
-                train_seconds=work.so_far.seconds,
-                tools=tool_versions("edgerec", "tensorflow", "keras", "numpy"),
-            ),
-            vocabularies=samples.vocabularies,
-            model=model,
-        )
-        # Until the run is complete at `path`, the work folder is unchanged and can be resumed.
-        with output_folder(path, force=force, kind="run") as folder:
-            save_run(run, folder, history=work.path / HISTORY)
+        run = publish_run(work, model, samples, path, force=force, early=False)
         team.barrier()
     return run
 

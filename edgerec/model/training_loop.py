@@ -211,7 +211,7 @@ def _finite_loss(step: TrainStep, batch: Batch, number: int) -> tuple[float, flo
 
 def _advice(number: int) -> str:
     # Once an epoch is recorded, the unfinished training can only be resumed with the same configuration.
-    again = "train again" if number == 1 else "start again with --force"
+    again = "train again" if number == 1 else "start again with --force, or end the training with --finish"
     return f"lower learning_rate or clip_norm and {again}"
 
 

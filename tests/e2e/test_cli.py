@@ -419,7 +419,8 @@ def test_a_signal_ends_a_command_without_output(outputs: Path, tmp_path: Path, n
     assert err.strip() == ("edgerec: interrupted" if number == signal.SIGINT else "")
 
 
-def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("eager")
+def test_an_interrupted_training_is_kept_and_can_be_finished(samples_path: Path, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
         'model = "dnn_rank"\nunits = 4\nepochs = 1000\npatience = 1000\nbatch_size = 1000\ncompiled = false\n'
     )
@@ -432,11 +433,13 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
         while not (work / "progress.json").is_file() or not json.loads((work / "progress.json").read_text())["epoch"]:
             assert child.poll() is None
             time.sleep(0.02)
+        running = error_line(edgerec_here(*command[:2], *command[-2:], "--finish"))
         child.send_signal(signal.SIGINT)
         try:
             out, err = child.communicate()
         finally:
             child.kill()
+    assert "this training is still running. Wait until it ends, or stop it with ^C" in running
     assert child.returncode == 130, err
     assert err.splitlines()[-1] == "edgerec: interrupted"
     assert out == ""
@@ -445,5 +448,16 @@ def test_an_interrupted_training_is_resumed(samples_path: Path, tmp_path: Path) 
     assert 1 <= epochs < 1000
     # Without --resume, the command leaves the unfinished training unchanged.
     before = (work / "progress.json").read_bytes()
-    assert "go on with --resume" in error_line(edgerec_here(*command))
+    assert "go on with --resume, or make its best epoch the run with --finish" in error_line(edgerec_here(*command))
     assert (work / "progress.json").read_bytes() == before
+    assert "leave out --config" in edgerec_here(*command, "--finish").stderr
+
+    finished = document(edgerec_here(*command[:2], *command[-2:], "--finish", "--json"))
+    assert (finished["epochs_trained"], finished["finished_early"]) == (epochs, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.toml", "run"]
+    evaluated = document(edgerec_here("evaluate", tmp_path / "run", samples_path, "--split", "validation", "--json"))
+    assert evaluated["gauc"] == pytest.approx(finished["validation_gauc"], abs=1e-9)
+    exported = document(
+        edgerec_here("export", tmp_path / "run", "--requests", "10", "--out", tmp_path / "bundle", "--json")
+    )
+    assert exported["version_id"] == finished["version_id"]

@@ -17,10 +17,11 @@ import tensorflow as tf
 from edgerec.core import atomic
 from edgerec.core.errors import ConfigurationError, FormatError, InputError, OutputError, TrainingError
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, VALIDATION, Samples
-from edgerec.model import training, training_loop
+from edgerec.model import finishing, training_loop
 from edgerec.model.batches import make_batch
 from edgerec.model.checkpoints import Progress, WorkFolder, work_folder
 from edgerec.model.config import TrainConfig, load_config
+from edgerec.model.finishing import finish
 from edgerec.model.metrics import gauc
 from edgerec.model.runs import Run, load_run, model_for, save_weights, tool_versions, writing
 from edgerec.model.training import train
@@ -152,7 +153,7 @@ def test_a_training_that_failed_at_its_end_can_finish(
 ) -> None:
     shutil.copytree(stopped, tmp_path / ".run.training")
     with monkeypatch.context() as patch:
-        patch.setattr(atomic if where == "publish_folder" else training, where, _no_space)
+        patch.setattr(atomic if where == "publish_folder" else finishing, where, _no_space)
         with pytest.raises(OSError, match="No space left"):
             train(samples, QUICK, tmp_path / "run", samples_path=samples_path, resume=True)
     assert names(tmp_path) == [".run.training"]
@@ -163,6 +164,54 @@ def test_a_training_that_failed_at_its_end_can_finish(
     assert names(tmp_path / "run") == ["metrics.jsonl", "model.weights.h5", "run.json", "vocabulary"]
     assert [row["epoch"] for row in history(tmp_path / "run")] == [1, 2]
     assert load_run(tmp_path / "run").head == run.head
+
+
+def test_a_stopped_training_is_finished_with_its_best_epoch(
+    samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path
+) -> None:
+    work = tmp_path / ".run.training"
+    shutil.copytree(stopped, work)
+    # The training was killed after it wrote the history of epoch 2 and before it wrote the progress.
+    with (work / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2}\n')
+    best = model_for(samples, QUICK)
+    best.load_weights(work / "best-1.weights.h5")
+    with pytest.raises(FormatError, match=f"was started with other samples: give those, {samples_path}"):
+        finish(samples, tmp_path / "run", samples_path=tmp_path)
+    assert names(tmp_path) == [".run.training"]
+
+    run = finish(samples, tmp_path / "run", samples_path=samples_path)
+    assert names(tmp_path) == ["run"]
+    assert (run.head.best_epoch, run.head.epochs_trained, run.head.finished_early) == (1, 1, True)
+    assert [row["epoch"] for row in history(tmp_path / "run")] == [1]
+    kept = load_run(tmp_path / "run")
+    assert kept.head == run.head
+    for one, other in zip(best.get_weights(), kept.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_existing_run_is_replaced_by_a_finished_training_only_with_force(
+    samples: Samples, samples_path: Path, run_path: Path, stopped: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(stopped, tmp_path / ".run.training")
+    shutil.copytree(run_path, tmp_path / "run")
+    with pytest.raises(OutputError, match="exists already"):
+        finish(samples, tmp_path / "run", samples_path=samples_path)
+    assert names(tmp_path) == [".run.training", "run"]
+    finish(samples, tmp_path / "run", samples_path=samples_path, force=True)
+    assert names(tmp_path) == ["run"]
+    assert load_run(tmp_path / "run").head.finished_early
+
+
+def test_only_a_training_with_a_complete_epoch_can_be_finished(samples: Samples, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"there is no unfinished training of .*run.*: leave out --finish"):
+        finish(samples, tmp_path / "run")
+    assert names(tmp_path) == []
+    (tmp_path / ".run.training").mkdir()
+    text = Progress(config=QUICK, samples=str(samples.path)).model_dump_json()
+    (tmp_path / ".run.training" / "progress.json").write_text(text)
+    with pytest.raises(FormatError, match=r"\.run\.training has no complete epoch: leave out --finish"):
+        finish(samples, tmp_path / "run")
 
 
 def _no_space(*_: Any, **__: Any) -> Any:
