@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from edgerec.bundle.verify import verify_bundle
     from edgerec.core.errors import EdgeRecError
     from edgerec.data.build_samples import write_samples
-    from edgerec.data.id_columns import number_ids
+    from edgerec.data.converter import run_converter
+    from edgerec.data.id_columns import hash_ids, number_ids
     from edgerec.data.logs import Logs, LogsHead, load_logs, open_logs, write_logs
     from edgerec.data.samples import Samples, open_samples
     from edgerec.data.touches import drop_repeats, label_requests
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from edgerec.device_runtime.encodings import Encodings
     from edgerec.device_runtime.hubsm import Step
     from edgerec.export.bundle import export_bundle
+    from edgerec.features.hashed_ids import hash_id
     from edgerec.features.id_map import IdMap, load_id_map, write_id_map
     from edgerec.features.spec import FeatureSpec, load_spec
     from edgerec.model.config import TrainConfig
@@ -40,7 +42,8 @@ _HOMES = {
     "edgerec.bundle.verify": ("verify_bundle",),
     "edgerec.core.errors": ("EdgeRecError",),
     "edgerec.data.build_samples": ("write_samples",),
-    "edgerec.data.id_columns": ("number_ids",),
+    "edgerec.data.converter": ("run_converter",),
+    "edgerec.data.id_columns": ("hash_ids", "number_ids"),
     "edgerec.data.logs": ("Logs", "LogsHead", "load_logs", "open_logs", "write_logs"),
     "edgerec.data.samples": ("Samples", "open_samples"),
     "edgerec.data.touches": ("drop_repeats", "label_requests"),
@@ -49,6 +52,7 @@ _HOMES = {
     "edgerec.device_runtime.encodings": ("Encodings",),
     "edgerec.device_runtime.hubsm": ("Step",),
     "edgerec.export.bundle": ("export_bundle",),
+    "edgerec.features.hashed_ids": ("hash_id",),
     "edgerec.features.id_map": ("IdMap", "load_id_map", "write_id_map"),
     "edgerec.features.spec": ("FeatureSpec", "load_spec"),
     "edgerec.model.config": ("TrainConfig",),
@@ -73,6 +77,8 @@ __all__ = [
     "drop_repeats",
     "evaluate",
     "export_bundle",
+    "hash_id",
+    "hash_ids",
     "label_requests",
     "load_bundle",
     "load_device_model",
@@ -85,6 +91,7 @@ __all__ = [
     "open_samples",
     "open_tables",
     "order_within_seconds",
+    "run_converter",
     "train",
     "verify_bundle",
     "write_id_map",

@@ -1,4 +1,4 @@
-"""Replace columns of string IDs by the numbers of an `IdMap`."""
+"""Replace columns of string IDs by integers: numbers of an `IdMap`, or hashes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import polars as pl
 
 from edgerec.core.errors import InputError
 from edgerec.data.casting import is_list, is_text, item_type
+from edgerec.features.hashed_ids import hash_id
 from edgerec.features.id_map import IdMap
 
 
@@ -28,3 +29,21 @@ def number_ids(values: pl.Series, ids: IdMap) -> pl.Series:
     else:
         changed = values.cast(pl.String).replace_strict(strings, numbers, default=None, return_dtype=pl.Int64)
     return changed
+
+
+def hash_ids(strings: str | pl.Expr) -> pl.Expr:
+    """Return an expression for the `hash_id` of each string of a column, given by name or expression.
+
+    Nulls stay null. The expression raises an `InputError` if the column has another type.
+    """
+    column = pl.col(strings) if isinstance(strings, str) else strings
+    return column.map_batches(_hashed, return_dtype=pl.Int64)
+
+
+def _hashed(strings: pl.Series) -> pl.Series:
+    if not is_text(strings.dtype) and strings.dtype != pl.Null:
+        raise InputError(f"hash_ids: {strings.name} should be strings; received {strings.dtype}")
+    different = strings.cast(pl.String).drop_nulls().unique()
+    hashes = pl.Series([hash_id(text) for text in different], dtype=pl.Int64)
+    hashed: pl.Series = strings.cast(pl.String).replace_strict(different, hashes, default=None, return_dtype=pl.Int64)
+    return hashed

@@ -1,28 +1,13 @@
 """Turn the raw logs of a recipe feed into EdgeRec logs. docs/your-logs.md explains each step."""
 
-import argparse
-import hashlib
-import sys
 from pathlib import Path
 
 import polars as pl
 
-from edgerec.core.errors import EdgeRecError
-from edgerec.data.logs import Logs, LogsHead, write_logs
-from edgerec.features.spec import load_spec
+from edgerec import Logs, LogsHead, hash_ids, load_spec, run_converter
 
 FEATURES = Path(__file__).with_name("features.json")
 OFFER = ["list", "item_id"]
-
-
-def stable_id(text: str) -> int:
-    """Return 63 bits of a hash. They are the same in every run, on every machine and in every language with BLAKE2b."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
-
-
-def ids(column: str) -> pl.Expr:
-    """Turn a column of strings into integers. Empty values stay empty."""
-    return pl.col(column).map_elements(stable_id, return_dtype=pl.Int64)
 
 
 def milliseconds(column: str) -> pl.Expr:
@@ -33,14 +18,16 @@ def milliseconds(column: str) -> pl.Expr:
 def make_logs(source: Path) -> Logs:
     """Read the raw files in the folder `source` and return the three tables of logs."""
     # The diet stays a string (one-hot). The cuisine becomes an integer (embedding).
-    items = pl.read_csv(source / "recipes.csv").select("minutes", "diet", ids("cuisine"), item_id=ids("recipe"))
+    items = pl.read_csv(source / "recipes.csv").select(
+        "minutes", "diet", hash_ids("cuisine"), item_id=hash_ids("recipe")
+    )
     # One row for each candidate of each list, in served order.
     offers = pl.read_csv(source / "lists.csv").with_columns(pl.col("recipes", "match").str.split(" "))
     offers = offers.explode("recipes", "match").select(
         pl.col("list", "reason"),
         pl.col("match").cast(pl.Float64),
-        user_id=ids("user"),
-        item_id=ids("recipes"),
+        user_id=hash_ids("user"),
+        item_id=hash_ids("recipes"),
         time=milliseconds("at"),
     )
     # The app writes when a behaviour began, but it is known only when it has ended. If the app was killed on a page,
@@ -48,8 +35,8 @@ def make_logs(source: Path) -> Logs:
     ended = milliseconds("at") + (pl.col("seconds").fill_null(0) * 1000).round().cast(pl.Int64)
     behaviours = pl.read_csv(source / "actions.csv").select(
         pl.col("list", "hidden", "saved", "cook_mode"),
-        user_id=ids("user"),
-        item_id=ids("recipe"),
+        user_id=hash_ids("user"),
+        item_id=hash_ids("recipe"),
         time=ended,
         kind=pl.col("action").replace({"seen": "exposure", "opened": "page_view"}),
         seen_s=pl.when(action="seen").then("seconds"),
@@ -71,12 +58,4 @@ def make_logs(source: Path) -> Logs:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Raw logs of a recipe feed -> EdgeRec logs.")
-    parser.add_argument("source", type=Path, help="folder with recipes.csv, lists.csv and actions.csv")
-    parser.add_argument("out", type=Path, help="folder to write the logs to")
-    parser.add_argument("--force", action="store_true", help="replace an existing output")
-    arguments = parser.parse_args()
-    try:
-        write_logs(make_logs(arguments.source), arguments.out, force=arguments.force)
-    except EdgeRecError as error:
-        sys.exit(f"make_logs: {error}")
+    run_converter(make_logs)

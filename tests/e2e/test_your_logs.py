@@ -234,7 +234,7 @@ def test_existing_logs_are_replaced_only_with_force(followed: tuple[Path, list[s
     command = [sys.executable, "examples/your_logs/make_logs.py", "examples/your_logs/raw", "LOGS"]
     done = run(command, followed[0])
     assert done.returncode == 1
-    assert done.stderr.startswith("make_logs: output LOGS exists already")
+    assert done.stderr.startswith("make_logs.py: output LOGS exists already")
     assert "--force" in done.stderr
     before = (followed[0] / "LOGS" / "events" / "part-00000.parquet").read_bytes()
     assert run([*command, "--force"], followed[0]).returncode == 0
