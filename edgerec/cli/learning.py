@@ -29,6 +29,7 @@ from edgerec.core.errors import InputError
 
 if TYPE_CHECKING:
     from edgerec.model.run_head import RunHead
+    from edgerec.model.tuning.tune import Tuned
 
 
 @click.command()
@@ -49,7 +50,15 @@ if TYPE_CHECKING:
 @click.option(
     "--finish",
     is_flag=True,
-    help="End an interrupted training: its best epoch so far becomes the run. It keeps its own configuration.",
+    help="End an interrupted training: its best epoch so far becomes the run. Of an interrupted search with --tune, "
+    "the best trial becomes the run.",
+)
+@click.option(
+    "--tune",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Train N configurations, and keep the one with the best validation GAUC. The first one is the given "
+    "configuration. The others change settings that neither --config nor an option sets (docs/training.md).",
 )
 @force_option
 @json_option
@@ -60,6 +69,7 @@ def train(
     tensorboard: Path | None,
     resume: bool,
     finish: bool,
+    tune: int | None,
     force: bool,
     as_json: bool,
     **overrides: Any,
@@ -71,21 +81,28 @@ def train(
     from edgerec.model.config import load_config
 
     if finish:
-        _check_alone("--finish", config=config, tensorboard=tensorboard, resume=resume or None, **overrides)
-        opened = open_samples(samples)
-        import_tensorflow()
-        from edgerec.model.finishing import finish as run_finish
-
-        _emit_run(out, run_finish(opened, out, force=force).head, as_json=as_json)
+        _check_alone("--finish", config=config, tensorboard=tensorboard, resume=resume or None, tune=tune, **overrides)
+        _finish(samples, out, force=force, as_json=as_json)
         return
+    if tune is not None:
+        need("tune", "optuna")
     settings = load_config(config, overrides)
     check_output(out, force=force, kind="run", inputs=[samples, *([config] if config else [])])
     opened = open_samples(samples)
     import_tensorflow()
+    if tune is not None:
+        from edgerec.model.tuning.tune import tune as run_search
+
+        _emit_search(
+            out,
+            run_search(opened, settings, out, trials=tune, force=force, resume=resume, tensorboard=tensorboard),
+            as_json=as_json,
+        )
+        return
     from edgerec.model.training import train as run_training
 
     head = run_training(opened, settings, out, force=force, resume=resume, tensorboard=tensorboard).head
-    _emit_run(out, head, as_json=as_json)
+    emit(_run_document(out, head), as_json=as_json)
 
 
 @click.command()
@@ -246,22 +263,47 @@ def bench_train(
     emit(document, as_json=as_json, table=training_table(document))
 
 
-def _emit_run(path: Path, head: RunHead, *, as_json: bool) -> None:
-    """Write the result of `train` to stdout."""
-    emit(
-        {
-            "run": str(path),
-            "version_id": head.version_id,
-            "model": head.config.model,
-            "best_epoch": head.best_epoch,
-            "epochs_trained": head.epochs_trained,
-            "finished_early": head.finished_early,
-            "validation_gauc": head.validation_gauc,
-            "parameters": head.parameters,
-            "train_seconds": head.train_seconds,
-        },
-        as_json=as_json,
-    )
+def _finish(samples: Path, out: Path, *, force: bool, as_json: bool) -> None:
+    """End an unfinished training or an unfinished search."""
+    from edgerec.data.samples import open_samples
+
+    opened = open_samples(samples)
+    import_tensorflow()
+    from edgerec.model.checkpoints import has_progress
+    from edgerec.model.finishing import finish
+    from edgerec.model.tuning.folder import has_search
+
+    if has_progress(out) or not has_search(out):
+        emit(_run_document(out, finish(opened, out, force=force).head), as_json=as_json)
+        return
+    need("tune", "optuna")
+    from edgerec.model.tuning.tune import finish_search
+
+    _emit_search(out, finish_search(opened, out, force=force), as_json=as_json)
+
+
+def _emit_search(out: Path, tuned: Tuned, *, as_json: bool) -> None:
+    """Write the result of `train --tune` to stdout."""
+    from edgerec.cli.tables.learning import search_table
+
+    trials = [trial.model_dump(mode="json") for trial in tuned.trials]
+    document = {**_run_document(out, tuned.run.head), "best_trial": tuned.best, "trials": trials}
+    emit(document, as_json=as_json, table=search_table(document))
+
+
+def _run_document(path: Path, head: RunHead) -> dict[str, Any]:
+    """Return the document of `train`."""
+    return {
+        "run": str(path),
+        "version_id": head.version_id,
+        "model": head.config.model,
+        "best_epoch": head.best_epoch,
+        "epochs_trained": head.epochs_trained,
+        "finished_early": head.finished_early,
+        "validation_gauc": head.validation_gauc,
+        "parameters": head.parameters,
+        "train_seconds": head.train_seconds,
+    }
 
 
 def _check_alone(option: str, **others: Any) -> None:

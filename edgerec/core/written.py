@@ -63,7 +63,7 @@ _SAMPLES = Layout(
 _RUN = Layout(
     "run",
     ("format", "version_id", "config", "spec"),
-    (r"run\.json", r"model\.weights\.h5", r"metrics\.jsonl", _VOCABULARY),
+    (r"run\.json", r"model\.weights\.h5", r"(metrics|trials)\.jsonl", _VOCABULARY),
 )
 _BUNDLE = Layout(
     "bundle",

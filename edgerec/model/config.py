@@ -49,7 +49,7 @@ class TrainConfig(CheckedModel):
     epochs: Annotated[int, Field(ge=1, le=1000)] = 10
     """Maximum number of epochs."""
     patience: Annotated[int, Field(ge=1)] = 3
-    """Stop after this number of epochs without a better validation GAUC."""
+    """Stop after this number of epochs without a better validation GAUC, but not before `decay_epochs`."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Seed of all random numbers of the training."""
     one_per_page: bool = True

@@ -45,7 +45,7 @@ class RunHead(BaseModel):
     epochs_trained: int | None = None
     """Number of epochs of the training. It is None in runs of earlier versions."""
     finished_early: bool = False
-    """Whether the training was ended before its last epoch by `--finish`."""
+    """Whether the training was ended before its last epoch by `--finish`, or because a search has stopped it."""
     validation_gauc: float
     parameters: int
     train_seconds: float

@@ -25,7 +25,7 @@ from edgerec.model.metrics import gauc
 from edgerec.model.optimizer import RowAdam, table_paths
 from edgerec.model.plugin_layers import original_errors, try_model
 from edgerec.model.runs import Run, load_run, model_for
-from edgerec.model.training_loop import Board, TrainingLoop
+from edgerec.model.training_loop import Board, Stop, TrainingLoop
 from edgerec.model.workers import workers
 
 
@@ -38,6 +38,7 @@ def train(
     force: bool = False,
     resume: bool = False,
     tensorboard: AnyPath | None = None,
+    stop: Stop | None = None,
 ) -> Run:
     """Train a model on `samples` and write the run folder `path`.
 
@@ -56,6 +57,8 @@ def train(
         force: replace `path`. If there is an unfinished training, start again from the beginning.
         resume: continue an unfinished training.
         tensorboard: a folder for TensorBoard's event files; default: none are written.
+        stop: a function that is called after each epoch, except the last, with the validation GAUC of all epochs. If it
+            returns true, the training ends and the best epoch becomes the run. Only a single process can use it.
 
     Raises:
         OutputError: `path` exists and `force` is false; or there is an unfinished training and neither `force` nor
@@ -103,12 +106,12 @@ def train(
         team.barrier()
         board = Board(tensorboard if team.chief else None)
         with team.collective(), original_errors():
-            TrainingLoop(model, optimizer, checkpoint, samples, config, work, team, board).run()
+            early = TrainingLoop(model, optimizer, checkpoint, samples, config, work, team, board, stop).run()
         if not team.chief:
             team.barrier()
             return load_run(path)
 
-        run = publish_run(work, model, samples, path, force=force, early=False)
+        run = publish_run(work, model, samples, path, force=force, early=early)
         team.barrier()
     return run
 

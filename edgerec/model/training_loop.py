@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from edgerec.model.train_step import train_step
 from edgerec.model.workers import Workers
 
 TrainStep = Callable[[Any, Any, Any], Any]
+Stop = Callable[[Sequence[float]], bool]
 
 
 class Board:
@@ -62,6 +63,7 @@ class TrainingLoop:
         work: the folder that stores the results of each epoch.
         team: the workers that train together.
         board: the writer for TensorBoard.
+        stop: see `train`.
     """
 
     model: Reranker
@@ -72,17 +74,26 @@ class TrainingLoop:
     work: WorkFolder
     team: Workers
     board: Board
+    stop: Stop | None = None
 
-    def run(self) -> None:
-        """Train until the validation GAUC stops rising. Afterwards the work folder has the best weights."""
+    def run(self) -> bool:
+        """Train until the last epoch, until patience ends, or until `stop` returns true.
+
+        Afterwards the work folder has the best weights.
+
+        Returns:
+            Whether `stop` has ended the training.
+        """
         step = train_step(self.model, self.optimizer, self.config.listwise_weight, self.team)
         scorer = traced(self.model)
         if self.team.chief:
             log(self._describe())
-        while (
-            so_far := self.work.so_far
-        ).epoch < self.config.epochs and so_far.epoch - so_far.best_epoch < self.config.patience:
-            self._epoch(so_far, step, scorer)
+        while not _complete(self.work.so_far, self.config):
+            # A resumed training asks about its last complete epoch again, because it may have been killed before.
+            if self.stop and self.work.rows and self.stop([row["validation_gauc"] for row in self.work.rows]):
+                return True
+            self._epoch(self.work.so_far, step, scorer)
+        return False
 
     @property
     def _requests(self) -> int:
@@ -179,6 +190,16 @@ class TrainingLoop:
             f"{split.exposures:,} exposures{per_page}; {f'continues after epoch {after}, ' if after else ''}at most "
             f"{config.epochs} epochs of {self._steps:,} steps; {where}{compiles}"
         )
+
+
+def _complete(so_far: Progress, config: TrainConfig) -> bool:
+    """Return whether the training has had its last epoch, or its patience has ended.
+
+    Patience ends no training while the learning rate still falls, because the last epochs of a decay often raise the
+    validation GAUC after several epochs without a rise.
+    """
+    waited = so_far.epoch - so_far.best_epoch
+    return so_far.epoch >= config.epochs or (so_far.epoch >= config.decay_epochs and waited >= config.patience)
 
 
 @contextlib.contextmanager

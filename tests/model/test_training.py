@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import resource
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -520,6 +520,51 @@ def test_training_stops_after_patience_and_saves_the_best_epoch(
     # The saved weights are those of the best epoch, not of the last one.
     assert validation_gauc(load_run(tmp_path / "run"), samples) == pytest.approx(max(values), abs=1e-9)
     assert values[-1] != max(values)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(
+    ("settings", "trained"),
+    [
+        ({"decay_epochs": 0}, 3),
+        ({"decay_epochs": 2}, 3),
+        # The learning rate still falls after epoch 3.
+        ({"decay_epochs": 5}, 5),
+        ({"decay_epochs": 9}, 6),
+    ],
+)
+def test_patience_stops_no_training_while_the_learning_rate_falls(
+    samples: Samples,
+    samples_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    trained: int,
+) -> None:
+    monkeypatch.setattr(training_loop, "_validation_gauc", lambda _, __, number: 1 / number)
+    config = TINY.model_copy(update={"epochs": 6, "patience": 2, "batch_size": 1000, **settings})
+    run = train(samples, config, tmp_path / "run", samples_path=samples_path)
+    assert (run.head.best_epoch, run.head.epochs_trained) == (1, trained)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_training_can_be_stopped_after_an_epoch(
+    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[float]] = []
+
+    def stop(gaucs: Sequence[float]) -> bool:
+        asked.append(list(gaucs))
+        return len(gaucs) == 2
+
+    config = TINY.model_copy(update={"epochs": 3, "batch_size": 1000})
+    run = train(samples, config, tmp_path / "run", samples_path=samples_path, stop=stop)
+    values = [row["validation_gauc"] for row in history(tmp_path / "run")]
+    assert asked == [values[:1], values]
+    assert (run.head.epochs_trained, run.head.finished_early) == (2, True)
+    # The last epoch ends a training anyway.
+    config = config.model_copy(update={"epochs": 2})
+    assert not train(samples, config, tmp_path / "other", samples_path=samples_path, stop=stop).head.finished_early
 
 
 @pytest.mark.usefixtures("eager")

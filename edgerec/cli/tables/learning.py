@@ -1,13 +1,14 @@
-"""The tables of `edgerec evaluate` and `edgerec ablate`."""
+"""The tables of `edgerec train --tune`, `edgerec evaluate` and `edgerec ablate`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 
-from edgerec.cli.output import table_of
+from edgerec.cli.output import scalars, table_of
 from edgerec.reports.ablation.table import columns_of, table_rows
 
 _FIGURES = (
@@ -17,6 +18,23 @@ _FIGURES = (
     ("log loss", "logloss"),
     ("calibration error", "calibration_error"),
 )
+
+
+def search_table(document: Mapping[str, Any]) -> Group:
+    """Return the tables of a search: one row for each trial, then the run of the best trial."""
+    trials = document["trials"]
+    names = list(trials[0]["settings"])
+    rows = [
+        [
+            str(trial["number"]),
+            "best" if trial["number"] == document["best_trial"] else trial["state"],
+            f"{max(trial['validation_gauc']):.4f}" if trial["validation_gauc"] else "none",
+            str(len(trial["validation_gauc"])),
+            *(f"{trial['settings'][name]:g}" for name in names),
+        ]
+        for trial in trials
+    ]
+    return Group(table_of(("trial", "state", "validation GAUC", "epochs", *names), rows), "", scalars(document))
 
 
 def evaluation_table(document: Mapping[str, Any]) -> Table:
