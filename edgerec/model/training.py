@@ -106,7 +106,7 @@ def train(
         team.barrier()
         board = Board(tensorboard if team.chief else None)
         with team.collective(), original_errors():
-            early = TrainingLoop(model, optimizer, checkpoint, samples, config, work, team, board, stop).run()
+            early = TrainingLoop(model, optimizer, checkpoint, samples, config, work, team, board, stop=stop).run()
         if not team.chief:
             team.barrier()
             return load_run(path)

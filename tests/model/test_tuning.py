@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from edgerec.model.tuning import tune as tuning
 from edgerec.model.tuning.space import Choices, Range, search_space
 from edgerec.model.tuning.trials import Trial, best_trial, read_trials, write_trials
 from edgerec.model.tuning.tune import finish_search, tune
-from tests.command_line import document, edgerec_here
+from tests.command_line import EDGEREC, document, edgerec, edgerec_here
 
 FIXED = {"model": "dnn_rank", "batch_size": 200, "units": 4, "layers": 1, "epochs": 2, "compiled": False}
 TINY = TrainConfig(**FIXED)
@@ -118,6 +120,28 @@ def test_a_trial_that_fails_does_not_end_the_search(
     assert names(tmp_path) == ["run"]
     with pytest.raises(TrainingError, match="all trials have failed"):
         tune(samples, TINY, tmp_path / "none", trials=1, samples_path=samples_path)
+
+
+@pytest.mark.slow
+def test_a_killed_search_resumes_to_the_same_run(samples_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in FIXED.items()))
+    command: list[Any] = ["train", samples_path, "--config", tmp_path / "c.toml", "--tune", "4", "--json"]
+    unbroken = document(edgerec(*command, "--out", tmp_path / "unbroken"))
+    trials = tmp_path / ".broken.tuning" / "trials.jsonl"
+    with subprocess.Popen(
+        [*EDGEREC, *map(str, command), "--out", str(tmp_path / "broken")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as child:
+        while not trials.exists():
+            assert child.poll() is None
+            time.sleep(0.01)
+        child.kill()
+    resumed = document(edgerec(*command, "--out", tmp_path / "broken", "--resume"))
+    for one, other in zip(unbroken["trials"], resumed["trials"], strict=True):
+        assert {**one, "train_seconds": 0} == {**other, "train_seconds": 0}
+    assert unbroken["version_id"][-12:] == resumed["version_id"][-12:]
+    assert names(tmp_path) == ["broken", "c.toml", "unbroken"]
 
 
 def test_explicit_settings_stay_fixed() -> None:
