@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgerec.bench.candidates import candidate_vectors
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import Durations, ratios, take_turns
@@ -29,6 +30,8 @@ from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.features.behaviours import BehaviourKind
 
 ENGINE, RUNTIME = "mnn", "edgerec"
+CANDIDATES = "candidate_vectors"
+"""What the runtime does before a re-rank, if the specification has relations or a context."""
 STEP, RERANK = "step", "rerank"
 PEER_TOLERANCE = {"fp32": 1e-3, "fp16": 0.3, "int8": 0.3}
 """Tolerance for the outputs of steps and for the logits of peers, by precision. It is relative for numbers above 1.
@@ -57,7 +60,8 @@ def run_bench(
 
     Every implementation takes NumPy arrays and returns new NumPy arrays. `mnn` and its peers are the engines alone: a
     call writes the inputs, runs the model, and copies the outputs. `edgerec` is the public function of the runtime. It
-    also checks all inputs before native code reads them.
+    also checks all inputs before native code reads them. If the specification has relations or a context,
+    `candidate_vectors` is the function that makes the vectors which a re-rank reads.
 
     Args:
         what: `step` or `rerank`.
@@ -262,7 +266,8 @@ def _rerank_stages(
                 f"{absolute_difference(logits, case.logits)[at]:.2g}, more than "
                 f"{tolerance.allowed(case.logits)[at]:.2g}. It computes another function: export the bundle again"
             )
-    return {RERANK: implementations}
+    vectors = candidate_vectors(model)
+    return {RERANK: implementations if vectors is None else {**implementations, CANDIDATES: vectors}}
 
 
 def _run_rerank(implementations: Implementations) -> dict[str, Array]:
@@ -287,5 +292,5 @@ def _compare(stage: str, measured: dict[str, Durations]) -> list[dict[str, Any]]
     return [
         {"stage": stage, "peer": name, **{key: round(value, 4) for key, value in ratios(ours, peer).items()}}
         for name, peer in measured.items()
-        if name not in (ENGINE, RUNTIME)
+        if name not in (ENGINE, RUNTIME, CANDIDATES)
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,16 +15,14 @@ from edgerec.data.relation_facts import row_facts
 from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.context import DERIVED, RequestFacts
-from edgerec.features.relations.compute import PastBehaviours, Relations
+from edgerec.features.relations.compute import Relations
 from edgerec.features.relations.facts import Facts
+from edgerec.features.relations.known import PastBehaviours
 from edgerec.features.relations.rule import number_columns
 from edgerec.features.spec import FeatureSpec, of_origin
-from edgerec.features.vocabulary import MISSING_ID
 
 PAIRS = 500_000
-"""Pairs of candidate and behaviour that are compared at a time."""
-STEP = 16
-"""Requests whose numbers of behaviours differ by less than this are compared together."""
+"""The largest number of pairs of candidate and known behaviour for which relations are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -136,43 +133,26 @@ def _relations(
     start = np.cumsum(lengths) - lengths
     ranges = {kind: known[kind][:, 1:] for kind in relations.kinds}
     for rows in _batches(lengths, list(ranges.values())):
-        listed, valid = _padded(start[rows], lengths[rows], np.arange(lengths[rows].max()))
-        past = {}
-        for kind, each in ranges.items():
-            begin, end = each[rows].T
-            index, there = _padded(end - 1, end - begin, -np.arange((end - begin).max()))
-            facts, times = behaviours[kind].facts, behaviours[kind].instants.time
-            past[kind] = PastBehaviours(_gather(facts, index, there), _take(times, index), end - begin)
-        found = relations.compute(_gather(candidates, listed, valid), past, time[rows])
-        values[:, listed[valid]] = found[:, valid]
+        counts = lengths[rows]
+        request = np.repeat(np.arange(len(rows)), counts)
+        listed = np.arange(len(request)) + (start[rows] - (np.cumsum(counts) - counts))[request]
+        past = {kind: _past(behaviours[kind], *each[rows].T) for kind, each in ranges.items()}
+        values[:, listed] = relations.compute(candidates[listed], request, past, time[rows])
     return dict(zip(spec.rules, values, strict=True))
 
 
 def _batches(lengths: NDArray[np.int64], ranges: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of requests of similar size, so that little is padded. A batch has about `PAIRS` pairs."""
-    windows = sum((np.diff(each, axis=1)[:, 0] for each in ranges), np.zeros_like(lengths))
-    order = np.lexsort((lengths, windows // STEP))
-    size = lengths[order] * (windows[order] + STEP)
-    total = np.cumsum(size)
+    """Yield the rows of some requests whose behaviours are near each other. A batch has about `PAIRS` pairs."""
+    order = np.lexsort([each[:, 1] for each in ranges])
+    windows = sum((each[:, 1] - each[:, 0] for each in ranges), np.ones_like(lengths))
+    total = np.cumsum((lengths * windows)[order])
     yield from np.split(order, np.flatnonzero(np.diff(total // PAIRS)) + 1) if len(order) else ()
 
 
-def _padded(
-    start: NDArray[np.int64], lengths: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the index (b, longest) of each element, and which of them are not padding."""
-    valid = np.arange(len(offsets)) < lengths[:, None]
-    return np.where(valid, start[:, None] + offsets, 0), valid
-
-
-def _gather(facts: Facts, index: NDArray[np.int64], valid: NDArray[np.bool_]) -> Facts:
-    """Return the facts at `index`. Padding has no key and no number."""
-    keys, numbers = _take(facts.keys, index), _take(facts.numbers, index)
-    keys[~valid] = MISSING_ID
-    numbers[~valid] = np.nan
-    return Facts(keys, numbers)
-
-
-def _take(array: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
-    """Return the rows at `index`, a copy. An empty array has no rows, and gives zeros."""
-    return array[index] if len(array) else np.zeros((*index.shape, *array.shape[1:]), array.dtype)
+def _past(behaviours: UserBehaviours, begin: NDArray[np.int64], end: NDArray[np.int64]) -> PastBehaviours:
+    """Return the behaviours that some requests know: a slice of all behaviours."""
+    some = begin < end
+    first, last = (int(begin[some].min()), int(end[some].max())) if some.any() else (0, 0)
+    rows = slice(first, last)
+    begin, end = np.where(some, begin - first, 0), np.where(some, end - first, 0)
+    return PastBehaviours(behaviours.facts[rows], behaviours.instants.time[rows], begin, end)

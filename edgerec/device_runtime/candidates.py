@@ -10,9 +10,10 @@ from edgerec.core.errors import SessionError
 from edgerec.device_runtime.arguments import check_vectors
 from edgerec.device_runtime.relations import Array, History, RelationEncoder
 from edgerec.device_runtime.row_checks import check_keys, raw_column
-from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
+from edgerec.features.behaviours import BehaviourKind, Limits
 from edgerec.features.context import DERIVED, RequestFacts
 from edgerec.features.encoder import GroupEncoder, Values
+from edgerec.features.relations.facts import Facts
 from edgerec.features.spec import FeatureSpec, of_origin
 
 
@@ -42,7 +43,7 @@ class CandidateEncoder:
         self,
         item_vectors: Array,
         *,
-        items: Sequence[Values] = (),
+        items: Facts | Sequence[Values] = (),
         histories: Mapping[BehaviourKind, History] | None = None,
         context: Values | None = None,
         time: int | None = None,
@@ -53,7 +54,8 @@ class CandidateEncoder:
 
         Args:
             item_vectors: (c, d_x) float32, the vectors of the items: `DeviceModel.items.vectors`.
-            items: for relations, the values of `relations.item_columns` of each candidate.
+            items: for relations, the facts of the candidates from `relations.items`, or the values of
+                `relations.item_columns` of each candidate. Facts do not change, so keep them with the item vectors.
             histories: for relations and the context, the behaviours before the request, by kind.
             context: for the context, the values of `context_columns`. A missing value is None.
             time: for relations and the context, the time of the request in milliseconds since 1970.
@@ -68,31 +70,32 @@ class CandidateEncoder:
         if isinstance(time, bool) or not isinstance(time, int | np.integer):
             raise SessionError(f"`time` should be milliseconds since 1970, a whole number. Received: {time!r}")
         past = {} if histories is None else histories
-        parts = [item_vectors]
+        latest = self.relations.latest(past, time=int(time))
+        vectors = np.empty((len(item_vectors), self.width), np.float32)
+        vectors[:, : self._item_width] = item_vectors
+        start = self._item_width + self.relations.width
         if self.relations.width:
             if len(items) != len(item_vectors):
                 raise SessionError(
                     f"`items` should have as many rows as `item_vectors`. Received: {len(items)} and "
                     f"{len(item_vectors)}"
                 )
-            parts.append(self.relations.vectors(self.relations.items(items), past, time=int(time)))
+            facts = items if isinstance(items, Facts) else self.relations.items(items)
+            relations = self.relations.vectors_of_latest(facts, latest, time=int(time))
+            vectors[:, self._item_width : start] = relations
         if self._context.width:
-            vector = self._context_vector(context, past, time=int(time), candidates=len(item_vectors))
-            parts.append(np.repeat(vector, len(item_vectors), axis=0))
-        return np.concatenate(parts, axis=1)
+            vectors[:, start:] = self._context_vector(context, latest, time=int(time), candidates=len(item_vectors))
+        return vectors
 
     def _context_vector(
-        self, given: Values | None, histories: Mapping[BehaviourKind, History], *, time: int, candidates: int
+        self, given: Values | None, latest: Mapping[BehaviourKind, History], *, time: int, candidates: int
     ) -> Array:
         """Return the vector of the context. Shape (1, width)."""
         values = {} if given is None else given
         check_keys("context", values, dict.fromkeys(self.context_columns), "give a missing value as None")
         columns = {feature.source: raw_column(feature, [values[feature.source]]) for feature in self._given}
-        counts, latest = {}, {}
-        for kind in BEHAVIOUR_KINDS:
-            times = self.relations.latest(kind, histories, time=time).time
-            counts[kind] = np.array([len(times)])
-            latest[kind] = times[-1:] if len(times) else np.zeros(1, np.int64)
-        facts = RequestFacts(np.array([time]), np.array([candidates]), counts, latest)
+        counts = {kind: np.array([len(history)]) for kind, history in latest.items()}
+        times = {kind: one.time[-1:] if len(one) else np.zeros(1, np.int64) for kind, one in latest.items()}
+        facts = RequestFacts(np.array([time]), np.array([candidates]), counts, times)
         columns |= {name: DERIVED[name](facts) for name in self._derived}
         return self._context.expand(self._context.encode(columns))

@@ -13,8 +13,9 @@ from edgerec.device_runtime.arguments import check_count, is_plain, received
 from edgerec.device_runtime.row_checks import check_keys, to_numbers
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.encoder import GroupEncoder, Values
-from edgerec.features.relations.compute import PastBehaviours, Relations
+from edgerec.features.relations.compute import Relations
 from edgerec.features.relations.facts import Facts, keys_of
+from edgerec.features.relations.known import PastBehaviours
 from edgerec.features.relations.rule import number_columns, same_columns
 from edgerec.features.spec import FeatureSpec
 
@@ -71,7 +72,8 @@ class RelationEncoder:
     def __init__(self, spec: FeatureSpec, limits: Limits) -> None:
         rules = tuple(spec.rules.values())
         self._relations = Relations(rules)
-        self._sources = tuple(spec.rules)
+        sources = list(spec.rules)
+        self._source_of = [sources.index(feature.source) for feature in spec.relations]
         self._keys, self._numbers = same_columns(rules), number_columns(rules)
         self._encoder = GroupEncoder(spec.relations)
         self._limits = {kind: limits.of(kind) for kind in BEHAVIOUR_KINDS}
@@ -137,27 +139,34 @@ class RelationEncoder:
         Raises:
             SessionError: an argument has a wrong type or shape.
         """
-        if not self.width:
-            return np.zeros((len(items), 0), np.float32)
-        self._check("items", items)
-        past = {}
-        for kind in self._relations.kinds:
-            history = self.latest(kind, histories, time=time)
-            facts = Facts(history.facts.keys[None, ::-1], history.facts.numbers[None, ::-1])
-            past[kind] = PastBehaviours(facts, history.time[None, ::-1], np.array([len(history)]))
-        candidates = Facts(items.keys[None], items.numbers[None])
-        values = self._relations.compute(candidates, past, np.array([time], np.int64))[:, 0]
-        columns = dict(zip(self._sources, values, strict=True))
-        return self._encoder.expand(self._encoder.encode(columns))
+        return self.vectors_of_latest(items, self.latest(histories, time=time), time=time)
 
-    def latest(self, kind: BehaviourKind, histories: Mapping[BehaviourKind, History], *, time: int) -> History:
-        """Return the behaviours of one kind that the model reads: the latest ones, at most as many as the limit.
+    def vectors_of_latest(self, items: Facts, latest: Mapping[BehaviourKind, History], *, time: int) -> Array:
+        """Return the vectors of the relations of c candidates. `latest` is the result of the method `latest`.
 
         Raises:
-            SessionError: the history has a wrong type or shape, is not in order of time, or has a behaviour after
-                `time`.
+            SessionError: `items` has a wrong type or shape.
         """
-        history = histories.get(kind)
+        self._check("items", items)
+        if not self.width:
+            return np.zeros((len(items), 0), np.float32)
+        past = {
+            kind: PastBehaviours(one.facts, one.time, np.zeros(1, np.int64), np.array([len(one)]))
+            for kind, one in latest.items()
+        }
+        request = np.zeros(len(items), np.int64)
+        values = self._relations.compute(items, request, past, np.array([time], np.int64))
+        return self._encoder.expand(self._encoder.encode_each(values[self._source_of], len(items)))
+
+    def latest(self, histories: Mapping[BehaviourKind, History], *, time: int) -> dict[BehaviourKind, History]:
+        """Return the behaviours of each kind that the model reads: the latest ones, at most as many as the limit.
+
+        Raises:
+            SessionError: a history has a wrong type or shape, is not in order of time, or has a behaviour after `time`.
+        """
+        return {kind: self._latest(kind, histories.get(kind), time) for kind in BEHAVIOUR_KINDS}
+
+    def _latest(self, kind: BehaviourKind, history: History | None, time: int) -> History:
         if history is None:
             return self.empty()
         name = f"histories of {kind.plural}"
@@ -169,16 +178,17 @@ class RelationEncoder:
             raise SessionError(
                 f"`time` of `{name}` should be int64 of shape {(len(history.facts),)}. Received: {received(times)}"
             )
-        if len(times) and (times[-1] > time or bool((times[1:] < times[:-1]).any())):
+        if len(times) and (times[-1] > time or (times[1:] < times[:-1]).any()):
             raise SessionError(
                 f"`time` of `{name}` should ascend to at most the time of the request, {time}. Received: "
                 f"{times[0]} to {times[-1]}"
             )
-        return history.latest(self._limits[kind])
+        limit = self._limits[kind]
+        return history if len(times) <= limit else history.latest(limit)
 
     def _check(self, name: str, facts: object) -> None:
-        if isinstance(facts, Facts):
-            widths = {"keys": (facts.keys, len(self._keys)), "numbers": (facts.numbers, len(self._numbers))}
-            if all(is_plain(array) and array.shape == (len(facts), width) for array, width in widths.values()):
+        if isinstance(facts, Facts) and is_plain(facts.keys) and is_plain(facts.numbers):
+            count = len(facts)
+            if facts.keys.shape == (count, len(self._keys)) and facts.numbers.shape == (count, len(self._numbers)):
                 return
         raise SessionError(f"`{name}` should be facts of this model's RelationEncoder. Received: {received(facts)}")

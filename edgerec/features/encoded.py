@@ -43,6 +43,12 @@ class Encoded:
             fields[feature.field].append(column)
         return cls(**{field: _stack(fields[field], count, dtype) for field, dtype in FIELDS.items()})
 
+    @classmethod
+    def of_numbers(cls, numbers: NDArray[np.float32]) -> Encoded:
+        """Return the encoded features of n rows, if all features are in `numbers` (n, features)."""
+        count = len(numbers)
+        return cls(np.empty((count, 0), np.int32), np.empty((count, 0), np.uint8), np.ascontiguousarray(numbers))
+
     def columns(self, features: Iterable[BaseFeature]) -> list[NDArray[Any]]:
         """Return the column (n,) of each feature: the reverse of `of_columns`."""
         indices = dict.fromkeys(FIELDS, 0)

@@ -74,6 +74,7 @@ class GroupEncoder:
         # Another package may define a subclass with another `encode`, so only this class is encoded together.
         self._raw = [index for index, feature in enumerate(self.features) if type(feature) is Raw]
         self._block = RawBlock([feature for feature in self.features if type(feature) is Raw])
+        self._only_raw = len(self._raw) == len(self.features)
         for feature in self.features:
             feature.check_fitted(self.vocabularies.get(feature.name))
 
@@ -113,7 +114,7 @@ class GroupEncoder:
                 )
         return self.encode_each([columns[feature.source] for feature in self.features], count)
 
-    def encode_each(self, columns: Sequence[NDArray[Any]], count: int) -> Encoded:
+    def encode_each(self, columns: Sequence[NDArray[Any]] | NDArray[Any], count: int) -> Encoded:
         """Encode `count` rows, given one column (count,) for each feature.
 
         Two features may read the same source as different types, such as an ID and a number.
@@ -121,7 +122,10 @@ class GroupEncoder:
         Raises:
             SpecificationError: a feature cannot read its column.
         """
-        block = self._block.encode([columns[index] for index in self._raw]) if len(self._raw) > 1 else None
+        of_block = columns if self._only_raw else [columns[index] for index in self._raw]
+        block = self._block.encode(of_block) if len(self._raw) > 1 else None
+        if block is not None and self._only_raw:
+            return Encoded.of_numbers(block.T)
         together = {} if block is None else dict(zip(self._raw, block, strict=True))
         encoded = [
             together[index]
@@ -143,6 +147,9 @@ class GroupEncoder:
         Raises:
             SpecificationError: the rows of a table are missing or have another shape.
         """
+        if self._only_raw:
+            numbers: NDArray[np.float32] = encoded.numbers.copy()
+            return numbers
         dense = np.zeros((len(encoded), self.width), np.float32)
         rows = np.arange(len(encoded))
         start = 0

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from edgerec import load_device_model, open_tables
+from edgerec.bench.latency import run_bench
 from edgerec.core.errors import SessionError, SpecificationError
 from edgerec.data.samples import TEST, Samples, open_samples
 from edgerec.device_runtime.relations import History
@@ -17,6 +18,7 @@ from edgerec.export.bundle import export_bundle
 from edgerec.export.dense_requests import DenseRequests
 from edgerec.export.split import split
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.features.relations.facts import Facts
 from edgerec.model.ablation import trees
 from edgerec.model.batches import make_batch
 from edgerec.model.config import TrainConfig
@@ -136,3 +138,22 @@ def test_boosted_trees_read_relations_and_context(rich: Samples, group: str, fie
     columns = trees._columns(batch)
     inputs = {**batch.inputs, group: {**batch.inputs[group], field: np.zeros_like(batch.inputs[group][field])}}
     assert (trees._columns(replace(batch, inputs=inputs)) != columns).any()
+
+
+def test_facts_of_items_can_be_kept(exported: tuple[Path, Path]) -> None:
+    model = load_device_model(exported[1])
+    encoder, relations = model.candidates, model.candidates.relations
+    rows = [{"item_id": item, "shop": 7, "level": 2, "score": 0.5} for item in range(5)]
+    history = relations.empty().append(relations.behaviour(BEHAVIOUR_KINDS[0], rows[3], {}), 4_000)
+    request = {"histories": {BEHAVIOUR_KINDS[0]: history}, "context": {"device": "pad", "battery": 1}, "time": 9_000}
+    vectors = np.zeros((5, model.items.width), np.float32)
+    kept = encoder.vectors(vectors, items=relations.items(rows), **request)
+    np.testing.assert_array_equal(kept, encoder.vectors(vectors, items=rows, **request))
+    with pytest.raises(SessionError, match="facts of this model's RelationEncoder"):
+        encoder.vectors(vectors, items=Facts(np.zeros((5, 1), np.int64), np.zeros((5, 1))), **request)
+
+
+def test_the_benchmark_of_a_re_rank_measures_candidate_vectors(exported: tuple[Path, Path]) -> None:
+    document = run_bench("rerank", exported[1], rounds=1)
+    assert [row["name"] for row in document["results"]] == ["mnn", "edgerec", "candidate_vectors"]
+    assert not document["ratios"]

@@ -13,6 +13,9 @@ from edgerec.core.errors import SpecificationError
 from edgerec.features.kinds.base import BaseFeature, EncodedField, FittedRange, Layout
 from edgerec.features.vocabulary import Vocabulary
 
+LARGEST = float(np.finfo(np.float32).max)
+"""The largest number of float32."""
+
 
 class Raw(BaseFeature):
     """``(clip(transform(x), low, high) - mean) / scale``. A missing value gives 0, as if it were the mean.
@@ -80,7 +83,7 @@ class Raw(BaseFeature):
         mean, scale = self._scaling()
         with np.errstate(over="ignore"):
             scaled = (self.numbers(column) - mean) / scale
-        if bool((np.abs(scaled) > np.finfo(np.float32).max).any()):
+        if bool((np.abs(scaled) > LARGEST).any()):
             raise SpecificationError(
                 f"feature {self.name}: column {self.source!r} contains a value that is too large for float32 after "
                 f"scaling with mean {mean:g} and scale {scale:g}"
@@ -113,22 +116,26 @@ class RawBlock:
         self._mean = np.array([[feature.mean or 0.0] for feature in features])
         self._scale = np.array([[feature.scale or 1.0] for feature in features])
 
-    def encode(self, columns: Sequence[NDArray[Any]]) -> NDArray[np.float32] | None:
+    def encode(self, columns: Sequence[NDArray[Any]] | NDArray[Any]) -> NDArray[np.float32] | None:
         """Return the encoded columns (features, n), or None if one of the features cannot read its column."""
         if any(column.dtype.kind not in "fiub" for column in columns):
             return None
         values = np.array(columns, np.float64)
         if self._logs:
             chosen = values[self._logs]
-            if bool((chosen <= -1).any()):
+            # `fmin` and `fmax` ignore missing numbers.
+            if np.fmin.reduce(chosen, axis=None, initial=0.0) <= -1:
                 return None
-            values[self._logs] = np.log1p(chosen)
-        if bool(np.isinf(values).any()):
+            values[self._logs] = np.log1p(chosen, out=chosen)
+        if np.isinf(values).any():
             return None
+        np.maximum(values, self._low, out=values)
+        np.minimum(values, self._high, out=values)
+        values -= self._mean
         with np.errstate(over="ignore"):
-            scaled = (np.minimum(np.maximum(values, self._low), self._high) - self._mean) / self._scale
-        if bool((np.abs(scaled) > np.finfo(np.float32).max).any()):
+            values /= self._scale
+        if np.fmax.reduce(np.abs(values), axis=None, initial=0.0) > LARGEST:
             return None
-        scaled[np.isnan(scaled)] = 0.0
-        encoded: NDArray[np.float32] = scaled.astype(np.float32)
+        values[np.isnan(values)] = 0.0
+        encoded: NDArray[np.float32] = values.astype(np.float32)
         return encoded

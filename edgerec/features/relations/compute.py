@@ -1,42 +1,27 @@
 """Compute relations. Samples call the same function for many requests at once, and the device for one.
 
-Each candidate is compared with each behaviour of its request. For the largest lists these are 15,000 comparisons of
-integers for each column of keys, which take some microseconds.
+The behaviours are sorted by key. Those with the key of a candidate are then side by side, and a binary search finds
+them. So no candidate is compared with every behaviour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.features.behaviours import BehaviourKind
 from edgerec.features.relations.facts import Facts
+from edgerec.features.relations.known import MS_PER_SECOND, Known, PastBehaviours, Window
 from edgerec.features.relations.rule import RelationRule, number_columns, same_columns
-from edgerec.features.vocabulary import MISSING_ID
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
-MS_PER_SECOND = 1000.0
-
-
-@dataclass(frozen=True)
-class PastBehaviours:
-    """The behaviours of one kind that b requests know, latest first, padded to t behaviours.
-
-    Attributes:
-        facts: the facts, keys (b, t, columns) and numbers (b, t, columns). The keys of padding are `MISSING_ID`.
-        time: (b, t) int64, milliseconds.
-        length: (b,) int64, the number of behaviours.
-    """
-
-    facts: Facts
-    time: Integers
-    length: Integers
+_TOGETHER = ("count", "seconds_since", "steps_since")
+"""Relations with one of these computations are computed together, because on the device most of the time is NumPy's
+overhead for each call."""
 
 
 class Relations:
@@ -50,161 +35,87 @@ class Relations:
     """
 
     def __init__(self, rules: Sequence[RelationRule]) -> None:
-        self._rules = tuple((rule, rule.kind) for rule in rules)
-        self._keys = {name: index for index, name in enumerate(same_columns(rules))}
-        self._numbers = {name: index for index, name in enumerate(number_columns(rules))}
         self.kinds = tuple(dict.fromkeys(rule.kind for rule in rules))
+        keys = {name: index for index, name in enumerate(same_columns(rules))}
+        numbers = {name: index for index, name in enumerate(number_columns(rules))}
+        # Which behaviours a rule reads: the index of the kind, the column of the key (None: any key), and the window.
+        choices: dict[tuple[int, int | None, Window], int] = {}
+        together: dict[str, list[tuple[int, int]]] = {name: [] for name in _TOGETHER}
+        alone: list[tuple[int, tuple[RelationRule, tuple[int, int | None, Window], int | None]]] = []
+        for row, rule in enumerate(rules):
+            choice = (self.kinds.index(rule.kind), keys.get(rule.same or ""), (rule.within_s, rule.latest))
+            if rule.compute in together:
+                together[rule.compute].append((row, choices.setdefault(choice, len(choices))))
+            else:
+                alone.append((row, (rule, choice, numbers.get(rule.column or ""))))
+        self._choices = tuple(choices)
+        self._kind_of = np.array([kind for kind, _, _ in choices], np.int64)
+        self._chosen = {name: np.array([index for _, index in pairs], np.int64) for name, pairs in together.items()}
+        self._alone = [one for _, one in alone]
+        computed = [row for pairs in together.values() for row, _ in pairs] + [row for row, _ in alone]
+        self._order = np.argsort(np.array(computed, np.int64))
 
-    def compute(self, candidates: Facts, past: Mapping[BehaviourKind, PastBehaviours], time: Integers) -> Floats:
+    def compute(
+        self, candidates: Facts, request: Integers, past: Mapping[BehaviourKind, PastBehaviours], time: Integers
+    ) -> Floats:
         """Return the number of each relation for each candidate. NaN stands for a missing value.
 
         Args:
-            candidates: the facts of c candidates of each request, keys (b, c, columns) and numbers (b, c, columns).
-            past: the behaviours of each of `kinds` before the requests. The columns of facts are those of the rules.
-            time: (b,) the time of each request in milliseconds.
+            candidates: the facts of c candidates.
+            request: (c,) the request of each candidate.
+            past: the behaviours of each of `kinds` that r requests know. The columns of facts are those of the rules.
+            time: (r,) the time of each request in milliseconds.
 
         Returns:
-            (relations, b, c).
+            (relations, c).
         """
-        windows = {kind: _Windows(candidates, past[kind], time) for kind in self.kinds}
-        values = np.empty((len(self._rules), *candidates.keys.shape[:2]))
-        for row, (rule, kind) in zip(values, self._rules, strict=True):
-            row[:] = self._compute(rule, candidates, windows[kind])
+        keys = np.ascontiguousarray(candidates.keys.T)
+        known = [Known(past[kind], keys, request, time) for kind in self.kinds]
+        blocks = self._together(known, request, time) if self._choices else []
+        for rule, (kind, key, window), number in self._alone:
+            if number is None:
+                found = known[kind].share(key, window)
+            else:
+                found = known[kind].value(rule, key, window, number, candidates.numbers[:, number])
+            blocks.append(found[None])
+        values: Floats = np.concatenate(blocks).take(self._order, axis=0)
         return values
 
-    def _compute(self, rule: RelationRule, candidates: Facts, windows: _Windows) -> Floats:
-        """Return the numbers of one relation. Shape (b, c) or (b, 1)."""
-        key = None if rule.same is None else self._keys[rule.same]
-        chosen = windows.selected(rule)
-        if rule.compute == "count":
-            return windows.count(key, chosen)
-        if rule.compute == "share":
-            return _divide(windows.count(key, chosen), windows.count(None, chosen))
-        if rule.compute == "steps_since":
-            return windows.at_last(windows.steps, key, chosen)
-        if rule.compute == "seconds_since":
-            return windows.at_last(windows.age_s, key, chosen)
-        column = self._numbers[rule.column or ""]
-        theirs = windows.over(rule.over, key, chosen, column)
-        if rule.compute == "value":
-            return theirs
-        own: Floats = candidates.numbers[:, :, column]
-        return own - theirs if rule.compute == "difference" else _divide(own, theirs)
+    def _together(self, known: Sequence[Known], request: Integers, time: Integers) -> list[Floats]:
+        """Return the counts, seconds and steps. The shape of each array is (relations, c)."""
+        ranges = (known[kind].rows(key, window) for kind, key, window in self._choices)
+        orders, starts, stops = zip(*ranges, strict=True)
+        shape = (len(orders), len(request))
+        stop = np.concatenate(stops).reshape(shape)
+        count = stop - np.concatenate(starts).reshape(shape)
+        blocks: list[Floats] = [count.take(self._chosen["count"], axis=0).astype(np.float64)]
+        for name in ("seconds_since", "steps_since"):
+            chosen = self._chosen[name]
+            if not len(chosen):
+                continue
+            kinds = self._kind_of[chosen]
+            last = _last([orders[index] for index in chosen.tolist()], stop.take(chosen, axis=0))
+            found: Floats
+            if name == "seconds_since":
+                # The times of all kinds, one kind after the other. The 0 is for requests that know no behaviour.
+                times = np.concatenate([*(one.past.time for one in known), [0]])
+                before = np.array([0, *(len(one.past.time) for one in known)]).cumsum()
+                found = (time[request] - times.take(last + before[kinds][:, None], mode="clip")) / MS_PER_SECOND
+            else:
+                ends = np.stack([one.past.end for one in known])
+                found = (ends[kinds].take(request, axis=1) - 1 - last).astype(np.float64)
+            np.putmask(found, count.take(chosen, axis=0) == 0, np.nan)
+            blocks.append(found)
+        return blocks
 
 
-@dataclass(frozen=True)
-class _Selected:
-    """The behaviours that `within_s` and `latest` of a rule select: some of the latest ones.
+def _last(orders: Sequence[Integers], stops: Integers) -> Integers:
+    """Return the last behaviour (orders, c) of each range. An empty range has any index.
 
-    Attributes:
-        count: (b, 1), their number.
-        mask: (b, 1, t), which they are.
-        all: whether these are all behaviours.
+    Args:
+        orders: for each row of `stops`, the order of the behaviours.
+        stops: (orders, c) the end of each range in its order.
     """
-
-    count: Integers
-    mask: Bools
-    all: bool
-
-
-class _Windows:
-    """The behaviours of one kind, and which of them have the keys of the candidates."""
-
-    def __init__(self, candidates: Facts, past: PastBehaviours, time: Integers) -> None:
-        batch, self._length = past.time.shape
-        self._lengths = past.length[:, None]
-        self._row = np.arange(batch)[:, None]
-        # A column follows that stands for no behaviour.
-        self.age_s: Floats = np.full((batch, self._length + 1), np.nan)
-        self.age_s[:, :-1] = (time[:, None] - past.time) / MS_PER_SECOND
-        self.steps: Floats = np.arange(self._length + 1, dtype=np.float64)[None].repeat(batch, axis=0)
-        self.steps[:, -1] = np.nan
-        self._numbers = past.facts.numbers
-        # Comparisons of contiguous rows take a third of the time. The shapes are (columns, b, c, t).
-        seen = np.ascontiguousarray(past.facts.keys.transpose(2, 0, 1))[:, :, None, :]
-        self._match: Bools = np.ascontiguousarray(candidates.keys.transpose(2, 0, 1))[:, :, :, None] == seen
-        if seen.size and seen.min() == MISSING_ID:
-            self._match &= seen != MISSING_ID
-        # A product with a vector counts faster than a sum of booleans.
-        self._counted = self._match.astype(np.float32)
-        self._last = np.full(self._match.shape[:3], self._length)
-        if self._length:
-            np.copyto(self._last, self._match.argmax(axis=3), where=self._match.any(axis=3))
-        self._chosen: dict[tuple[float | None, int | None], _Selected] = {}
-
-    def selected(self, rule: RelationRule) -> _Selected:
-        """Return the behaviours that `within_s` and `latest` select."""
-        key = (rule.within_s, rule.latest)
-        if key not in self._chosen:
-            position = np.arange(self._length)
-            count = self._lengths
-            if rule.within_s is not None:
-                near = (self.age_s[:, :-1] <= rule.within_s) & (position < count)
-                count = near.sum(axis=1, keepdims=True)
-            if rule.latest is not None:
-                count = np.minimum(count, rule.latest)
-            mask = (position < count)[:, None, :]
-            self._chosen[key] = _Selected(count, mask, key == (None, None))
-        return self._chosen[key]
-
-    def count(self, key: int | None, chosen: _Selected) -> Floats:
-        """Return the number of the selected behaviours for each candidate."""
-        if key is None:
-            return chosen.count.astype(np.float64)
-        weights = chosen.mask.astype(np.float32).transpose(0, 2, 1)
-        counts: Floats = np.matmul(self._counted[key], weights)[:, :, 0].astype(np.float64)
-        return counts
-
-    def at_last(self, values: Floats, key: int | None, chosen: _Selected) -> Floats:
-        """Return the value of the last selected behaviour, or NaN if there is none.
-
-        `values` has the shape (b, t + 1). Its last column is NaN.
-        """
-        if key is None:
-            return np.where(chosen.count > 0, values[:, :1], np.nan)
-        last = self._last[key]
-        found: Floats = values[self._row, last]
-        return found if chosen.all else np.where(last < chosen.count, found, np.nan)
-
-    def over(self, how: str, key: int | None, chosen: _Selected, column: int) -> Floats:
-        """Return one value of a column of numbers over the selected behaviours that have one, or NaN."""
-        numbers: Floats = self._numbers[:, None, :, column]
-        there = ~np.isnan(numbers) & chosen.mask
-        if not there.any():
-            return np.full((len(numbers), 1), np.nan)
-        if key is not None:
-            there = there & self._match[key]
-        found: Floats = np.where(there.any(axis=2), _OVER[how](numbers, there), np.nan)
-        return found
-
-
-def _first(numbers: Floats, there: Bools) -> Floats:
-    index = there.argmax(axis=2)
-    found: Floats = numbers[:, 0][np.arange(len(numbers))[:, None], index]
-    return found
-
-
-def _mean(numbers: Floats, there: Bools) -> Floats:
-    # Numbers are added one after the other, so padding does not change the last digit.
-    total: Floats = np.cumsum(np.where(there, numbers, 0.0), axis=2)[:, :, -1]
-    return _divide(total, there.sum(axis=2).astype(np.float64))
-
-
-def _least(numbers: Floats, there: Bools) -> Floats:
-    least: Floats = np.where(there, numbers, np.inf).min(axis=2)
-    return least
-
-
-def _most(numbers: Floats, there: Bools) -> Floats:
-    most: Floats = np.where(there, numbers, -np.inf).max(axis=2)
-    return most
-
-
-_OVER: dict[str, Callable[[Floats, Bools], Floats]] = {"last": _first, "mean": _mean, "min": _least, "max": _most}
-"""Functions of numbers (b, 1, t), latest first, and of a mask (b, c or 1, t) of the numbers that count."""
-
-
-def _divide(one: Floats, other: Floats) -> Floats:
-    """Return the quotients. NaN stands for a division by 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(other == 0, np.nan, one / other)
+    before = np.array([0, *map(len, orders)]).cumsum()[:-1]
+    last: Integers = np.concatenate([*orders, [0]]).take(stops + (before - 1)[:, None], mode="clip")
+    return last

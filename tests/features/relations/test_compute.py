@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from edgerec.core.errors import SpecificationError
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
-from edgerec.features.relations.compute import PastBehaviours, Relations
+from edgerec.features.relations.compute import Relations
 from edgerec.features.relations.facts import Facts, key_of
+from edgerec.features.relations.known import FOREVER_MS, PastBehaviours, longest_age
 from edgerec.features.relations.rule import RelationRule
 from edgerec.features.vocabulary import MISSING_ID
 
@@ -79,14 +80,14 @@ def facts(rows: list[tuple]) -> Facts:
     return Facts(keys, np.array([row[1] for row in rows], float).reshape(len(rows), 2))
 
 
-def padded(rows: list[tuple], length: int) -> Facts:
-    """Return the facts of some rows, and then padding. Shapes (length, 2)."""
-    found = facts([*rows, *[((MISSING_ID, MISSING_ID), (math.nan, math.nan))] * (length - len(rows))])
-    return found
+def joined(parts: list[Facts]) -> Facts:
+    return Facts(np.concatenate([part.keys for part in parts]), np.concatenate([part.numbers for part in parts]))
 
 
-def stacked(parts: list[Facts]) -> Facts:
-    return Facts(np.stack([part.keys for part in parts]), np.stack([part.numbers for part in parts]))
+def past_behaviours(parts: list[Facts], times: list[np.ndarray]) -> PastBehaviours:
+    """Return the behaviours of some users, of whom each has a request that knows all of them."""
+    ends = np.cumsum([len(part) for part in parts])
+    return PastBehaviours(joined(parts), np.concatenate(times), np.concatenate([[0], ends[:-1]]), ends)
 
 
 @settings(max_examples=12)
@@ -101,39 +102,46 @@ def test_relations_equal_a_loop_over_behaviours(data: st.DataObject) -> None:
             behaviours = data.draw(st.lists(rows, max_size=8))
             steps = data.draw(st.lists(st.integers(0, 3000), min_size=len(behaviours), max_size=len(behaviours)))
             known[kind].append([(*row, int(at)) for row, at in zip(behaviours, np.cumsum(steps), strict=True)])
-        longest = max(len(each) for each in known[kind])
-        time = np.zeros((len(lists), longest), np.int64)
-        for row, each in zip(time, known[kind], strict=True):
-            row[: len(each)] = [at for _, _, at in reversed(each)]
-        found = stacked([padded([one[:2] for one in reversed(each)], longest) for each in known[kind]])
-        pasts[kind] = PastBehaviours(found, time, np.array([len(each) for each in known[kind]]))
-    candidates = stacked([padded(one, 4) for one in lists])
-    values = Relations(RULES).compute(candidates, pasts, asked)
+        pasts[kind] = past_behaviours(
+            [facts([one[:2] for one in each]) for each in known[kind]],
+            [np.array([at for _, _, at in each], np.int64) for each in known[kind]],
+        )
+    request = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+    values = Relations(RULES).compute(facts([row for one in lists for row in one]), request, pasts, asked)
     for rule, numbers in zip(RULES, values, strict=True):
         for index, one in enumerate(lists):
             expected = [brute_force(rule, *row, known[rule.kind][index], int(asked[index])) for row in one]
             np.testing.assert_allclose(
-                numbers[index, : len(one)], np.array(expected, float), rtol=1e-12, err_msg=str(rule)
+                numbers[request == index], np.array(expected, float), rtol=1e-12, err_msg=str(rule)
             )
 
 
 def test_one_request_has_the_same_bits_as_many() -> None:
     rng = np.random.default_rng(0)
-    keys, numbers = rng.integers(0, 4, (3, 30, 2)), rng.normal(size=(3, 30, 2))
-    length = np.array([30, 7, 0])
-    for row, count in enumerate(length):
-        keys[row, count:], numbers[row, count:] = MISSING_ID, np.nan
-    time = np.sort(rng.integers(0, 50_000, (3, 30)), axis=1)[:, ::-1]
+    lengths = [30, 7, 0]
+    parts = [Facts(rng.integers(0, 4, (count, 2)), rng.normal(size=(count, 2))) for count in lengths]
+    for part in parts:
+        part.keys[rng.random(part.keys.shape) < 0.1] = MISSING_ID
+        part.numbers[rng.random(part.numbers.shape) < 0.1] = np.nan
+    times = [np.sort(rng.integers(0, 50_000, count)) for count in lengths]
     asked = np.array([50_000, 60_000, 70_000])
-    candidates = Facts(rng.integers(0, 4, (3, 10, 2)), rng.normal(size=(3, 10, 2)))
+    candidates = [Facts(rng.integers(0, 5, (10, 2)), rng.normal(size=(10, 2))) for _ in lengths]
+    candidates[0].keys[3:5] = MISSING_ID
     kinds = (EXPOSURE, PAGE_VIEW)
-    many = dict.fromkeys(kinds, PastBehaviours(Facts(keys, numbers), time, length))
-    together = Relations(RULES).compute(candidates, many, asked)
-    for row, count in enumerate(length):
-        some = slice(row, row + 1)
-        one = PastBehaviours(Facts(keys[some, :count], numbers[some, :count]), time[some, :count], length[some])
-        alone = Relations(RULES).compute(candidates[some], dict.fromkeys(kinds, one), asked[some])
-        assert together[:, row].tobytes() == alone[:, 0].tobytes()
+    many = dict.fromkeys(kinds, past_behaviours(parts, times))
+    together = Relations(RULES).compute(joined(candidates), np.repeat(np.arange(3), 10), many, asked)
+    for row in range(3):
+        one = past_behaviours([parts[row]], [times[row]])
+        request = np.zeros(10, np.int64)
+        alone = Relations(RULES).compute(candidates[row], request, dict.fromkeys(kinds, one), asked[row : row + 1])
+        assert together[:, request + 10 * row + np.arange(10)].tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.1, 0.3, 1.0, 2.675, 3600.0, 86400.3, 1e14, 1e17, 1e300])
+def test_a_window_has_the_behaviours_whose_age_in_seconds_is_not_larger(seconds: float) -> None:
+    age = longest_age(seconds)
+    assert age / 1000 <= seconds
+    assert age == FOREVER_MS or (age + 1) / 1000 > seconds
 
 
 @pytest.mark.parametrize(
