@@ -225,7 +225,7 @@ def test_the_command_prints_the_trials(samples_path: Path, tmp_path: Path) -> No
     assert "layers" not in found["trials"][0]["settings"]
     shown = edgerec_here(*command, tmp_path / "other", "--epochs", "1")
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.split()[:4] == ["trial", "state", "validation", "GAUC"]
+    assert shown.stdout.split()[:4] == ["trial", "state", "GAUC", "epochs"]
     assert load_run(tmp_path / "other").head.version_id in shown.stdout
     lines = [line for line in shown.stderr.splitlines() if line.startswith("trial 2 of 2: ")]
     assert len(lines) == 2

@@ -22,19 +22,23 @@ _FIGURES = (
 
 def search_table(document: Mapping[str, Any]) -> Group:
     """Return the tables of a search: one row for each trial, then the run of the best trial."""
-    trials = document["trials"]
-    names = list(trials[0]["settings"])
     rows = [
         [
             str(trial["number"]),
             "best" if trial["number"] == document["best_trial"] else trial["state"],
             f"{max(trial['validation_gauc']):.4f}" if trial["validation_gauc"] else "none",
             str(len(trial["validation_gauc"])),
-            *(f"{trial['settings'][name]:g}" for name in names),
+            ", ".join(f"{name} {value:g}" for name, value in trial["settings"].items()),
         ]
-        for trial in trials
+        for trial in document["trials"]
     ]
-    return Group(table_of(("trial", "state", "validation GAUC", "epochs", *names), rows), "", scalars(document))
+    table = table_of(("trial", "state", "GAUC", "epochs", "settings"), rows)
+    # In a narrow terminal, only the settings are broken into several lines.
+    *others, settings = table.columns
+    settings.justify = "left"
+    for column in others:
+        column.no_wrap = True
+    return Group(table, "", scalars(document))
 
 
 def evaluation_table(document: Mapping[str, Any]) -> Table:
