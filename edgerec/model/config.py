@@ -27,6 +27,8 @@ class TrainConfig(CheckedModel):
     gain: Annotated[float, Field(gt=0, le=10)] = 2.0
     """Scale of the initial weights, see `GruStack`. With a small gain the model first learns coarse structure, with a
     large gain it learns fine structure sooner."""
+    crosses: Annotated[int, Field(ge=0, le=4)] = 0
+    """Number of layers of feature crosses in `crban_plus`. Other models ignore it."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 512
     learning_rate: Annotated[float, Field(gt=0)] = 0.005
     """Learning rate of Adam."""
