@@ -13,13 +13,13 @@ MAX_CASE_BYTES = 16 * 1024 * 1024
 """Maximum size of a golden case in bytes. Three sequences of at most 1,000 vectors with about 100 numbers take a few
 MB."""
 MAX_CASES = 100
-"""Maximum number of golden cases in a bundle. An export writes 13."""
+"""Maximum number of golden cases in a bundle. An export writes 16."""
 SHARD_OVERHEAD = 4096
 """Bytes of a shard in addition to its numbers: headers, padding and the zip directory of three arrays."""
 
 
 def check_sizes(
-    sizes: Mapping[str, int], tables: Mapping[str, TableEntry], *, embeddings: str, cases: str = ""
+    sizes: Mapping[str, int], tables: Mapping[str, TableEntry], *, embeddings: str, cases: tuple[str, ...] = ()
 ) -> None:
     """Check that no file and no table is larger than the limit for its kind.
 
@@ -27,7 +27,7 @@ def check_sizes(
         sizes: the size of each file in bytes, by path, from a manifest.
         tables: the tables by name, from the same manifest.
         embeddings: the folder that contains one folder for each table.
-        cases: the text with which the path of every golden case begins; empty if there are no cases.
+        cases: the texts with which the paths of golden cases begin.
 
     Raises:
         ValueError: a file or a table is too large, or there are too many golden cases.
@@ -39,7 +39,7 @@ def check_sizes(
         if path.startswith(f"{embeddings}/") and name and folder in tables:
             table_sizes[folder] = table_sizes.get(folder, 0) + size
             continue
-        case = bool(cases) and path.startswith(cases)
+        case = path.startswith(cases)
         golden += case
         most = MAX_CASE_BYTES if case else MAX_MODEL_BYTES
         if size > most:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from edgerec.bundle.bounds import MAX_CASE_BYTES
-from edgerec.bundle.layout import CASES
+from edgerec.bundle.layout import CASES, RAW_CASES
 from edgerec.bundle.manifest import BundleManifest
 from edgerec.core.arrays import read_members
 from edgerec.core.atomic import write_bytes
@@ -120,6 +120,11 @@ def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, 
         raise FormatError(f"bundle: {name} does not fit the models ({error}): export the bundle again") from None
 
 
+def raw_case_names(manifest: BundleManifest) -> list[str]:
+    """Return the sorted paths of the golden cases that start from raw values. Bundles of earlier versions have none."""
+    return sorted(name for name in manifest.files if name.startswith(RAW_CASES))
+
+
 def case_names(bundle: Path, manifest: BundleManifest) -> list[str]:
     """Return the sorted paths of the golden cases within `bundle`. In the last case, every length is at its limit.
 
@@ -134,10 +139,15 @@ def case_names(bundle: Path, manifest: BundleManifest) -> list[str]:
 
 def write_case(case: GoldenCase, path: Path) -> None:
     """Write `case` to the npz file `path`."""
-    arrays = {field.name: getattr(case, field.name) for field in fields(case)}
     content = io.BytesIO()
-    np.savez(content, **{name: array for name, array in arrays.items() if array is not None})
+    np.savez(content, **case_arrays(case))
     write_bytes(path, content.getvalue())
+
+
+def case_arrays(case: GoldenCase) -> dict[str, Any]:
+    """Return the arrays of a case by name, without those that are None."""
+    arrays = {field.name: getattr(case, field.name) for field in fields(case)}
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def read_case(path: Path, *, matching: bool = False) -> GoldenCase:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgerec.bundle.bounds import check_sizes
-from edgerec.bundle.layout import CASES, CLOUD, DEVICE, EMBEDDINGS, check_paths
+from edgerec.bundle.layout import CASES, CLOUD, DEVICE, EMBEDDINGS, RAW_CASES, check_paths
 from edgerec.core.hashing import FileStamp
 from edgerec.core.text_fields import Name
 from edgerec.core.tolerance import Tolerance
@@ -185,7 +185,7 @@ class BundleManifest(_Manifest):
 
     @model_validator(mode="after")
     def _sizes_limited(self) -> BundleManifest:
-        check_sizes(self.sizes(), self.tables, embeddings=f"{CLOUD}/{EMBEDDINGS}", cases=CASES)
+        check_sizes(self.sizes(), self.tables, embeddings=f"{CLOUD}/{EMBEDDINGS}", cases=(CASES, RAW_CASES))
         return self
 
     def bytes_under(self, folder: str) -> int:

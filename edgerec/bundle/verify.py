@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgerec.bundle.golden import case_names, run_named
+from edgerec.bundle.golden import case_names, raw_case_names, run_named
 from edgerec.bundle.layout import CLOUD, DEVICE
 from edgerec.bundle.load import check_cloud, load_bundle
 from edgerec.bundle.manifest import BundleManifest
+from edgerec.bundle.raw_cases import check_raw, read_raw
 from edgerec.bundle.signing import PublicKey
 from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import FormatError, ParityError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.tolerance import absolute_difference
+from edgerec.kv.npz import NpzTables
 from edgerec.kv.shard_writer import shard_name
 
 
@@ -28,22 +30,25 @@ def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> di
 
     Returns:
         `version_id`, `precision`, `signature` (``"valid"``, or ``"not checked"`` without a key), `files`,
-        `device_bytes`, `cloud_bytes`, `golden_cases`, `parity_max_abs`, `tolerance`,
-        `relative_tolerance`.
+        `device_bytes`, `cloud_bytes`, `golden_cases`, `raw_values` (``"valid"``, or ``"not checked"`` for a bundle of
+        an earlier version, which has no raw values), `raw_cases` (golden cases that start from raw values),
+        `raw_rows` and `raw_features` (the vectors that this machine encoded from raw values with the same bytes as
+        training, and the features in them), `parity_max_abs`, `tolerance`, `relative_tolerance`.
 
     Raises:
         FormatError: the folder is not a bundle, it has another format number, or a part does not fit the manifest.
         IntegrityError: a file is missing or was changed.
         SignatureError: `public_key` is given, and a manifest is not signed by the key's owner.
         SessionError: MNN cannot load a model.
-        ParityError: this machine's scores differ from the trained model's by more than the tolerance.
+        ParityError: this machine's scores differ from the trained model's by more than the tolerance, or it encodes raw
+            values as other vectors.
     """
     bundle = to_path(bundle, "bundle")
     manifest, model = load_bundle(bundle, public_key=public_key)
-    _check_tables(bundle, manifest, public_key)
-    cases = case_names(bundle, manifest)
-    worst = 0.0
-    for name in cases:
+    tables = _check_tables(bundle, manifest, public_key)
+    cases, raw_cases = case_names(bundle, manifest), raw_case_names(manifest)
+    worst, raw_rows = 0.0, 0
+    for name in (*cases, *raw_cases):
         case, logits = run_named(model, bundle, name)
         index = manifest.parity.allowed.worst_index(logits, case.logits)
         if index is not None:
@@ -53,6 +58,8 @@ def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> di
                 f"{logits[index]:.7g}: do not use the bundle on this machine"
             )
         worst = max(worst, float(absolute_difference(logits, case.logits).max()))
+        if name in raw_cases:
+            raw_rows += check_raw(model, tables, read_raw(bundle / name), case, name=name)
     return {
         "version_id": manifest.version_id,
         "precision": manifest.precision,
@@ -61,18 +68,22 @@ def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> di
         "device_bytes": manifest.bytes_under(DEVICE),
         "cloud_bytes": manifest.bytes_under(CLOUD),
         "golden_cases": len(cases),
+        "raw_values": "valid" if raw_cases else "not checked",
+        "raw_cases": len(raw_cases),
+        "raw_rows": raw_rows,
+        "raw_features": sum(map(len, model.spec.groups.values())) if raw_cases else 0,
         "parity_max_abs": worst,
         "tolerance": manifest.parity.tolerance,
         "relative_tolerance": manifest.parity.relative_tolerance,
     }
 
 
-def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey | None) -> None:
+def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey | None) -> NpzTables:
     check_cloud(bundle, manifest, public_key=public_key)
     for name, entry in manifest.tables.items():
         _check_shards(bundle, manifest, name, entry.shards)
     # `load_bundle` has already checked the hashes.
-    open_tables(bundle / CLOUD, check=False)
+    return open_tables(bundle / CLOUD, check=False)
 
 
 def _check_shards(bundle: Path, manifest: BundleManifest, name: str, shards: int) -> None:

@@ -129,7 +129,8 @@ def export(
 def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     """Check BUNDLE on this machine: hashes, outputs for golden cases, signature.
 
-    Golden cases are stored inputs with the outputs that Keras computed. The signature is checked with --public-key.
+    Golden cases are stored inputs with the outputs that Keras computed. Some of them start from raw values: this
+    machine must encode them to the same bytes as training did. The signature is checked with --public-key.
     """
     need("device", "numpy", "MNN")
     key = _public_key(public_key)

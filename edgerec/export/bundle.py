@@ -13,10 +13,11 @@ from typing import Any, get_args
 
 from edgerec.bundle.files import stamp_files
 from edgerec.bundle.golden import GoldenCase, write_case
-from edgerec.bundle.layout import DEVICE, GOLDEN, PEERS
+from edgerec.bundle.layout import DEVICE, GOLDEN, PEERS, RAW_CASES
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest import BundleManifest, Parity, Precision
 from edgerec.bundle.manifest_file import read_device_manifest, sign_bundle, write_manifest
+from edgerec.bundle.raw_cases import write_raw_case
 from edgerec.bundle.signing import SigningKey, check_signing_key
 from edgerec.core.arguments import check_choice, check_whole
 from edgerec.core.atomic import check_output, output_folder
@@ -38,6 +39,7 @@ from edgerec.export.precision import (
     parity_of,
     precisions_of,
 )
+from edgerec.export.raw_requests import raw_requests
 from edgerec.export.real_requests import step_through
 from edgerec.export.split import SplitModel, device_graphs, split
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype
@@ -159,11 +161,13 @@ def export_bundle(
             for name, half in halves.items():
                 write_device(run, graphs, folder, half, name)
             tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
-        checked = check_parity(run, samples, parts, graphs, halves["fp32"], requests, trace_path=trace_path)
+        served = as_stored(parts.tables, table_dtype)
+        raw = raw_requests(run, served)
+        cases = [case for _, case in raw]
+        checked = check_parity(run, samples, parts, graphs, halves["fp32"], requests, raw=cases, trace_path=trace_path)
         chosen: Precision = "fp32"
         accuracy = _Accuracy(checked.parity, checked.gauc)
         if precision != "fp32" or table_dtype != "float32" or gauc_tolerance is not None:
-            served = as_stored(parts.tables, table_dtype)
             with stage("measure precisions"):
                 measured = measure(run.model, samples, served, halves, checked.cases, requests=requests)
             accuracy = replace(accuracy, measured=measured)
@@ -179,6 +183,8 @@ def export_bundle(
         (halves[chosen] / DEVICE).rename(folder / DEVICE)
         shutil.rmtree(folder / SCRATCH)
         _write_golden(checked.golden, folder)
+        for number, (request, case) in enumerate(raw):
+            write_raw_case(request, case, folder / f"{RAW_CASES}{number:02d}.npz")
         manifest = _write_manifest(run, folder, tables, accuracy, created=created)
         if sign_key is not None:
             sign_bundle(folder, sign_key)

@@ -50,10 +50,10 @@ class DenseRequests:
             arrays[f"{kind.name}_item"] = self._expand(self.item, behaviours.item[past])
             if self.matching:
                 hours = (requests.time[row] - behaviours.time[past]) / MS_PER_HOUR
-                arrays[f"{kind.name}_ids"] = _ids(behaviours.row[past], behaviours.item[past])
+                arrays[f"{kind.name}_ids"] = identities(behaviours.row[past], behaviours.item[past])
                 arrays[f"{kind.name}_age"] = hours.astype(np.float32)
         if self.matching:
-            arrays["candidate_ids"] = _ids(requests.row[candidates], requests.item[candidates])
+            arrays["candidate_ids"] = identities(requests.row[candidates], requests.item[candidates])
         return GoldenCase(candidates=self._candidates(requests, row), logits=logits, **arrays)
 
     def _candidates(self, requests: Requests, row: int) -> Array:
@@ -72,7 +72,7 @@ class DenseRequests:
         return encoder.expand(encoded, rows)
 
 
-def _ids(rows: npt.NDArray[np.int32], items: Encoded) -> npt.NDArray[np.int64]:
+def identities(rows: npt.NDArray[np.int32], items: Encoded) -> npt.NDArray[np.int64]:
     """Return the IDs of items. The first column is the row in the catalogue, and each other column the row in a table.
 
     Row 0 of a table is for unknown keys. It becomes `UNKNOWN`.

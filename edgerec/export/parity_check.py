@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,8 +38,8 @@ class CheckedParity:
     Attributes:
         parity, gauc: the values for the manifest.
         golden: random cases. Some of them become the golden cases of the bundle.
-        cases: `golden`, and the random cases of the check whose inputs have a standard deviation of 1. In the last
-            case, every sequence has its maximal length.
+        cases: the cases that start from raw values, `golden`, and the random cases of the check whose inputs have a
+            standard deviation of 1. In the last case, every sequence has its maximal length.
     """
 
     parity: Parity
@@ -56,16 +56,19 @@ def check_parity(
     half: Path,
     requests: int,
     *,
+    raw: Sequence[GoldenCase] = (),
     trace_path: Path | None,
 ) -> CheckedParity:
     """Run the parity check of the device half in `half`. If it fails, trace the request into the folder `trace_path`.
+
+    `raw` are the vectors of the golden cases that start from raw values. They are checked as the random cases are.
 
     Raises:
         ParityError: a difference is above the tolerance.
     """
     loaded = load_device_model(half)
     try:
-        return _run_checks(run, samples, parts, loaded, OnnxDevice.load(graphs), requests)
+        return _run_checks(run, samples, parts, loaded, OnnxDevice.load(graphs), requests, raw)
     except CaseError as error:
         if trace_path is None:
             raise ParityError(f"{error}: export with --trace to find the first tensor that differs") from None
@@ -93,12 +96,20 @@ def _write_trace(
 
 
 def _run_checks(
-    run: Run, samples: Samples, parts: SplitModel, loaded: DeviceModel, onnx_device: OnnxDevice, requests: int
+    run: Run,
+    samples: Samples,
+    parts: SplitModel,
+    loaded: DeviceModel,
+    onnx_device: OnnxDevice,
+    requests: int,
+    raw: Sequence[GoldenCase],
 ) -> CheckedParity:
     checks: dict[str, float] = {}
     golden = random_cases(run.model, run.head.limits, seed=0, std=1.0)
-    ordinary = list(golden)
+    ordinary = [*raw, *golden]
     with stage("check parity on random inputs of every length"):
+        if raw:
+            checks |= check_random(raw, loaded, onnx_device)
         for seed in SEEDS:
             for std in STANDARD_DEVIATIONS:
                 cases = random_cases(run.model, run.head.limits, seed=seed, std=std)

@@ -105,7 +105,7 @@ class RawBlock:
     """
 
     def __init__(self, features: Sequence[Raw]) -> None:
-        self._logs = [index for index, feature in enumerate(features) if feature.transform == "log1p"]
+        self._logs = np.array([index for index, one in enumerate(features) if one.transform == "log1p"], np.int64)
         self._low, self._high = (
             np.array([[end if bound is None else bound] for bound in bounds])
             for end, bounds in (
@@ -118,10 +118,12 @@ class RawBlock:
 
     def encode(self, columns: Sequence[NDArray[Any]] | NDArray[Any]) -> NDArray[np.float32] | None:
         """Return the encoded columns (features, n), or None if one of the features cannot read its column."""
-        if any(column.dtype.kind not in "fiub" for column in columns):
+        # The rows of one array have one type.
+        types = [columns.dtype] if isinstance(columns, np.ndarray) else [column.dtype for column in columns]
+        if any(each.kind not in "fiub" for each in types):
             return None
         values = np.array(columns, np.float64)
-        if self._logs:
+        if len(self._logs):
             chosen = values[self._logs]
             # `fmin` and `fmax` ignore missing numbers.
             if np.fmin.reduce(chosen, axis=None, initial=0.0) <= -1:
@@ -136,6 +138,6 @@ class RawBlock:
             values /= self._scale
         if np.fmax.reduce(np.abs(values), axis=None, initial=0.0) > LARGEST:
             return None
-        values[np.isnan(values)] = 0.0
+        np.putmask(values, np.isnan(values), 0.0)
         encoded: NDArray[np.float32] = values.astype(np.float32)
         return encoded
