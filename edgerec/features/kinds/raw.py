@@ -122,7 +122,11 @@ class RawBlock:
         types = [columns.dtype] if isinstance(columns, np.ndarray) else [column.dtype for column in columns]
         if any(each.kind not in "fiub" for each in types):
             return None
-        values = np.array(columns, np.float64)
+        # Some builds of NumPy warn if they compare NaN.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._encode(np.array(columns, np.float64))
+
+    def _encode(self, values: NDArray[np.float64]) -> NDArray[np.float32] | None:
         if len(self._logs):
             chosen = values[self._logs]
             # `fmin` and `fmax` ignore missing numbers.
@@ -134,8 +138,7 @@ class RawBlock:
         np.maximum(values, self._low, out=values)
         np.minimum(values, self._high, out=values)
         values -= self._mean
-        with np.errstate(over="ignore"):
-            values /= self._scale
+        values /= self._scale
         if np.fmax.reduce(np.abs(values), axis=None, initial=0.0) > LARGEST:
             return None
         np.putmask(values, np.isnan(values), 0.0)

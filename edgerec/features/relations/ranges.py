@@ -43,8 +43,8 @@ class Ranges:
             over: `last`, `mean`, `min` or `max`.
             numbers: (n,) the number of each behaviour. NaN stands for a missing number, which is left out.
         """
-        # The sum of many numbers is computed faster than `isnan` of each.
-        known = self._without(np.isnan(numbers)) if np.isnan(np.add.reduce(numbers)) else self
+        missing = np.isnan(numbers)
+        known = self._without(missing) if missing.any() else self
         if not len(known._order):
             return np.full(len(self.count), np.nan)
         if over == "last":
