@@ -23,7 +23,19 @@ from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationCo
 from edgerec.simulation.oracle import oracle
 from edgerec.simulation.population import simulate
 
-CONFIG = TrainConfig(batch_size=64, epochs=6, decay_epochs=6, gain=1.0, listwise=1.0, compiled=False)
+EPOCHS = 6
+"""Maximum number of training epochs."""
+CONFIG = TrainConfig(
+    layers=3,
+    batch_size=64,
+    epochs=EPOCHS,
+    decay_epochs=EPOCHS,
+    patience=3,
+    gain=1.0,
+    listwise=1.0,
+    unknown_rate=0.05,
+    compiled=False,
+)
 """The configuration of the training.
 
 A batch has fewer requests than the 512 of the paper, because a few thousand pages would otherwise give only a few
@@ -52,7 +64,7 @@ PARTS = ("logs", "samples", "run", "bundle")
 
 
 def run_quickstart(
-    out: Path, *, users: int = WORLD.users, epochs: int = CONFIG.epochs, seed: int = 1, force: bool = False
+    out: Path, *, users: int = WORLD.users, epochs: int = EPOCHS, seed: int = 1, force: bool = False
 ) -> dict[str, Any]:
     """Simulate logs, make samples, train, evaluate, export, verify and measure. All results are in the folder `out`.
 

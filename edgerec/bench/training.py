@@ -20,9 +20,10 @@ from edgerec.core.console import log
 from edgerec.core.errors import InputError
 from edgerec.data.samples import TRAIN, Samples, Shard
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.layers.kernels.form import kernels_here
 from edgerec.model.batches import Batch, Shapes, make_batch
-from edgerec.model.config import TrainConfig
-from edgerec.model.evaluation import accelerate
+from edgerec.model.config import ResolvedConfig, TrainConfig
+from edgerec.model.defaults import resolve
 from edgerec.model.input_pipeline import groups, one_per_page_of, shard_batches
 from edgerec.model.optimizer import RowAdam, table_paths
 from edgerec.model.reranker import Reranker
@@ -73,7 +74,7 @@ def run_training_bench(
     if out is not None:
         check_document(out, force=force, inputs=[samples.path])
     # The plain model does not replace IDs by the unknown ID and does not average weights, so switch both off.
-    config = config.model_copy(update={"unknown_rate": 0.0, "average": 0.0})
+    config = resolve(config.model_copy(update={"unknown_rate": 0.0, "average": 0.0}), samples)
     shard, batch_rows = _draw_batches(samples, config, batches)
     results, compared = [], []
 
@@ -121,7 +122,7 @@ def run_training_bench(
     return document
 
 
-def _draw_batches(samples: Samples, config: TrainConfig, batches: int) -> tuple[Shard, list[NDArray[np.int64]]]:
+def _draw_batches(samples: Samples, config: ResolvedConfig, batches: int) -> tuple[Shard, list[NDArray[np.int64]]]:
     """Draw full batches, as an epoch of a training does. Return their shard and the rows of each batch."""
     shard = next(groups(samples, TRAIN))
     rng = np.random.default_rng(config.seed)
@@ -138,20 +139,21 @@ def _draw_batches(samples: Samples, config: TrainConfig, batches: int) -> tuple[
     return shard, full
 
 
-def _model_and_step(samples: Samples, config: TrainConfig, rows: dict[str, int]) -> tuple[Reranker, Callable[..., Any]]:
+def _model_and_step(
+    samples: Samples, config: ResolvedConfig, rows: dict[str, int]
+) -> tuple[Reranker, Callable[..., Any]]:
     """Return a new model and its training step. `rows` replaces the number of rows of some embedding tables."""
     keras.utils.set_random_seed(config.seed)
     model = model_for(samples, config)
     if rows:
         model = Reranker.from_config({**model.get_config(), "rows": {**model.rows, **rows}})
         model.build()
-    accelerate(model)
     optimizer = RowAdam(model.trainable_variables, tables=table_paths(model), clip_norm=config.clip_norm)
     optimizer.learning_rate.assign(config.learning_rate)
-    return model, train_step(model, optimizer, 0.0, Workers())
+    return model, train_step(model, optimizer, 0.0, Workers(), kernels_here(xla=True))
 
 
-def _dictionaries(samples: Samples, config: TrainConfig, batches: list[Batch]) -> dict[str, Callable[[], Any]]:
+def _dictionaries(samples: Samples, config: ResolvedConfig, batches: list[Batch]) -> dict[str, Callable[[], Any]]:
     """Return one function for each size in `DICTIONARIES`. It runs training steps with a largest table of that size.
 
     In the batches, the IDs of that table are drawn uniformly.

@@ -9,6 +9,7 @@ import click
 
 from edgerec.cli.command import need
 from edgerec.cli.options import (
+    BY_SIZE,
     PATH,
     ModelOption,
     batch_size_option,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 @out_option("run")
 @config_option("training settings (docs/training.md). The options below replace its values.")
 @click.option("--model", cls=ModelOption)
-@click.option("--epochs", type=int, help=f"Maximum number of epochs. {config_default(10)}")
+@click.option("--epochs", type=int, help=f"Maximum number of epochs. {config_default(BY_SIZE)}")
 @batch_size_option
 @click.option(
     "--seed",

@@ -42,8 +42,9 @@ def config_default(value: object) -> str:
     return f"Default: {value}, or the value in the --config file."
 
 
+BY_SIZE = "by the size of the samples (docs/training.md)"
 batch_size_option = click.option(
-    "--batch-size", type=int, help=f"Number of requests in each training step. {config_default(512)}"
+    "--batch-size", type=int, help=f"Number of requests in each training step. {config_default(BY_SIZE)}"
 )
 
 

@@ -9,6 +9,7 @@ from keras import ops
 
 from edgerec.layers.device_weights import array, arrays
 from edgerec.layers.kernels.attention import FAR_BELOW, additive_attention
+from edgerec.layers.kernels.form import Kernels
 
 if TYPE_CHECKING:
     from edgerec.graphs.attention import AttentionWeights
@@ -37,7 +38,7 @@ class BehaviourAttention(keras.layers.Layer):
         (batch, candidates, value_dim) float32.
 
     Attributes:
-        compiled: whether the kernel `additive_attention` computes the layer; see `GruStack`.
+        kernels: what computes the layer: Keras, or the kernel `additive_attention`; see `GruStack`.
 
     Example:
         >>> import numpy as np
@@ -52,7 +53,7 @@ class BehaviourAttention(keras.layers.Layer):
     Reference: Bahdanau, Cho and Bengio, *Neural Machine Translation by Jointly Learning to Align and Translate*, 2015.
     """
 
-    compiled = False
+    kernels: Kernels = "keras"
 
     def __init__(self, units: int = 32, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -71,9 +72,10 @@ class BehaviourAttention(keras.layers.Layer):
     def call(self, query: Any, key: Any, value: Any, length: Any, bias: Any = None) -> Any:
         query, key = self.query_projection(query), self.key_projection(key)
         length = ops.cast(length, "int32")
-        if self.compiled:
+        if self.kernels != "keras":
             bias = ops.zeros((ops.shape(query)[0], 1, 1)) if bias is None else bias
-            return additive_attention(query, key, ops.convert_to_tensor(self.scale), bias, value, length)
+            scale, xla = ops.convert_to_tensor(self.scale), self.kernels == "xla"
+            return additive_attention(query, key, scale, bias, value, length, xla=xla)
         scores = ops.sum(ops.tanh(query[:, :, None, :] + key[:, None, :, :]) * self.scale, axis=-1)
         scores = scores if bias is None else scores + bias
         valid = (ops.arange(ops.shape(value)[1])[None, :] < length[:, None])[:, None, :]

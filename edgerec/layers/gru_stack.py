@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from edgerec.layers.device_weights import gru_weights
+from edgerec.layers.kernels.form import Kernels
 from edgerec.layers.kernels.recurrence import gru_recurrence
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class GruStack(keras.layers.Layer):
         (batch, time, units) float32, the state of the last layer after each step.
 
     Attributes:
-        compiled: whether the kernel `gru_recurrence` computes the layers. It is faster than Keras on a CPU if many
-            batches have the same few shapes. If false, Keras computes them (on a GPU by cuDNN). The result is the same.
+        kernels: what computes the layers: "keras" (on a GPU that is cuDNN), or the kernel `gru_recurrence` as
+            "plain" TensorFlow function or compiled by "xla". On a CPU, training with the kernel is faster than Keras.
+            XLA is the fastest if many batches have the same few shapes. The result is the same.
 
     Example:
         >>> import numpy as np
@@ -52,7 +54,7 @@ class GruStack(keras.layers.Layer):
         (2, 50, 8)
     """
 
-    compiled = False
+    kernels: Kernels = "keras"
 
     def __init__(self, units: int = 32, layers: int = 3, *, gain: float = 2.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -82,14 +84,15 @@ class GruStack(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        if not self.compiled:
+        if self.kernels == "keras":
             for gru in self.grus:
                 inputs = gru(inputs)
             return inputs
         states = ops.transpose(inputs, (1, 0, 2))
         for gru in self.grus:
             kernel, recurrent, bias = (ops.convert_to_tensor(weight) for weight in gru.cell.weights[:3])
-            states = gru_recurrence(ops.matmul(states, kernel) + bias[0], recurrent, bias[1])
+            projected = ops.matmul(states, kernel) + bias[0]
+            states = gru_recurrence(projected, recurrent, bias[1], xla=self.kernels == "xla")
         return ops.transpose(states, (1, 0, 2))
 
     def device_weights(self) -> tuple[GruWeights, ...]:

@@ -44,6 +44,13 @@ class Batch:
     rows: NDArray[np.int64]
     users: NDArray[np.int64]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths from which the shapes of all arrays follow. XLA compiles its kernels for each new one."""
+        behaviours = (self.inputs[kind.plural] for kind in BEHAVIOUR_KINDS)
+        lengths = (length for each in behaviours for length in (*each["row"].shape, each["index"].shape[1]))
+        return (*self.label.shape, self.inputs["candidate_row"].shape[1], *lengths)
+
 
 @dataclass(frozen=True)
 class Shapes:

@@ -17,7 +17,7 @@ from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, first_line
 from edgerec.core.resumable import WorkFolders, remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
-from edgerec.model.config import TrainConfig
+from edgerec.model.config import ResolvedConfig
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import HISTORY, UNREADABLE, save_weights, weights_digest, writing
 
@@ -33,7 +33,7 @@ class Progress(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = FORMAT
-    config: TrainConfig
+    config: ResolvedConfig
     samples: PathText
     epoch: int = 0
     best_epoch: int = 0
@@ -164,7 +164,7 @@ class Follower(WorkFolder):
         self.so_far = so_far
 
 
-def follow(output: Path, config: TrainConfig, samples: str, *, resume: bool) -> Follower:
+def follow(output: Path, config: ResolvedConfig, samples: str, *, resume: bool) -> Follower:
     """Return the work folder of `output` for a worker that only reads it. The first worker writes it.
 
     Raises:
@@ -176,7 +176,9 @@ def follow(output: Path, config: TrainConfig, samples: str, *, resume: bool) -> 
 
 
 @contextlib.contextmanager
-def work_folder(output: Path, config: TrainConfig, samples: str, *, force: bool, resume: bool) -> Iterator[WorkFolder]:
+def work_folder(
+    output: Path, config: ResolvedConfig, samples: str, *, force: bool, resume: bool
+) -> Iterator[WorkFolder]:
     """Yield the hidden folder ``.<name>.training`` beside `output` to train in (see `unfinished_work`).
 
     If the training fails, the folder is kept if an epoch is recorded, and removed otherwise.
@@ -262,7 +264,7 @@ def _read(path: Path) -> Progress:
         ) from None
 
 
-def _read_same(path: Path, config: TrainConfig, samples: str) -> Progress:
+def _read_same(path: Path, config: ResolvedConfig, samples: str) -> Progress:
     """Read the progress, and check that the training was started with this configuration and these samples."""
     so_far = _read(path)
     if so_far.config != config or so_far.samples != samples:

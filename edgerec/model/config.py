@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
@@ -14,7 +14,11 @@ from edgerec.rankers.registry import find_model
 
 
 class TrainConfig(CheckedModel):
-    """The settings of `edgerec train`. Defaults are the values of the paper where it gives them."""
+    """The settings of `edgerec train`.
+
+    `edgerec.model.defaults` chooses a setting that is None by the size of the samples, except `listwise`. The other
+    defaults are the values of the paper where it gives them.
+    """
 
     error_class: ClassVar[type[EdgeRecError]] = ConfigurationError
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -22,17 +26,18 @@ class TrainConfig(CheckedModel):
     model: str = "crban"
     units: Annotated[int, Field(ge=1, le=256)] = 32
     """Width of every recurrent layer, of the attention and of the hidden layer."""
-    layers: Annotated[int, Field(ge=1, le=8)] = 3
+    layers: Annotated[int, Field(ge=1, le=8)] | None = None
     """Depth of every recurrent stack."""
-    gain: Annotated[float, Field(gt=0, le=10)] = 2.0
+    gain: Annotated[float, Field(gt=0, le=10)] | None = None
     """Scale of the initial weights, see `GruStack`. With a small gain the model first learns coarse structure, with a
     large gain it learns fine structure sooner."""
     crosses: Annotated[int, Field(ge=0, le=4)] = 0
     """Number of layers of feature crosses in `crban_plus`. Other models ignore it."""
-    batch_size: Annotated[int, Field(ge=1, le=65536)] = 512
+    batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Number of requests in a training step."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.005
     """Learning rate of Adam."""
-    decay_epochs: Annotated[int, Field(ge=0)] = 0
+    decay_epochs: Annotated[int, Field(ge=0)] | None = None
     """The learning rate falls to a tenth over this number of epochs, along a cosine, and then stays constant. With 0 it
     is constant from the start."""
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
@@ -43,12 +48,12 @@ class TrainConfig(CheckedModel):
     (`rankers/registry.py`)."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a running average of the weights. If above 0, the average is validated and saved. 0: no average."""
-    unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    unknown_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of the IDs that are replaced by the unknown ID in training, so that its embedding row is trained, too. Use
     a larger share if most items of the next day are new."""
     shuffle_candidates: bool = False
     """Shuffle the candidates of each list in every epoch. Use it if the served order carries no information."""
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 10
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Maximum number of epochs."""
     patience: Annotated[int, Field(ge=1)] = 3
     """Stop after this number of epochs without a better validation GAUC, but not before `decay_epochs`."""
@@ -60,9 +65,9 @@ class TrainConfig(CheckedModel):
     together: Annotated[int, Field(ge=1, le=65536)] = 8
     """Maximum number of requests of one user in a batch. They share the computation over the user's behaviours. With
     a larger number training is faster, with a smaller number a batch has more different users."""
-    compiled: bool = True
-    """Compute recurrences and attention by kernels that XLA compiles for each shape of batch. This makes training
-    faster if there are more than a few thousand requests."""
+    compiled: bool | Literal["auto"] = "auto"
+    """Whether XLA compiles recurrences and attention for each shape of batch. "auto": only if the training is so long
+    that this takes less time than it saves."""
 
     @field_validator("model")
     @classmethod
@@ -76,6 +81,21 @@ class TrainConfig(CheckedModel):
     @property
     def listwise_weight(self) -> float:
         return find_model(self.model).listwise if self.listwise is None else self.listwise
+
+
+class ResolvedConfig(TrainConfig):
+    """The settings of a training on certain samples: none is left to be chosen.
+
+    Its defaults are those of runs that do not state a setting, because they are older than it.
+    """
+
+    layers: Annotated[int, Field(ge=1, le=8)] = 3
+    gain: Annotated[float, Field(gt=0, le=10)] = 2.0
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 512
+    decay_epochs: Annotated[int, Field(ge=0)] = 0
+    unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 10
+    compiled: bool = True
 
 
 def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:

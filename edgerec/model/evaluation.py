@@ -12,6 +12,7 @@ from edgerec.core.arguments import check_choice, check_mapping, check_object, ch
 from edgerec.core.console import progress
 from edgerec.data.samples import SPLITS, TEST, Samples
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.layers.kernels.form import Kernels, kernels_here
 from edgerec.model.baselines import baselines_document
 from edgerec.model.input_pipeline import ahead, epoch
 from edgerec.model.plugin_layers import original_errors
@@ -23,19 +24,27 @@ from edgerec.model.tally import Scored, Tally
 EVALUATION_BATCH = 512
 
 
-def traced(model: Reranker) -> Callable[[Mapping[str, Any]], Any]:
-    """Return the model as a traced function of its inputs. All lengths of lists share one trace."""
+def scorer(model: Reranker) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the model as a traced function of its inputs that is fast on this machine.
+
+    XLA does not compile it, because it would compile each shape of batch. That takes longer than it saves in scoring.
+    """
+    return traced(model, kernels_here(xla=False))
+
+
+def traced(model: Reranker, kernels: Kernels = "keras") -> Callable[[Mapping[str, Any]], Any]:
+    """Return the model as a traced function of its inputs. All lengths of lists share one trace.
+
+    `kernels` compute recurrences and attention. By default Keras computes them, so the export compares with Keras.
+    """
+
     # The training step is traced without AutoGraph, too. AutoGraph would change the errors of a ranker.
-    function = tf.function(
-        lambda inputs: model(inputs, training=False), input_signature=[model.input_signature()], autograph=False
-    )
-    return function  # type: ignore[no-any-return]
+    @tf.function(input_signature=[model.input_signature()], autograph=False)  # type: ignore[untyped-decorator]
+    def score(inputs: Mapping[str, Any]) -> Any:
+        with model.computed_by(kernels):
+            return model(inputs, training=False)
 
-
-def accelerate(model: Reranker) -> None:
-    """Let `model` use the compiled kernels, unless there is a GPU. On a GPU the standard kernels are faster."""
-    if not tf.config.list_physical_devices("GPU"):
-        model.compile_kernels()
+    return score  # type: ignore[no-any-return]
 
 
 def scored_batches(
@@ -88,11 +97,9 @@ def evaluate(
     if oracle is not None:
         check_mapping(oracle, "evaluate: `oracle`")
     check_samples(run.head, run.vocabularies, samples)
-    if run.head.config.compiled:
-        accelerate(run.model)
     tally = Tally()
     with original_errors():
-        for scored in scored_batches(traced(run.model), samples, split):
+        for scored in scored_batches(scorer(run.model), samples, split):
             tally.add(scored)
     return {
         "version_id": run.head.version_id,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,8 +15,11 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.features.encoded import FIELDS
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
+from edgerec.layers.attention import BehaviourAttention
 from edgerec.layers.encoder import Encoder
 from edgerec.layers.feature_vector import FeatureVector
+from edgerec.layers.gru_stack import GruStack
+from edgerec.layers.kernels.form import Kernels
 from edgerec.layers.settings import ModelSettings
 from edgerec.model.plugin_layers import calls, check_result, create, original_errors
 from edgerec.rankers.ranker import BehaviourWindow, RankInputs
@@ -179,12 +183,20 @@ class Reranker(keras.Model):
             return BehaviourWindow(fused, behaviours["length"])
         return BehaviourWindow(fused, behaviours["length"], matches_of(inputs, kind), behaviours["age"])
 
-    def compile_kernels(self) -> None:
-        """Let `edgerec.layers.kernels` compute recurrences and attention. The results stay the same."""
-        for layer in self._flatten_layers(include_self=False):
-            # Keras models are left out: their attribute `compiled` says whether `compile` was called.
-            if hasattr(layer, "compiled") and not isinstance(layer, keras.Model):
-                layer.compiled = True
+    @contextlib.contextmanager
+    def computed_by(self, kernels: Kernels) -> Iterator[None]:
+        """Within the block, let `kernels` compute recurrences and attention. The results stay the same.
+
+        A traced function keeps the kernels with which it was traced.
+        """
+        before = [(layer, layer.kernels) for layer in self._flatten_layers(include_self=False) if _has_kernels(layer)]
+        for layer, _ in before:
+            layer.kernels = kernels
+        try:
+            yield
+        finally:
+            for layer, value in before:
+                layer.kernels = value
 
     def input_signature(self) -> dict[str, Any]:
         """Return the shapes and types of `inputs` for a traced function. Batches of any lengths share one trace."""
@@ -246,6 +258,10 @@ def _number_columns(spec: FeatureSpec) -> tuple[int, ...]:
 def numbers_of(inputs: Mapping[str, Any]) -> Any:
     """Return the raw features (batch, k, numbers) of the candidates and of their relations."""
     return ops.concatenate([inputs["candidates"]["numbers"], inputs["relations"]["numbers"]], axis=-1)
+
+
+def _has_kernels(layer: Any) -> bool:
+    return isinstance(layer, (GruStack, BehaviourAttention))
 
 
 def _layer(features: Sequence[Feature], name: str) -> FeatureVector | None:

@@ -20,7 +20,7 @@ from edgerec.data.samples import Samples, open_samples
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import GROUPS, FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, open_vocabularies
-from edgerec.model.config import TrainConfig
+from edgerec.model.config import ResolvedConfig
 
 FORMAT = 2
 HEAD = "run.json"
@@ -36,7 +36,7 @@ class RunHead(BaseModel):
     kind: Literal["run"] = "run"
     version_id: Name
     """Unique for every trained model. It consists of the time at the end of training and a digest of the weights."""
-    config: TrainConfig
+    config: ResolvedConfig
     spec: FeatureSpec
     limits: Limits
     samples: PathText

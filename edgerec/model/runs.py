@@ -22,7 +22,8 @@ from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.samples import Samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, save_vocabularies
-from edgerec.model.config import TrainConfig
+from edgerec.model.config import ResolvedConfig, TrainConfig
+from edgerec.model.defaults import resolve
 from edgerec.model.reranker import Reranker
 from edgerec.model.run_head import HEAD, VOCABULARY, RunHead, read_run_head
 
@@ -52,7 +53,7 @@ class Run:
     model: Reranker
 
 
-def build_model(spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary], config: TrainConfig) -> Reranker:
+def build_model(spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary], config: ResolvedConfig) -> Reranker:
     """Return a new model for `spec`, with initial weights."""
     rows = {name: vocabulary.rows for name, vocabulary in vocabularies.items()}
     model = Reranker(
@@ -71,7 +72,7 @@ def build_model(spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary], confi
 
 def model_for(samples: Samples, config: TrainConfig) -> Reranker:
     """Return a new model for `samples`, with initial weights."""
-    return build_model(samples.head.spec, samples.vocabularies, config)
+    return build_model(samples.head.spec, samples.vocabularies, resolve(config, samples))
 
 
 def version_id(model: Reranker, at: datetime) -> str:

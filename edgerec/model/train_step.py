@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from edgerec.layers.kernels.form import Kernels
 from edgerec.model.losses import cross_entropy, listwise
 from edgerec.model.optimizer import RowAdam
 from edgerec.model.reranker import Reranker
@@ -14,18 +15,19 @@ from edgerec.model.workers import Workers
 
 
 def train_step(
-    model: Reranker, optimizer: RowAdam, listwise_weight: float, team: Workers
+    model: Reranker, optimizer: RowAdam, listwise_weight: float, team: Workers, kernels: Kernels
 ) -> Callable[[Any, Any, Any], Any]:
     """Return a function of (inputs, label, weight) that applies one training step with this worker's part of a batch.
 
-    All workers call it at the same time. It returns the loss and the number of exposed candidates of the whole batch.
+    `kernels` compute recurrences and attention. All workers call the function at the same time. It returns the loss and
+    the number of exposed candidates of the whole batch.
     """
     variables = [variable.value for variable in model.trainable_variables]
     labels = tf.TensorSpec((None, None), tf.float32)
 
     def share(inputs: Any, label: Any, weight: Any) -> Any:
         exposed, clicks = team.sum([tf.reduce_sum(weight), tf.reduce_sum(label)])
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, model.computed_by(kernels):
             logits = model(inputs, training=True)
             loss = cross_entropy(logits, label, weight, exposed=exposed)
             total = loss

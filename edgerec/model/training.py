@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from edgerec.core.arguments import check_object
 from edgerec.core.atomic import check_output, check_outside
+from edgerec.core.console import log
 from edgerec.core.errors import InputError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
@@ -18,7 +19,7 @@ from edgerec.data.samples import TRAIN, VALIDATION, Requests, Samples
 from edgerec.model.baselines import exposed
 from edgerec.model.checkpoints import follow, work_folder
 from edgerec.model.config import TrainConfig
-from edgerec.model.evaluation import accelerate
+from edgerec.model.defaults import describe, resolve
 from edgerec.model.finishing import publish_run
 from edgerec.model.input_pipeline import epoch
 from edgerec.model.metrics import gauc
@@ -51,7 +52,7 @@ def train(
 
     Args:
         samples: the samples to train on.
-        config: the settings.
+        config: the settings. Those that it leaves out are chosen by the size of the samples.
         path: the folder to write.
         samples_path: the path of the samples that the run stores; default: the folder of `samples`.
         force: replace `path`. If there is an unfinished training, start again from the beginning.
@@ -81,6 +82,7 @@ def train(
         check_utf8(tensorboard, what="TensorBoard")
         check_outside(tensorboard, [samples_path, path])
     _check_labels(samples)
+    given, config = config, resolve(config, samples)
     team = workers()
     where = str(samples_path.resolve())
     with contextlib.ExitStack() as stack:
@@ -92,8 +94,6 @@ def train(
         keras.utils.set_random_seed(config.seed)
         model = model_for(samples, config)
         try_model(model, next(epoch(samples, VALIDATION, batch_size=8)))
-        if config.compiled:
-            accelerate(model)
         optimizer = RowAdam(
             model.trainable_variables,
             tables=table_paths(model),
@@ -104,6 +104,8 @@ def train(
         work.restore(model, checkpoint)
         # Wait here, so that no worker writes to the work folder before all workers have read it.
         team.barrier()
+        if team.chief and (line := describe(given, config, samples)):
+            log(line)
         board = Board(tensorboard if team.chief else None)
         with team.collective(), original_errors():
             early = TrainingLoop(model, optimizer, checkpoint, samples, config, work, team, board, stop=stop).run()

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from edgerec.core.console import log, progress
 from edgerec.core.errors import TrainingError
 from edgerec.core.parallel import cores
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
+from edgerec.layers.kernels.form import Kernels, kernels_here
 from edgerec.model.batches import Batch
 from edgerec.model.checkpoints import Progress, WorkFolder
-from edgerec.model.config import TrainConfig
-from edgerec.model.evaluation import scored_batches, traced
+from edgerec.model.config import ResolvedConfig
+from edgerec.model.evaluation import scored_batches, scorer
 from edgerec.model.input_pipeline import Shuffling, ahead, epoch
 from edgerec.model.optimizer import RowAdam
 from edgerec.model.reranker import Reranker
@@ -64,17 +65,19 @@ class TrainingLoop:
         team: the workers that train together.
         board: the writer for TensorBoard.
         stop: see `train`.
+        shapes: the shapes of the batches so far.
     """
 
     model: Reranker
     optimizer: RowAdam
     checkpoint: tf.train.Checkpoint
     samples: Samples
-    config: TrainConfig
+    config: ResolvedConfig
     work: WorkFolder
     team: Workers
     board: Board
     stop: Stop | None = None
+    shapes: set[tuple[int, ...]] = field(default_factory=set)
 
     def run(self) -> bool:
         """Train until the last epoch, until patience ends, or until `stop` returns true.
@@ -84,16 +87,22 @@ class TrainingLoop:
         Returns:
             Whether `stop` has ended the training.
         """
-        step = train_step(self.model, self.optimizer, self.config.listwise_weight, self.team)
-        scorer = traced(self.model)
+        kernels: Kernels = "xla" if self.xla else kernels_here(xla=False)
+        step = train_step(self.model, self.optimizer, self.config.listwise_weight, self.team, kernels)
+        score = scorer(self.model)
         if self.team.chief:
             log(self._describe())
         while not _complete(self.work.so_far, self.config):
             # A resumed training asks about its last complete epoch again, because it may have been killed before.
             if self.stop and self.work.rows and self.stop([row["validation_gauc"] for row in self.work.rows]):
                 return True
-            self._epoch(self.work.so_far, step, scorer)
+            self._epoch(self.work.so_far, step, score)
         return False
+
+    @property
+    def xla(self) -> bool:
+        """Whether XLA compiles the kernels."""
+        return kernels_here(xla=self.config.compiled) == "xla"
 
     @property
     def _requests(self) -> int:
@@ -106,13 +115,13 @@ class TrainingLoop:
         """The number of training steps in an epoch."""
         return -(-self._requests // self.config.batch_size)
 
-    def _epoch(self, so_far: Progress, step: TrainStep, scorer: Callable[[Any], Any]) -> None:
+    def _epoch(self, so_far: Progress, step: TrainStep, score: Callable[[Any], Any]) -> None:
         """Train one epoch, validate the model, and record the results."""
         number, start = so_far.epoch + 1, time.perf_counter()
         loss = self._train(number, step)
         trained = time.perf_counter() - start
         with _averaged(self.model, self.optimizer):
-            value = _validation_gauc(scorer, self.samples, number)
+            value = _validation_gauc(score, self.samples, number)
             digest = weights_digest(self.model)
             self.team.check_equal(digest)
             best = value > so_far.best_gauc
@@ -159,15 +168,20 @@ class TrainingLoop:
         )
         losses: list[float] = []
         weights: list[float] = []
+        since_new = 0
 
         def note() -> str:
             speed = len(losses) * config.batch_size / (time.perf_counter() - start)
-            return f"loss {np.mean(losses[-50:]):.4f}, {speed:.0f} requests/s" if losses else ""
+            # A new shape of batch makes a step slow, because XLA compiles kernels for it.
+            xla = f", {len(self.shapes)} batch shapes compiled (newest {since_new} steps ago)" if self.xla else ""
+            return f"loss {np.mean(losses[-50:]):.4f}, {speed:.0f} requests/s{xla}" if losses else ""
 
         for done, batch in enumerate(progress(ahead(batches), what=f"epoch {number}", total=self._steps, note=note)):
             self.optimizer.learning_rate.assign(_learning_rate(config, number - 1 + done / self._steps))
             loss, exposed = _finite_loss(step, batch, number)
             losses.append(loss)
+            since_new = since_new + 1 if batch.shape in self.shapes else 0
+            self.shapes.add(batch.shape)
             weights.append(exposed)
             if done % 50 == 0:
                 self.board.write((number - 1) * self._steps + done, batch_loss=loss)
@@ -184,7 +198,9 @@ class TrainingLoop:
         gpus = len(tf.config.list_physical_devices("GPU"))
         threads = tf.config.threading.get_intra_op_parallelism_threads() or cores()
         where = f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else f"CPU, {threads} thread{'s' * (threads > 1)}"
-        compiles = "; the first steps take longer because they are compiled" if config.compiled else ""
+        compiles = (
+            ", with XLA: each new shape of batch is compiled, so the first epoch takes longer" if self.xla else ""
+        )
         return (
             f"train {config.model}: {self.model.count_params():,} parameters; {split.requests:,} requests with "
             f"{split.exposures:,} exposures{per_page}; {f'continues after epoch {after}, ' if after else ''}at most "
@@ -236,7 +252,7 @@ def _advice(number: int) -> str:
     return f"lower learning_rate or clip_norm and {again}"
 
 
-def _learning_rate(config: TrainConfig, epochs: float) -> float:
+def _learning_rate(config: ResolvedConfig, epochs: float) -> float:
     """Return the learning rate after a number of epochs. The number may have a fraction."""
     if not config.decay_epochs:
         return config.learning_rate
@@ -244,9 +260,9 @@ def _learning_rate(config: TrainConfig, epochs: float) -> float:
     return config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _validation_gauc(scorer: Callable[[Any], Any], samples: Samples, number: int) -> float:
+def _validation_gauc(score: Callable[[Any], Any], samples: Samples, number: int) -> float:
     tally = Tally()
-    for scored in scored_batches(scorer, samples, VALIDATION, what="validate"):
+    for scored in scored_batches(score, samples, VALIDATION, what="validate"):
         if not np.isfinite(scored.logit).all():
             # If the last step of an epoch makes weights infinite or NaN, no loss of that epoch shows it.
             worst = scored.logit[~np.isfinite(scored.logit)][0]

@@ -18,8 +18,7 @@ def help_of(command: str) -> str:
 @pytest.mark.parametrize(
     ("command", "settings", "names"),
     [
-        ("train", TrainConfig(), ("model", "epochs", "batch_size", "seed")),
-        ("bench train", TrainConfig(), ("batch_size",)),
+        ("train", TrainConfig(), ("model", "seed")),
         ("simulate", SimulationConfig(), ("users", "items", "days")),
         ("quickstart", quickstart.CONFIG, ("epochs",)),
         ("quickstart", quickstart.WORLD, ("users",)),
@@ -31,6 +30,14 @@ def test_the_help_has_the_default_of_each_setting(command: str, settings: object
         own = text.split(f"--{name.replace('_', '-')} ", 1)[1].split(" --", 1)[0]
         default = own.split("Default: ", 1)[1]
         assert default.startswith((f"{getattr(settings, name)}.", f"{getattr(settings, name)},")), own
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("train", "epochs"), ("train", "batch-size"), ("bench train", "batch-size")]
+)
+def test_the_help_says_which_settings_are_chosen_by_size(command: str, option: str) -> None:
+    own = help_of(command).split(f"--{option} ", 1)[1].split(" --", 1)[0]
+    assert "Default: by the size of the samples" in own
 
 
 def test_the_help_of_train_lists_all_models() -> None:

@@ -103,8 +103,7 @@ def test_attention_with_a_bias_equals_values_computed_by_hand() -> None:
     layer.build((1, 1, 1), (1, None, 1))
     layer.set_weights([np.zeros(1), np.ones((1, 1)), np.zeros(1), np.ones((1, 1))])
     value, bias = np.array([[[10.0], [20.0], [99.0]]]), np.array([[[0.0, np.log(3.0), 50.0]]])
-    for compiled in (False, True):
-        layer.compiled = compiled
+    for layer.kernels in ("keras", "plain", "xla"):
         known, added = tf.constant(value, tf.float32), tf.constant(bias, tf.float32)
         found = layer(tf.zeros((1, 1, 1)), known, known, tf.constant([2]), added)
         assert np.asarray(found) == pytest.approx(10 * 0.25 + 20 * 0.75)
@@ -267,7 +266,7 @@ def test_padding_to_compiled_shapes_does_not_change_scores(samples: Samples, mod
 
 @pytest.mark.usefixtures("quick_gru")
 @pytest.mark.parametrize("model_name", some_of(["crban_ie", "crban", "crban_plus"], fast=["crban_ie"]))
-def test_compiled_kernels_give_the_same_scores_and_gradients(samples: Samples, model_name: str) -> None:
+def test_kernels_give_the_same_scores_and_gradients_as_keras(samples: Samples, model_name: str) -> None:
     model = model_for(samples, TrainConfig(model=model_name, units=8, layers=1))
     batch = make_batch(whole(samples, TRAIN), np.arange(30))
 
@@ -278,11 +277,12 @@ def test_compiled_kernels_give_the_same_scores_and_gradients(samples: Samples, m
         gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
         return [scores.numpy() * batch.weight, *(tf.convert_to_tensor(each).numpy() for each in gradients)]
 
-    plain = score_and_gradients()
-    model.compile_kernels()
-    assert not model.compiled
-    for one, other in zip(plain, score_and_gradients(), strict=True):
-        np.testing.assert_allclose(other, one, atol=2e-6 + 2e-5 * np.abs(one).max())
+    expected = score_and_gradients()
+    for kernels in ("plain", "xla"):
+        with model.computed_by(kernels):
+            found = score_and_gradients()
+        for one, other in zip(expected, found, strict=True):
+            np.testing.assert_allclose(other, one, atol=2e-6 + 2e-5 * np.abs(one).max())
 
 
 @pytest.mark.usefixtures("quick_gru")

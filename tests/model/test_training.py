@@ -124,12 +124,15 @@ def test_training_logs_its_sizes_before_the_first_step(
     config = TINY.model_copy(update={"compiled": compiled})
     with pytest.raises(KeyboardInterrupt):
         train(samples, config, tmp_path / "run", samples_path=samples_path)
-    (line,) = capsys.readouterr().err.splitlines()
+    chosen, line = capsys.readouterr().err.splitlines()
     split = samples.head.splits[TRAIN]
+    assert chosen.startswith(f"{split.pages:,} training requests in an epoch: ")
+    assert "batch_size" not in chosen
+    assert "gain 1.0" in chosen
     assert line.startswith(f"train {config.model}: ")
     assert f" parameters; {split.requests:,} requests with {split.exposures:,} exposures; at most 2 epochs of " in line
     assert "thread" in line or "GPU" in line
-    assert line.endswith("; the first steps take longer because they are compiled") == compiled
+    assert line.endswith(", with XLA: each new shape of batch is compiled, so the first epoch takes longer") == compiled
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,10 @@ PROOFS = {
         "a killed command leaves no incomplete output; give simulate, samples, train or export",
         "-m tests.proof.kills",
     ),
+    "small_data": Proof(
+        "ten thousand requests are trained, evaluated and exported in less than five minutes",
+        "-m tests.proof.small_data",
+    ),
     "long_user": Proof(
         "one user with 200,000 events costs no more than ordinary users with as many events", "-m tests.proof.long_user"
     ),

@@ -1,1 +1,1 @@
-"""Functions with a hand-written gradient. XLA compiles them once for each shape of input (docs/training.md, Speed)."""
+"""Functions with a hand-written gradient. XLA can compile them for each shape of input (docs/training.md, Speed)."""

@@ -1,4 +1,4 @@
-"""The recurrence of a GRU layer with a hand-written gradient, as two loops compiled by XLA.
+"""The recurrence of a GRU layer with a hand-written gradient, as two loops.
 
 The loops compute only what depends on the previous step. The products with the input are computed before the forward
 loop, and the products for the gradients of the weights after the backward loop. Each is one large matrix product over
@@ -11,11 +11,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from edgerec.layers.kernels.form import Kernel
+
 _ANY = tf.TensorSpec((None, None, None), tf.float32)
 _MATRIX = tf.TensorSpec((None, None), tf.float32)
 
 
-def gru_recurrence(projected: Any, recurrent_kernel: Any, recurrent_bias: Any) -> Any:
+def gru_recurrence(projected: Any, recurrent_kernel: Any, recurrent_bias: Any, *, xla: bool = False) -> Any:
     """Return the states of a layer ``GRU(reset_after=True)``. The state before the first step is zero.
 
     The state after step t is ``h_t = z h_(t-1) + (1 - z) tanh(x_h + r (h_(t-1) U_h + b_h))``. Here z is the update
@@ -25,31 +27,18 @@ def gru_recurrence(projected: Any, recurrent_kernel: Any, recurrent_bias: Any) -
         projected: (time, batch, 3 * units), inputs times kernel, plus the input bias. The thirds are for z, r and h.
         recurrent_kernel: (units, 3 * units).
         recurrent_bias: (3 * units,).
+        xla: whether XLA compiles the loops, once for each shape.
 
     Returns:
         (time, batch, units), the state after each step.
     """
     # A custom gradient accepts tensors, but no variables.
-    states = _with_gradient(*map(tf.convert_to_tensor, (projected, recurrent_kernel, recurrent_bias)))
+    states = _WITH_GRADIENT[xla](*map(tf.convert_to_tensor, (projected, recurrent_kernel, recurrent_bias)))
     states.set_shape((*projected.shape[:2], recurrent_kernel.shape[0]))
     return states
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _with_gradient(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
-    # No gradient tape should record the operations of the loop, because `gradient` below replaces them.
-    states, gates = _forward(*map(tf.stop_gradient, (projected, kernel, bias)))
-
-    def gradient(upstream: Any) -> tuple[Any, Any, Any]:
-        gradients: tuple[Any, Any, Any] = _backward(upstream, states, gates, kernel)
-        return gradients
-
-    return states, gradient
-
-
-@tf.function(  # type: ignore[untyped-decorator]
-    input_signature=[_ANY, _MATRIX, tf.TensorSpec((None,), tf.float32)], jit_compile=True, autograph=False
-)
+@Kernel.of(_ANY, _MATRIX, tf.TensorSpec((None,), tf.float32))
 def _forward(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
     """Return the states (time, batch, units), and what the backward loop needs (time, batch, 4 * units).
 
@@ -71,9 +60,7 @@ def _forward(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
     return states.stack(), gates.stack()
 
 
-@tf.function(  # type: ignore[untyped-decorator]
-    input_signature=[_ANY, _ANY, _ANY, _MATRIX], jit_compile=True, autograph=False
-)
+@Kernel.of(_ANY, _ANY, _ANY, _MATRIX)
 def _backward(upstream: Any, states: Any, gates: Any, kernel: Any) -> tuple[Any, Any, Any]:
     """Return the gradients of the projected inputs, of the recurrent kernel and of its bias."""
     time, batch, units = tf.shape(states)[0], tf.shape(states)[1], tf.shape(kernel)[0]
@@ -104,3 +91,21 @@ def _backward(upstream: Any, states: Any, gates: Any, kernel: Any) -> tuple[Any,
 
 def _steps(time: Any) -> tf.TensorArray:
     return tf.TensorArray(tf.float32, time)
+
+
+def _with_gradient(xla: bool) -> Any:
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def recurrence(projected: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
+        # No gradient tape should record the operations of the loop, because `gradient` below replaces them.
+        states, gates = _forward(*map(tf.stop_gradient, (projected, kernel, bias)), xla=xla)
+
+        def gradient(upstream: Any) -> tuple[Any, Any, Any]:
+            gradients: tuple[Any, Any, Any] = _backward(upstream, states, gates, kernel, xla=xla)
+            return gradients
+
+        return states, gradient
+
+    return recurrence
+
+
+_WITH_GRADIENT = {xla: _with_gradient(xla) for xla in (False, True)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from edgerec.model.ablation.config import TREES, AblationConfig
 from edgerec.model.ablation.document import ablation_document
 from edgerec.model.baselines import baselines_document
 from edgerec.model.checkpoints import has_progress
+from edgerec.model.defaults import resolve
 from edgerec.model.workers import workers_named
 from edgerec.reports.ablation.page import page
 from edgerec.reports.ablation.table import markdown
@@ -62,6 +64,7 @@ def ablate(
         raise ConfigurationError(
             "ablate: TF_CONFIG names several workers, but an ablation runs in one process: unset TF_CONFIG"
         )
+    config = replace(config, configs={name: resolve(each, samples) for name, each in config.configs.items()})
     where = str(samples.path.resolve())
     # The head contains the digests of all shards, so its own digest identifies all samples.
     digest = sha256_file(samples.path / "samples.json")

@@ -10,7 +10,7 @@ from edgerec.core.arrays import read_members, save_members
 from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import TrainConfig
-from edgerec.model.evaluation import accelerate, scored_batches, traced
+from edgerec.model.evaluation import scored_batches, scorer
 from edgerec.model.run_head import HEAD
 from edgerec.model.runs import load_run
 from edgerec.model.tally import Tally, UserSums
@@ -57,13 +57,11 @@ def train_cell(samples: Samples, config: TrainConfig, run: Path, *, split: str) 
     if (run / HEAD).is_file() and not has_progress(run):
         # The training was complete, and the ablation stopped during the evaluation.
         trained = load_run(run)
-        if config.compiled:
-            accelerate(trained.model)
     else:
         trained = train(samples, config, run, resume=has_progress(run), force=True)
     tally = Tally()
     name = f"{config.model}, seed {config.seed}: evaluate"
-    for scored in scored_batches(traced(trained.model), samples, split, what=name):
+    for scored in scored_batches(scorer(trained.model), samples, split, what=name):
         tally.add(scored)
     return Cell(
         model=config.model,
