@@ -208,7 +208,7 @@ class TrainingLoop:
         )
 
 
-def _complete(so_far: Progress, config: TrainConfig) -> bool:
+def _complete(so_far: Progress, config: ResolvedConfig) -> bool:
     """Return whether the training has had its last epoch, or its patience has ended.
 
     Patience ends no training while the learning rate still falls, because the last epochs of a decay often raise the

@@ -13,12 +13,12 @@ BY_SIZE = [name for name, field in TrainConfig.model_fields.items() if field.def
 @pytest.mark.parametrize(
     ("requests", "expected"),
     [
-        (1, (1, 32, 6, 6, 6, 1.0, False)),
-        (3_000, (1, 32, 6, 6, 6, 1.0, False)),
-        (10_000, (1, 64, 6, 6, 6, 1.0, False)),
-        (30_000, (1, 128, 6, 6, 6, 1.0, False)),
-        (100_000, (1, 512, 6, 6, 6, 1.0, True)),
-        (1_000_000, (3, 512, 10, 0, 3, 2.0, True)),
+        (1, (1, 32, 6, 6, 1.0, False)),
+        (3_000, (1, 32, 6, 6, 1.0, False)),
+        (10_000, (1, 64, 6, 6, 1.0, False)),
+        (30_000, (1, 128, 6, 6, 1.0, False)),
+        (100_000, (1, 512, 6, 6, 1.0, True)),
+        (1_000_000, (3, 512, 10, 0, 2.0, True)),
     ],
 )
 def test_settings_depend_on_the_number_of_requests(requests: int, expected: tuple[float, ...]) -> None:
@@ -28,7 +28,6 @@ def test_settings_depend_on_the_number_of_requests(requests: int, expected: tupl
         found.batch_size,
         found.epochs,
         found.decay_epochs,
-        found.patience,
         found.gain,
         found.compiled,
     )
@@ -41,7 +40,7 @@ def test_the_unknown_rate_is_the_share_of_new_items(new_items: float, rate: floa
 
 def test_settings_of_the_user_are_kept_and_the_others_follow_them() -> None:
     found = choose(TrainConfig(epochs=9, batch_size=7, unknown_rate=0.5, compiled=True), SampleSize(10_000))
-    assert (found.epochs, found.decay_epochs, found.patience) == (9, 9, 9)
+    assert (found.epochs, found.decay_epochs) == (9, 9)
     assert (found.batch_size, found.unknown_rate, found.compiled) == (7, 0.5, True)
     every = {name: getattr(found, name) for name in TrainConfig.model_fields}
     assert choose(TrainConfig(**every), SampleSize(1_000_000)).model_dump() == every
@@ -77,4 +76,4 @@ def test_the_line_names_only_settings_that_were_chosen(samples: Samples) -> None
 
 def test_an_old_run_without_a_setting_has_its_old_default() -> None:
     assert ResolvedConfig.model_validate({"model": "dlcm"}).batch_size == 512
-    assert set(BY_SIZE) == {"layers", "gain", "batch_size", "decay_epochs", "unknown_rate", "epochs", "patience"}
+    assert set(BY_SIZE) == {"layers", "gain", "batch_size", "decay_epochs", "unknown_rate", "epochs"}

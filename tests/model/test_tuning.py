@@ -13,7 +13,7 @@ import pytest
 from edgerec.core.errors import ConfigurationError, FormatError, OutputError, TrainingError
 from edgerec.data.samples import Samples
 from edgerec.model import training_loop
-from edgerec.model.config import TrainConfig
+from edgerec.model.config import ResolvedConfig, TrainConfig
 from edgerec.model.runs import load_run
 from edgerec.model.training import train
 from edgerec.model.tuning import sampler
@@ -159,13 +159,13 @@ def test_explicit_settings_stay_fixed() -> None:
                 assert value in values.values
         # The settings are valid.
         TrainConfig(**{**FIXED, **settings})
-    every = set(search_space(TrainConfig(), ()))
+    every = set(search_space(ResolvedConfig(), ()))
     with pytest.raises(ConfigurationError, match="all settings that a search varies are set"):
-        search_space(TrainConfig(), every)
+        search_space(ResolvedConfig(), every)
 
 
 def test_the_values_of_a_search_include_the_given_ones() -> None:
-    config = TrainConfig(learning_rate=3.0, batch_size=7, units=5, layers=8, gain=0.1, unknown_rate=0.3, average=0.5)
+    config = ResolvedConfig(learning_rate=3.0, batch_size=7, units=5, layers=8, gain=0.1, unknown_rate=0.3, average=0.5)
     for name, values in search_space(config, ()).items():
         value = getattr(config, name)
         if isinstance(values, Range):

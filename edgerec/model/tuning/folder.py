@@ -15,7 +15,7 @@ from edgerec.core.errors import FormatError
 from edgerec.core.resumable import WorkFolders, remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
 from edgerec.model.checkpoints import has_progress
-from edgerec.model.config import TrainConfig
+from edgerec.model.config import ResolvedConfig
 from edgerec.model.run_head import HEAD
 from edgerec.model.tuning.trials import TRIALS, Trial, best_trial, read_trials, write_trials
 
@@ -35,7 +35,7 @@ class Search(BaseModel):
     samples: PathText
     digest: str
     """SHA-256 of `samples.json`, which contains the digests of all shards."""
-    config: TrainConfig
+    config: ResolvedConfig
     """The settings of the first trial."""
     fixed: list[str]
     """The settings that keep their value in all trials."""

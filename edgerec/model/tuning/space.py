@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgerec.core.errors import ConfigurationError
-from edgerec.model.config import TrainConfig
+from edgerec.model.config import ResolvedConfig
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ Space = Mapping[str, Range | Choices]
 """For each setting that a search varies, the values that it tries."""
 
 
-def search_space(config: TrainConfig, fixed: Collection[str]) -> Space:
+def search_space(config: ResolvedConfig, fixed: Collection[str]) -> Space:
     """Return the settings that a search varies. Their values are near those of `config`, which are included.
 
     Args:
@@ -59,7 +59,7 @@ def search_space(config: TrainConfig, fixed: Collection[str]) -> Space:
     return found
 
 
-def first_settings(config: TrainConfig, space: Space) -> dict[str, Any]:
+def first_settings(config: ResolvedConfig, space: Space) -> dict[str, Any]:
     """Return the settings of the first trial, which are those of `config`."""
     return {name: getattr(config, name) for name in space}
 

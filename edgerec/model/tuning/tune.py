@@ -18,7 +18,8 @@ from edgerec.core.hashing import sha256_file
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import has_progress
-from edgerec.model.config import TrainConfig
+from edgerec.model.config import ResolvedConfig, TrainConfig
+from edgerec.model.defaults import resolve
 from edgerec.model.run_head import HEAD, read_run_head
 from edgerec.model.runs import HISTORY, Run, load_run
 from edgerec.model.training import train
@@ -66,7 +67,8 @@ def tune(
 
     Args:
         samples: the samples to train on.
-        config: the settings of the first trial. Its seed is also the seed of the search.
+        config: the settings of the first trial. Those that it leaves out are chosen by the size of the samples. Its
+            seed is also the seed of the search.
         path: the folder to write.
         trials: number of trials.
         samples_path: as in `train`.
@@ -90,6 +92,7 @@ def tune(
             "tune: TF_CONFIG names several workers, but a search runs in one process: unset TF_CONFIG"
         )
     fixed = sorted(config.model_fields_set)
+    config = resolve(config, samples)
     space = search_space(config, fixed)
     search = Search(
         version=__version__,
@@ -135,14 +138,14 @@ def finish_search(
         return _publish(folder, path, force=force)
 
 
-def _settings(folder: SearchFolder, config: TrainConfig, space: Space) -> dict[str, int | float]:
+def _settings(folder: SearchFolder, config: ResolvedConfig, space: Space) -> dict[str, int | float]:
     """Return the settings of the next trial."""
     return propose(folder.trials, space, seed=config.seed) if folder.trials else first_settings(config, space)
 
 
 def _train(
     samples: Samples,
-    config: TrainConfig,
+    config: ResolvedConfig,
     settings: dict[str, int | float],
     folder: SearchFolder,
     *,
