@@ -24,7 +24,7 @@ from edgerec.model.tuning.tune import finish_search, tune
 from tests.command_line import EDGEREC, document, edgerec, edgerec_here
 
 FIXED = {"model": "dnn_rank", "batch_size": 200, "units": 4, "layers": 1, "epochs": 2, "compiled": False}
-TINY = TrainConfig(**FIXED)
+TINY = ResolvedConfig(**FIXED)
 SPACE = search_space(TINY, TINY.model_fields_set)
 
 
