@@ -91,7 +91,7 @@ def tune(
         raise ConfigurationError(
             "tune: TF_CONFIG names several workers, but a search runs in one process: unset TF_CONFIG"
         )
-    fixed = sorted(config.model_fields_set)
+    fixed = sorted(name for name in config.model_fields_set if getattr(config, name) is not None)
     config = resolve(config, samples)
     space = search_space(config, fixed)
     search = Search(
