@@ -15,7 +15,8 @@ BY_SIZE = [name for name, field in TrainConfig.model_fields.items() if field.def
     [
         (1, (1, 32, 6, 6, 1.0, False)),
         (3_000, (1, 32, 6, 6, 1.0, False)),
-        (10_000, (1, 64, 6, 6, 1.0, False)),
+        (7_999, (1, 64, 6, 6, 1.0, False)),
+        (10_000, (1, 128, 6, 6, 1.0, False)),
         (30_000, (1, 128, 6, 6, 1.0, False)),
         (100_000, (1, 512, 6, 6, 1.0, True)),
         (1_000_000, (3, 512, 10, 0, 2.0, True)),
@@ -36,6 +37,11 @@ def test_settings_depend_on_the_number_of_requests(requests: int, expected: tupl
 @pytest.mark.parametrize(("new_items", "rate"), [(0.0, 0.05), (0.3, 0.3), (0.6634, 0.66), (1.0, 0.95)])
 def test_the_unknown_rate_is_the_share_of_new_items(new_items: float, rate: float) -> None:
     assert choose(TrainConfig(), SampleSize(10_000, new_items)).unknown_rate == rate
+
+
+def test_crban_plus_has_fewer_epochs_unless_there_are_very_few_requests() -> None:
+    epochs = [choose(TrainConfig(model="crban_plus"), SampleSize(size, 0.0)).epochs for size in (7_999, 8_000, 200_000)]
+    assert epochs == [6, 4, 10]
 
 
 def test_settings_of_the_user_are_kept_and_the_others_follow_them() -> None:

@@ -70,8 +70,16 @@ def main() -> int:
     options = parser.parse_args()
     with TemporaryDirectory(prefix="edgerec-small-data-") as folder:
         document = measure(Path(folder), requests=options.requests)
-    columns = ("step", "seconds", "cpu_seconds")
-    cells = [[row["step"], *(f"{row[key]:.0f}" for key in columns[1:])] for row in document["rows"]]
+    columns = ("step", "seconds", "cpu_seconds", "gauc")
+    cells = [
+        [
+            row["step"],
+            f"{row['seconds']:.0f}",
+            f"{row['cpu_seconds']:.0f}",
+            "" if row["gauc"] is None else f"{row['gauc']:.4f}",
+        ]
+        for row in document["rows"]
+    ]
     emit(document, as_json=options.json, table=table_of(columns, cells))
     return int(document["seconds_after_samples"] > 60 * options.minutes)
 
