@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgerec.core.errors import EdgeRecError
+from edgerec.core.errors import EdgeRecError, InputError
 from edgerec.data.logs import Logs, write_logs
 
 
@@ -28,6 +28,8 @@ def run_converter(convert: Callable[[Path], Logs], arguments: Sequence[str] | No
     parser.add_argument("--force", action="store_true", help="replace an existing output, but only if EdgeRec wrote it")
     given = parser.parse_args(arguments)
     try:
+        if not given.source.exists():
+            raise InputError(f"source {given.source} does not exist: give the folder with the files to convert")
         write_logs(convert(given.source), given.out, force=given.force)
     except EdgeRecError as error:
         # polars appends lines to an error that is raised in an expression.

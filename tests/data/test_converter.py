@@ -40,3 +40,9 @@ def test_an_error_in_an_expression_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r": hash_ids: item should be strings; received Int64$"):
         run_converter(wrong_type, [str(tmp_path), str(tmp_path / "logs")])
     assert not (tmp_path / "logs").exists()
+
+
+def test_a_missing_source_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"nowhere does not exist: give the folder with the files to convert$"):
+        run_converter(convert, [str(tmp_path / "nowhere"), str(tmp_path / "logs")])
+    assert not (tmp_path / "logs").exists()
