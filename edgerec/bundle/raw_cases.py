@@ -38,7 +38,7 @@ ADVICE = "export the bundle again"
 class RawBehaviours(BaseModel):
     """The behaviours of one kind, oldest first. Each column has a value for each behaviour."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     time: list[Time]
     item: dict[str, Column]
@@ -48,7 +48,7 @@ class RawBehaviours(BaseModel):
 class RawRequest(BaseModel):
     """The raw values of a request. A missing value is None, and the names of columns are those of the logs."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Literal[1] = 1
     time: Time

@@ -14,8 +14,8 @@ from edgerec.data.logs import Logs, write_logs
 def run_converter(convert: Callable[[Path], Logs], arguments: Sequence[str] | None = None) -> None:
     """Read SOURCE, OUT and --force from the command line, convert the files in SOURCE, and write the logs to OUT.
 
-    An error of EdgeRec is printed as one line, and the exit code is 1. Other exceptions are not caught: they are faults
-    of `convert`, and need their traceback.
+    An error of EdgeRec, or a file that does not exist, is printed as one line, and the exit code is 1. Other exceptions
+    are not caught: they are faults of `convert`, and need their traceback.
 
     Args:
         convert: a function that reads the files in a folder and returns the tables of logs. The first line of its
@@ -31,6 +31,6 @@ def run_converter(convert: Callable[[Path], Logs], arguments: Sequence[str] | No
         if not given.source.exists():
             raise InputError(f"source {given.source} does not exist: give the folder with the files to convert")
         write_logs(convert(given.source), given.out, force=given.force)
-    except EdgeRecError as error:
+    except (EdgeRecError, FileNotFoundError) as error:
         # polars appends lines to an error that is raised in an expression.
         sys.exit(f"{parser.prog}: {str(error).splitlines()[0]}")

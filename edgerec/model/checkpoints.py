@@ -267,10 +267,16 @@ def _read(path: Path) -> Progress:
 def _read_same(path: Path, config: ResolvedConfig, samples: str) -> Progress:
     """Read the progress, and check that the training was started with this configuration and these samples."""
     so_far = _read(path)
-    if so_far.config != config or so_far.samples != samples:
+    if so_far.samples != samples:
         raise FormatError(
-            f"training: {path} was started with another configuration or other samples ({so_far.samples}): "
-            "resume with the same ones, or start again with --force"
+            f"training: {path} was started with other samples: give those, {so_far.samples}, or start again with --force"
+        )
+    before, now = so_far.config.model_dump(), config.model_dump()
+    other = [f"{name} {before[name]}, now {now[name]}" for name in before if before[name] != now[name]]
+    if other:
+        raise FormatError(
+            f"training: {path} was started with another configuration ({'; '.join(other)}): resume with the same one, "
+            "make its best epoch the run with --finish, or start again with --force"
         )
     return so_far
 

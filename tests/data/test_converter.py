@@ -46,3 +46,12 @@ def test_a_missing_source_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"nowhere does not exist: give the folder with the files to convert$"):
         run_converter(convert, [str(tmp_path / "nowhere"), str(tmp_path / "logs")])
     assert not (tmp_path / "logs").exists()
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    def read(source: Path) -> Logs:
+        pl.read_csv(source / "items.csv")
+        raise AssertionError
+
+    with pytest.raises(SystemExit, match=r"No such file .*items\.csv$"):
+        run_converter(read, [str(tmp_path), str(tmp_path / "logs")])

@@ -72,7 +72,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     assert names(tmp_path) == [".broken.training", "unbroken"]
     with pytest.raises(OutputError, match=r"partial results exist in .*--resume"):
         train(samples, config, tmp_path / "broken", **where)
-    with pytest.raises(FormatError, match="another configuration"):
+    with pytest.raises(FormatError, match=r"another configuration \(seed 1, now 2\)"):
         train(samples, config.model_copy(update={"seed": 2}), tmp_path / "broken", resume=True, **where)
     with pytest.raises(FormatError, match="other samples"):
         train(samples, config, tmp_path / "broken", samples_path=tmp_path / "others", resume=True)
