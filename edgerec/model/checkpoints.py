@@ -269,7 +269,8 @@ def _read_same(path: Path, config: ResolvedConfig, samples: str) -> Progress:
     so_far = _read(path)
     if so_far.samples != samples:
         raise FormatError(
-            f"training: {path} was started with other samples: give those, {so_far.samples}, or start again with --force"
+            f"training: {path} was started with other samples: give those, {so_far.samples}, or start again with "
+            "--force"
         )
     before, now = so_far.config.model_dump(), config.model_dump()
     other = [f"{name} {before[name]}, now {now[name]}" for name in before if before[name] != now[name]]
