@@ -78,7 +78,7 @@ def run_path(tmp_path_factory: pytest.TempPathFactory, samples_path: Path, sampl
         from edgerec.model.config import TrainConfig
         from edgerec.model.training import train
 
-        config = TrainConfig(batch_size=32, epochs=2, units=8, layers=2, compiled=False)
+        config = TrainConfig(batch_size=32, epochs=2, units=8, layers=2, gain=2.0, compiled=False)
         with quicker.run_eagerly():
             train(samples, config, root / "run", samples_path=samples_path)
 

@@ -72,7 +72,7 @@ _BUNDLE = Layout(
         r"((device|cloud)/)?manifest\.json(\.sig)?",
         r"device/\w+\.mnn",
         r"cloud/embeddings/\w+/shard-\d+-of-\d+\.npz",
-        r"golden/case-\d+\.npz",
+        r"golden/(case|raw)-\d+\.npz",
         r"golden/(onnx|peers)/\w+\.(onnx|mnn|tflite)",
     ),
 )
