@@ -42,7 +42,8 @@ READ_ERRORS = (
     zlib.error,
     struct.error,
 )
-"""Exceptions that NumPy and `zipfile` raise for a damaged npy or npz file."""
+"""Exceptions that NumPy and `zipfile` raise for a damaged npy or npz file. `zipfile` raises a NotImplementedError for a
+compression or a version of the format that it does not know."""
 
 _HEADER = re.compile(
     rb"\{'descr': '([<>|][biufcOSUV]\d*)', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,99})\), \} *\n"

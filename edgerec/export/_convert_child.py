@@ -1,8 +1,8 @@
 """A script that runs MNN's converter. `convert.py` starts it as a separate process.
 
 MNN's converter and TensorFlow contain two protobuf libraries, and a process that loads both aborts. `convert.py` runs
-this file by its path, so that it imports only the converter's extension module. It does not import `MNN.tools`, which
-installs packages and sends logs on import.
+this file by its path, so that it imports only the converter's extension module. It does not import `MNN.tools`:
+on import, that package installs another one with pip and contacts a log server, and its converter sends a log.
 """
 
 from __future__ import annotations

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edgerec.core.arguments import check_object
 from edgerec.core.atomic import check_output, output_folder
-from edgerec.core.paths import AnyPath, to_path
+from edgerec.core.paths import AnyPath
 from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import WorkFolder, unfinished_training
 from edgerec.model.reranker import Reranker
 from edgerec.model.run_head import RunHead
-from edgerec.model.runs import Run, model_for, save_run, tool_versions, version_id
+from edgerec.model.runs import Run, checked_paths, model_for, save_run, tool_versions, version_id
 
 
 def finish(samples: Samples, path: AnyPath, *, samples_path: AnyPath | None = None, force: bool = False) -> Run:
@@ -30,9 +29,7 @@ def finish(samples: Samples, path: AnyPath, *, samples_path: AnyPath | None = No
         OutputError: another process is still training; or `path` exists and `force` is false; or it cannot be written.
         InputError: an argument is of another class.
     """
-    check_object(samples, Samples, "finish: `samples`", source="open_samples")
-    path = to_path(path, "finish: `path`")
-    samples_path = samples.path if samples_path is None else to_path(samples_path, "finish: `samples_path`")
+    path, samples_path = checked_paths("finish", samples, path, samples_path)
     with unfinished_training(path, str(samples_path.resolve())) as work:
         check_output(path, force=force, kind="run", inputs=[samples_path])
         model = model_for(samples, work.so_far.config)

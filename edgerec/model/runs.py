@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from edgerec.core.arguments import check_object
 from edgerec.core.atomic import json_lines, write_bytes, write_json
 from edgerec.core.errors import FormatError, IntegrityError, OutputError, first_line
 from edgerec.core.paths import AnyPath, to_path
@@ -51,6 +52,17 @@ class Run:
     head: RunHead
     vocabularies: Mapping[str, Vocabulary]
     model: Reranker
+
+
+def checked_paths(function: str, samples: Samples, path: AnyPath, samples_path: AnyPath | None) -> tuple[Path, Path]:
+    """Return the path of the run to write, and the path of its samples. `function` is the caller, for error texts.
+
+    Raises:
+        InputError: an argument is of another class.
+    """
+    check_object(samples, Samples, f"{function}: `samples`", source="open_samples")
+    given = samples.path if samples_path is None else to_path(samples_path, f"{function}: `samples_path`")
+    return to_path(path, f"{function}: `path`"), given
 
 
 def build_model(spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary], config: ResolvedConfig) -> Reranker:

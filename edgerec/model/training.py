@@ -25,7 +25,7 @@ from edgerec.model.input_pipeline import epoch
 from edgerec.model.metrics import gauc
 from edgerec.model.optimizer import RowAdam, table_paths
 from edgerec.model.plugin_layers import original_errors, try_model
-from edgerec.model.runs import Run, load_run, model_for
+from edgerec.model.runs import Run, checked_paths, load_run, model_for
 from edgerec.model.training_loop import Board, Stop, TrainingLoop
 from edgerec.model.workers import workers
 
@@ -72,10 +72,8 @@ def train(
             it is damaged.
         ConfigurationError: `TF_CONFIG` does not have TensorFlow's format.
     """
-    check_object(samples, Samples, "train: `samples`", source="open_samples")
+    path, samples_path = checked_paths("train", samples, path, samples_path)
     check_object(config, TrainConfig, "train: `config`", source="TrainConfig(...)")
-    path = to_path(path, "train: `path`")
-    samples_path = samples.path if samples_path is None else to_path(samples_path, "train: `samples_path`")
     check_output(path, force=force, kind="run", inputs=[samples_path])
     if tensorboard is not None:
         tensorboard = to_path(tensorboard, "train: `tensorboard`")

@@ -21,7 +21,7 @@ from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import ResolvedConfig, TrainConfig
 from edgerec.model.defaults import resolve
 from edgerec.model.run_head import HEAD, read_run_head
-from edgerec.model.runs import HISTORY, Run, load_run
+from edgerec.model.runs import HISTORY, Run, checked_paths, load_run
 from edgerec.model.training import train
 from edgerec.model.tuning.folder import Search, SearchFolder, search_folder, unfinished_search
 from edgerec.model.tuning.sampler import propose, should_prune
@@ -81,11 +81,9 @@ def tune(
         TrainingError: all trials have failed.
         EdgeRecError: as `train`.
     """
-    check_object(samples, Samples, "tune: `samples`", source="open_samples")
+    path, samples_path = checked_paths("tune", samples, path, samples_path)
     check_object(config, TrainConfig, "tune: `config`", source="TrainConfig(...)")
     check_whole(trials, "tune: `trials`", least=1)
-    path = to_path(path, "tune: `path`")
-    samples_path = samples.path if samples_path is None else to_path(samples_path, "tune: `samples_path`")
     check_output(path, force=force, kind="run", inputs=[samples_path])
     if workers_named():
         raise ConfigurationError(
@@ -128,9 +126,7 @@ def finish_search(
             is damaged.
         OutputError: another process is still searching; or `path` exists and `force` is false; or it cannot be written.
     """
-    check_object(samples, Samples, "finish_search: `samples`", source="open_samples")
-    path = to_path(path, "finish_search: `path`")
-    samples_path = samples.path if samples_path is None else to_path(samples_path, "finish_search: `samples_path`")
+    path, samples_path = checked_paths("finish_search", samples, path, samples_path)
     with unfinished_search(path, str(samples_path.resolve())) as folder:
         check_output(path, force=force, kind="run", inputs=[samples_path])
         if best_trial(folder.trials) is None:
