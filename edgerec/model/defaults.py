@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, VALIDATION, Samples
 from edgerec.model.config import ResolvedConfig, TrainConfig
+from edgerec.rankers.registry import find_model
 
 SMALL = 200_000
 """An epoch of fewer requests counts as small. Larger samples get the settings of the paper."""
@@ -20,10 +21,9 @@ BATCH_SIZES = ((80_000, 512), (40_000, 256), (8_000, 128), (4_000, 64), (0, 32))
 """For small samples: the batch size from a number of requests in an epoch on. An epoch of at least 2,000 requests then
 has at least 60 training steps."""
 EPOCHS = 6
-"""Number of epochs for small samples. The learning rate falls over all of them."""
-QUICK_MODEL, QUICK_EPOCHS, QUICK_FROM = "crban_plus", 4, 8_000
-"""This model needs fewer epochs from this number of requests on: on ten thousand, its validation GAUC was best after
-three of six epochs."""
+"""Number of epochs for fewer requests than `OWN_EPOCHS_FROM`. The learning rate falls over all of them."""
+OWN_EPOCHS_FROM = 8_000
+"""From this number of requests on, small samples get the number of epochs of the model (`Model.small_epochs`)."""
 RARE = 10
 """An item with fewer training exposures counts as new."""
 UNKNOWN_RATES = (0.05, 0.95)
@@ -65,8 +65,8 @@ def sample_size(config: TrainConfig, samples: Samples) -> SampleSize:
 def choose(config: TrainConfig, size: SampleSize) -> ResolvedConfig:
     """Return `config` with all settings, for samples of this size."""
     small = size.requests < SMALL
-    quick = config.model == QUICK_MODEL and size.requests >= QUICK_FROM
-    epochs = config.epochs or ((QUICK_EPOCHS if quick else EPOCHS) if small else 10)
+    own = find_model(config.model).small_epochs if size.requests >= OWN_EPOCHS_FROM else EPOCHS
+    epochs = config.epochs or (own if small else 10)
     layers = config.layers or (1 if small else 3)
     chosen = {
         "layers": layers,

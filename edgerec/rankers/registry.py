@@ -31,6 +31,7 @@ class Model:
         behaviour_kinds: the kinds of behaviour that the model reads.
         encoder: `module:Class` of the `Encoder` of each kind of behaviour.
         listwise: default weight of the listwise loss, which is added to the cross-entropy.
+        small_epochs: default number of epochs for small samples (`model/defaults.py`).
         options: further keyword arguments for `Ranker.create`.
     """
 
@@ -39,6 +40,7 @@ class Model:
     behaviour_kinds: tuple[BehaviourKind, ...] = ()
     encoder: str = HUBSM
     listwise: float = 0.0
+    small_epochs: int = 6
     options: dict[str, Any] = field(default_factory=dict)
 
     def ranker_class(self) -> type[Ranker]:
@@ -82,6 +84,8 @@ MODELS: dict[str, Model] = {
         "exact matches, inputs normalised in the list, self-attention",
         BEHAVIOUR_KINDS,
         listwise=1.0,
+        # On ten thousand requests, its validation GAUC was best after three of six epochs.
+        small_epochs=4,
     ),
 }
 """The models of this package, in the order of Table 2."""
