@@ -19,18 +19,18 @@ from edgerec.model.reranker import Reranker
 from edgerec.model.runs import Run, build_model
 from tests.synthetic import SPEC
 
-_BUILT: dict[tuple[str, int, str], Reranker] = {}
+_BUILT: dict[tuple[str, str], Reranker] = {}
 
 
-def of_model(run: Run, model_name: str, *, crosses: int = 0, anew: bool = False) -> Run:
+def of_model(run: Run, model_name: str, *, anew: bool = False) -> Run:
     """Return a run of the model `model_name` with random weights and the data of `run`.
 
     Building a model takes a good part of a second. So the next call returns the same model, with its first weights
     again, unless `anew` asks for another one.
     """
-    key = (model_name, crosses, run.head.model_dump_json())
+    key = (model_name, run.head.model_dump_json())
     if anew or key not in _BUILT:
-        config = run.head.config.model_copy(update={"model": model_name, "crosses": crosses})
+        config = run.head.config.model_copy(update={"model": model_name})
         _BUILT[key] = build_model(run.head.spec, run.vocabularies, config)
     model = _BUILT[key]
     rng = np.random.default_rng(0)

@@ -12,7 +12,6 @@ from edgerec.core.lazy import importable, lazy_attribute
 
 if TYPE_CHECKING:
     from edgerec.layers.attention import BehaviourAttention
-    from edgerec.layers.cross import FeatureCross
     from edgerec.layers.din import DinAttention, RawBehaviours
     from edgerec.layers.feature_vector import FeatureVector
     from edgerec.layers.gru_stack import GruStack
@@ -31,7 +30,6 @@ _HOME = {
     "DinAttention": "edgerec.layers.din",
     "Dlcm": "edgerec.rankers.dlcm",
     "DnnRank": "edgerec.rankers.dnn_rank",
-    "FeatureCross": "edgerec.layers.cross",
     "FeatureVector": "edgerec.layers.feature_vector",
     "GruStack": "edgerec.layers.gru_stack",
     "ListAttention": "edgerec.layers.list_context",
@@ -47,7 +45,6 @@ __all__ = [
     "DinAttention",
     "Dlcm",
     "DnnRank",
-    "FeatureCross",
     "FeatureVector",
     "GruStack",
     "ListAttention",

@@ -15,7 +15,6 @@ class ModelSettings:
         units: width of every recurrent layer, of the attention and of the hidden layer.
         layers: depth of every recurrent stack.
         gain: scale of the initial weights, see `GruStack`.
-        crosses: number of layers of feature crosses, see `CrbanPlus`. Other models have none.
         behaviour_kinds: the kinds of behaviour that the ranker reads.
         item_width: width of an item vector.
         candidate_width: width of a candidate vector: its item vector, then its relations, then the context.
@@ -27,7 +26,6 @@ class ModelSettings:
     units: int
     layers: int
     gain: float
-    crosses: int
     behaviour_kinds: tuple[BehaviourKind, ...]
     item_width: int
     candidate_width: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError, EdgeRecError
@@ -31,8 +31,6 @@ class TrainConfig(CheckedModel):
     gain: Annotated[float, Field(gt=0, le=10)] | None = None
     """Scale of the initial weights, see `GruStack`. With a small gain the model first learns coarse structure, with a
     large gain it learns fine structure sooner."""
-    crosses: Annotated[int, Field(ge=0, le=4)] = 0
-    """Number of layers of feature crosses in `crban_plus`. Other models ignore it."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
     """Number of requests in a training step."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.005
@@ -96,6 +94,14 @@ class ResolvedConfig(TrainConfig):
     unknown_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
     epochs: Annotated[int, Field(ge=1, le=1000)] = 10
     compiled: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_crosses(cls, values: Any) -> Any:
+        """Ignore ``crosses = 0``. Early runs state this setting, which no longer exists."""
+        if isinstance(values, dict) and values.get("crosses") == 0:
+            return {name: value for name, value in values.items() if name != "crosses"}
+        return values
 
 
 def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:

@@ -39,7 +39,6 @@ class Reranker(keras.Model):
         unknown_rate: see `FeatureVector`.
         gain: scale of the initial weights. GRU kernels: see `GruStack`; embedding tables have the standard deviation
             ``gain / 4``.
-        crosses: number of layers of feature crosses in `crban_plus`; other models ignore it.
 
     Call arguments:
         inputs: as `edgerec.model.batches.Batch.inputs`.
@@ -58,7 +57,6 @@ class Reranker(keras.Model):
         layers: int = 3,
         unknown_rate: float = 0.0,
         gain: float = 2.0,
-        crosses: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,7 +67,6 @@ class Reranker(keras.Model):
         self.layers_per_stack = layers
         self.unknown_rate = unknown_rate
         self.gain = gain
-        self.crosses = crosses
         model = find_model(model_name)
         self.behaviour_kinds = model.behaviour_kinds
         self.item_embedding = FeatureVector(
@@ -87,7 +84,6 @@ class Reranker(keras.Model):
             units=units,
             layers=layers,
             gain=gain,
-            crosses=crosses,
             behaviour_kinds=self.behaviour_kinds,
             item_width=item_width,
             candidate_width=item_width + sum(layer.width for layer in more),
@@ -244,7 +240,6 @@ class Reranker(keras.Model):
             "layers": self.layers_per_stack,
             "unknown_rate": self.unknown_rate,
             "gain": self.gain,
-            "crosses": self.crosses,
         }
 
 

@@ -76,7 +76,6 @@ def build_model(spec: FeatureSpec, vocabularies: Mapping[str, Vocabulary], confi
         layers=config.layers,
         unknown_rate=config.unknown_rate,
         gain=config.gain,
-        crosses=config.crosses,
     )
     model.build()
     return model

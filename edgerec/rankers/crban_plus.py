@@ -15,7 +15,6 @@ from keras import ops
 
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.layers.attention import BehaviourAttention
-from edgerec.layers.cross import FeatureCross
 from edgerec.layers.device_weights import array, dense_weights
 from edgerec.layers.list_context import ListAttention, ListNormalisation, at_positions
 from edgerec.layers.settings import ModelSettings
@@ -70,10 +69,9 @@ def all_match_signals(matches: Mapping[str, tuple[Any, Any]], lengths: Mapping[s
 class CrbanPlus(Ranker):
     """CRBAN with exact matches, inputs normalised in the list, and self-attention as the encoder of the list.
 
-    The features of a candidate x are ``w = FeatureCross([x, matches, normalised numbers and matches])``, with `crosses`
-    layers of `FeatureCross`. They are encoded in the list, ``c = ListAttention(Dense(w))``. `BehaviourAttention`
-    computes the contexts. Its query is c, and each ID that matches adds a trained bias to the score. Then
-    ``logit = MLP([c, w, contexts])``.
+    The features of a candidate x are ``w = [x, matches, normalised numbers and matches]``. They are encoded in the
+    list, ``c = ListAttention(Dense(w))``. `BehaviourAttention` computes the contexts. Its query is c, and each ID that
+    matches adds a trained bias to the score. Then ``logit = MLP([c, w, contexts])``.
 
     The keys of the behaviours do not depend on the candidates, so the device still computes each behaviour only once.
 
@@ -83,7 +81,6 @@ class CrbanPlus(Ranker):
         units: width of candidate encoding, attention and hidden layer.
         blocks: number of `ListAttention` blocks.
         heads: number of attention heads of each block.
-        crosses: number of layers of feature crosses.
 
     Call arguments:
         candidates: (batch, k, item_dim).
@@ -116,16 +113,13 @@ class CrbanPlus(Ranker):
     layer_name = "crban_plus"
     reads_matches = True
 
-    def __init__(
-        self, identities: int, units: int = 32, *, blocks: int = 2, heads: int = 2, crosses: int = 0, **kwargs: Any
-    ) -> None:
+    def __init__(self, identities: int, units: int = 32, *, blocks: int = 2, heads: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.identities = identities
         self.units = units
         self.blocks = blocks
         self.heads = heads
         self.normalise = ListNormalisation(name="normalise")
-        self.crosses = [FeatureCross(name=f"cross_{i}") for i in range(crosses)]
         self.embed = keras.layers.Dense(units, name="embed")
         self.encoder = [ListAttention(units, heads, name=f"block_{i}") for i in range(blocks)]
         for kind in BEHAVIOUR_KINDS:
@@ -146,8 +140,6 @@ class CrbanPlus(Ranker):
         self.match_bias = self.add_weight(
             shape=(len(BEHAVIOUR_KINDS), self.identities), initializer="ones", name="match_bias"
         )
-        for cross in self.crosses:
-            cross.build((batch, k, features))
         self.embed.build((batch, k, features))
         for block in self.encoder:
             block.build((batch, k, self.units))
@@ -170,9 +162,6 @@ class CrbanPlus(Ranker):
         signals = all_match_signals(matches, {kind: length for kind, (_, length) in behaviours.items()})
         normalised = self.normalise(ops.concatenate([numbers, signals], axis=-1), candidate_length)
         features = ops.concatenate([candidates, signals, normalised], axis=-1)
-        first = features
-        for cross in self.crosses:
-            features = cross(first, features)
         encoded = self.embed(features)
         for block in self.encoder:
             encoded = block(encoded, candidate_length)
@@ -187,7 +176,7 @@ class CrbanPlus(Ranker):
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> CrbanPlus:
         heads = 1 if settings.units % 2 else 2
-        return cls(settings.identities, settings.units, heads=heads, crosses=settings.crosses, name=name)
+        return cls(settings.identities, settings.units, heads=heads, name=name)
 
     def build_for(self, settings: ModelSettings) -> None:
         self.build((None, None, settings.candidate_width), (None, None, len(settings.number_columns)))
@@ -204,7 +193,6 @@ class CrbanPlus(Ranker):
 
         return CrbanPlusWeights(
             number_columns=settings.number_columns,
-            crosses=tuple(cross.device_weights() for cross in self.crosses),
             embed=dense_weights(self.embed),
             blocks=tuple(block.device_weights() for block in self.encoder),
             attentions={kind: self.attention_of(kind).device_weights() for kind in BEHAVIOUR_KINDS},
@@ -221,5 +209,4 @@ class CrbanPlus(Ranker):
             "units": self.units,
             "blocks": self.blocks,
             "heads": self.heads,
-            "crosses": len(self.crosses),
         }

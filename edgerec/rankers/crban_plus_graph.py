@@ -11,7 +11,6 @@ import onnx
 from edgerec.features.behaviours import BehaviourKind, Limits
 from edgerec.graphs.attention import AttentionForm, AttentionWeights
 from edgerec.graphs.builder import GraphBuilder
-from edgerec.graphs.cross import CrossWeights, add_crosses
 from edgerec.graphs.list_context import ListAttentionWeights, add_list_attention, add_list_normalisation
 from edgerec.graphs.ranking import RankerGraph, Reading, behaviour_inputs
 from edgerec.graphs.weights import Array, DenseWeights
@@ -30,8 +29,7 @@ class CrbanPlusWeights(RankerGraph):
 
     Attributes:
         number_columns: columns of the raw features in an item vector.
-        crosses: layers of feature crosses. Their output is the features `w` of a candidate.
-        embed: dense layer from `w` to the first encoding of the candidate.
+        embed: dense layer from the features `w` of a candidate to the first encoding of the candidate.
         blocks: self-attention over the list. It turns the first encodings into the encodings `c`.
         attentions: the attention over each kind of behaviour. Its queries are the encodings `c`.
         match_bias: `(2, identities)`, for each kind of behaviour and each ID. It is added to an attention score if
@@ -42,7 +40,6 @@ class CrbanPlusWeights(RankerGraph):
     """
 
     number_columns: tuple[int, ...]
-    crosses: tuple[CrossWeights, ...]
     embed: DenseWeights
     blocks: tuple[ListAttentionWeights, ...]
     attentions: Mapping[BehaviourKind, AttentionWeights]
@@ -101,7 +98,6 @@ class CrbanPlusWeights(RankerGraph):
             chosen = np.eye(width)[:, list(self.number_columns)]
             numbers = graph.node("Concat", graph.node("MatMul", items, graph.constant(chosen)), signals, axis=1)
         features = graph.node("Concat", items, signals, add_list_normalisation(graph, numbers), axis=1)
-        features = add_crosses(graph, self.crosses, features)
         encodings = graph.dense(features, self.embed.kernel, self.embed.bias)
         padding = graph.node("Mul", graph.node("Sub", "valid", graph.constant(1.0)), graph.constant(FAR_BELOW))
         padding = graph.reshape(padding, (1, 1, candidates))

@@ -166,7 +166,6 @@ def test_the_error_of_an_encoder_without_a_method_names_the_method() -> None:
         units=2,
         layers=1,
         gain=1.0,
-        crosses=0,
         behaviour_kinds=(),
         item_width=3,
         candidate_width=3,

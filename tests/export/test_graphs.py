@@ -14,7 +14,6 @@ from edgerec.device_runtime.rank_feed import KindFeed
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, Limits
 from edgerec.graphs.attention import AttentionForm, AttentionWeights, sign_matrix
 from edgerec.graphs.builder import GraphBuilder
-from edgerec.graphs.cross import CrossWeights, add_crosses
 from edgerec.graphs.gru import GruWeights, add_gru_stack
 from edgerec.graphs.hubsm_step import HubsmWeights
 from edgerec.graphs.ranking import Reading, behaviour_inputs
@@ -258,30 +257,6 @@ def test_the_device_graph_of_the_ranker_computes_no_tanh() -> None:
     assert "Softmax" not in kinds
 
 
-@pytest.mark.parametrize(("layers", "operations"), [(0, {}), (1, {"Mul": 1}), (2, {"Mul": 2, "Add": 1})])
-def test_feature_crosses_equal_the_equation(layers: int, operations: dict[str, int]) -> None:
-    rng = np.random.default_rng(0)
-    weights = [
-        CrossWeights(*(rng.normal(size=shape).astype(np.float32) for shape in ((7, 2), (2, 7), (7,))))
-        for _ in range(layers)
-    ]
-    features = rng.normal(size=(5, 7)).astype(np.float32)
-    expected = features
-    for layer in weights:
-        expected = features * (expected @ layer.down_kernel @ layer.up_kernel + layer.bias) + expected
-    graph = GraphBuilder()
-    graph.node("Identity", add_crosses(graph, weights, "features"), out="crossed")
-    model = graph.model("crosses", {"features": (5, 7)}, {"crossed": (5, 7)})
-    np.testing.assert_allclose(run(model, features=features)["crossed"], expected, rtol=1e-5, atol=1e-5)
-    count = Counter(node.op_type for node in model.graph.node)
-    # Each layer has two products with matrices and one addition of its bias.
-    assert (count["MatMul"], count["Mul"], count["Add"]) == (
-        2 * layers,
-        operations.get("Mul", 0),
-        layers + operations.get("Add", 0),
-    )
-
-
 def test_the_same_weights_give_the_same_bytes() -> None:
     first, second = (graphs(oracle.random_model(4)) for _ in range(2))
     assert {name: graph.SerializeToString() for name, graph in first.items()} == {
@@ -304,8 +279,6 @@ def zeros(*shape: int) -> np.ndarray:
         (lambda: GruWeights([[1.0]], zeros(3, 9), zeros(2, 9)), "list"),
         (lambda: AttentionWeights(zeros(3, 3), zeros(3), zeros(3, 4), zeros(3)), "key_kernel"),
         (lambda: AttentionWeights(zeros(3, 3), zeros(4), zeros(3, 3), zeros(3)), "query_bias"),
-        (lambda: CrossWeights(zeros(3, 2), zeros(2, 4), zeros(4)), "down_kernel"),
-        (lambda: CrossWeights(zeros(4, 2), zeros(3, 4), zeros(4)), "up_kernel"),
         (lambda: HeadWeights(zeros(13, 4), zeros(4), zeros(4, 1), zeros(1)), "multiple of 6"),
         (lambda: HeadWeights(zeros(12, 4), zeros(4), zeros(4, 2), zeros(1)), "output_kernel"),
         (lambda: HubsmWeights((), oracle.random_stack(np.random.default_rng(0), 3)), "at least one"),

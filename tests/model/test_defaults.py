@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
+from edgerec.core.errors import ConfigurationError
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
-from edgerec.model.config import ResolvedConfig, TrainConfig
+from edgerec.model.config import ResolvedConfig, TrainConfig, check_config
 from edgerec.model.defaults import SampleSize, choose, describe, resolve, share_of_new_items
 
 BY_SIZE = [name for name, field in TrainConfig.model_fields.items() if field.default is None and name != "listwise"]
@@ -83,3 +85,11 @@ def test_the_line_names_only_settings_that_were_chosen(samples: Samples) -> None
 def test_an_old_run_without_a_setting_has_its_old_default() -> None:
     assert ResolvedConfig.model_validate({"model": "dlcm"}).batch_size == 512
     assert set(BY_SIZE) == {"layers", "gain", "batch_size", "decay_epochs", "unknown_rate", "epochs"}
+
+
+def test_an_old_run_may_state_that_it_has_no_crosses() -> None:
+    assert ResolvedConfig.model_validate({"crosses": 0}) == ResolvedConfig()
+    with pytest.raises(ValidationError, match="is not a known key"):
+        ResolvedConfig.model_validate({"crosses": 2})
+    with pytest.raises(ConfigurationError, match="crosses is not a known key"):
+        check_config({"crosses": 0}, where="options")

@@ -15,7 +15,6 @@ from edgerec.data.samples import TRAIN, Samples
 from edgerec.features.encoder import Encoded
 from edgerec.features.vocabulary import Vocabulary
 from edgerec.layers.attention import BehaviourAttention
-from edgerec.layers.cross import FeatureCross
 from edgerec.layers.din import DinAttention, RawBehaviours
 from edgerec.layers.feature_vector import FeatureVector
 from edgerec.layers.gru_stack import GruStack
@@ -41,11 +40,10 @@ LAYERS: list[keras.layers.Layer] = [
     BehaviourEncoder(4, 2),
     Crban(4, 2),
     Crban(4, 1, kinds=("exposures",), din=True),
-    CrbanPlus(2, 4, blocks=1, crosses=2),
+    CrbanPlus(2, 4, blocks=1),
     DinAttention(4, 3),
     Dlcm(4, 2),
     DnnRank(4),
-    FeatureCross(3),
     ListAttention(4, 2),
     ListNormalisation(),
     RawBehaviours(4),
@@ -70,7 +68,6 @@ def test_a_layer_is_restored_from_its_config(layer: keras.layers.Layer) -> None:
         (lambda: BehaviourAttention(0), "units"),
         (lambda: Crban(kinds=("clicks",)), "kinds"),
         (lambda: Crban(kinds=()), "kinds"),
-        (lambda: FeatureCross(0), "rank"),
         (lambda: ListAttention(5, 2), "units"),
         (lambda: FeatureVector(SPEC.item, rows={"shop": 5}, unknown_rate=1.0), "unknown_rate"),
         (lambda: FeatureVector(SPEC.item, rows={}).build(), "rows"),
@@ -118,24 +115,6 @@ def test_din_attention_equals_values_computed_by_hand() -> None:
     found = layer(query, key, np.array([[[10.0], [20.0], [30.0]]], np.float32), np.array([2])).numpy()
     # Only two behaviours count. For the second one, the hidden unit is negative, so its weight is zero.
     assert found == pytest.approx(0.5 * 11.0 * 10.0 / np.sqrt(2))
-
-
-def test_a_feature_cross_equals_values_computed_by_hand() -> None:
-    layer = FeatureCross(1)
-    layer.build((1, 2), (1, 2))
-    layer.set_weights([np.array([[1.0], [2.0]]), np.array([[3.0, 4.0]]), np.array([0.5, -0.5])])
-    found = layer(np.array([[10.0, 20.0]], np.float32), np.array([[1.0, -1.0]], np.float32)).numpy()
-    # U x = 1 - 2 = -1, V U x + b = (-3 + 0.5, -4 - 0.5)
-    np.testing.assert_allclose(found, [[10 * -2.5 + 1, 20 * -4.5 - 1]], rtol=1e-6)
-
-
-def test_feature_crosses_start_close_to_the_identity() -> None:
-    features = np.random.default_rng(0).normal(size=(20, 50)).astype(np.float32)
-    layers = [FeatureCross(), FeatureCross()]
-    crossed = features
-    for layer in layers:
-        crossed = layer(features, crossed)
-    assert 0 < np.abs(crossed - features).mean() < 0.1
 
 
 def test_list_normalisation_equals_values_computed_by_hand() -> None:
