@@ -125,9 +125,13 @@ class Samples:
         return ShardReader(self.head.spec, self.items, self.head.limits, self.vocabularies)
 
     def counts(self) -> dict[str, Any]:
-        """Return the counts of all samples, of each split (`splits`), and of each kind of behaviour (`behaviours`)."""
-        splits = {split: self.head.splits[split].model_dump() for split in SPLITS}
-        totals = {key: sum(part[key] for part in splits.values()) for key in ("requests", "exposures", "clicks")}
+        """Return the counts of all samples, of each split (`splits`), and of each kind of behaviour (`behaviours`).
+
+        `labels` counts the labelled candidates of all requests. The requests of a page label the same exposures, so
+        it may be larger than the number of exposures, which is in `behaviours`.
+        """
+        splits = {split: _split_counts(self.head.splits[split]) for split in SPLITS}
+        totals = {key: sum(part[key] for part in splits.values()) for key in ("requests", "labels", "positive_labels")}
         behaviours = {kind.plural: sum(entry.count(kind) for entry in self.head.shards) for kind in BEHAVIOUR_KINDS}
         return {**totals, "users": self.head.users, "splits": splits, "behaviours": behaviours}
 
@@ -138,6 +142,15 @@ class Samples:
     def action_encoder(self, kind: BehaviourKind) -> GroupEncoder:
         """Return the encoder of the actions of one kind of behaviour."""
         return GroupEncoder(self.head.spec.actions(kind))
+
+
+def _split_counts(split: SplitCounts) -> dict[str, int]:
+    return {
+        "requests": split.requests,
+        "pages": split.pages,
+        "labels": split.exposures,
+        "positive_labels": split.clicks,
+    }
 
 
 def open_samples(path: AnyPath) -> Samples:

@@ -349,7 +349,7 @@ def test_pages_count_each_exposure_once(tmp_path: Path) -> None:
     assert counts == {**LOGS.counts(), "requests": len(first) + len(later)}
     samples = build(tmp_path, logs)
     found = samples.counts()
-    assert found["behaviours"]["exposures"] == LOGS.counts()["exposures"] < found["exposures"]
+    assert found["behaviours"]["exposures"] == LOGS.counts()["exposures"] < found["labels"]
     assert found["requests"] == len(first) + len(later)
     with pytest.raises(LogsError, match=r"requests\.page_id should be Int64; received String"):
         build(tmp_path, replace(LOGS, requests=LOGS.requests.with_columns(page_id=pl.lit("a"))))

@@ -202,11 +202,11 @@ def test_candidates_labels_and_periods_of_a_small_example(tmp_path: Path) -> Non
     assert batch.label.tolist() == [[0, 0, 0], [0, 1, 0]]
     assert batch.weight.tolist() == [[0, 0, 0], [1, 1, 0]]
     assert samples.counts() == {
-        "requests": 4, "exposures": 5, "clicks": 2, "users": 2,
+        "requests": 4, "labels": 5, "positive_labels": 2, "users": 2,
         "splits": {
-            TRAIN: {"requests": 1, "pages": 1, "exposures": 1, "clicks": 1},
-            VALIDATION: {"requests": 2, "pages": 2, "exposures": 2, "clicks": 1},
-            TEST: {"requests": 1, "pages": 1, "exposures": 2, "clicks": 0},
+            TRAIN: {"requests": 1, "pages": 1, "labels": 1, "positive_labels": 1},
+            VALIDATION: {"requests": 2, "pages": 2, "labels": 2, "positive_labels": 1},
+            TEST: {"requests": 1, "pages": 1, "labels": 2, "positive_labels": 0},
         },
         "behaviours": {"exposures": 0, "page_views": 0},
     }  # fmt: skip

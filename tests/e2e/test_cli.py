@@ -63,8 +63,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def test_every_command_prints_one_json_document(made: Made) -> None:
-    for name in ("simulate", "samples"):
-        assert made.documents[name].keys() >= {"requests", "exposures", "clicks", "users", "seconds"}
+    assert made.documents["simulate"].keys() >= {"requests", "exposures", "clicks", "users", "seconds"}
+    assert made.documents["samples"].keys() >= {"requests", "labels", "positive_labels", "users", "seconds"}
     for key in ("requests", "users"):
         assert made.documents["simulate"][key] == made.documents["samples"][key] > 0
     for key in ("exposures", "page_views"):
