@@ -12,6 +12,7 @@ from edgerec.cli.options import (
     BY_SIZE,
     PATH,
     ModelOption,
+    WholeNumber,
     batch_size_option,
     config_default,
     config_option,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--tune",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     metavar="N",
     help="Train N configurations, and keep the one with the best validation GAUC. The first one is the given "
     "configuration. The others change settings that neither --config nor an option sets (docs/training.md).",

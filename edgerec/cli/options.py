@@ -13,13 +13,27 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path, readable=False)
 """Type of all paths. Click does not check that a path is readable, because the function that reads it does."""
 
+
+class WholeNumber(click.IntRange):
+    """Type of a whole number within bounds. Its error says what is expected, also for a value that is no number."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            bounds = f"of at least {self.min}" if self.max is None else f"from {self.min} to {self.max}"
+            self.fail(f"should be a whole number {bounds}; received {value!r}", param, ctx)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 force_option = click.option(
     "--force", is_flag=True, help="Replace an existing output, but only if EdgeRec wrote all of it."
 )
 processes_option = click.option(
     "--processes",
-    type=click.IntRange(1, 1024),
+    type=WholeNumber(1, 1024),
     help="Number of processes that run at the same time. Default: one for each core.",
 )
 public_key_option = click.option(

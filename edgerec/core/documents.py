@@ -62,7 +62,9 @@ def document_bytes(path: Path, *, what: str) -> bytes:
         return bounded_bytes(path)
     except FileNotFoundError:
         missing = f"has no {path.name}{_other_kind(path.parent)}" if path.parent.is_dir() else "is not a folder"
-        raise FormatError(f"{what}: {path.parent} {missing}: give a folder of {what} that EdgeRec wrote") from None
+        raise FormatError(
+            f"{what}: {path.parent} {missing}: give a folder with {path.name} that EdgeRec wrote"
+        ) from None
     except NotADirectoryError:
         raise FormatError(f"{what}: {path.parent} is a file: give a folder that EdgeRec wrote") from None
     except OSError as error:

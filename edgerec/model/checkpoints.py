@@ -218,7 +218,7 @@ def unfinished_training(output: Path, samples: str) -> Iterator[WorkFolder]:
         if not so_far.epoch:
             raise FormatError(f"training: the unfinished training {path} has no complete epoch: leave out --finish")
         if so_far.samples != samples:
-            raise FormatError(f"training: {path} was started with other samples: give those, {so_far.samples}")
+            raise FormatError(f"training: {path} was started with other samples: use those in {so_far.samples}")
         work = WorkFolder(path, so_far)
         work.load_history()
         return work
@@ -269,7 +269,7 @@ def _read_same(path: Path, config: ResolvedConfig, samples: str) -> Progress:
     so_far = _read(path)
     if so_far.samples != samples:
         raise FormatError(
-            f"training: {path} was started with other samples: give those, {so_far.samples}, or start again with "
+            f"training: {path} was started with other samples: use those in {so_far.samples}, or start again with "
             "--force"
         )
     before, now = so_far.config.model_dump(), config.model_dump()

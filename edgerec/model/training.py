@@ -121,7 +121,7 @@ def _check_labels(samples: Samples) -> None:
     if not 0 < counts.clicks < counts.exposures:
         raise InputError(
             f"training split has {counts.clicks} clicks on {counts.exposures} exposures: "
-            "a model can only be trained on both clicked and unclicked exposures"
+            "a model can only be trained if there are both clicked and unclicked exposures"
         )
     if not any(map(_has_both, samples.requests(VALIDATION))):
         raise InputError(

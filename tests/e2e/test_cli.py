@@ -247,6 +247,22 @@ def _no_model(root: Path) -> None:
     write_manifest(manifest.model_copy(update={"files": stamp_files(bundle, files)}), bundle)
 
 
+@pytest.mark.parametrize("value", ["abc", "2.5", "0"])
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("train", "samples", "--tune"), "'--tune': should be a whole number of at least 1"),
+        (("samples", "logs", "--processes"), "'--processes': should be a whole number from 1 to 1024"),
+    ],
+)
+def test_the_error_for_a_number_out_of_bounds_says_what_is_expected(
+    command: tuple[str, ...], said: str, value: str
+) -> None:
+    done = edgerec_here(*command, value, "--out", "x")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"Error: Invalid value for {said}; received {value!r}"
+
+
 def _format(name: str) -> Callable[[Path], object]:
     def write(root: Path) -> None:
         head = json.loads((root / name).read_text())
@@ -259,8 +275,8 @@ def _format(name: str) -> Callable[[Path], object]:
     ("command", "said"),
     [
         (["evaluate", "run"], "run is a run: give the folder of the samples after it: edgerec evaluate RUN SAMPLES"),
-        (["train", "run"], "has no samples.json; it is a folder of the kind 'run': give a folder of samples"),
-        (["samples", "bundle"], "it is a folder of the kind 'bundle': give a folder of logs"),
+        (["train", "run"], "has no samples.json; it is a folder of the kind 'run': give a folder with samples.json"),
+        (["samples", "bundle"], "it is a folder of the kind 'bundle': give a folder with logs.json"),
     ],
 )
 def test_the_error_for_another_kind_of_folder_says_what_it_contains(

@@ -177,7 +177,7 @@ def test_a_stopped_training_is_finished_with_its_best_epoch(
         file.write('{"epoch": 2}\n')
     best = model_for(samples, QUICK)
     best.load_weights(work / "best-1.weights.h5")
-    with pytest.raises(FormatError, match=f"was started with other samples: give those, {samples_path}"):
+    with pytest.raises(FormatError, match=f"was started with other samples: use those in {samples_path}"):
         finish(samples, tmp_path / "run", samples_path=tmp_path)
     assert names(tmp_path) == [".run.training"]
 
@@ -598,7 +598,7 @@ def test_the_learning_rate_falls_by_a_cosine() -> None:
     ("split", "labels", "said"),
     [
         (TRAIN, 0, "training split has 0 clicks"),
-        (TRAIN, 1, "training split has .* can only be trained on both clicked and unclicked"),
+        (TRAIN, 1, "training split has .* can only be trained if there are both clicked and unclicked"),
         (TRAIN, NOT_EXPOSED, "on 0 exposures"),
         (VALIDATION, 0, "validation split has no request with a clicked and an unclicked"),
         (VALIDATION, NOT_EXPOSED, "validation split"),

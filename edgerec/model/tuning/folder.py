@@ -119,7 +119,7 @@ def unfinished_search(output: Path, samples: str) -> Iterator[SearchFolder]:
     def enter(path: Path) -> SearchFolder:
         search = _read(path)
         if search.samples != samples:
-            raise FormatError(f"tuning: {path} was started with other samples: give those, {search.samples}")
+            raise FormatError(f"tuning: {path} was started with other samples: use those in {search.samples}")
         return SearchFolder(path)
 
     with unfinished_work(output, _folders(), enter, force=False, resume=True) as folder:
