@@ -18,6 +18,7 @@ from edgerec.model.runs import load_run
 from edgerec.model.training import train
 from edgerec.model.tuning import sampler
 from edgerec.model.tuning import tune as tuning
+from edgerec.model.tuning.folder import Search, SearchFolder
 from edgerec.model.tuning.space import Choices, Range, search_space
 from edgerec.model.tuning.trials import Trial, best_trial, read_trials, write_trials
 from edgerec.model.tuning.tune import finish_search, tune
@@ -111,7 +112,7 @@ def test_a_trial_that_fails_does_not_end_the_search(
 ) -> None:
     """The learning rate of the third trial is not finite. Its run and its training leave no files."""
     monkeypatch.setattr(
-        tuning, "_settings", lambda folder, *_: made(1, [], learning_rate=rates[len(folder.trials)]).settings
+        tuning, "_settings", lambda folder, *_: made(1, [0.5], learning_rate=rates[len(folder.trials)]).settings
     )
     rates = [1e30, 0.01, 1e30]
     tuned = tune(samples, TINY, tmp_path / "run", trials=3, samples_path=samples_path)
@@ -208,10 +209,45 @@ def test_damaged_trials_are_an_error(tmp_path: Path) -> None:
     assert [trial.number for trial in read_trials(tmp_path / "trials.jsonl")] == [1, 2]
     assert read_trials(tmp_path / "none") == []
     lines = (tmp_path / "trials.jsonl").read_text().splitlines()
-    for text in (lines[1], lines[0][:-9], "{}", "\udcff"):
+    gauc = '"validation_gauc": [0.5]'
+    assert gauc in lines[0]
+    for text in (
+        lines[1],
+        lines[0][:-9],
+        "{}",
+        "7",
+        "\udcff",
+        lines[0] + "\n\n",
+        lines[0].replace('"settings"', '"other"'),
+        *(lines[0].replace(gauc, f'"validation_gauc": {value}') for value in ("[NaN]", "[]", "0.5", "null", '["x"]')),
+    ):
         (tmp_path / "trials.jsonl").write_bytes(text.encode(errors="surrogateescape"))
         with pytest.raises(FormatError, match=r"trials\.jsonl is damaged \(.+\): start again with --force"):
             read_trials(tmp_path / "trials.jsonl")
+
+
+def test_trials_of_another_search_are_an_error(tmp_path: Path) -> None:
+    search = Search(version="", samples="samples", digest="", config=TINY, fixed=sorted(FIXED))
+    write_trials([made(1, [0.5])], tmp_path / "trials.jsonl")
+    with pytest.raises(FormatError, match=r"damaged \(there is no run of its best trial 1\)"):
+        SearchFolder(tmp_path, search)
+    (tmp_path / "runs" / "1").mkdir(parents=True)
+    (tmp_path / "runs" / "1" / "run.json").touch()
+    assert [trial.number for trial in SearchFolder(tmp_path, search).trials] == [1]
+    [line] = (tmp_path / "trials.jsonl").read_text().splitlines()
+    for name, value, said in (
+        ("gain", None, "trial 1 should have the settings learning_rate, gain, unknown_rate, average, decay_epochs"),
+        ("more", 1, "trial 1 should have the settings"),
+        ("average", 0.3, "trial 1: average should be one of 0, 0.99, 0.999; received 0.3"),
+        ("gain", 11, "trial 1: gain should be from 0.5 to 4; received 11"),
+        ("gain", float("nan"), r"settings\.gain.* finite number"),
+        ("gain", "2x", r"settings\.gain"),
+    ):
+        trial = json.loads(line)
+        trial["settings"] = {key: kept for key, kept in {**trial["settings"], name: value}.items() if kept is not None}
+        (tmp_path / "trials.jsonl").write_text(json.dumps(trial) + "\n")
+        with pytest.raises(FormatError, match=rf"trials\.jsonl is damaged \({said}"):
+            SearchFolder(tmp_path, search)
 
 
 @pytest.mark.usefixtures("eager")

@@ -17,7 +17,16 @@ from edgerec.core.text_fields import PathText
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import ResolvedConfig
 from edgerec.model.run_head import HEAD
-from edgerec.model.tuning.trials import TRIALS, Trial, best_trial, read_trials, write_trials
+from edgerec.model.tuning.space import search_space
+from edgerec.model.tuning.trials import (
+    TRIALS,
+    Trial,
+    best_trial,
+    check_settings,
+    damaged,
+    read_trials,
+    write_trials,
+)
 
 FORMAT = 1
 SEARCH = "search.json"
@@ -46,14 +55,25 @@ class SearchFolder:
 
     A trial trains in `runs/NUMBER`. Then it is added to `trials.jsonl`, and of all runs only the best one is kept.
 
+    Args:
+        path: the folder.
+        search: the content of its `search.json`.
+
     Attributes:
         path: the folder.
         trials: the finished trials.
+
+    Raises:
+        FormatError: the file of trials is damaged, or the run of the best trial is missing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, search: Search) -> None:
         self.path = path
         self.trials = read_trials(path / TRIALS)
+        check_settings(self.trials, search_space(search.config, search.fixed), path / TRIALS)
+        best = best_trial(self.trials)
+        if best is not None and not (self.run(best.number) / HEAD).is_file():
+            raise damaged(path / TRIALS, f"there is no run of its best trial {best.number}")
         (path / "runs").mkdir(exist_ok=True)
         self._clean()
 
@@ -99,7 +119,7 @@ def search_folder(output: Path, search: Search, *, force: bool, resume: bool) ->
                 f"tuning: {path} was started with another configuration, with other samples or by another version of "
                 "EdgeRec: resume with the same ones, or start again with --force"
             )
-        return SearchFolder(path)
+        return SearchFolder(path, search)
 
     with unfinished_work(output, _folders(), enter, force=force, resume=resume) as folder:
         yield folder
@@ -120,7 +140,7 @@ def unfinished_search(output: Path, samples: str) -> Iterator[SearchFolder]:
         search = _read(path)
         if search.samples != samples:
             raise FormatError(f"tuning: {path} was started with other samples: use those in {search.samples}")
-        return SearchFolder(path)
+        return SearchFolder(path, search)
 
     with unfinished_work(output, _folders(), enter, force=False, resume=True) as folder:
         yield folder

@@ -17,12 +17,24 @@ class Range:
     low: float
     high: float
 
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"from {self.low:g} to {self.high:g}"
+
 
 @dataclass(frozen=True)
 class Choices:
     """A few values in ascending order."""
 
     values: tuple[float, ...]
+
+    def __contains__(self, value: float) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(f'{value:g}' for value in self.values)}"
 
 
 Space = Mapping[str, Range | Choices]

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgerec.core.atomic import json_lines, write_bytes
 from edgerec.core.errors import FormatError
 from edgerec.core.faults import first_fault
+from edgerec.model.tuning.space import Space
 
 TRIALS = "trials.jsonl"
 
@@ -18,7 +19,7 @@ TRIALS = "trials.jsonl"
 class Trial(BaseModel):
     """One training of a search: one line of `trials.jsonl`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     number: Annotated[int, Field(ge=1)]
     settings: dict[str, int | float]
@@ -29,6 +30,12 @@ class Trial(BaseModel):
     validation_gauc: list[float]
     """The validation GAUC after each epoch. It is empty if the trial failed."""
     train_seconds: float
+
+    @model_validator(mode="after")
+    def _has_epochs(self) -> Trial:
+        if not self.validation_gauc and self.state != "failed":
+            raise ValueError(f"validation_gauc should not be empty, because the trial is {self.state}")
+        return self
 
     @property
     def best(self) -> float:
@@ -59,11 +66,26 @@ def read_trials(path: Path) -> list[Trial]:
         if [trial.number for trial in trials] != list(range(1, len(trials) + 1)):
             raise ValueError("the numbers of the trials are not 1, 2, ...")
     except ValidationError as error:
-        raise _damaged(path, first_fault(error)) from None
+        raise damaged(path, first_fault(error)) from None
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     return trials
 
 
-def _damaged(path: Path, reason: Any) -> FormatError:
+def check_settings(trials: Sequence[Trial], space: Space, path: Path) -> None:
+    """Check that each trial, read from the file `path`, has the settings of `space` with possible values.
+
+    Raises:
+        FormatError: a setting is missing, unknown, or has another value.
+    """
+    for trial in trials:
+        if trial.settings.keys() != space.keys():
+            raise damaged(path, f"trial {trial.number} should have the settings {', '.join(space)}")
+        for name, value in trial.settings.items():
+            if value not in space[name]:
+                raise damaged(path, f"trial {trial.number}: {name} should be {space[name]}; received {value}")
+
+
+def damaged(path: Path, reason: Any) -> FormatError:
+    """Return the error for a damaged file of trials."""
     return FormatError(f"tune: {path} is damaged ({reason}): start again with --force")
