@@ -21,7 +21,7 @@ BATCH_SIZES = ((80_000, 512), (40_000, 256), (8_000, 128), (4_000, 64), (0, 32))
 """For small samples: the batch size from a number of requests in an epoch on. An epoch of at least 2,000 requests then
 has at least 60 training steps."""
 EPOCHS = 6
-"""Number of epochs for fewer requests than `OWN_EPOCHS_FROM`. The learning rate falls over all of them."""
+"""Number of epochs for fewer requests than `OWN_EPOCHS_FROM`."""
 OWN_EPOCHS_FROM = 8_000
 """From this number of requests on, small samples get the number of epochs of the model (`Model.small_epochs`)."""
 RARE = 10
@@ -66,20 +66,27 @@ def choose(config: TrainConfig, size: SampleSize) -> ResolvedConfig:
     """Return `config` with all settings, for samples of this size."""
     small = size.requests < SMALL
     own = find_model(config.model).small_epochs if size.requests >= OWN_EPOCHS_FROM else EPOCHS
-    epochs = config.epochs or (own if small else 10)
+    default = own if small else 10
+    epochs = config.epochs or default
     layers = config.layers or (1 if small else 3)
     chosen = {
         "layers": layers,
         "gain": 1.0 if small else 2.0,
         "batch_size": _batch_size(size.requests) if small else 512,
-        "decay_epochs": epochs if small else 0,
+        # If the user wants more epochs than the default, patience can end the training after the decay.
+        "decay_epochs": min(epochs, default) if small else 0,
         "unknown_rate": None if size.new_items is None else _unknown_rate(size.new_items),
         "epochs": epochs,
     }
     settings = {**chosen, **config.model_dump(exclude_none=True)}
     if settings["compiled"] == "auto":
-        settings["compiled"] = size.requests * epochs * layers >= XLA_PAYS
+        settings["compiled"] = xla_pays(size.requests, epochs=epochs, layers=layers)
     return ResolvedConfig.model_validate(settings)
+
+
+def xla_pays(requests: int, *, epochs: int, layers: int) -> bool:
+    """Return whether a training is so long that XLA saves more time than it takes to compile."""
+    return requests * epochs * layers >= XLA_PAYS
 
 
 def describe(config: TrainConfig, resolved: ResolvedConfig, samples: Samples) -> str | None:

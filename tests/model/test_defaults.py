@@ -46,9 +46,17 @@ def test_crban_plus_has_fewer_epochs_unless_there_are_very_few_requests() -> Non
     assert epochs == [6, 4, 10]
 
 
+@pytest.mark.parametrize(("requests", "decay"), [(5_000, 6), (10_000, 4), (1_000_000, 0)])
+def test_the_learning_rate_falls_over_at_most_the_default_number_of_epochs(requests: int, decay: int) -> None:
+    """With more epochs, patience acts after the decay."""
+    found = [choose(TrainConfig(model="crban_plus", epochs=each), SampleSize(requests, 0.0)) for each in (2, 100)]
+    assert [each.epochs for each in found] == [2, 100]
+    assert [each.decay_epochs for each in found] == [min(2, decay), decay]
+
+
 def test_settings_of_the_user_are_kept_and_the_others_follow_them() -> None:
     found = choose(TrainConfig(epochs=9, batch_size=7, unknown_rate=0.5, compiled=True), SampleSize(10_000))
-    assert (found.epochs, found.decay_epochs) == (9, 9)
+    assert (found.epochs, found.decay_epochs) == (9, 6)
     assert (found.batch_size, found.unknown_rate, found.compiled) == (7, 0.5, True)
     every = {name: getattr(found, name) for name in TrainConfig.model_fields}
     assert choose(TrainConfig(**every), SampleSize(1_000_000)).model_dump() == every

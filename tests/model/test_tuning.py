@@ -21,7 +21,7 @@ from edgerec.model.tuning import tune as tuning
 from edgerec.model.tuning.folder import Search, SearchFolder
 from edgerec.model.tuning.space import Choices, Range, search_space
 from edgerec.model.tuning.trials import Trial, best_trial, read_trials, write_trials
-from edgerec.model.tuning.tune import finish_search, tune
+from edgerec.model.tuning.tune import finish_search, trial_config, tune
 from tests.command_line import EDGEREC, document, edgerec, edgerec_here
 
 FIXED = {"model": "dnn_rank", "batch_size": 200, "units": 4, "layers": 1, "epochs": 2, "compiled": False}
@@ -163,6 +163,16 @@ def test_explicit_settings_stay_fixed() -> None:
     every = set(search_space(ResolvedConfig(), ()))
     with pytest.raises(ConfigurationError, match="all settings that a search varies are set"):
         search_space(ResolvedConfig(), every)
+
+
+def test_each_trial_chooses_by_its_own_layers_whether_xla_compiles() -> None:
+    def compiled(fixed: list[str], layers: int) -> bool:
+        config = ResolvedConfig(epochs=10, layers=1, compiled=False)
+        search = Search(version="", samples="samples", digest="", config=config, fixed=fixed)
+        return trial_config(search, {"layers": layers}, 10_000).compiled
+
+    assert [compiled([], layers) for layers in (1, 2, 3)] == [False, True, True]
+    assert [compiled(["compiled"], layers) for layers in (1, 3)] == [False, False]
 
 
 def test_the_values_of_a_search_include_the_given_ones() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import ResolvedConfig, TrainConfig
-from edgerec.model.defaults import resolve
+from edgerec.model.defaults import resolve, sample_size, xla_pays
 from edgerec.model.run_head import HEAD, read_run_head
 from edgerec.model.runs import HISTORY, Run, checked_paths, load_run
 from edgerec.model.training import train
@@ -89,7 +90,7 @@ def tune(
         raise ConfigurationError(
             "tune: TF_CONFIG names several workers, but a search runs in one process: unset TF_CONFIG"
         )
-    fixed = sorted(name for name in config.model_fields_set if getattr(config, name) is not None)
+    fixed = sorted(name for name in config.model_fields_set if getattr(config, name) not in (None, "auto"))
     config = resolve(config, samples)
     space = search_space(config, fixed)
     search = Search(
@@ -99,13 +100,15 @@ def tune(
         config=config,
         fixed=fixed,
     )
+    requests = sample_size(config, samples).requests
     boards = None if tensorboard is None else to_path(tensorboard, "tune: `tensorboard`")
     with search_folder(path, search, force=force, resume=resume) as folder:
         for number in range(len(folder.trials) + 1, trials + 1):
             settings = _settings(folder, config, space)
             log(f"trial {number} of {trials}: {_text(settings)}")
             board = boards and boards / f"trial-{number}"
-            folder.record(_train(samples, config, settings, folder, samples_path=samples_path, tensorboard=board))
+            chosen = trial_config(search, settings, requests)
+            folder.record(_train(samples, chosen, settings, folder, samples_path=samples_path, tensorboard=board))
             log(f"trial {number} of {trials}: {_outcome(folder.trials)}")
         return _publish(folder, path, force=force)
 
@@ -134,6 +137,18 @@ def finish_search(
         return _publish(folder, path, force=force)
 
 
+def trial_config(search: Search, settings: Mapping[str, int | float], requests: int) -> ResolvedConfig:
+    """Return the configuration of a trial with `settings`, for samples with this number of `requests` in an epoch.
+
+    Unless the user sets `compiled`, each trial chooses it by its own number of layers.
+    """
+    config = search.config.model_copy(update=settings)
+    if "compiled" in search.fixed:
+        return config
+    compiled = xla_pays(requests, epochs=config.epochs, layers=config.layers)
+    return config.model_copy(update={"compiled": compiled})
+
+
 def _settings(folder: SearchFolder, config: ResolvedConfig, space: Space) -> dict[str, int | float]:
     """Return the settings of the next trial."""
     return propose(folder.trials, space, seed=config.seed) if folder.trials else first_settings(config, space)
@@ -157,7 +172,7 @@ def _train(
         try:
             train(
                 samples,
-                config.model_copy(update=settings),
+                config,
                 run,
                 samples_path=samples_path,
                 force=True,
