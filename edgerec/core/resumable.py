@@ -22,7 +22,7 @@ from edgerec.core.leftovers import discard, hidden_name, lock
 JOB = "job.json"
 FORMAT = 2
 """Format number of the work folder. It changes whenever the content of notes changes."""
-
+RESUME = "go on with --resume"
 
 Work = TypeVar("Work")
 
@@ -90,8 +90,8 @@ class WorkFolders:
     head: str
     can_resume: Callable[[Path], bool]
     worth_keeping: Callable[[Path], bool]
-    advice: str = "go on with --resume"
-    """What to do with partial results, except to start again."""
+    advice: Callable[[Path], str] = lambda _: RESUME
+    """Returns what to do with the partial results in a folder, except to start again."""
     busy: str = "wait until it ends, or choose another --out"
     """What to do if another process writes to the folder."""
 
@@ -127,7 +127,7 @@ def unfinished_work(
     with held(folder, busy=folders.busy):
         if not resume:
             if worth_keeping(folder) and not force:
-                advice = f"{folders.advice}, or " if can_resume(folder) else ""
+                advice = f"{folders.advice(folder)}, or " if can_resume(folder) else ""
                 raise OutputError(f"{kind}: partial results exist in {folder}: {advice}start again with --force")
             _empty(folder, last=folders.head)
         work = enter(folder)
@@ -135,7 +135,7 @@ def unfinished_work(
             yield work
         except BaseException:
             if worth_keeping(folder):
-                log(f"{kind}: partial results are kept in {folder}; go on with --resume")
+                log(f"{kind}: partial results are kept in {folder}: {folders.advice(folder)}")
             else:
                 discard(folder, output.resolve())
             raise

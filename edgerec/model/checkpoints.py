@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import json_lines, write_bytes, write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, first_line
-from edgerec.core.resumable import WorkFolders, remove, unfinished_work, work_path
+from edgerec.core.resumable import RESUME, WorkFolders, remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
 from edgerec.model.config import ResolvedConfig
 from edgerec.model.reranker import Reranker
@@ -139,7 +140,7 @@ class WorkFolder:
         return self.path / f"best-{number}.weights.h5"
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
-        return writing(self.path, then="go on with --resume" if self.so_far.epoch else "train again")
+        return writing(self.path, then=RESUME if self.so_far.epoch else "train again")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -239,10 +240,16 @@ def _folders() -> WorkFolders:
         PROGRESS,
         can_resume=_has_progress,
         worth_keeping=_worth_keeping,
-        advice="go on with --resume, or make its best epoch the run with --finish",
+        advice=_advice,
         busy="this training is still running. Wait until it ends, or stop it with ^C, which keeps its complete epochs; "
         "then --finish makes the best epoch the run",
     )
+
+
+def _advice(path: Path) -> str:
+    # `--finish` cannot end a training of an ablation or of a search, which is inside another work folder.
+    inner = any(re.fullmatch(r"\..+\.(ablation|tuning)", parent.name) for parent in path.parents)
+    return RESUME if inner else f"{RESUME}, or make its best epoch the run with --finish"
 
 
 def has_progress(output: Path) -> bool:

@@ -20,6 +20,7 @@ from edgerec.core.arguments import check_object
 from edgerec.core.atomic import json_lines, write_bytes, write_json
 from edgerec.core.errors import FormatError, IntegrityError, OutputError, first_line
 from edgerec.core.paths import AnyPath, to_path
+from edgerec.core.resumable import RESUME
 from edgerec.data.samples import Samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, save_vocabularies
@@ -110,7 +111,7 @@ def save_run(run: Run, folder: Path, *, history: Iterable[Mapping[str, Any]]) ->
     Raises:
         OutputError: the folder cannot be written.
     """
-    with writing(folder, then="go on with --resume"):
+    with writing(folder, then=RESUME):
         save_weights(run.model, folder / WEIGHTS)
         save_vocabularies(dict(run.vocabularies), folder / VOCABULARY)
         write_bytes(folder / HISTORY, json_lines(history))

@@ -457,7 +457,9 @@ def test_an_interrupted_training_is_kept_and_can_be_finished(samples_path: Path,
             child.kill()
     assert "this training is still running. Wait until it ends, or stop it with ^C" in running
     assert child.returncode == 130, err
-    assert err.splitlines()[-1] == "edgerec: interrupted"
+    kept, last = err.splitlines()[-2:]
+    assert kept.endswith(f"{work}: go on with --resume, or make its best epoch the run with --finish")
+    assert last == "edgerec: interrupted"
     assert out == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == [".run.training", "c.toml"]
     epochs = json.loads((work / "progress.json").read_text())["epoch"]

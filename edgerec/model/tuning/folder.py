@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError
-from edgerec.core.resumable import WorkFolders, remove, unfinished_work, work_path
+from edgerec.core.resumable import RESUME, WorkFolders, remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import ResolvedConfig
@@ -157,10 +157,19 @@ def _folders() -> WorkFolders:
         SEARCH,
         can_resume=_has_search,
         worth_keeping=_worth_keeping,
-        advice="go on with --resume, or make the best trial the run with --finish",
+        advice=_advice,
         busy="this search is still running. Wait until it ends, or stop it with ^C, which keeps its finished trials; "
         "then --finish makes the best trial the run",
     )
+
+
+def _advice(path: Path) -> str:
+    """Return what to do with the unfinished search in the folder `path`. Without a complete trial, it has no result."""
+    try:
+        complete = best_trial(read_trials(path / TRIALS)) is not None
+    except FormatError:
+        complete = False
+    return f"{RESUME}, or make the best trial the run with --finish" if complete else RESUME
 
 
 def _has_search(path: Path) -> bool:
