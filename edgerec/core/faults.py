@@ -80,8 +80,10 @@ def unknown_key(name: object, known: Iterable[str]) -> str:
 class CheckedModel(BaseModel):
     """A pydantic model that users write. Its errors are those of EdgeRec.
 
-    If it forbids other keys, an unknown key is reported before other faults, with the most similar known key. Its
-    constructor raises `error_class`. pydantic's own functions, such as `model_validate`, raise `ValidationError`.
+    If it forbids other keys, an unknown key is reported before other faults, with the most similar known key. If it
+    ignores other keys, an unknown key is only reported if it is similar to a known key, because it is probably
+    misspelt. Its constructor reports every unknown key and raises `error_class`. pydantic's own functions, such as
+    `model_validate`, raise `ValidationError`.
     """
 
     error_class: ClassVar[type[EdgeRecError]] = InputError
@@ -111,9 +113,10 @@ class CheckedModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict) and cls.model_config.get("extra") == "forbid":
+        if isinstance(values, dict):
+            strict = cls.model_config.get("extra") == "forbid"
             for key in values:
-                if key not in cls.model_fields:
+                if key not in cls.model_fields and (strict or did_you_mean(str(key), cls.model_fields)):
                     # PydanticCustomError replaces braces in its text, so the text is a value of its context.
                     fault = PydanticCustomError("unknown_key", "{text}", {"text": unknown_key(key, cls.model_fields)})
                     details = InitErrorDetails(type=fault, loc=(str(key),), input=values[key])

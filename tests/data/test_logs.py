@@ -276,6 +276,17 @@ def test_another_format_number_is_an_error(folder: Path, number: object) -> None
         load_logs(folder)
 
 
+def test_a_misspelt_key_of_the_head_is_an_error_and_other_keys_are_ignored(folder: Path) -> None:
+    head = json.loads((folder / "logs.json").read_text())
+    (folder / "logs.json").write_text(json.dumps({**head, "licence": "CC-BY", "2027": None}))
+    assert load_logs(folder).head.repeated_items is False
+    (folder / "logs.json").write_text(json.dumps({**head, "repeated_item": True}))
+    known = "format, kind, name, test_from, repeated_items, parts"
+    said = rf"repeated_item is not a known key \(did you mean repeated_items\?\); the known keys are: {known}"
+    with pytest.raises(FormatError, match=said):
+        load_logs(folder)
+
+
 def test_a_damaged_head_or_specification_is_an_error(folder: Path) -> None:
     (folder / "features.json").write_text("{")
     with pytest.raises(SpecificationError, match="not valid JSON"):
