@@ -15,7 +15,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.layers.kernels.form import Kernels, kernels_here
 from edgerec.model.baselines import baselines_document
 from edgerec.model.input_pipeline import ahead, epoch
-from edgerec.model.plugin_layers import original_errors
+from edgerec.model.plugin_layers import graphs_of
 from edgerec.model.reranker import Reranker
 from edgerec.model.run_head import check_samples
 from edgerec.model.runs import Run
@@ -89,6 +89,7 @@ def evaluate(
         InputError: `run` or `samples` is of another class, there is no such split, or no request of the split has a
             clicked and an unclicked exposure.
         FormatError: a shard is missing or damaged.
+        PluginError: a layer of another package fails.
     """
     check_object(run, Run, "evaluate: `run`", source="load_run")
     check_object(samples, Samples, "evaluate: `samples`", source="open_samples")
@@ -98,7 +99,7 @@ def evaluate(
         check_mapping(oracle, "evaluate: `oracle`")
     check_samples(run.head, run.vocabularies, samples)
     tally = Tally()
-    with original_errors():
+    with graphs_of(run.model):
         for scored in scored_batches(scorer(run.model), samples, split):
             tally.add(scored)
     return {

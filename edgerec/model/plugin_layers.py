@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -51,6 +53,34 @@ def calls(owner: type, method: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def graphs_of(model: Reranker) -> Iterator[None]:
+    """Run a block that runs traced functions of `model`.
+
+    TensorFlow reports an error of an operation with the lines of source code that added the operation to the graph. If
+    one of them is in the file of a ranker or an encoder of another package, the error gets its name.
+
+    Raises:
+        PluginError: an operation of a class of another package failed.
+    """
+    with original_errors():
+        try:
+            yield
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except tf.errors.OpError as error:
+            for owner in filter(is_plugin, map(type, _layers(model))):
+                file = inspect.getfile(owner)
+                if lines := re.findall(rf'File "{re.escape(file)}", line (\d+)', error.message):
+                    # The reason is the last line but for the names of operations, which start with a tab.
+                    reason = [line for line in error.message.splitlines() if line[:1].strip()][-1]
+                    raise PluginError(
+                        f"{owner.__module__}.{owner.__qualname__} failed in a graph ({file}, line {lines[-1]}: "
+                        f"{type(error).__name__}: {reason}): repair or remove its package"
+                    ) from error
+            raise
+
+
 def create(owner: type[Part], settings: ModelSettings, **options: Any) -> Part:
     """Return ``owner.create(settings, **options)``.
 
@@ -98,8 +128,11 @@ def try_model(model: Reranker, batch: Batch) -> None:
     Raises:
         PluginError: the ranker or an encoder fails, or returns something else.
     """
-    layers = [model.ranker, *map(model.encoder_of, model.behaviour_kinds)]
-    if not any(is_plugin(type(layer)) for layer in layers):
+    if not any(is_plugin(type(layer)) for layer in _layers(model)):
         return
     inputs = keras.tree.map_structure(tf.constant, batch.inputs)
     model({**inputs, "scored": inputs["scored"][:, :1]})
+
+
+def _layers(model: Reranker) -> list[Ranker | Encoder]:
+    return [model.ranker, *map(model.encoder_of, model.behaviour_kinds)]

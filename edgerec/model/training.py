@@ -24,7 +24,7 @@ from edgerec.model.finishing import publish_run
 from edgerec.model.input_pipeline import epoch
 from edgerec.model.metrics import gauc
 from edgerec.model.optimizer import RowAdam, table_paths
-from edgerec.model.plugin_layers import original_errors, try_model
+from edgerec.model.plugin_layers import graphs_of, try_model
 from edgerec.model.runs import Run, checked_paths, load_run, model_for
 from edgerec.model.training_loop import Board, Stop, TrainingLoop
 from edgerec.model.workers import workers
@@ -105,7 +105,7 @@ def train(
         if team.chief and (line := describe(given, config, samples)):
             log(line)
         board = Board(tensorboard if team.chief else None)
-        with team.collective(), original_errors():
+        with team.collective(), graphs_of(model):
             early = TrainingLoop(model, optimizer, checkpoint, samples, config, work, team, board, stop=stop).run()
         if not team.chief:
             team.barrier()

@@ -128,6 +128,24 @@ def test_the_error_of_a_ranker_keeps_its_cause(site: Path, samples_path: Path, t
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_the_error_of_an_operation_names_the_class_and_the_line(site: Path, samples_path: Path, tmp_path: Path) -> None:
+    """The operation is added to the graph without an error, and it fails when the graph runs."""
+    install("Add a model", site)
+    path = site / "linear_rank.py"
+    check = "tf.debugging.check_numerics(candidates / (0.0 if tf.inside_function() else 1.0), 'odd')"
+    code = path.read_text().replace("scored):\n", f"scored):\n        {check}\n")
+    path.write_text(f"import tensorflow as tf\n{code}")
+    number = 1 + next(index for index, line in enumerate(path.read_text().splitlines()) if "check_numerics" in line)
+    config = TrainConfig(model="linear_rank", epochs=1, compiled=False)
+    said = (
+        rf"^linear_rank\.LinearRank failed in a graph \(.*linear_rank\.py, line {number}: InvalidArgumentError: odd : "
+    )
+    with pytest.raises(PluginError, match=said) as error:
+        train(open_samples(samples_path), config, tmp_path / "run")
+    assert type(error.value.__cause__).__name__ == "InvalidArgumentError"
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_the_complete_package_of_the_page_has_the_files_and_the_entry_point_of_the_first_example(site: Path) -> None:
     points = install("Add a model", site)
     block = re.search(r"^## The package\n.*?```toml\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
