@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from edgerec.features.spec import FeatureSpec, load_spec
     from edgerec.model.config import TrainConfig
     from edgerec.model.evaluation import evaluate
+    from edgerec.model.finishing import finish
     from edgerec.model.runs import Run, load_run
     from edgerec.model.training import train
+    from edgerec.model.tuning.tune import finish_search, tune
 
 __version__ = "0.1.0"
 
@@ -57,8 +59,10 @@ _HOMES = {
     "edgerec.features.spec": ("FeatureSpec", "load_spec"),
     "edgerec.model.config": ("TrainConfig",),
     "edgerec.model.evaluation": ("evaluate",),
+    "edgerec.model.finishing": ("finish",),
     "edgerec.model.runs": ("Run", "load_run"),
     "edgerec.model.training": ("train",),
+    "edgerec.model.tuning.tune": ("finish_search", "tune"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -77,6 +81,8 @@ __all__ = [
     "drop_repeats",
     "evaluate",
     "export_bundle",
+    "finish",
+    "finish_search",
     "hash_id",
     "hash_ids",
     "label_requests",
@@ -93,6 +99,7 @@ __all__ = [
     "order_within_seconds",
     "run_converter",
     "train",
+    "tune",
     "verify_bundle",
     "write_id_map",
     "write_logs",

@@ -55,6 +55,7 @@ def test_importing_a_layer_imports_keras_but_no_package_for_data() -> None:
         ("numpy", "edgerec", "load_device_model", "device"),
         ("polars", "edgerec", "open_logs", "train"),
         ("keras", "edgerec.layers", "Crban", "train"),
+        ("optuna", "edgerec", "tune", "tune"),
     ],
 )
 def test_the_error_for_a_missing_extra_gives_the_install_command(
@@ -76,7 +77,9 @@ except Exception as error:
     )
 
 
-@pytest.mark.parametrize("missing", [["numpy", "polars", "keras", "onnx"], ["polars", "keras", "onnx"]])
+@pytest.mark.parametrize(
+    "missing", [["numpy", "polars", "keras", "onnx"], ["polars", "keras", "onnx"], ["onnx", "optuna"]]
+)
 def test_help_lists_the_names_that_can_be_imported(missing: list[str]) -> None:
     code = f"""
 import pydoc, sys
@@ -93,7 +96,8 @@ from edgerec import *
     names = done.stdout.split()
     assert done.stderr.splitlines()[-1].endswith(f"run pip install '.[{EXTRAS[missing[0]]}]' in EdgeRec's folder")
     assert ("load_device_model" in names) == ("numpy" not in missing)
-    assert ("train" in names) == ("polars" not in missing)
+    assert ("train" in names) == ("finish" in names) == ("polars" not in missing)
+    assert "tune" not in names
     assert "EdgeRecError" in names
     assert "export_bundle" not in names
 

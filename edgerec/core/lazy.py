@@ -14,6 +14,7 @@ EXTRAS = {
     "tensorflow": "train",
     "keras": "train",
     "onnx": "export",
+    "optuna": "tune",
 }
 """For each module of another package, the extra of EdgeRec that installs it."""
 
@@ -26,9 +27,11 @@ _NEEDS = {
     "edgerec.layers": ("tensorflow", "keras"),
     "edgerec.rankers": ("tensorflow", "keras"),
     "edgerec.model": ("tensorflow", "keras", "polars"),
+    "edgerec.model.tuning": ("tensorflow", "keras", "polars", "optuna"),
     "edgerec.export": ("tensorflow", "keras", "polars", "onnx", "MNN"),
 }
-"""For each folder of EdgeRec that has public names, the modules that importing the names needs."""
+"""For each folder of EdgeRec that has public names, the modules that importing the names needs. The innermost folder
+of a name counts."""
 
 
 def importable(modules: Mapping[str, str]) -> list[str]:
@@ -38,7 +41,12 @@ def importable(modules: Mapping[str, str]) -> list[str]:
         modules: the module of each public name.
     """
     found = {module: find_spec(module) is not None for module in EXTRAS}
-    return [name for name, home in modules.items() if all(map(found.get, _NEEDS[".".join(home.split(".")[:2])]))]
+    return [name for name, home in modules.items() if all(map(found.get, _needs(home)))]
+
+
+def _needs(module: str) -> tuple[str, ...]:
+    """Return the modules of other packages that importing `module` needs: those of its innermost folder."""
+    return _NEEDS[max((folder for folder in _NEEDS if module.startswith(f"{folder}.")), key=len)]
 
 
 def lazy_attribute(package: str, modules: Mapping[str, str], name: str) -> Any:
