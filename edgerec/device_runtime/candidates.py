@@ -33,10 +33,12 @@ class CandidateEncoder:
     def __init__(self, spec: FeatureSpec, limits: Limits) -> None:
         self.relations = RelationEncoder(spec, limits)
         self._context = GroupEncoder(spec.context)
+        self._sources = [feature.source for feature in spec.context]
         self._derived = tuple(dict.fromkeys(feature.source for feature in of_origin(spec.context, "derived")))
         self._given = of_origin(spec.context, "request")
         self._item_width = sum(feature.width for feature in spec.item)
         self.context_columns = tuple(dict.fromkeys(feature.source for feature in self._given))
+        self._context_keys = dict.fromkeys(self.context_columns)
         self.width = self._item_width + self.relations.width + self._context.width
 
     def vectors(
@@ -71,7 +73,7 @@ class CandidateEncoder:
             raise SessionError(f"`time` should be milliseconds since 1970, a whole number. Received: {time!r}")
         past = {} if histories is None else histories
         latest = self.relations.latest(past, time=int(time))
-        vectors = np.empty((len(item_vectors), self.width), np.float32)
+        vectors = np.zeros((len(item_vectors), self.width), np.float32)
         vectors[:, : self._item_width] = item_vectors
         start = self._item_width + self.relations.width
         if self.relations.width:
@@ -81,8 +83,7 @@ class CandidateEncoder:
                     f"{len(item_vectors)}"
                 )
             facts = items if isinstance(items, Facts) else self.relations.items(items)
-            relations = self.relations.vectors_of_latest(facts, latest, time=int(time))
-            vectors[:, self._item_width : start] = relations
+            self.relations.write(facts, latest, vectors[:, self._item_width : start], time=int(time))
         if self._context.width:
             vectors[:, start:] = self._context_vector(context, latest, time=int(time), candidates=len(item_vectors))
         return vectors
@@ -92,10 +93,12 @@ class CandidateEncoder:
     ) -> Array:
         """Return the vector of the context. Shape (1, width)."""
         values = {} if given is None else given
-        check_keys("context", values, dict.fromkeys(self.context_columns), "give a missing value as None")
+        check_keys("context", values, self._context_keys, "give a missing value as None")
         columns = {feature.source: raw_column(feature, [values[feature.source]]) for feature in self._given}
-        counts = {kind: np.array([len(history)]) for kind, history in latest.items()}
-        times = {kind: one.time[-1:] if len(one) else np.zeros(1, np.int64) for kind, one in latest.items()}
-        facts = RequestFacts(np.array([time]), np.array([candidates]), counts, times)
-        columns |= {name: DERIVED[name](facts) for name in self._derived}
-        return self._context.expand(self._context.encode(columns))
+        counts = {kind: np.int64(len(history)) for kind, history in latest.items()}
+        times = {kind: one.time[-1] if len(one) else np.int64(0) for kind, one in latest.items()}
+        facts = RequestFacts(np.int64(time), np.int64(candidates), counts, times)
+        columns |= {name: DERIVED[name](facts).reshape(1) for name in self._derived}
+        vector = np.zeros((1, self._context.width), np.float32)
+        self._context.vectors([columns[source] for source in self._sources], vector)
+        return vector

@@ -85,7 +85,9 @@ class RawEncoder:
         vectors = np.empty((len(rows), self.width), np.float32)
         if len(self._coded):
             columns = [raw_column(feature, values) for feature, values in zip(self._encoder.features, raw, strict=True)]
-            vectors[:, self._coded] = self._encoder.expand(self._encoder.encode_each(columns, len(rows)))
+            coded = np.zeros((len(rows), self._encoder.width), np.float32)
+            self._encoder.vectors(columns, coded)
+            vectors[:, self._coded] = coded
         for name, part in self._embedded.items():
             vectors[:, part] = embedding_rows(name, given[name], (*leading, self.embeddings[name]))
         return vectors

@@ -21,6 +21,8 @@ from edgerec.features.spec import FeatureSpec
 
 Array = npt.NDArray[np.float32]
 
+_INT64 = np.dtype(np.int64)
+_ZERO = np.zeros(1, np.int64)
 _NONE = "give a missing value as None"
 
 
@@ -73,7 +75,7 @@ class RelationEncoder:
         rules = tuple(spec.rules.values())
         self._relations = Relations(rules)
         sources = list(spec.rules)
-        self._source_of = [sources.index(feature.source) for feature in spec.relations]
+        self._source_of = np.array([sources.index(feature.source) for feature in spec.relations], np.int64)
         self._keys, self._numbers = same_columns(rules), number_columns(rules)
         self._encoder = GroupEncoder(spec.relations)
         self._limits = {kind: limits.of(kind) for kind in BEHAVIOUR_KINDS}
@@ -139,24 +141,29 @@ class RelationEncoder:
         Raises:
             SessionError: an argument has a wrong type or shape.
         """
-        return self.vectors_of_latest(items, self.latest(histories, time=time), time=time)
+        vectors = np.zeros((len(items), self.width), np.float32)
+        self.write(items, self.latest(histories, time=time), vectors, time=time)
+        return vectors
 
-    def vectors_of_latest(self, items: Facts, latest: Mapping[BehaviourKind, History], *, time: int) -> Array:
-        """Return the vectors of the relations of c candidates. `latest` is the result of the method `latest`.
+    def write(self, items: Facts, latest: Mapping[BehaviourKind, History], out: Array, *, time: int) -> None:
+        """Write the vectors of the relations of c candidates.
+
+        Args:
+            items: the facts of the candidates.
+            latest: the result of the method `latest`.
+            out: (c, width), the array to write to. It contains zeros.
+            time: the time of the request in milliseconds since 1970.
 
         Raises:
             SessionError: `items` has a wrong type or shape.
         """
         self._check("items", items)
         if not self.width:
-            return np.zeros((len(items), 0), np.float32)
-        past = {
-            kind: PastBehaviours(one.facts, one.time, np.zeros(1, np.int64), np.array([len(one)]))
-            for kind, one in latest.items()
-        }
+            return
+        past = {kind: PastBehaviours(one.facts, one.time, _ZERO, np.array([len(one)])) for kind, one in latest.items()}
         request = np.zeros(len(items), np.int64)
         values = self._relations.compute(items, request, past, np.array([time], np.int64))
-        return self._encoder.expand(self._encoder.encode_each(values[self._source_of], len(items)))
+        self._encoder.vectors(values.take(self._source_of, axis=0), out)
 
     def latest(self, histories: Mapping[BehaviourKind, History], *, time: int) -> dict[BehaviourKind, History]:
         """Return the behaviours of each kind that the model reads: the latest ones, at most as many as the limit.
@@ -174,11 +181,11 @@ class RelationEncoder:
             raise SessionError(f"`{name}` should be a History. Received: {type(history).__name__}")
         self._check(name, history.facts)
         times = history.time
-        if not is_plain(times) or times.dtype != np.int64 or times.shape != (len(history.facts),):
+        if not is_plain(times) or times.dtype != _INT64 or times.shape != (len(history.facts),):
             raise SessionError(
                 f"`time` of `{name}` should be int64 of shape {(len(history.facts),)}. Received: {received(times)}"
             )
-        if len(times) and (times[-1] > time or (times[1:] < times[:-1]).any()):
+        if len(times) and (times[-1] > time or np.count_nonzero(times[1:] < times[:-1])):
             raise SessionError(
                 f"`time` of `{name}` should ascend to at most the time of the request, {time}. Received: "
                 f"{times[0]} to {times[-1]}"

@@ -17,9 +17,14 @@ THURSDAY = 3
 """The weekday of 1970-01-01, counted from Monday = 0."""
 
 
+Integers = NDArray[np.int64] | np.int64
+
+
 @dataclass(frozen=True)
 class RequestFacts:
     """What is known about r requests without any column of the logs.
+
+    For a single request, the attributes may be numbers instead of arrays. On the device, this is faster.
 
     Attributes:
         time: (r,) int64, milliseconds since 1970.
@@ -29,10 +34,14 @@ class RequestFacts:
             none.
     """
 
-    time: NDArray[np.int64]
-    candidates: NDArray[np.int64]
-    behaviours: Mapping[BehaviourKind, NDArray[np.int64]]
-    latest: Mapping[BehaviourKind, NDArray[np.int64]]
+    time: Integers
+    candidates: Integers
+    behaviours: Mapping[BehaviourKind, Integers]
+    latest: Mapping[BehaviourKind, Integers]
+
+
+def _floats(values: Integers) -> NDArray[np.float64]:
+    return np.asarray(values, np.float64)
 
 
 def _seconds_since(kind: BehaviourKind) -> Callable[[RequestFacts], NDArray[np.float64]]:
@@ -43,13 +52,13 @@ def _seconds_since(kind: BehaviourKind) -> Callable[[RequestFacts], NDArray[np.f
 
 
 DERIVED: dict[str, Callable[[RequestFacts], NDArray[np.float64]]] = {
-    "list_length": lambda facts: facts.candidates.astype(np.float64),
-    "hour_utc": lambda facts: (facts.time // MS_PER_HOUR % 24).astype(np.float64),
-    "weekday_utc": lambda facts: ((facts.time // MS_PER_DAY + THURSDAY) % 7).astype(np.float64),
-    "exposures": lambda facts: facts.behaviours[EXPOSURE].astype(np.float64),
-    "page_views": lambda facts: facts.behaviours[PAGE_VIEW].astype(np.float64),
+    "list_length": lambda facts: _floats(facts.candidates),
+    "hour_utc": lambda facts: _floats(facts.time // MS_PER_HOUR % 24),
+    "weekday_utc": lambda facts: _floats((facts.time // MS_PER_DAY + THURSDAY) % 7),
+    "exposures": lambda facts: _floats(facts.behaviours[EXPOSURE]),
+    "page_views": lambda facts: _floats(facts.behaviours[PAGE_VIEW]),
     "seconds_since_exposure": _seconds_since(EXPOSURE),
     "seconds_since_page_view": _seconds_since(PAGE_VIEW),
 }
-"""The values that are computed, by the name that a feature of origin `derived` has as its source. Weekdays count from
-Monday = 0. NaN stands for a missing value."""
+"""The values that are computed, by the name that a feature of origin `derived` has as its source. The shape is (r,), or
+() if the facts are numbers. Weekdays count from Monday = 0. NaN stands for a missing value."""

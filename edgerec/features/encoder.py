@@ -8,6 +8,7 @@ samples store. `expand` returns dense vectors, which graphs read. Training expan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,9 @@ class GroupEncoder:
         """
         self.features = tuple(features)
         self.vocabularies = dict(vocabularies or {})
-        self.width = sum(feature.width for feature in self.features)
+        ends = list(accumulate((feature.width for feature in self.features), initial=0))
+        self._parts = [slice(start, end) for start, end in pairwise(ends)]
+        self.width = ends[-1]
         """The width of the dense vector."""
         # Another package may define a subclass with another `encode`, so only this class is encoded together.
         self._raw = [index for index, feature in enumerate(self.features) if type(feature) is Raw]
@@ -122,18 +125,37 @@ class GroupEncoder:
         Raises:
             SpecificationError: a feature cannot read its column.
         """
-        of_block = columns if self._only_raw else [columns[index] for index in self._raw]
-        block = self._block.encode(of_block) if len(self._raw) > 1 else None
-        if block is not None and self._only_raw:
-            return Encoded.of_numbers(block.T)
+        encoded = self._encoded_columns(columns)
+        if isinstance(encoded, np.ndarray):
+            return Encoded.of_numbers(encoded.T)
+        return Encoded.of_columns(self.features, encoded, count)
+
+    def vectors(self, columns: Sequence[NDArray[Any]] | NDArray[Any], out: NDArray[np.float32]) -> None:
+        """Write the dense vectors of n rows. They are those that `expand` returns for the codes of `encode_each`.
+
+        Args:
+            columns: one column (n,) for each feature. No feature has a table.
+            out: (n, width), the array to write to. It contains zeros.
+
+        Raises:
+            SpecificationError: a feature cannot read its column.
+        """
+        self._write(self._encoded_columns(columns), out)
+
+    def _encoded_columns(self, columns: Sequence[NDArray[Any]] | NDArray[Any]) -> Sequence[NDArray[Any]] | NDArray[Any]:
+        """Return the encoded column (n,) of each feature, as one array if all features are encoded together."""
+        block = None
+        if len(self._raw) > 1:
+            block = self._block.encode(columns if self._only_raw else [columns[index] for index in self._raw])
+            if block is not None and self._only_raw:
+                return block
         together = {} if block is None else dict(zip(self._raw, block, strict=True))
-        encoded = [
+        return [
             together[index]
             if index in together
             else encode_column(feature, column, self.vocabularies.get(feature.name))
             for index, (feature, column) in enumerate(zip(self.features, columns, strict=True))
         ]
-        return Encoded.of_columns(self.features, encoded, count)
 
     def expand(
         self, encoded: Encoded, embedded: Mapping[str, NDArray[np.floating[Any]]] | None = None
@@ -147,15 +169,20 @@ class GroupEncoder:
         Raises:
             SpecificationError: the rows of a table are missing or have another shape.
         """
-        if self._only_raw:
-            numbers: NDArray[np.float32] = encoded.numbers.copy()
-            return numbers
         dense = np.zeros((len(encoded), self.width), np.float32)
-        rows = np.arange(len(encoded))
-        start = 0
-        for feature, column in zip(self.features, encoded.columns(self.features), strict=True):
-            end = start + feature.width
-            values = (embedded or {}).get(feature.name) if feature.has_table else column
-            feature.expand(values, dense[:, start:end], rows)
-            start = end
+        self._write(encoded.numbers.T if self._only_raw else encoded.columns(self.features), dense, embedded)
         return dense
+
+    def _write(
+        self,
+        columns: Sequence[NDArray[Any]] | NDArray[Any],
+        out: NDArray[np.float32],
+        embedded: Mapping[str, NDArray[np.floating[Any]]] | None = None,
+    ) -> None:
+        """Write the dense vectors of n rows, given the encoded column (n,) of each feature."""
+        if isinstance(columns, np.ndarray):
+            out[:] = columns.T
+            return
+        rows = np.arange(len(out))
+        for feature, part, column in zip(self.features, self._parts, columns, strict=True):
+            feature.expand((embedded or {}).get(feature.name) if feature.has_table else column, out[:, part], rows)

@@ -208,3 +208,32 @@ def test_raw_features_have_the_same_bits_together_and_alone(count: int, data: st
     together = GroupEncoder(features).encode(columns).numbers
     for index, feature in enumerate(features):
         assert together[:, index].tobytes() == feature.encode(columns[feature.source]).tobytes()
+
+
+@given(st.lists(st.sampled_from([NAN, -0.0, 0.0, 1.0]) | st.floats(-0.9, 1e30), min_size=2), st.data())
+def test_a_raw_number_has_the_same_bits_alone_and_among_others(values: list[float], data: st.DataObject) -> None:
+    bound = st.none() | st.sampled_from([0.0, 0.5, 1.0])
+    low, high = data.draw(bound), data.draw(bound)
+    if low is not None and high is not None:
+        low, high = sorted((low, high))
+    mean, scale = data.draw(st.sampled_from([(0.0, 1.0), (0.3, 1.7)]))
+    transform = data.draw(st.sampled_from(["none", "log1p"]))
+    one = feature("raw", transform=transform, low=low, high=high, mean=mean, scale=scale)
+    column = np.array(values)
+    alone = [one.encode(column[row : row + 1]) for row in range(len(column))]
+    assert one.encode(column).tobytes() == np.concatenate(alone).tobytes()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("kinds", [("raw", "bucketize", "raw"), ("raw", "raw"), ("raw",), ("binarize", "one_hot"), ()])
+def test_vectors_are_those_of_the_codes(kinds: tuple[str, ...], count: int) -> None:
+    more: dict[str, dict[str, Any]] = {
+        "raw": {"mean": 0.5, "scale": 2.0},
+        "bucketize": {"boundaries": [1, 2]},
+        "one_hot": {"values": [0, 1, 2]},
+    }
+    encoder = GroupEncoder([feature(kind, name=f"f{row}", **more.get(kind, {})) for row, kind in enumerate(kinds)])
+    columns = [np.arange(count) + 0.0 for _ in kinds]
+    vectors = np.zeros((count, encoder.width), np.float32)
+    encoder.vectors(columns, vectors)
+    assert vectors.tobytes() == encoder.expand(encoder.encode_each(columns, count)).tobytes()
