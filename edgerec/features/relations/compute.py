@@ -6,7 +6,8 @@ them. So no candidate is compared with every behaviour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ Floats = NDArray[np.float64]
 _TOGETHER = ("count", "seconds_since", "steps_since")
 """Relations with one of these computations are computed together, because on the device most of the time is NumPy's
 overhead for each call."""
+
+_ZERO = np.zeros(1, np.int64)
 
 
 class Relations:
@@ -93,14 +96,14 @@ class Relations:
             chosen = self._chosen[name]
             if not len(chosen):
                 continue
-            kinds = self._kind_of[chosen]
+            kinds = self._kind_of.take(chosen)
             last = _last([orders[index] for index in chosen.tolist()], stop.take(chosen, axis=0))
             found: Floats
             if name == "seconds_since":
                 # The times of all kinds, one kind after the other. The 0 is for requests that know no behaviour.
-                times = np.concatenate([*(one.past.time for one in known), [0]])
-                before = np.array([0, *(len(one.past.time) for one in known)]).cumsum()
-                found = (time[request] - times.take(last + before[kinds][:, None], mode="clip")) / MS_PER_SECOND
+                times = np.concatenate([*(one.past.time for one in known), _ZERO])
+                before = _starts(len(one.past.time) for one in known).take(kinds)
+                found = (time.take(request) - times.take(last + before[:, None], mode="clip")) / MS_PER_SECOND
             else:
                 ends = np.stack([one.past.end for one in known])
                 found = (ends[kinds].take(request, axis=1) - 1 - last).astype(np.float64)
@@ -116,6 +119,11 @@ def _last(orders: Sequence[Integers], stops: Integers) -> Integers:
         orders: for each row of `stops`, the order of the behaviours.
         stops: (orders, c) the end of each range in its order.
     """
-    before = np.array([0, *map(len, orders)]).cumsum()[:-1]
-    last: Integers = np.concatenate([*orders, [0]]).take(stops + (before - 1)[:, None], mode="clip")
+    before = _starts(map(len, orders))
+    last: Integers = np.concatenate([*orders, _ZERO]).take(stops + (before - 1)[:, None], mode="clip")
     return last
+
+
+def _starts(lengths: Iterable[int]) -> Integers:
+    """Return the start of each of several arrays that are one after the other."""
+    return np.array([0, *accumulate(lengths)][:-1], np.int64)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.features.relations.facts import Facts
 from edgerec.features.relations.matching import Matching
-from edgerec.features.relations.ranges import Ranges
+from edgerec.features.relations.ranges import Ranges, divide
 from edgerec.features.relations.rule import RelationRule
 
 Integers = NDArray[np.int64]
@@ -54,6 +53,9 @@ class Known:
         self._wanted, self._request, self._time = keys, request, time
         # Sorting is faster if the keys of a column are side by side.
         self._keys = np.ascontiguousarray(past.facts.keys.T)
+        self._uncut = len(past.begin) == 1 and past.begin[0] == 0 and past.end[0] == len(past.time)
+        self._missing = np.isnan(past.facts.numbers)
+        self._any_missing = np.count_nonzero(self._missing) > 0
         self._first: dict[Window, Integers] = {(None, None): past.begin}
         self._matching: dict[int, Matching] = {}
         self._ranges: dict[tuple[int | None, Window], Ranges] = {}
@@ -62,22 +64,27 @@ class Known:
         """Return an order of the behaviours, and the start and stop (c,) of each candidate's range in it."""
         first = self._first_in(window)
         if key is None:
-            return np.arange(len(self.past.time)), first[self._request], self.past.end[self._request]
-        matching = self._match(key)
+            return np.arange(len(self.past.time)), first.take(self._request), self.past.end.take(self._request)
+        matching = self._matching.get(key)
+        if matching is None:
+            past = self.past
+            matching = Matching(self._keys[key], self._wanted[key], self._request, past.begin, past.end, self._uncut)
+            self._matching[key] = matching
         return matching.order, matching.start(first), matching.stop
 
     def share(self, key: int | None, window: Window) -> Floats:
         """Return the share (c,) of the behaviours with the candidate's key, or NaN if there are no behaviours."""
-        return _divide(self._choose(key, window).count, self._choose(None, window).count[self._request])
+        return divide(self._choose(key, window).count(), self._choose(None, window).count().take(self._request))
 
     def value(self, rule: RelationRule, key: int | None, window: Window, column: int, own: Floats) -> Floats:
         """Return the numbers (c,) of a rule with a column. `own` (c,) has the candidates' numbers."""
-        theirs = self._choose(key, window).value(rule.over, self.past.facts.numbers[:, column])
+        missing = self._missing[:, column] if self._any_missing else None
+        theirs = self._choose(key, window).value(rule.over, self.past.facts.numbers[:, column], missing)
         if key is None:
-            theirs = theirs[self._request]
+            theirs = theirs.take(self._request)
         if rule.compute == "value":
             return theirs
-        return own - theirs if rule.compute == "difference" else _divide(own, theirs)
+        return own - theirs if rule.compute == "difference" else divide(own, theirs)
 
     def _choose(self, key: int | None, window: Window) -> Ranges:
         """Return the chosen behaviours of each candidate. Without a key, return those of each request."""
@@ -89,14 +96,6 @@ class Known:
                 ranges = Ranges(*self.rows(key, window))
             self._ranges[key, window] = ranges
         return ranges
-
-    def _match(self, key: int) -> Matching:
-        matching = self._matching.get(key)
-        if matching is None:
-            past = self.past
-            matching = Matching(self._keys[key], self._wanted[key], self._request, past.begin, past.end)
-            self._matching[key] = matching
-        return matching
 
     def _first_in(self, window: Window) -> Integers:
         """Return the index (r,) of the first behaviour in the window of each request."""
@@ -128,10 +127,3 @@ def longest_age(seconds: float) -> int:
     while age / MS_PER_SECOND > seconds:
         age -= 1
     return age
-
-
-def _divide(one: NDArray[Any], other: NDArray[Any]) -> Floats:
-    """Return the quotients. NaN stands for a division by 0."""
-    quotient: Floats = np.full(len(one), np.nan)
-    np.divide(one, other, out=quotient, where=other != 0)
-    return quotient

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,69 +18,71 @@ class Ranges:
     Args:
         order: (n,) indices of behaviours. The behaviours of a row are a range of it, oldest first.
         start, stop: (m,) the range of each row in `order`.
-
-    Attributes:
-        count: (m,) the number of behaviours of each row.
-        none: (m,) whether a row has no behaviour.
     """
 
     def __init__(self, order: Integers, start: Integers, stop: Integers) -> None:
         self._order, self._start, self._stop = order, start, stop
-        self.count = stop - start
-        self.none: Bools = self.count == 0
+        self._pairs: tuple[Integers, Integers] | None = None
 
-    @cached_property
-    def last(self) -> Integers:
-        """(m,) the latest behaviour of each row. A row without behaviours has any index."""
-        if not len(self._order):
-            return np.zeros(len(self.count), np.int64)
-        return self._order.take(self._stop - 1, mode="clip")
+    def count(self) -> Integers:
+        """Return the number (m,) of behaviours of each row."""
+        return self._stop - self._start
 
-    def value(self, over: str, numbers: Floats) -> Floats:
+    def value(self, over: str, numbers: Floats, missing: Bools | None) -> Floats:
         """Return one value (m,) of the numbers in each range, or NaN if there is none.
 
         Args:
             over: `last`, `mean`, `min` or `max`.
-            numbers: (n,) the number of each behaviour. NaN stands for a missing number, which is left out.
+            numbers: (n,) the number of each behaviour.
+            missing: (n,) whether the number is missing and left out, or None if no number is missing.
         """
-        missing = np.isnan(numbers)
-        known = self._without(missing) if missing.any() else self
+        known = self if missing is None or not missing.any() else self._without(missing)
         if not len(known._order):
-            return np.full(len(self.count), np.nan)
+            return np.full(len(self._start), np.nan)
+        if over == "mean":
+            return known._mean(numbers)
         if over == "last":
-            found: Floats = numbers[known.last]
-        elif over == "mean":
-            found = known._mean(numbers)
+            found: Floats = numbers.take(known._order.take(known._stop - 1, mode="clip"))
         else:
             found = known._extreme(np.minimum if over == "min" else np.maximum, numbers)
-        np.putmask(found, known.none, np.nan)
+        np.putmask(found, known._stop == known._start, np.nan)
         return found
 
     def _without(self, missing: Bools) -> Ranges:
-        kept = ~missing[self._order]
+        kept = ~missing.take(self._order)
         before = np.concatenate([[0], kept.cumsum()])
         return Ranges(self._order[kept], before[self._start], before[self._stop])
 
     def _mean(self, numbers: Floats) -> Floats:
-        row, behaviour = self._pairs
+        row, behaviour = self._each()
         # `bincount` adds one number after the other. So the sum has the same bits for one request and for many.
-        total = np.bincount(row, numbers[behaviour], len(self.count))
-        mean: Floats = total / np.maximum(self.count, 1)
-        return mean
+        return divide(np.bincount(row, numbers.take(behaviour), len(self._start)), self.count())
 
     def _extreme(self, extreme: np.ufunc, numbers: Floats) -> Floats:
-        found = np.zeros(len(self.count))
-        rows = self.count.nonzero()[0]
+        count = self.count()
+        found = np.zeros(len(count))
+        rows = count.nonzero()[0]
         if len(rows):
-            starts = (self.count.cumsum() - self.count)[rows]
+            starts = (count.cumsum() - count)[rows]
             # Adding 0.0 turns -0.0 into 0.0: which of the two is the smaller one depends on their order.
-            found[rows] = extreme.reduceat(numbers[self._pairs[1]], starts) + 0.0
+            found[rows] = extreme.reduceat(numbers.take(self._each()[1]), starts) + 0.0
         return found
 
-    @cached_property
-    def _pairs(self) -> tuple[Integers, Integers]:
-        """Each pair of a row and a behaviour in its range. The behaviours of a row have the latest one first."""
-        stops = self.count.cumsum()
-        row = np.arange(len(stops)).repeat(self.count)
-        position = (self._start + stops - 1)[row] - np.arange(len(row))
-        return row, self._order[position]
+    def _each(self) -> tuple[Integers, Integers]:
+        """Return each pair of a row and a behaviour in its range. The behaviours of a row have the latest one first."""
+        if self._pairs is None:
+            if len(self._start) == 1:  # This takes a third of the time.
+                start, stop = self._start.item(), self._stop.item()
+                row, position = np.zeros(stop - start, np.int64), np.arange(stop - 1, start - 1, -1)
+            else:
+                count = self.count()
+                row = np.arange(len(count)).repeat(count)
+                position = (self._start + count.cumsum() - 1).take(row) - np.arange(len(row))
+            self._pairs = row, self._order.take(position)
+        return self._pairs
+
+
+def divide(one: NDArray[Any], other: NDArray[Any]) -> Floats:
+    """Return the quotients. NaN stands for a division by 0."""
+    quotient: Floats = one / np.where(other == 0, np.nan, other)
+    return quotient

@@ -116,13 +116,14 @@ def test_relations_equal_a_loop_over_behaviours(data: st.DataObject) -> None:
             )
 
 
-def test_one_request_has_the_same_bits_as_many() -> None:
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_one_request_has_the_same_bits_as_many(missing: float) -> None:
     rng = np.random.default_rng(0)
     lengths = [30, 7, 0]
     parts = [Facts(rng.integers(0, 4, (count, 2)), rng.normal(size=(count, 2))) for count in lengths]
     for part in parts:
-        part.keys[rng.random(part.keys.shape) < 0.1] = MISSING_ID
-        part.numbers[rng.random(part.numbers.shape) < 0.1] = np.nan
+        part.keys[rng.random(part.keys.shape) < missing] = MISSING_ID
+        part.numbers[rng.random(part.numbers.shape) < missing] = np.nan
     times = [np.sort(rng.integers(0, 50_000, count)) for count in lengths]
     asked = np.array([50_000, 60_000, 70_000])
     candidates = [Facts(rng.integers(0, 5, (10, 2)), rng.normal(size=(10, 2))) for _ in lengths]
