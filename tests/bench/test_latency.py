@@ -47,7 +47,7 @@ def test_the_document_has_a_row_for_each_implementation(
 
 @pytest.fixture(scope="module")
 def with_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a bundle that also contains the models of other converters."""
+    """Return a bundle that also contains the models of other converters. To make it takes six seconds."""
     from edgerec.export import bundle as exporting
 
     def check_eagerly(*arguments: Any, **more: Any) -> Any:
@@ -64,6 +64,7 @@ def with_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "peers"), [("step", {"litert"}), ("rerank", {"mnn_default_export", "mnn_default_export_as_is"})]
 )
@@ -105,6 +106,7 @@ def graph_of_the_other_kind(bundle: Path) -> None:
     shutil.copy(graphs / "hubsm_ipv_reference.onnx", graphs / "hubsm_ie_reference.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "message"),
     [
@@ -129,6 +131,7 @@ def test_a_peer_with_another_function_is_refused(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "failed"),
     [(peer_of_the_other_kind, {"litert"}), (graph_of_the_other_kind, {"litert", "onnxruntime"})],
@@ -148,6 +151,7 @@ def test_a_peer_with_other_shapes_fails_and_the_others_are_measured(
     assert {row["peer"] for row in document["ratios"]} == peers - failed - bound
 
 
+@pytest.mark.slow
 def test_a_bundle_with_reduced_precision_is_measured(run_path: Path, tmp_path: Path) -> None:
     """The 8-bit weights are as large as trained weights. With small weights, no rounding error would be visible."""
     from edgerec.export import bundle as exporting

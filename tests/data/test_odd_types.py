@@ -83,13 +83,22 @@ SAME: dict[str, tuple[str, Change]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], pl.DataFrame]:
+    """Return the samples and the requests of `FIXED` with the types of the schema."""
+    path = tmp_path_factory.mktemp("fixed") / "plain"
+    write_logs(FIXED, path)
+    return samples_of(path), load_logs(path).requests
+
+
 @pytest.mark.parametrize("name", SAME)
-def test_other_types_of_the_same_values_give_the_same_samples(tmp_path: Path, name: str) -> None:
+def test_other_types_of_the_same_values_give_the_same_samples(
+    tmp_path: Path, name: str, plain: tuple[dict[str, bytes], pl.DataFrame]
+) -> None:
     file, change = SAME[name]
-    write_logs(FIXED, tmp_path / "plain")
     odd = changed(tmp_path / "odd", FIXED, file, change)
-    assert samples_of(odd) == samples_of(tmp_path / "plain")
-    assert load_logs(odd).requests.equals(load_logs(tmp_path / "plain").requests)
+    assert samples_of(odd) == plain[0]
+    assert load_logs(odd).requests.equals(plain[1])
 
 
 def test_parts_of_other_types_give_the_same_samples(tmp_path: Path) -> None:

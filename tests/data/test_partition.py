@@ -272,11 +272,9 @@ def run(script: str, folder: Path, *arguments: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
-@pytest.mark.parametrize(
-    ("part", "processes"),
-    [pytest.param("scratch/counts-00001.json", 2, marks=pytest.mark.slow), ("parts/00001.json", 1)],
-)
+@pytest.mark.parametrize(("part", "processes"), [("scratch/counts-00001.json", 2), ("parts/00001.json", 1)])
 def test_a_killed_and_resumed_command_gives_the_same_bytes(tmp_path: Path, part: str, processes: int) -> None:
     """The killed command has two worker processes. The command that resumes it has `processes`."""
     logs = write_parts(tmp_path, [make_logs(users=6).events], [make_logs(users=6).requests])

@@ -11,6 +11,7 @@ from edgerec.core.errors import EdgeRecError
 from edgerec.data import build_samples
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import write_logs
+from tests.quicker import some_of
 from tests.synthetic import make_logs
 
 LIMITS = {"candidates": 10, "exposures": 20, "page_views": 8}
@@ -62,7 +63,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "scratch/ranges/00000/events-00000.parquet",
     ],
 )
-@pytest.mark.parametrize("how", ["gone", "cut", "garbage"])
+@pytest.mark.parametrize("how", some_of(["gone", "cut", "garbage"], fast=("gone", "garbage")))
 def test_resume_or_force_repairs_any_damage(stopped: Path, name: str, how: str) -> None:
     shutil.rmtree(stopped / "samples", ignore_errors=True)
     shutil.rmtree(stopped / ".samples.samples", ignore_errors=True)

@@ -50,7 +50,16 @@ def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [["verify"], ["inspect"], ["bench", "step"], ["bench", "rerank"], ["bench", "kv"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["verify"],
+        ["inspect"],
+        pytest.param(["bench", "step"], marks=pytest.mark.slow),
+        ["bench", "rerank"],
+        ["bench", "kv"],
+    ],
+)
 def test_device_commands_run_without_training_packages(command: list[str], bundle_path: Path) -> None:
     more = ["--rounds", "1"] if command[0] == "bench" else []
     done = edgerec(*command, bundle_path, *more, "--json")
@@ -100,7 +109,7 @@ def test_missing_redis_is_reported_with_the_install_command(bundle_path: Path) -
     assert done.stderr == "edgerec: redis is not installed: run pip install '.[cloud]' in EdgeRec's folder\n"
 
 
-@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize("more", [[], pytest.param(["--json"], marks=pytest.mark.slow)])
 def test_verify_works_with_a_closed_standard_output(more: list[str], bundle_path: Path) -> None:
     """`edgerec verify BUNDLE >&-` prints nothing, but its exit code still tells the result."""
     command = [sys.executable, "-m", "edgerec", "verify", str(bundle_path), *more]

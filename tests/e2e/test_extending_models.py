@@ -57,7 +57,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("title", "model", "files"),
     [
-        ("Add a model", "linear_rank", ["crban"]),
+        pytest.param("Add a model", "linear_rank", ["crban"], marks=pytest.mark.slow),
         ("Add a model that reads behaviours", "taste_rank", ["crban", "hubsm_ie"]),
     ],
 )

@@ -33,6 +33,7 @@ from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import write_logs
 from edgerec.export import bundle, halves
 from edgerec.export.bundle import export_bundle
+from edgerec.export.parity import TOLERANCE
 from edgerec.export.peers import check_peers
 from edgerec.model.runs import Run, load_run
 from edgerec.rankers.ranker import Ranker
@@ -70,7 +71,7 @@ def test_the_manifest_lists_all_files_and_equals_the_run(bundle_path: Path, run_
 
 @pytest.mark.usefixtures("eager")
 def test_tables_in_half_precision_and_small_shards(run_path: Path, bundle_path: Path, tmp_path: Path) -> None:
-    export_bundle(run_path, tmp_path / "half", requests=2, table_dtype="float16", shard_rows=3)
+    manifest = export_bundle(run_path, tmp_path / "half", requests=25, table_dtype="float16", shard_rows=3).manifest
     assert verify_bundle(tmp_path / "half")["golden_cases"] == 13
     whole, half = (open_tables(path / "cloud").tables["shop"] for path in (bundle_path, tmp_path / "half"))
     assert (half.entry.dtype, whole.entry.dtype) == ("float16", "float32")
@@ -79,6 +80,10 @@ def test_tables_in_half_precision_and_small_shards(run_path: Path, bundle_path: 
     rows, unknown = half.get_many(keys)
     assert unknown == 1
     np.testing.assert_array_equal(rows, whole.get_many(keys).rows.astype(np.float16))
+    # The parity check reads rows that are not rounded. The manifest states the effect of rounding.
+    assert manifest.precision == "fp32"
+    assert manifest.parity.max_abs_error < 1e-5 < manifest.precisions["fp32"].drift < 0.01
+    assert manifest.parity.tolerance == TOLERANCE
 
 
 @pytest.mark.slow

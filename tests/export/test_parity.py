@@ -85,7 +85,7 @@ def test_random_cases_stay_within_small_limits(run_path: Path, limits: Limits) -
     assert max(len(case.exposure_action) for case in cases) == limits.exposures
 
 
-@pytest.mark.parametrize("std", [1.0, 3.0])
+@pytest.mark.parametrize("std", [pytest.param(1.0, marks=pytest.mark.slow), 3.0])
 def test_steps_equal_whole_sequences(strong: Strong, std: float) -> None:
     """Keras processes whole sequences. MNN and ONNX Runtime process one step at a time.
 
@@ -221,7 +221,9 @@ def test_the_tolerance_of_large_logits_allows_their_rounding(strong: Strong) -> 
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize(("model_name", "bounded"), [("crban_plus", True), ("dnn_rank", False)])
+@pytest.mark.parametrize(
+    ("model_name", "bounded"), [("crban_plus", True), pytest.param("dnn_rank", False, marks=pytest.mark.slow)]
+)
 def test_parity_holds_with_a_huge_served_value(run_path: Path, model_name: str, bounded: bool, tmp_path: Path) -> None:
     """A value of 1e7 in the test period is clipped. Without bounds, the parity check passes with scores of any size."""
     logs = make_logs()

@@ -59,7 +59,7 @@ def reached(graph: onnx.ModelProto, constant: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("model_name", some_of(MODELS, fast=("crban_plus", "crban_din", "dlcm")))
+@pytest.mark.parametrize("model_name", some_of(MODELS, fast=("crban_plus", "dlcm")))
 def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, model_name: str, tmp_path: Path) -> None:
     """The cases have all lengths. The last case has more behaviours than the ranker reads."""
     run = of_model(load_run(run_path), model_name)
@@ -78,7 +78,7 @@ def test_a_correct_conversion_agrees_in_all_tensors(run_path: Path, model_name: 
         assert found.compared >= 2 * steps + len(graphs["crban"].graph.node) // 4
 
 
-@pytest.mark.parametrize("model_name", some_of(["crban", "crban_plus", "dlcm"], fast=("crban", "dlcm")))
+@pytest.mark.parametrize("model_name", some_of(["crban", "crban_ie", "crban_plus", "dlcm"], fast=("crban_ie", "dlcm")))
 def test_the_trace_names_a_tensor_that_depends_on_the_wrong_weight(
     run_path: Path, model_name: str, tmp_path: Path
 ) -> None:

@@ -317,7 +317,7 @@ def test_every_weight_gets_a_gradient(samples: Samples, model_name: str) -> None
 
 
 @pytest.mark.usefixtures("quick_gru")
-@pytest.mark.parametrize("model_name", DIFFERENT)
+@pytest.mark.parametrize("model_name", some_of(MODELS, fast=("crban_plus", "dlcm")))
 def test_saved_weights_are_loaded_without_change(tmp_path: Path, samples: Samples, model_name: str) -> None:
     config = TrainConfig(model=model_name, units=8, layers=1)
     first, second = model_for(samples, config), model_for(samples, config)

@@ -147,7 +147,7 @@ def streamed(tables: tuple[pl.DataFrame, pl.DataFrame], spec: FeatureSpec, folde
     return load_logs(folder / "filled")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(tables=logs(), files=st.integers(1, 3))
 def test_columns_equal_a_loop_in_memory_and_streamed(tables: tuple[pl.DataFrame, pl.DataFrame], files: int) -> None:
     spec = spec_of(COLUMNS)

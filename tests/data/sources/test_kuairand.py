@@ -313,7 +313,7 @@ def both(seed: int, instant: int, folder: Path) -> tuple[tuple[pl.DataFrame, ...
 INSTANTS = [day + 10 * tens for day in (0, DAY) for tens in range(13)]
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 2**32 - 1), instant=st.sampled_from(INSTANTS))
 def test_later_events_do_not_change_the_past(seed: int, instant: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     before, after = both(seed, instant, tmp_path_factory.mktemp("slices"))
