@@ -17,11 +17,13 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
 from edgerec.core.errors import FormatError, IntegrityError, OutputError, first_line
@@ -215,11 +217,37 @@ def _header(member: zipfile.ZipInfo, begin: bytes, limit: int) -> tuple[int, np.
 def save_array(path: Path, array: NDArray[Any], *, what: str) -> None:
     """Write `array` to the npy file `path`. Error texts begin with `what`, the name of the output.
 
+    The bytes are those of `np.save`. But `np.save` reports no error if the disk is full at the end of the file.
+
     Raises:
         OutputError: the file cannot be written.
     """
+    header = header_data_from_array_1_0(array)
+    with _npy_file(path, header, what=what) as file:
+        file.write((array.T if header["fortran_order"] else np.ascontiguousarray(array)).data)
+
+
+@contextmanager
+def array_writer(path: Path, dtype: type[np.generic], length: int, *, what: str) -> Iterator[Callable[[Any], object]]:
+    """Create the npy file `path` for an array (length,). Yield a function that writes its next numbers.
+
+    The file is not mapped: if the disk is full, writing to a mapped file ends the process.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    header = header_data_from_array_1_0(np.empty(0, dtype)) | {"shape": (length,)}
+    with _npy_file(path, header, what=what) as file:
+        yield lambda numbers: file.write(np.ascontiguousarray(numbers, dtype).data)
+
+
+@contextmanager
+def _npy_file(path: Path, header: dict[str, Any], *, what: str) -> Iterator[BinaryIO]:
+    """Create the npy file `path`, and yield it after its header."""
     try:
-        np.save(path, array)
+        with path.open("wb") as file:
+            write_array_header_1_0(file, header)
+            yield file
     except OSError as error:
         raise _write_error(path, error, what) from None
 
@@ -237,6 +265,4 @@ def save_members(path: Path, arrays: Mapping[str, NDArray[Any]], *, what: str) -
 
 
 def _write_error(path: Path, error: OSError, what: str) -> OutputError:
-    # On a full disk, NumPy's error has no `strerror`; its text is "n requested and m written".
-    reason = error.strerror or str(error)
-    return OutputError(f"{what}: cannot write {path} ({reason}): free some space or write elsewhere")
+    return OutputError(f"{what}: cannot write {path} ({error.strerror or error}): free some space or write elsewhere")

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgerec.core.arrays import read_members
-from edgerec.core.errors import FormatError
+from edgerec.core.arrays import array_writer, read_members, save_array
+from edgerec.core.errors import FormatError, OutputError
+from tests.full_disk import files_up_to
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
@@ -63,3 +64,31 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.array([{"x": 1}], dtype=object), b=B)
     with pytest.raises(FormatError, match="cannot be read"):
         load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("array", [A, B, A.T, A[:, ::2], A[0], np.zeros((3, 0), np.uint8), np.asfortranarray(A)])
+def test_an_array_is_written_with_the_bytes_of_numpy(tmp_path: Path, array: np.ndarray) -> None:
+    np.save(tmp_path / "numpy.npy", array)
+    save_array(tmp_path / "ours.npy", array, what="thing")
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+
+
+def test_an_array_may_be_written_in_pieces(tmp_path: Path) -> None:
+    np.save(tmp_path / "numpy.npy", np.arange(7))
+    with array_writer(tmp_path / "ours.npy", np.int64, 7, what="thing") as add:
+        for piece in (np.arange(3), np.zeros(0, np.int64), np.arange(3, 7, dtype=np.int32)):
+            add(piece)
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 100, 128, 8000])
+def test_an_array_that_does_not_fit_on_the_disk_is_an_error(tmp_path: Path, size: int) -> None:
+    """The file has 8,128 bytes. `np.save` would lose the last ones silently."""
+    with files_up_to(size), pytest.raises(OutputError, match=r"thing: cannot write .*x\.npy .*: free some space"):
+        save_array(tmp_path / "x.npy", np.arange(1000), what="thing")
+    with (
+        files_up_to(size),
+        pytest.raises(OutputError, match=r"thing: cannot write .*x\.npy .*: free some space"),
+        array_writer(tmp_path / "x.npy", np.int64, 1000, what="thing") as add,
+    ):
+        add(np.arange(1000))

@@ -16,6 +16,8 @@ from edgerec.data.as_of.timeline import AsOfInstants, Integers, Timeline
 from edgerec.data.schema import EVENTS, ITEM_ID, KIND, OFFERED_AT, PAGE_ID, TIME, USER_ID
 from edgerec.features.as_of import AsOf
 
+ROW = "number of the row"
+"""A temporary column. Columns of the user have other names."""
 BLOCK = 2**20
 """Number of instants that are worked on at a time. It limits the memory."""
 
@@ -82,7 +84,15 @@ class _Past:
                 )
             return known[facts]
 
-        return [values(as_of, instants).alias(name) for name, as_of in wanted.items()]
+        with np.errstate(all="ignore"):
+            made = [values(as_of, instants).alias(name) for name, as_of in wanted.items()]
+        for column in made:
+            if not column.is_finite().all():
+                raise LogsError(
+                    f"logs: the computed column {column.name!r} has NaN or infinity: use smaller weights, or a larger "
+                    "prior_weight if weights are negative"
+                )
+        return made
 
 
 def fill_columns(
@@ -106,7 +116,8 @@ def fill_columns(
         timelines: the facts of all users, for keys without a user; default: the facts of these tables.
 
     Raises:
-        LogsError: a column that is counted by, or that says which events count, does not exist or has a wrong type.
+        LogsError: a column that is counted by, or that says which events count, does not exist or has a wrong type; or
+            a computed value is NaN or infinite.
     """
     if not absent:
         return events, requests
@@ -130,8 +141,8 @@ def _fill_requests(
     candidates = requests_at.select(USER_ID, ITEM_ID, pl.col("as of").alias(TIME)).explode(ITEM_ID)
     flat = pl.DataFrame(past.columns(wanted, _Asked.of(candidates)))
     row = np.repeat(np.arange(len(requests)), lengths.to_numpy())
-    lists = flat.with_columns(pl.Series("row", row)).group_by("row", maintain_order=True).agg(pl.all())
-    return requests.hstack(lists.drop("row"))
+    lists = flat.with_columns(pl.Series(ROW, row)).group_by(ROW, maintain_order=True).agg(pl.all())
+    return requests.hstack(lists.drop(ROW))
 
 
 def _offered_at(events: pl.DataFrame, requests_at: pl.DataFrame) -> pl.Series:
@@ -146,25 +157,25 @@ def _offered_at(events: pl.DataFrame, requests_at: pl.DataFrame) -> pl.Series:
         return events[OFFERED_AT]
     # The latest request of the user that lists the item.
     listed = requests_at.select(USER_ID, ITEM_ID, TIME, "as of").explode(ITEM_ID).sort(TIME, "as of")
-    rows = events.select(USER_ID, ITEM_ID, TIME).with_row_index("row").sort(TIME)
+    rows = events.select(USER_ID, ITEM_ID, TIME).with_row_index(ROW).sort(TIME)
     found = rows.join_asof(listed, on=TIME, by=[USER_ID, ITEM_ID], strategy="backward", check_sortedness=False)
-    return found.sort("row")["as of"]
+    return found.sort(ROW)["as of"]
 
 
 def _fill_offered(events: pl.DataFrame, instants: pl.Series, wanted: Mapping[str, AsOf], past: _Past) -> pl.DataFrame:
-    rows = events.select(USER_ID, ITEM_ID).with_columns(instants.alias(TIME)).with_row_index("row")
+    rows = events.select(USER_ID, ITEM_ID).with_columns(instants.alias(TIME)).with_row_index(ROW)
     rows = rows.drop_nulls(TIME)
-    return events.hstack(_spread(rows["row"], past.columns(wanted, _Asked.of(rows)), len(events)))
+    return events.hstack(_spread(rows[ROW], past.columns(wanted, _Asked.of(rows)), len(events)))
 
 
 def _fill_actions(
     events: pl.DataFrame, absent: AbsentColumns, columns: Mapping[str, AsOf], past: _Past
 ) -> pl.DataFrame:
-    rows = events.select(KIND, USER_ID, ITEM_ID, TIME).with_row_index("row")
+    rows = events.select(KIND, USER_ID, ITEM_ID, TIME).with_row_index(ROW)
     made: dict[str, pl.Series] = {}
     for kind, wanted in absent.actions.items():
         of_kind = rows.filter(pl.col(KIND) == kind)
-        for series in _spread(of_kind["row"], past.columns(wanted, _Asked.of(of_kind)), len(events)):
+        for series in _spread(of_kind[ROW], past.columns(wanted, _Asked.of(of_kind)), len(events)):
             other = made.get(series.name)
             made[series.name] = series if other is None else _either(other, series)
     return events.hstack([made[name] for name in columns])

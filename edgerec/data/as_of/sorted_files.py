@@ -8,15 +8,16 @@ them to the result. So memory holds one range at a time, even if most facts belo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
-from edgerec.core.errors import OutputError
+from edgerec.core.arrays import array_writer, save_array
 from edgerec.data.as_of.timeline import Floats, Integers, Timeline, combined, in_order, running_sums, time_range
 
+WHAT = "as-of"
 AXIS = "axis.npy"
 MERGED = 2**22
 """Number of facts that are merged at a time."""
@@ -43,9 +44,9 @@ class Run:
 
     def save(self, facts: Integers, weights: Floats | None) -> None:
         """Write the facts and their weights."""
-        _save(self.path, facts)
+        save_array(self.path, facts, what=WHAT)
         if weights is not None:
-            _save(self.weights, weights)
+            save_array(self.weights, weights, what=WHAT)
 
     def map(self) -> tuple[Integers, Floats | None]:
         """Map the facts and their weights."""
@@ -91,10 +92,7 @@ def merge_runs(
     made = MappedTimeline(path, start, span, tuple(half_lives))
     path.mkdir()
     if whole is not None:
-        try:
-            _write(made, [run.map() for run in runs])
-        except OSError as error:
-            raise _full(path, error) from None
+        _write(made, [run.map() for run in runs])
     for run in runs:
         run.remove()
     return made
@@ -105,19 +103,19 @@ _Facts = tuple[Integers, Floats | None]
 
 def _write(made: MappedTimeline, runs: Sequence[_Facts]) -> None:
     total = sum(len(numbers) for numbers, _ in runs)
-    axis = open_memmap(made.folder / AXIS, mode="w+", dtype=np.int64, shape=(total,))
-    sums = {
-        each: open_memmap(made.sums_file(each), mode="w+", dtype=np.float64, shape=(total,)) for each in made.half_lives
-    }
     before: dict[int | None, tuple[int, float]] = {}
-    done = 0
-    for piece, weights in _pieces(runs):
-        here = slice(done, done + len(piece))
-        axis[here] = piece
-        for half_life, out in sums.items():
-            out[here] = running_sums(piece, weights, span=made.span, half_life=half_life, before=before.get(half_life))
-            before[half_life] = int(piece[-1]), float(out[here][-1])
-        done += len(piece)
+    with ExitStack() as files:
+        add = files.enter_context(array_writer(made.folder / AXIS, np.int64, total, what=WHAT))
+        add_sums = {
+            each: files.enter_context(array_writer(made.sums_file(each), np.float64, total, what=WHAT))
+            for each in made.half_lives
+        }
+        for piece, weights in _pieces(runs):
+            add(piece)
+            for half_life, add_sum in add_sums.items():
+                sums = running_sums(piece, weights, span=made.span, half_life=half_life, before=before.get(half_life))
+                before[half_life] = int(piece[-1]), float(sums[-1])
+                add_sum(sums)
 
 
 def _pieces(runs: Sequence[_Facts]) -> Iterator[_Facts]:
@@ -161,14 +159,3 @@ class MappedTimeline:
             return Timeline(np.empty(0, np.int64), start=self.start, span=self.span)
         sums = {each: np.load(self.sums_file(each), mmap_mode="r") for each in self.half_lives}
         return Timeline(np.load(self.folder / AXIS, mmap_mode="r"), start=self.start, span=self.span, sums=sums)
-
-
-def _save(path: Path, array: Integers | Floats) -> None:
-    try:
-        np.save(path, array)
-    except OSError as error:
-        raise _full(path, error) from None
-
-
-def _full(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path} ({error.strerror}): free some space or choose another --out")

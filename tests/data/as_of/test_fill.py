@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.core.atomic import write_json
-from edgerec.core.errors import InputError, LogsError
+from edgerec.core.errors import InputError, LogsError, OutputError
 from edgerec.data.as_of import fill, sorted_files
 from edgerec.data.as_of.folder import write_as_of
 from edgerec.data.logs import Logs, LogsHead, load_logs, write_logs
@@ -24,6 +24,7 @@ from edgerec.data.sources.logs_writer import logs_writer
 from edgerec.features.as_of import AsOf
 from edgerec.features.spec import FeatureSpec
 from tests.data.as_of import brute_force
+from tests.full_disk import files_up_to
 
 COLUMNS: dict[str, dict[str, Any]] = {
     "views": {"count": "page_view", "by": ["item_id"]},
@@ -237,6 +238,30 @@ def test_columns_that_the_logs_have_are_kept(tmp_path: Path) -> None:
 def test_columns_that_do_not_exist_are_an_error(tmp_path: Path, as_of: dict[str, Any], message: str) -> None:
     with pytest.raises(LogsError, match=message):
         written(tables([{"time": 10}], [{"time": 20}]), spec_of({"seen": as_of}), tmp_path / "logs")
+
+
+@pytest.mark.parametrize(
+    ("weight", "rate"),
+    [(1e300, {}), (-1.0, {"per": {"count": "exposure", "weight": "spent"}, "prior": 0, "prior_weight": 1})],
+)
+def test_a_value_that_is_not_finite_is_an_error(tmp_path: Path, weight: float, rate: dict[str, Any]) -> None:
+    spec = spec_of({"seen": {"count": "exposure", "by": ["item_id"], "weight": "spent", **rate}})
+    with pytest.raises(LogsError, match="the computed column 'seen' has NaN or infinity"):
+        written(tables([{"time": 10, "spent": weight}], [{"time": 20}]), spec, tmp_path / "logs")
+
+
+def test_a_column_may_have_any_name(tmp_path: Path) -> None:
+    spec = spec_of({"row": {"count": "exposure", "by": ["item_id"]}})
+    made = written(tables([{"time": 10}], [{"time": 10}, {"time": 20}]), spec, tmp_path / "logs")
+    assert made.requests["row"].to_list() == [[0], [1]]
+
+
+def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
+    count = 1000
+    run = sorted_files.Run(tmp_path / "run.npy", weighted=False)
+    extremes = sorted_files.write_run(run, np.arange(count) % 7, np.arange(count), None)
+    with files_up_to(8 * count), pytest.raises(OutputError, match=r"as-of: cannot write .*\.npy .*: free some space"):
+        sorted_files.merge_runs([run], [extremes], tmp_path / "sorted", [None])
 
 
 def test_an_event_that_was_offered_later_is_an_error(tmp_path: Path) -> None:
