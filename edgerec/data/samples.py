@@ -10,8 +10,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.arguments import check_choice, check_whole
+from edgerec.core.atomic import json_bytes
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, InputError
+from edgerec.core.hashing import sha256_bytes, sha256_file
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name, PathText
@@ -119,6 +121,13 @@ class Samples:
         for entry in self.head.shards:
             if entry.splits[split].requests:
                 yield self._reader.read_requests(self.path / SHARDS / entry.name, entry, split)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the catalogue, the vocabularies and `samples.json`, which has the digests of all shards."""
+        arrays = [file for folder in (ITEMS, VOCABULARY) for file in sorted((self.path / folder).glob("*.npy"))]
+        digests = {str(file.relative_to(self.path)): sha256_file(file) for file in (self.path / HEAD, *arrays)}
+        return sha256_bytes(json_bytes(digests))
 
     @property
     def _reader(self) -> ShardReader:

@@ -36,6 +36,8 @@ class Progress(BaseModel):
     format: int = FORMAT
     config: ResolvedConfig
     samples: PathText
+    digest: str = ""
+    """See `Samples.digest`. Earlier versions did not write it."""
     epoch: int = 0
     best_epoch: int = 0
     best_gauc: float = -1.0
@@ -165,7 +167,7 @@ class Follower(WorkFolder):
         self.so_far = so_far
 
 
-def follow(output: Path, config: ResolvedConfig, samples: str, *, resume: bool) -> Follower:
+def follow(output: Path, config: ResolvedConfig, samples: str, *, digest: str, resume: bool) -> Follower:
     """Return the work folder of `output` for a worker that only reads it. The first worker writes it.
 
     Raises:
@@ -173,27 +175,36 @@ def follow(output: Path, config: ResolvedConfig, samples: str, *, resume: bool) 
             folder.
     """
     path = work_path(output, KIND)
-    return Follower(path, _read_same(path, config, samples) if resume else Progress(config=config, samples=samples))
+    start = Progress(config=config, samples=samples, digest=digest)
+    return Follower(path, _read_same(path, start) if resume else start)
 
 
 @contextlib.contextmanager
 def work_folder(
-    output: Path, config: ResolvedConfig, samples: str, *, force: bool, resume: bool
+    output: Path, config: ResolvedConfig, samples: str, *, digest: str, force: bool, resume: bool
 ) -> Iterator[WorkFolder]:
     """Yield the hidden folder ``.<name>.training`` beside `output` to train in (see `unfinished_work`).
 
     If the training fails, the folder is kept if an epoch is recorded, and removed otherwise.
+
+    Args:
+        output: the folder of the run.
+        config: the settings.
+        samples: the path of the samples.
+        digest: see `Samples.digest`.
+        force, resume: as in `train`.
 
     Raises:
         OutputError: there is an unfinished training and neither `force` nor `resume` is true, or another process is
             training there, or the folder cannot be written.
         FormatError: there is no unfinished training to resume, or it was started with another configuration or samples.
     """
+    start = Progress(config=config, samples=samples, digest=digest)
 
     def enter(path: Path) -> WorkFolder:
         if resume:
-            return WorkFolder(path, _read_same(path, config, samples))
-        work = WorkFolder(path, Progress(config=config, samples=samples))
+            return WorkFolder(path, _read_same(path, start))
+        work = WorkFolder(path, start)
         with work._writing():
             write_json(path / PROGRESS, work.so_far.model_dump(mode="json"))
         return work
@@ -203,7 +214,7 @@ def work_folder(
 
 
 @contextlib.contextmanager
-def unfinished_training(output: Path, samples: str) -> Iterator[WorkFolder]:
+def unfinished_training(output: Path, samples: str, *, digest: str) -> Iterator[WorkFolder]:
     """Yield the work folder of the unfinished training of `output`, to end it. Then remove the folder.
 
     If the block raises an exception, the folder is kept.
@@ -220,6 +231,7 @@ def unfinished_training(output: Path, samples: str) -> Iterator[WorkFolder]:
             raise FormatError(f"training: the unfinished training {path} has no complete epoch: leave out --finish")
         if so_far.samples != samples:
             raise FormatError(f"training: {path} was started with other samples: use those in {so_far.samples}")
+        _check_digest(path, so_far, digest)
         work = WorkFolder(path, so_far)
         work.load_history()
         return work
@@ -271,15 +283,16 @@ def _read(path: Path) -> Progress:
         ) from None
 
 
-def _read_same(path: Path, config: ResolvedConfig, samples: str) -> Progress:
-    """Read the progress, and check that the training was started with this configuration and these samples."""
+def _read_same(path: Path, start: Progress) -> Progress:
+    """Read the progress, and check that the training was started with the configuration and samples of `start`."""
     so_far = _read(path)
-    if so_far.samples != samples:
+    if so_far.samples != start.samples:
         raise FormatError(
             f"training: {path} was started with other samples: use those in {so_far.samples}, or start again with "
             "--force"
         )
-    before, now = so_far.config.model_dump(), config.model_dump()
+    _check_digest(path, so_far, start.digest)
+    before, now = so_far.config.model_dump(), start.config.model_dump()
     other = [f"{name} {before[name]}, now {now[name]}" for name in before if before[name] != now[name]]
     if other:
         raise FormatError(
@@ -287,6 +300,15 @@ def _read_same(path: Path, config: ResolvedConfig, samples: str) -> Progress:
             "make its best epoch the run with --finish, or start again with --force"
         )
     return so_far
+
+
+def _check_digest(path: Path, so_far: Progress, digest: str) -> None:
+    """Check that the samples have the same content as at the start of the training."""
+    if so_far.digest and so_far.digest != digest:
+        raise FormatError(
+            f"training: {path} was started with other samples: those in {so_far.samples} were replaced since then. "
+            "Restore them, or start again with --force"
+        )
 
 
 def _worth_keeping(path: Path) -> bool:

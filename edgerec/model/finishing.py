@@ -30,7 +30,7 @@ def finish(samples: Samples, path: AnyPath, *, samples_path: AnyPath | None = No
         InputError: an argument is of another class.
     """
     path, samples_path = checked_paths("finish", samples, path, samples_path)
-    with unfinished_training(path, str(samples_path.resolve())) as work:
+    with unfinished_training(path, str(samples_path.resolve()), digest=samples.digest) as work:
         check_output(path, force=force, kind="run", inputs=[samples_path])
         model = model_for(samples, work.so_far.config)
         return publish_run(work, model, samples, path, force=force, early=True)

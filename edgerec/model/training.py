@@ -82,13 +82,13 @@ def train(
     _check_labels(samples)
     given, config = config, resolve(config, samples)
     team = workers()
-    where = str(samples_path.resolve())
+    where, digest = str(samples_path.resolve()), samples.digest
     with contextlib.ExitStack() as stack:
         if team.chief:
-            work = stack.enter_context(work_folder(path, config, where, force=force, resume=resume))
+            work = stack.enter_context(work_folder(path, config, where, digest=digest, force=force, resume=resume))
         team.barrier()
         if not team.chief:
-            work = follow(path, config, where, resume=resume)
+            work = follow(path, config, where, digest=digest, resume=resume)
         keras.utils.set_random_seed(config.seed)
         model = model_for(samples, config)
         try_model(model, next(epoch(samples, VALIDATION, batch_size=8)))

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
-import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ import tensorflow as tf
 
 from edgerec.core import atomic
 from edgerec.core.errors import ConfigurationError, FormatError, InputError, OutputError, TrainingError
-from edgerec.data.samples import NOT_EXPOSED, TRAIN, VALIDATION, Samples
+from edgerec.data.samples import NOT_EXPOSED, TRAIN, VALIDATION, Samples, open_samples
 from edgerec.model import finishing, training_loop
 from edgerec.model.batches import make_batch
 from edgerec.model.checkpoints import Progress, WorkFolder, work_folder
@@ -25,6 +23,7 @@ from edgerec.model.finishing import finish
 from edgerec.model.metrics import gauc
 from edgerec.model.runs import Run, load_run, model_for, save_weights, tool_versions, writing
 from edgerec.model.training import train
+from tests.full_disk import files_up_to
 from tests.model.scoring import score
 from tests.synthetic import relabelled, whole
 
@@ -48,6 +47,14 @@ def validation_gauc(run: Run, samples: Samples) -> float:
     return gauc(scored.group, scored.label, scored.logit)
 
 
+@pytest.fixture(scope="module")
+def other_keys(tmp_path_factory: pytest.TempPathFactory, samples_path: Path) -> Samples:
+    """Return samples that differ only in the keys of a vocabulary, so a model of the other samples fits them."""
+    path = Path(shutil.copytree(samples_path, tmp_path_factory.mktemp("other") / "samples"))
+    np.save(path / "vocabulary" / "shop.npy", np.load(path / "vocabulary" / "shop.npy") + 1000)
+    return open_samples(path)
+
+
 def test_a_run_is_complete_and_better_than_chance(run_path: Path) -> None:
     rows = history(run_path)
     assert [row["epoch"] for row in rows] == [1, 2]
@@ -62,7 +69,12 @@ def test_a_run_is_complete_and_better_than_chance(run_path: Path) -> None:
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("config", [AVERAGED, pytest.param(PAPER, marks=pytest.mark.slow)], ids=lambda one: one.model)
 def test_a_resumed_training_equals_an_uninterrupted_one(
-    samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: TrainConfig
+    samples: Samples,
+    samples_path: Path,
+    other_keys: Samples,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: TrainConfig,
 ) -> None:
     where = {"samples_path": samples_path}
     unbroken = train(samples, config, tmp_path / "unbroken", **where)
@@ -77,6 +89,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
         train(samples, config.model_copy(update={"seed": 2}), tmp_path / "broken", resume=True, **where)
     with pytest.raises(FormatError, match="other samples"):
         train(samples, config, tmp_path / "broken", samples_path=tmp_path / "others", resume=True)
+    with pytest.raises(FormatError, match=r"other samples: those in .* were replaced since then"):
+        train(other_keys, config, tmp_path / "broken", resume=True, **where)
 
     resumed = train(samples, config, tmp_path / "broken", resume=True, **where)
     assert names(tmp_path) == ["broken", "unbroken"]
@@ -169,7 +183,7 @@ def test_a_training_that_failed_at_its_end_can_finish(
 
 
 def test_a_stopped_training_is_finished_with_its_best_epoch(
-    samples: Samples, samples_path: Path, stopped: Path, tmp_path: Path
+    samples: Samples, samples_path: Path, other_keys: Samples, stopped: Path, tmp_path: Path
 ) -> None:
     work = tmp_path / ".run.training"
     shutil.copytree(stopped, work)
@@ -180,6 +194,8 @@ def test_a_stopped_training_is_finished_with_its_best_epoch(
     best.load_weights(work / "best-1.weights.h5")
     with pytest.raises(FormatError, match=f"was started with other samples: use those in {samples_path}"):
         finish(samples, tmp_path / "run", samples_path=tmp_path)
+    with pytest.raises(FormatError, match=r"other samples: those in .* were replaced since then"):
+        finish(other_keys, tmp_path / "run", samples_path=samples_path)
     assert names(tmp_path) == [".run.training"]
 
     run = finish(samples, tmp_path / "run", samples_path=samples_path)
@@ -220,17 +236,6 @@ def _no_space(*_: Any, **__: Any) -> Any:
     raise OSError(28, "No space left on device")
 
 
-@contextlib.contextmanager
-def _files_up_to(size: int) -> Iterator[None]:
-    """Limit files to `size` bytes. Longer writes fail, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("what", ["save_best", "record"])
 def test_a_full_disk_is_an_error_and_training_can_resume_after_the_last_complete_epoch(
@@ -241,7 +246,7 @@ def test_a_full_disk_is_an_error_and_training_can_resume_after_the_last_complete
     write = getattr(WorkFolder, what)
 
     def limited(*args: Any) -> None:
-        with _files_up_to(1024):
+        with files_up_to(1024):
             write(*args)
 
     with monkeypatch.context() as patch:
@@ -260,7 +265,7 @@ def test_weights_are_not_written_without_enough_space(
     """HDF5 may end the process if the disk becomes full while it writes."""
     model = model_for(samples, QUICK)
     monkeypatch.setattr(type(model), "save_weights", lambda *_, **__: pytest.fail("weights were written"))
-    with _files_up_to(65536), pytest.raises(OSError, match="too large"):
+    with files_up_to(65536), pytest.raises(OSError, match="too large"):
         save_weights(model, tmp_path / "a.weights.h5")
     assert names(tmp_path) == []
 
@@ -324,7 +329,7 @@ def test_changed_weights_and_damaged_progress_are_found_when_training_is_resumed
     # A damaged training may still be valuable, so its folder is replaced only with --force.
     with pytest.raises(OutputError, match="partial results"):
         train(samples, QUICK, tmp_path / "run", samples_path=samples_path)
-    with work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False):
+    with work_folder(tmp_path / "run", QUICK, "samples", digest="", force=True, resume=False):
         assert names(work) == ["progress.json"]
 
 
@@ -348,7 +353,7 @@ def test_files_of_a_training_killed_in_the_first_epoch_are_replaced(tmp_path: Pa
     if left != "progress.json":
         shutil.rmtree(work / "checkpoint")
     (work / left).write_text(Progress(config=TINY, samples="others").model_dump_json())
-    with work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False) as found:
+    with work_folder(tmp_path / "run", QUICK, "samples", digest="", force=False, resume=False) as found:
         assert names(work) == ["progress.json"]
         assert found.so_far == Progress(config=QUICK, samples="samples")
     assert names(tmp_path) == []
@@ -360,9 +365,9 @@ def test_a_published_training_is_not_resumed_if_its_removal_was_interrupted(
     work = tmp_path / ".run.training"
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda folder, **_: (Path(folder) / "progress.json").unlink())
-        with work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False):
+        with work_folder(tmp_path / "run", QUICK, "samples", digest="", force=False, resume=False):
             (work / "best-1.weights.h5").touch()
-    with work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False):
+    with work_folder(tmp_path / "run", QUICK, "samples", digest="", force=False, resume=False):
         assert names(work) == ["progress.json"]
 
 
@@ -371,7 +376,7 @@ def test_a_folder_that_is_not_a_training_is_left_unchanged(tmp_path: Path) -> No
     (tmp_path / ".run.training" / "mine").touch()
     with (
         pytest.raises(OutputError, match="start again with --force"),
-        work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False),
+        work_folder(tmp_path / "run", QUICK, "samples", digest="", force=False, resume=False),
     ):
         pass
     assert names(tmp_path / ".run.training") == ["mine"]
@@ -384,19 +389,19 @@ def test_the_error_for_a_training_without_progress_asks_for_force(tmp_path: Path
     for resume, kind in ((False, OutputError), (True, FormatError)):
         with (
             pytest.raises(kind, match="start again with --force") as caught,
-            work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=resume),
+            work_folder(tmp_path / "run", QUICK, "samples", digest="", force=False, resume=resume),
         ):
             pass
         assert "--resume" not in str(caught.value)
-    with work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False):
+    with work_folder(tmp_path / "run", QUICK, "samples", digest="", force=True, resume=False):
         assert names(work) == ["progress.json"]
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
-        work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False),
+        work_folder(tmp_path / "run", QUICK, "samples", digest="", force=False, resume=False),
         pytest.raises(OutputError, match="another process writes to"),
-        work_folder(tmp_path / "run", QUICK, "samples", force=True, resume=False),
+        work_folder(tmp_path / "run", QUICK, "samples", digest="", force=True, resume=False),
     ):
         pass
 
@@ -426,7 +431,7 @@ def test_a_resumed_training_loads_the_best_weights_of_its_progress(
 def test_old_files_are_removed_after_the_progress_is_written(tmp_path: Path, samples: Samples) -> None:
     model = model_for(samples, QUICK)
     checkpoint = tf.train.Checkpoint(model=model)
-    with work_folder(tmp_path / "run", QUICK, "samples", force=False, resume=False) as work:
+    with work_folder(tmp_path / "run", QUICK, "samples", digest="", force=False, resume=False) as work:
         for number in (1, 2):
             work.save_best(model, number)
             so_far = work.so_far.model_copy(update={"epoch": number, "best_epoch": number})

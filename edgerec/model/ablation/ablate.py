@@ -13,7 +13,6 @@ from edgerec import __version__
 from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.console import log
 from edgerec.core.errors import ConfigurationError
-from edgerec.core.hashing import sha256_file
 from edgerec.core.resumable import ResumableFolder, resumable_folder
 from edgerec.data.samples import TEST, Samples
 from edgerec.model.ablation.cells import Cell, load_sums, save_sums, train_cell
@@ -66,9 +65,7 @@ def ablate(
         )
     config = replace(config, configs={name: resolve(each, samples) for name, each in config.configs.items()})
     where = str(samples.path.resolve())
-    # The head contains the digests of all shards, so its own digest identifies all samples.
-    digest = sha256_file(samples.path / "samples.json")
-    job = {"version": __version__, "samples": where, "digest": digest, "split": split, **config.document()}
+    job = {"version": __version__, "samples": where, "digest": samples.digest, "split": split, **config.document()}
     with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume, inputs=[samples.path]) as work:
         (work.path / "runs").mkdir(exist_ok=True)
         # Train all models with one seed before the next seed, so that the models of an unfinished ablation can be

@@ -43,7 +43,7 @@ class Search(BaseModel):
     """The version of EdgeRec."""
     samples: PathText
     digest: str
-    """SHA-256 of `samples.json`, which contains the digests of all shards."""
+    """See `Samples.digest`."""
     config: ResolvedConfig
     """The settings of the first trial."""
     fixed: list[str]

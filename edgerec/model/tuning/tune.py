@@ -15,7 +15,6 @@ from edgerec.core.arguments import check_object, check_whole
 from edgerec.core.atomic import check_output, output_folder
 from edgerec.core.console import log
 from edgerec.core.errors import ConfigurationError, FormatError, TrainingError, first_line
-from edgerec.core.hashing import sha256_file
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.samples import Samples
 from edgerec.model.checkpoints import has_progress
@@ -96,7 +95,7 @@ def tune(
     search = Search(
         version=__version__,
         samples=str(samples_path.resolve()),
-        digest=sha256_file(samples.path / "samples.json"),
+        digest=samples.digest,
         config=config,
         fixed=fixed,
     )
