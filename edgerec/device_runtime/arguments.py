@@ -12,6 +12,9 @@ from edgerec.core.errors import SessionError
 
 Shape = tuple[int, ...]
 
+MAX_TIME = 2**62
+"""The largest time in milliseconds. The difference of two such times fits into int64."""
+
 _FLOAT32 = np.dtype(np.float32)
 _PLAIN = frozenset((np.ndarray, np.memmap))
 
@@ -47,6 +50,19 @@ def check_count(name: str, value: object, *, most: int = sys.maxsize) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= most:
         raise SessionError(f"`{name}` should be a whole number from 0 to {most}. Received: {value!r:.80}")
+
+
+def check_time(time: object) -> int:
+    """Check that `time` is a whole number of milliseconds, and return it.
+
+    Raises:
+        SessionError: `time` is not such a number, or it is too large for computations with int64.
+    """
+    if isinstance(time, bool) or not isinstance(time, (int, np.integer)) or abs(int(time)) > MAX_TIME:
+        raise SessionError(
+            f"`time` should be milliseconds since 1970, a whole number of at most 62 bits. Received: {time!r:.80}"
+        )
+    return int(time)
 
 
 def is_plain(value: object) -> TypeGuard[npt.NDArray[Any]]:

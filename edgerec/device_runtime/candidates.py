@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgerec.core.errors import SessionError
-from edgerec.device_runtime.arguments import check_vectors
+from edgerec.device_runtime.arguments import check_time, check_vectors
 from edgerec.device_runtime.relations import Array, History, RelationEncoder
 from edgerec.device_runtime.row_checks import check_keys, raw_column
 from edgerec.features.behaviours import BehaviourKind, Limits
@@ -69,23 +68,16 @@ class CandidateEncoder:
         check_vectors("item_vectors", item_vectors, self._item_width)
         if self.width == self._item_width:
             return item_vectors
-        if isinstance(time, bool) or not isinstance(time, int | np.integer):
-            raise SessionError(f"`time` should be milliseconds since 1970, a whole number. Received: {time!r}")
-        past = {} if histories is None else histories
-        latest = self.relations.latest(past, time=int(time))
+        now = check_time(time)
+        latest = self.relations.latest({} if histories is None else histories, time=now)
         vectors = np.zeros((len(item_vectors), self.width), np.float32)
         vectors[:, : self._item_width] = item_vectors
         start = self._item_width + self.relations.width
         if self.relations.width:
-            if len(items) != len(item_vectors):
-                raise SessionError(
-                    f"`items` should have as many rows as `item_vectors`. Received: {len(items)} and "
-                    f"{len(item_vectors)}"
-                )
             facts = items if isinstance(items, Facts) else self.relations.items(items)
-            self.relations.write(facts, latest, vectors[:, self._item_width : start], time=int(time))
+            self.relations.write(facts, latest, vectors[:, self._item_width : start], time=now)
         if self._context.width:
-            vectors[:, start:] = self._context_vector(context, latest, time=int(time), candidates=len(item_vectors))
+            vectors[:, start:] = self._context_vector(context, latest, time=now, candidates=len(item_vectors))
         return vectors
 
     def _context_vector(

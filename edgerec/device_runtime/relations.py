@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgerec.core.errors import SessionError
-from edgerec.device_runtime.arguments import check_count, is_plain, received
+from edgerec.core.errors import SessionError, SpecificationError
+from edgerec.device_runtime.arguments import check_count, check_time, is_plain, received
 from edgerec.device_runtime.row_checks import check_keys, to_numbers
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.encoder import GroupEncoder, Values
@@ -21,7 +21,8 @@ from edgerec.features.spec import FeatureSpec
 
 Array = npt.NDArray[np.float32]
 
-_INT64 = np.dtype(np.int64)
+_INT64, _FLOAT64 = np.dtype(np.int64), np.dtype(np.float64)
+_KINDS = frozenset(BEHAVIOUR_KINDS)
 _ZERO = np.zeros(1, np.int64)
 _NONE = "give a missing value as None"
 
@@ -97,8 +98,10 @@ class RelationEncoder:
         """Return the facts of n items. The keys of each row are exactly `item_columns`. A missing value is None.
 
         Raises:
-            SpecificationError: a row has other keys, or a value has a wrong type.
+            SpecificationError: `rows` is not a list, a row has other keys, or a value has a wrong type.
         """
+        if not isinstance(rows, Sequence):
+            raise SpecificationError(f"relations: expected a list of rows; received {type(rows).__name__}")
         wanted = dict.fromkeys(self.item_columns)
         for index, row in enumerate(rows):
             check_keys(f"relations: values of row {index}", row, wanted, _NONE)
@@ -141,6 +144,7 @@ class RelationEncoder:
         Raises:
             SessionError: an argument has a wrong type or shape.
         """
+        self._check("items", items)
         vectors = np.zeros((len(items), self.width), np.float32)
         self.write(items, self.latest(histories, time=time), vectors, time=time)
         return vectors
@@ -155,9 +159,13 @@ class RelationEncoder:
             time: the time of the request in milliseconds since 1970.
 
         Raises:
-            SessionError: `items` has a wrong type or shape.
+            SessionError: `items` has a wrong type or shape, or another number of rows than `out`.
         """
         self._check("items", items)
+        if len(items) != len(out):
+            raise SessionError(
+                f"`items` should have as many rows as `item_vectors`. Received: {len(items)} and {len(out)}"
+            )
         if not self.width:
             return
         past = {kind: PastBehaviours(one.facts, one.time, _ZERO, np.array([len(one)])) for kind, one in latest.items()}
@@ -169,8 +177,17 @@ class RelationEncoder:
         """Return the behaviours of each kind that the model reads: the latest ones, at most as many as the limit.
 
         Raises:
-            SessionError: a history has a wrong type or shape, is not in order of time, or has a behaviour after `time`.
+            SessionError: `time` is not a whole number; `histories` is not a mapping, or has a key that is no kind of
+                behaviour; or a history has a wrong type or shape, is not in order of time, or has a behaviour after
+                `time`.
         """
+        time = check_time(time)
+        if not isinstance(histories, Mapping) or not histories.keys() <= _KINDS:
+            keys = list(histories) if isinstance(histories, Mapping) else type(histories).__name__
+            raise SessionError(
+                "`histories` should be a mapping with the keys EXPOSURE and PAGE_VIEW of edgerec.features.behaviours. "
+                f"Received: {keys!r:.80}"
+            )
         return {kind: self._latest(kind, histories.get(kind), time) for kind in BEHAVIOUR_KINDS}
 
     def _latest(self, kind: BehaviourKind, history: History | None, time: int) -> History:
@@ -195,7 +212,8 @@ class RelationEncoder:
 
     def _check(self, name: str, facts: object) -> None:
         if isinstance(facts, Facts) and is_plain(facts.keys) and is_plain(facts.numbers):
-            count = len(facts)
-            if facts.keys.shape == (count, len(self._keys)) and facts.numbers.shape == (count, len(self._numbers)):
+            count, types = facts.keys.shape[:1], (facts.keys.dtype, facts.numbers.dtype)
+            shapes = (*count, len(self._keys)), (*count, len(self._numbers))
+            if (facts.keys.shape, facts.numbers.shape) == shapes and types == (_INT64, _FLOAT64):
                 return
         raise SessionError(f"`{name}` should be facts of this model's RelationEncoder. Received: {received(facts)}")

@@ -106,10 +106,13 @@ def test_wrong_arguments_of_candidates_are_errors(exported: tuple[Path, Path]) -
     vectors = np.zeros((1, model.items.width), np.float32)
     context = {"device": "phone", "battery": None}
     good = {"items": [item], "context": context, "time": 5}
+    facts = relations.items([{**item, "level": 3}])
     assert encoder.vectors(vectors, **good).shape == (1, encoder.width)
     for faulty, error, message in (
         ({"time": None}, SessionError, "`time` should be milliseconds"),
         ({"time": 1.5}, SessionError, "`time` should be milliseconds"),
+        ({"time": 2**63}, SessionError, "`time` should be milliseconds"),
+        ({"items": None}, SpecificationError, "expected a list of rows; received NoneType"),
         ({"items": []}, SessionError, "as many rows"),
         ({"items": [{}]}, SpecificationError, "absent key 'shop'"),
         ({"items": [{**item, "score": "high"}]}, SpecificationError, "column 'score': expected finite numbers"),
@@ -118,6 +121,11 @@ def test_wrong_arguments_of_candidates_are_errors(exported: tuple[Path, Path]) -
         ({"context": {**context, "device": 3}}, SpecificationError, "reads strings"),
         ({"histories": {BEHAVIOUR_KINDS[0]: History(relations.empty().facts, [])}}, SessionError, "time"),
         ({"histories": {BEHAVIOUR_KINDS[0]: 3}}, SessionError, "History"),
+        ({"histories": {"exposure": relations.empty()}}, SessionError, r"keys EXPOSURE and PAGE_VIEW .*'exposure'"),
+        ({"histories": [relations.empty()]}, SessionError, r"keys EXPOSURE and PAGE_VIEW .*'list'"),
+        ({"items": Facts(facts.keys.astype(float), facts.numbers)}, SessionError, "facts of this model"),
+        ({"items": Facts(facts.keys, facts.numbers.astype(object))}, SessionError, "facts of this model"),
+        ({"items": Facts(facts.keys[0, 0], facts.numbers)}, SessionError, "facts of this model"),
     ):
         with pytest.raises(error, match=message):
             encoder.vectors(vectors, **{**good, **faulty})
