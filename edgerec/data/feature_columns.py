@@ -75,10 +75,17 @@ def check_relations(items: pl.DataFrame, spec: FeatureSpec) -> None:
                 )
             dtype = items.schema[column]
             number = dtype.is_numeric() or dtype == pl.Boolean
-            fits = number if column == numbers else dtype.is_integer() or is_text(dtype)
+            fits = number if wanted == "numbers" else dtype.is_integer() or is_text(dtype)
             if dtype != pl.Null and not fits:
                 raise LogsError(
                     f"logs: items.{column} should hold {wanted} (relation {feature.name}); received {dtype}"
+                )
+            if (
+                dtype.is_integer()
+                and items[column].cast(pl.Int64, strict=False).null_count() > items[column].null_count()
+            ):
+                raise LogsError(
+                    f"logs: items.{column} (relation {feature.name}) holds integers that are too large for int64"
                 )
             if dtype.is_float() and not bool(items[column].drop_nulls().is_finite().all()):
                 raise LogsError(

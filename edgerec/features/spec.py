@@ -68,6 +68,7 @@ class FeatureSpec(CheckedModel):
                 self._check_origin(group, feature)
         for feature in self.relations:
             self._check_relation(feature)
+        self._check_columns_of_relations()
         both = {one.source for one in of_origin(self.context, "request")} & DERIVED.keys()
         if both:
             raise ValueError(f"context: {min(both)!r} is a derived value, so a column needs another name")
@@ -113,6 +114,18 @@ class FeatureSpec(CheckedModel):
             raise ValueError(
                 f"relations.{feature.name}: a candidate has no value of {rule.column!r}, which is a column of actions: "
                 "use compute 'value'"
+            )
+
+    def _check_columns_of_relations(self) -> None:
+        origins = {(rule.column, self.column_origin(rule)) for rule in self.rules.values() if rule.column is not None}
+        of_items = {column for column, origin in origins if origin != "action"} | {
+            rule.same for rule in self.rules.values()
+        }
+        both = {column for column, origin in origins if origin == "action" and column in of_items}
+        if both:
+            raise ValueError(
+                f"relations: the column {min(both)!r} is a column of actions in one relation and of items in another: "
+                "give the columns different names"
             )
 
     @model_serializer(mode="wrap")

@@ -103,6 +103,32 @@ def test_only_item_features_may_be_embeddings() -> None:
         parse_spec(json.dumps(document), where="here")
 
 
+LAST_DURATION = {"behaviours": "exposures", "compute": "value", "column": "duration"}
+"""A relation that reads a column of actions."""
+
+
+@pytest.mark.parametrize(
+    ("relations", "message"),
+    [
+        ([None], "relations.0.source is missing"),
+        ([{**LAST_DURATION, "compute": "difference"}], "a candidate has no value of 'duration'"),
+        ([{"behaviours": "exposures", "compute": "count", "same": "score"}], "'score', which is a served value"),
+        (
+            [LAST_DURATION, {**LAST_DURATION, "behaviours": "page_views"}],
+            "the column 'duration' is a column of actions",
+        ),
+        (
+            [LAST_DURATION, {"behaviours": "page_views", "compute": "count", "same": "duration"}],
+            "the column 'duration' is a column of actions in one relation and of items in another",
+        ),
+    ],
+)
+def test_a_relation_that_reads_a_wrong_column_is_an_error(relations: list[Any], message: str) -> None:
+    made = [{"name": f"r{number}", "kind": "raw", "relation": rule} for number, rule in enumerate(relations)]
+    with pytest.raises(SpecificationError, match=message):
+        parse_spec(json.dumps({**DOCUMENT, "relations": made}), where="here")
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"1", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
 def test_text_that_is_not_a_specification_is_an_error(text: bytes) -> None:
     with pytest.raises(SpecificationError):
