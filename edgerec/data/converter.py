@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgerec.core.errors import EdgeRecError, InputError
+from edgerec.core.errors import EdgeRecError, InputError, first_line
 from edgerec.data.logs import Logs, write_logs
 
 
@@ -33,4 +33,4 @@ def run_converter(convert: Callable[[Path], Logs], arguments: Sequence[str] | No
         write_logs(convert(given.source), given.out, force=given.force)
     except (EdgeRecError, FileNotFoundError) as error:
         # polars appends lines to an error that is raised in an expression.
-        sys.exit(f"{parser.prog}: {str(error).splitlines()[0]}")
+        sys.exit(f"{parser.prog}: {first_line(error)}")

@@ -55,3 +55,11 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(SystemExit, match=r"No such file .*items\.csv$"):
         run_converter(read, [str(tmp_path), str(tmp_path / "logs")])
+
+
+def test_an_error_without_a_text_is_one_line(tmp_path: Path) -> None:
+    def read(source: Path) -> Logs:
+        raise FileNotFoundError
+
+    with pytest.raises(SystemExit, match=r": FileNotFoundError$"):
+        run_converter(read, [str(tmp_path), str(tmp_path / "logs")])
