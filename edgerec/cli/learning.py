@@ -101,8 +101,12 @@ def train(
             as_json=as_json,
         )
         return
+    from edgerec.model.checkpoints import has_progress
     from edgerec.model.training import train as run_training
+    from edgerec.model.tuning.folder import has_search
 
+    if resume and has_search(out) and not has_progress(out):
+        raise InputError(f"train: {out} has an unfinished search, which --tune N --resume continues: add --tune")
     head = run_training(opened, settings, out, force=force, resume=resume, tensorboard=tensorboard).head
     emit(_run_document(out, head), as_json=as_json)
 

@@ -27,6 +27,7 @@ from edgerec.data.part_stamps import PartStamp, check_stamps, stamp_parts
 from edgerec.data.parts import POLARS_FAULTS, Parts, open_parts, read_parts
 from edgerec.data.repeated_parts import check_repeats
 from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, REQUESTS, USER_ID, request_features
+from edgerec.features.as_of import declared
 from edgerec.features.spec import FeatureSpec, load_spec
 
 FORMAT = 1
@@ -193,14 +194,18 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
         FormatError: the folder does not exist or has another format number.
         LogsError: a table is missing, cannot be read or was changed, the catalogue breaks its schema, the parts of a
             table have different columns, or a part of the events is a copy of other parts.
-        SpecificationError: the folder's `features.json` is not valid, or a feature reads the label.
+        SpecificationError: the folder's `features.json` is not valid, a feature reads the label, or `spec` and
+            `features.json` compute one column in different ways (`as_of`).
     """
     path = to_path(path, "open_logs: `path`")
     check_utf8(path, what="logs")
     document = read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT, advice=ADVICE)
     if spec is None and not (path / SPEC).is_file():
         raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or give one with --features")
-    spec = spec if spec is not None else load_spec(path / SPEC)
+    if spec is None:
+        spec = load_spec(path / SPEC)
+    elif (path / SPEC).is_file():
+        _check_same_as_of(path, load_spec(path / SPEC), spec)
     _check_sources(spec)
     files = _files(path)
     if document.parts is not None:
@@ -217,6 +222,21 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
         events=tables[EVENTS],
         requests=tables[REQUESTS],
     )
+
+
+def _check_same_as_of(path: Path, own: FeatureSpec, spec: FeatureSpec) -> None:
+    """Raise SpecificationError if `spec` computes a column in another way than `own`, by which it was computed.
+
+    Otherwise the samples would say one thing, and have the values of another.
+    """
+    for group, features in own.groups.items():
+        computed = declared(features)
+        for column, as_of in declared(spec.groups[group]).items():
+            if computed.get(column, as_of) != as_of:
+                raise SpecificationError(
+                    f"{group}: the column {column!r} of {path} was computed with another as_of ({path / SPEC}): "
+                    "give the feature another source, and run `edgerec as-of LOGS --out NEW --features FILE`"
+                )
 
 
 def _check_sources(spec: FeatureSpec) -> None:

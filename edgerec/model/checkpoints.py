@@ -20,6 +20,7 @@ from edgerec.core.resumable import RESUME, WorkFolders, remove, unfinished_work,
 from edgerec.core.text_fields import PathText
 from edgerec.model.config import ResolvedConfig
 from edgerec.model.reranker import Reranker
+from edgerec.model.run_head import HEAD
 from edgerec.model.runs import HISTORY, UNREADABLE, save_weights, weights_digest, writing
 
 FORMAT = 1
@@ -238,6 +239,8 @@ def unfinished_training(output: Path, samples: str, *, digest: str) -> Iterator[
 
     path = work_path(output, KIND)
     if not _has_progress(path):
+        if (output / HEAD).is_file():
+            raise FormatError(f"training: the run {output} is complete: leave out --finish")
         raise FormatError(
             f"training: there is no unfinished training of {output}, because {path} has no {PROGRESS}: leave out "
             "--finish"

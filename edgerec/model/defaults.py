@@ -110,7 +110,7 @@ def share_of_new_items(samples: Samples) -> float:
     for rows in _exposed_rows(samples, TRAIN):
         known += np.bincount(rows, minlength=len(known))
     new = [known[rows] < RARE for rows in _exposed_rows(samples, VALIDATION)]
-    return float(np.mean(np.concatenate(new))) if new else 0.0
+    return float(np.mean(np.concatenate(new))) if any(map(len, new)) else 0.0
 
 
 def _exposed_rows(samples: Samples, split: str) -> Iterator[NDArray[np.int32]]:

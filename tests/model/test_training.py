@@ -221,10 +221,14 @@ def test_an_existing_run_is_replaced_by_a_finished_training_only_with_force(
     assert load_run(tmp_path / "run").head.finished_early
 
 
-def test_only_a_training_with_a_complete_epoch_can_be_finished(samples: Samples, tmp_path: Path) -> None:
+def test_only_a_training_with_a_complete_epoch_can_be_finished(
+    samples: Samples, run_path: Path, tmp_path: Path
+) -> None:
     with pytest.raises(FormatError, match=r"there is no unfinished training of .*run.*: leave out --finish"):
         finish(samples, tmp_path / "run")
     assert names(tmp_path) == []
+    with pytest.raises(FormatError, match=r"the run .* is complete: leave out --finish"):
+        finish(samples, run_path)
     (tmp_path / ".run.training").mkdir()
     text = Progress(config=QUICK, samples=str(samples.path)).model_dump_json()
     (tmp_path / ".run.training" / "progress.json").write_text(text)

@@ -101,7 +101,7 @@ def test_the_first_trial_is_the_training_without_a_search(
     _stop_in_trial_2(samples, samples_path, tmp_path / "run", monkeypatch)
     trial, search = capsys.readouterr().err.splitlines()[-2:]
     assert trial.endswith(".2.training: go on with --resume")
-    assert search.endswith(".run.tuning: go on with --resume, or make the best trial the run with --finish")
+    assert search.endswith(".run.tuning: go on with --tune N --resume, or make the best trial the run with --finish")
     run = train(samples, TINY, tmp_path / "alone", samples_path=samples_path)
     # An interrupted search is finished with the best of its complete trials.
     tuned = finish_search(samples, tmp_path / "run", samples_path=samples_path)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from edgerec.core.atomic import write_json
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError
-from edgerec.core.resumable import RESUME, WorkFolders, remove, unfinished_work, work_path
+from edgerec.core.resumable import WorkFolders, remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import ResolvedConfig
@@ -31,6 +31,7 @@ from edgerec.model.tuning.trials import (
 FORMAT = 1
 SEARCH = "search.json"
 KIND = "tuning"
+GO_ON = "go on with --tune N --resume"
 
 
 class Search(BaseModel):
@@ -169,7 +170,7 @@ def _advice(path: Path) -> str:
         complete = best_trial(read_trials(path / TRIALS)) is not None
     except FormatError:
         complete = False
-    return f"{RESUME}, or make the best trial the run with --finish" if complete else RESUME
+    return f"{GO_ON}, or make the best trial the run with --finish" if complete else GO_ON
 
 
 def _has_search(path: Path) -> bool:

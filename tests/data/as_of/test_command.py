@@ -49,6 +49,25 @@ def test_samples_of_logs_without_the_column_name_the_command(bare: Path, tmp_pat
     assert "edgerec as-of LOGS --out NEW" in done.stderr
 
 
+def test_a_column_that_was_computed_in_another_way_is_an_error(bare: Path, tmp_path: Path) -> None:
+    """The samples would have the old values, and a specification that says something else."""
+    write_as_of(bare / "logs", tmp_path / "logs", features=bare / "more.json")
+    other = json.loads((bare / "more.json").read_text())
+    other["item"][-1]["as_of"]["half_life_s"] = 60
+    write_json(tmp_path / "other.json", other)
+    for command in ("samples", "as-of"):
+        done = edgerec_here(
+            command, tmp_path / "logs", "--out", tmp_path / "new", "--features", tmp_path / "other.json"
+        )
+        assert done.returncode == 1
+        assert "the column 'views'" in done.stderr
+        assert "give the feature another source" in done.stderr
+    other["item"][-1]["source"] = "views_of_a_minute"
+    write_json(tmp_path / "other.json", other)
+    write_as_of(tmp_path / "logs", tmp_path / "new", features=tmp_path / "other.json")
+    assert {"views", "views_of_a_minute"} < set(load_logs(tmp_path / "new").requests.columns)
+
+
 def test_the_number_of_processes_and_of_parts_does_not_change_values(bare: Path, tmp_path: Path) -> None:
     for name, processes, target in (("one", 1, 10**6), ("two", 2, 50)):
         write_as_of(bare / "logs", tmp_path / name, features=bare / "more.json", processes=processes, target=target)
