@@ -97,6 +97,10 @@ class TrainingLoop:
             if self.stop and self.work.rows and self.stop([row["validation_gauc"] for row in self.work.rows]):
                 return True
             self._epoch(self.work.so_far, step, score)
+        so_far = self.work.so_far
+        if so_far.epoch < self.config.epochs and self.team.chief:
+            waited = so_far.epoch - so_far.best_epoch
+            log(f"stopped after epoch {so_far.epoch}: {waited} epochs without a better validation GAUC (`patience`)")
         return False
 
     @property

@@ -503,7 +503,7 @@ def test_versions_of_packages_with_other_names_are_found(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("eager")
 def test_training_stops_after_patience_and_saves_the_best_epoch(
-    samples: Samples, samples_path: Path, tmp_path: Path
+    samples: Samples, samples_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = TINY.model_copy(update={"learning_rate": 0.2, "epochs": 12, "patience": 2, "batch_size": 1000})
     run = train(samples, config, tmp_path / "run", samples_path=samples_path)
@@ -511,6 +511,7 @@ def test_training_stops_after_patience_and_saves_the_best_epoch(
     best = int(np.argmax(values)) + 1
     assert (run.head.best_epoch, run.head.validation_gauc) == (best, max(values))
     assert len(values) == best + 2 < 12
+    assert f"stopped after epoch {len(values)}: 2 epochs without a better validation GAUC" in capsys.readouterr().err
     # The saved weights are those of the best epoch, not of the last one.
     assert validation_gauc(load_run(tmp_path / "run"), samples) == pytest.approx(max(values), abs=1e-9)
     assert values[-1] != max(values)
