@@ -205,7 +205,7 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
     if spec is None:
         spec = load_spec(path / SPEC)
     elif (path / SPEC).is_file():
-        _check_same_as_of(path, load_spec(path / SPEC), spec)
+        _check_same_as_of(path, spec)
     _check_sources(spec)
     files = _files(path)
     if document.parts is not None:
@@ -224,11 +224,16 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
     )
 
 
-def _check_same_as_of(path: Path, own: FeatureSpec, spec: FeatureSpec) -> None:
-    """Raise SpecificationError if `spec` computes a column in another way than `own`, by which it was computed.
+def _check_same_as_of(path: Path, spec: FeatureSpec) -> None:
+    """Raise SpecificationError if `spec` computes a column in another way than the folder's own specification.
 
     Otherwise the samples would say one thing, and have the values of another.
     """
+    try:
+        own = load_spec(path / SPEC)
+    except SpecificationError:
+        # `spec` may replace one that is not valid. EdgeRec computed no column by it.
+        return
     for group, features in own.groups.items():
         computed = declared(features)
         for column, as_of in declared(spec.groups[group]).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def test_a_column_that_was_computed_in_another_way_is_an_error(bare: Path, tmp_p
     write_json(tmp_path / "other.json", other)
     write_as_of(tmp_path / "logs", tmp_path / "new", features=tmp_path / "other.json")
     assert {"views", "views_of_a_minute"} < set(load_logs(tmp_path / "new").requests.columns)
+
+
+def test_a_given_specification_may_replace_one_that_is_not_valid(bare: Path, tmp_path: Path) -> None:
+    shutil.copytree(bare / "logs", tmp_path / "logs")
+    (tmp_path / "logs" / "features.json").write_text("{}")
+    write_as_of(tmp_path / "logs", tmp_path / "new", features=bare / "more.json")
+    assert "views" in load_logs(tmp_path / "new").requests.columns
 
 
 def test_the_number_of_processes_and_of_parts_does_not_change_values(bare: Path, tmp_path: Path) -> None:
