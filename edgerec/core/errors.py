@@ -17,7 +17,8 @@
     ├── ConversionError         a graph cannot be converted to MNN
     ├── ParityError             two implementations of the same function disagree
     ├── TrainingError           training cannot continue (no data, a loss of NaN)
-    ├── StoreError              the embedding store does not answer correctly
+    ├── StoreError              an embedding store or a behaviour store does not answer correctly
+    ├── TransportError          the cloud cannot be reached, or its answer is wrong
     ├── ResourceError           there is not enough memory, or a process died
     ├── PluginError             an extension from another package cannot be used
     └── MissingExtraError       an optional part of EdgeRec is not installed
@@ -100,7 +101,11 @@ class TrainingError(EdgeRecError):
 
 
 class StoreError(EdgeRecError):
-    """The embedding store does not answer, or its answer is invalid."""
+    """A store of embeddings or of behaviours does not answer, or its answer is invalid."""
+
+
+class TransportError(EdgeRecError):
+    """The cloud cannot be reached, or its answer is wrong."""
 
 
 class ResourceError(EdgeRecError):

@@ -1,0 +1,1 @@
+"""The cloud half: recall, pages, embedding look-ups by version, logs in."""

@@ -1,0 +1,1 @@
+"""What a device and the cloud send to each other: pages, items, logs."""

@@ -1,0 +1,29 @@
+"""The interface between Client Native and the cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from edgerec.paging.items import ItemBatch
+from edgerec.paging.log_rows import LogBatch
+from edgerec.paging.page import Page, PageRequest
+
+
+class Transport(Protocol):
+    """How a device reaches the cloud. Every method may raise `edgerec.core.errors.TransportError`."""
+
+    def page(self, request: PageRequest) -> Page:
+        """Return the next items of a user's feed."""
+        ...
+
+    def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
+        """Return these items in this order, for example an item that the user found by search."""
+        ...
+
+    def send(self, batch: LogBatch) -> None:
+        """Deliver a batch of log rows. When it returns, the cloud has stored the batch.
+
+        A batch may be delivered twice, if the answer to the first delivery was lost. The cloud drops the second one.
+        """
+        ...
