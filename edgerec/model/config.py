@@ -21,7 +21,7 @@ class TrainConfig(CheckedModel):
     """
 
     error_class: ClassVar[type[EdgeRecError]] = ConfigurationError
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     model: str = "crban"
     units: Annotated[int, Field(ge=1, le=256)] = 32
@@ -75,6 +75,13 @@ class TrainConfig(CheckedModel):
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
         return name
+
+    @field_validator("compiled", mode="before")
+    @classmethod
+    def _true_false_or_auto(cls, value: object) -> object:
+        if not isinstance(value, bool) and value != "auto":
+            raise ValueError('should be true, false or "auto"')
+        return value
 
     @property
     def listwise_weight(self) -> float:

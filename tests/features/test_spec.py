@@ -69,6 +69,7 @@ FAULTS = {
     "too many": (("ie_action", 0), "boundaries", list(range(254)), "boundaries"),
     "infinite": (("ie_action", 0), "boundaries", [1, float("inf")], "finite"),
     "nan": (("ie_action", 0), "boundaries", [float("nan")], "finite"),
+    "booleans": (("ie_action", 0), "boundaries", [False, True], "boundaries.0 should be a number; received False"),
     "mixed": (("item", 1), "values", ["a", 1], "all integers or all strings"),
     "repeated": (("item", 1), "values", ["a", "a"], "unique"),
     "huge": (("item", 1), "values", [2**60], r"item\.1\.values\.0 should be an integer up to 2\^53, or a string"),

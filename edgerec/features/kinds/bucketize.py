@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, StrictFloat, field_validator
 
 from edgerec.features.kinds.base import BaseFeature
 from edgerec.features.vocabulary import Vocabulary
@@ -20,7 +20,7 @@ class Bucketize(BaseFeature):
     """A one-hot code of the interval: missing, ``(-inf, b0)``, ``[b0, b1)``, ..., ``[bn, inf)``."""
 
     kind: Literal["bucketize"]
-    boundaries: Annotated[tuple[float, ...], Field(min_length=1, max_length=253)]
+    boundaries: Annotated[tuple[StrictFloat, ...], Field(min_length=1, max_length=253)]
 
     @field_validator("boundaries")
     @classmethod
