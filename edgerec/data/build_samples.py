@@ -20,7 +20,7 @@ from edgerec import __version__
 from edgerec.core.arguments import check_fraction, check_mapping, check_whole
 from edgerec.core.arrays import save_array
 from edgerec.core.atomic import check_output, write_json
-from edgerec.core.console import progress
+from edgerec.core.console import log, progress
 from edgerec.core.documents import read_object
 from edgerec.core.errors import FormatError, InputError
 from edgerec.core.faults import first_fault
@@ -38,7 +38,7 @@ from edgerec.data.parts import Parts
 from edgerec.data.relation_facts import catalogue_facts
 from edgerec.data.samples import FORMAT, HEAD, ITEMS, SHARDS, VOCABULARY, Samples, SamplesHead, open_samples
 from edgerec.data.samples_plan import Plan, make_plan
-from edgerec.data.schema import ITEM_ID
+from edgerec.data.schema import ITEM_ID, ORDINAL
 from edgerec.data.shard_files import SPLITS, SplitCounts
 from edgerec.features.behaviours import Limits
 from edgerec.features.kinds.embedding import embeddings
@@ -134,7 +134,13 @@ def write_samples(
             # The user has to change the logs or the settings. Then the partial results cannot be used.
             work.discard()
             raise
-        write_json(work.path / HEAD, head.model_dump(mode="json"))
+        unused = {"requests_with_gaps"} if head.requests_with_gaps is None else None
+        write_json(work.path / HEAD, head.model_dump(mode="json", exclude=unused))
+    if head.requests_with_gaps:
+        log(
+            f"{head.requests_with_gaps:,} requests have gaps: the logs lack behaviours that their recurrences would "
+            "read (requests_with_gaps)"
+        )
     return open_samples(path)
 
 
@@ -207,6 +213,7 @@ def _make(
         validation_from=plan.validation_from,
         test_from=plan.test_from,
         users=sum(each.users for each in done),
+        requests_with_gaps=sum(each.with_gaps for each in done) if ORDINAL in logs.events.columns else None,
         splits={split: _total(each.entry.splits[split] for each in done) for split in SPLITS},
         shards=[each.entry for each in done],
     )

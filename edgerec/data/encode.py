@@ -27,7 +27,7 @@ from edgerec.data.request_values import (
     lengths_of,
     request_values,
 )
-from edgerec.data.schema import CLICKED, ITEM_ID, KIND, PAGE_ID, REQUEST_ID, TIME, USER_ID, event_features
+from edgerec.data.schema import CLICKED, ITEM_ID, KIND, PAGE_ID, REQUEST_ID, STORE_ID, TIME, USER_ID, event_features
 from edgerec.data.segments import read_segments
 from edgerec.data.shard_files import (
     FILES,
@@ -77,10 +77,12 @@ class WrittenShard:
     Attributes:
         entry: the shard's entry in `samples.json`.
         users: number of users with a request.
+        with_gaps: number of requests for which behaviours are missing that their recurrences would read.
     """
 
     entry: ShardEntry
     users: int
+    with_gaps: int
 
 
 def encode(partition: Partition, how: Encoding, *, items: ItemIndex, catalogue: Facts, folder: Path) -> WrittenShard:
@@ -96,14 +98,14 @@ def encode(partition: Partition, how: Encoding, *, items: ItemIndex, catalogue: 
     folder.mkdir(exist_ok=True)
     behaviours = _encode_events(read_segments(how.events, partition.events), how, items, catalogue, folder)
     requests = read_segments(how.requests, partition.requests)
-    users, splits = _encode_requests(requests, behaviours, how, items, catalogue, folder)
+    users, with_gaps, splits = _encode_requests(requests, behaviours, how, items, catalogue, folder)
     entry = ShardEntry(
         name=folder.name,
         **{kind.plural: len(one.facts) for kind, one in behaviours.items()},
         splits=splits,
         files={name: sha256_file(shard_file(folder, name)) for name in FILES},
     )
-    return WrittenShard(entry, users)
+    return WrittenShard(entry, users, with_gaps)
 
 
 def _encode_events(
@@ -114,7 +116,7 @@ def _encode_events(
     events = sort_events(check_events(events, event_features(how.spec), items))
     for kind in BEHAVIOUR_KINDS:
         actions = how.spec.actions(kind)
-        columns = dict.fromkeys([USER_ID, TIME, ITEM_ID, *_sources((*actions, *served))])
+        columns = dict.fromkeys([TIME, ITEM_ID, *_sources((*actions, *served))])
         rows = events.lazy().filter(pl.col(KIND) == kind.name).select(list(columns)).collect()
         write_behaviours(
             shard_file(folder, kind.plural),
@@ -133,8 +135,12 @@ def _encode_requests(
     items: ItemIndex,
     catalogue: Facts,
     folder: Path,
-) -> tuple[int, dict[str, SplitCounts]]:
-    """Write the requests of each split. Return the number of users with a request, and the counts of each split."""
+) -> tuple[int, int, dict[str, SplitCounts]]:
+    """Write the requests of each split.
+
+    Returns:
+        The number of users with a request, the number of requests with gaps, and the counts of each split.
+    """
     served = of_origin(how.spec.item, "served")
     # Repeated items in a list were already checked in `count`.
     given = of_origin(how.spec.context, "request")
@@ -142,7 +148,8 @@ def _encode_requests(
     _check_lengths(requests, how.limits)
     # Without page IDs, each request is a page of its own.
     paged = PAGE_ID if PAGE_ID in requests.columns else REQUEST_ID
-    columns = dict.fromkeys([REQUEST_ID, USER_ID, TIME, paged, ITEM_ID, CLICKED, *_sources((*served, *given))])
+    store = [STORE_ID] if STORE_ID in requests.columns else []
+    columns = dict.fromkeys([REQUEST_ID, USER_ID, *store, TIME, paged, ITEM_ID, CLICKED, *_sources((*served, *given))])
     requests = sort_requests(requests.select(list(columns)))
     request_id = requests[REQUEST_ID].to_numpy()
     page = requests[paged].to_numpy()
@@ -164,7 +171,7 @@ def _encode_requests(
         time=instants.time,
         user=instants.user,
         page=page,
-        known=values.known,
+        known={kind: known.ranges for kind, known in values.known.items()},
         lengths=lengths,
         item=item,
         label=label,
@@ -177,7 +184,8 @@ def _encode_requests(
         split: split_counts(instants.user[rows], page[rows], label[starts[rows.start] : starts[rows.stop]])
         for split, rows in splits.items()
     }
-    return len(np.unique(instants.user)), counts
+    gaps = np.any([known.gaps for known in values.known.values()], axis=0)
+    return len(np.unique(instants.user)), int(gaps.sum()), counts
 
 
 def _encode(
@@ -207,9 +215,9 @@ def _check_lengths(requests: pl.DataFrame, limits: Limits) -> None:
 
 def to_note(shard: WrittenShard) -> dict[str, Any]:
     """Return `shard` as data for JSON."""
-    return {"entry": shard.entry.model_dump(), "users": shard.users}
+    return {"entry": shard.entry.model_dump(), "users": shard.users, "with_gaps": shard.with_gaps}
 
 
 def from_note(note: Mapping[str, Any]) -> WrittenShard:
     """Return the shard from the data that `to_note` made."""
-    return WrittenShard(ShardEntry.model_validate(note["entry"]), note["users"])
+    return WrittenShard(ShardEntry.model_validate(note["entry"]), note["users"], note["with_gaps"])

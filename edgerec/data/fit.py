@@ -25,7 +25,7 @@ from edgerec.data.partition import Partition
 from edgerec.data.parts import Parts
 from edgerec.data.relation_facts import candidate_facts
 from edgerec.data.request_values import behaviours_by_kind, instants_of, lengths_of, request_values
-from edgerec.data.schema import ITEM_ID, KIND, REQUEST_ID, TIME, USER_ID, event_features
+from edgerec.data.schema import ITEM_ID, KIND, ORDINAL, REQUEST_ID, STORE_ID, TIME, USER_ID, event_features
 from edgerec.data.segments import read_segments
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.kinds import Feature
@@ -86,7 +86,8 @@ def count(
     derived = bool(to_fit((*of_origin(spec.context, "derived"), *spec.relations)))
     needed: tuple[str, ...] = (TIME, KIND, ITEM_ID)
     if derived:
-        features, needed = [*event_features(spec)], (USER_ID, *needed)
+        owners = [name for name in (STORE_ID, ORDINAL) if name in events.columns]
+        features, needed = [*event_features(spec)], (USER_ID, *owners, *needed)
     table = read_segments(events, partition.events, _columns(needed, features))
     table = check_events(table, features, items, columns=needed).filter(pl.col(TIME) < until)
     behaviours = np.bincount(items.rows(table[ITEM_ID].to_numpy()), minlength=len(items.ids))
@@ -101,7 +102,7 @@ def count(
     served, given = of_origin(spec.item, "served"), to_fit(of_origin(spec.context, "request"))
     needed = (REQUEST_ID, TIME, ITEM_ID)
     if derived:
-        needed = (USER_ID, *needed)
+        needed = (USER_ID, *(name for name in (STORE_ID,) if name in requests.columns), *needed)
     else:
         served = (*to_fit(served), *tables)
     table = read_segments(requests, partition.requests, _columns(needed, (*served, *given)))

@@ -13,6 +13,7 @@ from edgerec.data.casting import arrays_as_lists, exact_cast
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.feature_columns import check_features, check_relations
 from edgerec.data.log_order import sort_events, sort_requests
+from edgerec.data.ordinals import ORDINALS, STORES, check_numbers, check_store_columns
 from edgerec.data.request_lists import check_click_counts, check_lists, check_repeated_items
 from edgerec.data.schema import (
     CLICK_COUNT,
@@ -23,10 +24,12 @@ from edgerec.data.schema import (
     MAX_TIME_MS,
     NULLABLE,
     OPTIONAL,
+    ORDINAL,
     REQUEST_ID,
     REQUESTS,
     REQUIRED,
     SECONDS,
+    STORE_ID,
     TIME,
     columns_to_read,
     event_features,
@@ -45,8 +48,7 @@ def check_tables(
 ) -> dict[str, pl.DataFrame]:
     """Check the three complete tables against the schema and `spec`. Return them with cast columns and sorted rows.
 
-    Events are sorted by user and time. Events with equal user and time keep their order. Requests are sorted by time,
-    user and request_id.
+    `edgerec.data.log_order` says how rows are sorted.
 
     Args:
         tables: the tables by name.
@@ -71,6 +73,7 @@ def check_rows(
     repeated_items: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Check and sort events and requests as `check_tables` does. The catalogue must be checked already."""
+    check_store_columns(events.columns, requests.columns)
     events = check_events(events, event_features(spec), index)
     requests = check_requests(requests, request_features(spec), index, repeated_items=repeated_items)
     check_unique(requests[REQUEST_ID].to_numpy())
@@ -113,6 +116,8 @@ def check_events(
             f"logs: {EVENTS}.{KIND} should be {' or '.join(map(repr, names))}; received {kinds[KIND][0]!r} "
             f"({len(kinds)} rows)"
         )
+    check_numbers(EVENTS, events, STORE_ID, below=STORES)
+    check_numbers(EVENTS, events, ORDINAL, below=ORDINALS)
     check_features(EVENTS, events, features)
     _known(EVENTS, events[ITEM_ID], index)
     return events
@@ -139,6 +144,7 @@ def check_requests(
     """
     requests = cast_columns(REQUESTS, lists_of_arrays(requests), columns)
     check_times(REQUESTS, requests)
+    check_numbers(REQUESTS, requests, STORE_ID, below=STORES)
     features = tuple(features)
     check_lists(requests, of_origin(features, "served"))
     check_features(REQUESTS, requests, of_origin(features, "request"))

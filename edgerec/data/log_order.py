@@ -5,12 +5,23 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from edgerec.data.schema import REQUEST_ID, TIME, USER_ID
+from edgerec.data.ordinals import NONE, check_ordinals
+from edgerec.data.schema import ORDINAL, REQUEST_ID, STORE_ID, TIME, USER_ID
 
 
 def sort_events(events: pl.DataFrame) -> pl.DataFrame:
-    """Return events in order of user and time. Events with equal user and time keep their order."""
-    return events if _sorted(events, USER_ID, TIME) else events.sort(USER_ID, TIME, maintain_order=True)
+    """Return events in order of user, store, time and ordinal. Events that are equal in all of them keep their order.
+
+    `events` has all rows of its users, or all rows before some time. A null is before all numbers.
+
+    Raises:
+        LogsError: the ordinals do not number the behaviours of a kind in a store.
+    """
+    order = [name for name in (USER_ID, STORE_ID, TIME, ORDINAL) if name in events.columns]
+    if not _sorted(events, *order):
+        events = events.sort(order, maintain_order=True)
+    check_ordinals(events)
+    return events
 
 
 def sort_requests(requests: pl.DataFrame) -> pl.DataFrame:
@@ -23,6 +34,6 @@ def _sorted(table: pl.DataFrame, *columns: str) -> bool:
     """Return whether the rows are sorted by integer columns. The first column is the most significant one."""
     ordered = np.ones(max(len(table) - 1, 0), np.bool_)
     for name in reversed(columns):
-        values = table[name].to_numpy()
+        values = table[name].fill_null(NONE).to_numpy()
         ordered = (values[1:] > values[:-1]) | ((values[1:] == values[:-1]) & ordered)
     return bool(ordered.all())

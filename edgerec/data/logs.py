@@ -21,6 +21,7 @@ from edgerec.core.text_fields import Name
 from edgerec.data.as_of.columns import AbsentColumns
 from edgerec.data.as_of.fill import fill_columns
 from edgerec.data.log_checks import check_items, check_tables
+from edgerec.data.ordinals import check_store_columns
 from edgerec.data.page_openings import page_openings
 from edgerec.data.part_files import part_files
 from edgerec.data.part_stamps import PartStamp, check_stamps, stamp_parts
@@ -70,7 +71,7 @@ class Logs:
         head: name and test period of the data set.
         spec: the feature specification.
         items: one row for each item.
-        events: one row for each behaviour, sorted by user and time. Rows with equal user and time keep their order.
+        events: one row for each behaviour, sorted by user, store, time and ordinal (`edgerec.data.log_order`).
         requests: one row for each request, sorted by time, user and request_id.
     """
 
@@ -211,6 +212,7 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
     if document.parts is not None:
         check_stamps(path, _every(files), document.parts)
     tables = {name: open_parts(name, path / where, files[name], spec) for name, where in TABLES.items()}
+    check_store_columns(tables[EVENTS].columns, tables[REQUESTS].columns)
     if document.parts is None:
         check_repeats(tables[EVENTS])
     return LogsFolder(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from edgerec.data.catalogue import ItemIndex
-from edgerec.data.known import Instants, known_before
+from edgerec.data.known import Instants, KnownBehaviours, known_before
+from edgerec.data.ordinals import numbers_of
 from edgerec.data.relation_facts import row_facts
-from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
+from edgerec.data.schema import ITEM_ID, KIND, ORDINAL, STORE_ID, TIME, USER_ID
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.context import DERIVED, RequestFacts
 from edgerec.features.relations.compute import Relations
@@ -27,10 +28,10 @@ PAIRS = 500_000
 
 @dataclass(frozen=True)
 class UserBehaviours:
-    """The behaviours of one kind of some users, in order of user and time.
+    """The behaviours of one kind of some users, in order of user, store, time and ordinal.
 
     Attributes:
-        instants: the user and time of n behaviours.
+        instants: user, store, time and ordinal of n behaviours.
         facts: the facts of n behaviours.
     """
 
@@ -43,12 +44,12 @@ class RequestValues:
     """The values of r requests and their c candidates. NaN stands for a missing value.
 
     Attributes:
-        known: for each kind, the known behaviours (r, 3), as `known_before` returns them.
+        known: for each kind, the known behaviours, as `known_before` returns them.
         relations: the numbers (c,) of each relation, by its source.
         context: the numbers (r,) of the context features of origin `derived`, by their sources.
     """
 
-    known: Mapping[BehaviourKind, NDArray[np.int64]]
+    known: Mapping[BehaviourKind, KnownBehaviours]
     relations: Mapping[str, NDArray[np.float64]]
     context: Mapping[str, NDArray[np.float64]]
 
@@ -56,20 +57,20 @@ class RequestValues:
 def behaviours_by_kind(
     events: pl.DataFrame, items: ItemIndex, catalogue: Facts, spec: FeatureSpec
 ) -> dict[BehaviourKind, UserBehaviours]:
-    """Return the behaviours of each kind. `events` are sorted by user and time."""
+    """Return the behaviours of each kind. `events` are sorted by `sort_events`."""
     behaviours = {}
-    names = dict.fromkeys((USER_ID, TIME, ITEM_ID, *number_columns(spec.rules.values())))
+    names = dict.fromkeys((USER_ID, STORE_ID, TIME, ORDINAL, ITEM_ID, *number_columns(spec.rules.values())))
     columns = [name for name in names if name in events.columns]
     for kind in BEHAVIOUR_KINDS:
         rows = events.lazy().filter(pl.col(KIND) == kind.name).select(columns).collect()
         facts = row_facts(rows, items.rows(rows[ITEM_ID].to_numpy()), catalogue, spec)
-        behaviours[kind] = UserBehaviours(instants_of(rows), facts)
+        behaviours[kind] = UserBehaviours(replace(instants_of(rows), ordinal=numbers_of(rows, ORDINAL)), facts)
     return behaviours
 
 
 def instants_of(table: pl.DataFrame) -> Instants:
-    """Return the user and the time of each row of events or requests."""
-    return Instants(table[USER_ID].to_numpy(), table[TIME].to_numpy())
+    """Return the instant of each row of events or requests, without ordinals."""
+    return Instants(table[USER_ID].to_numpy(), table[TIME].to_numpy(), numbers_of(table, STORE_ID))
 
 
 def lengths_of(requests: pl.DataFrame) -> NDArray[np.int64]:
@@ -90,16 +91,17 @@ def request_values(
     Args:
         spec: the specification.
         limits: the largest number of known behaviours of each kind.
-        requests: the user and time of each request.
+        requests: the instant of each request.
         lengths: (r,) the number of candidates of each request.
         candidates: the facts of the candidates, one request after the other.
         behaviours: the behaviours of each kind.
     """
     known = {kind: known_before(requests, behaviours[kind].instants, limits.of(kind)) for kind in BEHAVIOUR_KINDS}
-    facts = _request_facts(requests.time, lengths, known, behaviours)
+    ranges = {kind: each.ranges for kind, each in known.items()}
+    facts = _request_facts(requests.time, lengths, ranges, behaviours)
     return RequestValues(
         known=known,
-        relations=_relations(spec, requests.time, lengths, candidates, known, behaviours) if spec.relations else {},
+        relations=_relations(spec, requests.time, lengths, candidates, ranges, behaviours) if spec.relations else {},
         context={feature.source: DERIVED[feature.source](facts) for feature in of_origin(spec.context, "derived")},
     )
 

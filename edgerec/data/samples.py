@@ -74,6 +74,9 @@ class SamplesHead(BaseModel):
     """Start of the validation period in milliseconds since 1970. Its requests are used for early stopping."""
     test_from: int
     users: int
+    requests_with_gaps: int | None = None
+    """If the logs have ordinals: the number of requests for which behaviours are missing in the logs, between the start
+    of a recurrence and the latest known behaviour. Otherwise it is None, and `samples.json` does not have it."""
     splits: dict[str, SplitCounts]
     shards: list[ShardEntry]
 
@@ -137,12 +140,15 @@ class Samples:
         """Return the counts of all samples, of each split (`splits`), and of each kind of behaviour (`behaviours`).
 
         `labels` counts the labelled candidates of all requests. The requests of a page label the same exposures, so
-        it may be larger than the number of exposures, which is in `behaviours`.
+        it may be larger than the number of exposures, which is in `behaviours`. If the logs have ordinals,
+        `requests_with_gaps` is as in `SamplesHead`.
         """
         splits = {split: _split_counts(self.head.splits[split]) for split in SPLITS}
         totals = {key: sum(part[key] for part in splits.values()) for key in ("requests", "labels", "positive_labels")}
         behaviours = {kind.plural: sum(entry.count(kind) for entry in self.head.shards) for kind in BEHAVIOUR_KINDS}
-        return {**totals, "users": self.head.users, "splits": splits, "behaviours": behaviours}
+        gaps = self.head.requests_with_gaps
+        told = {} if gaps is None else {"requests_with_gaps": gaps}
+        return {**totals, "users": self.head.users, **told, "splits": splits, "behaviours": behaviours}
 
     def item_encoder(self) -> GroupEncoder:
         """Return the encoder of items."""

@@ -26,6 +26,10 @@ OPENED_FROM = "opened_from"
 """Optional in events: where a page was opened, in the `feed` or in a `search`."""
 OFFERED_AT = "offered_at"
 """Optional in events: the time of the request that offered the item; null if none did. Only as-of columns need it."""
+STORE_ID = "store_id"
+"""Optional in events and requests: the behaviour store (device) of the row. Null is the user's only store."""
+ORDINAL = "ordinal"
+"""Optional in events: the behaviour's number within its kind in its store, from 0."""
 
 MAX_TIME_MS = 4_102_444_800_000
 """2100-01-01. A larger time has another unit (microseconds or nanoseconds)."""
@@ -51,12 +55,12 @@ REQUIRED: dict[str, dict[str, pl.DataType]] = {
 
 OPTIONAL: dict[str, dict[str, pl.DataType]] = {
     ITEMS: {},
-    EVENTS: {OPENED_FROM: pl.String(), OFFERED_AT: pl.Int64()},
-    REQUESTS: {PAGE_ID: pl.Int64()},
+    EVENTS: {OPENED_FROM: pl.String(), OFFERED_AT: pl.Int64(), STORE_ID: pl.Int64(), ORDINAL: pl.Int64()},
+    REQUESTS: {PAGE_ID: pl.Int64(), STORE_ID: pl.Int64()},
 }
 """Columns that a data set may have, and their types."""
 
-NULLABLE = {MODEL_VERSION, OPENED_FROM, OFFERED_AT}
+NULLABLE = {MODEL_VERSION, OPENED_FROM, OFFERED_AT, STORE_ID, ORDINAL}
 
 
 def columns_to_read(name: str, spec: FeatureSpec) -> frozenset[str]:

@@ -27,7 +27,7 @@ def test_known_before_gives_the_latest_strictly_earlier_behaviours(
 ) -> None:
     events.sort()
     columns = [np.array([row[place] for row in rows], np.int64) for rows in (asked, events) for place in (0, 1)]
-    ranges = known_before(Instants(*columns[:2]), Instants(*columns[2:]), most)
+    ranges = known_before(Instants(*columns[:2]), Instants(*columns[2:]), most).ranges
     assert ranges.shape == (len(asked), 3)
     for (user, time), (start, begin, end) in zip(asked, ranges.tolist(), strict=True):
         known = [place for place, event in enumerate(events) if event[0] == user and event[1] < time]

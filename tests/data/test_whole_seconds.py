@@ -30,7 +30,7 @@ def test_a_request_knows_the_behaviour_that_came_before_it_in_the_same_second() 
     users = rows["user"].to_numpy()
 
     def known(times: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
-        return known_before(Instants(users[2:], times[2:]), Instants(users[:2], times[:2]), 10)[0, 1:].tolist()
+        return known_before(Instants(users[2:], times[2:]), Instants(users[:2], times[:2]), 10).ranges[0, 1:].tolist()
 
     assert known(times) == [0, 1]
     # Without the helper the request knows nothing of its second.

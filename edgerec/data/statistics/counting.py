@@ -22,7 +22,7 @@ from edgerec.data.columns import encode_series
 from edgerec.data.logs import Logs, open_logs
 from edgerec.data.page_openings import page_openings
 from edgerec.data.partition import TARGET, map_partitions
-from edgerec.data.schema import CATEGORY, ITEM_ID, KIND, OPENED_FROM, TIME, TRIGGER, USER_ID
+from edgerec.data.schema import CATEGORY, ITEM_ID, KIND, OPENED_FROM, STORE_ID, TIME, TRIGGER, USER_ID
 from edgerec.data.statistics.click_rates import (
     Rates,
     by_category_exposures,
@@ -54,7 +54,7 @@ class Statistics:
             category; None if items have no category.
         uncategorised: number of exposures of items without a category.
         events: number of behaviours of each kind.
-        known: for each kind, the number of requests by the number of the user's earlier behaviours.
+        known: for each kind, the number of requests by the number of earlier behaviours of the same user and store.
         values: for each kind and feature, the counts of missing values, of values not listed, and of each listed value.
         numbers: for each kind and column, the numbers that action features read.
         opened_from: number of page-views for each place where a page was opened; None if that is not logged.
@@ -126,6 +126,7 @@ def statistics_of(logs: Logs) -> Statistics:
     pages = page_openings(requests)
     exposures = exposures_of(pages)
     events = {kind: logs.events.filter(pl.col(KIND) == kind.name) for kind in BEHAVIOUR_KINDS}
+    owner = [USER_ID, STORE_ID] if STORE_ID in requests.columns else [USER_ID]
     category, uncategorised = None, 0
     if has_categories(logs.items):
         category, uncategorised = by_category_exposures(exposures, logs.items, events[EXPOSURE], events[PAGE_VIEW])
@@ -138,7 +139,7 @@ def statistics_of(logs: Logs) -> Statistics:
         category=category,
         uncategorised=uncategorised,
         events={kind: len(rows) for kind, rows in events.items()},
-        known={kind: Counts.of(count_before(requests, rows, [USER_ID])) for kind, rows in events.items()},
+        known={kind: Counts.of(count_before(requests, rows, owner)) for kind, rows in events.items()},
         values={kind: _value_counts(rows, logs.spec.actions(kind)) for kind, rows in events.items()},
         numbers={kind: _numbers(rows, logs.spec.actions(kind)) for kind, rows in events.items()},
         opened_from=_tally(events[PAGE_VIEW], OPENED_FROM) if OPENED_FROM in logs.events.columns else None,
