@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,3 +74,81 @@ class Encoding:
     own_value: NDArray[np.float32]
     previous_key: NDArray[np.float32]
     previous_value: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class States:
+    """The states after the latest encoded behaviour.
+
+    Attributes:
+        own: (2 * depth, units) float32, the state of the recurrence of the behaviour's own segment.
+        previous: the same shape, the state of the recurrence of the segment before.
+    """
+
+    own: NDArray[np.float32]
+    previous: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StoredWindow:
+    """The encoded behaviours of the latest window, oldest first. Ordinals with a gap have no row.
+
+    Without rows, every array has the shape (0,) or (0, 0).
+
+    Attributes:
+        ordinals: (t,) int64.
+        times: (t,) int64, milliseconds since 1970.
+        own_keys, previous_keys: (t, key_width) float32, see `Encoding`.
+        own_values, previous_values: (t, hidden) float32.
+        ids: (t, identities) int64, see `StoredItem`.
+        facts: t rows.
+    """
+
+    ordinals: NDArray[np.int64]
+    times: NDArray[np.int64]
+    own_keys: NDArray[np.float32]
+    own_values: NDArray[np.float32]
+    previous_keys: NDArray[np.float32]
+    previous_values: NDArray[np.float32]
+    ids: NDArray[np.int64]
+    facts: Facts
+
+    def __len__(self) -> int:
+        return len(self.ordinals)
+
+
+@dataclass(frozen=True)
+class StoredRequest:
+    """One request to re-rank, and what the device answered.
+
+    Attributes:
+        request_id: the request.
+        page_id: the page that shows the candidates.
+        time: milliseconds since 1970. Take it from `BehaviourStore.request_time` before the candidates are scored.
+        trigger: the reason of the request.
+        model_version: the model that answered; None if there is none.
+        item_ids: the candidates in the order in which they were sent to the model.
+        served: for each served column, a list with one value for each candidate.
+        context: values of the request, by column.
+        exposures_end: the next ordinal of exposures at the request. It knew all behaviours with smaller ordinals.
+        page_views_end: the same for page-views.
+        outcome: `reordered`, `shadow`, `collected`, or `kept: ` with a reason.
+        positions: positions of the candidates, best first; None if there is no answer.
+        scores: the score of each candidate; None if there is no answer.
+        duration_ms: the time from the trigger to the answer; None if it was not measured.
+    """
+
+    request_id: int
+    page_id: int
+    time: int
+    trigger: str
+    model_version: str | None
+    item_ids: Sequence[int]
+    served: Mapping[str, Sequence[Any]]
+    context: Mapping[str, Any]
+    exposures_end: int
+    page_views_end: int
+    outcome: str
+    positions: Sequence[int] | None = None
+    scores: Sequence[float] | None = None
+    duration_ms: float | None = None

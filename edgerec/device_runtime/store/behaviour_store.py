@@ -1,0 +1,323 @@
+"""The behaviour store of a device: behaviours, their encodings, and the log rows that are not sent yet.
+
+Recording and encoding are two transactions. When `record` returns, the raw behaviour is safe against a killed process.
+`write_encoding` writes a key and a value for each of the two recurrences, the newest states, and a mark. After a crash,
+`pending` returns the behaviours after the mark. docs/device.md ("The behaviour store") describes tables and promises.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edgerec.core.errors import StoreError
+from edgerec.device_runtime.store.behaviours import BehaviourTable
+from edgerec.device_runtime.store.database import Database, Synchronous
+from edgerec.device_runtime.store.encodings import EncodingTable
+from edgerec.device_runtime.store.requests import RequestTables
+from edgerec.device_runtime.store.retention import DAY_MS, STEP_ROWS, Retention
+from edgerec.device_runtime.store.rows import Behaviour, Encoding, States, StoredItem, StoredRequest, StoredWindow
+from edgerec.device_runtime.store.spool import Spool
+from edgerec.device_runtime.store.statements import read_migrations, read_statements
+from edgerec.device_runtime.store.values import whole
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
+from edgerec.features.recurrences import recurrence_start, window_start
+from edgerec.paging.log_rows import LogBatch
+
+
+class BehaviourStore:
+    """The behaviour store of one user, in one SQLite file. Threads may share it; one process may open it.
+
+    Opening a store ends the pages that an earlier process had open.
+
+    Args:
+        path: the file. It is created if it does not exist; its folder must exist.
+        user_id: the user. A store belongs to the user for whom it was created.
+        limits: the limits of the model: the lengths of the windows, which say where recurrences start.
+        retention: how much `prune` keeps.
+        synchronous: `normal`: a killed process loses nothing, and a power cut may lose the last commits. `full`: a
+            power cut loses nothing, and every commit waits for the disk.
+
+    Attributes:
+        store_id: the ID of this store, a random whole number below 2^63. It is drawn when the file is created.
+        last_time: the latest time of a behaviour, a request or a click. No later one has a smaller time.
+
+    Raises:
+        StoreError: the file is open in another process, belongs to another user, has a newer format, is damaged, or is
+            no behaviour store. Then nothing was changed.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        user_id: int,
+        limits: Limits | None = None,
+        retention: Retention | None = None,
+        synchronous: Synchronous = "normal",
+    ) -> None:
+        self.user_id, self.limits, self.retention = (
+            whole("user_id", user_id),
+            limits or Limits(),
+            retention or Retention(),
+        )
+        spool = read_statements("spool")
+        first_row = (secrets.randbits(63), self.user_id)
+        self._database = Database(
+            Path(path),
+            read_migrations(),
+            create=lambda database: database.write(spool["create"], first_row),
+            synchronous=synchronous,
+        )
+        try:
+            identity = self._database.row(spool["identity"])
+            if identity is None:
+                raise self._database.damaged("its table `store` is empty")
+            self.store_id, owner, last_time = (int(value) for value in identity)
+            if owner != self.user_id:
+                raise StoreError(
+                    f"behaviour store {path} belongs to user {owner}, received user {self.user_id}: give each user "
+                    "a file of their own"
+                )
+            self._behaviours = {kind: BehaviourTable(self._database, kind) for kind in BEHAVIOUR_KINDS}
+            self._encodings = {
+                kind: EncodingTable(self._database, kind, self.limits.of(kind)) for kind in BEHAVIOUR_KINDS
+            }
+            self._requests = RequestTables(self._database, user_id=self.user_id, store_id=self.store_id)
+            self._spool = Spool(self._database, user_id=self.user_id, store_id=self.store_id)
+            self.last_time = max(last_time, self._requests.last_time(), self._last_behaviour())
+            self._requests.end_all_pages()
+        except BaseException:
+            self._database.close()
+            raise
+        self._recorded = 0
+
+    def __enter__(self) -> BehaviourStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. The write-ahead log is copied into it."""
+        self._database.close()
+
+    def record(self, behaviour: Behaviour, *, ordinal: int | None = None) -> int:
+        """Record a behaviour in one transaction. Return its ordinal.
+
+        Its time is the given one, or `last_time` if that is later.
+
+        Args:
+            behaviour: the behaviour.
+            ordinal: its ordinal. It may be above the next ordinal (a gap), for example if logs are replayed.
+
+        Raises:
+            StoreError: the ordinal is in use or below the next one, a value has a wrong type, or the disk is full.
+        """
+        with self._database.lock:
+            time = max(whole("time", behaviour.time), self.last_time)
+            ordinal = self._behaviours[behaviour.kind].append(behaviour, time, ordinal)
+            self.last_time = time
+            self._recorded += 1
+            return ordinal
+
+    def next_ordinal(self, kind: BehaviourKind) -> int:
+        """Return the ordinal of the next behaviour of a kind: the one after the latest behaviour in the file."""
+        return self._behaviours[kind].next_ordinal
+
+    def set_item(self, kind: BehaviourKind, ordinal: int, item: StoredItem) -> None:
+        """Replace the item of a behaviour that has none, or one of another model version.
+
+        Raises:
+            StoreError: the store has no such behaviour.
+        """
+        with self._database.lock:
+            self._behaviours[kind].set_item(ordinal, item)
+
+    def record_click(self, page_id: int, item_id: int, time: int) -> None:
+        """Record a click on an item of an open page. Only labels read it; a page-view is a behaviour of its own."""
+        with self._database.lock:
+            self.last_time = max(whole("time", time), self.last_time)
+            self._requests.click(page_id, item_id, self.last_time)
+
+    def request_time(self, now: int) -> int:
+        """Return the time of a request that begins now. It knows all behaviours so far, and no later behaviour.
+
+        It is above the time of every recorded behaviour, and no later behaviour gets a smaller time.
+        """
+        with self._database.lock:
+            self.last_time = max(whole("now", now), self.last_time, self._last_behaviour() + 1)
+            return self.last_time
+
+    def record_request(self, request: StoredRequest) -> None:
+        """Record a request and its answer. It is sent when its page has ended.
+
+        If it knows all behaviours so far, its time becomes later than theirs, as in `request_time`.
+        """
+        with self._database.lock:
+            time = whole("time", request.time)
+            ends = (request.exposures_end, request.page_views_end)
+            if ends == (self.next_ordinal(EXPOSURE), self.next_ordinal(PAGE_VIEW)):
+                time = max(time, self._last_behaviour() + 1)
+            self._requests.append(request, time)
+            self.last_time = max(time, self.last_time)
+
+    def end_page(self, page_id: int) -> None:
+        """End a page: its requests get their labels and can be sent.
+
+        A candidate's label is 1 if it was clicked on this page at or after the request's time, 0 if it was only
+        exposed there after the request, and None otherwise.
+        """
+        with self._database.lock:
+            self._requests.end_page(whole("page_id", page_id))
+
+    def pending(self, kind: BehaviourKind, version_id: str) -> list[tuple[int, Behaviour]]:
+        """Return the behaviours that this model version still has to encode, with their ordinals, oldest first.
+
+        They follow the latest encoded behaviour. If that one is before the recurrence start of the window, or another
+        version encoded it, they begin at the recurrence start.
+        """
+        with self._database.lock:
+            end, limit = self.next_ordinal(kind), self.limits.of(kind)
+            start = recurrence_start(window_start(end, limit), limit)
+            return self._behaviours[kind].since(max(start, self._encodings[kind].through(version_id) + 1))
+
+    def write_encoding(
+        self, kind: BehaviourKind, ordinal: int, version_id: str, encoding: Encoding, states: States
+    ) -> None:
+        """Write the encoding of a behaviour, the states after it, and the mark, in one transaction.
+
+        The first encoding of another version deletes the encodings of the version before.
+
+        Raises:
+            StoreError: the ordinal is not above the latest encoded one, an array has a wrong type, or the disk is full.
+        """
+        with self._database.lock:
+            self._encodings[kind].write(whole("ordinal", ordinal), version_id, encoding, states)
+
+    def states(self, kind: BehaviourKind, version_id: str) -> States | None:
+        """Return the states after the latest behaviour that this version encoded, or None if there is none."""
+        with self._database.lock:
+            return self._encodings[kind].states(version_id)
+
+    def encoded_through(self, kind: BehaviourKind, version_id: str) -> int:
+        """Return the ordinal of the latest behaviour that this version encoded, or -1 if there is none."""
+        return self._encodings[kind].through(version_id)
+
+    def window(self, kind: BehaviourKind, version_id: str, limit: int) -> StoredWindow:
+        """Return what this version has encoded of the latest `limit` ordinals.
+
+        Raises:
+            StoreError: the store was opened with another limit.
+        """
+        if limit != self.limits.of(kind):
+            raise StoreError(
+                f"`limit` of {kind.plural} should be {self.limits.of(kind)}, the limit of this store. Received: "
+                f"{limit}: open the store with the limits of the model"
+            )
+        with self._database.lock:
+            return self._encodings[kind].window(version_id, window_start(self.next_ordinal(kind), limit))
+
+    def forget_encodings(self, kind: BehaviourKind) -> None:
+        """Delete the encodings of a kind. Then the behaviours since the recurrence start are pending again."""
+        with self._database.lock:
+            self._encodings[kind].forget()
+
+    def latest(self, kind: BehaviourKind, count: int) -> list[tuple[int, Behaviour]]:
+        """Return the latest `count` behaviours of a kind with their ordinals, oldest first."""
+        with self._database.lock:
+            return self._behaviours[kind].latest(count)
+
+    def item_counts(self, kind: BehaviourKind) -> dict[int, int]:
+        """Return for each item how many behaviours of a kind this store has recorded.
+
+        Every row has the number of its item so far. So the number stays right when older rows of an item are deleted.
+        An item whose rows are all deleted is absent.
+        """
+        with self._database.lock:
+            return self._behaviours[kind].counts()
+
+    def unsent(self, most_rows: int) -> LogBatch | None:
+        """Return the oldest unsent rows as a batch, or None if there are none.
+
+        Until `mark_sent` is called, every call returns the same batch, also after the store was closed or its process
+        was killed. Its rows are on the disk before this method returns, so no power cut takes back what was sent.
+
+        Args:
+            most_rows: the largest number of rows of a new batch.
+        """
+        if whole("most_rows", most_rows) < 1:
+            raise StoreError(f"`most_rows` should be at least 1. Received: {most_rows}")
+        with self._database.lock:
+            return self._spool.unsent(most_rows)
+
+    def mark_sent(self, number: int) -> None:
+        """Mark the batch that `unsent` returned as sent. If it is marked already, nothing happens.
+
+        Raises:
+            StoreError: `unsent` did not return this batch.
+        """
+        with self._database.lock:
+            self._spool.mark_sent(number, self.last_time)
+
+    def prune(self, now: int) -> int:
+        """Apply the retention, in transactions of a few hundred rows. Return the number of deleted behaviours.
+
+        Kept are the behaviours that windows and their recurrences need, those that labels of open pages need, and
+        unsent rows. If there are more unsent rows than `Retention.unsent_rows`, the oldest are dropped and counted.
+        Then the write-ahead log is copied into the file. Call this method when the application is idle.
+        """
+        self._spool.bound(self.retention.unsent_rows, self.last_time)
+        deleted = sum(self._prune(kind, now) for kind in BEHAVIOUR_KINDS)
+        self._database.checkpoint()
+        return deleted
+
+    def measure(self) -> dict[str, Any]:
+        """Return sizes: rows by table, bytes of the file, and bytes stored and written a behaviour.
+
+        `stored_per_behaviour` divides the used pages of the file by the number of behaviours. `written_per_behaviour`
+        divides what was written to the write-ahead log since the store was opened by the number of behaviours recorded
+        since then; it is None if there are none.
+        """
+        with self._database.lock:
+            rows = {kind.plural: self._behaviours[kind].count() for kind in BEHAVIOUR_KINDS}
+            behaviours = sum(rows.values())
+            rows["open_requests"], rows["requests"] = self._requests.counts()
+            file_bytes, unused, wal_bytes = self._database.sizes()
+            written = self._database.bytes_written()
+            return {
+                "rows": rows,
+                "file_bytes": file_bytes,
+                "unused_bytes": unused,
+                "wal_bytes": wal_bytes,
+                "written_bytes": written,
+                "stored_per_behaviour": (file_bytes - unused) / behaviours if behaviours else None,
+                "written_per_behaviour": written / self._recorded if self._recorded else None,
+                "lost": self._spool.lost(),
+            }
+
+    def _last_behaviour(self) -> int:
+        return max(table.last_time for table in self._behaviours.values())
+
+    def _prune(self, kind: BehaviourKind, now: int) -> int:
+        table, deleted = self._behaviours[kind], 0
+        while True:
+            with self._database.lock:
+                count = table.delete(self._keep_from(kind, now), STEP_ROWS)
+            deleted += count
+            if count < STEP_ROWS:
+                return deleted
+
+    def _keep_from(self, kind: BehaviourKind, now: int) -> int:
+        """Return the ordinal before which the behaviours of a kind can be deleted."""
+        table = self._behaviours[kind]
+        end = table.next_ordinal
+        old = max(end - self.retention.rows, table.first_since(now - self.retention.days * DAY_MS))
+        needed = [old, end - 2 * self.limits.of(kind), self._spool.sent()[BEHAVIOUR_KINDS.index(kind)]]
+        if kind == EXPOSURE and (labelled := self._requests.first_exposure()) is not None:
+            needed.append(labelled)
+        return min(needed)

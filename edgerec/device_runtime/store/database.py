@@ -1,0 +1,249 @@
+"""The SQLite file of a behaviour store: one connection, its transactions, its format and its errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from edgerec.core.errors import StoreError
+from edgerec.device_runtime import forks
+
+APPLICATION_ID = 0x45524253
+"""SQLite's `application_id` of a behaviour store: "ERBS"."""
+PAGE_BYTES = 2048
+WAL_BYTES = 4 * 1024 * 1024
+"""A commit that makes the write-ahead log longer than this also copies the log into the file (a checkpoint)."""
+Synchronous = Literal["normal", "full"]
+Row = tuple[Any, ...]
+
+
+class Database:
+    """One connection to a SQLite file in WAL mode. Threads may share it.
+
+    The connection locks the file for itself (`locking_mode = EXCLUSIVE`) until it is closed or the process ends. SQLite
+    itself makes this lock, so it also holds against other programs that use SQLite. In this mode the index of the
+    write-ahead log is in the memory of the process, so there is no file for shared memory.
+
+    Args:
+        path: the file. It is created if it does not exist.
+        migrations: scripts that make format 1 from an empty file, format 2 from format 1, and so on.
+        create: adds the first rows of a new file. It runs in the transaction that creates the tables.
+        synchronous: `full` waits for the disk at every commit, `normal` only at checkpoints.
+
+    Raises:
+        StoreError: the file is open elsewhere, has a newer format, is damaged, is no behaviour store, or cannot be
+            opened.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        migrations: Sequence[str],
+        *,
+        create: Callable[[Database], object],
+        synchronous: Synchronous = "normal",
+    ) -> None:
+        if synchronous not in ("normal", "full"):
+            raise StoreError(f"`synchronous` should be 'normal' or 'full'. Received: {synchronous!r}")
+        self.path = path
+        self._wal = Path(f"{path}-wal")
+        self._lock, self._forks = threading.RLock(), forks.forks
+        self._synchronous, self._wal_before = synchronous, 0
+        self._check_foreign(len(migrations))
+        try:
+            self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        try:
+            self.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            self._migrate(migrations, create)
+            self.execute("PRAGMA journal_mode = WAL")
+            self.execute(f"PRAGMA synchronous = {synchronous}")
+            self.execute("PRAGMA wal_autocheckpoint = 0")
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Return the lock of the connection.
+
+        Raises:
+            StoreError: this process was forked after the store was opened.
+        """
+        if forks.forks != self._forks:
+            raise StoreError(
+                f"behaviour store {self.path} should be used by the process that opened it, but this process was "
+                "forked later: open the store after the fork"
+            )
+        return self._lock
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Execute one statement. Outside of `transaction`, it is a transaction of its own."""
+        try:
+            return self._connection.execute(sql, values)
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            raise self._error(error) from error
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Return all rows of a query."""
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except (sqlite3.Error, OverflowError) as error:
+            raise self._error(error) from error
+
+    def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """Return the first row of a query, or None."""
+        return next(iter(self.rows(sql, values)), None)
+
+    def write(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute one statement as a transaction of its own. Return the number of rows that it changed."""
+        with self.lock:
+            count = self.execute(sql, values).rowcount
+            self._bound_wal()
+            return count
+
+    @contextlib.contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Make the statements of the block one transaction. If the block raises, none of them has an effect.
+
+        Args:
+            durable: wait for the disk. Then this transaction and all earlier ones survive a power cut.
+        """
+        with self.lock:
+            if durable:
+                self.execute("PRAGMA synchronous = FULL")
+            try:
+                self.execute("BEGIN IMMEDIATE")
+                yield
+                self.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+            finally:
+                if durable:
+                    self.execute(f"PRAGMA synchronous = {self._synchronous}")
+            self._bound_wal()
+
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the file and empty it. This waits for the disk."""
+        with self.lock:
+            size = self._wal_bytes()
+            self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._wal_before += size
+
+    def bytes_written(self) -> int:
+        """Return the number of bytes that were written to the write-ahead log since the store was opened."""
+        return self._wal_before + self._wal_bytes()
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Return the bytes of the file's pages, of the unused ones among them, and of the write-ahead log."""
+        pages, unused = (int(self.rows(f"PRAGMA {name}")[0][0]) for name in ("page_count", "freelist_count"))
+        size = int(self.rows("PRAGMA page_size")[0][0])
+        return pages * size, unused * size, self._wal_bytes()
+
+    def close(self) -> None:
+        """Close the file and end its lock."""
+        with self.lock:
+            self._connection.close()
+
+    def damaged(self, what: str) -> StoreError:
+        """Return the error for a file whose content is invalid."""
+        return StoreError(
+            f"behaviour store {self.path} is damaged ({what}): nothing was changed; move the file to another place, "
+            "then a new store can be opened"
+        )
+
+    def _bound_wal(self) -> None:
+        if self._wal_bytes() > WAL_BYTES:
+            # The commit before is complete. If the disk is full, the next commit tries again.
+            with contextlib.suppress(StoreError):
+                self.checkpoint()
+
+    def _wal_bytes(self) -> int:
+        try:
+            return os.stat(self._wal).st_size
+        except OSError:
+            return 0
+
+    def _roll_back(self) -> None:
+        # SQLite has already rolled back after some errors. Then there is no transaction.
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _check_foreign(self, newest: int) -> None:
+        """Raise if the file exists and is no behaviour store. `immutable` lets SQLite change nothing."""
+        if not self.path.exists() or (self.path.is_file() and not self.path.stat().st_size):
+            return
+        try:
+            with contextlib.closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?immutable=1", uri=True)) as file:
+                (application,), (number,) = (
+                    file.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+                )
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        if application != APPLICATION_ID:
+            raise StoreError(
+                f"{self.path} is not a behaviour store, but a database of another application: nothing was changed; "
+                "give another path"
+            )
+        self._check_format(number, newest)
+
+    def _check_format(self, number: int, newest: int) -> None:
+        if number > newest:
+            raise StoreError(
+                f"behaviour store {self.path} has format {number}, but this version of EdgeRec reads formats up to "
+                f"{newest}: nothing was changed; use a newer version of EdgeRec"
+            )
+
+    def _migrate(self, migrations: Sequence[str], create: Callable[[Database], object]) -> None:
+        """Bring the file to the newest format in one transaction."""
+        self.execute("BEGIN EXCLUSIVE")
+        try:
+            number = self.rows("PRAGMA user_version")[0][0]
+            self._check_format(number, len(migrations))
+            for script in migrations[number:]:
+                for statement in _statements(script):
+                    self.execute(statement)
+            if not number:
+                self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                create(self)
+            if number < len(migrations):
+                self.execute(f"PRAGMA user_version = {len(migrations)}")
+            self.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _error(self, error: Exception) -> StoreError:
+        text = str(error)
+        if "locked" in text:
+            return StoreError(
+                f"behaviour store {self.path} is open already, in another process or in this one: only one may use it; "
+                "close it there first"
+            )
+        if "full" in text or "disk I/O" in text:
+            return StoreError(
+                f"behaviour store {self.path} cannot be written ({text}): everything recorded before is kept; free "
+                "space on the disk and try again"
+            )
+        if "malformed" in text or "not a database" in text or "no such" in text:
+            return self.damaged(text)
+        return StoreError(f"behaviour store {self.path}: {text}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
