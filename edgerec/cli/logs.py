@@ -107,17 +107,23 @@ def as_of(logs: Path, out: Path, features: Path | None, processes: int | None, f
     help="Maximum number of page-views that a request reads. It reads the latest ones of its user.",
 )
 @click.option(
+    "--like",
+    type=PATH,
+    metavar="RUN",
+    help="Use the fitted features, vocabularies and limits of this run, and fit nothing. So the run can be evaluated "
+    "on later logs, or trained further. Splits may be empty.",
+)
+@click.option(
     "--test-from",
     type=int,
     help="Start of the test period in milliseconds since 1970-01-01 UTC. Default: the start that the logs specify. If "
-    "they specify none, the test period has the last fifth of the requests.",
+    "they specify none, the test period has the last fifth of the requests. With --like, all requests are in the test "
+    "period, unless this option or --validation-fraction is given.",
 )
 @click.option(
     "--validation-fraction",
     type=float,
-    default=0.1,
-    show_default=True,
-    help="Share of the requests before the test period that are used for validation.",
+    help="Share of the requests before the test period that are used for validation. Default: 0.1.",
 )
 @processes_option
 @resume_option("interrupted work that has the same logs and settings")
@@ -130,14 +136,17 @@ def samples(
     candidates: int,
     exposures: int,
     page_views: int,
+    like: Path | None,
     test_from: int | None,
-    validation_fraction: float,
+    validation_fraction: float | None,
     processes: int | None,
     resume: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Make training, validation and test samples from LOGS, split by time."""
+    if like is not None:
+        _check_without("--like", "takes these from the run", "features", "candidates", "exposures", "page_views")
     need("train", "polars")
     from edgerec.core.parallel import cores
     from edgerec.data.build_samples import write_samples
@@ -147,7 +156,8 @@ def samples(
         logs,
         out,
         features=features,
-        limits={"candidates": candidates, "exposures": exposures, "page_views": page_views},
+        limits=None if like else {"candidates": candidates, "exposures": exposures, "page_views": page_views},
+        like=like,
         test_from=test_from,
         validation_fraction=validation_fraction,
         processes=processes or cores(),
@@ -188,6 +198,15 @@ def stats(
     seconds = time.perf_counter() - start
     result = {**document, "html": None if html is None else str(html), "seconds": seconds}
     emit(result, as_json=as_json, table=None if as_json else stats_table(document))
+
+
+def _check_without(option: str, reason: str, *parameters: str) -> None:
+    """Raise a usage error if one of the command's `parameters` is given together with `option`."""
+    source = click.get_current_context().get_parameter_source
+    given = [name for name in parameters if source(name) is click.core.ParameterSource.COMMANDLINE]
+    if given:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"{option} {reason}: leave out {names}")
 
 
 def _speed(exposures: int, seconds: float, resumed: bool) -> dict[str, float]:

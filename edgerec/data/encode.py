@@ -59,6 +59,7 @@ class Encoding:
         validation_from: end of the training period in milliseconds since 1970.
         test_from: end of the validation period in milliseconds since 1970.
         vocabularies: the vocabulary of each served embedding, by the feature's name.
+        repeated_items: whether a list may contain an item several times. It is also true if that was checked before.
     """
 
     spec: FeatureSpec
@@ -68,6 +69,7 @@ class Encoding:
     validation_from: int
     test_from: int
     vocabularies: Mapping[str, Vocabulary]
+    repeated_items: bool
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,8 @@ def _encode_requests(
         The number of users with a request, the number of requests with gaps, and the counts of each split.
     """
     served = of_origin(how.spec.item, "served")
-    # Repeated items in a list were already checked in `count`.
     given = of_origin(how.spec.context, "request")
-    requests = check_requests(requests, (*served, *given), items, repeated_items=True)
+    requests = check_requests(requests, (*served, *given), items, repeated_items=how.repeated_items)
     _check_lengths(requests, how.limits)
     # Without page IDs, each request is a page of its own.
     paged = PAGE_ID if PAGE_ID in requests.columns else REQUEST_ID

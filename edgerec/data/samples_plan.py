@@ -19,6 +19,8 @@ from edgerec.data.segments import Segment
 
 TEST_FRACTION = 0.2
 """The share of requests in the test period, if neither an argument nor the logs give its start."""
+VALIDATION_FRACTION = 0.1
+"""The share of the requests before the test period that are used for validation, if no argument gives it."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,18 @@ def make_plan(
     *,
     target: int,
     processes: int,
+    allow_empty: bool = False,
 ) -> Plan:
-    """Return the plan of an interrupted run if there is one. Otherwise partition the logs and store the plan."""
+    """Return the plan of an interrupted run if there is one. Otherwise partition the logs and store the plan.
+
+    `test_from`, `validation_fraction` and `allow_empty` are as in `periods`.
+    """
     file = work.scratch / "plan.json"
     known = _known_plan(file)
     if known is not None:
         return known
     seen = survey(logs)
-    validation_from, test_from = periods(seen.times, test_from, validation_fraction)
+    validation_from, test_from = periods(seen.times, test_from, validation_fraction, allow_empty=allow_empty)
     ranges = work.scratch / "ranges"
     shutil.rmtree(ranges, ignore_errors=True)
     made = partitions(logs, seen, scratch=ranges, target=target, processes=processes)
@@ -80,28 +86,33 @@ def _segment(row: tuple[str, int, int | None]) -> Segment:
     return Segment(Path(row[0]), *row[1:])
 
 
-def periods(times: NDArray[np.int64], test_from: int | None, validation_fraction: float) -> tuple[int, int]:
+def periods(
+    times: NDArray[np.int64], test_from: int | None, validation_fraction: float, *, allow_empty: bool = False
+) -> tuple[int, int]:
     """Return the start of the validation period and the start of the test period, in milliseconds since 1970.
 
     Args:
         times: (r,), the times of all requests, ascending.
         test_from: start of the test period; default: the period has `TEST_FRACTION` of the requests.
         validation_fraction: share of the requests before the test period that are used for validation.
+        allow_empty: whether a split may have no request.
 
     Raises:
-        InputError: a split has no request.
+        InputError: there is no request, or a split has none and `allow_empty` is false.
     """
     if not len(times):
         raise InputError("samples: the logs have no request")
     if test_from is None:
         test_from = int(times[min(int(len(times) * (1 - TEST_FRACTION)), len(times) - 1)])
     before = int(np.searchsorted(times, test_from))
-    if before < 2 or before == len(times):
+    if not allow_empty and (before < 2 or before == len(times)):
         raise InputError(
             f"samples: a test period from {test_from} on has {len(times) - before} requests, and {before} are before "
             "it; at least 1 and 2 are needed: choose another --test-from (milliseconds since 1970)"
         )
+    if not before:
+        return test_from, test_from
     validation_from = int(times[min(int(before * (1 - validation_fraction)), before - 1)])
-    if not np.searchsorted(times, validation_from):
+    if not allow_empty and not np.searchsorted(times, validation_from):
         raise InputError("samples: the training period has no request: choose another --test-from")
     return validation_from, test_from

@@ -18,9 +18,9 @@ from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, first_line
 from edgerec.core.resumable import RESUME, WorkFolders, remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
+from edgerec.data.fitted_run import HEAD
 from edgerec.model.config import ResolvedConfig
 from edgerec.model.reranker import Reranker
-from edgerec.model.run_head import HEAD
 from edgerec.model.runs import HISTORY, UNREADABLE, save_weights, weights_digest, writing
 
 FORMAT = 1

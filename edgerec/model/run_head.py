@@ -16,15 +16,12 @@ from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name, PathText
+from edgerec.data.fitted_run import FORMAT, HEAD, VOCABULARY
 from edgerec.data.samples import Samples, open_samples
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import GROUPS, FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, open_vocabularies
 from edgerec.model.config import ResolvedConfig
-
-FORMAT = 2
-HEAD = "run.json"
-VOCABULARY = "vocabulary"
 
 
 class RunHead(BaseModel):

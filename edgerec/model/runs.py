@@ -21,13 +21,14 @@ from edgerec.core.atomic import json_lines, write_bytes, write_json
 from edgerec.core.errors import FormatError, IntegrityError, OutputError, first_line
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.resumable import RESUME
+from edgerec.data.fitted_run import HEAD, VOCABULARY
 from edgerec.data.samples import Samples
 from edgerec.features.spec import FeatureSpec
 from edgerec.features.vocabulary import Vocabulary, save_vocabularies
 from edgerec.model.config import ResolvedConfig, TrainConfig
 from edgerec.model.defaults import resolve
 from edgerec.model.reranker import Reranker
-from edgerec.model.run_head import HEAD, VOCABULARY, RunHead, read_run_head
+from edgerec.model.run_head import RunHead, read_run_head
 
 WEIGHTS = "model.weights.h5"
 HISTORY = "metrics.jsonl"

@@ -311,13 +311,13 @@ def times_of(folder: Path) -> dict[Path, int]:
 def test_logs_that_changed_are_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_logs(LOGS, tmp_path / "logs")
     with monkeypatch.context() as patch:
-        patch.setattr("edgerec.data.build_samples.fit", _interrupt)
+        patch.setattr("edgerec.data.samples_shards.fit", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_samples(tmp_path / "logs", tmp_path / "samples")
         # No part of the samples was finished, so nothing is left.
         assert [path.name for path in tmp_path.iterdir()] == ["logs"]
         patch.undo()
-        patch.setattr("edgerec.data.build_samples.SamplesHead", _interrupt)
+        patch.setattr("edgerec.data.samples_shards.SamplesHead", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_samples(tmp_path / "logs", tmp_path / "samples")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".samples.samples", "logs"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgerec.core.errors import EdgeRecError
-from edgerec.data import build_samples
+from edgerec.data import samples_shards
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import write_logs
 from tests.quicker import some_of
@@ -35,7 +35,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_logs(make_logs(), root / "logs")
     make(root)
     (root / "samples").rename(root / "whole")
-    encode, calls = build_samples.encode, iter([False, True])
+    encode, calls = samples_shards.encode, iter([False, True])
 
     def stopping(*args: object, **more: object) -> object:
         if next(calls):
@@ -43,7 +43,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return encode(*args, **more)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_samples, "encode", stopping)
+        patch.setattr(samples_shards, "encode", stopping)
         with pytest.raises(KeyboardInterrupt):
             make(root)
     (root / ".samples.samples").rename(root / "work")

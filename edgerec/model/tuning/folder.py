@@ -14,9 +14,9 @@ from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError
 from edgerec.core.resumable import WorkFolders, remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
+from edgerec.data.fitted_run import HEAD
 from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import ResolvedConfig
-from edgerec.model.run_head import HEAD
 from edgerec.model.tuning.space import search_space
 from edgerec.model.tuning.trials import (
     TRIALS,
