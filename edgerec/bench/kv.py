@@ -136,9 +136,9 @@ def _check_equal(opened: dict[str, EmbeddingTables], pages: list[Page]) -> None:
     for page in pages[:20]:
         answers = {name: tables.get_many(page) for name, tables in opened.items()}
         for name, answer in answers.items():
-            for feature, (rows, unknown) in answer.items():
+            for feature, found in answer.items():
                 ours = answers[NPZ][feature]
-                if unknown != ours.unknown or not np.array_equal(rows, ours.rows):
+                if not np.array_equal(found.known, ours.known) or not np.array_equal(found.rows, ours.rows):
                     raise ParityError(
                         f"bench: {name} and {NPZ} return different rows of table {feature}: measure again"
                     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from edgerec import __version__
+from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
 from edgerec.cli.device import bench, export, inspect, verify
 from edgerec.cli.importing import import_group
@@ -69,6 +70,7 @@ for _command in (
     verify,
     inspect,
     bench,
+    serve,
 ):
     cli.add_command(_command)
 bench.add_command(bench_train)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from edgerec.cli.command import need
+from edgerec.cli.keys import load_key
 from edgerec.cli.options import (
     PATH,
     document_option,
@@ -23,9 +24,6 @@ from edgerec.cli.options import (
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
 from edgerec.core.errors import InputError
-
-if TYPE_CHECKING:
-    from edgerec.bundle.signing import PublicKey
 
 
 @click.command()
@@ -133,7 +131,7 @@ def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     machine must encode them to the same bytes as training did. The signature is checked with --public-key.
     """
     need("device", "numpy", "MNN")
-    key = _public_key(public_key)
+    key = load_key(public_key)
     from edgerec.bundle.guard import guarded
     from edgerec.bundle.verify import verify_bundle
 
@@ -147,23 +145,13 @@ def verify(bundle: Path, public_key: Path | None, as_json: bool) -> None:
 def inspect(bundle: Path, public_key: Path | None, as_json: bool) -> None:
     """Show what is in BUNDLE: sizes, operations, shapes, tool versions, parity, GAUC."""
     need("device", "numpy", "MNN")
-    key = _public_key(public_key)
+    key = load_key(public_key)
     from edgerec.bundle.guard import guarded
     from edgerec.bundle.inspection import inspect_bundle
     from edgerec.cli.tables.bundles import inspection_table
 
     document = guarded(partial(inspect_bundle, public_key=key), bundle)
     emit({"bundle": str(bundle), **document}, as_json=as_json, table=inspection_table(document))
-
-
-def _public_key(path: Path | None) -> PublicKey | None:
-    """Load the public key in the file `path`. Return None if `path` is None."""
-    if path is None:
-        return None
-    need("signing", "cryptography")
-    from edgerec.bundle.signing import load_public_key
-
-    return load_public_key(path)
 
 
 @click.group()
@@ -196,7 +184,7 @@ def _bench_command(name: str, help_text: str) -> None:
         need("device", "numpy", "MNN", "psutil")
         if peers:
             need("peers", "onnxruntime")
-        key = _public_key(public_key)
+        key = load_key(public_key)
         from edgerec.bench.latency import run_bench
         from edgerec.bundle.guard import guarded
         from edgerec.cli.tables.bench import bench_table

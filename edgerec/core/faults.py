@@ -43,7 +43,11 @@ _SHORT.maxlist = _SHORT.maxtuple = 8
 
 def first_fault(error: ValidationError) -> str:
     """Return the first fault of a pydantic error in one line, without pydantic's own words."""
-    fault = error.errors(include_url=False)[0]
+    return fault_text(error.errors(include_url=False)[0])
+
+
+def fault_text(fault: Any) -> str:
+    """Return one fault, as pydantic lists it in `ValidationError.errors`, in one line."""
     field = ".".join(str(part) for part in fault["loc"])
     text = _text(fault)
     # A text that does not begin with a verb is a complete sentence. It may name several fields.

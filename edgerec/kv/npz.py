@@ -97,7 +97,7 @@ class NpzTable:
         missing = np.flatnonzero(~known)
         if len(missing):
             rows[missing] = self.unknown
-        return Lookup(rows, len(missing))
+        return Lookup(rows, known)
 
     def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """Yield all keys (b,) with their stored rows (b, dimension), in blocks of at most `rows` rows."""

@@ -90,8 +90,11 @@ class RedisTables:
         if fault is not None:
             raise StoreError(f"embedding store {address}: {fault}")
         unknown, *rows = expect(answer, list, address=address)
-        missing = rows.count(None)
-        filled = [unknown if row is None else row for row in rows] if missing else rows
+        known = np.ones(len(rows), np.bool_)
+        filled = rows
+        if None in rows:
+            known[:] = [row is not None for row in rows]
+            filled = [unknown if row is None else row for row in rows]
         width = table.row_bytes
         if unknown is None or any(len(row) != width for row in (unknown, *filled)):
             raise FormatError(
@@ -101,7 +104,7 @@ class RedisTables:
         values = np.frombuffer(b"".join(filled), table.dtype).reshape(len(rows), table.entry.dimension)
         numbers = values.astype(np.float32)
         check_numbers(numbers, f"embedding store {address}: {what}", advice=REPLACE)
-        return Lookup(numbers, missing)
+        return Lookup(numbers, known)
 
 
 class RedisStore:

@@ -20,11 +20,16 @@ class Lookup(NamedTuple):
     Attributes:
         rows: (m, dimension) float32, a copy that the caller may change. A key that is not in the table has the row
             for unknown keys.
-        unknown: number of keys that are not in the table.
+        known: (m,) bool, whether the table has the key.
     """
 
     rows: NDArray[np.float32]
-    unknown: int
+    known: NDArray[np.bool_]
+
+    @property
+    def unknown(self) -> int:
+        """Number of keys that are not in the table."""
+        return len(self.known) - int(np.count_nonzero(self.known))
 
 
 class EmbeddingTables(Protocol):

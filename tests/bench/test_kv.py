@@ -65,9 +65,7 @@ def test_a_store_that_returns_wrong_rows_is_refused(
     original = RedisTables.get_many
 
     def changed(self: RedisTables, keys: Any) -> dict[str, Lookup]:
-        return {
-            name: Lookup(rows + np.float32(1e-6), unknown) for name, (rows, unknown) in original(self, keys).items()
-        }
+        return {name: Lookup(rows + np.float32(1e-6), known) for name, (rows, known) in original(self, keys).items()}
 
     monkeypatch.setattr(RedisTables, "get_many", changed)
     with pytest.raises(ParityError, match="redis and npz return different rows of table shop"):

@@ -20,9 +20,10 @@ def test_several_versions_can_be_open_at_once(tmp_path: Path) -> None:
     assert versions.ids() == ["v1", "v2", "v3"]
     keys = np.array([0, 1, 2, 50])
     for name, table in tables.items():
-        rows, unknown = versions.get(name).get_many({"shop": keys})["shop"]
-        np.testing.assert_array_equal(rows, expected(table, keys.tolist()))
-        assert unknown == {"v1": 1, "v2": 2, "v3": 3}[name]
+        found = versions.get(name).get_many({"shop": keys})["shop"]
+        np.testing.assert_array_equal(found.rows, expected(table, keys.tolist()))
+        np.testing.assert_array_equal(found.known, np.isin(keys, table.keys))
+        assert found.unknown == {"v1": 1, "v2": 2, "v3": 3}[name]
     removed = versions.get("v2")
     versions.remove("v2")
     np.testing.assert_array_equal(removed.get_many({"shop": keys})["shop"].rows, expected(tables["v2"], keys.tolist()))

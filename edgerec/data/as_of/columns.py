@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import LogsError
 from edgerec.data.as_of.facts import Facts
-from edgerec.data.as_of.timeline import AsOfInstants
+from edgerec.data.as_of.timeline import Instants
 from edgerec.data.schema import EVENTS, REQUESTS
 from edgerec.features.as_of import AsOf, declared
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
@@ -85,7 +85,7 @@ def dtype(as_of: AsOf) -> pl.DataType:
     return pl.Int32() if whole else pl.Float32()
 
 
-def values(as_of: AsOf, known: Callable[[Facts], AsOfInstants]) -> pl.Series:
+def values(as_of: AsOf, known: Callable[[Facts], Instants]) -> pl.Series:
     """Return the values of a column at some instants.
 
     Args:
@@ -104,7 +104,7 @@ def values(as_of: AsOf, known: Callable[[Facts], AsOfInstants]) -> pl.Series:
     return pl.Series(counts.astype(np.int32 if dtype(as_of) == pl.Int32 else np.float32))
 
 
-def _amount(as_of: AsOf, facts: Facts, instants: AsOfInstants) -> NDArray[np.int64] | NDArray[np.float64]:
+def _amount(as_of: AsOf, facts: Facts, instants: Instants) -> NDArray[np.int64] | NDArray[np.float64]:
     if as_of.half_life_s is not None:
         return instants.decayed(milliseconds(as_of.half_life_s))
     within = None if as_of.within_s is None else milliseconds(as_of.within_s)

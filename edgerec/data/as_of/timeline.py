@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import repeat
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,16 @@ class Timeline:
         if half_life not in self._sums:
             self._sums[half_life] = running_sums(self.axis, self._weights, span=self.span, half_life=half_life)
         return self._sums[half_life]
+
+
+class Instants(Protocol):
+    """What is known of n keys, each before an instant of its own. `AsOfInstants` describes the methods."""
+
+    def count(self, within: int | None = None) -> Integers: ...
+    def sum(self, within: int | None = None) -> Floats: ...
+    def decayed(self, half_life: int) -> Floats: ...
+    def since_last(self) -> Integers: ...
+    def since_first(self) -> Integers: ...
 
 
 class AsOfInstants:

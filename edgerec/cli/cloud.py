@@ -1,0 +1,65 @@
+"""The command of the cloud: `serve`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgerec.cli.command import need
+from edgerec.cli.keys import load_key
+from edgerec.cli.options import PATH, WholeNumber, public_key_option
+
+
+@click.command()
+@click.argument("bundles", metavar="[BUNDLE]...", nargs=-1, type=PATH)
+@click.option(
+    "--catalogue",
+    required=True,
+    type=PATH,
+    help="Folder of logs. Its items are the catalogue, and the recall learns from its events. Its specification is for "
+    "devices without a model.",
+)
+@click.option("--logs", type=PATH, help="Folder to write the logs of devices to. Default: logs are refused.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=WholeNumber(0, 65535), default=8008, show_default=True, help="Port. 0 takes a free port.")
+@public_key_option
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON when the server listens.")
+def serve(
+    bundles: tuple[Path, ...],
+    catalogue: Path,
+    logs: Path | None,
+    host: str,
+    port: int,
+    public_key: Path | None,
+    as_json: bool,
+) -> None:
+    """Serve pages, item embeddings and logs over HTTP, in the version of each BUNDLE.
+
+    Without a BUNDLE, devices without a model are served: their behaviours and orders are logged. The command runs until
+    it gets SIGINT (Ctrl-C) or SIGTERM. The interface is described at /docs, and in docs/cloud.md.
+    """
+    need("cloud", "numpy", "polars", "fastapi", "uvicorn")
+    key = load_key(public_key)
+    from edgerec.cloud.serve import serve as run_server
+
+    run_server(
+        bundles,
+        catalogue,
+        logs=logs,
+        host=host,
+        port=port,
+        public_key=key,
+        listening=lambda state: _emit(state, as_json=as_json),
+    )
+
+
+def _emit(state: dict[str, Any], *, as_json: bool) -> None:
+    """Print one line that says where the server listens."""
+    versions = ", ".join(state["versions"]) or "no version"
+    line = json.dumps({"schema": 1, **state}) if as_json else f"{state['url']} serves {versions} (Ctrl-C stops it)"
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,165 @@
+"""The default recall: items that were viewed together with the user's latest ones, and popular items.
+
+Item-to-item co-visitation (Linden, Smith, York: Amazon.com Recommendations, 2003): two page-views of one user within
+`WINDOW_MS`, at most `WINDOW_VIEWS` apart, count as one joint visit of their items. For a user whose latest page-views
+are the items s_1, s_2, ... (latest first), an item b has the score
+
+    sum over k of  visits(s_k, b) / sqrt(views(s_k) * views(b)) / k   +   POPULARITY * popularity(b) / max popularity
+
+Popularity is the number of page-views, halved every `HALF_LIFE_MS`. Items that the user has seen come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edgerec.cloud.pair_counts import PairCounts
+from edgerec.data.catalogue import ItemIndex
+from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
+from edgerec.features.behaviours import PAGE_VIEW
+
+WINDOW_VIEWS, WINDOW_MS = 10, 24 * 3600 * 1000
+HALF_LIFE_MS = 24 * 3600 * 1000
+POPULARITY = 0.5
+SEEDS = 10
+"""Number of latest page-views whose neighbours are candidates."""
+NEIGHBOURS = 500
+"""Maximum number of neighbours of an item that are read: those with the most joint visits."""
+SEEN = 500
+"""Number of a user's latest behaviours whose items count as seen."""
+_REBASE = 500.0
+"""Number of half-lives after which the weights of popularity are scaled, so that they do not overflow."""
+
+Rows = NDArray[np.int64]
+_NONE = np.empty(0, np.int64)
+
+
+class CoVisitation:
+    """Co-visitation and popularity. Implements `edgerec.cloud.recall.Recall`.
+
+    Batches of any size give the same counts. So a recall that learnt day after day equals one that learnt all at once.
+
+    Args:
+        item_ids: (items,) int64, the IDs of the catalogue, strictly ascending.
+    """
+
+    def __init__(self, item_ids: NDArray[np.int64]) -> None:
+        self._ids, self._index = item_ids, ItemIndex.of(item_ids)
+        self._pairs = PairCounts(len(item_ids))
+        self._views = np.zeros(len(item_ids), np.int64)
+        self._popularity = np.zeros(len(item_ids))
+        self._reference: int | None = None
+        self._latest: dict[int, tuple[Rows, Rows]] = {}
+        self._seen: dict[int, Rows] = {}
+        self._order = np.arange(len(item_ids))
+        self._unordered = 0
+
+    def candidates(
+        self, user_id: int, count: int, exclude: Collection[int], time: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the IDs (n,) of at most `count` items, best first, and their scores (n,)."""
+        held = self._index.rows(np.fromiter(exclude, np.int64, len(exclude)))
+        seen = self._seen.get(user_id, _NONE)
+        visits = self._neighbours(user_id)
+        popular = self._popular_first()[: count + len(held) + len(seen)]
+        found = np.unique(np.concatenate([popular, *(others for others, _ in visits)]))
+        scores = POPULARITY * self._popularity[found] / (self._popularity.max(initial=0.0) or 1.0)
+        for others, score in visits:
+            scores[np.searchsorted(found, others)] += score
+        free = ~np.isin(found, held)
+        new = free & ~np.isin(found, seen)
+        order = np.flatnonzero(new)
+        order = order[np.lexsort((found[order], -scores[order]))][:count]
+        if len(order) < count:
+            order = np.concatenate([order, self._longest_ago(found, seen, free)[: count - len(order)]])
+        return self._ids[found[order]], scores[order]
+
+    def learn(self, events: pl.DataFrame) -> None:
+        """Count the page-views of `events`, and note what users have seen."""
+        rows = self._index.rows(events[ITEM_ID].to_numpy()).astype(np.int64)
+        users, times = events[USER_ID].to_numpy(), events[TIME].to_numpy()
+        order = np.argsort(users, kind="stable")
+        order = order[rows[order] >= 0]
+        users, times, rows = users[order], times[order], rows[order]
+        for user, part in _parts(users):
+            self._seen[user] = np.concatenate([self._seen.get(user, _NONE), rows[part]])[-SEEN:]
+        viewed = (events[KIND] == PAGE_VIEW.name).to_numpy()[order]
+        self._learn_views(users[viewed], times[viewed], rows[viewed])
+
+    def _learn_views(self, users: Rows, times: Rows, rows: Rows) -> None:
+        if not len(users):
+            return
+        np.add.at(self._views, rows, 1)
+        np.add.at(self._popularity, rows, self._weights(times))
+        self._unordered += len(rows)
+        histories = [self._with_earlier(user, rows[part], times[part]) for user, part in _parts(users)]
+        items = np.concatenate([history[0] for history in histories])
+        at = np.concatenate([history[1] for history in histories])
+        owner = np.repeat(np.arange(len(histories)), [len(history[0]) for history in histories])
+        new = np.concatenate([history[2] for history in histories])
+        first, second = [], []
+        for lag in range(1, WINDOW_VIEWS):
+            joint = new[lag:] & (owner[lag:] == owner[:-lag]) & (items[lag:] != items[:-lag])
+            joint &= np.abs(at[lag:] - at[:-lag]) <= WINDOW_MS
+            one, other = items[lag:][joint], items[:-lag][joint]
+            first += [one, other]
+            second += [other, one]
+        self._pairs.add(np.concatenate(first), np.concatenate(second))
+
+    def _with_earlier(self, user: int, rows: Rows, times: Rows) -> tuple[Rows, Rows, NDArray[np.bool_]]:
+        """Return the user's latest page-views and the new ones: items, times, and which of them are new."""
+        before, before_times = self._latest.get(user, (_NONE, _NONE))
+        items, at = np.concatenate([before, rows]), np.concatenate([before_times, times])
+        keep = max(WINDOW_VIEWS - 1, SEEDS)
+        self._latest[user] = items[-keep:], at[-keep:]
+        return items, at, np.arange(len(items)) >= len(before)
+
+    def _weights(self, times: Rows) -> NDArray[np.float64]:
+        """Return the weights of page-views. They grow with the time, so that earlier ones need no change."""
+        latest = int(times.max())
+        if self._reference is None:
+            self._reference = latest
+        age = (latest - self._reference) / HALF_LIFE_MS
+        if age > _REBASE:
+            self._popularity *= 0.5**age
+            self._reference = latest
+        weights: NDArray[np.float64] = np.exp2((times - self._reference) / HALF_LIFE_MS)
+        return weights
+
+    def _neighbours(self, user: int) -> list[tuple[Rows, NDArray[np.float64]]]:
+        """Return the neighbours of the user's latest page-views, latest first, and what each adds to the score."""
+        found = []
+        latest = self._latest.get(user, (_NONE, _NONE))[0][::-1][:SEEDS]
+        for rank, row in enumerate(dict.fromkeys(latest.tolist()), start=1):
+            others, counts = self._pairs.of(row)
+            if len(others) > NEIGHBOURS:
+                best = np.argsort(-counts, kind="stable")[:NEIGHBOURS]
+                others, counts = others[best], counts[best]
+            found.append((others, counts / np.sqrt(self._views[row] * self._views[others]) / rank))
+        return found
+
+    def _popular_first(self) -> Rows:
+        """Return all rows, the most popular first. The order is updated after enough page-views."""
+        if self._unordered > len(self._ids) // 100:
+            self._order = np.argsort(-self._popularity, kind="stable")
+            self._unordered = 0
+        return self._order
+
+    @staticmethod
+    def _longest_ago(found: Rows, seen: Rows, free: NDArray[np.bool_]) -> Rows:
+        """Return the positions in `found` of free items that the user has seen, the longest ago first."""
+        last_time = dict(zip(seen.tolist(), range(len(seen)), strict=True))
+        again = np.flatnonzero(free & np.isin(found, seen))
+        return again[np.argsort([last_time[row] for row in found[again].tolist()], kind="stable")]
+
+
+def _parts(users: Rows) -> Iterator[tuple[int, slice]]:
+    """Yield each user of `users` (n,), which is sorted, and the slice of the user's entries."""
+    if len(users):
+        starts = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]]))
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(users)], strict=True):
+            yield int(users[start]), slice(start, end)

@@ -1,0 +1,112 @@
+"""The journal: batches that are on disk but not in Parquet yet, and the number of the last batch of each store.
+
+It is one SQLite file in WAL mode with `synchronous=FULL`: when `append` returns, the batches survive a killed process
+and a power cut (if the disk does not lie). The process that has the journal open locks it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from edgerec.core.errors import OutputError
+
+VERSION = 1
+_TABLES = """
+CREATE TABLE batches (sequence INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
+CREATE TABLE stores (store_id INTEGER PRIMARY KEY, last_number INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Journal:
+    """The open journal. One thread at a time may use it.
+
+    Raises:
+        OutputError: the file cannot be opened or written, or another process has it open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute("BEGIN IMMEDIATE")
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if not version:
+                for statement in _TABLES.strip().split("\n"):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version = {VERSION}")
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+        if version not in (0, VERSION):
+            self._database.close()
+            raise OutputError(f"logs: {path} has the format {version}, expected {VERSION}: choose another --logs")
+
+    def last_numbers(self, stores: Iterable[int]) -> dict[int, int]:
+        """Return the number of the last batch of each store that has one."""
+        found = {}
+        try:
+            for store in stores:
+                for (number,) in self._database.execute("SELECT last_number FROM stores WHERE store_id = ?", (store,)):
+                    found[store] = int(number)
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+        return found
+
+    def append(self, batches: Sequence[tuple[int, int, bytes]]) -> None:
+        """Store batches in one transaction. Each has its store, its number and its body.
+
+        Raises:
+            OutputError: the disk is full or cannot be written. Then no batch was stored.
+        """
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                for store, number, body in batches:
+                    self._database.execute("INSERT INTO batches (body) VALUES (?)", (body,))
+                    self._database.execute("INSERT OR REPLACE INTO stores VALUES (?, ?)", (store, number))
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def bodies(self) -> list[bytes]:
+        """Return the body of every batch that is not in Parquet yet, in order."""
+        try:
+            return [body for (body,) in self._database.execute("SELECT body FROM batches ORDER BY sequence")]
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def first(self) -> int | None:
+        """Return the sequence number of the first batch that is not in Parquet yet; None if there is none."""
+        try:
+            number: int | None = self._database.execute("SELECT min(sequence) FROM batches").fetchone()[0]
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+        return number
+
+    def clear(self) -> None:
+        """Remove all batches, because they are in Parquet now. The numbers of the stores are kept."""
+        try:
+            self._database.execute("DELETE FROM batches")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def close(self) -> None:
+        """Close the file and give up the lock."""
+        self._database.close()
+
+    def _failed(self, error: sqlite3.Error) -> OutputError:
+        if "locked" in str(error):
+            return OutputError(
+                f"logs: {self._path.parent} is used by another server: stop it, or choose another --logs"
+            )
+        return OutputError(f"logs: {self._path} cannot be used ({error}): check the disk and its permissions")

@@ -1,0 +1,172 @@
+"""Typed tables of the log rows that devices send (docs/formats.md, "Logs")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from edgerec.core.errors import InputError, LogsError
+from edgerec.data.catalogue import ItemIndex
+from edgerec.data.columns import TYPES
+from edgerec.data.log_checks import check_events, check_requests
+from edgerec.data.schema import (
+    EVENTS,
+    ITEM_ID,
+    OPTIONAL,
+    PAGE_ID,
+    REQUESTS,
+    REQUIRED,
+    STORE_ID,
+    USER_ID,
+    table_features,
+)
+from edgerec.features.as_of import declared
+from edgerec.features.kinds import Feature
+from edgerec.features.spec import FeatureSpec
+from edgerec.paging.log_rows import LogBatch, Row
+
+ANSWER: dict[str, pl.DataType] = {
+    "exposures_end": pl.Int64(),
+    "page_views_end": pl.Int64(),
+    "positions": pl.List(pl.Int64()),
+    "scores": pl.List(pl.Float64()),
+    "outcome": pl.String(),
+    "duration_ms": pl.Float64(),
+}
+"""What a request of a device has beside the columns of the logs: the next ordinals when it was made, and the answer."""
+
+
+class WrongRowsError(InputError):
+    """A device sent rows that do not follow the schema of the logs."""
+
+
+class LogTables:
+    """Makes typed tables of the rows that devices send. All tables have the same columns.
+
+    Args:
+        specs: the specifications of all versions that devices run.
+        item_ids: (items,) int64, the items of the catalogue, ascending.
+    """
+
+    def __init__(self, specs: Sequence[FeatureSpec], item_ids: Any) -> None:
+        self.schemas = {name: _schema(name, specs) for name in (EVENTS, REQUESTS)}
+        self._features: dict[str, dict[str, Feature]] = {
+            name: {feature.source: feature for spec in specs for feature in table_features(name, spec)}
+            for name in (EVENTS, REQUESTS)
+        }
+        self._index = ItemIndex.of(item_ids)
+
+    def empty(self, name: str) -> pl.DataFrame:
+        """Return a table without rows."""
+        return self.schemas[name].to_frame()
+
+    def of(self, batch: LogBatch) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        """Return the events and requests of a batch, and how many rows were dropped.
+
+        A row is dropped if it names an item that the catalogue does not have. Columns that no specification knows are
+        left out.
+
+        Raises:
+            WrongRowsError: a row does not follow the schema.
+        """
+        try:
+            events = self._table(EVENTS, batch, batch.events)
+            known = events.filter(pl.Series(self._index.rows(events[ITEM_ID].to_numpy()) >= 0, dtype=pl.Boolean))
+            check_events(known, self._features[EVENTS].values(), self._index)
+            requests = self._table(REQUESTS, batch, batch.requests)
+            lists = requests.select(pl.int_range(pl.len()).alias("row"), ITEM_ID).explode(ITEM_ID)
+            unknown = lists["row"].filter(pl.Series(self._index.rows(lists[ITEM_ID].fill_null(0).to_numpy()) < 0))
+            offered = requests.filter(~pl.int_range(pl.len()).is_in(unknown.unique().implode()))
+            check_requests(offered, self._features[REQUESTS].values(), self._index)
+        except LogsError as error:
+            raise WrongRowsError(str(error)) from None
+        return known, offered, len(events) + len(requests) - len(known) - len(offered)
+
+    def _table(self, name: str, batch: LogBatch, rows: Sequence[Row]) -> pl.DataFrame:
+        owner = {USER_ID: batch.user_id, STORE_ID: batch.store_id}
+        for column, value in owner.items():
+            for row in rows:
+                if row.get(column, value) != value:
+                    raise WrongRowsError(
+                        f"{name}: {column} should be {value} in all rows; received {row[column]!r:.40}"
+                    )
+        columns = {
+            column: [owner[column]] * len(rows) if column in owner else [row.get(column) for row in rows]
+            for column in self.schemas[name]
+        }
+        if name == REQUESTS:
+            # A version lacks the served columns that only another version reads.
+            for column in {f.source for f in self._features[name].values() if f.origin == "served"}:
+                lists = zip(columns[column], columns[ITEM_ID], strict=True)
+                columns[column] = [[None] * _length(items) if each is None else each for each, items in lists]
+        return pl.DataFrame(
+            [_series(name, column, columns[column], dtype) for column, dtype in self.schemas[name].items()]
+        )
+
+
+def _schema(name: str, specs: Iterable[FeatureSpec]) -> pl.Schema:
+    """Return the columns and types of a table: those of the schema of logs, of the answer, and of all features."""
+    types: dict[str, pl.DataType] = {**REQUIRED[name], **OPTIONAL[name]}
+    types |= {PAGE_ID: pl.Int64()} if name == EVENTS else ANSWER
+    sources: dict[str, pl.DataType] = {}
+    for spec in specs:
+        for feature in table_features(name, spec):
+            inner = TYPES[feature.reads]
+            wanted = pl.List(inner) if name == REQUESTS and feature.origin == "served" else inner
+            # A column that one feature reads as a number and another as an ID holds integers.
+            if feature.source not in sources or feature.reads != "numbers":
+                sources[feature.source] = wanted
+        if name == EVENTS:
+            for group in spec.groups.values():
+                sources = {**_counted(declared(group)), **sources}
+    both = sources.keys() & types.keys()
+    return pl.Schema({**types, **{column: dtype for column, dtype in sources.items() if column not in both}})
+
+
+def _counted(columns: Mapping[str, Any]) -> dict[str, pl.DataType]:
+    """Return the columns of events that as-of columns are computed from, and their types."""
+    types: dict[str, pl.DataType] = {}
+    for as_of in columns.values():
+        for each in (as_of, as_of.per):
+            types |= {name: pl.Float64() for name in (each and each.where, each and each.weight) if name}
+        types |= {as_of.time: pl.Int64()} if as_of.time else {}
+    return types
+
+
+_ACCEPTED: dict[Any, tuple[type, ...]] = {
+    pl.Float64: (int, float, bool),
+    pl.String: (str,),
+    pl.Int8: (int, bool),
+}
+
+
+def _series(name: str, column: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
+    """Return a typed column. Booleans and integers are accepted as numbers."""
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    accepted = _ACCEPTED.get(inner, (int,))
+    for row, value in enumerate(values):
+        if value is None:
+            continue
+        lists = isinstance(value, list)
+        if lists != (inner is not dtype) or any(
+            type(one) not in accepted for one in (value if lists else (value,)) if one is not None
+        ):
+            raise WrongRowsError(f"{name}: row {row + 1}: {column} should be {dtype}; received {value!r:.60}")
+    try:
+        if inner == pl.Float64:
+            values = [_floats(value) for value in values]
+        return pl.Series(column, values, dtype=dtype)
+    except (OverflowError, TypeError, pl.exceptions.PolarsError):
+        raise WrongRowsError(f"{name}: {column} should be {dtype}; a value is too large") from None
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, list):
+        return [None if one is None else float(one) for one in value]
+    return None if value is None else float(value)

@@ -1,0 +1,278 @@
+"""Writes the logs that devices send, as a folder of logs that `edgerec samples` reads (docs/cloud.md).
+
+A batch first goes into the journal. Then the device gets its answer. From time to time, and when the server ends, the
+batches of the journal become two Parquet files, which are named after the first batch. If the process is killed between
+writing the files and clearing the journal, the next server writes files with the same names again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from edgerec.cloud.journal import Journal
+from edgerec.cloud.log_rows import LogTables, WrongRowsError
+from edgerec.core.atomic import write_json
+from edgerec.core.errors import EdgeRecError, OutputError, first_line
+from edgerec.core.leftovers import clear_leftovers, temporary_file
+from edgerec.core.paths import AnyPath, to_path
+from edgerec.core.text import printable
+from edgerec.data.logs import HEAD, SPEC, TABLES, LogsHead, write_table
+from edgerec.data.parts import read_part
+from edgerec.data.schema import EVENTS, ITEM_ID, ITEMS, REQUESTS, TIME
+from edgerec.features.spec import FeatureSpec, load_spec
+from edgerec.paging.log_body import decode_batch, encode_batch
+from edgerec.paging.log_rows import LogBatch
+
+JOURNAL = "journal.sqlite"
+ROLL_ROWS, ROLL_S = 50_000, 300.0
+"""The journal becomes Parquet when it has this many rows, or when its first batch is this old in seconds."""
+_MOST_QUEUED = 1000
+
+Learn = Callable[[pl.DataFrame, pl.DataFrame], None]
+
+
+class LogWriter:
+    """Stores batches. Threads may share an instance; one thread of its own writes.
+
+    Args:
+        path: the folder of the logs. It is made if it does not exist.
+        specs: the specifications of all versions; the first one becomes `features.json`.
+        items: the catalogue, sorted by `item_id`.
+        learn: called with the new rows of events and requests after they are on disk.
+        roll_rows: the journal becomes Parquet when it has this many rows,
+        roll_s: or when its first batch is this old in seconds.
+
+    Raises:
+        OutputError: the folder cannot be written, contains something else, or another server uses it.
+    """
+
+    def __init__(
+        self,
+        path: AnyPath,
+        specs: list[FeatureSpec],
+        items: pl.DataFrame,
+        *,
+        learn: Learn = lambda events, requests: None,
+        roll_rows: int = ROLL_ROWS,
+        roll_s: float = ROLL_S,
+    ) -> None:
+        self._path = to_path(path, "LogWriter: `path`")
+        self._tables = LogTables(specs, items[ITEM_ID].to_numpy())
+        self._learn, self._roll_rows, self._roll_s = learn, roll_rows, roll_s
+        self._counts = {"batches": 0, "repeated": 0, "events": 0, "requests": 0, "dropped_rows": 0}
+        _make_folder(self._path)
+        self._journal = Journal(self._path / JOURNAL)
+        try:
+            self._prepare(specs[0], items)
+            self._pending = [self._recovered(body) for body in self._journal.bodies()]
+            self._roll()
+        except BaseException:
+            self._journal.close()
+            raise
+        self._since = 0.0
+        self._queue: queue.Queue[tuple[LogBatch, Future[dict[str, Any]]] | None] = queue.Queue(_MOST_QUEUED)
+        self._closed = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._work, name="edgerec-logs", daemon=True)
+        self._thread.start()
+
+    def submit(self, batch: LogBatch) -> Future[dict[str, Any]]:
+        """Store a batch. The future ends when the batch is on disk.
+
+        Its result says whether the batch is new (`stored`), and how many rows were dropped (`dropped_rows`) because the
+        catalogue does not have their items. It raises WrongRowsError if a row does not follow the schema, and
+        OutputError if the disk cannot be written or the writer is closed.
+        """
+        done: Future[dict[str, Any]] = Future()
+        with self._lock:
+            try:
+                if self._closed:
+                    raise OutputError("logs: the server is being stopped: send the batch again later")
+                self._queue.put_nowait((batch, done))
+            except queue.Full:
+                done.set_exception(OutputError("logs: too many batches are waiting: send the batch again later"))
+            except OutputError as error:
+                done.set_exception(error)
+        return done
+
+    def state(self) -> dict[str, Any]:
+        """Return what this writer has stored since it was made."""
+        return {"path": str(self._path), **self._counts}
+
+    def close(self) -> None:
+        """Store what is waiting, write the journal as Parquet, and close it. A second call has no effect."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+        try:
+            self._roll()
+        finally:
+            self._journal.close()
+
+    def __enter__(self) -> LogWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        ended = False
+        while not ended:
+            waiting = self._waiting()
+            ended = None in waiting
+            self._store([each for each in waiting if each is not None])
+            if self._pending and (self._rows() >= self._roll_rows or time.monotonic() >= self._since + self._roll_s):
+                try:
+                    self._roll()
+                except EdgeRecError as error:
+                    # The batches stay in the journal. They are written later.
+                    sys.stderr.write(f"edgerec: {printable(str(error))}\n")
+                    self._since = time.monotonic()
+
+    def _waiting(self) -> list[Any]:
+        """Return all waiting batches. Wait for one if there are none, at most until the journal is due."""
+        due = max(self._since + self._roll_s - time.monotonic(), 0) if self._pending else None
+        found = []
+        try:
+            found.append(self._queue.get(timeout=due))
+            while True:
+                found.append(self._queue.get_nowait())
+        except queue.Empty:
+            return found
+
+    def _recovered(self, body: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the rows of a batch that a killed server left in the journal."""
+        try:
+            events, requests, _ = self._tables.of(decode_batch(body))
+        except EdgeRecError as error:
+            raise OutputError(
+                f"logs: {self._path / JOURNAL} has rows of another specification ({error}): start the server once with "
+                "the bundles that it had before"
+            ) from None
+        return events, requests
+
+    def _store(self, waiting: list[tuple[LogBatch, Future[dict[str, Any]]]]) -> None:
+        """Store batches in one transaction of the journal, and answer them."""
+        new, answers = [], []
+        try:
+            last = self._journal.last_numbers({batch.store_id for batch, _ in waiting})
+        except EdgeRecError as error:
+            for _, done in waiting:
+                done.set_exception(error)
+            return
+        for batch, done in waiting:
+            if batch.number <= last.get(batch.store_id, -1):
+                self._counts["repeated"] += 1
+                answers.append((done, {"stored": False, "dropped_rows": 0}))
+                continue
+            try:
+                events, requests, dropped = self._tables.of(batch)
+            except Exception as error:  # a fault of one batch must not end the thread
+                done.set_exception(error if isinstance(error, EdgeRecError) else WrongRowsError(first_line(error)))
+                continue
+            last[batch.store_id] = batch.number
+            new.append((batch, events, requests))
+            answers.append((done, {"stored": True, "dropped_rows": dropped}))
+        try:
+            if new:
+                self._journal.append([(each.store_id, each.number, encode_batch(each)) for each, _, _ in new])
+        except EdgeRecError as error:
+            for done, _ in answers:
+                done.set_exception(error)
+            return
+        for done, answer in answers:
+            done.set_result(answer)
+            self._counts["dropped_rows"] += answer["dropped_rows"]
+        if new:
+            self._since = self._since if self._pending else time.monotonic()
+            self._pending += [(events, requests) for _, events, requests in new]
+            tables = self._joined([(events, requests) for _, events, requests in new])
+            self._counts["batches"] += len(new)
+            for name, table in tables.items():
+                self._counts[name] += len(table)
+            try:
+                self._learn(tables[EVENTS], tables[REQUESTS])
+            except Exception:  # a recall of an application may raise anything; the logs are stored all the same
+                logging.getLogger(__name__).exception("the recall could not learn from new logs")
+
+    def _rows(self) -> int:
+        return sum(len(events) + len(requests) for events, requests in self._pending)
+
+    def _joined(self, tables: list[tuple[pl.DataFrame, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
+        return {
+            name: pl.concat([self._tables.empty(name), *(pair[index] for pair in tables)])
+            for index, name in enumerate((EVENTS, REQUESTS))
+        }
+
+    def _roll(self) -> None:
+        """Write the batches of the journal as Parquet, and remove them from the journal."""
+        first = self._journal.first()
+        if first is None:
+            return
+        for name, table in self._joined(self._pending).items():
+            if len(table):
+                _write_durably(
+                    table.sort(TIME, maintain_order=True), self._path / TABLES[name] / f"part-{first:012d}.parquet"
+                )
+        self._journal.clear()
+        self._pending = []
+
+    def _prepare(self, spec: FeatureSpec, items: pl.DataFrame) -> None:
+        """Write the catalogue and the heads. Items that only an earlier catalogue had are kept: rows may name them."""
+        head = self._path / HEAD
+        if head.exists():
+            if load_spec(self._path / SPEC) != spec:
+                raise OutputError(f"logs: {self._path} has another specification: choose another --logs")
+            old = read_part(self._path / TABLES[ITEMS])
+            gone = old.filter(~pl.col(ITEM_ID).is_in(items[ITEM_ID].implode()))
+            items = pl.concat([items, gone], how="diagonal_relaxed")
+        _write_durably(items, self._path / TABLES[ITEMS])
+        for name in (EVENTS, REQUESTS):
+            (self._path / TABLES[name]).mkdir(exist_ok=True)
+            # A table needs one file at least. It also shows the types before the first rows arrive.
+            _write_durably(self._tables.empty(name), self._path / TABLES[name] / f"part-{0:012d}.parquet")
+        write_json(self._path / SPEC, spec.model_dump(mode="json", exclude_none=True))
+        write_json(head, LogsHead(name=spec.name).model_dump(mode="json"))
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        foreign = any(path.iterdir()) and not (path / JOURNAL).exists()
+        clear_leftovers(path / HEAD)
+    except OSError as error:
+        raise OutputError(f"logs: {path} cannot be used ({error.strerror}): choose another --logs") from None
+    if foreign:
+        raise OutputError(f"logs: {path} contains something else and no {JOURNAL}: choose another --logs")
+
+
+def _write_durably(table: pl.DataFrame, path: Path) -> None:
+    """Write a Parquet file atomically, and wait until it is on disk."""
+    try:
+        with temporary_file(path) as partial:
+            write_table(table, partial)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.chmod(0o644)
+            partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise OutputError(f"logs: cannot write {path} ({error.strerror}): free some space") from None

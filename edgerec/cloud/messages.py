@@ -1,0 +1,48 @@
+"""The bodies of requests, as pydantic models. OpenAPI describes them, and a wrong body is refused with one line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgerec.paging.codec import MAX_ITEMS
+from edgerec.paging.page import PageRequest
+
+MAX_COUNT = 1000
+"""Maximum number of items of a page. It equals the largest limit of candidates."""
+
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+VersionId = Annotated[str, Field(max_length=1000)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class PageBody(_Body):
+    """A device's request for the next items of a user's feed."""
+
+    user_id: Int64
+    store_id: Int64
+    """The behaviour store of the device."""
+    version_id: VersionId | None = None
+    """The version of the device's model; null if it has none."""
+    count: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    """Number of items that the device wants."""
+    held: Annotated[list[Int64], Field(max_length=MAX_ITEMS)] = []
+    """The items that the device still holds and has not shown. The page does not contain them."""
+    time: Annotated[int, Field(ge=0, lt=2**63)]
+    """Milliseconds since 1970, on the device's clock."""
+
+    def request(self) -> PageRequest:
+        """Return the request."""
+        held = tuple(self.held)
+        return PageRequest(self.user_id, self.store_id, self.version_id, self.count, held, self.time)
+
+
+class ItemsBody(_Body):
+    """A device's request for certain items."""
+
+    version_id: VersionId | None = None
+    item_ids: Annotated[list[Int64], Field(max_length=MAX_ITEMS)]

@@ -1,0 +1,98 @@
+"""The feed's service: pages, items, and what it learns from the logs. It knows nothing of HTTP."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edgerec.cloud.catalogue import Catalogue
+from edgerec.cloud.recall import Recall
+from edgerec.cloud.served_values import ServedValues
+from edgerec.cloud.versions import ServedVersion, Versions
+from edgerec.core.errors import InputError
+from edgerec.paging.items import ItemBatch
+from edgerec.paging.page import Page, PageRequest
+
+
+class UnknownItemsError(InputError):
+    """A device asked for items that are not in the catalogue."""
+
+
+class FeedService:
+    """Answers requests for pages and items. Threads may share an instance.
+
+    Args:
+        catalogue: the items.
+        versions: the model versions that are served.
+        recall: finds candidates.
+        served: supplies the values of served columns.
+    """
+
+    def __init__(self, catalogue: Catalogue, versions: Versions, recall: Recall, served: ServedValues) -> None:
+        self.catalogue, self.versions = catalogue, versions
+        self._recall, self._served = recall, served
+        self._lock = threading.Lock()
+
+    def page(self, request: PageRequest) -> Page:
+        """Return the next items of a user's feed.
+
+        Raises:
+            UnknownVersionError: the device's version is not served.
+        """
+        version = self.versions.get(request.version_id)
+        with self._lock:
+            found, scores = self._recall.candidates(request.user_id, request.count, request.held, request.time)
+            found, scores = np.asarray(found, np.int64), np.asarray(scores, np.float64)
+            rows = self.catalogue.rows(found)
+            if not len(found) == len(scores) <= request.count or (rows < 0).any() or len(np.unique(rows)) < len(rows):
+                raise InputError(
+                    f"recall: `candidates` should return at most {request.count} different items of the catalogue and "
+                    f"their scores; received {len(found)} items, {len(scores)} scores, {int((rows < 0).sum())} items "
+                    "that are not in the catalogue"
+                )
+            items = self._batch(version, request.user_id, rows, scores, request.time)
+        return Page(
+            page_id=secrets.randbits(63),
+            offered_at=request.time,
+            items=items,
+            served=version.served_columns,
+            complete=len(found) < request.count,
+        )
+
+    def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
+        """Return these items in this order. Their served columns have no values, because no page offers the items.
+
+        Raises:
+            UnknownVersionError: the version is not served.
+            UnknownItemsError: an item is not in the catalogue.
+        """
+        version = self.versions.get(version_id)
+        rows = self.catalogue.rows(item_ids)
+        unknown = [item for item, row in zip(item_ids, rows.tolist(), strict=True) if row < 0]
+        if unknown:
+            raise UnknownItemsError(f"the catalogue does not have {len(unknown)} of the items, such as {unknown[0]}")
+        return version.batch(self.catalogue, rows, {name: [None] * len(rows) for name in version.served_columns})
+
+    def learn(self, events: pl.DataFrame, requests: pl.DataFrame) -> None:
+        """Let the recall and the served values learn from new rows of the logs."""
+        with self._lock:
+            self._recall.learn(events)
+            self._served.learn(events, requests)
+
+    def _batch(
+        self,
+        version: ServedVersion,
+        user_id: int,
+        rows: NDArray[np.int32],
+        scores: NDArray[np.float64],
+        time: int,
+    ) -> ItemBatch:
+        columns = version.served_columns
+        known = self._served.values(columns, user_id, self.catalogue.ids[rows], scores, time) if columns else {}
+        served = {name: list(known.get(name) or [None] * len(rows)) for name in columns}
+        return version.batch(self.catalogue, rows, served)

@@ -1,0 +1,78 @@
+"""Open everything that the cloud needs: the catalogue, the versions, and what the logs teach the recall."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edgerec.bundle.signing import PublicKey
+from edgerec.cloud.catalogue import Catalogue
+from edgerec.cloud.co_visitation import CoVisitation
+from edgerec.cloud.recall import Recall
+from edgerec.cloud.served_values import DefaultServedValues, ServedValues
+from edgerec.cloud.service import FeedService
+from edgerec.cloud.versions import Versions, open_version
+from edgerec.core.paths import AnyPath, to_path
+from edgerec.data.log_order import sort_events
+from edgerec.data.logs import LogsFolder, open_logs
+from edgerec.data.parts import read_parts
+from edgerec.data.schema import ITEM_ID, KIND, PAGE_ID, REQUEST_ID, TIME, USER_ID
+
+_EVENTS = (USER_ID, TIME, KIND, ITEM_ID)
+_REQUESTS = (REQUEST_ID, USER_ID, TIME, ITEM_ID, PAGE_ID)
+
+
+def open_service(
+    catalogue: AnyPath,
+    bundles: Sequence[AnyPath] = (),
+    *,
+    learn_from: Sequence[AnyPath] = (),
+    recall: Callable[[NDArray[np.int64]], Recall] = CoVisitation,
+    served: ServedValues | None = None,
+    public_key: PublicKey | None = None,
+) -> FeedService:
+    """Open the catalogue and the cloud halves of bundles, and let the recall learn from logs.
+
+    Args:
+        catalogue: folder of logs. Its items are the catalogue, its specification is for devices without a model, and
+            the recall learns from its events.
+        bundles: the bundles whose versions are served.
+        learn_from: folders of more logs to learn from, such as those that an earlier server wrote.
+        recall: makes the recall from the IDs (n,) of the catalogue.
+        served: the served values; default: the score of the recall, and as-of columns.
+        public_key: the bundles must have a signature of this key.
+
+    Raises:
+        InputError, FormatError, LogsError, SpecificationError: a folder is not valid, or the catalogue lacks a column.
+    """
+    folder = open_logs(to_path(catalogue, "open_service: `catalogue`"))
+    # The items of `folder` lack the columns that only the specification of a bundle reads.
+    items = Catalogue(read_parts(folder.catalogue).sort(ITEM_ID))
+    opened = [open_version(to_path(bundle, "open_service: `bundles`"), public_key=public_key) for bundle in bundles]
+    versions = Versions(folder.spec, opened, items)
+    columns: tuple[str, ...] = ()
+    if served is None:
+        served = default = DefaultServedValues([version.spec for version in versions], items)
+        columns = default.event_columns
+        if default.absent:
+            sys.stderr.write(
+                f"edgerec: these served columns have no values here: {', '.join(default.absent)}; give a ServedValues "
+                "of your own (docs/cloud.md)\n"
+            )
+    service = FeedService(items, versions, recall(items.ids), served)
+    for logs in [folder, *map(open_logs, learn_from)]:
+        service.learn(*_tables(logs, columns))
+    return service
+
+
+def _tables(logs: LogsFolder, columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the columns of events and requests that are learnt from. Events are sorted by user and time."""
+    events = [name for name in dict.fromkeys((*_EVENTS, *columns)) if name in logs.events.schema]
+    requests = [name for name in _REQUESTS if name in logs.requests.schema]
+    # Only as-of columns count lists.
+    lists = read_parts(logs.requests, requests) if columns else logs.requests.schema.to_frame().select(requests)
+    return sort_events(read_parts(logs.events, events)), lists

@@ -1,0 +1,159 @@
+"""The model versions that the cloud serves: what each reads of an item, and its embedding tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerec.bundle.layout import CLOUD
+from edgerec.bundle.signing import PublicKey
+from edgerec.bundle.tables import open_tables
+from edgerec.cloud.catalogue import Catalogue
+from edgerec.core.errors import FormatError, InputError, SpecificationError
+from edgerec.data.log_checks import check_items
+from edgerec.data.schema import relation_columns
+from edgerec.features.kinds.embedding import Embedding
+from edgerec.features.spec import FeatureSpec, of_origin, parse_spec
+from edgerec.features.vocabulary import MISSING_ID
+from edgerec.kv.store import EmbeddingTables, Lookup
+from edgerec.paging.items import UNKNOWN_KEY, EmbeddingColumn, ItemBatch
+
+
+class UnknownVersionError(InputError):
+    """A device runs a model version that the cloud does not serve."""
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """One version, or the specification of devices without a model.
+
+    Attributes:
+        version_id: the version; None for devices without a model.
+        spec: the feature specification.
+        tables: the embedding tables; None without a model.
+    """
+
+    version_id: str | None
+    spec: FeatureSpec
+    tables: EmbeddingTables | None
+
+    @property
+    def catalogue_columns(self) -> tuple[str, ...]:
+        """The columns of the catalogue that a page contains: sources of features without a table, and of relations."""
+        features = of_origin(self.spec.item, "catalogue")
+        sources = (feature.source for feature in features if not feature.has_table)
+        return tuple(dict.fromkeys((*sources, *relation_columns(self.spec))))
+
+    @property
+    def served_columns(self) -> tuple[str, ...]:
+        """The columns whose values hold for one page."""
+        return tuple(dict.fromkeys(feature.source for feature in of_origin(self.spec.item, "served")))
+
+    @property
+    def embeddings(self) -> tuple[Embedding, ...]:
+        """The features whose embeddings a page contains. Without a model there are none."""
+        return () if self.tables is None else self.spec.embeddings
+
+    def prepare(self, catalogue: Catalogue) -> None:
+        """Check that `catalogue` has all columns that the version reads, and load them.
+
+        Raises:
+            LogsError: a column does not exist or has a wrong type.
+        """
+        check_items(catalogue.items, self.spec)
+        catalogue.load(self.catalogue_columns)
+        catalogue.load_keys(feature.source for feature in self.embeddings if feature.origin == "catalogue")
+
+    def batch(self, catalogue: Catalogue, rows: NDArray[np.int32], served: Mapping[str, list[Any]]) -> ItemBatch:
+        """Return the items in `rows` (n,) of the catalogue, with the values (n,) of the served columns."""
+        columns = {name: catalogue.values(name, rows) for name in self.catalogue_columns}
+        keys = {
+            feature.name: catalogue.keys(feature.source, rows)
+            if feature.origin == "catalogue"
+            else np.array([MISSING_ID if key is None else key for key in served[feature.source]], np.int64)
+            for feature in self.embeddings
+        }
+        return ItemBatch(self.version_id, catalogue.ids[rows], {**columns, **served}, self._embedded(keys))
+
+    def _embedded(self, keys: Mapping[str, NDArray[np.int64]]) -> dict[str, EmbeddingColumn]:
+        if self.tables is None:
+            return {}
+        different = {name: np.unique(each, return_inverse=True) for name, each in keys.items()}
+        found = self.tables.get_many({name: each for name, (each, _) in different.items()})
+        return {name: _column(*different[name], lookup) for name, lookup in found.items()}
+
+
+def _column(keys: NDArray[np.int64], index: NDArray[np.intp], found: Lookup) -> EmbeddingColumn:
+    """Return the column of items. Keys (u,) that the table does not have share one row."""
+    if found.known.all():
+        return EmbeddingColumn(keys, found.rows, index.astype(np.int32))
+    known = np.flatnonzero(found.known)
+    last = len(known)
+    place = np.full(len(keys), last, np.int32)
+    place[known] = np.arange(last, dtype=np.int32)
+    kept = np.append(known, np.flatnonzero(~found.known)[0])
+    return EmbeddingColumn(np.append(keys[known], UNKNOWN_KEY), found.rows[kept], place[index])
+
+
+class Versions:
+    """The versions that the cloud serves at the same time. A device's request names the one that it runs.
+
+    Args:
+        pass_through: the specification of the logs, for devices without a model.
+        served: the versions.
+        catalogue: the catalogue. It must have all columns that a version reads.
+
+    Raises:
+        InputError: two versions have the same ID.
+        LogsError: the catalogue lacks a column.
+    """
+
+    def __init__(self, pass_through: FeatureSpec, served: Iterable[ServedVersion], catalogue: Catalogue) -> None:
+        self._versions: dict[str | None, ServedVersion] = {None: ServedVersion(None, pass_through, None)}
+        for version in served:
+            if version.version_id in self._versions:
+                raise InputError(f"versions: version {version.version_id} is given twice: give each bundle once")
+            self._versions[version.version_id] = version
+        for version in self._versions.values():
+            version.prepare(catalogue)
+
+    def __iter__(self) -> Iterator[ServedVersion]:
+        return iter(self._versions.values())
+
+    @property
+    def ids(self) -> list[str]:
+        """The IDs of the versions, in the order in which they were given."""
+        return [version_id for version_id in self._versions if version_id is not None]
+
+    def get(self, version_id: str | None) -> ServedVersion:
+        """Return a version; for None, what devices without a model get.
+
+        Raises:
+            UnknownVersionError: the cloud does not serve this version.
+        """
+        version = self._versions.get(version_id)
+        if version is None:
+            raise UnknownVersionError(
+                f"version {version_id!r:.80} is not served; the served versions are: {', '.join(self.ids) or 'none'}"
+            )
+        return version
+
+
+def open_version(bundle: Path, *, public_key: PublicKey | None = None) -> ServedVersion:
+    """Open the cloud half of `bundle`, and check all of its files. This needs no MNN.
+
+    Raises:
+        FormatError, IntegrityError, SignatureError, ResourceError: as for `edgerec.bundle.tables.open_tables`.
+    """
+    tables = open_tables(bundle / CLOUD, public_key=public_key)
+    try:
+        spec = parse_spec(json.dumps(tables.spec), where="manifest.json")
+    except SpecificationError as error:
+        raise FormatError(f"cloud bundle: {bundle / CLOUD}: {error}: export the bundle again") from None
+    return ServedVersion(tables.version_id, spec, tables)

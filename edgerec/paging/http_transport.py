@@ -1,0 +1,201 @@
+"""The transport over HTTP, with Python's `http.client`."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import ssl
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+from edgerec.core.errors import InputError, TransportError, first_line
+from edgerec.core.text import printable
+from edgerec.paging.body import MAX_BODY
+from edgerec.paging.codec import MEDIA_TYPE, decode_items, decode_page
+from edgerec.paging.items import ItemBatch
+from edgerec.paging.log_body import encode_batch
+from edgerec.paging.log_rows import LogBatch
+from edgerec.paging.page import Page, PageRequest
+
+_JSON = "application/json"
+_BLOCK = 1 << 16
+_COMPRESS_FROM = 1024
+"""Log batches of this many bytes are compressed."""
+_DROPPED = (http.client.BadStatusLine, ConnectionError)
+"""The errors of a kept connection that the server has closed meanwhile."""
+
+
+class HttpTransport:
+    """Reaches the cloud over HTTP. Implements `Transport`.
+
+    The connection is kept open between calls. If the server has closed it, the call is made once more over a new one.
+    Threads may share an instance; their calls wait for each other.
+
+    Args:
+        url: ``http://host[:port][/prefix]`` or ``https://...``.
+        timeout_s: how long connecting, and each wait for bytes, may take in seconds.
+        total_s: how long a call may take in total, in seconds; default: twice `timeout_s`.
+        headers: more headers for every request, such as a token of the application.
+        context: the TLS settings; default: those of Python.
+
+    Raises:
+        InputError: `url` has another form, or a time is not above 0.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 5.0,
+        total_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._tls, self._host, self._port, self._prefix = _parts(url)
+        self._timeout, self._total = timeout_s, 2 * timeout_s if total_s is None else total_s
+        if not (self._timeout > 0 and self._total > 0):
+            raise InputError(f"HttpTransport: times should be above 0; received {timeout_s} and {total_s}")
+        self._headers = dict(headers or {})
+        self._context = context
+        self._connection: http.client.HTTPConnection | None = None
+        self._lock = threading.Lock()
+
+    def page(self, request: PageRequest) -> Page:
+        """Return the next items of a user's feed.
+
+        Raises:
+            TransportError: the cloud cannot be reached, or its answer is wrong.
+        """
+        return decode_page(self._post("/v1/page", json.dumps(asdict(request)).encode(), MEDIA_TYPE))
+
+    def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
+        """Return these items in this order.
+
+        Raises:
+            TransportError: the cloud cannot be reached, or its answer is wrong.
+        """
+        content = json.dumps({"version_id": version_id, "item_ids": [int(item) for item in item_ids]}).encode()
+        items = decode_items(self._post("/v1/items", content, MEDIA_TYPE))
+        if items.item_id.tolist() != list(item_ids):
+            raise TransportError("cloud: /v1/items should return the items that were asked for; it returned others")
+        return items
+
+    def send(self, batch: LogBatch) -> None:
+        """Deliver a batch of log rows. When it returns, the cloud has stored the batch.
+
+        Raises:
+            InputError: a row has a value that cannot be sent.
+            TransportError: the cloud cannot be reached, or it refuses the batch.
+        """
+        content = encode_batch(batch)
+        if len(content) < _COMPRESS_FROM:
+            self._post("/v1/logs", content, _JSON)
+        else:
+            compressed = gzip.compress(content, compresslevel=5, mtime=0)
+            self._post("/v1/logs", compressed, _JSON, {"Content-Encoding": "gzip"})
+
+    def close(self) -> None:
+        """Close the connection. A later call opens a new one."""
+        with self._lock:
+            self._drop()
+
+    def __enter__(self) -> HttpTransport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _post(self, path: str, content: bytes, accept: str, headers: Mapping[str, str] | None = None) -> bytes:
+        fields = {**self._headers, "Content-Type": _JSON, "Accept": accept, **(headers or {})}
+        with self._lock:
+            kept = self._connection is not None
+            try:
+                try:
+                    status, kind, answer = self._exchange(path, content, fields)
+                except _DROPPED:
+                    if not kept:
+                        raise
+                    self._drop()
+                    status, kind, answer = self._exchange(path, content, fields)
+            except TransportError:
+                self._drop()
+                raise
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self._drop()
+                reason = "it took too long" if isinstance(error, TimeoutError) else printable(first_line(error))
+                raise TransportError(f"cloud: {self._host}:{self._port}{path} does not answer ({reason})") from None
+            except BaseException:
+                # The answer was not read, so the next call cannot use this connection.
+                self._drop()
+                raise
+        if status != 200:
+            raise TransportError(f"cloud: {path} answered with the status {status}: {_reason(answer)}")
+        if kind != accept:
+            raise TransportError(f"cloud: {path} should answer with {accept}; received {printable(kind)!r:.60}")
+        return answer
+
+    def _exchange(self, path: str, content: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+        """Send a request. Return the status, the media type and the body of the answer."""
+        deadline = time.monotonic() + self._total
+        if self._connection is None:
+            self._connection = self._connect()
+        self._connection.request("POST", self._prefix + path, content, dict(headers))
+        response = self._connection.getresponse()
+        pieces: list[bytes] = []
+        length = 0
+        while piece := response.read1(_BLOCK):
+            length += len(piece)
+            if length > MAX_BODY:
+                raise TransportError(f"cloud: the answer of {path} should have at most {MAX_BODY} bytes; it has more")
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            pieces.append(piece)
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        response.close()
+        if response.will_close:
+            self._drop()
+        return response.status, response.headers.get_content_type(), b"".join(pieces)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._tls:
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def _parts(url: str) -> tuple[bool, str, int, str]:
+    """Return whether the URL uses TLS, and its host, port and prefix."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except (ValueError, AttributeError):
+        raise _wrong_url(url) from None
+    other = parts.query or parts.fragment or parts.username is not None or parts.password is not None
+    if parts.scheme not in ("http", "https") or not parts.hostname or other or not url.isascii() or port == 0:
+        raise _wrong_url(url)
+    tls = parts.scheme == "https"
+    return tls, parts.hostname, port or (443 if tls else 80), parts.path.rstrip("/")
+
+
+def _wrong_url(url: object) -> InputError:
+    return InputError(
+        f"HttpTransport: the URL should be http://host[:port] or https://host[:port]; received {url!r:.80}"
+    )
+
+
+def _reason(answer: bytes) -> str:
+    """Return the error text of an answer in one short line."""
+    try:
+        text = json.loads(answer)["error"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text = answer[:200].decode(errors="replace")
+    return printable(str(text))[:300] or "no text"
