@@ -1,0 +1,220 @@
+"""Pending work with the cloud: pages, items that are not here yet, and the delivery of log rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edgerec.core.errors import EdgeRecError, TransportError, first_line
+from edgerec.device_runtime.backoff import Backoff
+from edgerec.device_runtime.config import ClientConfig
+from edgerec.device_runtime.feed import Feed
+from edgerec.device_runtime.offered_page import OfferedPage, offered
+from edgerec.device_runtime.prepared_items import PreparedItems
+from edgerec.device_runtime.serving import ModelServing
+from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.paging.page import Page, PageRequest
+from edgerec.paging.transport import Transport
+
+ITEMS_AT_ONCE = 100
+
+
+@dataclass
+class CloudDone:
+    """What was done with the cloud. `changed` says whether the feed changed."""
+
+    pages: int = 0
+    items: int = 0
+    sent: int = 0
+    changed: bool = False
+    errors: list[str] = field(default_factory=list)
+
+
+class CloudWork:
+    """Talks to the cloud. It holds the client's lock while it changes something, but not while it waits for an answer.
+
+    Args:
+        lock: the client's lock.
+        store: the user's behaviours and log rows.
+        transport: the cloud.
+        serving: Model Serving; None in pass-through.
+        feed: the present list.
+        config: the configuration of the client.
+        clock: returns milliseconds since 1970.
+        arrived: is called with the lock held when a page is in the feed.
+    """
+
+    def __init__(
+        self,
+        lock: threading.Condition,
+        store: BehaviourStore,
+        transport: Transport,
+        serving: ModelServing | None,
+        feed: Feed,
+        config: ClientConfig,
+        clock: Callable[[], int],
+        arrived: Callable[[], None],
+    ) -> None:
+        self._lock, self._store, self._transport, self._serving = lock, store, transport, serving
+        self._feed, self._config, self._clock, self._arrived = feed, config, clock, arrived
+        self._pages, self._items, self._sending = (
+            Backoff(config.retry_first_ms, config.retry_most_ms) for _ in range(3)
+        )
+        self._failed_items = 0
+        self._new_feed = False
+        self._rows = True
+        self._send_due = 0
+        self._prune_due = clock() + config.prune_interval_ms
+
+    @property
+    def _version_id(self) -> str | None:
+        return None if self._serving is None else self._serving.model.version_id
+
+    def refresh(self) -> None:
+        """Ask for a page that starts the feed anew."""
+        self._new_feed = True
+        self._pages.succeeded()
+
+    def note_rows(self) -> None:
+        """Note that the store has new log rows."""
+        self._rows = True
+
+    def due(self) -> int | None:
+        """Return the time of the next work in milliseconds since 1970, or None if there is none. The lock is held."""
+        times = [self._prune_due]
+        if self._wants_page():
+            times.append(self._pages.due)
+        if self._serving is not None and self._serving.unknown_items(1):
+            times.append(self._items.due)
+        if self._rows:
+            times.append(max(self._send_due, self._sending.due))
+        return min(times, default=None)
+
+    def run(self, done: CloudDone) -> None:
+        """Do what is due."""
+        self.fetch_items(done)
+        self._fetch_page(done)
+        if self._rows and self._clock() >= self._send_due:
+            self.send(done)
+        if self._clock() >= self._prune_due:
+            self.prune(done)
+
+    def fetch_items(self, done: CloudDone) -> None:
+        """Fetch the items of behaviours that have none. After a failure, fetch one item at a time, each in turn."""
+        serving, now = self._serving, self._clock()
+        if serving is None or not self._items.ready(now):
+            return
+        with self._lock:
+            unknown = serving.unknown_items(ITEMS_AT_ONCE)
+        if not unknown:
+            return
+        if self._failed_items:
+            first = self._failed_items % len(unknown)
+            unknown = unknown[first : first + 1]
+        try:
+            batch = self._transport.items(self._version_id, unknown)
+            if batch.item_id.tolist() != unknown:
+                raise TransportError("the cloud sent other items than the device asked for")
+            with self._lock:
+                serving.supply(batch)
+        except EdgeRecError as error:
+            self._failed_items += 1
+            self._items.failed(now)
+            done.errors.append(f"items of behaviours cannot be fetched: {first_line(error)}")
+            return
+        self._failed_items = 0
+        self._items.succeeded()
+        done.items += len(batch)
+
+    def _fetch_page(self, done: CloudDone) -> None:
+        now = self._clock()
+        with self._lock:
+            if not self._wants_page() or not self._pages.ready(now):
+                return
+            new_feed, self._new_feed = self._new_feed, False
+            held = () if new_feed else tuple(self._feed.held())
+        count = max(self._config.fetch - len(held), self._config.page)
+        request = PageRequest(self._store.user_id, self._store.store_id, self._version_id, count, held, now)
+        try:
+            page = self._transport.page(request)
+            offer = self._offer(page)
+        except TransportError as error:
+            with self._lock:
+                self._pages.failed(now)
+                self._new_feed = self._new_feed or new_feed
+                before = self._feed.order()
+                self._feed.show_all()
+                done.changed |= self._feed.order() != before
+            done.errors.append(f"no page: {first_line(error)}")
+            return
+        with self._lock:
+            self._pages.succeeded()
+            if not new_feed and not self._feed.new_rows(offer):
+                self._feed.show_all(complete=True)
+            else:
+                put = self._feed.begin if new_feed else self._feed.extend
+                ended = put(offer, complete=page.complete or not offer.item_ids)
+                self._arrived()
+                self._end(ended)
+        done.pages += 1
+        done.changed = True
+
+    def send(self, done: CloudDone) -> None:
+        """Deliver log rows, oldest first, until all are delivered or a delivery fails."""
+        now = self._clock()
+        while self._sending.ready(now):
+            try:
+                with self._lock:
+                    batch = self._store.unsent(self._config.send_rows)
+                    if batch is None:
+                        self._rows = False
+                        break
+                self._transport.send(batch)
+                with self._lock:
+                    self._store.mark_sent(batch.number)
+            except EdgeRecError as error:
+                self._sending.failed(now)
+                done.errors.append(f"log rows cannot be delivered: {first_line(error)}")
+                return
+            self._sending.succeeded()
+            done.sent += 1
+        self._send_due = now + self._config.send_interval_ms
+
+    def prune(self, done: CloudDone) -> None:
+        """Apply the store's retention."""
+        self._prune_due = self._clock() + self._config.prune_interval_ms
+        try:
+            self._store.prune(self._clock())
+        except EdgeRecError as error:
+            done.errors.append(f"old rows cannot be deleted: {first_line(error)}")
+
+    def end_pages(self, done: CloudDone) -> None:
+        """End all pages, so that their requests get labels and can be sent. The feed is empty afterwards."""
+        with self._lock:
+            try:
+                self._end(self._feed.drop_pages())
+            except EdgeRecError as error:
+                done.errors.append(f"a page cannot be ended: {first_line(error)}")
+
+    def _end(self, pages: list[OfferedPage]) -> None:
+        for page in pages:
+            self._store.end_page(page.page_id)
+            self._rows = True
+
+    def _wants_page(self) -> bool:
+        feed = self._feed
+        return self._new_feed or (
+            feed.latest is not None and not feed.complete and feed.remaining <= self._config.prefetch
+        )
+
+    def _offer(self, page: Page) -> OfferedPage:
+        """Return the page as the device keeps it. If the model cannot read it, the page says why."""
+        prepared: PreparedItems | None = None
+        fault: str | None = None
+        if self._serving is not None:
+            try:
+                prepared = self._serving.items.prepare(page.items)
+            except EdgeRecError as error:
+                fault = f"the model cannot read the page: {first_line(error)}"
+        return offered(page, prepared, fault)

@@ -1,0 +1,95 @@
+"""The configuration of a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from edgerec.core.errors import ConfigurationError
+from edgerec.device_runtime.triggers import TRIGGERS, Trigger
+
+
+@dataclass(frozen=True)
+class ActionColumns:
+    """The columns into which the client writes what `scrolled`, `deleted` and `purchased` report.
+
+    The defaults are those of Table 1. A column that the specification does not read is left out.
+    """
+
+    scroll_speed: str = "scroll_speed"
+    scroll_duration: str = "scroll_duration_s"
+    scroll_count: str = "scroll_count"
+    delete_reason: str = "delete_reason"
+    purchase: str = "buy"
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """How a client behaves. The defaults are those of the paper where it names a number.
+
+    Attributes:
+        page: number of items of a page that the user sees.
+        fetch: number of items that the device holds after a page arrived. Those beyond `page` are further candidates.
+        prefetch: the next page is requested when the user has this many items, or fewer, before the end of the page.
+        kept_pages: number of latest pages whose items still get exposures and clicks. Then their requests are sent.
+        candidates: number of items that a re-rank orders, counted from the first one that may move (top-N). None: as
+            many as the model reads.
+        rank_pages: whether a new page is ranked when it arrives.
+        triggers: the names of the triggers. If several fire at once, the first one is the reason.
+        own_triggers: triggers of the application, by name.
+        exposures_without_click: number of exposures for the trigger `exposures`.
+        page_timeout_ms: after this time, an item's page counts as never left, and the trigger `click` fires.
+        debounce_ms: time between two re-ranks of triggers. A trigger in between waits.
+        budget_ms: the largest duration of a re-rank. None: any.
+        shadow: score and log, but leave the order as it is.
+        send_rows: the largest number of log rows in one batch.
+        send_interval_ms: time between two deliveries of log rows.
+        prune_interval_ms: time between two applications of the store's retention.
+        retry_first_ms, retry_most_ms: waiting time after a failed request to the cloud. It doubles with each failure.
+        columns: columns of partial values.
+
+    Raises:
+        ConfigurationError: a number is too small, or a trigger is unknown.
+    """
+
+    page: int = 50
+    fetch: int = 100
+    prefetch: int = 10
+    kept_pages: int = 3
+    candidates: int | None = None
+    rank_pages: bool = True
+    triggers: tuple[str, ...] = ("click", "delete", "exposures")
+    own_triggers: Mapping[str, Trigger] = field(default_factory=dict)
+    exposures_without_click: int = 10
+    page_timeout_ms: int = 600_000
+    debounce_ms: int = 300
+    budget_ms: float | None = None
+    shadow: bool = False
+    send_rows: int = 500
+    send_interval_ms: int = 10_000
+    prune_interval_ms: int = 3_600_000
+    retry_first_ms: int = 1_000
+    retry_most_ms: int = 300_000
+    columns: ActionColumns = ActionColumns()
+
+    def __post_init__(self) -> None:
+        least = dict.fromkeys(("page", "fetch", "kept_pages", "candidates", "exposures_without_click", "send_rows"), 1)
+        least |= {one.name: 0 for one in fields(self) if one.name.endswith("_ms") or one.name == "prefetch"}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or value < smallest):
+                raise ConfigurationError(f"client: `{name}` should be at least {smallest}; received {value!r}")
+        if self.prefetch >= self.page:
+            raise ConfigurationError(
+                f"client: `prefetch` should be below `page`, {self.page}; received {self.prefetch}: a page would be "
+                "requested as soon as the one before arrived"
+            )
+        for name in self.triggers:
+            if name not in self.known_triggers:
+                known = ", ".join(self.known_triggers)
+                raise ConfigurationError(f"client: trigger {name!r} is unknown; the known triggers are {known}")
+
+    @property
+    def known_triggers(self) -> dict[str, Trigger]:
+        """All triggers by name."""
+        return {**TRIGGERS, **self.own_triggers}

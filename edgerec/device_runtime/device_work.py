@@ -1,0 +1,102 @@
+"""Pending work on the device: behaviours to encode, and re-ranks that triggers or the application asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from edgerec.core.errors import EdgeRecError, first_line
+from edgerec.device_runtime.backoff import Backoff
+from edgerec.device_runtime.config import ClientConfig
+from edgerec.device_runtime.recording import Recorder
+from edgerec.device_runtime.reranking import Reranking
+from edgerec.device_runtime.serving import ModelServing
+from edgerec.device_runtime.triggers import Event
+
+_RETRY_MS = 1_000
+
+
+class DeviceWork:
+    """Encodes behaviours, decides when to re-rank, and re-ranks. The caller holds the client's lock.
+
+    Args:
+        serving: Model Serving; None in pass-through.
+        reranking: makes the re-ranks.
+        recorder: gives the times of requests.
+        config: the configuration of the client.
+
+    Attributes:
+        context: values of the request from the application.
+        errors: what failed since `take_errors` was called.
+    """
+
+    def __init__(
+        self, serving: ModelServing | None, reranking: Reranking, recorder: Recorder, config: ClientConfig
+    ) -> None:
+        self._serving, self._reranking, self._recorder, self._config = serving, reranking, recorder, config
+        known = config.known_triggers
+        self._triggers = {name: known[name] for name in config.triggers}
+        self._triggered: str | None = None
+        self._not_before = 0
+        self._asked: deque[str] = deque()
+        self._encoding = Backoff(_RETRY_MS, _RETRY_MS)
+        self.context: dict[str, Any] = {}
+        self.errors: list[str] = []
+
+    def note(self, event: Event) -> bool:
+        """Let the triggers see an event. Return whether one fired. If one waits already, its reason stays."""
+        for name, fires in self._triggers.items():
+            if fires(event, self._config):
+                self._triggered = self._triggered or name
+                return True
+        return False
+
+    def ask(self, reason: str) -> None:
+        """Note that the application wants a re-rank. These are not debounced."""
+        self._asked.append(reason)
+
+    def due(self, now: int) -> int | None:
+        """Return the time of the next work in milliseconds since 1970, or None if there is none."""
+        times = [self._not_before] if self._triggered else []
+        if self._asked:
+            times.append(now)
+        if self._serving is not None and self._serving.has_work:
+            times.append(self._encoding.due)
+        return min(times, default=None)
+
+    def encode(self, now: int, *, most: int | None = None) -> int:
+        """Encode what can be encoded, at most `most` behaviours. Return their number."""
+        serving, count = self._serving, 0
+        if serving is None or not self._encoding.ready(now):
+            return 0
+        try:
+            while count != most and serving.encode_next():
+                count += 1
+        except EdgeRecError as error:
+            self._encoding.failed(now)
+            self.errors.append(f"a behaviour cannot be encoded: {first_line(error)}")
+        return count
+
+    def take_reason(self, now: int) -> str | None:
+        """Return the reason of the next re-rank that is due, and forget it."""
+        if self._asked:
+            return self._asked.popleft()
+        if self._triggered and now >= self._not_before:
+            reason, self._triggered = self._triggered, None
+            self._not_before = now + self._config.debounce_ms
+            return reason
+        return None
+
+    def rerank(self, reason: str, *, refused: str | None = None) -> bool:
+        """Re-rank with all behaviours encoded. Return whether the order changed."""
+        time = self._recorder.request_time()
+        try:
+            return self._reranking.rerank(reason, self.context, time, refused=refused)
+        except EdgeRecError as error:
+            self.errors.append(f"the request {reason!r} cannot be recorded: {first_line(error)}")
+            return True
+
+    def take_errors(self) -> list[str]:
+        """Return what failed, and forget it."""
+        errors, self.errors = self.errors, []
+        return errors

@@ -1,0 +1,131 @@
+"""The feed: the list that the user sees, and which part of it may move.
+
+The list has a fixed part and the rest. The fixed part ends with the last item that the user has seen, and never
+changes. The rest are the candidates of a re-rank. All of them belong to the latest page: when a page arrives, it takes
+over the items that the user has not seen yet.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from edgerec.device_runtime.offered_page import OfferedPage
+
+
+class Feed:
+    """The present list of items.
+
+    Args:
+        page: number of items that a page adds to what the user sees. Further items are candidates only.
+        kept_pages: number of latest pages in which `find` searches.
+
+    Attributes:
+        complete: whether the cloud has no more items. Then all items are shown.
+    """
+
+    def __init__(self, *, page: int, kept_pages: int) -> None:
+        self._page, self._kept = page, kept_pages
+        self._pages: deque[OfferedPage] = deque()
+        self._fixed: list[int] = []
+        self._rest: list[int] = []
+        self._visible = 0
+        self.complete = False
+
+    @property
+    def latest(self) -> OfferedPage | None:
+        """The latest page, to which all items of the rest belong."""
+        return self._pages[-1] if self._pages else None
+
+    def order(self) -> list[int]:
+        """Return the IDs of the items to show, in the present order."""
+        return self._fixed + self._ids(self._rest[: self.remaining])
+
+    def held(self) -> list[int]:
+        """Return the IDs of the items that the user has not seen, in the present order."""
+        return self._ids(self._rest)
+
+    @property
+    def remaining(self) -> int:
+        """Number of items that are shown and that the user has not seen yet."""
+        return max(min(self._visible - len(self._fixed), len(self._rest)), 0)
+
+    def begin(self, page: OfferedPage, *, complete: bool) -> list[OfferedPage]:
+        """Start the list anew with a page. Return the pages that are not kept any more."""
+        self._fixed = []
+        return self._put(page.take(_first_rows(page, set())), complete)
+
+    def extend(self, page: OfferedPage, *, complete: bool) -> list[OfferedPage]:
+        """Add a page at the end of the list. Return the pages that are not kept any more.
+
+        Items that are in the list already are left out.
+        """
+        page = page.take(self.new_rows(page))
+        if self._pages and self._rest:
+            page = page.after(self._pages[-1].take(self._rest))
+        return self._put(page, complete)
+
+    def new_rows(self, page: OfferedPage) -> list[int]:
+        """Return the rows of a page whose items are not in the list yet."""
+        return _first_rows(page, {*self._fixed, *self.held()})
+
+    def _put(self, page: OfferedPage, complete: bool) -> list[OfferedPage]:
+        self._pages.append(page)
+        self._rest = list(range(len(page.item_ids)))
+        self._visible, self.complete = len(self._fixed) + self._page, False
+        if complete:
+            self.show_all(complete=True)
+        return [self._pages.popleft() for _ in range(len(self._pages) - self._kept)]
+
+    def show_all(self, *, complete: bool = False) -> None:
+        """Show all items that the device has, because the cloud cannot be reached or has no more (`complete`)."""
+        self._visible = len(self._fixed) + len(self._rest)
+        self.complete = complete
+
+    def seen(self, item_id: int) -> None:
+        """Fix an item and all before it, because the user has seen it. An item outside the rest changes nothing."""
+        page = self.latest
+        row = None if page is None else page.row_of.get(item_id)
+        if row is not None and row in self._rest:
+            count = self._rest.index(row) + 1
+            self._fixed += self._ids(self._rest[:count])
+            del self._rest[:count]
+
+    def candidates(self, most: int) -> list[int]:
+        """Return the rows on the latest page of the first `most` items that may move, in the present order."""
+        return self._rest[:most]
+
+    def reorder(self, positions: Sequence[int]) -> bool:
+        """Order the first items of the rest by their positions, best one first. Return whether the order changed."""
+        before = self._rest[: len(positions)]
+        after = [before[position] for position in positions]
+        self._rest[: len(positions)] = after
+        return after != before
+
+    def find(self, item_id: int, page_id: int | None = None) -> tuple[OfferedPage, int] | None:
+        """Return the latest kept page that offered an item, and the item's row on it. `page_id` asks for one page."""
+        for page in reversed(self._pages):
+            if page_id in (None, page.page_id) and item_id in page.row_of:
+                return page, page.row_of[item_id]
+        return None
+
+    def drop_pages(self) -> list[OfferedPage]:
+        """Forget all pages and the list, and return the pages."""
+        pages = list(self._pages)
+        self._pages.clear()
+        self._fixed, self._rest, self._visible, self.complete = [], [], 0, False
+        return pages
+
+    def _ids(self, rows: Sequence[int]) -> list[int]:
+        page = self.latest
+        return [] if page is None else [page.item_ids[row] for row in rows]
+
+
+def _first_rows(page: OfferedPage, known: set[int]) -> list[int]:
+    """Return the first row of each item of a page that is not in `known`. `known` is changed."""
+    rows: list[int] = []
+    for row, item_id in enumerate(page.item_ids):
+        if item_id not in known:
+            known.add(item_id)
+            rows.append(row)
+    return rows

@@ -1,0 +1,150 @@
+"""Recording of behaviours: the times, the values that follow from earlier behaviours, and the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from edgerec.core.errors import SpecificationError
+from edgerec.device_runtime.offered_page import OfferedPage
+from edgerec.device_runtime.serving import ModelServing
+from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.device_runtime.store.rows import Behaviour
+from edgerec.features.behaviour_values import EarlierBehaviours
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
+from edgerec.features.spec import FeatureSpec
+
+_LATEST = 256
+"""How many behaviours are read at the start to find the latest two instants of a kind."""
+
+
+class Recorder:
+    """Records behaviours in the store and hands them to Model Serving.
+
+    Args:
+        store: the user's behaviours.
+        serving: Model Serving; None without a model.
+        spec: the specification, whose action columns are the known ones. None: any column is recorded as it is.
+        clock: returns milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        store: BehaviourStore,
+        serving: ModelServing | None,
+        spec: FeatureSpec | None,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store, self._serving, self._clock = store, serving, clock
+        self._columns = {
+            kind: None if spec is None else dict.fromkeys(feature.source for feature in spec.actions(kind))
+            for kind in BEHAVIOUR_KINDS
+        }
+        self._earlier = {kind: _earlier(store, kind) for kind in BEHAVIOUR_KINDS}
+
+    def time(self) -> int:
+        """Return the time of an event now. It is not before the latest behaviour, request or click."""
+        return max(self._clock(), self._store.last_time)
+
+    def request_time(self) -> int:
+        """Return the time of a request now. It is after all behaviours, because a request knows what is earlier."""
+        return self._store.request_time(self._clock())
+
+    def values(
+        self, kind: BehaviourKind, item_id: int, time: int, given: Mapping[str, Any], partial: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the values of a behaviour by column. A missing value is None.
+
+        Args:
+            kind: the kind of behaviour.
+            item_id: the item.
+            time: the time of the behaviour.
+            given: values of the application. They come before all others.
+            partial: values that were reported earlier. Columns that the specification does not read are left out.
+
+        Raises:
+            SpecificationError: the specification does not read a column of `given`.
+        """
+        known = self._columns[kind]
+        given = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+        if known is None:
+            return {**partial, **given}
+        check_columns(kind, given, known)
+        derived = self._earlier[kind].values(item_id, time)
+        values = dict.fromkeys(known)
+        for source in (derived, partial):
+            values.update((name, value) for name, value in source.items() if name in known)
+        return {**values, **given}
+
+    def check_column(self, kind: BehaviourKind, column: str) -> None:
+        """Raise SpecificationError if the specification does not read this column of actions."""
+        known = self._columns[kind]
+        if known is not None:
+            check_columns(kind, (column,), known)
+
+    def record(
+        self,
+        kind: BehaviourKind,
+        time: int,
+        item_id: int,
+        values: Mapping[str, Any],
+        *,
+        place: tuple[OfferedPage, int] | None = None,
+        served: Mapping[str, Any] | None = None,
+        opened_from: str | None = None,
+        ordinal: int | None = None,
+    ) -> None:
+        """Record a behaviour. When this returns, it is durable against the death of the process.
+
+        Args:
+            kind: the kind of behaviour.
+            time: `time()`.
+            item_id: the item.
+            values: the result of `values`.
+            place: the page that offered the item, and the item's row on it.
+            served: served values of an item that no page of this client offered.
+            opened_from: for page-views, `feed` or `search`.
+            ordinal: the ordinal; None for the next one.
+
+        Raises:
+            SpecificationError: a feature cannot read a value. Then nothing is recorded.
+            StoreError: the store cannot be written.
+        """
+        serving, item = self._serving, None
+        page, row = (None, 0) if place is None else place
+        if serving is not None:
+            serving.check_action(kind, values)
+            if page is not None and page.prepared is not None:
+                item = serving.items.stored(page.prepared, row, kind, page.values(row), values)
+        behaviour = Behaviour(
+            kind=kind,
+            time=time,
+            item_id=item_id,
+            action=values,
+            served=dict(served or {}) if page is None else page.served_values(row),
+            page_id=None if page is None else page.page_id,
+            offered_at=None if page is None else page.offered_at[row],
+            opened_from=opened_from,
+            item=item,
+        )
+        number = self._store.record(behaviour, ordinal=ordinal)
+        self._earlier[kind].add(item_id, time)
+        if serving is not None:
+            serving.add(number, behaviour)
+
+
+def check_columns(kind: BehaviourKind, given: Iterable[str], known: Mapping[str, Any]) -> None:
+    """Raise SpecificationError if a column is not known."""
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise SpecificationError(
+            f"values of {kind.plural}: unknown column {unknown[0]!r:.80}; the specification reads "
+            f"{', '.join(known)}: leave the others out"
+        )
+
+
+def _earlier(store: BehaviourStore, kind: BehaviourKind) -> EarlierBehaviours:
+    latest = [(one.time, one.item_id) for _, one in store.latest(kind, _LATEST)]
+    return EarlierBehaviours(kind, dict(store.item_counts(kind)), latest)

@@ -1,0 +1,118 @@
+"""A re-rank: from a reason to a new order and a row of the logs. On any fault, the present order stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerec.core.errors import first_line
+from edgerec.device_runtime.budget import Budget
+from edgerec.device_runtime.config import ClientConfig
+from edgerec.device_runtime.feed import Feed
+from edgerec.device_runtime.offered_page import OfferedPage
+from edgerec.device_runtime.serving import ModelServing, best_first
+from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.device_runtime.store.rows import StoredRequest
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
+
+REORDERED, SHADOW, COLLECTED = "reordered", "shadow", "collected"
+
+
+class Reranking:
+    """Orders the part of the feed that may move, and records each request.
+
+    Args:
+        store: where requests are recorded.
+        serving: Model Serving; None in pass-through, where requests are only recorded.
+        feed: the present list.
+        config: the configuration of the client.
+        new_id: returns a new request ID.
+    """
+
+    def __init__(
+        self,
+        store: BehaviourStore,
+        serving: ModelServing | None,
+        feed: Feed,
+        config: ClientConfig,
+        new_id: Callable[[], int],
+    ) -> None:
+        self._store, self._serving, self._feed, self._config = store, serving, feed, config
+        self._new_id = new_id
+        self._budget = Budget(None if config.shadow else config.budget_ms)
+        most = config.fetch if serving is None else serving.model.ranker.limit
+        self._most = min(most, config.candidates or most)
+
+    def rerank(self, reason: str, context: Mapping[str, Any], time: int, *, refused: str | None = None) -> bool:
+        """Rank the candidates, change the order, and record the request. Return whether the order changed.
+
+        Args:
+            reason: why, for the logs.
+            context: values of the request from the application. A column that it lacks is taken from the page.
+            time: the time of the request.
+            refused: why the present order should stand; None to rank.
+
+        Raises:
+            StoreError: the request cannot be recorded. The order has changed nevertheless.
+        """
+        page, rows = self._feed.latest, self._feed.candidates(self._most)
+        if page is None or not rows:
+            return False
+        values = self._context(page, context)
+        started = perf_counter()
+        logits, outcome = self._score(page, rows, values, time, refused)
+        answer = None if logits is None else best_first(logits)
+        changed = answer is not None and outcome == REORDERED and self._feed.reorder(answer)
+        self._store.record_request(
+            StoredRequest(
+                request_id=self._new_id(),
+                page_id=page.page_id,
+                time=time,
+                trigger=reason,
+                model_version=None if logits is None or self._serving is None else self._serving.model.version_id,
+                item_ids=[page.item_ids[row] for row in rows],
+                served=page.served_lists(rows),
+                context=values,
+                exposures_end=self._store.next_ordinal(EXPOSURE),
+                page_views_end=self._store.next_ordinal(PAGE_VIEW),
+                outcome=outcome,
+                positions=answer,
+                scores=None if logits is None else logits.tolist(),
+                duration_ms=_ms_since(started),
+            )
+        )
+        return changed
+
+    def _score(
+        self, page: OfferedPage, rows: list[int], context: Mapping[str, Any], time: int, refused: str | None
+    ) -> tuple[NDArray[np.float32] | None, str]:
+        """Return the logits, or None, and the outcome."""
+        serving = self._serving
+        if serving is None:
+            return None, COLLECTED
+        refused = refused or page.fault or serving.blocked() or self._budget.refusal()
+        if refused or page.prepared is None:
+            return None, f"kept: {refused or 'the page is not prepared'}"
+        started = perf_counter()
+        try:
+            logits = serving.score(page.prepared.take(rows), context=context, time=time)
+        except Exception as error:  # Whatever fails, the user keeps the present order.
+            return None, f"kept: {first_line(error)}"
+        late = self._budget.lateness(_ms_since(started))
+        if late:
+            return logits, f"kept: {late}"
+        return logits, SHADOW if self._config.shadow else REORDERED
+
+    def _context(self, page: OfferedPage, given: Mapping[str, Any]) -> dict[str, Any]:
+        values = {**page.context, **given}
+        if self._serving is None:
+            return values
+        return {name: values.get(name) for name in self._serving.model.candidates.context_columns}
+
+
+def _ms_since(started: float) -> float:
+    return (perf_counter() - started) * 1000

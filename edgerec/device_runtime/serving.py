@@ -1,0 +1,209 @@
+"""Model Serving (section 2.2.2): encodes behaviours in the order in which they were recorded, and ranks candidates.
+
+Encoding is apart from recording and from ranking. `add` takes a recorded behaviour, `encode_next` encodes the oldest
+one, and `score` refuses to rank until all are encoded. So a ranking reads every behaviour that was recorded before it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerec.core.errors import SessionError
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.encodings import Encodings
+from edgerec.device_runtime.prepared_items import ItemPreparer, PreparedItems
+from edgerec.device_runtime.raw_values import RawEncoder
+from edgerec.device_runtime.recurrent_states import TwoRecurrences
+from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.device_runtime.store.rows import Behaviour, StoredItem
+from edgerec.device_runtime.windows import Window
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
+from edgerec.features.encoder import Values
+from edgerec.features.relations.facts import Facts
+from edgerec.paging.items import ItemBatch
+
+
+def _any_item(model: DeviceModel) -> StoredItem:
+    """Return an item of zeros, which has the widths of all items of the model."""
+    facts = model.candidates.relations.empty().facts
+    facts = Facts(np.zeros((1, facts.keys.shape[1]), np.int64), np.zeros((1, facts.numbers.shape[1])))
+    vector, ids = np.zeros(model.items.width, np.float32), np.zeros(model.ranker.identities, np.int64)
+    return StoredItem(model.version_id, vector, ids, facts)
+
+
+@dataclass
+class _Waiting:
+    """A recorded behaviour that is not encoded yet. `item` is None until the cloud has sent the item."""
+
+    ordinal: int
+    behaviour: Behaviour
+    item: StoredItem | None
+
+
+class _Kind:
+    """One kind of behaviour: its window, its recurrences, and the behaviours that wait."""
+
+    def __init__(self, model: DeviceModel, store: BehaviourStore, kind: BehaviourKind) -> None:
+        version_id, limit = model.version_id, model.limits.of(kind)
+        features, stepper = model.spec.actions(kind), model.steppers.get(kind)
+        self.kind, self._actions = kind, RawEncoder(features)
+        self._columns = tuple(dict.fromkeys(feature.source for feature in features))
+        states, through = store.states(kind, version_id), store.encoded_through(kind, version_id)
+        self.recurrences = TwoRecurrences(stepper, limit, states, through)
+        self.window = Window(limit, self.recurrences.zeros(), _any_item(model), store.window(kind, version_id, limit))
+        self.waiting = deque(
+            _Waiting(ordinal, behaviour, self._usable(behaviour, version_id))
+            for ordinal, behaviour in store.pending(kind, version_id)
+        )
+
+    @staticmethod
+    def _usable(behaviour: Behaviour, version_id: str) -> StoredItem | None:
+        item = behaviour.item
+        return item if item is not None and item.version_id == version_id else None
+
+    def action(self, values: Values) -> NDArray[np.float32]:
+        """Return the vector of an action. A column without a value is missing."""
+        return self._actions.vector({name: values.get(name) for name in self._columns})
+
+    @property
+    def next_item(self) -> StoredItem | None:
+        """The item of the oldest waiting behaviour. None if no behaviour waits, or if its item is not here yet."""
+        return self.waiting[0].item if self.waiting else None
+
+    def encode_next(self, item: StoredItem, store: BehaviourStore, version_id: str) -> None:
+        """Encode the oldest waiting behaviour. `item` is its item."""
+        first = self.waiting[0]
+        ordinal = first.ordinal
+        encoding, states = self.recurrences.step(ordinal, self.action(first.behaviour.action), item.vector)
+        store.write_encoding(self.kind, ordinal, version_id, encoding, states)
+        self.recurrences.commit(ordinal, states)
+        self.window.append(ordinal, first.behaviour.time, encoding, item)
+        self.waiting.popleft()
+
+
+class ModelServing:
+    """Encodes behaviours and ranks candidates with one model version.
+
+    A kind of behaviour is encoded if the ranker reads it. If the specification has relations or a context, both kinds
+    are in the windows, because these read both.
+
+    Args:
+        model: the device models.
+        store: the user's behaviours. Behaviours that have no encoding of this version are encoded anew.
+
+    Attributes:
+        model: the device models.
+        items: makes what the model reads of items.
+    """
+
+    def __init__(self, model: DeviceModel, store: BehaviourStore) -> None:
+        self.model, self._store = model, store
+        self.items = ItemPreparer(model)
+        compares = model.candidates.width > model.items.width
+        kinds = [kind for kind in BEHAVIOUR_KINDS if compares or kind in model.steppers]
+        self._kinds = {kind: _Kind(model, store, kind) for kind in kinds}
+
+    def check_action(self, kind: BehaviourKind, values: Values) -> None:
+        """Raise SpecificationError if a feature of the action cannot read its value."""
+        if kind in self._kinds:
+            self._kinds[kind].action(values)
+
+    def add(self, ordinal: int, behaviour: Behaviour) -> None:
+        """Take a behaviour that was just recorded under this ordinal."""
+        kind = self._kinds.get(behaviour.kind)
+        if kind is not None:
+            kind.waiting.append(_Waiting(ordinal, behaviour, behaviour.item))
+
+    def encode_next(self) -> bool:
+        """Encode one behaviour and store the result. Return whether there was one that can be encoded.
+
+        Raises:
+            SpecificationError, SessionError, StoreError: the behaviour cannot be encoded or stored. It waits on.
+        """
+        for kind in self._kinds.values():
+            item = kind.next_item
+            if item is not None:
+                kind.encode_next(item, self._store, self.model.version_id)
+                return True
+        return False
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `encode_next` has something to do."""
+        return any(kind.next_item is not None for kind in self._kinds.values())
+
+    def unknown_items(self, most: int) -> list[int]:
+        """Return at most `most` IDs of items that the cloud has to send before their behaviours can be encoded."""
+        found = (one.behaviour.item_id for kind in self._kinds.values() for one in kind.waiting if one.item is None)
+        return list(dict.fromkeys(found))[:most]
+
+    def supply(self, batch: ItemBatch) -> None:
+        """Take items that `unknown_items` named.
+
+        Raises:
+            TransportError: the batch has no embedding rows of this model version.
+            SpecificationError: the batch lacks a column or an embedding, or a value has a wrong type.
+        """
+        sent = set(batch.item_id.tolist())
+        for kind in self._kinds.values():
+            waiting = [one for one in kind.waiting if one.item is None and one.behaviour.item_id in sent]
+            if not waiting:
+                continue
+            found = self.items.stored_of(batch, [one.behaviour for one in waiting])
+            for one, item in zip(waiting, found, strict=True):
+                self._store.set_item(kind.kind, one.ordinal, item)
+                one.item = item
+
+    def blocked(self) -> str | None:
+        """Return why candidates cannot be ranked now, or None if they can."""
+        waiting = sum(len(kind.waiting) for kind in self._kinds.values())
+        if not waiting:
+            return None
+        unknown = len(self.unknown_items(waiting))
+        if unknown:
+            return f"{waiting} behaviours are not encoded: {unknown} items are not here yet"
+        return f"{waiting} behaviours are not encoded"
+
+    def score(self, candidates: PreparedItems, *, context: Values, time: int) -> NDArray[np.float32]:
+        """Return the logits (c,) of candidates in their present order.
+
+        Args:
+            candidates: the items, at most `model.ranker.limit`.
+            context: raw values of the request by column. A column that is absent is missing, and other columns are
+                ignored.
+            time: the time of the request in milliseconds since 1970, after all behaviours.
+
+        Raises:
+            SessionError: behaviours are not encoded yet, or the models cannot read the candidates.
+            SpecificationError: a value of the context has a wrong type.
+        """
+        reason = self.blocked()
+        if reason is not None:
+            raise SessionError(f"cannot rank: {reason}")
+        model, encodings, histories = self.model, {}, {}
+        for name, kind in self._kinds.items():
+            view = kind.window.read()
+            histories[name] = view.history
+            if name in model.steppers:
+                one = Encodings(view.keys, view.values)
+                encodings[name.plural] = replace(one, seen=view.seen(time)) if model.ranker.identities else one
+        vectors = model.candidates.vectors(
+            candidates.vectors,
+            items=candidates.facts,
+            histories=histories,
+            context={name: context.get(name) for name in model.candidates.context_columns},
+            time=time,
+        )
+        ids = candidates.ids if model.ranker.identities else None
+        return model.ranker.score(vectors, **encodings, ids=ids)
+
+
+def best_first(logits: NDArray[np.float32]) -> Sequence[int]:
+    """Return the positions of candidates, best one first. Candidates with equal logits keep their order."""
+    positions: list[int] = np.argsort(-logits, kind="stable").tolist()
+    return positions
