@@ -25,6 +25,7 @@ from edgerec.core.faults import fault_text
 from edgerec.core.text import printable
 from edgerec.paging.codec import MEDIA_TYPE, encode_items, encode_page
 from edgerec.paging.log_body import decode_batch, inflate
+from edgerec.paging.log_rows import LogBatch
 
 MAX_REQUEST = 8 * 1024 * 1024
 """Maximum length of the body of a request in bytes. A compressed body may have this length after inflation, too."""
@@ -77,10 +78,8 @@ def create_app(service: FeedService, logs: LogWriter | None = None) -> FastAPI:
         encoding = request.headers.get("content-encoding", "identity")
         if encoding not in ("gzip", "identity"):
             raise HTTPException(415, f"the encoding should be gzip or none; received {encoding[:40]!r}")
-        if encoding == "gzip":
-            content = inflate(content, most=MAX_REQUEST)
-        stored = await asyncio.wrap_future(logs.submit(decode_batch(content)))
-        return _json(stored)
+        batch = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
+        return _json(await asyncio.wrap_future(logs.submit(batch)))
 
     @app.get("/v1/health")
     async def health() -> Response:
@@ -122,6 +121,10 @@ _LOGS: dict[str, Any] = {
         },
     }
 }
+
+
+def _batch(content: bytes, *, compressed: bool) -> LogBatch:
+    return decode_batch(inflate(content, most=MAX_REQUEST) if compressed else content)
 
 
 def _json(document: Any, status: int = 200) -> Response:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 _SMALL = 20_000
-"""Up to this number of pairs, new counts are kept beside the sorted ones. Then they are merged."""
+"""Up to this number of pairs, recent counts are kept beside the sorted ones. Then they are merged."""
 
 
 class PairCounts:
@@ -28,7 +28,7 @@ class PairCounts:
     def add(self, first: Rows, second: Rows) -> None:
         """Count each pair (first[i], second[i]) once more."""
         keys, counts = np.unique(first * self._items + second, return_counts=True)
-        if len(keys) > _SMALL:
+        if len(keys) > max(_SMALL, len(self._keys)) // 10:
             self._merge(keys, counts)
             return
         for key, count in zip(keys.tolist(), counts.tolist(), strict=True):

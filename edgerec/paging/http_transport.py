@@ -144,7 +144,14 @@ class HttpTransport:
         if self._connection is None:
             self._connection = self._connect()
         self._connection.request("POST", self._prefix + path, content, dict(headers))
-        response = self._connection.getresponse()
+        with self._connection.getresponse() as response:
+            answer = self._read(response, path, deadline)
+        if response.will_close:
+            self._drop()
+        return response.status, response.headers.get_content_type(), answer
+
+    @staticmethod
+    def _read(response: http.client.HTTPResponse, path: str, deadline: float) -> bytes:
         pieces: list[bytes] = []
         length = 0
         while piece := response.read1(_BLOCK):
@@ -156,10 +163,7 @@ class HttpTransport:
             pieces.append(piece)
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
-        response.close()
-        if response.will_close:
-            self._drop()
-        return response.status, response.headers.get_content_type(), b"".join(pieces)
+        return b"".join(pieces)
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._tls:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,12 +40,19 @@ def expected(table: Table, keys: Sequence[int]) -> np.ndarray:
 
 
 def write_cloud(
-    cloud: Path, tables: Mapping[str, Table], *, version_id: str = "v1", dtype: TableDtype = "float32", rows: int = 8
+    cloud: Path,
+    tables: Mapping[str, Table],
+    *,
+    version_id: str = "v1",
+    dtype: TableDtype = "float32",
+    rows: int = 8,
+    spec: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a cloud folder with `tables` in shards of `rows` rows."""
     entries = {
         name: write(table, cloud / "embeddings" / name, dtype=dtype, shard_rows=rows) for name, table in tables.items()
     }
     files = stamp_files(cloud, cloud.rglob("*.npz"))
-    write_manifest(CloudManifest(version_id=version_id, spec={"name": "a"}, tables=entries, files=files), cloud)
+    spec = {"name": "a"} if spec is None else dict(spec)
+    write_manifest(CloudManifest(version_id=version_id, spec=spec, tables=entries, files=files), cloud)
     return cloud

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from edgerec.core.errors import InputError, TransportError
+from edgerec.paging.codec import MEDIA_TYPE, encode_items, encode_page
+from edgerec.paging.http_transport import HttpTransport
+from edgerec.paging.log_body import decode_batch, inflate
+from edgerec.paging.log_rows import LogBatch
+from edgerec.paging.page import PageRequest
+from tests.paging.pages import assert_same_items, make_items, make_page
+
+PAGE = encode_page(make_page())
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A real HTTP server whose answers a test chooses."""
+
+    protocol_version = "HTTP/1.1"
+    server: Cloud
+
+    def do_POST(self) -> None:
+        cloud = self.server
+        cloud.requests.append((self.path, dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+        cloud.ports.append(self.client_address[1])
+        if cloud.raw is not None:
+            self.wfile.write(cloud.raw)
+            self.wfile.flush()
+            time.sleep(cloud.pause)
+            self.close_connection = True
+            return
+        self.send_response(cloud.status)
+        self.send_header("Content-Type", cloud.kind)
+        self.send_header("Content-Length", str(len(cloud.answer)))
+        self.end_headers()
+        self.wfile.write(cloud.answer)
+        # The client does not know that the server closes the connection now.
+        self.close_connection = cloud.closes
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Cloud(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.ports: list[int] = []
+        self.status, self.kind, self.answer, self.closes = 200, MEDIA_TYPE, PAGE, False
+        self.raw: bytes | None = None
+        self.pause = 0.0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    with Cloud() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+REQUEST = PageRequest(user_id=1, store_id=2, version_id="v", count=3, held=(4, 5), time=6)
+
+
+def test_a_page_is_asked_for_over_one_kept_connection(cloud: Cloud) -> None:
+    with HttpTransport(cloud.url + "/feed/", headers={"Authorization": "secret"}) as transport:
+        for _ in range(3):
+            assert_same_items(transport.page(REQUEST).items, make_items())
+    path, headers, content = cloud.requests[0]
+    assert path == "/feed/v1/page"
+    assert json.loads(content) == {
+        "user_id": 1, "store_id": 2, "version_id": "v", "count": 3, "held": [4, 5], "time": 6,
+    }  # fmt: skip
+    assert (headers["Authorization"], headers["Accept"]) == ("secret", MEDIA_TYPE)
+    assert len(set(cloud.ports)) == 1
+
+
+def test_items_are_asked_for_by_id(cloud: Cloud) -> None:
+    cloud.answer = encode_items(make_items())
+    with HttpTransport(cloud.url) as transport:
+        assert_same_items(transport.items("v", make_items().item_id.tolist()), make_items())
+        with pytest.raises(TransportError, match="should return the items that were asked for"):
+            transport.items("v", [1])
+
+
+def test_a_large_batch_is_compressed(cloud: Cloud) -> None:
+    cloud.kind, cloud.answer = "application/json", b"{}"
+    batches = [LogBatch(1, 2, number, [{"time": 5}] * rows, []) for number, rows in enumerate((1, 1000))]
+    with HttpTransport(cloud.url) as transport:
+        for batch in batches:
+            transport.send(batch)
+    (_, plain, one), (_, packed, other) = cloud.requests
+    assert "Content-Encoding" not in plain
+    assert packed["Content-Encoding"] == "gzip"
+    assert [decode_batch(one), decode_batch(inflate(other))] == batches
+    assert len(other) < 1000
+
+
+def test_a_connection_that_the_server_closed_is_opened_again_once(cloud: Cloud) -> None:
+    cloud.closes = True
+    with HttpTransport(cloud.url) as transport:
+        for _ in range(3):
+            transport.page(REQUEST)
+            time.sleep(0.02)
+        assert len(cloud.requests) == len(set(cloud.ports)) == 3
+        cloud.raw = b""
+        with pytest.raises(TransportError, match="does not answer"):
+            transport.page(REQUEST)
+        cloud.raw = None
+        transport.page(REQUEST)
+
+
+def test_a_server_that_does_not_exist_is_one_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with HttpTransport(url) as transport, pytest.raises(TransportError, match=r"does not answer \(.*refused"):
+            transport.page(REQUEST)
+
+
+RAW = {
+    "took too long": b"",
+    "does not answer": b"nonsense\r\n\r\n",
+    "does not answer (IncompleteRead": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+    "should answer with application/vnd.edgerec": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    "should have at most 67108864 bytes": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + bytes(2**26 + 1),
+}
+
+
+@pytest.mark.parametrize("text", RAW)
+def test_a_faulty_answer_is_one_error(cloud: Cloud, text: str) -> None:
+    cloud.raw = RAW[text]
+    cloud.pause = 0.3 if text == "took too long" else 0
+    with HttpTransport(cloud.url, timeout_s=0.1 if cloud.pause else 5) as transport:
+        with pytest.raises(TransportError) as error:
+            transport.page(REQUEST)
+        assert text in str(error.value)
+        assert len(str(error.value).splitlines()) == 1
+        cloud.raw, cloud.pause = None, 0
+        transport.page(REQUEST)
+
+
+def test_a_slow_answer_is_given_up(cloud: Cloud) -> None:
+    cloud.raw = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+
+    def drip() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ports.append(server.getsockname()[1])
+            ready.set()
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(cloud.raw or b"")
+                for _ in range(9):
+                    time.sleep(0.05)
+                    try:
+                        connection.sendall(b"x")
+                    except OSError:
+                        return
+
+    ports: list[int] = []
+    ready = threading.Event()
+    thread = threading.Thread(target=drip)
+    thread.start()
+    ready.wait()
+    transport = HttpTransport(f"http://127.0.0.1:{ports[0]}", timeout_s=1, total_s=0.1)
+    with transport, pytest.raises(TransportError, match="it took too long"):
+        transport.page(REQUEST)
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b'{"error": "version \'v\' is not served"}', "version 'v' is not served"),
+        (b"<html>\n\x1b[31m", r"<html> \x1b[31m"),
+        (b"", "no text"),
+    ],
+)
+def test_the_error_of_the_server_is_passed_on(cloud: Cloud, answer: bytes, reason: str) -> None:
+    cloud.status, cloud.answer = 404, answer
+    with HttpTransport(cloud.url) as transport, pytest.raises(TransportError) as error:
+        transport.page(REQUEST)
+    assert str(error.value) == f"cloud: /v1/page answered with the status 404: {reason}"
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://host", "host:80", "http://", "http://a:b@host", "http://host?x=1", "http://host:99999", "", 3]
+)
+def test_a_url_of_another_form_is_refused(url: Any) -> None:
+    with pytest.raises(InputError, match=r"the URL should be http://host\[:port\]"):
+        HttpTransport(url)
