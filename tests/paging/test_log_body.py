@@ -62,7 +62,9 @@ def test_changed_bytes_give_a_batch_or_one_error(data: st.DataObject) -> None:
     content = bytearray(encode_batch(BATCH))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    text = ""
     try:
         decode_batch(bytes(content))
     except TransportError as error:
-        assert len(str(error).splitlines()) == 1
+        text = str(error)
+    assert len(text.splitlines()) <= 1
