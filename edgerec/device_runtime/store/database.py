@@ -63,7 +63,7 @@ class Database:
             self.execute("PRAGMA locking_mode = EXCLUSIVE")
             self.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             self._migrate(migrations, create)
-            self.execute("PRAGMA journal_mode = WAL")
+            self._start_wal()
             self.execute(f"PRAGMA synchronous = {synchronous}")
             self.execute("PRAGMA wal_autocheckpoint = 0")
         except BaseException:
@@ -180,8 +180,13 @@ class Database:
 
     def _check_foreign(self, newest: int) -> None:
         """Raise if the file exists and is no behaviour store. `immutable` lets SQLite change nothing."""
-        if not self.path.exists() or (self.path.is_file() and not self.path.stat().st_size):
+        try:
+            if self.path.stat().st_size == 0:
+                return
+        except FileNotFoundError:
             return
+        except OSError as error:
+            raise self._error(error) from error
         try:
             with contextlib.closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?immutable=1", uri=True)) as file:
                 (application,), (number,) = (
@@ -191,8 +196,8 @@ class Database:
             raise self._error(error) from error
         if application != APPLICATION_ID:
             raise StoreError(
-                f"{self.path} is not a behaviour store, but a database of another application: nothing was changed; "
-                "give another path"
+                f"{self.path} is not a behaviour store, but a file of another application: nothing was changed; give "
+                "another path"
             )
         self._check_format(number, newest)
 
@@ -221,6 +226,14 @@ class Database:
         except BaseException:
             self._roll_back()
             raise
+
+    def _start_wal(self) -> None:
+        (mode,) = self.rows("PRAGMA journal_mode = WAL")[0]
+        if mode != "wal":
+            raise StoreError(
+                f"behaviour store {self.path} should be on a file system on which SQLite can write a log (WAL). "
+                f"Received: journal mode {mode}; use another folder"
+            )
 
     def _error(self, error: Exception) -> StoreError:
         text = str(error)
