@@ -62,6 +62,14 @@ if TYPE_CHECKING:
     help="Train N configurations, and keep the one with the best validation GAUC. The first one is the given "
     "configuration. The others change settings that neither --config nor an option sets (docs/training.md).",
 )
+@click.option(
+    "--from",
+    "from_run",
+    type=PATH,
+    metavar="RUN",
+    help="Train this run further: start from its weights. The model, `units` and `layers` are those of the run. Make "
+    "SAMPLES with `edgerec samples --like RUN`.",
+)
 @force_option
 @json_option
 def train(
@@ -72,6 +80,7 @@ def train(
     resume: bool,
     finish: bool,
     tune: int | None,
+    from_run: Path | None,
     force: bool,
     as_json: bool,
     **overrides: Any,
@@ -81,16 +90,24 @@ def train(
     from edgerec.core.atomic import check_output
     from edgerec.data.samples import open_samples
     from edgerec.model.config import load_config
+    from edgerec.model.further import continued, read_start
+    from edgerec.model.run_head import read_run_head
 
     if finish:
-        _check_alone("--finish", config=config, tensorboard=tensorboard, resume=resume or None, tune=tune, **overrides)
+        others: dict[str, Any] = {"resume": resume or None, "tune": tune, "from": from_run, **overrides}
+        _check_alone("--finish", config=config, tensorboard=tensorboard, **others)
         _finish(samples, out, force=force, as_json=as_json)
         return
     if tune is not None:
+        if from_run is not None:
+            raise click.UsageError("--tune trains new runs, which start from initial weights: leave out --from")
         need("tune", "optuna")
-    settings = load_config(config, overrides)
-    check_output(out, force=force, kind="run", inputs=[samples, *([config] if config else [])])
+    head = None if from_run is None else read_run_head(from_run)[0]
+    settings = load_config(config, overrides, model=head.config.model if head else "crban")
+    check_output(out, force=force, kind="run", inputs=[samples, *(each for each in (config, from_run) if each)])
     opened = open_samples(samples)
+    if from_run is not None:
+        settings = continued(settings, read_start(from_run, opened))
     import_tensorflow()
     if tune is not None:
         from edgerec.model.tuning.tune import tune as run_search
@@ -107,8 +124,8 @@ def train(
 
     if resume and has_search(out) and not has_progress(out):
         raise InputError(f"train: {out} has an unfinished search, which --tune N --resume continues: add --tune")
-    head = run_training(opened, settings, out, force=force, resume=resume, tensorboard=tensorboard).head
-    emit(_run_document(out, head), as_json=as_json)
+    run = run_training(opened, settings, out, from_run=from_run, force=force, resume=resume, tensorboard=tensorboard)
+    emit(_run_document(out, run.head), as_json=as_json)
 
 
 @click.command()
@@ -303,6 +320,7 @@ def _run_document(path: Path, head: RunHead) -> dict[str, Any]:
         "run": str(path),
         "version_id": head.version_id,
         "model": head.config.model,
+        **({"trained_from": head.trained_from} if head.trained_from else {}),
         "best_epoch": head.best_epoch,
         "epochs_trained": head.epochs_trained,
         "finished_early": head.finished_early,

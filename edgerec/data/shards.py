@@ -21,7 +21,7 @@ from edgerec.features.encoded import FIELDS, Encoded
 
 @dataclass(frozen=True)
 class Behaviours:
-    """Behaviours of one kind, in order of user and time.
+    """Behaviours of one kind, in order of user, store, time and ordinal.
 
     Attributes:
         time: (n,) int64, milliseconds since 1970.

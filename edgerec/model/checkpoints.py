@@ -39,6 +39,8 @@ class Progress(BaseModel):
     samples: PathText
     digest: str = ""
     """See `Samples.digest`. Earlier versions did not write it."""
+    trained_from: str | None = None
+    """See `RunHead.trained_from`."""
     epoch: int = 0
     best_epoch: int = 0
     best_gauc: float = -1.0
@@ -168,21 +170,36 @@ class Follower(WorkFolder):
         self.so_far = so_far
 
 
-def follow(output: Path, config: ResolvedConfig, samples: str, *, digest: str, resume: bool) -> Follower:
+def follow(
+    output: Path,
+    config: ResolvedConfig,
+    samples: str,
+    *,
+    digest: str,
+    resume: bool,
+    trained_from: str | None = None,
+) -> Follower:
     """Return the work folder of `output` for a worker that only reads it. The first worker writes it.
 
     Raises:
-        FormatError: the training was started with another configuration or samples, or this worker cannot see the
+        FormatError: the training was started with another configuration, samples or run, or this worker cannot see the
             folder.
     """
     path = work_path(output, KIND)
-    start = Progress(config=config, samples=samples, digest=digest)
+    start = Progress(config=config, samples=samples, digest=digest, trained_from=trained_from)
     return Follower(path, _read_same(path, start) if resume else start)
 
 
 @contextlib.contextmanager
 def work_folder(
-    output: Path, config: ResolvedConfig, samples: str, *, digest: str, force: bool, resume: bool
+    output: Path,
+    config: ResolvedConfig,
+    samples: str,
+    *,
+    digest: str,
+    force: bool,
+    resume: bool,
+    trained_from: str | None = None,
 ) -> Iterator[WorkFolder]:
     """Yield the hidden folder ``.<name>.training`` beside `output` to train in (see `unfinished_work`).
 
@@ -194,13 +211,15 @@ def work_folder(
         samples: the path of the samples.
         digest: see `Samples.digest`.
         force, resume: as in `train`.
+        trained_from: see `RunHead.trained_from`.
 
     Raises:
         OutputError: there is an unfinished training and neither `force` nor `resume` is true, or another process is
             training there, or the folder cannot be written.
-        FormatError: there is no unfinished training to resume, or it was started with another configuration or samples.
+        FormatError: there is no unfinished training to resume, or it was started with another configuration, samples or
+            run.
     """
-    start = Progress(config=config, samples=samples, digest=digest)
+    start = Progress(config=config, samples=samples, digest=digest, trained_from=trained_from)
 
     def enter(path: Path) -> WorkFolder:
         if resume:
@@ -287,7 +306,7 @@ def _read(path: Path) -> Progress:
 
 
 def _read_same(path: Path, start: Progress) -> Progress:
-    """Read the progress, and check that the training was started with the configuration and samples of `start`."""
+    """Read the progress, and check that the training was started with the settings, samples and run of `start`."""
     so_far = _read(path)
     if so_far.samples != start.samples:
         raise FormatError(
@@ -295,6 +314,11 @@ def _read_same(path: Path, start: Progress) -> Progress:
             "--force"
         )
     _check_digest(path, so_far, start.digest)
+    if so_far.trained_from != start.trained_from:
+        origin = "without --from" if so_far.trained_from is None else f"from the run {so_far.trained_from}"
+        raise FormatError(
+            f"training: {path} was started {origin}: resume it in the same way, or start again with --force"
+        )
     before, now = so_far.config.model_dump(), start.config.model_dump()
     other = [f"{name} {before[name]}, now {now[name]}" for name in before if before[name] != now[name]]
     if other:

@@ -111,10 +111,11 @@ class ResolvedConfig(TrainConfig):
         return values
 
 
-def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
+def load_config(path: Path | None, overrides: dict[str, Any], *, model: str = "crban") -> TrainConfig:
     """Read the settings in a TOML file, replace some of them by `overrides`, and check the result.
 
-    If `path` is None, the settings start from the defaults. Overrides that are None are ignored.
+    If `path` is None, the settings start from the defaults. Overrides that are None are ignored. `model` is the model
+    whose table ``[models.NAME]`` is read if neither the file nor the overrides name a model.
 
     Raises:
         ConfigurationError: the file does not exist or is not TOML, a key is unknown, or a value is out of range.
@@ -126,7 +127,7 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> TrainConfig:
         settings = read_toml(path)
     given = {key: value for key, value in overrides.items() if value is not None}
     own = model_tables(settings, where=where)
-    name = given.get("model", settings.get("model", TrainConfig.model_fields["model"].default))
+    name = given.get("model", settings.get("model", model))
     return check_config({**settings, **own.get(str(name), {}), **given}, where=where)
 
 

@@ -38,6 +38,8 @@ class RunHead(BaseModel):
     limits: Limits
     samples: PathText
     """Folder of the samples of the training."""
+    trained_from: Name | None = None
+    """`version_id` of the run whose weights the training started from, or None if it started from initial weights."""
     best_epoch: int
     epochs_trained: int | None = None
     """Number of epochs of the training. It is None in runs of earlier versions."""
@@ -61,23 +63,27 @@ def read_run_head(path: Path) -> tuple[RunHead, dict[str, Vocabulary]]:
     return head, open_vocabularies(head.spec.vocabulary_sizes, path / VOCABULARY)
 
 
-def check_samples(head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples) -> None:
+def check_samples(
+    head: RunHead, vocabularies: Mapping[str, Vocabulary], samples: Samples, *, advice: str | None = None
+) -> None:
     """Raise unless the model of the run can read `samples`.
 
     Args:
         head: head of the run.
         vocabularies: vocabularies of the run.
         samples: the samples to check.
+        advice: what to do if they do not fit.
 
     Raises:
         SpecificationError: the samples have other features, vocabularies or limits than the run.
     """
     difference = _difference(head, vocabularies, samples)
     if difference is not None:
-        raise SpecificationError(
-            f"samples {samples.path} do not fit run {head.version_id}: {difference}. Use the samples that the run was "
-            f"trained on ({head.samples}), or train a new run on {samples.path}"
+        advice = advice or (
+            f"use the samples that the run was trained on ({head.samples}), make samples of these logs with `edgerec "
+            f"samples --like RUN`, or train a new run on {samples.path}"
         )
+        raise SpecificationError(f"samples {samples.path} do not fit run {head.version_id}: {difference}: {advice}")
 
 
 def samples_of(head: RunHead, path: Path | None) -> Samples:

@@ -130,6 +130,17 @@ def load_run(path: AnyPath) -> Run:
     path = to_path(path, "load_run: `path`")
     head, vocabularies = read_run_head(path)
     model = build_model(head.spec, vocabularies, head.config)
+    load_weights(model, head, path)
+    return Run(head=head, vocabularies=vocabularies, model=model)
+
+
+def load_weights(model: Reranker, head: RunHead, path: Path) -> None:
+    """Load the weights of the run in the folder `path` into `model`. `head` is the head of the run.
+
+    Raises:
+        FormatError: the weights are missing or damaged.
+        IntegrityError: the weights are not those of the run's version.
+    """
     weights = path / WEIGHTS
     if not weights.is_file():
         raise FormatError(f"run: {weights} is missing: train again")
@@ -139,7 +150,6 @@ def load_run(path: AnyPath) -> Run:
         raise FormatError(f"run: {weights} cannot be read ({first_line(error)}): train again") from None
     if not head.version_id.endswith(weights_digest(model)):
         raise IntegrityError(f"run: {weights} does not hold the weights of version {head.version_id}: train again")
-    return Run(head=head, vocabularies=vocabularies, model=model)
 
 
 def save_weights(model: Reranker, path: Path) -> None:

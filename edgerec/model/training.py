@@ -21,11 +21,12 @@ from edgerec.model.checkpoints import follow, work_folder
 from edgerec.model.config import TrainConfig
 from edgerec.model.defaults import describe, resolve
 from edgerec.model.finishing import publish_run
+from edgerec.model.further import continued, read_start
 from edgerec.model.input_pipeline import epoch
 from edgerec.model.metrics import gauc
 from edgerec.model.optimizer import RowAdam, table_paths
 from edgerec.model.plugin_layers import graphs_of, try_model
-from edgerec.model.runs import Run, checked_paths, load_run, model_for
+from edgerec.model.runs import Run, checked_paths, load_run, load_weights, model_for
 from edgerec.model.training_loop import Board, Stop, TrainingLoop
 from edgerec.model.workers import workers
 
@@ -36,6 +37,7 @@ def train(
     path: AnyPath,
     *,
     samples_path: AnyPath | None = None,
+    from_run: AnyPath | None = None,
     force: bool = False,
     resume: bool = False,
     tensorboard: AnyPath | None = None,
@@ -55,6 +57,8 @@ def train(
         config: the settings. Those that it leaves out are chosen by the size of the samples.
         path: the folder to write.
         samples_path: the path of the samples that the run stores; default: the folder of `samples`.
+        from_run: the folder of a run that is trained further: the training starts from its weights. `config` must not
+            state another model, width or depth than the run's. Make the samples with ``write_samples(..., like=...)``.
         force: replace `path`. If there is an unfinished training, start again from the beginning.
         resume: continue an unfinished training.
         tensorboard: a folder for TensorBoard's event files; default: none are written.
@@ -69,28 +73,37 @@ def train(
         TrainingError: the loss is not finite, or another worker has ended.
         PluginError: a layer or a feature kind of another package fails.
         FormatError: there is no unfinished training to resume, it was started with another configuration or samples, or
-            it is damaged.
-        ConfigurationError: `TF_CONFIG` does not have TensorFlow's format.
+            it is damaged; or `from_run` is not a run.
+        SpecificationError: the samples have other features, vocabularies or limits than the run `from_run`.
+        IntegrityError: the weights of the run `from_run` are not those of its version.
+        ConfigurationError: `TF_CONFIG` does not have TensorFlow's format, or `config` does not fit the run `from_run`.
     """
     path, samples_path = checked_paths("train", samples, path, samples_path)
     check_object(config, TrainConfig, "train: `config`", source="TrainConfig(...)")
-    check_output(path, force=force, kind="run", inputs=[samples_path])
+    start = None if from_run is None else to_path(from_run, "train: `from_run`")
+    check_output(path, force=force, kind="run", inputs=[samples_path, *([start] if start else [])])
     if tensorboard is not None:
         tensorboard = to_path(tensorboard, "train: `tensorboard`")
         check_utf8(tensorboard, what="TensorBoard")
         check_outside(tensorboard, [samples_path, path])
     _check_labels(samples)
-    given, config = config, resolve(config, samples)
+    head = None if start is None else read_start(start, samples)
+    given = config if head is None else continued(config, head)
+    config, trained_from = resolve(given, samples), head.version_id if head else None
     team = workers()
     where, digest = str(samples_path.resolve()), samples.digest
     with contextlib.ExitStack() as stack:
         if team.chief:
-            work = stack.enter_context(work_folder(path, config, where, digest=digest, force=force, resume=resume))
+            work = stack.enter_context(
+                work_folder(path, config, where, digest=digest, force=force, resume=resume, trained_from=trained_from)
+            )
         team.barrier()
         if not team.chief:
-            work = follow(path, config, where, digest=digest, resume=resume)
+            work = follow(path, config, where, digest=digest, resume=resume, trained_from=trained_from)
         keras.utils.set_random_seed(config.seed)
         model = model_for(samples, config)
+        if start is not None and head is not None:
+            load_weights(model, head, start)
         try_model(model, next(epoch(samples, VALIDATION, batch_size=8)))
         optimizer = RowAdam(
             model.trainable_variables,

@@ -90,8 +90,12 @@ class TrainingLoop:
         kernels: Kernels = "xla" if self.xla else kernels_here(xla=False)
         step = train_step(self.model, self.optimizer, self.config.listwise_weight, self.team, kernels)
         score = scorer(self.model)
+        so_far = self.work.so_far
         if self.team.chief:
             log(self._describe())
+            if so_far.trained_from and not so_far.epoch:
+                value = _validation_gauc(score, self.samples, 0)
+                log(f"validation GAUC {value:.4f} before the first epoch: weights of {so_far.trained_from}")
         while not _complete(self.work.so_far, self.config):
             # A resumed training asks about its last complete epoch again, because it may have been killed before.
             if self.stop and self.work.rows and self.stop([row["validation_gauc"] for row in self.work.rows]):

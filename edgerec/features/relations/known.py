@@ -27,7 +27,7 @@ class PastBehaviours:
     """The behaviours of one kind that r requests know.
 
     Attributes:
-        facts: the facts of n behaviours, in order of user and time.
+        facts: the facts of n behaviours, in order of user, store and time.
         time: (n,) int64, milliseconds.
         begin, end: (r,) int64, the range of behaviours that each request knows.
     """

@@ -14,7 +14,7 @@ class Matching:
     """The behaviours that have the key of a candidate and that its request knows.
 
     Args:
-        keys: (n,) the key of each behaviour, in order of user and time.
+        keys: (n,) the key of each behaviour, in order of user, store and time.
         wanted: (c,) the key of each candidate. `MISSING_ID` matches no behaviour.
         request: (c,) the request of each candidate.
         begin, end: (r,) the range of behaviours that each request knows.
