@@ -7,7 +7,6 @@ Recording and encoding are two transactions. When `record` returns, the raw beha
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,10 +16,10 @@ from edgerec.device_runtime.store.behaviours import BehaviourTable
 from edgerec.device_runtime.store.database import Database, Synchronous
 from edgerec.device_runtime.store.encodings import EncodingTable
 from edgerec.device_runtime.store.requests import RequestTables
-from edgerec.device_runtime.store.retention import DAY_MS, STEP_ROWS, Retention
+from edgerec.device_runtime.store.retention import STEP_ROWS, Retention
 from edgerec.device_runtime.store.rows import Behaviour, Encoding, States, StoredItem, StoredRequest, StoredWindow
-from edgerec.device_runtime.store.spool import Spool
-from edgerec.device_runtime.store.statements import read_migrations, read_statements
+from edgerec.device_runtime.store.spool import Spool, create, identity
+from edgerec.device_runtime.store.statements import read_migrations
 from edgerec.device_runtime.store.values import whole
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
 from edgerec.features.recurrences import recurrence_start, window_start
@@ -63,24 +62,14 @@ class BehaviourStore:
             limits or Limits(),
             retention or Retention(),
         )
-        spool = read_statements("spool")
-        first_row = (secrets.randbits(63), self.user_id)
         self._database = Database(
             Path(path),
             read_migrations(),
-            create=lambda database: database.write(spool["create"], first_row),
+            create=lambda database: create(database, self.user_id),
             synchronous=synchronous,
         )
         try:
-            identity = self._database.row(spool["identity"])
-            if identity is None:
-                raise self._database.damaged("its table `store` is empty")
-            self.store_id, owner, last_time = (int(value) for value in identity)
-            if owner != self.user_id:
-                raise StoreError(
-                    f"behaviour store {path} belongs to user {owner}, received user {self.user_id}: give each user "
-                    "a file of their own"
-                )
+            self.store_id, last_time = identity(self._database, self.user_id)
             self._behaviours = {kind: BehaviourTable(self._database, kind) for kind in BEHAVIOUR_KINDS}
             self._encodings = {
                 kind: EncodingTable(self._database, kind, self.limits.of(kind)) for kind in BEHAVIOUR_KINDS
@@ -272,7 +261,13 @@ class BehaviourStore:
         Then the write-ahead log is copied into the file. Call this method when the application is idle.
         """
         self._spool.bound(self.retention.unsent_rows, self.last_time)
-        deleted = sum(self._prune(kind, now) for kind in BEHAVIOUR_KINDS)
+        deleted = 0
+        for kind in BEHAVIOUR_KINDS:
+            more = True
+            while more:
+                with self._database.lock:
+                    count = self._behaviours[kind].delete(self._keep_from(kind, now), STEP_ROWS)
+                deleted, more = deleted + count, count == STEP_ROWS
         self._database.checkpoint()
         return deleted
 
@@ -287,37 +282,23 @@ class BehaviourStore:
             rows = {kind.plural: self._behaviours[kind].count() for kind in BEHAVIOUR_KINDS}
             behaviours = sum(rows.values())
             rows["open_requests"], rows["requests"] = self._requests.counts()
-            file_bytes, unused, wal_bytes = self._database.sizes()
-            written = self._database.bytes_written()
+            sizes = self._database.sizes()
+            used = sizes["file_bytes"] - sizes["unused_bytes"]
             return {
                 "rows": rows,
-                "file_bytes": file_bytes,
-                "unused_bytes": unused,
-                "wal_bytes": wal_bytes,
-                "written_bytes": written,
-                "stored_per_behaviour": (file_bytes - unused) / behaviours if behaviours else None,
-                "written_per_behaviour": written / self._recorded if self._recorded else None,
+                **sizes,
+                "stored_per_behaviour": used / behaviours if behaviours else None,
+                "written_per_behaviour": sizes["written_bytes"] / self._recorded if self._recorded else None,
                 "lost": self._spool.lost(),
             }
 
     def _last_behaviour(self) -> int:
         return max(table.last_time for table in self._behaviours.values())
 
-    def _prune(self, kind: BehaviourKind, now: int) -> int:
-        table, deleted = self._behaviours[kind], 0
-        while True:
-            with self._database.lock:
-                count = table.delete(self._keep_from(kind, now), STEP_ROWS)
-            deleted += count
-            if count < STEP_ROWS:
-                return deleted
-
     def _keep_from(self, kind: BehaviourKind, now: int) -> int:
         """Return the ordinal before which the behaviours of a kind can be deleted."""
         table = self._behaviours[kind]
-        end = table.next_ordinal
-        old = max(end - self.retention.rows, table.first_since(now - self.retention.days * DAY_MS))
-        needed = [old, end - 2 * self.limits.of(kind), self._spool.sent()[BEHAVIOUR_KINDS.index(kind)]]
+        needed = [table.next_ordinal - 2 * self.limits.of(kind), self._spool.sent()[BEHAVIOUR_KINDS.index(kind)]]
         if kind == EXPOSURE and (labelled := self._requests.first_exposure()) is not None:
             needed.append(labelled)
-        return min(needed)
+        return min(self.retention.keep_from(table, now), *needed)

@@ -17,7 +17,9 @@ APPLICATION_ID = 0x45524253
 """SQLite's `application_id` of a behaviour store: "ERBS"."""
 PAGE_BYTES = 2048
 WAL_BYTES = 4 * 1024 * 1024
-"""A commit that makes the write-ahead log longer than this also copies the log into the file (a checkpoint)."""
+"""If the write-ahead log is longer than this after a commit, it is copied into the file (a checkpoint)."""
+CHECKED_COMMITS = 32
+"""The length of the write-ahead log is checked after so many commits, because asking for it takes microseconds."""
 Synchronous = Literal["normal", "full"]
 Row = tuple[Any, ...]
 
@@ -53,7 +55,7 @@ class Database:
         self.path = path
         self._wal = Path(f"{path}-wal")
         self._lock, self._forks = threading.RLock(), forks.forks
-        self._synchronous, self._wal_before = synchronous, 0
+        self._synchronous, self._wal_before, self._commits = synchronous, 0, 0
         self._check_foreign(len(migrations))
         try:
             self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -138,15 +140,21 @@ class Database:
             self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
             self._wal_before += size
 
-    def bytes_written(self) -> int:
-        """Return the number of bytes that were written to the write-ahead log since the store was opened."""
-        return self._wal_before + self._wal_bytes()
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of the file, of its unused pages, of the write-ahead log, and the bytes written to the log.
 
-    def sizes(self) -> tuple[int, int, int]:
-        """Return the bytes of the file's pages, of the unused ones among them, and of the write-ahead log."""
-        pages, unused = (int(self.rows(f"PRAGMA {name}")[0][0]) for name in ("page_count", "freelist_count"))
-        size = int(self.rows("PRAGMA page_size")[0][0])
-        return pages * size, unused * size, self._wal_bytes()
+        `written_bytes` counts from the time when the store was opened.
+        """
+        pages, unused, size = (
+            int(self.rows(f"PRAGMA {name}")[0][0]) for name in ("page_count", "freelist_count", "page_size")
+        )
+        wal = self._wal_bytes()
+        return {
+            "file_bytes": pages * size,
+            "unused_bytes": unused * size,
+            "wal_bytes": wal,
+            "written_bytes": self._wal_before + wal,
+        }
 
     def close(self) -> None:
         """Close the file and end its lock."""
@@ -161,7 +169,8 @@ class Database:
         )
 
     def _bound_wal(self) -> None:
-        if self._wal_bytes() > WAL_BYTES:
+        self._commits += 1
+        if self._commits % CHECKED_COMMITS == 0 and self._wal_bytes() > WAL_BYTES:
             # The commit before is complete. If the disk is full, the next commit tries again.
             with contextlib.suppress(StoreError):
                 self.checkpoint()

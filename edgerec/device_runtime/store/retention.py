@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgerec.core.errors import StoreError
+from edgerec.device_runtime.store.behaviours import BehaviourTable
 
 DAY_MS = 86_400_000
 STEP_ROWS = 500
@@ -30,3 +31,7 @@ class Retention:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise StoreError(f"`{name}` of Retention should be a whole number from {least} on. Received: {value!r}")
+
+    def keep_from(self, table: BehaviourTable, now: int) -> int:
+        """Return the first ordinal that these rows and days keep."""
+        return max(table.next_ordinal - self.rows, table.first_since(now - self.days * DAY_MS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import logging
+import secrets
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +17,29 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.paging.log_rows import LogBatch
 
 _OLDEST = ("oldest_exposures", "oldest_page_views", "oldest_requests")
+
+
+def create(database: Database, user_id: int) -> None:
+    """Write the row of a new store. Its ID is random."""
+    database.execute(read_statements("spool")["create"], (secrets.randbits(63), user_id))
+
+
+def identity(database: Database, user_id: int) -> tuple[int, int]:
+    """Return the ID of the store and the latest time that was stored with it.
+
+    Raises:
+        StoreError: the store belongs to another user.
+    """
+    row = database.row(read_statements("spool")["identity"])
+    if row is None:
+        raise database.damaged("its table `store` is empty")
+    store_id, owner, last_time = row
+    if owner != user_id:
+        raise StoreError(
+            f"behaviour store {database.path} belongs to user {owner}, received user {user_id}: give each user a file "
+            "of their own"
+        )
+    return store_id, last_time
 
 
 @dataclass(frozen=True)
