@@ -8,7 +8,6 @@ Recording and encoding are two transactions. When `record` returns, the raw beha
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from edgerec.core.errors import StoreError
@@ -86,9 +85,7 @@ class BehaviourStore:
     def __enter__(self) -> BehaviourStore:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
