@@ -6,7 +6,8 @@ are the items s_1, s_2, ... (latest first), an item b has the score
 
     sum over k of  visits(s_k, b) / sqrt(views(s_k) * views(b)) / k   +   POPULARITY * popularity(b) / max popularity
 
-Popularity is the number of page-views, halved every `HALF_LIFE_MS`. Items that the user has seen come last.
+Popularity is the number of page-views, halved every `HALF_LIFE_MS`. Items that the user has seen come last, whatever
+their score is.
 """
 
 from __future__ import annotations

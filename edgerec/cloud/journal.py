@@ -29,7 +29,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.2)
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")

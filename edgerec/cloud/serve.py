@@ -83,7 +83,5 @@ def _listen(host: str, port: int) -> socket.socket:
         if listener is not None:
             listener.close()
         reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(
-            f"serve: cannot listen at {host}:{port} ({reason}): choose another --host or --port"
-        ) from None
+        raise OutputError(f"cannot listen at {host}:{port} ({reason}): choose another --host or --port") from None
     return listener

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from edgerec.cloud.log_rows import WrongRowsError
+from edgerec.cloud.log_writer import JOURNAL, LogWriter
+from edgerec.core.errors import OutputError
+from edgerec.data.build_samples import write_samples
+from edgerec.data.logs import Logs, load_logs
+from edgerec.data.samples import open_samples
+from edgerec.paging.log_rows import LogBatch
+from tests.cloud.batches import batches_of
+from tests.synthetic import LIMITS, SPEC, make_logs_with_context, whole
+
+LOGS = make_logs_with_context(users=4, requests=5)
+BATCHES = list(batches_of(LOGS))
+
+
+def writer(path: Path, **settings: Any) -> LogWriter:
+    return LogWriter(path, [LOGS.spec], LOGS.items.sort("item_id"), **settings)
+
+
+def send(to: LogWriter, batches: list[LogBatch]) -> list[dict[str, Any]]:
+    return [done.result(10) for done in [to.submit(batch) for batch in batches]]
+
+
+def assert_same_rows(path: Path, logs: Logs = LOGS) -> None:
+    """Check that the written logs have the same rows as `logs`."""
+    written = load_logs(path)
+    for name in ("events", "requests", "items"):
+        one, other = getattr(written, name), getattr(logs, name)
+        order = [column for column in ("user_id", "time", "kind", "item_id") if column in other.columns][:4]
+        order = ["request_id"] if name == "requests" else order
+        assert (
+            one.select(other.columns)
+            .sort(order)
+            .equals(other.cast({c: t for c, t in one.schema.items() if c in other.columns}).sort(order))
+        )
+
+
+def test_samples_read_what_was_written_without_a_converter(tmp_path: Path) -> None:
+    with writer(tmp_path / "out") as logs:
+        assert all(answer == {"stored": True, "dropped_rows": 0} for answer in send(logs, BATCHES))
+    assert_same_rows(tmp_path / "out")
+    written = load_logs(tmp_path / "out")
+    assert written.events["ordinal"].null_count() == 0
+    answer = written.requests.row(0, named=True)
+    assert (answer["outcome"], answer["duration_ms"], answer["page_views_end"]) == ("shadow", 1.5, 1)
+    assert sorted(answer["positions"]) == list(range(len(answer["item_id"])))
+    write_samples(tmp_path / "out", tmp_path / "samples", limits=LIMITS)
+    samples = open_samples(tmp_path / "samples")
+    total = sum(len(whole(samples, split).requests) for split in ("train", "validation", "test"))
+    assert total == len(LOGS.requests)
+
+
+def test_a_repeated_batch_is_dropped_also_after_a_restart(tmp_path: Path) -> None:
+    for _ in range(2):
+        with writer(tmp_path / "out") as logs:
+            for _ in range(2):
+                answers = send(logs, BATCHES)
+    assert answers == [{"stored": False, "dropped_rows": 0}] * len(BATCHES)
+    assert_same_rows(tmp_path / "out")
+
+
+def test_a_lost_batch_does_not_stop_a_store(tmp_path: Path) -> None:
+    with writer(tmp_path / "out") as logs:
+        first, second, third = (replace(BATCHES[0], number=number) for number in (0, 5, 3))
+        assert [answer["stored"] for answer in send(logs, [first, second, third])] == [True, True, False]
+
+
+def test_the_journal_becomes_parquet_after_some_rows_or_time(tmp_path: Path) -> None:
+    def files(path: Path) -> int:
+        return len(list((path / "events").glob("*.parquet"))) - 1
+
+    with writer(tmp_path / "rows", roll_rows=30) as logs:
+        for batch in BATCHES:
+            send(logs, [batch])
+        assert files(tmp_path / "rows") >= 2
+    assert_same_rows(tmp_path / "rows")
+    with writer(tmp_path / "time", roll_s=0.05) as logs:
+        send(logs, BATCHES[:1])
+        deadline = time.monotonic() + 10
+        while not files(tmp_path / "time") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert files(tmp_path / "time") == 1
+
+
+def test_new_rows_are_learnt_after_they_are_on_disk(tmp_path: Path) -> None:
+    learnt: list[tuple[int, int]] = []
+
+    def learn(events: pl.DataFrame, requests: pl.DataFrame) -> None:
+        learnt.append((len(events), len(requests)))
+        raise RuntimeError("a fault of the recall")
+
+    with writer(tmp_path / "out", learn=learn) as logs:
+        send(logs, BATCHES)
+        send(logs, BATCHES)
+    assert np.sum(learnt, axis=0).tolist() == [len(LOGS.events), len(LOGS.requests)]
+
+
+KILLED = """
+import os, sys, signal
+from pathlib import Path
+from edgerec.cloud.log_writer import LogWriter
+from tests.cloud.batches import batches_of
+from tests.synthetic import make_logs_with_context
+made = make_logs_with_context(users=4, requests=5)
+logs = LogWriter(Path(sys.argv[1]), [made.spec], made.items.sort("item_id"), roll_rows=60)
+for number, batch in enumerate(batches_of(made)):
+    logs.submit(batch).result()
+    print(number, flush=True)
+    if number == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_an_answered_batch_survives_a_killed_process(tmp_path: Path) -> None:
+    """Some batches are in Parquet when the process is killed, and others are only in the journal."""
+    out, last = tmp_path / "out", len(BATCHES) - 2
+    command = [sys.executable, "-c", KILLED, str(out), str(last)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert done.stdout.split() == [str(number) for number in range(last + 1)]
+    with writer(out) as logs:
+        answers = send(logs, BATCHES)
+    assert [answer["stored"] for answer in answers] == [False] * (last + 1) + [True] * (len(BATCHES) - last - 1)
+    assert_same_rows(out)
+
+
+def test_a_process_that_is_killed_while_it_writes_parquet_writes_no_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    logs = writer(out)
+    send(logs, BATCHES[:3])
+    with monkeypatch.context() as patch:
+        # The files are written, and the journal is not cleared: the state of a process that is killed in between.
+        patch.setattr(logs._journal, "clear", lambda: None)
+        logs.close()
+    with writer(out) as logs:
+        assert not any(answer["stored"] for answer in send(logs, BATCHES[:3]))
+        send(logs, BATCHES)
+    assert_same_rows(out)
+
+
+def test_rows_of_items_that_the_catalogue_lacks_are_dropped_and_counted(tmp_path: Path) -> None:
+    batch = BATCHES[-1]
+    assert batch.requests
+    event = {"time": 5, "kind": "exposure", "item_id": 9}
+    request = {**batch.requests[0], "request_id": 99, "item_id": [100, 9], "clicked": [0, None], "score": [1.0, 2.0]}
+    kept = {**event, "item_id": 100}
+    with writer(tmp_path / "out") as logs:
+        answer = send(logs, [replace(batch, events=[event, kept], requests=[request])])
+        assert answer == [{"stored": True, "dropped_rows": 2}]
+        assert logs.state()["dropped_rows"] == 2
+    written = load_logs(tmp_path / "out")
+    assert (len(written.events), len(written.requests)) == (1, 0)
+
+
+EVENT = {"time": 5, "kind": "exposure", "item_id": 100}
+REQUEST = {
+    "request_id": 1, "time": 5, "trigger": "page", "model_version": None, "item_id": [100], "clicked": [1],
+    "score": [0.5], "page_id": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "text"),
+    [
+        ("events", {"time": None}, "events.time has no value in 1 rows"),
+        ("events", {"time": 10**14}, "should be milliseconds since 1970"),
+        ("events", {"time": "5"}, "events: row 1: time should be Int64; received '5'"),
+        ("events", {"kind": "click"}, "events.kind should be 'exposure' or 'page_view'; received 'click'"),
+        ("events", {"duration_s": "long"}, "duration_s should be Float64; received 'long'"),
+        ("events", {"reason": 3}, "reason should be String; received 3"),
+        ("events", {"item_id": [1]}, "item_id should be Int64"),
+        ("events", {"user_id": 2}, "events: user_id should be 1 in all rows; received 2"),
+        ("requests", {"item_id": 100}, "item_id should be List(Int64); received 100"),
+        ("requests", {"item_id": [], "clicked": [], "score": []}, "every request needs at least one candidate"),
+        ("requests", {"clicked": [2]}, "clicked"),
+        ("requests", {"clicked": [1, 0]}, "clicked"),
+        ("requests", {"score": [1.0, 2.0]}, "score"),
+        ("requests", {"page_id": None}, "requests.page_id has no value"),
+        ("requests", {"item_id": [100, 100], "clicked": [1, 0], "score": [1.0, 2.0]}, "100"),
+    ],
+)
+def test_a_batch_with_a_wrong_row_is_refused(table: str, change: dict[str, Any], text: str, tmp_path: Path) -> None:
+    rows: dict[str, list[Any]] = {"events": [EVENT], "requests": [REQUEST]}
+    wrong = LogBatch(1, 2, 0, **{**rows, table: [{**rows[table][0], **change}]})
+    with writer(tmp_path / "out") as logs:
+        with pytest.raises(WrongRowsError) as error:
+            send(logs, [wrong])
+        assert text in str(error.value)
+        assert send(logs, [LogBatch(1, 2, 0, **rows)])[0]["stored"]
+    assert len(load_logs(tmp_path / "out").events) == 1
+
+
+def test_columns_that_no_specification_knows_are_left_out(tmp_path: Path) -> None:
+    with writer(tmp_path / "out") as logs:
+        send(logs, [LogBatch(1, 2, 0, [{**EVENT, "colour": "red", "bought": True}], [])])
+    row = load_logs(tmp_path / "out").events.row(0, named=True)
+    assert "colour" not in row
+    assert row["bought"] == 1
+
+
+def test_items_of_an_earlier_catalogue_are_kept(tmp_path: Path) -> None:
+    with writer(tmp_path / "out") as logs:
+        send(logs, BATCHES)
+    items = LOGS.items.sort("item_id").filter(pl.col("item_id") > 110)
+    with LogWriter(tmp_path / "out", [LOGS.spec], items):
+        pass
+    assert_same_rows(tmp_path / "out")
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=f"contains something else and no {JOURNAL}"):
+        writer(tmp_path / "full")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be used"):
+        writer(tmp_path / "file")
+    with writer(tmp_path / "out"), pytest.raises(OutputError, match="is used by another server"):
+        writer(tmp_path / "out")
+    with pytest.raises(OutputError, match="has another specification"):
+        LogWriter(tmp_path / "out", [SPEC], LOGS.items)
+
+
+def test_a_closed_writer_refuses_batches(tmp_path: Path) -> None:
+    logs = writer(tmp_path / "out")
+    logs.close()
+    logs.close()
+    with pytest.raises(OutputError, match="the server is being stopped"):
+        send(logs, BATCHES[:1])
+    assert json.loads((tmp_path / "out" / "logs.json").read_text())["kind"] == "logs"
+    assert os.access(tmp_path / "out" / "features.json", os.R_OK)
