@@ -1,4 +1,4 @@
-"""`edgerec quickstart`: run all steps from simulated logs to a measured bundle, at a small size."""
+"""`edgerec quickstart`: run all steps from simulated logs to a served and replayed bundle, at a small size."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerec.bench.latency import RERANK, RUNTIME, STEP, run_bench
+from edgerec.bench.replay.replay import run_replay
 from edgerec.bundle.guard import guarded
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.atomic import output_folder, write_json
@@ -59,6 +60,9 @@ WORLD = SimulationConfig(
 )
 """A simulated world that is simpler than the default: a few thousand requests are enough to learn users' interests."""
 LIMITS = {"candidates": 100, "exposures": 100, "page_views": 50}
+REPLAYED = 300
+"""Number of requests that are replayed against a server."""
+REPLAY = ("requests", "behaviours", "users", "parity_max_abs", "orders_equal", "samples_equal", "table3", "stages")
 COUNTS = ("requests", "exposures", "clicks", "users")
 PARTS = ("logs", "samples", "run", "bundle")
 
@@ -66,7 +70,7 @@ PARTS = ("logs", "samples", "run", "bundle")
 def run_quickstart(
     out: Path, *, users: int = WORLD.users, epochs: int = EPOCHS, seed: int = 1, force: bool = False
 ) -> dict[str, Any]:
-    """Simulate logs, make samples, train, evaluate, export, verify and measure. All results are in the folder `out`.
+    """Simulate logs, make samples, train, evaluate, export, verify, measure and replay. All results are in `out`.
 
     Args:
         out: the folder to write.
@@ -108,6 +112,8 @@ def run_quickstart(
                 for row in guarded(partial(run_bench, what, rounds=10), folder / "bundle")["results"]
                 if row["name"] == RUNTIME
             }
+        with stage("replay"):
+            replayed = run_replay(folder / "bundle", folder / "logs", run=folder / "run", requests=REPLAYED, seed=seed)
         document = {
             "version_id": manifest.version_id,
             **{name: counts[name] for name in COUNTS},
@@ -119,6 +125,7 @@ def run_quickstart(
             "cloud_bytes": verified["cloud_bytes"],
             "parity_max_abs": manifest.parity.max_abs_error,
             "latency": latencies,
+            "replay": {name: replayed[name] for name in REPLAY},
             "seconds": time.perf_counter() - start,
             "paths": {part: str(out / part) for part in PARTS},
         }

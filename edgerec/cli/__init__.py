@@ -19,6 +19,7 @@ from edgerec.cli.learning import ablate, bench_train, evaluate, train
 from edgerec.cli.logs import as_of, samples, simulate, stats
 from edgerec.cli.options import PATH, force_option, json_option, seed_option
 from edgerec.cli.output import emit
+from edgerec.cli.replaying import replay
 from edgerec.cli.tensorflow import import_tensorflow
 
 
@@ -42,7 +43,7 @@ def cli() -> None:
 def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, force: bool, as_json: bool) -> None:
     """Run all steps at a small size, in a few minutes.
 
-    The steps are simulate, samples, train, evaluate, export, verify and bench.
+    The steps are simulate, samples, train, evaluate, export, verify, bench, and replay against a server.
     """
     need("all", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", "psutil")
     from edgerec.core.atomic import check_output
@@ -71,6 +72,7 @@ for _command in (
     inspect,
     bench,
     serve,
+    replay,
 ):
     cli.add_command(_command)
 bench.add_command(bench_train)

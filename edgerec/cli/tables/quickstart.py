@@ -8,7 +8,9 @@ from rich.table import Table
 
 from edgerec.cli.output import table_of
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.reports.replay.table import table3_rows
 
+WHERE = ("device", "cloud alone")
 _TIMED = {
     **{kind.step_model: f"one {kind.name.replace('_', '-')} encoded" for kind in BEHAVIOUR_KINDS},
     "rerank": "100 candidates re-ranked",
@@ -28,6 +30,11 @@ def quickstart_table(document: dict[str, Any]) -> Table:
         *(
             (what, f"{times['p50_us']:.1f} us (p50), {times['p99_us']:.1f} us (p99)")
             for what, times in ((what, document["latency"][name]) for name, what in _TIMED.items())
+        ),
+        *(
+            (f"{what}: {name}", cell)
+            for name, *cells in table3_rows(document["replay"])
+            for what, cell in zip(WHERE, cells, strict=True)
         ),
         ("version", document["version_id"]),
         ("seconds", f"{document['seconds']:.0f}"),

@@ -1,0 +1,1 @@
+"""`edgerec replay`: logged behaviour, played through client, store, models and a server."""

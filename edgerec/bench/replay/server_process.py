@@ -1,0 +1,69 @@
+"""A server of the cloud half in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from edgerec.core.errors import ResourceError
+
+STOP_S = 60
+"""How long the server may take to store its logs and to end."""
+STOPPED = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+"""Exit codes of a server that was stopped by SIGTERM."""
+
+
+@contextlib.contextmanager
+def server_process(bundle: Path | None, *, catalogue: Path, logs: Path | None) -> Iterator[str]:
+    """Run `edgerec serve` on a free port of this machine, and yield its URL. At the end, the server is stopped.
+
+    Args:
+        bundle: the bundle that it serves; None for a server without a model.
+        catalogue: the logs whose items it serves.
+        logs: the folder for the logs that devices send.
+
+    Raises:
+        ResourceError: the server does not start, or does not end as it should.
+    """
+    command = [sys.executable, "-m", "edgerec", "serve", *([str(bundle)] if bundle else [])]
+    command += ["--catalogue", str(catalogue), "--port", "0", "--json"]
+    command += ["--logs", str(logs)] if logs is not None else []
+    # The server writes its messages to a file. Nobody reads a pipe while the replay runs, and a full pipe would block.
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        try:
+            yield _url(process, errors)
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise ResourceError(f"replay: the server did not stop within {STOP_S} s") from None
+        if process.returncode not in STOPPED:
+            raise ResourceError(f"replay: the server ended with exit code {process.returncode}: {_last_line(errors)}")
+
+
+def _url(process: subprocess.Popen[str], errors: IO[str]) -> str:
+    """Return the URL from the first line that the server prints."""
+    line = process.stdout.readline() if process.stdout is not None else ""
+    if not line:
+        process.wait()
+        raise ResourceError(f"replay: the server did not start: {_last_line(errors)}")
+    url = json.loads(line)["url"]
+    return str(url)
+
+
+def _last_line(errors: IO[str]) -> str:
+    errors.seek(0)
+    lines = errors.read().strip().splitlines()
+    return lines[-1] if lines else "it printed no error"
