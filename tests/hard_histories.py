@@ -18,7 +18,7 @@ def write_hard_histories(source: Path, out: Path, *, seed: int = 1) -> dict[str,
     """Write the logs `source` to `out` with `store_id` and `ordinal`.
 
     A third of the users keeps all rows. A third has lost pages: of each five pages in a row, one is missing with its
-    requests and behaviours, as if a device had dropped unsent rows. A third has used two devices in turns, page by page.
+    requests and behaviours, as if a device had dropped unsent rows. A third has used two devices in turns.
 
     Args:
         source: logs with `page_id`.

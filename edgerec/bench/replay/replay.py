@@ -95,8 +95,12 @@ def run_replay(
     with ExitStack() as stack:
         work = Path(stack.enter_context(TemporaryDirectory(prefix="edgerec-replay-")))
         sent = work / "received" if received is None else received
-        with stage("play"), server_process(bundle, catalogue=logs, logs=sent) as url:
-            cloud = TimedTransport(HttpTransport(url), spans)
+        with (
+            stage("play"),
+            server_process(bundle, catalogue=logs, logs=sent) as url,
+            HttpTransport(url) as transport,
+        ):
+            cloud = TimedTransport(transport, spans)
             groups = [users[first : first + AT_ONCE] for first in range(0, len(users), AT_ONCE)]
             every = (one for group in groups for one in timelines(opened, model.spec, group))
             for _ in progress(_play_all(every, mode, work, cloud, model, spans, played), what="replay", total=requests):

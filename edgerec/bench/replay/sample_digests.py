@@ -30,7 +30,7 @@ def _of_shard(shard: Shard) -> Iterator[tuple[int, bytes]]:
     for index in range(len(requests)):
         hashed = hashlib.blake2b(digest_size=16)
 
-        def add(*arrays: np.ndarray, hashed: hashlib.blake2b = hashed) -> None:  # type: ignore[type-arg]
+        def add(*arrays: np.ndarray, hashed: hashlib.blake2b = hashed) -> None:
             for array in arrays:
                 hashed.update(f"{array.dtype} {array.shape}".encode())
                 hashed.update(np.ascontiguousarray(array).tobytes())
@@ -48,5 +48,5 @@ def _of_shard(shard: Shard) -> Iterator[tuple[int, bytes]]:
         yield int(requests.request_id[index]), hashed.digest()
 
 
-def _arrays(encoded: Encoded, rows: slice) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+def _arrays(encoded: Encoded, rows: slice) -> Iterator[np.ndarray]:
     return (getattr(encoded, field)[rows] for field in FIELDS)

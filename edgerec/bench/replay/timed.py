@@ -38,7 +38,7 @@ def time_store(store: BehaviourStore, spans: Spans) -> None:
         plain(request)
         duration = time.perf_counter_ns() - start
         spans.add(STORE_REQUEST, duration)
-        spans.add(RERANK, duration + round(request.duration_ms * MS))
+        spans.add(RERANK, duration + round((request.duration_ms or 0.0) * MS))
 
     setattr(store, "record_request", record_request)  # noqa: B010
 

@@ -154,7 +154,7 @@ def _request(row: Row, served: Iterable[str], given: Iterable[str]) -> LoggedReq
         request_id=row[REQUEST_ID],
         time=row[TIME],
         trigger=row[TRIGGER],
-        page_id=row.get(PAGE_ID, row[REQUEST_ID]),
+        page_id=row[PAGE_ID if PAGE_ID in row else REQUEST_ID],
         item_ids=tuple(row[ITEM_ID]),
         clicked=tuple(row[CLICKED]),
         served={name: row[name] for name in served},
