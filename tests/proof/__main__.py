@@ -41,6 +41,10 @@ PROOFS = {
         "ten thousand requests are trained, evaluated and exported in less than five minutes",
         "-m tests.proof.small_data",
     ),
+    "replays": Proof(
+        "devices have Keras' scores and send equal samples, on long histories with gaps and two devices; give --ebnerd",
+        "-m tests.proof.replays",
+    ),
     "long_user": Proof(
         "one user with 200,000 events costs no more than ordinary users with as many events", "-m tests.proof.long_user"
     ),
