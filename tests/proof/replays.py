@@ -5,8 +5,8 @@
 Simulated users have about a thousand behaviours each. A third of them has lost pages, a third has used two devices
 (`tests.hard_histories`). `crban` and `crban_plus` are trained for an epoch and exported, and `edgerec replay --run`
 plays the logs of all users. With `--ebnerd`, the same is done with `--requests` requests of EB-NeRD; SOURCE is its
-unpacked demo bundle. The exit code is 1 if a logit differs by more than 1e-4, an order differs outside ties, the logs of
-the devices have other samples, or there are fewer than 50 users with a thousand behaviours.
+unpacked demo bundle. The exit code is 1 if a logit differs by more than 1e-4, if an order differs outside ties, if the
+logs of the devices have other samples, or if fewer than 50 users have a thousand behaviours.
 """
 
 from __future__ import annotations
