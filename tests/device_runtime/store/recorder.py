@@ -50,8 +50,21 @@ def encode(store: BehaviourStore, kind: BehaviourKind) -> None:
         own = states.own if before == segment else ZERO
         previous = {segment: states.previous, segment - 1: states.own}.get(before, ZERO)
         own, previous = step(own, one, ordinal), step(previous, one, ordinal)
-        encoding = Encoding(own[0].copy(), own[1, :2].copy(), previous[0].copy(), previous[1, :2].copy())
-        store.write_encoding(kind, ordinal, VERSION, encoding, States(own, previous))
+        store.write_encoding(kind, ordinal, VERSION, encoding_of(own, previous), States(own, previous))
+
+
+def unbroken(kind: BehaviourKind, ordinal: int, segments_before: int) -> np.ndarray:
+    """Return the state after a behaviour, of the recurrence of its own segment (0) or of the one before (1)."""
+    limit = LIMITS.of(kind)
+    state = ZERO
+    for each in range(max(ordinal // limit - segments_before, 0) * limit, ordinal + 1):
+        number = each * 5 + 4 if kind == PAGE_VIEW else each // 4 * 5 + each % 4
+        state = step(state, behaviour(number, kind), each)
+    return state
+
+
+def encoding_of(own: np.ndarray, previous: np.ndarray) -> Encoding:
+    return Encoding(own[0].copy(), own[1, :2].copy(), previous[0].copy(), previous[1, :2].copy())
 
 
 def record_all(store: BehaviourStore, count: int, report: Callable[[int], object] = int) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from edgerec.device_runtime.store import BehaviourStore
+from edgerec.device_runtime.store import BehaviourStore, Encoding, States
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.features.recurrences import window_start
 from tests.device_runtime.store.example_rows import LIMITS, VERSION, behaviour, open_store, same
-from tests.device_runtime.store.recorder import numbers, ordinal_of, record_all
+from tests.device_runtime.store.recorder import encoding_of, numbers, ordinal_of, record_all, unbroken
 
 ENDLESS = 1_000_000
 
@@ -41,13 +42,18 @@ def check_rows(store: BehaviourStore, last: int) -> None:
         assert same(store.latest(kind, total), [(ordinal_of(number), behaviour(number, kind)) for number in wanted])
 
 
-def assert_equal(store: BehaviourStore, unbroken: BehaviourStore) -> None:
+def check_encodings(store: BehaviourStore) -> None:
+    """Check that at most one behaviour of each kind is not encoded, and compare all encodings with unbroken ones."""
     for kind in BEHAVIOUR_KINDS:
-        limit = LIMITS.of(kind)
-        assert store.encoded_through(kind, VERSION) == store.next_ordinal(kind) - 1
-        assert same(store.states(kind, VERSION), unbroken.states(kind, VERSION))
-        assert same(store.window(kind, VERSION, limit), unbroken.window(kind, VERSION, limit))
-        assert len(store.window(kind, VERSION, limit)) == limit
+        end, through = store.next_ordinal(kind), store.encoded_through(kind, VERSION)
+        assert end - 2 <= through < end
+        window = store.window(kind, VERSION, LIMITS.of(kind))
+        assert window.ordinals.tolist() == list(range(window_start(end, LIMITS.of(kind)), through + 1))
+        wanted = [(unbroken(kind, ordinal, 0), unbroken(kind, ordinal, 1)) for ordinal in window.ordinals.tolist()]
+        arrays = (window.own_keys, window.own_values, window.previous_keys, window.previous_values)
+        for index, states in enumerate(wanted):
+            assert same(Encoding(*(array[index] for array in arrays)), encoding_of(*states))
+        assert same(store.states(kind, VERSION), States(*wanted[-1]) if wanted else None)
 
 
 def behaviours(store: BehaviourStore) -> int:
@@ -62,9 +68,10 @@ def test_after_kills_a_store_equals_that_of_an_unbroken_run(tmp_path: Path, coun
         last = kill_after(path, generator.randint(1, count // kills), wait=generator.random() / 500)
         with open_store(path) as store:
             check_rows(store, last)
-    with open_store(path) as store, open_store(tmp_path / "unbroken.db") as unbroken:
+            check_encodings(store)
+    with open_store(path) as store:
         total = max(count, behaviours(store))
         record_all(store, total)
-        record_all(unbroken, total)
         check_rows(store, total - 1)
-        assert_equal(store, unbroken)
+        check_encodings(store)
+        assert all(store.pending(kind, VERSION) == [] for kind in BEHAVIOUR_KINDS)
