@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from edgerec.data.samples import Samples, open_samples
     from edgerec.data.touches import drop_repeats, label_requests
     from edgerec.data.whole_seconds import order_within_seconds
+    from edgerec.device_runtime.client import Client
+    from edgerec.device_runtime.config import ClientConfig
     from edgerec.device_runtime.device_model import DeviceModel
     from edgerec.device_runtime.encodings import Encodings
     from edgerec.device_runtime.hubsm import Step
+    from edgerec.device_runtime.store.behaviour_store import BehaviourStore
     from edgerec.export.bundle import export_bundle
     from edgerec.features.hashed_ids import hash_id
     from edgerec.features.id_map import IdMap, load_id_map, write_id_map
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from edgerec.model.runs import Run, load_run
     from edgerec.model.training import train
     from edgerec.model.tuning.tune import finish_search, tune
+    from edgerec.paging.http_transport import HttpTransport
 
 __version__ = "0.1.0"
 
@@ -50,9 +54,12 @@ _HOMES = {
     "edgerec.data.samples": ("Samples", "open_samples"),
     "edgerec.data.touches": ("drop_repeats", "label_requests"),
     "edgerec.data.whole_seconds": ("order_within_seconds",),
+    "edgerec.device_runtime.client": ("Client",),
+    "edgerec.device_runtime.config": ("ClientConfig",),
     "edgerec.device_runtime.device_model": ("DeviceModel",),
     "edgerec.device_runtime.encodings": ("Encodings",),
     "edgerec.device_runtime.hubsm": ("Step",),
+    "edgerec.device_runtime.store.behaviour_store": ("BehaviourStore",),
     "edgerec.export.bundle": ("export_bundle",),
     "edgerec.features.hashed_ids": ("hash_id",),
     "edgerec.features.id_map": ("IdMap", "load_id_map", "write_id_map"),
@@ -63,14 +70,19 @@ _HOMES = {
     "edgerec.model.runs": ("Run", "load_run"),
     "edgerec.model.training": ("train",),
     "edgerec.model.tuning.tune": ("finish_search", "tune"),
+    "edgerec.paging.http_transport": ("HttpTransport",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BehaviourStore",
+    "Client",
+    "ClientConfig",
     "DeviceModel",
     "EdgeRecError",
     "Encodings",
     "FeatureSpec",
+    "HttpTransport",
     "IdMap",
     "Logs",
     "LogsHead",

@@ -112,10 +112,11 @@ class Recorder:
             SpecificationError: a feature cannot read a value. Then nothing is recorded.
             StoreError: the store cannot be written.
         """
-        serving, item = self._serving, None
+        serving, item, action = self._serving, None, None
         page, row = (None, 0) if place is None else place
         if serving is not None:
-            serving.check_action(kind, values)
+            # This also checks the values, before they are recorded.
+            action = serving.action(kind, values)
             if page is not None and page.prepared is not None:
                 item = serving.items.stored(page.prepared, row, kind, page.values(row), values)
         behaviour = Behaviour(
@@ -132,7 +133,7 @@ class Recorder:
         number = self._store.record(behaviour, ordinal=ordinal)
         self._earlier[kind].add(item_id, time)
         if serving is not None:
-            serving.add(number, behaviour)
+            serving.add(number, behaviour, action)
 
 
 def check_columns(kind: BehaviourKind, given: Iterable[str], known: Mapping[str, Any]) -> None:

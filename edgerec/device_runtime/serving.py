@@ -38,11 +38,19 @@ def _any_item(model: DeviceModel) -> StoredItem:
 
 @dataclass
 class _Waiting:
-    """A recorded behaviour that is not encoded yet. `item` is None until the cloud has sent the item."""
+    """A recorded behaviour that is not encoded yet.
+
+    Attributes:
+        ordinal: its ordinal.
+        behaviour: the behaviour.
+        item: its item; None until the cloud has sent it.
+        action: the vector of its action; None if it is still to be made.
+    """
 
     ordinal: int
     behaviour: Behaviour
     item: StoredItem | None
+    action: NDArray[np.float32] | None = None
 
 
 class _Kind:
@@ -79,7 +87,8 @@ class _Kind:
         """Encode the oldest waiting behaviour. `item` is its item."""
         first = self.waiting[0]
         ordinal = first.ordinal
-        encoding, states = self.recurrences.step(ordinal, self.action(first.behaviour.action), item.vector)
+        action = self.action(first.behaviour.action) if first.action is None else first.action
+        encoding, states = self.recurrences.step(ordinal, action, item.vector)
         store.write_encoding(self.kind, ordinal, version_id, encoding, states)
         self.recurrences.commit(ordinal, states)
         self.window.append(ordinal, first.behaviour.time, encoding, item)
@@ -108,16 +117,19 @@ class ModelServing:
         kinds = [kind for kind in BEHAVIOUR_KINDS if compares or kind in model.steppers]
         self._kinds = {kind: _Kind(model, store, kind) for kind in kinds}
 
-    def check_action(self, kind: BehaviourKind, values: Values) -> None:
-        """Raise SpecificationError if a feature of the action cannot read its value."""
-        if kind in self._kinds:
-            self._kinds[kind].action(values)
+    def action(self, kind: BehaviourKind, values: Values) -> NDArray[np.float32] | None:
+        """Return the vector of an action, or None if this kind of behaviour is not encoded.
 
-    def add(self, ordinal: int, behaviour: Behaviour) -> None:
-        """Take a behaviour that was just recorded under this ordinal."""
+        Raises:
+            SpecificationError: a feature cannot read its value.
+        """
+        return self._kinds[kind].action(values) if kind in self._kinds else None
+
+    def add(self, ordinal: int, behaviour: Behaviour, action: NDArray[np.float32] | None) -> None:
+        """Take a behaviour that was just recorded under this ordinal. `action` is the vector of its action."""
         kind = self._kinds.get(behaviour.kind)
         if kind is not None:
-            kind.waiting.append(_Waiting(ordinal, behaviour, behaviour.item))
+            kind.waiting.append(_Waiting(ordinal, behaviour, behaviour.item, action))
 
     def encode_next(self) -> bool:
         """Encode one behaviour and store the result. Return whether there was one that can be encoded.

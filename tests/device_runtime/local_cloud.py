@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgerec import open_tables
 from edgerec.core.errors import TransportError
 from edgerec.device_runtime.relations import RelationEncoder
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec, of_origin
 from edgerec.features.vocabulary import MISSING_ID
-from edgerec.kv.npz import NpzTables
+from edgerec.kv.npz import Table
 from edgerec.paging.items import UNKNOWN_KEY, EmbeddingColumn, ItemBatch
 from edgerec.paging.log_rows import LogBatch
 from edgerec.paging.page import Page, PageRequest
@@ -23,18 +25,26 @@ class LocalCloud:
 
     Args:
         spec: the specification.
-        tables: the embedding tables of the model version.
+        version_id: the model version.
+        tables: the embedding tables of this version.
         catalogue: the items: a row of values by item ID.
 
     Attributes:
         lists: the pages that `page` returns, in this order: page ID, item IDs, and served values by column.
         requests: the requests for pages.
         batches: the delivered log rows.
+        complete: whether pages say that the cloud has no more items.
         fault: if it is set, every call raises a TransportError with this text.
     """
 
-    def __init__(self, spec: FeatureSpec, tables: NpzTables, catalogue: Mapping[int, Mapping[str, Any]]) -> None:
-        self._tables, self._catalogue = tables, catalogue
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        version_id: str,
+        tables: Mapping[str, Table],
+        catalogue: Mapping[int, Mapping[str, Any]],
+    ) -> None:
+        self.version_id, self._tables, self._catalogue = version_id, tables, catalogue
         self._embeddings = {feature.name: feature.source for feature in spec.embeddings}
         coded = [feature.source for feature in spec.item if not feature.has_table]
         read = [name for name in RelationEncoder(spec, Limits()).item_columns if name != "item_id"]
@@ -43,6 +53,7 @@ class LocalCloud:
         self.lists: list[tuple[int, Sequence[int], Mapping[str, Sequence[Any]]]] = []
         self.requests: list[PageRequest] = []
         self.batches: list[LogBatch] = []
+        self.complete = True
         self.fault: str | None = None
 
     def page(self, request: PageRequest) -> Page:
@@ -57,7 +68,7 @@ class LocalCloud:
             [ids[row] for row in chosen],
             {name: [values[row] for row in chosen] for name, values in served.items()},
         )
-        return Page(page_id, request.time, items, served=tuple(served), complete=not self.lists)
+        return Page(page_id, request.time, items, served=tuple(served), complete=self.complete)
 
     def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
         self._check()
@@ -81,7 +92,7 @@ class LocalCloud:
     def _batch(self, version_id: str | None, ids: Sequence[int], served: Mapping[str, Sequence[Any]]) -> ItemBatch:
         rows = [self._catalogue[item_id] for item_id in ids]
         columns = {name: [row[name] for row in rows] for name in self._columns if name not in self._served}
-        known_version = version_id == self._tables.version_id
+        known_version = version_id == self.version_id
         embeddings = {name: self._embedding(name, rows) for name in self._embeddings} if known_version else {}
         return ItemBatch(
             version_id if known_version else None, np.array(ids, np.int64), {**columns, **served}, embeddings
@@ -91,9 +102,17 @@ class LocalCloud:
         values = [row[self._embeddings[name]] for row in rows]
         wanted = np.array([MISSING_ID if value is None else value for value in values], np.int64)
         keys, index = np.unique(wanted, return_inverse=True)
-        table = self._tables.tables[name]
-        stored = np.concatenate([block for block, _ in table.blocks()])
-        rows_of_keys = table.get_many(keys).rows
-        return EmbeddingColumn(
-            np.where(np.isin(keys, stored), keys, UNKNOWN_KEY), rows_of_keys, index.astype(np.int32).reshape(-1)
-        )
+        table = self._tables[name]
+        at = np.minimum(table.keys.searchsorted(keys), len(table.keys) - 1)
+        known = table.keys[at] == keys
+        found = np.where(known[:, None], table.values[at], table.unknown)
+        return EmbeddingColumn(np.where(known, keys, UNKNOWN_KEY), found, index.astype(np.int32).reshape(-1))
+
+
+def read_tables(bundle: Path) -> dict[str, Table]:
+    """Return the embedding tables of a bundle by feature."""
+    found = {}
+    for name, table in open_tables(bundle / "cloud").tables.items():
+        keys, values = (np.concatenate(part) for part in zip(*table.blocks(), strict=True))
+        found[name] = Table(keys, values, table.unknown)
+    return found

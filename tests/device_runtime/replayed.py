@@ -17,7 +17,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.spec import FeatureSpec, of_origin
 from tests.device_runtime.local_cloud import LocalCloud
 
-CONFIG = ClientConfig(shadow=True, triggers=(), kept_pages=1000, send_interval_ms=0)
+CONFIG = ClientConfig(shadow=True, triggers=(), kept_pages=1000, send_interval_ms=10**12)
 
 
 class Clock:

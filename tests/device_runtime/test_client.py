@@ -1,0 +1,514 @@
+"""Client Native: triggers, pages, partial values, outcomes, and the rows that it logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgerec import DeviceModel, load_device_model
+from edgerec.core.errors import ConfigurationError, SpecificationError
+from edgerec.device_runtime.client import Client
+from edgerec.device_runtime.config import ActionColumns, ClientConfig
+from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
+from tests.device_runtime.local_cloud import LocalCloud, read_tables
+from tests.device_runtime.replayed import Clock
+
+ITEMS = {item: {"shop": item % 7, "level": item % 3 + 1} for item in range(100, 160)}
+START = 1_000_000
+
+
+@dataclass
+class App:
+    """An application with one user. `start` makes a client."""
+
+    model: DeviceModel
+    cloud: LocalCloud
+    store: BehaviourStore
+    clock: Clock = field(default_factory=lambda: Clock(START))
+    orders: list[list[int]] = field(default_factory=list)
+    pages: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def start(self, *, model: bool = True, **settings: Any) -> Client:
+        settings = {"page": 6, "fetch": 10, "prefetch": 1, "debounce_ms": 0, "send_interval_ms": 10**12, **settings}
+        settings.setdefault("columns", ActionColumns(delete_reason="reason", purchase="bought"))
+        return Client(
+            self.store,
+            self.cloud,
+            self.model if model else None,
+            config=ClientConfig(**settings),
+            clock=self.clock,
+            on_order=self.orders.append,
+            spec=self.model.spec,
+        )
+
+    def offer(self, *items: int) -> None:
+        """Let the cloud return a page of these items next."""
+        scores = [float(np.sin(item)) for item in items]
+        self.cloud.lists.append((next(self.pages), items, {"score": scores}))
+
+    def requests(self, client: Client) -> list[dict[str, Any]]:
+        """Close the client and return the rows of requests that it delivered."""
+        client.close()
+        return self.cloud.sent("requests")
+
+
+@pytest.fixture(scope="module")
+def parts(bundle_path: Path) -> tuple[DeviceModel, dict[str, Any]]:
+    return load_device_model(bundle_path), read_tables(bundle_path)
+
+
+@pytest.fixture
+def app(parts: tuple[DeviceModel, dict[str, Any]], tmp_path: Path) -> Iterator[App]:
+    model, tables = parts
+    with BehaviourStore(tmp_path / "user.db", user_id=3, limits=model.limits) as store:
+        cloud = LocalCloud(model.spec, model.version_id, tables, ITEMS)
+        cloud.complete = False
+        yield App(model, cloud, store)
+
+
+def seen(**values: Any) -> dict[str, Any]:
+    return {"duration_s": 2.0, **values}
+
+
+def test_a_page_is_ranked_when_it_arrives(app: App) -> None:
+    client = app.start()
+    app.offer(*range(100, 110))
+    client.refresh()
+    done = client.run_pending()
+    assert (done.pages, done.requests, done.errors) == (1, ("page",), ())
+    assert len(client.order()) == 6
+    assert app.orders == [client.order()]
+    row = app.requests(client)[0]
+    assert (row["trigger"], row["outcome"], row["model_version"]) == ("page", "reordered", app.model.version_id)
+    assert row["item_id"] == list(range(100, 110))
+    assert [row["item_id"][position] for position in row["positions"]][:6] == app.orders[0]
+    assert row["positions"] == np.argsort(-np.array(row["scores"]), kind="stable").tolist()
+    assert row["clicked"] == [None] * 10
+
+
+def test_only_what_the_user_has_not_seen_moves(app: App) -> None:
+    client = app.start(triggers=("early_click",))
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    for position in range(3):
+        before = client.order()
+        client.exposed(before[position], seen())
+        client.clicked(before[position])
+        assert client.run_pending().requests == ("early_click",)
+        assert client.order()[: position + 1] == before[: position + 1]
+        client.left_page(before[position], {"duration_s": 5.0})
+    rows = app.requests(client)
+    assert [len(row["item_id"]) for row in rows] == [10, 9, 8, 7]
+    clicked = dict(zip(rows[0]["item_id"], rows[0]["clicked"], strict=True))
+    assert sorted(one for one in clicked.values() if one is not None) == [1, 1, 1]
+
+
+def test_labels_say_what_was_exposed_and_clicked_after_the_request(app: App) -> None:
+    client = app.start(triggers=("exposures",), exposures_without_click=2)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    for position in range(4):
+        app.clock.now += 1000
+        client.exposed(client.order()[position], seen())
+        client.run_pending()
+    client.clicked(client.order()[3])
+    order = client.order()
+    first, second, third = app.requests(client)
+    for row, exposed in ((first, order[:4]), (second, order[2:4]), (third, [])):
+        label = dict(zip(row["item_id"], row["clicked"], strict=True))
+        assert {item for item, one in label.items() if one is not None} == set(exposed)
+        assert {item for item, one in label.items() if one} == ({order[3]} & set(exposed))
+    assert (second["exposures_end"], second["page_views_end"]) == (2, 0)
+
+
+def test_triggers_fire_with_their_reasons(app: App) -> None:
+    client = app.start(exposures_without_click=3)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    order, reasons = client.order(), []
+
+    def settle() -> None:
+        app.clock.now += 1000
+        reasons.append(client.run_pending().requests)
+
+    client.clicked(order[0])
+    settle()
+    client.left_page(order[0], {"duration_s": 3.0})
+    settle()
+    client.deleted(order[0], "bad")
+    settle()
+    client.exposed(order[0], seen())
+    settle()
+    for item in client.order()[1:4]:
+        client.exposed(item, seen())
+        settle()
+    client.left_page(155, {"duration_s": 3.0})  # opened by search
+    settle()
+    assert reasons == [(), ("click",), (), ("delete",), (), (), ("exposures",), ()]
+
+
+def test_a_page_that_is_never_left_triggers_after_a_time(app: App) -> None:
+    client = app.start(page_timeout_ms=5000)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    client.clicked(client.order()[0])
+    app.clock.now += 4999
+    assert client.run_pending().requests == ()
+    app.clock.now += 1
+    assert client.run_pending().requests == ("click",)
+    assert client.run_pending().requests == ()
+
+
+def test_triggers_are_debounced_and_requests_of_the_application_are_not(app: App) -> None:
+    client = app.start(triggers=("early_click", "delete"), debounce_ms=300)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    client.clicked(client.order()[0])
+    assert client.run_pending().requests == ("early_click",)
+    client.clicked(client.order()[1])
+    client.exposed(client.order()[1], seen(reason="bad"))
+    client.request("tab")
+    app.clock.now += 299
+    assert client.run_pending().requests == ("tab",)
+    app.clock.now += 1
+    assert client.run_pending().requests == ("early_click",)
+    assert client.run_pending().requests == ()
+
+
+def test_an_application_adds_its_own_trigger(app: App) -> None:
+    bought = ClientConfig(
+        triggers=("bought",), own_triggers={"bought": lambda event, config: bool(event.values.get("bought"))}
+    )
+    client = app.start(triggers=bought.triggers, own_triggers=bought.own_triggers)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    for buys in (False, True):
+        item = client.order()[int(buys)]
+        client.clicked(item)
+        if buys:
+            client.purchased(item)
+        client.left_page(item, {"duration_s": 3.0})
+        assert client.run_pending().requests == (("bought",) if buys else ())
+
+
+def test_partial_values_become_values_of_the_behaviour(app: App) -> None:
+    client = app.start()
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    item = client.order()[0]
+    client.scrolled(item, 2.0, 1.0)  # the specification does not read scrolls
+    client.deleted(item, "seen")
+    client.exposed(item, seen())
+    client.exposed(item, seen())
+    client.clicked(item)
+    client.acted(item, "bought", 0)
+    client.purchased(item)
+    client.left_page(item, {"duration_s": np.float32(3.0)})
+    client.left_page(item)
+    client.close()
+    events = app.cloud.sent("events")
+    score, names = float(np.sin(item)), ("kind", "duration_s", "reason", "bought", "score")
+    assert [tuple(row.get(name) for name in names) for row in events] == [
+        ("exposure", 2.0, "seen", None, score),
+        ("exposure", 2.0, None, None, score),
+        ("page_view", 3.0, None, 1, score),
+        ("page_view", None, None, None, None),
+    ]  # fmt: skip
+    assert [row["opened_from"] for row in events] == [None, None, "feed", "search"]
+    assert [row["ordinal"] for row in events] == [0, 1, 0, 1]
+
+
+def test_scrolls_are_summed(app: App) -> None:
+    client = Client(app.store, app.cloud, None, clock=app.clock)
+    client.scrolled(100, 2.0, 1.0)
+    client.scrolled(100, 0.5, 3.0)
+    client.exposed(100, {"anything": 1})
+    client.close()
+    (row,) = app.cloud.sent("events")
+    assert (row["scroll_count"], row["scroll_duration_s"], row["scroll_speed"]) == (2, 4.0, 3.5 / 4)
+    assert row["anything"] == 1
+
+
+def test_wrong_values_are_errors_and_nothing_is_recorded(app: App) -> None:
+    client = app.start()
+    for values, message in (
+        (seen(durations=1), "unknown column 'durations'; the specification reads duration_s, reason"),
+        (seen(duration_s="long"), "feature duration .* reads numbers"),
+        (seen(duration_s=float("nan")), "NaN"),
+    ):
+        with pytest.raises(SpecificationError, match=message):
+            client.exposed(100, values)
+    with pytest.raises(SpecificationError, match="unknown column 'reason'"):
+        client.acted(100, "reason")
+    assert app.store.next_ordinal(EXPOSURE) == 0
+
+
+def test_shadow_mode_scores_and_keeps_the_order(app: App) -> None:
+    client = app.start(shadow=True, budget_ms=0)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    assert client.order() == list(range(100, 106))
+    (row,) = app.requests(client)
+    assert row["outcome"] == "shadow"
+    assert len(row["scores"]) == 10
+
+
+def test_pass_through_records_behaviours_and_orders(app: App) -> None:
+    client = app.start(model=False)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    for item in client.order()[:2]:
+        client.exposed(item, seen())
+    client.clicked(101)
+    client.left_page(101, {"duration_s": 3.0})
+    assert client.run_pending().requests == ("click",)
+    assert client.order() == list(range(100, 106))
+    rows = app.requests(client)
+    assert app.cloud.requests[0].version_id is None
+    assert [(row["trigger"], row["outcome"], row["scores"]) for row in rows] == [
+        ("page", "collected", None),
+        ("click", "collected", None),
+    ]
+    assert rows[0]["clicked"][:3] == [0, 1, None]
+    assert len(app.cloud.sent("events")) == 3
+
+
+def test_a_budget_throws_a_late_result_away_and_then_refuses(app: App) -> None:
+    client = app.start(budget_ms=0.0)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    for _ in range(2):
+        client.request("again")
+        client.run_pending()
+    assert client.order() == list(range(100, 106))
+    late, refused, again = app.requests(client)
+    assert "ms, and the budget is 0 ms" in late["outcome"]
+    assert late["outcome"].startswith("kept: it took ")
+    assert len(late["scores"]) == 10
+    assert refused["outcome"].startswith("kept: it would take about ")
+    assert refused["scores"] is None
+    assert again["outcome"].startswith("kept: it took ")  # the slow re-rank is forgotten
+
+
+def test_the_window_of_a_re_rank_is_configurable(app: App) -> None:
+    client = app.start(candidates=3)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    assert set(client.order()[:3]) == {100, 101, 102}
+    assert client.order()[3:] == [103, 104, 105]
+    assert app.requests(client)[0]["item_id"] == [100, 101, 102]
+
+
+def test_items_found_by_search_are_fetched(app: App) -> None:
+    client = app.start()
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    app.cloud.fault = "no network"
+    client.left_page(150, {"duration_s": 3.0})
+    client.request("again")
+    done = client.run_pending()
+    assert "items of behaviours cannot be fetched: no network" in done.errors
+    app.cloud.fault = None
+    app.clock.now += 1000
+    client.request("again")
+    done = client.run_pending()
+    assert (done.items, done.encoded, done.errors) == (1, 1, ())
+    outcomes = [row["outcome"] for row in app.requests(client)]
+    assert outcomes[1] == "kept: 1 behaviours are not encoded: 1 items are not here yet"
+    assert outcomes[2] == "reordered"
+
+
+def test_one_unknown_item_does_not_hold_up_the_others(app: App) -> None:
+    client = app.start()
+    for item in (150, 999, 151):
+        client.exposed(item, seen())
+    items = 0
+    for _ in range(8):
+        app.clock.now += 1_000_000
+        items += client.run_pending().items
+    assert items == 2
+    assert app.store.encoded_through(EXPOSURE, app.model.version_id) == 0
+
+
+def test_the_next_page_is_requested_before_the_end_and_joins_the_rest(app: App) -> None:
+    client = app.start(prefetch=2)
+    app.offer(*range(100, 110))
+    app.offer(109, *range(110, 130))
+    client.refresh()
+    client.run_pending()
+    for position in range(4):
+        assert len(app.cloud.requests) == 1
+        client.exposed(client.order()[position], seen())
+        client.run_pending()
+    first, second = app.cloud.requests
+    assert (first.held, first.count, first.version_id) == ((), 10, app.model.version_id)
+    assert (len(second.held), second.count) == (6, 6)
+    assert len(client.order()) == 4 + 6
+    rows = app.requests(client)
+    assert [row["page_id"] for row in rows] == [1, 2]
+    assert rows[1]["item_id"][:6] == list(second.held)
+    assert not set(rows[1]["item_id"][6:]) & set(rows[0]["item_id"])
+
+
+def test_without_the_cloud_the_items_on_the_device_are_shown(app: App) -> None:
+    client = app.start()
+    app.offer(*range(100, 110))
+    app.offer(*range(110, 120))
+    client.refresh()
+    client.run_pending()
+    app.cloud.fault = "no network"
+    client.shown(client.order()[5])
+    assert client.run_pending().errors == ("no page: no network",)
+    assert len(client.order()) == 10
+    app.cloud.fault = None
+    client.shown(client.order()[8])
+    assert client.run_pending().pages == 0  # it waits before it tries again
+    app.clock.now += 1000
+    assert client.run_pending().pages == 1
+    assert len(client.order()) == 9 + 6
+
+
+def test_a_refresh_replaces_the_list(app: App) -> None:
+    client = app.start()
+    for first in (100, 120):
+        app.offer(*range(first, first + 10))
+    client.refresh()
+    client.run_pending()
+    client.exposed(client.order()[0], seen())
+    client.refresh()
+    client.run_pending()
+    assert set(client.order()) < set(range(120, 130))
+    late = next(iter(set(range(100, 110)) - set(client.order())))
+    client.exposed(late, seen())
+    client.close()
+    assert [row["page_id"] for row in app.cloud.sent("events")] == [1, 1]
+
+
+def test_a_page_that_the_model_cannot_read_keeps_its_order(app: App) -> None:
+    app.cloud.version_id = "newer"
+    client = app.start()
+    app.offer(*range(100, 110))
+    client.refresh()
+    assert client.run_pending().requests == ("page",)
+    assert client.order() == list(range(100, 106))
+    (row,) = app.requests(client)
+    assert row["outcome"].startswith("kept: the model cannot read the page: the cloud sent items of model version None")
+
+
+def test_log_rows_wait_for_the_cloud(app: App) -> None:
+    client = app.start(send_interval_ms=100, send_rows=2)
+    app.cloud.fault = "no network"
+    for _ in range(5):
+        client.exposed(100, seen())
+    done = client.run_pending()
+    assert "log rows cannot be delivered: no network" in done.errors
+    app.cloud.fault = None
+    assert client.run_pending().sent == 0
+    app.clock.now += 1000
+    assert client.run_pending().sent == 3
+    assert [batch.number for batch in app.cloud.batches] == [0, 1, 2]
+    assert [row["ordinal"] for row in app.cloud.sent("events")] == list(range(5))
+    assert client.run_pending().sent == 0
+    client.close()
+
+
+def test_times_never_go_back_and_a_request_is_later_than_what_it_knows(app: App) -> None:
+    client = app.start()
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.exposed(150, seen())
+    app.clock.now -= 500
+    client.exposed(151, seen())
+    client.run_pending()
+    client.exposed(152, seen())
+    client.close()
+    times = [row["time"] for row in app.cloud.sent("events")]
+    (request,) = app.cloud.sent("requests")
+    assert times == [START, START, START + 1]
+    assert request["time"] == START + 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"page": 0}, "`page` should be at least 1; received 0"),
+        ({"debounce_ms": -1}, "`debounce_ms` should be at least 0"),
+        ({"prefetch": 50}, "`prefetch` should be below `page`"),
+        ({"triggers": ("clicks",)}, "trigger 'clicks' is unknown; the known triggers are click, early_click"),
+    ],
+)
+def test_a_wrong_configuration_is_an_error(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        ClientConfig(**settings)
+
+
+def test_threads_do_the_same_as_single_steps(app: App, tmp_path: Path) -> None:
+    def session(store: BehaviourStore, *, threaded: bool) -> tuple[list[int], list[dict[str, Any]]]:
+        app.store, app.cloud.batches, app.cloud.lists = store, [], []
+        app.clock.now, app.pages = START, count(1)
+        app.offer(*range(100, 110))
+        app.offer(*range(110, 125))
+        client, rng = app.start(exposures_without_click=2), np.random.default_rng(5)
+        if threaded:
+            client.start()
+
+        def settle() -> None:
+            assert client.wait(60) if threaded else client.run_pending()
+
+        client.refresh()
+        settle()
+        for position in range(12):
+            app.clock.now += 1000
+            item = client.order()[position]
+            client.exposed(item, seen(duration_s=float(rng.exponential(3))))
+            settle()
+            if rng.random() < 0.3:
+                client.clicked(item)
+                client.left_page(item, {"duration_s": float(rng.exponential(9))})
+                settle()
+        order = client.order()
+        client.close()
+        rows = [dict(row) for row in app.cloud.sent("requests")]
+        for row in rows:
+            del row["request_id"], row["store_id"], row["duration_ms"]
+        return order, rows
+
+    alone = session(app.store, threaded=False)
+    with BehaviourStore(tmp_path / "threads.db", user_id=3, limits=app.model.limits) as store:
+        assert session(store, threaded=True) == alone
+    assert len(alone[1]) > 5
+
+
+def test_the_calls_of_an_application_may_come_from_many_threads(app: App) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    app.offer(*range(100, 110))
+    client = app.start()
+    client.start()
+    client.refresh()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: client.exposed(100 + number % 50, seen()), range(80)))
+        list(pool.map(lambda number: client.left_page(100 + number % 50), range(20)))
+    assert client.wait(60)
+    client.close()
+    assert app.store.encoded_through(EXPOSURE, app.model.version_id) == 79
+    assert app.store.encoded_through(PAGE_VIEW, app.model.version_id) == 19
