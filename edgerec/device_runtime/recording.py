@@ -12,7 +12,7 @@ from edgerec.device_runtime.offered_page import OfferedPage
 from edgerec.device_runtime.serving import ModelServing
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.store.rows import Behaviour
-from edgerec.features.behaviour_values import EarlierBehaviours
+from edgerec.features.behaviour_values import EarlierBehaviours, derived_columns
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.features.spec import FeatureSpec
 
@@ -41,6 +41,9 @@ class Recorder:
         self._columns = {
             kind: None if spec is None else dict.fromkeys(feature.source for feature in spec.actions(kind))
             for kind in BEHAVIOUR_KINDS
+        }
+        self._derived = {
+            kind: {} if spec is None else derived_columns(kind, spec.actions(kind)) for kind in BEHAVIOUR_KINDS
         }
         self._earlier = {kind: _earlier(store, kind) for kind in BEHAVIOUR_KINDS}
 
@@ -72,10 +75,11 @@ class Recorder:
         if known is None:
             return {**partial, **given}
         check_columns(kind, given, known)
-        derived = self._earlier[kind].values(item_id, time)
-        values = dict.fromkeys(known)
-        for source in (derived, partial):
-            values.update((name, value) for name, value in source.items() if name in known)
+        values: dict[str, Any] = dict.fromkeys(known)
+        for name, rule in self._derived[kind].items():
+            if name not in given:
+                values[name] = rule(self._earlier, item_id, time)
+        values.update((name, value) for name, value in partial.items() if name in known)
         return {**values, **given}
 
     def check_column(self, kind: BehaviourKind, column: str) -> None:
@@ -148,4 +152,4 @@ def check_columns(kind: BehaviourKind, given: Iterable[str], known: Mapping[str,
 
 def _earlier(store: BehaviourStore, kind: BehaviourKind) -> EarlierBehaviours:
     latest = [(one.time, one.item_id) for _, one in store.latest(kind, _LATEST)]
-    return EarlierBehaviours(kind, dict(store.item_counts(kind)), latest)
+    return EarlierBehaviours(store.item_counts(kind), latest)
