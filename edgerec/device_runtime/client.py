@@ -162,8 +162,9 @@ class Client:
             item_id: the item.
             values: values of the exposure by column. Those that are absent are taken from `scrolled` and `deleted`, or
                 computed (`edgerec.features.behaviour_values`), or missing.
-            page_id: the page that offered the item. Default: the latest one.
-            served: served values of an item that none of the client's pages offered. Then no page is looked up.
+            page_id: the page that offered the item. Default: the latest one that offered it.
+            served: served values, if they are not those of the page. Then the item is fetched from the cloud, and
+                without `page_id` no page offered it.
             ordinal: the ordinal of the behaviour, if logs are replayed. Default: the next one.
 
         Raises:
@@ -171,7 +172,7 @@ class Client:
             StoreError: the store cannot be written.
         """
         with self._lock:
-            place = None if served is not None else self._feed.find(item_id, page_id)
+            place = None if served is not None and page_id is None else self._feed.find(item_id, page_id)
             partial, deleted = self._partial.take_exposure(item_id)
             at = self._recorder.time()
             complete = self._recorder.values(EXPOSURE, item_id, at, values, partial)
@@ -234,7 +235,7 @@ class Client:
         """
         with self._lock:
             opened = self._open.pop(item_id, None)
-            place = None if opened is None or served is not None else opened.place
+            place = None if opened is None else opened.place
             at = self._recorder.time()
             complete = self._recorder.values(PAGE_VIEW, item_id, at, values, self._partial.take_page_view(item_id))
             origin = SEARCH if opened is None else FEED

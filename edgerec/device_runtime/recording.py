@@ -108,7 +108,7 @@ class Recorder:
             item_id: the item.
             values: the result of `values`.
             place: the page that offered the item, and the item's row on it.
-            served: served values of an item that no page of this client offered.
+            served: served values, if they are not those of the page.
             opened_from: for page-views, `feed` or `search`.
             ordinal: the ordinal; None for the next one.
 
@@ -121,14 +121,14 @@ class Recorder:
         if serving is not None:
             # This also checks the values, before they are recorded.
             action = serving.action(kind, values)
-            if page is not None and page.prepared is not None:
+            if page is not None and page.prepared is not None and served is None:
                 item = serving.items.stored(page.prepared, row, kind, page.values(row), values)
         behaviour = Behaviour(
             kind=kind,
             time=time,
             item_id=item_id,
             action=values,
-            served=dict(served or {}) if page is None else page.served_values(row),
+            served=dict(served or {}) if page is None or served is not None else page.served_values(row),
             page_id=None if page is None else page.page_id,
             offered_at=None if page is None else page.offered_at[row],
             opened_from=opened_from,

@@ -447,6 +447,21 @@ def test_times_never_go_back_and_a_request_is_later_than_what_it_knows(app: App)
     assert request["time"] == START + 1
 
 
+def test_served_values_may_differ_from_those_of_the_page(app: App) -> None:
+    client = app.start()
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    client.exposed(101, seen(), page_id=1, served={"score": 9.0})
+    client.exposed(102, seen(), served={"score": 8.0})
+    assert client.run_pending().items == 2
+    client.close()
+    rows = app.cloud.sent("events")
+    assert [(row["page_id"], row["score"]) for row in rows] == [(1, 9.0), (None, 8.0)]
+    (request,) = app.cloud.sent("requests")
+    assert request["clicked"][:3] == [None, 0, None]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
