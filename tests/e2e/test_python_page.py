@@ -14,12 +14,14 @@ import pytest
 
 import edgerec
 import edgerec.layers
-from edgerec import load_run
+from edgerec import load_logs, load_run
 from edgerec.export.split import device_graphs, split
+from tests.cloud.test_server import served
 from tests.random_runs import of_model, on_device
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text()
+DEVICE_PAGE = (ROOT / "docs" / "device.md").read_text()
 
 
 def run(title: str, names: dict[str, Any] | None = None, page: str = PAGE) -> dict[str, Any]:
@@ -53,8 +55,34 @@ def test_the_example_from_logs_to_the_device_runs(
     run("The same with `crban_plus`", names)
     assert sorted(names["order"].tolist()) == [0, 1]
     capsys.readouterr()
-    run("The three functions", page=(ROOT / "docs" / "device.md").read_text())
+    run("The three functions", page=DEVICE_PAGE)
     assert re.fullmatch(r"\[[\d ]+\]\n", capsys.readouterr().out)
+    _run_the_client(tmp_path)
+
+
+def _run_the_client(folder: Path) -> None:
+    """Run the example of a client, in a process of its own, against a server in another one."""
+    with served("bundle", "--catalogue", "logs", "--logs", "received") as (_, listening):
+        command = [sys.executable, str(ROOT / "examples" / "device_client.py"), "bundle", listening["url"], "user.db"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    shown = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("shown:")]
+    assert [len(set(items)) for items in shown][:1] == [8]
+    assert all(items[0] == shown[0][0] for items in shown)
+    assert [line for line in done.stdout.splitlines() if line.startswith("re-ranked")] == [
+        "re-ranked: delete",
+        "re-ranked: tab click",
+    ]
+    received = load_logs("received")
+    assert received.requests["trigger"].to_list() == ["page", "delete", "tab", "click"]
+    assert received.events["kind"].to_list() == ["exposure", "exposure", "page_view"]
+    assert received.events["hidden"].to_list() == ["too_long", None, None]
+
+
+def test_the_page_shows_the_example_of_a_client() -> None:
+    example = (ROOT / "examples" / "device_client.py").read_text()
+    assert f"```python\n{example}```" in DEVICE_PAGE
+    assert len(example.splitlines()) < 40
 
 
 # TensorFlow warns that functions of tf.data are still traced.
