@@ -1,4 +1,4 @@
-"""A client of the recipe feed. The server is another process. Run: python examples/device_client.py BUNDLE URL STORE."""
+"""A client of the recipe feed. Its server is another process. Run: python device_client.py BUNDLE URL STORE."""
 
 import sys
 

@@ -21,6 +21,14 @@ from tests.random_runs import of_model, on_device
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text()
+ON_DEVICE = """
+import runpy, sys
+for name in ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "fastapi", "uvicorn", "redis", "cryptography"):
+    sys.modules[name] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a script with only the packages of the extra `device`."""
 DEVICE_PAGE = (ROOT / "docs" / "device.md").read_text()
 
 
@@ -63,7 +71,8 @@ def test_the_example_from_logs_to_the_device_runs(
 def _run_the_client(folder: Path) -> None:
     """Run the example of a client, in a process of its own, against a server in another one."""
     with served("bundle", "--catalogue", "logs", "--logs", "received") as (_, listening):
-        command = [sys.executable, str(ROOT / "examples" / "device_client.py"), "bundle", listening["url"], "user.db"]
+        example = str(ROOT / "examples" / "device_client.py")
+        command = [sys.executable, "-c", ON_DEVICE, example, "bundle", listening["url"], "user.db"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     shown = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("shown:")]
