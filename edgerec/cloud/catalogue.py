@@ -37,6 +37,9 @@ class _Column:
             words = series.cast(pl.String).unique(maintain_order=True).drop_nulls()
             codes = series.cast(pl.String).replace_strict(words, np.arange(len(words)), return_dtype=pl.Int32)
             return cls(codes.fill_null(0).to_numpy(), missing, np.array([*words, None], object))
+        if series.dtype in (pl.Null, pl.UInt64) or series.dtype.is_decimal():
+            # A page has no such types. A feature reads these values as numbers.
+            series = series.cast(pl.Float64)
         zero = False if series.dtype == pl.Boolean else 0
         return cls(series.fill_null(zero).to_numpy(), missing, None)
 

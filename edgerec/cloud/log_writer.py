@@ -76,6 +76,7 @@ class LogWriter:
         try:
             self._prepare(specs[0], items)
             self._pending = [self._recovered(body) for body in self._journal.bodies()]
+            recovered = self._joined(self._pending)
             self._roll()
         except BaseException:
             self._journal.close()
@@ -86,6 +87,8 @@ class LogWriter:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="edgerec-logs", daemon=True)
         self._thread.start()
+        if len(recovered[EVENTS]) or len(recovered[REQUESTS]):
+            self._teach(recovered)
 
     def submit(self, batch: LogBatch) -> Future[dict[str, Any]]:
         """Store a batch. The future ends when the batch is on disk.
@@ -204,10 +207,13 @@ class LogWriter:
             self._counts["batches"] += len(new)
             for name, table in tables.items():
                 self._counts[name] += len(table)
-            try:
-                self._learn(tables[EVENTS], tables[REQUESTS])
-            except Exception:  # a recall of an application may raise anything; the logs are stored all the same
-                logging.getLogger(__name__).exception("the recall could not learn from new logs")
+            self._teach(tables)
+
+    def _teach(self, tables: dict[str, pl.DataFrame]) -> None:
+        try:
+            self._learn(tables[EVENTS], tables[REQUESTS])
+        except Exception:  # a recall of an application may raise anything; the logs are stored all the same
+            logging.getLogger(__name__).exception("the recall could not learn from new logs")
 
     def _rows(self) -> int:
         return sum(len(events) + len(requests) for events, requests in self._pending)

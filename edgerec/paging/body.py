@@ -42,6 +42,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }
 """The types of arrays, by their name in the header."""
 
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _START = struct.Struct("<8sII")
 
 
@@ -54,9 +55,9 @@ class ArrayWriter:
 
     def add(self, array: NDArray[Any]) -> dict[str, Any]:
         """Append `array`. Return its description for the header."""
-        name = array.dtype.name
+        name = _NAMES[array.dtype.newbyteorder("<")]
         description = {"type": name, "shape": list(array.shape), "offset": self._length}
-        content = np.ascontiguousarray(array, DTYPES[name]).tobytes()
+        content = array.astype(DTYPES[name], copy=False).tobytes()
         self._pieces += [content, bytes(-len(content) % ALIGNMENT)]
         self._length += len(content) + len(self._pieces[-1])
         return description

@@ -133,7 +133,10 @@ def test_an_answered_batch_survives_a_killed_process(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert done.stdout.split() == [str(number) for number in range(last + 1)]
-    with writer(out) as logs:
+    learnt: list[int] = []
+    with writer(out, learn=lambda events, requests: learnt.append(len(events) + len(requests))) as logs:
+        assert len(learnt) == 1
+        assert learnt[0] >= len(BATCHES[last].events) + len(BATCHES[last].requests)
         answers = send(logs, BATCHES)
     assert [answer["stored"] for answer in answers] == [False] * (last + 1) + [True] * (len(BATCHES) - last - 1)
     assert_same_rows(out)
