@@ -6,35 +6,30 @@ the delivery of logs. `run_pending` does it step by step, or two worker threads 
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from edgerec.device_runtime.cloud_work import CloudDone, CloudWork
+from edgerec.device_runtime.cloud_work import CloudWork
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.device_work import DeviceWork
 from edgerec.device_runtime.feed import Feed
-from edgerec.device_runtime.offered_page import OfferedPage
+from edgerec.device_runtime.open_pages import OpenPage, OpenPages
 from edgerec.device_runtime.partial_values import PartialValues
+from edgerec.device_runtime.pending_work import Done, PendingWork
 from edgerec.device_runtime.recording import Recorder
 from edgerec.device_runtime.reranking import Reranking
 from edgerec.device_runtime.serving import ModelServing
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.triggers import Event
-from edgerec.device_runtime.workers import Workers
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.features.spec import FeatureSpec
 from edgerec.paging.transport import Transport
 
-_LOG = logging.getLogger(__name__)
-FEED, SEARCH, PAGE = "feed", "search", "page"
-CHUNK = 8
-"""Number of behaviours that are encoded while the lock is held."""
+FEED, SEARCH = "feed", "search"
 _NO_VALUES: Mapping[str, Any] = {}
 
 
@@ -46,36 +41,6 @@ def now_ms() -> int:
 def new_request_id() -> int:
     """Return a random ID below 2^63."""
     return secrets.randbits(63)
-
-
-@dataclass(frozen=True)
-class Done:
-    """What `run_pending` did.
-
-    Attributes:
-        encoded: number of behaviours that were encoded.
-        requests: the reasons of the requests, in order.
-        pages: number of pages that arrived.
-        items: number of items that were fetched for behaviours.
-        sent: number of batches of log rows that were delivered.
-        errors: what failed. It will be tried again.
-    """
-
-    encoded: int
-    requests: tuple[str, ...]
-    pages: int
-    items: int
-    sent: int
-    errors: tuple[str, ...]
-
-
-@dataclass
-class _OpenPage:
-    """An item's page that the user has opened: the offer that was clicked, and the time of the click."""
-
-    place: tuple[OfferedPage, int] | None
-    time: int
-    timed_out: bool = False
 
 
 class Client:
@@ -109,21 +74,19 @@ class Client:
         new_id: Callable[[], int] = new_request_id,
         spec: FeatureSpec | None = None,
     ) -> None:
-        config = config or ClientConfig()
+        self._config = config = config or ClientConfig()
         serving = None if model is None else ModelServing(model, store)
-        self._config, self._store, self._clock, self._on_order = config, store, clock, on_order
+        self._store, self._on_order = store, on_order
         self._lock = threading.Condition(threading.RLock())
-        self._running = threading.Lock()
         self._feed = Feed(page=config.page, kept_pages=config.kept_pages)
+        self._partial, self._open = PartialValues(config.columns), OpenPages(config.page_timeout_ms)
         self._recorder = Recorder(store, serving, spec if model is None else model.spec, clock)
         reranking = Reranking(store, serving, self._feed, config, new_id)
-        self._device = DeviceWork(serving, reranking, self._recorder, config)
-        self._cloud = CloudWork(self._lock, store, transport, serving, self._feed, config, clock, self._rank_page)
-        self._partial = PartialValues(config.columns)
-        self._open: dict[int, _OpenPage] = {}
-        self._exposures = 0
-        self._page_reasons: list[str] = []
-        self._workers: Workers | None = None
+        self._device = DeviceWork(serving, reranking, self._recorder, self._open, config)
+        self._work = PendingWork(self._lock, self._device, config, clock, self._changed)
+        self._cloud = self._work.cloud = CloudWork(
+            self._lock, store, transport, serving, self._feed, config, clock, self._work.rank_page
+        )
 
     @property
     def context(self) -> dict[str, Any]:
@@ -178,10 +141,9 @@ class Client:
             complete = self._recorder.values(EXPOSURE, item_id, at, values, partial)
             self._recorder.record(EXPOSURE, at, item_id, complete, place=place, served=served, ordinal=ordinal)
             self._feed.seen(item_id)
-            self._exposures += 1
             reason = complete.get(self._config.columns.delete_reason)
             deleted = deleted or reason not in (None, "", "none")
-            self._note(Event("exposed", item_id, complete, deleted=deleted, exposures=self._exposures))
+            self._note(Event("exposed", item_id, complete, deleted=deleted))
 
     def scrolled(self, item_id: int, speed: float, duration_s: float) -> None:
         """Report a scroll gesture while an item is on the screen. `speed` is in screens per second."""
@@ -201,8 +163,7 @@ class Client:
             if place is not None:
                 self._store.record_click(place[0].page_id, item_id, at)
             self._feed.seen(item_id)
-            self._open[item_id] = _OpenPage(place, at)
-            self._exposures = 0
+            self._open.open(item_id, OpenPage(place, at))
             self._note(Event("clicked", item_id, from_feed=place is not None))
 
     def acted(self, item_id: int, column: str, value: Any = 1) -> None:
@@ -234,7 +195,7 @@ class Client:
         those of `exposed`; the values that are absent are taken from `acted` and `purchased`.
         """
         with self._lock:
-            opened = self._open.pop(item_id, None)
+            opened = self._open.leave(item_id)
             place = None if opened is None else opened.place
             at = self._recorder.time()
             complete = self._recorder.values(PAGE_VIEW, item_id, at, values, self._partial.take_page_view(item_id))
@@ -255,106 +216,32 @@ class Client:
 
         Do not call it after `start`.
         """
-        with self._running:
-            done = CloudDone()
-            self._cloud.fetch_items(done)
-            encoded, reasons, changed, errors = self._run_device()
-            self._cloud.run(done)
-            reasons += self._take_page_reasons()
-        self._report(changed or done.changed, errors + done.errors)
-        return Done(encoded, tuple(reasons), done.pages, done.items, done.sent, tuple(errors + done.errors))
+        return self._work.run()
 
     def start(self) -> None:
         """Start two worker threads: one encodes and re-ranks, the other talks to the cloud.
 
         So a slow network never delays a re-rank.
         """
-        with self._lock:
-            if self._workers is None:
-                jobs = (
-                    ("edgerec-device", self._device_due, self._device_job),
-                    ("edgerec-cloud", self._cloud.due, self._cloud_job),
-                )
-                self._workers = Workers(self._lock, jobs, self._clock)
+        self._work.start()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the worker threads have done everything that is due now. Return whether they have."""
-        return self._workers is None or self._workers.wait(timeout_s)
+        return self._work.wait(timeout_s)
 
     def close(self, *, send: bool = True) -> None:
         """Stop the worker threads, end the pages, and deliver the log rows if the cloud answers.
 
         Rows that were not delivered stay in the store. The next client of the store delivers them.
         """
-        workers, self._workers = self._workers, None
-        if workers is not None:
-            workers.stop()
-        done = CloudDone()
-        self._cloud.end_pages(done)
-        if send:
-            self._cloud.send(done)
-        self._cloud.prune(done)
-        self._report(False, done.errors)
+        self._work.close(send=send)
 
     def _note(self, event: Event) -> None:
         """Let the triggers see an event, and wake the worker threads."""
-        if self._device.note(event):
-            self._exposures = 0
+        self._device.note(event)
         self._cloud.note_rows()
         self._lock.notify_all()
 
-    def _rank_page(self) -> None:
-        """Rank a page that has just arrived, with all behaviours encoded. The lock is held."""
-        self._device.encode(self._clock())
-        self._device.rerank(PAGE, refused=None if self._config.rank_pages else "pages are not ranked")
-        self._page_reasons.append(PAGE)
-
-    def _take_page_reasons(self) -> list[str]:
-        with self._lock:
-            reasons, self._page_reasons = self._page_reasons, []
-            return reasons
-
-    def _run_device(self) -> tuple[int, list[str], bool, list[str]]:
-        """Encode and re-rank. Return the number of behaviours, the reasons, whether the order changed, and errors."""
-        now, encoded = self._clock(), 0
-        while True:  # The lock is free between the chunks, so a long history does not block the application.
-            with self._lock:
-                count = self._device.encode(now, most=CHUNK)
-            encoded += count
-            if count < CHUNK:
-                break
-        reasons, changed = [], False
-        with self._lock:
-            self._note_timeouts(now)
-            while (reason := self._device.take_reason(now)) is not None:
-                encoded += self._device.encode(now)
-                changed |= self._device.rerank(reason)
-                reasons.append(reason)
-            return encoded, reasons, changed, self._device.take_errors()
-
-    def _note_timeouts(self, now: int) -> None:
-        for item_id, page in self._open.items():
-            if not page.timed_out and now >= page.time + self._config.page_timeout_ms:
-                page.timed_out = True
-                self._note(Event("never_left", item_id, from_feed=page.place is not None))
-
-    def _device_due(self) -> int | None:
-        times = [page.time + self._config.page_timeout_ms for page in self._open.values() if not page.timed_out]
-        due = self._device.due(self._clock())
-        return min(times if due is None else [*times, due], default=None)
-
-    def _device_job(self) -> None:
-        _, _, changed, errors = self._run_device()
-        self._report(changed, errors)
-
-    def _cloud_job(self) -> None:
-        done = CloudDone()
-        self._cloud.run(done)
-        self._take_page_reasons()
-        self._report(done.changed, done.errors)
-
-    def _report(self, changed: bool, errors: list[str]) -> None:
-        for error in errors:
-            _LOG.warning("%s", error)
-        if changed and self._on_order is not None:
+    def _changed(self) -> None:
+        if self._on_order is not None:
             self._on_order(self.order())

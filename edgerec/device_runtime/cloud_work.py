@@ -156,7 +156,7 @@ class CloudWork:
                 put = self._feed.begin if new_feed else self._feed.extend
                 ended = put(offer, complete=page.complete or not offer.item_ids)
                 self._arrived()
-                self._end(ended)
+                self._end(ended, done)
         done.pages += 1
         done.changed = True
 
@@ -192,14 +192,14 @@ class CloudWork:
     def end_pages(self, done: CloudDone) -> None:
         """End all pages, so that their requests get labels and can be sent. The feed is empty afterwards."""
         with self._lock:
+            self._end(self._feed.drop_pages(), done)
+
+    def _end(self, pages: list[OfferedPage], done: CloudDone) -> None:
+        for page in pages:
             try:
-                self._end(self._feed.drop_pages())
+                self._store.end_page(page.page_id)
             except EdgeRecError as error:
                 done.errors.append(f"a page cannot be ended: {first_line(error)}")
-
-    def _end(self, pages: list[OfferedPage]) -> None:
-        for page in pages:
-            self._store.end_page(page.page_id)
             self._rows = True
 
     def _wants_page(self) -> bool:

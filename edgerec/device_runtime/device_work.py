@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 from edgerec.core.errors import EdgeRecError, first_line
 from edgerec.device_runtime.backoff import Backoff
 from edgerec.device_runtime.config import ClientConfig
+from edgerec.device_runtime.open_pages import OpenPages
 from edgerec.device_runtime.recording import Recorder
 from edgerec.device_runtime.reranking import Reranking
 from edgerec.device_runtime.serving import ModelServing
@@ -23,6 +25,7 @@ class DeviceWork:
         serving: Model Serving; None in pass-through.
         reranking: makes the re-ranks.
         recorder: gives the times of requests.
+        open_pages: the pages of items that are open.
         config: the configuration of the client.
 
     Attributes:
@@ -31,11 +34,18 @@ class DeviceWork:
     """
 
     def __init__(
-        self, serving: ModelServing | None, reranking: Reranking, recorder: Recorder, config: ClientConfig
+        self,
+        serving: ModelServing | None,
+        reranking: Reranking,
+        recorder: Recorder,
+        open_pages: OpenPages,
+        config: ClientConfig,
     ) -> None:
         self._serving, self._reranking, self._recorder, self._config = serving, reranking, recorder, config
         known = config.known_triggers
         self._triggers = {name: known[name] for name in config.triggers}
+        self._open_pages = open_pages
+        self._exposures = 0
         self._triggered: str | None = None
         self._not_before = 0
         self._asked: deque[str] = deque()
@@ -43,13 +53,23 @@ class DeviceWork:
         self.context: dict[str, Any] = {}
         self.errors: list[str] = []
 
-    def note(self, event: Event) -> bool:
-        """Let the triggers see an event. Return whether one fired. If one waits already, its reason stays."""
+    def note(self, event: Event) -> None:
+        """Count exposures without a click, and let the triggers see an event. A reason that waits already stays."""
+        if event.what == "clicked":
+            self._exposures = 0
+        elif event.what == "exposed":
+            self._exposures += 1
+            event = replace(event, exposures=self._exposures)
         for name, fires in self._triggers.items():
             if fires(event, self._config):
                 self._triggered = self._triggered or name
-                return True
-        return False
+                self._exposures = 0
+                return
+
+    def time_out(self, now: int) -> None:
+        """Let the triggers see the open pages that count as never left."""
+        for item_id, page in self._open_pages.time_out(now):
+            self.note(Event("never_left", item_id, from_feed=page.place is not None))
 
     def ask(self, reason: str) -> None:
         """Note that the application wants a re-rank. These are not debounced."""
@@ -58,6 +78,9 @@ class DeviceWork:
     def due(self, now: int) -> int | None:
         """Return the time of the next work in milliseconds since 1970, or None if there is none."""
         times = [self._not_before] if self._triggered else []
+        timeout = self._open_pages.due()
+        if timeout is not None:
+            times.append(timeout)
         if self._asked:
             times.append(now)
         if self._serving is not None and self._serving.has_work:

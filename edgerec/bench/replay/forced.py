@@ -16,9 +16,10 @@ from edgerec.bench.replay.timed import BEHAVIOUR, RECORD
 from edgerec.bench.replay.timeline import LoggedBehaviour, LoggedRequest, Timeline
 from edgerec.core.errors import ParityError, TransportError
 from edgerec.data.schema import MAX_TIME_MS
-from edgerec.device_runtime.client import Client, Done
+from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.pending_work import Done
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.features.behaviours import EXPOSURE
 from edgerec.paging.items import ItemBatch

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from edgerec.bench.replay.logged_pages import LoggedPages
 from edgerec.bench.replay.timeline import LoggedRequest, Timeline
 from edgerec.core.errors import ParityError
-from edgerec.device_runtime.client import Client, Done
+from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.pending_work import Done
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.features.behaviours import EXPOSURE
 from edgerec.paging.transport import Transport

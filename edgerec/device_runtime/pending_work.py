@@ -1,0 +1,153 @@
+"""Pending work of a client: step by step in the caller's thread, or in two worker threads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgerec.device_runtime.cloud_work import CloudDone, CloudWork
+from edgerec.device_runtime.config import ClientConfig
+from edgerec.device_runtime.device_work import DeviceWork
+from edgerec.device_runtime.workers import Workers
+
+_LOG = logging.getLogger(__name__)
+PAGE = "page"
+CHUNK = 8
+"""Number of behaviours that are encoded while the lock is held."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What `run_pending` did.
+
+    Attributes:
+        encoded: number of behaviours that were encoded.
+        requests: the reasons of the requests, in order.
+        pages: number of pages that arrived.
+        items: number of items that were fetched for behaviours.
+        sent: number of batches of log rows that were delivered.
+        errors: what failed. It will be tried again.
+    """
+
+    encoded: int
+    requests: tuple[str, ...]
+    pages: int
+    items: int
+    sent: int
+    errors: tuple[str, ...]
+
+
+class PendingWork:
+    """Runs the work of the device and the work with the cloud.
+
+    Args:
+        lock: the client's lock.
+        device: the work of the device.
+        config: the configuration of the client.
+        clock: returns milliseconds since 1970.
+        changed: is called without the lock after the order has changed.
+
+    Attributes:
+        cloud: the work with the cloud. The client sets it.
+    """
+
+    cloud: CloudWork
+
+    def __init__(
+        self,
+        lock: threading.Condition,
+        device: DeviceWork,
+        config: ClientConfig,
+        clock: Callable[[], int],
+        changed: Callable[[], None],
+    ) -> None:
+        self._lock, self._device, self._config, self._clock = lock, device, config, clock
+        self._changed = changed
+        self._running = threading.Lock()
+        self._page_reasons: list[str] = []
+        self._workers: Workers | None = None
+
+    def run(self) -> Done:
+        """Do all work that is due, in the calling thread, and return what was done."""
+        with self._running:
+            done = CloudDone()
+            self.cloud.fetch_items(done)
+            encoded, reasons, changed, errors = self._run_device()
+            self.cloud.run(done)
+            reasons += self._take_page_reasons()
+        self._report(changed or done.changed, errors + done.errors)
+        return Done(encoded, tuple(reasons), done.pages, done.items, done.sent, tuple(errors + done.errors))
+
+    def start(self) -> None:
+        """Start the worker threads. Nothing happens if they run."""
+        with self._lock:
+            if self._workers is None:
+                device = ("edgerec-device", self._device_due, self._device_job)
+                cloud = ("edgerec-cloud", self.cloud.due, self._cloud_job)
+                self._workers = Workers(self._lock, (device, cloud), self._clock)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the worker threads have done everything that is due now. Return whether they have."""
+        return self._workers is None or self._workers.wait(timeout_s)
+
+    def close(self, *, send: bool) -> None:
+        """Stop the worker threads, end the pages, and deliver the log rows if the cloud answers."""
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.stop()
+        done = CloudDone()
+        self.cloud.end_pages(done)
+        if send:
+            self.cloud.send(done)
+        self.cloud.prune(done)
+        self._report(False, done.errors)
+
+    def rank_page(self) -> None:
+        """Rank a page that has just arrived, with all behaviours encoded. The lock is held."""
+        self._device.encode(self._clock())
+        self._device.rerank(PAGE, refused=None if self._config.rank_pages else "pages are not ranked")
+        self._page_reasons.append(PAGE)
+
+    def _take_page_reasons(self) -> list[str]:
+        with self._lock:
+            reasons, self._page_reasons = self._page_reasons, []
+            return reasons
+
+    def _run_device(self) -> tuple[int, list[str], bool, list[str]]:
+        """Encode and re-rank. Return the number of behaviours, the reasons, whether the order changed, and errors."""
+        now, encoded = self._clock(), 0
+        while True:  # The lock is free between the chunks, so a long history does not block the application.
+            with self._lock:
+                count = self._device.encode(now, most=CHUNK)
+            encoded += count
+            if count < CHUNK:
+                break
+        reasons, changed = [], False
+        with self._lock:
+            self._device.time_out(now)
+            while (reason := self._device.take_reason(now)) is not None:
+                encoded += self._device.encode(now)
+                changed |= self._device.rerank(reason)
+                reasons.append(reason)
+            return encoded, reasons, changed, self._device.take_errors()
+
+    def _device_due(self) -> int | None:
+        return self._device.due(self._clock())
+
+    def _device_job(self) -> None:
+        _, _, changed, errors = self._run_device()
+        self._report(changed, errors)
+
+    def _cloud_job(self) -> None:
+        done = CloudDone()
+        self.cloud.run(done)
+        self._take_page_reasons()
+        self._report(done.changed, done.errors)
+
+    def _report(self, changed: bool, errors: list[str]) -> None:
+        for error in errors:
+            _LOG.warning("%s", error)
+        if changed:
+            self._changed()
