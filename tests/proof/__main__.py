@@ -45,6 +45,10 @@ PROOFS = {
         "devices have Keras' scores and send equal samples, on long histories with gaps and two devices; give --ebnerd",
         "-m tests.proof.replays",
     ),
+    "cold_start": Proof(
+        "a device process has its first order within a second, in 30 MB above Python, NumPy and MNN",
+        f"-m tests.proof.cold_start {BUNDLE} build/quickstart/logs",
+    ),
     "long_user": Proof(
         "one user with 200,000 events costs no more than ordinary users with as many events", "-m tests.proof.long_user"
     ),
