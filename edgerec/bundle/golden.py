@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,29 +74,40 @@ class GoldenCase:
         return CaseBehaviours(*(getattr(self, f"{kind.name}_{part}") for part in CaseBehaviours._fields))
 
 
-def run_case(model: DeviceModel, case: GoldenCase) -> Array:
+def run_case(model: DeviceModel, case: GoldenCase, windows: Mapping[BehaviourKind, int] | None = None) -> Array:
     """Run a case with the device models and return their logits (c,).
 
     The step models make one step for each behaviour. One re-rank then reads the latest behaviours.
+
+    Args:
+        model: the device models.
+        case: the case.
+        windows: how many behaviours of each kind the re-rank reads. Default: all, at most the limit of the ranker. If
+            the logs have lost behaviours, a window has fewer than the limit although there are earlier behaviours.
 
     If a model returns a number that is not finite, all logits are NaN. Every comparison with the trained model's logits
     then fails.
     """
     try:
-        return model.ranker.score(case.candidates, **encode_case(model, case), ids=case.candidate_ids)
+        return model.ranker.score(case.candidates, **encode_case(model, case, windows), ids=case.candidate_ids)
     except NotFiniteError:
         return np.full(len(case.candidates), np.nan, np.float32)
 
 
-def encode_case(model: DeviceModel, case: GoldenCase) -> dict[str, Encodings]:
-    """Return the encodings of the latest behaviours that the ranker reads, as keyword arguments of `score`."""
+def encode_case(
+    model: DeviceModel, case: GoldenCase, windows: Mapping[BehaviourKind, int] | None = None
+) -> dict[str, Encodings]:
+    """Return the encodings of the latest behaviours that the ranker reads, as keyword arguments of `score`.
+
+    The arguments are those of `run_case`.
+    """
     arguments = {}
     for kind, stepper in model.steppers.items():
         action, item, ids, age = case.of(kind)
         encodings = encode_behaviours(stepper, action, item)
         if ids is not None and age is not None:
             encodings = replace(encodings, seen=SeenItems(ids, age))
-        arguments[kind.plural] = encodings.latest(model.ranker.limits[kind])
+        arguments[kind.plural] = encodings.latest((windows or model.ranker.limits)[kind])
     return arguments
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgerec.bundle.golden import GoldenCase
 from edgerec.data.samples import Requests, Samples, Shard
 from edgerec.device_runtime.matches import UNKNOWN
-from edgerec.features.behaviours import BEHAVIOUR_KINDS
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.features.encoder import Encoded, GroupEncoder
 from edgerec.kv.npz import Table
 from edgerec.model.batches import MS_PER_HOUR
@@ -55,6 +55,11 @@ class DenseRequests:
         if self.matching:
             arrays["candidate_ids"] = identities(requests.row[candidates], requests.item[candidates])
         return GoldenCase(candidates=self._candidates(requests, row), logits=logits, **arrays)
+
+    def windows(self, shard: Shard, row: int) -> dict[BehaviourKind, int]:
+        """Return how many behaviours of each kind are in the window of the request at index `row` of `shard`."""
+        known = {kind: shard.requests.known(kind)[row] for kind in BEHAVIOUR_KINDS}
+        return {kind: int(end - begin) for kind, (begin, end) in known.items()}
 
     def _candidates(self, requests: Requests, row: int) -> Array:
         """Return the candidate vectors of a request: item vectors, then relations, then the context."""

@@ -116,7 +116,7 @@ def step_through(
             label = table.label[candidates]
             exposed = label != NOT_EXPOSED
             for name, device in devices.items():
-                logits = run_case(device, case)
+                logits = run_case(device, case, dense.windows(shard, row))
                 error = compare(name, logits, case, where=where, tolerance=tolerance)
                 worst[name] = max(worst[name], error)
                 equal[name] += bool((np.argsort(-logits, kind="stable") == order).all())

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
-from edgerec import DeviceModel, Samples, load_device_model, open_samples
+from edgerec import DeviceModel, Samples, load_device_model, load_logs, open_samples, write_logs, write_samples
 from edgerec.bundle.golden import run_case
 from edgerec.core.errors import SessionError, SpecificationError, TransportError
 from edgerec.device_runtime.encodings import Encodings
@@ -19,6 +20,7 @@ from edgerec.device_runtime.serving import ModelServing
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.store.rows import Behaviour
 from edgerec.export.dense_requests import DenseRequests
+from edgerec.export.real_requests import check_real
 from edgerec.export.split import device_graphs, split
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
 from edgerec.features.recurrences import recurrence_start, window_start
@@ -40,7 +42,7 @@ def expected_scores(
         for shard in samples.shards(name):
             for row in np.flatnonzero(shard.requests.user == user):
                 case = dense.case(shard, row, np.zeros(1, np.float32))
-                found[int(shard.requests.request_id[row])] = run_case(model, case)
+                found[int(shard.requests.request_id[row])] = run_case(model, case, dense.windows(shard, row))
     return found
 
 
@@ -56,6 +58,26 @@ def test_a_replayed_client_scores_as_the_cases_of_training(rich: Path, tmp_path:
     for request_id, logits in expected.items():
         assert rows[request_id]["outcome"] == "shadow"
         np.testing.assert_array_equal(np.array(rows[request_id]["scores"], np.float32), logits)
+
+
+def test_lost_rows_of_the_logs_change_nothing_on_the_way_to_the_device(rich: Path, tmp_path: Path) -> None:
+    """The ordinals of logs have gaps. Samples, Keras, the parity check and a client that skips them agree."""
+    logs = load_logs(rich / "logs")
+    ordinal = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id", "kind")
+    kept = pl.Series(np.random.default_rng(0).random(len(logs.events)) < 0.7)
+    events = logs.events.with_columns(ordinal=ordinal, store_id=pl.col("user_id")).filter(kept)
+    requests = logs.requests.with_columns(store_id=pl.col("user_id"))
+    write_logs(replace(logs, events=events, requests=requests), tmp_path / "logs")
+    samples = write_samples(tmp_path / "logs", tmp_path / "samples", like=rich / "run")
+    model, tables = load_device_model(rich / "bundle"), read_tables(rich / "bundle")
+    parity = check_real(load_run(rich / "run").model, samples, tables, model, requests=60)
+    assert parity.max_abs_error < 1e-5
+    expected = expected_scores(model, samples, tables, user=1)
+    cloud = LocalCloud(model.spec, model.version_id, tables, catalogue(rich / "logs"))
+    with BehaviourStore(tmp_path / "user.db", user_id=1, limits=model.limits) as store:
+        sent = replay(tmp_path / "logs", 1, model.spec, cloud, store, model)
+    for row in sent:
+        np.testing.assert_array_equal(np.array(row["scores"], np.float32), expected[row["request_id"]])
 
 
 @pytest.mark.parametrize("name", ["dnn_rank", "crban_ipv", "crban_din"])
