@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-UNKNOWN_KEY = -1
-"""The key of an item whose key the table does not have. Its row is the table's row for unknown keys."""
+UNKNOWN_KEY = -(2**63)
+"""The key of an item whose key the table does not have. Its row is the table's row for unknown keys. No table has this
+key, because it means "missing" in logs (`edgerec.features.vocabulary.MISSING_ID`)."""
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ WRONG: dict[str, Callable[[], bytes]] = {
     "embedding 'shop': rows have NaN": lambda: array_changed("embeddings", "shop", "rows", dtype="<f4", value=np.nan),
     "embedding 'brand': rows have NaN": lambda: array_changed("embeddings", "brand", "rows", dtype="<f2", value=np.inf),
     "embedding 'shop': keys should be different": lambda: array_changed(
-        "embeddings", "shop", "keys", dtype="<i8", value=-1
+        "embeddings", "shop", "keys", dtype="<i8", value=-(2**63)
     ),
     "`served` should be a list of columns": lambda: changed("page", "served", value=["none"]),
     "`page_id` should be an integer of 64 bits": lambda: changed("page", "page_id", value=2**63),
