@@ -19,6 +19,7 @@
     ├── TrainingError           training cannot continue (no data, a loss of NaN)
     ├── StoreError              an embedding store or a behaviour store does not answer correctly
     ├── TransportError          the cloud cannot be reached, or its answer is wrong
+    │   └── RefusedError        the cloud refuses what was sent, and would refuse it again
     ├── ResourceError           there is not enough memory, or a process died
     ├── PluginError             an extension from another package cannot be used
     └── MissingExtraError       an optional part of EdgeRec is not installed
@@ -106,6 +107,10 @@ class StoreError(EdgeRecError):
 
 class TransportError(EdgeRecError):
     """The cloud cannot be reached, or its answer is wrong."""
+
+
+class RefusedError(TransportError):
+    """The cloud refuses what was sent, and would refuse it again."""
 
 
 class ResourceError(EdgeRecError):

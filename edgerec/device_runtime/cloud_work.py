@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edgerec.core.errors import EdgeRecError, TransportError, first_line
+from edgerec.core.errors import EdgeRecError, RefusedError, TransportError, first_line
 from edgerec.device_runtime.backoff import Backoff
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.feed import Feed
@@ -161,7 +161,10 @@ class CloudWork:
         done.changed = True
 
     def send(self, done: CloudDone) -> None:
-        """Deliver log rows, oldest first, until all are delivered or a delivery fails."""
+        """Deliver log rows, oldest first, until all are delivered or a delivery fails.
+
+        A batch that the cloud refuses is dropped.
+        """
         now = self._clock()
         while self._sending.ready(now):
             try:
@@ -170,7 +173,14 @@ class CloudWork:
                     if batch is None:
                         self._rows = False
                         break
-                self._transport.send(batch)
+                try:
+                    self._transport.send(batch)
+                except RefusedError as error:
+                    # The cloud would refuse the batch for ever, and no later row could be delivered.
+                    with self._lock:
+                        lost = self._store.drop_batch(batch.number)
+                    done.errors.append(f"{lost} log rows are lost, because the cloud refuses them: {first_line(error)}")
+                    continue
                 with self._lock:
                     self._store.mark_sent(batch.number)
             except EdgeRecError as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
-from edgerec.core.errors import InputError, TransportError, first_line
+from edgerec.core.errors import InputError, RefusedError, TransportError, first_line
 from edgerec.core.text import printable
 from edgerec.paging.body import MAX_BODY
 from edgerec.paging.codec import MEDIA_TYPE, decode_items, decode_page
@@ -25,6 +25,8 @@ _JSON = "application/json"
 _BLOCK = 1 << 16
 _COMPRESS_FROM = 1024
 """Log batches of this many bytes are compressed."""
+_REFUSED = (400, 413, 422)
+"""The statuses that say that the content of a request is wrong."""
 _DROPPED = (http.client.BadStatusLine, ConnectionError)
 """The errors of a kept connection that the server has closed meanwhile."""
 
@@ -133,7 +135,8 @@ class HttpTransport:
                 self._drop()
                 raise
         if status != 200:
-            raise TransportError(f"cloud: {path} answered with the status {status}: {_reason(answer)}")
+            error = RefusedError if status in _REFUSED else TransportError
+            raise error(f"cloud: {path} answered with the status {status}: {_reason(answer)}")
         if kind != accept:
             raise TransportError(f"cloud: {path} should answer with {accept}; received {printable(kind)!r:.60}")
         return answer

@@ -25,5 +25,9 @@ class Transport(Protocol):
         """Deliver a batch of log rows. When it returns, the cloud has stored the batch.
 
         A batch may be delivered twice, if the answer to the first delivery was lost. The cloud drops the second one.
+
+        Raises:
+            RefusedError: the cloud would refuse this batch again. The device drops it.
+            TransportError: the batch was not delivered. The device delivers it later.
         """
         ...

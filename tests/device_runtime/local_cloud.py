@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgerec import open_tables
-from edgerec.core.errors import TransportError
+from edgerec.core.errors import RefusedError, TransportError
 from edgerec.device_runtime.relations import RelationEncoder
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec, of_origin
@@ -34,6 +34,7 @@ class LocalCloud:
         requests: the requests for pages.
         batches: the delivered log rows.
         complete: whether pages say that the cloud has no more items.
+        refused: the numbers of the batches that raise a RefusedError.
         fault: if it is set, every call raises a TransportError with this text.
     """
 
@@ -55,6 +56,7 @@ class LocalCloud:
         self.batches: list[LogBatch] = []
         self.complete = True
         self.fault: str | None = None
+        self.refused: set[int] = set()
 
     def page(self, request: PageRequest) -> Page:
         self._check()
@@ -79,6 +81,8 @@ class LocalCloud:
 
     def send(self, batch: LogBatch) -> None:
         self._check()
+        if batch.number in self.refused:
+            raise RefusedError(f"batch {batch.number} is wrong")
         self.batches.append(batch)
 
     def sent(self, table: str) -> list[dict[str, Any]]:

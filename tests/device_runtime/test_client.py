@@ -431,6 +431,20 @@ def test_log_rows_wait_for_the_cloud(app: App) -> None:
     client.close()
 
 
+def test_a_batch_that_the_cloud_refuses_is_dropped_and_later_rows_are_delivered(app: App) -> None:
+    client = app.start(send_interval_ms=100, send_rows=2)
+    app.cloud.refused = {1}
+    for _ in range(5):
+        client.exposed(100, seen())
+    done = client.run_pending()
+    assert done.sent == 2
+    assert done.errors == ("2 log rows are lost, because the cloud refuses them: batch 1 is wrong",)
+    assert [row["ordinal"] for row in app.cloud.sent("events")] == [0, 1, 4]
+    assert app.store.measure()["lost"] == 2
+    assert len(app.store.latest(EXPOSURE, 10)) == 5
+    client.close()
+
+
 def test_times_never_go_back_and_a_request_is_later_than_what_it_knows(app: App) -> None:
     client = app.start()
     app.offer(*range(100, 110))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgerec.core.errors import InputError, TransportError
+from edgerec.core.errors import InputError, RefusedError, TransportError
 from edgerec.paging.codec import MEDIA_TYPE, encode_items, encode_page
 from edgerec.paging.http_transport import HttpTransport
 from edgerec.paging.log_body import decode_batch, inflate
@@ -197,6 +197,14 @@ def test_the_error_of_the_server_is_passed_on(cloud: Cloud, answer: bytes, reaso
     with HttpTransport(cloud.url) as transport, pytest.raises(TransportError) as error:
         transport.page(REQUEST)
     assert str(error.value) == f"cloud: /v1/page answered with the status 404: {reason}"
+    assert not isinstance(error.value, RefusedError)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_wrong_content_is_an_error_of_its_own(cloud: Cloud, status: int) -> None:
+    cloud.status, cloud.answer = status, b'{"error": "a row is wrong"}'
+    with HttpTransport(cloud.url) as transport, pytest.raises(RefusedError, match="a row is wrong"):
+        transport.page(REQUEST)
 
 
 @pytest.mark.parametrize(

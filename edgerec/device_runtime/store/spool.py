@@ -91,6 +91,18 @@ class Spool:
         with self._database.transaction():
             self._advance(marks, marks.offered, last_time)
 
+    def drop(self, number: int, last_time: int) -> int:
+        """Drop the batch that is being sent, because the cloud refuses it. Return the number of lost rows."""
+        marks = self._marks()
+        if number != marks.batch or marks.offered is None:
+            raise StoreError(f"batch {number} is not being sent: drop the batch that `unsent` returned")
+        before = self._count(marks)
+        with self._database.transaction():
+            self._advance(marks, marks.offered, last_time)
+            dropped = before - self._count(self._marks())
+            self._database.execute(self._sql["add_lost"], (dropped,))
+        return dropped
+
     def bound(self, most_rows: int, last_time: int) -> int:
         """Drop the oldest unsent rows if there are more than `most_rows`. Return the number of dropped rows.
 

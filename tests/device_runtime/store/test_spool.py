@@ -102,6 +102,20 @@ def test_only_the_offered_batch_can_be_marked(tmp_path: Path) -> None:
             store.unsent(0)
 
 
+def test_a_refused_batch_is_dropped_and_counted(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store.db") as store:
+        for number in range(3):
+            store.record(behaviour(number))
+        with pytest.raises(StoreError, match="batch 0 is not being sent"):
+            store.drop_batch(0)
+        batch(store, 2)
+        assert store.drop_batch(0) == 2
+        assert store.measure()["lost"] == 2
+    with open_store(tmp_path / "store.db") as store:
+        rest = batch(store)
+        assert (rest.number, ordinals(rest)) == (1, [("exposure", 2)])
+
+
 def test_the_oldest_rows_are_dropped_from_a_spool_that_is_too_long(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
