@@ -135,8 +135,8 @@ class HttpTransport:
                 self._drop()
                 raise
         if status != 200:
-            error = RefusedError if status in _REFUSED else TransportError
-            raise error(f"cloud: {path} answered with the status {status}: {_reason(answer)}")
+            fault = RefusedError if status in _REFUSED else TransportError
+            raise fault(f"cloud: {path} answered with the status {status}: {_reason(answer)}")
         if kind != accept:
             raise TransportError(f"cloud: {path} should answer with {accept}; received {printable(kind)!r:.60}")
         return answer
