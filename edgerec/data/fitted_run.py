@@ -14,7 +14,8 @@ from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import FeatureSpec
-from edgerec.features.vocabulary import Vocabulary, open_vocabularies
+from edgerec.features.vocabulary import Vocabulary
+from edgerec.features.vocabulary_files import open_vocabularies
 
 FORMAT = 2
 HEAD = "run.json"

@@ -34,7 +34,8 @@ from edgerec.data.shards import Behaviours, Requests, Shard, join_shards
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind, Limits
 from edgerec.features.encoder import GroupEncoder
 from edgerec.features.spec import FeatureSpec
-from edgerec.features.vocabulary import Vocabulary, open_vocabularies
+from edgerec.features.vocabulary import Vocabulary
+from edgerec.features.vocabulary_files import open_vocabularies
 
 __all__ = [
     "NOT_EXPOSED",

@@ -33,7 +33,8 @@ from edgerec.features.behaviours import Limits
 from edgerec.features.kinds.embedding import embeddings
 from edgerec.features.relations.facts import Facts
 from edgerec.features.spec import FeatureSpec, of_origin
-from edgerec.features.vocabulary import Vocabulary, save_vocabularies
+from edgerec.features.vocabulary import Vocabulary
+from edgerec.features.vocabulary_files import save_vocabularies
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.arrays import map_array, save_array
 from edgerec.core.errors import FormatError
 
 MISSING_ID = int(np.iinfo(np.int64).min)
@@ -73,37 +70,3 @@ class Vocabulary:
         if len(kept) > size:
             kept = kept[np.argsort(-seen[kept], kind="stable")[:size]]
         return cls(np.sort(keys[kept].astype(np.int64)))
-
-
-def save_vocabularies(vocabularies: dict[str, Vocabulary], folder: Path) -> None:
-    """Write ``folder/<feature>.npy`` for each vocabulary.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
-    folder.mkdir(exist_ok=True)
-    for name, vocabulary in vocabularies.items():
-        save_array(folder / f"{name}.npy", vocabulary.keys, what="vocabulary")
-
-
-def open_vocabularies(sizes: Mapping[str, int], folder: Path) -> dict[str, Vocabulary]:
-    """Map the vocabularies in `folder` into memory.
-
-    Args:
-        sizes: the maximum size of each vocabulary, by the feature's name (`FeatureSpec.vocabulary_sizes`).
-        folder: the folder of the files.
-
-    Raises:
-        FormatError: a file is missing, is not a vocabulary, or has too many IDs.
-    """
-    vocabularies = {}
-    for name, size in sizes.items():
-        path = folder / f"{name}.npy"
-        keys = map_array(path, what="vocabulary", advice="make its folder again")
-        if isinstance(keys, np.ndarray) and keys.size > size:
-            raise FormatError(f"vocabulary {path} should have at most {size} keys; received {keys.size}")
-        try:
-            vocabularies[name] = Vocabulary(keys)
-        except FormatError as error:
-            raise FormatError(f"vocabulary {path}: {error}") from None
-    return vocabularies

@@ -20,7 +20,8 @@ from edgerec.data.fitted_run import FORMAT, HEAD, VOCABULARY
 from edgerec.data.samples import Samples, open_samples
 from edgerec.features.behaviours import Limits
 from edgerec.features.spec import GROUPS, FeatureSpec
-from edgerec.features.vocabulary import Vocabulary, open_vocabularies
+from edgerec.features.vocabulary import Vocabulary
+from edgerec.features.vocabulary_files import open_vocabularies
 from edgerec.model.config import ResolvedConfig
 
 

@@ -24,7 +24,8 @@ from edgerec.core.resumable import RESUME
 from edgerec.data.fitted_run import HEAD, VOCABULARY
 from edgerec.data.samples import Samples
 from edgerec.features.spec import FeatureSpec
-from edgerec.features.vocabulary import Vocabulary, save_vocabularies
+from edgerec.features.vocabulary import Vocabulary
+from edgerec.features.vocabulary_files import save_vocabularies
 from edgerec.model.config import ResolvedConfig, TrainConfig
 from edgerec.model.defaults import resolve
 from edgerec.model.reranker import Reranker

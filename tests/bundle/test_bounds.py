@@ -15,7 +15,7 @@ from edgerec.core.documents import MAX_BYTES, read_toml
 from edgerec.core.errors import ConfigurationError, FormatError, SpecificationError
 from edgerec.device_runtime.interpreter import MAX_MODEL_BYTES
 from edgerec.features.spec import load_spec
-from edgerec.features.vocabulary import open_vocabularies
+from edgerec.features.vocabulary_files import open_vocabularies
 from edgerec.kv.shard_writer import write_shards
 from edgerec.kv.table_entry import TableEntry
 from tests.bundle.test_manifest import ABC, bundle_document, cloud_document, device_document, sealed

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerec.core.errors import FormatError, OutputError
-from edgerec.features.vocabulary import MISSING_ID, Vocabulary, open_vocabularies, save_vocabularies
+from edgerec.features.vocabulary import MISSING_ID, Vocabulary
+from edgerec.features.vocabulary_files import open_vocabularies, save_vocabularies
 from tests.full_disk import files_up_to
 
 
