@@ -170,6 +170,8 @@ class LogWriter:
 
     def _store(self, waiting: list[tuple[LogBatch, Future[dict[str, Any]]]]) -> None:
         """Store batches in one transaction of the journal, and answer them."""
+        # A batch whose caller has given up is not stored. From here on, no caller can cancel its future.
+        waiting = [(batch, done) for batch, done in waiting if done.set_running_or_notify_cancel()]
         new, answers = [], []
         try:
             last = self._journal.last_numbers({batch.store_id for batch, _ in waiting})

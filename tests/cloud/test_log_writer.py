@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,26 @@ def test_new_rows_are_learnt_after_they_are_on_disk(tmp_path: Path) -> None:
         send(logs, BATCHES)
         send(logs, BATCHES)
     assert np.sum(learnt, axis=0).tolist() == [len(LOGS.events), len(LOGS.requests)]
+
+
+def test_a_caller_that_gives_up_loses_no_batch_of_others(tmp_path: Path) -> None:
+    started, proceed = threading.Event(), threading.Event()
+
+    def learn(events: pl.DataFrame, requests: pl.DataFrame) -> None:
+        started.set()
+        proceed.wait()
+
+    with writer(tmp_path / "out", learn=learn) as logs:
+        logs.submit(BATCHES[0])
+        started.wait()  # the next two batches wait together
+        given_up, other = logs.submit(BATCHES[1]), logs.submit(BATCHES[2])
+        assert given_up.cancel()
+        proceed.set()
+        assert other.result(60)["stored"]
+    with writer(tmp_path / "out") as logs:
+        answers = send(logs, BATCHES)
+    assert [answer["stored"] for answer in answers[:3]] == [False, True, False]
+    assert_same_rows(tmp_path / "out")
 
 
 KILLED = """
