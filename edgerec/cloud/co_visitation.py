@@ -6,13 +6,15 @@ are the items s_1, s_2, ... (latest first), an item b has the score
 
     sum over k of  visits(s_k, b) / sqrt(views(s_k) * views(b)) / k   +   POPULARITY * popularity(b) / max popularity
 
-Popularity is the number of page-views, halved every `HALF_LIFE_MS`. Items that the user has seen come last, whatever
-their score is.
+Popularity is the number of page-views, halved every `HALF_LIFE_MS`. A page-view whose time is in the future counts as
+one of now, so that a device with a wrong clock cannot outweigh all others. Items that the user has seen come last,
+whatever their score is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import polars as pl
@@ -39,6 +41,11 @@ Rows = NDArray[np.int64]
 _NONE = np.empty(0, np.int64)
 
 
+def now_ms() -> int:
+    """Return the milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 class CoVisitation:
     """Co-visitation and popularity. Implements `edgerec.cloud.recall.Recall`.
 
@@ -46,11 +53,12 @@ class CoVisitation:
 
     Args:
         item_ids: (items,) int64, the IDs of the catalogue, strictly ascending.
+        clock: returns milliseconds since 1970.
     """
 
-    def __init__(self, item_ids: NDArray[np.int64]) -> None:
+    def __init__(self, item_ids: NDArray[np.int64], clock: Callable[[], int] = now_ms) -> None:
         self._ids, self._index = item_ids, ItemIndex.of(item_ids)
-        self._pairs = PairCounts(len(item_ids))
+        self._pairs, self._clock = PairCounts(len(item_ids)), clock
         self._views = np.zeros(len(item_ids), np.int64)
         self._popularity = np.zeros(len(item_ids))
         self._reference: int | None = None
@@ -121,6 +129,7 @@ class CoVisitation:
 
     def _weights(self, times: Rows) -> NDArray[np.float64]:
         """Return the weights of page-views. They grow with the time, so that earlier ones need no change."""
+        times = np.minimum(times, self._clock())
         latest = int(times.max())
         if self._reference is None:
             self._reference = latest

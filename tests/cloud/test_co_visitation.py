@@ -47,6 +47,16 @@ def test_an_item_that_was_viewed_together_comes_first() -> None:
     assert newcomer[0] == 105
 
 
+def test_a_device_with_a_wrong_clock_does_not_outweigh_others() -> None:
+    recall = CoVisitation(IDS, clock=lambda: 100 * HOUR)
+    for batch in range(2):
+        recall.learn(views(*((user, 99 * HOUR + batch, 105) for user in range(50, 55))))
+        recall.learn(views((1, 10**6 * HOUR, 110)))
+    found, scores = recall.candidates(77, 2, (), 100 * HOUR)
+    assert found.tolist() == [105, 110]
+    assert scores[1] > 0
+
+
 def test_views_that_are_far_apart_are_not_joint() -> None:
     recall = CoVisitation(IDS)
     recall.learn(views((1, 0, 110), (1, WINDOW_MS + 1, 111), (1, WINDOW_MS + 2, 112)))
