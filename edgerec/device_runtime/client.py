@@ -78,6 +78,7 @@ class Client:
         serving = None if model is None else ModelServing(model, store)
         self._store, self._on_order = store, on_order
         self._lock = threading.Condition(threading.RLock())
+        self._reporting = threading.RLock()
         self._feed = Feed(page=config.page, kept_pages=config.kept_pages)
         self._partial, self._open = PartialValues(config.columns), OpenPages(config.page_timeout_ms)
         self._recorder = Recorder(store, serving, spec if model is None else model.spec, clock)
@@ -107,7 +108,7 @@ class Client:
     def shown(self, item_id: int) -> None:
         """Tell that an item came on the screen. It and all items before it stay where they are from now on."""
         with self._lock:
-            self._feed.seen(item_id)
+            self._feed.shown(item_id)
             self._lock.notify_all()
 
     def exposed(
@@ -125,7 +126,8 @@ class Client:
             item_id: the item.
             values: values of the exposure by column. Those that are absent are taken from `scrolled` and `deleted`, or
                 computed (`edgerec.features.behaviour_values`), or missing.
-            page_id: the page that offered the item. Default: the latest one that offered it.
+            page_id: the page that offered the item. Default: the one on which it was shown, else the latest one that
+                offered it.
             served: served values, if they are not those of the page. Then the item is fetched from the cloud, and
                 without `page_id` no page offered it.
             ordinal: the ordinal of the behaviour, if logs are replayed. Default: the next one.
@@ -136,11 +138,12 @@ class Client:
         """
         with self._lock:
             place = None if served is not None and page_id is None else self._feed.find(item_id, page_id)
-            partial, deleted = self._partial.take_exposure(item_id)
+            partial, deleted = self._partial.of_exposure(item_id)
             at = self._recorder.time()
             complete = self._recorder.values(EXPOSURE, item_id, at, values, partial)
             self._recorder.record(EXPOSURE, at, item_id, complete, place=place, served=served, ordinal=ordinal)
-            self._feed.seen(item_id)
+            self._partial.forget_exposure(item_id)
+            self._feed.exposed(item_id)
             reason = complete.get(self._config.columns.delete_reason)
             deleted = deleted or reason not in (None, "", "none")
             self._note(Event("exposed", item_id, complete, deleted=deleted))
@@ -195,14 +198,16 @@ class Client:
         those of `exposed`; the values that are absent are taken from `acted` and `purchased`.
         """
         with self._lock:
-            opened = self._open.leave(item_id)
+            opened = self._open.of(item_id)
             place = None if opened is None else opened.place
             at = self._recorder.time()
-            complete = self._recorder.values(PAGE_VIEW, item_id, at, values, self._partial.take_page_view(item_id))
+            complete = self._recorder.values(PAGE_VIEW, item_id, at, values, self._partial.of_page_view(item_id))
             origin = SEARCH if opened is None else FEED
             self._recorder.record(
                 PAGE_VIEW, at, item_id, complete, place=place, served=served, opened_from=origin, ordinal=ordinal
             )
+            self._partial.forget_page_view(item_id)
+            self._open.leave(item_id)
             self._note(Event("left_page", item_id, complete, from_feed=opened is not None))
 
     def request(self, reason: str) -> None:
@@ -244,4 +249,6 @@ class Client:
 
     def _changed(self) -> None:
         if self._on_order is not None:
-            self._on_order(self.order())
+            # One call at a time. Otherwise an older order could arrive after a newer one.
+            with self._reporting:
+                self._on_order(self.order())

@@ -29,6 +29,8 @@ class Feed:
         self._pages: deque[OfferedPage] = deque()
         self._fixed: list[int] = []
         self._rest: list[int] = []
+        self._on_screen: dict[int, tuple[OfferedPage, int]] = {}
+        """For each item on the screen, the page on which it was shown, and its row there."""
         self._visible = 0
         self.complete = False
 
@@ -75,15 +77,39 @@ class Feed:
         self._visible, self.complete = len(self._fixed) + self._page, False
         if complete:
             self.show_all(complete=True)
-        return [self._pages.popleft() for _ in range(len(self._pages) - self._kept)]
+        dropped = [self._pages.popleft() for _ in range(len(self._pages) - self._kept)]
+        for page in dropped:
+            self._on_screen = {item: place for item, place in self._on_screen.items() if place[0] is not page}
+        return dropped
 
     def show_all(self, *, complete: bool = False) -> None:
         """Show all items that the device has, because the cloud cannot be reached or has no more (`complete`)."""
         self._visible = len(self._fixed) + len(self._rest)
         self.complete = complete
 
+    def shown(self, item_id: int) -> None:
+        """Note that an item of the list is on the screen. It and all before it are fixed."""
+        self._on_screen.pop(item_id, None)
+        place = self.find(item_id)
+        if place is not None:
+            self._on_screen[item_id] = place
+        self._fix(item_id)
+
     def seen(self, item_id: int) -> None:
-        """Fix an item and all before it, because the user has seen it. An item outside the rest changes nothing."""
+        """Fix an item and all before it, because the user has seen it.
+
+        An item outside the rest changes nothing. An item that is on the screen was fixed in its list. If another list
+        has replaced that one, the user has not seen the item in the new list yet.
+        """
+        if item_id not in self._on_screen:
+            self._fix(item_id)
+
+    def exposed(self, item_id: int) -> None:
+        """Note that the exposure of an item has ended. So it is no longer on the screen."""
+        self.seen(item_id)
+        self._on_screen.pop(item_id, None)
+
+    def _fix(self, item_id: int) -> None:
         page = self.latest
         row = None if page is None else page.row_of.get(item_id)
         if row is not None and row in self._rest:
@@ -103,7 +129,12 @@ class Feed:
         return after != before
 
     def find(self, item_id: int, page_id: int | None = None) -> tuple[OfferedPage, int] | None:
-        """Return the latest kept page that offered an item, and the item's row on it. `page_id` asks for one page."""
+        """Return the page of an item, and the item's row on it. None if no kept page offered it.
+
+        It is the page on which the item was shown, else the latest one that offered it. `page_id` asks for one page.
+        """
+        if page_id is None and item_id in self._on_screen:
+            return self._on_screen[item_id]
         for page in reversed(self._pages):
             if page_id in (None, page.page_id) and item_id in page.row_of:
                 return page, page.row_of[item_id]
@@ -113,6 +144,7 @@ class Feed:
         """Forget all pages and the list, and return the pages."""
         pages = list(self._pages)
         self._pages.clear()
+        self._on_screen.clear()
         self._fixed, self._rest, self._visible, self.complete = [], [], 0, False
         return pages
 

@@ -43,9 +43,13 @@ class OpenPages:
         if len(self._pages) > MOST:
             del self._pages[next(iter(self._pages))]
 
-    def leave(self, item_id: int) -> OpenPage | None:
-        """Remove a page that the user has left, and return it. Return None if it is not open."""
-        return self._pages.pop(item_id, None)
+    def of(self, item_id: int) -> OpenPage | None:
+        """Return the page of an item, or None if it is not open."""
+        return self._pages.get(item_id)
+
+    def leave(self, item_id: int) -> None:
+        """Remove a page that the user has left."""
+        self._pages.pop(item_id, None)
 
     def due(self) -> int | None:
         """Return when the next page times out, in milliseconds since 1970, or None."""

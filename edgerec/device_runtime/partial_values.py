@@ -53,8 +53,8 @@ class PartialValues:
         """Set a value of the page-view of the item."""
         self._of(item_id).page[column] = value
 
-    def take_exposure(self, item_id: int) -> tuple[dict[str, Any], bool]:
-        """Return the values of the exposure of an item, and whether the item was removed, and forget them."""
+    def of_exposure(self, item_id: int) -> tuple[dict[str, Any], bool]:
+        """Return the values of the exposure of an item, and whether the item was removed."""
         one = self._items.get(item_id)
         if one is None:
             return {}, False
@@ -64,21 +64,28 @@ class PartialValues:
             values[names.scroll_count] = scrolls.count
             values[names.scroll_duration] = scrolls.duration_s
             values[names.scroll_speed] = scrolls.distance / scrolls.duration_s if scrolls.duration_s else 0.0
-        deleted = one.deleted
-        if deleted:
+        if one.deleted:
             values[names.delete_reason] = one.delete_reason
-        one.scrolls, one.deleted, one.delete_reason = _Scrolls(), False, None
-        self._forget_if_empty(item_id, one)
-        return values, deleted
+        return values, one.deleted
 
-    def take_page_view(self, item_id: int) -> Mapping[str, Any]:
-        """Return the values of the page-view of an item, and forget them."""
+    def forget_exposure(self, item_id: int) -> None:
+        """Forget the values of the exposure of an item, because it is recorded."""
         one = self._items.get(item_id)
-        if one is None:
-            return {}
-        values, one.page = one.page, {}
-        self._forget_if_empty(item_id, one)
-        return values
+        if one is not None:
+            one.scrolls, one.deleted, one.delete_reason = _Scrolls(), False, None
+            self._forget_if_empty(item_id, one)
+
+    def of_page_view(self, item_id: int) -> Mapping[str, Any]:
+        """Return the values of the page-view of an item."""
+        one = self._items.get(item_id)
+        return {} if one is None else one.page
+
+    def forget_page_view(self, item_id: int) -> None:
+        """Forget the values of the page-view of an item, because it is recorded."""
+        one = self._items.get(item_id)
+        if one is not None:
+            one.page = {}
+            self._forget_if_empty(item_id, one)
 
     def _of(self, item_id: int) -> _OfItem:
         return self._items.setdefault(item_id, _OfItem())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -257,6 +258,30 @@ def test_wrong_values_are_errors_and_nothing_is_recorded(app: App) -> None:
     assert app.store.next_ordinal(EXPOSURE) == 0
 
 
+def test_a_call_that_fails_can_be_repeated_with_other_values(app: App) -> None:
+    client = app.start()
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    item = client.order()[0]
+    client.deleted(item, "dull")
+    with pytest.raises(SpecificationError):
+        client.exposed(item, {"duration_s": "long"})
+    client.exposed(item, seen())
+    client.exposed(item, seen())
+    client.clicked(item)
+    client.purchased(item)
+    with pytest.raises(SpecificationError):
+        client.left_page(item, {"duration_s": "long"})
+    client.left_page(item, {"duration_s": 1.0})
+    client.left_page(item, {"duration_s": 1.0})
+    client.close()
+    rows = app.cloud.sent("events")
+    assert [row["reason"] for row in rows if row["kind"] == "exposure"] == ["dull", None]
+    views = [(row["opened_from"], row["bought"]) for row in rows if row["kind"] == "page_view"]
+    assert views == [("feed", 1), ("search", None)]
+
+
 def test_shadow_mode_scores_and_keeps_the_order(app: App) -> None:
     client = app.start(shadow=True, budget_ms=0)
     app.offer(*range(100, 110))
@@ -403,6 +428,25 @@ def test_a_refresh_replaces_the_list(app: App) -> None:
     assert [row["page_id"] for row in app.cloud.sent("events")] == [1, 1]
 
 
+def test_an_exposure_belongs_to_the_page_on_which_the_item_was_shown(app: App) -> None:
+    client = app.start(rank_pages=False)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    client.shown(100)
+    app.offer(*range(105, 110), *range(100, 105))
+    client.refresh()
+    client.run_pending()
+    client.exposed(100, seen())
+    client.exposed(105, seen())
+    assert app.store.latest(EXPOSURE, 2)[0][1].page_id == 1
+    client.exposed(106, seen())
+    assert client.order() == [*range(105, 110), 100]
+    labels = [dict(zip(row["item_id"], row["clicked"], strict=True)) for row in app.requests(client)]
+    assert [one[100] for one in labels] == [0, None]
+    assert [one[105] for one in labels] == [None, 0]
+
+
 def test_a_page_that_the_model_cannot_read_keeps_its_order(app: App) -> None:
     app.cloud.version_id = "newer"
     client = app.start()
@@ -541,3 +585,26 @@ def test_the_calls_of_an_application_may_come_from_many_threads(app: App) -> Non
     client.close()
     assert app.store.encoded_through(EXPOSURE, app.model.version_id) == 79
     assert app.store.encoded_through(PAGE_VIEW, app.model.version_id) == 19
+
+
+def test_the_callback_gets_orders_one_after_the_other(app: App) -> None:
+    entered, proceed, running, overlaps = threading.Event(), threading.Event(), [], []
+
+    def on_order(order: list[int]) -> None:
+        overlaps.append(len(running))
+        running.append(order)
+        entered.set()
+        proceed.wait()
+        running.pop()
+
+    client = app.start()
+    client._on_order = on_order
+    reports = [threading.Thread(target=client._changed) for _ in range(2)]
+    for thread in reports:
+        thread.start()
+    entered.wait()
+    reports[1].join(0.2)
+    proceed.set()
+    for thread in reports:
+        thread.join()
+    assert overlaps == [0, 0]

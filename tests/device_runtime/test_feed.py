@@ -88,3 +88,20 @@ def test_a_column_that_a_page_lacks_is_missing() -> None:
     assert latest.served_lists([0, 1]) == {"score": [1, None], "price": [None, 9]}
     assert (latest.prepared, latest.fault) == (None, "no vectors")
     assert latest.values(1) == {"score": None, "price": 9, "item_id": 2}
+
+
+def test_items_on_the_screen_belong_to_the_page_that_showed_them() -> None:
+    feed = Feed(page=3, kept_pages=2)
+    feed.begin(page(1, [1, 2, 3]), complete=False)
+    feed.shown(2)
+    feed.begin(page(2, [3, 2, 1]), complete=False)
+    assert feed.find(2)[0].page_id == 1
+    assert feed.find(1)[0].page_id == 2
+    feed.exposed(2)
+    assert feed.held() == [3, 2, 1]
+    assert feed.find(2)[0].page_id == 2
+    feed.shown(2)
+    assert feed.held() == [1]
+    feed.begin(page(3, [4]), complete=False)
+    feed.begin(page(4, [5]), complete=False)
+    assert feed.find(2) is None
