@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.core.errors import LogsError
@@ -74,6 +74,7 @@ class Device:
         return [own if ordinal // self.limit == first // self.limit else old for ordinal, _, own, old in inside]
 
 
+@settings(max_examples=40)
 @given(rows=histories(), limit=st.integers(1, 5))
 def test_samples_have_the_states_that_a_device_computes_step_by_step(rows: list[Row], limit: int) -> None:
     found = known(rows, limit)
@@ -93,6 +94,7 @@ def test_samples_have_the_states_that_a_device_computes_step_by_step(rows: list[
             assert not found.gaps[index]
 
 
+@settings(max_examples=40)
 @given(rows=histories(gaps=False), limit=st.integers(1, 5))
 def test_ordinals_without_gaps_equal_positions(rows: list[Row], limit: int) -> None:
     found, by_position = known(rows, limit), known([(*row[:3], NONE) for row in rows], limit)
@@ -103,6 +105,7 @@ def test_ordinals_without_gaps_equal_positions(rows: list[Row], limit: int) -> N
     np.testing.assert_array_equal(known_before(requests, Instants(user, time, store), limit).ranges, found.ranges)
 
 
+@settings(max_examples=40)
 @given(rows=histories(), limit=st.integers(1, 5), keep=st.lists(st.booleans(), min_size=60, max_size=60))
 def test_lost_behaviours_do_not_shift_windows_and_starts(rows: list[Row], limit: int, keep: list[bool]) -> None:
     kept = [number for number in range(len(rows)) if keep[number]]
@@ -114,6 +117,7 @@ def test_lost_behaviours_do_not_shift_windows_and_starts(rows: list[Row], limit:
                 assert kept[now_first : now[2]] == [number for number in range(first, end) if keep[number]]
 
 
+@settings(max_examples=40)
 @given(rows=histories(), limit=st.integers(1, 5))
 def test_two_stores_of_a_user_equal_two_users(rows: list[Row], limit: int) -> None:
     apart = known(

@@ -23,7 +23,7 @@ def page(page_id: int, items: list[int]) -> OfferedPage:
     return OfferedPage(page_id, items, [page_id] * len(items), {"score": items}, ("score",), {}, prepared)
 
 
-@settings(max_examples=120)
+@settings(max_examples=50)
 @given(data=st.data(), size=st.integers(1, 12))
 def test_seen_items_never_move_and_the_order_is_a_permutation(data: st.DataObject, size: int) -> None:
     feed, seen, offered = Feed(page=size, kept_pages=2), [], set()

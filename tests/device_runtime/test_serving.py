@@ -60,6 +60,7 @@ def test_a_replayed_client_scores_as_the_cases_of_training(rich: Path, tmp_path:
         np.testing.assert_array_equal(np.array(rows[request_id]["scores"], np.float32), logits)
 
 
+@pytest.mark.slow
 def test_lost_rows_of_the_logs_change_nothing_on_the_way_to_the_device(rich: Path, tmp_path: Path) -> None:
     """The ordinals of logs have gaps. Samples, Keras, the parity check and a client that skips them agree."""
     logs = load_logs(rich / "logs")
@@ -80,7 +81,14 @@ def test_lost_rows_of_the_logs_change_nothing_on_the_way_to_the_device(rich: Pat
         np.testing.assert_array_equal(np.array(row["scores"], np.float32), expected[row["request_id"]])
 
 
-@pytest.mark.parametrize("name", ["dnn_rank", "crban_ipv", "crban_din"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("dnn_rank", marks=pytest.mark.slow),
+        pytest.param("crban_ipv", marks=pytest.mark.slow),
+        "crban_din",
+    ],
+)
 def test_other_models_are_served(rich: Path, tmp_path: Path, name: str) -> None:
     """A model may read one kind of behaviour or none, and its encoder may have no recurrence."""
     run = of_model(load_run(rich / "run"), name, anew=True)

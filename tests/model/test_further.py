@@ -74,6 +74,7 @@ def test_a_further_training_learns_and_names_the_run(old: Path, later: Samples, 
     assert head.trained_from is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_a_resumed_further_training_equals_an_uninterrupted_one(
     old: Path, later: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
