@@ -34,8 +34,8 @@ JSON = "application/json"
 Accept = Annotated[str, Header(description=f"`{JSON}` for JSON that people can read; otherwise the answer is binary.")]
 BINARY: dict[int | str, dict[str, Any]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}, JSON: {}}},
-    404: {"description": "The cloud does not serve the version, or does not have an item."},
-    422: {"description": "The request is not valid."},
+    404: {"description": "The cloud does not serve the version."},
+    422: {"description": "The request is not valid, or the cloud does not have an item."},
 }
 
 
@@ -142,7 +142,7 @@ def _add_errors(app: FastAPI, service: FeedService) -> None:
         app.add_exception_handler(kind, handle)
 
     add(UnknownVersionError, lambda error: (404, str(error)), versions=lambda: service.versions.ids)
-    add(UnknownItemsError, lambda error: (404, str(error)))
+    add(UnknownItemsError, lambda error: (422, str(error)))
     add(TransportError, lambda error: (400, str(error)))
     add(WrongRowsError, lambda error: (422, str(error)))
     add(EdgeRecError, lambda error: (500, str(error)))

@@ -101,7 +101,10 @@ class CloudWork:
             self.prune(done)
 
     def fetch_items(self, done: CloudDone) -> None:
-        """Fetch the items of behaviours that have none. After a failure, fetch one item at a time, each in turn."""
+        """Fetch the items of behaviours that have none. After a failure, fetch one item at a time, each in turn.
+
+        If the cloud refuses an item, because it does not have it any more, the item's behaviours are left out.
+        """
         serving, now = self._serving, self._clock()
         if serving is None or not self._items.ready(now):
             return
@@ -119,6 +122,14 @@ class CloudWork:
             with self._lock:
                 serving.supply(batch)
         except EdgeRecError as error:
+            if isinstance(error, RefusedError) and len(unknown) == 1:
+                with self._lock:
+                    count = serving.leave_out(unknown[0])
+                self._failed_items = 0
+                self._items.succeeded()
+                reason = first_line(error)
+                done.errors.append(f"{count} behaviours are left out, because their item is refused: {reason}")
+                return
             self._failed_items += 1
             self._items.failed(now)
             done.errors.append(f"items of behaviours cannot be fetched: {first_line(error)}")

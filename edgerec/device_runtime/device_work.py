@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
-from edgerec.core.errors import EdgeRecError, first_line
+from edgerec.core.errors import EdgeRecError, SpecificationError, first_line
 from edgerec.device_runtime.backoff import Backoff
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.open_pages import OpenPages
@@ -92,12 +92,17 @@ class DeviceWork:
         serving, count = self._serving, 0
         if serving is None or not self._encoding.ready(now):
             return 0
-        try:
-            while count != most and serving.encode_next():
+        while count != most:
+            try:
+                if not serving.encode_next():
+                    break
                 count += 1
-        except EdgeRecError as error:
-            self._encoding.failed(now)
-            self.errors.append(f"a behaviour cannot be encoded: {first_line(error)}")
+            except SpecificationError as error:
+                self.errors.append(f"a behaviour is left out: {first_line(error)}")
+            except EdgeRecError as error:
+                self._encoding.failed(now)
+                self.errors.append(f"a behaviour cannot be encoded: {first_line(error)}")
+                break
         return count
 
     def take_reason(self, now: int) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgerec.core.errors import SpecificationError
 from edgerec.device_runtime.offered_page import OfferedPage
+from edgerec.device_runtime.raw_values import RawEncoder
 from edgerec.device_runtime.serving import ModelServing
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.store.rows import Behaviour
@@ -45,6 +46,7 @@ class Recorder:
         self._derived = {
             kind: {} if spec is None else derived_columns(kind, spec.actions(kind)) for kind in BEHAVIOUR_KINDS
         }
+        self._actions = {kind: RawEncoder(spec.actions(kind)) for kind in BEHAVIOUR_KINDS} if spec else {}
         self._earlier = {kind: _earlier(store, kind) for kind in BEHAVIOUR_KINDS}
 
     def time(self) -> int:
@@ -116,13 +118,12 @@ class Recorder:
             SpecificationError: a feature cannot read a value. Then nothing is recorded.
             StoreError: the store cannot be written.
         """
-        serving, item, action = self._serving, None, None
+        serving, item = self._serving, None
         page, row = (None, 0) if place is None else place
-        if serving is not None:
-            # This also checks the values, before they are recorded.
-            action = serving.action(kind, values)
-            if page is not None and page.prepared is not None and served is None:
-                item = serving.items.stored(page.prepared, row, kind, page.values(row), values)
+        # This also checks the values, before they are recorded.
+        action = self._actions[kind].vector(values) if self._actions else None
+        if serving is not None and page is not None and page.prepared is not None and served is None:
+            item = serving.items.stored(page.prepared, row, kind, page.values(row), values)
         behaviour = Behaviour(
             kind=kind,
             time=time,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.errors import SessionError
+from edgerec.core.errors import SessionError, SpecificationError
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.prepared_items import ItemPreparer, PreparedItems
@@ -84,10 +84,17 @@ class _Kind:
         return self.waiting[0].item if self.waiting else None
 
     def encode_next(self, item: StoredItem, store: BehaviourStore, version_id: str) -> None:
-        """Encode the oldest waiting behaviour. `item` is its item."""
+        """Encode the oldest waiting behaviour. `item` is its item.
+
+        If a feature cannot read a value of its action, it is left out.
+        """
         first = self.waiting[0]
         ordinal = first.ordinal
-        action = self.action(first.behaviour.action) if first.action is None else first.action
+        try:
+            action = self.action(first.behaviour.action) if first.action is None else first.action
+        except SpecificationError:
+            self.waiting.popleft()
+            raise
         encoding, states = self.recurrences.step(ordinal, action, item.vector)
         store.write_encoding(self.kind, ordinal, version_id, encoding, states)
         self.recurrences.commit(ordinal, states)
@@ -117,16 +124,8 @@ class ModelServing:
         kinds = [kind for kind in BEHAVIOUR_KINDS if compares or kind in model.steppers]
         self._kinds = {kind: _Kind(model, store, kind) for kind in kinds}
 
-    def action(self, kind: BehaviourKind, values: Values) -> NDArray[np.float32] | None:
-        """Return the vector of an action, or None if this kind of behaviour is not encoded.
-
-        Raises:
-            SpecificationError: a feature cannot read its value.
-        """
-        return self._kinds[kind].action(values) if kind in self._kinds else None
-
     def add(self, ordinal: int, behaviour: Behaviour, action: NDArray[np.float32] | None) -> None:
-        """Take a behaviour that was just recorded under this ordinal. `action` is the vector of its action."""
+        """Take a behaviour that was just recorded under this ordinal. `action` is its vector, or None."""
         kind = self._kinds.get(behaviour.kind)
         if kind is not None:
             kind.waiting.append(_Waiting(ordinal, behaviour, behaviour.item, action))
@@ -135,7 +134,9 @@ class ModelServing:
         """Encode one behaviour and store the result. Return whether there was one that can be encoded.
 
         Raises:
-            SpecificationError, SessionError, StoreError: the behaviour cannot be encoded or stored. It waits on.
+            SpecificationError: a feature cannot read a value that was recorded without a model. The behaviour is left
+                out.
+            SessionError, StoreError: the behaviour cannot be encoded or stored. It waits on.
         """
         for kind in self._kinds.values():
             item = kind.next_item
@@ -170,6 +171,19 @@ class ModelServing:
             for one, item in zip(waiting, found, strict=True):
                 self._store.set_item(kind.kind, one.ordinal, item)
                 one.item = item
+
+    def leave_out(self, item_id: int) -> int:
+        """Never encode the behaviours that wait for an item. Return their number.
+
+        The recurrences step over them, as over behaviours that are missing. The cloud drops their log rows, too, so
+        training does not know them either.
+        """
+        count = 0
+        for kind in self._kinds.values():
+            kept = [one for one in kind.waiting if one.item is not None or one.behaviour.item_id != item_id]
+            count += len(kind.waiting) - len(kept)
+            kind.waiting = deque(kept)
+        return count
 
     def blocked(self) -> str | None:
         """Return why candidates cannot be ranked now, or None if they can."""

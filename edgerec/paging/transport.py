@@ -18,7 +18,13 @@ class Transport(Protocol):
         ...
 
     def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
-        """Return these items in this order, for example an item that the user found by search."""
+        """Return these items in this order, for example an item that the user found by search.
+
+        Raises:
+            RefusedError: the cloud does not have one of the items. The device then asks for one item at a time, and
+                leaves out the behaviours with an item that is refused.
+            TransportError: the device asks again later.
+        """
         ...
 
     def send(self, batch: LogBatch) -> None:

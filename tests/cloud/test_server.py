@@ -144,7 +144,7 @@ FAULTS: dict[str, tuple[str, Any, dict[str, str], int]] = {
     "user_id should be a whole number; received '1'": ("/v1/page", {**PAGE, "user_id": "1"}, {}, 422),
     "time is missing: add it": ("/v1/page", {name: PAGE[name] for name in PAGE if name != "time"}, {}, 422),
     "version 'v9' is not served; the served versions are: v1": ("/v1/page", {**PAGE, "version_id": "v9"}, {}, 404),
-    "the catalogue does not have 1 of the items, such as 5": ("/v1/items", {"item_ids": [100, 5]}, {}, 404),
+    "the catalogue does not have 1 of the items, such as 5": ("/v1/items", {"item_ids": [100, 5]}, {}, 422),
     "the body should have at most 8388608 bytes; it has more": ("/v1/page", b" " * (2**23 + 1), {}, 413),
     "wrong body: it should have at most 8388608 bytes after inflation": (
         "/v1/logs", gzip.compress(b" " * (2**23 + 1)), {"Content_Encoding": "gzip"}, 400,

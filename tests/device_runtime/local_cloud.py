@@ -76,7 +76,7 @@ class LocalCloud:
         self._check()
         unknown = [item_id for item_id in item_ids if item_id not in self._catalogue]
         if unknown:
-            raise TransportError(f"the catalogue has no item {unknown[0]}")
+            raise RefusedError(f"the catalogue has no item {unknown[0]}")
         return self._batch(version_id, item_ids, {})
 
     def send(self, batch: LogBatch) -> None:

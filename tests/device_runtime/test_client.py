@@ -298,6 +298,8 @@ def test_pass_through_records_behaviours_and_orders(app: App) -> None:
     app.offer(*range(100, 110))
     client.refresh()
     client.run_pending()
+    with pytest.raises(SpecificationError, match="duration"):
+        client.exposed(100, {"duration_s": "long"})
     for item in client.order()[:2]:
         client.exposed(item, seen())
     client.clicked(101)
@@ -362,16 +364,41 @@ def test_items_found_by_search_are_fetched(app: App) -> None:
     assert outcomes[2] == "reordered"
 
 
-def test_one_unknown_item_does_not_hold_up_the_others(app: App) -> None:
-    client = app.start()
-    for item in (150, 999, 151):
+def test_behaviours_with_an_item_that_the_cloud_does_not_have_are_left_out(app: App) -> None:
+    client = app.start(triggers=())
+    app.offer(*range(100, 110))
+    client.refresh()
+    for item in (150, 999, 151, 999):
         client.exposed(item, seen())
-    items = 0
+    client.left_page(999, {"duration_s": 1.0})
+    items, errors = 0, []
     for _ in range(8):
         app.clock.now += 1_000_000
-        items += client.run_pending().items
+        done = client.run_pending()
+        items, errors = items + done.items, errors + list(done.errors)
     assert items == 2
-    assert app.store.encoded_through(EXPOSURE, app.model.version_id) == 0
+    assert errors[-1] == "3 behaviours are left out, because their item is refused: the catalogue has no item 999"
+    assert app.store.encoded_through(EXPOSURE, app.model.version_id) == 2
+    client.exposed(152, seen())
+    client.run_pending()
+    client.request("app")
+    client.run_pending()
+    assert app.requests(client)[-1]["outcome"] == "reordered"
+
+
+def test_a_behaviour_that_the_model_cannot_read_is_left_out(app: App) -> None:
+    """Without a model and a specification, any value is recorded."""
+    before = Client(app.store, app.cloud, None, clock=app.clock)
+    before.exposed(150, {"duration_s": "long"})
+    before.exposed(151, seen())
+    before.close(send=False)
+    client = app.start(triggers=())
+    done = client.run_pending()
+    assert (done.items, done.encoded) == (2, 1)
+    (error,) = done.errors
+    assert error.startswith("a behaviour is left out: ")
+    assert app.store.encoded_through(EXPOSURE, app.model.version_id) == 1
+    client.close()
 
 
 def test_the_next_page_is_requested_before_the_end_and_joins_the_rest(app: App) -> None:

@@ -143,7 +143,7 @@ def test_windows_equal_a_straight_computation(bundle_path: Path, tmp_path: Path,
         gap = int(rng.choice([0, 1, 5, 20], p=[0.9, 0.06, 0.03, 0.01]))
         ordinal = store.record(behaviour, ordinal=store.next_ordinal(kind) + gap)
         recorded[kind].append((ordinal, behaviour))
-        serving.add(ordinal, behaviour, serving.action(kind, action))
+        serving.add(ordinal, behaviour, None)
         if rng.random() < 0.1:
             store.close()
             store = BehaviourStore(tmp_path / "user.db", user_id=1, limits=model.limits)
