@@ -1,4 +1,4 @@
-"""The journal: batches that are on disk but not in Parquet yet, and the number of the last batch of each store.
+"""The journal: batches that are on disk but not in Parquet yet, and how far each store has sent its rows.
 
 It is one SQLite file in WAL mode with `synchronous=FULL`: when `append` returns, the batches survive a killed process
 and a power cut (if the disk does not lie). The process that has the journal open locks it.
@@ -9,14 +9,32 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from edgerec.core.errors import OutputError
 
-VERSION = 1
+VERSION = 2
 _TABLES = """
 CREATE TABLE batches (sequence INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
-CREATE TABLE stores (store_id INTEGER PRIMARY KEY, last_number INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE stores (store_id INTEGER PRIMARY KEY, number INTEGER, exposure INTEGER, exposure_time INTEGER, \
+page_view INTEGER, page_view_time INTEGER) WITHOUT ROWID;
 """
+
+
+class Sent(NamedTuple):
+    """How far a store has sent its rows.
+
+    Attributes:
+        number: the number of the last batch; -1 if there is none.
+        exposure, exposure_time: ordinal and time of the last exposure; -1 if there is none.
+        page_view, page_view_time: the same of the last page-view.
+    """
+
+    number: int = -1
+    exposure: int = -1
+    exposure_time: int = -1
+    page_view: int = -1
+    page_view_time: int = -1
 
 
 class Journal:
@@ -46,19 +64,19 @@ class Journal:
             self._database.close()
             raise OutputError(f"logs: {path} has the format {version}, expected {VERSION}: choose another --logs")
 
-    def last_numbers(self, stores: Iterable[int]) -> dict[int, int]:
-        """Return the number of the last batch of each store that has one."""
+    def sent(self, stores: Iterable[int]) -> dict[int, Sent]:
+        """Return how far each store has sent its rows."""
         found = {}
         try:
             for store in stores:
-                for (number,) in self._database.execute("SELECT last_number FROM stores WHERE store_id = ?", (store,)):
-                    found[store] = int(number)
+                row = self._database.execute("SELECT * FROM stores WHERE store_id = ?", (store,)).fetchone()
+                found[store] = Sent() if row is None else Sent(*row[1:])
         except sqlite3.Error as error:
             raise self._failed(error) from None
         return found
 
-    def append(self, batches: Sequence[tuple[int, int, bytes]]) -> None:
-        """Store batches in one transaction. Each has its store, its number and its body.
+    def append(self, batches: Sequence[tuple[int, Sent, bytes]]) -> None:
+        """Store batches in one transaction. Each has its store, how far the store has sent its rows, and its body.
 
         Raises:
             OutputError: the disk is full or cannot be written. Then no batch was stored.
@@ -66,9 +84,9 @@ class Journal:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                for store, number, body in batches:
+                for store, sent, body in batches:
                     self._database.execute("INSERT INTO batches (body) VALUES (?)", (body,))
-                    self._database.execute("INSERT OR REPLACE INTO stores VALUES (?, ?)", (store, number))
+                    self._database.execute("INSERT OR REPLACE INTO stores VALUES (?, ?, ?, ?, ?, ?)", (store, *sent))
                 self._database.execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:

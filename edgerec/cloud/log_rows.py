@@ -7,22 +7,29 @@ from typing import Any
 
 import polars as pl
 
+from edgerec.cloud.journal import Sent
 from edgerec.core.errors import InputError, LogsError
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.columns import TYPES
-from edgerec.data.log_checks import check_events, check_requests
+from edgerec.data.log_checks import check_events, check_requests, check_unique
+from edgerec.data.log_order import sort_events
 from edgerec.data.schema import (
     EVENTS,
     ITEM_ID,
+    KIND,
     OPTIONAL,
+    ORDINAL,
     PAGE_ID,
+    REQUEST_ID,
     REQUESTS,
     REQUIRED,
     STORE_ID,
+    TIME,
     USER_ID,
     table_features,
 )
 from edgerec.features.as_of import declared
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
 from edgerec.paging.log_rows import LogBatch, Row
@@ -75,11 +82,13 @@ class LogTables:
             events = self._table(EVENTS, batch, batch.events)
             known = events.filter(pl.Series(self._index.rows(events[ITEM_ID].to_numpy()) >= 0, dtype=pl.Boolean))
             check_events(known, self._features[EVENTS].values(), self._index)
+            known = sort_events(known)
             requests = self._table(REQUESTS, batch, batch.requests)
             lists = requests.select(pl.int_range(pl.len()).alias("row"), ITEM_ID).explode(ITEM_ID)
             unknown = lists["row"].filter(pl.Series(self._index.rows(lists[ITEM_ID].fill_null(0).to_numpy()) < 0))
             offered = requests.filter(~pl.int_range(pl.len()).is_in(unknown.unique().implode()))
             check_requests(offered, self._features[REQUESTS].values(), self._index)
+            check_unique(offered[REQUEST_ID].to_numpy())
         except LogsError as error:
             raise WrongRowsError(str(error)) from None
         return known, offered, len(events) + len(requests) - len(known) - len(offered)
@@ -104,6 +113,36 @@ class LogTables:
         return pl.DataFrame(
             [_series(name, column, columns[column], dtype) for column, dtype in self.schemas[name].items()]
         )
+
+
+def followed(sent: Sent, number: int, events: pl.DataFrame) -> Sent:
+    """Return how far a store has sent its rows with one more batch.
+
+    Args:
+        sent: how far it had sent them before.
+        number: the number of the batch.
+        events: the events of the batch, sorted.
+
+    Raises:
+        WrongRowsError: an event has no ordinal, or it does not follow the events that the store sent before. That
+            happens if a copy of a store is used, for example from a backup. Samples could not read such logs.
+    """
+    found = sent._replace(number=number)
+    for kind in BEHAVIOUR_KINDS:
+        rows = events.filter(pl.col(KIND) == kind.name).select(ORDINAL, TIME)
+        if not len(rows):
+            continue
+        (first, begin), (last, end) = rows.row(0), rows.row(-1)
+        if first is None:
+            raise WrongRowsError(f"{EVENTS}: {ORDINAL} should have a value in every row")
+        before, before_time = getattr(sent, kind.name), getattr(sent, f"{kind.name}_time")
+        if first <= before or begin < before_time:
+            raise WrongRowsError(
+                f"{EVENTS}: {kind.plural} should follow the ordinal {before} and the time {before_time}, which the "
+                f"store has sent; received the ordinal {first} and the time {begin}: a copy needs a new store_id"
+            )
+        found = found._replace(**{kind.name: last, f"{kind.name}_time": end})
+    return found
 
 
 def _schema(name: str, specs: Iterable[FeatureSpec]) -> pl.Schema:

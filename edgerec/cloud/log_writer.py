@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from edgerec.cloud.journal import Journal
-from edgerec.cloud.log_rows import LogTables, WrongRowsError
+from edgerec.cloud.log_rows import LogTables, WrongRowsError, followed
 from edgerec.core.atomic import write_json
 from edgerec.core.errors import EdgeRecError, OutputError, first_line
 from edgerec.core.leftovers import clear_leftovers, temporary_file
@@ -174,27 +174,28 @@ class LogWriter:
         waiting = [(batch, done) for batch, done in waiting if done.set_running_or_notify_cancel()]
         new, answers = [], []
         try:
-            last = self._journal.last_numbers({batch.store_id for batch, _ in waiting})
+            sent = self._journal.sent({batch.store_id for batch, _ in waiting})
         except EdgeRecError as error:
             for _, done in waiting:
                 done.set_exception(error)
             return
         for batch, done in waiting:
-            if batch.number <= last.get(batch.store_id, -1):
+            if batch.number <= sent[batch.store_id].number:
                 self._counts["repeated"] += 1
                 answers.append((done, {"stored": False, "dropped_rows": 0}))
                 continue
             try:
                 events, requests, dropped = self._tables.of(batch)
+                now = followed(sent[batch.store_id], batch.number, events)
             except Exception as error:  # a fault of one batch must not end the thread
                 done.set_exception(error if isinstance(error, EdgeRecError) else WrongRowsError(first_line(error)))
                 continue
-            last[batch.store_id] = batch.number
-            new.append((batch, events, requests))
+            sent[batch.store_id] = now
+            new.append((batch, now, events, requests))
             answers.append((done, {"stored": True, "dropped_rows": dropped}))
         try:
             if new:
-                self._journal.append([(each.store_id, each.number, encode_batch(each)) for each, _, _ in new])
+                self._journal.append([(batch.store_id, now, encode_batch(batch)) for batch, now, _, _ in new])
         except EdgeRecError as error:
             for done, _ in answers:
                 done.set_exception(error)
@@ -204,8 +205,9 @@ class LogWriter:
             self._counts["dropped_rows"] += answer["dropped_rows"]
         if new:
             self._since = self._since if self._pending else time.monotonic()
-            self._pending += [(events, requests) for _, events, requests in new]
-            tables = self._joined([(events, requests) for _, events, requests in new])
+            rows = [(events, requests) for _, _, events, requests in new]
+            self._pending += rows
+            tables = self._joined(rows)
             self._counts["batches"] += len(new)
             for name, table in tables.items():
                 self._counts[name] += len(table)

@@ -77,8 +77,8 @@ def test_a_repeated_batch_is_dropped_also_after_a_restart(tmp_path: Path) -> Non
 
 def test_a_lost_batch_does_not_stop_a_store(tmp_path: Path) -> None:
     with writer(tmp_path / "out") as logs:
-        first, second, third = (replace(BATCHES[0], number=number) for number in (0, 5, 3))
-        assert [answer["stored"] for answer in send(logs, [first, second, third])] == [True, True, False]
+        batches = [LogBatch(1, 2, number, [{**EVENT, "ordinal": number}], []) for number in (0, 5, 3)]
+        assert [answer["stored"] for answer in send(logs, batches)] == [True, True, False]
 
 
 def test_the_journal_becomes_parquet_after_some_rows_or_time(tmp_path: Path) -> None:
@@ -129,6 +129,27 @@ def test_a_caller_that_gives_up_loses_no_batch_of_others(tmp_path: Path) -> None
         answers = send(logs, BATCHES)
     assert [answer["stored"] for answer in answers[:3]] == [False, True, False]
     assert_same_rows(tmp_path / "out")
+
+
+def test_rows_that_samples_could_not_read_are_refused(tmp_path: Path) -> None:
+    """A restored backup sends the same ordinals again, in batches with new numbers."""
+    first, last = BATCHES[0], BATCHES[-1]
+    events = [row for row in first.events if row["kind"] == "exposure"]
+    twice = replace(first, events=[events[0], {**events[1], "ordinal": 0}])
+    backup = replace(first, number=1000)
+    earlier = replace(first, number=1000, events=[{**events[0], "ordinal": 10**6}])
+    repeated = replace(last, number=1000, events=[], requests=[*last.requests, *last.requests])
+    assert last.requests
+    with writer(tmp_path / "out") as logs:
+        with pytest.raises(WrongRowsError, match="the ordinal 0 occurs twice"):
+            send(logs, [twice])
+        send(logs, BATCHES)
+    with writer(tmp_path / "out") as logs:
+        for batch, text in ((backup, "should follow the ordinal"), (earlier, "should follow"), (repeated, "unique")):
+            with pytest.raises(WrongRowsError, match=text):
+                send(logs, [batch])
+    assert_same_rows(tmp_path / "out")
+    write_samples(tmp_path / "out", tmp_path / "samples", limits=LIMITS)
 
 
 KILLED = """
@@ -182,9 +203,9 @@ def test_a_process_that_is_killed_while_it_writes_parquet_writes_no_row_twice(
 def test_rows_of_items_that_the_catalogue_lacks_are_dropped_and_counted(tmp_path: Path) -> None:
     batch = BATCHES[-1]
     assert batch.requests
-    event = {"time": 5, "kind": "exposure", "item_id": 9}
+    event = {"time": 5, "kind": "exposure", "item_id": 9, "ordinal": 0}
     request = {**batch.requests[0], "request_id": 99, "item_id": [100, 9], "clicked": [0, None], "score": [1.0, 2.0]}
-    kept = {**event, "item_id": 100}
+    kept = {**event, "item_id": 100, "ordinal": 1}
     with writer(tmp_path / "out") as logs:
         answer = send(logs, [replace(batch, events=[event, kept], requests=[request])])
         assert answer == [{"stored": True, "dropped_rows": 2}]
@@ -193,7 +214,7 @@ def test_rows_of_items_that_the_catalogue_lacks_are_dropped_and_counted(tmp_path
     assert (len(written.events), len(written.requests)) == (1, 0)
 
 
-EVENT = {"time": 5, "kind": "exposure", "item_id": 100}
+EVENT = {"time": 5, "kind": "exposure", "item_id": 100, "ordinal": 0}
 REQUEST = {
     "request_id": 1, "time": 5, "trigger": "page", "model_version": None, "item_id": [100], "clicked": [1],
     "score": [0.5], "page_id": 3,
@@ -210,6 +231,8 @@ REQUEST = {
         ("events", {"duration_s": "long"}, "duration_s should be Float64; received 'long'"),
         ("events", {"reason": 3}, "reason should be String; received 3"),
         ("events", {"item_id": [1]}, "item_id should be Int64"),
+        ("events", {"ordinal": None}, "ordinal should have a value in every row"),
+        ("events", {"ordinal": -1}, "events.ordinal should be null, or from 0"),
         ("events", {"user_id": 2}, "events: user_id should be 1 in all rows; received 2"),
         ("requests", {"item_id": 100}, "item_id should be List(Int64); received 100"),
         ("requests", {"item_id": [], "clicked": [], "score": []}, "every request needs at least one candidate"),
