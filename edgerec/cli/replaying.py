@@ -82,8 +82,6 @@ def replay(
         check_document(out, force=force, inputs=inputs)
     if html is not None:
         check_page(html, force=force, inputs=inputs)
-    if run is not None:
-        import_tensorflow()
     from edgerec.bench.replay.replay import run_replay
     from edgerec.cli.tables.replay import replay_table
 
@@ -96,6 +94,7 @@ def replay(
         seed=seed,
         received=received,
         public_key=key,
+        before_comparison=import_tensorflow,
     )
     if out is not None:
         write_json(out, {"schema": 1, **document})

@@ -56,7 +56,7 @@ def test_the_document_has_table_3_and_where_the_time_goes(forced: tuple[dict[str
     assert [row["what"] for row in document["table3"]] == [
         "delay of a behaviour, ms",
         "response time, ms",
-        "orders of the list a user",
+        "orders of the list per user",
     ]
     durations = document["durations"]
     assert durations["behaviour_durable"]["n"] == document["behaviours"]
@@ -122,8 +122,8 @@ def test_the_free_mode_has_nothing_to_compare(bundle_path: Path, logs_path: Path
         run_replay(bundle_path, logs_path, mode="free", run=run_path)
 
 
-def behaviour(time: int, item_id: int, offered_at: int | None = None) -> LoggedBehaviour:
-    return LoggedBehaviour(EXPOSURE, time, item_id, {}, {}, None, offered_at, None)
+def behaviour(time: int, item_id: int, offered_at: int | None = None, page_id: int | None = None) -> LoggedBehaviour:
+    return LoggedBehaviour(EXPOSURE, time, item_id, {}, {}, None, page_id, offered_at, None)
 
 
 def request(time: int, *item_ids: int) -> LoggedRequest:
@@ -138,6 +138,9 @@ def test_an_exposure_belongs_to_the_page_that_offered_it_or_to_the_latest_one() 
     found = [pages.page_of(one) for one in (behaviour(25, 2), behaviour(26, 2), behaviour(27, 3, offered_at=10))]
     assert [None if one is None else one.opening.time for one in found] == [20, 10, 10]
     assert pages.page_of(behaviour(28, 9)) is None
+    named = pages.page_of(behaviour(29, 1, offered_at=5, page_id=10))
+    assert named is not None
+    assert named.opening.time == 10
     assert found[0] is not None
     assert found[0].served(4) == {"score": 2}
 

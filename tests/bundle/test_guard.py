@@ -42,10 +42,10 @@ def with_a_bundle(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("command", list(with_a_bundle(cli)), ids=" ".join)
 def test_a_model_that_crashes_mnn_is_an_error_of_one_line_in_every_command(
-    command: tuple[str, ...], forged: Path
+    command: tuple[str, ...], forged: Path, samples_path: Path
 ) -> None:
     """`verify` runs in a process of its own, so the test also sees what the crashed process itself prints."""
-    more = ["--rounds", "1"] if command[0] == "bench" else []
+    more = {"bench": ["--rounds", "1"], "replay": [samples_path.with_name("logs")]}.get(command[0], [])
     run = edgerec if command == ("verify",) else edgerec_here
     done = run(*command, forged, *more)
     if command == ("bench", "kv"):  # This command reads only embedding tables.

@@ -6,13 +6,12 @@ triggers are off. Everything else is what an application does: the same calls, t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from edgerec.bench.replay.logged_pages import LoggedPage, LoggedPages
 from edgerec.bench.replay.spans import Spans
-from edgerec.bench.replay.timed import BEHAVIOUR, RECORD
+from edgerec.bench.replay.timed import time_behaviour
 from edgerec.bench.replay.timeline import LoggedBehaviour, LoggedRequest, Timeline
 from edgerec.core.errors import ParityError, TransportError
 from edgerec.data.schema import MAX_TIME_MS
@@ -130,16 +129,7 @@ class ForcedPlayer:
 
     def _behaviour(self, behaviour: LoggedBehaviour) -> None:
         record = self._exposure(behaviour) if behaviour.kind is EXPOSURE else self._page_view(behaviour)
-        start = time.perf_counter_ns()
-        record()
-        recorded = time.perf_counter_ns()
-        done = self._client.run_pending()
-        encoded = time.perf_counter_ns()
-        self._check(done)
-        self._spans.add(RECORD, recorded - start)
-        # A behaviour whose item the cloud has to send first is left out: that is the time of the network.
-        if done.encoded == 1 and not done.items and not done.sent:
-            self._spans.add(BEHAVIOUR, encoded - start)
+        self._check(time_behaviour(self._client, record, self._spans))
 
     def _exposure(self, exposure: LoggedBehaviour) -> Callable[[], None]:
         """Return the call that records an exposure. A click on the item is reported before."""

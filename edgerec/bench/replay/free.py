@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from edgerec.bench.replay.logged_pages import LoggedPages
+from edgerec.bench.replay.spans import Spans
+from edgerec.bench.replay.timed import time_behaviour
 from edgerec.bench.replay.timeline import LoggedRequest, Timeline
 from edgerec.core.errors import ParityError
 from edgerec.device_runtime.client import Client
@@ -36,6 +39,7 @@ class FreePlayer:
     store: BehaviourStore
     cloud: Transport
     model: DeviceModel | None
+    spans: Spans
     config: ClientConfig = field(default_factory=ClientConfig)
     orders: int = 0
     pages: int = 0
@@ -80,11 +84,10 @@ class FreePlayer:
                 if page.clicked(step.item_id):
                     client.clicked(item_id)
                     opened[step.item_id] = item_id
-                client.exposed(item_id, step.action)
-                self._count(client.run_pending())
+                self._count(time_behaviour(client, partial(client.exposed, item_id, step.action), self.spans))
             else:
-                client.left_page(opened.pop(step.item_id, step.item_id), step.action)
-                self._count(client.run_pending())
+                left = opened.pop(step.item_id, step.item_id)
+                self._count(time_behaviour(client, partial(client.left_page, left, step.action), self.spans))
         client.close()
 
     def _count(self, done: Done) -> None:

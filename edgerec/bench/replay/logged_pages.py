@@ -46,12 +46,16 @@ class LoggedPages:
     def page_of(self, exposure: LoggedBehaviour) -> LoggedPage | None:
         """Return the page of an exposure, and note that its item was exposed there. None if no page lists the item.
 
-        If the logs say when the item was offered, it is the page of that time. Otherwise it is the latest page that
-        lists the item and has not exposed it.
+        If the logs name the page, it is this one. If they say when the item was offered, it is the page of that time.
+        Otherwise it is the latest page that lists the item and has not exposed it.
         """
         for page in reversed(self._pages):
-            same_time = exposure.offered_at in (None, page.opening.time)
-            if same_time and exposure.item_id in page.opening.item_ids and exposure.item_id not in page.exposed:
+            opening = page.opening
+            if exposure.page_id is not None:
+                same = opening.page_id == exposure.page_id
+            else:
+                same = exposure.offered_at in (None, opening.time)
+            if same and exposure.item_id in opening.item_ids and exposure.item_id not in page.exposed:
                 page.exposed.add(exposure.item_id)
                 return page
         return None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -23,13 +23,17 @@ from edgerec.bench.replay.spans import QUANTILES, Spans
 from edgerec.bench.replay.table3 import ENCODED, RESPONSE, durations_of, stages_of, table3
 from edgerec.bench.replay.timed import TimedTransport, time_model, time_store
 from edgerec.bench.replay.timeline import LoggedRequest, Timeline, chosen_users, timelines
+from edgerec.bundle.guard import guarded
+from edgerec.bundle.layout import DEVICE
 from edgerec.bundle.load import load_device_model
+from edgerec.bundle.manifest_file import read_device_manifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.console import log, progress, stage
 from edgerec.core.errors import InputError, ParityError
 from edgerec.data.logs import open_logs
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.model.run_head import read_run_head
 from edgerec.paging.http_transport import HttpTransport
 from edgerec.paging.transport import Transport
 
@@ -61,8 +65,11 @@ def run_replay(
     seed: int = 1,
     received: Path | None = None,
     public_key: PublicKey | None = None,
+    before_comparison: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Play the logs of some users, and return the document of `edgerec replay`.
+
+    Logs are played in a separate process, because damaged models can crash native code.
 
     Args:
         bundle: the bundle.
@@ -74,16 +81,57 @@ def run_replay(
         seed: seed of the choice.
         received: folder for the logs that the devices send. Default: a temporary one.
         public_key: the key that must have signed the bundle.
+        before_comparison: is called before the comparison with Keras, which imports TensorFlow.
 
     Raises:
-        InputError: `run` is given in the free mode, which has no labels and no logged order.
-        ParityError: a score of the device differs from that of Keras by more than 1e-4, or the client does not
-            follow the logs.
+        InputError: `run` is given in the free mode, which has no labels and no logged order, or `run` has another
+            version than the bundle.
+        ParityError: a score of the device differs from that of Keras by more than 1e-4, or the client does not follow
+            the logs.
         EdgeRecError: an input cannot be read.
     """
-    if run is not None and mode == "free":
-        raise InputError("replay: the free mode has no logged order to compare with: leave out --run, or use forced")
     start = time.perf_counter()
+    if run is not None:
+        _check_run(run, bundle, mode, public_key)
+    with TemporaryDirectory(prefix="edgerec-replay-") as folder:
+        work = Path(folder)
+        sent = work / "received" if received is None else received
+        play = partial(
+            _play, logs=logs, mode=mode, requests=requests, seed=seed, sent=sent, work=work, public_key=public_key
+        )
+        document, scores = guarded(play, bundle)
+        if run is not None:
+            before_comparison()
+            document |= _compare(run, logs, sent, scores, work)
+    return {"environment": environment(), "bundle": str(bundle), "logs": str(logs), **document} | {
+        "seconds": time.perf_counter() - start
+    }
+
+
+def _check_run(run: Path, bundle: Path, mode: Mode, public_key: PublicKey | None) -> None:
+    if mode == "free":
+        raise InputError("replay: the free mode has no logged order to compare with: leave out --run, or use forced")
+    of_run = read_run_head(run)[0].version_id
+    of_bundle = read_device_manifest(bundle / DEVICE, public_key=public_key).version_id
+    if of_run != of_bundle:
+        raise InputError(
+            f"replay: {bundle} has the version {of_bundle}, and {run} has {of_run}: give the run that the bundle was "
+            "exported from"
+        )
+
+
+def _play(
+    bundle: Path,
+    *,
+    logs: Path,
+    mode: Mode,
+    requests: int | None,
+    seed: int,
+    sent: Path,
+    work: Path,
+    public_key: PublicKey | None,
+) -> tuple[dict[str, Any], dict[int, NDArray[np.float32]]]:
+    """Play the logs. Return the document, and the scores (c,) of each request by its ID."""
     model = load_device_model(bundle, public_key=public_key)
     opened = open_logs(logs, spec=model.spec)
     if opened.head.repeated_items:
@@ -91,31 +139,19 @@ def run_replay(
     users = chosen_users(opened, requests=requests, seed=seed)
     spans, played = Spans(), _Played()
     time_model(model, spans)
-    with ExitStack() as stack:
-        work = Path(stack.enter_context(TemporaryDirectory(prefix="edgerec-replay-")))
-        sent = work / "received" if received is None else received
-        with (
-            stage("play"),
-            server_process(bundle, catalogue=logs, logs=sent) as url,
-            HttpTransport(url) as transport,
-        ):
-            cloud = TimedTransport(transport, spans)
-            groups = [users[first : first + AT_ONCE] for first in range(0, len(users), AT_ONCE)]
-            every = (one for group in groups for one in timelines(opened, model.spec, group))
-            for _ in progress(_play_all(every, mode, work, cloud, model, spans, played), what="replay", total=requests):
-                pass
-        answered = read_answers(sent)
-        document = _document(answered, spans, played, mode, users=len(users))
-        if run is not None:
-            document |= _compare(run, logs, sent, answered.scores, work)
-    return {
-        "environment": environment(),
-        "bundle": str(bundle),
-        "logs": str(logs),
-        "version_id": model.version_id,
-        **document,
-        "seconds": time.perf_counter() - start,
-    }
+    groups = [users[first : first + AT_ONCE] for first in range(0, len(users), AT_ONCE)]
+    every = (one for group in groups for one in timelines(opened, model.spec, group))
+    with (
+        stage("play"),
+        server_process(bundle, catalogue=logs, logs=sent) as url,
+        HttpTransport(url) as transport,
+    ):
+        cloud = TimedTransport(transport, spans)
+        for _ in progress(_play_all(every, mode, work, cloud, model, spans, played), what="replay", total=requests):
+            pass
+    answered = read_answers(sent)
+    document = {"version_id": model.version_id, **_document(answered, spans, played, mode, users=len(users))}
+    return document, answered.scores
 
 
 def _play_all(
@@ -139,7 +175,7 @@ def _play_all(
                     played.requests += 1
                     yield
             else:
-                player = FreePlayer(timeline, store, cloud, model)
+                player = FreePlayer(timeline, store, cloud, model, spans)
                 for _ in player.play():
                     yield
                 played.requests += player.orders

@@ -75,5 +75,5 @@ def table3(durations: Mapping[str, Any], *, feedback: float, pages: float) -> li
     return [
         {"what": "delay of a behaviour, ms", "edge": quantiles(ENCODED), "cloud": quantiles("cloud_logs")},
         {"what": "response time, ms", "edge": quantiles(RESPONSE), "cloud": quantiles(page)},
-        {"what": "orders of the list a user", "edge": feedback, "cloud": pages},
+        {"what": "orders of the list per user", "edge": feedback, "cloud": pages},
     ]

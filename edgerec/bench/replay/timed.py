@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 from edgerec.bench.replay.spans import MS, Spans
+from edgerec.device_runtime.client import Client
+from edgerec.device_runtime.pending_work import Done
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.store.rows import StoredRequest
@@ -41,6 +43,20 @@ def time_store(store: BehaviourStore, spans: Spans) -> None:
         spans.add(RERANK, duration + round((request.duration_ms or 0.0) * MS))
 
     setattr(store, "record_request", record_request)  # noqa: B010
+
+
+def time_behaviour(client: Client, record: Callable[[], None], spans: Spans) -> Done:
+    """Record a behaviour with `record`, let `client` do what is pending, and measure both."""
+    start = time.perf_counter_ns()
+    record()
+    recorded = time.perf_counter_ns()
+    done = client.run_pending()
+    encoded = time.perf_counter_ns()
+    spans.add(RECORD, recorded - start)
+    # A behaviour that leads to a re-rank, or whose item the cloud has to send first, has other times in it.
+    if done.encoded == 1 and not (done.items or done.sent or done.pages or done.requests):
+        spans.add(BEHAVIOUR, encoded - start)
+    return done
 
 
 class TimedTransport:

@@ -50,6 +50,7 @@ class LoggedBehaviour:
         action: the values of the action by source column.
         served: the values of the item at the request that offered it, by source column.
         ordinal: the number of the behaviour in its store; None if the logs have no ordinals.
+        page_id: the page that offered the item; None if it is not logged.
         offered_at: the time of the request that offered the item; None if it is not logged.
         opened_from: where a page was opened from; None for an exposure.
     """
@@ -60,6 +61,7 @@ class LoggedBehaviour:
     action: Row
     served: Row
     ordinal: int | None
+    page_id: int | None
     offered_at: int | None
     opened_from: str | None
 
@@ -133,7 +135,10 @@ def timelines(logs: LogsFolder, spec: FeatureSpec, users: Sequence[int]) -> Iter
     items = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
     served, given = of_origin(spec.item, "served"), of_origin(spec.context, "request")
     wanted = pl.Series(USER_ID, users, dtype=pl.Int64)
-    events = sort_events(check_events(_read(logs.events, logs.events.columns, wanted), event_features(spec), items))
+    # Logs of devices have the page of each event. Samples do not read it, so it is not part of the schema.
+    paged = logs.events.schema.get(PAGE_ID) == pl.Int64 and PAGE_ID in logs.requests.columns
+    columns = [*logs.events.columns, *([PAGE_ID] if paged else [])]
+    events = sort_events(check_events(_read(logs.events, columns, wanted), event_features(spec), items))
     requests = _read(logs.requests, logs.requests.columns, wanted)
     requests = sort_requests(check_requests(requests, request_features(spec), items, repeated_items=False))
     actions = {kind: _sources(spec.actions(kind)) for kind in BEHAVIOUR_KINDS}
@@ -171,6 +176,7 @@ def _behaviour(row: Row, actions: dict[BehaviourKind, list[str]], served: Iterab
         action={name: row[name] for name in actions[kind]},
         served={name: row[name] for name in served},
         ordinal=row.get(ORDINAL),
+        page_id=row.get(PAGE_ID),
         offered_at=row.get(OFFERED_AT),
         opened_from=row.get(OPENED_FROM),
     )

@@ -36,7 +36,7 @@ def stage_rows(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _cell(value: float | Mapping[str, float] | None) -> str:
     if value is None:
-        return ""
+        return "-"
     if isinstance(value, Mapping):
         return f"{value['p50']:.2f} (p50), {value['p99']:.2f} (p99)"
     return f"{value:.1f}"
