@@ -9,8 +9,8 @@ from typing import Any
 
 from edgerec.bench.replay.spans import MS, Spans
 from edgerec.device_runtime.client import Client
-from edgerec.device_runtime.pending_work import Done
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.pending_work import Done
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.store.rows import StoredRequest
 from edgerec.paging.items import ItemBatch
