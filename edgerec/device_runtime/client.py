@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edgerec.device_runtime.clock import checked_clock
 from edgerec.device_runtime.cloud_work import CloudWork
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_model import DeviceModel
@@ -53,7 +54,7 @@ class Client:
         transport: the cloud.
         model: the device models; None for pass-through, which only records and logs.
         config: the configuration.
-        clock: returns milliseconds since 1970.
+        clock: returns milliseconds since 1970. A time before 1970, or from 2100 on, is ignored.
         on_order: is called with the new order when the order has changed. After `start`, a worker thread calls it.
         new_id: returns a new request ID.
         spec: in pass-through, the specification whose action columns are recorded. Default: any column is recorded.
@@ -75,6 +76,7 @@ class Client:
         spec: FeatureSpec | None = None,
     ) -> None:
         self._config = config = config or ClientConfig()
+        clock = checked_clock(clock, store)
         serving = None if model is None else ModelServing(model, store)
         self._store, self._on_order = store, on_order
         self._lock = threading.Condition(threading.RLock())

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 from edgerec.core.errors import EdgeRecError, RefusedError, TransportError, first_line
 from edgerec.device_runtime.backoff import Backoff
+from edgerec.device_runtime.clock import due_time
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.feed import Feed
 from edgerec.device_runtime.offered_page import OfferedPage, offered
 from edgerec.device_runtime.prepared_items import PreparedItems
 from edgerec.device_runtime.serving import ModelServing
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
-from edgerec.paging.page import Page, PageRequest
+from edgerec.paging.items import ItemBatch
+from edgerec.paging.page import PageRequest
 from edgerec.paging.transport import Transport
 
 ITEMS_AT_ONCE = 100
@@ -42,7 +44,7 @@ class CloudWork:
         feed: the present list.
         config: the configuration of the client.
         clock: returns milliseconds since 1970.
-        arrived: is called with the lock held when a page is in the feed.
+        arrived: is called with the lock held when a page is in the feed, with the time of the page's first request.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class CloudWork:
         feed: Feed,
         config: ClientConfig,
         clock: Callable[[], int],
-        arrived: Callable[[], None],
+        arrived: Callable[[int], None],
     ) -> None:
         self._lock, self._store, self._transport, self._serving = lock, store, transport, serving
         self._feed, self._config, self._clock, self._arrived = feed, config, clock, arrived
@@ -80,24 +82,32 @@ class CloudWork:
         """Note that the store has new log rows."""
         self._rows = True
 
-    def due(self) -> int | None:
-        """Return the time of the next work in milliseconds since 1970, or None if there is none. The lock is held."""
-        times = [self._prune_due]
+    def due(self) -> int:
+        """Return the time of the next work in milliseconds since 1970. The lock is held."""
+        now = self._clock()
+        times = [self._prune_time(now)]
         if self._wants_page():
-            times.append(self._pages.due)
+            times.append(self._pages.due(now))
         if self._serving is not None and self._serving.unknown_items(1):
-            times.append(self._items.due)
+            times.append(self._items.due(now))
         if self._rows:
-            times.append(max(self._send_due, self._sending.due))
-        return min(times, default=None)
+            times.append(max(self._send_time(now), self._sending.due(now)))
+        return min(times)
+
+    def _prune_time(self, now: int) -> int:
+        return due_time(self._prune_due, now, self._config.prune_interval_ms)
+
+    def _send_time(self, now: int) -> int:
+        return due_time(self._send_due, now, self._config.send_interval_ms)
 
     def run(self, done: CloudDone) -> None:
         """Do what is due."""
         self.fetch_items(done)
         self._fetch_page(done)
-        if self._rows and self._clock() >= self._send_due:
+        now = self._clock()
+        if self._rows and now >= self._send_time(now):
             self.send(done)
-        if self._clock() >= self._prune_due:
+        if now >= self._prune_time(now):
             self.prune(done)
 
     def fetch_items(self, done: CloudDone) -> None:
@@ -149,11 +159,13 @@ class CloudWork:
         request = PageRequest(self._store.user_id, self._store.store_id, self._version_id, count, held, now)
         try:
             page = self._transport.page(request)
-            offer = self._offer(page)
-        except TransportError as error:
+            prepared, fault = self._prepare(page.items)
+        except BaseException as error:
             with self._lock:
                 self._pages.failed(now)
                 self._new_feed = self._new_feed or new_feed
+                if not isinstance(error, TransportError):
+                    raise
                 before = self._feed.order()
                 self._feed.show_all()
                 done.changed |= self._feed.order() != before
@@ -161,12 +173,14 @@ class CloudWork:
             return
         with self._lock:
             self._pages.succeeded()
+            time = self._store.request_time(self._clock())
+            offer = offered(page, time, prepared, fault)
             if not new_feed and not self._feed.new_rows(offer):
                 self._feed.show_all(complete=True)
             else:
                 put = self._feed.begin if new_feed else self._feed.extend
                 ended = put(offer, complete=page.complete or not offer.item_ids)
-                self._arrived()
+                self._arrived(time)
                 self._end(ended, done)
         done.pages += 1
         done.changed = True
@@ -174,13 +188,13 @@ class CloudWork:
     def send(self, done: CloudDone) -> None:
         """Deliver log rows, oldest first, until all are delivered or a delivery fails.
 
-        A batch that the cloud refuses is dropped.
+        A batch that the cloud refuses is halved until the row that it refuses is alone. This row is lost.
         """
-        now = self._clock()
+        now, most = self._clock(), self._config.send_rows
         while self._sending.ready(now):
             try:
                 with self._lock:
-                    batch = self._store.unsent(self._config.send_rows)
+                    batch = self._store.unsent(most)
                     if batch is None:
                         self._rows = False
                         break
@@ -189,8 +203,10 @@ class CloudWork:
                 except RefusedError as error:
                     # The cloud would refuse the batch for ever, and no later row could be delivered.
                     with self._lock:
-                        lost = self._store.drop_batch(batch.number)
-                    done.errors.append(f"{lost} log rows are lost, because the cloud refuses them: {first_line(error)}")
+                        lost = self._store.refuse_batch(batch.number)
+                    if lost:
+                        done.errors.append(f"a log row is lost, because the cloud refuses it: {first_line(error)}")
+                    most = max((len(batch.events) + len(batch.requests)) // 2, 1)
                     continue
                 with self._lock:
                     self._store.mark_sent(batch.number)
@@ -200,6 +216,7 @@ class CloudWork:
                 return
             self._sending.succeeded()
             done.sent += 1
+            most = min(2 * most, self._config.send_rows)
         self._send_due = now + self._config.send_interval_ms
 
     def prune(self, done: CloudDone) -> None:
@@ -229,13 +246,11 @@ class CloudWork:
             feed.latest is not None and not feed.complete and feed.remaining <= self._config.prefetch
         )
 
-    def _offer(self, page: Page) -> OfferedPage:
-        """Return the page as the device keeps it. If the model cannot read it, the page says why."""
-        prepared: PreparedItems | None = None
-        fault: str | None = None
-        if self._serving is not None:
-            try:
-                prepared = self._serving.items.prepare(page.items)
-            except EdgeRecError as error:
-                fault = f"the model cannot read the page: {first_line(error)}"
-        return offered(page, prepared, fault)
+    def _prepare(self, items: ItemBatch) -> tuple[PreparedItems | None, str | None]:
+        """Return what the model reads of the items of a page, or None, and why the model cannot read them, or None."""
+        if self._serving is None:
+            return None, None
+        try:
+            return self._serving.items.prepare(items), None
+        except EdgeRecError as error:
+            return None, f"the model cannot read the page: {first_line(error)}"

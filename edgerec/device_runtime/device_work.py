@@ -8,6 +8,7 @@ from typing import Any
 
 from edgerec.core.errors import EdgeRecError, SpecificationError, first_line
 from edgerec.device_runtime.backoff import Backoff
+from edgerec.device_runtime.clock import due_time
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.open_pages import OpenPages
 from edgerec.device_runtime.recording import Recorder
@@ -77,14 +78,14 @@ class DeviceWork:
 
     def due(self, now: int) -> int | None:
         """Return the time of the next work in milliseconds since 1970, or None if there is none."""
-        times = [self._not_before] if self._triggered else []
+        times = [self._trigger_due(now)] if self._triggered else []
         timeout = self._open_pages.due()
         if timeout is not None:
             times.append(timeout)
         if self._asked:
             times.append(now)
         if self._serving is not None and self._serving.has_work:
-            times.append(self._encoding.due)
+            times.append(self._encoding.due(now))
         return min(times, default=None)
 
     def encode(self, now: int, *, most: int | None = None) -> int:
@@ -109,15 +110,24 @@ class DeviceWork:
         """Return the reason of the next re-rank that is due, and forget it."""
         if self._asked:
             return self._asked.popleft()
-        if self._triggered and now >= self._not_before:
+        if self._triggered and now >= self._trigger_due(now):
             reason, self._triggered = self._triggered, None
             self._not_before = now + self._config.debounce_ms
             return reason
         return None
 
-    def rerank(self, reason: str, *, refused: str | None = None) -> bool:
-        """Re-rank with all behaviours encoded. Return whether the order changed."""
-        time = self._recorder.request_time()
+    def _trigger_due(self, now: int) -> int:
+        return due_time(self._not_before, now, self._config.debounce_ms)
+
+    def rerank(self, reason: str, *, time: int | None = None, refused: str | None = None) -> bool:
+        """Re-rank with all behaviours encoded. Return whether the order changed.
+
+        Args:
+            reason: why, for the logs.
+            time: the time of the request. Default: now.
+            refused: why the present order should stand; None to rank.
+        """
+        time = self._recorder.request_time() if time is None else time
         try:
             return self._reranking.rerank(reason, self.context, time, refused=refused)
         except EdgeRecError as error:

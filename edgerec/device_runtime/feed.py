@@ -60,11 +60,14 @@ class Feed:
     def extend(self, page: OfferedPage, *, complete: bool) -> list[OfferedPage]:
         """Add a page at the end of the list. Return the pages that are not kept any more.
 
-        Items that are in the list already are left out.
+        Items that are in the list already are left out. Unseen items that the model cannot read are dropped when it can
+        read the new page. Otherwise no later page could be ranked.
         """
         page = page.take(self.new_rows(page))
-        if self._pages and self._rest:
-            page = page.after(self._pages[-1].take(self._rest))
+        latest = self.latest
+        readable = latest is not None and (latest.fault is None or page.fault is not None or not page.item_ids)
+        if latest is not None and readable and self._rest:
+            page = page.after(latest.take(self._rest))
         return self._put(page, complete)
 
     def new_rows(self, page: OfferedPage) -> list[int]:

@@ -19,7 +19,8 @@ class OfferedPage:
     Attributes:
         page_id: the ID of the page.
         item_ids: (n,) the items. Each is there once.
-        offered_at: (n,) the time of the page that sent each item, in milliseconds since 1970.
+        offered_at: (n,) the time at which each item was offered, in milliseconds since 1970: the time of the first request
+            of the page that sent it.
         columns: raw values of the items by column, n for each.
         served: the names of the columns whose values hold for a page only.
         context: values of the request that the cloud knows.
@@ -87,9 +88,9 @@ class OfferedPage:
         )
 
 
-def offered(page: Page, prepared: PreparedItems | None, fault: str | None) -> OfferedPage:
-    """Return a page of the cloud as the device keeps it."""
+def offered(page: Page, time: int, prepared: PreparedItems | None, fault: str | None) -> OfferedPage:
+    """Return a page of the cloud as the device keeps it. `time` is the time of the page's first request."""
     ids = page.items.item_id.tolist()
     return OfferedPage(
-        page.page_id, ids, [page.offered_at] * len(ids), page.items.columns, page.served, page.context, prepared, fault
+        page.page_id, ids, [time] * len(ids), page.items.columns, page.served, page.context, prepared, fault
     )

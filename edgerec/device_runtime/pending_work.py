@@ -104,10 +104,15 @@ class PendingWork:
         self.cloud.prune(done)
         self._report(False, done.errors)
 
-    def rank_page(self) -> None:
-        """Rank a page that has just arrived, with all behaviours encoded. The lock is held."""
+    def rank_page(self, time: int) -> None:
+        """Rank a page that has just arrived, with all behaviours encoded. The lock is held.
+
+        Args:
+            time: the time of the request.
+        """
         self._device.encode(self._clock())
-        self._device.rerank(PAGE, refused=None if self._config.rank_pages else "pages are not ranked")
+        refused = None if self._config.rank_pages else "pages are not ranked"
+        self._device.rerank(PAGE, time=time, refused=refused)
         self._page_reasons.append(PAGE)
 
     def _take_page_reasons(self) -> list[str]:

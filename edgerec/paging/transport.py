@@ -33,7 +33,7 @@ class Transport(Protocol):
         A batch may be delivered twice, if the answer to the first delivery was lost. The cloud drops the second one.
 
         Raises:
-            RefusedError: the cloud would refuse this batch again. The device drops it.
+            RefusedError: the cloud would refuse this batch again. The device halves it, and drops a single row.
             TransportError: the batch was not delivered. The device delivers it later.
         """
         ...

@@ -34,7 +34,7 @@ class LocalCloud:
         requests: the requests for pages.
         batches: the delivered log rows.
         complete: whether pages say that the cloud has no more items.
-        refused: the numbers of the batches that raise a RefusedError.
+        refused: the items whose events raise a RefusedError.
         fault: if it is set, every call raises a TransportError with this text.
     """
 
@@ -81,8 +81,9 @@ class LocalCloud:
 
     def send(self, batch: LogBatch) -> None:
         self._check()
-        if batch.number in self.refused:
-            raise RefusedError(f"batch {batch.number} is wrong")
+        wrong = [row["item_id"] for row in batch.events if row["item_id"] in self.refused]
+        if wrong:
+            raise RefusedError(f"item {wrong[0]} is wrong")
         self.batches.append(batch)
 
     def sent(self, table: str) -> list[dict[str, Any]]:

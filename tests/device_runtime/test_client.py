@@ -502,18 +502,94 @@ def test_log_rows_wait_for_the_cloud(app: App) -> None:
     client.close()
 
 
-def test_a_batch_that_the_cloud_refuses_is_dropped_and_later_rows_are_delivered(app: App) -> None:
-    client = app.start(send_interval_ms=100, send_rows=2)
-    app.cloud.refused = {1}
-    for _ in range(5):
-        client.exposed(100, seen())
+def test_only_the_rows_that_the_cloud_refuses_are_lost(app: App) -> None:
+    client = app.start(send_interval_ms=100, send_rows=8)
+    app.cloud.refused = {105, 106, 111}
+    for item in range(100, 115):
+        client.exposed(item, seen())
     done = client.run_pending()
-    assert done.sent == 2
-    assert done.errors == ("2 log rows are lost, because the cloud refuses them: batch 1 is wrong",)
-    assert [row["ordinal"] for row in app.cloud.sent("events")] == [0, 1, 4]
-    assert app.store.measure()["lost"] == 2
-    assert len(app.store.latest(EXPOSURE, 10)) == 5
+    lost = "a log row is lost, because the cloud refuses it: item {} is wrong"
+    assert done.errors == tuple(lost.format(item) for item in (105, 106, 111))
+    assert [row["item_id"] for row in app.cloud.sent("events")] == [
+        item for item in range(100, 115) if item not in app.cloud.refused
+    ]
+    numbers = [batch.number for batch in app.cloud.batches]
+    assert numbers == sorted(set(numbers))
+    assert app.store.measure()["lost"] == 3
+    assert len(app.store.latest(EXPOSURE, 20)) == 15
     client.close()
+
+
+def test_an_item_is_offered_at_the_time_of_the_first_request_of_its_page(app: App) -> None:
+    client = app.start(prefetch=2)
+    app.offer(*range(100, 110))
+    app.offer(*range(110, 120))
+    client.refresh()
+    client.exposed(150, seen())
+    client.run_pending()
+    app.clock.now += 5000
+    for item in client.order()[:4]:
+        client.exposed(item, seen())
+    client.run_pending()
+    held, new = client.order()[4], next(item for item in client.order() if item >= 110)
+    for item in (held, new):
+        client.exposed(item, seen())
+    client.close()
+    first = {}
+    for row in app.cloud.sent("requests"):
+        first.setdefault(row["page_id"], row["time"])
+    offered = {row["item_id"]: row["offered_at"] for row in app.cloud.sent("events")}
+    assert first[1] == START + 1
+    assert first[2] > START + 5000
+    assert offered.pop(150) is None
+    assert offered.pop(new) == first[2]
+    assert set(offered.values()) == {first[1]}
+
+
+def test_a_refresh_survives_any_fault_of_the_transport(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = app.start()
+    app.offer(*range(100, 110))
+    client.refresh()
+    with monkeypatch.context() as patch:
+        patch.setattr(app.cloud, "page", lambda request: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            client.run_pending()
+    app.clock.now += 1000
+    assert client.run_pending().pages == 1
+    client.close()
+
+
+def test_a_clock_that_is_set_back_delays_nothing(app: App) -> None:
+    client = app.start(triggers=("early_click",), debounce_ms=300, send_interval_ms=1000)
+    app.clock.now += 7_200_000
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    client.clicked(client.order()[0])
+    assert client.run_pending().requests == ("early_click",)
+    app.cloud.fault = "no network"
+    client.exposed(client.order()[0], seen())
+    app.clock.now += 1000
+    client.run_pending()
+    app.cloud.fault = None
+    app.clock.now -= 3_600_000
+    client.clicked(client.order()[1])
+    done = client.run_pending()
+    assert (done.requests, done.sent) == (("early_click",), 1)
+    client.close()
+
+
+@pytest.mark.parametrize("time", [-1, 4_102_444_800_000, 2**62])
+def test_a_time_that_cannot_be_true_is_ignored(app: App, time: int) -> None:
+    client = app.start()
+    client.exposed(150, seen())
+    app.clock.now = time
+    client.exposed(151, seen())
+    client.run_pending()
+    app.clock.now = START + 5
+    client.exposed(152, seen())
+    client.close()
+    assert [row["time"] for row in app.cloud.sent("events")] == [START, START, START + 5]
 
 
 def test_times_never_go_back_and_a_request_is_later_than_what_it_knows(app: App) -> None:

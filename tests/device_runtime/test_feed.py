@@ -90,6 +90,19 @@ def test_a_column_that_a_page_lacks_is_missing() -> None:
     assert latest.values(1) == {"score": None, "price": 9, "item_id": 2}
 
 
+def test_items_that_the_model_cannot_read_do_not_block_later_pages() -> None:
+    feed = Feed(page=5, kept_pages=2)
+    unreadable = OfferedPage(1, [1, 2], [1, 1], {"price": [9, 9]}, ("price",), {}, None, "no vectors")
+    feed.begin(unreadable, complete=False)
+    feed.seen(1)
+    feed.extend(page(2, []), complete=False)
+    assert feed.order() == [1, 2]
+    feed.extend(page(3, [3, 4]), complete=False)
+    assert feed.order() == [1, 3, 4]
+    assert feed.latest.fault is None
+    assert feed.latest.prepared is not None
+
+
 def test_items_on_the_screen_belong_to_the_page_that_showed_them() -> None:
     feed = Feed(page=3, kept_pages=2)
     feed.begin(page(1, [1, 2, 3]), complete=False)

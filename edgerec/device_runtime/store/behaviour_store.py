@@ -250,16 +250,17 @@ class BehaviourStore:
         with self._database.lock:
             self._spool.mark_sent(number, self.last_time)
 
-    def drop_batch(self, number: int) -> int:
-        """Drop the batch that `unsent` returned, because the cloud refuses it. Return the number of lost rows.
+    def refuse_batch(self, number: int) -> int:
+        """Note that the cloud refuses the batch that `unsent` returned. Return the number of lost rows, 0 or 1.
 
-        Behaviours stay in the store; only their delivery is given up.
+        If the batch has several rows, its older half becomes the batch that is being sent, with the same number. A
+        single row is dropped. A behaviour stays in the store then; only its delivery is given up.
 
         Raises:
             StoreError: `unsent` did not return this batch.
         """
         with self._database.lock:
-            return self._spool.drop(number, self.last_time)
+            return self._spool.refuse(number, self.last_time)
 
     def prune(self, now: int) -> int:
         """Apply the retention, in transactions of a few hundred rows. Return the number of deleted behaviours.

@@ -8,6 +8,7 @@ import logging
 import secrets
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 from typing import Any
 
 from edgerec.core.errors import StoreError
@@ -91,17 +92,22 @@ class Spool:
         with self._database.transaction():
             self._advance(marks, marks.offered, last_time)
 
-    def drop(self, number: int, last_time: int) -> int:
-        """Drop the batch that is being sent, because the cloud refuses it. Return the number of lost rows."""
+    def refuse(self, number: int, last_time: int) -> int:
+        """Halve the batch that is being sent, or drop its only row. Return the number of lost rows."""
         marks = self._marks()
         if number != marks.batch or marks.offered is None:
-            raise StoreError(f"batch {number} is not being sent: drop the batch that `unsent` returned")
-        before = self._count(marks)
+            raise StoreError(f"batch {number} is not being sent: refuse the batch that `unsent` returned")
+        batch = self._batch(marks, marks.offered)
+        rows = len(batch.events) + len(batch.requests)
+        if rows > 1:
+            # After a power cut, the whole batch must not come back with the number of a half that the cloud has stored.
+            with self._database.transaction(durable=True):
+                self._database.execute(self._sql["offer"], self._oldest(marks, rows // 2))
+            return 0
         with self._database.transaction():
             self._advance(marks, marks.offered, last_time)
-            dropped = before - self._count(self._marks())
-            self._database.execute(self._sql["add_lost"], (dropped,))
-        return dropped
+            self._database.execute(self._sql["add_lost"], (rows,))
+        return rows
 
     def bound(self, most_rows: int, last_time: int) -> int:
         """Drop the oldest unsent rows if there are more than `most_rows`. Return the number of dropped rows.
@@ -142,16 +148,24 @@ class Spool:
         return int(self._database.rows(self._sql["count"], marks.sent)[0][0])
 
     def _oldest(self, marks: _Marks, most_rows: int) -> tuple[int, int, int]:
-        """Return the end of the oldest unsent rows in each table. Rows of one table stay in their order."""
+        """Return the end of the oldest unsent rows in each table. Rows of one table stay in their order.
+
+        If a batch is being sent, only its rows are looked at.
+        """
+        ends = marks.offered or (inf, inf, inf)
         arguments = (*((sent,) for sent in marks.sent), ())
         streams = (
-            [(time, table, number) for time, number in self._database.rows(self._sql[name], (*values, most_rows))]
-            for table, (name, values) in enumerate(zip(_OLDEST, arguments, strict=True))
+            [
+                (time, table, number)
+                for time, number in self._database.rows(self._sql[name], (*values, most_rows))
+                if number < end
+            ]
+            for table, (name, values, end) in enumerate(zip(_OLDEST, arguments, ends, strict=True))
         )
-        ends = [*marks.sent, 0]
+        oldest = [*marks.sent, 0]
         for _, table, number in islice(heapq.merge(*streams), most_rows):
-            ends[table] = number + 1
-        return ends[0], ends[1], ends[2]
+            oldest[table] = number + 1
+        return oldest[0], oldest[1], oldest[2]
 
     def _batch(self, marks: _Marks, end: tuple[int, int, int]) -> LogBatch:
         try:

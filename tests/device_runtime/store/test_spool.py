@@ -102,18 +102,28 @@ def test_only_the_offered_batch_can_be_marked(tmp_path: Path) -> None:
             store.unsent(0)
 
 
-def test_a_refused_batch_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_a_refused_batch_is_halved_and_its_last_row_is_dropped(tmp_path: Path) -> None:
     with open_store(tmp_path / "store.db") as store:
-        for number in range(3):
+        for number in range(5):
             store.record(behaviour(number))
         with pytest.raises(StoreError, match="batch 0 is not being sent"):
-            store.drop_batch(0)
-        batch(store, 2)
-        assert store.drop_batch(0) == 2
-        assert store.measure()["lost"] == 2
+            store.refuse_batch(0)
+        batch(store, 4)
+        # A request that becomes complete later is older, but it does not join the batch.
+        store.record_request(request(0, time=START - 500))
+        store.end_page(1)
+        assert store.refuse_batch(0) == 0
     with open_store(tmp_path / "store.db") as store:
+        half = batch(store)
+        assert (half.number, ordinals(half), half.requests) == (0, [("exposure", 0), ("exposure", 1)], ())
+        assert store.refuse_batch(0) == 0
+        assert ordinals(batch(store)) == [("exposure", 0)]
+        assert store.measure()["lost"] == 0
+        assert store.refuse_batch(0) == 1
+        assert store.measure()["lost"] == 1
         rest = batch(store)
-        assert (rest.number, ordinals(rest)) == (1, [("exposure", 2)])
+        assert (rest.number, ordinals(rest)) == (1, [("exposure", n) for n in (1, 2, 3, 4)])
+        assert len(rest.requests) == 1
 
 
 def test_the_oldest_rows_are_dropped_from_a_spool_that_is_too_long(
@@ -146,7 +156,8 @@ def test_a_batch_that_loses_rows_is_dropped_with_its_number(tmp_path: Path) -> N
 
 
 ACTIONS = st.lists(
-    st.sampled_from(["exposure", "page_view", "request", "end", "offer", "sent", "open", "prune"]), max_size=30
+    st.sampled_from(["exposure", "page_view", "request", "end", "offer", "sent", "refuse", "open", "prune"]),
+    max_size=30,
 )
 
 
@@ -179,6 +190,9 @@ def test_every_row_arrives_once_and_in_order_or_is_counted_as_lost(
             assert 1 <= len(found.events) + len(found.requests) <= most_rows
             if action == "sent":
                 store.mark_sent(found.number)
+            elif action == "refuse":
+                store.refuse_batch(found.number)
+                del arrived[found.number]
         recorded[action] = recorded.get(action, 0) + 1
     batches = [arrived[number] for number in sorted(arrived)]
     counts = {kind: recorded[kind] for kind in ("exposure", "page_view", "request")}
