@@ -19,8 +19,8 @@ class OfferedPage:
     Attributes:
         page_id: the ID of the page.
         item_ids: (n,) the items. Each is there once.
-        offered_at: (n,) the time at which each item was offered, in milliseconds since 1970: the time of the first request
-            of the page that sent it.
+        offered_at: (n,) when each item was offered, in milliseconds since 1970: the time of the first request of the
+            page that sent it.
         columns: raw values of the items by column, n for each.
         served: the names of the columns whose values hold for a page only.
         context: values of the request that the cloud knows.
