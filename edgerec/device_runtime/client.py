@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edgerec.core.errors import SpecificationError
 from edgerec.device_runtime.clock import checked_clock
 from edgerec.device_runtime.cloud_work import CloudWork
 from edgerec.device_runtime.config import ClientConfig
@@ -21,7 +22,7 @@ from edgerec.device_runtime.feed import Feed
 from edgerec.device_runtime.open_pages import OpenPage, OpenPages
 from edgerec.device_runtime.partial_values import PartialValues
 from edgerec.device_runtime.pending_work import Done, PendingWork
-from edgerec.device_runtime.recording import Recorder
+from edgerec.device_runtime.recording import Recorder, finite
 from edgerec.device_runtime.reranking import Reranking
 from edgerec.device_runtime.serving import ModelServing
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
@@ -31,6 +32,7 @@ from edgerec.features.spec import FeatureSpec
 from edgerec.paging.transport import Transport
 
 FEED, SEARCH = "feed", "search"
+MAX_REASON = 100
 _NO_VALUES: Mapping[str, Any] = {}
 
 
@@ -151,9 +153,13 @@ class Client:
             self._note(Event("exposed", item_id, complete, deleted=deleted))
 
     def scrolled(self, item_id: int, speed: float, duration_s: float) -> None:
-        """Report a scroll gesture while an item is on the screen. `speed` is in screens per second."""
+        """Report a scroll gesture while an item is on the screen. `speed` is in screens per second.
+
+        Raises:
+            SpecificationError: a number is not finite.
+        """
         with self._lock:
-            self._partial.scrolled(item_id, speed, duration_s)
+            self._partial.scrolled(item_id, finite("speed", speed), finite("duration_s", duration_s))
 
     def deleted(self, item_id: int, reason: str | int | None) -> None:
         """Report that the user removed an item that is on the screen, and why. Then call `exposed`."""
@@ -175,10 +181,10 @@ class Client:
         """Report an action on an item's page, which becomes a value of its page-view.
 
         Raises:
-            SpecificationError: the specification reads no such column.
+            SpecificationError: the specification reads no such column, or its feature cannot read the value.
         """
         with self._lock:
-            self._recorder.check_column(PAGE_VIEW, column)
+            value = self._recorder.checked_value(PAGE_VIEW, column, value)
             self._partial.acted(item_id, column, value)
 
     def purchased(self, item_id: int) -> None:
@@ -213,7 +219,15 @@ class Client:
             self._note(Event("left_page", item_id, complete, from_feed=opened is not None))
 
     def request(self, reason: str) -> None:
-        """Ask for a re-rank. `reason` is the request's trigger in the logs."""
+        """Ask for a re-rank. `reason` is the request's trigger in the logs.
+
+        Raises:
+            SpecificationError: `reason` is not a string of 1 to 100 characters.
+        """
+        if not isinstance(reason, str) or not 1 <= len(reason) <= MAX_REASON:
+            raise SpecificationError(
+                f"`reason` should be a string of 1 to {MAX_REASON} characters; received {reason!r:.80}"
+            )
         with self._lock:
             self._device.ask(reason)
             self._lock.notify_all()

@@ -49,7 +49,7 @@ class ClientConfig:
         columns: columns of partial values.
 
     Raises:
-        ConfigurationError: a number is too small, or a trigger is unknown.
+        ConfigurationError: a value has a wrong type, a number is too small, or a trigger is unknown.
     """
 
     page: int = 50
@@ -76,9 +76,15 @@ class ClientConfig:
         least = dict.fromkeys(("page", "fetch", "kept_pages", "candidates", "exposures_without_click", "send_rows"), 1)
         least |= {one.name: 0 for one in fields(self) if one.name.endswith("_ms") or one.name == "prefetch"}
         for name, smallest in least.items():
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or value < smallest):
-                raise ConfigurationError(f"client: `{name}` should be at least {smallest}; received {value!r}")
+            self._check_number(name, smallest)
+        for name in ("rank_pages", "shadow"):
+            self._check_type(name, bool, "True or False")
+        self._check_type("own_triggers", Mapping, "a mapping of names and functions")
+        self._check_type("triggers", (tuple, list), "a tuple of names")
+        self._check_type("columns", ActionColumns, "ActionColumns(...)")
+        for name, trigger in self.own_triggers.items():
+            if not callable(trigger):
+                raise ConfigurationError(f"client: own trigger {name!r} should be a function; received {trigger!r:.80}")
         if self.prefetch >= self.page:
             raise ConfigurationError(
                 f"client: `prefetch` should be below `page`, {self.page}; received {self.prefetch}: a page would be "
@@ -88,6 +94,21 @@ class ClientConfig:
             if name not in self.known_triggers:
                 known = ", ".join(self.known_triggers)
                 raise ConfigurationError(f"client: trigger {name!r} is unknown; the known triggers are {known}")
+
+    def _check_number(self, name: str, smallest: int) -> None:
+        value = getattr(self, name)
+        if value is None and name in ("candidates", "budget_ms"):
+            return
+        kinds, what = ((int, float), "a number") if name == "budget_ms" else ((int,), "a whole number")
+        if isinstance(value, bool) or not isinstance(value, kinds) or value != value:
+            raise ConfigurationError(f"client: `{name}` should be {what}; received {value!r:.80}")
+        if value < smallest:
+            raise ConfigurationError(f"client: `{name}` should be at least {smallest}; received {value!r:.80}")
+
+    def _check_type(self, name: str, kinds: type | tuple[type, ...], what: str) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, kinds):
+            raise ConfigurationError(f"client: `{name}` should be {what}; received {value!r:.80}")
 
     @property
     def known_triggers(self) -> dict[str, Trigger]:

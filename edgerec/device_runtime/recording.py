@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -70,10 +71,14 @@ class Recorder:
             partial: values that were reported earlier. Columns that the specification does not read are left out.
 
         Raises:
-            SpecificationError: the specification does not read a column of `given`.
+            SpecificationError: `given` is not a mapping, or the specification does not read one of its columns.
         """
         known = self._columns[kind]
-        given = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+        if not isinstance(given, Mapping):
+            raise SpecificationError(
+                f"values of {kind.plural} should be a mapping, such as a dict; received {type(given).__name__}"
+            )
+        given = {name: _plain(value) for name, value in given.items()}
         if known is None:
             return {**partial, **given}
         check_columns(kind, given, known)
@@ -84,11 +89,17 @@ class Recorder:
         values.update((name, value) for name, value in partial.items() if name in known)
         return {**values, **given}
 
-    def check_column(self, kind: BehaviourKind, column: str) -> None:
-        """Raise SpecificationError if the specification does not read this column of actions."""
-        known = self._columns[kind]
+    def checked_value(self, kind: BehaviourKind, column: str, value: Any) -> Any:
+        """Return a value of an action; a number of NumPy becomes a number of Python.
+
+        Raises:
+            SpecificationError: the specification does not read this column, or a feature cannot read the value.
+        """
+        value, known = _plain(value), self._columns[kind]
         if known is not None:
             check_columns(kind, (column,), known)
+            self._actions[kind].vector({**dict.fromkeys(known), column: value})
+        return value
 
     def record(
         self,
@@ -141,6 +152,17 @@ class Recorder:
             serving.add(number, behaviour, action)
 
 
+def finite(name: str, value: Any) -> float:
+    """Return a finite number as a float.
+
+    Raises:
+        SpecificationError: the value is no number, or not finite.
+    """
+    if isinstance(value, (int, float, np.integer, np.floating)) and abs(value) <= float_info.max:
+        return float(value)
+    raise SpecificationError(f"`{name}` should be a finite number; received {value!r:.80}")
+
+
 def check_columns(kind: BehaviourKind, given: Iterable[str], known: Mapping[str, Any]) -> None:
     """Raise SpecificationError if a column is not known."""
     unknown = [name for name in given if name not in known]
@@ -149,6 +171,11 @@ def check_columns(kind: BehaviourKind, given: Iterable[str], known: Mapping[str,
             f"values of {kind.plural}: unknown column {unknown[0]!r:.80}; the specification reads "
             f"{', '.join(known)}: leave the others out"
         )
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as a number of Python, and any other value as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _earlier(store: BehaviourStore, kind: BehaviourKind) -> EarlierBehaviours:

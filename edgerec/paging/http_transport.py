@@ -20,6 +20,7 @@ from edgerec.paging.items import ItemBatch
 from edgerec.paging.log_body import encode_batch
 from edgerec.paging.log_rows import LogBatch
 from edgerec.paging.page import Page, PageRequest
+from edgerec.paging.timed_response import bound
 
 _JSON = "application/json"
 _BLOCK = 1 << 16
@@ -114,22 +115,22 @@ class HttpTransport:
     def _post(self, path: str, content: bytes, accept: str, headers: Mapping[str, str] | None = None) -> bytes:
         fields = {**self._headers, "Content-Type": _JSON, "Accept": accept, **(headers or {})}
         with self._lock:
+            deadline = time.monotonic() + self._total
             kept = self._connection is not None
             try:
                 try:
-                    status, kind, answer = self._exchange(path, content, fields)
+                    status, kind, answer = self._exchange(path, content, fields, deadline)
                 except _DROPPED:
                     if not kept:
                         raise
                     self._drop()
-                    status, kind, answer = self._exchange(path, content, fields)
+                    status, kind, answer = self._exchange(path, content, fields, deadline)
             except TransportError:
                 self._drop()
                 raise
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self._drop()
-                reason = "it took too long" if isinstance(error, TimeoutError) else printable(first_line(error))
-                raise TransportError(f"cloud: {self._host}:{self._port}{path} does not answer ({reason})") from None
+                raise TransportError(f"cloud: {_failure(f'{self._host}:{self._port}{path}', error)}") from None
             except BaseException:
                 # The answer was not read, so the next call cannot use this connection.
                 self._drop()
@@ -141,37 +142,39 @@ class HttpTransport:
             raise TransportError(f"cloud: {path} should answer with {accept}; received {printable(kind)!r:.60}")
         return answer
 
-    def _exchange(self, path: str, content: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+    def _exchange(
+        self, path: str, content: bytes, headers: Mapping[str, str], deadline: float
+    ) -> tuple[int, str, bytes]:
         """Send a request. Return the status, the media type and the body of the answer."""
-        deadline = time.monotonic() + self._total
         if self._connection is None:
             self._connection = self._connect()
+            self._connection.connect()
+        bound(self._connection, self._timeout, deadline)
         self._connection.request("POST", self._prefix + path, content, dict(headers))
         with self._connection.getresponse() as response:
-            answer = self._read(response, path, deadline)
+            answer = self._read(response, path)
         if response.will_close:
             self._drop()
         return response.status, response.headers.get_content_type(), answer
 
     @staticmethod
-    def _read(response: http.client.HTTPResponse, path: str, deadline: float) -> bytes:
+    def _read(response: http.client.HTTPResponse, path: str) -> bytes:
         pieces: list[bytes] = []
         length = 0
         while piece := response.read1(_BLOCK):
             length += len(piece)
             if length > MAX_BODY:
                 raise TransportError(f"cloud: the answer of {path} should have at most {MAX_BODY} bytes; it has more")
-            if time.monotonic() > deadline:
-                raise TimeoutError
             pieces.append(piece)
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
         return b"".join(pieces)
 
     def _connect(self) -> http.client.HTTPConnection:
+        timeout = min(self._timeout, self._total)
         if self._tls:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
-        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+            return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -197,6 +200,14 @@ def _wrong_url(url: object) -> InputError:
     return InputError(
         f"HttpTransport: the URL should be http://host[:port] or https://host[:port]; received {url!r:.80}"
     )
+
+
+def _failure(address: str, error: Exception) -> str:
+    """Return what went wrong in an exchange with an address."""
+    if isinstance(error, http.client.IncompleteRead):
+        return f"the answer of {address} is incomplete"
+    reason = "it took too long" if isinstance(error, TimeoutError) else printable(first_line(error))
+    return f"{address} does not answer ({reason})"
 
 
 def _reason(answer: bytes) -> str:

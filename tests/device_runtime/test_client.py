@@ -255,6 +255,17 @@ def test_wrong_values_are_errors_and_nothing_is_recorded(app: App) -> None:
             client.exposed(100, values)
     with pytest.raises(SpecificationError, match="unknown column 'reason'"):
         client.acted(100, "reason")
+    with pytest.raises(SpecificationError, match="reads numbers"):
+        client.acted(100, "bought", "yes")
+    with pytest.raises(SpecificationError, match=r"values of exposures should be a mapping, .* received NoneType"):
+        client.exposed(100, None)
+    for speed, duration in ((float("nan"), 1.0), (1.0, float("inf")), ("fast", 1.0), (1.0, 10**400)):
+        with pytest.raises(SpecificationError, match="should be a finite number"):
+            client.scrolled(100, speed, duration)
+    for reason in ("", "x" * 101, None, 5):
+        with pytest.raises(SpecificationError, match="`reason` should be a string of 1 to 100 characters"):
+            client.request(reason)
+    assert client.run_pending().requests == ()
     assert app.store.next_ordinal(EXPOSURE) == 0
 
 
@@ -629,6 +640,16 @@ def test_served_values_may_differ_from_those_of_the_page(app: App) -> None:
         ({"page": 0}, "`page` should be at least 1; received 0"),
         ({"debounce_ms": -1}, "`debounce_ms` should be at least 0"),
         ({"prefetch": 50}, "`prefetch` should be below `page`"),
+        ({"page": "8"}, "`page` should be a whole number; received '8'"),
+        ({"page": None}, "`page` should be a whole number; received None"),
+        ({"prefetch": 2.5}, "`prefetch` should be a whole number"),
+        ({"budget_ms": "x"}, "`budget_ms` should be a number"),
+        ({"budget_ms": float("nan")}, "`budget_ms` should be a number; received nan"),
+        ({"shadow": "no"}, "`shadow` should be True or False; received 'no'"),
+        ({"triggers": "click"}, "`triggers` should be a tuple of names; received 'click'"),
+        ({"own_triggers": {"cart": 3}}, "own trigger 'cart' should be a function; received 3"),
+        ({"own_triggers": None}, "`own_triggers` should be a mapping"),
+        ({"columns": {}}, "`columns` should be ActionColumns"),
         ({"triggers": ("clicks",)}, "trigger 'clicks' is unknown; the known triggers are click, early_click"),
     ],
 )

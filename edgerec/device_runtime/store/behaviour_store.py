@@ -7,7 +7,9 @@ Recording and encoding are two transactions. When `record` returns, the raw beha
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from edgerec.core.errors import StoreError
@@ -44,7 +46,7 @@ class BehaviourStore:
 
     Raises:
         StoreError: the file is open in another process, belongs to another user, has a newer format, is damaged, or is
-            no behaviour store. Then nothing was changed.
+            no behaviour store; or an argument has a wrong type. Then nothing was changed.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class BehaviourStore:
         retention: Retention | None = None,
         synchronous: Synchronous = "normal",
     ) -> None:
+        _check_arguments(path, limits, retention)
         self.user_id, self.limits, self.retention = (
             whole("user_id", user_id),
             limits or Limits(),
@@ -311,3 +314,11 @@ class BehaviourStore:
         if kind == EXPOSURE and (labelled := self._requests.first_exposure()) is not None:
             needed.append(labelled)
         return min(self.retention.keep_from(table, now), *needed)
+
+
+def _check_arguments(path: object, limits: object, retention: object) -> None:
+    if not isinstance(path, (str, os.PathLike)) or not str(path) or "\0" in str(path):
+        raise StoreError(f"`path` should be the path of a file. Received: {path!r:.80}")
+    for name, value, kind in (("limits", limits, Limits), ("retention", retention, Retention)):
+        if not isinstance(value, (kind, NoneType)):
+            raise StoreError(f"`{name}` should be {kind.__name__}(...). Received: {value!r:.80}")

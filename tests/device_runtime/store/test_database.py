@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,20 @@ def test_a_path_that_cannot_be_opened_is_an_error(tmp_path: Path, path: str) -> 
     (tmp_path / "store.db").write_bytes(b"")
     with pytest.raises(StoreError, match="behaviour store"):
         open_store(tmp_path / path)
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "message"),
+    [
+        (None, {}, "`path` should be the path of a file. Received: None"),
+        ("a\0b", {}, "`path` should be the path of a file"),
+        ("user.db", {"limits": 5}, r"`limits` should be Limits\(...\). Received: 5"),
+        ("user.db", {"retention": 5}, r"`retention` should be Retention\(...\)"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_an_error(path: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        open_store(path, **settings)
 
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
