@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from edgerec.core.errors import OutputError
 
-VERSION = 2
+VERSION = 3
 _TABLES = """
 CREATE TABLE batches (sequence INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 CREATE TABLE stores (store_id INTEGER PRIMARY KEY, number INTEGER, exposure INTEGER, exposure_time INTEGER, \
-page_view INTEGER, page_view_time INTEGER) WITHOUT ROWID;
+page_view INTEGER, page_view_time INTEGER, user_id INTEGER) WITHOUT ROWID;
 """
 
 
@@ -28,6 +28,7 @@ class Sent(NamedTuple):
         number: the number of the last batch; -1 if there is none.
         exposure, exposure_time: ordinal and time of the last exposure; -1 if there is none.
         page_view, page_view_time: the same of the last page-view.
+        user_id: the user of the store; None if it is not known, because a journal of version 2 did not keep it.
     """
 
     number: int = -1
@@ -35,6 +36,7 @@ class Sent(NamedTuple):
     exposure_time: int = -1
     page_view: int = -1
     page_view_time: int = -1
+    user_id: int | None = None
 
 
 class Journal:
@@ -56,11 +58,14 @@ class Journal:
             if not version:
                 for statement in _TABLES.strip().split("\n"):
                     self._database.execute(statement)
+            if version == 2:
+                self._database.execute("ALTER TABLE stores ADD COLUMN user_id INTEGER")
+            if version in (0, 2):
                 self._database.execute(f"PRAGMA user_version = {VERSION}")
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failed(error) from None
-        if version not in (0, VERSION):
+        if version not in (0, 2, VERSION):
             self._database.close()
             raise OutputError(f"logs: {path} has the format {version}, expected {VERSION}: choose another --logs")
 
@@ -86,7 +91,7 @@ class Journal:
             try:
                 for store, sent, body in batches:
                     self._database.execute("INSERT INTO batches (body) VALUES (?)", (body,))
-                    self._database.execute("INSERT OR REPLACE INTO stores VALUES (?, ?, ?, ?, ?, ?)", (store, *sent))
+                    self._database.execute("INSERT OR REPLACE INTO stores VALUES (?, ?, ?, ?, ?, ?, ?)", (store, *sent))
                 self._database.execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:
@@ -104,11 +109,11 @@ class Journal:
 
     def first(self) -> int | None:
         """Return the sequence number of the first batch that is not in Parquet yet; None if there is none."""
-        try:
-            number: int | None = self._database.execute("SELECT min(sequence) FROM batches").fetchone()[0]
-        except sqlite3.Error as error:
-            raise self._failed(error) from None
-        return number
+        return self._number("SELECT min(sequence) FROM batches")
+
+    def last(self) -> int:
+        """Return the largest sequence number that was ever given to a batch; 0 if there was no batch."""
+        return self._number("SELECT max(seq) FROM sqlite_sequence") or 0
 
     def clear(self) -> None:
         """Remove all batches, because they are in Parquet now. The numbers of the stores are kept."""
@@ -121,6 +126,13 @@ class Journal:
     def close(self) -> None:
         """Close the file and give up the lock."""
         self._database.close()
+
+    def _number(self, query: str) -> int | None:
+        try:
+            number: int | None = self._database.execute(query).fetchone()[0]
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+        return number
 
     def _failed(self, error: sqlite3.Error) -> OutputError:
         if "locked" in str(error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from edgerec.data.schema import (
     REQUIRED,
     STORE_ID,
     TIME,
+    TRIGGER,
     USER_ID,
     table_features,
 )
@@ -34,11 +36,14 @@ from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
 from edgerec.paging.log_rows import LogBatch, Row
 
+POSITIONS, SCORES = "positions", "scores"
+MAX_TRIGGER = 100
+"""Maximum number of characters of a request's trigger."""
 ANSWER: dict[str, pl.DataType] = {
     "exposures_end": pl.Int64(),
     "page_views_end": pl.Int64(),
-    "positions": pl.List(pl.Int64()),
-    "scores": pl.List(pl.Float64()),
+    POSITIONS: pl.List(pl.Int64()),
+    SCORES: pl.List(pl.Float64()),
     "outcome": pl.String(),
     "duration_ms": pl.Float64(),
 }
@@ -80,10 +85,13 @@ class LogTables:
         """
         try:
             events = self._table(EVENTS, batch, batch.events)
+            _check_item_ids(EVENTS, events[ITEM_ID].is_null())
             known = events.filter(pl.Series(self._index.rows(events[ITEM_ID].to_numpy()) >= 0, dtype=pl.Boolean))
             check_events(known, self._features[EVENTS].values(), self._index)
             known = sort_events(known)
             requests = self._table(REQUESTS, batch, batch.requests)
+            _check_item_ids(REQUESTS, requests[ITEM_ID].is_null() | _has_null(requests[ITEM_ID]))
+            _check_answers(requests)
             lists = requests.select(pl.int_range(pl.len()).alias("row"), ITEM_ID).explode(ITEM_ID)
             unknown = lists["row"].filter(pl.Series(self._index.rows(lists[ITEM_ID].fill_null(0).to_numpy()) < 0))
             offered = requests.filter(~pl.int_range(pl.len()).is_in(unknown.unique().implode()))
@@ -115,19 +123,34 @@ class LogTables:
         )
 
 
-def followed(sent: Sent, number: int, events: pl.DataFrame) -> Sent:
+def check_owner(sent: Sent, batch: LogBatch) -> None:
+    """Check that a batch belongs to the user of its store.
+
+    Raises:
+        WrongRowsError: the store belongs to another user, or its ID is negative.
+    """
+    if batch.store_id < 0:
+        raise WrongRowsError(f"store_id should be at least 0; received {batch.store_id}")
+    if sent.user_id not in (None, batch.user_id):
+        raise WrongRowsError(
+            f"store_id {batch.store_id} belongs to another user than {batch.user_id}: give each user and device a "
+            "store_id of its own"
+        )
+
+
+def followed(sent: Sent, batch: LogBatch, events: pl.DataFrame) -> Sent:
     """Return how far a store has sent its rows with one more batch.
 
     Args:
         sent: how far it had sent them before.
-        number: the number of the batch.
-        events: the events of the batch, sorted.
+        batch: the batch.
+        events: the events of the batch that are stored, sorted.
 
     Raises:
         WrongRowsError: an event has no ordinal, or it does not follow the events that the store sent before. That
             happens if a copy of a store is used, for example from a backup. Samples could not read such logs.
     """
-    found = sent._replace(number=number)
+    found = sent._replace(number=batch.number, user_id=batch.user_id)
     for kind in BEHAVIOUR_KINDS:
         rows = events.filter(pl.col(KIND) == kind.name).select(ORDINAL, TIME)
         if not len(rows):
@@ -174,11 +197,45 @@ def _counted(columns: Mapping[str, Any]) -> dict[str, pl.DataType]:
     return types
 
 
+def _check_item_ids(name: str, missing: pl.Series) -> None:
+    if missing.any():
+        raise WrongRowsError(f"{name}: row {missing.arg_true()[0] + 1}: {ITEM_ID} should have a value")
+
+
+def _has_null(lists: pl.Series) -> pl.Series:
+    return lists.list.eval(pl.element().is_null()).list.any().fill_null(False)
+
+
+def _check_answers(requests: pl.DataFrame) -> None:
+    """Check the answers of a device, and the reasons of its requests."""
+    columns = (ITEM_ID, POSITIONS, SCORES, TRIGGER)
+    for row, (items, positions, scores, trigger) in enumerate(requests.select(columns).iter_rows(), start=1):
+        count = len(items)
+        if positions is not None and (None in positions or sorted(positions) != list(range(count))):
+            fault = f"{POSITIONS} should have each number from 0 to {count - 1} once, or be null"
+        elif scores is not None and len(scores) != count:
+            fault = f"{SCORES} should have {count} numbers, one for each item, or be null; received {len(scores)}"
+        elif trigger is not None and len(trigger) > MAX_TRIGGER:
+            fault = f"{TRIGGER} should have at most {MAX_TRIGGER} characters; received {len(trigger)}"
+        else:
+            continue
+        raise WrongRowsError(f"{REQUESTS}: row {row}: {fault}")
+
+
 _ACCEPTED: dict[Any, tuple[type, ...]] = {
     pl.Float64: (int, float, bool),
     pl.String: (str,),
     pl.Int8: (int, bool),
 }
+
+
+_WORDS: dict[Any, tuple[str, str]] = {
+    pl.Int64(): ("a whole number", "whole numbers"),
+    pl.Int8(): ("0 or 1", "0, 1"),
+    pl.Float64(): ("a number", "numbers"),
+    pl.String(): ("text", "texts"),
+}
+"""The words of error texts for the types of columns: for one value, and for a list."""
 
 
 def _series(name: str, column: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
@@ -192,13 +249,21 @@ def _series(name: str, column: str, values: list[Any], dtype: pl.DataType) -> pl
         if lists != (inner is not dtype) or any(
             type(one) not in accepted for one in (value if lists else (value,)) if one is not None
         ):
-            raise WrongRowsError(f"{name}: row {row + 1}: {column} should be {dtype}; received {value!r:.60}")
+            received = json.dumps(value)
+            raise WrongRowsError(f"{name}: row {row + 1}: {column} should be {_words(dtype)}; received {received:.60}")
     try:
         if inner == pl.Float64:
             values = [_floats(value) for value in values]
         return pl.Series(column, values, dtype=dtype)
     except (OverflowError, TypeError, pl.exceptions.PolarsError):
-        raise WrongRowsError(f"{name}: {column} should be {dtype}; a value is too large") from None
+        raise WrongRowsError(f"{name}: {column} should be {_words(dtype)}; a value is too large") from None
+
+
+def _words(dtype: pl.DataType) -> str:
+    """Return what a column accepts, in the words of JSON."""
+    if isinstance(dtype, pl.List):
+        return f"a list of {_WORDS[dtype.inner][1]} or null"
+    return _WORDS[dtype][0]
 
 
 def _length(value: Any) -> int:

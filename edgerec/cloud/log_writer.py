@@ -8,7 +8,6 @@ writing the files and clearing the journal, the next server writes files with th
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import sys
 import threading
@@ -21,13 +20,14 @@ from typing import Any
 import polars as pl
 
 from edgerec.cloud.journal import Journal
-from edgerec.cloud.log_rows import LogTables, WrongRowsError, followed
+from edgerec.cloud.log_parts import check_overwritten, check_parts, part_path, write_durably
+from edgerec.cloud.log_rows import LogTables, WrongRowsError, check_owner, followed
 from edgerec.core.atomic import write_json
 from edgerec.core.errors import EdgeRecError, OutputError, first_line
-from edgerec.core.leftovers import clear_leftovers, temporary_file
+from edgerec.core.leftovers import clear_leftovers
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import printable
-from edgerec.data.logs import HEAD, SPEC, TABLES, LogsHead, write_table
+from edgerec.data.logs import HEAD, SPEC, TABLES, LogsHead
 from edgerec.data.parts import read_part
 from edgerec.data.schema import EVENTS, ITEM_ID, ITEMS, REQUESTS, TIME
 from edgerec.features.spec import FeatureSpec, load_spec
@@ -54,7 +54,9 @@ class LogWriter:
         roll_s: or when its first batch is this old in seconds.
 
     Raises:
-        OutputError: the folder cannot be written, contains something else, or another server uses it.
+        OutputError: the folder cannot be written, contains something else or parts with other columns, or another
+            server uses it.
+        LogsError: a part cannot be read.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class LogWriter:
         _make_folder(self._path)
         self._journal = Journal(self._path / JOURNAL)
         try:
+            check_parts(self._path, self._journal, self._tables.schemas)
             self._prepare(specs[0], items)
             self._pending = [self._recovered(body) for body in self._journal.bodies()]
             recovered = self._joined(self._pending)
@@ -180,13 +183,18 @@ class LogWriter:
                 done.set_exception(error)
             return
         for batch, done in waiting:
+            try:
+                check_owner(sent[batch.store_id], batch)
+            except WrongRowsError as error:
+                done.set_exception(error)
+                continue
             if batch.number <= sent[batch.store_id].number:
                 self._counts["repeated"] += 1
                 answers.append((done, {"stored": False, "dropped_rows": 0}))
                 continue
             try:
                 events, requests, dropped = self._tables.of(batch)
-                now = followed(sent[batch.store_id], batch.number, events)
+                now = followed(sent[batch.store_id], batch, events)
             except Exception as error:  # a fault of one batch must not end the thread
                 done.set_exception(error if isinstance(error, EdgeRecError) else WrongRowsError(first_line(error)))
                 continue
@@ -233,11 +241,14 @@ class LogWriter:
         first = self._journal.first()
         if first is None:
             return
-        for name, table in self._joined(self._pending).items():
-            if len(table):
-                _write_durably(
-                    table.sort(TIME, maintain_order=True), self._path / TABLES[name] / f"part-{first:012d}.parquet"
-                )
+        tables = {name: table for name, table in self._joined(self._pending).items() if len(table)}
+        paths = {name: part_path(self._path, name, first) for name in tables}
+        if any(path.exists() for path in paths.values()):
+            batches = [decode_batch(body) for body in self._journal.bodies()]
+            for name, path in paths.items():
+                check_overwritten(path, name, batches)
+        for name, table in tables.items():
+            write_durably(table.sort(TIME, maintain_order=True), paths[name])
         self._journal.clear()
         self._pending = []
 
@@ -250,11 +261,11 @@ class LogWriter:
             old = read_part(self._path / TABLES[ITEMS])
             gone = old.filter(~pl.col(ITEM_ID).is_in(items[ITEM_ID].implode()))
             items = pl.concat([items, gone], how="diagonal_relaxed")
-        _write_durably(items, self._path / TABLES[ITEMS])
+        write_durably(items, self._path / TABLES[ITEMS])
         for name in (EVENTS, REQUESTS):
             (self._path / TABLES[name]).mkdir(exist_ok=True)
             # A table needs one file at least. It also shows the types before the first rows arrive.
-            _write_durably(self._tables.empty(name), self._path / TABLES[name] / f"part-{0:012d}.parquet")
+            write_durably(self._tables.empty(name), part_path(self._path, name, 0))
         write_json(self._path / SPEC, spec.model_dump(mode="json", exclude_none=True))
         write_json(head, LogsHead(name=spec.name).model_dump(mode="json"))
 
@@ -268,21 +279,3 @@ def _make_folder(path: Path) -> None:
         raise OutputError(f"logs: {path} cannot be used ({error.strerror}): choose another --logs") from None
     if foreign:
         raise OutputError(f"logs: {path} contains something else and no {JOURNAL}: choose another --logs")
-
-
-def _write_durably(table: pl.DataFrame, path: Path) -> None:
-    """Write a Parquet file atomically, and wait until it is on disk."""
-    try:
-        with temporary_file(path) as partial:
-            write_table(table, partial)
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.chmod(0o644)
-            partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise OutputError(f"logs: cannot write {path} ({error.strerror}): free some space") from None

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgerec.data.schema import MAX_TIME_MS
 from edgerec.paging.codec import MAX_ITEMS
 from edgerec.paging.page import PageRequest
 
@@ -17,14 +18,14 @@ VersionId = Annotated[str, Field(max_length=1000)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class PageBody(_Body):
     """A device's request for the next items of a user's feed."""
 
     user_id: Int64
-    store_id: Int64
+    store_id: Annotated[int, Field(ge=0, lt=2**63)]
     """The behaviour store of the device."""
     version_id: VersionId | None = None
     """The version of the device's model; null if it has none."""
@@ -32,8 +33,8 @@ class PageBody(_Body):
     """Number of items that the device wants."""
     held: Annotated[list[Int64], Field(max_length=MAX_ITEMS)] = []
     """The items that the device still holds and has not shown. The page does not contain them."""
-    time: Annotated[int, Field(ge=0, lt=2**63)]
-    """Milliseconds since 1970, on the device's clock."""
+    time: Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
+    """Milliseconds since 1970 and before 2100, on the device's clock."""
 
     def request(self) -> PageRequest:
         """Return the request."""

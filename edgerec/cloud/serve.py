@@ -58,7 +58,10 @@ def serve(
             specs = [version.spec for version in service.versions]
             writer = stack.enter_context(LogWriter(logs, specs, service.catalogue.items, learn=service.learn))
         app = create_app(service, writer)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S)
+        # The writer is closed at the end of this block, not by uvicorn, which would print a traceback on a full disk.
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S, lifespan="off"
+        )
         server = uvicorn.Server(config)
         address = f"[{host}]" if ":" in host else host
         listener.listen(config.backlog)

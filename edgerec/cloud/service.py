@@ -10,11 +10,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from edgerec.cloud.application import recalled, served_values
 from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.recall import Recall
 from edgerec.cloud.served_values import ServedValues
 from edgerec.cloud.versions import ServedVersion, Versions
 from edgerec.core.errors import InputError
+from edgerec.data.schema import ITEM_ID
 from edgerec.paging.items import ItemBatch
 from edgerec.paging.page import Page, PageRequest
 
@@ -43,25 +45,18 @@ class FeedService:
 
         Raises:
             UnknownVersionError: the device's version is not served.
+            InputError: a method of the recall or of the served values failed.
         """
         version = self.versions.get(request.version_id)
         with self._lock:
-            found, scores = self._recall.candidates(request.user_id, request.count, request.held, request.time)
-            found, scores = np.asarray(found, np.int64), np.asarray(scores, np.float64)
-            rows = self.catalogue.rows(found)
-            if not len(found) == len(scores) <= request.count or (rows < 0).any() or len(np.unique(rows)) < len(rows):
-                raise InputError(
-                    f"recall: `candidates` should return at most {request.count} different items of the catalogue and "
-                    f"their scores; received {len(found)} items, {len(scores)} scores, {int((rows < 0).sum())} items "
-                    "that are not in the catalogue"
-                )
+            rows, scores = recalled(self._recall, request, self.catalogue)
             items = self._batch(version, request.user_id, rows, scores, request.time)
         return Page(
             page_id=secrets.randbits(63),
             offered_at=request.time,
             items=items,
             served=version.served_columns,
-            complete=len(found) < request.count,
+            complete=len(rows) < request.count,
         )
 
     def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
@@ -79,7 +74,12 @@ class FeedService:
         return version.batch(self.catalogue, rows, {name: [None] * len(rows) for name in version.served_columns})
 
     def learn(self, events: pl.DataFrame, requests: pl.DataFrame) -> None:
-        """Let the recall and the served values learn from new rows of the logs."""
+        """Let the recall and the served values learn from new rows of the logs.
+
+        Events of items that the catalogue does not have are left out.
+        """
+        known = self.catalogue.rows(events[ITEM_ID].to_numpy()) >= 0
+        events = events.filter(pl.Series(known, dtype=pl.Boolean))
         with self._lock:
             self._recall.learn(events)
             self._served.learn(events, requests)
@@ -92,7 +92,6 @@ class FeedService:
         scores: NDArray[np.float64],
         time: int,
     ) -> ItemBatch:
-        columns = version.served_columns
-        known = self._served.values(columns, user_id, self.catalogue.ids[rows], scores, time) if columns else {}
-        served = {name: list(known.get(name) or [None] * len(rows)) for name in columns}
+        items = self.catalogue.ids[rows]
+        served = served_values(self._served, version.served_reads, user_id, items, scores, time)
         return version.batch(self.catalogue, rows, served)

@@ -16,11 +16,12 @@ from edgerec.cloud.recall import Recall
 from edgerec.cloud.served_values import DefaultServedValues, ServedValues
 from edgerec.cloud.service import FeedService
 from edgerec.cloud.versions import Versions, open_version
+from edgerec.core.errors import LogsError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.log_order import sort_events
-from edgerec.data.logs import LogsFolder, open_logs
+from edgerec.data.logs import TABLES, LogsFolder, open_logs
 from edgerec.data.parts import read_parts
-from edgerec.data.schema import ITEM_ID, KIND, PAGE_ID, REQUEST_ID, TIME, USER_ID
+from edgerec.data.schema import ITEM_ID, ITEMS, KIND, PAGE_ID, REQUEST_ID, TIME, USER_ID
 
 _EVENTS = (USER_ID, TIME, KIND, ITEM_ID)
 _REQUESTS = (REQUEST_ID, USER_ID, TIME, ITEM_ID, PAGE_ID)
@@ -52,6 +53,8 @@ def open_service(
     folder = open_logs(to_path(catalogue, "open_service: `catalogue`"))
     # The items of `folder` lack the columns that only the specification of a bundle reads.
     items = Catalogue(read_parts(folder.catalogue).sort(ITEM_ID))
+    if not len(items):
+        raise LogsError(f"logs: {folder.path / TABLES[ITEMS]} has no rows: the catalogue needs at least one item")
     opened = [open_version(to_path(bundle, "open_service: `bundles`"), public_key=public_key) for bundle in bundles]
     versions = Versions(folder.spec, opened, items)
     columns: tuple[str, ...] = ()

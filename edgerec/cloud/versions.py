@@ -18,6 +18,7 @@ from edgerec.cloud.catalogue import Catalogue
 from edgerec.core.errors import FormatError, InputError, SpecificationError
 from edgerec.data.log_checks import check_items
 from edgerec.data.schema import relation_columns
+from edgerec.features.kinds.base import Reads
 from edgerec.features.kinds.embedding import Embedding
 from edgerec.features.spec import FeatureSpec, of_origin, parse_spec
 from edgerec.features.vocabulary import MISSING_ID
@@ -51,9 +52,19 @@ class ServedVersion:
         return tuple(dict.fromkeys((*sources, *relation_columns(self.spec))))
 
     @property
+    def served_reads(self) -> dict[str, Reads]:
+        """The columns whose values hold for one page, and what features read of each."""
+        reads: dict[str, Reads] = {}
+        for feature in of_origin(self.spec.item, "served"):
+            # A column that one feature reads as a number and another as an ID has integers.
+            if feature.source not in reads or feature.reads != "numbers":
+                reads[feature.source] = feature.reads
+        return reads
+
+    @property
     def served_columns(self) -> tuple[str, ...]:
         """The columns whose values hold for one page."""
-        return tuple(dict.fromkeys(feature.source for feature in of_origin(self.spec.item, "served")))
+        return tuple(self.served_reads)
 
     @property
     def embeddings(self) -> tuple[Embedding, ...]:

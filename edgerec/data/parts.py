@@ -58,7 +58,7 @@ def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec)
         where = table if table.suffix else table / "*.parquet"
         raise LogsError(f"logs: {where} does not exist: the table {name!r} is needed (docs/formats.md)")
     columns = columns_to_read(name, spec)
-    schemas = {file: _schema(file) for file in files}
+    schemas = {file: read_schema(file) for file in files}
     read = {file: {c: schema[c] for c in sorted(columns & set(schema))} for file, schema in schemas.items()}
     if any(types != read[files[0]] for types in read.values()):
         files = [file for file in files if count_rows(file)] or files[:1]
@@ -135,7 +135,12 @@ def _is_number(dtype: pl.DataType) -> bool:
     return inner.is_numeric() or inner in (pl.Boolean, pl.Null)
 
 
-def _schema(file: Path) -> pl.Schema:
+def read_schema(file: Path) -> pl.Schema:
+    """Return the columns of one file and their types.
+
+    Raises:
+        LogsError: the file cannot be read.
+    """
     with reading(file):
         return pl.scan_parquet(file, glob=False).collect_schema()
 

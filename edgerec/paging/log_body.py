@@ -6,7 +6,7 @@ import json
 import zlib
 from typing import Any
 
-from edgerec.core.errors import InputError
+from edgerec.core.errors import InputError, TransportError
 from edgerec.paging.body import MAX_BODY, as_object, is_integer, parse_json, wrong
 from edgerec.paging.log_rows import LogBatch, Row
 
@@ -14,6 +14,10 @@ MAX_ROWS = 100_000
 """Maximum number of rows of a batch."""
 _INT64 = range(-(2**63), 2**63)
 _SCALARS = (int, float, bool, str, type(None))
+
+
+class TooLargeError(TransportError):
+    """A compressed body has too many bytes after inflation."""
 
 
 def encode_batch(batch: LogBatch) -> bytes:
@@ -39,7 +43,8 @@ def inflate(content: bytes, *, most: int = MAX_BODY) -> bytes:
     """Return the bytes that gzip compressed to `content`.
 
     Raises:
-        TransportError: `content` is not a complete gzip stream, or it has more than `most` bytes.
+        TransportError: `content` is not a complete gzip stream.
+        TooLargeError: it has more than `most` bytes after inflation.
     """
     stream = zlib.decompressobj(31)
     try:
@@ -47,7 +52,7 @@ def inflate(content: bytes, *, most: int = MAX_BODY) -> bytes:
     except zlib.error as error:
         raise wrong(f"it is not gzip ({error})") from None
     if len(inflated) > most:
-        raise wrong(f"it should have at most {most} bytes after inflation")
+        raise TooLargeError(f"wrong body: it should have at most {most} bytes after inflation")
     if not stream.eof or stream.unused_data:
         raise wrong("it should be one complete gzip stream")
     return inflated

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from edgerec.core.errors import OutputError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, load_logs
 from edgerec.data.samples import open_samples
+from edgerec.features.spec import FeatureSpec
 from edgerec.paging.log_rows import LogBatch
 from tests.cloud.batches import batches_of
 from tests.synthetic import LIMITS, SPEC, make_logs_with_context, whole
@@ -205,6 +207,7 @@ def test_rows_of_items_that_the_catalogue_lacks_are_dropped_and_counted(tmp_path
     assert batch.requests
     event = {"time": 5, "kind": "exposure", "item_id": 9, "ordinal": 0}
     request = {**batch.requests[0], "request_id": 99, "item_id": [100, 9], "clicked": [0, None], "score": [1.0, 2.0]}
+    request |= {"positions": None, "scores": None}
     kept = {**event, "item_id": 100, "ordinal": 1}
     with writer(tmp_path / "out") as logs:
         answer = send(logs, [replace(batch, events=[event, kept], requests=[request])])
@@ -226,15 +229,23 @@ REQUEST = {
     [
         ("events", {"time": None}, "events.time has no value in 1 rows"),
         ("events", {"time": 10**14}, "should be milliseconds since 1970"),
-        ("events", {"time": "5"}, "events: row 1: time should be Int64; received '5'"),
+        ("events", {"time": "5"}, 'events: row 1: time should be a whole number; received "5"'),
         ("events", {"kind": "click"}, "events.kind should be 'exposure' or 'page_view'; received 'click'"),
-        ("events", {"duration_s": "long"}, "duration_s should be Float64; received 'long'"),
-        ("events", {"reason": 3}, "reason should be String; received 3"),
-        ("events", {"item_id": [1]}, "item_id should be Int64"),
+        ("events", {"duration_s": "long"}, 'duration_s should be a number; received "long"'),
+        ("events", {"reason": 3}, "reason should be text; received 3"),
+        ("events", {"item_id": [1]}, "item_id should be a whole number; received [1]"),
+        ("events", {"item_id": None}, "events: row 1: item_id should have a value"),
+        ("requests", {"item_id": None}, "requests: row 1: item_id should have a value"),
+        ("requests", {"item_id": [100, None], "clicked": [1, 0]}, "requests: row 1: item_id should have a value"),
+        ("requests", {"clicked": ["x"]}, "clicked should be a list of 0, 1 or null"),
+        ("requests", {"positions": [1]}, "positions should have each number from 0 to 0 once, or be null"),
+        ("requests", {"positions": [None]}, "positions should have each number from 0 to 0 once, or be null"),
+        ("requests", {"scores": []}, "scores should have 1 numbers, one for each item, or be null; received 0"),
+        ("requests", {"trigger": "x" * 101}, "trigger should have at most 100 characters; received 101"),
         ("events", {"ordinal": None}, "ordinal should have a value in every row"),
         ("events", {"ordinal": -1}, "events.ordinal should be null, or from 0"),
         ("events", {"user_id": 2}, "events: user_id should be 1 in all rows; received 2"),
-        ("requests", {"item_id": 100}, "item_id should be List(Int64); received 100"),
+        ("requests", {"item_id": 100}, "item_id should be a list of whole numbers or null; received 100"),
         ("requests", {"item_id": [], "clicked": [], "score": []}, "every request needs at least one candidate"),
         ("requests", {"clicked": [2]}, "clicked"),
         ("requests", {"clicked": [1, 0]}, "clicked"),
@@ -283,6 +294,71 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         writer(tmp_path / "out")
     with pytest.raises(OutputError, match="has another specification"):
         LogWriter(tmp_path / "out", [SPEC], LOGS.items)
+
+
+def test_a_store_belongs_to_one_user_also_after_a_restart(tmp_path: Path) -> None:
+    batch = LogBatch(1, 2, 0, [EVENT], [])
+    with writer(tmp_path / "out") as logs:
+        send(logs, [batch])
+    with writer(tmp_path / "out") as logs:
+        for number in (0, 1):
+            with pytest.raises(WrongRowsError, match="store_id 2 belongs to another user than 7"):
+                send(logs, [replace(batch, user_id=7, number=number)])
+        with pytest.raises(WrongRowsError, match="store_id should be at least 0; received -1"):
+            send(logs, [LogBatch(1, -1, 0, [], [])])
+
+
+def test_a_journal_that_did_not_keep_users_is_read(tmp_path: Path) -> None:
+    with writer(tmp_path / "out") as logs:
+        send(logs, BATCHES)
+    with sqlite3.connect(tmp_path / "out" / JOURNAL) as database:
+        database.execute("ALTER TABLE stores DROP COLUMN user_id")
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    with writer(tmp_path / "out") as logs:
+        assert not any(answer["stored"] for answer in send(logs, BATCHES))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_replaced_journal_is_refused_and_no_part_is_overwritten(fresh: bool, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for folder in (out, tmp_path / "other") if fresh else (out,):
+        with writer(folder) as logs:
+            send(logs, BATCHES if folder == out else [])
+    (out / JOURNAL).write_bytes((tmp_path / "other" / JOURNAL).read_bytes() if fresh else b"")
+    for _ in range(2):
+        with pytest.raises(OutputError, match=r"part-0{11}1\.parquet exists, but the journal .* choose another"):
+            writer(out)
+    assert_same_rows(out)
+
+
+def test_a_journal_of_an_earlier_day_overwrites_no_part(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    logs = writer(out)
+    send(logs, BATCHES[:3])
+    copy = {name: (out / name).read_bytes() for name in (JOURNAL, f"{JOURNAL}-wal")}
+    send(logs, BATCHES)
+    logs.close()
+    for name, content in copy.items():
+        (out / name).write_bytes(content)
+    with pytest.raises(OutputError, match="has rows that are not in the journal, and is not replaced: choose another"):
+        writer(out)
+    assert_same_rows(out)
+
+
+def test_parts_with_other_columns_than_the_specifications_are_refused(tmp_path: Path) -> None:
+    document = LOGS.spec.model_dump(mode="json", exclude_none=True)
+    document["item"].append({"name": "stock", "source": "stock", "origin": "served", "kind": "raw"})
+    specs = [LOGS.spec, FeatureSpec.model_validate(document)]
+    items = LOGS.items.sort("item_id")
+    for name, (before, after) in {"more": (specs[:1], specs), "fewer": (specs, specs[:1])}.items():
+        with LogWriter(tmp_path / name, before, items) as logs:
+            send(logs, BATCHES)
+        with pytest.raises(OutputError, match=r"do not fit .* column 'stock': .* choose another --logs"):
+            LogWriter(tmp_path / name, after, items)
+        with LogWriter(tmp_path / name, before, items):
+            pass
+        assert_same_rows(tmp_path / name)
 
 
 def test_a_closed_writer_refuses_batches(tmp_path: Path) -> None:

@@ -83,6 +83,20 @@ def test_events_without_the_column_that_is_counted_add_nothing() -> None:
     assert served.values(["buyers"], 1, np.array([100]), None, 10**12)["buyers"] == [0]
 
 
+def test_events_and_lists_of_items_that_the_catalogue_lacks_are_not_counted() -> None:
+    logs = make_logs(users=2, requests=2)
+    rules: dict[str, object] = {
+        "views": {"count": "behaviour", "by": ["item_id"]},
+        "listed": {"count": "listed", "by": ["item_id"]},
+        "mine": {"count": "behaviour", "by": ["user_id", "item_id"]},
+    }
+    served = DefaultServedValues([spec_of(rules)], Catalogue(logs.items.sort("item_id")))
+    lists = pl.col("item_id").list.eval(pl.element() + 100_000)
+    served.learn(logs.events.with_columns(pl.col("item_id") + 100_000), logs.requests.with_columns(lists))
+    last = np.array([logs.items["item_id"].max()])
+    assert served.values(list(rules), 1, last, None, 10**12) == {name: [0] for name in rules}
+
+
 def test_versions_that_compute_a_column_in_different_ways_are_refused() -> None:
     specs = [spec_of({"clicks": {**AS_OF["clicks_1h"], "within_s": seconds}}) for seconds in (10, 20)]  # type: ignore[dict-item]
     with pytest.raises(InputError, match="two versions compute the column 'clicks' with a different as_of"):

@@ -126,6 +126,28 @@ def test_logs_are_stored_once_and_written_when_the_server_is_stopped(logs: Path,
     assert (len(written.events), len(written.requests)) == (len(made.events), len(made.requests))
 
 
+def test_a_folder_that_cannot_be_written_when_the_server_stops_is_one_line(
+    logs: Path, bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with served(bundle, "--catalogue", logs, "--logs", out) as (process, state):
+        with HttpTransport(state["url"]) as to:
+            to.send(BATCH)
+        (out / "events").rename(tmp_path / "events")
+        (out / "events").write_text("")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 1
+        assert process.stderr is not None
+        error = process.stderr.read()
+    assert error.count("\n") == 1
+    assert error.startswith("edgerec: logs: cannot write")
+    (out / "events").unlink()
+    (tmp_path / "events").rename(out / "events")
+    with served(bundle, "--catalogue", logs, "--logs", out):
+        pass
+    assert len(load_logs(out).events) == len(BATCH.events)
+
+
 def test_health_versions_and_openapi(server: tuple[str, Path]) -> None:
     health = json.loads(call(server[0], "GET", "/v1/health")[2])
     assert (health["status"], health["versions"], health["items"]) == ("ok", ["v1"], 40)
@@ -139,7 +161,15 @@ def test_health_versions_and_openapi(server: tuple[str, Path]) -> None:
 PAGE = {"user_id": 1, "store_id": 1, "version_id": "v1", "count": 3, "time": 9}
 BATCH = next(batches_of(make_logs_with_context(users=1, requests=2)))
 FAULTS: dict[str, tuple[str, Any, dict[str, str], int]] = {
-    "JSON decode error": ("/v1/page", b"{", {}, 422),
+    "the body is not valid JSON": ("/v1/page", b"{", {}, 422),
+    "the body is not valid": ("/v1/page", b'"\xff"', {}, 422),
+    "the body should be JSON with the header 'Content-Type: application/json'": (
+        "/v1/page", PAGE, {"Content_Type": "text/plain"}, 422,
+    ),
+    "the header 'Content-Type: application/json'; received ''": ("/v1/page", PAGE, {"Content_Type": ""}, 422),
+    "colour is not a known key": ("/v1/page", {**PAGE, "colour": 1}, {}, 422),
+    "store_id should be at least 0; received -1": ("/v1/page", {**PAGE, "store_id": -1}, {}, 422),
+    "time should be at most 4102444800000": ("/v1/page", {**PAGE, "time": 10**15}, {}, 422),
     "count should be at most 1000; received 5000": ("/v1/page", {**PAGE, "count": 5000}, {}, 422),
     "user_id should be a whole number; received '1'": ("/v1/page", {**PAGE, "user_id": "1"}, {}, 422),
     "time is missing: add it": ("/v1/page", {name: PAGE[name] for name in PAGE if name != "time"}, {}, 422),
@@ -147,7 +177,7 @@ FAULTS: dict[str, tuple[str, Any, dict[str, str], int]] = {
     "the catalogue does not have 1 of the items, such as 5": ("/v1/items", {"item_ids": [100, 5]}, {}, 422),
     "the body should have at most 8388608 bytes; it has more": ("/v1/page", b" " * (2**23 + 1), {}, 413),
     "wrong body: it should have at most 8388608 bytes after inflation": (
-        "/v1/logs", gzip.compress(b" " * (2**23 + 1)), {"Content_Encoding": "gzip"}, 400,
+        "/v1/logs", gzip.compress(b" " * (2**23 + 1)), {"Content_Encoding": "gzip"}, 413,
     ),
     "wrong body: it is not gzip": ("/v1/logs", b"{}", {"Content_Encoding": "gzip"}, 400),
     "the encoding should be gzip or none; received 'br'": ("/v1/logs", b"{}", {"Content_Encoding": "br"}, 415),

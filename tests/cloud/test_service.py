@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +128,84 @@ def test_a_recall_and_served_values_of_a_team_s_own_are_used(logs: Path, bundle:
     shelves[0].ids = np.array([100, 100, 1])
     with pytest.raises(InputError, match="should return at most 3 different items of the catalogue"):
         service.page(PageRequest(1, 2, "v1", 3))
+
+
+def test_events_of_items_that_the_catalogue_lacks_are_not_learnt(logs: Path) -> None:
+    learnt = Shelf(np.empty(0))
+
+    class Noted(Prices):
+        def learn(self, events: pl.DataFrame, requests: pl.DataFrame) -> None:
+            learnt.learnt += 100 * len(events)
+
+    service = open_service(logs, recall=lambda ids: learnt, served=Noted())
+    learnt.learnt = 0
+    schema = ["user_id", "time", "kind", "item_id"]
+    rows = [(1, 5, "page_view", 99_999), (1, 6, "page_view", 100)]
+    service.learn(pl.DataFrame(rows, schema=schema, orient="row"), pl.DataFrame())
+    assert learnt.learnt == 101
+
+
+def test_a_catalogue_without_items_is_refused(logs: Path, tmp_path: Path) -> None:
+    shutil.copytree(logs, tmp_path / "logs")
+    pl.read_parquet(logs / "items.parquet")[:0].write_parquet(tmp_path / "logs" / "items.parquet")
+    head = json.loads((logs / "logs.json").read_text())
+    head.pop("parts", None)
+    (tmp_path / "logs" / "logs.json").write_text(json.dumps(head))
+    with pytest.raises(LogsError, match=r"items\.parquet has no rows: the catalogue needs at least one item"):
+        open_service(tmp_path / "logs")
+
+
+IDS = np.array([100, 101, 102])
+RECALLED: dict[str, Any] = {
+    "raised KeyError: 'shop'": KeyError("shop"),
+    "should return an array of item IDs and an array of scores; received None": None,
+    "received ([1.5], [1])": ([1.5], [1]),
+    "received 3 items, 2 scores": (IDS, [1, 2]),
+    "should return finite scores; received NaN or infinity": (IDS, [1, 2, np.nan]),
+}
+VALUES: dict[str, Any] = {
+    "raised KeyError: 'shop'": KeyError("shop"),
+    "should return a dictionary of columns; received None": None,
+    "should return 3 values of 'score', one for each item; received 2 values": {"score": [1, 2]},
+    "should return 3 values of 'score', one for each item; received 5": {"score": 5},
+    "should return finite numbers or None for 'score'; received 'a'": {"score": ["a", "b", "c"]},
+    "should return finite numbers or None for 'score'; received nan": {"score": np.array([1, np.nan, 2])},
+}
+
+
+def answering(answer: Any) -> Any:
+    def method(*_: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return method
+
+
+@pytest.mark.parametrize("text", RECALLED)
+def test_a_fault_of_the_application_s_recall_is_named(text: str, logs: Path) -> None:
+    recall = Shelf(IDS)
+    recall.candidates = answering(RECALLED[text])  # type: ignore[method-assign]
+    service = open_service(logs, recall=lambda ids: recall)
+    with pytest.raises(InputError, match=r"recall: `candidates` .*" + re.escape(text)):
+        service.page(PageRequest(1, 2, None, 3))
+
+
+@pytest.mark.parametrize("text", VALUES)
+def test_a_fault_of_the_application_s_served_values_is_named(text: str, logs: Path) -> None:
+    served = Prices()
+    served.values = answering(VALUES[text])  # type: ignore[method-assign]
+    service = open_service(logs, recall=Shelf, served=served)
+    with pytest.raises(InputError, match=r"served values: `values` .*" + re.escape(text)):
+        service.page(PageRequest(1, 2, None, 3))
+
+
+def test_served_values_may_be_arrays_and_numpy_numbers(logs: Path) -> None:
+    served = Prices()
+    for values in (np.array([1.5, 2, 3]), [np.float32(1.5), 2, None], pl.Series([1.5, 2, None])):
+        served.values = answering({"score": values})  # type: ignore[method-assign]
+        page = open_service(logs, recall=Shelf, served=served).page(PageRequest(1, 2, None, 3))
+        assert page.items.columns["score"][:2] == [1.5, 2]
 
 
 def test_a_catalogue_without_a_column_that_a_version_reads_is_refused(logs: Path, tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ class ItemKeys:
         self._numbers: dict[tuple[str, ...], Integers] = {}
 
     def of(self, by: tuple[str, ...], items: NDArray[np.int64]) -> Integers:
-        """Return the number of each item ID (n,) for the columns `by`; -1 if a column has no value. A user is ignored.
+        """Return the number of each item ID (n,) for the columns `by`. A user is ignored.
+
+        The number is -1 if a column has no value, or if the catalogue does not have the item.
 
         Raises:
             LogsError: the catalogue does not have a column.
@@ -33,7 +35,9 @@ class ItemKeys:
         columns = tuple(name for name in by if name != USER_ID)
         if columns not in self._numbers:
             self._numbers[columns] = self._number(columns)
-        return self._numbers[columns][self._index.rows(items)]
+        rows = self._index.rows(items)
+        numbers: Integers = np.where(rows >= 0, self._numbers[columns][rows], -1)
+        return numbers
 
     def _number(self, columns: tuple[str, ...]) -> Integers:
         items = self._items
