@@ -24,7 +24,7 @@ def test_the_examples_serve_a_recall_of_a_team_s_own(
     shutil.copytree(bundle, tmp_path / "bundle")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     names: dict[str, Any] = {"uvicorn": None}
     run = []
     monkeypatch.setattr("uvicorn.run", lambda app, port: run.append((app.title, port)))
@@ -34,6 +34,7 @@ def test_the_examples_serve_a_recall_of_a_team_s_own(
     page = names["service"].page(PageRequest(1, 2, "v1", 4, (100, 102)))
     assert page.items.item_id.tolist() == [101, 103, 104, 105]
     assert page.items.columns["score"][0] == 1
+    assert names["combined"].page(PageRequest(1, 2, "v1", 4)).items.columns["score"][0] == 100
     batches = list(batches_of(make_logs_with_context(users=1, requests=2)))
     for batch in batches:
         names["writer"].submit(batch).result(10)
