@@ -12,8 +12,10 @@ model = load_device_model(bundle)
 with HttpTransport(url) as transport, BehaviourStore(path, user_id=7, limits=model.limits) as store:
     client = Client(store, transport, model, config=config, on_order=lambda order: print("shown:", *order))
     client.refresh()
-    client.run_pending()  # a page arrives, and is ranked
-    first, second, third = client.order()[:3]
+    done = client.run_pending()  # a page arrives, and is ranked
+    if len(client.order()) < 2:
+        sys.exit(1 if done.errors else f"no page: {url} has too few items")  # the client has logged its errors
+    first, second = client.order()[:2]
 
     client.deleted(first, "too_long")  # belongs to the exposure, which is recorded when it ends
     client.exposed(first, {"seen_s": 1.2})
