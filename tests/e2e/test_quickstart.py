@@ -21,6 +21,7 @@ def test_a_small_quickstart_writes_all_outputs(tmp_path: Path, monkeypatch: pyte
     small = quickstart.CONFIG.model_copy(update={"units": 4, "layers": 1, "compiled": False})
     monkeypatch.setattr(quickstart, "CONFIG", small)
     monkeypatch.setattr(quickstart, "LIMITS", {"candidates": 30, "exposures": 8, "page_views": 4})
+    monkeypatch.setattr(quickstart, "REPLAYED", 20)
     out = tmp_path / "quick"
     options = ["--out", str(out), "--users", "10", "--epochs", "1", "--json"]
     document = output(edgerec_here("quickstart", *options))
@@ -28,6 +29,8 @@ def test_a_small_quickstart_writes_all_outputs(tmp_path: Path, monkeypatch: pyte
     assert document["schema"] == 1
     assert 0 < document["gauc"] < 1
     assert document["parity_max_abs"] < 1e-4
+    replayed = document["replay"]
+    assert replayed["requests"] == replayed["samples_equal"] >= 20
     assert set(document["latency"]) == {"hubsm_ie", "hubsm_ipv", "rerank"}
     for part, path in document["paths"].items():
         assert Path(path) == out / part

@@ -1,12 +1,13 @@
 """Measure a device process from its start to the first order, and its memory.
 
-    python -m tests.proof.cold_start BUNDLE LOGS [--runs 20] [--json]
+    python -m tests.proof.cold_start BUNDLE LOGS [--python PYTHON] [--runs 20] [--json]
 
 A server serves BUNDLE and the items of LOGS. A child process loads the bundle, opens a behaviour store with a full
 window of behaviours, asks the server for a page, and orders it. The parent process measures the time, from starting the
 child to its line on standard output. The memory is the child's resident memory after the first order, above that of a
-process that has only imported NumPy and MNN. The exit code is 1 if the median time is above 1 s or the median memory is
-above 30 MB. These limits hold for a machine without other load.
+process that has only imported NumPy and MNN. `--python` names the Python of an environment with the extra `device`
+alone. The exit code is 1 if the median time is above 1 s or the median memory is above 30 MB. These limits hold for a
+machine without other load.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ sys.stdin.readline()
 """
 
 
-def _start(script: str, *arguments: str) -> subprocess.Popen[str]:
+def _start(python: Path, script: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", script, *arguments],
+        [python, "-c", script, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -95,7 +96,7 @@ def _lines(process: subprocess.Popen[str], count: int) -> list[str]:
     return lines
 
 
-def measure(bundle: Path, logs: Path, *, runs: int) -> dict[str, Any]:
+def measure(bundle: Path, logs: Path, *, python: Path, runs: int) -> dict[str, Any]:
     """Return the medians and the largest values of `runs` runs."""
     seconds, memory, base = [], [], []
     with (
@@ -103,15 +104,15 @@ def measure(bundle: Path, logs: Path, *, runs: int) -> dict[str, Any]:
         server_process(bundle, catalogue=logs, logs=Path(folder) / "logs") as url,
     ):
         arguments = (str(bundle), str(Path(folder) / "store.sqlite"), url)
-        subprocess.run([sys.executable, "-c", FILL, *arguments], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([python, "-c", FILL, *arguments], check=True, stdout=subprocess.DEVNULL)
         for _ in progress(range(runs), what="cold start", total=runs):
             start = time.perf_counter()
-            with _start(FIRST_ORDER, *arguments) as process:
+            with _start(python, FIRST_ORDER, *arguments) as process:
                 _lines(process, 1)
                 seconds.append(time.perf_counter() - start)
                 memory.append(int(_lines(process, 1)[0]) / 1e6)
                 process.communicate("\n")
-            with _start(BASE) as process:
+            with _start(python, BASE) as process:
                 base.append(int(_lines(process, 1)[0]) / 1e6)
                 process.communicate("\n")
     above = statistics.median(memory) - statistics.median(base)
@@ -128,12 +129,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof.cold_start", description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("logs", type=Path, help="logs with the items that the bundle's model knows")
+    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="Python of the device processes")
     parser.add_argument("--runs", type=int, default=20, help="number of processes (default: 20)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     load_device_model(options.bundle)
     assert ITEM_ID in open_logs(options.logs).items.columns
-    document = measure(options.bundle, options.logs, runs=options.runs)
+    document = measure(options.bundle, options.logs, python=options.python, runs=options.runs)
     emit(
         document,
         as_json=options.json,
