@@ -126,6 +126,7 @@ def test_logs_are_stored_once_and_written_when_the_server_is_stopped(logs: Path,
     assert (len(written.events), len(written.requests)) == (len(made.events), len(made.requests))
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_when_the_server_stops_is_one_line(
     logs: Path, bundle: Path, tmp_path: Path
 ) -> None:

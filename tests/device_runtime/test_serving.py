@@ -121,7 +121,7 @@ def straight(model: DeviceModel, kind: BehaviourKind, recorded: list[tuple[int, 
     return Encodings(np.stack(keys), np.stack(values)) if keys else Encodings.empty(stepper.key_width, stepper.hidden)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_windows_equal_a_straight_computation(bundle_path: Path, tmp_path: Path, seed: int) -> None:
     """Ordinals have gaps of all lengths, the process ends at any point, and behaviours wait for encoding."""
     model, rng = load_device_model(bundle_path), np.random.default_rng(seed)

@@ -105,6 +105,7 @@ def test_each_reduced_precision_is_smaller_and_passes_verification(
     assert inspect_bundle(path)["precisions"] == {key: one.model_dump() for key, one in manifest.precisions.items()}
 
 
+@pytest.mark.slow
 def test_latencies_are_printed_but_not_in_the_manifest(exported: Exports) -> None:
     path, found = exported("auto")
     rows = found.summary()["precisions"]
@@ -145,6 +146,7 @@ def test_two_exports_of_rounded_weights_have_equal_bytes(
         assert (tmp_path / "again" / name).read_bytes() == (path / name).read_bytes(), name
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_export_writes_nothing_if_gauc_cannot_be_computed(run_path: Path, samples: Samples, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--gauc-tolerance should be a finite number of at least 0; received -1"):

@@ -96,7 +96,8 @@ def test_the_table_and_the_page_show_the_document() -> None:
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("seeds", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 2])
 def test_a_resumed_ablation_gives_the_same_table(
     samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: int
 ) -> None:

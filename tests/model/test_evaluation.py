@@ -107,6 +107,7 @@ def by_request(found: Scored) -> dict[int, tuple[list[int], np.ndarray]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_figures_do_not_depend_on_shards(
     run: Run, samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

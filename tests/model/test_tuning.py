@@ -42,6 +42,7 @@ def made(number: int, gaucs: list[float], state: Any = "complete", **settings: f
     return Trial(number=number, settings={**given, **settings}, state=state, validation_gauc=gaucs, train_seconds=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_a_resumed_search_equals_an_uninterrupted_one(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
