@@ -93,6 +93,7 @@ def replay(
         requests=None if everything else requests,
         seed=seed,
         received=received,
+        force=force,
         public_key=key,
         before_comparison=import_tensorflow,
     )

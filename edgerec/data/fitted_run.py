@@ -22,14 +22,15 @@ HEAD = "run.json"
 VOCABULARY = "vocabulary"
 
 
-class _Head(BaseModel):
-    """The part of `run.json` that samples need. `edgerec.model.run_head.RunHead` has all of it."""
+class FittedHead(BaseModel):
+    """The part of `run.json` that samples need. `edgerec.model.run_head.RunHead` adds the rest."""
 
     model_config = ConfigDict(extra="ignore")
 
     format: Literal[2] = 2
     kind: Literal["run"] = "run"
     version_id: Name
+    """Unique for every trained model. It consists of the time at the end of training and a digest of the weights."""
     spec: FeatureSpec
     limits: Limits
 
@@ -59,6 +60,6 @@ def open_fitted_run(path: Path) -> FittedRun:
         FormatError: there is no such folder, it has another format number, or a file is damaged.
     """
     check_utf8(path, what="run")
-    head = read_document(path / HEAD, _Head, what="run", format_number=FORMAT)
+    head = read_document(path / HEAD, FittedHead, what="run", format_number=FORMAT)
     vocabularies = open_vocabularies(head.spec.vocabulary_sizes, path / VOCABULARY)
     return FittedRun(head.version_id, head.spec, head.limits, vocabularies)

@@ -7,36 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, SpecificationError
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name, PathText
-from edgerec.data.fitted_run import FORMAT, HEAD, VOCABULARY
+from edgerec.data.fitted_run import FORMAT, HEAD, VOCABULARY, FittedHead
 from edgerec.data.samples import Samples, open_samples
-from edgerec.features.behaviours import Limits
-from edgerec.features.spec import GROUPS, FeatureSpec
+from edgerec.features.spec import GROUPS
 from edgerec.features.vocabulary import Vocabulary
 from edgerec.features.vocabulary_files import open_vocabularies
 from edgerec.model.config import ResolvedConfig
 
 
-class RunHead(BaseModel):
+class RunHead(FittedHead):
     """The content of `run.json`."""
 
-    model_config = ConfigDict(extra="ignore")
-
-    format: Literal[2] = 2
-    kind: Literal["run"] = "run"
-    version_id: Name
-    """Unique for every trained model. It consists of the time at the end of training and a digest of the weights."""
     config: ResolvedConfig
-    spec: FeatureSpec
-    limits: Limits
     samples: PathText
     """Folder of the samples of the training."""
     trained_from: Name | None = None

@@ -51,6 +51,21 @@ def test_a_forced_replay_has_the_scores_of_keras_and_the_samples_of_the_logs(
     assert document["samples_equal"] == document["requests"]
 
 
+def test_the_received_logs_can_be_replaced(
+    forced: tuple[dict[str, Any], Path], bundle_path: Path, logs_path: Path, tmp_path: Path
+) -> None:
+    assert sorted(path.name for path in forced[1].iterdir()) == [
+        "events",
+        "features.json",
+        "items.parquet",
+        "logs.json",
+        "requests",
+    ]
+    for force in (False, True):
+        run_replay(bundle_path, logs_path, requests=1, seed=2 + force, received=tmp_path / "received", force=force)
+    assert load_logs(tmp_path / "received").requests["user_id"].n_unique() == 1
+
+
 def test_the_document_has_table_3_and_where_the_time_goes(forced: tuple[dict[str, Any], Path]) -> None:
     document, _ = forced
     assert [row["what"] for row in document["table3"]] == [

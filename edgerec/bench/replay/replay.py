@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from edgerec.bundle.layout import DEVICE
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest_file import read_device_manifest
 from edgerec.bundle.signing import PublicKey
+from edgerec.cloud.log_writer import JOURNAL
+from edgerec.core.atomic import output_folder
 from edgerec.core.console import log, progress, stage
 from edgerec.core.errors import InputError, ParityError
 from edgerec.data.logs import open_logs
@@ -64,6 +67,7 @@ def run_replay(
     requests: int | None = 1000,
     seed: int = 1,
     received: Path | None = None,
+    force: bool = False,
     public_key: PublicKey | None = None,
     before_comparison: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
@@ -79,7 +83,8 @@ def run_replay(
             devices sent are compared with the samples of the logs that were played.
         requests: users are chosen at random until they have this many requests. None: all users.
         seed: seed of the choice.
-        received: folder for the logs that the devices send. Default: a temporary one.
+        received: folder for the logs that the devices send. Default: they are not kept.
+        force: replace `received` if it exists.
         public_key: the key that must have signed the bundle.
         before_comparison: is called before the comparison with Keras, which imports TensorFlow.
 
@@ -95,7 +100,7 @@ def run_replay(
         _check_run(run, bundle, mode, public_key)
     with TemporaryDirectory(prefix="edgerec-replay-") as folder:
         work = Path(folder)
-        sent = work / "received" if received is None else received
+        sent = work / "received"
         play = partial(
             _play, logs=logs, mode=mode, requests=requests, seed=seed, sent=sent, work=work, public_key=public_key
         )
@@ -103,6 +108,9 @@ def run_replay(
         if run is not None:
             before_comparison()
             document |= _compare(run, logs, sent, scores, work)
+        if received is not None:
+            with output_folder(received, force=force, kind="logs") as kept:
+                shutil.copytree(sent, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(f"{JOURNAL}*"))
     return {"environment": environment(), "bundle": str(bundle), "logs": str(logs), **document} | {
         "seconds": time.perf_counter() - start
     }
