@@ -11,9 +11,10 @@ from pathlib import Path
 import click
 
 from edgerec import __version__
+from edgerec.cli.bench import bench
 from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
-from edgerec.cli.device import bench, export, inspect, verify
+from edgerec.cli.device import export, inspect, verify
 from edgerec.cli.importing import import_group
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
 from edgerec.cli.logs import as_of, samples, simulate, stats

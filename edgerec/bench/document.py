@@ -1,0 +1,234 @@
+"""The document of `edgerec bench`: what is measured, in one schema for writers, comparisons and reports.
+
+All durations are in microseconds unless a name says otherwise. docs/formats.md describes every key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgerec.core.documents import document_bytes, parse_json
+from edgerec.core.errors import FormatError
+from edgerec.core.faults import first_fault
+
+SCHEMA = 1
+KIND = "bench"
+
+
+class Part(BaseModel):
+    """Base class. Unknown keys are ignored, because later versions may add some."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class Row(Part):
+    """One implementation in one stage.
+
+    Attributes:
+        name: the implementation, such as `mnn`, `edgerec` or `onnxruntime`.
+        stage: what was measured, such as `hubsm_ie` or `rerank`.
+        parameters: what a sweep varied, such as `{"candidates": 50}`. Empty for the stage itself.
+        n: number of calls.
+        spread: distance between the quartiles of the medians of rounds, divided by their median.
+        per_second: calls per second, `1e6 / mean_us`.
+        cpu_us: processor time of the process (all threads) per call, or None if it was not measured.
+        unstable: whether the machine was too unsteady to trust the figures of this row.
+        reasons: why the row is unstable, as sentences.
+        processes: number of rounds in each process. Their order is that of `samples_us`.
+        warmup_us: durations of the calls before the first round, for each process.
+        samples_us: durations of the calls in each round.
+    """
+
+    name: str
+    stage: str
+    parameters: dict[str, int | float | str] = {}
+    n: int
+    min_us: float
+    mean_us: float
+    p50_us: float
+    p90_us: float
+    p99_us: float
+    p999_us: float
+    spread: float
+    per_second: float
+    cpu_us: float | None = None
+    unstable: bool = False
+    reasons: list[str] = []
+    processes: list[int] = Field(min_length=1)
+    warmup_us: list[list[float]] = []
+    samples_us: list[list[float]]
+
+
+class Ratio(Part):
+    """The p50 of MNN divided by the p50 of a peer: median, smallest and largest over rounds."""
+
+    stage: str
+    peer: str
+    parameters: dict[str, int | float | str] = {}
+    median: float
+    min: float
+    max: float
+
+
+class Operation(Part):
+    """The commands of one type in a model: their number, mean duration in one run, and share of the run."""
+
+    stage: str
+    type: str
+    commands: int
+    mean_us: float
+    share: float
+
+
+class Size(Part):
+    """Bytes of one part of the bundle. `half` is `device` or `cloud`. `paper_bytes` is the size in the paper."""
+
+    half: Literal["device", "cloud"]
+    part: str
+    bytes: int
+    paper_bytes: int | None = None
+
+
+class Phase(Part):
+    """One phase of a cold start, or the whole: milliseconds over fresh processes."""
+
+    phase: str
+    median_ms: float
+    min_ms: float
+    max_ms: float
+    samples_ms: list[float]
+
+
+class Memory(Part):
+    """The memory of a device process after one phase.
+
+    Attributes:
+        phase: what the process has done so far.
+        resident_bytes: resident memory, median over processes.
+        private_bytes: the part that no other process shares, or None if the system does not tell it.
+        above_base_bytes: resident memory above that of a process that has only imported NumPy and MNN.
+        samples_bytes: resident memory in each process.
+    """
+
+    phase: str
+    resident_bytes: int
+    private_bytes: int | None = None
+    above_base_bytes: int
+    samples_bytes: list[int]
+
+
+class Interval(Part):
+    """One interval of a sustained measurement. `second` is when it began."""
+
+    stage: str
+    name: str
+    second: float
+    n: int
+    p50_us: float
+    p99_us: float
+    frequency_mhz: float | None = None
+    temperature_c: float | None = None
+
+
+class Energy(Part):
+    """The energy of one stage in microjoules per call, from the counters of the processor package (RAPL)."""
+
+    stage: str
+    name: str
+    microjoules: float
+
+
+class Target(Part):
+    """A number to reach. `result` is `excellent`, `required`, `missed`, or `unknown` if the row is unstable."""
+
+    what: str
+    unit: str
+    required: float
+    excellent: float
+    measured: float
+    result: Literal["excellent", "required", "missed", "unknown"]
+
+
+class Failure(Part):
+    """A peer that was not measured, and why."""
+
+    peer: str
+    reason: str
+
+
+class Settings(Part):
+    """How the measurement was made. `cpus` are the processors that the process was bound to."""
+
+    rounds: int
+    processes: int = 1
+    threads: int = 1
+    cpus: list[int] | None = None
+    seconds: float | None = None
+
+
+class BenchDocument(Part):
+    """The result of one `edgerec bench` command on one machine. Parts that were not measured are empty.
+
+    Attributes:
+        what: the command, such as `step` or `all`.
+        environment: the machine (`edgerec.bench.environment`).
+        bundle: path of the bundle.
+        version_id: version of the model.
+        model: name of the model, such as `crban`.
+        precision: precision of its weights.
+        sizes: maximum lengths of the lists: `candidates`, `exposures`, `page_views`.
+        warnings: which figures not to trust, as sentences.
+    """
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    kind: Literal["bench"] = "bench"
+    what: str
+    environment: dict[str, Any]
+    bundle: str | None = None
+    version_id: str | None = None
+    model: str | None = None
+    precision: str | None = None
+    sizes: dict[str, Any] = {}
+    settings: Settings
+    results: list[Row] = []
+    ratios: list[Ratio] = []
+    operations: list[Operation] = []
+    size: list[Size] = []
+    cold: list[Phase] = []
+    memory: list[Memory] = []
+    sustained: list[Interval] = []
+    energy: list[Energy] = []
+    targets: list[Target] = []
+    failed: list[Failure] = []
+    warnings: list[str] = []
+    seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as plain values, with the keys of the JSON file."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def read_bench_document(path: Path) -> BenchDocument:
+    """Read and check the JSON file that `edgerec bench ... --out` wrote.
+
+    Raises:
+        FormatError: the file cannot be read, is no document of `edgerec bench`, or has another schema.
+    """
+    try:
+        raw = parse_json(document_bytes(path, what="bench"))
+    except ValueError as error:
+        raise FormatError(f"bench: {path} is not valid JSON ({error}): measure again") from None
+    if not isinstance(raw, dict) or raw.get("kind") != KIND:
+        raise FormatError(f"bench: {path} is no document of `edgerec bench`: give a file that its --out wrote")
+    if raw.get("schema") != SCHEMA or isinstance(raw.get("schema"), bool):
+        raise FormatError(
+            f"bench: {path} has schema {raw.get('schema')!r:.40}, but this version of EdgeRec reads schema {SCHEMA}: "
+            "measure again with this version"
+        )
+    try:
+        return BenchDocument.model_validate(raw)
+    except ValidationError as error:
+        raise FormatError(f"bench: {path}: {first_fault(error)}: measure again") from None
