@@ -14,6 +14,15 @@ from edgerec.bench.candidates import candidate_vectors
 from edgerec.bench.engine import engine_rerank, engine_step
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import Durations, ratios, take_turns
+from edgerec.bench.peers.comparison import (
+    LOGITS_TOLERANCE,
+    PEER_TOLERANCE,
+    check_logits,
+    check_names,
+    check_outputs,
+    run_rerank,
+    run_steps,
+)
 from edgerec.bench.peers.onnx import REFERENCE, ReferenceGraphs
 from edgerec.bench.peers.peer import Failures, Peer, load_peers
 from edgerec.bundle.golden import GoldenCase, case_names, encode_case, run_named
@@ -22,10 +31,8 @@ from edgerec.bundle.manifest import BundleManifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
-from edgerec.core.errors import FormatError, InputError, ParityError, PluginError
-from edgerec.core.tolerance import Tolerance, absolute_difference
+from edgerec.core.errors import FormatError, InputError
 from edgerec.device_runtime.device_model import DeviceModel
-from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.features.behaviours import BehaviourKind
 
@@ -33,17 +40,11 @@ ENGINE, RUNTIME = "mnn", "edgerec"
 CANDIDATES = "candidate_vectors"
 """What the runtime does before a re-rank, if the specification has relations or a context."""
 STEP, RERANK = "step", "rerank"
-PEER_TOLERANCE = {"fp32": 1e-3, "fp16": 0.3, "int8": 0.3}
-"""Tolerance for the outputs of steps and for the logits of peers, by precision. It is relative for numbers above 1.
-Over full sequences, rounding errors of float32 are far below 1e-3, and those of rounded weights are below 0.1. If a
-difference is larger than the tolerance, the peer computes another function."""
 CALLS = {STEP: 200, RERANK: 20}
 """Number of calls of each implementation in a round. They take some milliseconds."""
 
 Array = npt.NDArray[np.float32]
 Implementations = dict[str, Callable[[], Any]]
-StepOutputs = tuple[Array, Array, Array]
-"""Keys, values and states (steps, ...) of one implementation."""
 
 
 def run_bench(
@@ -67,7 +68,7 @@ def run_bench(
         what: `step` or `rerank`.
         bundle: the bundle's folder.
         peers: also measure other engines: ONNX Runtime, the models that `export --peers` wrote, and engines of other
-            packages. A peer that cannot be loaded or run is left out.
+            packages. A peer that cannot be loaded or run, or that computes another function, is left out.
         rounds: number of rounds. Each round measures all implementations, one after the other.
         public_key: the key that must have signed the bundle. None requires no signature.
         out: also write the document to this file.
@@ -75,11 +76,11 @@ def run_bench(
 
     Returns:
         A document with `environment`, `version_id`, `ratios`, `results` (a row for each implementation and stage, with
-        all durations) and `failed` (the peers that cannot be loaded or run, with the reason).
+        all durations) and `failed` (the peers that were not measured, with the reason).
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: the bundle cannot be used.
-        ParityError: an implementation computes another function, so its latency cannot be compared.
+        ParityError: MNN or the runtime computes another function than the trained model.
         InputError: `rounds` is less than one.
     """
     if rounds < 1:
@@ -144,75 +145,28 @@ def _step_stages(
         kind: {ENGINE: engine_step(stepper.session, action, item), RUNTIME: _runtime_step(stepper, action, item)}
         for kind, (stepper, action, item) in behaviours.items()
     }
-    tolerance = PEER_TOLERANCE[manifest.precision]
-    outputs = {kind: _run_steps(implementations, case, kind) for kind, implementations in stages.items()}
-    for kind, of_kind in outputs.items():
-        _check_steps(kind.step_model, of_kind, of_kind[ENGINE], None, tolerance)
+    tolerance, outputs = PEER_TOLERANCE[manifest.precision], {}
+    for kind, implementations in stages.items():
+        found = {name: run_steps(call, len(case.of(kind)[0])) for name, call in implementations.items()}
+        outputs[kind] = found[ENGINE]
+        expected = {what: (ENGINE, array) for what, array in outputs[kind].items()}
+        check_outputs(kind.step_model, RUNTIME, found[RUNTIME], expected, tolerance)
     reference = ReferenceGraphs(bundle)
     for name, peer in peers.items():
         with failures.of(name):
             calls = {kind: peer.step(kind, case) for kind in stages}
             for kind in stages:
-                _check_names(calls[kind], stages[kind])
-                fused = reference.encode(kind, case) if peer.stores_fused else None
-                found = _run_steps(calls[kind], case, kind)
-                _check_steps(kind.step_model, found, outputs[kind][ENGINE], fused, tolerance)
+                check_names(calls[kind], stages[kind])
+                expected = {what: (ENGINE, array) for what, array in outputs[kind].items()}
+                if peer.stores_fused:
+                    fused = reference.encode(kind, case)
+                    expected |= {"keys": (REFERENCE, fused.keys), "values": (REFERENCE, fused.values)}
+                for implementation, call in calls[kind].items():
+                    steps = run_steps(call, len(case.of(kind)[0]))
+                    check_outputs(kind.step_model, implementation, steps, expected, tolerance)
             for kind in stages:
                 stages[kind].update(calls[kind])
     return {kind.step_model: implementations for kind, implementations in stages.items()}
-
-
-def _run_steps(implementations: Implementations, case: GoldenCase, kind: BehaviourKind) -> dict[str, StepOutputs]:
-    """Run each implementation once on each behaviour of `case`, in order. Return the outputs by name."""
-    found = {}
-    for name, call in implementations.items():
-        # Copy each output at once, because an engine may write the next output to the same memory.
-        steps = [[np.array(part, np.float32).ravel() for part in call()] for _ in case.of(kind)[0]]
-        key, value, state = (np.array(parts) for parts in zip(*steps, strict=True))
-        found[name] = (key, value, state)
-    return found
-
-
-def _check_names(calls: Implementations, others: Implementations) -> None:
-    """Check that no call of a peer has the name of another implementation, which it would replace.
-
-    Raises:
-        PluginError: a name is in use.
-    """
-    for name in calls:
-        if name in others:
-            raise PluginError(f"another implementation has the name {name!r}: give the peer's implementation another")
-
-
-def _check_steps(
-    stage: str, outputs: dict[str, StepOutputs], engine: StepOutputs, fused: Encodings | None, tolerance: float
-) -> None:
-    """Check that the implementations of a step compute the same function as MNN.
-
-    Args:
-        stage: the step model, for the error text.
-        outputs: the outputs of each implementation, by name.
-        engine: the outputs of MNN. They are compared with all states, and with keys and values unless `fused` is given.
-        fused: the keys and fused encodings by the reference graph, if the implementations return these.
-        tolerance: see `PEER_TOLERANCE`.
-
-    Raises:
-        ParityError: an output differs by more than `tolerance`.
-    """
-    keys, values, states = engine
-    expected = {"keys": (ENGINE, keys), "values": (ENGINE, values), "states": (ENGINE, states)}
-    if fused is not None:
-        expected |= {"keys": (REFERENCE, fused.keys), "values": (REFERENCE, fused.values)}
-    for name, found in outputs.items():
-        for theirs, (what, (by, ours)) in zip(found, expected.items(), strict=True):
-            # Keys are exponentials and may be large, so errors are relative for numbers above 1.
-            same = ours.shape == theirs.shape
-            error = float((np.abs(theirs - ours) / np.maximum(np.abs(ours), 1.0)).max()) if same else np.inf
-            if not error <= tolerance:
-                raise ParityError(
-                    f"bench: {what} of {stage} by {name} differ from those by {by} by {error:.2g}, more than "
-                    f"{tolerance:g}. It computes another function: export the bundle again"
-                )
 
 
 def _runtime_step(stepper: HubsmStepper, action: Any, item: Any) -> Callable[[], Any]:
@@ -243,35 +197,17 @@ def _rerank_stages(
         ENGINE: engine_rerank(model.ranker.session, case, by_kind),
         RUNTIME: lambda: model.ranker.score(case.candidates, **encodings, ids=case.candidate_ids),
     }
-    scores = _run_rerank(implementations)
+    for name, call in implementations.items():
+        check_logits(name, run_rerank(call), case.logits, manifest.parity.allowed)
     for name, peer in peers.items():
         with failures.of(name):
             calls = peer.rerank(case)
-            _check_names(calls, implementations)
-            scores.update(_run_rerank(calls))
+            check_names(calls, implementations)
+            for implementation, call in calls.items():
+                check_logits(implementation, run_rerank(call), case.logits, LOGITS_TOLERANCE)
             implementations.update(calls)
-    of_peers = Tolerance(PEER_TOLERANCE["fp32"], PEER_TOLERANCE["fp32"])
-    for name, found in scores.items():
-        logits = found[: len(case.logits)]
-        if len(logits) != len(case.logits):
-            raise ParityError(
-                f"bench: {name} should return {len(case.logits)} scores; received {len(logits)}: "
-                "export the bundle again"
-            )
-        tolerance = manifest.parity.allowed if name in (ENGINE, RUNTIME) else of_peers
-        at = tolerance.worst_index(logits, case.logits)
-        if at is not None:
-            raise ParityError(
-                f"bench: scores of {name} differ from those of the trained model by "
-                f"{absolute_difference(logits, case.logits)[at]:.2g}, more than "
-                f"{tolerance.allowed(case.logits)[at]:.2g}. It computes another function: export the bundle again"
-            )
     vectors = candidate_vectors(model)
     return {RERANK: implementations if vectors is None else {**implementations, CANDIDATES: vectors}}
-
-
-def _run_rerank(implementations: Implementations) -> dict[str, Array]:
-    return {name: np.array(call(), np.float32).ravel() for name, call in implementations.items()}
 
 
 def _load_peers(bundle: Path, what: str, failures: Failures) -> dict[str, Peer]:

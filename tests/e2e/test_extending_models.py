@@ -228,7 +228,7 @@ BROKEN_PEERS = {
     "no_such_module:Peer": r"no_such_module:Peer cannot be imported \(ModuleNotFoundError",
     "broken_peers:NotMade": "ValueError: not made",
     "broken_peers:NotAsked": "ValueError: not asked",
-    "broken_peers:Typo": "should contain step, rerank or both; received 'rerankk'",
+    "broken_peers:Typo": "should contain step, rerank, sequence; received 'rerankk'",
     "broken_peers:Empty": "should define `step`, or leave it out of `measures`",
     "broken_peers:NotRun": "ValueError: not run",
     "broken_peers:NoArrays": "TypeError: ",

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from edgerec.bundle.golden import GoldenCase
 from edgerec.core.console import log
-from edgerec.core.errors import EdgeRecError, ParityError, PluginError, first_line
+from edgerec.core.errors import EdgeRecError, PluginError, first_line
 from edgerec.core.plugins import check_own_name, classes_in, find_plugin, plugin_names
 from edgerec.features.behaviours import BehaviourKind
 
@@ -20,6 +20,8 @@ ENTRY_POINTS = "edgerec.peers"
 
 Calls = dict[str, Callable[[], Any]]
 """The functions to measure, by name of the implementation."""
+MEASURES = ("step", "rerank", "sequence")
+"""What a peer can run. The names are those of the methods of `Peer`."""
 
 
 class Peer:
@@ -31,9 +33,9 @@ class Peer:
     Attributes:
         name: the peer's name. The class of a peer in another package needs none: its entry point has the name.
         distributions: the Python distributions that the engine consists of. The results contain their versions.
-        measures: what the engine can run: `step`, `rerank` or both.
-        stores_fused: whether its steps return the key and the fused encoding, as in the equations of the paper. If
-            false, they return `key` and `value` of the device graph.
+        measures: what the engine can run: `step`, `rerank`, `sequence`.
+        stores_fused: whether its steps and sequences return keys and fused encodings, as in the equations of the paper.
+            If false, they return `key` and `value` of the device graph.
     """
 
     name: ClassVar[str]
@@ -63,21 +65,24 @@ class Peer:
         """
         return {}
 
+    def sequence(self, kind: BehaviourKind, case: GoldenCase, length: int) -> Calls:
+        """Return functions for the benchmark, by name. Each call encodes a sequence from its start.
+
+        This is what a step saves: without a stored state, every new behaviour needs a run over all behaviours. The
+        behaviours are the first `length` of the golden case. A call returns the keys and the stored values of all of
+        them, each (length, ...). They are those of as many steps.
+        """
+        return {}
+
 
 class Failures(dict[str, str]):
     """The reason why a peer failed, by name of the peer."""
 
     @contextmanager
     def of(self, peer: str) -> Iterator[None]:
-        """Run a block that uses `peer`. If it raises an error, store and log the reason, and continue after it.
-
-        Raises:
-            ParityError: the peer computes another function.
-        """
+        """Run a block that uses `peer`. If it raises an error, store and log the reason, and continue after it."""
         try:
             yield
-        except ParityError:
-            raise
         except Exception as error:  # A peer may come from another package, and each engine has errors of its own.
             kind = "" if isinstance(error, EdgeRecError) else f"{type(error).__name__}: "
             self[peer] = kind + first_line(error)
@@ -99,8 +104,8 @@ def load_peers(bundle: Path, failures: Failures) -> dict[str, Peer]:
 
 def _check(peer: type[Peer], name: str) -> None:
     for what in peer.measures:
-        if what not in Peer.measures:
-            raise PluginError(f"peer {name}: `measures` should contain step, rerank or both; received {what!r}")
+        if what not in MEASURES:
+            raise PluginError(f"peer {name}: `measures` should contain {', '.join(MEASURES)}; received {what!r}")
         if getattr(peer, what) == getattr(Peer, what):
             raise PluginError(f"peer {name} should define `{what}`, or leave it out of `measures`")
     found: Any = peer.distributions
