@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from edgerec.core.documents import document_bytes, parse_json
 from edgerec.core.errors import FormatError
@@ -16,6 +17,10 @@ from edgerec.core.faults import first_fault
 
 SCHEMA = 1
 KIND = "bench"
+QUANTILES = (*(step / 50 for step in range(50)), 0.99, 0.995, 0.999, 1.0)
+"""Shares of the calls whose durations `Row.quantiles_us` has. A report plots them as the distribution."""
+PAPER_MS = {"behaviour": 300.0, "response": 100.0}
+"""Table 3 of the paper, on the device: the delay of a behaviour and the response time, in milliseconds."""
 
 
 class Part(BaseModel):
@@ -40,6 +45,7 @@ class Row(Part):
         processes: number of rounds in each process. Their order is that of `samples_us`.
         warmup_us: durations of the calls before the first round, for each process.
         samples_us: durations of the calls in each round.
+        quantiles_us: durations at the shares `QUANTILES`. They are computed from `samples_us`.
     """
 
     name: str
@@ -60,6 +66,12 @@ class Row(Part):
     processes: list[int] = Field(min_length=1)
     warmup_us: list[list[float]] = []
     samples_us: list[list[float]]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def quantiles_us(self) -> list[float]:
+        samples = [sample for samples in self.samples_us for sample in samples]
+        return [round(float(value), 3) for value in np.quantile(samples, QUANTILES)] if samples else []
 
 
 class Ratio(Part):
@@ -181,6 +193,8 @@ class BenchDocument(Part):
         precision: precision of its weights.
         sizes: maximum lengths of the lists: `candidates`, `exposures`, `page_views`.
         warnings: which figures not to trust, as sentences.
+        quantiles: the shares of all `quantiles_us`.
+        table3: the rows of the paper's Table 3 that were measured: `what`, `p50_ms`, `p99_ms` and `paper_ms`.
     """
 
     schema_: Literal[1] = Field(1, alias="schema")
@@ -205,6 +219,20 @@ class BenchDocument(Part):
     failed: list[Failure] = []
     warnings: list[str] = []
     seconds: float | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def quantiles(self) -> list[float]:
+        return list(QUANTILES)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def table3(self) -> list[dict[str, Any]]:
+        return [
+            {"what": row.stage, "p50_ms": row.p50_us / 1e3, "p99_ms": row.p99_us / 1e3, "paper_ms": PAPER_MS[row.stage]}
+            for row in self.results
+            if row.stage in PAPER_MS and row.name == "edgerec" and not row.parameters
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain values, with the keys of the JSON file."""
