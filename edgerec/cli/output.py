@@ -58,8 +58,10 @@ def scalars(document: Mapping[str, Any]) -> Table:
     return table_of(("", ""), rows, header=False)
 
 
-def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", header: bool = True) -> Table:
-    """Return a plain table. If it has more than two columns, all but the first are aligned to the right."""
+def table_of(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", header: bool = True, texts: int = 1
+) -> Table:
+    """Return a plain table. If it has more than two columns, all but the first `texts` are aligned to the right."""
     from rich.table import Table
     from rich.text import Text
 
@@ -73,7 +75,7 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: st
     )
     for index, column in enumerate(columns):
         table.add_column(
-            Text(shown(column)), justify="right" if index and len(columns) > 2 else "left", overflow="fold"
+            Text(shown(column)), justify="right" if index >= texts and len(columns) > 2 else "left", overflow="fold"
         )
     for row in rows:
         # Without `Text`, rich would read square brackets in a path as markup.

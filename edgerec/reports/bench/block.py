@@ -1,0 +1,79 @@
+"""The parts of a report: blocks with tables, which the page, the Markdown and the terminal show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgerec.reports.bench.devices import Device
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of cells.
+
+    Attributes:
+        columns: heads of the columns.
+        rows: cells of each row.
+        texts: number of columns at the left that contain text. The others contain numbers.
+        last_is_text: whether the last column contains text, too.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int = 1
+    last_is_text: bool = False
+
+    def is_text(self, column: int) -> bool:
+        """Return whether the column with this index contains text."""
+        return column < self.texts or (self.last_is_text and column == len(self.columns) - 1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A section of a report.
+
+    Attributes:
+        id: name of the section. Its plots have names that start with it.
+        title: head of the section.
+        note: what the numbers are, as sentences.
+        table: the table, or None if the section has only sentences.
+        folded: whether the page shows the table only when the reader opens it.
+        items: sentences that the section lists.
+    """
+
+    id: str
+    title: str
+    note: str = ""
+    table: Table | None = None
+    folded: bool = False
+    items: Sequence[str] = field(default_factory=list)
+
+
+def device_table(
+    devices: Sequence[Device],
+    heads: Sequence[str],
+    found: Iterable[tuple[Device, Mapping[str, Any]]],
+    cells: Any,
+    *,
+    texts: int = 1,
+    last_is_text: bool = False,
+) -> Table | None:
+    """Return a table with a row for each entry, or None if there are no entries.
+
+    Args:
+        devices: all devices. If there are several, a column after the other text columns names the device.
+        heads: heads of the columns, without that of the device.
+        found: the entries.
+        cells: a function that returns the cells of an entry.
+        texts: number of text columns at the left, without that of the device.
+        last_is_text: whether the last column contains text.
+    """
+    several = len(devices) > 1
+    rows = []
+    for device, entry in found:
+        row = list(cells(entry))
+        rows.append((*row[:texts], device.label, *row[texts:]) if several else tuple(row))
+    columns = (*heads[:texts], "device", *heads[texts:]) if several else tuple(heads)
+    return Table(columns, rows, texts + several, last_is_text) if rows else None
