@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgerec.bench.latency import RERANK, RUNTIME, STEP, run_bench
+from edgerec.bench.plan import RERANK, STEP, Plan
 from edgerec.bench.replay.replay import run_replay
+from edgerec.bench.run import run_bench
+from edgerec.bench.stages.stage import RUNTIME
 from edgerec.bundle.guard import guarded
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.atomic import output_folder, write_json
@@ -107,10 +108,10 @@ def run_quickstart(
             verified = guarded(verify_bundle, folder / "bundle")
         with stage("bench"):
             latencies = {
-                row["stage"]: {key: row[key] for key in ("p50_us", "p90_us", "p99_us")}
+                row.stage: {"p50_us": row.p50_us, "p90_us": row.p90_us, "p99_us": row.p99_us}
                 for what in (STEP, RERANK)
-                for row in guarded(partial(run_bench, what, rounds=10), folder / "bundle")["results"]
-                if row["name"] == RUNTIME
+                for row in run_bench(folder / "bundle", Plan(what, rounds=10)).results
+                if row.name == RUNTIME
             }
         with stage("replay"):
             replayed = run_replay(folder / "bundle", folder / "logs", run=folder / "run", requests=REPLAYED, seed=seed)

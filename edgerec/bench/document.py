@@ -86,7 +86,7 @@ class Ratio(Part):
 
 
 class Operation(Part):
-    """The commands of one type in a model: their number, mean duration in one run, and share of the run."""
+    """The commands of one type in a model: their number, their duration in one run together, and their share of it."""
 
     stage: str
     type: str
@@ -96,7 +96,10 @@ class Operation(Part):
 
 
 class Size(Part):
-    """Bytes of one part of the bundle. `half` is `device` or `cloud`. `paper_bytes` is the size in the paper."""
+    """Bytes of one part of the bundle. `half` is `device` or `cloud`. The part `total` is the sum of a half.
+
+    `paper_bytes` is the size in the paper, which states it for `total`.
+    """
 
     half: Literal["device", "cloud"]
     part: str

@@ -16,7 +16,8 @@ import psutil
 from numpy.typing import NDArray
 
 from edgerec.bench.environment import environment
-from edgerec.bench.measure import ratios, take_turns
+from edgerec.bench.measure import take_turns
+from edgerec.bench.rows import ratio_of, row_of
 from edgerec.bench.temporary_tables import TemporaryTables
 from edgerec.bundle.layout import CLOUD
 from edgerec.bundle.tables import open_tables
@@ -85,10 +86,11 @@ def run_kv_bench(
             opened[REDIS], memory[REDIS] = stack.enter_context(_publish_temporarily(redis_url, tables))
         _check_equal(opened, pages)
         calls = {name: _calls(one, pages) for name, one in opened.items()}
-        measured = take_turns(calls, rounds=rounds, calls=CALLS, warmup=CALLS)
-    results = [{**found.row(name=name, stage=STAGE), **memory[name]} for name, found in measured.items()]
-    if any(row["unstable"] for row in results):
-        log("the machine was busy: medians of rounds differ by more than half. Measure again when it is idle")
+        measured = take_turns(calls, rounds=rounds, calls=CALLS)
+    rows = {name: row_of([found], name=name, stage=STAGE) for name, found in measured.items()}
+    for name, row in rows.items():
+        if row.unstable:
+            log(f"{name}: {'; '.join(row.reasons)}. Measure again when the machine is idle")
     document = {
         "environment": environment(),
         "bundle": None if bundle is None else str(bundle),
@@ -98,9 +100,9 @@ def run_kv_bench(
             "tables": {name: table.entry.model_dump() for name, table in tables.tables.items()},
         },
         "rounds": rounds,
-        "results": results,
+        "results": [{**row.model_dump(), **memory[name]} for name, row in rows.items()],
         "ratios": [
-            {"stage": STAGE, "peer": name, **{k: round(v, 4) for k, v in ratios(measured[NPZ], peer).items()}}
+            ratio_of([measured[NPZ]], [peer], name=name, stage=STAGE).model_dump()
             for name, peer in measured.items()
             if name != NPZ
         ],

@@ -5,66 +5,75 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-import numpy as np
+Name = TypeVar("Name", bound=Hashable)
 
-from edgerec.core.statistics import percentiles
+NANOSECONDS = 1000
+"""Number of nanoseconds in a microsecond, the unit of all durations here."""
+STABLE, WINDOWS = 1.05, 3
+"""A call is warm if the medians of the last `WINDOWS` windows differ by at most the factor `STABLE`."""
+MOST_WINDOWS, MOST_SECONDS = 12, 1.0
+"""After so many windows or seconds, a call counts as warm."""
 
-UNSTABLE = 1.5
-"""If the medians of rounds differ by more than this factor, the machine was probably busy with another program."""
+
+@dataclass(frozen=True)
+class Call:
+    """A function to measure, with work around each call that is not measured.
+
+    Attributes:
+        run: is measured.
+        before: runs before each call.
+        after: runs after each call.
+    """
+
+    run: Callable[[], Any]
+    before: Callable[[], Any] = lambda: None
+    after: Callable[[], Any] = lambda: None
 
 
 @dataclass(frozen=True)
 class Durations:
-    """The durations of all calls of one implementation, in microseconds.
+    """The durations of all calls of one implementation in one process, in microseconds.
 
     Attributes:
         warmup: durations of the calls before the first round.
         rounds: durations of the calls in each round.
+        cpu: for each round, the processor time of the process per call. It includes all threads.
     """
 
     warmup: list[float]
     rounds: list[list[float]]
+    cpu: list[float] = field(default_factory=list)
 
     @property
     def medians(self) -> list[float]:
         """The median of each round."""
         return [statistics.median(samples) for samples in self.rounds]
 
-    @property
-    def unstable(self) -> bool:
-        """Whether the machine was too busy to trust small differences."""
-        ordered = sorted(self.medians)
-        return ordered[int(0.9 * (len(ordered) - 1))] > UNSTABLE * ordered[0]
-
-    def row(self, *, name: str, stage: str) -> dict[str, Any]:
-        """Return the results of one implementation as a row of the JSON document of `edgerec bench`."""
-        samples = np.array([sample for samples in self.rounds for sample in samples])
-        return {
-            "name": name,
-            "stage": stage,
-            "n": len(samples),
-            **{f"{key}_us": round(value, 3) for key, value in percentiles(samples).items()},
-            "min_us": round(float(samples.min()), 3),
-            "unstable": self.unstable,
-            "warmup_us": [round(sample, 2) for sample in self.warmup],
-            "samples_us": [[round(sample, 2) for sample in samples] for samples in self.rounds],
-        }
-
 
 def take_turns(
-    implementations: Mapping[str, Callable[[], Any]], *, rounds: int, calls: int, warmup: int
-) -> dict[str, Durations]:
+    implementations: Mapping[Name, Callable[[], Any] | Call], *, rounds: int, calls: int, warmup: int | None = None
+) -> dict[Name, Durations]:
     """Measure each implementation `calls` times in each of `rounds` rounds. Return the durations by name.
 
     A round measures all implementations, one after the other. If the machine is busy for a while, it slows all of them,
     so ratios within a round stay valid. The garbage collector is off during a round.
+
+    Args:
+        implementations: the functions, by a name.
+        rounds: number of rounds.
+        calls: number of calls of each implementation in a round.
+        warmup: number of calls before the first round. None: until the durations are stable.
     """
-    warmups = {name: _time(call, warmup) for name, call in implementations.items()}
-    samples: dict[str, list[list[float]]] = {name: [] for name in implementations}
+    warmups = {
+        name: warm_up(call, calls) if warmup is None else time_calls(call, warmup)[0]
+        for name, call in implementations.items()
+    }
+    samples: dict[Name, list[list[float]]] = {name: [] for name in implementations}
+    cpu: dict[Name, list[float]] = {name: [] for name in implementations}
     was_enabled = gc.isenabled()
     try:
         for number in range(rounds):
@@ -75,13 +84,30 @@ def take_turns(
             gc.collect()
             gc.disable()
             for name in names[first:] + names[:first]:
-                samples[name].append(_time(implementations[name], calls))
+                durations, used = time_calls(implementations[name], calls)
+                samples[name].append(durations)
+                cpu[name].append(used)
             if was_enabled:
                 gc.enable()
     finally:
         if was_enabled:
             gc.enable()
-    return {name: Durations(warmups[name], samples[name]) for name in implementations}
+    return {name: Durations(warmups[name], samples[name], cpu[name]) for name in implementations}
+
+
+def warm_up(call: Callable[[], Any] | Call, calls: int) -> list[float]:
+    """Call until the durations are stable, and return all durations. A window has `calls` calls."""
+    durations: list[float] = []
+    medians: list[float] = []
+    start = time.perf_counter()
+    while len(medians) < MOST_WINDOWS and time.perf_counter() - start < MOST_SECONDS:
+        found, _ = time_calls(call, calls)
+        durations += found
+        medians.append(statistics.median(found))
+        last = medians[-WINDOWS:]
+        if len(last) == WINDOWS and max(last) <= STABLE * min(last):
+            break
+    return durations
 
 
 def ratios(ours: Durations, peer: Durations) -> dict[str, float]:
@@ -90,11 +116,29 @@ def ratios(ours: Durations, peer: Durations) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def _time(call: Callable[[], Any], count: int) -> list[float]:
+def time_calls(call: Callable[[], Any] | Call, count: int) -> tuple[list[float], float]:
+    """Call `count` times. Return the duration of each call, and the processor time per call, in microseconds."""
+    if isinstance(call, Call):
+        return _time_prepared(call, count)
     clock = time.perf_counter_ns
     durations = []
+    # The processor's clock is read once for all calls, because that takes as long as a short call.
+    used = time.process_time_ns()
     for _ in range(count):
         start = clock()
         call()
-        durations.append((clock() - start) / 1000)
-    return durations
+        durations.append((clock() - start) / NANOSECONDS)
+    return durations, (time.process_time_ns() - used) / NANOSECONDS / count
+
+
+def _time_prepared(call: Call, count: int) -> tuple[list[float], float]:
+    durations, used = [], 0
+    for _ in range(count):
+        call.before()
+        used -= time.process_time_ns()
+        start = time.perf_counter_ns()
+        call.run()
+        durations.append((time.perf_counter_ns() - start) / NANOSECONDS)
+        used += time.process_time_ns()
+        call.after()
+    return durations, used / NANOSECONDS / count

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgerec.bench.environment import environment
 from edgerec.bench.measure import Durations, ratios, take_turns
 from edgerec.bench.plain_keras import plain_inputs, plain_model
+from edgerec.bench.rows import row_of
 from edgerec.core.atomic import check_document, write_json
 from edgerec.core.console import log
 from edgerec.core.errors import InputError
@@ -97,7 +98,7 @@ def run_training_bench(
         UNSORTED: _cycle(unsorted, lambda batch: plain.train_on_batch(*batch)),
     }
     measured = take_turns(implementations, rounds=rounds, calls=batches, warmup=batches)
-    results += [found.row(name=name, stage="train_step") for name, found in measured.items()]
+    results += [row_of([found], name=name, stage="train_step").model_dump() for name, found in measured.items()]
     for peer in (PLAIN, UNSORTED):
         compared.append({"stage": "train_step", "of": OURS, "to": peer, **_ratios(measured[OURS], measured[peer])})
     speeds = {name: batches * config.batch_size / _round_seconds(found) for name, found in measured.items()}
@@ -105,7 +106,9 @@ def run_training_bench(
     tables = _dictionaries(samples, config, ours)
     if tables:
         measured = take_turns(tables, rounds=rounds, calls=batches, warmup=batches)
-        results += [found.row(name=OURS, stage=f"train_step_{name}") for name, found in measured.items()]
+        results += [
+            row_of([found], name=OURS, stage=f"train_step_{name}").model_dump() for name, found in measured.items()
+        ]
         large, small = measured["1.5m"], measured["15k"]
         compared.append({"stage": "train_step_1.5m", "of": "1.5m", "to": "15k", **_ratios(large, small)})
     document = {

@@ -21,7 +21,7 @@ from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.spec import FeatureSpec, parse_spec
 
 
-def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None) -> DeviceModel:
+def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None, threads: int = 1) -> DeviceModel:
     """Load the device half of the folder `bundle`.
 
     Each file is read once, and the bytes whose hash was checked are the bytes that MNN gets.
@@ -29,6 +29,7 @@ def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None) -
     Args:
         bundle: a folder with a `device` folder in it.
         public_key: the device half must have a signature of this key. If None, no signature is checked.
+        threads: number of threads that a step or a re-rank uses.
 
     Raises:
         FormatError: the folder is not a bundle or has another format number, its manifest is not valid, or the models
@@ -38,17 +39,19 @@ def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None) -
         SessionError: MNN cannot load a model, or a model lacks the inputs or outputs of its kind.
         ResourceError: there is not enough memory.
     """
-    return _load(to_path(bundle, "bundle"), public_key)[1]
+    return _load(to_path(bundle, "bundle"), public_key, threads)[1]
 
 
-def load_checked(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey | None) -> DeviceModel:
+def load_checked(
+    bundle: Path, manifest: BundleManifest, *, public_key: PublicKey | None, threads: int = 1
+) -> DeviceModel:
     """Load the device half of `bundle` and check that it belongs to `manifest`.
 
     Raises:
         FormatError: the device half has another version or precision than `manifest`. Other errors are those of
             `load_device_model`.
     """
-    device, model = _load(bundle, public_key)
+    device, model = _load(bundle, public_key, threads)
     if (device.version_id, device.precision, device.models) != (
         manifest.version_id,
         manifest.precision,
@@ -61,7 +64,9 @@ def load_checked(bundle: Path, manifest: BundleManifest, *, public_key: PublicKe
     return model
 
 
-def load_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> tuple[BundleManifest, DeviceModel]:
+def load_bundle(
+    bundle: AnyPath, *, public_key: PublicKey | None = None, threads: int = 1
+) -> tuple[BundleManifest, DeviceModel]:
     """Check every file of the folder `bundle` and load its device half.
 
     Raises:
@@ -71,7 +76,7 @@ def load_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> tupl
     bundle = to_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     check_files(bundle, manifest.files)
-    return manifest, load_checked(bundle, manifest, public_key=public_key)
+    return manifest, load_checked(bundle, manifest, public_key=public_key, threads=threads)
 
 
 def check_cloud(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey | None) -> None:
@@ -90,7 +95,7 @@ def check_cloud(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey
         )
 
 
-def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, DeviceModel]:
+def _load(bundle: Path, public_key: PublicKey | None, threads: int) -> tuple[DeviceManifest, DeviceModel]:
     folder = bundle / DEVICE
     refuse_link(folder)
     if not folder.is_dir():
@@ -100,7 +105,7 @@ def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, D
     spec = _parse_spec(manifest, folder)
     with enough_memory(folder):
         steppers = {
-            kind: HubsmStepper(_model_bytes(folder, manifest, kind.step_model))
+            kind: HubsmStepper(_model_bytes(folder, manifest, kind.step_model), threads=threads)
             for kind in BEHAVIOUR_KINDS
             if kind.step_model in manifest.models
         }
@@ -109,7 +114,7 @@ def _load(bundle: Path, public_key: PublicKey | None) -> tuple[DeviceManifest, D
             spec=spec,
             limits=Limits(**manifest.limits),
             steppers=steppers,
-            ranker=DeviceRanker(_model_bytes(folder, manifest, RANKING_MODEL)),
+            ranker=DeviceRanker(_model_bytes(folder, manifest, RANKING_MODEL), threads=threads),
         )
     check_models(model, manifest, folder)
     return manifest, model

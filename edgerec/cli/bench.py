@@ -1,10 +1,10 @@
-"""The commands that measure: `bench step`, `bench rerank` and `bench kv`."""
+"""The commands that measure a bundle or its embedding tables: `bench step`, ..., `bench all`, and `bench kv`."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -12,6 +12,7 @@ from edgerec.cli.command import need
 from edgerec.cli.keys import load_key
 from edgerec.cli.options import (
     PATH,
+    WholeNumber,
     document_option,
     force_option,
     json_option,
@@ -23,50 +24,138 @@ from edgerec.cli.options import (
 from edgerec.cli.output import emit
 from edgerec.core.errors import InputError
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 
 @click.group()
 def bench() -> None:
     """Measure the speed of device models, embedding tables or training on this machine."""
 
 
-def _bench_command(name: str, help_text: str) -> None:
-    @bench.command(name=name, help=help_text)
-    @click.argument("bundle", type=PATH)
-    @click.option(
-        "--peers",
-        is_flag=True,
-        help="Also measure other inference engines. EdgeRec's own peers need a bundle of the model crban.",
+def _rounds(default: int, processes: int) -> list[Callable[[Command], Command]]:
+    return [
+        rounds_option(default),
+        click.option(
+            "--processes",
+            type=WholeNumber(1, 1000),
+            default=processes,
+            show_default=True,
+            help="Number of new processes that share the rounds. They run one after the other.",
+        ),
+        click.option(
+            "--sustained",
+            type=float,
+            metavar="SECONDS",
+            help="Also repeat one call for SECONDS, to see whether the machine becomes slower when it is warm.",
+        ),
+    ]
+
+
+_FRESH = click.option(
+    "--rounds",
+    type=WholeNumber(1, 1000),
+    default=10,
+    show_default=True,
+    help="Number of new processes to start.",
+)
+_THREADS = click.option(
+    "--threads", type=WholeNumber(1, 1024), default=1, show_default=True, help="Number of threads of MNN."
+)
+_CPU = click.option(
+    "--cpu", metavar="LIST", help="Bind the measurement to these processors, such as 0 or 0,2-3. Default: any."
+)
+_PEERS = click.option(
+    "--peers",
+    is_flag=True,
+    help="Also measure other inference engines. EdgeRec's own peers need a bundle of the model crban.",
+)
+_BESIDE = click.option(
+    "--beside",
+    type=PATH,
+    multiple=True,
+    metavar="BUNDLE",
+    help="Measure MNN on this bundle, too, in the same turns: for example, another precision. Can be repeated.",
+)
+
+
+def _sweep(default: bool) -> Callable[[Command], Command]:
+    return click.option(
+        "--sweep/--no-sweep",
+        default=default,
+        show_default=True,
+        help="Also measure shorter sequences, fewer candidates, or more threads.",
     )
-    @rounds_option(30)
-    @public_key_option
-    @document_option
-    @force_option
-    @json_option
-    def command(
-        bundle: Path,
-        peers: bool,
-        rounds: int,
-        public_key: Path | None,
-        out: Path | None,
-        force: bool,
-        as_json: bool,
-    ) -> None:
-        need("device", "numpy", "MNN", "psutil")
-        if peers:
-            need("peers", "onnxruntime")
-        key = load_key(public_key)
-        from edgerec.bench.latency import run_bench
-        from edgerec.bundle.guard import guarded
-        from edgerec.cli.tables.bench import bench_table
-
-        # The whole measurement runs in one separate process: a model that crashes ends only this process.
-        measure = partial(run_bench, name, peers=peers, rounds=rounds, public_key=key, out=out, force=force)
-        document = guarded(measure, bundle)
-        emit(document, as_json=as_json, table=bench_table(document))
 
 
-_bench_command("step", "Measure one step of the encoders, which run once for each exposure and each page-view.")
-_bench_command("rerank", "Measure one re-rank with the maximum number of candidates and behaviours.")
+def _bench_command(name: str, help_text: str, options: list[Callable[[Any], Any]]) -> None:
+    def command(bundle: Path, **given: Any) -> None:
+        _measure(name, bundle, **given)
+
+    shared = [public_key_option, document_option, force_option, json_option]
+    for option in reversed([click.argument("bundle", type=PATH), *options, *shared]):
+        command = option(command)
+    bench.command(name=name, help=help_text)(command)
+
+
+def _measure(
+    what: str,
+    bundle: Path,
+    *,
+    public_key: Path | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    cpu: str | None = None,
+    beside: tuple[Path, ...] = (),
+    peers: bool = False,
+    **settings: Any,
+) -> None:
+    need("device", "numpy", "MNN", "psutil")
+    if peers:
+        need("peers", "onnxruntime")
+    key = load_key(public_key)
+    from edgerec.bench.outputs import Outputs
+    from edgerec.bench.pinning import parse_cpus
+    from edgerec.bench.plan import Plan
+    from edgerec.bench.run import run_bench
+    from edgerec.cli.tables.bench import bench_table
+
+    cpus = None if cpu is None else tuple(parse_cpus(cpu))
+    plan = Plan(what, peers=peers, cpus=cpus, beside=beside, public_key=key, **settings)
+    outputs = Outputs(out, force=force)
+    outputs.check([bundle, *beside])
+    document = run_bench(bundle, plan)
+    outputs.write(document)
+    emit(document.to_json(), as_json=as_json, table=bench_table(document))
+
+
+_bench_command(
+    "step",
+    "Measure one step of the encoders, which run once for each exposure and each page-view.",
+    [_PEERS, _BESIDE, _sweep(False), *_rounds(30, 1), _THREADS, _CPU],
+)
+_bench_command(
+    "rerank",
+    "Measure one re-rank with the maximum number of candidates and behaviours.",
+    [_PEERS, _BESIDE, _sweep(False), *_rounds(30, 1), _THREADS, _CPU],
+)
+_bench_command(
+    "behaviour",
+    "Measure the time from the application's call until a behaviour is encoded and stored.",
+    [*_rounds(30, 1), _THREADS, _CPU],
+)
+_bench_command(
+    "response",
+    "Measure the time from a trigger until the new order is there and the request is recorded.",
+    [*_rounds(30, 1), _THREADS, _CPU],
+)
+_bench_command("size", "Show the sizes of the bundle's parts, beside those of the paper.", [])
+_bench_command("profile", "Measure the operations of each model.", [_THREADS, _CPU])
+_bench_command(
+    "all",
+    "Measure everything, with progress on stderr. With --peers, it takes two to three minutes on two idle cores.",
+    [_PEERS, _BESIDE, _sweep(True), *_rounds(30, 3), _THREADS, _CPU],
+)
 
 
 @bench.command(name="kv")

@@ -45,7 +45,7 @@ def test_a_model_that_crashes_mnn_is_an_error_of_one_line_in_every_command(
     command: tuple[str, ...], forged: Path, samples_path: Path
 ) -> None:
     """`verify` runs in a process of its own, so the test also sees what the crashed process itself prints."""
-    more = {"bench": ["--rounds", "1"], "replay": [samples_path.with_name("logs")]}.get(command[0], [])
+    more = {"replay": [samples_path.with_name("logs")]}.get(command[0], [])
     run = edgerec if command == ("verify",) else edgerec_here
     done = run(*command, forged, *more)
     if command == ("bench", "kv"):  # This command reads only embedding tables.

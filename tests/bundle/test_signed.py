@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edgerec.bench.latency import run_bench
 from edgerec.bundle import load
 from edgerec.bundle.inspection import inspect_bundle
 from edgerec.bundle.load import load_device_model
@@ -26,6 +25,7 @@ from edgerec.bundle.signing import PublicKey, SigningKey
 from edgerec.bundle.tables import open_tables
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, IntegrityError, SignatureError
+from tests.bench.in_this_process import bench_here
 from tests.bundle.restamp import restamp, restamp_device
 
 KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
@@ -53,11 +53,11 @@ def test_a_signed_bundle_loads_with_and_without_a_public_key(signed: Path, bundl
 
 
 def test_bench_can_require_a_signature(signed: Path, bundle_path: Path) -> None:
-    assert run_bench("rerank", signed, rounds=1, public_key=KEY.public)["results"]
+    assert bench_here("rerank", signed, rounds=1, public_key=KEY.public)["results"]
     with pytest.raises(SignatureError, match="not what the owner"):
-        run_bench("rerank", signed, rounds=1, public_key=OTHER.public)
+        bench_here("rerank", signed, rounds=1, public_key=OTHER.public)
     with pytest.raises(SignatureError):
-        run_bench("step", bundle_path, rounds=1, public_key=KEY.public)
+        bench_here("step", bundle_path, rounds=1, public_key=KEY.public)
 
 
 def test_equal_manifests_have_equal_signatures(signed: Path) -> None:
@@ -189,7 +189,7 @@ READERS: dict[str, Callable[[Path, Any], object]] = {
     "verify_bundle": lambda bundle, key: verify_bundle(bundle, public_key=key),
     "inspect_bundle": lambda bundle, key: inspect_bundle(bundle, public_key=key),
     "open_tables": lambda bundle, key: open_tables(bundle / "cloud", public_key=key),
-    "run_bench": lambda bundle, key: run_bench("step", bundle, rounds=1, public_key=key),
+    "run_bench": lambda bundle, key: bench_here("step", bundle, rounds=1, public_key=key),
 }
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from edgerec import TrainConfig, open_samples, train
-from edgerec.bench.latency import run_bench
 from edgerec.bundle.manifest_file import read_bundle_manifest
 from edgerec.core.errors import PluginError
 from edgerec.layers.encoder import Encoder
 from edgerec.layers.settings import ModelSettings
 from edgerec.rankers.registry import MODELS, Model, find_model, model_names
+from tests.bench.in_this_process import bench_here
 from tests.bundle.restamp import restamp
 from tests.command_line import document, edgerec_here, error_line
 
@@ -219,7 +219,7 @@ def test_a_broken_model_is_listed_and_is_an_error_if_it_is_chosen(
 
 def test_a_peer_of_another_package_is_measured(site: Path, bundle_path: Path) -> None:
     install("Add a peer", site)
-    found = run_bench("rerank", bundle_path, peers=True, rounds=1)
+    found = bench_here("rerank", bundle_path, peers=True, rounds=1)
     assert "onnxruntime_two_threads" in [row["peer"] for row in found["ratios"]]
 
 
@@ -248,7 +248,7 @@ def test_a_broken_peer_fails_and_the_others_are_measured(
 ) -> None:
     install("Add a peer", site).write_text(f"[edgerec.peers]\ntwo_threads = {value}\n")
     (site / "broken_peers.py").write_text(BROKEN)
-    found = run_bench(what, bundle_path, peers=True, rounds=1)
+    found = bench_here(what, bundle_path, peers=True, rounds=1)
     [failed] = found["failed"]
     assert failed["peer"] == "two_threads"
     assert re.search(BROKEN_PEERS[value], failed["reason"])
@@ -338,7 +338,7 @@ def test_a_peer_that_needs_no_graphs_is_measured_on_any_bundle(
 ) -> None:
     install("Add a peer", site).write_text("[edgerec.peers]\ntwo_threads = broken_peers:Stored\n")
     (site / "broken_peers.py").write_text(BROKEN)
-    found = run_bench("rerank", without_reference_graphs, peers=True, rounds=1)
+    found = bench_here("rerank", without_reference_graphs, peers=True, rounds=1)
     assert [row["peer"] for row in found["ratios"]] == ["stored"]
     assert found["failed"] == []
     assert found["environment"]["versions"]["two_threads"] == "1.0"
@@ -350,7 +350,7 @@ def test_a_peer_with_fused_encodings_fails_if_there_are_no_reference_graphs(
 ) -> None:
     install("Add a peer", site).write_text("[edgerec.peers]\ntwo_threads = broken_peers:Stored\n")
     (site / "broken_peers.py").write_text(BROKEN)
-    found = run_bench("step", without_reference_graphs, peers=True, rounds=1)
+    found = bench_here("step", without_reference_graphs, peers=True, rounds=1)
     [failed] = found["failed"]
     assert failed["peer"] == "two_threads"
     assert "has no reference graphs" in failed["reason"]
@@ -373,7 +373,7 @@ def test_two_packages_with_the_same_name_of_a_model_are_refused(site: Path) -> N
 
 def test_a_peer_with_a_name_of_edgerec_fails(site: Path, bundle_path: Path) -> None:
     install("Add a peer", site).write_text("[edgerec.peers]\nonnxruntime = two_threads:TwoThreads\n")
-    found = run_bench("rerank", bundle_path, peers=True, rounds=1)
+    found = bench_here("rerank", bundle_path, peers=True, rounds=1)
     [failed] = found["failed"]
     assert failed["peer"] == "onnxruntime"
     assert "two_threads:TwoThreads has a name that EdgeRec itself uses" in failed["reason"]

@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from edgerec import load_device_model, open_tables
-from edgerec.bench.latency import run_bench
 from edgerec.core.errors import SessionError, SpecificationError
 from edgerec.data.samples import TEST, Samples, open_samples
 from edgerec.device_runtime.relations import History
@@ -25,6 +24,7 @@ from edgerec.model.config import TrainConfig
 from edgerec.model.runs import load_run
 from edgerec.model.training import train
 from tests import quicker
+from tests.bench.in_this_process import bench_here
 from tests.synthetic import LIMITS, build, make_logs_with_context, whole
 
 
@@ -162,6 +162,6 @@ def test_facts_of_items_can_be_kept(exported: tuple[Path, Path]) -> None:
 
 
 def test_the_benchmark_of_a_re_rank_measures_candidate_vectors(exported: tuple[Path, Path]) -> None:
-    document = run_bench("rerank", exported[1], rounds=1)
+    document = bench_here("rerank", exported[1], rounds=1)
     assert [row["name"] for row in document["results"]] == ["mnn", "edgerec", "candidate_vectors"]
     assert not document["ratios"]

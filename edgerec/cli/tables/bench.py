@@ -1,25 +1,173 @@
-"""The tables of `edgerec bench`."""
+"""The tables of `edgerec bench`. They fit into 100 columns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
+from edgerec.bench.document import BenchDocument, Ratio, Row
 from edgerec.cli.output import table_of
+from edgerec.core.text import shown
+
+_MARK = "!"
 
 
-def bench_table(document: dict[str, Any]) -> Table:
-    """Return the table of the document of `run_bench`."""
-    against = {(row["stage"], row["peer"]): row for row in document["ratios"]}
-    rows = []
-    for row in document["results"]:
-        ratio = against.get((row["stage"], row["name"]))
-        shown = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else ""
-        times = (f"{row[f'{key}_us']:.1f}" for key in ("p50", "p90", "p99"))
-        rows.append((f"{row['stage']}  {row['name']}", f"{row['n']:,}", *times, shown))
-    title = "microseconds per call; mnn / peer is the ratio of p50: the median and the range over rounds"
-    return table_of(("", "n", "p50", "p90", "p99", "mnn / peer"), rows, title=title)
+def bench_table(document: BenchDocument) -> Group:
+    """Return the tables of the document of `run_bench`, without the parts that were not measured."""
+    parts: list[RenderableType] = []
+    for part in _parts(document):
+        parts += [part, ""]
+    return Group(*parts[:-1])
+
+
+def _parts(document: BenchDocument) -> Iterator[RenderableType]:
+    yield Text(shown(_head(document)))
+    plain = [row for row in document.results if not row.parameters]
+    if plain:
+        yield _rows(plain, document.ratios)
+    for parameter in dict.fromkeys(name for row in document.results for name in row.parameters):
+        yield _sweep(parameter, [row for row in document.results if parameter in row.parameters])
+    if document.operations:
+        yield _compact(
+            ("operations", "commands", "us in one run", "share"),
+            [
+                (f"{one.stage}  {one.type}", f"{one.commands}", f"{one.mean_us:.1f}", f"{one.share:.0%}")
+                for one in document.operations
+            ],
+        )
+    if document.size:
+        yield _compact(
+            ("size", "MB", "paper, MB"),
+            [
+                (f"{one.half}  {one.part}", _mb(one.bytes), "" if one.paper_bytes is None else _mb(one.paper_bytes))
+                for one in document.size
+            ],
+        )
+    if document.cold:
+        yield _compact(
+            ("cold start, ms", "median", "min", "max"),
+            [
+                (one.phase, *(f"{each:.1f}" for each in (one.median_ms, one.min_ms, one.max_ms)))
+                for one in document.cold
+            ],
+        )
+    if document.memory:
+        yield _compact(
+            ("memory, MB", "resident", "private", "above NumPy and MNN"),
+            [
+                (
+                    one.phase,
+                    _mb(one.resident_bytes),
+                    "" if one.private_bytes is None else _mb(one.private_bytes),
+                    _mb(one.above_base_bytes),
+                )
+                for one in document.memory
+            ],
+        )
+    if document.sustained:
+        yield _compact(
+            ("sustained", "p50", "p99", "MHz", "C"),
+            [
+                (
+                    f"{one.stage}  {one.name}  from {one.second:.0f} s",
+                    *(_number(each) for each in (one.p50_us, one.p99_us, one.frequency_mhz, one.temperature_c)),
+                )
+                for one in document.sustained[:: -(-len(document.sustained) // 10)]
+            ],
+        )
+    if document.energy:
+        yield _compact(
+            ("energy", "microjoules per call"),
+            [(f"{one.stage}  {one.name}", f"{one.microjoules:,.0f}") for one in document.energy],
+        )
+    if document.targets:
+        yield _compact(
+            ("target", "required", "excellent", "measured", "result"),
+            [
+                (one.what, f"{one.required:g} {one.unit}", f"{one.excellent:g}", f"{one.measured:.3g}", one.result)
+                for one in document.targets
+            ],
+        )
+    notes = [f"not measured: {one.peer}: {one.reason}" for one in document.failed] + _short(document)
+    if notes:
+        yield Group(*(Text(shown(note)) for note in notes))
+
+
+def _head(document: BenchDocument) -> str:
+    machine, settings = document.environment, document.settings
+    parts = [
+        f"{machine['processor']}, {machine['cores_usable']} of {machine['cores']} cores",
+        f"MNN {machine['versions']['MNN']}",
+        f"{document.model} {document.precision}",
+    ]
+    if document.results:
+        threads = f", {settings.threads} threads" if settings.threads > 1 else ""
+        parts.append(f"{settings.rounds} rounds in {settings.processes} processes{threads}")
+    return "; ".join(parts)
+
+
+def _rows(rows: Sequence[Row], ratios: Sequence[Ratio]) -> Table:
+    against = {(one.stage, one.peer): one for one in ratios if not one.parameters}
+    cells = []
+    for stage in dict.fromkeys(row.stage for row in rows):
+        cells.append((stage, *[""] * 6))
+        for row in rows:
+            if row.stage != stage:
+                continue
+            ratio = against.get((row.stage, row.name))
+            cells.append(
+                (
+                    f"  {row.name}{f' {_MARK}' if row.unstable else ''}",
+                    *(_number(each) for each in (row.p50_us, row.p90_us, row.p99_us, row.cpu_us)),
+                    f"{row.spread:.0%}",
+                    f"{ratio.median:.2f} ({ratio.min:.2f} to {ratio.max:.2f})" if ratio else "",
+                )
+            )
+    return _compact(("microseconds per call", "p50", "p90", "p99", "cpu", "spread", "mnn / it"), cells)
+
+
+def _sweep(parameter: str, rows: Sequence[Row]) -> Table:
+    values = list(dict.fromkeys(row.parameters[parameter] for row in rows))
+    found = {(row.stage, row.name, row.parameters[parameter]): row for row in rows}
+    names = dict.fromkeys((row.stage, row.name) for row in rows)
+    cells = [
+        (
+            f"{stage}  {name}",
+            *(_number(found[stage, name, value].p50_us) if (stage, name, value) in found else "" for value in values),
+        )
+        for stage, name in names
+    ]
+    return _compact((f"p50 by {parameter}", *map(str, values)), cells)
+
+
+def _short(document: BenchDocument) -> list[str]:
+    """Return the warnings, without those of single rows, which have a mark in the table."""
+    of_rows = sum(row.unstable for row in document.results)
+    if not of_rows:
+        return document.warnings
+    return [f"{_MARK} {document.warnings[0]}", *document.warnings[1 + of_rows :]]
+
+
+def _compact(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = table_of(columns, rows)
+    table.padding = (0, 1)
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    return table
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:.2f}"
 
 
 def kv_table(document: dict[str, Any]) -> Table:

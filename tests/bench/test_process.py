@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +12,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgerec.bench.latency import run_bench
+from edgerec.bench.plan import Plan
 from edgerec.bundle.golden import read_case, write_case
 from edgerec.bundle.manifest_file import read_bundle_manifest
-from edgerec.cli.tables.bench import bench_table
-from edgerec.core.errors import FormatError, InputError, IntegrityError, OutputError
+from edgerec.core.errors import FormatError, InputError, IntegrityError
 from edgerec.model.runs import Run, load_run
+from tests.bench.in_this_process import bench_here
 from tests.bundle.restamp import restamp, restamp_device
 from tests.quicker import run_eagerly, shorten_parity_check
 from tests.random_runs import of_model
@@ -32,17 +31,15 @@ from tests.random_runs import of_model
     ],
 )
 def test_the_document_has_a_row_for_each_implementation(
-    what: str, stages: set[str], peers: set[str], bundle_path: Path, tmp_path: Path
+    what: str, stages: set[str], peers: set[str], bundle_path: Path
 ) -> None:
-    document = run_bench(what, bundle_path, peers=True, rounds=2, out=tmp_path / "bench.json")
+    document = bench_here(what, bundle_path, peers=True, rounds=2)
     rows = {(row["stage"], row["name"]): row for row in document["results"]}
     assert set(rows) == {(stage, name) for stage in stages for name in {"mnn", "edgerec"} | peers}
     for row in rows.values():
         assert 0 < row["min_us"] <= row["p50_us"] <= row["p90_us"] <= row["p99_us"]
         assert row["n"] == sum(len(samples) for samples in row["samples_us"]) > 0
     assert {(row["stage"], row["peer"]) for row in document["ratios"]} == {(s, p) for s in stages for p in peers}
-    assert json.loads((tmp_path / "bench.json").read_text()) == {"schema": 1, **json.loads(json.dumps(document))}
-    assert bench_table(document).row_count == len(rows)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +68,7 @@ def with_peers(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_models_of_other_converters_are_measured_as_peers(
     what: str, peers: set[str], with_peers: Path, tmp_path: Path
 ) -> None:
-    document = run_bench(what, with_peers, peers=True, rounds=1)
+    document = bench_here(what, with_peers, peers=True, rounds=1)
     assert peers < {row["peer"] for row in document["ratios"]}
     versions = document["environment"]["versions"]
     assert versions["onnxruntime"]
@@ -81,7 +78,7 @@ def test_models_of_other_converters_are_measured_as_peers(
     name = "hubsm_ipv.tflite" if what == "step" else "crban.mnn"
     (bundle / "golden" / "peers" / name).write_bytes(b"no model" * 100)
     restamp(bundle)
-    failed = run_bench(what, bundle, peers=True, rounds=1)
+    failed = bench_here(what, bundle, peers=True, rounds=1)
     assert [each["peer"] for each in failed["failed"]] == [min(peers)]
     assert f"{name} cannot be run by" in failed["failed"][0]["reason"]
     assert {row["peer"] for row in failed["ratios"]} == {row["peer"] for row in document["ratios"]} - peers
@@ -126,7 +123,7 @@ def test_a_peer_with_another_function_is_left_out(
     path = bundle / "golden" / "peers" / name
     path.write_bytes(scaled(path.read_bytes(), weight))
     restamp(bundle)
-    document = run_bench(what, bundle, peers=True, rounds=1)
+    document = bench_here(what, bundle, peers=True, rounds=1)
     [failed] = document["failed"]
     assert message in failed["reason"]
     assert "\n" not in failed["reason"]
@@ -146,7 +143,7 @@ def test_a_peer_with_other_shapes_fails_and_the_others_are_measured(
     bundle = Path(shutil.copytree(with_peers, tmp_path / "bundle"))
     change(bundle)
     restamp(bundle)
-    document = run_bench("step", bundle, peers=True, rounds=1)
+    document = bench_here("step", bundle, peers=True, rounds=1)
     assert {each["peer"] for each in document["failed"]} == failed
     assert not any("\n" in each["reason"] for each in document["failed"])
     peers = {"litert", "onnxruntime", "onnxruntime_io_binding", "onnxruntime_device_graph"}
@@ -169,24 +166,25 @@ def test_a_bundle_with_reduced_precision_is_measured(run_path: Path, tmp_path: P
         exporting.export_bundle(run_path, tmp_path / "bundle", requests=5, precision="int8", gauc_tolerance=1.0)
     assert read_bundle_manifest(tmp_path / "bundle").parity.max_abs_error > 1e-3
     for what in ("step", "rerank"):
-        assert run_bench(what, tmp_path / "bundle", peers=True, rounds=1)["ratios"]
+        assert bench_here(what, tmp_path / "bundle", peers=True, rounds=1)["ratios"]
 
 
 def test_without_peers_only_mnn_and_edgerec_are_measured(bundle_path: Path) -> None:
-    document = run_bench("rerank", bundle_path, rounds=1)
+    document = bench_here("rerank", bundle_path, rounds=1)
     assert [row["name"] for row in document["results"]] == ["mnn", "edgerec"]
     assert document["ratios"] == []
 
 
-def test_invalid_arguments_are_refused(bundle_path: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="rounds"):
-        run_bench("step", bundle_path, rounds=0)
+def test_invalid_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="bundle"):
-        run_bench("step", tmp_path / "nothing")
-    (tmp_path / "there.json").write_text("kept")
-    with pytest.raises(OutputError, match="exists"):
-        run_bench("step", bundle_path, out=tmp_path / "there.json")
-    assert (tmp_path / "there.json").read_text() == "kept"
+        bench_here("step", tmp_path / "nothing")
+    for name in ("rounds", "processes", "threads"):
+        with pytest.raises(InputError, match=f"--{name} should be at least 1; received 0"):
+            Plan("step", **{name: 0})
+    with pytest.raises(InputError, match="--sustained should be"):
+        Plan("step", sustained=0.0)
+    with pytest.raises(InputError, match="expected one of step, rerank, "):
+        Plan("nonsense")
 
 
 def restamped(bundle_path: Path, tmp_path: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
@@ -218,8 +216,8 @@ def test_a_peer_with_other_weights_is_left_out_and_the_others_are_measured(
     what: str, graph: str, message: str, bundle_path: Path, tmp_path: Path
 ) -> None:
     bundle = restamped(bundle_path, tmp_path, f"golden/onnx/{graph}.onnx", with_other_weights)
-    assert run_bench(what, bundle, rounds=1)["ratios"] == []
-    document = run_bench(what, bundle, peers=True, rounds=1)
+    assert bench_here(what, bundle, rounds=1)["ratios"] == []
+    document = bench_here(what, bundle, peers=True, rounds=1)
     [failed] = document["failed"]
     assert message in failed["reason"]
     both = {"onnxruntime", "onnxruntime_device_graph"}
@@ -228,7 +226,7 @@ def test_a_peer_with_other_weights_is_left_out_and_the_others_are_measured(
 
 def test_a_peer_without_a_valid_graph_fails(bundle_path: Path, tmp_path: Path) -> None:
     bundle = restamped(bundle_path, tmp_path, "golden/onnx/crban.onnx", lambda content: b"no graph" * 100)
-    document = run_bench("rerank", bundle, peers=True, rounds=1)
+    document = bench_here("rerank", bundle, peers=True, rounds=1)
     assert [row["peer"] for row in document["ratios"]] == ["onnxruntime"]
     [failed] = document["failed"]
     assert failed["peer"] == "onnxruntime_device_graph"
@@ -241,7 +239,7 @@ def test_a_changed_graph_of_a_peer_is_refused_before_the_measurement(bundle_path
     graph = bundle / "golden" / "onnx" / "crban_reference.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
     with pytest.raises(IntegrityError, match="crban_reference"):
-        run_bench("rerank", bundle, peers=True, rounds=1)
+        bench_here("rerank", bundle, peers=True, rounds=1)
 
 
 def without_cases(bundle: Path) -> None:
@@ -280,5 +278,5 @@ def test_a_faulty_bundle_is_refused_in_one_line(fault: str, what: str, bundle_pa
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     damage(bundle)
     with pytest.raises(FormatError, match=message) as caught:
-        run_bench(what, bundle, rounds=1)
+        bench_here(what, bundle, rounds=1)
     assert "\n" not in str(caught.value)

@@ -1,0 +1,137 @@
+"""`edgerec bench step|rerank|behaviour|response|size|cold|memory|profile|all`: measure a bundle on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgerec.bench.document import BenchDocument, Failure, Interval, Settings
+from edgerec.bench.environment import environment, load, versions
+from edgerec.bench.pinning import bound_to
+from edgerec.bench.plan import ALL, Plan
+from edgerec.bench.process import Key, Measured, measure_bundle
+from edgerec.bench.rows import ratio_of, row_of
+from edgerec.bench.sustained import slowed
+from edgerec.bench.targets import judge
+from edgerec.bundle.guard import guarded
+from edgerec.core.console import log
+from edgerec.core.paths import AnyPath, to_path
+
+
+def run_bench(bundle: AnyPath, plan: Plan) -> BenchDocument:
+    """Measure the folder `bundle` in fresh processes, one after the other, and return the document.
+
+    A model that crashes ends only such a process. A script that calls this function needs
+    ``if __name__ == "__main__"``.
+
+    Raises:
+        FormatError, IntegrityError, SignatureError, SessionError: the bundle cannot be used.
+        InputError: the model does not have what `plan` measures, or a processor of `plan.cpus` does not exist.
+        ParityError: MNN or the runtime computes another function than the trained model.
+    """
+    bundle, start = to_path(bundle, "bundle"), time.perf_counter()
+    with bound_to(plan.cpus):
+        machine = environment()
+        measured = []
+        for number, rounds in enumerate(plan.shares):
+            began = time.perf_counter()
+            measured.append(guarded(partial(measure_bundle, plan=plan, rounds=rounds, first=not number), bundle))
+            if plan.what == ALL:
+                log(f"process {number + 1} of {len(plan.shares)}: {time.perf_counter() - began:.0f} s")
+        machine["load_end"] = load()
+    document = document_of(bundle, plan, measured, machine)
+    document.seconds = round(time.perf_counter() - start, 1)
+    return document
+
+
+def document_of(bundle: Path, plan: Plan, measured: Sequence[Measured], machine: Mapping[str, Any]) -> BenchDocument:
+    """Return what all processes measured as a document. `machine` is the environment, without versions of peers.
+
+    A peer that failed in one of the processes has no rows.
+    """
+    first = measured[0]
+    keys = [key for key in first.durations if all(key in one.durations for one in measured)]
+    durations = {key: [one.durations[key] for one in measured] for key in keys}
+    failed = {name: reason for one in measured for name, reason in one.failed.items()}
+    document = BenchDocument(
+        schema=1,
+        what=plan.what,
+        environment={**machine, "versions": versions(first.distributions)},
+        bundle=str(bundle),
+        version_id=first.version_id,
+        model=first.model,
+        precision=first.precision,
+        sizes=first.limits,
+        settings=Settings(
+            rounds=plan.rounds,
+            processes=len(measured),
+            threads=plan.threads,
+            cpus=None if plan.cpus is None else list(plan.cpus),
+            seconds=plan.sustained,
+        ),
+        results=[
+            row_of(found, name=key.name, stage=key.stage, parameters=dict(key.parameters))
+            for key, found in durations.items()
+        ],
+        ratios=[
+            ratio_of(
+                durations[ours],
+                durations[peer],
+                name=peer.name,
+                stage=peer.stage,
+                parameters=dict(peer.parameters),
+            )
+            for ours, peer in first.compared
+            if ours in durations and peer in durations
+        ],
+        operations=first.operations,
+        size=first.size,
+        sustained=first.sustained,
+        energy=first.energy,
+        failed=[Failure(peer=name, reason=reason) for name, reason in failed.items()],
+    )
+    document.warnings = _warnings(document)
+    document.targets = judge(document)
+    return document
+
+
+def _warnings(document: BenchDocument) -> list[str]:
+    found = []
+    for row in document.results:
+        if row.unstable:
+            found.append(f"{_label(Key(row.stage, row.name, tuple(row.parameters.items())))}: {'; '.join(row.reasons)}")
+    if found:
+        advice = "trust only their ratios; close other programs and measure again, with --cpu if you can"
+        found = [f"{len(found)} of {len(document.results)} rows are unsteady: {advice}", *found]
+    found += _of_machine(document)
+    return found + _of_sustained(document.sustained)
+
+
+def _of_machine(document: BenchDocument) -> list[str]:
+    machine, found = document.environment, []
+    usable, busy = machine["cores_usable"], machine["load_start"]
+    if busy is not None and busy > 0.5 * usable:
+        found.append(f"the load was {busy:g} on {usable} cores when the measurement began: other programs were running")
+    if machine["emulated"]:
+        found.append("the processor is emulated: results are correct, but durations mean nothing")
+    if machine["governor"] in ("powersave", "ondemand", "conservative", "schedutil"):
+        found.append(f"the governor {machine['governor']} changes the frequency: set `performance` to compare figures")
+    if machine["power"] == "battery":
+        found.append("the machine runs on its battery, which may limit its frequency: connect it")
+    return found
+
+
+def _of_sustained(intervals: Sequence[Interval]) -> list[str]:
+    factor = slowed(list(intervals))
+    if factor is None:
+        return []
+    one = intervals[0]
+    return [f"{one.stage} by {one.name} became {factor:.2f} times slower under load: the machine reduced its frequency"]
+
+
+def _label(key: Key) -> str:
+    parameters = ", ".join(f"{name} {value}" for name, value in key.parameters)
+    return f"{key.stage} by {key.name}" + (f" ({parameters})" if parameters else "")

@@ -1,0 +1,1 @@
+"""What `edgerec bench` measures of a bundle. There is one stage in each file."""
