@@ -31,13 +31,17 @@ class Joined:
     def __init__(self, *shapes: tuple[int, ...]) -> None:
         ends = np.cumsum([prod(shape) for shape in shapes])
         self._all = np.zeros(ends[-1], np.float32)
+        self._flags = bytearray(len(self._all))
+        self._is_finite = np.frombuffer(self._flags, np.bool_)
         parts = zip(np.split(self._all, ends[:-1]), shapes, strict=True)
         self.parts: list[Array] = [part.reshape(shape) for part, shape in parts]
 
     def finite(self) -> bool:
         """Return whether all numbers in the buffer are finite."""
-        array = self._all
-        return isfinite(vdot(array, array)) or bool(np.isfinite(array).all())
+        # NumPy writes into flags that exist, and `in` searches their bytes. For the few hundred numbers of a step, this
+        # takes half the time of a sum of squares, and a quarter of the time of `isfinite(array).all()`.
+        np.isfinite(self._all, self._is_finite)
+        return 0 not in self._flags
 
 
 def is_finite(array: Array) -> bool:

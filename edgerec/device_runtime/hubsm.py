@@ -82,6 +82,7 @@ class HubsmStepper:
         self._key = session.view("key").reshape(-1)
         self._value = session.view("value").reshape(-1)
         self._new_state = session.view("new_state").reshape(self.state_shape) if recurrent else self._state
+        self._action_shape, self._item_shape = self._action.shape, self._item.shape
         self._inputs, self._outputs = (
             Joined(*(view.shape for view in views))
             for views in ((self._action, self._item, self._state), (self._key, self._value, self._new_state))
@@ -109,8 +110,8 @@ class HubsmStepper:
                 model was loaded.
             NotFiniteError: an output is not finite, because numbers in the arguments are too large.
         """
-        check_array("action", action, self._action.shape)
-        check_array("item", item, self._item.shape)
+        check_array("action", action, self._action_shape)
+        check_array("item", item, self._item_shape)
         check_array("state", state, self.state_shape)
         if self._forks != forks.forks:
             raise forks.forked()

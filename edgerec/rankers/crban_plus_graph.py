@@ -15,8 +15,6 @@ from edgerec.graphs.list_context import ListAttentionWeights, add_list_attention
 from edgerec.graphs.ranking import RankerGraph, Reading, behaviour_inputs
 from edgerec.graphs.weights import Array, DenseWeights
 
-FAR_BELOW = 1e9
-"""Subtracted from the attention scores of padding, so that its weights become 0."""
 HALF_LIVES_H = (1 / 12, 1.0, 24.0)
 """The same half-lives as in the Keras layer. They are repeated here because graphs are built without TensorFlow; the
 parity check fails if they differ."""
@@ -99,10 +97,8 @@ class CrbanPlusWeights(RankerGraph):
             numbers = graph.node("Concat", graph.node("MatMul", items, graph.constant(chosen)), signals, axis=1)
         features = graph.node("Concat", items, signals, add_list_normalisation(graph, numbers), axis=1)
         encodings = graph.dense(features, self.embed.kernel, self.embed.bias)
-        padding = graph.node("Mul", graph.node("Sub", "valid", graph.constant(1.0)), graph.constant(FAR_BELOW))
-        padding = graph.reshape(padding, (1, 1, candidates))
         for block in self.blocks:
-            encodings = add_list_attention(graph, block, encodings, padding, candidates=candidates)
+            encodings = add_list_attention(graph, block, encodings, candidates=candidates)
 
         candidate = graph.node("Concat", encodings, features, axis=1)
         hidden = graph.dense(candidate, self.hidden.kernel[: -4 * units], self.hidden.bias)
