@@ -73,7 +73,7 @@ _BUNDLE = Layout(
         r"device/\w+\.mnn",
         r"cloud/embeddings/\w+/shard-\d+-of-\d+\.npz",
         r"golden/(case|raw)-\d+\.npz",
-        r"golden/(onnx|peers)/\w+\.(onnx|mnn|tflite)",
+        r"golden/(onnx|peers)/\w+\.(onnx|mnn|tflite|npz)",
     ),
 )
 LAYOUTS = {

@@ -156,7 +156,7 @@ def export_bundle(
             graphs = device_graphs(parts, run.head.limits)
             write_graphs(run, parts, graphs, folder)
             if peers:
-                write_peers(run.model, run.head.limits, folder / PEERS)
+                write_peers(run.model, parts, run.head.limits, folder)
             halves: dict[Precision, Path] = {name: folder / SCRATCH / name for name in precisions_of(precision)}
             for name, half in halves.items():
                 write_device(run, graphs, folder, half, name)

@@ -10,17 +10,22 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
+from edgerec.bundle.layout import PEERS
+from edgerec.bundle.peer_weights import Attention, Gru, Head, Stack, Weights, save_weights
 from edgerec.core.atomic import write_bytes
 from edgerec.core.errors import ConversionError, InputError, first_line
 from edgerec.export.convert import convert_to_mnn
+from edgerec.export.split import SplitModel
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
 from edgerec.graphs.builder import OPSET
+from edgerec.graphs.gru import GruStackWeights
 from edgerec.model.reranker import Reranker
+from edgerec.rankers.crban_reference import build_reference_sequence
 from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 
 
-def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
-    """Write `hubsm_ie.tflite`, `hubsm_ipv.tflite` and `crban.mnn` of the paper's full model into the new `folder`.
+def write_peers(model: Reranker, parts: SplitModel, limits: Limits, bundle: Path) -> None:
+    """Write what the peers of the paper's full model read into the folder `golden/peers` of a bundle.
 
     Each model computes the equations directly. TensorFlow's own converter makes the step models, and LiteRT fuses what
     it can. tf2onnx and MNN's converter without flags make the ranker from the Keras layer. The ranker reads fused
@@ -28,21 +33,55 @@ def write_peers(model: Reranker, limits: Limits, folder: Path) -> None:
 
     Args:
         model: the trained model.
+        parts: the same model, split.
         limits: the lengths of the ranker's inputs.
-        folder: the folder to create.
+        bundle: the bundle's folder.
 
     Raises:
         InputError: `model` is not the paper's full model.
         ConversionError: a converter fails.
     """
     check_peers(model)
-    folder.mkdir()
+    folder = bundle / PEERS
+    write_arrays(parts, bundle)
     for kind in model.behaviour_kinds:
         write_bytes(folder / f"{kind.step_model}.tflite", _step(model, kind))
     source = folder / "crban.onnx"
     write_bytes(source, _ranker(model, limits))
     convert_to_mnn(source, folder / "crban.mnn", native=False)
     source.unlink()
+
+
+def write_arrays(parts: SplitModel, bundle: Path) -> None:
+    """Write what needs no Keras: the encoders of whole sequences for ONNX Runtime and MNN, and the weights as arrays.
+
+    Raises:
+        ConversionError: MNN's converter fails.
+    """
+    folder = bundle / PEERS
+    folder.mkdir()
+    ranker: Any = parts.ranker
+    encoders: Any = parts.encoders
+    for kind, encoder in encoders.items():
+        graph = build_reference_sequence(encoder, attention=ranker.attentions[kind])
+        path = folder / f"{kind.step_model}_full.onnx"
+        write_bytes(path, graph.SerializeToString(deterministic=True))
+        convert_to_mnn(path, path.with_suffix(".mnn"))
+    weights = Weights(
+        actions={kind: _stack(encoder.action) for kind, encoder in encoders.items()},
+        items={kind: _stack(encoder.item) for kind, encoder in encoders.items()},
+        attentions={
+            kind: Attention(*(getattr(attention, field) for field in Attention._fields))
+            for kind, attention in ranker.attentions.items()
+        },
+        candidates=_stack(ranker.candidate),
+        head=Head(*(getattr(ranker.head, field) for field in Head._fields)),
+    )
+    save_weights(weights, bundle)
+
+
+def _stack(layers: GruStackWeights) -> Stack:
+    return tuple(Gru(layer.kernel, layer.recurrent_kernel, layer.bias) for layer in layers)
 
 
 def check_peers(model: Reranker) -> None:

@@ -57,9 +57,9 @@ class GraphBuilder:
         return self.node("Slice", x, *bounds)
 
     def model(
-        self, name: str, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, tuple[int, ...]]
+        self, name: str, inputs: Mapping[str, tuple[int | str, ...]], outputs: Mapping[str, tuple[int | str, ...]]
     ) -> onnx.ModelProto:
-        """Return the graph as a checked model. Every input and output is float32 and has a fixed shape."""
+        """Return the graph as a checked model. Inputs and outputs are float32. A length with a name is not fixed."""
         infos = [
             [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in side.items()]
             for side in (inputs, outputs)

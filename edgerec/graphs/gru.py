@@ -104,7 +104,7 @@ def add_gru_stack(graph: GraphBuilder, x: str, stack: GruStackWeights, *, time: 
         graph: the graph to add to.
         x: name of the input, `(time, 1, input)`.
         stack: the layers, the lowest first.
-        time: number of steps.
+        time: number of steps, or -1 if the length of the input is not fixed.
 
     Returns:
         The name of the outputs of the top layer, `(time, units)`.

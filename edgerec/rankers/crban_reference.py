@@ -59,6 +59,26 @@ def build_reference_step(weights: HubsmWeights, *, attention: AttentionWeights) 
     )
 
 
+def build_reference_sequence(weights: HubsmWeights, *, attention: AttentionWeights) -> onnx.ModelProto:
+    """Build the graph that encodes a whole sequence of behaviours from its start (eq. 3-8).
+
+    The inputs are `action` `(length, 1, d_a)` and `item` `(length, 1, d_x)`. The outputs are `key`, `(length, units)`,
+    and `fused`, `(length, 2 * units)`. The length is not fixed.
+    """
+    graph = GraphBuilder()
+    item, action = (add_gru_stack(graph, name, getattr(weights, name), time=-1) for name in ("item", "action"))
+    graph.node("MatMul", item, graph.constant(attention.key_kernel), out="key")
+    graph.node("Concat", item, action, axis=1, out="fused")
+    return graph.model(
+        "hubsm_sequence_reference",
+        {
+            "action": ("length", 1, weights.action[0].input_width),
+            "item": ("length", 1, weights.item[0].input_width),
+        },
+        {"key": ("length", attention.key_kernel.shape[1]), "fused": ("length", 2 * weights.units)},
+    )
+
+
 def build_reference_crban(
     weights: CrbanWeights, attentions: Mapping[BehaviourKind, AttentionWeights], limits: Limits
 ) -> onnx.ModelProto:

@@ -8,6 +8,8 @@ Runtime would have a graph like the reference graph. The implementations are:
 - `onnxruntime_io_binding`: the reference graph, with memory that is bound before the calls. It is only measured for the
   step, where the overhead of a call is as large as the computation.
 - `onnxruntime_device_graph`: the device graph, called with `run`.
+- `onnxruntime_full`: the encoder of a whole sequence, with native GRU nodes over all behaviours. `edgerec export
+  --peers` writes its graph.
 
 All use one thread, all graph optimisations and no memory arena. These graphs are 10 % faster without the arena.
 """
@@ -25,7 +27,7 @@ import numpy.typing as npt
 
 from edgerec.bench.peers.peer import Calls, Peer
 from edgerec.bundle.golden import GoldenCase
-from edgerec.bundle.layout import GOLDEN
+from edgerec.bundle.layout import GOLDEN, PEERS
 from edgerec.bundle.manifest import DEVICE_MODELS, RANKING_MODEL
 from edgerec.core.errors import FormatError
 from edgerec.device_runtime.encodings import Encodings
@@ -115,6 +117,28 @@ class DeviceGraphs(OnnxPeer):
 
     name = DEVICE_GRAPH
     stores_fused = False
+
+
+class FullSequence(Peer):
+    """The encoder of a whole sequence: what every new behaviour would cost without a stored state."""
+
+    name = "onnxruntime_full"
+    distributions = ("onnxruntime",)
+    measures = ("sequence",)
+
+    def missing(self) -> str | None:
+        if all(self._graph(kind).is_file() for kind in BEHAVIOUR_KINDS):
+            return None
+        return f"{self.bundle} has no graph for it; `edgerec export --peers` writes it"
+
+    def _graph(self, kind: BehaviourKind) -> Path:
+        return self.bundle / PEERS / f"{kind.step_model}_full.onnx"
+
+    def sequence(self, kind: BehaviourKind, case: GoldenCase, length: int) -> Calls:
+        session = _session(self._graph(kind))
+        action, item, _, _ = case.of(kind)
+        arrays = {"action": action[:length, np.newaxis], "item": item[:length, np.newaxis]}
+        return {self.name: lambda: session.run(["key", "fused"], arrays)}
 
 
 def _bound_step(session: Any, action: Array, item: Array) -> Callable[[], Any]:
