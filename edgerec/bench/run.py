@@ -10,6 +10,7 @@ from typing import Any
 
 from edgerec.bench.document import BenchDocument, Failure, Interval, Settings
 from edgerec.bench.environment import environment, load, versions
+from edgerec.bench.peers.numpy import one_thread_in_children
 from edgerec.bench.pinning import bound_to
 from edgerec.bench.plan import ALL, Plan
 from edgerec.bench.process import Key, Measured, measure_bundle
@@ -33,7 +34,7 @@ def run_bench(bundle: AnyPath, plan: Plan) -> BenchDocument:
         ParityError: MNN or the runtime computes another function than the trained model.
     """
     bundle, start = to_path(bundle, "bundle"), time.perf_counter()
-    with bound_to(plan.cpus):
+    with bound_to(plan.cpus), one_thread_in_children():
         machine = environment()
         measured = []
         for number, rounds in enumerate(plan.shares):
