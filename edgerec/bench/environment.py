@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from collections.abc import Iterable, Iterator
@@ -125,8 +126,12 @@ def _frequencies() -> dict[str, float | None]:
 def _emulated(info: dict[str, str]) -> bool | None:
     """Return whether this process runs under an emulator of another processor (qemu-user). None if it is not known.
 
-    The kernel's own description of the processor is that of the host, whose keys differ between architectures.
+    Two signs are read. The kernel names QEMU as the running program, which QEMU hides in `/proc/self` only. And the
+    kernel's own description of the processor is that of the host, whose keys differ between architectures.
     """
+    with contextlib.suppress(OSError):
+        if os.path.basename(os.readlink("/proc/thread-self/exe")).startswith("qemu-"):
+            return True
     if not info:
         return None
     arm = platform.machine().lower() in ("aarch64", "arm64", "armv7l")

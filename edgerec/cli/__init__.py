@@ -17,6 +17,7 @@ from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
 from edgerec.cli.device import export, inspect, verify
 from edgerec.cli.importing import import_group
+from edgerec.cli.kit import kit
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
 from edgerec.cli.logs import as_of, samples, simulate, stats
 from edgerec.cli.options import PATH, force_option, json_option, seed_option
@@ -73,6 +74,7 @@ for _command in (
     verify,
     inspect,
     bench,
+    kit,
     serve,
     replay,
 ):

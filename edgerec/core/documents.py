@@ -14,11 +14,6 @@ from edgerec.core.errors import ConfigurationError, FormatError
 from edgerec.core.faults import first_fault
 from edgerec.core.text import printable
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 Document = TypeVar("Document", bound=BaseModel)
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -166,6 +161,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: the file cannot be read, or is not valid TOML.
     """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:  # Devices do not have this package, and read no TOML.
+        import tomli as tomllib
     try:
         settings: dict[str, Any] = tomllib.loads(bounded_bytes(path).decode())
         return settings

@@ -1,0 +1,66 @@
+"""Write a `.tar.gz` archive whose bytes depend only on its members."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from edgerec.core.atomic import FILE, check_output
+from edgerec.core.errors import OutputError
+from edgerec.core.leftovers import temporary_file
+
+FOLDER = "edgerec-kit"
+"""The folder that contains every member. An archive unpacks into one new folder."""
+HEAD = f"{FOLDER}/kit.json"
+"""The first member of each kit. `--force` replaces only an archive that begins with it."""
+_TIME = 315_532_800
+"""1 January 1980, the time of every member. The zip format, and so a wheel, has no earlier time."""
+
+
+class Member(NamedTuple):
+    """One file of an archive: its name within the folder, its content, and whether it is a program."""
+
+    name: str
+    content: bytes
+    executable: bool = False
+
+
+def check_kit(path: Path, *, force: bool, inputs: Iterable[Path]) -> None:
+    """Check that the kit `path` can be written. `force` only replaces a kit.
+
+    Raises:
+        OutputError: as for `check_output`, or `path` is a file that is not a kit.
+    """
+    check_output(path, force=force, kind=FILE, inputs=inputs)
+    if path.exists() and not _is_kit(path):
+        raise OutputError(f"output {path} exists already and is not a kit of EdgeRec: choose another name")
+
+
+def write_archive(path: Path, members: Iterable[Member]) -> None:
+    """Write the members to `path` atomically, in the given order. The first one should be that of `HEAD`."""
+    with temporary_file(path) as partial:
+        with (
+            partial.open("wb") as file,
+            gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+        ):
+            for member in members:
+                entry = tarfile.TarInfo(f"{FOLDER}/{member.name}")
+                entry.size, entry.mtime = len(member.content), _TIME
+                entry.mode = 0o755 if member.executable else 0o644
+                archive.addfile(entry, io.BytesIO(member.content))
+        partial.chmod(0o644)
+        partial.replace(path)
+
+
+def _is_kit(path: Path) -> bool:
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            first = archive.next()
+    except (OSError, EOFError, tarfile.TarError):
+        return False
+    return first is not None and first.name == HEAD
