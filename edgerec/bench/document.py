@@ -126,6 +126,7 @@ class Memory(Part):
         private_bytes: the part that no other process shares, or None if the system does not tell it.
         above_base_bytes: resident memory above that of a process that has only imported NumPy and MNN.
         samples_bytes: resident memory in each process.
+        growth_bytes: for `steady`, the growth of the resident memory for each re-rank, median over processes.
     """
 
     phase: str
@@ -133,6 +134,7 @@ class Memory(Part):
     private_bytes: int | None = None
     above_base_bytes: int
     samples_bytes: list[int]
+    growth_bytes: float | None = None
 
 
 class Interval(Part):

@@ -167,9 +167,11 @@ def _candidates(request: RawRequest, spec: FeatureSpec, tables: NpzTables) -> It
 
 
 def _embedding(wanted: Any, tables: NpzTables, name: str) -> EmbeddingColumn:
-    keys, index = np.unique(wanted, return_inverse=True)
-    found = tables.tables[name].get_many(keys)
-    return EmbeddingColumn(np.where(found.known, keys, UNKNOWN_KEY), found.rows, index.reshape(-1).astype(np.int32))
+    found = tables.tables[name].get_many(wanted)
+    # All unknown keys share one row.
+    known = np.where(found.known, wanted, UNKNOWN_KEY)
+    keys, first, index = np.unique(known, return_index=True, return_inverse=True)
+    return EmbeddingColumn(keys, found.rows.take(first, 0), index.reshape(-1).astype(np.int32))
 
 
 def _actions(request: RawRequest, spec: FeatureSpec, kind: BehaviourKind) -> list[dict[str, Any]]:

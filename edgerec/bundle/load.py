@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgerec.bundle.files import check_files, read_stamped, refuse_link
 from edgerec.bundle.layout import CLOUD, DEVICE
-from edgerec.bundle.manifest import RANKING_MODEL, BundleManifest, DeviceManifest
+from edgerec.bundle.manifest import DEVICE_MODELS, RANKING_MODEL, BundleManifest, DeviceManifest
 from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manifest, read_device_manifest
 from edgerec.bundle.model_checks import check_models
 from edgerec.bundle.signing import PublicKey
@@ -19,6 +20,16 @@ from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.spec import FeatureSpec, parse_spec
+
+
+@dataclass(frozen=True)
+class DeviceHalf:
+    """The device half of a bundle: its folder, manifest and specification, and the bytes of each model by name."""
+
+    folder: Path
+    manifest: DeviceManifest
+    spec: FeatureSpec
+    contents: dict[str, bytes]
 
 
 def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None, threads: int = 1) -> DeviceModel:
@@ -39,7 +50,7 @@ def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None, t
         SessionError: MNN cannot load a model, or a model lacks the inputs or outputs of its kind.
         ResourceError: there is not enough memory.
     """
-    return _load(to_path(bundle, "bundle"), public_key, threads)[1]
+    return create_model(read_device_half(to_path(bundle, "bundle"), public_key=public_key), threads=threads)
 
 
 def load_checked(
@@ -51,7 +62,8 @@ def load_checked(
         FormatError: the device half has another version or precision than `manifest`. Other errors are those of
             `load_device_model`.
     """
-    device, model = _load(bundle, public_key, threads)
+    half = read_device_half(bundle, public_key=public_key)
+    device, model = half.manifest, create_model(half, threads=threads)
     if (device.version_id, device.precision, device.models) != (
         manifest.version_id,
         manifest.precision,
@@ -95,7 +107,8 @@ def check_cloud(bundle: Path, manifest: BundleManifest, *, public_key: PublicKey
         )
 
 
-def _load(bundle: Path, public_key: PublicKey | None, threads: int) -> tuple[DeviceManifest, DeviceModel]:
+def read_device_half(bundle: Path, *, public_key: PublicKey | None = None) -> DeviceHalf:
+    """Read and check the files of the device half of `bundle`. The errors are those of `load_device_model`."""
     folder = bundle / DEVICE
     refuse_link(folder)
     if not folder.is_dir():
@@ -104,20 +117,28 @@ def _load(bundle: Path, public_key: PublicKey | None, threads: int) -> tuple[Dev
     manifest = read_device_manifest(folder, public_key=public_key)
     spec = _parse_spec(manifest, folder)
     with enough_memory(folder):
+        contents = {name: _model_bytes(folder, manifest, name) for name in DEVICE_MODELS if name in manifest.models}
+    return DeviceHalf(folder, manifest, spec, contents)
+
+
+def create_model(half: DeviceHalf, *, threads: int = 1) -> DeviceModel:
+    """Create the MNN sessions of a device half. The errors are those of `load_device_model`."""
+    manifest = half.manifest
+    with enough_memory(half.folder):
         steppers = {
-            kind: HubsmStepper(_model_bytes(folder, manifest, kind.step_model), threads=threads)
+            kind: HubsmStepper(half.contents[kind.step_model], threads=threads)
             for kind in BEHAVIOUR_KINDS
-            if kind.step_model in manifest.models
+            if kind.step_model in half.contents
         }
         model = DeviceModel(
             version_id=manifest.version_id,
-            spec=spec,
+            spec=half.spec,
             limits=Limits(**manifest.limits),
             steppers=steppers,
-            ranker=DeviceRanker(_model_bytes(folder, manifest, RANKING_MODEL), threads=threads),
+            ranker=DeviceRanker(half.contents[RANKING_MODEL], threads=threads),
         )
-    check_models(model, manifest, folder)
-    return manifest, model
+    check_models(model, manifest, half.folder)
+    return model
 
 
 def _parse_spec(manifest: DeviceManifest, folder: Path) -> FeatureSpec:
