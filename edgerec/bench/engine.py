@@ -50,6 +50,29 @@ def engine_step(session: Session, action: Array, item: Array) -> Callable[[], An
     return call
 
 
+def engine_sequence(session: Session, action: Array, item: Array) -> Callable[[], Any]:
+    """Return a function for the benchmark. Each call encodes all behaviours from the start, one step after the other.
+
+    The arguments are those of `engine_step`. A call returns the key and the value of each behaviour.
+    """
+    doing, seen, state, key, value, new_state = (
+        session.view(name).reshape(-1) for name in ("action", "item", "state", "key", "value", "new_state")
+    )
+    behaviours = list(zip(action, item, strict=True))
+    start, run = np.zeros_like(state), session.execute
+
+    def call() -> Any:
+        last, found = start, []
+        for did, what in behaviours:
+            doing[...], seen[...], state[...] = did, what, last
+            run()
+            last = new_state.copy()
+            found.append((key.copy(), value.copy()))
+        return found
+
+    return call
+
+
 def engine_rerank(
     session: Session, case: GoldenCase, encodings: Mapping[BehaviourKind, Encodings]
 ) -> Callable[[], Any]:

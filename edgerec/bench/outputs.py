@@ -1,4 +1,4 @@
-"""The files that `edgerec bench` writes: JSON with all raw durations."""
+"""The files that `edgerec bench` writes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerec.bench.document import BenchDocument
-from edgerec.core.atomic import check_document, write_json
+from edgerec.core.atomic import check_document, write_bytes, write_json
+from edgerec.core.errors import InputError
+from edgerec.reports.bench.markdown import check_markdown, markdown
+from edgerec.reports.page import check_page
 
 
 @dataclass(frozen=True)
@@ -16,23 +19,47 @@ class Outputs:
 
     Attributes:
         out: JSON with all raw durations.
+        html: a page with tables and plots.
+        markdown: tables for a pull request.
+        pyperf: JSON in the format of pyperf.
         force: replace files that exist.
     """
 
     out: Path | None = None
+    html: Path | None = None
+    markdown: Path | None = None
+    pyperf: Path | None = None
     force: bool = False
 
     def check(self, inputs: Iterable[Path]) -> None:
         """Check that all files can be written, before anything is measured.
 
         Raises:
-            OutputError: a file exists and `force` is false, it was not written by EdgeRec, or it is inside an input.
+            InputError: two outputs are the same file.
+            OutputError: a file exists and `force` is false, it is of another kind, or it is inside an input.
         """
         inputs = list(inputs)
-        if self.out is not None:
-            check_document(self.out, force=self.force, inputs=inputs)
+        paths = [path for path in (self.out, self.html, self.markdown, self.pyperf) if path is not None]
+        if len({path.resolve() for path in paths}) < len(paths):
+            raise InputError("bench: --out, --html, --markdown and --pyperf should name different files")
+        for path, check in (
+            (self.out, check_document),
+            (self.pyperf, check_document),
+            (self.html, check_page),
+            (self.markdown, check_markdown),
+        ):
+            if path is not None:
+                check(path, force=self.force, inputs=inputs)
 
     def write(self, document: BenchDocument) -> None:
-        """Write all files atomically."""
+        """Write all files, each atomically."""
+        content = document.to_json()
         if self.out is not None:
-            write_json(self.out, document.to_json())
+            write_json(self.out, content)
+        if self.markdown is not None:
+            write_bytes(self.markdown, markdown([content]).encode())
+        if self.html is not None:
+            # This imports plotly and jinja2.
+            from edgerec.reports.bench.page import page
+
+            write_bytes(self.html, page([content]).encode())

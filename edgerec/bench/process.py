@@ -108,13 +108,13 @@ class _Process:
         if plan.includes(RERANK):
             with self._timed(RERANK):
                 self._measure(rerank_stages(loaded, self._others))
-        if plan.sweep:
-            self._sweeps()
         if plan.includes(BEHAVIOUR) or plan.includes(RESPONSE):
             with self._timed(f"{BEHAVIOUR} and {RESPONSE}" if plan.what == ALL else plan.what):
                 self._device()
         if self._first:
             self._once()
+        if plan.sweep:
+            self._sweeps()
         self._measured.failed = dict(self._others.failures)
         engines = [peer.distributions for name, peer in self._peers.items() if name not in self._others.failures]
         self._measured.distributions = list(dict.fromkeys(name for names in engines for name in names))
@@ -128,6 +128,7 @@ class _Process:
         if plan.includes(RERANK):
             with self._timed("candidates and threads"):
                 self._together(candidates_sweep(loaded))
+                # The threads of MNN remain until the process ends, so this comes last.
                 self._together(threads_sweep(loaded))
 
     def _device(self) -> None:

@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgerec.bench.document import BenchDocument, Failure, Interval, Settings
+from edgerec.bench.document import BenchDocument, Failure, Settings
 from edgerec.bench.environment import environment, load, versions
 from edgerec.bench.peers.numpy import one_thread_in_children
 from edgerec.bench.pinning import bound_to
 from edgerec.bench.plan import ALL, Plan
-from edgerec.bench.process import Key, Measured, measure_bundle
+from edgerec.bench.process import Measured, measure_bundle
 from edgerec.bench.rows import ratio_of, row_of
-from edgerec.bench.sustained import slowed
 from edgerec.bench.targets import judge
+from edgerec.bench.warnings import warnings_of
 from edgerec.bundle.guard import guarded
 from edgerec.core.console import log
 from edgerec.core.paths import AnyPath, to_path
@@ -94,45 +94,6 @@ def document_of(bundle: Path, plan: Plan, measured: Sequence[Measured], machine:
         energy=first.energy,
         failed=[Failure(peer=name, reason=reason) for name, reason in failed.items()],
     )
-    document.warnings = _warnings(document)
+    document.warnings = warnings_of(document)
     document.targets = judge(document)
     return document
-
-
-def _warnings(document: BenchDocument) -> list[str]:
-    found = []
-    for row in document.results:
-        if row.unstable:
-            found.append(f"{_label(Key(row.stage, row.name, tuple(row.parameters.items())))}: {'; '.join(row.reasons)}")
-    if found:
-        advice = "trust only their ratios; close other programs and measure again, with --cpu if you can"
-        found = [f"{len(found)} of {len(document.results)} rows are unsteady: {advice}", *found]
-    found += _of_machine(document)
-    return found + _of_sustained(document.sustained)
-
-
-def _of_machine(document: BenchDocument) -> list[str]:
-    machine, found = document.environment, []
-    usable, busy = machine["cores_usable"], machine["load_start"]
-    if busy is not None and busy > 0.5 * usable:
-        found.append(f"the load was {busy:g} on {usable} cores when the measurement began: other programs were running")
-    if machine["emulated"]:
-        found.append("the processor is emulated: results are correct, but durations mean nothing")
-    if machine["governor"] in ("powersave", "ondemand", "conservative", "schedutil"):
-        found.append(f"the governor {machine['governor']} changes the frequency: set `performance` to compare figures")
-    if machine["power"] == "battery":
-        found.append("the machine runs on its battery, which may limit its frequency: connect it")
-    return found
-
-
-def _of_sustained(intervals: Sequence[Interval]) -> list[str]:
-    factor = slowed(list(intervals))
-    if factor is None:
-        return []
-    one = intervals[0]
-    return [f"{one.stage} by {one.name} became {factor:.2f} times slower under load: the machine reduced its frequency"]
-
-
-def _label(key: Key) -> str:
-    parameters = ", ".join(f"{name} {value}" for name, value in key.parameters)
-    return f"{key.stage} by {key.name}" + (f" ({parameters})" if parameters else "")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgerec.bench.engine import engine_step
+from edgerec.bench.engine import engine_sequence, engine_step
 from edgerec.bench.peers.comparison import PEER_TOLERANCE, check_names, check_outputs, run_sequence
 from edgerec.bench.peers.onnx import REFERENCE, ReferenceGraphs
 from edgerec.bench.stages.stage import ENGINE, Calls, Loaded, Others, Stage
@@ -47,7 +47,7 @@ def sequence_stages(loaded: Loaded, others: Others) -> list[Stage]:
     stages = {
         length: {
             STEP: _one_step(stepper.session, action[:length], item[:length]),
-            FULL: _all_steps(stepper.session, action[:length], item[:length]),
+            FULL: engine_sequence(stepper.session, action[:length], item[:length]),
         }
         for length in lengths
     }
@@ -80,14 +80,3 @@ def _one_step(session: Session, action: Array, item: Array) -> Callable[[], Any]
     for _ in action:
         step()
     return step
-
-
-def _all_steps(session: Session, action: Array, item: Array) -> Callable[[], Any]:
-    """Return a function that encodes all behaviours from the start."""
-    behaviours = range(len(action))
-
-    def call() -> Any:
-        step = engine_step(session, action, item)
-        return [step()[:2] for _ in behaviours]
-
-    return call

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgerec.bench.document import BenchDocument, Ratio, Row
+from edgerec.bench.warnings import machine_warnings
 from edgerec.cli.output import table_of
 from edgerec.core.text import shown
 
@@ -92,7 +93,8 @@ def _parts(document: BenchDocument) -> Iterator[RenderableType]:
                 for one in document.targets
             ],
         )
-    notes = [f"not measured: {one.peer}: {one.reason}" for one in document.failed] + _short(document)
+    notes = [f"not measured: {one.peer}: {one.reason}" for one in document.failed]
+    notes += [f"{_MARK} {warning}" for warning in machine_warnings(document)]
     if notes:
         yield Group(*(Text(shown(note)) for note in notes))
 
@@ -142,14 +144,6 @@ def _sweep(parameter: str, rows: Sequence[Row]) -> Table:
         for stage, name in names
     ]
     return _compact((f"p50 by {parameter}", *map(str, values)), cells)
-
-
-def _short(document: BenchDocument) -> list[str]:
-    """Return the warnings, without those of single rows, which have a mark in the table."""
-    of_rows = sum(row.unstable for row in document.results)
-    if not of_rows:
-        return document.warnings
-    return [f"{_MARK} {document.warnings[0]}", *document.warnings[1 + of_rows :]]
 
 
 def _compact(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -1,0 +1,67 @@
+"""Sentences about a measurement: which figures not to trust, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgerec.bench.document import BenchDocument
+from edgerec.bench.sustained import slowed
+
+BUSY = 0.5
+"""The machine was busy if its load at the start was above this part of its cores."""
+
+
+def warnings_of(document: BenchDocument) -> list[str]:
+    """Return what is wrong with the machine, and then with single rows. Rows of sweeps are only counted."""
+    return [*machine_warnings(document), *_row_warnings(document)]
+
+
+def machine_warnings(document: BenchDocument) -> list[str]:
+    """Return what is wrong with the machine, and how many rows are unsteady."""
+    return [*_of_environment(document), *_of_sustained(document), *_of_all_rows(document)]
+
+
+def _of_environment(document: BenchDocument) -> Iterator[str]:
+    machine = document.environment
+    cores, busy, governor = (machine.get(name) for name in ("cores_usable", "load_start", "governor"))
+    if busy is not None and cores and busy > BUSY * cores:
+        yield (
+            f"the load of the last minute was {busy:g} on {cores} cores at the start: close other programs"
+        )
+    if machine.get("emulated"):
+        yield "the processor is emulated: results are correct, but durations mean nothing"
+    if governor in ("powersave", "ondemand", "conservative", "schedutil"):
+        yield f"the governor {governor} changes the frequency: choose `performance` before you compare figures"
+    if machine.get("power") == "battery":
+        yield "the machine runs on its battery, which may limit its frequency: connect it to power"
+
+
+def _of_sustained(document: BenchDocument) -> Iterator[str]:
+    factor = slowed(document.sustained)
+    if factor is not None:
+        first = document.sustained[0]
+        yield (
+            f"{first.stage} by {first.name} became {factor:.2f} times slower while it was repeated: expect that "
+            "on a warm device"
+        )
+
+
+def _of_all_rows(document: BenchDocument) -> Iterator[str]:
+    unsteady = [row for row in document.results if row.unstable]
+    if unsteady:
+        yield (
+            f"{len(unsteady)} of {len(document.results)} rows are unsteady: trust only their ratios, or measure again "
+            "on an idle machine, with more --rounds or with --cpu"
+        )
+
+
+def _row_warnings(document: BenchDocument) -> Iterator[str]:
+    swept: dict[tuple[str, str], list[bool]] = {}
+    for row in document.results:
+        if row.parameters:
+            swept.setdefault((row.stage, ", ".join(row.parameters)), []).append(row.unstable)
+        elif row.unstable:
+            yield f"{row.stage} by {row.name}: {'; '.join(row.reasons)}"
+    for (stage, parameter), unstable in swept.items():
+        if any(unstable):
+            yield f"{stage} with other {parameter}: {sum(unstable)} of {len(unstable)} rows are unsteady"
