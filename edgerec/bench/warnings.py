@@ -25,9 +25,7 @@ def _of_environment(document: BenchDocument) -> Iterator[str]:
     machine = document.environment
     cores, busy, governor = (machine.get(name) for name in ("cores_usable", "load_start", "governor"))
     if busy is not None and cores and busy > BUSY * cores:
-        yield (
-            f"the load of the last minute was {busy:g} on {cores} cores at the start: close other programs"
-        )
+        yield (f"the load of the last minute was {busy:g} on {cores} cores at the start: close other programs")
     if machine.get("emulated"):
         yield "the processor is emulated: results are correct, but durations mean nothing"
     if governor in ("powersave", "ondemand", "conservative", "schedutil"):

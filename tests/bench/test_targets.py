@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgerec.bench.document import BenchDocument, Memory, Phase, Ratio, Row, Settings, Size
+from edgerec.bench.measure import Durations
+from edgerec.bench.rows import row_of
+from edgerec.bench.targets import judge
+
+
+def row(stage: str, name: str, us: float, *, unstable: bool = False) -> Row:
+    found = row_of([Durations([], [[us]])], name=name, stage=stage)
+    return found.model_copy(update={"unstable": unstable})
+
+
+def document(**parts: Any) -> BenchDocument:
+    return BenchDocument(schema=1, what="all", environment={}, settings=Settings(rounds=1), **parts)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "unstable", "result"),
+    [
+        ((0.09, 0.05, 0.3), False, "excellent"),
+        ((0.2, 0.05, 0.3), False, "required"),
+        ((0.26, 0.05, 0.3), False, "missed"),
+        ((0.2, 0.05, 0.3), True, "unknown"),
+        ((0.2, 0.15, 0.24), True, "required"),
+        ((0.3, 0.26, 0.5), True, "missed"),
+    ],
+)
+def test_a_ratio_of_an_unsteady_row_is_judged_if_all_rounds_agree(
+    ratio: tuple[float, float, float], unstable: bool, result: str
+) -> None:
+    median, least, most = ratio
+    found = judge(
+        document(
+            results=[row("hubsm_ie", "mnn", 2.0, unstable=unstable), row("hubsm_ie", "onnxruntime", 10.0)],
+            ratios=[Ratio(stage="hubsm_ie", peer="onnxruntime", median=median, min=least, max=most)],
+        )
+    )
+    assert [(target.unit, target.measured, target.result) for target in found] == [("ratio", median, result)]
+
+
+@pytest.mark.parametrize(
+    ("us", "unstable", "result"),
+    [
+        (2_000, False, "excellent"),
+        (9_000, True, "required"),
+        (11_000, False, "missed"),
+        (11_000, True, "unknown"),
+    ],
+)
+def test_a_duration_of_an_unsteady_row_cannot_miss_a_target(us: float, unstable: bool, result: str) -> None:
+    [target] = judge(document(results=[row("response", "edgerec", us, unstable=unstable)]))
+    assert (target.measured, target.result) == (us / 1000, result)
+
+
+def test_sizes_cold_start_and_memory_are_judged() -> None:
+    found = judge(
+        document(
+            size=[Size(half="device", part="total", bytes=600_000), Size(half="cloud", part="total", bytes=1)],
+            cold=[Phase(phase="total", median_ms=300, min_ms=1, max_ms=900, samples_ms=[300])],
+            memory=[Memory(phase="steady", resident_bytes=9, above_base_bytes=31_000_000, samples_bytes=[9])],
+        )
+    )
+    assert [(target.measured, target.unit, target.result) for target in found] == [
+        (0.6, "MB", "required"),
+        (0.3, "s", "excellent"),
+        (31.0, "MB", "missed"),
+    ]
+    assert judge(document()) == []
