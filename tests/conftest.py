@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The tests of a file stay together, so that few module fixtures are made in both processes.
     """
-    first = {item.path for item in items if "bundle_path" in getattr(item, "fixturenames", ())}
+    first = {item.path for item in items if {"bundle_path", "plus_path"} & set(getattr(item, "fixturenames", ()))}
     items.sort(key=lambda item: item.path not in first)
 
 
@@ -103,6 +103,32 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Ite
 
     for root in shared_folder(tmp_path_factory, "bundle", make):
         yield root / "bundle"
+
+
+@pytest.fixture(scope="session")
+def plus_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with `logs`, `samples`, `run` and `bundle` of `crban_plus` with relations and a context.
+
+    A user has about 200 exposures, and a window has at most 8: so recurrences have many segments.
+    """
+
+    def make(root: Path) -> None:
+        from edgerec.data.build_samples import write_samples
+        from edgerec.data.logs import write_logs
+        from edgerec.export.bundle import export_bundle
+        from edgerec.model.config import TrainConfig
+        from edgerec.model.training import train
+        from tests.synthetic import LIMITS, make_logs_with_context
+
+        write_logs(make_logs_with_context(users=3, requests=40), root / "logs")
+        samples = write_samples(root / "logs", root / "samples", limits=LIMITS)
+        config = TrainConfig(model="crban_plus", batch_size=64, epochs=1, units=8, layers=1, compiled=False)
+        with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
+            quicker.shorten_parity_check(patch)
+            train(samples, config, root / "run", samples_path=root / "samples")
+            export_bundle(root / "run", root / "bundle", requests=5)
+
+    yield from shared_folder(tmp_path_factory, "plus", make)
 
 
 @pytest.fixture(scope="session")

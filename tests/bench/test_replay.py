@@ -51,6 +51,7 @@ def test_a_forced_replay_has_the_scores_of_keras_and_the_samples_of_the_logs(
     assert document["samples_equal"] == document["requests"]
 
 
+@pytest.mark.slow
 def test_the_received_logs_can_be_replaced(
     forced: tuple[dict[str, Any], Path], bundle_path: Path, logs_path: Path, tmp_path: Path
 ) -> None:

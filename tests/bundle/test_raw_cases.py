@@ -18,25 +18,13 @@ from edgerec.bundle.manifest_file import read_cloud_manifest, read_device_manife
 from edgerec.bundle.raw_cases import RawRequest, read_raw, write_raw_case
 from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import EdgeRecError, FormatError, ParityError
-from edgerec.export.bundle import export_bundle
-from edgerec.model.config import TrainConfig
-from edgerec.model.training import train
-from tests import quicker
 from tests.bundle.restamp import restamp, restamp_device
-from tests.synthetic import LIMITS, build, make_logs_with_context
+from tests.synthetic import LIMITS
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a bundle of `crban_plus` whose specification has relations and a context."""
-    root = tmp_path_factory.mktemp("raw")
-    samples = build(root, make_logs_with_context(users=6, requests=6), limits=LIMITS)
-    config = TrainConfig(model="crban_plus", batch_size=32, epochs=1, units=8, layers=1, compiled=False)
-    with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
-        quicker.shorten_parity_check(patch)
-        train(samples, config, root / "run", samples_path=samples.path)
-        export_bundle(root / "run", root / "bundle", requests=5, table_dtype="float16")
-    return root / "bundle"
+@pytest.fixture
+def exported(plus_path: Path) -> Path:
+    return plus_path / "bundle"
 
 
 @pytest.fixture
@@ -90,8 +78,8 @@ def _constant(bundle: Path, group: str, name: str, constant: str, change: Callab
     [
         ("item", "score", "mean", lambda mean: mean + 1e-6),
         ("item", "level", "values", lambda values: values[::-1]),
-        ("ie_action", "duration", "boundaries", lambda boundaries: [1, 5.25]),
-        ("ipv_action", "duration", "high", lambda high: high * 0.99),
+        ("ie_action", "duration", "boundaries", lambda boundaries: [1, 7]),
+        ("ipv_action", "duration", "high", lambda high: high * 0.5),
         ("context", "length", "scale", lambda scale: scale * 1.001),
         ("context", "device", "values", lambda values: values[::-1]),
         ("relations", "views_of_shop", "scale", lambda scale: scale * 1.001),

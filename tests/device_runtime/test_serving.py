@@ -47,12 +47,12 @@ def expected_scores(
 
 
 @pytest.mark.parametrize("user", [0, 1])
-def test_a_replayed_client_scores_as_the_cases_of_training(rich: Path, tmp_path: Path, user: int) -> None:
-    model, tables = load_device_model(rich / "bundle"), read_tables(rich / "bundle")
-    expected = expected_scores(model, open_samples(rich / "samples"), tables, user=user)
-    cloud = LocalCloud(model.spec, model.version_id, tables, catalogue(rich / "logs"))
+def test_a_replayed_client_scores_as_the_cases_of_training(plus_path: Path, tmp_path: Path, user: int) -> None:
+    model, tables = load_device_model(plus_path / "bundle"), read_tables(plus_path / "bundle")
+    expected = expected_scores(model, open_samples(plus_path / "samples"), tables, user=user)
+    cloud = LocalCloud(model.spec, model.version_id, tables, catalogue(plus_path / "logs"))
     with BehaviourStore(tmp_path / "user.db", user_id=user, limits=model.limits) as store:
-        rows = {row["request_id"]: row for row in replay(rich / "logs", user, model.spec, cloud, store, model)}
+        rows = {row["request_id"]: row for row in replay(plus_path / "logs", user, model.spec, cloud, store, model)}
         assert store.next_ordinal(EXPOSURE) > 15 * LIMITS["exposures"]
     assert len(expected) == 40
     for request_id, logits in expected.items():
@@ -61,20 +61,20 @@ def test_a_replayed_client_scores_as_the_cases_of_training(rich: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_lost_rows_of_the_logs_change_nothing_on_the_way_to_the_device(rich: Path, tmp_path: Path) -> None:
+def test_lost_rows_of_the_logs_change_nothing_on_the_way_to_the_device(plus_path: Path, tmp_path: Path) -> None:
     """The ordinals of logs have gaps. Samples, Keras, the parity check and a client that skips them agree."""
-    logs = load_logs(rich / "logs")
+    logs = load_logs(plus_path / "logs")
     ordinal = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id", "kind")
     kept = pl.Series(np.random.default_rng(0).random(len(logs.events)) < 0.7)
     events = logs.events.with_columns(ordinal=ordinal, store_id=pl.col("user_id")).filter(kept)
     requests = logs.requests.with_columns(store_id=pl.col("user_id"))
     write_logs(replace(logs, events=events, requests=requests), tmp_path / "logs")
-    samples = write_samples(tmp_path / "logs", tmp_path / "samples", like=rich / "run")
-    model, tables = load_device_model(rich / "bundle"), read_tables(rich / "bundle")
-    parity = check_real(load_run(rich / "run").model, samples, tables, model, requests=60)
+    samples = write_samples(tmp_path / "logs", tmp_path / "samples", like=plus_path / "run")
+    model, tables = load_device_model(plus_path / "bundle"), read_tables(plus_path / "bundle")
+    parity = check_real(load_run(plus_path / "run").model, samples, tables, model, requests=60)
     assert parity.max_abs_error < 1e-5
     expected = expected_scores(model, samples, tables, user=1)
-    cloud = LocalCloud(model.spec, model.version_id, tables, catalogue(rich / "logs"))
+    cloud = LocalCloud(model.spec, model.version_id, tables, catalogue(plus_path / "logs"))
     with BehaviourStore(tmp_path / "user.db", user_id=1, limits=model.limits) as store:
         sent = replay(tmp_path / "logs", 1, model.spec, cloud, store, model)
     for row in sent:
@@ -89,17 +89,17 @@ def test_lost_rows_of_the_logs_change_nothing_on_the_way_to_the_device(rich: Pat
         "crban_din",
     ],
 )
-def test_other_models_are_served(rich: Path, tmp_path: Path, name: str) -> None:
+def test_other_models_are_served(plus_path: Path, tmp_path: Path, name: str) -> None:
     """A model may read one kind of behaviour or none, and its encoder may have no recurrence."""
-    run = of_model(load_run(rich / "run"), name, anew=True)
+    run = of_model(load_run(plus_path / "run"), name, anew=True)
     parts, limits = split(run), Limits(**LIMITS)
     model = replace(
         on_device(device_graphs(parts, limits), tmp_path), version_id="other", spec=run.head.spec, limits=limits
     )
-    expected = expected_scores(model, open_samples(rich / "samples"), parts.tables, user=2)
-    cloud = LocalCloud(model.spec, model.version_id, parts.tables, catalogue(rich / "logs"))
+    expected = expected_scores(model, open_samples(plus_path / "samples"), parts.tables, user=2)
+    cloud = LocalCloud(model.spec, model.version_id, parts.tables, catalogue(plus_path / "logs"))
     with BehaviourStore(tmp_path / "user.db", user_id=2, limits=limits) as store:
-        rows = {row["request_id"]: row for row in replay(rich / "logs", 2, model.spec, cloud, store, model)}
+        rows = {row["request_id"]: row for row in replay(plus_path / "logs", 2, model.spec, cloud, store, model)}
     assert len(expected) == 40
     for request_id, logits in expected.items():
         np.testing.assert_array_equal(np.array(rows[request_id]["scores"], np.float32), logits)

@@ -13,37 +13,26 @@ from edgerec import load_device_model, open_tables
 from edgerec.core.errors import SessionError, SpecificationError
 from edgerec.data.samples import TEST, Samples, open_samples
 from edgerec.device_runtime.relations import History
-from edgerec.export.bundle import export_bundle
 from edgerec.export.dense_requests import DenseRequests
 from edgerec.export.split import split
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.relations.facts import Facts
 from edgerec.model.ablation import trees
 from edgerec.model.batches import make_batch
-from edgerec.model.config import TrainConfig
 from edgerec.model.runs import load_run
-from edgerec.model.training import train
-from tests import quicker
 from tests.bench.in_this_process import bench_here
-from tests.synthetic import LIMITS, build, make_logs_with_context, whole
+from tests.synthetic import whole
 
 
-@pytest.fixture(scope="module")
-def rich(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+@pytest.fixture
+def rich(plus_path: Path) -> Samples:
     """Return samples with a context and with relations. Their logs are in the folder `logs` next to them."""
-    return build(tmp_path_factory.mktemp("rich"), make_logs_with_context(), limits=LIMITS)
+    return open_samples(plus_path / "samples")
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory, rich: Samples) -> tuple[Path, Path]:
-    """Return a run of `crban_plus` on the samples, and its bundle, whose parity was checked."""
-    root = tmp_path_factory.mktemp("exported")
-    config = TrainConfig(model="crban_plus", batch_size=32, epochs=1, units=8, layers=1, compiled=False)
-    with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
-        quicker.shorten_parity_check(patch)
-        train(rich, config, root / "run", samples_path=rich.path)
-        export_bundle(root / "run", root / "bundle", requests=10)
-    return root / "run", root / "bundle"
+@pytest.fixture
+def exported(plus_path: Path) -> tuple[Path, Path]:
+    return plus_path / "run", plus_path / "bundle"
 
 
 def test_raw_values_give_the_candidate_vectors_that_training_reads(rich: Samples, exported: tuple[Path, Path]) -> None:

@@ -182,6 +182,7 @@ def test_an_ablation_with_several_workers_is_refused(
         ablate(samples, config("dlcm"), tmp_path / "table")
 
 
+@pytest.mark.slow
 def test_boosted_trees_are_evaluated_and_deterministic(samples: Samples) -> None:
     pytest.importorskip("lightgbm")
     from edgerec.model.ablation.trees import tree_cell

@@ -268,6 +268,7 @@ def test_trials_of_another_search_are_an_error(tmp_path: Path) -> None:
             SearchFolder(tmp_path, search)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_the_command_prints_the_trials(samples_path: Path, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in FIXED.items()))
