@@ -1,6 +1,6 @@
 """Device graphs of the list context: numbers normalised within the list, and self-attention over the list.
 
-MNN computes a softmax row by row. That takes five times as long as the exponentials in one command. So self-attention
+MNN computes a softmax row by row. That takes four times as long as the exponentials in one command. So self-attention
 uses exponentials: with `valid` 1 for candidates and 0 for padding, `softmax(s) v = (e^s (valid * v)) / (e^s valid)`. A
 softmax also subtracts the largest score of each row, so that no exponential overflows. Here the weights alone show that
 none can (`ListAttentionWeights.largest_score`). For weights that do not show it, the graph computes the softmax.

@@ -17,6 +17,7 @@ from edgerec.bundle.verify import verify_bundle
 from edgerec.core.errors import EdgeRecError, NotFiniteError, SessionError
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 from edgerec.device_runtime.encodings import Encodings
+from edgerec.device_runtime.finite import Joined
 from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.device_runtime.matches import SeenItems
 from edgerec.device_runtime.ranker import DeviceRanker
@@ -42,6 +43,20 @@ def random_array(*shape: int) -> np.ndarray:
 
 def behaviours(count: int = 4) -> Encodings:
     return Encodings(random_array(count, 128), random_array(count, 32))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_check_finds_a_number_that_is_not_finite_in_any_of_several_arrays(value: float) -> None:
+    joined = Joined((3,), (0, 2), (2, 2))
+    assert [part.shape for part in joined.parts] == [(3,), (0, 2), (2, 2)]
+    for part in (joined.parts[0], joined.parts[2]):
+        part[...] = HUGE  # the sum of their squares is not finite, but all numbers are
+        assert joined.finite()
+    for place in ((0, (0,)), (0, (2,)), (2, (1, 1))):
+        joined.parts[place[0]][place[1]] = value
+        assert not joined.finite()
+        joined.parts[place[0]][place[1]] = -HUGE
+        assert joined.finite()
 
 
 @pytest.mark.parametrize("name", ["action", "item", "state"])
