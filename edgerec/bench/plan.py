@@ -16,6 +16,8 @@ WITH_PEERS = (STEP, RERANK, ALL)
 """What other engines and other bundles can do, too. These also have sweeps."""
 TIMED = (STEP, RERANK, BEHAVIOUR, RESPONSE, ALL)
 """What is measured in rounds."""
+STARTS = {COLD: 3, MEMORY: 10}
+"""If all is measured, this many rounds mean one device process."""
 SWEEP_SHARE = 3
 """A sweep has this part of the rounds."""
 
@@ -27,7 +29,7 @@ class Plan:
     Attributes:
         what: one of `WHAT`.
         peers: also measure other engines.
-        rounds: number of rounds in all processes together. For `cold` and `memory`, the number of processes.
+        rounds: number of rounds in all processes together. For `cold` and `memory`, the number of device processes.
         processes: number of processes that share the rounds. They run one after the other.
         threads: number of threads of MNN.
         cpus: processors that the measurement is bound to.
@@ -64,8 +66,14 @@ class Plan:
     @property
     def shares(self) -> list[int]:
         """The number of rounds of each process. No process has none."""
+        if self.what not in TIMED:
+            return [self.rounds]
         count = min(self.processes, self.rounds)
         return [self.rounds // count + (number < self.rounds % count) for number in range(count)]
+
+    def starts(self, what: str) -> int:
+        """Return how many device processes are started for `cold` or `memory`."""
+        return self.rounds if self.what == what else max(1, self.rounds // STARTS[what])
 
     def includes(self, what: str) -> bool:
         """Return whether `what` is measured."""

@@ -103,13 +103,13 @@ class _Process:
         plan, loaded = self._plan, self._loaded
         encodes = bool(loaded.model.steppers) or plan.what != ALL
         if plan.includes(STEP) and encodes:
-            with self._timed(STEP):
+            with stage_of(self._plan, STEP):
                 self._measure(step_stages(loaded, self._others))
         if plan.includes(RERANK):
-            with self._timed(RERANK):
+            with stage_of(self._plan, RERANK):
                 self._measure(rerank_stages(loaded, self._others))
         if plan.includes(BEHAVIOUR) or plan.includes(RESPONSE):
-            with self._timed(f"{BEHAVIOUR} and {RESPONSE}" if plan.what == ALL else plan.what):
+            with stage_of(self._plan, f"{BEHAVIOUR} and {RESPONSE}" if plan.what == ALL else plan.what):
                 self._device()
         if self._first:
             self._once()
@@ -123,10 +123,10 @@ class _Process:
     def _sweeps(self) -> None:
         plan, loaded = self._plan, self._loaded
         if plan.includes(STEP) and EXPOSURE in loaded.model.steppers:
-            with self._timed("sequence lengths"):
+            with stage_of(self._plan, "sequence lengths"):
                 self._together(sequence_stages(loaded, self._others))
         if plan.includes(RERANK):
-            with self._timed("candidates and threads"):
+            with stage_of(self._plan, "candidates and threads"):
                 self._together(candidates_sweep(loaded))
                 # The threads of MNN remain until the process ends, so this comes last.
                 self._together(threads_sweep(loaded))
@@ -142,7 +142,7 @@ class _Process:
         if self._plan.includes(SIZE):
             self._measured.size = sizes_of(self._loaded.manifest)
         if self._plan.includes(PROFILE):
-            with self._timed(PROFILE):
+            with stage_of(self._plan, PROFILE):
                 self._measured.operations = profile_of(self._loaded.model)
 
     def _measure(self, stages: Iterable[Stage]) -> None:
@@ -181,21 +181,22 @@ class _Process:
         if seconds is not None and not self._measured.sustained and self._sustains(one.name):
             chosen = one.implementations[main]
             run = chosen.run if isinstance(chosen, Call) else chosen
-            with self._timed(f"sustained {one.name}"):
+            with stage_of(self._plan, f"sustained {one.name}"):
                 self._measured.sustained = run_sustained(run, stage=one.name, name=main, seconds=seconds)
 
     def _sustains(self, name: str) -> bool:
         """Return whether a stage's sustained speed is measured. If all is measured, it is only that of the re-rank."""
         return self._plan.what != ALL or name == RERANK
 
-    @contextlib.contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        """If all is measured, log how long each part took."""
-        if self._plan.what != ALL:
-            yield
-            return
-        with stage(what):
-            yield
+
+@contextlib.contextmanager
+def stage_of(plan: Plan, what: str) -> Iterator[None]:
+    """If `plan` measures all, log how long the block took."""
+    if plan.what != ALL:
+        yield
+        return
+    with stage(what):
+        yield
 
 
 def _load(bundle: Path, plan: Plan) -> Loaded:

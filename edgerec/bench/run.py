@@ -8,17 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgerec.bench.document import BenchDocument, Failure, Settings
+from edgerec.bench.cold import measure_cold
+from edgerec.bench.document import BenchDocument, Failure, Memory, Phase, Settings
 from edgerec.bench.environment import environment, load, versions
+from edgerec.bench.memory import measure_memory
 from edgerec.bench.peers.numpy import one_thread_in_children
 from edgerec.bench.pinning import bound_to
-from edgerec.bench.plan import ALL, Plan
-from edgerec.bench.process import Measured, measure_bundle
+from edgerec.bench.plan import COLD, MEMORY, Plan
+from edgerec.bench.process import Measured, measure_bundle, stage_of
 from edgerec.bench.rows import ratio_of, row_of
 from edgerec.bench.targets import judge
 from edgerec.bench.warnings import warnings_of
 from edgerec.bundle.guard import guarded
-from edgerec.core.console import log
 from edgerec.core.paths import AnyPath, to_path
 
 
@@ -38,17 +39,39 @@ def run_bench(bundle: AnyPath, plan: Plan) -> BenchDocument:
         machine = environment()
         measured = []
         for number, rounds in enumerate(plan.shares):
-            began = time.perf_counter()
-            measured.append(guarded(partial(measure_bundle, plan=plan, rounds=rounds, first=not number), bundle))
-            if plan.what == ALL:
-                log(f"process {number + 1} of {len(plan.shares)}: {time.perf_counter() - began:.0f} s")
+            with stage_of(plan, f"process {number + 1} of {len(plan.shares)}"):
+                measured.append(guarded(partial(measure_bundle, plan=plan, rounds=rounds, first=not number), bundle))
+        cold = guarded(partial(measure_cold, processes=plan.starts(COLD)), bundle) if plan.includes(COLD) else []
+        memory = (
+            guarded(partial(measure_memory, processes=plan.starts(MEMORY)), bundle) if plan.includes(MEMORY) else []
+        )
         machine["load_end"] = load()
-    document = document_of(bundle, plan, measured, machine)
+    document = document_of(bundle, plan, measured, machine, cold=cold, memory=memory)
     document.seconds = round(time.perf_counter() - start, 1)
     return document
 
 
-def document_of(bundle: Path, plan: Plan, measured: Sequence[Measured], machine: Mapping[str, Any]) -> BenchDocument:
+def _fresh(bundle: Path, plan: Plan) -> tuple[list[Phase], list[Memory]]:
+    """Measure device processes, which load the bundle anew."""
+    cold: list[Phase] = []
+    memory: list[Memory] = []
+    with stage_of(plan, "cold start and memory"):
+        if plan.includes(COLD):
+            cold = guarded(partial(measure_cold, processes=plan.starts(COLD)), bundle)
+        if plan.includes(MEMORY):
+            memory = guarded(partial(measure_memory, processes=plan.starts(MEMORY)), bundle)
+    return cold, memory
+
+
+def document_of(
+    bundle: Path,
+    plan: Plan,
+    measured: Sequence[Measured],
+    machine: Mapping[str, Any],
+    *,
+    cold: Sequence[Phase] = (),
+    memory: Sequence[Memory] = (),
+) -> BenchDocument:
     """Return what all processes measured as a document. `machine` is the environment, without versions of peers.
 
     A peer that failed in one of the processes has no rows.
@@ -90,6 +113,8 @@ def document_of(bundle: Path, plan: Plan, measured: Sequence[Measured], machine:
         ],
         operations=first.operations,
         size=first.size,
+        cold=list(cold),
+        memory=list(memory),
         sustained=first.sustained,
         energy=first.energy,
         failed=[Failure(peer=name, reason=reason) for name, reason in failed.items()],

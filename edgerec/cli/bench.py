@@ -51,13 +51,16 @@ def _rounds(default: int, processes: int) -> list[Callable[[Command], Command]]:
     ]
 
 
-_FRESH = click.option(
-    "--rounds",
-    type=WholeNumber(1, 1000),
-    default=10,
-    show_default=True,
-    help="Number of new processes to start.",
-)
+def _starts(default: int) -> Callable[[Command], Command]:
+    return click.option(
+        "--rounds",
+        type=WholeNumber(1, 1000),
+        default=default,
+        show_default=True,
+        help="Number of device processes to start, one after the other.",
+    )
+
+
 _THREADS = click.option(
     "--threads", type=WholeNumber(1, 1024), default=1, show_default=True, help="Number of threads of MNN."
 )
@@ -87,11 +90,18 @@ def _sweep(default: bool) -> Callable[[Command], Command]:
     )
 
 
+_FILES = [
+    document_option,
+    click.option("--html", type=PATH, help="Also write a page with tables and plots to this file. It opens offline."),
+    click.option("--markdown", type=PATH, help="Also write tables to this file, for a pull request."),
+]
+
+
 def _bench_command(name: str, help_text: str, options: list[Callable[[Any], Any]]) -> None:
     def command(bundle: Path, **given: Any) -> None:
         _measure(name, bundle, **given)
 
-    shared = [public_key_option, document_option, force_option, json_option]
+    shared = [public_key_option, *_FILES, force_option, json_option]
     for option in reversed([click.argument("bundle", type=PATH), *options, *shared]):
         command = option(command)
     bench.command(name=name, help=help_text)(command)
@@ -103,6 +113,8 @@ def _measure(
     *,
     public_key: Path | None,
     out: Path | None,
+    html: Path | None,
+    markdown: Path | None,
     force: bool,
     as_json: bool,
     cpu: str | None = None,
@@ -113,6 +125,8 @@ def _measure(
     need("device", "numpy", "MNN", "psutil")
     if peers:
         need("peers", "onnxruntime")
+    if html is not None:
+        need("train", "plotly", "jinja2")
     key = load_key(public_key)
     from edgerec.bench.outputs import Outputs
     from edgerec.bench.pinning import parse_cpus
@@ -122,7 +136,7 @@ def _measure(
 
     cpus = None if cpu is None else tuple(parse_cpus(cpu))
     plan = Plan(what, peers=peers, cpus=cpus, beside=beside, public_key=key, **settings)
-    outputs = Outputs(out, force=force)
+    outputs = Outputs(out, html, markdown, force=force)
     outputs.check([bundle, *beside])
     document = run_bench(bundle, plan)
     outputs.write(document)
@@ -150,6 +164,10 @@ _bench_command(
     [*_rounds(30, 1), _THREADS, _CPU],
 )
 _bench_command("size", "Show the sizes of the bundle's parts, beside those of the paper.", [])
+_bench_command(
+    "cold", "Measure the time from starting a device process to its first order, in parts.", [_starts(10), _CPU]
+)
+_bench_command("memory", "Measure the memory of a device process after each phase.", [_starts(3), _CPU])
 _bench_command("profile", "Measure the operations of each model.", [_THREADS, _CPU])
 _bench_command(
     "all",

@@ -66,8 +66,14 @@ def test_sizes_cold_start_and_memory_are_judged() -> None:
         )
     )
     assert [(target.measured, target.unit, target.result) for target in found] == [
-        (0.6, "MB", "required"),
         (0.3, "s", "excellent"),
+        (0.6, "MB", "required"),
         (31.0, "MB", "missed"),
     ]
     assert judge(document()) == []
+
+
+@pytest.mark.parametrize(("samples", "result"), [([1500, 1500, 1510], "missed"), ([1100, 1500, 3000], "unknown")])
+def test_a_cold_start_on_an_unsteady_machine_cannot_miss_its_target(samples: list[float], result: str) -> None:
+    phase = Phase(phase="total", median_ms=1500, min_ms=min(samples), max_ms=max(samples), samples_ms=samples)
+    assert [target.result for target in judge(document(cold=[phase]))] == [result]
