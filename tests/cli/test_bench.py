@@ -1,0 +1,44 @@
+"""The options of `edgerec bench`. `tests/bench` tests the measurement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgerec.bench.document import read_bench_document
+from tests.command_line import document, edgerec_here, error_line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--cpu", "x"], "--cpu should be a list of processors"),
+        (["--cpu", "99999"], "--cpu should name processors that this process may use"),
+        (["--sustained", "0"], "--sustained should be 0.1 to 86,400 seconds"),
+        (["--rounds", "0"], "--rounds should be at least 1"),
+        (["--out", "same", "--html", "same"], "should name different files"),
+        (["--beside", "no-bundle", "--rounds", "1"], "no-bundle"),
+    ],
+)
+def test_wrong_options_are_errors_of_one_line(options: list[str], message: str, bundle_path: Path) -> None:
+    assert message in error_line(edgerec_here("bench", "rerank", bundle_path, *options))
+
+
+def test_existing_files_are_kept(bundle_path: Path, tmp_path: Path) -> None:
+    for option in ("--out", "--html", "--markdown"):
+        kept = tmp_path / "kept"
+        kept.write_text("kept")
+        for force in ([], ["--force"]):
+            done = edgerec_here("bench", "size", bundle_path, option, kept, *force)
+            assert "exists already" in error_line(done) or "already exists" in error_line(done)
+        assert kept.read_text() == "kept"
+
+
+def test_one_command_writes_json_a_page_and_markdown(bundle_path: Path, tmp_path: Path) -> None:
+    out, html, markdown = (tmp_path / name for name in ("bench.json", "bench.html", "bench.md"))
+    files = ["--out", out, "--html", html, "--markdown", markdown]
+    found = document(edgerec_here("bench", "size", bundle_path, *files, "--json"))
+    assert read_bench_document(out).to_json() == found
+    assert found["version_id"] in html.read_text()
+    assert found["version_id"] in markdown.read_text()
