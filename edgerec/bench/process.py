@@ -18,7 +18,7 @@ from edgerec.bench.stages.device_client import device_client
 from edgerec.bench.stages.profile import profile_of
 from edgerec.bench.stages.rerank import candidates_sweep, rerank_stages, threads_sweep
 from edgerec.bench.stages.response import response_stages
-from edgerec.bench.stages.sequence import sequence_stages
+from edgerec.bench.stages.sequence import SEQUENCE, sequence_stages
 from edgerec.bench.stages.size import sizes_of
 from edgerec.bench.stages.stage import ENGINE, Loaded, Others, Stage, load_checked_bundle
 from edgerec.bench.stages.step import step_stages
@@ -206,6 +206,8 @@ def _load(bundle: Path, plan: Plan) -> Loaded:
 def _installed_peers(bundle: Path, plan: Plan, failures: Failures) -> Iterator[tuple[str, Peer]]:
     """Yield the peers that can run what is measured. For each other peer, log what is missing."""
     wanted = {what for what in WITH_PEERS if what != ALL and plan.includes(what)}
+    if plan.sweep and STEP in wanted:
+        wanted.add(SEQUENCE)
     for name, peer in load_peers(bundle, failures).items():
         with failures.of(name):
             if not wanted & set(peer.measures):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from edgerec.bundle.peer_weights import Attention, Gru, Head, Stack, Weights, sa
 from edgerec.core.atomic import write_bytes
 from edgerec.core.errors import ConversionError, InputError, first_line
 from edgerec.export.convert import convert_to_mnn
+from edgerec.export.litert import litert_ranker, litert_sequence, to_litert
 from edgerec.export.split import SplitModel
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
 from edgerec.graphs.builder import OPSET
@@ -27,9 +27,9 @@ from edgerec.rankers.ranker import BehaviourWindow, RankInputs
 def write_peers(model: Reranker, parts: SplitModel, limits: Limits, bundle: Path) -> None:
     """Write what the peers of the paper's full model read into the folder `golden/peers` of a bundle.
 
-    Each model computes the equations directly. TensorFlow's own converter makes the step models, and LiteRT fuses what
-    it can. tf2onnx and MNN's converter without flags make the ranker from the Keras layer. The ranker reads fused
-    encodings. Its bytes change from run to run, because tf2onnx numbers constants in the order of sets.
+    Each model computes the equations directly. TensorFlow's own converter makes the models of LiteRT. tf2onnx and MNN's
+    converter without flags make `crban.mnn` from the Keras layer. Its bytes change from run to run, because tf2onnx
+    numbers constants in the order of sets.
 
     Args:
         model: the trained model.
@@ -43,17 +43,22 @@ def write_peers(model: Reranker, parts: SplitModel, limits: Limits, bundle: Path
     """
     check_peers(model)
     folder = bundle / PEERS
-    write_arrays(parts, bundle)
+    weights = write_arrays(parts, bundle)
     for kind in model.behaviour_kinds:
         write_bytes(folder / f"{kind.step_model}.tflite", _step(model, kind))
+        write_bytes(folder / f"{kind.step_model}_full.tflite", litert_sequence(weights, kind))
+    write_bytes(folder / "crban.tflite", litert_ranker(weights, limits))
     source = folder / "crban.onnx"
     write_bytes(source, _ranker(model, limits))
     convert_to_mnn(source, folder / "crban.mnn", native=False)
     source.unlink()
 
 
-def write_arrays(parts: SplitModel, bundle: Path) -> None:
+def write_arrays(parts: SplitModel, bundle: Path) -> Weights:
     """Write what needs no Keras: the encoders of whole sequences for ONNX Runtime and MNN, and the weights as arrays.
+
+    Returns:
+        The weights.
 
     Raises:
         ConversionError: MNN's converter fails.
@@ -78,6 +83,7 @@ def write_arrays(parts: SplitModel, bundle: Path) -> None:
         head=Head(*(getattr(ranker.head, field) for field in Head._fields)),
     )
     save_weights(weights, bundle)
+    return weights
 
 
 def _stack(layers: GruStackWeights) -> Stack:
@@ -119,15 +125,7 @@ def _step(model: Reranker, kind: BehaviourKind) -> bytes:
         "item": (1, 1, model.item_embedding.width),
         "state": (layers, 1, model.units),
     }
-    function = _function(step, shapes).get_concrete_function()
-    # The converter gets the function without its layers. It then turns the weights into constants, and warns that this
-    # use is deprecated. If it got the layers, it would leave the weights out.
-    logger, level = logging.getLogger("absl"), logging.getLogger("absl").level
-    logger.setLevel(logging.ERROR)
-    try:
-        return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
-    finally:
-        logger.setLevel(level)
+    return to_litert(step, shapes)
 
 
 def _ranker(model: Reranker, limits: Limits) -> bytes:

@@ -34,14 +34,18 @@ class DefaultExport(Peer):
     measures = ("rerank",)
 
     def missing(self) -> str | None:
-        if (self.bundle / PEERS).is_dir():
+        if self._path.is_file():
             return None
         return f"{self.bundle} has no model for it; `edgerec export --peers` writes it"
+
+    @property
+    def _path(self) -> Path:
+        return self.bundle / PEERS / f"{RANKING_MODEL}.mnn"
 
     def rerank(self, case: GoldenCase) -> Calls:
         reference = ReferenceGraphs(self.bundle)
         fused = [reference.encode(kind, case).values for kind in BEHAVIOUR_KINDS]
-        return _rerank(self.bundle / PEERS / f"{RANKING_MODEL}.mnn", case, fused)
+        return _rerank(self._path, case, fused)
 
 
 def _rerank(path: Path, case: GoldenCase, fused: Sequence[Array]) -> dict[str, Callable[[], Array]]:
