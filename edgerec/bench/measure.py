@@ -17,6 +17,8 @@ STABLE, WINDOWS = 1.05, 3
 """A call is warm if the medians of the last `WINDOWS` windows differ by at most the factor `STABLE`."""
 MOST_WINDOWS, MOST_SECONDS = 12, 1.0
 """After so many windows or seconds, a call counts as warm."""
+ROUND_SECONDS, LEAST_CALLS = 0.05, 5
+"""A slow implementation is called less often in a round, so that its calls take about this long."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,15 @@ def take_turns(
     Args:
         implementations: the functions, by a name.
         rounds: number of rounds.
-        calls: number of calls of each implementation in a round.
+        calls: number of calls of each implementation in a round. Without `warmup`, slow ones are called less often.
         warmup: number of calls before the first round. None: until the durations are stable.
     """
     warmups = {
         name: warm_up(call, calls) if warmup is None else time_calls(call, warmup)[0]
         for name, call in implementations.items()
+    }
+    counts = {
+        name: calls if warmup is not None else calls_in_round(durations, calls) for name, durations in warmups.items()
     }
     samples: dict[Name, list[list[float]]] = {name: [] for name in implementations}
     cpu: dict[Name, list[float]] = {name: [] for name in implementations}
@@ -84,7 +89,7 @@ def take_turns(
             gc.collect()
             gc.disable()
             for name in names[first:] + names[:first]:
-                durations, used = time_calls(implementations[name], calls)
+                durations, used = time_calls(implementations[name], counts[name])
                 samples[name].append(durations)
                 cpu[name].append(used)
             if was_enabled:
@@ -108,6 +113,12 @@ def warm_up(call: Callable[[], Any] | Call, calls: int) -> list[float]:
         if len(last) == WINDOWS and max(last) <= STABLE * min(last):
             break
     return durations
+
+
+def calls_in_round(durations: list[float], calls: int) -> int:
+    """Return the number of calls in a round, at most `calls`, from the durations before the first round."""
+    fit = int(ROUND_SECONDS * 1e6 / max(statistics.median(durations), 1e-3))
+    return min(calls, max(fit, LEAST_CALLS))
 
 
 def ratios(ours: Durations, peer: Durations) -> dict[str, float]:

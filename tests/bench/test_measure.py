@@ -4,7 +4,17 @@ import gc
 
 import pytest
 
-from edgerec.bench.measure import MOST_WINDOWS, WINDOWS, Call, Durations, ratios, take_turns, time_calls, warm_up
+from edgerec.bench.measure import (
+    MOST_WINDOWS,
+    WINDOWS,
+    Call,
+    Durations,
+    calls_in_round,
+    ratios,
+    take_turns,
+    time_calls,
+    warm_up,
+)
 from edgerec.bench.rows import row_of
 
 
@@ -48,6 +58,13 @@ def test_warming_up_ends_when_the_durations_are_stable_or_after_some_windows(mon
     assert warm_up(call, 1) == [90, 60, 30, 30, 30]
     durations[:] = [2**number for number in range(100)]
     assert len(warm_up(call, 1)) == MOST_WINDOWS > WINDOWS
+
+
+def test_slow_implementations_are_called_less_often() -> None:
+    assert calls_in_round([10.0, 12.0, 900.0], 200) == 200
+    assert calls_in_round([1000.0], 200) == 50
+    assert calls_in_round([20_000.0], 20) == 5
+    assert calls_in_round([20_000.0], 2) == 2
 
 
 def test_work_around_a_call_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
