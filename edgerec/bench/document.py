@@ -177,13 +177,18 @@ class Failure(Part):
 
 
 class Settings(Part):
-    """How the measurement was made. `cpus` are the processors that the process was bound to."""
+    """How the measurement was made. `cpus` are the processors that the process was bound to.
+
+    `turns` is set if the processes took turns with those of another document (`edgerec bench compare`), which has the
+    same value. Then processes and rounds with the same index belong together.
+    """
 
     rounds: int
     processes: int = 1
     threads: int = 1
     cpus: list[int] | None = None
     seconds: float | None = None
+    turns: str | None = None
 
 
 class BenchDocument(Part):

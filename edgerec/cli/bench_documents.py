@@ -1,14 +1,24 @@
-"""The commands on documents that `edgerec bench` wrote: `bench report`."""
+"""The commands on documents that `edgerec bench` wrote: `bench report` and `bench compare`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgerec.cli.command import need
-from edgerec.cli.options import PATH, force_option, json_option
+from edgerec.cli.options import (
+    PATH,
+    WholeNumber,
+    force_option,
+    json_option,
+    public_key_option,
+)
 from edgerec.cli.output import emit
+
+if TYPE_CHECKING:
+    from edgerec.bench.document import BenchDocument
 
 
 @click.command(name="report")
@@ -45,3 +55,112 @@ def bench_report(files: tuple[Path, ...], html: Path | None, markdown: Path | No
     if markdown is not None:
         write_bytes(markdown, to_markdown(documents, files).encode())
     emit({"documents": documents}, as_json=as_json, table=report_tables(documents, files))
+
+
+class _Percent(click.ParamType):
+    """Type of a share that is written as `10%` or `0.1`."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < 10:
+            self.fail(f"should be a slowdown such as 10% or 0.1; received {value!r}", param, ctx)
+        return share
+
+
+@click.command(name="compare")
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
+@click.option(
+    "--stage",
+    type=click.Choice(["step", "rerank", "behaviour", "response"]),
+    help="Bundles: what to measure. Default: step.",
+)
+@click.option("--runs", type=WholeNumber(1, 100), help="Bundles: number of new processes for each. Default: 15.")
+@click.option("--rounds", type=WholeNumber(1, 10_000), help="Bundles: number of rounds of each process. Default: 20.")
+@click.option("--python-a", type=PATH, help="Bundles: measure A with the EdgeRec of this Python interpreter.")
+@click.option("--python-b", type=PATH, help="Bundles: measure B with the EdgeRec of this Python interpreter.")
+@click.option("--out-a", type=PATH, help="Bundles: also write the document of A to this file.")
+@click.option("--out-b", type=PATH, help="Bundles: also write the document of B to this file.")
+@click.option(
+    "--fail-above",
+    type=_Percent(),
+    metavar="PERCENT",
+    help="Exit with code 1 if a row of B is slower than A by more than this, such as 10%. The whole 95 % interval must "
+    "be above it.",
+)
+@public_key_option
+@click.option("--out", type=PATH, help="Also write the comparison to this file, as JSON.")
+@force_option
+@json_option
+def bench_compare(
+    a: Path,
+    b: Path,
+    fail_above: float | None,
+    out_a: Path | None,
+    out_b: Path | None,
+    public_key: Path | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    **measuring: Any,
+) -> None:
+    """Say whether B is slower or faster than A, or the same within the noise.
+
+    A and B are two files that `edgerec bench ... --out FILE` wrote, or two bundles. Bundles are measured in pairs of
+    new processes that take turns, so that a busy machine slows both alike.
+    """
+    need("device", "numpy")
+    from edgerec.bench.compare.verdict import compare
+    from edgerec.bench.document import read_bench_document
+    from edgerec.cli.tables.bench_documents import compare_table
+    from edgerec.core.atomic import check_document, write_json
+    from edgerec.core.errors import InputError, SlowdownError
+
+    for path in (out, out_a, out_b):
+        if path is not None:
+            check_document(path, force=force, inputs=[a, b])
+    given = {name: value for name, value in measuring.items() if value is not None}
+    if a.is_dir() != b.is_dir():
+        raise InputError(f"bench compare: A and B should be two files or two bundles; received {a} and {b}")
+    if a.is_dir():
+        documents = _measure_in_turns(a, b, public_key, **given)
+        for path, document in zip((out_a, out_b), documents, strict=True):
+            if path is not None:
+                write_json(path, document.to_json())
+    else:
+        for name in (*given, *(name for name, path in (("out_a", out_a), ("out_b", out_b)) if path is not None)):
+            raise InputError(
+                f"bench compare: --{name.replace('_', '-')} is for two bundles; received the files {a} and {b}"
+            )
+        documents = [read_bench_document(path) for path in (a, b)]
+    found = compare(*documents, fail_above=fail_above)
+    if out is not None:
+        write_json(out, {"schema": 1, **found})
+    emit(found, as_json=as_json, table=compare_table(found))
+    if found["failed"]:
+        raise SlowdownError(f"bench compare: slower than --fail-above allows: {', '.join(found['failed'])}")
+
+
+def _measure_in_turns(
+    a: Path,
+    b: Path,
+    public_key: Path | None,
+    *,
+    stage: str = "step",
+    runs: int = 15,
+    rounds: int | None = None,
+    python_a: Path | None = None,
+    python_b: Path | None = None,
+) -> list[BenchDocument]:
+    need("device", "MNN", "psutil")
+    from edgerec.bench.compare.in_turns import ROUNDS, Side, command_of, measure_in_turns
+
+    sides = [Side("A", a, command_of(python_a)), Side("B", b, command_of(python_b))]
+    return measure_in_turns(sides, stage=stage, runs=runs, rounds=rounds or ROUNDS, public_key=public_key)

@@ -16,6 +16,7 @@
     │   └── NotFiniteError      a model returned NaN or infinity
     ├── ConversionError         a graph cannot be converted to MNN
     ├── ParityError             two implementations of the same function disagree
+    ├── SlowdownError           a build is slower than the caller allows
     ├── TrainingError           training cannot continue (no data, a loss of NaN)
     ├── StoreError              an embedding store or a behaviour store does not answer correctly
     ├── TransportError          the cloud cannot be reached, or its answer is wrong
@@ -95,6 +96,10 @@ class ConversionError(EdgeRecError):
 
 class ParityError(EdgeRecError):
     """Two implementations of the same function disagree by more than the tolerance."""
+
+
+class SlowdownError(EdgeRecError):
+    """A build is slower than another one by more than the caller allows."""
 
 
 class TrainingError(EdgeRecError):

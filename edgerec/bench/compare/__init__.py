@@ -1,0 +1,1 @@
+"""`edgerec bench compare`: is one build slower than the other, or is it noise?"""
