@@ -9,6 +9,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from edgerec.bench.turns import wait_for_turn
+
 Name = TypeVar("Name", bound=Hashable)
 
 NANOSECONDS = 1000
@@ -82,6 +84,7 @@ def take_turns(
     was_enabled = gc.isenabled()
     try:
         for number in range(rounds):
+            wait_for_turn()
             names = list(implementations)
             # Each round starts with another implementation, so that none always runs after the same one, whose data
             # may still be in the caches.

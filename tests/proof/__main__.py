@@ -49,6 +49,10 @@ PROOFS = {
         "a device process has its first order within a second, in 30 MB above Python, NumPy and MNN",
         f"-m tests.proof.cold_start {BUNDLE} build/quickstart/logs",
     ),
+    "compare_noise": Proof(
+        "`bench compare` calls equal builds different in at most 3 % of cases, and finds a slowdown of 10 % in 95 %",
+        f"-m tests.proof.compare_noise {BUNDLE}",
+    ),
     "long_user": Proof(
         "one user with 200,000 events costs no more than ordinary users with as many events", "-m tests.proof.long_user"
     ),

@@ -103,7 +103,7 @@ def _run(sides: Sequence[Side], what: Sequence[str], arguments: Sequence[str], *
             codes = [process.wait() for process in processes] if in_turns else [process.poll() for process in processes]
         finally:
             for process in processes:
-                process.kill()
+                process.terminate()
                 process.wait()
         for side, code, (_, err) in zip(sides, codes, outputs, strict=True):
             if code:

@@ -8,6 +8,9 @@ from typing import Any
 
 from edgerec.reports.bench.devices import Device
 
+SHOWN = 4
+"""Number of listed sentences that are shown. The others are folded."""
+
 
 @dataclass(frozen=True)
 class Table:

@@ -20,7 +20,7 @@ _SWEEP_TITLES = {
     "threads": ("threads", "Re-rank by number of threads", "threads"),
 }
 _SWEEP_NOTES = {
-    "length": "`step` is one step after a sequence of this length. `full` runs the encoder again from the start.",
+    "length": "A step costs the same after any sequence. The full run starts again from the first behaviour.",
     "candidates": "The lists of behaviours have their full lengths.",
     "threads": "The lists have their full lengths.",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgerec.core.atomic import FILE, check_output
 from edgerec.core.errors import OutputError
 from edgerec.core.text import printable
-from edgerec.reports.bench.block import Block, Table
+from edgerec.reports.bench.block import SHOWN, Block, Table
 from edgerec.reports.bench.blocks import blocks_of
 from edgerec.reports.bench.devices import Document
 
@@ -48,14 +48,19 @@ def markdown(documents: Sequence[Document], files: Sequence[Path] = ()) -> str:
 
 def _block(block: Block) -> Iterator[str]:
     yield from (f"### {block.title}", "")
-    if block.items:
-        yield from (*(f"- {_escaped(item)}" for item in block.items), "")
+    items = [f"- {_escaped(item)}" for item in block.items]
+    if items:
+        yield from (*items[:SHOWN], "")
+    if items[SHOWN:]:
+        yield from _folded("More", items[SHOWN:])
     if block.note:
         yield from (_escaped(block.note), "")
     if block.table is not None:
-        opened = ("<details><summary>Table</summary>", "") if block.folded else ()
-        closed = ("</details>", "") if block.folded else ()
-        yield from (*opened, *_table(block.table), "", *closed)
+        yield from _folded("Table", _table(block.table)) if block.folded else (*_table(block.table), "")
+
+
+def _folded(summary: str, lines: Iterable[str]) -> Iterator[str]:
+    yield from (f"<details><summary>{summary}</summary>", "", *lines, "", "</details>", "")
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgerec.reports.bench.block import SHOWN
 from edgerec.reports.bench.blocks import blocks_of
 from edgerec.reports.bench.devices import Document, devices_of
 from edgerec.reports.bench.plots import plots_of
@@ -26,6 +27,7 @@ def page(documents: Sequence[Document], files: Sequence[Path] = ()) -> str:
         title="Benchmark",
         definitions="docs/bench.md",
         plots=plots,
+        shown=SHOWN,
         devices=[device.label for device in devices],
         marks=("excellent", "required", "missed", "unknown", "unstable"),
         blocks=[

@@ -1,0 +1,59 @@
+"""Two real processes take turns."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgerec.bench.turns import Turns
+
+# Each round writes its begin and its end. If another process ran in between, its lines would be between the two.
+CHILD = """
+import sys
+from edgerec.bench.turns import wait_for_turn
+path, name, rounds = sys.argv[1:]
+for _ in range(int(rounds)):
+    wait_for_turn()
+    for event in "<>":
+        with open(path, "a") as file:
+            file.write(name + event)
+"""
+
+
+def start(turns: Turns, path: Path, *rounds: int) -> Iterator[subprocess.Popen[bytes]]:
+    for name, count, variables in zip("AB", rounds, turns.variables, strict=True):
+        command = [sys.executable, "-c", CHILD, str(path), name, str(count)]
+        yield subprocess.Popen(command, env={**os.environ, **variables}, stderr=subprocess.DEVNULL)
+
+
+def order(path: Path, *rounds: int, first: int) -> tuple[bool, str]:
+    path.touch()
+    with Turns(2) as turns:
+        processes = list(start(turns, path, *rounds))
+        given = turns.give(processes, first=first)
+    for process in processes:
+        process.wait()
+    return given, path.read_text()
+
+
+def test_rounds_alternate_and_do_not_overlap(tmp_path: Path) -> None:
+    assert order(tmp_path / "a", 4, 4, first=0) == (True, "".join(f"{name}<{name}>" for name in "ABBAABBA"))
+
+
+def test_a_process_with_more_rounds_goes_on_alone(tmp_path: Path) -> None:
+    assert order(tmp_path / "b", 1, 3, first=1) == (True, "".join(f"{name}<{name}>" for name in "BABB"))
+
+
+def test_no_turn_is_given_if_a_process_does_not_take_turns(tmp_path: Path) -> None:
+    """The first process ends without a round, so the second one waits until the turns are closed."""
+    given, events = order(tmp_path / "c", 0, 2, first=0)
+    assert not given
+    assert "A" not in events
+
+
+def test_without_another_process_there_is_nothing_to_wait_for(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", CHILD, str(tmp_path / "d"), "A", "2"], check=True)
+    assert (tmp_path / "d").read_text() == "A<A>A<A>"
