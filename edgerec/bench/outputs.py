@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerec.bench.document import BenchDocument
+from edgerec.bench.pyperf_file import write_pyperf
 from edgerec.core.atomic import check_document, write_bytes, write_json
 from edgerec.core.errors import InputError
 from edgerec.reports.bench.markdown import check_markdown, markdown
@@ -56,6 +57,8 @@ class Outputs:
         content = document.to_json()
         if self.out is not None:
             write_json(self.out, content)
+        if self.pyperf is not None:
+            write_pyperf(document, self.pyperf)
         if self.markdown is not None:
             write_bytes(self.markdown, markdown([content]).encode())
         if self.html is not None:

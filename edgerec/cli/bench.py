@@ -94,6 +94,7 @@ _FILES = [
     document_option,
     click.option("--html", type=PATH, help="Also write a page with tables and plots to this file. It opens offline."),
     click.option("--markdown", type=PATH, help="Also write tables to this file, for a pull request."),
+    click.option("--pyperf", type=PATH, help="Also write the durations to this file, in the JSON format of pyperf."),
 ]
 
 
@@ -115,6 +116,7 @@ def _measure(
     out: Path | None,
     html: Path | None,
     markdown: Path | None,
+    pyperf: Path | None,
     force: bool,
     as_json: bool,
     cpu: str | None = None,
@@ -136,7 +138,7 @@ def _measure(
 
     cpus = None if cpu is None else tuple(parse_cpus(cpu))
     plan = Plan(what, peers=peers, cpus=cpus, beside=beside, public_key=key, **settings)
-    outputs = Outputs(out, html, markdown, force=force)
+    outputs = Outputs(out, html, markdown, pyperf, force=force)
     outputs.check([bundle, *beside])
     document = run_bench(bundle, plan)
     outputs.write(document)

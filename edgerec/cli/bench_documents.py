@@ -57,21 +57,17 @@ def bench_report(files: tuple[Path, ...], html: Path | None, markdown: Path | No
     emit({"documents": documents}, as_json=as_json, table=report_tables(documents, files))
 
 
-class _Percent(click.ParamType):
-    """Type of a share that is written as `10%` or `0.1`."""
-
-    name = "percent"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        try:
-            share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
-        except ValueError:
-            share = -1.0
-        if not 0 <= share < 10:
-            self.fail(f"should be a slowdown such as 10% or 0.1; received {value!r}", param, ctx)
-        return share
+def _share(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Return a share that is written as `10%` or `0.1`."""
+    if value is None:
+        return None
+    try:
+        share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 10:
+        raise click.BadParameter(f"should be a slowdown such as 10% or 0.1; received {value!r}", context, option)
+    return share
 
 
 @click.command(name="compare")
@@ -90,7 +86,7 @@ class _Percent(click.ParamType):
 @click.option("--out-b", type=PATH, help="Bundles: also write the document of B to this file.")
 @click.option(
     "--fail-above",
-    type=_Percent(),
+    callback=_share,
     metavar="PERCENT",
     help="Exit with code 1 if a row of B is slower than A by more than this, such as 10%. The whole 95 % interval must "
     "be above it.",

@@ -20,6 +20,7 @@ from edgerec.bench.document import BenchDocument, Row
 from edgerec.bench.measure import Durations
 from edgerec.bench.rows import row_of
 from edgerec.bench.turns import Turns
+from edgerec.bench.warnings import warnings_of
 from edgerec.core.console import progress
 from edgerec.core.errors import InputError, ResourceError
 from edgerec.core.faults import first_fault
@@ -163,10 +164,11 @@ def _merged(documents: Sequence[BenchDocument], turns: str) -> BenchDocument:
         "results": [_merged_row(each) for each in rows],
         "ratios": [],
         "targets": [],
-        "warnings": [],
         "seconds": None,
     }
-    return first.model_copy(update=changed)
+    merged = first.model_copy(update=changed)
+    merged.warnings = warnings_of(merged)
+    return merged
 
 
 def _merged_row(rows: Sequence[Row]) -> Row:
