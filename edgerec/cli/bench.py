@@ -70,7 +70,7 @@ _CPU = click.option(
 _PEERS = click.option(
     "--peers",
     is_flag=True,
-    help="Also measure other inference engines. EdgeRec's own peers need a bundle of the model crban.",
+    help="Also measure other inference engines. Most need a bundle of crban that was exported with --peers.",
 )
 _BESIDE = click.option(
     "--beside",

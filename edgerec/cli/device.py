@@ -56,8 +56,8 @@ from edgerec.cli.tensorflow import import_tensorflow
 @click.option(
     "--peers",
     is_flag=True,
-    help="For the model crban: also write models for LiteRT, and a model that MNN's converter makes with default "
-    "settings. `edgerec bench step` and `edgerec bench rerank` measure them with --peers.",
+    help="For the model crban: also write what other inference engines need, so that `edgerec bench` measures them "
+    "with --peers.",
 )
 @click.option(
     "--trace",

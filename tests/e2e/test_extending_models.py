@@ -333,13 +333,13 @@ def without_reference_graphs(bundle_path: Path, tmp_path: Path) -> Path:
     return bundle
 
 
-def test_a_peer_that_needs_no_graphs_is_measured_on_any_bundle(
+def test_peers_that_need_no_reference_graphs_are_measured_on_any_bundle(
     site: Path, without_reference_graphs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("Add a peer", site).write_text("[edgerec.peers]\ntwo_threads = broken_peers:Stored\n")
     (site / "broken_peers.py").write_text(BROKEN)
     found = bench_here("rerank", without_reference_graphs, peers=True, rounds=1)
-    assert [row["peer"] for row in found["ratios"]] == ["stored"]
+    assert [row["peer"] for row in found["ratios"]] == ["onnxruntime_device_graph", "stored"]
     assert found["failed"] == []
     assert found["environment"]["versions"]["two_threads"] == "1.0"
     assert "peer onnxruntime is not measured: " in capsys.readouterr().err
@@ -354,7 +354,7 @@ def test_a_peer_with_fused_encodings_fails_if_there_are_no_reference_graphs(
     [failed] = found["failed"]
     assert failed["peer"] == "two_threads"
     assert "has no reference graphs" in failed["reason"]
-    assert {row["name"] for row in found["results"]} == {"mnn", "edgerec"}
+    assert {row["name"] for row in found["results"]} == {"mnn", "edgerec", "onnxruntime_device_graph"}
 
 
 def test_a_model_with_a_name_of_edgerec_is_refused(site: Path) -> None:

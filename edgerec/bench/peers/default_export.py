@@ -36,7 +36,7 @@ class DefaultExport(Peer):
     def missing(self) -> str | None:
         if self._path.is_file():
             return None
-        return f"{self.bundle} has no model for it; `edgerec export --peers` writes it"
+        return f"{self.bundle} has no model for it; `edgerec export --peers` writes it for the model crban"
 
     @property
     def _path(self) -> Path:

@@ -1,9 +1,8 @@
 """A peer: Keras layers with the trained weights, compiled by TensorFlow and XLA.
 
-This is Keras at its best on a CPU: a function with fixed shapes for each model, compiled by XLA, which is faster than
-TensorFlow's own graph. It is called as a concrete function with tensors that are ready, and states stay tensors. Only
-the results become NumPy arrays, which copies nothing. Layers over sequences loop: an unrolled loop over 100 behaviours
-is three times as slow and takes minutes to compile.
+This is Keras at its best on a CPU: a function with fixed shapes for each model, compiled by XLA (docs/bench.md,
+"Peers"). It is called as a concrete function with tensors that are ready, and states stay tensors. Only the results
+become NumPy arrays, which copies nothing.
 
 TensorFlow starts its threads with its first operation. So a process that has already used TensorFlow with several
 threads cannot measure this peer.
@@ -42,7 +41,7 @@ class Keras(Peer):
 
     def missing(self) -> str | None:
         if not (self.bundle / FILE).is_file():
-            return f"{self.bundle} has no weights for it; `edgerec export --peers` writes them"
+            return f"{self.bundle} has no weights for it; `edgerec export --peers` writes them for the model crban"
         absent = [name for name in self.distributions if importlib.util.find_spec(name) is None]
         return f"{absent[0]} is not installed; pip install {' '.join(absent)}" if absent else None
 

@@ -33,7 +33,7 @@ class LiteRt(Peer):
 
     def missing(self) -> str | None:
         if not self._path(RANKING_MODEL).is_file():
-            return f"{self.bundle} has no models for it; `edgerec export --peers` writes them"
+            return f"{self.bundle} has no models for it; `edgerec export --peers` writes them for the model crban"
         if importlib.util.find_spec("ai_edge_litert") is None:
             return "ai-edge-litert is not installed; pip install ai-edge-litert"
         return None

@@ -31,7 +31,7 @@ class MnnFull(Peer):
     def missing(self) -> str | None:
         if all((self.bundle / PEERS / f"{kind.step_model}_full.mnn").is_file() for kind in BEHAVIOUR_KINDS):
             return None
-        return f"{self.bundle} has no model for it; `edgerec export --peers` writes it"
+        return f"{self.bundle} has no model for it; `edgerec export --peers` writes it for the model crban"
 
     def sequence(self, kind: BehaviourKind, case: GoldenCase, length: int) -> Calls:
         path = self.bundle / PEERS / f"{kind.step_model}_full.mnn"

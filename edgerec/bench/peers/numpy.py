@@ -59,7 +59,7 @@ class NumPy(Peer):
 
     def missing(self) -> str | None:
         if not (self.bundle / FILE).is_file():
-            return f"{self.bundle} has no weights for it; `edgerec export --peers` writes them"
+            return f"{self.bundle} has no weights for it; `edgerec export --peers` writes them for the model crban"
         if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
             settings = " ".join(f"{name}={value}" for name, value in ONE_THREAD.items())
             return f"NumPy would use several threads; start the process with {settings}"

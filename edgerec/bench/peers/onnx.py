@@ -31,6 +31,7 @@ from edgerec.bundle.layout import GOLDEN, PEERS
 from edgerec.bundle.manifest import DEVICE_MODELS, RANKING_MODEL
 from edgerec.core.errors import FormatError
 from edgerec.device_runtime.encodings import Encodings
+from edgerec.device_runtime.matches import SeenItems
 from edgerec.device_runtime.rank_feed import RankFeed
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
@@ -53,9 +54,9 @@ class OnnxPeer(Peer):
     distributions = ("onnxruntime",)
 
     def missing(self) -> str | None:
-        if self._graph(RANKING_MODEL, REFERENCE).is_file():
+        if self._graph(RANKING_MODEL, self.name).is_file():
             return None
-        return f"{self.bundle} has no reference graphs, because only bundles of the model crban have them"
+        return f"{self.bundle} has no such graphs; only bundles of the model crban have reference graphs"
 
     def _graph(self, model: str, which: str) -> Path:
         return self.bundle / GOLDEN / "onnx" / f"{model}{_SUFFIX[which]}.onnx"
@@ -65,7 +66,8 @@ class OnnxPeer(Peer):
         missing = self.missing()
         if missing is not None:
             raise FormatError(f"bench: {missing}")
-        return {model: _session(self._graph(model, self.name)) for model in DEVICE_MODELS}
+        graphs = {model: self._graph(model, self.name) for model in DEVICE_MODELS}
+        return {model: _session(path) for model, path in graphs.items() if path.is_file()}
 
     def step(self, kind: BehaviourKind, case: GoldenCase) -> Calls:
         action, item, _, _ = case.of(kind)
@@ -74,17 +76,17 @@ class OnnxPeer(Peer):
     def rerank(self, case: GoldenCase) -> Calls:
         session = self._sessions[RANKING_MODEL]
         arrays = {spec.name: np.zeros(spec.shape, np.float32) for spec in session.get_inputs()}
-        encodings = {kind: self.encode(kind, case) for kind in BEHAVIOUR_KINDS}
+        encodings = {kind: self.encode(kind, case) for kind in BEHAVIOUR_KINDS if kind.step_model in self._sessions}
         RankFeed(arrays, values=_STORED[self.name][1]).write(case.candidates, encodings, case.candidate_ids)
         return {self.name: lambda: session.run(["logits"], arrays)[0]}
 
     def encode(self, kind: BehaviourKind, case: GoldenCase) -> Encodings:
         """Encode the behaviours of `case`. With the reference graph, values are the fused encodings (t, 2 * units)."""
-        action, item, _, _ = case.of(kind)
+        action, item, ids, age = case.of(kind)
         call = self._run_step(kind.step_model, action, item)
         found = [call()[:2] for _ in range(len(action))]
         keys, values = (np.array([one[part].reshape(-1) for one in found], np.float32) for part in (0, 1))
-        return Encodings(keys, values)
+        return Encodings(keys, values, None if ids is None or age is None else SeenItems(ids, age))
 
     def _run_step(self, model: str, action: Array, item: Array) -> Callable[[], Any]:
         session = self._sessions[model]
@@ -129,7 +131,7 @@ class FullSequence(Peer):
     def missing(self) -> str | None:
         if all(self._graph(kind).is_file() for kind in BEHAVIOUR_KINDS):
             return None
-        return f"{self.bundle} has no graph for it; `edgerec export --peers` writes it"
+        return f"{self.bundle} has no graph for it; `edgerec export --peers` writes it for the model crban"
 
     def _graph(self, kind: BehaviourKind) -> Path:
         return self.bundle / PEERS / f"{kind.step_model}_full.onnx"
