@@ -56,7 +56,8 @@ class OnnxPeer(Peer):
     def missing(self) -> str | None:
         if self._graph(RANKING_MODEL, self.name).is_file():
             return None
-        return f"{self.bundle} has no such graphs; only bundles of the model crban have reference graphs"
+        which = "reference graphs; only bundles of the model crban have them" if _SUFFIX[self.name] else "graphs"
+        return f"{self.bundle} has no {which}"
 
     def _graph(self, model: str, which: str) -> Path:
         return self.bundle / GOLDEN / "onnx" / f"{model}{_SUFFIX[which]}.onnx"

@@ -106,6 +106,12 @@ def test_numpy_with_several_threads_is_not_measured(with_arrays: Path, monkeypat
     assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
+def test_onnx_runtime_runs_the_device_graphs_of_a_model_that_reads_matches(plus_path: Path) -> None:
+    document = bench_here("rerank", plus_path / "bundle", peers=True, rounds=1)
+    assert document["failed"] == []
+    assert names(document, "rerank") >= {"mnn", "onnxruntime_device_graph"}
+
+
 @pytest.mark.slow
 def test_all_peers_are_measured(bundle_path: Path, run_path: Path, tmp_path: Path) -> None:
     run = load_run(run_path)
