@@ -169,7 +169,7 @@ def test_the_script_verifies_and_measures(kit: Path, tmp_path: Path) -> None:
     (programs / "edgerec").chmod(0o755)
     done = subprocess.run(
         ["sh", here / "run.sh", tmp_path / "phone.json"],
-        env={**os.environ, "BENCH": "step --rounds 2", "PYTHON": sys.executable},
+        env={**os.environ, "BENCH": "size", "PYTHON": sys.executable},
         capture_output=True,
         text=True,
         check=False,
