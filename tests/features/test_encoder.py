@@ -202,8 +202,10 @@ def test_raw_features_have_the_same_bits_together_and_alone(count: int, data: st
         Raw(kind="raw", name="b", source="b", transform="log1p", low=0.1, high=3.0, mean=0.5, scale=0.2),
         Raw(kind="raw", name="c", source="c", transform="log1p", mean=1.0, scale=3.0),
         Raw(kind="raw", name="d", source="b", low=-1.0, mean=0.0, scale=1e-3),
+        Raw(kind="raw", name="e", source="a", high=0.0, mean=0.0, scale=1.0),
+        Raw(kind="raw", name="f", source="c", low=-0.0, mean=0.0, scale=1.0),
     ]
-    number = st.one_of(st.just(np.nan), st.floats(-0.9, 1e6), st.floats(-0.9, 3))
+    number = st.one_of(st.sampled_from([np.nan, -0.0, 0.0]), st.floats(-0.9, 1e6), st.floats(-0.9, 3))
     columns = {name: np.array(data.draw(st.lists(number, min_size=count, max_size=count))) for name in "abc"}
     together = GroupEncoder(features).encode(columns).numbers
     for index, feature in enumerate(features):
@@ -212,7 +214,7 @@ def test_raw_features_have_the_same_bits_together_and_alone(count: int, data: st
 
 @given(st.lists(st.floats(-0.9, 1e30) | st.floats(-0.9, 2)), st.data())
 def test_a_raw_number_has_the_same_bits_alone_and_among_others(values: list[float], data: st.DataObject) -> None:
-    bound = st.sampled_from([None, 0.0, 0.5, 1.0])
+    bound = st.sampled_from([None, -0.0, 0.0, 0.5, 1.0])
     low, high = data.draw(bound), data.draw(bound)
     if low is not None and high is not None:
         low, high = sorted((low, high))

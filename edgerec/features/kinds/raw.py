@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
+from math import copysign, inf
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +16,18 @@ from edgerec.features.vocabulary import Vocabulary
 
 LARGEST = float(np.finfo(np.float32).max)
 """The largest number of float32."""
+
+
+# If a value and a bound are both zero, x86 returns the bound. ARM returns 0.0 as the maximum and -0.0 as the minimum.
+# They differ for the two bounds below. There the code sets the sign of zeros itself, so that both encode alike.
+
+
+def _is_minus_zero(low: float) -> bool:
+    return low == 0 and copysign(1.0, low) < 0
+
+
+def _is_plus_zero(high: float) -> bool:
+    return high == 0 and copysign(1.0, high) > 0
 
 
 class Raw(BaseFeature):
@@ -60,8 +72,12 @@ class Raw(BaseFeature):
         # On one row, which is what a device encodes, these two functions take a tenth of the time of np.clip.
         if self.low is not None:
             values = np.maximum(values, self.low)
+            if _is_minus_zero(self.low):
+                values[values == 0] = self.low
         if self.high is not None:
             values = np.minimum(values, self.high)
+            if _is_plus_zero(self.high):
+                values[values == 0] = self.high
         return values
 
     def fit(self, numbers: FittedRange) -> Raw:
@@ -105,7 +121,7 @@ class Raw(BaseFeature):
             return None
         if self.transform == "log1p":
             value = float(np.log1p(value))
-        # If both are zero, NumPy returns the bound on x86, and so does this code.
+        # If both are zero, the result is the bound, as for many rows.
         if self.low is not None and not value > self.low:
             value = self.low
         if self.high is not None and not value < self.high:
@@ -136,6 +152,8 @@ class RawBlock:
                 (np.inf, [feature.high for feature in features]),
             )
         )
+        self._zero_low = [row for row, (bound,) in enumerate(self._low.tolist()) if _is_minus_zero(bound)]
+        self._zero_high = [row for row, (bound,) in enumerate(self._high.tolist()) if _is_plus_zero(bound)]
         self._mean = np.array([[feature.mean or 0.0] for feature in features])
         self._scale = np.array([[feature.scale or 1.0] for feature in features])
         # Whether every number between the bounds is at most `LARGEST` after scaling.
@@ -163,7 +181,11 @@ class RawBlock:
         if np.count_nonzero(np.isinf(values)):
             return None
         np.maximum(values, self._low, out=values)
+        for row in self._zero_low:
+            values[row][values[row] == 0] = -0.0
         np.minimum(values, self._high, out=values)
+        for row in self._zero_high:
+            values[row][values[row] == 0] = 0.0
         values -= self._mean
         values /= self._scale
         if not self._bounded and np.fmax.reduce(np.abs(values), axis=None, initial=0.0) > LARGEST:
