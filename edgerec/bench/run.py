@@ -41,10 +41,7 @@ def run_bench(bundle: AnyPath, plan: Plan) -> BenchDocument:
         for number, rounds in enumerate(plan.shares):
             with stage_of(plan, f"process {number + 1} of {len(plan.shares)}"):
                 measured.append(guarded(partial(measure_bundle, plan=plan, rounds=rounds, first=not number), bundle))
-        cold = guarded(partial(measure_cold, processes=plan.starts(COLD)), bundle) if plan.includes(COLD) else []
-        memory = (
-            guarded(partial(measure_memory, processes=plan.starts(MEMORY)), bundle) if plan.includes(MEMORY) else []
-        )
+        cold, memory = _fresh(bundle, plan)
         machine["load_end"] = load()
     document = document_of(bundle, plan, measured, machine, cold=cold, memory=memory)
     document.seconds = round(time.perf_counter() - start, 1)
@@ -55,10 +52,11 @@ def _fresh(bundle: Path, plan: Plan) -> tuple[list[Phase], list[Memory]]:
     """Measure device processes, which load the bundle anew."""
     cold: list[Phase] = []
     memory: list[Memory] = []
-    with stage_of(plan, "cold start and memory"):
-        if plan.includes(COLD):
+    if plan.includes(COLD):
+        with stage_of(plan, "cold start"):
             cold = guarded(partial(measure_cold, processes=plan.starts(COLD)), bundle)
-        if plan.includes(MEMORY):
+    if plan.includes(MEMORY):
+        with stage_of(plan, "memory"):
             memory = guarded(partial(measure_memory, processes=plan.starts(MEMORY)), bundle)
     return cold, memory
 
