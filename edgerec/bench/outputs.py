@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerec.bench.document import BenchDocument
-from edgerec.bench.pyperf_file import write_pyperf
+from edgerec.bench.pyperf_file import check_pyperf, write_pyperf
 from edgerec.core.atomic import check_document, write_bytes, write_json
 from edgerec.core.errors import InputError
 from edgerec.reports.bench.markdown import check_markdown, markdown
@@ -45,7 +45,7 @@ class Outputs:
             raise InputError("bench: --out, --html, --markdown and --pyperf should name different files")
         for path, check in (
             (self.out, check_document),
-            (self.pyperf, check_document),
+            (self.pyperf, check_pyperf),
             (self.html, check_page),
             (self.markdown, check_markdown),
         ):

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgerec.bench.document import BenchDocument, Row
-from edgerec.core.atomic import write_json
+from edgerec.core.atomic import FILE, check_output, write_json
+from edgerec.core.documents import read_object
+from edgerec.core.errors import OutputError
 
 FORMAT = "1.0"
 """Version of pyperf's JSON format. pyperf has read it since version 1.0."""
 SECONDS = 1e-6
 """Number of seconds in a microsecond."""
+
+
+def check_pyperf(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> None:
+    """Check that the file can be written. With `force`, `path` may exist if it is a file of pyperf.
+
+    Raises:
+        OutputError: `path` exists and `force` is false, it is another file, it cannot be written, or it is inside an
+            input.
+    """
+    check_output(path, force=force, kind=FILE, inputs=inputs)
+    if path.exists() and "benchmarks" not in (read_object(path) or {}):
+        raise OutputError(f"output {path} exists already and is not a file of pyperf: choose another name")
 
 
 def write_pyperf(document: BenchDocument, path: Path) -> None:

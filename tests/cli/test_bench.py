@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def test_wrong_options_are_errors_of_one_line(options: list[str], message: str, 
 
 
 def test_existing_files_are_kept(bundle_path: Path, tmp_path: Path) -> None:
-    for option in ("--out", "--html", "--markdown"):
+    for option in ("--out", "--html", "--markdown", "--pyperf"):
         kept = tmp_path / "kept"
         kept.write_text("kept")
         for force in ([], ["--force"]):
@@ -35,10 +36,12 @@ def test_existing_files_are_kept(bundle_path: Path, tmp_path: Path) -> None:
         assert kept.read_text() == "kept"
 
 
-def test_one_command_writes_json_a_page_and_markdown(bundle_path: Path, tmp_path: Path) -> None:
-    out, html, markdown = (tmp_path / name for name in ("bench.json", "bench.html", "bench.md"))
-    files = ["--out", out, "--html", html, "--markdown", markdown]
-    found = document(edgerec_here("bench", "size", bundle_path, *files, "--json"))
+def test_one_command_writes_all_files_and_replaces_them(bundle_path: Path, tmp_path: Path) -> None:
+    out, html, markdown, pyperf = (tmp_path / name for name in ("bench.json", "bench.html", "bench.md", "pyperf.json"))
+    files = ["--out", out, "--html", html, "--markdown", markdown, "--pyperf", pyperf]
+    for force in ([], ["--force"]):
+        found = document(edgerec_here("bench", "size", bundle_path, *files, *force, "--json"))
     assert read_bench_document(out).to_json() == found
     assert found["version_id"] in html.read_text()
     assert found["version_id"] in markdown.read_text()
+    assert json.loads(pyperf.read_text())["metadata"]["edgerec_version_id"] == found["version_id"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -131,6 +132,8 @@ def _tensorflow() -> Any:
     Raises:
         EdgeRecError: TensorFlow is in use in this process with other settings, or Keras uses another backend.
     """
+    # TensorFlow reads this when it is imported. Its errors are exceptions, so its log tells users nothing.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow as tf
 
