@@ -91,6 +91,11 @@ def bench_document(seed: int = 1, *, processor: str = "Test processor") -> dict[
         ratios=[
             Ratio(stage=stage, peer="onnxruntime", median=number(0.3), min=number(0.2), max=number(0.4))
             for stage in ("hubsm_ie", "rerank")
+        ]
+        + [
+            Ratio(
+                stage="sequence", peer="full", parameters={"length": 10}, median=0.31, min=number(0.2), max=number(0.4)
+            )
         ],
         operations=[
             Operation(stage="rerank", type=name, commands=3, mean_us=number(90), share=number(0.4))

@@ -23,7 +23,7 @@ ONE = {"environment", "settings", "sizes"}
 RAW = {"samples_us", "warmup_us", "quantiles_us", "samples_ms", "samples_bytes"}
 HEADS = {"p50", "p99"}
 BLOCKS = [
-    "warnings", "where", "targets", "latency", "steps", "candidates", "threads", "peers", "size", "table3",
+    "warnings", "where", "targets", "latency", "steps", "candidates", "threads", "peers", "sweeps", "size", "table3",
     "operations", "cold", "memory", "sustained", "energy", "environment",
 ]  # fmt: skip
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgerec.reports.bench.block import Block, Table, device_table
-from edgerec.reports.bench.cells import NONE, megabytes, number, percent, text
+from edgerec.reports.bench.cells import megabytes, number, percent, text
 from edgerec.reports.bench.devices import Device, Document, devices_of, entries, replays_of
+from edgerec.reports.bench.machine import machine, where
 
 SWEEPS = {"length": "sequence", "candidates": "rerank", "threads": "rerank"}
 """The parameters that sweeps vary, and the stage of each."""
 _ROW = ("n", "p50", "p90", "p99", "p99.9", "CPU", "calls/s", "spread", "")
+_RANGE = ("smallest", "largest")
 _UNITS = "Durations are in microseconds per call."
 _SWEEP_TITLES = {
     "length": ("steps", "One step against the whole sequence", "length"),
@@ -24,18 +26,6 @@ _SWEEP_NOTES = {
     "candidates": "The lists of behaviours have their full lengths.",
     "threads": "The lists have their full lengths.",
 }
-_ENVIRONMENT = {
-    "cores_usable": "cores that the process may use",
-    "features": "processor features",
-    "governor": "governor",
-    "frequency_mhz": "frequency, MHz",
-    "temperature_c": "temperature, °C",
-    "power": "power",
-    "container": "container",
-    "system": "system",
-    "python": "Python",
-    "versions": "versions",
-}
 
 
 def blocks_of(documents: Sequence[Document], files: Sequence[Path] = ()) -> list[Block]:
@@ -43,11 +33,12 @@ def blocks_of(documents: Sequence[Document], files: Sequence[Path] = ()) -> list
     devices = devices_of(documents, files)
     made = (
         _warnings(devices),
-        _where(devices),
+        where(devices),
         _targets(devices),
         _latency(devices),
         *(_sweep(devices, parameter) for parameter in SWEEPS),
         _peers(devices),
+        _sweep_peers(devices),
         _size(devices),
         _table3(devices),
         *(_replay(document) for document in replays_of(documents)),
@@ -56,7 +47,7 @@ def blocks_of(documents: Sequence[Document], files: Sequence[Path] = ()) -> list
         _memory(devices),
         _sustained(devices),
         _energy(devices),
-        _environment(devices),
+        machine(devices),
     )
     return [block for block in made if block is not None]
 
@@ -81,70 +72,16 @@ def _warnings(devices: Sequence[Device]) -> Block | None:
     return Block("warnings", "Warnings", items=items) if items else None
 
 
-def _where(devices: Sequence[Device]) -> Block | None:
-    return _described(devices, "where", "What and where", _measurement)
-
-
-def _environment(devices: Sequence[Device]) -> Block | None:
-    return _described(devices, "environment", "Environment", _details)
-
-
-def _described(
-    devices: Sequence[Device], name: str, title: str, describe: Callable[[Document], Mapping[str, Any]]
-) -> Block | None:
-    """Return a block with a column for each device and a row for each name that `describe` returns."""
-    found = [
-        {key: text(value) for key, value in describe(device.document).items() if value is not None and text(value)}
-        for device in devices
-    ]
-    keys = dict.fromkeys(key for each in found for key in each)
-    rows = [(key, *(each.get(key, NONE) for each in found)) for key in keys]
-    heads = [device.label for device in devices] if len(devices) > 1 else [""]
-    return Block(name, title, table=Table(("", *heads), rows, texts=1 + len(devices))) if rows else None
-
-
-def _measurement(document: Document) -> Mapping[str, Any]:
-    environment, settings = document["environment"], document["settings"]
-    return {
-        "processor": environment.get("processor"),
-        "architecture": environment.get("machine"),
-        "emulated": environment.get("emulated") or None,
-        "model": document["model"],
-        "precision": document["precision"],
-        "version ID": document["version_id"],
-        "longest lists": document["sizes"] or None,
-        "command": f"edgerec bench {document['what']}",
-        "processes": settings["processes"],
-        "rounds": settings["rounds"],
-        "threads": settings["threads"],
-        "load, start and end": [each for each in map(environment.get, ("load_start", "load_end")) if each is not None],
-        "date (UTC)": environment.get("date"),
-    }
-
-
-def _details(document: Document) -> Mapping[str, Any]:
-    environment = document["environment"]
-    memory = environment.get("memory_bytes")
-    return {
-        "cores": environment.get("cores"),
-        **{name: environment.get(key) for key, name in _ENVIRONMENT.items()},
-        "memory, GB": None if memory is None else number(memory, 1e-9),
-        "bound to processors": document["settings"]["cpus"],
-        "bundle": document["bundle"],
-        "seconds of the measurement": document["seconds"],
-    }
-
-
 def _targets(devices: Sequence[Device]) -> Block | None:
     def cells(entry: Mapping[str, Any]) -> Iterable[str]:
         return (
             entry["what"],
-            entry["unit"],
-            *(number(entry[key]) for key in ("measured", "required", "excellent")),
             entry["result"],
+            *(number(entry[key]) for key in ("measured", "required", "excellent")),
+            entry["unit"],
         )
 
-    heads = ("", "unit", "measured", "required", "excellent", "result")
+    heads = ("", "result", "measured", "required", "excellent", "unit")
     found = entries(devices, "targets", lambda entry: entry["what"])
     table = device_table(devices, heads, found, cells, texts=2, last_is_text=True)
     note = "The result is unknown if the machine was too unsteady."
@@ -183,14 +120,30 @@ def _sweep(devices: Sequence[Device], parameter: str) -> Block | None:
 
 def _peers(devices: Sequence[Device]) -> Block | None:
     def cells(entry: Mapping[str, Any]) -> Iterable[str]:
-        parameters = text(entry["parameters"])
-        stage = f"{entry['stage']} ({parameters})" if parameters else entry["stage"]
-        return (stage, entry["peer"], *(number(entry[key]) for key in ("median", "min", "max")))
+        return (entry["stage"], entry["peer"], *_ratio_cells(entry))
 
-    found = entries(devices, "ratios", lambda entry: (entry["stage"], entry["peer"], text(entry["parameters"])))
-    table = device_table(devices, ("stage", "peer", "mnn / peer", "smallest", "largest"), found, cells, texts=2)
+    found = (each for each in _ratios(devices) if not each[1]["parameters"])
+    table = device_table(devices, ("stage", "peer", "mnn / peer", *_RANGE), found, cells, texts=2)
     note = "The p50 of MNN divided by the p50 of the peer: median and range over rounds. Below 1, MNN is faster."
     return Block("peers", "Peers", note, table) if table else None
+
+
+def _sweep_peers(devices: Sequence[Device]) -> Block | None:
+    def cells(entry: Mapping[str, Any]) -> Iterable[str]:
+        return (entry["stage"], text(entry["parameters"]), entry["peer"], *_ratio_cells(entry))
+
+    found = (each for each in _ratios(devices) if each[1]["parameters"])
+    table = device_table(devices, ("stage", "parameter", "peer", "ours / peer", *_RANGE), found, cells, texts=3)
+    note = "The p50 of a step, or of MNN, divided by the p50 of the peer: median and range over rounds."
+    return Block("sweeps", "Peers in sweeps", note, table, folded=True) if table else None
+
+
+def _ratios(devices: Sequence[Device]) -> Iterator[tuple[Device, Mapping[str, Any]]]:
+    return entries(devices, "ratios", lambda entry: (entry["stage"], entry["peer"], text(entry["parameters"])))
+
+
+def _ratio_cells(entry: Mapping[str, Any]) -> Iterable[str]:
+    return (number(entry[key]) for key in ("median", "min", "max"))
 
 
 def _size(devices: Sequence[Device]) -> Block | None:
@@ -233,7 +186,7 @@ def _operations(devices: Sequence[Device]) -> Block | None:
 
     found = entries(devices, "operations", lambda entry: (entry["stage"], entry["type"]))
     table = device_table(devices, ("stage", "type", "commands", "microseconds", "share"), found, cells, texts=2)
-    note = "Mean duration of all commands of a type in one run. The profile itself makes a run slower."
+    note = "Mean duration of all commands of a type in one run."
     return Block("operations", "Profile by operation", note, table, folded=True) if table else None
 
 
@@ -249,11 +202,15 @@ def _cold(devices: Sequence[Device]) -> Block | None:
 def _memory(devices: Sequence[Device]) -> Block | None:
     def cells(entry: Mapping[str, Any]) -> Iterable[str]:
         sizes = ("above_base_bytes", "resident_bytes", "private_bytes")
-        return (entry["phase"], *(megabytes(entry[key]) for key in sizes))
+        growth = number(entry["growth_bytes"])
+        return (entry["phase"], *(megabytes(entry[key]) for key in sizes), growth)
 
     found = entries(devices, "memory", lambda entry: entry["phase"])
-    table = device_table(devices, ("MB", "above base", "resident", "private"), found, cells)
-    note = "The base is a process that has only imported NumPy and MNN. Private memory is shared with no other process."
+    table = device_table(devices, ("MB", "above base", "resident", "private", "growth, bytes"), found, cells)
+    note = (
+        "The base is a process that has only imported NumPy and MNN. Private memory is shared with no other process. "
+        "The growth is for each re-rank."
+    )
     return Block("memory", "Memory", note, table) if table else None
 
 

@@ -15,7 +15,7 @@ def number(value: float | None, scale: float = 1.0) -> str:
     scaled = value * scale
     size = abs(scaled)
     digits = 0 if size >= 100 or scaled == int(scaled) else 1 if size >= 10 else 2 if size >= 1 else 3
-    return f"{scaled:,.{digits}f}" if size >= 0.001 or not scaled else f"{scaled:.1e}"
+    return f"{scaled:,.{digits}f}" if size >= 0.001 or not scaled else f"{scaled:.2g}"
 
 
 def megabytes(value: float | None) -> str:

@@ -31,7 +31,7 @@ def page(documents: Sequence[Document], files: Sequence[Path] = ()) -> str:
         devices=[device.label for device in devices],
         marks=("excellent", "required", "missed", "unknown", "unstable"),
         blocks=[
-            (block, [(name, plots[name]["layout"]["height"]) for name in plots if name.startswith(f"{block.id}-")])
+            (block, [(name, plots[name]["layout"]) for name in plots if name.startswith(f"{block.id}-")])
             for block in blocks
         ],
     )
