@@ -33,7 +33,7 @@ Shape = tuple[Annotated[int, Field(ge=1, le=100_000)], ...]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 class ModelFile(_Part):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class FileStamp(BaseModel):
     """Size in bytes and SHA-256 of a file."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
     size: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

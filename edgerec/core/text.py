@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,6 +51,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     A known name with a prefix, such as ``cloud.page``, is found without its prefix.
     """
+    import difflib  # Only an error text needs it, and a device should not pay for it at every start.
+
     plain = {_letters(each.rpartition(".")[2]): each for each in known}
     found = difflib.get_close_matches(_letters(name), plain, n=1)
     return f" (did you mean {plain[found[0]]}?)" if found else ""

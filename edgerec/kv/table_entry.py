@@ -13,7 +13,7 @@ MAX_KEYS = 2**31 - 2
 class TableEntry(BaseModel):
     """Number of keys, row dimension, stored data type and number of shards of an embedding table."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
     keys: Annotated[int, Field(ge=0, le=MAX_KEYS)]
     dimension: Annotated[int, Field(ge=1, le=1024)]

@@ -16,6 +16,8 @@ from edgerec.device_runtime import forks
 APPLICATION_ID = 0x45524253
 """SQLite's `application_id` of a behaviour store: "ERBS"."""
 PAGE_BYTES = 2048
+CACHE_KIB = 256
+"""Memory for pages of the file. SQLite's default is 2,000 KiB, but a store reads few rows again."""
 WAL_BYTES = 4 * 1024 * 1024
 """If the write-ahead log is longer than this after a commit, it is copied into the file (a checkpoint)."""
 CHECKED_COMMITS = 32
@@ -68,6 +70,7 @@ class Database:
             self._start_wal()
             self.execute(f"PRAGMA synchronous = {synchronous}")
             self.execute("PRAGMA wal_autocheckpoint = 0")
+            self.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         except BaseException:
             self._connection.close()
             raise

@@ -17,6 +17,8 @@ from edgerec.device_runtime.store.statements import read_statements
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.paging.log_rows import LogBatch
 
+REQUESTS_AT_ONCE = 8
+"""The largest number of requests in a batch. In memory, one with 100 candidates takes as much as a hundred events."""
 _OLDEST = ("oldest_exposures", "oldest_page_views", "oldest_requests")
 
 
@@ -73,7 +75,7 @@ class Spool:
         """Return the batch that is being sent, else the oldest rows as a new batch, or None if there are none."""
         marks = self._marks()
         if marks.offered is None:
-            end = self._oldest(marks, most_rows)
+            end = self._oldest(marks, most_rows, most_requests=REQUESTS_AT_ONCE)
             if end == (*marks.sent, 0):
                 return None
             # What was sent must not be lost at a power cut: its ordinals and the batch's number would be used again.
@@ -147,19 +149,17 @@ class Spool:
     def _count(self, marks: _Marks) -> int:
         return int(self._database.rows(self._sql["count"], marks.sent)[0][0])
 
-    def _oldest(self, marks: _Marks, most_rows: int) -> tuple[int, int, int]:
+    def _oldest(self, marks: _Marks, most_rows: int, *, most_requests: int | None = None) -> tuple[int, int, int]:
         """Return the end of the oldest unsent rows in each table. Rows of one table stay in their order.
 
-        If a batch is being sent, only its rows are looked at.
+        If a batch is being sent, only its rows are looked at. If there are more than `most_requests` requests, the
+        others are left out.
         """
         ends = marks.offered or (inf, inf, inf)
-        arguments = (*((sent,) for sent in marks.sent), ())
+        requests = most_rows if most_requests is None else min(most_rows, most_requests)
+        arguments = (*((sent, most_rows) for sent in marks.sent), (requests,))
         streams = (
-            [
-                (time, table, number)
-                for time, number in self._database.rows(self._sql[name], (*values, most_rows))
-                if number < end
-            ]
+            [(time, table, number) for time, number in self._database.rows(self._sql[name], values) if number < end]
             for table, (name, values, end) in enumerate(zip(_OLDEST, arguments, ends, strict=True))
         )
         oldest = [*marks.sent, 0]
