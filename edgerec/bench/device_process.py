@@ -142,6 +142,7 @@ def _record(client: Client, clock: Clock, reranks: int, values: Mapping[str, Ite
 
     When the user has seen all items, the client gets a new page.
     """
+    _next_page(client)
     position = 0
     for _ in range(reranks):
         for _ in range(EXPOSED):

@@ -22,6 +22,7 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_LEVELS = 64
 """Maximum nesting of lists and objects. EdgeRec's documents have about ten levels. Python cannot compare or
 write values that have very many levels."""
+_BLOCK = 1 << 20
 _TOO_DEEP = f"more than {MAX_LEVELS} levels of lists and objects"
 
 
@@ -88,11 +89,15 @@ def bounded_bytes(path: Path) -> bytes:
     Raises:
         OSError: the file cannot be read, or has more than `MAX_BYTES`.
     """
+    pieces, length = [], 0
     with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise OSError(errno.EFBIG, f"a document should have at most {MAX_BYTES} bytes; it has more", str(path))
-    return content
+        # `read(n)` allocates n bytes, however small the file is.
+        while piece := file.read(_BLOCK):
+            pieces.append(piece)
+            length += len(piece)
+            if length > MAX_BYTES:
+                raise OSError(errno.EFBIG, f"a document should have at most {MAX_BYTES} bytes; it has more", str(path))
+    return b"".join(pieces)
 
 
 def parse_document(

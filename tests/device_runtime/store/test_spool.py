@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edgerec.core.errors import StoreError
 from edgerec.device_runtime.store import BehaviourStore, Retention
+from edgerec.device_runtime.store.spool import REQUESTS_AT_ONCE
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.paging.log_rows import LogBatch
 from tests.device_runtime.store.example_rows import START, behaviour, open_store, request
@@ -47,6 +48,21 @@ def test_an_event_has_the_columns_of_the_logs(tmp_path: Path) -> None:
                 "score": 1.5,
             }
         ]
+
+
+def test_a_batch_has_few_requests_because_they_are_large(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store.db") as store:
+        for number in range(2 * REQUESTS_AT_ONCE + 1):
+            store.record_request(request(number, time=START + number))
+        store.record(behaviour(9))
+        store.end_page(1)
+        sizes, seen = [], []
+        while (found := store.unsent(1000)) is not None:
+            sizes.append((len(found.events), len(found.requests)))
+            seen += [row["request_id"] for row in found.requests]
+            store.mark_sent(found.number)
+        assert sizes == [(1, REQUESTS_AT_ONCE), (0, REQUESTS_AT_ONCE), (0, 1)]
+        assert len(set(seen)) == len(seen) == 2 * REQUESTS_AT_ONCE + 1
 
 
 def test_rows_are_sent_oldest_first_and_once(tmp_path: Path) -> None:
