@@ -6,8 +6,8 @@ A server serves BUNDLE and the items of LOGS. A child process loads the bundle, 
 window of behaviours, asks the server for a page, and orders it. The parent process measures the time, from starting the
 child to its line on standard output. The memory is the child's resident memory after the first order, above that of a
 process that has only imported NumPy and MNN. `--python` names the Python of an environment with the extra `device`
-alone. `edgerec bench cold` and `edgerec bench memory` measure the parts, without a server. The exit code is 1 if the median time is above 1 s or the median memory is above 30 MB. These limits hold for a
-machine without other load.
+alone. `edgerec bench cold` and `edgerec bench memory` measure the parts, without a server. The exit code is 1 if the
+median time is above 1 s or the median memory is above 30 MB. These limits hold for a machine without other load.
 """
 
 from __future__ import annotations
