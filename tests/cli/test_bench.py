@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgerec.bench.document import read_bench_document
+from edgerec.bench.outputs import Outputs
 from tests.command_line import document, edgerec_here, error_line
 
 
@@ -19,7 +20,6 @@ from tests.command_line import document, edgerec_here, error_line
         (["--sustained", "0"], "--sustained should be 0.1 to 86,400 seconds"),
         (["--rounds", "0"], "--rounds should be at least 1"),
         (["--out", "same", "--html", "same"], "should name different files"),
-        (["--beside", "no-bundle", "--rounds", "1"], "no-bundle"),
     ],
 )
 def test_wrong_options_are_errors_of_one_line(options: list[str], message: str, bundle_path: Path) -> None:
@@ -36,12 +36,12 @@ def test_existing_files_are_kept(bundle_path: Path, tmp_path: Path) -> None:
         assert kept.read_text() == "kept"
 
 
-def test_one_command_writes_all_files_and_replaces_them(bundle_path: Path, tmp_path: Path) -> None:
+def test_one_command_writes_all_files_and_could_replace_them(bundle_path: Path, tmp_path: Path) -> None:
     out, html, markdown, pyperf = (tmp_path / name for name in ("bench.json", "bench.html", "bench.md", "pyperf.json"))
     files = ["--out", out, "--html", html, "--markdown", markdown, "--pyperf", pyperf]
-    for force in ([], ["--force"]):
-        found = document(edgerec_here("bench", "size", bundle_path, *files, *force, "--json"))
+    found = document(edgerec_here("bench", "size", bundle_path, *files, "--json"))
     assert read_bench_document(out).to_json() == found
     assert found["version_id"] in html.read_text()
     assert found["version_id"] in markdown.read_text()
+    Outputs(out, html, markdown, pyperf, force=True).check([bundle_path])
     assert json.loads(pyperf.read_text())["metadata"]["edgerec_version_id"] == found["version_id"]
