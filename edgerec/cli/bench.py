@@ -173,7 +173,7 @@ _bench_command("memory", "Measure the memory of a device process after each phas
 _bench_command("profile", "Measure the operations of each model.", [_THREADS, _CPU])
 _bench_command(
     "all",
-    "Measure everything, with progress on stderr. With --peers, it takes two to three minutes on two idle cores.",
+    "Measure everything, with progress on stderr. It takes a few minutes; --rounds scales them.",
     [_PEERS, _BESIDE, _sweep(True), *_rounds(30, 3), _THREADS, _CPU],
 )
 
