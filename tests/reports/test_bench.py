@@ -137,7 +137,12 @@ def page_text(source: list[dict[str, Any]]) -> str:
     return page(source)
 
 
-def test_every_number_in_a_table_is_in_the_document(source: list[dict[str, Any]], page_text: str) -> None:
+@pytest.fixture(scope="module")
+def parsed(page_text: str) -> Page:
+    return Page(page_text)
+
+
+def test_every_number_in_a_table_is_in_the_document(source: list[dict[str, Any]], parsed: Page) -> None:
     from edgerec.reports.bench.page import page
 
     one = [source[0], source[2]]
@@ -146,34 +151,31 @@ def test_every_number_in_a_table_is_in_the_document(source: list[dict[str, Any]]
     assert [row for row in foreign_rows(rows, one) if not HEADS & set(row)] == []
     # With two devices, the rows of each are those of its document.
     for each in source[:2]:
-        rows = [row for row in Page(page_text).rows if f"{each['environment']['processor']}, x86_64" in row[1:]]
+        rows = [row for row in parsed.rows if f"{each['environment']['processor']}, x86_64" in row[1:]]
         assert len(rows) > 40
         assert [row for row in foreign_rows(rows, [each]) if row[0]] == []
 
 
-def test_every_number_of_a_plot_is_in_the_documents(source: list[dict[str, Any]], page_text: str) -> None:
-    page = Page(page_text)
+def test_every_number_of_a_plot_is_in_the_documents(source: list[dict[str, Any]], parsed: Page) -> None:
     known = {value for each in source for value in (*numbers(each), *each.get("quantiles", []))}
     known |= {value for each in source[:2] for row in each["results"] for value in row["quantiles_us"]}
-    drawn = [value for plot in page.plots.values() for trace in plot["data"] for value in values(trace)]
+    drawn = [value for plot in parsed.plots.values() for trace in plot["data"] for value in values(trace)]
     assert len(drawn) > 1000
     assert set(drawn) <= known
 
 
-def test_the_check_of_numbers_finds_a_wrong_one(source: list[dict[str, Any]], page_text: str) -> None:
-    page = Page(page_text)
-    row = next(row for row in page.rows if row[:2] == ["rerank", "mnn"])
+def test_the_check_of_numbers_finds_a_wrong_one(source: list[dict[str, Any]], parsed: Page) -> None:
+    row = next(row for row in parsed.rows if row[:2] == ["rerank", "mnn"])
     wrong = [*row[:4], f"{float(row[4].replace(',', '')) + 2:.0f}", *row[5:]]
     assert foreign_rows([row, wrong], source) == [wrong]
 
 
 def test_the_page_has_a_section_for_each_part_and_a_place_for_each_plot(
-    source: list[dict[str, Any]], page_text: str
+    source: list[dict[str, Any]], page_text: str, parsed: Page
 ) -> None:
-    page = Page(page_text)
-    assert {*BLOCKS, "replay"} <= page.elements
-    assert set(page.plots) <= page.elements
-    assert {name.partition("-")[0] for name in page.plots} == {
+    assert {*BLOCKS, "replay"} <= parsed.elements
+    assert set(parsed.plots) <= parsed.elements
+    assert {name.partition("-")[0] for name in parsed.plots} == {
         "latency", "steps", "candidates", "threads", "peers", "size", "operations", "cold", "memory", "sustained",
     }  # fmt: skip
     assert "<b>Softmax" not in page_text
@@ -203,10 +205,10 @@ def test_devices_with_the_same_name_are_told_apart_by_their_files(source: list[d
     ]
 
 
-def test_markdown_has_the_same_rows_as_the_page(source: list[dict[str, Any]], page_text: str) -> None:
+def test_markdown_has_the_same_rows_as_the_page(source: list[dict[str, Any]], parsed: Page) -> None:
     text = markdown(source)
     lines = [line for line in text.splitlines() if line.startswith("|") and not set(line) <= set("|-: ")]
-    assert len(lines) == len(Page(page_text).rows)
+    assert len(lines) == len(parsed.rows)
     assert "\\<b\\>Softmax" in text
 
 

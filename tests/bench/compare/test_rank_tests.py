@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgerec.bench.compare.rank_tests import holm, least_p, mann_whitney, signed_rank
 
 
+@pytest.mark.slow  # scipy takes seconds to import
 @pytest.mark.parametrize(("few", "many"), [(1, 1), (4, 4), (5, 9), (15, 15), (30, 60)])
 def test_p_values_are_those_of_scipy(few: int, many: int) -> None:
     stats = pytest.importorskip("scipy.stats")
@@ -22,6 +23,7 @@ def test_p_values_are_those_of_scipy(few: int, many: int) -> None:
     assert signed_rank(b).p == pytest.approx(stats.wilcoxon(b, method="exact").pvalue)
 
 
+@pytest.mark.slow
 def test_the_p_value_of_large_samples_is_close_to_the_exact_one() -> None:
     stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(3)
