@@ -78,7 +78,9 @@ def _share(context: click.Context, option: click.Parameter, value: str | None) -
     type=click.Choice(["step", "rerank", "behaviour", "response"]),
     help="Bundles: what to measure. Default: step.",
 )
-@click.option("--runs", type=WholeNumber(1, 100), help="Bundles: number of new processes for each. Default: 15.")
+@click.option(
+    "--runs", type=WholeNumber(10, 100), help="Bundles: number of new processes for each, at least 10. Default: 15."
+)
 @click.option("--rounds", type=WholeNumber(1, 10_000), help="Bundles: number of rounds of each process. Default: 20.")
 @click.option("--python-a", type=PATH, help="Bundles: measure A with the EdgeRec of this Python interpreter.")
 @click.option("--python-b", type=PATH, help="Bundles: measure B with the EdgeRec of this Python interpreter.")

@@ -87,7 +87,7 @@ def test_files_are_compared_and_a_slowdown_can_fail(files: list[Path], tmp_path:
 
 def test_wrong_arguments_are_one_line(files: list[Path], tmp_path: Path) -> None:
     assert "two files or two bundles" in error_line(edgerec_here("bench", "compare", files[0], tmp_path))
-    assert "--runs is for two bundles" in error_line(edgerec_here("bench", "compare", *files, "--runs", "3"))
+    assert "--runs is for two bundles" in error_line(edgerec_here("bench", "compare", *files, "--runs", "12"))
     assert "--out-b is for two bundles" in error_line(
         edgerec_here("bench", "compare", *files, "--out-b", tmp_path / "b")
     )
@@ -99,7 +99,7 @@ def test_wrong_arguments_are_one_line(files: list[Path], tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_bundle_is_compared_with_itself(bundle_path: Path, tmp_path: Path) -> None:
     outputs: dict[str, Any] = {"--out-a": tmp_path / "a.json", "--out-b": tmp_path / "b.json"}
-    arguments = [bundle_path, bundle_path, "--stage", "rerank", "--runs", "9", "--rounds", "3", "--json"]
+    arguments = [bundle_path, bundle_path, "--stage", "rerank", "--runs", "10", "--rounds", "3", "--json"]
     options = [each for pair in outputs.items() for each in pair]
     found = document(edgerec_here("bench", "compare", *arguments, *options))
     assert [each["row"] for each in found["rows"]] == ["rerank by mnn", "rerank by edgerec"]
@@ -107,4 +107,4 @@ def test_a_bundle_is_compared_with_itself(bundle_path: Path, tmp_path: Path) -> 
     again = document(edgerec_here("bench", "compare", *outputs.values(), "--json"))
     assert again == found
     written = [read_bench_document(path) for path in outputs.values()]
-    assert all(isinstance(each, BenchDocument) and each.settings.processes == 9 for each in written)
+    assert all(isinstance(each, BenchDocument) and each.settings.processes == 10 for each in written)
