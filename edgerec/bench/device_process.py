@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from edgerec.bundle.load import create_model, read_device_half
 from edgerec.core.errors import EdgeRecError, RefusedError, SessionError, first_line
+from edgerec.core.parent import die_with
 from edgerec.device_runtime.client import Client, now_ms
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
@@ -86,17 +87,20 @@ def run(begun: Sequence[tuple[str, int]], arguments: Sequence[str]) -> None:
 
     Args:
         begun: the phases before EdgeRec was imported, with the instant at which each ended.
-        arguments: how phases are reported (`time` or `wait`), the bundle, the folder of the process, and the number of
-            re-ranks after the first order. The folder has a behaviour store, pages, and values of behaviours.
+        arguments: how phases are reported (`time` or `wait`), the bundle, the folder of the process, the number of
+            re-ranks after the first order, and the ID of the process that started this one. The folder has a behaviour
+            store, pages, and values of behaviours.
     """
-    report, bundle, folder, reranks = arguments
+    report, bundle, folder, reranks, parent = arguments
+    die_with(int(parent))
     marks = list(begun)
 
     def mark(phase: str) -> None:
         marks.append((phase, time.perf_counter_ns()))
         if report == "wait":
             tell(MARK, phase)
-            sys.stdin.readline()
+            if not sys.stdin.readline():
+                sys.exit("the process that measures has ended")
 
     try:
         mark("import edgerec")

@@ -86,13 +86,21 @@ class Ratio(Part):
 
 
 class Operation(Part):
-    """The commands of one type in a model: their number, their duration in one run together, and their share of it."""
+    """The commands of one type in a model.
+
+    Attributes:
+        stage: the model.
+        type: the type.
+        commands: their number.
+        mean_us: how long all of them take in one run, from medians over runs. None if they are too short to be timed.
+        share: `mean_us` divided by the duration of a plain run. None if `mean_us` is None.
+    """
 
     stage: str
     type: str
     commands: int
-    mean_us: float
-    share: float
+    mean_us: float | None
+    share: float | None
 
 
 class Size(Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,8 @@ import MNN
 begun.append(("import MNN", time.perf_counter_ns()))
 if sys.argv[1] == "wait":
     print("edgerec phase import MNN", flush=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        sys.exit("the process that measures has ended")
 from edgerec.bench.device_process import run
 run(begun, sys.argv[1:])
 """
@@ -102,7 +104,7 @@ class FreshProcess:
         """
         with tempfile.TemporaryDirectory(prefix="edgerec-bench-") as folder, tempfile.TemporaryFile("w+") as errors:
             shutil.copytree(self._filled, folder, dirs_exist_ok=True)
-            command = [sys.executable, "-c", _START, report, str(self._bundle), folder, str(reranks)]
+            command = [sys.executable, "-c", _START, report, str(self._bundle), folder, str(reranks), str(os.getpid())]
             begun = time.perf_counter_ns()
             with subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True

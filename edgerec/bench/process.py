@@ -132,11 +132,11 @@ class _Process:
                 self._together(threads_sweep(loaded))
 
     def _device(self) -> None:
-        with device_client(self._loaded) as device:
-            if self._plan.includes(BEHAVIOUR):
-                self._measure(behaviour_stages(device))
-            if self._plan.includes(RESPONSE):
-                self._measure(response_stages(device))
+        # Each has a new client, because `behaviour` exposes items, which are then candidates no longer.
+        for what, stages in ((BEHAVIOUR, behaviour_stages), (RESPONSE, response_stages)):
+            if self._plan.includes(what):
+                with device_client(self._loaded) as device:
+                    self._measure(stages(device))
 
     def _once(self) -> None:
         if self._plan.includes(SIZE):

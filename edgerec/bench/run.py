@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edgerec.bench.children import environment_of_children, temporary_folder_of_children
 from edgerec.bench.cold import measure_cold
 from edgerec.bench.document import BenchDocument, Failure, Memory, Phase, Settings
 from edgerec.bench.environment import environment, load, versions
 from edgerec.bench.memory import measure_memory
-from edgerec.bench.peers.numpy import one_thread_in_children
+from edgerec.bench.peers.numpy import ONE_THREAD
 from edgerec.bench.pinning import bound_to
 from edgerec.bench.plan import COLD, MEMORY, Plan
 from edgerec.bench.process import Measured, measure_bundle, stage_of
@@ -35,7 +36,7 @@ def run_bench(bundle: AnyPath, plan: Plan) -> BenchDocument:
         ParityError: MNN or the runtime computes another function than the trained model.
     """
     bundle, start = to_path(bundle, "bundle"), time.perf_counter()
-    with bound_to(plan.cpus), one_thread_in_children():
+    with bound_to(plan.cpus), environment_of_children(ONE_THREAD), temporary_folder_of_children():
         machine = environment()
         measured = []
         for number, rounds in enumerate(plan.shares):

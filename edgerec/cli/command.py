@@ -44,6 +44,8 @@ def run(command: click.Command) -> None:
     def stop(number: int, _: object) -> None:
         # SystemExit runs every `finally` block and is not caught by libraries that catch `Exception`.
         stopped.append(number)
+        # `bench compare` stops its commands, but ^C has stopped them already. They should clean up only once.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)

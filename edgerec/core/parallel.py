@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 
 from edgerec.core import stdout
 from edgerec.core.errors import ResourceError
+from edgerec.core.parent import die_with
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -195,15 +195,7 @@ def _set_up_worker(parent: int) -> None:
 
     ^C reaches all processes of the group, and `parent` handles it. Results go to `parent` through the connection, so
     the worker needs no standard output.
-
-    A worker that outlives its parent could write to files that a resumed job is writing already. prctl(2), which
-    prevents this, exists only on Linux.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdout.discard()
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    die_with(parent)

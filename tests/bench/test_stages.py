@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import io
 import shutil
+import statistics
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from edgerec.bench.environment import environment
+from edgerec.bench.measure import time_calls
 from edgerec.bench.plan import Plan
 from edgerec.bench.process import measure_bundle
 from edgerec.bench.run import document_of
-from edgerec.bench.stages.profile import profile_of
+from edgerec.bench.stages.profile import Command, profile_of, time_commands
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.model_checks import sessions_of
 from edgerec.cli.tables.bench import bench_table
 from edgerec.core.errors import InputError
+from edgerec.device_runtime.prepared_items import PreparedItems
+from edgerec.device_runtime.serving import ModelServing
 from tests.bench.in_this_process import bench_here
 
 
@@ -79,8 +84,33 @@ def test_the_operations_are_the_commands_of_each_model(bundle_path: Path) -> Non
         assert Counter({one.type: one.commands for one in operations}) == Counter(
             type for type, _ in session.commands()
         )
-        assert sum(one.share for one in operations) == pytest.approx(1.0, abs=0.01)
-        assert all(one.mean_us >= 0 for one in operations)
+        assert all((one.mean_us is None) == (one.share is None) for one in operations)
+        assert sum(one.share or 0.0 for one in operations) <= 1.01
+
+
+def test_the_commands_of_a_model_take_as_long_as_a_plain_run(bundle_path: Path) -> None:
+    for session in sessions_of(load_device_model(bundle_path)).values():
+        found = time_commands(session, runs=20)
+        plain = statistics.median(time_calls(session.execute, 200)[0])
+        assert 0.5 < sum(one.us for one in found) / plain < 2.0
+        assert all(one.us >= 0 for one in found)
+
+
+def test_a_type_that_is_shorter_than_its_overhead_has_only_a_count(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = [
+        Command("GRU", 4.0, 1.0),
+        Command("Raster", 0.7, 1.0),
+        Command("GRU", 2.0, 1.0),
+        Command("Raster", 0.6, 1.0),
+    ]
+    monkeypatch.setattr("edgerec.bench.stages.profile.time_commands", lambda *_, **__: commands)
+    found = profile_of(load_device_model(bundle_path))[:2]
+    assert [(one.type, one.commands, one.mean_us, one.share) for one in found] == [
+        ("GRU", 2, 6.0, 0.8219),
+        ("Raster", 2, None, None),
+    ]
 
 
 def test_another_bundle_is_measured_in_the_same_turns(bundle_path: Path, tmp_path: Path) -> None:
@@ -99,14 +129,24 @@ def test_several_threads_are_used(bundle_path: Path) -> None:
 
 
 def test_everything_is_measured_at_once_and_fits_into_100_columns(
-    bundle_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    scored: list[int] = []
+    score = ModelServing.score
+
+    def count(serving: ModelServing, candidates: PreparedItems, **more: Any) -> Any:
+        scored.append(len(candidates))
+        return score(serving, candidates, **more)
+
+    monkeypatch.setattr(ModelServing, "score", count)
     plan = Plan("all", rounds=2, sweep=True)
     measured = measure_bundle(bundle_path, plan, rounds=1), measure_bundle(bundle_path, plan, rounds=1, first=False)
     document = document_of(bundle_path, plan, measured, environment())
     stages = {row.stage for row in document.results}
     assert stages == {"hubsm_ie", "hubsm_ipv", "rerank", "sequence", "behaviour", "behaviour_durable", "response"}
     assert all(row.processes == [1, 1] for row in document.results)
+    [response] = [row for row in document.results if row.stage == "response"]
+    assert scored[-response.n // 2 :] == [document.sizes["candidates"]] * (response.n // 2)
     assert document.operations
     assert document.size
     assert "behaviour and response: " in capsys.readouterr().err

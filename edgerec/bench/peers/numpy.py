@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -33,21 +32,6 @@ ONE_THREAD = dict.fromkeys(
 """Variables of the environment: with them, the matrix products of NumPy use one thread, whatever library computes
 them."""
 _HALF = np.float32(0.5)
-
-
-@contextmanager
-def one_thread_in_children() -> Iterator[None]:
-    """Set `ONE_THREAD` in the environment of the processes that are started in this block."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 class NumPy(Peer):

@@ -36,7 +36,12 @@ def _parts(document: BenchDocument) -> Iterator[RenderableType]:
         yield _compact(
             ("operations", "commands", "us in one run", "share"),
             [
-                (f"{one.stage}  {one.type}", f"{one.commands}", f"{one.mean_us:.1f}", f"{one.share:.0%}")
+                (
+                    f"{one.stage}  {one.type}",
+                    f"{one.commands}",
+                    _number(one.mean_us),
+                    "" if one.share is None else f"{one.share:.0%}",
+                )
                 for one in document.operations
             ],
         )

@@ -47,6 +47,7 @@ def operations(devices: Sequence[Device]) -> Figure | None:
             entry["mean_us"],
         )
         for device, entry in entries(devices, "operations", lambda entry: entry["stage"])
+        if entry["mean_us"] is not None
     ]
     axis = {"title": {"text": "microseconds in one run"}}
     return _bar_figure([*{name for name, _, _ in values}], _stack(values), axis) if values else None

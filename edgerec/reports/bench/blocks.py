@@ -186,7 +186,7 @@ def _operations(devices: Sequence[Device]) -> Block | None:
 
     found = entries(devices, "operations", lambda entry: (entry["stage"], entry["type"]))
     table = device_table(devices, ("stage", "type", "commands", "microseconds", "share"), found, cells, texts=2)
-    note = "Mean duration of all commands of a type in one run."
+    note = "How long all commands of a type take in one run. Types that are too short to be timed have no duration."
     return Block("operations", "Profile by operation", note, table, folded=True) if table else None
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgerec.bench.peers.numpy import ONE_THREAD, NumPy, one_thread_in_children
+from edgerec.bench.children import environment_of_children
+from edgerec.bench.peers.numpy import ONE_THREAD, NumPy
 from edgerec.bench.plan import Plan
 from edgerec.bench.run import run_bench
 from edgerec.bundle.layout import PEERS
@@ -100,7 +101,7 @@ def test_numpy_with_several_threads_is_not_measured(with_arrays: Path, monkeypat
         monkeypatch.delenv(name, raising=False)
     assert "several threads" in str(NumPy(with_arrays).missing())
     monkeypatch.setenv("MKL_NUM_THREADS", "4")
-    with one_thread_in_children():
+    with environment_of_children(ONE_THREAD):
         assert NumPy(with_arrays).missing() is None
     assert os.environ["MKL_NUM_THREADS"] == "4"
     assert "OPENBLAS_NUM_THREADS" not in os.environ
