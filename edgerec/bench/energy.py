@@ -43,8 +43,12 @@ class EnergyCounters:
         for zone, first, last in zip(self._zones, before, after, strict=True):
             if first is None or last is None:
                 return None
-            # A counter starts again from 0 after its range.
-            used += last - first if last >= first else last - first + (_read(zone / "max_energy_range_uj") or 0)
+            if last < first:  # A counter starts again from 0 after its range.
+                full = _read(zone / "max_energy_range_uj")
+                if full is None:
+                    return None
+                last += full
+            used += last - first
         return used / count if used > 0 else None
 
     def _values(self) -> list[int | None]:

@@ -18,9 +18,9 @@ NANOSECONDS = 1000
 STABLE, WINDOWS = 1.05, 3
 """A call is warm if the medians of the last `WINDOWS` windows differ by at most the factor `STABLE`."""
 MOST_WINDOWS, MOST_SECONDS = 12, 1.0
-"""After so many windows or seconds, a call counts as warm."""
+"""After so many windows or seconds, the rounds begin, even if the call is not warm."""
 ROUND_SECONDS, LEAST_CALLS = 0.05, 5
-"""A slow implementation is called less often in a round, so that its calls take about this long."""
+"""A slow implementation is called less often in a round or a window, so that its calls take about this long."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,13 @@ class Durations:
         warmup: durations of the calls before the first round.
         rounds: durations of the calls in each round.
         cpu: for each round, the processor time of the process per call. It includes all threads.
+        warm: whether the durations were stable when the first round began.
     """
 
     warmup: list[float]
     rounds: list[list[float]]
     cpu: list[float] = field(default_factory=list)
+    warm: bool = True
 
     @property
     def medians(self) -> list[float]:
@@ -73,11 +75,12 @@ def take_turns(
         warmup: number of calls before the first round. None: until the durations are stable.
     """
     warmups = {
-        name: warm_up(call, calls) if warmup is None else time_calls(call, warmup)[0]
+        name: warm_up(call, calls) if warmup is None else (time_calls(call, warmup)[0], True)
         for name, call in implementations.items()
     }
     counts = {
-        name: calls if warmup is not None else calls_in_round(durations, calls) for name, durations in warmups.items()
+        name: calls if warmup is not None else calls_in_round(durations, calls)
+        for name, (durations, _) in warmups.items()
     }
     samples: dict[Name, list[list[float]]] = {name: [] for name in implementations}
     cpu: dict[Name, list[float]] = {name: [] for name in implementations}
@@ -100,22 +103,26 @@ def take_turns(
     finally:
         if was_enabled:
             gc.enable()
-    return {name: Durations(warmups[name], samples[name], cpu[name]) for name in implementations}
+    return {name: Durations(durations, samples[name], cpu[name], warm) for name, (durations, warm) in warmups.items()}
 
 
-def warm_up(call: Callable[[], Any] | Call, calls: int) -> list[float]:
-    """Call until the durations are stable, and return all durations. A window has `calls` calls."""
+def warm_up(call: Callable[[], Any] | Call, calls: int) -> tuple[list[float], bool]:
+    """Call until the durations are stable. Return all durations, and whether they became stable.
+
+    A window has `calls` calls, or fewer if they are slow. There are always `WINDOWS` windows.
+    """
     durations: list[float] = []
     medians: list[float] = []
-    start = time.perf_counter()
-    while len(medians) < MOST_WINDOWS and time.perf_counter() - start < MOST_SECONDS:
-        found, _ = time_calls(call, calls)
+    count, start = min(calls, LEAST_CALLS), time.perf_counter()
+    while len(medians) < WINDOWS or (len(medians) < MOST_WINDOWS and time.perf_counter() - start < MOST_SECONDS):
+        found, _ = time_calls(call, count)
         durations += found
         medians.append(statistics.median(found))
         last = medians[-WINDOWS:]
         if len(last) == WINDOWS and max(last) <= STABLE * min(last):
-            break
-    return durations
+            return durations, True
+        count = calls_in_round(found, calls)
+    return durations, False
 
 
 def calls_in_round(durations: list[float], calls: int) -> int:

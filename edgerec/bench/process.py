@@ -170,19 +170,19 @@ class _Process:
 
     def _repeat(self, one: Stage) -> None:
         """Measure the energy of each implementation, and the sustained speed of the stage's main implementation."""
-        calls = {name: call for name, call in one.implementations.items() if not isinstance(call, Call)}
+        # The work around a `Call` would count, too.
+        plain = {name: call for name, call in one.implementations.items() if not isinstance(call, Call)}
         if self._counters.readable:
-            for name, call in calls.items():
-                used = self._counters.microjoules(call)
+            for name, run in plain.items():
+                used = self._counters.microjoules(run)
                 if used is not None:
                     self._measured.energy.append(Energy(stage=one.name, name=name, microjoules=round(used, 2)))
         seconds = self._plan.sustained
         main = one.reference or next(iter(one.implementations))
         if seconds is not None and not self._measured.sustained and self._sustains(one.name):
-            chosen = one.implementations[main]
-            run = chosen.run if isinstance(chosen, Call) else chosen
+            call = one.implementations[main]
             with stage_of(self._plan, f"sustained {one.name}"):
-                self._measured.sustained = run_sustained(run, stage=one.name, name=main, seconds=seconds)
+                self._measured.sustained = run_sustained(call, stage=one.name, name=main, seconds=seconds)
 
     def _sustains(self, name: str) -> bool:
         """Return whether a stage's sustained speed is measured. If all is measured, it is only that of the re-rank."""

@@ -27,7 +27,7 @@ def row_of(durations: Sequence[Durations], *, name: str, stage: str, parameters:
     samples = np.array([sample for samples in rounds for sample in samples])
     p50, p90, p99, p999 = np.percentile(samples, [50, 90, 99, 99.9])
     mean = float(samples.mean())
-    why = reasons(rounds, cpu)
+    why = reasons(rounds, cpu, warm=all(process.warm for process in durations))
     return Row(
         name=name,
         stage=stage,
@@ -69,6 +69,7 @@ def merged(durations: Sequence[Durations]) -> Durations:
         [sample for process in durations for sample in process.warmup],
         [samples for process in durations for samples in process.rounds],
         [used for process in durations for used in process.cpu],
+        all(process.warm for process in durations),
     )
 
 

@@ -25,15 +25,16 @@ def spread(medians: Sequence[float]) -> float:
     return float((high - low) / middle) if middle else 0.0
 
 
-def reasons(rounds: Sequence[Sequence[float]], cpu: Sequence[float] = ()) -> list[str]:
+def reasons(rounds: Sequence[Sequence[float]], cpu: Sequence[float] = (), *, warm: bool = True) -> list[str]:
     """Return why the figures of a row should not be trusted, as sentences. An empty list means that they can be.
 
     Args:
         rounds: durations of the calls in each round, in the order in which they were measured.
         cpu: for each round, the processor time of a call.
+        warm: whether the durations were stable before the first round.
     """
     medians = [statistics.median(samples) for samples in rounds]
-    found = []
+    found = [] if warm else ["the durations had not become stable when the first round began"]
     ordered = sorted(medians)
     factor = ordered[int(0.9 * (len(ordered) - 1))] / ordered[0] if ordered[0] else 1.0
     if factor > UNSTABLE:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgerec.bench.document import Interval
 from edgerec.bench.environment import frequency_mhz, temperature_c
-from edgerec.bench.measure import NANOSECONDS
+from edgerec.bench.measure import Call, time_calls
 
 INTERVALS = 60
 SHORTEST_S = 0.1
@@ -18,17 +18,15 @@ SLOWER = 1.1
 """The machine became slower if the p50 of the last quarter is this many times that of the first quarter."""
 
 
-def run_sustained(call: Callable[[], Any], *, stage: str, name: str, seconds: float) -> list[Interval]:
-    """Call again and again for `seconds`. Return the durations in intervals of equal length."""
+def run_sustained(call: Callable[[], Any] | Call, *, stage: str, name: str, seconds: float) -> list[Interval]:
+    """Call again and again for `seconds`. Return the durations in intervals of equal length, each with a call."""
     length = max(SHORTEST_S, seconds / INTERVALS)
-    clock, start = time.perf_counter_ns, time.perf_counter()
+    start = time.perf_counter()
     intervals = []
     while (began := time.perf_counter() - start) < seconds:
         durations: list[float] = []
-        while time.perf_counter() - start - began < length:
-            before = clock()
-            call()
-            durations.append((clock() - before) / NANOSECONDS)
+        while not durations or time.perf_counter() - start - began < length:
+            durations += time_calls(call, 1)[0]
         p50, p99 = np.percentile(durations, [50, 99])
         current = frequency_mhz()
         intervals.append(

@@ -26,15 +26,19 @@ MEMORY_MB = ("memory above Python, NumPy and MNN", 30.0, 10.0)
 
 
 def judge(document: BenchDocument) -> list[Target]:
-    """Return the targets that the document can judge."""
-    return list(_judged(document))
+    """Return the targets that the document can judge. If the processor is emulated, only sizes mean something."""
+    found = list(_judged(document))
+    if document.environment.get("emulated"):
+        return [one if one.what == DEVICE_MB[0] else one.model_copy(update={"result": "unknown"}) for one in found]
+    return found
 
 
 def _judged(document: BenchDocument) -> Iterator[Target]:
     rows = {(row.stage, row.name): row for row in document.results if not row.parameters}
     ratios = {(ratio.stage, ratio.peer): ratio for ratio in document.ratios if not ratio.parameters}
     for what, stage, peer, required, excellent in RATIOS:
-        if (stage, peer) in ratios:
+        # Peers have one thread, so a ratio to several threads of MNN says nothing.
+        if (stage, peer) in ratios and document.settings.threads == 1:
             unstable = rows[stage, "mnn"].unstable or rows[stage, peer].unstable
             yield _of_ratio(what, ratios[stage, peer], unstable, required, excellent)
     for what, stage, required, excellent in DURATIONS:

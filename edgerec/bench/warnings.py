@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgerec.bench.document import BenchDocument
+from edgerec.bench.stages.sequence import FULL
+from edgerec.bench.stages.stage import ENGINE
 from edgerec.bench.sustained import slowed
 
 BUSY = 0.5
@@ -18,7 +20,7 @@ def warnings_of(document: BenchDocument) -> list[str]:
 
 def machine_warnings(document: BenchDocument) -> list[str]:
     """Return what is wrong with the machine, and how many rows are unsteady."""
-    return [*_of_environment(document), *_of_sustained(document), *_of_all_rows(document)]
+    return [*_of_environment(document), *_of_threads(document), *_of_sustained(document), *_of_all_rows(document)]
 
 
 def _of_environment(document: BenchDocument) -> Iterator[str]:
@@ -32,6 +34,12 @@ def _of_environment(document: BenchDocument) -> Iterator[str]:
         yield f"the governor {governor} changes the frequency: choose `performance` before you compare figures"
     if machine.get("power") == "battery":
         yield "the machine runs on its battery, which may limit its frequency: connect it to power"
+
+
+def _of_threads(document: BenchDocument) -> Iterator[str]:
+    threads, ours = document.settings.threads, (FULL, f"{ENGINE}:")
+    if threads > 1 and any(not ratio.peer.startswith(ours) for ratio in document.ratios):
+        yield f"MNN used {threads} threads and peers used one: ratios to peers are not fair, and no target judges them"
 
 
 def _of_sustained(document: BenchDocument) -> Iterator[str]:
@@ -48,8 +56,8 @@ def _of_all_rows(document: BenchDocument) -> Iterator[str]:
     unsteady = [row for row in document.results if row.unstable]
     if unsteady:
         yield (
-            f"{len(unsteady)} of {len(document.results)} rows are unsteady: trust only their ratios, or measure again "
-            "on an idle machine, with more --rounds or with --cpu"
+            f"{len(unsteady)} of {len(document.results)} rows are unsteady: trust a ratio only if its range is "
+            "narrow, or measure again on an idle machine, with more --rounds or with --cpu"
         )
 
 

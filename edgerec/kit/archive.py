@@ -41,7 +41,11 @@ def check_kit(path: Path, *, force: bool, inputs: Iterable[Path]) -> None:
 
 
 def write_archive(path: Path, members: Iterable[Member]) -> None:
-    """Write the members to `path` atomically, in the given order. The first one should be that of `HEAD`."""
+    """Write the members to `path` atomically, in the given order. The first one should be that of `HEAD`.
+
+    Raises:
+        OutputError: the name of a member is too long for the format USTAR.
+    """
     with temporary_file(path) as partial:
         with (
             partial.open("wb") as file,
@@ -52,7 +56,13 @@ def write_archive(path: Path, members: Iterable[Member]) -> None:
                 entry = tarfile.TarInfo(f"{FOLDER}/{member.name}")
                 entry.size, entry.mtime = len(member.content), _TIME
                 entry.mode = 0o755 if member.executable else 0o644
-                archive.addfile(entry, io.BytesIO(member.content))
+                try:
+                    archive.addfile(entry, io.BytesIO(member.content))
+                except ValueError:
+                    raise OutputError(
+                        f"kit: an archive cannot hold a file with the name {member.name!r}: it should have at most "
+                        "100 bytes after the last /, and 150 before it: rename the file"
+                    ) from None
         partial.chmod(0o644)
         partial.replace(path)
 

@@ -41,6 +41,13 @@ def test_a_counter_that_starts_again_is_continued(tmp_path: Path) -> None:
     assert EnergyCounters(tmp_path).microjoules(call, seconds=0.001) == pytest.approx(30 / calls)
 
 
+def test_a_counter_that_starts_again_after_an_unknown_range_is_not_read(tmp_path: Path) -> None:
+    counter = zone(tmp_path, "intel-rapl:0", 990)
+    zone(tmp_path, "intel-rapl:1", 5)
+    (tmp_path / "intel-rapl:0" / "max_energy_range_uj").unlink()
+    assert EnergyCounters(tmp_path).microjoules(lambda: counter.write_text("20"), seconds=0.001) is None
+
+
 def test_without_counters_there_is_no_energy(tmp_path: Path) -> None:
     assert not EnergyCounters(tmp_path).readable
     assert not EnergyCounters(tmp_path / "missing").readable

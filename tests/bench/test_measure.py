@@ -55,9 +55,16 @@ def test_warming_up_ends_when_the_durations_are_stable_or_after_some_windows(mon
 
     monkeypatch.setattr("time.perf_counter_ns", lambda: now)
     durations[:] = [90, 60, 30, 30, 30, 30]
-    assert warm_up(call, 1) == [90, 60, 30, 30, 30]
+    assert warm_up(call, 1) == ([90, 60, 30, 30, 30], True)
     durations[:] = [2**number for number in range(100)]
-    assert len(warm_up(call, 1)) == MOST_WINDOWS > WINDOWS
+    found, warm = warm_up(call, 1)
+    assert len(found) == MOST_WINDOWS > WINDOWS
+    assert not warm
+    # Windows of slow calls are shorter. The first window has five calls.
+    durations[:] = [30] * 100
+    assert len(warm_up(call, 20)[0]) == 5 + 2 * 20
+    durations[:] = [30_000] * 100
+    assert len(warm_up(call, 20)[0]) == 3 * 5
 
 
 def test_slow_implementations_are_called_less_often() -> None:
@@ -92,6 +99,14 @@ def test_percentiles_of_a_row_equal_values_computed_by_hand() -> None:
     assert row.parameters == {"length": 3}
     # The medians of the rounds are 2 and 4.5, so their quartiles are 2.625 and 3.875.
     assert row.spread == pytest.approx(1.25 / 3.25, abs=1e-4)
+
+
+def test_a_warm_up_that_did_not_become_stable_is_a_reason() -> None:
+    warm, cold = Durations([], [[1.0]]), Durations([], [[1.0]], warm=False)
+    assert not row_of([warm], name="mnn", stage="rerank").unstable
+    assert row_of([warm, cold], name="mnn", stage="rerank").reasons == [
+        "the durations had not become stable when the first round began"
+    ]
 
 
 def test_ratios_are_computed_for_each_round() -> None:

@@ -8,6 +8,7 @@ from edgerec.bench.document import BenchDocument, Memory, Phase, Ratio, Row, Set
 from edgerec.bench.measure import Durations
 from edgerec.bench.rows import row_of
 from edgerec.bench.targets import judge
+from edgerec.bench.warnings import machine_warnings
 
 
 def row(stage: str, name: str, us: float, *, unstable: bool = False) -> Row:
@@ -15,8 +16,9 @@ def row(stage: str, name: str, us: float, *, unstable: bool = False) -> Row:
     return found.model_copy(update={"unstable": unstable})
 
 
-def document(**parts: Any) -> BenchDocument:
-    return BenchDocument(schema=1, what="all", environment={}, settings=Settings(rounds=1), **parts)
+def document(*, threads: int = 1, emulated: bool = False, **parts: Any) -> BenchDocument:
+    settings = Settings(rounds=1, threads=threads)
+    return BenchDocument(schema=1, what="all", environment={"emulated": emulated}, settings=settings, **parts)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,34 @@ def test_sizes_cold_start_and_memory_are_judged() -> None:
 def test_a_cold_start_on_an_unsteady_machine_cannot_miss_its_target(samples: list[float], result: str) -> None:
     phase = Phase(phase="total", median_ms=1500, min_ms=min(samples), max_ms=max(samples), samples_ms=samples)
     assert [target.result for target in judge(document(cold=[phase]))] == [result]
+
+
+def test_a_ratio_to_several_threads_is_no_target_and_gives_a_warning() -> None:
+    parts: dict[str, Any] = {
+        "results": [row("hubsm_ie", "mnn", 2.0), row("hubsm_ie", "onnxruntime", 10.0)],
+        "ratios": [Ratio(stage="hubsm_ie", peer="onnxruntime", median=0.2, min=0.2, max=0.2)],
+    }
+    assert len(judge(document(**parts))) == 1
+    assert machine_warnings(document(**parts)) == []
+    assert judge(document(threads=2, **parts)) == []
+    [warning] = machine_warnings(document(threads=2, **parts))
+    assert "ratios to peers are not fair" in warning
+    ours = Ratio(stage="sequence", peer="full", median=0.2, min=0.2, max=0.2)
+    beside = Ratio(stage="rerank", peer="mnn:int8", median=0.2, min=0.2, max=0.2)
+    assert machine_warnings(document(threads=2, ratios=[ours, beside])) == []
+
+
+def test_on_an_emulated_processor_only_the_size_is_judged() -> None:
+    found = judge(
+        document(
+            emulated=True,
+            results=[row("response", "edgerec", 2_000)],
+            size=[Size(half="device", part="total", bytes=600_000)],
+            memory=[Memory(phase="steady", resident_bytes=9, above_base_bytes=1, samples_bytes=[9])],
+        )
+    )
+    assert [(target.unit, target.result) for target in found] == [
+        ("ms", "unknown"),
+        ("MB", "required"),
+        ("MB", "unknown"),
+    ]
