@@ -6,11 +6,23 @@ All durations are in microseconds unless a name says otherwise. docs/formats.md 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
+from pydantic import BaseModel, Field, ValidationError, computed_field, model_validator
 
+from edgerec.bench.values import (
+    FINITE,
+    MOST_PROCESSES,
+    Count,
+    Environment,
+    Number,
+    Parameters,
+    Positive,
+    Sample,
+    Signed,
+    Whole,
+)
 from edgerec.core.documents import document_bytes, parse_json
 from edgerec.core.errors import FormatError
 from edgerec.core.faults import first_fault
@@ -24,9 +36,9 @@ PAPER_MS = {"behaviour": 300.0, "response": 100.0}
 
 
 class Part(BaseModel):
-    """Base class. Unknown keys are ignored, because later versions may add some."""
+    """Base class of the parts."""
 
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+    model_config = FINITE
 
 
 class Row(Part):
@@ -50,28 +62,37 @@ class Row(Part):
 
     name: str
     stage: str
-    parameters: dict[str, int | float | str] = {}
-    n: int
-    min_us: float
-    mean_us: float
-    p50_us: float
-    p90_us: float
-    p99_us: float
-    p999_us: float
-    spread: float
-    per_second: float
-    cpu_us: float | None = None
+    parameters: Parameters = {}
+    n: Count
+    min_us: Positive
+    mean_us: Positive
+    p50_us: Positive
+    p90_us: Positive
+    p99_us: Positive
+    p999_us: Positive
+    spread: Number
+    per_second: Positive
+    cpu_us: Positive | None = None
     unstable: bool = False
     reasons: list[str] = []
-    processes: list[int] = Field(min_length=1)
-    warmup_us: list[list[float]] = []
-    samples_us: list[list[float]]
+    processes: list[Count] = Field(min_length=1, max_length=MOST_PROCESSES)
+    warmup_us: list[list[Positive]] = []
+    samples_us: list[Annotated[list[Sample], Field(min_length=1)]]
+
+    @model_validator(mode="after")
+    def _counts(self) -> Row:
+        rounds, calls = len(self.samples_us), sum(map(len, self.samples_us))
+        if sum(self.processes) != rounds:
+            raise ValueError(f"processes should add up to the rounds; received {sum(self.processes)} and {rounds}")
+        if self.n != calls:
+            raise ValueError(f"n should be the number of samples; received {self.n} and {calls}")
+        return self
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def quantiles_us(self) -> list[float]:
         samples = [sample for samples in self.samples_us for sample in samples]
-        return [round(float(value), 3) for value in np.quantile(samples, QUANTILES)] if samples else []
+        return [round(float(value), 3) for value in np.quantile(samples, QUANTILES)]
 
 
 class Ratio(Part):
@@ -79,10 +100,10 @@ class Ratio(Part):
 
     stage: str
     peer: str
-    parameters: dict[str, int | float | str] = {}
-    median: float
-    min: float
-    max: float
+    parameters: Parameters = {}
+    median: Positive
+    min: Positive
+    max: Positive
 
 
 class Operation(Part):
@@ -98,9 +119,9 @@ class Operation(Part):
 
     stage: str
     type: str
-    commands: int
-    mean_us: float | None
-    share: float | None
+    commands: Whole
+    mean_us: Positive | None
+    share: Number | None
 
 
 class Size(Part):
@@ -111,18 +132,18 @@ class Size(Part):
 
     half: Literal["device", "cloud"]
     part: str
-    bytes: int
-    paper_bytes: int | None = None
+    bytes: Whole
+    paper_bytes: Whole | None = None
 
 
 class Phase(Part):
     """One phase of a cold start, or the whole: milliseconds over fresh processes."""
 
     phase: str
-    median_ms: float
-    min_ms: float
-    max_ms: float
-    samples_ms: list[float]
+    median_ms: Positive
+    min_ms: Positive
+    max_ms: Positive
+    samples_ms: list[Positive]
 
 
 class Memory(Part):
@@ -138,11 +159,11 @@ class Memory(Part):
     """
 
     phase: str
-    resident_bytes: int
-    private_bytes: int | None = None
-    above_base_bytes: int
-    samples_bytes: list[int]
-    growth_bytes: float | None = None
+    resident_bytes: Whole
+    private_bytes: Whole | None = None
+    above_base_bytes: Signed
+    samples_bytes: list[Whole]
+    growth_bytes: Number | None = None
 
 
 class Interval(Part):
@@ -150,12 +171,12 @@ class Interval(Part):
 
     stage: str
     name: str
-    second: float
-    n: int
-    p50_us: float
-    p99_us: float
-    frequency_mhz: float | None = None
-    temperature_c: float | None = None
+    second: Positive
+    n: Count
+    p50_us: Positive
+    p99_us: Positive
+    frequency_mhz: Number | None = None
+    temperature_c: Number | None = None
 
 
 class Energy(Part):
@@ -163,7 +184,7 @@ class Energy(Part):
 
     stage: str
     name: str
-    microjoules: float
+    microjoules: Positive
 
 
 class Target(Part):
@@ -171,9 +192,9 @@ class Target(Part):
 
     what: str
     unit: str
-    required: float
-    excellent: float
-    measured: float
+    required: Number
+    excellent: Number
+    measured: Number
     result: Literal["excellent", "required", "missed", "unknown"]
 
 
@@ -191,11 +212,11 @@ class Settings(Part):
     same value. Then processes and rounds with the same index belong together.
     """
 
-    rounds: int
-    processes: int = 1
-    threads: int = 1
-    cpus: list[int] | None = None
-    seconds: float | None = None
+    rounds: Count
+    processes: Count = 1
+    threads: Count = 1
+    cpus: list[Whole] | None = None
+    seconds: Positive | None = None
     turns: str | None = None
 
 
@@ -204,7 +225,7 @@ class BenchDocument(Part):
 
     Attributes:
         what: the command, such as `step` or `all`.
-        environment: the machine (`edgerec.bench.environment`).
+        environment: the machine.
         bundle: path of the bundle.
         version_id: version of the model.
         model: name of the model, such as `crban`.
@@ -218,12 +239,12 @@ class BenchDocument(Part):
     schema_: Literal[1] = Field(1, alias="schema")
     kind: Literal["bench"] = "bench"
     what: str
-    environment: dict[str, Any]
+    environment: Environment
     bundle: str | None = None
     version_id: str | None = None
     model: str | None = None
     precision: str | None = None
-    sizes: dict[str, Any] = {}
+    sizes: dict[str, Whole] = {}
     settings: Settings
     results: list[Row] = []
     ratios: list[Ratio] = []
@@ -236,7 +257,7 @@ class BenchDocument(Part):
     targets: list[Target] = []
     failed: list[Failure] = []
     warnings: list[str] = []
-    seconds: float | None = None
+    seconds: Positive | None = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -73,7 +73,7 @@ def _value(samples: list[float]) -> float:
 
 def _metadata(document: BenchDocument) -> Iterator[tuple[str, Any]]:
     """Yield the metadata under the names of pyperf."""
-    environment = document.environment
+    environment = document.environment.model_dump()
     names = {
         "cpu_model_name": "processor",
         "cpu_count": "cores",
@@ -83,7 +83,7 @@ def _metadata(document: BenchDocument) -> Iterator[tuple[str, Any]]:
         "load_avg_1min": "load_start",
     }
     for name, key in names.items():
-        if environment.get(key) is not None:
+        if environment[key] is not None:
             yield name, environment[key]
     yield "unit", "second"
     for name in ("bundle", "version_id", "model", "precision"):

@@ -5,29 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from edgerec.bench.document import KIND, read_bench_document
+from edgerec.bench.document import KIND, Part, read_bench_document
+from edgerec.bench.values import Number
 from edgerec.core.documents import read_object
 from edgerec.core.errors import FormatError
 from edgerec.core.faults import first_fault
 
 
-class _Quantiles(BaseModel):
-    p50: float
-    p99: float
+class _Quantiles(Part):
+    p50: Number
+    p99: Number
 
 
-class _Row(BaseModel):
+class _Row(Part):
     what: str
-    edge: _Quantiles | float | None
-    cloud: _Quantiles | float | None
+    edge: _Quantiles | Number | None
+    cloud: _Quantiles | Number | None
 
 
-class _Replay(BaseModel):
+class _Replay(Part):
     """What a report shows of a document of `edgerec replay`."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     logs: str
     mode: str

@@ -19,6 +19,7 @@ from edgerec.bench.plan import COLD, MEMORY, Plan
 from edgerec.bench.process import Measured, measure_bundle, stage_of
 from edgerec.bench.rows import ratio_of, row_of
 from edgerec.bench.targets import judge
+from edgerec.bench.values import Environment
 from edgerec.bench.warnings import warnings_of
 from edgerec.bundle.guard import guarded
 from edgerec.core.paths import AnyPath, to_path
@@ -82,7 +83,7 @@ def document_of(
     document = BenchDocument(
         schema=1,
         what=plan.what,
-        environment={**machine, "versions": versions(first.distributions)},
+        environment=Environment.model_validate({**machine, "versions": versions(first.distributions)}),
         bundle=str(bundle),
         version_id=first.version_id,
         model=first.model,

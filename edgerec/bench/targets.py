@@ -28,7 +28,7 @@ MEMORY_MB = ("memory above Python, NumPy and MNN", 30.0, 10.0)
 def judge(document: BenchDocument) -> list[Target]:
     """Return the targets that the document can judge. If the processor is emulated, only sizes mean something."""
     found = list(_judged(document))
-    if document.environment.get("emulated"):
+    if document.environment.emulated:
         return [one if one.what == DEVICE_MB[0] else one.model_copy(update={"result": "unknown"}) for one in found]
     return found
 

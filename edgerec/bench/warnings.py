@@ -25,14 +25,14 @@ def machine_warnings(document: BenchDocument) -> list[str]:
 
 def _of_environment(document: BenchDocument) -> Iterator[str]:
     machine = document.environment
-    cores, busy, governor = (machine.get(name) for name in ("cores_usable", "load_start", "governor"))
+    cores, busy, governor = machine.cores_usable, machine.load_start, machine.governor
     if busy is not None and cores and busy > BUSY * cores:
         yield (f"the load of the last minute was {busy:g} on {cores} cores at the start: close other programs")
-    if machine.get("emulated"):
+    if machine.emulated:
         yield "the processor is emulated: results are correct, but durations mean nothing"
     if governor in ("powersave", "ondemand", "conservative", "schedutil"):
         yield f"the governor {governor} changes the frequency: choose `performance` before you compare figures"
-    if machine.get("power") == "battery":
+    if machine.power == "battery":
         yield "the machine runs on its battery, which may limit its frequency: connect it to power"
 
 

@@ -23,8 +23,8 @@ def test_the_rounds_are_shared_by_processes_and_the_document_is_written(bundle_p
         assert len(row.samples_us) == 3
         assert len(row.warmup_us) == 2
     assert document.settings.cpus == (None if cpus is None else list(cpus))
-    assert document.environment["cores_usable"] == (1 if cpus else document.environment["cores_usable"])
-    assert document.environment["load_end"] is not None
+    assert document.environment.cores_usable == (1 if cpus else document.environment.cores_usable)
+    assert document.environment.load_end is not None
     outputs = Outputs(tmp_path / "bench.json", markdown=tmp_path / "bench.md")
     outputs.check([bundle_path])
     outputs.write(document)

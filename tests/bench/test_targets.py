@@ -8,6 +8,7 @@ from edgerec.bench.document import BenchDocument, Memory, Phase, Ratio, Row, Set
 from edgerec.bench.measure import Durations
 from edgerec.bench.rows import row_of
 from edgerec.bench.targets import judge
+from edgerec.bench.values import Environment
 from edgerec.bench.warnings import machine_warnings
 
 
@@ -17,8 +18,8 @@ def row(stage: str, name: str, us: float, *, unstable: bool = False) -> Row:
 
 
 def document(*, threads: int = 1, emulated: bool = False, **parts: Any) -> BenchDocument:
-    settings = Settings(rounds=1, threads=threads)
-    return BenchDocument(schema=1, what="all", environment={"emulated": emulated}, settings=settings, **parts)
+    settings, machine = Settings(rounds=1, threads=threads), Environment(emulated=emulated)
+    return BenchDocument(schema=1, what="all", environment=machine, settings=settings, **parts)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def main() -> int:
     sides = [Side(name, options.bundle, command_of(None)) for name in ("equal", "other")]
     sides.append(Side("slower", options.bundle, SLOWED))
     documents = measure_in_turns(sides, stage=options.stage, runs=options.runs, rounds=options.rounds)
-    loads = [documents[0].environment.get(name) for name in ("load_start", "load_end")]
+    loads = [documents[0].environment.load_start, documents[0].environment.load_end]
     found = {"runs": options.runs, "loads": loads, **judge(documents, seed=options.seed)}
     shown = {key: value if isinstance(value, (int, float)) else str(value) for key, value in found.items()}
     emit(found if options.json else shown, as_json=options.json)

@@ -20,6 +20,7 @@ from edgerec.bench.document import (
     Size,
     Target,
 )
+from edgerec.bench.values import Environment
 
 
 def bench_row(
@@ -69,19 +70,18 @@ def bench_document(seed: int = 1, *, processor: str = "Test processor") -> dict[
     results += [row("rerank", "mnn", 600, threads=count) for count in (1, 2)]
     document = BenchDocument(
         what="all",
-        environment={
-            "processor": processor,
-            "machine": "x86_64",
-            "cores": 2,
-            "features": ["avx2"],
-            "frequency_mhz": {"min": None, "current": number(2600)},
-            "memory_bytes": int(number(8e9)),
-            "load_start": number(0.3),
-            "load_end": None,
-            "emulated": False,
-            "versions": {"MNN": "3.6.1"},
-            "date": "2026-11-29T10:30:00Z",
-        },
+        environment=Environment(
+            processor=processor,
+            machine="x86_64",
+            cores=2,
+            features=["avx2"],
+            frequency_mhz={"min": None, "current": number(2600)},
+            memory_bytes=int(number(8e9)),
+            load_start=number(0.3),
+            emulated=False,
+            versions={"MNN": "3.6.1"},
+            date="2026-11-29T10:30:00Z",
+        ),
         model="crban",
         version_id="20261129-abc",
         precision="fp32",

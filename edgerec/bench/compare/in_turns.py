@@ -153,7 +153,7 @@ def _merged(documents: Sequence[BenchDocument], turns: str) -> BenchDocument:
     first, last = documents[0], documents[-1]
     rows = [[document.results[index] for document in documents] for index in range(len(first.results))]
     changed: dict[str, Any] = {
-        "environment": {**first.environment, "load_end": last.environment.get("load_end")},
+        "environment": first.environment.model_copy(update={"load_end": last.environment.load_end}),
         "settings": first.settings.model_copy(
             update={
                 "rounds": sum(document.settings.rounds for document in documents),

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-LARGE = 2500
-"""With more pairs of values, the distribution of Mann and Whitney's statistic is taken as normal."""
+LARGE, LARGE_PAIRED = 2500, 300
+"""With more pairs of values, or with more differences, the distribution of the statistic is taken as normal."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,10 @@ def _shift(estimates: Array, cdf: Array) -> Shift:
 @lru_cache(maxsize=64)
 def _signed_rank_cdf(count: int) -> Array:
     """Return the distribution of the sum of ranks 1 to `count`, if each rank counts with the probability 1/2."""
-    chances = np.zeros(count * (count + 1) // 2 + 1)
+    averages = count * (count + 1) // 2
+    if count > LARGE_PAIRED:
+        return _normal_cdf(averages, averages * (2 * count + 1) / 12)
+    chances = np.zeros(averages + 1)
     chances[0] = 1.0
     for rank in range(1, count + 1):
         moved = np.zeros_like(chances)
@@ -105,8 +108,7 @@ def _mann_whitney_cdf(few: int, many: int) -> Array:
     """Return the distribution of the number of pairs whose second value is larger, if all orders are equally likely."""
     pairs = few * many
     if pairs > LARGE:
-        scale = math.sqrt(pairs * (few + many + 1) / 12)
-        return np.array([0.5 * math.erfc((pairs / 2 - x - 0.5) / scale / math.sqrt(2)) for x in range(pairs + 1)])
+        return _normal_cdf(pairs, pairs * (few + many + 1) / 12)
     # The coefficients of the polynomial prod((1 - x^(many + i)) / (1 - x^i), i = 1..few), in exact whole numbers.
     orders = [1] + [0] * pairs
     for size in range(1, few + 1):
@@ -116,3 +118,9 @@ def _mann_whitney_cdf(few: int, many: int) -> Array:
             orders[power] += orders[power - size]
     total = math.comb(few + many, few)
     return np.cumsum([count / total for count in orders])
+
+
+def _normal_cdf(most: int, variance: float) -> Array:
+    """Return the normal distribution with the mean ``most / 2`` at 0, 1, ..., `most`, corrected for continuity."""
+    scale = math.sqrt(2 * variance)
+    return np.array([0.5 * math.erfc((most / 2 - x - 0.5) / scale) for x in range(most + 1)])

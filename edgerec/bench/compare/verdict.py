@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,13 +55,20 @@ def compare(a: BenchDocument, b: BenchDocument, *, fail_above: float | None = No
         The document of `edgerec bench compare` (docs/formats.md).
 
     Raises:
-        InputError: no row is in both documents, or there are too few processes for a test.
+        InputError: the numbers of threads differ, no row is in both documents, or there are too few processes for a
+            test.
     """
+    threads = a.settings.threads, b.settings.threads
+    if threads[0] != threads[1]:
+        raise InputError(
+            f"bench compare: A and B should have the same number of threads; received {threads[0]} and {threads[1]}: "
+            "measure again with the same --threads"
+        )
     rows_a, rows_b = _by_key(a), _by_key(b)
     both = [key for key in rows_a if key in rows_b]
     if not both:
         raise InputError(
-            f"bench compare: the documents have no row in common: A has {_names(rows_a)}; B has {_names(rows_b)}: "
+            f"bench compare: the documents have no row in common: A has {_listed(rows_a)}; B has {_listed(rows_b)}: "
             "measure the same stage"
         )
     in_turns = a.settings.turns is not None and a.settings.turns == b.settings.turns
@@ -99,8 +106,9 @@ def _by_key(document: BenchDocument) -> dict[Key, Row]:
     return {Key(row.stage, row.name, tuple(sorted(row.parameters.items()))): row for row in document.results}
 
 
-def _names(rows: Mapping[Key, Row]) -> str:
-    return ", ".join(str(key) for key in itertools.islice(rows, 4)) + (", ..." if len(rows) > 4 else "") or "none"
+def _listed(names: Collection[object]) -> str:
+    """Return the first four names as text."""
+    return ", ".join(map(str, itertools.islice(names, 4))) + (", ..." if len(names) > 4 else "") or "none"
 
 
 def _can_differ(a: Row, b: Row, *, paired: bool, rows: int) -> bool:
@@ -171,18 +179,24 @@ def _fails(row: Mapping[str, Any], fail_above: float | None) -> bool:
 
 def _notes(a: BenchDocument, b: BenchDocument, rows: Sequence[Mapping[str, Any]], *, in_turns: bool) -> Iterator[str]:
     """Yield what a reader has to know before believing the verdict."""
-    differing = [
-        name
-        for name in ("processor", "machine", "system", "python")
-        if a.environment.get(name) != b.environment.get(name)
-    ]
+    machines = ("processor", "machine", "cores_usable", "memory_bytes", "system", "python")
+    differing = [name for name in machines if getattr(a.environment, name) != getattr(b.environment, name)]
     if differing:
         yield f"the documents are from different machines ({', '.join(differing)}), so not only the builds differ"
+    x, y = _conditions(a), _conditions(b)
+    for what in {**x, **y}:
+        if x.get(what) != y.get(what):
+            yield f"A and B differ in {what}: {x.get(what, 'unknown')} and {y.get(what, 'unknown')}"
     if not in_turns:
         yield (
             "A and B were measured one after the other: a difference may also come from the machine. Compare the two "
             "bundles to measure them in turns"
         )
+    unsteady = [str(key) for key, row in _by_key(a).items() if row.unstable]
+    unsteady += [str(key) for key, row in _by_key(b).items() if row.unstable]
+    compared = [row["row"] for row in rows if row["row"] in unsteady]
+    if compared:
+        yield f"the machine was unsteady for {_listed(compared)}: do not trust their durations, only the ratios"
     wide = [
         row["row"]
         for row in rows
@@ -190,19 +204,28 @@ def _notes(a: BenchDocument, b: BenchDocument, rows: Sequence[Mapping[str, Any]]
     ]
     if wide:
         yield (
-            f"the machine was too noisy for {', '.join(wide)}: a difference of {WIDE:.0%} would not be seen. Use more "
+            f"the machine was too noisy for {_listed(wide)}: a difference of {WIDE:.0%} would not be seen. Use more "
             "processes (--runs), or close other programs"
         )
 
 
+def _conditions(document: BenchDocument) -> dict[str, str]:
+    """Return what was measured and how, by name."""
+    cpus = document.settings.cpus
+    return {
+        "the model": document.model or "unknown",
+        "the precision": document.precision or "unknown",
+        **{f"the maximum number of {name}": str(limit) for name, limit in document.sizes.items()},
+        "the version of MNN": document.environment.versions.get("MNN") or "unknown",
+        "--cpu": "any" if cpus is None else ",".join(map(str, cpus)),
+    }
+
+
 def _described(document: BenchDocument) -> dict[str, Any]:
-    names = ("processor", "machine", "python", "date")
+    names = ("processor", "machine", "python", "date", "versions")
     return {
         "bundle": document.bundle,
         "version_id": document.version_id,
         "precision": document.precision,
-        "environment": {
-            **{name: document.environment.get(name) for name in names},
-            "versions": document.environment.get("versions"),
-        },
+        "environment": {name: getattr(document.environment, name) for name in names},
     }

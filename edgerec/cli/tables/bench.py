@@ -107,8 +107,8 @@ def _parts(document: BenchDocument) -> Iterator[RenderableType]:
 def _head(document: BenchDocument) -> str:
     machine, settings = document.environment, document.settings
     parts = [
-        f"{machine['processor']}, {machine['cores_usable']} of {machine['cores']} cores",
-        f"MNN {machine['versions']['MNN']}",
+        f"{machine.processor}, {machine.cores_usable} of {machine.cores} cores",
+        f"MNN {machine.versions.get('MNN')}",
         f"{document.model} {document.precision}",
     ]
     if document.results:

@@ -12,6 +12,8 @@ from edgerec.reports.bench.drawing import COLORS, Figure, plot, shown_label
 from edgerec.reports.bench.line_plots import distributions, sustained, sweep
 from edgerec.reports.page import GREY
 
+LEAST = 1e-4
+"""Least ratio on the axis. Ratios are rounded to four digits, so a smaller one is 0, which has no logarithm."""
 _BLOCKS = {"length": "steps", "candidates": "candidates", "threads": "threads"}
 
 
@@ -66,7 +68,7 @@ def ratios(devices: Sequence[Device]) -> Iterator[tuple[str, Figure]]:
                 xaxis={
                     "title": {"text": "mnn / peer"},
                     "type": "log",
-                    "range": [math.log10(min(*ends, 1.0) / 1.1), math.log10(max(*ends, 1.0) * 1.1)],
+                    "range": [math.log10(max(min(*ends, 1.0), LEAST) / 1.1), math.log10(max(*ends, 1.0) * 1.1)],
                 },
                 yaxis={"range": [len(names) - 0.5, -0.5]},
                 shapes=[{"type": "line", "x0": 1, "x1": 1, "y0": 0, "y1": 1, "yref": "paper", "line": equal}],

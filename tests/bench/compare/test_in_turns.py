@@ -25,7 +25,7 @@ for number in range(int(rounds)):
     wait_for_turn()
     samples.append([slow * (10 + number)] * 3)
 one = {"min_us": 1, "mean_us": 1, "p50_us": 1, "p90_us": 1, "p99_us": 1, "p999_us": 1, "per_second": 1, "spread": 0}
-row = {"name": "mnn", "stage": stage, "n": 3, **one, "processes": [len(samples)], "samples_us": samples}
+row = {"name": "mnn", "stage": stage, "n": 3 * len(samples), **one, "processes": [len(samples)], "samples_us": samples}
 machine = {"environment": {}, "settings": {"rounds": len(samples)}}
 print(json.dumps({"kind": "bench", "schema": 1, "what": stage, "bundle": bundle, **machine, "results": [row]}))
 """

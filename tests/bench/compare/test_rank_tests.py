@@ -29,6 +29,8 @@ def test_the_p_value_of_large_samples_is_close_to_the_exact_one() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=60), rng.normal(0.3, 1.0, size=60)
     assert mann_whitney(a, b).p == pytest.approx(stats.mannwhitneyu(a, b, method="exact").pvalue, rel=0.02)
+    differences = rng.normal(0.1, 1.0, size=310)
+    assert signed_rank(differences).p == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue, rel=0.1)
 
 
 def test_known_values() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from edgerec.bench.compare.verdict import compare
 from edgerec.bench.document import BenchDocument, Row, Settings
+from edgerec.bench.values import Environment
 from edgerec.core.errors import InputError
 from tests.reports.bench_documents import bench_row
 
@@ -17,7 +18,8 @@ ENVIRONMENT = {"processor": "Test processor", "machine": "x86_64", "system": "Li
 
 def document(rows: list[Row], *, turns: str | None = None, **environment: str) -> BenchDocument:
     settings = Settings(rounds=sum(rows[0].processes), processes=len(rows[0].processes), turns=turns)
-    return BenchDocument(what="step", environment={**ENVIRONMENT, **environment}, settings=settings, results=rows)
+    machine = Environment.model_validate({**ENVIRONMENT, **environment})
+    return BenchDocument(what="step", environment=machine, settings=settings, results=rows)
 
 
 def row(name: str, factors: Any, *, seed: int, processes: int = 15) -> Row:
@@ -109,3 +111,27 @@ def test_another_machine_is_noted() -> None:
     notes = compare(a, b)["notes"]
     assert "different machines (processor)" in notes[0]
     assert "one after the other" in notes[1]
+
+
+def test_all_other_conditions_that_differ_are_noted() -> None:
+    a, b = (document([row("mnn", 1.0, seed=seed)], turns="t") for seed in (1, 2))
+    a.model, a.precision, a.sizes = "crban", "fp32", {"candidates": 100}
+    b.model, b.precision, b.sizes = "crban_plus", "int8", {"candidates": 50}
+    a.environment.versions, b.environment.versions = {"MNN": "3.5.0"}, {"MNN": "3.6.1"}
+    b.settings.cpus = [0, 2]
+    b.results[0].unstable = True
+    assert compare(a, b)["notes"] == [
+        "A and B differ in the model: crban and crban_plus",
+        "A and B differ in the precision: fp32 and int8",
+        "A and B differ in the maximum number of candidates: 100 and 50",
+        "A and B differ in the version of MNN: 3.5.0 and 3.6.1",
+        "A and B differ in --cpu: any and 0,2",
+        "the machine was unsteady for hubsm_ie by mnn: do not trust their durations, only the ratios",
+    ]
+
+
+def test_other_numbers_of_threads_are_an_error() -> None:
+    a, b = (document([row("mnn", 1.0, seed=seed)]) for seed in (1, 2))
+    b.settings.threads = 4
+    with pytest.raises(InputError, match="the same number of threads; received 1 and 4: measure again"):
+        compare(a, b)
