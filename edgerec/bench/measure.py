@@ -74,6 +74,7 @@ def take_turns(
         calls: number of calls of each implementation in a round. Without `warmup`, slow ones are called less often.
         warmup: number of calls before the first round. None: until the durations are stable.
     """
+    wait_for_turn()
     warmups = {
         name: warm_up(call, calls) if warmup is None else (time_calls(call, warmup)[0], True)
         for name, call in implementations.items()

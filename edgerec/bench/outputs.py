@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,18 @@ from edgerec.core.atomic import check_document, write_bytes, write_json
 from edgerec.core.errors import InputError
 from edgerec.reports.bench.markdown import check_markdown, markdown
 from edgerec.reports.page import check_page
+
+
+def check_different(paths: Mapping[str, Path | None]) -> None:
+    """Check that the options of `paths` name different files. None is an option that was not given.
+
+    Raises:
+        InputError: two options name the same file.
+    """
+    given = [path.resolve() for path in paths.values() if path is not None]
+    if len(set(given)) < len(given):
+        *names, last = paths
+        raise InputError(f"bench: {', '.join(names)} and {last} should name different files")
 
 
 @dataclass(frozen=True)
@@ -40,9 +52,7 @@ class Outputs:
             OutputError: a file exists and `force` is false, it is of another kind, or it is inside an input.
         """
         inputs = list(inputs)
-        paths = [path for path in (self.out, self.html, self.markdown, self.pyperf) if path is not None]
-        if len({path.resolve() for path in paths}) < len(paths):
-            raise InputError("bench: --out, --html, --markdown and --pyperf should name different files")
+        check_different({"--out": self.out, "--html": self.html, "--markdown": self.markdown, "--pyperf": self.pyperf})
         for path, check in (
             (self.out, check_document),
             (self.pyperf, check_pyperf),

@@ -14,10 +14,14 @@ import socket
 import subprocess
 from collections.abc import Sequence
 
+from edgerec.core.errors import ResourceError
+
 VARIABLE = "EDGEREC_BENCH_TURNS"
 """Environment variable that tells a process to take turns: port, index of the process, and a secret."""
 _GO, _READY = b"g", b"r"
 _POLL_SECONDS = 0.2
+_NAME_SECONDS = 2.0
+"""A connection is closed if its process does not send its name within this time."""
 
 _connections: dict[str, socket.socket] = {}
 
@@ -26,17 +30,25 @@ def wait_for_turn() -> None:
     """Wait until it is the turn of this process. If it does not take turns with another process, return at once.
 
     The turn ends with the next call, or when the process ends.
+
+    Raises:
+        ResourceError: the process that gives the turns has ended.
     """
     where = os.environ.get(VARIABLE)
     if where is None:
         return
-    if where in _connections:
-        _connections[where].sendall(_READY)
-    else:
-        port, _, name = where.partition(":")
-        _connections[where] = socket.create_connection(("127.0.0.1", int(port)))
-        _connections[where].sendall(name.encode() + b"\n")
-    _connections[where].recv(1)
+    try:
+        if where in _connections:
+            _connections[where].sendall(_READY)
+        else:
+            port, _, name = where.partition(":")
+            _connections[where] = socket.create_connection(("127.0.0.1", int(port)))
+            _connections[where].sendall(name.encode() + b"\n")
+        given = _connections[where].recv(1)
+    except OSError:
+        given = b""
+    if given != _GO:
+        raise ResourceError("bench compare: the process that gives the turns has ended: compare again")
 
 
 class Turns:
@@ -58,9 +70,9 @@ class Turns:
             each.close()
 
     def give(self, processes: Sequence[subprocess.Popen[bytes]], *, first: int) -> bool:
-        """Give turns until all processes have ended their last one.
+        """Give turns until no process wants another one.
 
-        No turn is given before all processes wait for one. The order is reversed after each round (ABBA).
+        The first turn is given when all processes wait for one. The order is reversed after each round (ABBA).
 
         Args:
             processes: the processes, in the order of `variables`.
@@ -83,9 +95,14 @@ class Turns:
         return True
 
     def _accept(self, connection: socket.socket) -> None:
-        with connection.makefile("rb") as lines:
-            index, _, secret = lines.readline(100).decode("ascii", "replace").strip().partition(":")
+        """Keep a connection of one of the processes, and close one of any other program."""
+        connection.settimeout(_NAME_SECONDS)
+        name = ""
+        with contextlib.suppress(OSError), connection.makefile("rb") as lines:
+            name = lines.readline(100).decode("ascii", "replace").strip()
+        index, _, secret = name.partition(":")
         if secret == self._secret:
+            connection.settimeout(None)
             self._connected[int(index)] = connection
         else:
             connection.close()

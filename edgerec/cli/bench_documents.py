@@ -35,11 +35,13 @@ def bench_report(files: tuple[Path, ...], html: Path | None, markdown: Path | No
     need("device", "numpy")
     if html is not None:
         need("train", "plotly", "jinja2")
+    from edgerec.bench.outputs import check_different
     from edgerec.core.atomic import write_bytes
     from edgerec.reports.bench.markdown import check_markdown
     from edgerec.reports.bench.markdown import markdown as to_markdown
     from edgerec.reports.page import check_page
 
+    check_different({"--html": html, "--markdown": markdown})
     if html is not None:
         check_page(html, force=force, inputs=files)
     if markdown is not None:
@@ -117,10 +119,12 @@ def bench_compare(
     need("device", "numpy")
     from edgerec.bench.compare.verdict import compare
     from edgerec.bench.document import read_bench_document
+    from edgerec.bench.outputs import check_different
     from edgerec.cli.tables.bench_documents import compare_table
     from edgerec.core.atomic import check_document, write_json
     from edgerec.core.errors import InputError, SlowdownError
 
+    check_different({"--out": out, "--out-a": out_a, "--out-b": out_b})
     for path in (out, out_a, out_b):
         if path is not None:
             check_document(path, force=force, inputs=[a, b])

@@ -16,24 +16,33 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from edgerec.bundle.manifest_file import sign_bundle
 from edgerec.bundle.signing import SigningKey
+from tests.bench.compare.test_verdict import document as bench_document
+from tests.bench.compare.test_verdict import row
 from tests.command_line import edgerec_here
 
-ABSENT = ("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy", "redis")
+ABSENT = (
+    *("tensorflow", "keras", "polars", "onnx", "onnxruntime", "tf2onnx", "scipy", "redis"),
+    *("plotly", "jinja2", "cryptography", "fastapi", "ai_edge_litert"),
+)
+WITH = "EDGEREC_TEST_WITH"
+"""Environment variable that names a package which is not hidden."""
 
 # Python runs this file when a process starts. It hides installed packages: no import finder finds them any more.
 WITHOUT = f"""
-import importlib.util, sys
+import importlib.util, os, sys
+
+absent = [name for name in {ABSENT} if name != os.environ.get("{WITH}")]
 
 class Without:
     def __init__(self, finder):
         self.finder = finder
     def find_spec(self, name, *rest):
-        return None if name.split(".")[0] in {ABSENT} else self.finder.find_spec(name, *rest)
+        return None if name.split(".")[0] in absent else self.finder.find_spec(name, *rest)
     def __getattr__(self, name):
         return getattr(self.finder, name)
 
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
-for name in {ABSENT}:
+for name in absent:
     assert name not in sys.modules and importlib.util.find_spec(name) is None
     try:
         __import__(name)
@@ -66,6 +75,8 @@ def edgerec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         pytest.param(["bench", "all", "--processes", "1"], marks=pytest.mark.slow),
         ["bench", "rerank"],
         ["bench", "kv"],
+        ["bench", "cold"],
+        pytest.param(["bench", "memory"], marks=pytest.mark.slow),
     ],
 )
 def test_device_commands_run_without_training_packages(command: list[str], bundle_path: Path) -> None:
@@ -76,14 +87,47 @@ def test_device_commands_run_without_training_packages(command: list[str], bundl
     assert document["schema"] == 1
     if command[0] == "verify":
         assert document["golden_cases"] > 0
+    elif command[1:] in (["cold"], ["memory"]):
+        assert document[command[1]]
     elif command[0] == "inspect":
         assert document["models"]["crban"]["commands"] > 0
     else:
         assert {row["name"] for row in document["results"]} >= ({"npz"} if command[1] == "kv" else {"mnn", "edgerec"})
 
 
-def test_public_keys_are_checked_without_training_packages(bundle_path: Path, tmp_path: Path) -> None:
+def test_documents_are_compared_and_shown_without_training_packages(tmp_path: Path) -> None:
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path, seed in zip(files, (1, 2), strict=True):
+        path.write_text(json.dumps(bench_document([row("mnn", 1.0, seed=seed)]).to_json()))
+    compared = edgerec("bench", "compare", *files)
+    assert (compared.returncode, compared.stderr) == (0, "")
+    assert "Verdict: same" in compared.stdout
+    shown = edgerec("bench", "report", *files, "--markdown", tmp_path / "report.md")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "hubsm_ie" in shown.stdout
+    page = edgerec("bench", "report", *files, "--html", tmp_path / "page.html")
+    assert page.stderr == "edgerec: plotly is not installed: run pip install '.[train]' in EdgeRec's folder\n"
+
+
+def test_a_kit_is_made_without_training_packages(bundle_path: Path, tmp_path: Path) -> None:
+    done = edgerec("kit", bundle_path, "--out", tmp_path / "kit.tar.gz")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "kit.tar.gz").stat().st_size > 0
+
+
+def test_a_missing_package_for_signatures_is_reported_with_the_install_command(
+    bundle_path: Path, tmp_path: Path
+) -> None:
+    done = edgerec("verify", bundle_path, "--public-key", tmp_path / "public.pem")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "edgerec: cryptography is not installed: run pip install '.[signing]' in EdgeRec's folder\n"
+
+
+def test_public_keys_are_checked_without_training_packages(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A missing signature and a faulty key are errors of one line. A signed bundle is accepted."""
+    monkeypatch.setenv(WITH, "cryptography")
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "public.pem").write_bytes(public)

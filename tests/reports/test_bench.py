@@ -225,6 +225,10 @@ def test_bench_report_writes_the_page_and_the_markdown(tmp_path: Path) -> None:
     assert "Test processor" in edgerec_here("bench", "report", *inputs, "--force", *outputs).stdout
     (tmp_path / "report.md").write_text("# My notes\n")
     assert "is no report" in error_line(edgerec_here("bench", "report", *inputs, "--force", *outputs))
+    same = ["--html", tmp_path / "same", "--markdown", tmp_path / "same"]
+    assert "--html and --markdown should name different files" in error_line(
+        edgerec_here("bench", "report", *inputs, *same)
+    )
     check_markdown(tmp_path / "new.md", force=False)
 
 

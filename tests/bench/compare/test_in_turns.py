@@ -91,6 +91,10 @@ def test_wrong_arguments_are_one_line(files: list[Path], tmp_path: Path) -> None
     assert "--out-b is for two bundles" in error_line(
         edgerec_here("bench", "compare", *files, "--out-b", tmp_path / "b")
     )
+    one = ("--out", tmp_path / "one.json", "--out-b", tmp_path / "one.json")
+    assert "--out-a and --out-b should name different files" in error_line(
+        edgerec_here("bench", "compare", *files, *one)
+    )
     usage = edgerec_here("bench", "compare", *files, "--fail-above", "much")
     assert usage.returncode == 2
     assert "a slowdown such as 10% or 0.1; received 'much'" in usage.stderr
