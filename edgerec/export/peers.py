@@ -45,7 +45,7 @@ def write_peers(model: Reranker, parts: SplitModel, limits: Limits, bundle: Path
     folder = bundle / PEERS
     weights = write_arrays(parts, bundle)
     for kind in model.behaviour_kinds:
-        write_bytes(folder / f"{kind.step_model}.tflite", _step(model, kind))
+        write_bytes(folder / f"{kind.step_model}.tflite", litert_step(model, kind))
         write_bytes(folder / f"{kind.step_model}_full.tflite", litert_sequence(weights, kind))
     write_bytes(folder / "crban.tflite", litert_ranker(weights, limits))
     source = folder / "crban.onnx"
@@ -100,7 +100,7 @@ def check_peers(model: Reranker) -> None:
         raise InputError(f"export: --peers is only for the model crban; received {model.model_name}: leave --peers out")
 
 
-def _step(model: Reranker, kind: BehaviourKind) -> bytes:
+def litert_step(model: Reranker, kind: BehaviourKind) -> bytes:
     """Return a LiteRT model of one step.
 
     Its inputs are `action` (1, 1, d_a), `item` (1, 1, d_x) and `state`. Its outputs are the key, the fused encoding and

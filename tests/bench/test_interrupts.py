@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl(2)")
 INTERRUPT = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 
@@ -58,7 +59,7 @@ def device_process_runs(children: list[psutil.Process]) -> bool:
     return False
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl(2)")
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), INTERRUPT)
 def test_an_interrupted_measurement_leaves_no_device_process(
     number: int, code: int, bundle_path: Path, tmp_path: Path
@@ -66,7 +67,6 @@ def test_an_interrupted_measurement_leaves_no_device_process(
     assert interrupt(["bench", "memory", bundle_path], number, tmp_path, device_process_runs) == code
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl(2)")
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), INTERRUPT)
 @pytest.mark.parametrize("compare", [False, True])
@@ -81,3 +81,40 @@ def test_an_interrupted_measurement_leaves_no_store(
         return len(list(tmp_path.rglob("store.sqlite"))) == 1 + compare
 
     assert interrupt(command, number, tmp_path, has_stores) == code
+
+
+_PARENT = """
+import os, subprocess, sys
+from pathlib import Path
+from edgerec.bench.children import temporary_folder_of_children
+
+def stop(*_):
+    sys.exit(3)
+
+import signal
+signal.signal(int(sys.argv[1]), stop)
+child = "import os, sys, tempfile, time; from edgerec.core.parent import die_with; die_with(int(sys.argv[1])); \\
+print(os.getpid(), tempfile.mkdtemp(), flush=True); time.sleep(600)"
+with temporary_folder_of_children():
+    subprocess.Popen([sys.executable, "-c", child, str(os.getpid())]).wait()
+"""
+
+
+@pytest.mark.parametrize(("number", "_"), INTERRUPT)
+def test_a_child_ends_with_its_parent_which_removes_the_files_of_both(number: int, _: int, tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, str(int(number))],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        assert parent.stdout is not None
+        process, folder = parent.stdout.readline().split()
+        child = psutil.Process(int(process))
+        assert Path(folder).parent.parent == tmp_path
+        parent.send_signal(number)
+        assert parent.wait(60) == 3
+        # Python does not end the children of a process that ends. The kernel does.
+        child.wait(10)
+    assert list(tmp_path.iterdir()) == []

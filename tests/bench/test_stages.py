@@ -24,7 +24,7 @@ from edgerec.cli.tables.bench import bench_table
 from edgerec.core.errors import InputError
 from edgerec.device_runtime.prepared_items import PreparedItems
 from edgerec.device_runtime.serving import ModelServing
-from tests.bench.in_this_process import bench_here
+from tests.bench.in_this_process import bench_here, repeat_little
 
 
 def test_a_step_costs_the_same_after_any_sequence_and_a_full_run_is_compared_with_it(bundle_path: Path) -> None:
@@ -139,6 +139,7 @@ def test_everything_is_measured_at_once_and_fits_into_100_columns(
         return score(serving, candidates, **more)
 
     monkeypatch.setattr(ModelServing, "score", count)
+    repeat_little(monkeypatch)
     plan = Plan("all", rounds=2, sweep=True)
     measured = measure_bundle(bundle_path, plan, rounds=1), measure_bundle(bundle_path, plan, rounds=1, first=False)
     document = document_of(bundle_path, plan, measured, environment())

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 from edgerec.bench.children import environment_of_children
+from edgerec.bench.peers.litert import LiteRt
 from edgerec.bench.peers.numpy import ONE_THREAD, NumPy
 from edgerec.bench.plan import Plan
 from edgerec.bench.run import run_bench
+from edgerec.bench.stages.stage import Others, load_checked_bundle
+from edgerec.bench.stages.step import step_stages
 from edgerec.bundle.layout import PEERS
 from edgerec.bundle.peer_weights import FILE
-from edgerec.export.peers import write_arrays, write_peers
+from edgerec.export.peers import litert_step, write_arrays, write_peers
 from edgerec.export.split import split
+from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.model.runs import load_run
 from tests.bench.in_this_process import bench_here
 from tests.bundle.restamp import restamp
@@ -54,6 +58,19 @@ def test_numpy_and_encoders_of_whole_sequences_compute_what_mnn_does(with_arrays
     assert names(document, "sequence") >= FULL
     assert {1, document["sizes"]["exposures"]} <= lengths
     assert "numpy" in names(bench_here("rerank", with_arrays, peers=True, rounds=1), "rerank")
+
+
+def test_litert_makes_the_steps_that_mnn_makes(with_arrays: Path, run_path: Path, tmp_path: Path) -> None:
+    """Every output is compared. The models of steps are quick to convert; the others are tested with all peers."""
+    model, bundle = load_run(run_path).model, Path(shutil.copytree(with_arrays, tmp_path / "bundle"))
+    for kind in BEHAVIOUR_KINDS:
+        (bundle / PEERS / f"{kind.step_model}.tflite").write_bytes(litert_step(model, kind))
+    (bundle / PEERS / "crban.tflite").touch()
+    restamp(bundle)
+    others = Others({"litert": LiteRt(bundle)})
+    stages = step_stages(load_checked_bundle(bundle), others)
+    assert others.failures == {}
+    assert [set(stage.implementations) for stage in stages] == [{"mnn", "edgerec", "litert"}] * 2
 
 
 def changed(with_arrays: Path, tmp_path: Path, **change: Any) -> Path:
