@@ -92,7 +92,11 @@ def _sweep(default: bool) -> Callable[[Command], Command]:
 
 _FILES = [
     document_option,
-    click.option("--html", type=PATH, help="Also write a page with tables and plots to this file. It opens offline."),
+    click.option(
+        "--html",
+        type=PATH,
+        help="Also write a page with tables and plots to this file. It opens offline. This needs the extra report.",
+    ),
     click.option("--markdown", type=PATH, help="Also write tables to this file, for a pull request."),
     click.option("--pyperf", type=PATH, help="Also write the durations to this file, in the JSON format of pyperf."),
 ]
@@ -128,7 +132,7 @@ def _measure(
     if peers:
         need("peers", "onnxruntime")
     if html is not None:
-        need("train", "plotly", "jinja2")
+        need("report", "plotly", "jinja2")
     key = load_key(public_key)
     from edgerec.bench.outputs import Outputs
     from edgerec.bench.pinning import parse_cpus

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command(name="report")
 @click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
-@click.option("--html", type=PATH, help="Write a page with tables and plots to this file.")
+@click.option("--html", type=PATH, help="Write a page with tables and plots to this file. This needs the extra report.")
 @click.option("--markdown", type=PATH, help="Write the tables to this file, for a pull request.")
 @force_option
 @json_option
@@ -34,7 +34,7 @@ def bench_report(files: tuple[Path, ...], html: Path | None, markdown: Path | No
     """
     need("device", "numpy")
     if html is not None:
-        need("train", "plotly", "jinja2")
+        need("report", "plotly", "jinja2")
     from edgerec.bench.outputs import check_different
     from edgerec.core.atomic import write_bytes
     from edgerec.reports.bench.markdown import check_markdown

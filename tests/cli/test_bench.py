@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -45,3 +46,13 @@ def test_one_command_writes_all_files_and_could_replace_them(bundle_path: Path, 
     assert found["version_id"] in markdown.read_text()
     Outputs(out, html, markdown, pyperf, force=True).check([bundle_path])
     assert json.loads(pyperf.read_text())["metadata"]["edgerec_version_id"] == found["version_id"]
+
+
+@pytest.mark.parametrize("command", [["bench", "size"], ["bench", "report"]])
+def test_a_page_without_plotly_names_the_small_extra(
+    command: list[str], bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "plotly" else find(name))
+    done = edgerec_here(*command, bundle_path, "--html", tmp_path / "page.html")
+    assert "plotly is not installed: run pip install '.[report]'" in error_line(done)
