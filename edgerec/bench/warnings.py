@@ -56,8 +56,8 @@ def _of_all_rows(document: BenchDocument) -> Iterator[str]:
     unsteady = [row for row in document.results if row.unstable]
     if unsteady:
         yield (
-            f"{len(unsteady)} of {len(document.results)} rows are unsteady: trust a ratio only if its range is "
-            "narrow, or measure again on an idle machine, with more --rounds or with --cpu"
+            f"{len(unsteady)} of {len(document.results)} rows are unsteady: do not trust their durations, and "
+            "a ratio only if its range is narrow; measure again on an idle machine, with more --rounds or with --cpu"
         )
 
 

@@ -47,7 +47,7 @@ def bench_report(files: tuple[Path, ...], html: Path | None, markdown: Path | No
     if markdown is not None:
         check_markdown(markdown, force=force, inputs=files)
     from edgerec.bench.report_documents import read_report_document
-    from edgerec.cli.tables.bench_documents import report_tables
+    from edgerec.cli.tables.bench_report import report_tables
 
     documents = [read_report_document(path) for path in files]
     if html is not None:

@@ -28,9 +28,9 @@ _SWEEP_NOTES = {
 }
 
 
-def blocks_of(documents: Sequence[Document], files: Sequence[Path] = ()) -> list[Block]:
-    """Return the blocks of a report of these documents."""
-    devices = devices_of(documents, files)
+def blocks_of(documents: Sequence[Document], files: Sequence[Path] = (), *, letters: bool = False) -> list[Block]:
+    """Return the blocks of a report of these documents. With `letters`, devices are named A, B, and so on."""
+    devices = devices_of(documents, files, letters=letters)
     made = (
         _warnings(devices),
         where(devices),
@@ -90,7 +90,7 @@ def _targets(devices: Sequence[Device]) -> Block | None:
 
 def _row_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     quantiles = (number(row[f"{key}_us"]) for key in ("p50", "p90", "p99", "p999", "cpu"))
-    rest = (number(row["per_second"]), percent(row["spread"]), "unstable" if row["unstable"] else "")
+    rest = (number(row["per_second"]), percent(row["spread"]), "unsteady" if row["unstable"] else "")
     return (f"{row['n']:,}", *quantiles, *rest)
 
 
@@ -103,7 +103,7 @@ def _latency(devices: Sequence[Device]) -> Block | None:
     table = device_table(devices, ("stage", "name", *_ROW), found, cells, texts=2, last_is_text=True)
     note = (
         f"{_UNITS} CPU is processor time, also per call. Spread is the distance between the quartiles of the medians "
-        "of rounds, divided by their median. Do not trust rows that are unstable."
+        "of rounds, divided by their median. Do not trust the durations of rows that are unsteady; trust a ratio only if its range is narrow."
     )
     return Block("latency", "Latency", note, table) if table else None
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -20,17 +21,22 @@ class Device:
     document: Document
 
 
-def devices_of(documents: Sequence[Document], files: Sequence[Path] = ()) -> list[Device]:
+def devices_of(documents: Sequence[Document], files: Sequence[Path] = (), *, letters: bool = False) -> list[Device]:
     """Name the device of each document of `edgerec bench`. Other documents are left out.
 
     The name is the processor and the machine. If two documents have the same, the names of the files are added, or a
-    number if `files` is empty.
+    number if `files` is empty. With `letters`, the names are A, B, and so on, or numbers after Z.
     """
     pairs = [
         (document, files[index].name if files else f"document {index + 1}")
         for index, document in enumerate(documents)
         if document.get("kind") == KIND
     ]
+    if letters:
+        return [
+            Device(ascii_uppercase[index] if index < len(ascii_uppercase) else str(index + 1), document)
+            for index, (document, _) in enumerate(pairs)
+        ]
     names = [_name(document["environment"]) for document, _ in pairs]
     often = Counter(names)
     labels = [f"{name}, {file}" if often[name] > 1 else name for name, (_, file) in zip(names, pairs, strict=True)]

@@ -29,7 +29,7 @@ def page(documents: Sequence[Document], files: Sequence[Path] = ()) -> str:
         plots=plots,
         shown=SHOWN,
         devices=[device.label for device in devices],
-        marks=("excellent", "required", "missed", "unknown", "unstable"),
+        marks=("excellent", "required", "missed", "unknown", "unsteady"),
         blocks=[
             (block, [(name, plots[name]["layout"]) for name in plots if name.startswith(f"{block.id}-")])
             for block in blocks
