@@ -239,16 +239,16 @@ def test_the_tables_in_a_terminal_fit_and_do_not_wrap_numbers(source: list[dict[
 
     files = [Path("a.json"), Path("b.json"), Path("replay.json")]
     shown = {}
-    for width in (100, 200):
+    for width in (80, 200):
         console = console_of(width=width, file=io.StringIO())
         console.print(report_tables(source, files))
         shown[width] = [line.rstrip() for line in console.file.getvalue().splitlines()]
         assert max(map(len, shown[width])) <= width
     row = next(row for row in source[1]["results"] if row["name"] == "onnxruntime")
-    line = next(line for line in shown[100] if re.match(r" +onnxruntime +B ", line))
+    line = next(line for line in shown[80] if re.match(r" +onnxruntime +B ", line))
     assert {f"{row['spread']:.1%}".replace("%", ""), "unsteady"} <= {*line.split()}
-    assert shown[100][:2] == ["A: Test processor, x86_64", "B: Other processor, x86_64"]
-    assert "Warnings" in shown[100][-12:]
+    assert shown[80][:2] == ["A: Test processor, x86_64", "B: Other processor, x86_64"]
+    assert "Warnings" in shown[80][-12:]
     assert [any("p99.9" in line for line in lines) for lines in shown.values()] == [False, True]
 
 

@@ -103,7 +103,8 @@ def _latency(devices: Sequence[Device]) -> Block | None:
     table = device_table(devices, ("stage", "name", *_ROW), found, cells, texts=2, last_is_text=True)
     note = (
         f"{_UNITS} CPU is processor time, also per call. Spread is the distance between the quartiles of the medians "
-        "of rounds, divided by their median. Do not trust the durations of rows that are unsteady; trust a ratio only if its range is narrow."
+        "of rounds, divided by their median. Do not trust the durations of rows that are unsteady; trust a ratio only "
+        "if its range is narrow."
     )
     return Block("latency", "Latency", note, table) if table else None
 
