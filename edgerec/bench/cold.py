@@ -5,11 +5,10 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from edgerec.bench.document import Phase
+from edgerec.bench.document import TOTAL, Phase
 from edgerec.bench.fresh_process import fresh_process
 
 PROCESSES = 10
-TOTAL = "total"
 
 
 def measure_cold(bundle: Path, *, processes: int = PROCESSES) -> list[Phase]:

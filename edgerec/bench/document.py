@@ -29,6 +29,8 @@ from edgerec.core.faults import first_fault
 
 SCHEMA = 1
 KIND = "bench"
+TOTAL = "total"
+"""The part of a size, or the phase of a cold start, that is the sum of the others."""
 QUANTILES = (*(step / 50 for step in range(50)), 0.99, 0.995, 0.999, 1.0)
 """Shares of the calls whose durations `Row.quantiles_us` has. A report plots them as the distribution."""
 PAPER_MS = {"behaviour": 300.0, "response": 100.0}
@@ -125,7 +127,9 @@ class Operation(Part):
 
 
 class Size(Part):
-    """Bytes of one part of the bundle. `half` is `device` or `cloud`. The part `total` is the sum of a half.
+    """Bytes of one part of the folder `device` or `cloud` of the bundle.
+
+    `half` is the folder. The part `total` is the sum of the parts of a folder.
 
     `paper_bytes` is the size in the paper, which states it for `total`.
     """

@@ -135,7 +135,7 @@ def record_full_windows(client: Client, pages: RecordedPages, limits: Limits) ->
 
     Args:
         client: a client whose transport is `pages`.
-        pages: the pages.
+        pages: the transport that returns pages of recorded items.
         limits: the largest number of behaviours of each kind that the ranker reads.
     """
     exposures, page_views = pages.values(EXPOSURE), pages.values(PAGE_VIEW)

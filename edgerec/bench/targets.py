@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgerec.bench.document import BenchDocument, Phase, Ratio, Row, Target
-from edgerec.bench.stages.size import TOTAL
+from edgerec.bench.document import TOTAL, BenchDocument, Phase, Ratio, Row, Target
 from edgerec.bench.steadiness import SPREAD, spread
 
 RATIOS = (
@@ -45,7 +44,7 @@ def _judged(document: BenchDocument) -> Iterator[Target]:
         if (stage, "edgerec") in rows:
             yield _of_duration(what, rows[stage, "edgerec"], required, excellent)
     for phase in document.cold:
-        if phase.phase == "total":
+        if phase.phase == TOTAL:
             yield _of_cold_start(phase)
     sizes = [size.bytes for size in document.size if (size.half, size.part) == ("device", TOTAL)]
     memory = [one.above_base_bytes for one in document.memory if one.phase == "steady"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgerec.bench.compare.stages import STAGES
 from edgerec.cli.command import need
 from edgerec.cli.options import (
     PATH,
@@ -77,7 +78,7 @@ def _share(context: click.Context, option: click.Parameter, value: str | None) -
 @click.argument("b", type=PATH)
 @click.option(
     "--stage",
-    type=click.Choice(["step", "rerank", "behaviour", "response"]),
+    type=click.Choice(STAGES),
     help="Bundles: what to measure. Default: step.",
 )
 @click.option(

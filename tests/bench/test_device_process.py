@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from edgerec.bench import fresh_process
-from edgerec.bench.cold import TOTAL, measure_cold
+from edgerec.bench.cold import measure_cold
 from edgerec.bench.device_process import HALF, STEADY
+from edgerec.bench.document import TOTAL
 from edgerec.bench.memory import BASE, PEAK, measure_memory
 from edgerec.core.errors import IntegrityError, SessionError
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from edgerec.bench.document import BenchDocument, Memory, Phase, Ratio, Row, Settings, Size
 from edgerec.bench.measure import Durations
 from edgerec.bench.rows import row_of
-from edgerec.bench.targets import judge
+from edgerec.bench.targets import COLD_S, DEVICE_MB, DURATIONS, MEMORY_MB, RATIOS, judge
 from edgerec.bench.values import Environment
 from edgerec.bench.warnings import machine_warnings
 
@@ -111,3 +112,12 @@ def test_on_an_emulated_processor_only_the_size_is_judged() -> None:
         ("MB", "required"),
         ("MB", "unknown"),
     ]
+
+
+def test_the_table_of_the_docs_has_the_numbers_of_the_code() -> None:
+    text = (
+        (Path(__file__).parents[2] / "docs" / "bench.md").read_text().partition("## Targets")[2].partition("\n## ")[0]
+    )
+    lines = [line.strip("|").split("|")[-2:] for line in text.splitlines() if line.startswith("|")][2:]
+    in_docs = [tuple(float(cell.split()[0]) for cell in cells) for cells in lines]
+    assert in_docs == [each[-2:] for each in (*RATIOS, *DURATIONS, DEVICE_MB, COLD_S, MEMORY_MB)]

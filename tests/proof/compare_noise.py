@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from edgerec.bench.compare.in_turns import ROUNDS, STAGES, Side, command_of, measure_in_turns
+from edgerec.bench.compare.in_turns import ROUNDS, Side, command_of, measure_in_turns
+from edgerec.bench.compare.stages import STAGES
 from edgerec.bench.compare.verdict import SAME, SLOWER, compare
 from edgerec.bench.document import BenchDocument, Row
 from edgerec.cli.output import emit

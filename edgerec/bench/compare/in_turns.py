@@ -25,8 +25,6 @@ from edgerec.core.console import progress
 from edgerec.core.errors import InputError, ResourceError
 from edgerec.core.faults import first_fault
 
-STAGES = ("step", "rerank", "behaviour", "response")
-"""What can be compared in turns."""
 ROUNDS = 20
 """Number of rounds of each process."""
 # The present folder may contain another edgerec than the one that is installed.
@@ -67,7 +65,7 @@ def measure_in_turns(
 
     Args:
         sides: the builds.
-        stage: one of `STAGES`.
+        stage: one of `edgerec.bench.compare.stages.STAGES`.
         runs: number of processes of each side.
         rounds: number of rounds of each process.
         public_key: PEM file of the key that must have signed the bundles. None requires no signature.

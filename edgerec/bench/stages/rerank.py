@@ -7,7 +7,8 @@ from dataclasses import replace
 from edgerec.bench.candidates import candidate_vectors
 from edgerec.bench.engine import engine_rerank
 from edgerec.bench.peers.comparison import LOGITS_TOLERANCE, check_logits, check_names, run_rerank
-from edgerec.bench.stages.stage import ENGINE, RUNTIME, Calls, Loaded, Others, Stage
+from edgerec.bench.peers.peer import Calls
+from edgerec.bench.stages.stage import ENGINE, RUNTIME, Loaded, Others, Stage
 from edgerec.bundle.golden import encode_case
 from edgerec.bundle.load import load_device_model
 from edgerec.core.parallel import cores

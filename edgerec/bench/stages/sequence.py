@@ -16,7 +16,8 @@ import numpy.typing as npt
 from edgerec.bench.engine import engine_sequence, engine_step
 from edgerec.bench.peers.comparison import PEER_TOLERANCE, check_names, check_outputs, run_sequence
 from edgerec.bench.peers.onnx import REFERENCE, ReferenceGraphs
-from edgerec.bench.stages.stage import ENGINE, Calls, Loaded, Others, Stage
+from edgerec.bench.peers.peer import Calls
+from edgerec.bench.stages.stage import ENGINE, Loaded, Others, Stage
 from edgerec.bundle.golden import encode_case
 from edgerec.core.errors import InputError
 from edgerec.device_runtime.session import Session

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from edgerec.bench.document import Size
+from edgerec.bench.document import TOTAL, Size
 from edgerec.bundle.layout import CLOUD, DEVICE, EMBEDDINGS
 from edgerec.bundle.manifest import BundleManifest
 
 PAPER_BYTES = {DEVICE: 3_000_000, CLOUD: 230_000_000}
-TOTAL = "total"
 
 
 def sizes_of(manifest: BundleManifest) -> list[Size]:
-    """Return a row for each model, each table and the rest of each half, and the total of each half."""
+    """Return a row for each model, each table and the rest of each folder, and the total of each folder."""
     parts: dict[str, dict[str, int]] = {
         DEVICE: {
             name: manifest.files[f"{DEVICE}/{model.file}"].size

@@ -19,8 +19,6 @@ from edgerec.device_runtime.device_model import DeviceModel
 ENGINE, RUNTIME = "mnn", "edgerec"
 """MNN alone, and the public function of EdgeRec, which also checks all inputs before native code reads them."""
 
-Calls = dict[str, Callable[[], Any]]
-
 
 @dataclass(frozen=True)
 class Loaded:
@@ -64,7 +62,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Others:
-    """What is measured beside the bundle, in the same turns.
+    """The other engines and the other bundles that are measured in the same rounds as the bundle.
 
     Attributes:
         peers: other engines by name.

@@ -9,7 +9,8 @@ from typing import Any
 from edgerec.bench.engine import engine_step
 from edgerec.bench.peers.comparison import PEER_TOLERANCE, check_names, check_outputs, run_steps
 from edgerec.bench.peers.onnx import REFERENCE, ReferenceGraphs
-from edgerec.bench.stages.stage import ENGINE, RUNTIME, Calls, Loaded, Others, Stage
+from edgerec.bench.peers.peer import Calls
+from edgerec.bench.stages.stage import ENGINE, RUNTIME, Loaded, Others, Stage
 from edgerec.core.errors import InputError
 from edgerec.device_runtime.hubsm import HubsmStepper
 

@@ -1,0 +1,3 @@
+"""The stages that two builds can be compared in. The command line reads this without loading NumPy."""
+
+STAGES = ("step", "rerank", "behaviour", "response")
