@@ -282,12 +282,25 @@ class BenchDocument(Part):
         return self.model_dump(mode="json", by_alias=True)
 
 
+def check_is_file(path: Path) -> None:
+    """Check that `path` exists and is no folder.
+
+    Raises:
+        FormatError: it is missing or a folder.
+    """
+    if path.is_dir():
+        raise FormatError(f"bench: {path} is a folder: give a file that `edgerec bench ... --out` wrote")
+    if not path.exists():
+        raise FormatError(f"bench: {path} does not exist: give a file that `edgerec bench ... --out` wrote")
+
+
 def read_bench_document(path: Path) -> BenchDocument:
     """Read and check the JSON file that `edgerec bench ... --out` wrote.
 
     Raises:
         FormatError: the file cannot be read, is no document of `edgerec bench`, or has another schema.
     """
+    check_is_file(path)
     try:
         raw = parse_json(document_bytes(path, what="bench"))
     except ValueError as error:

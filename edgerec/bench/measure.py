@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from edgerec.bench.turns import wait_for_turn
+from edgerec.core.console import progress_lines
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -61,7 +62,12 @@ class Durations:
 
 
 def take_turns(
-    implementations: Mapping[Name, Callable[[], Any] | Call], *, rounds: int, calls: int, warmup: int | None = None
+    implementations: Mapping[Name, Callable[[], Any] | Call],
+    *,
+    rounds: int,
+    calls: int,
+    warmup: int | None = None,
+    what: str = "rounds",
 ) -> dict[Name, Durations]:
     """Measure each implementation `calls` times in each of `rounds` rounds. Return the durations by name.
 
@@ -73,6 +79,7 @@ def take_turns(
         rounds: number of rounds.
         calls: number of calls of each implementation in a round. Without `warmup`, slow ones are called less often.
         warmup: number of calls before the first round. None: until the durations are stable.
+        what: name of the rounds in lines about progress, which are written between two rounds.
     """
     wait_for_turn()
     warmups = {
@@ -87,7 +94,7 @@ def take_turns(
     cpu: dict[Name, list[float]] = {name: [] for name in implementations}
     was_enabled = gc.isenabled()
     try:
-        for number in range(rounds):
+        for number in progress_lines(range(rounds), what=what, total=rounds):
             wait_for_turn()
             names = list(implementations)
             # Each round starts with another implementation, so that none always runs after the same one, whose data

@@ -18,6 +18,8 @@ TIMED = (STEP, RERANK, BEHAVIOUR, RESPONSE, ALL)
 """What is measured in rounds."""
 STARTS = {COLD: 3, MEMORY: 10}
 """If all is measured, this many rounds mean one device process."""
+MOST_ROUNDS = 100_000
+"""All durations stay in memory, so the number of rounds is bounded."""
 SWEEP_SHARE = 3
 """A sweep has this part of the rounds."""
 
@@ -60,6 +62,8 @@ class Plan:
             value = getattr(self, name)
             if value < 1:
                 raise InputError(f"bench: --{name} should be at least 1; received {value}")
+        if self.rounds > MOST_ROUNDS:
+            raise InputError(f"bench: --rounds should be at most {MOST_ROUNDS:,}; received {self.rounds}")
         if self.sustained is not None and not 0.1 <= self.sustained <= 86_400:
             raise InputError(f"bench: --sustained should be 0.1 to 86,400 seconds; received {self.sustained:g}")
 

@@ -87,7 +87,7 @@ class _Process:
         self._plan, self._rounds, self._first = plan, rounds, first
         self._loaded = loaded = _load(bundle, plan)
         failures = Failures()
-        self._peers = dict(_installed_peers(bundle, plan, failures)) if plan.peers else {}
+        self._peers = dict(_installed_peers(bundle, plan, failures, first=first)) if plan.peers else {}
         beside = dict(_named(loaded, [_load(path, plan) for path in plan.beside]))
         self._others = Others(self._peers, failures, beside)
         model = loaded.manifest.config.get("model")
@@ -166,7 +166,8 @@ class _Process:
                 ours = keys[one.reference]
                 others = (key for name, key in keys.items() if name not in (one.reference, *one.apart))
                 self._measured.compared += [(ours, key) for key in others]
-        self._measured.durations.update(take_turns(calls, rounds=rounds, calls=stages[0].calls))
+        what = f"rounds of {stages[0].name}"
+        self._measured.durations.update(take_turns(calls, rounds=rounds, calls=stages[0].calls, what=what))
 
     def _repeat(self, one: Stage) -> None:
         """Measure the energy of each implementation, and the sustained speed of the stage's main implementation."""
@@ -203,20 +204,22 @@ def _load(bundle: Path, plan: Plan) -> Loaded:
     return load_checked_bundle(bundle, public_key=plan.public_key, threads=plan.threads)
 
 
-def _installed_peers(bundle: Path, plan: Plan, failures: Failures) -> Iterator[tuple[str, Peer]]:
-    """Yield the peers that can run what is measured. For each other peer, log what is missing."""
+def _installed_peers(bundle: Path, plan: Plan, failures: Failures, *, first: bool) -> Iterator[tuple[str, Peer]]:
+    """Yield the peers that can run what is measured. In the first process, log what is missing for each other peer."""
     wanted = {what for what in WITH_PEERS if what != ALL and plan.includes(what)}
     if plan.sweep and STEP in wanted:
         wanted.add(SEQUENCE)
     for name, peer in load_peers(bundle, failures).items():
+        if not wanted & set(peer.measures):
+            continue
         with failures.of(name):
-            if not wanted & set(peer.measures):
-                continue
             missing = peer.missing()
-            if missing is None:
-                yield name, peer
-            else:
-                log(f"peer {name} is not measured: {missing}")
+        if name in failures:
+            continue
+        if missing is None:
+            yield name, peer
+        elif first:
+            log(f"peer {name} is not measured: {missing}")
 
 
 def _named(loaded: Loaded, others: Iterable[Loaded]) -> Iterator[tuple[str, Loaded]]:

@@ -15,14 +15,18 @@ from edgerec.bench.environment import environment, load, versions
 from edgerec.bench.memory import measure_memory
 from edgerec.bench.peers.numpy import ONE_THREAD
 from edgerec.bench.pinning import bound_to
-from edgerec.bench.plan import COLD, MEMORY, Plan
+from edgerec.bench.plan import COLD, MEMORY, TIMED, Plan
 from edgerec.bench.process import Measured, measure_bundle, stage_of
 from edgerec.bench.rows import ratio_of, row_of
 from edgerec.bench.targets import judge
 from edgerec.bench.values import Environment
 from edgerec.bench.warnings import warnings_of
 from edgerec.bundle.guard import guarded
+from edgerec.core.console import log
+from edgerec.core.errors import InputError
+from edgerec.core.parallel import cores
 from edgerec.core.paths import AnyPath, to_path
+from edgerec.core.text import counted
 
 
 def run_bench(bundle: AnyPath, plan: Plan) -> BenchDocument:
@@ -33,11 +37,16 @@ def run_bench(bundle: AnyPath, plan: Plan) -> BenchDocument:
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: the bundle cannot be used.
-        InputError: the model does not have what `plan` measures, or a processor of `plan.cpus` does not exist.
+        InputError: the model does not have what `plan` measures, a processor of `plan.cpus` does not exist, or there
+            are fewer processors than threads.
         ParityError: MNN or the runtime computes another function than the trained model.
     """
     bundle, start = to_path(bundle, "bundle"), time.perf_counter()
     with bound_to(plan.cpus), environment_of_children(ONE_THREAD), temporary_folder_of_children():
+        _check_threads(plan.threads)
+        if plan.what in TIMED and plan.processes > plan.rounds:
+            processes = counted(plan.rounds, "process", "processes")
+            log(f"bench: {processes} instead of {plan.processes}, because each needs a round")
         machine = environment()
         measured = []
         for number, rounds in enumerate(plan.shares):
@@ -48,6 +57,16 @@ def run_bench(bundle: AnyPath, plan: Plan) -> BenchDocument:
     document = document_of(bundle, plan, measured, machine, cold=cold, memory=memory)
     document.seconds = round(time.perf_counter() - start, 1)
     return document
+
+
+def _check_threads(threads: int) -> None:
+    """Check that each thread of MNN can have a processor. Otherwise they wait for each other, which takes forever."""
+    usable = cores()
+    if threads > usable:
+        raise InputError(
+            f"bench: --threads should be at most the number of processors that this process may use ({usable}); "
+            f"received {threads}"
+        )
 
 
 def _fresh(bundle: Path, plan: Plan) -> tuple[list[Phase], list[Memory]]:

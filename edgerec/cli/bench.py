@@ -129,8 +129,6 @@ def _measure(
     **settings: Any,
 ) -> None:
     need("device", "numpy", "MNN", "psutil")
-    if peers:
-        need("peers", "onnxruntime")
     if html is not None:
         need("report", "plotly", "jinja2")
     key = load_key(public_key)

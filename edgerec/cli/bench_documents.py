@@ -130,6 +130,9 @@ def bench_compare(
         if path is not None:
             check_document(path, force=force, inputs=[a, b])
     given = {name: value for name, value in measuring.items() if value is not None}
+    for path in (a, b):
+        if not path.exists():
+            raise InputError(f"bench compare: {path} does not exist: give two files of `edgerec bench`, or two bundles")
     if a.is_dir() != b.is_dir():
         raise InputError(f"bench compare: A and B should be two files or two bundles; received {a} and {b}")
     if a.is_dir():

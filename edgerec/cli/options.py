@@ -10,7 +10,17 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path, readable=False)
+
+class NamedPath(click.Path):
+    """Type of a path. An empty text is an error, because `Path("")` would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name is empty: give a path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = NamedPath(path_type=Path, readable=False)
 """Type of all paths. Click does not check that a path is readable, because the function that reads it does."""
 
 
@@ -91,7 +101,7 @@ def rounds_option(default: int) -> Callable[[Command], Command]:
     """Return the option `--rounds N`, the number of rounds of a measurement."""
     return click.option(
         "--rounds",
-        type=int,
+        type=WholeNumber(1, 100_000),
         default=default,
         show_default=True,
         help="Number of measurement rounds. Each round measures all implementations, one after the other.",

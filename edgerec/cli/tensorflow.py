@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
+
+from edgerec.core.quiet_stderr import quiet_stderr
 
 
 def import_tensorflow() -> None:
@@ -15,20 +15,9 @@ def import_tensorflow() -> None:
     and only while the process has one thread.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            import tensorflow as tf
+    with quiet_stderr(shown_after=ImportError):
+        import tensorflow as tf
 
-            tf.config.list_physical_devices()
-            # Errors are raised as exceptions. The log only has messages for the developers of TensorFlow.
-            tf.get_logger().setLevel("CRITICAL")
-        except ImportError:
-            said.seek(0)
-            os.write(kept, said.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+        tf.config.list_physical_devices()
+        # Errors are raised as exceptions. The log only has messages for the developers of TensorFlow.
+        tf.get_logger().setLevel("CRITICAL")

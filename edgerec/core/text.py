@@ -46,6 +46,11 @@ def check_utf8(path: Path, *, what: str) -> None:
         ) from None
 
 
+def counted(number: int, one: str, several: str) -> str:
+    """Return the number with the noun in the form that belongs to it, such as ``1 process`` or ``3 processes``."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a question for an error text with the name in `known` that is most similar to `name`, or an empty text.
 

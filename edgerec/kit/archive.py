@@ -29,6 +29,16 @@ class Member(NamedTuple):
     executable: bool = False
 
 
+def check_name(path: Path) -> None:
+    """Check that the name of a kit says what the file is.
+
+    Raises:
+        OutputError: the name ends neither with `.tar.gz` nor with `.tgz`.
+    """
+    if not path.name.endswith((".tar.gz", ".tgz")):
+        raise OutputError(f"kit: the name of --out should end with .tar.gz or .tgz; received {path}")
+
+
 def check_kit(path: Path, *, force: bool, inputs: Iterable[Path]) -> None:
     """Check that the kit `path` can be written. `force` only replaces a kit.
 

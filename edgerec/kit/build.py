@@ -14,7 +14,7 @@ from edgerec.bundle.manifest_file import read_bundle_manifest, read_cloud_manife
 from edgerec.bundle.signing import PublicKey, signature_path
 from edgerec.core.atomic import json_bytes
 from edgerec.core.paths import AnyPath, to_path
-from edgerec.kit.archive import FOLDER, Member, check_kit, write_archive
+from edgerec.kit.archive import FOLDER, Member, check_kit, check_name, write_archive
 from edgerec.kit.versions import PYTHONS, constraints
 from edgerec.kit.wheel import build_wheel, wheel_name
 from edgerec.kit.wheels import download_wheels
@@ -36,7 +36,7 @@ def build_kit(
 
     Args:
         bundle: the bundle's folder.
-        out: the archive to write, a `.tar.gz` file.
+        out: the archive to write. Its name ends with `.tar.gz` or `.tgz`.
         wheels: machine and Python version of each device without a network. The kit contains the wheels for them.
         public_key: each manifest must have a signature of this key. If None, no signature is checked.
         force: replace an existing kit.
@@ -50,10 +50,11 @@ def build_kit(
         IntegrityError: a file of the bundle is missing or was changed.
         SignatureError: `public_key` is given, and a manifest is not signed by the key's owner.
         InputError: EdgeRec is not installed with pip.
-        OutputError: `out` exists, or it cannot be written.
+        OutputError: `out` has another ending, it exists, or it cannot be written.
         TransportError: the wheels cannot be downloaded.
     """
     bundle, out = to_path(bundle, "bundle"), to_path(out, "out")
+    check_name(out)
     check_kit(out, force=force, inputs=[bundle])
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     folders = part_folders(bundle)

@@ -4,6 +4,13 @@
 # PYTHON names the Python to use (3.10 to 3.13). BENCH holds other arguments for `edgerec bench`, such as "step".
 set -eu
 
+case ${1-} in
+-*)
+    echo "Usage: sh run.sh [RESULT.json]. It installs EdgeRec, checks the bundle and measures it (README.md)."
+    case $1 in -h | --help) exit 0 ;; *) exit 2 ;; esac
+    ;;
+esac
+
 here=$(cd "$(dirname "$0")" && pwd)
 result=${1:-$here/result.json}
 python=${PYTHON:-python3}
@@ -41,7 +48,7 @@ if [ ! -x "$environment/bin/edgerec" ]; then
 fi
 
 echo "run.sh: checking the bundle" >&2
-"$environment/bin/edgerec" verify "$here/bundle"
+"$environment/bin/edgerec" verify "$here/bundle" || stop "the bundle cannot be used on this device (see the line above): if a file is missing or damaged, unpack the kit again"
 echo "run.sh: measuring" >&2
 # shellcheck disable=SC2086 # BENCH may hold several arguments
 "$environment/bin/edgerec" bench ${BENCH:-all} "$here/bundle" --out "$result" --force

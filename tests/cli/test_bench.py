@@ -10,6 +10,8 @@ import pytest
 
 from edgerec.bench.document import read_bench_document
 from edgerec.bench.outputs import Outputs
+from edgerec.bench.plan import Plan
+from edgerec.core.errors import InputError
 from tests.command_line import document, edgerec_here, error_line
 
 
@@ -19,7 +21,7 @@ from tests.command_line import document, edgerec_here, error_line
         (["--cpu", "x"], "--cpu should be a list of processors"),
         (["--cpu", "99999"], "--cpu should name processors that this process may use"),
         (["--sustained", "0"], "--sustained should be 0.1 to 86,400 seconds"),
-        (["--rounds", "0"], "--rounds should be at least 1"),
+        (["--threads", "1000"], "--threads should be at most the number of processors that this process may use"),
         (["--out", "same", "--html", "same"], "should name different files"),
     ],
 )
@@ -56,3 +58,35 @@ def test_a_page_without_plotly_names_the_small_extra(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "plotly" else find(name))
     done = edgerec_here(*command, bundle_path, "--html", tmp_path / "page.html")
     assert "plotly is not installed: run pip install '.[report]'" in error_line(done)
+
+
+@pytest.mark.parametrize("rounds", ["0", "1000000000"])
+def test_the_number_of_rounds_is_bounded(rounds: str, bundle_path: Path) -> None:
+    done = edgerec_here("bench", "rerank", bundle_path, "--rounds", rounds)
+    assert done.returncode == 2
+    assert "should be a whole number from 1 to 100000" in done.stderr
+    with pytest.raises(InputError, match="--rounds should be at "):
+        Plan("rerank", rounds=int(rounds))
+
+
+def test_an_empty_name_of_an_output_is_an_error(bundle_path: Path) -> None:
+    done = edgerec_here("bench", "size", bundle_path, "--out", "")
+    assert done.returncode == 2
+    assert "Invalid value for '--out': the name is empty" in done.stderr
+
+
+def test_missing_files_and_folders_have_their_own_errors(tmp_path: Path, bundle_path: Path) -> None:
+    missing = tmp_path / "none.json"
+    for command in (["report", missing], ["compare", missing, missing], ["compare", bundle_path, missing]):
+        assert f"{missing} does not exist: give " in error_line(edgerec_here("bench", *command))
+    assert f"{tmp_path} is a folder: give a file" in error_line(edgerec_here("bench", "report", tmp_path))
+
+
+def test_processes_without_a_round_are_named_and_the_table_has_no_empty_columns(bundle_path: Path) -> None:
+    done = edgerec_here("bench", "rerank", bundle_path, "--processes", "3", "--rounds", "1", "--sustained", "0.3")
+    assert "1 processes instead of 3" not in done.stderr
+    assert "1 process instead of 3, because each needs a round" in done.stderr
+    assert "1 round in 1 process" in done.stdout
+    assert "mnn / it" not in done.stdout
+    assert "from 0.0 s" in done.stdout
+    assert "from 0.1 s" in done.stdout

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from edgerec.core.console import log, progress, stage
+from edgerec.core.console import log, progress, progress_lines, stage
 
 
 def test_each_log_and_each_stage_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +34,21 @@ def test_long_progress_without_a_terminal_writes_lines(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == ["epoch 1: 1 of 2,000, loss 0.5", "epoch 1: 2 of 2,000, loss 0.5", "export: 1"]
+
+
+def test_lines_are_written_more_often_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgerec.core.console.LINE_EVERY_S", 0.06)
+    for terminal, expected in ((False, []), (True, ["rounds of step: 2 of 2"])):
+        monkeypatch.setattr("edgerec.core.console._is_terminal", lambda terminal=terminal: terminal)
+        assert list(progress_lines(map(_slowly, (0, 0.03)), what="rounds of step", total=2)) == [0, 0.03]
+        assert capsys.readouterr().err.splitlines() == expected
+
+
+def _slowly(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
 
 
 def test_short_progress_without_a_terminal_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

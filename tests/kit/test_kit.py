@@ -87,6 +87,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(bundle_path: Path, tmp_path: P
     bundle = shutil.copytree(bundle_path, tmp_path / "bundle")
     (bundle / "device" / "crban.mnn").write_bytes(b"damaged")
     assert "bytes instead of" in error_line(edgerec_here("kit", bundle, "--out", out))
+    assert "end with .tar.gz or .tgz" in error_line(edgerec_here("kit", bundle_path, "--out", tmp_path / "k.zip"))
     assert list(tmp_path.iterdir()) == [bundle]
 
 
@@ -178,6 +179,20 @@ def test_the_script_verifies_and_measures(kit: Path, tmp_path: Path) -> None:
     assert "parity_max_abs" in done.stdout
     assert f"the results are in {tmp_path / 'phone.json'}" in done.stdout
     assert (tmp_path / "phone.json").stat().st_size > 1000
+    (here / "bundle" / "device" / "crban.mnn").write_bytes(b"damaged")
+    again = subprocess.run(
+        ["sh", here / "run.sh"], env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True
+    )
+    assert again.returncode == 1
+    assert again.stderr.rstrip().endswith("unpack the kit again")
+
+
+def test_the_script_explains_its_usage_and_writes_nothing(kit: Path, tmp_path: Path) -> None:
+    for option, code in (("--help", 0), ("-h", 0), ("--json", 2)):
+        done = subprocess.run(["sh", kit / "run.sh", option], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == code
+        assert "Usage: sh run.sh [RESULT.json]" in done.stdout + done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_script_needs_a_python_that_exists(kit: Path) -> None:

@@ -16,6 +16,7 @@ All use one thread, all graph optimisations and no memory arena. These graphs ar
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Callable
 from functools import cached_property
@@ -55,7 +56,7 @@ class OnnxPeer(Peer):
 
     def missing(self) -> str | None:
         if self._graph(RANKING_MODEL, self.name).is_file():
-            return None
+            return _not_installed()
         which = "reference graphs; only bundles of the model crban have them" if _SUFFIX[self.name] else "graphs"
         return f"{self.bundle} has no {which}"
 
@@ -66,7 +67,7 @@ class OnnxPeer(Peer):
     def _sessions(self) -> dict[str, Any]:
         missing = self.missing()
         if missing is not None:
-            raise FormatError(f"bench: {missing}")
+            raise FormatError(f"bench: the graphs of the peer {self.name} cannot be run: {missing}")
         graphs = {model: self._graph(model, self.name) for model in DEVICE_MODELS}
         return {model: _session(path) for model, path in graphs.items() if path.is_file()}
 
@@ -131,7 +132,7 @@ class FullSequence(Peer):
 
     def missing(self) -> str | None:
         if all(self._graph(kind).is_file() for kind in BEHAVIOUR_KINDS):
-            return None
+            return _not_installed()
         return f"{self.bundle} has no graph for it; `edgerec export --peers` writes it for the model crban"
 
     def _graph(self, kind: BehaviourKind) -> Path:
@@ -176,6 +177,12 @@ def _bound_step(session: Any, action: Array, item: Array) -> Callable[[], Any]:
 
 def _shape(session: Any, name: str) -> list[int]:
     return next(list(spec.shape) for spec in session.get_inputs() if spec.name == name)
+
+
+def _not_installed() -> str | None:
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "onnxruntime is not installed; pip install onnxruntime"
+    return None
 
 
 def _session(path: Path) -> Any:

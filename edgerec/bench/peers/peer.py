@@ -13,6 +13,7 @@ from edgerec.bundle.golden import GoldenCase
 from edgerec.core.console import log
 from edgerec.core.errors import EdgeRecError, PluginError, first_line
 from edgerec.core.plugins import check_own_name, classes_in, find_plugin, plugin_names
+from edgerec.core.quiet_stderr import quiet_stderr
 from edgerec.features.behaviours import BehaviourKind
 
 ENTRY_POINTS = "edgerec.peers"
@@ -80,9 +81,13 @@ class Failures(dict[str, str]):
 
     @contextmanager
     def of(self, peer: str) -> Iterator[None]:
-        """Run a block that uses `peer`. If it raises an error, store and log the reason, and continue after it."""
+        """Run a block that uses `peer`. If it raises an error, store and log the reason, and continue after it.
+
+        What engines write to stderr while they are loaded and run for the first time is not shown.
+        """
         try:
-            yield
+            with quiet_stderr():
+                yield
         except Exception as error:  # A peer may come from another package, and each engine has errors of its own.
             kind = "" if isinstance(error, EdgeRecError) else f"{type(error).__name__}: "
             self[peer] = kind + first_line(error)

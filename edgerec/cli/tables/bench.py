@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.text import Text
 from edgerec.bench.document import BenchDocument, Ratio, Row
 from edgerec.bench.warnings import machine_warnings
 from edgerec.cli.output import table_of
-from edgerec.core.text import shown
+from edgerec.core.text import counted, shown
 
 _MARK = "!"
 
@@ -76,10 +77,10 @@ def _parts(document: BenchDocument) -> Iterator[RenderableType]:
         )
     if document.sustained:
         yield _compact(
-            ("sustained", "p50", "p99", "MHz", "C"),
+            ("sustained", "p50", "p99", "MHz", "°C"),
             [
                 (
-                    f"{one.stage}  {one.name}  from {one.second:.0f} s",
+                    f"{one.stage}  {one.name}  from {one.second:.1f} s",
                     *(_number(each) for each in (one.p50_us, one.p99_us, one.frequency_mhz, one.temperature_c)),
                 )
                 for one in document.sustained[:: -(-len(document.sustained) // 10)]
@@ -113,7 +114,11 @@ def _head(document: BenchDocument) -> str:
     ]
     if document.results:
         threads = f", {settings.threads} threads" if settings.threads > 1 else ""
-        parts.append(f"{settings.rounds} rounds in {settings.processes} processes{threads}")
+        rounds, processes = (
+            counted(settings.rounds, "round", "rounds"),
+            counted(settings.processes, "process", "processes"),
+        )
+        parts.append(f"{rounds} in {processes}{threads}")
     return "; ".join(parts)
 
 
@@ -131,7 +136,7 @@ def _rows(rows: Sequence[Row], ratios: Sequence[Ratio]) -> Table:
                     f"  {row.name}{f' {_MARK}' if row.unstable else ''}",
                     *(_number(each) for each in (row.p50_us, row.p90_us, row.p99_us, row.cpu_us)),
                     f"{row.spread:.0%}",
-                    f"{ratio.median:.2f} ({ratio.min:.2f} to {ratio.max:.2f})" if ratio else "",
+                    f"{_ratio(ratio.median)} ({_ratio(ratio.min)} to {_ratio(ratio.max)})" if ratio else "",
                 )
             )
     return _compact(("microseconds per call", "p50", "p90", "p99", "cpu", "spread", "mnn / it"), cells)
@@ -152,7 +157,9 @@ def _sweep(parameter: str, rows: Sequence[Row]) -> Table:
 
 
 def _compact(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = table_of(columns, rows)
+    """Return a table without the columns that have no value in any row."""
+    kept = [index for index in range(len(columns)) if not index or any(row[index] for row in rows)]
+    table = table_of([columns[index] for index in kept], [[row[index] for index in kept] for row in rows])
     table.padding = (0, 1)
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
@@ -163,6 +170,12 @@ def _number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+
+
+def _ratio(value: float) -> str:
+    """Return at least two decimals and at least two significant digits."""
+    decimals = 2 if value <= 0 else max(2, 1 - math.floor(math.log10(value)))
+    return f"{value:.{decimals}f}"
 
 
 def _mb(count: int) -> str:

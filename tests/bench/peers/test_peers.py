@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,20 @@ def test_onnx_runtime_runs_the_device_graphs_of_a_model_that_reads_matches(plus_
     document = bench_here("rerank", plus_path / "bundle", peers=True, rounds=1)
     assert document["failed"] == []
     assert names(document, "rerank") >= {"mnn", "onnxruntime_device_graph"}
+
+
+@pytest.mark.usefixtures("numpy_alone")
+def test_without_onnx_runtime_the_other_peers_are_listed_and_mnn_is_measured(
+    with_arrays: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    document = bench_here("step", with_arrays, peers=True, rounds=1)
+    assert names(document, "hubsm_ie") == {"mnn", "edgerec"}
+    [failed] = document["failed"]
+    assert failed["peer"] == "numpy"
+    assert "onnxruntime is not installed" in failed["reason"]
+    assert "peer onnxruntime is not measured: onnxruntime is not installed" in capfd.readouterr().err
+    assert "numpy" in names(bench_here("rerank", with_arrays, peers=True, rounds=1), "rerank")
 
 
 @pytest.mark.slow
