@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgerec.reports.bench.axes import bytes_in_megabytes
+from edgerec.reports.bench.cells import megabytes
 from edgerec.reports.bench.devices import Device, entries
-from edgerec.reports.bench.drawing import COLORS, TICK, Figure, lines_in, plot, shown_label
+from edgerec.reports.bench.drawing import TICK, Figure, bar_marker, lines_in, plot, shown_label
 from edgerec.reports.page import GREY
 
 TOTAL = "total"
@@ -22,6 +24,9 @@ def sizes(devices: Sequence[Device], half: str) -> Figure | None:
         if entry["paper_bytes"] is not None
     ]
     parts = _bars([(device, entry["part"], entry["bytes"]) for device, entry in found])
+    for trace in parts:
+        trace["customdata"] = [megabytes(value) for value in trace["x"]]
+        trace["hovertemplate"] = "%{fullData.name}: %{customdata} MB<extra></extra>"
     if not parts:
         return None
     mark = {
@@ -31,9 +36,13 @@ def sizes(devices: Sequence[Device], half: str) -> Figure | None:
         "x": [value for _, value in paper],
         "y": [name for name, _ in paper],
         "marker": {"symbol": "line-ns-open", "size": 34, "color": GREY, "line": {"width": 3}},
-        "hovertemplate": "the paper: %{x:.3s}B",
+        "customdata": [megabytes(value) for _, value in paper],
+        "hovertemplate": "the paper: %{customdata} MB<extra></extra>",
     }
-    axis = {"title": {"text": f"{half} half, bytes"}, "tickformat": "~s", "rangemode": "tozero"}
+    largest = max(
+        sum(entry["bytes"] for of, entry in found if of is device and entry["part"] != TOTAL) for device in devices
+    )
+    axis = {"title": {"text": f"{half}, MB"}, **bytes_in_megabytes(max(largest, *(value for _, value in paper), 0))}
     return _bar_figure(devices, [*parts, *([mark] if paper else [])], axis)
 
 
@@ -68,14 +77,17 @@ def memory(devices: Sequence[Device]) -> Figure | None:
             "name": shown_label(device.label),
             "x": [entry["phase"] for of, entry in found if of is device],
             "y": [entry["above_base_bytes"] for of, entry in found if of is device],
-            "marker": {"color": COLORS[index % len(COLORS)]},
-            "hovertemplate": "%{x}: %{y:.3s}B",
+            "customdata": [megabytes(entry["above_base_bytes"]) for of, entry in found if of is device],
+            "marker": bar_marker(index),
+            "hovertemplate": "%{x}: %{customdata} MB",
             "showlegend": len(devices) > 1,
         }
         for index, device in enumerate(devices)
     ]
-    axis = {"title": {"text": "bytes above base"}, "tickformat": "~s"}
-    return plot(traces, height=300, yaxis=axis, xaxis={"showgrid": False}) if found else None
+    if not found:
+        return None
+    axis = bytes_in_megabytes(max(entry["above_base_bytes"] for _, entry in found))
+    return plot(traces, height=300, title="MB above base", yaxis=axis, xaxis={"showgrid": False})
 
 
 def _bars(values: Sequence[tuple[Device, str, float]]) -> list[dict[str, Any]]:
@@ -94,7 +106,7 @@ def _stack(values: Sequence[tuple[str, str, float]]) -> list[dict[str, Any]]:
             "name": shown_label(part),
             "x": [value for _, value in pairs],
             "y": [bar for bar, _ in pairs],
-            "marker": {"color": COLORS[index % len(COLORS)]},
+            "marker": bar_marker(index),
             "hovertemplate": "%{fullData.name}: %{x:,.4~s}<extra></extra>",
         }
         for index, (part, pairs) in enumerate(parts.items())

@@ -10,10 +10,11 @@ from edgerec.reports.bench.block import Block, Table, device_table
 from edgerec.reports.bench.cells import megabytes, number, percent, text
 from edgerec.reports.bench.devices import Device, Document, devices_of, entries, replays_of
 from edgerec.reports.bench.machine import machine, where
+from edgerec.reports.bench.names import names
 
 SWEEPS = {"length": "sequence", "candidates": "rerank", "threads": "rerank"}
 """The parameters that sweeps vary, and the stage of each."""
-_ROW = ("n", "p50", "p90", "p99", "p99.9", "CPU", "calls/s", "spread", "")
+_ROW = ("p50", "p90", "p99", "p99.9", "CPU", "n", "calls/s", "spread", "")
 _RANGE = ("smallest", "largest")
 _UNITS = "Durations are in microseconds per call."
 _SWEEP_TITLES = {
@@ -35,6 +36,7 @@ def blocks_of(documents: Sequence[Document], files: Sequence[Path] = (), *, lett
         _warnings(devices),
         where(devices),
         _targets(devices),
+        names(devices),
         _latency(devices),
         *(_sweep(devices, parameter) for parameter in SWEEPS),
         _peers(devices),
@@ -91,7 +93,7 @@ def _targets(devices: Sequence[Device]) -> Block | None:
 def _row_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     quantiles = (number(row[f"{key}_us"]) for key in ("p50", "p90", "p99", "p999", "cpu"))
     rest = (number(row["per_second"]), percent(row["spread"]), "unsteady" if row["unstable"] else "")
-    return (f"{row['n']:,}", *quantiles, *rest)
+    return (*quantiles, f"{row['n']:,}", *rest)
 
 
 def _latency(devices: Sequence[Device]) -> Block | None:
@@ -152,7 +154,7 @@ def _size(devices: Sequence[Device]) -> Block | None:
         return entry["half"], entry["part"], megabytes(entry["bytes"]), megabytes(entry["paper_bytes"])
 
     found = entries(devices, "size", lambda entry: (entry["half"], entry["part"]))
-    table = device_table(devices, ("half", "part", "MB", "paper, MB"), found, cells, texts=2)
+    table = device_table(devices, ("device / cloud", "part", "MB", "paper, MB"), found, cells, texts=2)
     return Block("size", "Size", "MB are millions of bytes.", table) if table else None
 
 
@@ -164,12 +166,12 @@ def _table3(devices: Sequence[Device]) -> Block | None:
         return (names.get(entry["what"], entry["what"]), *times)
 
     found = entries(devices, "table3", lambda entry: entry["what"])
-    table = device_table(devices, ("milliseconds", "p50", "p99", "paper"), found, cells)
+    table = device_table(devices, ("milliseconds", "p50", "p99", "EdgeRec in the paper"), found, cells)
     note = (
         "The delay is from the client's call until the encoding is stored. The response time is from the trigger until "
-        "the new order is there. The last column is the paper's result with EdgeRec."
+        "the new order is there. The last column is the paper's own number for EdgeRec."
     )
-    return Block("table3", "Table 3", note, table) if table else None
+    return Block("table3", "Table 3 of the paper", note, table) if table else None
 
 
 def _replay(document: Document) -> Block:
@@ -197,7 +199,11 @@ def _cold(devices: Sequence[Device]) -> Block | None:
 
     found = entries(devices, "cold", lambda entry: entry["phase"])
     table = device_table(devices, ("milliseconds", "median", "smallest", "largest"), found, cells)
-    return Block("cold", "Cold start", "From the start of a process to its first order.", table) if table else None
+    note = (
+        "From the start of a process to its first order. Each line has the median of its own durations, so the medians "
+        "of the parts do not add up to the median of the total."
+    )
+    return Block("cold", "Cold start", note, table) if table else None
 
 
 def _memory(devices: Sequence[Device]) -> Block | None:

@@ -1,4 +1,4 @@
-"""What all plots of a report share: colours, labels, and the layout with the legend below."""
+"""What all plots of a report share: colours, labels, and the layout."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 from edgerec.reports.page import GREY, GRID, figure
 
-COLORS = ("#3d85c6", "#e08a33", "#4f9d69", "#b65fa8", "#c9524b", "#8a8f3a", "#5b6bd6", "#2fa3a3", "#a0724a", "#848484")
-"""Colours of lines and bars. They are visible on white and on black."""
+COLORS = ("#2f7fc1", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#848484")
+"""Colours of lines and bars, after Okabe and Ito. Colour-blind readers can tell them apart, on white and on black."""
+_PATTERNS = ("", "/", "x")
+"""Patterns of bars. The second is used when the colours are used up, then the third."""
 TICK, LEGEND = 22, 36
 """Longest lines of the labels of bars and of the legend, in characters. Longer names are wrapped."""
 
@@ -22,17 +24,28 @@ def shown_label(text: str, width: int = LEGEND) -> str:
     return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(text, width))
 
 
+def color(index: int) -> str:
+    """Return the colour of the series with this index."""
+    return COLORS[index % len(COLORS)]
+
+
+def bar_marker(index: int) -> dict[str, Any]:
+    """Return the colour of the bars with this index, and a pattern if another series has the same colour."""
+    pattern = _PATTERNS[index // len(COLORS) % len(_PATTERNS)]
+    return {"color": color(index), **({"pattern": {"shape": pattern, "size": 6}} if pattern else {})}
+
+
 def lines_in(text: str) -> int:
     """Return the number of lines of a label."""
     return 1 + text.count("<br>")
 
 
 def plot(traces: Sequence[Mapping[str, Any]], *, height: int, title: str = "", **layout: Any) -> Figure:
-    """Return a figure whose legend is below the plot.
+    """Return a figure without a legend.
 
     Args:
         traces: the traces for plotly.
-        height: height of the plot in pixels, without the legend.
+        height: height of the plot in pixels.
         title: the page shows it above the plot. plotly would not wrap it.
         layout: further settings for plotly.
     """
@@ -40,21 +53,12 @@ def plot(traces: Sequence[Mapping[str, Any]], *, height: int, title: str = "", *
         name: {"gridcolor": GRID, "linecolor": GREY, "zeroline": False, "automargin": True, **layout.pop(name, {})}
         for name in ("xaxis", "yaxis")
     }
-    named = [trace.get("name", "") for trace in traces if trace.get("showlegend", True)] if len(traces) > 1 else []
     return figure(
         [dict(trace) for trace in traces],
-        height=height + 14 * sum(map(lines_in, named)),
+        height=height,
         margin={"l": 50, "r": 12, "t": 12, "b": 40},
-        legend={
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "font": {"size": 11},
-            "traceorder": "normal",
-        },
-        showlegend=bool(named),
+        # The page draws the legend. That of plotly is cut on a narrow screen.
+        showlegend=False,
         meta=title,
         **axes,
         **layout,

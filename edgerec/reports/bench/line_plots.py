@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from edgerec.reports.bench.axes import logarithmic
 from edgerec.reports.bench.blocks import sweep_of
 from edgerec.reports.bench.devices import Device, entries
-from edgerec.reports.bench.drawing import COLORS, Figure, plot, shown_label
+from edgerec.reports.bench.drawing import COLORS, Figure, color, plot, shown_label
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 OURS = ("mnn", "edgerec", "step", "full")
@@ -41,7 +42,10 @@ def distributions(devices: Sequence[Device]) -> Iterator[tuple[str, Figure]]:
                 rows,
                 traces,
                 title=stage,
-                xaxis={"title": {"text": "microseconds"}, "type": "log"},
+                xaxis={
+                    "title": {"text": "microseconds"},
+                    **logarithmic(v for _, row in rows for v in row["quantiles_us"]),
+                },
                 yaxis={"title": {"text": "share of calls"}, "tickformat": ".0%", "range": [0, 1.02]},
             ),
         )
@@ -64,13 +68,13 @@ def sweep(devices: Sequence[Device], parameter: str) -> Figure | None:
         }
         for _, rows in lines.values()
     ]
-    logarithmic = {"type": "log"} if parameter == "length" else {"rangemode": "tozero"}
+    scale = logarithmic(y for trace in traces for y in trace["y"]) if parameter == "length" else {"rangemode": "tozero"}
     return _lines(
         devices,
         [(device, rows[0]) for device, rows in lines.values()],
         traces,
         xaxis=_SWEEP_AXES[parameter],
-        yaxis={"title": {"text": "p50, microseconds"}, **logarithmic},
+        yaxis={"title": {"text": "p50, microseconds"}, **scale},
     )
 
 
@@ -115,7 +119,8 @@ def _lines(
             "mode": "lines",
             "name": shown_label(f"{row['name']}, {device.label}" if several else row["name"]),
             "line": {
-                "color": COLORS[names.index(row["name"]) % len(COLORS)],
+                "color": color(names.index(row["name"])),
+                "width": 2 if names.index(row["name"]) < len(COLORS) else 4,
                 "dash": DASHES[labels.index(device.label) % len(DASHES)],
             },
             "visible": True if not several or row["name"] in OURS else "legendonly",

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgerec.reports.bench.block import SHOWN
 from edgerec.reports.bench.blocks import blocks_of
 from edgerec.reports.bench.devices import Document, devices_of
+from edgerec.reports.bench.legend import legend
 from edgerec.reports.bench.plots import plots_of
 from edgerec.reports.page import render
 
@@ -21,17 +22,28 @@ def page(documents: Sequence[Document], files: Sequence[Path] = ()) -> str:
     """
     devices = devices_of(documents, files)
     plots = plots_of(devices)
-    blocks = blocks_of(documents, files)
+    blocks = blocks_of(documents, files, letters=True)
+    letters = devices_of(documents, files, letters=True)
     return render(
         "bench/page.html.jinja",
         title="Benchmark",
         definitions="docs/bench.md",
         plots=plots,
         shown=SHOWN,
-        devices=[device.label for device in devices],
+        devices=[
+            f"{letter.label}: {device.label}" if len(devices) > 1 else device.label
+            for letter, device in zip(letters, devices, strict=True)
+        ],
         marks=("excellent", "required", "missed", "unknown", "unsteady"),
         blocks=[
-            (block, [(name, plots[name]["layout"]) for name in plots if name.startswith(f"{block.id}-")])
+            (
+                block,
+                [
+                    (name, plots[name]["layout"], legend(plots[name]))
+                    for name in plots
+                    if name.startswith(f"{block.id}-")
+                ],
+            )
             for block in blocks
         ],
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
+from edgerec.reports.bench.axes import logarithmic
 from edgerec.reports.bench.bar_plots import memory, operations, sizes, stacked
 from edgerec.reports.bench.blocks import SWEEPS
 from edgerec.reports.bench.devices import Device
@@ -67,8 +67,7 @@ def ratios(devices: Sequence[Device]) -> Iterator[tuple[str, Figure]]:
                 title=device.label if len(devices) > 1 else "",
                 xaxis={
                     "title": {"text": "mnn / peer"},
-                    "type": "log",
-                    "range": [math.log10(max(min(*ends, 1.0), LEAST) / 1.1), math.log10(max(*ends, 1.0) * 1.1)],
+                    **logarithmic([max(LEAST, end) for end in (*ends, 1.0)]),
                 },
                 yaxis={"range": [len(names) - 0.5, -0.5]},
                 shapes=[{"type": "line", "x0": 1, "x1": 1, "y0": 0, "y1": 1, "yref": "paper", "line": equal}],
