@@ -21,7 +21,7 @@ Figure = dict[str, Any]
 
 def shown_label(text: str, width: int = LEGEND) -> str:
     """Return `text` for plotly, which reads HTML: escaped, and with lines of at most `width` characters."""
-    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(text, width))
+    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(text, width, break_on_hyphens=False))
 
 
 def color(index: int) -> str:

@@ -34,7 +34,7 @@ _NAMES = {
 }
 _SUFFIX = "_full"
 _WORDS = {
-    "p50, p99": "half of the calls, or 99 of 100, take at most this long",
+    "p50, p99": "half of the calls take at most p50; one in a hundred takes longer than p99",
     "spread": "distance between the quartiles of the medians of rounds, divided by their median",
     "unsteady": "do not trust the durations of the row, and a ratio only if its range is narrow",
 }
