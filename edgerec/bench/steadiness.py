@@ -15,6 +15,8 @@ SPREAD = 0.1
 DRIFT, DRIFT_ROUNDS, DRIFT_Z = 0.05, 9, 3.0
 """The last third of the rounds may differ from the first third by this part. A difference only counts if there are this
 many rounds, and if the rank correlation of medians and round numbers is this many standard errors from 0."""
+COLD = "the durations had not become stable when the first round began"
+"""The reason for rows whose warm-up ended before their durations were stable."""
 WAITED = 1.25
 """If a call takes this many times the processor time that it uses, the process was waiting."""
 
@@ -34,7 +36,7 @@ def reasons(rounds: Sequence[Sequence[float]], cpu: Sequence[float] = (), *, war
         warm: whether the durations were stable before the first round.
     """
     medians = [statistics.median(samples) for samples in rounds]
-    found = [] if warm else ["the durations had not become stable when the first round began"]
+    found = [] if warm else [COLD]
     ordered = sorted(medians)
     factor = ordered[int(0.9 * (len(ordered) - 1))] / ordered[0] if ordered[0] else 1.0
     if factor > UNSTABLE:

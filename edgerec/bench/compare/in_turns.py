@@ -19,6 +19,7 @@ import edgerec
 from edgerec.bench.document import BenchDocument, Row
 from edgerec.bench.measure import Durations
 from edgerec.bench.rows import row_of
+from edgerec.bench.steadiness import COLD
 from edgerec.bench.turns import Turns
 from edgerec.bench.warnings import warnings_of
 from edgerec.core.console import progress
@@ -175,6 +176,7 @@ def _merged_row(rows: Sequence[Row]) -> Row:
             [sample for samples in row.warmup_us for sample in samples],
             row.samples_us,
             [] if row.cpu_us is None else [row.cpu_us] * len(row.samples_us),
+            warm=COLD not in row.reasons,
         )
         for row in rows
     ]
