@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvicorn
+from numpy.typing import NDArray
 
 from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.app import create_app
+from edgerec.cloud.co_visitation import CoVisitation
 from edgerec.cloud.log_writer import LogWriter
+from edgerec.cloud.recall import Recall
 from edgerec.cloud.start import open_service
 from edgerec.core.atomic import check_no_overlap
 from edgerec.core.errors import OutputError
@@ -30,6 +34,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8008,
     public_key: PublicKey | None = None,
+    recall: Callable[[NDArray[np.int64]], Recall] = CoVisitation,
     listening: Callable[[dict[str, Any]], None] = lambda state: None,
 ) -> None:
     """Serve until the process gets SIGINT or SIGTERM. Then answer open requests and write the logs.
@@ -41,6 +46,7 @@ def serve(
         host: the address to listen at.
         port: the port; 0 takes a free one.
         public_key: the bundles must have a signature of this key.
+        recall: makes the recall from the IDs (n,) of the catalogue.
         listening: called with `url` and `versions` when the server listens.
 
     Raises:
@@ -52,7 +58,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(host, port))
         earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
-        service = open_service(catalogue, bundles, learn_from=earlier, public_key=public_key)
+        service = open_service(catalogue, bundles, learn_from=earlier, recall=recall, public_key=public_key)
         writer = None
         if logs is not None:
             specs = [version.spec for version in service.versions]

@@ -97,6 +97,15 @@ LAYOUTS = {
         ("format", "rows"),
         (r"ablation\.(json|md|html)", r"\w+-seed-\d+\.npz", *_under(r"runs/\w+-seed-\d+", _RUN)),
     ),
+    "ab_test.json": Layout(
+        "ab_test",
+        ("schema", "design", "buckets"),
+        (
+            r"ab_test\.(json|md|html)",
+            r"(users|exposures)/part-[\d-]+\.parquet",
+            *_under(r"logs/[^/]+", _LOGS),
+        ),
+    ),
     "trace.json": Layout(
         "trace",
         ("schema", "proof", "finding"),

@@ -67,29 +67,34 @@ class Cloud:
             session: (n,), the number of each user's current session.
         """
         cloud, catalogue = self._config.cloud, self._catalogue
-        items = np.sort(self._recall(who), axis=1)
+        items = np.sort(self.recall(who, self._rng.random((2, len(who), cloud.recall))), axis=1)
         row, column = np.nonzero(np.diff(items, axis=1, prepend=-1))
         records = history.find(who[row] * len(catalogue) + items[row, column])
         allowed = (records < 0) | ((history.session[records] != session[row]) & ~history.removed[records])
         row, column = row[allowed], column[allowed]
         allowed_items = items[row, column]
         estimates = np.full(items.shape, -np.inf, np.float32)
-        estimates[row, column] = self._estimate(who[row], allowed_items, day[row] - 1)
+        noise = self._rng.standard_normal(len(row), dtype=np.float32)
+        estimates[row, column] = self.estimate(who[row], allowed_items, day[row], noise)
         most = min(cloud.page, items.shape[1])
         best = np.argpartition(-estimates, most - 1, axis=1)[:, :most]
         order = np.argsort(-np.take_along_axis(estimates, best, 1), axis=1, kind="stable")
         best = np.take_along_axis(best, order, 1)
         return Pages(
             items=np.take_along_axis(items, best, 1),
-            scores=sigmoid(np.float32(self._config.behaviour.bias) + np.take_along_axis(estimates, best, 1)),
+            scores=self.score(np.take_along_axis(estimates, best, 1)),
             length=np.minimum(np.bincount(row, minlength=len(who)), most),
         )
 
-    def _recall(self, who: Ints) -> Ints:
-        """Draw items (n, recall) with replacement: first a category, then one of its items.
+    def recall(self, who: Ints, uniform: NDArray[np.float64]) -> Ints:
+        """Draw items (n, draws) with replacement: first a category, then one of its items.
 
         The probability of a category is proportional to popularity times the exponential of the estimated taste. The
         probability of an item is proportional to its popularity.
+
+        Args:
+            who: (n,), row indices of the users.
+            uniform: (2, n, draws), random numbers in [0, 1).
         """
         cloud, popularity = self._config.cloud, self._catalogue.popularity
         taste = (self._users.taste[who] + self._users.taste_error[who]) / np.float32(cloud.recall_temperature)
@@ -98,7 +103,6 @@ class Cloud:
         cumulative /= cumulative[:, -1:]
         # Row i is shifted to the interval from i to i + 1, so one ascending array and one search serve all users.
         boundaries = (cumulative + np.arange(len(who))[:, None]).ravel()
-        uniform = self._rng.random((2, len(who), cloud.recall))
         category = np.searchsorted(boundaries, uniform[0] + np.arange(len(who))[:, None], side="right")
         category -= np.arange(len(who))[:, None] * cumulative.shape[1]
         return self._catalogue.draw(self._limit_to_last_category(category), uniform[1])
@@ -108,14 +112,26 @@ class Cloud:
         last = int(np.flatnonzero(self._catalogue.popularity)[-1])
         return np.minimum(category, last)
 
-    def _estimate(self, who: Ints, items: Ints, day: Floats) -> Floats:
+    def estimate(self, who: Ints, items: Ints, day: Floats, noise: Floats) -> Floats:
+        """Return the estimated utility (n,) of one item for each user, in logits. It is a day old.
+
+        Args:
+            who: (n,), row indices of the users.
+            items: (n,), row indices of the catalogue.
+            day: (n,), days since the simulation began.
+            noise: (n,), standard normal random numbers.
+        """
         cloud, category = self._config.cloud, self._catalogue.category[items]
         share = self._page_views[who, category] / (1 + self._page_views.sum(axis=1)[who])
         estimate: Floats = (
-            utility(self._catalogue, self._users, who, items, day, self._config.behaviour)
+            utility(self._catalogue, self._users, who, items, day - 1, self._config.behaviour)
             + self._users.taste_error[who, category]
             + self._catalogue.quality_error[items]
             + np.float32(cloud.session) * np.sqrt(share)
-            + np.float32(cloud.noise) * self._rng.standard_normal(len(who), dtype=np.float32)
+            + np.float32(cloud.noise) * noise
         )
         return estimate
+
+    def score(self, estimate: Floats) -> Floats:
+        """Return the click probability that the cloud serves as the score (p7)."""
+        return sigmoid(np.float32(self._config.behaviour.bias) + estimate)

@@ -215,7 +215,18 @@ def load_simulation_config(path: Path | None, overrides: Mapping[str, Any]) -> S
         ConfigurationError: the file is missing or not TOML, a parameter is unknown, or a value is out of range.
     """
     settings = read_toml(path) if path is not None else {}
-    settings |= {name: value for name, value in overrides.items() if value is not None}
+    return parse_simulation_config(settings | {name: value for name, value in overrides.items() if value is not None})
+
+
+def parse_simulation_config(document: object) -> SimulationConfig:
+    """Return the configuration from a document, as `SimulationConfig.document` makes it. What is absent is the default.
+
+    Raises:
+        ConfigurationError: a parameter is unknown, or a value is out of range.
+    """
+    if not isinstance(document, Mapping):
+        raise ConfigurationError(f"simulation: the parameters should be a table; received {document!r:.80}")
+    settings = dict(document)
     for name, expected in SECTIONS.items():
         if name in settings:
             settings[name] = _build(expected, settings[name], f"{name}.")

@@ -162,7 +162,7 @@ class Feed:
             actions = self._states.expose(user, category, price_level, catalogue.quality[item], probability, seen_now)
             looks[active, position] += actions.looks
             score = pages.scores[active, position]
-            self._now[user] += _milliseconds(actions.duration_s + actions.scroll_duration_s)
+            self._now[user] += milliseconds(actions.duration_s + actions.scroll_duration_s)
             self._recorder.exposures(
                 user, self._now[user], item, score, actions, looks=looks[active, position], probability=probability
             )
@@ -217,7 +217,7 @@ class Feed:
             return
         category = self._catalogue.category[items]
         view = self._states.view(who, category, probability, slips=opened_from == FEED)
-        self._now[who] += _milliseconds(view.duration_s)
+        self._now[who] += milliseconds(view.duration_s)
         self._recorder.page_views(who, self._now[who], items, scores, view, opened_from)
         self._cloud.count_page_views(who, category)
 
@@ -235,6 +235,6 @@ class Feed:
         return ((self._now[who] - self._config.start_ms) / DAY_MS).astype(np.float32)
 
 
-def _milliseconds(seconds: Floats) -> Ints:
+def milliseconds(seconds: Floats) -> Ints:
     """Return `seconds` as whole milliseconds. They are at least 1, so that a user's events have different times."""
     return np.maximum(1, np.rint(1000 * seconds.astype(np.float64)).astype(np.int64))

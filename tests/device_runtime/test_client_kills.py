@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgerec.bench.replay.server_process import server_process
+from edgerec.cloud.server_process import server_process
 from edgerec.bundle.load import load_device_model
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.features.behaviours import EXPOSURE

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgerec.bench.replay.server_process import server_process
+from edgerec.cloud.server_process import server_process
 from edgerec.bundle.load import load_device_model
 from edgerec.cli.output import emit, table_of
 from edgerec.core.console import progress

@@ -19,7 +19,6 @@ from edgerec.bench.replay.forced import play_forced
 from edgerec.bench.replay.free import FreePlayer
 from edgerec.bench.replay.received import Answers, read_answers
 from edgerec.bench.replay.sample_digests import sample_digests
-from edgerec.bench.replay.server_process import server_process
 from edgerec.bench.replay.spans import QUANTILES, Spans
 from edgerec.bench.replay.table3 import ENCODED, RESPONSE, durations_of, stages_of, table3
 from edgerec.bench.replay.timed import TimedTransport, time_model, time_store
@@ -30,6 +29,7 @@ from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest_file import read_device_manifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.log_writer import JOURNAL
+from edgerec.cloud.server_process import server_process
 from edgerec.core.atomic import output_folder
 from edgerec.core.console import log, progress, stage
 from edgerec.core.errors import InputError, ParityError

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -32,10 +32,25 @@ def server_process(bundle: Path | None, *, catalogue: Path, logs: Path | None) -
     Raises:
         ResourceError: the server does not start, or does not end as it should.
     """
-    command = [sys.executable, "-m", "edgerec", "serve", *([str(bundle)] if bundle else [])]
+    command = ["edgerec", "serve", *([str(bundle)] if bundle else [])]
     command += ["--catalogue", str(catalogue), "--port", "0", "--json"]
     command += ["--logs", str(logs)] if logs is not None else []
-    # The server writes its messages to a file. Nobody reads a pipe while the replay runs, and a full pipe would block.
+    with running_server(command) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_server(module: Sequence[str]) -> Iterator[str]:
+    """Run a module of Python that serves, and yield its URL. At the end, the server is stopped.
+
+    Args:
+        module: the name of the module and its arguments. The first line that it prints is JSON with the field `url`.
+
+    Raises:
+        ResourceError: the server does not start, or does not end as it should.
+    """
+    command = [sys.executable, "-m", *module]
+    # The server writes its messages to a file. Nobody reads a pipe while the server runs, and a full pipe would block.
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
@@ -48,9 +63,9 @@ def server_process(bundle: Path | None, *, catalogue: Path, logs: Path | None) -
                 process.wait(timeout=STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-                raise ResourceError(f"replay: the server did not stop within {STOP_S} s") from None
+                raise ResourceError(f"server: it did not stop within {STOP_S} s") from None
         if process.returncode not in STOPPED:
-            raise ResourceError(f"replay: the server ended with exit code {process.returncode}: {_last_line(errors)}")
+            raise ResourceError(f"server: it ended with exit code {process.returncode}: {_last_line(errors)}")
 
 
 def _url(process: subprocess.Popen[str], errors: IO[str]) -> str:
@@ -58,7 +73,7 @@ def _url(process: subprocess.Popen[str], errors: IO[str]) -> str:
     line = process.stdout.readline() if process.stdout is not None else ""
     if not line:
         process.wait()
-        raise ResourceError(f"replay: the server did not start: {_last_line(errors)}")
+        raise ResourceError(f"server: it did not start: {_last_line(errors)}")
     url = json.loads(line)["url"]
     return str(url)
 

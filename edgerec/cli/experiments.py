@@ -1,0 +1,120 @@
+"""The commands of experiments in a simulated world: `abtest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgerec.cli.command import need
+from edgerec.cli.keys import load_key
+from edgerec.cli.options import (
+    PATH,
+    WholeNumber,
+    force_option,
+    json_option,
+    out_option,
+    processes_option,
+    public_key_option,
+    resume_option,
+)
+from edgerec.cli.output import emit
+
+if TYPE_CHECKING:
+    from edgerec.simulation.closed_loop.blocks import Design
+
+
+@click.command()
+@click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True, type=PATH)
+@out_option("results")
+@click.option(
+    "--world",
+    type=PATH,
+    help="Folder of logs that `edgerec simulate` wrote: the world on which the bundles were trained. Default: the "
+    "default world with seed 1.",
+)
+@click.option(
+    "--users",
+    type=WholeNumber(20, 1_000_000),
+    default=2000,
+    show_default=True,
+    help="Number of users: in each bucket if the design is paired, in all buckets together if it is split.",
+)
+@click.option(
+    "--design",
+    type=click.Choice(["paired", "split"]),
+    default="paired",
+    show_default=True,
+    help="paired: every user is in every bucket, with the same random numbers. split: each user is in one bucket, as "
+    "in a company's test, after a pre-period without EdgeRec.",
+)
+@click.option(
+    "--pre-days", type=WholeNumber(0, 3650), help="Days of the pre-period. Default: half of the days if split."
+)
+@click.option("--buckets", "file", type=PATH, help="TOML file with further buckets (docs/experiments.md).")
+@click.option(
+    "--primary",
+    type=click.Choice(["pv", "ctr", "click", "gmv"]),
+    default="click",
+    show_default=True,
+    help="The primary metric. The p-values of the other metrics are adjusted.",
+)
+@click.option(
+    "--server",
+    is_flag=True,
+    help="Give each bucket a server process, over HTTP, and keep the logs that devices send. Default: the cloud is in "
+    "the same process, which is faster.",
+)
+@public_key_option
+@processes_option
+@resume_option("an interrupted test")
+@force_option
+@json_option
+def abtest(
+    bundles: tuple[Path, ...],
+    out: Path,
+    world: Path | None,
+    users: int,
+    design: Design,
+    pre_days: int | None,
+    file: Path | None,
+    primary: str,
+    server: bool,
+    public_key: Path | None,
+    processes: int | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Simulate an A/B test: users with and without EdgeRec, in a simulated world.
+
+    The control `cloud` has pages of 50 in the cloud's order. The first BUNDLE is the treatment. Each further BUNDLE is
+    one more bucket, for example an ablation. Devices are real clients with real models. The result is a folder with
+    tables, JSON, Markdown and a page. It says something about the simulated world only.
+    """
+    need("experiments", "polars", "MNN", "psutil", "fastapi", "uvicorn", "tea_tasting", "plotly", "jinja2")
+    key = load_key(public_key)
+    from edgerec.core.atomic import check_output
+
+    check_output(out, force=force, kind="ab_test", inputs=[*bundles, *([world] if world is not None else [])])
+    from edgerec.cli.tables.ab_test import ab_test_table
+    from edgerec.simulation.ab_test.buckets import make_buckets
+    from edgerec.simulation.ab_test.run import run_ab_test
+    from edgerec.simulation.closed_loop.read_world import read_world
+
+    document: dict[str, Any] = run_ab_test(
+        read_world(world),
+        make_buckets(bundles, file),
+        out,
+        users=users,
+        design=design,
+        pre_days=pre_days,
+        servers=server,
+        primary=primary,
+        processes=processes,
+        public_key=key,
+        force=force,
+        resume=resume,
+    )
+    emit(document, as_json=as_json, table=ab_test_table(document))

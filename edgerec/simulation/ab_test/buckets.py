@@ -1,0 +1,73 @@
+"""The buckets of an A/B test: the control, one for each bundle, and further ones from a TOML file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from edgerec.core.documents import read_toml
+from edgerec.core.errors import ConfigurationError
+from edgerec.core.text import did_you_mean
+from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
+
+MOST_BUCKETS = 50
+_SETTINGS = [one.name for one in fields(Bucket) if one.name != "name"]
+
+
+def make_buckets(bundles: Sequence[Path], path: Path | None) -> tuple[Bucket, ...]:
+    """Return the buckets: the control, then one for each bundle, then those of the file.
+
+    Args:
+        bundles: the bundles; the first one is that of the treatment. A bucket has the name of its bundle's folder.
+        path: a TOML file with a table ``[buckets.NAME]`` for each further bucket. It has settings of `Bucket`. A bucket
+            without `bundle` uses the first bundle; a relative path starts at the file's folder.
+            ``[buckets.cloud]`` changes the control.
+
+    Raises:
+        ConfigurationError: the file cannot be read, a setting is unknown or not valid, or two buckets have one name.
+    """
+    settings = {} if path is None else _read(path)
+    control = {key: value for key, value in settings.pop(CONTROL, {}).items()}
+    if "bundle" in control:
+        raise ConfigurationError(f"buckets: the bucket {CONTROL!r} has no bundle: remove the setting")
+    found = [Bucket(CONTROL, **control)]
+    found += [Bucket(bundle.resolve().name, bundle) for bundle in bundles]
+    for name, values in settings.items():
+        given = values.pop("bundle", None)
+        if given is None and not bundles:
+            raise ConfigurationError(f"buckets: bucket {name!r} should have a bundle")
+        if given is not None and (not isinstance(given, str) or not given):
+            raise ConfigurationError(f"bucket {name!r}: bundle should be a path; received {given!r:.80}")
+        bundle = bundles[0] if given is None else (path or Path()).parent / given
+        found.append(Bucket(name, bundle, **values))
+    twice = [name for name, number in Counter(one.name for one in found).items() if number > 1]
+    if twice:
+        raise ConfigurationError(
+            f"buckets: two buckets have the name {twice[0]!r}: rename a bundle's folder, or a bucket in the file"
+        )
+    if len(found) > MOST_BUCKETS:
+        raise ConfigurationError(f"buckets: there should be at most {MOST_BUCKETS}; received {len(found)}")
+    return tuple(found)
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    document = read_toml(path)
+    tables = document.pop("buckets", {})
+    if document or not isinstance(tables, Mapping) or not tables:
+        raise ConfigurationError(f"buckets: {path} should have tables [buckets.NAME], and nothing else")
+    found: dict[str, dict[str, Any]] = {}
+    for name, values in tables.items():
+        if not isinstance(values, Mapping):
+            raise ConfigurationError(f"buckets: {path}: [buckets.{name}] should be a table; received {values!r:.80}")
+        for key in values:
+            if key not in _SETTINGS:
+                question = did_you_mean(key, _SETTINGS)
+                raise ConfigurationError(
+                    f"bucket {name!r}: {key} is not a known setting{question}; the known settings are: "
+                    f"{', '.join(_SETTINGS)}"
+                )
+        found[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return found

@@ -1,0 +1,180 @@
+"""Blocks of users of one bucket, played in parallel processes and written as parts of two tables."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import polars as pl
+
+from edgerec.bundle.load import load_device_model
+from edgerec.core.resumable import ResumableFolder
+from edgerec.data.logs import write_table
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.paging.http_transport import HttpTransport
+from edgerec.paging.transport import Transport
+from edgerec.simulation.closed_loop.bucket import Bucket
+from edgerec.simulation.closed_loop.local_cloud import LocalCloud, open_feed_service
+from edgerec.simulation.closed_loop.loop_world import LoopWorld
+from edgerec.simulation.closed_loop.play_user import Played, play_user
+from edgerec.simulation.closed_loop.player import Seconds, Totals
+
+Design = Literal["paired", "split"]
+USERS, EXPOSURES = "users", "exposures"
+BLOCK = 25
+"""Number of users in a block. A block of one bucket takes some seconds."""
+_COUNTS = {name: pl.Float64() if name == "gmv" else pl.Int32() for name in vars(Totals())}
+_PRE = ("sessions", "pv", "clicks", "purchases", "gmv")
+USER_COLUMNS: dict[str, pl.DataType] = {
+    "bucket": pl.String(),
+    "user_id": pl.Int64(),
+    "planned_sessions": pl.Int32(),
+    **_COUNTS,
+    **{f"pre_{name}": _COUNTS[name] for name in _PRE},
+}
+EXPOSURE_COLUMNS: dict[str, pl.DataType] = {
+    "bucket": pl.String(),
+    "user_id": pl.Int64(),
+    "session": pl.Int32(),
+    "position": pl.Int32(),
+    "clicked": pl.Boolean(),
+    "probability": pl.Float32(),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is simulated.
+
+    Attributes:
+        world: the world.
+        buckets: the buckets; the first one is the control.
+        first_user: the ID of the first user.
+        users: number of users.
+        design: `paired`: every user is in every bucket. `split`: each user is in one bucket.
+        pre_days: number of days without EdgeRec before the test period.
+    """
+
+    world: LoopWorld
+    buckets: tuple[Bucket, ...]
+    first_user: int
+    users: int
+    design: Design
+    pre_days: int
+
+    def blocks(self) -> list[Block]:
+        """Return all blocks: for each range of users, one of each bucket."""
+        found = []
+        end = self.first_user + self.users
+        for first in range(self.first_user, end, BLOCK):
+            users = range(first, min(first + BLOCK, end))
+            for number in range(len(self.buckets)):
+                own = [user for user in users if self.design == "paired" or self.assigned(user) == number]
+                if own:
+                    found.append(Block(f"{first:09d}-{number:02d}", number, tuple(own)))
+        return found
+
+    def assigned(self, user_id: int) -> int:
+        """Return the bucket of a user in the split design: a hash of the ID, which says nothing about the user."""
+        digest = hashlib.blake2b(f"{self.world.seed} {user_id}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little") % len(self.buckets)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some users of one bucket, which become the part `name` of the tables."""
+
+    name: str
+    bucket: int
+    users: tuple[int, ...]
+
+
+def play_block(plan: Plan, work: ResumableFolder, urls: Sequence[str] | None, block: Block) -> dict[str, float]:
+    """Play the users of a block, write its part of both tables, and mark it as finished.
+
+    Args:
+        plan: what is simulated.
+        work: the folder of the results.
+        urls: the URL of each bucket's server; None for the RS in this process.
+        block: the block.
+
+    Returns:
+        The seconds of each part of the closed loop, and the number of sessions.
+    """
+    bucket, seconds = plan.buckets[block.bucket], Seconds()
+    model = None if bucket.bundle is None else _model(bucket.bundle)
+    url = None if urls is None else urls[block.bucket]
+    played = list(_play(plan, bucket, block, model, url, seconds))
+    files = []
+    for table, frame in ((USERS, _users(bucket.name, played)), (EXPOSURES, _exposures(bucket.name, played))):
+        files.append(work.path / table / f"part-{block.name}.parquet")
+        write_table(frame, files[-1])
+    sessions = sum(one.test.sessions + one.pre.sessions for one in played)
+    note = {**vars(seconds), "sessions": float(sessions)}
+    work.finish(block.name, note, files)
+    return note
+
+
+def _play(
+    plan: Plan, bucket: Bucket, block: Block, model: DeviceModel | None, url: str | None, seconds: Seconds
+) -> Iterator[Played]:
+    with TemporaryDirectory(prefix="edgerec-loop-") as folder, _transport(plan.world, bucket, url) as cloud:
+        for user_id in block.users:
+            path = Path(folder) / f"{user_id}.sqlite"
+            yield play_user(
+                plan.world,
+                user_id,
+                bucket,
+                cloud,
+                model,
+                path,
+                seconds=seconds,
+                pre_days=plan.pre_days,
+                logs=url is not None,
+            )
+            path.unlink()
+
+
+@contextlib.contextmanager
+def _transport(world: LoopWorld, bucket: Bucket, url: str | None) -> Iterator[Transport]:
+    """Yield the transport to the RS of a bucket, for one block."""
+    if url is None:
+        yield LocalCloud(open_feed_service(world, [] if bucket.bundle is None else [bucket.bundle]))
+    else:
+        with HttpTransport(url) as transport:
+            yield transport
+
+
+@lru_cache(maxsize=32)
+def _model(bundle: Path) -> DeviceModel:
+    """Return the models of a bundle. They are loaded once in each process."""
+    return load_device_model(bundle)
+
+
+def _users(bucket: str, played: Sequence[Played]) -> pl.DataFrame:
+    rows = [
+        {
+            "bucket": bucket,
+            "user_id": one.user_id,
+            "planned_sessions": one.planned_sessions,
+            **vars(one.test),
+            **{f"pre_{name}": getattr(one.pre, name) for name in _PRE},
+        }
+        for one in played
+    ]
+    return pl.DataFrame(rows, schema=USER_COLUMNS)
+
+
+def _exposures(bucket: str, played: Sequence[Played]) -> pl.DataFrame:
+    rows = [
+        (bucket, one.user_id, shown.session, shown.position, shown.clicked, shown.probability)
+        for one in played
+        for shown in one.shown
+    ]
+    return pl.DataFrame(rows, schema=EXPOSURE_COLUMNS, orient="row")

@@ -1,0 +1,83 @@
+"""A bucket of an A/B test: how its users are served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from edgerec.core.errors import ConfigurationError
+from edgerec.device_runtime.config import ClientConfig
+
+CONTROL = "cloud"
+"""The name of the bucket without EdgeRec."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """How the users of one bucket are served. The defaults are those of the client and of the paper.
+
+    Attributes:
+        name: the name in results.
+        bundle: the bundle that the device runs; None for a device without a model, which shows the cloud's order.
+        page: items of a page that the user sees.
+        fetch: items that the device holds after a page arrived. Default: 100 with a model, else `page`.
+        prefetch: the next page is requested when the user has this many items left.
+        candidates: number of items that a re-rank orders (k); None: as many as the model reads.
+        triggers: what starts a re-rank. Default: the client's.
+        exposures_without_click: number of exposures for the trigger `exposures`.
+        device_ms: time from a trigger until the new order is on the screen. Meanwhile the user goes on.
+        in_view: number of items that are on the screen at once. They do not move any more.
+        delivery_s: seconds between two deliveries of log rows. So the cloud knows behaviours up to this much later
+            (section 1 of the paper: up to a minute).
+        explore, explore_places, explore_among: exploration of the next places (`ClientConfig`).
+
+    Raises:
+        ConfigurationError: a value is not valid.
+    """
+
+    name: str
+    bundle: Path | None = None
+    page: int = 50
+    fetch: int | None = None
+    prefetch: int = 10
+    candidates: int | None = None
+    triggers: tuple[str, ...] = field(default=ClientConfig.triggers)
+    exposures_without_click: int = 10
+    device_ms: int = 20
+    in_view: int = 1
+    delivery_s: int = 60
+
+    def __post_init__(self) -> None:
+        for name, least in (("device_ms", 0), ("in_view", 1), ("delivery_s", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigurationError(
+                    f"bucket {self.name!r}: {name} should be a whole number of at least {least}; received {value!r:.80}"
+                )
+        try:
+            self.client(logs=True)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"bucket {self.name!r}: {error}") from None
+
+    def client(self, *, logs: bool) -> ClientConfig:
+        """Return the configuration of the client.
+
+        Args:
+            logs: whether the logs are kept. A device without a model makes requests only for the logs.
+        """
+        silent = self.bundle is None and not logs
+        return ClientConfig(
+            page=self.page,
+            fetch=self.fetch or (100 if self.bundle is not None else self.page),
+            prefetch=self.prefetch,
+            candidates=self.candidates,
+            triggers=() if silent else self.triggers,
+            exposures_without_click=self.exposures_without_click,
+            send_interval_ms=1000 * self.delivery_s,
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return the settings as JSON."""
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "name"}
+        return {**values, "bundle": None if self.bundle is None else str(self.bundle), "triggers": list(self.triggers)}

@@ -1,0 +1,239 @@
+"""Plays the sessions of one simulated user on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, TypeVar
+
+from edgerec.core.errors import TransportError
+from edgerec.device_runtime.client import Client
+from edgerec.device_runtime.pending_work import PAGE, Done
+from edgerec.paging.items import ItemBatch
+from edgerec.paging.log_rows import LogBatch
+from edgerec.paging.page import Page, PageRequest
+from edgerec.paging.transport import Transport
+from edgerec.simulation.closed_loop.user import SimulatedUser
+from edgerec.simulation.feed import DOWNLOAD_MS
+
+GAP_MS = 20
+"""Milliseconds between two items of the feed. A device that is not slower re-ranks without being noticed."""
+WAIT_MS = sum(DOWNLOAD_MS) // 2
+"""Milliseconds that a user waits for the first page of a session."""
+Result = TypeVar("Result")
+
+
+@dataclass
+class Seconds:
+    """Seconds that the parts of the closed loop took.
+
+    Attributes:
+        user: the simulated user.
+        device: client, store and models.
+        cloud: the RS, or the time until it answered.
+    """
+
+    user: float = 0.0
+    device: float = 0.0
+    cloud: float = 0.0
+
+
+class TimedCloud:
+    """A transport that times another one."""
+
+    def __init__(self, plain: Transport, seconds: Seconds) -> None:
+        self._plain, self._seconds = plain, seconds
+
+    def page(self, request: PageRequest) -> Page:
+        return self._timed(lambda: self._plain.page(request))
+
+    def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
+        return self._timed(lambda: self._plain.items(version_id, item_ids))
+
+    def send(self, batch: LogBatch) -> None:
+        self._timed(lambda: self._plain.send(batch))
+
+    def _timed(self, call: Callable[[], Result]) -> Result:
+        start = perf_counter()
+        try:
+            return call()
+        finally:
+            self._seconds.cloud += perf_counter() - start
+
+
+@dataclass
+class Clock:
+    """The time of one user and of the user's device, in milliseconds since 1970."""
+
+    now: int = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class Totals:
+    """What one user did in one period. `gmv` is what the user paid on pages opened from the feed."""
+
+    sessions: int = 0
+    pv: int = 0
+    clicks: int = 0
+    purchases: int = 0
+    gmv: float = 0.0
+    deletes: int = 0
+    searches: int = 0
+    orders: int = 0
+    pages: int = 0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One exposure: the session, the display position in it (from 1), whether it was clicked, and the truth."""
+
+    session: int
+    position: int
+    clicked: bool
+    probability: float
+
+
+@dataclass
+class Player:
+    """Plays sessions of one user through one client.
+
+    Args:
+        user: the user.
+        client: the client.
+        seconds: collects what the parts took.
+        ranks: whether the client has a model.
+        device_ms, in_view: see `Bucket`.
+        clock: the clock of the user and of the client.
+
+    Attributes:
+        totals: what the user did since they were last replaced.
+        shown: the exposures.
+    """
+
+    user: SimulatedUser
+    client: Client
+    seconds: Seconds
+    ranks: bool
+    device_ms: int
+    in_view: int
+    clock: Clock
+    totals: Totals = field(default_factory=Totals)
+    shown: list[Shown] = field(default_factory=list)
+    _ready: int | None = None
+    """When the device will have done what is pending; None if nothing is."""
+
+    def play_session(self, begin: int, away_ms: int | None) -> int:
+        """Play one session that begins at `begin`. Return when it ended.
+
+        Args:
+            begin: the time in milliseconds since 1970.
+            away_ms: the time since the last session ended; None for the first session.
+        """
+        user, config = self.user, self.user.world.config
+        self.clock.now, self._ready, most = begin, None, config.pages * config.cloud.page
+        started = perf_counter()
+        inside = self.seconds.device + self.seconds.cloud
+        user.begin_session(away_ms)
+        self.totals.sessions += 1
+        for position in range(most):
+            if position % config.cloud.page == 0:
+                self._search(position // config.cloud.page)
+            if position == 0:
+                self._device(self.client.refresh)
+                self._run()
+                self.clock.now += WAIT_MS
+            item_id = self._next(position)
+            if item_id is None or self._look(item_id, position):
+                break
+        self._run()
+        self.seconds.user += perf_counter() - started - (self.seconds.device + self.seconds.cloud - inside)
+        return self.clock.now
+
+    def close(self) -> None:
+        """Deliver what is left, and close the client."""
+        self._device(self.client.close)
+
+    def _search(self, page: int) -> None:
+        """Let the user open pages of items by search, before a page of the feed."""
+        for number in range(self.user.searches(page)):
+            row, wait, view = self.user.search(page, number, self.clock.now)
+            self.clock.now += wait + view.duration_ms
+            item_id = int(self.user.world.catalogue.item_id[row])
+            self._device(lambda: self.client.left_page(item_id, view.values))  # noqa: B023
+            self.totals.searches += 1
+            self._pend()
+            self._catch_up()
+
+    def _next(self, position: int) -> int | None:
+        """Return the item at a position of the feed, which comes into view now. None if the feed has no more."""
+        self._catch_up()
+        order = self._device(self.client.order)
+        if position >= len(order):
+            # The user reached the end before the next page was there.
+            self._run()
+            self.clock.now += WAIT_MS
+            order = self._device(self.client.order)
+            if position >= len(order):
+                return None
+        last = order[min(position + self.in_view, len(order)) - 1]
+        self._device(lambda: self.client.shown(last))
+        return order[position]
+
+    def _look(self, item_id: int, position: int) -> bool:
+        """Let the user look at an item. Return whether the user leaves."""
+        user, client, row = self.user, self.client, self.user.world.row_of[item_id]
+        seen = user.look(row, self.clock.now)
+        self.clock.now += seen.duration_ms
+        self.totals.pv += 1
+        self.totals.deletes += seen.deleted
+        self.shown.append(Shown(user.session, position + 1, seen.clicked, seen.probability))
+        if seen.clicked:
+            self.totals.clicks += 1
+            self._device(lambda: client.clicked(item_id))
+        self._device(lambda: client.exposed(item_id, seen.values))
+        self._pend()
+        if seen.clicked:
+            view = user.open_page(row, seen)
+            self.clock.now += view.duration_ms
+            self.totals.purchases += view.paid > 0
+            self.totals.gmv += view.paid
+            self._device(lambda: client.left_page(item_id, view.values))
+            self._pend()
+        self.clock.now += GAP_MS
+        return user.leaves(position)
+
+    def _pend(self) -> None:
+        """Note that the device has something to do from now on."""
+        if self._ready is None:
+            self._ready = self.clock.now + self.device_ms
+
+    def _catch_up(self) -> None:
+        """Do what the device has done by now."""
+        if self._ready is not None and self.clock.now >= self._ready:
+            self._run()
+
+    def _run(self) -> None:
+        self._ready = None
+        done: Done = self._device(self.client.run_pending)
+        if done.errors:
+            raise TransportError(f"closed loop: user {self.user.user_id}: {done.errors[0]}")
+        self.totals.pages += done.pages
+        if self.ranks:
+            self.totals.orders += sum(reason != PAGE for reason in done.requests)
+
+    def _device(self, call: Callable[[], Result]) -> Result:
+        """Call the client, and time it without what the cloud takes inside."""
+        start, cloud = perf_counter(), self.seconds.cloud
+        try:
+            return call()
+        finally:
+            self.seconds.device += perf_counter() - start - (self.seconds.cloud - cloud)
+
+
+def period_columns(totals: Totals, prefix: str = "") -> dict[str, Any]:
+    """Return totals as columns of the table of users."""
+    return {f"{prefix}{name}": value for name, value in vars(totals).items()}

@@ -1,0 +1,133 @@
+"""The simulated cloud behind the RS: recall and initial ranking for users who come one by one.
+
+It is the cloud of `edgerec simulate` (`edgerec.simulation.cloud`), but it learns of behaviours only from the log rows
+that devices send. So what it knows is as old as the last delivery.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
+from edgerec.features.behaviours import PAGE_VIEW
+from edgerec.simulation.closed_loop.keyed_random import KeyedRandom, Purpose
+from edgerec.simulation.closed_loop.loop_world import LoopWorld
+from edgerec.simulation.cloud import Cloud
+from edgerec.simulation.world import Floats, Ints
+
+SESSION_MS = 30 * 60_000
+"""A page-view belongs to the present session if it is at most this old."""
+DELETE_REASON, NOT_DELETED = "delete_reason", "none"
+_WHO: Ints = np.zeros(1, np.int64)
+_ATTEMPTS = 20
+"""How often items are drawn for one page until there are enough."""
+
+
+@dataclass
+class _Known:
+    """What the cloud knows of one user.
+
+    Attributes:
+        cloud: the estimates for this user.
+        random: the user's random numbers.
+        page_views: time and category of page-views, in the order in which they became known.
+        removed: catalogue rows of the items that the user deleted.
+        served: catalogue rows of the items that were served since the feed began anew.
+        feeds: how often the feed began anew.
+        pages: number of pages since then.
+    """
+
+    cloud: Cloud
+    random: KeyedRandom
+    page_views: deque[tuple[int, int]] = field(default_factory=deque)
+    removed: set[int] = field(default_factory=set)
+    served: set[int] = field(default_factory=set)
+    feeds: int = 0
+    pages: int = 0
+
+
+class SimulatedRecall:
+    """Implements `edgerec.cloud.recall.Recall` for the users of a world.
+
+    Args:
+        world: the world.
+    """
+
+    def __init__(self, world: LoopWorld) -> None:
+        self._world, self._catalogue = world, world.catalogue
+        self._order = np.argsort(self._catalogue.item_id)
+        self._sorted_ids = self._catalogue.item_id[self._order]
+        self._users: dict[int, _Known] = {}
+
+    def candidates(
+        self, user_id: int, count: int, exclude: Collection[int], time: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the best of the items that are drawn for this page. See `Recall.candidates`.
+
+        A request that holds no items starts the feed anew. Items that were served since then, and items that the user
+        deleted, are not served again. The number of draws is proportional to `count`.
+        """
+        known = self._user(user_id)
+        if not exclude:
+            known.feeds, known.pages, known.served = known.feeds + 1, 0, set()
+        known.pages += 1
+        self._count_page_views(known, time)
+        cloud = self._world.config.cloud
+        found, estimates = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        for attempt in range(_ATTEMPTS):
+            draws = -(-cloud.recall * count // cloud.page)
+            items, noise = self._draw(known, draws, attempt)
+            new = ~np.isin(items, [*known.served, *known.removed, *found.tolist()])
+            items, noise = items[new], noise[new]
+            day = np.full(len(items), self._world.day(time), np.float32)
+            who = np.zeros(len(items), np.int64)
+            found = np.concatenate([found, items])
+            estimates = np.concatenate([estimates, known.cloud.estimate(who, items, day, noise)])
+            if len(found) >= count:
+                break
+        best = np.argsort(-estimates, kind="stable")[:count]
+        known.served.update(found[best].tolist())
+        return self._catalogue.item_id[found[best]], known.cloud.score(estimates[best]).astype(np.float64)
+
+    def learn(self, events: pl.DataFrame) -> None:
+        """Learn page-views and deletions from new rows of `events`. See `Recall.learn`."""
+        rows = self._order[np.searchsorted(self._sorted_ids, events[ITEM_ID].to_numpy())]
+        reasons = events[DELETE_REASON].to_list() if DELETE_REASON in events.columns else [None] * len(rows)
+        columns = (events[name].to_list() for name in (USER_ID, TIME, KIND))
+        for user_id, time, kind, row, reason in zip(*columns, rows.tolist(), reasons, strict=True):
+            known = self._user(user_id)
+            if kind == PAGE_VIEW.name:
+                known.page_views.append((time, int(self._catalogue.category[row])))
+            elif reason not in (None, NOT_DELETED):
+                known.removed.add(row)
+
+    def _user(self, user_id: int) -> _Known:
+        if user_id not in self._users:
+            random = KeyedRandom(self._world.seed, user_id)
+            cloud = Cloud(self._world.config, self._catalogue, self._world.traits(user_id), random.rng)
+            self._users[user_id] = _Known(cloud, random)
+        return self._users[user_id]
+
+    def _draw(self, known: _Known, draws: int, attempt: int) -> tuple[Ints, Floats]:
+        """Draw items. Return the different ones, and the noise of each estimate."""
+        which = (known.feeds, known.pages * _ATTEMPTS + attempt)
+        # The first draws are the same for any number of draws. So pages of other sizes have mostly the same items.
+        uniform = known.random.at(Purpose.RECALL, *which).random((draws, 2))
+        items = known.cloud.recall(_WHO, uniform.T[:, None])[0]
+        different, first = np.unique(items, return_index=True)
+        noise = known.random.at(Purpose.NOISE, *which).standard_normal(draws, dtype=np.float32)
+        return different, noise[first]
+
+    def _count_page_views(self, known: _Known, time: int) -> None:
+        """Let the estimates know the page-views of the present session."""
+        while known.page_views and known.page_views[0][0] < time - SESSION_MS:
+            known.page_views.popleft()
+        known.cloud.begin_sessions(_WHO)
+        for _, category in known.page_views:
+            known.cloud.count_page_views(_WHO, np.array([category]))

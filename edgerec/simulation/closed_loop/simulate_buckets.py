@@ -1,0 +1,70 @@
+"""Play all users of all buckets, and write the tables of an A/B test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from edgerec.core.console import progress
+from edgerec.core.parallel import map_ordered
+from edgerec.core.resumable import ResumableFolder
+from edgerec.simulation.closed_loop.blocks import EXPOSURES, USERS, Plan, play_block
+from edgerec.simulation.closed_loop.server import world_server
+
+LOGS = "logs"
+"""The folder of the logs that devices sent, by bucket."""
+
+
+def simulate_buckets(plan: Plan, work: ResumableFolder, *, processes: int, servers: bool) -> dict[str, float]:
+    """Play all blocks that are not finished, in parallel, and write their parts of the tables.
+
+    Args:
+        plan: what is simulated.
+        work: the folder of the results. It gets ``users/part-*.parquet`` and ``exposures/part-*.parquet``.
+        processes: number of processes.
+        servers: whether each bucket has a server process, which writes the logs to ``logs/<bucket>``. Otherwise the RS
+            is in the processes of the users, and no logs are kept.
+
+    Returns:
+        Seconds of `user`, `device` and `cloud` over all processes, and `sessions`.
+
+    Raises:
+        ResourceError: a process died, or a server did not start.
+        EdgeRecError: a bundle cannot be loaded.
+    """
+    for table in (USERS, EXPOSURES):
+        (work.path / table).mkdir(exist_ok=True)
+    blocks = plan.blocks()
+    unfinished = [block for block in blocks if work.finished(block.name) is None]
+    with _servers(plan, work) if servers else contextlib.nullcontext() as urls:
+        play = partial(play_block, plan, work, urls)
+        done = map_ordered(play, unfinished, processes=processes)
+        for _ in progress(done, what="sessions of users", total=len(unfinished)):
+            pass
+    sums: Counter[str] = Counter()
+    for block in blocks:
+        sums.update(work.finished(block.name) or {})
+    return dict(sums)
+
+
+def read_table(folder: Path, table: str) -> pl.DataFrame:
+    """Return the table `users` or `exposures` of a folder of results."""
+    return pl.read_parquet(sorted((folder / table).glob("part-*.parquet")), glob=False)
+
+
+@contextlib.contextmanager
+def _servers(plan: Plan, work: ResumableFolder) -> Iterator[list[str]]:
+    """Run a server for each bucket, and yield their URLs."""
+    (work.path / LOGS).mkdir(exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        urls = []
+        for bucket in plan.buckets:
+            logs, scratch = work.path / LOGS / bucket.name, work.scratch / bucket.name
+            scratch.mkdir(exist_ok=True)
+            urls.append(stack.enter_context(world_server(plan.world, bucket.bundle, logs=logs, work=scratch)))
+        yield urls
