@@ -1,4 +1,4 @@
-"""The commands of experiments in a simulated world: `abtest`."""
+"""The commands of experiments in a simulated world: `abtest` and `loop`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edgerec.cli.keys import load_key
 from edgerec.cli.options import (
     PATH,
     WholeNumber,
+    config_option,
     force_option,
     json_option,
     out_option,
@@ -20,6 +21,7 @@ from edgerec.cli.options import (
     resume_option,
 )
 from edgerec.cli.output import emit
+from edgerec.cli.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
     from edgerec.simulation.closed_loop.blocks import Design
@@ -118,3 +120,68 @@ def abtest(
         resume=resume,
     )
     emit(document, as_json=as_json, table=ab_test_table(document))
+
+
+@click.command()
+@click.argument("run", required=False, type=PATH)
+@out_option("results")
+@click.option("--rounds", type=WholeNumber(1, 100), default=3, show_default=True, help="Number of rounds.")
+@click.option(
+    "--users",
+    type=WholeNumber(20, 1_000_000),
+    default=2000,
+    show_default=True,
+    help="Number of users in each bucket of a round.",
+)
+@click.option(
+    "--world",
+    type=PATH,
+    help="Folder of logs that `edgerec simulate` wrote: the world, and the one on which RUN was trained. Default: the "
+    "default world with seed 1.",
+)
+@config_option("settings of the first training (docs/training.md).")
+@processes_option
+@resume_option("after the last finished step")
+@force_option
+@json_option
+def loop(
+    run: Path | None,
+    out: Path,
+    rounds: int,
+    users: int,
+    world: Path | None,
+    config: Path | None,
+    processes: int | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Close the loop: logs of devices train the next model, round after round.
+
+    The first model is RUN, or one that is trained on simulated logs. Each round is an A/B test over HTTP in the next
+    period of the world, with new users: the control, the newest model and the first model. The logs of the newest
+    model's devices train the model of the next round further.
+    """
+    need("experiments", "polars", "MNN", "psutil", "fastapi", "uvicorn", "tea_tasting", "plotly", "jinja2")
+    need("all", "tensorflow", "onnx", "onnxruntime")
+    from edgerec.core.atomic import check_output
+
+    check_output(out, force=force, kind="loop", inputs=[each for each in (run, world) if each is not None])
+    if run is not None and config is not None:
+        raise click.UsageError("--config has the settings of the first training, but RUN is trained already")
+    import_tensorflow()
+    from edgerec.cli.tables.loop import loop_table
+    from edgerec.model.config import load_config
+    from edgerec.simulation.closed_loop.read_world import read_world
+    from edgerec.simulation.loop.run import LoopSettings, run_loop
+
+    document: dict[str, Any] = run_loop(
+        read_world(world),
+        out,
+        LoopSettings(rounds, users, processes=processes),
+        run=run,
+        config=None if config is None else load_config(config, {}),
+        force=force,
+        resume=resume,
+    )
+    emit(document, as_json=as_json, table=loop_table(document))

@@ -208,8 +208,7 @@ class LogWriter:
             for done, _ in answers:
                 done.set_exception(error)
             return
-        for done, answer in answers:
-            done.set_result(answer)
+        for _, answer in answers:
             self._counts["dropped_rows"] += answer["dropped_rows"]
         if new:
             self._since = self._since if self._pending else time.monotonic()
@@ -220,6 +219,9 @@ class LogWriter:
             for name, table in tables.items():
                 self._counts[name] += len(table)
             self._teach(tables)
+        # A device that asks for a page after this answer gets one that knows its behaviours.
+        for done, answer in answers:
+            done.set_result(answer)
 
     def _teach(self, tables: dict[str, pl.DataFrame]) -> None:
         try:

@@ -76,6 +76,16 @@ _BUNDLE = Layout(
         r"golden/(onnx|peers)/\w+\.(onnx|mnn|tflite|npz)",
     ),
 )
+_AB_TEST = Layout(
+    "ab_test",
+    ("schema", "design", "buckets"),
+    (
+        r"ab_test\.(json|md|html)",
+        r"(users|exposures)/part-[\d-]+\.parquet",
+        r"logs/[^/]+/journal\.sqlite(-\w+)?",
+        *_under(r"logs/[^/]+", _LOGS),
+    ),
+)
 LAYOUTS = {
     "logs.json": _LOGS,
     "samples.json": _SAMPLES,
@@ -97,13 +107,17 @@ LAYOUTS = {
         ("format", "rows"),
         (r"ablation\.(json|md|html)", r"\w+-seed-\d+\.npz", *_under(r"runs/\w+-seed-\d+", _RUN)),
     ),
-    "ab_test.json": Layout(
-        "ab_test",
-        ("schema", "design", "buckets"),
+    "ab_test.json": _AB_TEST,
+    "loop.json": Layout(
+        "loop",
+        ("schema", "rounds"),
         (
-            r"ab_test\.(json|md|html)",
-            r"(users|exposures)/part-[\d-]+\.parquet",
-            *_under(r"logs/[^/]+", _LOGS),
+            r"loop\.(json|md|html)",
+            *_under(r"round-\d+/ab_test", _AB_TEST),
+            *_under(r"round-\d+/logs", _LOGS),
+            *_under(r"round-\d+/samples", _SAMPLES),
+            *_under(r"round-\d+/run", _RUN),
+            *_under(r"round-\d+/bundle", _BUNDLE),
         ),
     ),
     "trace.json": Layout(

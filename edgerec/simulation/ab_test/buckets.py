@@ -30,7 +30,7 @@ def make_buckets(bundles: Sequence[Path], path: Path | None) -> tuple[Bucket, ..
         ConfigurationError: the file cannot be read, a setting is unknown or not valid, or two buckets have one name.
     """
     settings = {} if path is None else _read(path)
-    control = {key: value for key, value in settings.pop(CONTROL, {}).items()}
+    control = settings.pop(CONTROL, {})
     if "bundle" in control:
         raise ConfigurationError(f"buckets: the bucket {CONTROL!r} has no bundle: remove the setting")
     found = [Bucket(CONTROL, **control)]

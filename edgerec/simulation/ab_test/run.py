@@ -39,6 +39,7 @@ def run_ab_test(
     pre_days: int | None = None,
     servers: bool = False,
     primary: str = "click",
+    first_user: int | None = None,
     processes: int | None = None,
     public_key: PublicKey | None = None,
     force: bool = False,
@@ -55,6 +56,7 @@ def run_ab_test(
         pre_days: length of the pre-period in days. Default: half of the days if split, else 0.
         servers: whether each bucket has a server process, which keeps the logs.
         primary: the primary metric.
+        first_user: the ID of the first user. Default: the first one who is not in the logs of `edgerec simulate`.
         processes: number of processes; default: one for each core.
         public_key: the bundles must have a signature of this key.
         force: replace `path`.
@@ -70,11 +72,12 @@ def run_ab_test(
     pre_days = (world.config.days // 2 if design == "split" else 0) if pre_days is None else pre_days
     _check(world, users, len(buckets), design, pre_days, servers=servers, resume=resume)
     versions = {bucket.name: _version(bucket, world, public_key) for bucket in buckets}
-    first = world.config.users + 1
+    first = world.config.users + 1 if first_user is None else first_user
     plan = Plan(world, tuple(buckets), first, users, design, pre_days)
     stated = {
         "design": design,
         "users": users,
+        "first_user": first,
         "pre_days": pre_days,
         "servers": servers,
         "primary": primary,

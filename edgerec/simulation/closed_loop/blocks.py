@@ -20,7 +20,7 @@ from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.paging.http_transport import HttpTransport
 from edgerec.paging.transport import Transport
 from edgerec.simulation.closed_loop.bucket import Bucket
-from edgerec.simulation.closed_loop.local_cloud import LocalCloud, open_feed_service
+from edgerec.simulation.closed_loop.local_cloud import LocalCloud
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.play_user import Played, play_user
 from edgerec.simulation.closed_loop.player import Seconds, Totals
@@ -145,7 +145,7 @@ def _play(
 def _transport(world: LoopWorld, bucket: Bucket, url: str | None) -> Iterator[Transport]:
     """Yield the transport to the RS of a bucket, for one block."""
     if url is None:
-        yield LocalCloud(open_feed_service(world, [] if bucket.bundle is None else [bucket.bundle]))
+        yield LocalCloud(world, [] if bucket.bundle is None else [bucket.bundle])
     else:
         with HttpTransport(url) as transport:
             yield transport

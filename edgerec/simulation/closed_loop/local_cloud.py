@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import polars as pl
-
 from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.served_values import DefaultServedValues
 from edgerec.cloud.service import FeedService
@@ -20,28 +18,23 @@ from edgerec.paging.page import Page, PageRequest
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.recall import DELETE_REASON, SimulatedRecall
 
-_LEARNT = {USER_ID: pl.Int64, TIME: pl.Int64, KIND: pl.String, ITEM_ID: pl.Int64, DELETE_REASON: pl.String}
-
-
-def open_feed_service(world: LoopWorld, bundles: Sequence[Path]) -> FeedService:
-    """Return the RS of a simulated world, which serves the versions of `bundles`."""
-    items = Catalogue(world.catalogue.table())
-    served = [open_version(bundle) for bundle in bundles]
-    versions = Versions(table1(), served, items)
-    values = DefaultServedValues([version.spec for version in versions], items)
-    return FeedService(items, versions, SimulatedRecall(world), values)
+_LEARNT = (USER_ID, TIME, KIND, ITEM_ID, DELETE_REASON)
 
 
 class LocalCloud:
     """Implements `Transport` with a service of this process. Log rows are learnt and then forgotten.
 
     Args:
-        service: the RS.
+        world: the simulated world.
+        bundles: the bundles whose versions are served.
     """
 
-    def __init__(self, service: FeedService) -> None:
-        self._service = service
-        self._no_requests = pl.DataFrame()
+    def __init__(self, world: LoopWorld, bundles: Sequence[Path]) -> None:
+        items = Catalogue(world.catalogue.table())
+        versions = Versions(table1(), [open_version(bundle) for bundle in bundles], items)
+        values = DefaultServedValues([version.spec for version in versions], items)
+        self._recall = SimulatedRecall(world)
+        self._service = FeedService(items, versions, self._recall, values)
 
     def page(self, request: PageRequest) -> Page:
         """Return the next items of a user's feed."""
@@ -58,6 +51,5 @@ class LocalCloud:
             raise TransportError(first_line(error)) from error
 
     def send(self, batch: LogBatch) -> None:
-        """Let the RS learn from the behaviours of a batch."""
-        columns = {name: [row.get(name) for row in batch.events] for name in _LEARNT}
-        self._service.learn(pl.DataFrame(columns, schema=_LEARNT), self._no_requests)
+        """Let the recall learn from the behaviours of a batch, without the tables that the server makes."""
+        self._recall.learn_rows(tuple(row.get(name) for name in _LEARNT) for row in batch.events)  # type: ignore[misc]

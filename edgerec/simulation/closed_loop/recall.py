@@ -7,7 +7,7 @@ that devices send. So what it knows is as old as the last delivery.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,8 +61,7 @@ class SimulatedRecall:
 
     def __init__(self, world: LoopWorld) -> None:
         self._world, self._catalogue = world, world.catalogue
-        self._order = np.argsort(self._catalogue.item_id)
-        self._sorted_ids = self._catalogue.item_id[self._order]
+        self._row_of = world.row_of
         self._users: dict[int, _Known] = {}
 
     def candidates(
@@ -97,11 +96,14 @@ class SimulatedRecall:
 
     def learn(self, events: pl.DataFrame) -> None:
         """Learn page-views and deletions from new rows of `events`. See `Recall.learn`."""
-        rows = self._order[np.searchsorted(self._sorted_ids, events[ITEM_ID].to_numpy())]
-        reasons = events[DELETE_REASON].to_list() if DELETE_REASON in events.columns else [None] * len(rows)
-        columns = (events[name].to_list() for name in (USER_ID, TIME, KIND))
-        for user_id, time, kind, row, reason in zip(*columns, rows.tolist(), reasons, strict=True):
-            known = self._user(user_id)
+        reasons = events[DELETE_REASON].to_list() if DELETE_REASON in events.columns else [None] * len(events)
+        columns = (events[name].to_list() for name in (USER_ID, TIME, KIND, ITEM_ID))
+        self.learn_rows(zip(*columns, reasons, strict=True))
+
+    def learn_rows(self, rows: Iterable[tuple[int, int, str, int, str | None]]) -> None:
+        """Learn from behaviours: user, time, kind, item and the reason of a deletion."""
+        for user_id, time, kind, item_id, reason in rows:
+            known, row = self._user(user_id), self._row_of[item_id]
             if kind == PAGE_VIEW.name:
                 known.page_views.append((time, int(self._catalogue.category[row])))
             elif reason not in (None, NOT_DELETED):

@@ -1,0 +1,96 @@
+"""One user in one bucket, with a real client, a real store, real models and a real cloud."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgerec.bundle.load import load_device_model
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.paging.http_transport import HttpTransport
+from edgerec.paging.transport import Transport
+from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
+from edgerec.simulation.closed_loop.local_cloud import LocalCloud
+from edgerec.simulation.closed_loop.loop_world import LoopWorld
+from edgerec.simulation.closed_loop.play_user import Played, play_user
+from edgerec.simulation.closed_loop.player import Seconds, Totals
+from edgerec.simulation.closed_loop.server import world_server
+from tests.simulation.small_world import CONFIG, SEED
+
+WORLD = LoopWorld(CONFIG, SEED)
+USERS = range(61, 69)
+PAGE = {"page": 12, "prefetch": 3}
+
+
+@pytest.fixture(scope="module")
+def model(small_world_path: Path) -> DeviceModel:
+    return load_device_model(small_world_path / "bundle")
+
+
+@pytest.fixture(scope="module")
+def ranked(small_world_path: Path) -> Bucket:
+    return Bucket("ranked", small_world_path / "bundle", fetch=24, **PAGE)
+
+
+def play(
+    bucket: Bucket, model: DeviceModel | None, folder: Path, *, cloud: Transport | None = None, **more: int
+) -> list[Played]:
+    bundles = [] if bucket.bundle is None else [bucket.bundle]
+    cloud = cloud or LocalCloud(WORLD, bundles)
+    return [
+        play_user(WORLD, user, bucket, cloud, model, folder / f"{bucket.name}-{user}.sqlite", seconds=Seconds(), **more)
+        for user in USERS
+    ]
+
+
+def test_a_user_behaves_the_same_in_two_equal_buckets(tmp_path: Path) -> None:
+    first, second = (play(Bucket(name, **PAGE), None, tmp_path) for name in ("a", "b"))
+
+    assert first == second
+    assert sum(one.test.pv for one in first) > 50
+    assert sum(one.test.orders for one in first) == 0
+
+
+def test_a_model_changes_what_users_see_and_do(tmp_path: Path, model: DeviceModel, ranked: Bucket) -> None:
+    control, treated = play(Bucket(CONTROL, **PAGE), None, tmp_path), play(ranked, model, tmp_path)
+    shown = [[each.probability for each in one.shown] for one in control]
+
+    assert shown != [[each.probability for each in one.shown] for one in treated]
+    assert sum(one.test.orders for one in treated) > 10
+    assert [one.planned_sessions for one in control] == [one.planned_sessions for one in treated]
+
+
+def test_the_server_gives_the_same_sessions_as_the_service_in_this_process(
+    tmp_path: Path, model: DeviceModel, ranked: Bucket
+) -> None:
+    assert ranked.bundle is not None
+    inside = play(ranked, model, tmp_path, logs=True)
+    (tmp_path / "server").mkdir()
+    with (
+        world_server(WORLD, ranked.bundle, logs=tmp_path / "logs", work=tmp_path / "server") as url,
+        HttpTransport(url) as transport,
+    ):
+        over_http = play(Bucket("http", ranked.bundle, fetch=24, **PAGE), model, tmp_path, cloud=transport, logs=True)
+
+    assert over_http == inside
+
+
+def test_a_device_slower_than_the_user_orders_too_late(tmp_path: Path, model: DeviceModel, ranked: Bucket) -> None:
+    slow = Bucket("slow", ranked.bundle, fetch=24, device_ms=3_600_000, **PAGE)
+    fast, late = play(ranked, model, tmp_path), play(slow, model, tmp_path)
+
+    assert sum(one.test.orders for one in late) < sum(one.test.orders for one in fast)
+
+
+def test_before_the_switch_every_bucket_is_served_like_the_control(
+    tmp_path: Path, model: DeviceModel, ranked: Bucket
+) -> None:
+    control, treated = (
+        play(bucket, used, tmp_path, pre_days=2) for bucket, used in ((Bucket("plain"), None), (ranked, model))
+    )
+
+    assert [one.pre for one in control] == [one.pre for one in treated]
+    assert sum(one.pre.pv for one in control) > 20
+    assert sum(one.test.orders for one in treated) > 0
+    assert all(one.test == Totals() for one in control if not one.planned_sessions and not one.shown)
