@@ -1,1 +1,1 @@
-"""A/B tests in a simulated world: buckets, designs, and what the differences between buckets mean."""
+"""The statistics of a simulated A/B test: metrics, uplifts with intervals, power, A/A test, click rates by position."""

@@ -1,0 +1,34 @@
+"""Uplifts of users with few and with many planned sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from edgerec.simulation.ab_test.comparison import compare
+
+_SESSIONS = pl.col("planned_sessions")
+GROUPS = {"1": _SESSIONS == 1, "2": _SESSIONS == 2, "3 and more": _SESSIONS >= 3}
+
+
+def uplift_by_activity(
+    control: pl.DataFrame, treatment: pl.DataFrame, *, design: str, primary: str
+) -> list[dict[str, Any]]:
+    """Return the uplift of `treatment` against `control` for each group of users by planned sessions.
+
+    Planned sessions are the same in all buckets, so a group has the same kind of users in both. (The sessions that a
+    user has in the end may depend on the bucket.)
+
+    Args:
+        control: users of the control, sorted by user.
+        treatment: users of the treatment, sorted by user.
+        design: `paired` or `split`.
+        primary: name of the primary metric.
+    """
+    found = []
+    for name, condition in GROUPS.items():
+        pair = control.filter(condition), treatment.filter(condition)
+        users = pl.concat([each.get_column("user_id") for each in pair]).n_unique()
+        found.append({"sessions": name, "users": users, "uplift": compare(*pair, design=design, primary=primary)})
+    return found

@@ -1,0 +1,164 @@
+"""The statistics of an A/B test as parts of the document of `edgerec abtest --json`.
+
+A figure that the data cannot give is None, never NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Interval = tuple[float, float]
+"""The lower and the upper bound of a 95 % confidence interval."""
+
+
+class Part(BaseModel):
+    """Base class of the parts."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Winsorised(Part):
+    """The cap of the GMV of a user: the `quantile` of the GMV of users with a purchase, over all buckets."""
+
+    quantile: float
+    cap: float | None
+
+
+class Bucket(Part):
+    """The users of one bucket. All but `users` and `ctr` are means over users; `gmv` is winsorised.
+
+    Attributes:
+        users: number of analysed users.
+        sessions: sessions.
+        pv: exposures of feed items.
+        ctr: clicks of all users divided by their exposures.
+        click: clicks on feed items.
+        gmv: money of purchases on pages that were opened from the feed.
+        orders: how often the device re-ordered.
+        pages: pages that the cloud sent.
+        deletes: items that the user deleted from the feed.
+    """
+
+    users: int
+    sessions: float | None
+    pv: float | None
+    ctr: float | None
+    click: float | None
+    gmv: float | None
+    orders: float | None
+    pages: float | None
+    deletes: float | None
+
+
+class Uplift(Part):
+    """The relative uplift of one metric (0.05: 5 % more).
+
+    Attributes:
+        mean: the uplift.
+        ci95: its 95 % confidence interval.
+        p: two-sided p-value of no uplift.
+        p_adjusted: `p` for the primary metric. The others are adjusted for their number by Holm's method.
+    """
+
+    mean: float | None
+    ci95: Interval | None
+    p: float | None
+    p_adjusted: float | None
+
+
+class MainUplift(Uplift):
+    """An uplift of the treatment against the control, beside that of the paper's online test."""
+
+    paper: float
+
+
+class Comparison(Part):
+    """The uplifts of `bucket` against the bucket `against`."""
+
+    bucket: str
+    against: str
+    uplift: dict[str, Uplift]
+
+
+class PositionBin(Part):
+    """Exposures, clicks and click rate at the display positions from `from` to `to`. `to` is None in the last bin.
+
+    `ci95` treats the exposures of one user as dependent.
+    """
+
+    first: int = Field(alias="from")
+    last: int | None = Field(alias="to")
+    exposures: int
+    clicks: int
+    rate: float | None
+    ci95: Interval | None
+
+
+class ActivityGroup(Part):
+    """The uplifts of users with this number of planned sessions."""
+
+    sessions: Literal["1", "2", "3 and more"]
+    users: int
+    uplift: dict[str, Uplift]
+
+
+class Solved(Part):
+    """What a split test can find (power 0.8, two-sided level 0.05).
+
+    Attributes:
+        smallest_uplift: relative uplift that 2,000 users in each bucket find.
+        users_for_paper: users in each bucket that find the uplift of the paper.
+    """
+
+    smallest_uplift: float | None
+    users_for_paper: int | None
+
+
+class Power(Solved):
+    """The same without CUPED, and with it. Without a pre-period, `with_cuped` is None."""
+
+    with_cuped: Solved | None
+
+
+class SampleRatio(Part):
+    """The number of users of each bucket, and the p-value of equal shares."""
+
+    counts: dict[str, int]
+    p: float | None
+
+
+class Uniformity(Part):
+    """The p-values of A/A splits: p-value of their uniformity, and their share below 0.05."""
+
+    ks_p: float | None
+    below_5_percent: float | None
+
+
+class AATest(Part):
+    """An A/A test. The analysis of `metrics` uses CUPED, as the uplifts of the split design do."""
+
+    splits: int
+    metrics: dict[str, Uniformity]
+    without_cuped: dict[str, Uniformity]
+
+
+class Analysis(Part):
+    """All statistics of an A/B test. `sample_ratio` and `aa` belong to the split design."""
+
+    primary: str
+    winsorised: Winsorised
+    buckets: dict[str, Bucket]
+    uplift: dict[str, MainUplift]
+    comparisons: list[Comparison]
+    positions: dict[str, list[PositionBin]]
+    activity: list[ActivityGroup]
+    power: dict[str, Power]
+    sample_ratio: SampleRatio | None = None
+    aa: AATest | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON document. Parts of the other design are left out."""
+        parts = {name for name in ("sample_ratio", "aa") if getattr(self, name) is None}
+        return self.model_dump(mode="json", by_alias=True, exclude=parts)
