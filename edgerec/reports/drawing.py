@@ -26,6 +26,12 @@ def shown_label(text: str, width: int = LEGEND) -> str:
     return "<br>".join(html.escape(line, quote=False) for line in lines)
 
 
+def short_label(text: str) -> str:
+    """Return `text` as a label of at most two lines for a tick. The middle of a longer text is left out."""
+    plain = printable(text)
+    return shown_label(plain if len(plain) <= 2 * TICK else f"{plain[: TICK - 2]}… {plain[2 - TICK :]}", TICK)
+
+
 def color(index: int) -> str:
     """Return the colour of the series with this index."""
     return COLORS[index % len(COLORS)]
