@@ -9,14 +9,12 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from edgerec.cli.output import table_of
+from edgerec.cli.tables.block import GAP, block_table
 from edgerec.core.text import shown
-from edgerec.reports.bench.block import SHOWN, Block, Table
 from edgerec.reports.bench.blocks import blocks_of
 from edgerec.reports.bench.devices import devices_of
+from edgerec.reports.block import SHOWN, Block, Table
 
-_GAP = 2
-"""Blanks between two columns."""
 _OPTIONAL = ("p99.9", "n", "calls/s")
 """Columns that are left out, one after the other, while the table is too wide."""
 _SWEEPS = ("steps", "candidates", "threads")
@@ -57,16 +55,7 @@ class _ReportTable:
         for name in _OPTIONAL:
             if _width(table) > options.max_width and name in table.columns:
                 table = _without(table, table.columns.index(name))
-        yield Text(block.title, style="bold")
-        if block.note:
-            yield Text(shown(block.note))
-        drawn = table_of(table.columns, table.rows, texts=table.texts)
-        drawn.padding = (0, _GAP // 2)
-        drawn.show_header = any(table.columns)
-        for index, column in enumerate(drawn.columns):
-            column.no_wrap = index >= table.texts
-            column.justify = "left" if table.is_text(index) else "right"
-        yield drawn
+        yield block_table(block, table)
 
 
 def _with_headings(table: Table) -> Table:
@@ -100,4 +89,4 @@ def _without(table: Table, index: int) -> Table:
 
 def _width(table: Table) -> int:
     columns = zip(table.columns, *table.rows, strict=True)
-    return sum(max(len(cell) for cell in column) + _GAP for column in columns) - _GAP
+    return sum(max(len(cell) for cell in column) + GAP for column in columns) - GAP

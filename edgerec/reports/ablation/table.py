@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edgerec.reports.cells import p_value
+
 
 def columns_of(document: Mapping[str, Any], *, brief: bool = False) -> list[str]:
     """Return the headings of the table. With `brief`, leave out columns, so that the table fits on a terminal."""
@@ -52,11 +54,7 @@ def _relative(value: float | None) -> str:
 
 
 def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    if value < 1e-99:
-        return "< 1e-99"
-    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
+    return "" if value is None else p_value(value)
 
 
 def markdown(document: Mapping[str, Any]) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgerec.reports.bench.axes import bytes_in_megabytes
-from edgerec.reports.bench.cells import megabytes
 from edgerec.reports.bench.devices import Device, entries
-from edgerec.reports.bench.drawing import TICK, Figure, bar_marker, lines_in, plot, shown_label
+from edgerec.reports.cells import megabytes
+from edgerec.reports.drawing import TICK, Figure, bar_marker, lines_in, plot, shown_label
 from edgerec.reports.page import GREY
 
 TOTAL = "total"

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgerec.reports.bench.block import Block, Table, device_table
-from edgerec.reports.bench.cells import megabytes, number, percent, text
+from edgerec.reports.bench.device_table import device_table
 from edgerec.reports.bench.devices import Device, Document, devices_of, entries, replays_of
 from edgerec.reports.bench.machine import machine, where
 from edgerec.reports.bench.names import names
+from edgerec.reports.block import Block, Table
+from edgerec.reports.cells import megabytes, number, percent, text
 
 SWEEPS = {"length": "sequence", "candidates": "rerank", "threads": "rerank"}
 """The parameters that sweeps vary, and the stage of each."""

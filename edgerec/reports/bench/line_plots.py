@@ -8,7 +8,7 @@ from typing import Any
 from edgerec.reports.bench.axes import logarithmic
 from edgerec.reports.bench.blocks import sweep_of
 from edgerec.reports.bench.devices import Device, entries
-from edgerec.reports.bench.drawing import COLORS, Figure, color, plot, shown_label
+from edgerec.reports.drawing import COLORS, Figure, color, plot, shown_label
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 OURS = ("mnn", "edgerec", "step", "full")

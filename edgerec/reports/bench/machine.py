@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from edgerec.reports.bench.block import Block, Table
-from edgerec.reports.bench.cells import NONE, number, text
 from edgerec.reports.bench.devices import Device, Document
+from edgerec.reports.block import Block, Table
+from edgerec.reports.cells import NONE, number, text
 
 _ENVIRONMENT = {
     "cores_usable": "cores that the process may use",
@@ -44,7 +44,7 @@ def _described(
     keys = dict.fromkeys(key for each in found for key in each)
     rows = [(key, *(each.get(key, NONE) for each in found)) for key in keys]
     heads = [device.label for device in devices] if len(devices) > 1 else [""]
-    return Block(name, title, table=Table(("", *heads), rows, texts=1 + len(devices))) if rows else None
+    return Block(name, title, table=Table(("", *heads), rows, texts=1 + len(devices)), prose=True) if rows else None
 
 
 def _measurement(document: Document) -> Mapping[str, Any]:

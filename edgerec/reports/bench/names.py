@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgerec.reports.bench.block import Block, Table
 from edgerec.reports.bench.devices import Device
+from edgerec.reports.block import Block, Table
 
 _STAGES = {
     "hubsm_ie": "the encoder of one exposure (an item that was shown), from its vectors and the stored state",
@@ -44,7 +44,8 @@ _COMMANDS = {"commands": "the operations that MNN executes for a model in one ru
 def names(devices: Sequence[Device]) -> Block | None:
     """Return a line for each stage, implementation and word that the documents contain."""
     rows = list(_rows(devices))
-    return Block("names", "Names on this page", table=Table(("name", "meaning"), rows, texts=2)) if rows else None
+    table = Table(("name", "meaning"), rows, texts=2)
+    return Block("names", "Names on this page", table=table, prose=True) if rows else None
 
 
 def _rows(devices: Sequence[Device]) -> Iterator[tuple[str, str]]:

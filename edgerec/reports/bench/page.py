@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgerec.reports.bench.block import SHOWN
 from edgerec.reports.bench.blocks import blocks_of
 from edgerec.reports.bench.devices import Document, devices_of
-from edgerec.reports.bench.legend import legend
 from edgerec.reports.bench.plots import plots_of
-from edgerec.reports.page import render
+from edgerec.reports.sections import render_sections
 
 
 def page(documents: Sequence[Document], files: Sequence[Path] = ()) -> str:
@@ -24,26 +22,15 @@ def page(documents: Sequence[Document], files: Sequence[Path] = ()) -> str:
     plots = plots_of(devices)
     blocks = blocks_of(documents, files, letters=True)
     letters = devices_of(documents, files, letters=True)
-    return render(
+    return render_sections(
         "bench/page.html.jinja",
         title="Benchmark",
         definitions="docs/bench.md",
+        blocks=blocks,
         plots=plots,
-        shown=SHOWN,
+        marks=("excellent", "required", "missed", "unknown", "unsteady"),
         devices=[
             f"{letter.label}: {device.label}" if len(devices) > 1 else device.label
             for letter, device in zip(letters, devices, strict=True)
-        ],
-        marks=("excellent", "required", "missed", "unknown", "unsteady"),
-        blocks=[
-            (
-                block,
-                [
-                    (name, plots[name]["layout"], legend(plots[name]))
-                    for name in plots
-                    if name.startswith(f"{block.id}-")
-                ],
-            )
-            for block in blocks
         ],
     )

@@ -8,8 +8,8 @@ from edgerec.reports.bench.axes import logarithmic
 from edgerec.reports.bench.bar_plots import memory, operations, sizes, stacked
 from edgerec.reports.bench.blocks import SWEEPS
 from edgerec.reports.bench.devices import Device
-from edgerec.reports.bench.drawing import COLORS, Figure, plot, shown_label
 from edgerec.reports.bench.line_plots import distributions, sustained, sweep
+from edgerec.reports.drawing import COLORS, Figure, plot, shown_label
 from edgerec.reports.page import GREY
 
 LEAST = 1e-4

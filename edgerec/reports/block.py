@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from edgerec.reports.bench.devices import Device
 
 SHOWN = 4
 """Number of listed sentences that are shown. The others are folded."""
@@ -44,6 +41,7 @@ class Block:
         table: the table, or None if the section has only sentences.
         folded: whether the page shows the table only when the reader opens it.
         items: sentences that the section lists.
+        prose: whether the table has sentences, which wrap, instead of numbers.
     """
 
     id: str
@@ -52,31 +50,4 @@ class Block:
     table: Table | None = None
     folded: bool = False
     items: Sequence[str] = field(default_factory=list)
-
-
-def device_table(
-    devices: Sequence[Device],
-    heads: Sequence[str],
-    found: Iterable[tuple[Device, Mapping[str, Any]]],
-    cells: Any,
-    *,
-    texts: int = 1,
-    last_is_text: bool = False,
-) -> Table | None:
-    """Return a table with a row for each entry, or None if there are no entries.
-
-    Args:
-        devices: all devices. If there are several, a column after the other text columns names the device.
-        heads: heads of the columns, without that of the device.
-        found: the entries.
-        cells: a function that returns the cells of an entry.
-        texts: number of text columns at the left, without that of the device.
-        last_is_text: whether the last column contains text.
-    """
-    several = len(devices) > 1
-    rows = []
-    for device, entry in found:
-        row = list(cells(entry))
-        rows.append((*row[:texts], device.label, *row[texts:]) if several else tuple(row))
-    columns = (*heads[:texts], "device", *heads[texts:]) if several else tuple(heads)
-    return Table(columns, rows, texts + several, last_is_text) if rows else None
+    prose: bool = False

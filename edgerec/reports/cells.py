@@ -41,3 +41,17 @@ def text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(text, value))
     return str(value)
+
+
+def p_value(value: float | None) -> str:
+    """Return a p-value. A value that a float can hardly hold is only bounded."""
+    if value is None:
+        return NONE
+    if value < 1e-99:
+        return "< 1e-99"
+    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
+
+
+def digits(value: float | None) -> str:
+    """Return a mean with two decimals, because differences of a few percent should be visible in it."""
+    return NONE if value is None else f"{value:,.2f}" if abs(value) < 1000 else f"{value:,.1f}"

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgerec.core.text import printable
 from edgerec.reports.page import GREY, GRID, figure
 
 COLORS = ("#2f7fc1", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#848484")
@@ -21,7 +22,14 @@ Figure = dict[str, Any]
 
 def shown_label(text: str, width: int = LEGEND) -> str:
     """Return `text` for plotly, which reads HTML: escaped, and with lines of at most `width` characters."""
-    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(text, width, break_on_hyphens=False))
+    lines = textwrap.wrap(printable(text), width, break_on_hyphens=False)
+    return "<br>".join(html.escape(line, quote=False) for line in lines)
+
+
+def short_label(text: str) -> str:
+    """Return `text` as a label of at most two lines for a tick. The middle of a longer text is left out."""
+    plain = printable(text)
+    return shown_label(plain if len(plain) <= 2 * TICK else f"{plain[: TICK - 2]}… {plain[2 - TICK :]}", TICK)
 
 
 def color(index: int) -> str:

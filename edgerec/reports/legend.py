@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
-from edgerec.reports.bench.drawing import Figure
+from edgerec.reports.drawing import Figure
 
 _DASHES = {"solid": "", "dash": "6 3", "dot": "2 2", "dashdot": "6 2 2 2"}
 
@@ -21,7 +21,7 @@ class Entry:
         color: its colour.
         width: its width, if it is a line.
         dashes: lengths of the dashes of a line, or "" for a solid one.
-        shape: `line`, `bar`, `hatched` or `mark`.
+        shape: `line`, `bar`, `hatched`, `mark` (a short line across) or `point`.
         hidden: whether the trace is only drawn after a click.
     """
 
@@ -47,8 +47,10 @@ def _entry(index: int, trace: dict[str, Any]) -> Entry:
     line, marker = trace.get("line", {}), trace.get("marker", {})
     if trace["type"] == "bar":
         shape = "hatched" if "pattern" in marker else "bar"
+    elif trace["mode"] == "markers":
+        shape = "mark" if marker.get("symbol", "").startswith("line") else "point"
     else:
-        shape = "mark" if trace["mode"] == "markers" else "line"
+        shape = "line"
     return Entry(
         index=index,
         name=html.unescape(trace["name"].replace("<br>", " ")),
