@@ -215,7 +215,7 @@ def _check_answers(requests: pl.DataFrame) -> None:
     """Check the answers of a device, and the reasons of its requests."""
     columns = (ITEM_ID, POSITIONS, SCORES, TRIGGER, PROPENSITIES, EXPLORED_AMONG)
     for row, (items, positions, scores, trigger, *explored) in enumerate(requests.select(columns).iter_rows(), start=1):
-        count = len(items)
+        count, fault = len(items), None
         if positions is not None and (None in positions or sorted(positions) != list(range(count))):
             fault = f"{POSITIONS} should have each number from 0 to {count - 1} once, or be null"
         elif scores is not None and len(scores) != count:

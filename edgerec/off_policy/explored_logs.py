@@ -42,6 +42,7 @@ _ANSWER: dict[str, pl.DataType] = {
     PROPENSITIES: pl.List(pl.Float64()),
     EXPLORED_AMONG: pl.Int64(),
 }
+_BASE_SCORES = pl.coalesce(BASE_SCORE, pl.lit(None, pl.Float64).repeat_by(pl.col(ITEM_ID).list.len()))
 _ADVICE = 'correct the column (docs/formats.md, "The answer of a device")'
 
 
@@ -73,10 +74,7 @@ def read_orders(logs: LogsFolder) -> pl.DataFrame:
     check_unique(requests[REQUEST_ID].to_numpy())
     explored = requests.filter(pl.col(PROPENSITIES).is_not_null())
     _check_answers(explored)
-    if not explored[BASE_SCORE].count():
-        requests = requests.drop(BASE_SCORE)
-    elif (explored[BASE_SCORE].list.len() != explored[ITEM_ID].list.len()).any():
-        raise LogsError(f"logs: {REQUESTS}.{BASE_SCORE} should have one value for each candidate: correct the column")
+    requests = requests.drop(BASE_SCORE) if not explored[BASE_SCORE].count() else requests.with_columns(_BASE_SCORES)
     return requests.sort(USER_ID, STORE_ID, PAGE_ID, TIME, REQUEST_ID)
 
 
@@ -130,6 +128,7 @@ def _check_answers(explored: pl.DataFrame) -> None:
         .list.len()
         .is_between(1, count)
         | ~_all(PROPENSITIES, (pl.element() > 0) & (pl.element() <= 1)),
+        f"{BASE_SCORE} should have one value for each candidate, or be null": pl.col(BASE_SCORE).list.len() != count,
         f"{EXPLORED_AMONG} should be at least 1, or null": pl.col(EXPLORED_AMONG).fill_null(1) < 1,
     }
     for text, wrong in faults.items():

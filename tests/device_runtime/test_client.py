@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgerec import DeviceModel, load_device_model
+from edgerec.cloud.log_rows import LogTables
 from edgerec.core.errors import ConfigurationError, SpecificationError
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.config import ActionColumns, ClientConfig
@@ -308,6 +309,10 @@ def test_explored_places_show_other_candidates_and_log_how_probable_that_was(app
     assert row["propensities"] == pytest.approx([0.92, 0.02, 0.02])
     assert (row["outcome"], row["explored_among"]) == ("reordered", 5)
     assert next(numbers) == 0.99
+    tables = LogTables([app.model.spec], np.array(sorted(ITEMS)))
+    (stored,) = [requests for _, requests, _ in map(tables.of, app.cloud.batches) if len(requests)]
+    found = stored.select("positions", "propensities", "explored_among").row(0)
+    assert found == (row["positions"], row["propensities"], 5)
 
 
 def test_without_exploration_the_rows_are_as_before(app: App) -> None:
