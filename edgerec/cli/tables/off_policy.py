@@ -56,7 +56,7 @@ def _interval(estimate: Mapping[str, Any] | None) -> str:
     if estimate is None:
         return "-"
     low, high = estimate["ci95"]
-    return f"{estimate['mean']:.4f} [{low:.4f}, {high:.4f}]"
+    return f"{estimate['mean']:.4f} ± {(high - low) / 2:.4f}" if high > low else f"{estimate['mean']:.4f}"
 
 
 def _truth(truth: Mapping[str, Any] | None) -> tuple[str, str]:
