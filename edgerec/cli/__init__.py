@@ -21,6 +21,7 @@ from edgerec.cli.importing import import_group
 from edgerec.cli.kit import kit
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
 from edgerec.cli.logs import as_of, samples, simulate, stats
+from edgerec.cli.off_policy import off_policy
 from edgerec.cli.options import PATH, force_option, json_option, seed_option
 from edgerec.cli.output import emit
 from edgerec.cli.replaying import replay
@@ -80,6 +81,7 @@ for _command in (
     replay,
     abtest,
     loop,
+    off_policy,
 ):
     cli.add_command(_command)
 bench.add_command(bench_compare)

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from edgerec.cloud.journal import Journal
+from edgerec.cloud.log_rows import ADDED
 from edgerec.core.errors import OutputError, first_line
 from edgerec.core.leftovers import temporary_file
 from edgerec.data.logs import TABLES, write_table
@@ -33,6 +34,8 @@ def part_path(folder: Path, name: str, number: int) -> Path:
 def check_parts(folder: Path, journal: Journal, schemas: Mapping[str, pl.Schema]) -> None:
     """Check that this journal wrote the parts in `folder`, and that they have the columns of `schemas`.
 
+    The parts of an earlier version lack the columns that were added since.
+
     Raises:
         OutputError: the journal is new and parts exist, or a part has other columns or types.
         LogsError: a part cannot be read.
@@ -48,7 +51,11 @@ def check_parts(folder: Path, journal: Journal, schemas: Mapping[str, pl.Schema]
                     "deleted; choose another --logs"
                 )
             found = read_schema(file)
-            odd = sorted(column for column in {*found, *schema} if found.get(column) != schema.get(column))
+            odd = sorted(
+                column
+                for column in {*found, *schema}
+                if found.get(column) != schema.get(column) and (column in found or column not in ADDED)
+            )
             if odd:
                 received, expected = (each.get(odd[0]) or "no such column" for each in (found, schema))
                 raise OutputError(

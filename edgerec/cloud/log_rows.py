@@ -36,7 +36,8 @@ from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
 from edgerec.paging.log_rows import LogBatch, Row
 
-POSITIONS, SCORES = "positions", "scores"
+POSITIONS, SCORES, OUTCOME = "positions", "scores", "outcome"
+PROPENSITIES, EXPLORED_AMONG = "propensities", "explored_among"
 MAX_TRIGGER = 100
 """Maximum number of characters of a request's trigger."""
 ANSWER: dict[str, pl.DataType] = {
@@ -44,10 +45,14 @@ ANSWER: dict[str, pl.DataType] = {
     "page_views_end": pl.Int64(),
     POSITIONS: pl.List(pl.Int64()),
     SCORES: pl.List(pl.Float64()),
-    "outcome": pl.String(),
+    OUTCOME: pl.String(),
     "duration_ms": pl.Float64(),
+    PROPENSITIES: pl.List(pl.Float64()),
+    EXPLORED_AMONG: pl.Int64(),
 }
 """What a request of a device has beside the columns of the logs: the next ordinals when it was made, and the answer."""
+ADDED = frozenset((PROPENSITIES, EXPLORED_AMONG))
+"""The columns that were added later. Files without them are of an earlier version."""
 
 
 class WrongRowsError(InputError):
@@ -208,18 +213,35 @@ def _has_null(lists: pl.Series) -> pl.Series:
 
 def _check_answers(requests: pl.DataFrame) -> None:
     """Check the answers of a device, and the reasons of its requests."""
-    columns = (ITEM_ID, POSITIONS, SCORES, TRIGGER)
-    for row, (items, positions, scores, trigger) in enumerate(requests.select(columns).iter_rows(), start=1):
-        count = len(items)
+    columns = (ITEM_ID, POSITIONS, SCORES, TRIGGER, PROPENSITIES, EXPLORED_AMONG)
+    for row, (items, positions, scores, trigger, *explored) in enumerate(requests.select(columns).iter_rows(), start=1):
+        count, fault = len(items), None
         if positions is not None and (None in positions or sorted(positions) != list(range(count))):
             fault = f"{POSITIONS} should have each number from 0 to {count - 1} once, or be null"
         elif scores is not None and len(scores) != count:
             fault = f"{SCORES} should have {count} numbers, one for each item, or be null; received {len(scores)}"
         elif trigger is not None and len(trigger) > MAX_TRIGGER:
             fault = f"{TRIGGER} should have at most {MAX_TRIGGER} characters; received {len(trigger)}"
+        elif explored != [None, None]:
+            fault = exploration_fault(*explored, candidates=count)
         else:
             continue
-        raise WrongRowsError(f"{REQUESTS}: row {row}: {fault}")
+        if fault is not None:
+            raise WrongRowsError(f"{REQUESTS}: row {row}: {fault}")
+
+
+def exploration_fault(propensities: list[float | None] | None, among: int | None, *, candidates: int) -> str | None:
+    """Return what is wrong with the exploration of a request, or None."""
+    if propensities is not None and not (
+        1 <= len(propensities) <= candidates and all(one is not None and 0 < one <= 1 for one in propensities)
+    ):
+        return (
+            f"{PROPENSITIES} should have 1 to {candidates} numbers above 0 and at most 1, or be null; "
+            f"received {propensities!r:.60}"
+        )
+    if among is not None and (propensities is None or among < 1):
+        return f"{EXPLORED_AMONG} should be at least 1, or null without {PROPENSITIES}; received {among}"
+    return None
 
 
 _ACCEPTED: dict[Any, tuple[type, ...]] = {

@@ -18,6 +18,7 @@ from edgerec.device_runtime.cloud_work import CloudWork
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.device_work import DeviceWork
+from edgerec.device_runtime.exploration import random_number
 from edgerec.device_runtime.feed import Feed
 from edgerec.device_runtime.open_pages import OpenPage, OpenPages
 from edgerec.device_runtime.partial_values import PartialValues
@@ -59,6 +60,7 @@ class Client:
         clock: returns milliseconds since 1970. A time before 1970, or from 2100 on, is ignored.
         on_order: is called with the new order when the order has changed. After `start`, a worker thread calls it.
         new_id: returns a new request ID.
+        draw: returns a random number from 0 to below 1, for exploration (`ClientConfig.explore`).
         spec: in pass-through, the specification whose action columns are recorded. Default: any column is recorded.
 
     Attributes:
@@ -75,6 +77,7 @@ class Client:
         clock: Callable[[], int] = now_ms,
         on_order: Callable[[list[int]], None] | None = None,
         new_id: Callable[[], int] = new_request_id,
+        draw: Callable[[], float] = random_number,
         spec: FeatureSpec | None = None,
     ) -> None:
         self._config = config = config or ClientConfig()
@@ -86,7 +89,7 @@ class Client:
         self._feed = Feed(page=config.page, kept_pages=config.kept_pages)
         self._partial, self._open = PartialValues(config.columns), OpenPages(config.page_timeout_ms)
         self._recorder = Recorder(store, serving, spec if model is None else model.spec, clock)
-        reranking = Reranking(store, serving, self._feed, config, new_id)
+        reranking = Reranking(store, serving, self._feed, config, new_id, draw)
         self._device = DeviceWork(serving, reranking, self._recorder, self._open, config)
         self._work = PendingWork(self._lock, self._device, config, clock, self._changed)
         self._cloud = self._work.cloud = CloudWork(

@@ -42,6 +42,10 @@ class ClientConfig:
         debounce_ms: time between two re-ranks of triggers. A trigger in between waits.
         budget_ms: the largest duration of a re-rank. None: any.
         shadow: score and log, but leave the order as it is.
+        explore: epsilon. With this probability, an explored place of a new order shows a random one of the best
+            candidates. 0: no exploration.
+        explore_places: number of places that are explored, counted from the first one that may move.
+        explore_among: number of the best remaining candidates of which an explored place shows one.
         send_rows: the largest number of log rows in one batch.
         send_interval_ms: time between two deliveries of log rows.
         prune_interval_ms: time between two applications of the store's retention.
@@ -65,6 +69,9 @@ class ClientConfig:
     debounce_ms: int = 300
     budget_ms: float | None = None
     shadow: bool = False
+    explore: float = 0.0
+    explore_places: int = 3
+    explore_among: int = 5
     send_rows: int = 500
     send_interval_ms: int = 10_000
     prune_interval_ms: int = 3_600_000
@@ -74,9 +81,12 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         least = dict.fromkeys(("page", "fetch", "kept_pages", "candidates", "exposures_without_click", "send_rows"), 1)
+        least |= {"explore": 0, "explore_places": 1, "explore_among": 2}
         least |= {one.name: 0 for one in fields(self) if one.name.endswith("_ms") or one.name == "prefetch"}
         for name, smallest in least.items():
             self._check_number(name, smallest)
+        if self.explore > 1:
+            raise ConfigurationError(f"client: `explore` should be at most 1; received {self.explore!r:.80}")
         for name in ("rank_pages", "shadow"):
             self._check_type(name, bool, "True or False")
         self._check_type("own_triggers", Mapping, "a mapping of names and functions")
@@ -99,7 +109,8 @@ class ClientConfig:
         value = getattr(self, name)
         if value is None and name in ("candidates", "budget_ms"):
             return
-        kinds, what = ((int, float), "a number") if name == "budget_ms" else ((int,), "a whole number")
+        number = name in ("budget_ms", "explore")
+        kinds, what = ((int, float), "a number") if number else ((int,), "a whole number")
         if isinstance(value, bool) or not isinstance(value, kinds) or value != value:
             raise ConfigurationError(f"client: `{name}` should be {what}; received {value!r:.80}")
         if value < smallest:

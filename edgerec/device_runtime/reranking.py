@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgerec.core.errors import first_line
 from edgerec.device_runtime.budget import Budget
 from edgerec.device_runtime.config import ClientConfig
+from edgerec.device_runtime.exploration import Exploration, Explored
 from edgerec.device_runtime.feed import Feed
 from edgerec.device_runtime.offered_page import OfferedPage
 from edgerec.device_runtime.serving import ModelServing, best_first
@@ -31,6 +32,7 @@ class Reranking:
         feed: the present list.
         config: the configuration of the client.
         new_id: returns a new request ID.
+        draw: returns a random number from 0 to below 1, for exploration.
     """
 
     def __init__(
@@ -40,9 +42,13 @@ class Reranking:
         feed: Feed,
         config: ClientConfig,
         new_id: Callable[[], int],
+        draw: Callable[[], float],
     ) -> None:
         self._store, self._serving, self._feed, self._config = store, serving, feed, config
         self._new_id = new_id
+        self._exploration = (
+            Exploration(config.explore, config.explore_places, config.explore_among, draw) if config.explore else None
+        )
         self._budget = Budget(None if config.shadow else config.budget_ms)
         most = config.fetch if serving is None else serving.model.ranker.limit
         self._most = min(most, config.candidates or most)
@@ -66,6 +72,8 @@ class Reranking:
         started = perf_counter()
         logits, outcome = self._score(page, rows, values, time, refused)
         answer = None if logits is None else best_first(logits)
+        explored, outcome = self._explore(answer, outcome)
+        answer = answer if explored is None else explored.positions
         changed = answer is not None and outcome == REORDERED and self._feed.reorder(answer)
         self._store.record_request(
             StoredRequest(
@@ -83,6 +91,8 @@ class Reranking:
                 positions=answer,
                 scores=None if logits is None else logits.tolist(),
                 duration_ms=_ms_since(started),
+                propensities=None if explored is None else explored.propensities,
+                explored_among=None if explored is None else explored.among,
             )
         )
         return changed
@@ -106,6 +116,15 @@ class Reranking:
         if late:
             return logits, f"kept: {late}"
         return logits, SHADOW if self._config.shadow else REORDERED
+
+    def _explore(self, answer: Sequence[int] | None, outcome: str) -> tuple[Explored | None, str]:
+        """Return the explored order, or None, and the outcome."""
+        if self._exploration is None or answer is None or outcome != REORDERED:
+            return None, outcome
+        try:
+            return self._exploration.of(answer), outcome
+        except Exception as error:  # `draw` may be a function of the application.
+            return None, f"kept: {first_line(error)}"
 
     def _context(self, page: OfferedPage, given: Mapping[str, Any]) -> dict[str, Any]:
         values = {**page.context, **given}

@@ -241,6 +241,14 @@ REQUEST = {
         ("requests", {"positions": [1]}, "positions should have each number from 0 to 0 once, or be null"),
         ("requests", {"positions": [None]}, "positions should have each number from 0 to 0 once, or be null"),
         ("requests", {"scores": []}, "scores should have 1 numbers, one for each item, or be null; received 0"),
+        ("requests", {"propensities": []}, "propensities should have 1 to 1 numbers above 0 and at most 1, or be null"),
+        ("requests", {"propensities": [0.5, 0.5]}, "propensities should have 1 to 1 numbers"),
+        ("requests", {"propensities": [0.0]}, "propensities should have 1 to 1 numbers above 0"),
+        ("requests", {"propensities": [1.5]}, "at most 1, or be null; received [1.5]"),
+        ("requests", {"propensities": [None]}, "propensities should have 1 to 1 numbers"),
+        ("requests", {"propensities": 0.5}, "propensities should be a list of numbers or null"),
+        ("requests", {"explored_among": 5}, "explored_among should be at least 1, or null without propensities"),
+        ("requests", {"propensities": [1.0], "explored_among": 0}, "explored_among should be at least 1"),
         ("requests", {"trigger": "x" * 101}, "trigger should have at most 100 characters; received 101"),
         ("events", {"ordinal": None}, "ordinal should have a value in every row"),
         ("events", {"ordinal": -1}, "events.ordinal should be null, or from 0"),
@@ -263,6 +271,25 @@ def test_a_batch_with_a_wrong_row_is_refused(table: str, change: dict[str, Any],
         assert text in str(error.value)
         assert send(logs, [LogBatch(1, 2, 0, **rows)])[0]["stored"]
     assert len(load_logs(tmp_path / "out").events) == 1
+
+
+def test_explored_requests_are_stored_beside_the_files_of_an_earlier_version(tmp_path: Path) -> None:
+    out, explored = tmp_path / "out", {"propensities": [1.0], "explored_among": 5}
+    with writer(out) as logs:
+        send(logs, [LogBatch(1, 2, 0, [], [REQUEST])])
+    (part,) = [file for file in (out / "requests").iterdir() if len(pl.read_parquet(file))]
+    # Earlier versions wrote files without these columns.
+    pl.read_parquet(part).drop(list(explored)).write_parquet(part)
+    with writer(out) as logs:
+        send(logs, [LogBatch(1, 2, 1, [], [{**REQUEST, "request_id": 2, "time": 6, **explored}])])
+    assert load_logs(out).requests["request_id"].to_list() == [1, 2]
+    (row,) = [
+        row for file in (out / "requests").iterdir() for row in pl.read_parquet(file).to_dicts() if row["time"] == 6
+    ]
+    assert {name: row[name] for name in explored} == explored
+    pl.read_parquet(part).drop("outcome").write_parquet(part)
+    with pytest.raises(OutputError, match="column 'outcome': the file has no such column"):
+        writer(out)
 
 
 def test_columns_that_no_specification_knows_are_left_out(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from edgerec import DeviceModel, load_device_model
+from edgerec.cloud.log_rows import LogTables
 from edgerec.core.errors import ConfigurationError, SpecificationError
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.config import ActionColumns, ClientConfig
+from edgerec.device_runtime.exploration import random_number
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from tests.device_runtime.local_cloud import LocalCloud, read_tables
@@ -36,7 +38,7 @@ class App:
     orders: list[list[int]] = field(default_factory=list)
     pages: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def start(self, *, model: bool = True, **settings: Any) -> Client:
+    def start(self, *, model: bool = True, draw: Callable[[], float] = random_number, **settings: Any) -> Client:
         settings = {"page": 6, "fetch": 10, "prefetch": 1, "debounce_ms": 0, "send_interval_ms": 10**12, **settings}
         settings.setdefault("columns", ActionColumns(delete_reason="reason", purchase="bought"))
         return Client(
@@ -46,6 +48,7 @@ class App:
             config=ClientConfig(**settings),
             clock=self.clock,
             on_order=self.orders.append,
+            draw=draw,
             spec=self.model.spec,
         )
 
@@ -291,6 +294,59 @@ def test_a_call_that_fails_can_be_repeated_with_other_values(app: App) -> None:
     assert [row["reason"] for row in rows if row["kind"] == "exposure"] == ["dull", None]
     views = [(row["opened_from"], row["bought"]) for row in rows if row["kind"] == "page_view"]
     assert views == [("feed", 1), ("search", None)]
+
+
+def test_explored_places_show_other_candidates_and_log_how_probable_that_was(app: App) -> None:
+    numbers = iter([0.5, 0.09, 0.05, 0.99])  # epsilon is 0.1: the best one; index 4; index 2
+    client = app.start(explore=0.1, draw=lambda: next(numbers))
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    (row,) = app.requests(client)
+    best = np.argsort(-np.array(row["scores"]), kind="stable").tolist()
+    assert row["positions"] == [best[0], best[5], best[3], best[1], best[2], best[4], *best[6:]]
+    assert app.orders == [[row["item_id"][position] for position in row["positions"]][:6]]
+    assert row["propensities"] == pytest.approx([0.92, 0.02, 0.02])
+    assert (row["outcome"], row["explored_among"]) == ("reordered", 5)
+    assert next(numbers) == 0.99
+    tables = LogTables([app.model.spec], np.array(sorted(ITEMS)))
+    (stored,) = [requests for _, requests, _ in map(tables.of, app.cloud.batches) if len(requests)]
+    found = stored.select("positions", "propensities", "explored_among").row(0)
+    assert found == (row["positions"], row["propensities"], 5)
+
+
+def test_without_exploration_the_rows_are_as_before(app: App) -> None:
+    client = app.start(draw=lambda: pytest.fail("a number was drawn"))
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    (row,) = app.requests(client)
+    assert list(row) == [
+        "request_id", "user_id", "store_id", "time", "page_id", "trigger", "model_version", "item_id", "clicked",
+        "exposures_end", "page_views_end", "positions", "scores", "outcome", "duration_ms", "score",
+    ]  # fmt: skip
+    assert row["positions"] == np.argsort(-np.array(row["scores"]), kind="stable").tolist()
+
+
+@pytest.mark.parametrize(
+    ("settings", "outcome"),
+    [
+        ({"shadow": True}, "shadow"),
+        ({"model": False}, "collected"),
+        ({"budget_ms": 0}, "kept: it took"),
+        ({"draw": lambda: 1.0}, "kept: client: `draw` should return numbers from 0 to below 1; received 1.0"),
+        ({"draw": lambda: 1 / 0}, "kept: division by zero"),
+    ],
+)
+def test_an_order_that_is_not_shown_is_not_explored(app: App, settings: dict[str, Any], outcome: str) -> None:
+    client = app.start(explore=1.0, **settings)
+    app.offer(*range(100, 110))
+    client.refresh()
+    client.run_pending()
+    assert client.order() == list(range(100, 106))
+    (row,) = app.requests(client)
+    assert row["outcome"].startswith(outcome)
+    assert "propensities" not in row
 
 
 def test_shadow_mode_scores_and_keeps_the_order(app: App) -> None:
@@ -643,6 +699,11 @@ def test_served_values_may_differ_from_those_of_the_page(app: App) -> None:
         ({"page": "8"}, "`page` should be a whole number; received '8'"),
         ({"page": None}, "`page` should be a whole number; received None"),
         ({"prefetch": 2.5}, "`prefetch` should be a whole number"),
+        ({"explore": 1.5}, "`explore` should be at most 1; received 1.5"),
+        ({"explore": "x"}, "`explore` should be a number"),
+        ({"explore": None}, "`explore` should be a number; received None"),
+        ({"explore_places": 0}, "`explore_places` should be at least 1"),
+        ({"explore_among": 1}, "`explore_among` should be at least 2"),
         ({"budget_ms": "x"}, "`budget_ms` should be a number"),
         ({"budget_ms": float("nan")}, "`budget_ms` should be a number; received nan"),
         ({"shadow": "no"}, "`shadow` should be True or False; received 'no'"),

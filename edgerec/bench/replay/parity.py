@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.console import progress
 from edgerec.core.errors import ParityError
 from edgerec.data.samples import TEST, Samples
-from edgerec.model.batches import make_batch
-from edgerec.model.evaluation import traced
+from edgerec.model.request_logits import request_logits
 from edgerec.model.reranker import Reranker
 
 Array = NDArray[np.float32]
 
-BATCH = 100
 TOLERANCE = 1e-4
 """The largest allowed difference of logits. Both compute in float32, in another order of additions."""
 
@@ -48,7 +45,7 @@ def compare_scores(model: Reranker, samples: Samples, scores: Mapping[int, Array
     Raises:
         ParityError: a request is not in the samples, or has another number of candidates there.
     """
-    logits = dict(_logits(model, samples, scores.keys()))
+    logits = dict(request_logits(model, samples, TEST, np.fromiter(scores, np.int64)))
     absent = scores.keys() - logits.keys()
     if absent:
         raise ParityError(
@@ -76,17 +73,3 @@ def _descends(logits: Array, *, within: float) -> bool:
     """Return whether no logit is above an earlier one by more than `within`."""
     largest_later = np.maximum.accumulate(logits[::-1])[::-1]
     return bool((largest_later - logits <= within).all())
-
-
-def _logits(model: Reranker, samples: Samples, wanted: Mapping[int, Array].keys) -> Iterator[tuple[int, Array]]:  # type: ignore[valid-type]
-    """Yield the ID and the logits (c,) of each request in `wanted`."""
-    function = traced(model)
-    ids = np.fromiter(wanted, np.int64)
-    for number in progress(range(len(samples.head.shards)), what="Keras", total=len(samples.head.shards)):
-        shard = samples.shard(number, TEST)
-        rows = np.flatnonzero(np.isin(shard.requests.request_id, ids))
-        for start in range(0, len(rows), BATCH):
-            part = rows[start : start + BATCH]
-            expected = function(make_batch(shard, part).inputs).numpy()
-            for row, logits in zip(part, expected, strict=True):
-                yield int(shard.requests.request_id[row]), logits[: shard.requests.lengths[row]]

@@ -9,7 +9,7 @@ from edgerec.core.errors import StoreError
 from edgerec.device_runtime.store.database import Database
 from edgerec.device_runtime.store.rows import StoredRequest
 from edgerec.device_runtime.store.statements import read_statements
-from edgerec.device_runtime.store.values import json_text, whole
+from edgerec.device_runtime.store.values import json_text, optional, whole
 
 
 class RequestTables:
@@ -88,6 +88,9 @@ class RequestTables:
             "outcome": request.outcome,
             "duration_ms": request.duration_ms,
         }
+        if request.propensities is not None:
+            row["propensities"] = [float(one) for one in request.propensities]
+            row["explored_among"] = optional("explored_among", request.explored_among)
         for name, values in (("served", request.served), ("context", request.context)):
             if reserved := row.keys() & values.keys():
                 raise StoreError(f"`{name}` should not have the column {min(reserved)!r}: a request has it already")

@@ -133,9 +133,14 @@ class StoredRequest:
         exposures_end: the next ordinal of exposures at the request. It knew all behaviours with smaller ordinals.
         page_views_end: the same for page-views.
         outcome: `reordered`, `shadow`, `collected`, or `kept: ` with a reason.
-        positions: positions of the candidates, best first; None if there is no answer.
+        positions: positions of the candidates in the new order; None if there is no answer. It is best first, but
+            explored places may show other candidates.
         scores: the score of each candidate; None if there is no answer.
         duration_ms: the time from the trigger to the answer; None if it was not measured.
+        propensities: for each explored place, the probability with which it shows its candidate, given the candidates
+            at the places before; None without exploration.
+        explored_among: from how many of the best remaining candidates each explored place was drawn; None without
+            exploration.
     """
 
     request_id: int
@@ -152,3 +157,5 @@ class StoredRequest:
     positions: Sequence[int] | None = None
     scores: Sequence[float] | None = None
     duration_ms: float | None = None
+    propensities: Sequence[float] | None = None
+    explored_among: int | None = None

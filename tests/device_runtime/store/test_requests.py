@@ -55,6 +55,16 @@ def test_a_request_is_sent_with_labels_when_its_page_has_ended(tmp_path: Path) -
         ]
 
 
+def test_a_row_has_the_propensities_only_if_places_were_explored(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store.db") as store:
+        store.record_request(request(0))
+        store.record_request(request(1, propensities=np.array([0.92, 0.05]), explored_among=np.int64(2)))
+        store.end_page(1)
+        plain, explored = sent_requests(store)
+        assert {"propensities": [0.92, 0.05], "explored_among": 2, **plain} == {**explored, **plain}
+        assert list(explored)[: len(plain) - 2] == list(plain)[:-2]
+
+
 def test_labels_count_only_what_came_after_the_request(tmp_path: Path) -> None:
     with open_store(tmp_path / "store.db") as store:
         store.record_request(request(0))
