@@ -83,6 +83,7 @@ _AB_TEST = Layout(
         r"ab_test\.(json|md|html)",
         r"(users|exposures)/part-[\d-]+\.parquet",
         r"logs/[^/]+/journal\.sqlite(-\w+)?",
+        r"logs/[^/]+/truth/places/part-[\d-]+\.parquet",
         *_under(r"logs/[^/]+", _LOGS),
     ),
 )

@@ -24,9 +24,12 @@ from edgerec.simulation.closed_loop.local_cloud import LocalCloud
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.play_user import Played, play_user
 from edgerec.simulation.closed_loop.player import Seconds, Totals
+from edgerec.simulation.population import TRUTH
 
 Design = Literal["paired", "split"]
-USERS, EXPOSURES = "users", "exposures"
+USERS, EXPOSURES, PLACES = "users", "exposures", "places"
+LOGS = "logs"
+"""The folder of the logs that devices sent, by bucket."""
 BLOCK = 25
 """Number of users in a block. A block of one bucket takes some seconds."""
 _COUNTS = {name: pl.Float64() if name == "gmv" else pl.Int32() for name in vars(Totals())}
@@ -46,6 +49,13 @@ EXPOSURE_COLUMNS: dict[str, pl.DataType] = {
     "clicked": pl.Boolean(),
     "probability": pl.Float32(),
 }
+PLACE_COLUMNS: dict[str, pl.DataType] = {
+    "request_id": pl.Int64(),
+    "place": pl.Int32(),
+    "item_id": pl.List(pl.Int64()),
+    "probability": pl.List(pl.Float32()),
+}
+"""The truth of explored places (docs/off-policy.md)."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,11 @@ def play_block(plan: Plan, work: ResumableFolder, urls: Sequence[str] | None, bl
     url = None if urls is None else urls[block.bucket]
     played = list(_play(plan, bucket, block, model, url, seconds))
     files = []
-    for table, frame in ((USERS, _users(bucket.name, played)), (EXPOSURES, _exposures(bucket.name, played))):
+    tables = {USERS: _users(bucket.name, played), EXPOSURES: _exposures(bucket.name, played)}
+    if urls is not None and bucket.explore:
+        tables[f"{LOGS}/{bucket.name}/{TRUTH}/{PLACES}"] = _places(played)
+    for table, frame in tables.items():
+        (work.path / table).mkdir(parents=True, exist_ok=True)
         files.append(work.path / table / f"part-{block.name}.parquet")
         write_table(frame, files[-1])
     sessions = sum(one.test.sessions + one.pre.sessions for one in played)
@@ -178,3 +192,10 @@ def _exposures(bucket: str, played: Sequence[Played]) -> pl.DataFrame:
         for shown in one.shown
     ]
     return pl.DataFrame(rows, schema=EXPOSURE_COLUMNS, orient="row")
+
+
+def _places(played: Sequence[Played]) -> pl.DataFrame:
+    rows = [
+        (place.request_id, place.place, place.item_ids, place.probabilities) for one in played for place in one.places
+    ]
+    return pl.DataFrame(rows, schema=PLACE_COLUMNS, orient="row")

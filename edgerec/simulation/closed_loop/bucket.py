@@ -47,6 +47,9 @@ class Bucket:
     device_ms: int = 20
     in_view: int = 1
     delivery_s: int = 60
+    explore: float = 0.0
+    explore_places: int = ClientConfig.explore_places
+    explore_among: int = ClientConfig.explore_among
 
     def __post_init__(self) -> None:
         for name, least in (("device_ms", 0), ("in_view", 1), ("delivery_s", 0)):
@@ -75,6 +78,9 @@ class Bucket:
             triggers=() if silent else self.triggers,
             exposures_without_click=self.exposures_without_click,
             send_interval_ms=1000 * self.delivery_s,
+            explore=self.explore,
+            explore_places=self.explore_places,
+            explore_among=self.explore_among,
         )
 
     def document(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from edgerec.device_runtime.client import Client
@@ -11,8 +10,9 @@ from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.paging.transport import Transport
 from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
+from edgerec.simulation.closed_loop.keyed_random import KeyedRandom, Purpose
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
-from edgerec.simulation.closed_loop.player import Clock, Player, Seconds, Shown, TimedCloud, Totals
+from edgerec.simulation.closed_loop.player import Clock, Place, Player, RequestIds, Seconds, Shown, TimedCloud, Totals
 from edgerec.simulation.closed_loop.user import SimulatedUser
 from edgerec.simulation.feed import DAY_MS
 from edgerec.simulation.recorder import MAX_REQUESTS
@@ -28,6 +28,7 @@ class Played:
         pre: what the user did in the pre-period.
         test: what the user did in the test period.
         shown: the exposures of the test period.
+        places: the explored places whose truth was recorded, if logs are kept.
     """
 
     user_id: int
@@ -35,6 +36,7 @@ class Played:
     pre: Totals
     test: Totals
     shown: list[Shown]
+    places: list[Place]
 
 
 def play_user(
@@ -68,7 +70,8 @@ def play_user(
     user, clock = SimulatedUser(world, user_id), Clock()
     timed = TimedCloud(cloud, seconds)
     switch = world.start_ms + pre_days * DAY_MS
-    numbers = count(user_id * MAX_REQUESTS + 1)
+    requests = RequestIds(user_id * MAX_REQUESTS)
+    draws = KeyedRandom(world.seed, user_id).at(Purpose.EXPLORATION, world.first_day)
 
     def player(served: Bucket, used: DeviceModel | None) -> Player:
         client = Client(
@@ -77,9 +80,22 @@ def play_user(
             used,
             config=served.client(logs=logs),
             clock=clock,
-            new_id=lambda: next(numbers),
+            new_id=requests,
+            draw=draws.random,
         )
-        return Player(user, client, seconds, used is not None, served.device_ms, served.in_view, clock)
+        watched, among = (served.explore_places, served.explore_among) if logs and served.explore else (0, 0)
+        return Player(
+            user,
+            client,
+            seconds,
+            used is not None,
+            served.device_ms,
+            served.in_view,
+            clock,
+            requests,
+            watched,
+            among,
+        )
 
     with BehaviourStore(path, user_id=user_id, limits=None if model is None else model.limits) as store:
         begin: int | None = user.planned[0]
@@ -95,8 +111,7 @@ def play_user(
             begin = user.next_session(ended)
             away = None if begin is None else begin - ended
         playing.close()
+    planned = sum(start >= switch for start in user.planned)
     if before:
-        pre, test, shown = playing.totals, Totals(), []
-    else:
-        test, shown = playing.totals, playing.shown
-    return Played(user_id, sum(start >= switch for start in user.planned), pre, test, shown)
+        return Played(user_id, planned, playing.totals, Totals(), [], [])
+    return Played(user_id, planned, pre, playing.totals, playing.shown, playing.places)

@@ -97,6 +97,34 @@ class Shown:
     probability: float
 
 
+@dataclass(frozen=True)
+class Place:
+    """One explored place when it came into view: the request that ordered it, and the truth of what could be shown.
+
+    Attributes:
+        request_id: the request.
+        place: the place in its order, from 1.
+        item_ids: the next items of the order. The model's best remaining candidates are among them.
+        probabilities: the true click probability of each of them, if it were shown at this place.
+    """
+
+    request_id: int
+    place: int
+    item_ids: list[int]
+    probabilities: list[float]
+
+
+@dataclass
+class RequestIds:
+    """Numbers of requests: each call returns the next one. `last` is the latest one."""
+
+    last: int
+
+    def __call__(self) -> int:
+        self.last += 1
+        return self.last
+
+
 @dataclass
 class Player:
     """Plays sessions of one user through one client.
@@ -108,10 +136,14 @@ class Player:
         ranks: whether the client has a model.
         device_ms, in_view: see `Bucket`.
         clock: the clock of the user and of the client.
+        requests: the IDs that the client gives to requests.
+        watched: number of places of each order whose truth is recorded.
+        among: number of items of which it is recorded.
 
     Attributes:
         totals: what the user did since they were last replaced.
         shown: the exposures.
+        places: the places whose truth was recorded.
     """
 
     user: SimulatedUser
@@ -121,8 +153,14 @@ class Player:
     device_ms: int
     in_view: int
     clock: Clock
+    requests: RequestIds
+    watched: int = 0
+    among: int = 0
     totals: Totals = field(default_factory=Totals)
     shown: list[Shown] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    _ordered: tuple[int, int] | None = None
+    """The latest request, and the position of its first place."""
     _ready: int | None = None
     """When the device will have done what is pending; None if nothing is."""
 
@@ -179,9 +217,23 @@ class Player:
             order = self._device(self.client.order)
             if position >= len(order):
                 return None
+        self._watch(order, position)
         last = order[min(position + self.in_view, len(order)) - 1]
         self._device(lambda: self.client.shown(last))
         return order[position]
+
+    def _watch(self, order: list[int], position: int) -> None:
+        """Record the truth of a place that comes into view, if it may be an explored one."""
+        if not self.watched:
+            return
+        if self._ordered is None or self._ordered[0] != self.requests.last:
+            self._ordered = (self.requests.last, position)
+        request_id, first = self._ordered
+        if position - first < self.watched:
+            item_ids = order[position : position + self.watched + self.among]
+            rows = [self.user.world.row_of[item_id] for item_id in item_ids]
+            truth = self.user.probabilities(rows, self.clock.now)
+            self.places.append(Place(request_id, position - first + 1, item_ids, truth.tolist()))
 
     def _look(self, item_id: int, position: int) -> bool:
         """Let the user look at an item. Return whether the user leaves."""

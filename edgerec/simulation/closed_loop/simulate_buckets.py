@@ -13,11 +13,8 @@ import polars as pl
 from edgerec.core.console import progress
 from edgerec.core.parallel import map_ordered
 from edgerec.core.resumable import ResumableFolder
-from edgerec.simulation.closed_loop.blocks import EXPOSURES, USERS, Plan, play_block
+from edgerec.simulation.closed_loop.blocks import LOGS, Plan, play_block
 from edgerec.simulation.closed_loop.server import world_server
-
-LOGS = "logs"
-"""The folder of the logs that devices sent, by bucket."""
 
 
 def simulate_buckets(plan: Plan, work: ResumableFolder, *, processes: int, servers: bool) -> dict[str, float]:
@@ -37,8 +34,6 @@ def simulate_buckets(plan: Plan, work: ResumableFolder, *, processes: int, serve
         ResourceError: a process died, or a server did not start.
         EdgeRecError: a bundle cannot be loaded.
     """
-    for table in (USERS, EXPOSURES):
-        (work.path / table).mkdir(exist_ok=True)
     blocks = plan.blocks()
     unfinished = [block for block in blocks if work.finished(block.name) is None]
     with _servers(plan, work) if servers else contextlib.nullcontext() as urls:

@@ -24,9 +24,9 @@ from edgerec.model.run_head import read_run_head
 from edgerec.model.training import train
 from edgerec.simulation.ab_test.run import HEAD as AB_TEST
 from edgerec.simulation.ab_test.run import run_ab_test
+from edgerec.simulation.closed_loop.blocks import LOGS
 from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
-from edgerec.simulation.closed_loop.simulate_buckets import LOGS
 from edgerec.simulation.loop.document import FIRST, LATEST, model_document, round_document
 from edgerec.simulation.population import simulate
 
