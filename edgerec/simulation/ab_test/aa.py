@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgerec.core.arguments import check_whole
 from edgerec.core.errors import InputError
-from edgerec.simulation.ab_test.aggregates import COLUMNS, array_aggregates
+from edgerec.simulation.ab_test.aggregates import array_aggregates, columns_of
 from edgerec.simulation.ab_test.library import stats
 from edgerec.simulation.ab_test.metrics import METRICS
 from edgerec.simulation.ab_test.split import aggregates_uplift
@@ -70,7 +70,7 @@ def aa_p_values(users: pl.DataFrame, *, splits: int, seed: int) -> NDArray[np.fl
     Returns:
         (2, metrics, splits): with CUPED, then without; metrics in the order of `METRICS`.
     """
-    values = np.ascontiguousarray(users.select(COLUMNS).to_numpy().T)
+    values = columns_of(users)
     count, rng = values.shape[1], np.random.default_rng(seed)
     found = np.full((2, len(METRICS), splits), np.nan)
     if count < 4:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,9 @@ def write_catalogue(world: LoopWorld, path: Path) -> None:
 
 
 def main(path: Path) -> None:
-    """Serve until the process gets SIGTERM."""
+    """Serve until the process gets SIGTERM. Then the logs are written."""
+    # uvicorn ends on SIGTERM and then calls this handler. SystemExit lets the log writer close.
+    signal.signal(signal.SIGTERM, _exit)
     document = json.loads(path.read_text(encoding="utf-8"))
     stated = document["world"]
     world = LoopWorld(parse_simulation_config(stated["config"]), stated["seed"], stated["first_day"])
@@ -74,6 +77,10 @@ def main(path: Path) -> None:
         recall=lambda _: SimulatedRecall(world),
         listening=_print,
     )
+
+
+def _exit(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 def _print(state: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from edgerec.core.errors import ConfigurationError, InputError
 from edgerec.simulation.ab_test.aa import aa_p_values, aa_test
-from edgerec.simulation.ab_test.aggregates import COLUMNS, array_aggregates
+from edgerec.simulation.ab_test.aggregates import COLUMNS, array_aggregates, columns_of
 from edgerec.simulation.ab_test.metrics import METRICS
 from edgerec.simulation.ab_test.split import aggregates_uplift, split_uplifts
 from edgerec.simulation.ab_test.tables import analysed_users
@@ -32,14 +32,14 @@ def test_p_values_equal_those_of_the_split_design(control: pl.DataFrame) -> None
 
 
 def test_the_false_positive_rate_is_5_percent(control: pl.DataFrame) -> None:
-    found = aa_test(control, splits=40, seed=2)
-    assert found["splits"] == 40
+    found = aa_test(control, splits=25, seed=2)
+    assert found["splits"] == 25
     for part in ("metrics", "without_cuped"):
         assert list(found[part]) == NAMES
         for summary in found[part].values():
             assert summary["ks_p"] > 0.001
-            # Four standard deviations above 5 % of 40 splits.
-            assert summary["below_5_percent"] < 0.19
+            # Four standard deviations above 5 % of 25 splits.
+            assert summary["below_5_percent"] < 0.23
 
 
 @pytest.mark.slow
@@ -53,14 +53,14 @@ def test_the_false_positive_rate_of_many_splits_is_5_percent(control: pl.DataFra
 
 def test_a_wrong_unit_of_analysis_is_found(control: pl.DataFrame) -> None:
     """Rows that are not independent (here each user three times) make variances too small and p-values too small."""
-    values = analysed_users(control, ["cloud"], design="split").select(COLUMNS).to_numpy().T
+    values = columns_of(analysed_users(control, ["cloud"], design="split"))
     rng, found = np.random.default_rng(1), []
-    for _ in range(100):
+    for _ in range(60):
         halves = np.array_split(rng.permutation(values.shape[1]), 2)
         one, other = (array_aggregates(np.tile(values[:, half], 3)) for half in halves)
         found.append(aggregates_uplift(one, other, METRICS[2], cuped=True).p)
     # 26 % are expected: the share of a normal distribution outside 1.96 divided by the root of 3.
-    assert np.mean(np.array(found) < 0.05) > 0.12
+    assert np.mean(np.array(found) < 0.05) > 0.1
 
 
 def test_users_without_a_session_are_left_out(control: pl.DataFrame) -> None:

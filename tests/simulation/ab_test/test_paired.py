@@ -61,7 +61,7 @@ def test_a_mean_is_tested_as_by_scipys_paired_t_test() -> None:
 
 def test_95_percent_of_the_intervals_contain_the_planted_uplift() -> None:
     hits = np.zeros(2)
-    for seed in range(400):
+    for seed in range(300):
         n_a, d_a, n_b, d_b = paired_users(150, seed, pv=0.05, ctr=0.1)
         ones = np.ones(150)
         for index, (uplift, truth) in enumerate(
@@ -69,14 +69,14 @@ def test_95_percent_of_the_intervals_contain_the_planted_uplift() -> None:
         ):
             _, low, high, _ = known(uplift)
             hits[index] += low <= truth <= high
-    # The standard deviation of a share of 0.95 over 400 intervals is 0.011.
-    assert (hits / 400 > 0.915).all()
-    assert (hits / 400 < 0.985).all()
+    # The standard deviation of a share of 0.95 over 300 intervals is 0.013.
+    assert (hits / 300 > 0.91).all()
+    assert (hits / 300 < 0.99).all()
 
 
 def test_p_values_without_an_uplift_are_uniform() -> None:
     rng, p_values = np.random.default_rng(5), []
-    for seed in range(400):
+    for seed in range(300):
         n_a, d_a, _, _ = paired_users(150, seed)
         n_b = rng.binomial(d_a.astype(int), n_a.sum() / d_a.sum()).astype(np.float64)
         n_a = rng.binomial(d_a.astype(int), n_a.sum() / d_a.sum()).astype(np.float64)
