@@ -13,7 +13,8 @@ BUCKET_COLUMNS = ("users", "sessions", "PV", "CTR", "CLICK", "GMV", "deletes")
 
 def control_of(document: Mapping[str, Any]) -> str:
     """Return the name of the control, which is the first bucket."""
-    return next(iter(document["buckets"]))
+    names = list(document["buckets"])
+    return names[0]
 
 
 def treatment_of(document: Mapping[str, Any]) -> str | None:
