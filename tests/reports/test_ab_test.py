@@ -174,6 +174,15 @@ def test_plots_show_the_values_of_the_document(source: dict[str, Any]) -> None:
     assert all(low < end < high for key in PAPER for end in (*source["uplift"][key]["ci95"], 0.0, PAPER[key]))
 
 
+def test_positions_that_few_users_reach_are_only_in_the_table(source: dict[str, Any]) -> None:
+    document = copy.deepcopy(source)
+    for entries in document["positions"].values():
+        entries.append({"from": 201, "to": None, "exposures": 40, "clicks": 9, "rate": 0.225, "ci95": [0.02, 0.43]})
+    plot, before = (Page(page_of(each)).plots["positions-rates"] for each in (document, source))
+    assert plot["data"] == before["data"]
+    assert ("crban", "201 and more", "40", "9", "22.50 %", "2.00 to 43.00 %") in rows_of(document, "positions")
+
+
 def test_one_bucket_has_nothing_to_compare() -> None:
     document = ab_test_document(("cloud",))
     assert "nothing to compare" in headline(document)

@@ -25,6 +25,8 @@ from edgerec.reports.metrics import in_order, metric
 from edgerec.reports.simulated import PAPER, words_block
 from edgerec.reports.uplift import NOT_MEASURED, change, measured_p, read_uplift
 
+LEAST_SHARE = 0.02
+"""Positions with fewer exposures, as a share of the largest number, are not drawn: their intervals hide the others."""
 _WORDS = {
     "bucket": "a way to serve, and the users who get it",
     "uplift": "relative change of a metric against another bucket: +5 % means 1.05 times as much",
@@ -105,7 +107,8 @@ def _positions(document: Mapping[str, Any]) -> Block | None:
     table = Table(("bucket", "positions", "exposures", "clicks", "click rate", "95 %"), rows, texts=2)
     note = (
         "The first item of a session has position 1. EdgeRec orders items again while the user scrolls, so it can help "
-        "more at later positions (figure 5 of the paper)."
+        "more at later positions (figure 5 of the paper). Positions with less than "
+        f"{100 * LEAST_SHARE:g} % of the exposures of the most frequent ones are only in the table."
     )
     return Block("positions", "Click rate by display position", note, table, folded=True) if rows else None
 
