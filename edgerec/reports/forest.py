@@ -10,7 +10,7 @@ from edgerec.reports.page import GREY
 from edgerec.reports.simulated import PAPER
 from edgerec.reports.uplift import Uplift, change
 
-PERCENT = {"tickformat": "+~%", "nticks": 7, "tickangle": 0}
+PERCENT = {"tickformat": "+~%", "nticks": 5, "tickangle": 0}
 """Settings of an axis of relative changes."""
 
 

@@ -27,7 +27,7 @@ METRICS = {
     "click": Metric("CLICK", "clicks", "clicks on feed items, a user"),
     "gmv": Metric("GMV", "GMV", "money of purchases on pages that were opened from the feed, a user"),
 }
-"""The metrics of section 5.3 of the paper, in the order of tables."""
+"""The metrics of section 4.3 of the paper, in the order of tables."""
 
 
 def metric(key: str) -> Metric:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 PAPER = {"pv": 0.0157, "ctr": 0.0718, "click": 0.0887, "gmv": 0.1092}
-"""Uplifts in section 5.3 of the paper."""
+"""Uplifts in section 4.3 of the paper."""
 LONG = "bundles/2026-11-29/crban_plus-explore-0.05-page-20-without-page-views"
 
 
@@ -24,7 +24,10 @@ def ab_test_document(
         "sample_ratio": {"counts": {name: int(rng.integers(480, 520)) for name in buckets}, "p": 0.4321},
         "aa": {
             "splits": 1000,
-            "metrics": {key: {"ks_p": float(rng.uniform(0.1, 1)), "below_5_percent": 0.049} for key in PAPER},
+            **{
+                name: {key: {"ks_p": float(rng.uniform(0.1, 1)), "below_5_percent": 0.049} for key in PAPER}
+                for name in ("metrics", "without_cuped")
+            },
         },
     }
     return {

@@ -6,7 +6,6 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from edgerec.reports.bench.blocks import blocks_of
 from edgerec.reports.bench.markdown import check_markdown, markdown
 from tests.command_line import document, edgerec_here, error_line
 from tests.reports.bench_documents import bench_document, replay_document
+from tests.reports.parsed_page import Page
 
 NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[-+]\d+)?(?![\w.])")
 SCALES = (1.0, 1e-3, 1e-6, 1e-9, 100.0)
@@ -27,34 +27,6 @@ BLOCKS = [
     "warnings", "where", "targets", "names", "latency", "steps", "candidates", "threads", "peers", "sweeps", "size",
     "table3", "operations", "cold", "memory", "sustained", "energy", "environment",
 ]  # fmt: skip
-
-
-class Page(HTMLParser):
-    """The rows of the tables on a page, and the documents of its plots."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.elements: set[str] = set()
-        self._cell = False
-        self.feed(text)
-        plots = text.split('<script type="application/json" id="plots">')[1].split("</script>")[0]
-        self.plots: dict[str, Any] = json.loads(plots)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.elements.update(value for name, value in attributes if name == "id" and value)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-            self._cell = True
-
-    def handle_endtag(self, tag: str) -> None:
-        self._cell = self._cell and tag not in ("td", "th")
-
-    def handle_data(self, data: str) -> None:
-        if self._cell:
-            self.rows[-1][-1] += data
 
 
 def numbers(value: Any) -> Iterator[float]:

@@ -25,12 +25,14 @@ from edgerec.reports.metrics import in_order, metric
 from edgerec.reports.simulated import PAPER, words_block
 from edgerec.reports.uplift import NOT_MEASURED, change, measured_p, read_uplift
 
+LEAST_SHARE = 0.02
+"""Positions with fewer exposures, as a share of the largest number, are not drawn: their intervals hide the others."""
 _WORDS = {
     "bucket": "a way to serve, and the users who get it",
     "uplift": "relative change of a metric against another bucket: +5 % means 1.05 times as much",
     "95 %": "interval that contains the true value in 95 of 100 such tests",
     "p": "probability of a difference at least as large as this one, if the buckets were equal",
-    "p, adjusted": "p, corrected because several differences were tested at once",
+    "p, adjusted": "p of the secondary metrics, corrected because several of them are tested at once (Holm)",
 }
 _CUPED = {"CUPED": "a method that subtracts what is known from before the test, so that users add less noise"}
 
@@ -105,7 +107,8 @@ def _positions(document: Mapping[str, Any]) -> Block | None:
     table = Table(("bucket", "positions", "exposures", "clicks", "click rate", "95 %"), rows, texts=2)
     note = (
         "The first item of a session has position 1. EdgeRec orders items again while the user scrolls, so it can help "
-        "more at later positions (figure 5 of the paper)."
+        "more at later positions (figure 5 of the paper). Positions with less than "
+        f"{100 * LEAST_SHARE:g} % of the exposures of the most frequent ones are only in the table."
     )
     return Block("positions", "Click rate by display position", note, table, folded=True) if rows else None
 
@@ -116,8 +119,8 @@ def _buckets(document: Mapping[str, Any]) -> Block:
     winsorised = document.get("winsorised")
     if winsorised and winsorised.get("cap") is not None:
         note += (
-            f" The GMV of a user counts as at most {mean(winsorised['cap'])} (its {100 * winsorised['quantile']:g} % "
-            "quantile), so that a few large purchases do not decide."
+            f" The GMV of a user counts as at most {mean(winsorised['cap'])}, so that a few large purchases do not "
+            f"decide: the {100 * winsorised['quantile']:g} % quantile of users with a purchase."
         )
     return Block("buckets", "Buckets", note, Table(("bucket", *BUCKET_COLUMNS), rows))
 
@@ -137,7 +140,8 @@ def _activity(document: Mapping[str, Any]) -> Block | None:
     ]
     table = Table(("users with", "users", *(metric(key).name for key in keys)), rows)
     note = (
-        "Uplift of the treatment against the control, for users with more and with fewer sessions, with 95 % intervals."
+        "Uplift of the treatment against the control, for users who planned more and fewer sessions, with 95 % "
+        "intervals."
     )
     return Block("activity", "Uplift by user activity", note, table)
 

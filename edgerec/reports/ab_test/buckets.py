@@ -13,7 +13,7 @@ BUCKET_COLUMNS = ("users", "sessions", "PV", "CTR", "CLICK", "GMV", "deletes")
 
 def control_of(document: Mapping[str, Any]) -> str:
     """Return the name of the control, which is the first bucket."""
-    return next(iter(document["buckets"]))
+    return str(next(iter(document["buckets"])))
 
 
 def treatment_of(document: Mapping[str, Any]) -> str | None:

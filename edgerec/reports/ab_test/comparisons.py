@@ -50,7 +50,8 @@ def p_values(document: Mapping[str, Any]) -> Block | None:
             adjusted = measured_p(uplift.p_adjusted)
             rows.append((entry["bucket"], entry["against"], metric(key).name, *uplift.cells(), adjusted))
     table = Table(("bucket", "against", "metric", "uplift", "95 %", "p", "p, adjusted"), rows, texts=3)
-    return Block("p-values", "p-values of all comparisons", table=table, folded=True) if rows else None
+    note = "They are adjusted for the number of metrics in one comparison, and not for the number of comparisons."
+    return Block("p-values", "p-values of all comparisons", note, table, folded=True) if rows else None
 
 
 def _metrics(document: Mapping[str, Any]) -> list[str]:

@@ -13,4 +13,4 @@ from edgerec.reports.simulated import simulated_page
 
 def page(document: Mapping[str, Any]) -> str:
     """Return the page of the document of `edgerec abtest` as text. Equal documents give equal text."""
-    return simulated_page(lead(document), blocks_of(document), plots_of(document), definitions="docs/ab-test.md")
+    return simulated_page(lead(document), blocks_of(document), plots_of(document), definitions="docs/experiments.md")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgerec.core.text import printable
-from edgerec.reports.ab_test.blocks import activity_label, position_label
+from edgerec.reports.ab_test.blocks import LEAST_SHARE, activity_label, position_label
 from edgerec.reports.drawing import COLORS, Figure, plot, short_label
 from edgerec.reports.forest import forest
 from edgerec.reports.metrics import in_order, metric
@@ -52,7 +52,8 @@ def _rates(positions: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure | Non
     """Return the click rate by display position, with a line for each bucket (figure 5 of the paper)."""
     traces = []
     for index, (bucket, entries) in enumerate(positions.items()):
-        found = [entry for entry in entries if entry["rate"] is not None]
+        least = LEAST_SHARE * max((entry["exposures"] for entry in entries), default=0)
+        found = [entry for entry in entries if entry["rate"] is not None and entry["exposures"] >= least]
         ends = [entry["ci95"] or (entry["rate"], entry["rate"]) for entry in found]
         if not found:
             continue

@@ -46,16 +46,23 @@ def aa(document: Mapping[str, Any]) -> Block | None:
     found = document.get("aa")
     if not found:
         return None
-    rows = [
-        (metric(key).name, rate(found["metrics"][key]["below_5_percent"]), measured_p(found["metrics"][key]["ks_p"]))
-        for key in in_order(found["metrics"])
-    ]
+    without = found.get("without_cuped") or {}
+    rows = []
+    for key in in_order(found["metrics"]):
+        further = _uniformity_cells(without.get(key) or {}) if without else ()
+        rows.append((metric(key).name, *_uniformity_cells(found["metrics"][key]), *further))
     note = (
         f"The users of the control were divided at random into two halves {counted(found['splits'], 'time', 'times')}. "
         "Both halves got the same, so about 5 % of the p-values should be below 0.05, and they should be uniform."
     )
-    return Block("aa", "A/A test", note, Table(("", "p below 0.05", "p of uniformity"), rows))
+    heads = ("p below 0.05", "p of uniformity")
+    columns = ("", *heads, *(f"{head}, without CUPED" for head in heads if without))
+    return Block("aa", "A/A test", note, Table(columns, rows))
 
 
 def _power_cells(entry: Mapping[str, Any]) -> tuple[str, str]:
     return change(entry.get("smallest_uplift")), count(entry.get("users_for_paper"))
+
+
+def _uniformity_cells(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return rate(entry.get("below_5_percent")), measured_p(entry.get("ks_p"))

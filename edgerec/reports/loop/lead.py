@@ -50,8 +50,9 @@ def facts(document: Mapping[str, Any]) -> list[str]:
     """Return what was simulated, and what drift does to an old model, as sentences."""
     rounds = document["rounds"]
     what = (
-        f"{counted(len(rounds), 'round', 'rounds')}. In each round, a model is trained on the logs of the round "
-        "before, and the same users get it, the model of the first round, and the cloud alone."
+        f"{counted(len(rounds), 'round', 'rounds')}. The first model is trained on logs of the cloud alone, each later "
+        "one on logs of the round before. In each round, the same users get the latest model, the first model, and the "
+        "cloud alone."
     )
     words = metric(primary_of(document)).words
     ends = [read_uplift((each["first_uplift"] or {}).get(primary_of(document))).mean for each in rounds]

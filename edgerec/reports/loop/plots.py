@@ -67,6 +67,6 @@ def _by_round(rounds: Sequence[Mapping[str, Any]], key: str) -> Figure | None:
             "range": [min(each["round"] for each in rounds) - 0.4, last + 0.4],
             "showgrid": False,
         },
-        yaxis={"title": {"text": "uplift"}, **PERCENT, "range": around_zero(ends)},
+        yaxis={"title": {"text": "uplift"}, **PERCENT, "nticks": 7, "range": around_zero(ends)},
         shapes=[zero_line("y")],
     )
