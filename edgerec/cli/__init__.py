@@ -16,6 +16,7 @@ from edgerec.cli.bench_documents import bench_compare, bench_report
 from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
 from edgerec.cli.device import export, inspect, verify
+from edgerec.cli.explaining import explain
 from edgerec.cli.importing import import_group
 from edgerec.cli.kit import kit
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
@@ -77,6 +78,7 @@ for _command in (
     kit,
     serve,
     replay,
+    explain,
 ):
     cli.add_command(_command)
 bench.add_command(bench_compare)
