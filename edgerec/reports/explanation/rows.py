@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 Document = Mapping[str, Any]
 
-CANDIDATE_HEADS = (
-    "position",
-    "item",
-    "sent at",
-    "without behaviours",
-    "click probability",
-    "clicked",
-    "exposures",
-    "page-views",
+CANDIDATE_HEADS = ("position", "item", "sent at", "no behaviour", "click", "clicked", "exposures", "page-views")
+CANDIDATE_NOTE = (
+    "Position: in the order of the device. Sent at: in the list that the device got. No behaviour: where the device "
+    "would put it for a user without behaviours. Click: the click probability of the model. The last two columns: "
+    "what all exposures, and all page-views, add to the score (in logits)."
 )
-BEHAVIOUR_HEADS = ("behaviour", "largest effect", "raises", "by", "lowers", "by ")
-STRONGEST = 10
+BEHAVIOUR_HEADS = ("behaviour", "raises most", "lowers most")
+STRONGEST = 8
 """Number of behaviours in the table of behaviours."""
 KINDS = {"exposure": "exposures", "page_view": "page-views"}
+NOTHING = "-"
 
 
 def request_rows(document: Document) -> list[tuple[str, str]]:
@@ -39,7 +36,7 @@ def request_rows(document: Document) -> list[tuple[str, str]]:
     if request["chosen"] != "given":
         rows.append(("chosen", request["chosen"]))
     if document["logged_scores"] is not None:
-        rows.append(("difference to the logged scores", f"{document['logged_scores']['max_abs']:.1e}"))
+        rows.append(("difference to logged scores", f"{document['logged_scores']['max_abs']:.1e}"))
     return rows
 
 
@@ -64,18 +61,33 @@ def candidate_rows(document: Document) -> list[tuple[str, ...]]:
     ]
 
 
-def behaviour_rows(document: Document) -> list[tuple[str, ...]]:
+def reason_rows(document: Document, candidate: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return the strongest behaviours for and against a candidate.
+
+    Each row has the effect in logits and in points of click probability, the behaviour, and the position without it.
+    """
+    return [
+        (
+            f"{part['logits']:+.2f}",
+            f"{part['points']:+.1f} points",
+            document["behaviours"][part["behaviour"]]["words"],
+            str(part["rank_without"]),
+        )
+        for part in (*candidate["for"], *candidate["against"])
+    ]
+
+
+def behaviour_rows(document: Document) -> list[tuple[str, str, str]]:
     """Return a row for each of the strongest behaviours: which candidates it raises and lowers most."""
-    strongest = strongest_behaviours(document)
     rows = []
-    for index in strongest:
-        effects = [one["effects"][index] for one in document["candidates"]]
-        ends = (max(range(len(effects)), key=effects.__getitem__), min(range(len(effects)), key=effects.__getitem__))
+    for index in strongest_behaviours(document):
+        effects = [(one["effects"][index], one["name"]) for one in document["candidates"]]
+        raised, lowered = max(effects, key=lambda one: one[0]), min(effects, key=lambda one: one[0])
         rows.append(
             (
                 document["behaviours"][index]["words"],
-                f"{document['behaviours'][index]['largest_effect']:.2f}",
-                *_ends(document, effects, ends),
+                f"{raised[1]} {raised[0]:+.2f}" if raised[0] > 0 else NOTHING,
+                f"{lowered[1]} {lowered[0]:+.2f}" if lowered[0] < 0 else NOTHING,
             )
         )
     return rows
@@ -93,15 +105,8 @@ def of_kind(document: Document, kind: str) -> list[int]:
     return [index for index, one in enumerate(document["behaviours"]) if one["kind"] == kind]
 
 
-def _ends(document: Document, effects: list[float], ends: tuple[int, int]) -> Iterator[str]:
-    for index, sign in zip(ends, (1, -1), strict=True):
-        exists = effects[index] * sign > 0
-        yield document["candidates"][index]["name"] if exists else "-"
-        yield f"{effects[index]:+.2f}" if exists else "-"
-
-
 def _of_kind(candidate: Mapping[str, Any], kind: str) -> str:
     """Return the effect of all behaviours of a kind on the score."""
     if kind not in candidate["without_kind"]:
-        return "-"
+        return NOTHING
     return f"{candidate['score'] - candidate['without_kind'][kind]['score']:+.2f}"
