@@ -13,6 +13,7 @@ from edgerec.bench.replay.timeline import LoggedBehaviour, LoggedRequest
 from edgerec.device_runtime.serving import best_first
 from edgerec.explanation.attention import AttentionRows
 from edgerec.explanation.effects import Effects, Floats, Situation
+from edgerec.explanation.groups import Group
 from edgerec.explanation.items import LoggedItems
 from edgerec.explanation.sentences import behaviour_sentence, candidate_sentences
 from edgerec.explanation.words import actions_in_words, ago
@@ -26,6 +27,7 @@ STRONGEST = 3
 def build_document(
     situation: Situation,
     effects: Effects,
+    groups: Sequence[Group],
     attention: Mapping[BehaviourKind, AttentionRows | None],
     request: LoggedRequest,
     items: LoggedItems,
@@ -37,6 +39,7 @@ def build_document(
     Args:
         situation: the request as the device knew it.
         effects: its scores with and without behaviours.
+        groups: its scores without the behaviours of a category.
         attention: the attention over each kind.
         request: the request of the logs.
         items: the items of the logs.
@@ -46,6 +49,8 @@ def build_document(
     columns = [(kind, row) for kind in kinds for row in range(len(situation.past[kind]))]
     without = np.concatenate([effects.without[kind] for kind in kinds])
     difference = effects.logits - without
+    # A behaviour that raises all candidates alike does not change their order.
+    relative = difference - difference.mean(axis=1, keepdims=True)
     behaviours = [
         _behaviour(situation, kind, row, items) | {"largest_effect": float(np.abs(difference[column]).max())}
         for column, (kind, row) in enumerate(columns)
@@ -54,12 +59,18 @@ def build_document(
     rank = _ranks(effects.logits)
     without_all = _ranks(effects.without_all)
     without_kind = {kind: _ranks(logits) for kind, logits in effects.without_kind.items()}
+    group_ranks = [_ranks(group.without) for group in groups]
+    listed = [
+        {"name": group.name, "value": _json(group.value), "behaviours": [columns.index(one) for one in group.members]}
+        for group in groups
+    ]
     found = []
     for row in best_first(effects.logits.astype(np.float32)):
         parts = [
             {
                 "behaviour": column,
                 "logits": float(difference[column, row]),
+                "relative": float(relative[column, row]),
                 "points": _points(effects.logits[row], without[column, row]),
                 "rank_without": int(ranks[column, row]),
             }
@@ -79,7 +90,13 @@ def build_document(
                 for kind in kinds
             },
             "effects": difference[:, row].tolist(),
+            "points": [part["points"] for part in parts],
+            "relative_effects": relative[:, row].tolist(),
             "ranks_without": ranks[:, row].tolist(),
+            "groups": [
+                {"effect": float(effects.logits[row] - group.without[row]), "rank_without": int(of_group[row])}
+                for group, of_group in zip(groups, group_ranks, strict=True)
+            ],
             "attention": {
                 kind.name: None if rows is None else rows.weights[row].tolist() for kind, rows in attention.items()
             },
@@ -87,10 +104,11 @@ def build_document(
             "against": _strongest(parts, sign=-1),
         }
         found.append(
-            candidate | {"sentence": candidate_sentences(candidate, behaviours, candidates=len(effects.logits))}
+            candidate | {"sentence": candidate_sentences(candidate, behaviours, listed, candidates=len(effects.logits))}
         )
     return {
         "behaviours": behaviours,
+        "groups": listed,
         "candidates": found,
         "shown": [index for index, one in enumerate(found) if index < top or one["clicked"]],
         "attention": {

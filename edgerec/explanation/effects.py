@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,13 @@ class Situation:
         """Return the logits (c,) for a user who has no behaviours of these kinds."""
         return self.score({kind: past.nothing() for kind, past in kinds.items()})
 
+    def score_without_group(self, group: Iterable[tuple[BehaviourKind, int]]) -> Floats:
+        """Return the logits (c,) without several behaviours. Each is a kind and an index in its window."""
+        of_kind: dict[BehaviourKind, set[int]] = {}
+        for kind, index in group:
+            of_kind.setdefault(kind, set()).add(index)
+        return self.score({kind: self.past[kind].without(rows) for kind, rows in of_kind.items()})
+
 
 @dataclass(frozen=True)
 class Effects:
@@ -80,7 +87,7 @@ def effects_of(situation: Situation) -> Effects:
     logits = situation.score()
     without = {}
     for kind, past in situation.past.items():
-        rows = [situation.score({kind: past.without(index)}) for index in range(len(past))]
+        rows = [situation.score({kind: past.without([index])}) for index in range(len(past))]
         without[kind] = np.array(rows).reshape(len(past), len(logits))
     return Effects(
         logits,

@@ -24,6 +24,7 @@ from edgerec.explanation.attention import read_attention
 from edgerec.explanation.document import build_document
 from edgerec.explanation.effects import Situation, effects_of
 from edgerec.explanation.find import FoundRequest, find_request, latest_clicked
+from edgerec.explanation.groups import groups_of
 from edgerec.explanation.items import LoggedItems
 from edgerec.explanation.past import read_past
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
@@ -93,7 +94,8 @@ def explain(
         )
     effects = effects_of(situation)
     attention = read_attention(model, situation.arguments())
-    document = build_document(situation, effects, attention, request, items, top=top)
+    groups = groups_of(situation, items)
+    document = build_document(situation, effects, groups, attention, request, items, top=top)
     ended = time.perf_counter()
     return {
         "bundle": str(bundle),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,20 +55,24 @@ class Past:
     def __len__(self) -> int:
         return len(self.logged)
 
-    def without(self, index: int) -> WindowView:
-        """Return what the request would read if the device had never recorded the behaviour at `index`.
+    def without(self, left_out: Collection[int]) -> WindowView:
+        """Return what the request would read if the device had never recorded some behaviours of the window.
 
-        The recurrence makes its steps after this behaviour again. The other behaviours keep their ordinals, so no other
-        behaviour enters the window, and the recurrence starts where it did.
+        The recurrence makes the steps after the first of them again. The other behaviours keep their ordinals, so no
+        other behaviour enters the window, and the recurrence starts where it did.
+
+        Args:
+            left_out: the indices of the behaviours, at least one.
         """
         view, history = self.view, self.view.history
-        rows = np.delete(np.arange(len(self)), index)
+        rows = np.array([row for row in range(len(self)) if row not in left_out], np.int64)
         keys, values = view.keys[rows], view.values[rows]
-        if self.stepper is not None and len(self.states[index]):
-            state = self.states[index]
-            for row in range(index, len(rows)):
-                at = self.before + row + 1
-                keys[row], values[row], state = self.stepper.step(self.actions[at], self.items[at], state)
+        first = min(left_out)
+        if self.stepper is not None and len(self.states[first]):
+            state = self.states[first]
+            for place in range(first, len(rows)):
+                at = self.before + rows[place]
+                keys[place], values[place], state = self.stepper.step(self.actions[at], self.items[at], state)
         return WindowView(keys, values, view.ids[rows], History(history.facts[rows], history.time[rows]))
 
     def nothing(self) -> WindowView:

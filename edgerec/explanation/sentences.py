@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgerec.core.text import counted
 from edgerec.explanation.words import ago
 from edgerec.features.behaviours import EXPOSURE, BehaviourKind
 
-SMALL = 0.05
-"""Logits. A sentence calls no smaller effect a reason: it changes a click probability by at most 1.25 points."""
+Part = Mapping[str, Any]
 
 
 def behaviour_sentence(kind: BehaviourKind, name: str, seconds: float, actions: Sequence[str]) -> str:
@@ -18,51 +18,67 @@ def behaviour_sentence(kind: BehaviourKind, name: str, seconds: float, actions: 
     return f"{said}: {', '.join(actions)}" if actions else said
 
 
-def candidate_sentences(
-    candidate: Mapping[str, Any], behaviours: Sequence[Mapping[str, Any]], *, candidates: int
-) -> str:
+def candidate_sentences(candidate: Part, behaviours: Sequence[Part], groups: Sequence[Part], *, candidates: int) -> str:
     """Return why a candidate is where it is.
 
-    The behaviour that is named is the one with the largest effect in the direction of the move. Its effect is exact:
-    the sentence says where the candidate would be without it.
+    Each position is exact: that of the candidate if the device had never recorded these behaviours. The category that
+    is named is the one that changes the position most, in the direction in which all behaviours together change it.
 
     Args:
         candidate: a candidate of the document (`edgerec.explanation.document`).
         behaviours: the behaviours of the document.
+        groups: the groups of the document.
         candidates: number of candidates.
     """
     rank, sent, without = candidate["rank"], candidate["sent_at"], candidate["without_behaviours"]["rank"]
-    move = "rose" if rank < sent else "fell"
-    name = _capital(candidate["name"])
-    moved = f"{name} stays at position {rank}" if rank == sent else f"{name} {move} from position {sent} to {rank}"
-    first = f"{moved} of {candidates}."
-    if not behaviours:
-        return f"{first} The user has no behaviour yet."
-    alone = "the same" if without == rank else str(without)
-    together = f" Without any behaviour of the user, its position would be {alone}."
-    reason = _reason(candidate, rank - sent)
-    if reason is None:
-        return f"{first} No single behaviour changes its score much.{together}"
-    words = behaviours[reason["behaviour"]]["words"]
-    direction = "raises" if reason["logits"] > 0 else "lowers"
-    alone = "the same" if reason["rank_without"] == rank else str(reason["rank_without"])
+    name = candidate["name"][:1].upper() + candidate["name"][1:]
+    if rank == sent:
+        moved = f"{name} stays at position {rank} of {candidates}."
+    else:
+        moved = f"{name} {'rose' if rank < sent else 'fell'} from position {sent} to {rank} of {candidates}."
+    if without == rank:
+        return f"{moved} Without the user's behaviours, it would be there, too."
+    sign = 1 if without > rank else -1
+    together = f"{moved} Without the user's behaviours, it would be at {without}."
+    group, single = _group(candidate, groups, sign), _single(candidate, behaviours, groups, sign)
+    if group is None and single is None:
+        return f"{together} No single category or behaviour decides this."
+    return together + "".join(part for part in (group, single) if part is not None)
+
+
+def _group(candidate: Part, groups: Sequence[Part], sign: int) -> str | None:
+    """Return the sentence on the category that changes the position most, or None if none changes it so."""
+    index = _best_group(candidate, sign)
+    if index is None:
+        return None
+    members, name = groups[index]["behaviours"], groups[index]["name"]
+    only = len(members) == 1
     return (
-        f"{first} What {direction} its score most: the user {words} ({reason['points']:+.1f} points of click "
-        f"probability; without that, its position would be {alone}).{together}"
+        f" Mostly because of {counted(len(members), 'behaviour', 'behaviours')} with {name}: without "
+        f"{'it' if only else 'them'}, it would be at {candidate['groups'][index]['rank_without']}."
     )
 
 
-def _reason(candidate: Mapping[str, Any], moved: int) -> Mapping[str, Any] | None:
-    """Return the strongest effect in the direction of the move, or None if it is small."""
-    raising, lowering = candidate["for"][:1], candidate["against"][:1]
-    if moved < 0:
-        found = raising
-    elif moved > 0:
-        found = lowering
-    else:
-        found = sorted(raising + lowering, key=lambda one: -abs(one["logits"]))[:1]
-    return found[0] if found and abs(found[0]["logits"]) >= SMALL else None
+def _best_group(candidate: Part, sign: int) -> int | None:
+    """Return the index of the group without which the candidate would move most against `sign`."""
+    rank = candidate["rank"]
+    moves = [(sign * (one["rank_without"] - rank), sign * one["effect"]) for one in candidate["groups"]]
+    best = max(range(len(moves)), key=moves.__getitem__, default=None)
+    return None if best is None or moves[best][0] <= 0 else best
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _single(candidate: Part, behaviours: Sequence[Part], groups: Sequence[Part], sign: int) -> str | None:
+    """Return the sentence on the strongest single behaviour of that category, or of all without a category."""
+    index = _best_group(candidate, sign)
+    among = range(len(behaviours)) if index is None else groups[index]["behaviours"]
+    effects, rank = candidate["effects"], candidate["rank"]
+    best = max(among, key=lambda column: sign * effects[column], default=None)
+    if best is None or sign * effects[best] <= 0:
+        return None
+    without = candidate["ranks_without"][best]
+    if index is None and sign * (without - rank) <= 0:
+        return None
+    points = candidate["points"][best]
+    alone = "" if index is not None and len(among) == 1 else f"; without this alone, it would be at {without}"
+    start = "The strongest: the user" if index is not None and len(among) > 1 else "The user"
+    return f" {start} {behaviours[best]['words']} ({points:+.1f} points of click probability{alone})."

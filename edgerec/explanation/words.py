@@ -27,7 +27,6 @@ DONE = {
 AMOUNTS = {
     "exposure_duration_s": "on the screen for {} s",
     "page_duration_s": "stayed {} s",
-    "scroll_count": "scrolled {} times",
 }
 """The amounts of Table 1."""
 
@@ -49,7 +48,7 @@ def ago(seconds: float) -> str:
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{int(seconds / size):,} {unit} ago"
-    return f"{int(seconds)} s ago"
+    return f"{int(seconds)} s ago" if seconds >= 1 else "less than 1 s ago"
 
 
 def _word(column: str, value: Any) -> str | None:
@@ -61,6 +60,8 @@ def _word(column: str, value: Any) -> str | None:
         return AMOUNTS[column].format(_number(value))
     if column == "delete_reason":
         return f"deleted it ({_plain(value)})"
+    if column == "scroll_count":
+        return "scrolled once" if value == 1 else f"scrolled {_number(value)} times"
     if column in ("exposure_count", "page_view_count"):
         times = int(value)
         return f"time {times} with this item" if times > 1 else None

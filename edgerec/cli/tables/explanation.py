@@ -15,6 +15,7 @@ from edgerec.reports.explanation.rows import (
     BEHAVIOUR_HEADS,
     CANDIDATE_HEADS,
     CANDIDATE_NOTE,
+    REASON_HEADS,
     behaviour_rows,
     candidate_rows,
     reason_rows,
@@ -24,8 +25,6 @@ from edgerec.reports.explanation.rows import (
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-REASON_HEADS = ("logits", "click", "behaviour", "position without it")
 
 
 def explanation_table(document: Mapping[str, Any]) -> Group:
@@ -48,4 +47,4 @@ def _reasons(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield ""
         yield Text(shown(candidate["sentence"]))
         if rows:
-            yield Padding(table_of(REASON_HEADS, rows, texts=4), (0, 0, 0, 4))
+            yield Padding(table_of(REASON_HEADS, rows, texts=5), (0, 0, 0, 4))

@@ -15,6 +15,9 @@ CANDIDATE_NOTE = (
     "what all exposures, and all page-views, add to the score (in logits)."
 )
 BEHAVIOUR_HEADS = ("behaviour", "raises most", "lowers most")
+REASON_HEADS = ("logits", "click", "than others", "behaviour", "position without")
+"""Effect in logits and in points of click probability, effect minus its mean over all candidates, the behaviour, and
+the position without it."""
 STRONGEST = 8
 """Number of behaviours in the table of behaviours."""
 KINDS = {"exposure": "exposures", "page_view": "page-views"}
@@ -61,15 +64,13 @@ def candidate_rows(document: Document) -> list[tuple[str, ...]]:
     ]
 
 
-def reason_rows(document: Document, candidate: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Return the strongest behaviours for and against a candidate.
-
-    Each row has the effect in logits and in points of click probability, the behaviour, and the position without it.
-    """
+def reason_rows(document: Document, candidate: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the strongest behaviours for and against a candidate. The columns are `REASON_HEADS`."""
     return [
         (
             f"{part['logits']:+.2f}",
             f"{part['points']:+.1f} points",
+            f"{part['relative']:+.2f}",
             document["behaviours"][part["behaviour"]]["words"],
             str(part["rank_without"]),
         )
