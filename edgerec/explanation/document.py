@@ -15,6 +15,7 @@ from edgerec.explanation.attention import AttentionRows
 from edgerec.explanation.effects import Effects, Floats, Situation
 from edgerec.explanation.groups import Group
 from edgerec.explanation.items import LoggedItems
+from edgerec.explanation.probability import points, probability
 from edgerec.explanation.sentences import behaviour_sentence, candidate_sentences
 from edgerec.explanation.words import actions_in_words, ago
 from edgerec.features.behaviours import BehaviourKind
@@ -71,7 +72,7 @@ def build_document(
                 "behaviour": column,
                 "logits": float(difference[column, row]),
                 "relative": float(relative[column, row]),
-                "points": _points(effects.logits[row], without[column, row]),
+                "points": points(effects.logits[row], without[column, row]),
                 "rank_without": int(ranks[column, row]),
             }
             for column in range(len(columns))
@@ -90,8 +91,6 @@ def build_document(
                 for kind in kinds
             },
             "effects": difference[:, row].tolist(),
-            "points": [part["points"] for part in parts],
-            "relative_effects": relative[:, row].tolist(),
             "ranks_without": ranks[:, row].tolist(),
             "groups": [
                 {"effect": float(effects.logits[row] - group.without[row]), "rank_without": int(of_group[row])}
@@ -154,16 +153,7 @@ def _strongest(parts: Sequence[dict[str, Any]], *, sign: int) -> list[dict[str, 
 
 
 def _scored(logit: float) -> dict[str, float]:
-    return {"score": float(logit), "probability": _probability(logit)}
-
-
-def _probability(logit: float) -> float:
-    return 1 / (1 + math.exp(-min(max(float(logit), -500.0), 500.0)))
-
-
-def _points(logit: float, without: float) -> float:
-    """Return the effect in percentage points of click probability."""
-    return 100 * (_probability(logit) - _probability(without))
+    return {"score": float(logit), "probability": probability(logit)}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgerec.core.text import counted
+from edgerec.explanation.probability import points
 from edgerec.explanation.words import ago
 from edgerec.features.behaviours import EXPOSURE, BehaviourKind
 
@@ -78,7 +79,7 @@ def _single(candidate: Part, behaviours: Sequence[Part], groups: Sequence[Part],
     without = candidate["ranks_without"][best]
     if index is None and sign * (without - rank) <= 0:
         return None
-    points = candidate["points"][best]
+    changed = points(candidate["score"], candidate["score"] - effects[best])
     alone = "" if index is not None and len(among) == 1 else f"; without this alone, it would be at {without}"
     start = "The strongest: the user" if index is not None and len(among) > 1 else "The user"
-    return f" {start} {behaviours[best]['words']} ({points:+.1f} points of click probability{alone})."
+    return f" {start} {behaviours[best]['words']} ({changed:+.1f} points of click probability{alone})."

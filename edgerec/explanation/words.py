@@ -29,6 +29,8 @@ AMOUNTS = {
     "page_duration_s": "stayed {} s",
 }
 """The amounts of Table 1."""
+COUNTS = {"exposure_count": "saw it", "page_view_count": "opened it"}
+"""How often the user had this behaviour with the item, this one included."""
 
 
 def actions_in_words(features: Iterable[Feature], values: Mapping[str, Any]) -> list[str]:
@@ -62,9 +64,8 @@ def _word(column: str, value: Any) -> str | None:
         return f"deleted it ({_plain(value)})"
     if column == "scroll_count":
         return "scrolled once" if value == 1 else f"scrolled {_number(value)} times"
-    if column in ("exposure_count", "page_view_count"):
-        times = int(value)
-        return f"time {times} with this item" if times > 1 else None
+    if column in COUNTS:
+        return f"{COUNTS[column]} {int(value)} times so far" if value > 1 else None
     name = column.removesuffix("_s").replace("_", " ")
     if isinstance(value, bool) or (isinstance(value, int) and value == 1):
         return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from edgerec.explanation import explain as explaining
 from edgerec.explanation.attention import AttentionRows, read_attention
 from edgerec.explanation.effects import Situation, effects_of
 from edgerec.explanation.explain import explain, situation_of
+from edgerec.explanation.groups import groups_of
 from edgerec.explanation.items import LoggedItems
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind
 from edgerec.graphs.attention import sign_matrix
 from tests import quicker
+from tests.command_line import edgerec_here
 from tests.device_runtime.local_cloud import LocalCloud, read_tables
 from tests.device_runtime.replayed import catalogue, replay
 
@@ -218,6 +221,22 @@ def test_the_document_has_all_candidates_in_the_order_of_the_device(opened: Open
     assert len(document["behaviours"]) == sum(map(len, situation.past.values()))
 
 
+def test_the_behaviours_of_a_category_are_left_out_together(opened: Opened) -> None:
+    situation = opened.situation()
+    groups = groups_of(situation, opened.items)
+    members = [one for group in groups for one in group.members]
+    assert len(members) == len(set(members)) == sum(map(len, situation.past.values()))
+    assert any({kind for kind, _ in group.members} == {EXPOSURE, PAGE_VIEW} for group in groups)
+    effects = effects_of(situation)
+    for group in groups:
+        shops = {opened.items.shown[situation.past[kind].logged[row].item_id]["shop"] for kind, row in group.members}
+        assert shops == {group.value}
+        if len(group.members) == 1:
+            [(kind, row)] = group.members
+            np.testing.assert_array_equal(group.without, effects.without[kind][row])
+    np.testing.assert_array_equal(situation.score_without_group(members), effects.without_all)
+
+
 def test_without_a_request_a_clicked_one_is_chosen_and_always_the_same(plain: Opened) -> None:
     document = explain(plain.bundle, logs=plain.logs)
     assert document["request"]["chosen"].startswith("of the latest clicked requests of 12 users")
@@ -264,3 +283,57 @@ def test_logs_of_another_specification_and_a_damaged_bundle_are_errors(
         explain(plus.bundle, logs=plain.logs)
     with pytest.raises(FormatError, match=r"manifest\.json"):
         explain(tmp_path, logs=plain.logs)
+
+
+HOSTILE = "</script><b onclick=alert(1)>&\x1b[31m"
+
+
+def test_the_page_and_the_table_escape_the_text_of_logs(plain: Opened, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("plotly")
+    from rich.console import Console
+
+    from edgerec.cli.tables.explanation import explanation_table
+    from edgerec.reports.explanation.page import page
+
+    logs = load_logs(plain.logs)
+    changed = replace(
+        logs,
+        items=logs.items.with_columns(category=pl.lit(HOSTILE)),
+        events=logs.events.with_columns(reason=pl.lit(HOSTILE)),
+        requests=logs.requests.with_columns(trigger=pl.lit(HOSTILE)),
+    )
+    write_logs(changed, tmp_path / "logs")
+    document = explain(plain.bundle, logs=tmp_path / "logs", request_id=plain.requests()[PLAYED - 1][1].request_id)
+    assert HOSTILE in document["candidates"][0]["name"]
+    assert HOSTILE in document["behaviours"][0]["words"]
+    html = page(document)
+    assert "<b onclick" not in html
+    assert "\x1b" not in html
+    assert html.count("</script>") == html.count("<script")
+    assert "&lt;b onclick=alert(1)&gt;" in html
+    console = Console(width=200, highlight=False)
+    with console.capture() as capture:
+        console.print(explanation_table(document))
+    assert "\x1b" not in capture.get()
+    assert "<b onclick" in capture.get()
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_document_and_the_page(plain: Opened, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("plotly")
+    request = plain.requests()[PLAYED - 1][1].request_id
+    arguments = ("explain", plain.bundle, plain.logs, "--request", str(request), "--html", tmp_path / "why.html")
+    done = edgerec_here(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["schema"] == 1
+    assert document["request"]["request_id"] == request
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    for index in document["shown"]:
+        assert document["candidates"][index]["name"] in page
+    again = edgerec_here(*arguments)
+    assert again.returncode == 1
+    assert again.stderr.count("\n") == 1
+    assert "exists already" in again.stderr

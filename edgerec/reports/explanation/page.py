@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from edgerec.reports.explanation.plots import SYMBOLS, plots_of
+from edgerec.reports.explanation.plots import plots_of
 from edgerec.reports.explanation.rows import (
     CANDIDATE_HEADS,
     CANDIDATE_NOTE,
     KINDS,
+    REASON_HEADS,
     Document,
     behaviour_rows,
     candidate_rows,
@@ -30,10 +31,10 @@ def page(document: Document) -> str:
         chosen=document["request"]["chosen"],
         candidates=[(one, reason_rows(document, one)) for one in shown_candidates(document)],
         heads=CANDIDATE_HEADS,
+        reason_heads=REASON_HEADS,
         rows=candidate_rows(document),
         note=CANDIDATE_NOTE,
         behaviours=behaviour_rows(document),
         heights={name: plot["layout"]["height"] for name, plot in plots.items()},
         kinds=[(kind, KINDS[kind], known[kind], document["attention"].get(kind)) for kind in known],
-        symbols=SYMBOLS,
     )

@@ -21,13 +21,14 @@ AGES = (
 """Possible ticks of the axis of time: seconds before the request. Each is about three times the one before."""
 MOST_AGES = 7
 TICKS = 5
-"""Number of labels below a heat map."""
+"""Largest number of labels below a heat map."""
+MOST_WITH_GAPS = 60
 NAMED = 4
 """Number of behaviours that the picture of the timeline names."""
 SYMBOLS = {"exposure": "circle", "page_view": "square"}
 POSITIVE = {"add_favorite", "add_cart", "buy"}
-LABEL = 20
-"""Longest lines of the labels of candidates, in characters."""
+LABEL = 18
+"""Longest lines of the labels of axes, in characters."""
 
 
 def plots_of(document: Document) -> dict[str, Figure]:
@@ -111,21 +112,44 @@ def _symbol(behaviour: Mapping[str, Any]) -> str:
 
 
 def _effects(document: Document, kind: str) -> Figure:
-    candidates = shown_candidates(document)
-    every = [one["effects"][index] for one in candidates for index in range(len(document["behaviours"]))]
-    largest = max(map(abs, every), default=0.0) or 1.0
-    columns = of_kind(document, kind)
-    text = [[_effect_text(document, one, column) for column in columns] for one in candidates]
-    return _heat_map(
+    """Return a heat map of effects, minus their means over all candidates.
+
+    Its `meta` has the numbers of both buttons of the page: these, and the effects themselves.
+    """
+    candidates, columns = shown_candidates(document), of_kind(document, kind)
+    views = {}
+    for name, centred in (("order", True), ("score", False)):
+        means = [_mean(document, column) if centred else 0.0 for column in columns]
+        largest = _largest(document, centred=centred)
+        z = [[one["effects"][column] - mean for column, mean in zip(columns, means, strict=True)] for one in candidates]
+        views[name] = {"z": [z], "zmin": -largest, "zmax": largest}
+    figure = _heat_map(
         document,
         columns,
-        z=[[one["effects"][column] for column in columns] for one in candidates],
-        text=text,
-        zmin=-largest,
-        zmax=largest,
+        z=views["order"]["z"][0],
+        text=[[_effect_text(document, one, column) for column in columns] for one in candidates],
+        zmin=views["order"]["zmin"],
+        zmax=views["order"]["zmax"],
         colorscale=[[0, LOWERS], [0.5, NEUTRAL], [1, RAISES]],
         unit="logits",
     )
+    figure["layout"]["meta"] = views
+    return figure
+
+
+def _mean(document: Document, column: int) -> float:
+    """Return the mean effect of a behaviour over all candidates."""
+    every = [one["effects"][column] for one in document["candidates"]]
+    return float(sum(every) / len(every))
+
+
+def _largest(document: Document, *, centred: bool) -> float:
+    """Return the largest effect on a shown candidate, of all kinds, so that their pictures have the same colours."""
+    largest = 0.0
+    for column in range(len(document["behaviours"])):
+        mean = _mean(document, column) if centred else 0.0
+        largest = max([largest, *(abs(one["effects"][column] - mean) for one in shown_candidates(document))])
+    return largest or 1.0
 
 
 def _attention(document: Document, kind: str) -> Figure:
@@ -163,12 +187,8 @@ def _heat_map(
 ) -> Figure:
     """Return a heat map with a row for each candidate to show, and a column for each behaviour, oldest first."""
     candidates, behaviours = shown_candidates(document), [document["behaviours"][index] for index in columns]
-    step = max(1, -(-len(columns) // TICKS))
-    # The latest behaviour always has a label.
-    labels: dict[str, int] = {}
-    for tick in range(len(columns) - 1, -1, -step):
-        labels.setdefault(behaviours[tick]["ago"].removesuffix(" ago"), tick)
-    names = [f"{one['rank']}. {_label(one['name'], LABEL)}" for one in candidates]
+    labels = _labels([_short(one["ago"]) for one in behaviours])
+    names = [_name_label(one) for one in candidates]
     trace = {
         "type": "heatmap",
         "x": list(range(len(columns))),
@@ -179,16 +199,29 @@ def _heat_map(
         "zmin": zmin,
         "zmax": zmax,
         "colorscale": [list(stop) for stop in colorscale],
-        "xgap": 1,
+        # On a phone, a column of a hundred is about as wide as a gap.
+        "xgap": 1 if len(columns) <= MOST_WITH_GAPS else 0,
         "ygap": 2,
-        "colorbar": {"title": {"text": unit}, "thickness": 10, "outlinewidth": 0, "nticks": 5},
+        "colorbar": {
+            "title": {"text": unit, "side": "right"},
+            "orientation": "h",
+            "thickness": 8,
+            "len": 0.6,
+            "x": 0.5,
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "outlinewidth": 0,
+            "nticks": 3,
+            "tickangle": 0,
+        },
     }
-    return plot(
+    figure = plot(
         [trace],
-        height=96 + sum(max(30, 17 * (1 + name.count("<br>"))) for name in names),
+        height=130 + sum(max(30, 17 * (1 + name.count("<br>"))) for name in names),
         xaxis={
-            "tickvals": list(labels.values()),
-            "ticktext": [_label(label, 20) for label in labels],
+            "tickvals": [place for place, _ in labels],
+            "ticktext": [_label(label, LABEL) for _, label in labels],
             "tickangle": 0,
             "showgrid": False,
             "title": {"text": "before the request"},
@@ -201,6 +234,35 @@ def _heat_map(
             "tickfont": {"size": 11, "color": GREY},
         },
     )
+    # The last label needs room at the right, and the colours below.
+    figure["layout"]["margin"] |= {"b": 84, "r": 30}
+    return figure
+
+
+def _name_label(candidate: Mapping[str, Any]) -> str:
+    """Return the position and the name of a candidate, with what is in brackets on lines of its own."""
+    name, bracket, rest = str(candidate["name"]).partition(" (")
+    lines = [f"{candidate['rank']}. {name}", *([f"({rest}"] if bracket else [])]
+    return "<br>".join(_label(line, LABEL) for line in lines)
+
+
+def _short(ago: str) -> str:
+    return ago.removesuffix(" ago").replace("less than ", "< ")
+
+
+def _labels(ages: Sequence[str]) -> list[tuple[float, str]]:
+    """Return the labels of columns in ascending order: each age in the middle of the columns that have it.
+
+    Labels that would overlap are left out, the older ones first.
+    """
+    ends = [index for index in range(len(ages)) if index + 1 == len(ages) or ages[index] != ages[index + 1]]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    kept: list[tuple[float, str]] = []
+    for start, end in zip(reversed(starts), reversed(ends), strict=True):
+        place = (start + end) / 2
+        if not kept or kept[-1][0] - place >= len(ages) / TICKS:
+            kept.append((place, ages[end]))
+    return kept[::-1]
 
 
 def _effect_text(document: Document, candidate: Mapping[str, Any], column: int) -> str:

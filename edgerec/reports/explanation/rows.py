@@ -20,8 +20,16 @@ REASON_HEADS = ("logits", "click", "than others", "behaviour", "position without
 the position without it."""
 STRONGEST = 8
 """Number of behaviours in the table of behaviours."""
+LEAST = 0.005
+"""Smaller effects are left out of this table: two digits would show them as 0."""
 KINDS = {"exposure": "exposures", "page_view": "page-views"}
 NOTHING = "-"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a rounded number with its sign. Zero has none."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
 
 
 def request_rows(document: Document) -> list[tuple[str, str]]:
@@ -68,9 +76,9 @@ def reason_rows(document: Document, candidate: Mapping[str, Any]) -> list[tuple[
     """Return the strongest behaviours for and against a candidate. The columns are `REASON_HEADS`."""
     return [
         (
-            f"{part['logits']:+.2f}",
-            f"{part['points']:+.1f} points",
-            f"{part['relative']:+.2f}",
+            signed(part["logits"]),
+            f"{signed(part['points'], 1)} points",
+            signed(part["relative"]),
             document["behaviours"][part["behaviour"]]["words"],
             str(part["rank_without"]),
         )
@@ -87,8 +95,8 @@ def behaviour_rows(document: Document) -> list[tuple[str, str, str]]:
         rows.append(
             (
                 document["behaviours"][index]["words"],
-                f"{raised[1]} {raised[0]:+.2f}" if raised[0] > 0 else NOTHING,
-                f"{lowered[1]} {lowered[0]:+.2f}" if lowered[0] < 0 else NOTHING,
+                f"{raised[1]} {signed(raised[0])}" if raised[0] >= LEAST else NOTHING,
+                f"{lowered[1]} {signed(lowered[0])}" if lowered[0] <= -LEAST else NOTHING,
             )
         )
     return rows
@@ -110,4 +118,4 @@ def _of_kind(candidate: Mapping[str, Any], kind: str) -> str:
     """Return the effect of all behaviours of a kind on the score."""
     if kind not in candidate["without_kind"]:
         return NOTHING
-    return f"{candidate['score'] - candidate['without_kind'][kind]['score']:+.2f}"
+    return signed(candidate["score"] - candidate["without_kind"][kind]["score"])
