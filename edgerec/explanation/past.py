@@ -144,7 +144,8 @@ def _stored(
 def _steps(stepper: HubsmStepper | None, actions: Array, items: Array) -> tuple[Array, Array, list[Array]]:
     """Return keys and values of all behaviours, and the state before each of them."""
     if stepper is None:
-        return np.zeros((len(items), 0), np.float32), np.zeros((len(items), 0), np.float32), [np.zeros(0)] * len(items)
+        nothing = np.zeros((len(items), 0), np.float32)
+        return nothing, nothing, [*nothing]
     keys = np.empty((len(items), stepper.key_width), np.float32)
     values = np.empty((len(items), stepper.hidden), np.float32)
     state, states = stepper.initial_state(), []

@@ -117,7 +117,7 @@ def _effects(document: Document, kind: str) -> Figure:
     Its `meta` has the numbers of both buttons of the page: these, and the effects themselves.
     """
     candidates, columns = shown_candidates(document), of_kind(document, kind)
-    views = {}
+    views: dict[str, dict[str, Any]] = {}
     for name, centred in (("order", True), ("score", False)):
         means = [_mean(document, column) if centred else 0.0 for column in columns]
         largest = _largest(document, centred=centred)
