@@ -29,6 +29,7 @@ from tests import quicker
 from tests.command_line import edgerec_here
 from tests.device_runtime.local_cloud import LocalCloud, read_tables
 from tests.device_runtime.replayed import catalogue, replay
+from tests.test_docs import documented_keys
 
 USER = 2
 """A user of both data sets."""
@@ -201,6 +202,7 @@ def test_the_document_has_all_candidates_in_the_order_of_the_device(opened: Open
     ranked = opened.model.ranker.rank(
         order.candidates, *(order.encodings[kind] for kind in (EXPOSURE, PAGE_VIEW)), ids=order.ids
     )
+    assert set(document) == documented_keys("edgerec explain")
     candidates = document["candidates"]
     assert [one["item_id"] for one in candidates] == [request.item_ids[row] for row in ranked]
     assert [one["sent_at"] - 1 for one in candidates] == ranked.tolist()
