@@ -122,7 +122,14 @@ def _effects(document: Document, kind: str) -> Figure:
         means = [_mean(document, column) if centred else 0.0 for column in columns]
         largest = _largest(document, centred=centred)
         z = [[one["effects"][column] - mean for column, mean in zip(columns, means, strict=True)] for one in candidates]
-        views[name] = {"z": [z], "zmin": -largest, "zmax": largest}
+        ticks = _ends(-largest, largest)
+        views[name] = {
+            "z": [z],
+            "zmin": -largest,
+            "zmax": largest,
+            "colorbar.tickvals": [ticks["tickvals"]],
+            "colorbar.ticktext": [ticks["ticktext"]],
+        }
     figure = _heat_map(
         document,
         columns,
@@ -212,8 +219,8 @@ def _heat_map(
             "y": 0,
             "yanchor": "bottom",
             "outlinewidth": 0,
-            "nticks": 3,
             "tickangle": 0,
+            **_ends(zmin, zmax),
         },
     }
     figure = plot(
@@ -237,6 +244,12 @@ def _heat_map(
     # The last label needs room at the right, and the colours below.
     figure["layout"]["margin"] |= {"b": 84, "r": 30}
     return figure
+
+
+def _ends(low: float, high: float) -> dict[str, Any]:
+    """Return the ticks of the colours: both ends and zero. They fit on a phone."""
+    values = sorted({low, 0.0, high})
+    return {"tickvals": values, "ticktext": [f"{value:.2g}" for value in values]}
 
 
 def _name_label(candidate: Mapping[str, Any]) -> str:
