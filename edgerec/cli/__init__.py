@@ -17,6 +17,7 @@ from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
 from edgerec.cli.device import export, inspect, verify
 from edgerec.cli.experiments import abtest, loop
+from edgerec.cli.explaining import explain
 from edgerec.cli.importing import import_group
 from edgerec.cli.kit import kit
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
@@ -82,6 +83,7 @@ for _command in (
     abtest,
     loop,
     off_policy,
+    explain,
 ):
     cli.add_command(_command)
 bench.add_command(bench_compare)

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.core.errors import SessionError, SpecificationError
 from edgerec.device_runtime.device_model import DeviceModel
-from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.prepared_items import ItemPreparer, PreparedItems
 from edgerec.device_runtime.raw_values import RawEncoder
 from edgerec.device_runtime.recurrent_states import TwoRecurrences
+from edgerec.device_runtime.scoring import kinds_read, rank_arguments
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.store.rows import Behaviour, StoredItem
 from edgerec.device_runtime.windows import Window
-from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
+from edgerec.features.behaviours import BehaviourKind
 from edgerec.features.encoder import Values
 from edgerec.features.relations.facts import Facts
 from edgerec.paging.items import ItemBatch
@@ -105,8 +105,7 @@ class _Kind:
 class ModelServing:
     """Encodes behaviours and ranks candidates with one model version.
 
-    A kind of behaviour is encoded if the ranker reads it. If the specification has relations or a context, both kinds
-    are in the windows, because these read both.
+    The kinds of behaviour that are encoded are those of `edgerec.device_runtime.scoring.kinds_read`.
 
     Args:
         model: the device models.
@@ -120,9 +119,7 @@ class ModelServing:
     def __init__(self, model: DeviceModel, store: BehaviourStore) -> None:
         self.model, self._store = model, store
         self.items = ItemPreparer(model)
-        compares = model.candidates.width > model.items.width
-        kinds = [kind for kind in BEHAVIOUR_KINDS if compares or kind in model.steppers]
-        self._kinds = {kind: _Kind(model, store, kind) for kind in kinds}
+        self._kinds = {kind: _Kind(model, store, kind) for kind in kinds_read(model)}
 
     def add(self, ordinal: int, behaviour: Behaviour, action: NDArray[np.float32] | None) -> None:
         """Take a behaviour that was just recorded under this ordinal. `action` is its vector, or None."""
@@ -211,22 +208,8 @@ class ModelServing:
         reason = self.blocked()
         if reason is not None:
             raise SessionError(f"cannot rank: {reason}")
-        model, encodings, histories = self.model, {}, {}
-        for name, kind in self._kinds.items():
-            view = kind.window.read()
-            histories[name] = view.history
-            if name in model.steppers:
-                one = Encodings(view.keys, view.values)
-                encodings[name.plural] = replace(one, seen=view.seen(time)) if model.ranker.identities else one
-        vectors = model.candidates.vectors(
-            candidates.vectors,
-            items=candidates.facts,
-            histories=histories,
-            context={name: context.get(name) for name in model.candidates.context_columns},
-            time=time,
-        )
-        ids = candidates.ids if model.ranker.identities else None
-        return model.ranker.score(vectors, **encodings, ids=ids)
+        windows = {name: kind.window.read() for name, kind in self._kinds.items()}
+        return rank_arguments(self.model, candidates, windows, context=context, time=time).score(self.model)
 
 
 def best_first(logits: NDArray[np.float32]) -> Sequence[int]:

@@ -45,7 +45,8 @@ def test_a_model_that_crashes_mnn_is_an_error_of_one_line_in_every_command(
     command: tuple[str, ...], forged: Path, samples_path: Path, tmp_path: Path
 ) -> None:
     """`verify` runs in a process of its own, so the test also sees what the crashed process itself prints."""
-    more = {"replay": [samples_path.with_name("logs")], "kit": ["--out", tmp_path / "kit.tar.gz"]}.get(command[0], [])
+    logs = [samples_path.with_name("logs")]
+    more = {"replay": logs, "explain": logs, "kit": ["--out", tmp_path / "kit.tar.gz"]}.get(command[0], [])
     run = edgerec if command == ("verify",) else edgerec_here
     done = run(*command, forged, *more)
     if command in (("bench", "kv"), ("kit",)):  # These commands run no model.

@@ -1,0 +1,50 @@
+"""The tables of `edgerec explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.text import Text
+
+from edgerec.cli.output import table_of
+from edgerec.core.text import shown
+from edgerec.reports.explanation.rows import (
+    BEHAVIOUR_HEADS,
+    CANDIDATE_HEADS,
+    CANDIDATE_NOTE,
+    REASON_HEADS,
+    behaviour_rows,
+    candidate_rows,
+    reason_rows,
+    request_rows,
+    shown_candidates,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def explanation_table(document: Mapping[str, Any]) -> Group:
+    """Return the tables of the document of `run_explain`."""
+    return Group(
+        table_of(("", ""), request_rows(document), header=False),
+        "",
+        table_of(CANDIDATE_HEADS, candidate_rows(document), texts=2),
+        Text(CANDIDATE_NOTE),
+        *_reasons(document),
+        "",
+        table_of(BEHAVIOUR_HEADS, behaviour_rows(document), title="The behaviours with the largest effects", texts=3),
+    )
+
+
+def _reasons(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yield why each candidate is where it is."""
+    for candidate in shown_candidates(document):
+        rows = reason_rows(document, candidate)
+        yield ""
+        yield Text(shown(candidate["sentence"]))
+        if rows:
+            yield Padding(table_of(REASON_HEADS, rows, texts=5), (0, 0, 0, 4))
