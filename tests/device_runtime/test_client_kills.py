@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgerec.cloud.server_process import server_process
 from edgerec.bundle.load import load_device_model
+from edgerec.cloud.server_process import server_process
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.features.behaviours import EXPOSURE
 

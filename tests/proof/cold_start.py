@@ -21,9 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgerec.cloud.server_process import server_process
 from edgerec.bundle.load import load_device_model
 from edgerec.cli.output import emit, table_of
+from edgerec.cloud.server_process import server_process
 from edgerec.core.console import progress
 from edgerec.data.logs import open_logs
 from edgerec.data.schema import ITEM_ID

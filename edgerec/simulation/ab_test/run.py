@@ -17,6 +17,7 @@ from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.errors import ConfigurationError
 from edgerec.core.parallel import cores
 from edgerec.core.resumable import resumable_folder
+from edgerec.simulation.ab_test.aa import SPLITS
 from edgerec.simulation.ab_test.analyse import analyse
 from edgerec.simulation.closed_loop.blocks import EXPOSURES, USERS, Design, Plan
 from edgerec.simulation.closed_loop.bucket import Bucket
@@ -38,6 +39,7 @@ def run_ab_test(
     pre_days: int | None = None,
     servers: bool = False,
     primary: str = "click",
+    splits: int = SPLITS,
     first_user: int | None = None,
     processes: int | None = None,
     public_key: PublicKey | None = None,
@@ -56,6 +58,7 @@ def run_ab_test(
         pre_days: length of the pre-period in days. Default: half of the days if split, else 0.
         servers: whether each bucket has a server process, which keeps the logs.
         primary: the primary metric.
+        splits: number of random splits of the A/A test in the split design.
         first_user: the ID of the first user. Default: the first one who is not in the logs of `edgerec simulate`.
         processes: number of processes; default: one for each core.
         public_key: the bundles must have a signature of this key.
@@ -80,6 +83,7 @@ def run_ab_test(
         "pre_days": pre_days,
         "servers": servers,
         "primary": primary,
+        "splits": splits,
         "world": {"seed": world.seed, "first_day": world.first_day, "config": world.config.document()},
         "settings": {bucket.name: bucket.document() for bucket in buckets},
         "versions": versions,
@@ -97,6 +101,7 @@ def run_ab_test(
             buckets=[bucket.name for bucket in buckets],
             design=design,
             primary=primary,
+            splits=splits,
         )
         spent = {name: sums[name] for name in ("user", "device", "cloud")}
         document = {

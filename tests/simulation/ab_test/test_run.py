@@ -65,7 +65,9 @@ def test_the_folder_has_tables_a_document_and_pages(paired: tuple[Path, dict[str
 
 def test_a_split_test_assigns_each_user_to_one_bucket(tmp_path: Path, small_world_path: Path) -> None:
     out = tmp_path / "test"
-    found = run_ab_test(WORLD, buckets(small_world_path / "bundle"), out, users=40, design="split", processes=1)
+    found = run_ab_test(
+        WORLD, buckets(small_world_path / "bundle"), out, users=40, design="split", splits=20, processes=1
+    )
     users = read_table(out, "users")
 
     assert len(users) == 40 == users["user_id"].n_unique()
@@ -105,8 +107,9 @@ def test_servers_keep_the_logs_and_give_the_same_result(
     users = read_table(tmp_path / "served", "users").filter(bucket="ranked")
 
     assert served["uplift"] == paired[1]["uplift"]
-    assert logs.counts()["exposures"] == users["pv"].sum()
-    assert logs.counts()["clicks"] == users["clicks"].sum()
+    assert logs.events.filter(kind="exposure").height == users["pv"].sum()
+    assert logs.events.filter(opened_from="feed").height == users["clicks"].sum()
+    assert logs.events.filter(opened_from="search").height == users["searches"].sum()
     assert set(logs.requests["model_version"]) == {served["buckets"]["ranked"]["version_id"]}
 
 
