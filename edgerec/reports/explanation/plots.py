@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgerec.core.text import shown
-from edgerec.reports.bench.drawing import COLORS, Figure, plot, shown_label
+from edgerec.reports.drawing import COLORS, Figure, plot, shown_label
 from edgerec.reports.explanation.rows import KINDS, Document, of_kind, shown_candidates, strongest_behaviours
 from edgerec.reports.page import GREY
 

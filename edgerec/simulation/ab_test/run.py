@@ -76,7 +76,7 @@ def run_ab_test(
     versions = {bucket.name: _version(bucket, public_key) for bucket in buckets}
     first = world.config.users + 1 if first_user is None else first_user
     plan = Plan(world, tuple(buckets), first, users, design, pre_days)
-    stated = {
+    stated: dict[str, Any] = {
         "design": design,
         "users": users,
         "first_user": first,
