@@ -30,6 +30,8 @@ Design = Literal["paired", "split"]
 USERS, EXPOSURES, PLACES = "users", "exposures", "places"
 LOGS = "logs"
 """The folder of the logs that devices sent, by bucket."""
+TIMEOUT_S = 300.0
+"""How long an answer of a server may take. Simulated users do not mind; only a hanging server should be an error."""
 BLOCK = 25
 """Number of users in a block. A block of one bucket takes some seconds."""
 _COUNTS = {name: pl.Float64() if name == "gmv" else pl.Int32() for name in vars(Totals())}
@@ -161,7 +163,7 @@ def _transport(world: LoopWorld, bucket: Bucket, url: str | None) -> Iterator[Tr
     if url is None:
         yield LocalCloud(world, [] if bucket.bundle is None else [bucket.bundle])
     else:
-        with HttpTransport(url) as transport:
+        with HttpTransport(url, timeout_s=TIMEOUT_S) as transport:
             yield transport
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,6 @@ class _Seen:
     looks: int = 0
 
 
-@dataclass
 class SimulatedUser:
     """A user of a world. The same user decides with the same random numbers, whatever feed it sees.
 
@@ -75,23 +74,20 @@ class SimulatedUser:
         user_id: the user.
 
     Attributes:
+        world: the world.
+        user_id: the user.
         session: the number of the present session, from 1; 0 before the first one.
         planned: the starts of the planned sessions, ascending, in milliseconds since 1970.
     """
 
-    world: LoopWorld
-    user_id: int
-    session: int = 0
-    planned: Sequence[int] = ()
-    _seen: dict[int, _Seen] = field(default_factory=dict)
-    _next: int = 1
-
-    def __post_init__(self) -> None:
-        self._random = KeyedRandom(self.world.seed, self.user_id)
-        self._traits, self._catalogue = self.world.traits(self.user_id), self.world.catalogue
-        behaviour = self.world.config.behaviour
-        self._states = UserStates(self._traits, self._catalogue.popularity, behaviour, self._random.rng)
+    def __init__(self, world: LoopWorld, user_id: int) -> None:
+        self.world, self.user_id, self.session = world, user_id, 0
+        self._random = KeyedRandom(world.seed, user_id)
+        self._traits, self._catalogue = world.traits(user_id), world.catalogue
+        self._states = UserStates(self._traits, self._catalogue.popularity, world.config.behaviour, self._random.rng)
+        self._seen: dict[int, _Seen] = {}
         self.planned = self._plan()
+        self._next = 1
 
     def _plan(self) -> Sequence[int]:
         """Draw the starts of the planned sessions."""
