@@ -62,11 +62,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="The primary metric. The p-values of the other metrics are adjusted.",
 )
+@click.option("--logs", is_flag=True, help="Keep the logs that devices send, for `edgerec samples` or `off-policy`.")
 @click.option(
     "--server",
     is_flag=True,
-    help="Give each bucket a server process, over HTTP, and keep the logs that devices send. Default: the cloud is in "
-    "the same process, which is faster.",
+    help="Give each bucket a server process, to which devices talk over HTTP, and keep the logs. Default: the cloud is "
+    "in the same process, which is faster.",
 )
 @public_key_option
 @processes_option
@@ -82,6 +83,7 @@ def abtest(
     pre_days: int | None,
     file: Path | None,
     primary: str,
+    logs: bool,
     server: bool,
     public_key: Path | None,
     processes: int | None,
@@ -112,6 +114,7 @@ def abtest(
         users=users,
         design=design,
         pre_days=pre_days,
+        logs=logs,
         servers=server,
         primary=primary,
         processes=processes,
@@ -140,6 +143,7 @@ def abtest(
     "default world with seed 1.",
 )
 @config_option("settings of the first training (docs/training.md).")
+@click.option("--server", is_flag=True, help="Let devices talk to server processes over HTTP, which takes much longer.")
 @processes_option
 @resume_option("after the last finished step")
 @force_option
@@ -151,6 +155,7 @@ def loop(
     users: int,
     world: Path | None,
     config: Path | None,
+    server: bool,
     processes: int | None,
     resume: bool,
     force: bool,
@@ -158,7 +163,7 @@ def loop(
 ) -> None:
     """Close the loop: logs of devices train the next model, round after round.
 
-    The first model is RUN, or one that is trained on simulated logs. Each round is an A/B test over HTTP in the next
+    The first model is RUN, or one that is trained on simulated logs. Each round is an A/B test in the next
     period of the world, with new users: the control, the newest model and the first model. The logs of the newest
     model's devices train the model of the next round further.
     """
@@ -178,7 +183,7 @@ def loop(
     document: dict[str, Any] = run_loop(
         read_world(world),
         out,
-        LoopSettings(rounds, users, processes=processes),
+        LoopSettings(rounds, users, servers=server, processes=processes),
         run=run,
         config=None if config is None else load_config(config, {}),
         force=force,

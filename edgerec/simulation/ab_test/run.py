@@ -37,6 +37,7 @@ def run_ab_test(
     users: int,
     design: Design = "paired",
     pre_days: int | None = None,
+    logs: bool = False,
     servers: bool = False,
     primary: str = "click",
     splits: int = SPLITS,
@@ -56,7 +57,8 @@ def run_ab_test(
         users: number of users: in each bucket if paired, in all buckets together if split.
         design: `paired` or `split` (docs/experiments.md).
         pre_days: length of the pre-period in days. Default: half of the days if split, else 0.
-        servers: whether each bucket has a server process, which keeps the logs.
+        logs: whether the logs that devices send are kept, in ``logs/<bucket>``.
+        servers: whether each bucket has a server process, to which devices talk over HTTP. It keeps the logs.
         primary: the primary metric.
         splits: number of random splits of the A/A test in the split design.
         first_user: the ID of the first user. Default: the first one who is not in the logs of `edgerec simulate`.
@@ -75,12 +77,13 @@ def run_ab_test(
     _check(world, users, len(buckets), design, pre_days, servers=servers, resume=resume)
     versions = {bucket.name: _version(bucket, public_key) for bucket in buckets}
     first = world.config.users + 1 if first_user is None else first_user
-    plan = Plan(world, tuple(buckets), first, users, design, pre_days)
+    plan = Plan(world, tuple(buckets), first, users, design, pre_days, logs or servers)
     stated: dict[str, Any] = {
         "design": design,
         "users": users,
         "first_user": first,
         "pre_days": pre_days,
+        "logs": logs or servers,
         "servers": servers,
         "primary": primary,
         "splits": splits,
@@ -105,7 +108,7 @@ def run_ab_test(
         )
         spent = {name: sums[name] for name in ("user", "device", "cloud")}
         document = {
-            **{key: stated[key] for key in ("design", "users", "pre_days", "servers")},
+            **{key: stated[key] for key in ("design", "users", "pre_days", "logs", "servers")},
             "world": stated["world"],
             **found,
             "sessions": int(sums["sessions"]),

@@ -16,6 +16,7 @@ import polars as pl
 from edgerec.bundle.load import load_device_model
 from edgerec.core.resumable import ResumableFolder
 from edgerec.data.logs import write_table
+from edgerec.data.schema import EVENTS, REQUESTS
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.paging.http_transport import HttpTransport
 from edgerec.paging.transport import Transport
@@ -71,6 +72,7 @@ class Plan:
         users: number of users.
         design: `paired`: every user is in every bucket. `split`: each user is in one bucket.
         pre_days: number of days without EdgeRec before the test period.
+        logs: whether the logs that devices send are kept.
     """
 
     world: LoopWorld
@@ -79,6 +81,7 @@ class Plan:
     users: int
     design: Design
     pre_days: int
+    logs: bool
 
     def blocks(self) -> list[Block]:
         """Return all blocks: for each range of users, one of each bucket."""
@@ -89,7 +92,7 @@ class Plan:
             for number in range(len(self.buckets)):
                 own = [user for user in users if self.design == "paired" or self.assigned(user) == number]
                 if own:
-                    found.append(Block(f"{first:09d}-{number:02d}", number, tuple(own)))
+                    found.append(Block(first, number, tuple(own)))
         return found
 
     def assigned(self, user_id: int) -> int:
@@ -100,11 +103,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Block:
-    """Some users of one bucket, which become the part `name` of the tables."""
+    """Some users of one bucket, which become one part of each table.
 
-    name: str
+    Attributes:
+        first: the first user of the range that the users are from.
+        bucket: the bucket, an index of `Plan.buckets`.
+        users: the users.
+    """
+
+    first: int
     bucket: int
     users: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the part."""
+        return f"{self.first:09d}-{self.bucket:02d}"
 
 
 def play_block(plan: Plan, work: ResumableFolder, urls: Sequence[str] | None, block: Block) -> dict[str, float]:
@@ -122,14 +136,22 @@ def play_block(plan: Plan, work: ResumableFolder, urls: Sequence[str] | None, bl
     bucket, seconds = plan.buckets[block.bucket], Seconds()
     model = None if bucket.bundle is None else _model(bucket.bundle)
     url = None if urls is None else urls[block.bucket]
-    played = list(_play(plan, bucket, block, model, url, seconds))
+    sent: list[tuple[pl.DataFrame, pl.DataFrame]] = []
+    played = list(_play(plan, bucket, block, model, url, seconds, sent))
+    tables = {
+        f"{USERS}/part-{block.name}": _users(bucket.name, played),
+        f"{EXPOSURES}/part-{block.name}": _exposures(bucket.name, played),
+    }
+    logs, part = f"{LOGS}/{bucket.name}", f"part-{block.first:09d}"
+    if plan.logs and bucket.explore:
+        tables[f"{logs}/{TRUTH}/{PLACES}/{part}"] = _places(played)
+    if sent:
+        for name, frames in zip((EVENTS, REQUESTS), zip(*sent, strict=True), strict=True):
+            tables[f"{logs}/{name}/{part}"] = pl.concat(frames)
     files = []
-    tables = {USERS: _users(bucket.name, played), EXPOSURES: _exposures(bucket.name, played)}
-    if urls is not None and bucket.explore:
-        tables[f"{LOGS}/{bucket.name}/{TRUTH}/{PLACES}"] = _places(played)
-    for table, frame in tables.items():
-        (work.path / table).mkdir(parents=True, exist_ok=True)
-        files.append(work.path / table / f"part-{block.name}.parquet")
+    for name, frame in tables.items():
+        files.append(work.path / f"{name}.parquet")
+        files[-1].parent.mkdir(parents=True, exist_ok=True)
         write_table(frame, files[-1])
     sessions = sum(one.test.sessions + one.pre.sessions for one in played)
     note = {**vars(seconds), "sessions": float(sessions)}
@@ -138,9 +160,16 @@ def play_block(plan: Plan, work: ResumableFolder, urls: Sequence[str] | None, bl
 
 
 def _play(
-    plan: Plan, bucket: Bucket, block: Block, model: DeviceModel | None, url: str | None, seconds: Seconds
+    plan: Plan,
+    bucket: Bucket,
+    block: Block,
+    model: DeviceModel | None,
+    url: str | None,
+    seconds: Seconds,
+    sent: list[tuple[pl.DataFrame, pl.DataFrame]],
 ) -> Iterator[Played]:
-    with TemporaryDirectory(prefix="edgerec-loop-") as folder, _transport(plan.world, bucket, url) as cloud:
+    """Play the users of a block. Logs that are kept in this process are added to `sent`, for each user."""
+    with TemporaryDirectory(prefix="edgerec-loop-") as folder, _transport(plan, bucket, url) as cloud:
         for user_id in block.users:
             path = Path(folder) / f"{user_id}.sqlite"
             yield play_user(
@@ -152,16 +181,18 @@ def _play(
                 path,
                 seconds=seconds,
                 pre_days=plan.pre_days,
-                logs=url is not None,
+                logs=plan.logs,
             )
             path.unlink()
+            if plan.logs and isinstance(cloud, LocalCloud):
+                sent.append(cloud.take_logs())
 
 
 @contextlib.contextmanager
-def _transport(world: LoopWorld, bucket: Bucket, url: str | None) -> Iterator[Transport]:
+def _transport(plan: Plan, bucket: Bucket, url: str | None) -> Iterator[Transport]:
     """Yield the transport to the RS of a bucket, for one block."""
     if url is None:
-        yield LocalCloud(world, [] if bucket.bundle is None else [bucket.bundle])
+        yield LocalCloud(plan.world, [] if bucket.bundle is None else [bucket.bundle], keep=plan.logs)
     else:
         with HttpTransport(url, timeout_s=TIMEOUT_S) as transport:
             yield transport

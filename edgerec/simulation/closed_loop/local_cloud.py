@@ -1,11 +1,14 @@
-"""The RS in the same process: the service that the HTTP server runs, without HTTP and without logs on disk."""
+"""The RS in the same process: the service that the HTTP server runs, without HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
+
 from edgerec.cloud.catalogue import Catalogue
+from edgerec.cloud.log_rows import LogTables
 from edgerec.cloud.served_values import DefaultServedValues
 from edgerec.cloud.service import FeedService
 from edgerec.cloud.versions import Versions, open_version
@@ -22,19 +25,22 @@ _LEARNT = (USER_ID, TIME, KIND, ITEM_ID, DELETE_REASON)
 
 
 class LocalCloud:
-    """Implements `Transport` with a service of this process. Log rows are learnt and then forgotten.
+    """Implements `Transport` with a service of this process.
 
     Args:
         world: the simulated world.
         bundles: the bundles whose versions are served.
+        keep: whether the log rows are kept for `take_logs`.
     """
 
-    def __init__(self, world: LoopWorld, bundles: Sequence[Path]) -> None:
+    def __init__(self, world: LoopWorld, bundles: Sequence[Path], *, keep: bool = False) -> None:
         items = Catalogue(world.catalogue.table())
         versions = Versions(table1(), [open_version(bundle) for bundle in bundles], items)
-        values = DefaultServedValues([version.spec for version in versions], items)
+        specs = [version.spec for version in versions]
+        self._tables = LogTables(specs, items.ids) if keep else None
         self._recall = SimulatedRecall(world)
-        self._service = FeedService(items, versions, self._recall, values)
+        self._service = FeedService(items, versions, self._recall, DefaultServedValues(specs, items))
+        self._batches: list[LogBatch] = []
 
     def page(self, request: PageRequest) -> Page:
         """Return the next items of a user's feed."""
@@ -53,3 +59,21 @@ class LocalCloud:
     def send(self, batch: LogBatch) -> None:
         """Let the recall learn from the behaviours of a batch, without the tables that the server makes."""
         self._recall.learn_rows(tuple(row.get(name) for name in _LEARNT) for row in batch.events)  # type: ignore[misc]
+        if self._tables is not None:
+            self._batches.append(batch)
+
+    def take_logs(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the events and requests of one store that were sent, and forget them.
+
+        They are the tables that the server makes of them. The server makes them batch by batch.
+
+        Raises:
+            WrongRowsError: a row does not follow the schema of the logs.
+        """
+        batches, self._batches = self._batches, []
+        if self._tables is None or not batches:
+            raise TransportError("closed loop: no logs are kept, or none were sent")
+        events = [row for batch in batches for row in batch.events]
+        requests = [row for batch in batches for row in batch.requests]
+        whole = LogBatch(batches[0].user_id, batches[0].store_id, 0, events, requests)
+        return self._tables.of(whole)[:2]

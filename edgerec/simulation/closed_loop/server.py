@@ -18,8 +18,8 @@ from edgerec.cloud.log_rows import LogTables
 from edgerec.cloud.serve import serve
 from edgerec.cloud.server_process import running_server
 from edgerec.core.atomic import write_json
-from edgerec.data.logs import Logs, LogsHead, write_logs
-from edgerec.data.schema import EVENTS, REQUESTS
+from edgerec.data.logs import TABLES, Logs, LogsHead, write_heads, write_logs, write_table
+from edgerec.data.schema import EVENTS, ITEMS, REQUESTS
 from edgerec.features.spec import table1
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.recall import SimulatedRecall
@@ -59,6 +59,12 @@ def write_catalogue(world: LoopWorld, path: Path) -> None:
     tables = LogTables([table1()], items["item_id"].to_numpy())
     head = LogsHead(name=f"simulated-{world.seed}")
     write_logs(Logs(head, table1(), items, tables.empty(EVENTS), tables.empty(REQUESTS)), path)
+
+
+def finish_logs(world: LoopWorld, path: Path) -> None:
+    """Write the catalogue and the heads to a folder that has the rows of devices, as the server does."""
+    write_table(world.catalogue.table(), path / TABLES[ITEMS])
+    write_heads(path, LogsHead(name=f"simulated-{world.seed}"), table1())
 
 
 def main(path: Path) -> None:

@@ -14,7 +14,7 @@ from edgerec.core.console import progress
 from edgerec.core.parallel import map_ordered
 from edgerec.core.resumable import ResumableFolder
 from edgerec.simulation.closed_loop.blocks import LOGS, Plan, play_block
-from edgerec.simulation.closed_loop.server import world_server
+from edgerec.simulation.closed_loop.server import finish_logs, world_server
 
 
 def simulate_buckets(plan: Plan, work: ResumableFolder, *, processes: int, servers: bool) -> dict[str, float]:
@@ -24,8 +24,8 @@ def simulate_buckets(plan: Plan, work: ResumableFolder, *, processes: int, serve
         plan: what is simulated.
         work: the folder of the results. It gets ``users/part-*.parquet`` and ``exposures/part-*.parquet``.
         processes: number of processes.
-        servers: whether each bucket has a server process, which writes the logs to ``logs/<bucket>``. Otherwise the RS
-            is in the processes of the users, and no logs are kept.
+        servers: whether each bucket has a server process, which writes the logs. Otherwise the RS is in the processes
+            of the users. Logs are in ``logs/<bucket>``, if the plan keeps them.
 
     Returns:
         Seconds of `user`, `device` and `cloud` over all processes, and `sessions`.
@@ -41,6 +41,9 @@ def simulate_buckets(plan: Plan, work: ResumableFolder, *, processes: int, serve
         done = map_ordered(play, unfinished, processes=processes)
         for _ in progress(done, what="sessions of users", total=len(unfinished)):
             pass
+    if plan.logs and not servers:
+        for bucket in plan.buckets:
+            finish_logs(plan.world, work.path / LOGS / bucket.name)
     sums: Counter[str] = Counter()
     for block in blocks:
         sums.update(work.finished(block.name) or {})

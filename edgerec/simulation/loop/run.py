@@ -14,7 +14,7 @@ from edgerec.core.console import stage
 from edgerec.core.documents import read_object
 from edgerec.core.errors import ConfigurationError
 from edgerec.core.parallel import cores
-from edgerec.core.resumable import ResumableFolder, resumable_folder
+from edgerec.core.resumable import JOB, ResumableFolder, resumable_folder, work_path
 from edgerec.data.build_samples import write_samples
 from edgerec.data.samples import open_samples
 from edgerec.data.schema import MAX_TIME_MS
@@ -23,6 +23,7 @@ from edgerec.model.config import TrainConfig
 from edgerec.model.run_head import read_run_head
 from edgerec.model.training import train
 from edgerec.simulation.ab_test.run import HEAD as AB_TEST
+from edgerec.simulation.ab_test.run import KIND as AB_TEST_KIND
 from edgerec.simulation.ab_test.run import run_ab_test
 from edgerec.simulation.closed_loop.blocks import LOGS
 from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
@@ -46,12 +47,14 @@ class LoopSettings:
         rounds: number of rounds. Each has a model of its own.
         users: number of users in each bucket of a round.
         further: how models are trained further.
+        servers: whether devices talk to server processes over HTTP.
         processes: number of processes that simulate.
     """
 
     rounds: int = 3
     users: int = 2000
     further: TrainConfig = FURTHER
+    servers: bool = False
     processes: int | None = None
 
     def __post_init__(self) -> None:
@@ -72,8 +75,8 @@ def run_loop(
     """Run all rounds and write the folder `path`: JSON, Markdown, a page, and what each round made.
 
     Round n takes place in the n-th period of the world (`days` each), after the period of the first logs. Its users are
-    new. All of them are in the buckets of the control, of the newest model, and of the first round's model. The servers
-    keep the logs. Those of the newest model's devices train the model of the next round.
+    new. All of them are in the buckets of the control, of the newest model, and of the first round's model. The logs of
+    the newest model's devices train the model of the next round.
 
     Args:
         world: the world. Its first period has the logs that train the first model.
@@ -98,6 +101,7 @@ def run_loop(
     job = {
         "version": __version__,
         **stated,
+        "servers": settings.servers,
         "further": settings.further.model_dump(mode="json"),
         "config": None if config is None else config.model_dump(mode="json"),
         "start": None if run is None else read_run_head(run)[0].version_id,
@@ -162,11 +166,13 @@ class _Steps:
                 buckets,
                 out,
                 users=self.settings.users,
-                servers=True,
+                logs=True,
+                servers=self.settings.servers,
                 processes=self.settings.processes or cores(),
                 first_user=config.users + 1 + (number - 1) * self.settings.users,
-                # An interrupted test leaves partial results, which cannot be resumed because servers kept the logs.
+                # An interrupted test is resumed, but not with servers: they have logs of unfinished blocks.
                 force=True,
+                resume=not self.settings.servers and (work_path(out, AB_TEST_KIND) / JOB).exists(),
             )
 
         self._once(out, f"round {number}: A/B test", play)

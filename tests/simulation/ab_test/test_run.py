@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from edgerec.core.errors import ConfigurationError
 from edgerec.core.written import layout_of
@@ -98,19 +99,25 @@ def test_an_interrupted_test_is_resumed_with_the_same_result(
 
 
 @pytest.mark.slow
-def test_servers_keep_the_logs_and_give_the_same_result(
+def test_servers_and_this_process_keep_the_same_logs(
     paired: tuple[Path, dict[str, Any]], tmp_path: Path, small_world_path: Path
 ) -> None:
     plan = buckets(small_world_path / "bundle")
     served = run_ab_test(WORLD, plan, tmp_path / "served", users=20, processes=1, servers=True)
-    logs = load_logs(tmp_path / "served" / "logs" / "ranked")
+    kept = run_ab_test(WORLD, plan, tmp_path / "kept", users=20, processes=1, logs=True)
+    first, second = (load_logs(tmp_path / name / "logs" / "ranked") for name in ("served", "kept"))
     users = read_table(tmp_path / "served", "users").filter(bucket="ranked")
+    # IDs of pages and stores are random.
+    chance = ("page_id", "store_id", "duration_ms")
 
-    assert served["uplift"] == paired[1]["uplift"]
-    assert logs.events.filter(kind="exposure").height == users["pv"].sum()
-    assert logs.events.filter(opened_from="feed").height == users["clicks"].sum()
-    assert logs.events.filter(opened_from="search").height == users["searches"].sum()
-    assert set(logs.requests["model_version"]) == {served["buckets"]["ranked"]["version_id"]}
+    assert served["uplift"] == kept["uplift"] == paired[1]["uplift"]
+    for table, order in (("events", ["user_id", "time"]), ("requests", ["request_id"])):
+        one, other = (getattr(logs, table).drop(chance, strict=False).sort(order) for logs in (first, second))
+        assert_frame_equal(one, other, check_column_order=False)
+    assert first.events.filter(kind="exposure").height == users["pv"].sum()
+    assert first.events.filter(opened_from="feed").height == users["clicks"].sum()
+    assert first.events.filter(opened_from="search").height == users["searches"].sum()
+    assert set(first.requests["model_version"]) == {served["buckets"]["ranked"]["version_id"]}
 
 
 @pytest.mark.parametrize(
