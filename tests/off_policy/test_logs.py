@@ -134,10 +134,11 @@ def test_an_order_ends_with_the_next_one_and_with_the_first_place_that_was_not_s
     def seen(events: list[tuple[int, int]], *, next_items: list[int]) -> list[bool]:
         """Return which places of one request at 1000 count. The next one is at 2000. Events are (item, time)."""
         request = {"user_id": 1, "store_id": None, "page_id": 1}
+        first = {"request_id": 1, "time": 1000, "item_id": [7, 8, 9], "positions": [2, 0, 1]}
         orders = pl.DataFrame(
             [
-                {**request, "time": 1000, "item_id": [7, 8, 9], "positions": [2, 0, 1], "propensities": [0.9, 0.9]},
-                {**request, "time": 2000, "item_id": next_items, "positions": [0], "propensities": None},
+                {**request, **first, "propensities": [0.9, 0.9]},
+                {**request, "request_id": 2, "time": 2000, "item_id": next_items, "positions": [0]},
             ],
             schema_overrides={"store_id": pl.Int64},
         )
@@ -154,6 +155,29 @@ def test_an_order_ends_with_the_next_one_and_with_the_first_place_that_was_not_s
     assert seen([(7, 1100)], next_items=[8, 9]) == [False, False]
     assert seen([(9, 900), (7, 1100)], next_items=[8]) == [False, False]  # before the request
     assert seen([(9, 1100), (9, 1300), (7, 1200)], next_items=[8]) == [True, True]
+
+
+@pytest.mark.parametrize("pages", [(5, 9), (9, 5), (7, 7)])
+def test_the_numbers_of_pages_change_nothing_if_exposures_have_no_page(pages: tuple[int, int]) -> None:
+    # An order is in force until the user's next one, on whichever page. Rows are sorted as `read_orders` does.
+    user = {"user_id": 1, "store_id": None}
+    order = {"item_id": [1, 2], "positions": [0, 1], "propensities": [0.5, 0.5]}
+    orders = pl.DataFrame(
+        [
+            {**user, **order, "page_id": page, "time": time, "request_id": time}
+            for page, time in zip(pages, (1000, 2000), strict=True)
+        ],
+        schema_overrides={"store_id": pl.Int64},
+    ).sort("user_id", "store_id", "page_id", "time", "request_id")
+    exposures = pl.DataFrame(
+        [
+            {**user, "page_id": None, "order": index, "item_id": item, "time": time}
+            for index, (item, time) in enumerate([(1, 1100), (1, 2100), (2, 2200)])
+        ],
+        schema_overrides={"store_id": pl.Int64, "page_id": pl.Int64},
+    )
+    found = dict(zip(orders["time"].to_list(), seen_places(orders, exposures).tolist(), strict=True))
+    assert found == {1000: [True, False], 2000: [True, True]}
 
 
 @pytest.mark.parametrize(
