@@ -43,7 +43,7 @@ def to_markdown(head: Iterable[str], blocks: Iterable[Block]) -> str:
 
 
 def _block(block: Block) -> Iterator[str]:
-    yield from (f"### {block.title}", "")
+    yield from (f"### {escaped(block.title)}", "")
     items = [f"- {escaped(item)}" for item in block.items]
     if items:
         yield from (*items[:SHOWN], "")
@@ -70,8 +70,8 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is, apart from code between backticks."""
+    """Return text that Markdown shows as it is."""
     plain = printable(text)
-    for character in "\\|<>[]*":
+    for character in "\\|<>[]*`":
         plain = plain.replace(character, f"\\{character}")
     return plain
