@@ -108,7 +108,12 @@ def test_the_tables_have_the_figures_of_the_document() -> None:
         ("cloud", "1", "81,234", "7,311", "9.00 %", "8.80 to 9.20 %"),
         ("crban", "51 and more", "0", "0", "not measured", "not measured"),
     ]
-    assert rows_of(document, "time")[1] == ("device: client, store and models", "504", "65.8 %", "29.2")
+    assert rows_of(document, "time") == [
+        ("simulated user", "190", "22.2 %", "11.0"),
+        ("device: client, store and models", "504", "58.8 %", "29.2"),
+        ("cloud: recall, initial ranking and pages", "71.9", "8.4 %", "4.17"),
+        ("rest: new stores and clients, and files", "91.4", "10.7 %", "5.30"),
+    ]
     text = markdown(document)
     assert f"| {' | '.join(row)} |".replace("<", "\\<") in text
     assert "**In this simulated world, EdgeRec raised clicks by 8.1 % (95 %: 7.0 to 9.2 %).**" in text
@@ -127,6 +132,23 @@ def test_p_values_are_bounded_where_a_float_ends() -> None:
     assert [p_value(p) for p in (0.0, 1e-120, 1e-99, 2.34e-5, 0.001, 0.5, 1.0)] == [
         "< 1e-99", "< 1e-99", "1.0e-99", "2.3e-05", "0.001", "0.500", "1.000",
     ]  # fmt: skip
+
+
+def test_the_note_on_time_has_only_figures_that_belong_together(source: dict[str, Any]) -> None:
+    block = block_of(source, "time")
+    assert block is not None
+    assert block.table is not None
+    assert list(block.table.columns) == ["part", "seconds", "share", "milliseconds a session"]
+    # A resumed test has simulated some of its sessions before, so the seconds of this command are not those of all.
+    assert block.note == (
+        "17,234 sessions took 857 seconds, summed over all processes, or 40.2 sessions a second with 2 processes. "
+        "Seconds are wall time: a process that waits for a processor counts, too."
+    )
+    alone = block_of(source | {"sessions_per_second": None, "time": None}, "time")
+    assert alone is not None
+    assert alone.table is None
+    assert alone.note == "17,234 sessions. Their time was not measured."
+    assert rows_of(source | {"time": {"user": 3.0, "other": 1.0}}, "time")[1][:3] == ("other", "1", "25.0 %")
 
 
 def test_all_comparisons_are_listed(source: dict[str, Any]) -> None:
@@ -202,7 +224,7 @@ def test_values_that_are_none_are_not_measured() -> None:
     document["power"] = {key: {"smallest_uplift": None, "users_for_paper": None, "with_cuped": None} for key in PAPER}
     document["buckets"]["crban"] = dict.fromkeys(document["buckets"]["crban"])
     document["positions"] = {name: [] for name in document["positions"]}
-    document |= {"time": None, "winsorised": None, "sessions_per_second": None, "world": None, "bundles": []}
+    document |= {"time": None, "winsorised": None, "sessions_per_second": None, "world": None}
     document["sample_ratio"]["p"] = None
     document["aa"]["metrics"]["pv"] = {"ks_p": None, "below_5_percent": None}
     assert rows_of(document, "uplift")[0] == ("PV", *["not measured"] * 4, "-")

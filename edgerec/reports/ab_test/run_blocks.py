@@ -14,6 +14,7 @@ _PARTS = {
     "user": "simulated user",
     "device": "device: client, store and models",
     "cloud": "cloud: recall, initial ranking and pages",
+    "rest": "rest: new stores and clients, and files",
 }
 
 
@@ -55,14 +56,21 @@ def time(document: Mapping[str, Any]) -> Block:
         )
         for key, value in found.items()
     ]
-    speed = document["sessions_per_second"]
-    note = (
-        f"{counted(sessions, 'session', 'sessions')} in {number(document['seconds'])} seconds with "
-        f"{counted(document['processes'], 'process', 'processes')}: "
-        f"{NOT_MEASURED if speed is None else number(speed)} sessions a second."
+    table = Table(("part", "seconds", "share", "milliseconds a session"), rows) if rows else None
+    return Block("time", "Time", _speed(document, total), table)
+
+
+def _speed(document: Mapping[str, Any], total: float) -> str:
+    """Return the number of sessions and their speed. `total` is the sum of the seconds of all processes."""
+    sessions, speed = counted(document["sessions"], "session", "sessions"), document["sessions_per_second"]
+    if not total or speed is None:
+        return f"{sessions}. Their time was not measured."
+    # `simulation_seconds` is left out: a resumed test has simulated some of these sessions before.
+    return (
+        f"{sessions} took {number(total)} seconds, summed over all processes, or {number(speed)} sessions a second with "
+        f"{counted(document['processes'], 'process', 'processes')}. Seconds are wall time: a process that waits for a "
+        "processor counts, too."
     )
-    table = Table(("part", "processor seconds", "share", "milliseconds a session"), rows) if rows else None
-    return Block("time", "Time", note, table)
 
 
 def world(document: Mapping[str, Any]) -> Block | None:
@@ -70,6 +78,5 @@ def world(document: Mapping[str, Any]) -> Block | None:
     found = dict(document.get("world") or {})
     config = found.pop("config", None) or {}
     rows = [(key, text(value)) for key, value in {**found, **config}.items()]
-    bundles = [("bundle", str(path)) for path in document.get("bundles") or ()]
-    table = Table(("", ""), [*bundles, *rows], texts=2)
+    table = Table(("", ""), rows, texts=2)
     return Block("world", "World", table=table, folded=True, prose=True) if table.rows else None
