@@ -58,7 +58,7 @@ def test_the_report_has_the_figures_of_the_document(source: dict[str, Any]) -> N
     assert "+9.34 % (+8.21 to +10.42)" in text
     assert "| 4 | latest model | cloud | CLICK | +9.34 % | +8.21 to +10.42 % | \\< 1e-99 |" in text
     assert "| 4 | first model | cloud | CLICK | +5.51 % | +4.00 to +7.00 % | 1.0e-04 |" in text
-    assert " | 0.6813 | 22 to 28 | " in text
+    assert " | 0.6813 | 28 to 34 | " in text
     parsed = Page(page_of(source))
     assert ["4", "latest model", "first model", "CLICK", "+1.91 %", "-0.12 to +3.10 %", "0.070"] in parsed.rows
     assert parsed.elements >= {*SECTIONS, *PLOTS}
@@ -79,6 +79,23 @@ def test_plots_show_both_models_with_intervals(source: dict[str, Any]) -> None:
             lows = [y - low for y, low in zip(trace["y"], trace["error_y"]["arrayminus"], strict=True)]
             assert lows == pytest.approx([entry["ci95"][0] for entry in entries])
             assert [round(x) for x in trace["x"]] == [1, 2, 3, 4]
+
+
+def test_the_report_says_where_the_first_model_comes_from() -> None:
+    document = loop_document(2)
+    later = "each later one is trained further on logs of the latest model's devices in the round before"
+    for text in (markdown(document), body_of(page_of(document)).replace("&#39;", "'")):
+        assert f"The first model is trained on simulated logs; {later}." in text
+        assert "cloud alone, each later" not in text
+    rounds = next(block.table for block in blocks_of(document) if block.id == "rounds")
+    assert rounds is not None
+    logs = rounds.columns.index("logs")
+    assert [row[logs] for row in rounds.rows] == ["simulated logs", "latest of round 1"]
+    assert [row[rounds.columns.index("days, inclusive")] for row in rounds.rows] == ["7 to 13", "14 to 20"]
+    document["rounds"][0]["trained_on"] = {"bucket": None, "requests": None, "clicks": None}
+    assert f"The first model was given; {later}." in markdown(document)
+    assert "trained on simulated logs" not in markdown(document)
+    assert "| a new model | not known | not measured | not measured |" in markdown(document)
 
 
 def test_one_round_has_no_first_model_to_compare_with() -> None:

@@ -67,9 +67,9 @@ def _speed(document: Mapping[str, Any], total: float) -> str:
         return f"{sessions}. Their time was not measured."
     # `simulation_seconds` is left out: a resumed test has simulated some of these sessions before.
     return (
-        f"{sessions} took {number(total)} seconds, summed over all processes, or {number(speed)} sessions a second with "
-        f"{counted(document['processes'], 'process', 'processes')}. Seconds are wall time: a process that waits for a "
-        "processor counts, too."
+        f"{sessions} took {number(total)} seconds, summed over all processes, or {number(speed)} sessions a second "
+        f"with {counted(document['processes'], 'process', 'processes')}. "
+        "Seconds are wall time: a process that waits for a processor counts, too."
     )
 
 

@@ -27,6 +27,7 @@ _WORDS = {
     LATEST: "the model that was trained for this round",
     FIRST: "the model of round 1. It does not learn what changes later",
     "cloud": "pages in the order of the cloud, without EdgeRec",
+    "logs": "logs that the model of the round was trained on: simulated ones, or those of a bucket's devices",
     "GAUC": "quality of the order on logs of the validation: 0.5 is a random order, 1 is perfect",
     "uplift": "relative change of a metric against another bucket: +5 % means 1.05 times as much",
     "95 %": "interval that contains the true value in 95 of 100 such tests",
@@ -66,7 +67,7 @@ def brief_rounds(document: Mapping[str, Any]) -> Table | None:
     block = _rounds(document)
     if block is None or block.table is None:
         return None
-    kept = [block.table.columns.index(name) for name in ("round", "on the logs of", *_NUMBERS, "seconds")]
+    kept = [block.table.columns.index(name) for name in ("round", "logs", *_NUMBERS, "seconds")]
     columns = [block.table.columns[index] for index in kept]
     return Table(columns, [[row[index] for index in kept] for row in block.table.rows], texts=2)
 
@@ -97,7 +98,7 @@ def _rounds(document: Mapping[str, Any]) -> Block | None:
                 str(each["round"]),
                 each["version_id"] or NOT_MEASURED,
                 each["trained_from"] or "a new model",
-                logs.get("bucket") or NOT_MEASURED,
+                logs.get("bucket") or "not known",
                 *(count(logs.get(key)) for key in ("requests", "clicks")),
                 NOT_MEASURED if gauc is None else f"{gauc:.4f}",
                 NOT_MEASURED if first_day is None else f"{first_day} to {last_day}",
@@ -105,7 +106,7 @@ def _rounds(document: Mapping[str, Any]) -> Block | None:
                 NOT_MEASURED if each["seconds"] is None else number(each["seconds"]),
             )
         )
-    heads = ("round", "version ID", "trained from", "on the logs of", *_NUMBERS, "days", "users")
+    heads = ("round", "version ID", "trained from", "logs", *_NUMBERS, "days, inclusive", "users")
     return Block("rounds", "Rounds", table=Table((*heads, "seconds"), rows, texts=4)) if rows else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgerec.core.text import counted
@@ -50,9 +50,9 @@ def facts(document: Mapping[str, Any]) -> list[str]:
     """Return what was simulated, and what drift does to an old model, as sentences."""
     rounds = document["rounds"]
     what = (
-        f"{counted(len(rounds), 'round', 'rounds')}. The first model is trained on logs of the cloud alone, each later "
-        "one on logs of the round before. In each round, the same users get the latest model, the first model, and the "
-        "cloud alone."
+        f"{counted(len(rounds), 'round', 'rounds')}. {_first_model(rounds)}; each later one is trained further on logs "
+        "of the latest model's devices in the round before. In each round, the same users get the latest model, the "
+        "first model, and the cloud alone."
     )
     words = metric(primary_of(document)).words
     ends = [read_uplift((each["first_uplift"] or {}).get(primary_of(document))).mean for each in rounds]
@@ -63,3 +63,9 @@ def facts(document: Mapping[str, Any]) -> list[str]:
         f"{100 * ends[-1]:+.1f} % in round {rounds[-1]['round']}."
     )
     return [what, old]
+
+
+def _first_model(rounds: Sequence[Mapping[str, Any]]) -> str:
+    """Return where the first model comes from. The logs that trained a run from outside are not known."""
+    logs = (rounds[0]["trained_on"] or {}).get("bucket") if rounds else None
+    return "The first model was given" if logs is None else f"The first model is trained on {logs}"
