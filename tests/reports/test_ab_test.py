@@ -297,6 +297,22 @@ def test_checks_that_fail_are_warnings_at_the_top() -> None:
     assert any("CTR: 9.1 %" in line for line in terminal(broken, 120))
 
 
+def test_users_who_planned_no_session_have_a_row_and_are_explained() -> None:
+    document = ab_test_document(design="split")
+    block = block_of(document, "activity")
+    assert block is not None
+    assert "before the test" not in block.note
+    entry = {**document["activity"][0], "sessions": "0", "users": 43}
+    document["activity"] = [entry, *document["activity"]]
+    block = block_of(document, "activity")
+    assert block is not None
+    assert "Users with 0 planned all of theirs before the test period, and came back in it." in block.note
+    assert [row[:2] for row in rows_of(document, "activity")][:2] == [("0 sessions", "43"), ("1 session", "612")]
+    labels = Page(page_of(document)).plots["activity-primary"]["layout"]["yaxis"]["ticktext"]
+    assert sorted(labels) == ["0 sessions", "1 session", "2 sessions", "3 and more sessions"]
+    assert "| 0 sessions | 43 |" in markdown(document)
+
+
 def test_equal_settings_are_listed_once(source: dict[str, Any]) -> None:
     found = block_of(source, "settings")
     assert found is not None

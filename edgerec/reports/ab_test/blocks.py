@@ -143,6 +143,8 @@ def _activity(document: Mapping[str, Any]) -> Block | None:
         "Uplift of the treatment against the control, for users who planned more and fewer sessions, with 95 % "
         "intervals."
     )
+    if any(str(entry["sessions"]) == "0" for entry in entries):
+        note += " Users with 0 planned all of theirs before the test period, and came back in it."
     return Block("activity", "Uplift by user activity", note, table)
 
 

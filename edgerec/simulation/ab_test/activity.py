@@ -9,7 +9,10 @@ import polars as pl
 from edgerec.simulation.ab_test.comparison import compare
 
 _SESSIONS = pl.col("planned_sessions")
-GROUPS = {"1": _SESSIONS == 1, "2": _SESSIONS == 2, "3 and more": _SESSIONS >= 3}
+GROUPS = {"0": _SESSIONS == 0, "1": _SESSIONS == 1, "2": _SESSIONS == 2, "3 and more": _SESSIONS >= 3}
+"""The groups. A user of "0" planned sessions only for the pre-period, and came back in the test period."""
+OPTIONAL_GROUP = "0"
+"""This group is left out if it has no users, as in tests without a pre-period."""
 
 
 def uplift_by_activity(
@@ -18,7 +21,7 @@ def uplift_by_activity(
     """Return the uplift of `treatment` against `control` for each group of users by planned sessions.
 
     Planned sessions are the same in all buckets, so a group has the same kind of users in both. (The sessions that a
-    user has in the end may depend on the bucket.)
+    user has in the end may depend on the bucket.) Only the group `OPTIONAL_GROUP` may be left out.
 
     Args:
         control: users of the control, sorted by user.
@@ -30,5 +33,7 @@ def uplift_by_activity(
     for name, condition in GROUPS.items():
         pair = control.filter(condition), treatment.filter(condition)
         users = pl.concat([each.get_column("user_id") for each in pair]).n_unique()
+        if name == OPTIONAL_GROUP and not users:
+            continue
         found.append({"sessions": name, "users": users, "uplift": compare(*pair, design=design, primary=primary)})
     return found

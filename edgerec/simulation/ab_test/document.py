@@ -97,9 +97,9 @@ class PositionBin(Part):
 
 
 class ActivityGroup(Part):
-    """The uplifts of users with this number of planned sessions."""
+    """The uplifts of users with this number of planned sessions. The group "0" exists only if it has users."""
 
-    sessions: Literal["1", "2", "3 and more"]
+    sessions: Literal["0", "1", "2", "3 and more"]
     users: int
     uplift: dict[str, Uplift]
 

@@ -107,6 +107,24 @@ def test_buckets_and_positions_are_sums_of_the_tables(paired: Tables) -> None:
     assert [each["sessions"] for each in document["activity"]] == ["1", "2", "3 and more"]
 
 
+def test_users_who_planned_no_session_but_came_back_are_a_group(split: Tables) -> None:
+    users, exposures = split
+    # All their planned sessions were in the pre-period, and they came back in the test period.
+    returned = users.with_columns(
+        planned_sessions=pl.when(pl.col("user_id") % 10 == 0).then(0).otherwise("planned_sessions")
+    )
+    document = analyse(returned, exposures, buckets=["cloud", "crban"], design="split", splits=1)
+    assert [each["sessions"] for each in document["activity"]] == ["0", "1", "2", "3 and more"]
+    own = returned.filter(pl.col("planned_sessions") == 0, pl.col("sessions") > 0)
+    assert document["activity"][0]["users"] == own.height > 100
+    assert document["activity"][0]["uplift"]["click"]["mean"] is not None
+    assert sum(each["users"] for each in document["activity"]) == users.filter(pl.col("sessions") > 0).height
+    alone = pl.col("user_id") == own["user_id"][0]
+    few = users.with_columns(planned_sessions=pl.when(alone).then(0).otherwise("planned_sessions"))
+    group = analyse(few, exposures, buckets=["cloud", "crban"], design="split", splits=1)["activity"][0]
+    assert (group["sessions"], group["users"], group["uplift"]["click"]["mean"]) == ("0", 1, None)
+
+
 def test_one_cap_for_all_buckets_limits_the_money_of_a_user(paired: Tables) -> None:
     users, exposures = paired
     document = analyse(users, exposures, buckets=["cloud", "crban"], design="paired", winsorise=0.9)
