@@ -208,20 +208,25 @@ class LogWriter:
             for done, _ in answers:
                 done.set_exception(error)
             return
-        for _, answer in answers:
-            self._counts["dropped_rows"] += answer["dropped_rows"]
-        if new:
-            self._since = self._since if self._pending else time.monotonic()
-            rows = [(events, requests) for _, _, events, requests in new]
-            self._pending += rows
-            tables = self._joined(rows)
-            self._counts["batches"] += len(new)
-            for name, table in tables.items():
-                self._counts[name] += len(table)
-            self._teach(tables)
-        # A device that asks for a page after this answer gets one that knows its behaviours.
-        for done, answer in answers:
-            done.set_result(answer)
+        try:
+            self._count_and_teach([(events, requests) for _, _, events, requests in new])
+        finally:
+            # A device that asks for a page after this answer gets one that knows its behaviours.
+            for done, answer in answers:
+                self._counts["dropped_rows"] += answer["dropped_rows"]
+                done.set_result(answer)
+
+    def _count_and_teach(self, rows: list[tuple[pl.DataFrame, pl.DataFrame]]) -> None:
+        """Count new batches that are in the journal, and let the recall learn from them."""
+        if not rows:
+            return
+        self._since = self._since if self._pending else time.monotonic()
+        self._pending += rows
+        tables = self._joined(rows)
+        self._counts["batches"] += len(rows)
+        for name, table in tables.items():
+            self._counts[name] += len(table)
+        self._teach(tables)
 
     def _teach(self, tables: dict[str, pl.DataFrame]) -> None:
         try:

@@ -101,7 +101,7 @@ class ClientConfig:
                 "requested as soon as the one before arrived"
             )
         for name in self.triggers:
-            if name not in self.known_triggers:
+            if not isinstance(name, str) or name not in self.known_triggers:
                 known = ", ".join(self.known_triggers)
                 raise ConfigurationError(f"client: trigger {name!r} is unknown; the known triggers are {known}")
 

@@ -21,9 +21,10 @@ def make_buckets(bundles: Sequence[Path], path: Path | None) -> tuple[Bucket, ..
     """Return the buckets: the control, then one for each bundle, then those of the file.
 
     Args:
-        bundles: the bundles; the first one is that of the treatment. A bucket has the name of its bundle's folder.
+        bundles: at least one bundle. The first one is the treatment's. A bucket has the name of its bundle's folder.
         path: a TOML file with a table ``[buckets.NAME]`` for each further bucket. It has settings of `Bucket`. A bucket
-            without `bundle` uses the first bundle; a relative path starts at the file's folder.
+            without `bundle` uses the first bundle, and one with ``bundle = false`` has no model. A relative path starts
+            at the file's folder.
             ``[buckets.cloud]`` changes the control.
 
     Raises:
@@ -37,11 +38,9 @@ def make_buckets(bundles: Sequence[Path], path: Path | None) -> tuple[Bucket, ..
     found += [Bucket(bundle.resolve().name, bundle) for bundle in bundles]
     for name, values in settings.items():
         given = values.pop("bundle", None)
-        if given is None and not bundles:
-            raise ConfigurationError(f"buckets: bucket {name!r} should have a bundle")
-        if given is not None and (not isinstance(given, str) or not given):
-            raise ConfigurationError(f"bucket {name!r}: bundle should be a path; received {given!r:.80}")
-        bundle = bundles[0] if given is None else (path or Path()).parent / given
+        if given is not None and given is not False and (not isinstance(given, str) or not given):
+            raise ConfigurationError(f"bucket {name!r}: bundle should be a path or false; received {given!r:.80}")
+        bundle = None if given is False else bundles[0] if given is None else (path or Path()).parent / given
         found.append(Bucket(name, bundle, **values))
     twice = [name for name, number in Counter(one.name for one in found).items() if number > 1]
     if twice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from edgerec.bundle.layout import DEVICE
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest_file import read_device_manifest
 from edgerec.bundle.signing import PublicKey
+from edgerec.cloud.versions import open_version
 from edgerec.core.atomic import write_bytes, write_json
 from edgerec.core.errors import ConfigurationError
 from edgerec.core.parallel import cores
@@ -27,6 +29,8 @@ from edgerec.simulation.closed_loop.simulate_buckets import read_table, simulate
 KIND = "ab_test"
 HEAD, PAGE, TABLE = "ab_test.json", "ab_test.html", "ab_test.md"
 LEAST_USERS = 20
+PARTS = ("user", "device", "cloud")
+"""The parts of the closed loop whose seconds are measured."""
 
 
 def run_ab_test(
@@ -106,14 +110,15 @@ def run_ab_test(
             primary=primary,
             splits=splits,
         )
-        spent = {name: sums[name] for name in ("user", "device", "cloud")}
+        spent = {name: sums[name] for name in PARTS}
+        spent["rest"] = sums["block"] - sum(spent.values())
         document = {
             **{key: stated[key] for key in ("design", "users", "pre_days", "logs", "servers")},
             "world": stated["world"],
             **found,
             "sessions": int(sums["sessions"]),
-            # Interrupted simulations are resumed, so the seconds of all processes are used, not those of this command.
-            "sessions_per_second": sums["sessions"] * processes / sum(spent.values()),
+            # The seconds of all blocks, and not those of this command, which may have resumed a simulation.
+            "sessions_per_second": sums["sessions"] * processes / sums["block"],
             "processes": processes,
             "time": spent,
             "seconds": time.perf_counter() - started,
@@ -158,9 +163,11 @@ def _version(bucket: Bucket, public_key: PublicKey | None) -> str | None:
     """Check that the bundle of a bucket can be used, and return its version."""
     if bucket.bundle is None:
         return None
-    guarded(_loads, bucket.bundle)
+    guarded(partial(_loads, public_key=public_key), bucket.bundle)
     return read_device_manifest(bucket.bundle / DEVICE, public_key=public_key).version_id
 
 
-def _loads(bundle: Path) -> None:
-    load_device_model(bundle)
+def _loads(bundle: Path, *, public_key: PublicKey | None) -> None:
+    """Load both halves of a bundle, to find faults before the simulation."""
+    load_device_model(bundle, public_key=public_key)
+    open_version(bundle, public_key=public_key)

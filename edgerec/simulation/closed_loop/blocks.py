@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Literal
 
 import polars as pl
 
+from edgerec.bundle.layout import NAME
 from edgerec.bundle.load import load_device_model
+from edgerec.cloud.versions import ServedVersion, open_version
 from edgerec.core.resumable import ResumableFolder
 from edgerec.data.logs import write_table
 from edgerec.data.schema import EVENTS, REQUESTS
@@ -24,7 +27,8 @@ from edgerec.simulation.closed_loop.bucket import Bucket
 from edgerec.simulation.closed_loop.local_cloud import LocalCloud
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.play_user import Played, play_user
-from edgerec.simulation.closed_loop.player import Seconds, Totals
+from edgerec.simulation.closed_loop.records import Totals
+from edgerec.simulation.closed_loop.timed_cloud import Seconds
 from edgerec.simulation.population import TRUTH
 
 Design = Literal["paired", "split"]
@@ -131,10 +135,11 @@ def play_block(plan: Plan, work: ResumableFolder, urls: Sequence[str] | None, bl
         block: the block.
 
     Returns:
-        The seconds of each part of the closed loop, and the number of sessions.
+        The seconds of each part of the closed loop, those of the whole block (`block`), and the number of sessions.
     """
+    started = perf_counter()
     bucket, seconds = plan.buckets[block.bucket], Seconds()
-    model = None if bucket.bundle is None else _model(bucket.bundle)
+    model = None if bucket.bundle is None else _model(bucket.bundle, _changed(bucket.bundle))
     url = None if urls is None else urls[block.bucket]
     sent: list[tuple[pl.DataFrame, pl.DataFrame]] = []
     played = list(_play(plan, bucket, block, model, url, seconds, sent))
@@ -154,7 +159,7 @@ def play_block(plan: Plan, work: ResumableFolder, urls: Sequence[str] | None, bl
         files[-1].parent.mkdir(parents=True, exist_ok=True)
         write_table(frame, files[-1])
     sessions = sum(one.test.sessions + one.pre.sessions for one in played)
-    note = {**vars(seconds), "sessions": float(sessions)}
+    note = {**vars(seconds), "block": perf_counter() - started, "sessions": float(sessions)}
     work.finish(block.name, note, files)
     return note
 
@@ -175,10 +180,11 @@ def _play(
             yield play_user(
                 plan.world,
                 user_id,
-                bucket,
-                cloud,
-                model,
-                path,
+                bucket=bucket,
+                control=plan.buckets[0],
+                cloud=cloud,
+                model=model,
+                path=path,
                 seconds=seconds,
                 pre_days=plan.pre_days,
                 logs=plan.logs,
@@ -192,16 +198,27 @@ def _play(
 def _transport(plan: Plan, bucket: Bucket, url: str | None) -> Iterator[Transport]:
     """Yield the transport to the RS of a bucket, for one block."""
     if url is None:
-        yield LocalCloud(plan.world, [] if bucket.bundle is None else [bucket.bundle], keep=plan.logs)
+        served = [] if bucket.bundle is None else [_version(bucket.bundle, _changed(bucket.bundle))]
+        yield LocalCloud(plan.world, served, keep=plan.logs)
     else:
         with HttpTransport(url, timeout_s=TIMEOUT_S) as transport:
             yield transport
 
 
 @lru_cache(maxsize=32)
-def _model(bundle: Path) -> DeviceModel:
-    """Return the models of a bundle. They are loaded once in each process."""
+def _model(bundle: Path, changed: int) -> DeviceModel:
+    """Return the models of a bundle. They are loaded once in each process, and again when the bundle has changed."""
     return load_device_model(bundle)
+
+
+@lru_cache(maxsize=32)
+def _version(bundle: Path, changed: int) -> ServedVersion:
+    """Return the version of a bundle that the cloud serves. It is opened and checked once in each process."""
+    return open_version(bundle)
+
+
+def _changed(bundle: Path) -> int:
+    return int((bundle / NAME).stat().st_mtime_ns)
 
 
 def _users(bucket: str, played: Sequence[Played]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from edgerec.device_runtime.config import ClientConfig
 
 CONTROL = "cloud"
 """The name of the bucket without EdgeRec."""
+_NAME = re.compile(r"\w[\w .+-]{0,79}", re.ASCII)
+"""Names of buckets. They become names of folders and stand in reports."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class Bucket:
     explore_among: int = ClientConfig.explore_among
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                "bucket: a name should have 1 to 80 letters (a to z), digits, spaces and characters of _.+- and should not "
+                f"begin with a sign; received {self.name!r:.100}: rename the bundle's folder, or the bucket in the file"
+            )
+        if self.bundle is None and (self.explore or self.candidates is not None):
+            raise ConfigurationError(f"bucket {self.name!r}: explore and candidates need a bundle, which orders items")
+        if self.explore and self.in_view != 1:
+            raise ConfigurationError(f"bucket {self.name!r}: explore needs in_view = 1; received {self.in_view}")
         for name, least in (("device_ms", 0), ("in_view", 1), ("delivery_s", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -72,7 +84,7 @@ class Bucket:
         silent = self.bundle is None and not logs
         return ClientConfig(
             page=self.page,
-            fetch=self.fetch or (100 if self.bundle is not None else self.page),
+            fetch=self.fetch if self.fetch is not None else (100 if self.bundle is not None else self.page),
             prefetch=self.prefetch,
             candidates=self.candidates,
             triggers=() if silent else self.triggers,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import polars as pl
 
@@ -11,7 +10,7 @@ from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.log_rows import LogTables
 from edgerec.cloud.served_values import DefaultServedValues
 from edgerec.cloud.service import FeedService
-from edgerec.cloud.versions import Versions, open_version
+from edgerec.cloud.versions import ServedVersion, Versions
 from edgerec.core.errors import EdgeRecError, TransportError, first_line
 from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
 from edgerec.features.spec import table1
@@ -29,13 +28,13 @@ class LocalCloud:
 
     Args:
         world: the simulated world.
-        bundles: the bundles whose versions are served.
+        served: the versions that are served beside pass-through.
         keep: whether the log rows are kept for `take_logs`.
     """
 
-    def __init__(self, world: LoopWorld, bundles: Sequence[Path], *, keep: bool = False) -> None:
+    def __init__(self, world: LoopWorld, served: Sequence[ServedVersion], *, keep: bool = False) -> None:
         items = Catalogue(world.catalogue.table())
-        versions = Versions(table1(), [open_version(bundle) for bundle in bundles], items)
+        versions = Versions(table1(), served, items)
         specs = [version.spec for version in versions]
         self._tables = LogTables(specs, items.ids) if keep else None
         self._recall = SimulatedRecall(world)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgerec.core.errors import TransportError
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.paging.transport import Transport
-from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
+from edgerec.simulation.closed_loop.bucket import Bucket
+from edgerec.simulation.closed_loop.clock import Clock
 from edgerec.simulation.closed_loop.keyed_random import KeyedRandom, Purpose
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
-from edgerec.simulation.closed_loop.player import Clock, Place, Player, RequestIds, Seconds, Shown, TimedCloud, Totals
+from edgerec.simulation.closed_loop.player import Player
+from edgerec.simulation.closed_loop.records import Place, RequestIds, Shown, Totals
+from edgerec.simulation.closed_loop.timed_cloud import Seconds, TimedCloud
 from edgerec.simulation.closed_loop.user import SimulatedUser
 from edgerec.simulation.feed import DAY_MS
 from edgerec.simulation.recorder import MAX_REQUESTS
@@ -42,11 +46,12 @@ class Played:
 def play_user(
     world: LoopWorld,
     user_id: int,
+    *,
     bucket: Bucket,
+    control: Bucket,
     cloud: Transport,
     model: DeviceModel | None,
     path: Path,
-    *,
     seconds: Seconds,
     pre_days: int = 0,
     logs: bool = False,
@@ -57,6 +62,7 @@ def play_user(
         world: the world.
         user_id: the user.
         bucket: how the user is served.
+        control: how every user is served in the pre-period.
         cloud: the RS.
         model: the models of the bucket's bundle; None for a device without a model.
         path: the file of the behaviour store, which should not exist yet.
@@ -65,7 +71,7 @@ def play_user(
         logs: whether the cloud keeps the logs.
 
     Raises:
-        TransportError: the cloud did not answer.
+        TransportError: the cloud did not answer, or log rows could not be delivered.
     """
     user, clock = SimulatedUser(world, user_id), Clock()
     timed = TimedCloud(cloud, seconds)
@@ -83,25 +89,25 @@ def play_user(
             new_id=requests,
             draw=draws.random,
         )
-        watched, among = (served.explore_places, served.explore_among) if logs and served.explore else (0, 0)
+        explores = logs and served.explore > 0
         return Player(
-            user,
-            client,
-            seconds,
-            used is not None,
-            served.device_ms,
-            served.in_view,
-            clock,
-            requests,
-            watched,
-            among,
+            user=user,
+            client=client,
+            seconds=seconds,
+            ranks=used is not None,
+            device_ms=served.device_ms,
+            in_view=served.in_view,
+            clock=clock,
+            requests=requests,
+            watched=served.explore_places if explores else 0,
+            among=served.explore_among,
         )
 
     with BehaviourStore(path, user_id=user_id, limits=None if model is None else model.limits) as store:
         begin: int | None = user.planned[0]
         away: int | None = None
         pre = Totals()
-        playing = player(bucket, model) if not pre_days else player(Bucket(CONTROL), None)
+        playing = player(bucket, model) if not pre_days else player(control, None)
         before = bool(pre_days)
         while begin is not None:
             if before and begin >= switch:
@@ -111,6 +117,9 @@ def play_user(
             begin = user.next_session(ended)
             away = None if begin is None else begin - ended
         playing.close()
+        # The client would deliver them later. But the store ends with the user, and the logs would be incomplete.
+        if store.unsent(1) is not None:
+            raise TransportError(f"closed loop: user {user_id}: the last log rows could not be delivered to the cloud")
     planned = sum(start >= switch for start in user.planned)
     if before:
         return Played(user_id, planned, playing.totals, Totals(), [], [])

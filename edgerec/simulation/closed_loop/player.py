@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from edgerec.core.errors import TransportError
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.pending_work import PAGE, Done
-from edgerec.paging.items import ItemBatch
-from edgerec.paging.log_rows import LogBatch
-from edgerec.paging.page import Page, PageRequest
-from edgerec.paging.transport import Transport
+from edgerec.simulation.closed_loop.clock import Clock
+from edgerec.simulation.closed_loop.records import Place, RequestIds, Shown, Totals
+from edgerec.simulation.closed_loop.timed_cloud import Seconds
 from edgerec.simulation.closed_loop.user import SimulatedUser
 from edgerec.simulation.feed import DOWNLOAD_MS
 
@@ -24,108 +23,7 @@ WAIT_MS = sum(DOWNLOAD_MS) // 2
 Result = TypeVar("Result")
 
 
-@dataclass
-class Seconds:
-    """Seconds that the parts of the closed loop took.
-
-    Attributes:
-        user: the simulated user.
-        device: client, store and models.
-        cloud: the RS, or the time until it answered.
-    """
-
-    user: float = 0.0
-    device: float = 0.0
-    cloud: float = 0.0
-
-
-class TimedCloud:
-    """A transport that times another one."""
-
-    def __init__(self, plain: Transport, seconds: Seconds) -> None:
-        self._plain, self._seconds = plain, seconds
-
-    def page(self, request: PageRequest) -> Page:
-        return self._timed(lambda: self._plain.page(request))
-
-    def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
-        return self._timed(lambda: self._plain.items(version_id, item_ids))
-
-    def send(self, batch: LogBatch) -> None:
-        self._timed(lambda: self._plain.send(batch))
-
-    def _timed(self, call: Callable[[], Result]) -> Result:
-        start = perf_counter()
-        try:
-            return call()
-        finally:
-            self._seconds.cloud += perf_counter() - start
-
-
-@dataclass
-class Clock:
-    """The time of one user and of the user's device, in milliseconds since 1970."""
-
-    now: int = 0
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@dataclass
-class Totals:
-    """What one user did in one period. `gmv` is what the user paid on pages opened from the feed."""
-
-    sessions: int = 0
-    pv: int = 0
-    clicks: int = 0
-    purchases: int = 0
-    gmv: float = 0.0
-    deletes: int = 0
-    searches: int = 0
-    orders: int = 0
-    pages: int = 0
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One exposure: the session, the display position in it (from 1), whether it was clicked, and the truth."""
-
-    session: int
-    position: int
-    clicked: bool
-    probability: float
-
-
-@dataclass(frozen=True)
-class Place:
-    """One explored place when it came into view: the request that ordered it, and the truth of what could be shown.
-
-    Attributes:
-        request_id: the request.
-        place: the place in its order, from 1.
-        item_ids: the next items of the order. The model's best remaining candidates are among them.
-        probabilities: the true click probability of each of them, if it were shown at this place.
-    """
-
-    request_id: int
-    place: int
-    item_ids: list[int]
-    probabilities: list[float]
-
-
-@dataclass
-class RequestIds:
-    """Numbers of requests: each call returns the next one. `last` is the latest one."""
-
-    last: int
-
-    def __call__(self) -> int:
-        self.last += 1
-        return self.last
-
-
-@dataclass
+@dataclass(kw_only=True)
 class Player:
     """Plays sessions of one user through one client.
 
@@ -284,8 +182,3 @@ class Player:
             return call()
         finally:
             self.seconds.device += perf_counter() - start - (self.seconds.cloud - cloud)
-
-
-def period_columns(totals: Totals, prefix: str = "") -> dict[str, Any]:
-    """Return totals as columns of the table of users."""
-    return {f"{prefix}{name}": value for name, value in vars(totals).items()}

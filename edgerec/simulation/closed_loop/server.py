@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from edgerec.cloud.log_rows import LogTables
 from edgerec.cloud.serve import serve
 from edgerec.cloud.server_process import running_server
 from edgerec.core.atomic import write_json
+from edgerec.core.parent import die_with
 from edgerec.data.logs import TABLES, Logs, LogsHead, write_heads, write_logs, write_table
 from edgerec.data.schema import EVENTS, ITEMS, REQUESTS
 from edgerec.features.spec import table1
@@ -47,6 +49,7 @@ def world_server(world: LoopWorld, bundle: Path | None, *, logs: Path, work: Pat
         "bundle": None if bundle is None else str(bundle),
         "catalogue": str(catalogue),
         "logs": str(logs),
+        "parent": os.getpid(),
     }
     write_json(settings, document)
     with running_server(["edgerec.simulation.closed_loop.server", str(settings)]) as url:
@@ -72,6 +75,7 @@ def main(path: Path) -> None:
     # uvicorn ends on SIGTERM and then calls this handler. SystemExit lets the log writer close.
     signal.signal(signal.SIGTERM, _exit)
     document = json.loads(path.read_text(encoding="utf-8"))
+    die_with(document["parent"])
     stated = document["world"]
     world = LoopWorld(parse_simulation_config(stated["config"]), stated["seed"], stated["first_day"])
     bundles = [] if document["bundle"] is None else [Path(document["bundle"])]

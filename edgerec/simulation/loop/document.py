@@ -12,15 +12,17 @@ from edgerec.simulation.closed_loop.loop_world import LoopWorld
 
 LATEST, FIRST = "latest", "first"
 """The buckets of the newest model and of the first round's model."""
+SIMULATED = "simulated logs"
+"""What trains the first model: logs of `edgerec simulate`, which has the cloud's order alone."""
 
 
-def model_document(run: Path, samples: Path | None, *, trained_on: str) -> dict[str, Any]:
+def model_document(run: Path, samples: Path | None, *, trained_on: str | None) -> dict[str, Any]:
     """Return what a round says of its model.
 
     Args:
         run: the run of the model.
         samples: the samples of its training; None if the run was given.
-        trained_on: the bucket whose logs trained it.
+        trained_on: the bucket whose logs trained it, or `SIMULATED`; None if the run was given.
     """
     head = read_run_head(run)[0]
     counts = None if samples is None else open_samples(samples).head.splits["train"]
@@ -36,9 +38,7 @@ def model_document(run: Path, samples: Path | None, *, trained_on: str) -> dict[
     }
 
 
-def round_document(
-    number: int, model: dict[str, Any], tested: dict[str, Any], world: LoopWorld, *, seconds: float
-) -> dict[str, Any]:
+def round_document(number: int, model: dict[str, Any], tested: dict[str, Any], world: LoopWorld) -> dict[str, Any]:
     """Return the document of a round.
 
     Args:
@@ -46,19 +46,18 @@ def round_document(
         model: the document of its model.
         tested: the document of its A/B test.
         world: the world.
-        seconds: how long the round took.
     """
     first = world.first_day + number * world.config.days
     return {
         "round": number,
         **model,
         "users": tested["users"],
-        "days": [first, first + world.config.days],
+        "days": [first, first + world.config.days - 1],
         "uplift": _uplift(tested, LATEST, CONTROL),
         "against_first": _uplift(tested, LATEST, FIRST) if number > 1 else None,
         "first_uplift": _uplift(tested, FIRST if number > 1 else LATEST, CONTROL),
         "buckets": tested["buckets"],
-        "seconds": seconds,
+        "seconds": tested["seconds"],
     }
 
 

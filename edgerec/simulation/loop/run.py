@@ -24,11 +24,11 @@ from edgerec.model.run_head import read_run_head
 from edgerec.model.training import train
 from edgerec.simulation.ab_test.run import HEAD as AB_TEST
 from edgerec.simulation.ab_test.run import KIND as AB_TEST_KIND
-from edgerec.simulation.ab_test.run import run_ab_test
+from edgerec.simulation.ab_test.run import LEAST_USERS, run_ab_test
 from edgerec.simulation.closed_loop.blocks import LOGS
 from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
-from edgerec.simulation.loop.document import FIRST, LATEST, model_document, round_document
+from edgerec.simulation.loop.document import FIRST, LATEST, SIMULATED, model_document, round_document
 from edgerec.simulation.population import simulate
 
 KIND = "loop"
@@ -60,6 +60,8 @@ class LoopSettings:
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise ConfigurationError(f"loop: rounds should be at least 1; received {self.rounds}")
+        if self.users < LEAST_USERS:
+            raise ConfigurationError(f"loop: users should be at least {LEAST_USERS}; received {self.users}")
 
 
 def run_loop(
@@ -113,10 +115,9 @@ def run_loop(
         model = steps.start(config)
         rounds = []
         for number in range(1, settings.rounds + 1):
-            begun = time.perf_counter()
             tested = steps.test(number)
             following = steps.train_next(number) if number < settings.rounds else None
-            rounds.append(round_document(number, model, tested, world, seconds=time.perf_counter() - begun))
+            rounds.append(round_document(number, model, tested, world))
             model = following or model
         document = {**stated, "rounds": rounds, "seconds": time.perf_counter() - started}
         write_json(work.path / HEAD, {"schema": 1, "format": 1, "kind": KIND, **document})
@@ -150,7 +151,7 @@ class _Steps:
                 train(open_samples(made), config or TrainConfig(), used, samples_path=self._final(made), force=True)
         bundle = folder / "bundle"
         self._once(bundle, "export", lambda: export_bundle(used, bundle, samples_path=made))
-        return model_document(used, made, trained_on=CONTROL)
+        return model_document(used, made, trained_on=None if made is None else SIMULATED)
 
     def test(self, number: int) -> dict[str, Any]:
         """Run the A/B test of a round. Return its document."""

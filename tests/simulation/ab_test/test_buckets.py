@@ -65,7 +65,18 @@ def test_a_file_adds_buckets_and_changes_the_control(tmp_path: Path) -> None:
         ("[buckets.a]\npage = 'x'", "bucket 'a'.*`page` should be a whole number"),
         ("[buckets.a]\ndevice_ms = -1", "device_ms should be a whole number of at least 0"),
         ("[buckets.a]\ntriggers = ['never']", "trigger 'never' is unknown"),
-        ("[buckets.a]\nbundle = 3", "bundle should be a path"),
+        ("[buckets.a]\nbundle = 3", "bundle should be a path or false"),
+        ("[buckets.a]\nfetch = 0", "`fetch` should be at least 1"),
+        ("[buckets.a]\nfetch = false", "`fetch` should be a whole number"),
+        ("[buckets.a]\ntriggers = [['click']]", "is unknown"),
+        ("[buckets.a]\nexplore = 0.1\nin_view = 2", "explore needs in_view = 1"),
+        ("[buckets.cloud]\nexplore = 0.1", "need a bundle"),
+        ("[buckets.a]\nbundle = false\ncandidates = 20", "need a bundle"),
+        ("[buckets.'../x']\npage = 20", "a name should have"),
+        ("[buckets.'a/b']\npage = 20", "a name should have"),
+        ("[buckets.'']\npage = 20", "a name should have"),
+        ("[buckets.'.a']\npage = 20", "a name should have"),
+        ('[buckets."a\\nb"]\npage = 20', "a name should have"),
         ("[buckets.cloud]\nbundle = 'x'", "has no bundle"),
         ("[buckets.crban]\npage = 20", "two buckets have the name 'crban'"),
         ("[buckets]\na = 3", "should be a table"),
@@ -83,3 +94,10 @@ def test_a_wrong_file_is_one_clear_error(tmp_path: Path, text: str, expected: st
 def test_two_bundles_of_one_name_are_an_error() -> None:
     with pytest.raises(ConfigurationError, match="two buckets have the name 'crban'"):
         make_buckets([BUNDLE, Path("other/crban")], None)
+
+
+def test_a_further_bucket_can_have_no_model(tmp_path: Path) -> None:
+    *_, more = make_buckets([BUNDLE], write(tmp_path, "[buckets.large_pages]\nbundle = false\nfetch = 100"))
+
+    assert more.bundle is None
+    assert more.client(logs=False).fetch == 100

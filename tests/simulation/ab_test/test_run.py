@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 from edgerec.core.errors import ConfigurationError
 from edgerec.core.written import layout_of
 from edgerec.data.logs import load_logs
-from edgerec.simulation.ab_test import run as run_module
 from edgerec.simulation.ab_test.run import run_ab_test
+from edgerec.simulation.closed_loop import blocks, simulate_buckets
 from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.simulate_buckets import read_table
@@ -64,6 +64,7 @@ def test_the_folder_has_tables_a_document_and_pages(paired: tuple[Path, dict[str
     assert "ranked" in (out / "ab_test.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_split_test_assigns_each_user_to_one_bucket(tmp_path: Path, small_world_path: Path) -> None:
     out = tmp_path / "test"
     found = run_ab_test(
@@ -78,24 +79,33 @@ def test_a_split_test_assigns_each_user_to_one_bucket(tmp_path: Path, small_worl
     assert found["pre_days"] == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_test_is_resumed_with_the_same_result(
     paired: tuple[Path, dict[str, Any]], tmp_path: Path, small_world_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, out = buckets(small_world_path / "bundle"), tmp_path / "test"
+    plain, played = simulate_buckets.play_block, []
 
-    def interrupt(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
+    def interrupted(*arguments: Any) -> Any:
+        played.append(arguments[-1].name)
+        if len(played) == 4:
+            raise KeyboardInterrupt
+        return plain(*arguments)
 
-    monkeypatch.setattr(run_module, "analyse", interrupt)
+    monkeypatch.setattr(blocks, "BLOCK", 5)
+    monkeypatch.setattr(simulate_buckets, "play_block", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_ab_test(WORLD, plan, out, users=20, processes=1)
     assert not out.exists()
-    monkeypatch.undo()
-    # Nothing is simulated again, so a world in which nothing can be simulated gives the result.
-    monkeypatch.setattr("edgerec.simulation.closed_loop.simulate_buckets.play_block", interrupt)
     resumed = run_ab_test(WORLD, plan, out, users=20, processes=1, resume=True)
 
+    # There are four blocks of each bucket, and only the fourth block was played twice.
+    assert len(played) == 9
+    assert len(set(played)) == 8
     assert resumed["uplift"] == paired[1]["uplift"]
+    for table in ("users", "exposures"):
+        first, second = (read_table(folder, table).sort(pl.all()) for folder in (out, paired[0]))
+        assert_frame_equal(first, second)
 
 
 @pytest.mark.slow
