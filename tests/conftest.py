@@ -132,6 +132,30 @@ def plus_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def small_world_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with `logs`, `samples`, `run` and `bundle` of the world in `tests.small_world`."""
+
+    def make(root: Path) -> None:
+        from edgerec.data.build_samples import write_samples
+        from edgerec.export.bundle import export_bundle
+        from edgerec.model.config import TrainConfig
+        from edgerec.model.training import train
+        from edgerec.simulation.population import simulate
+        from tests.small_world import CONFIG, SEED
+
+        simulate(CONFIG, root / "logs", seed=SEED)
+        limits = {"candidates": 24, "exposures": 16, "page_views": 8}
+        samples = write_samples(root / "logs", root / "samples", limits=limits)
+        config = TrainConfig(batch_size=64, epochs=1, units=8, layers=1, compiled=False)
+        with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
+            quicker.shorten_parity_check(patch)
+            train(samples, config, root / "run", samples_path=root / "samples")
+            export_bundle(root / "run", root / "bundle", requests=5)
+
+    yield from shared_folder(tmp_path_factory, "small-world", make)
+
+
+@pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """Return the address of a Redis server that all tests share. Each test uses its own prefix of keys."""
     from tests.redis_server import need_redis, redis_server

@@ -54,27 +54,3 @@ def small() -> SimulationConfig:
     return SimulationConfig(
         users=9, items=80, days=3, categories=6, brands_per_category=2, rerank_after=4, cloud=CloudConfig(page=20)
     )
-
-
-@pytest.fixture(scope="session")
-def small_world_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a folder with `logs`, `samples`, `run` and `bundle` of the world in `tests.simulation.small_world`."""
-
-    def make(root: Path) -> None:
-        from edgerec.data.build_samples import write_samples
-        from edgerec.export.bundle import export_bundle
-        from edgerec.model.config import TrainConfig
-        from edgerec.model.training import train
-        from tests import quicker
-        from tests.simulation.small_world import CONFIG, SEED
-
-        simulate(CONFIG, root / "logs", seed=SEED)
-        limits = {"candidates": 24, "exposures": 16, "page_views": 8}
-        samples = write_samples(root / "logs", root / "samples", limits=limits)
-        config = TrainConfig(batch_size=64, epochs=1, units=8, layers=1, compiled=False)
-        with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
-            quicker.shorten_parity_check(patch)
-            train(samples, config, root / "run", samples_path=root / "samples")
-            export_bundle(root / "run", root / "bundle", requests=5)
-
-    yield from shared_folder(tmp_path_factory, "small-world", make)

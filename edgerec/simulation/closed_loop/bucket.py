@@ -57,8 +57,8 @@ class Bucket:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ConfigurationError(
-                "bucket: a name should have 1 to 80 letters (a to z), digits, spaces and characters of _.+- and should not "
-                f"begin with a sign; received {self.name!r:.100}: rename the bundle's folder, or the bucket in the file"
+                "bucket: a name should have 1 to 80 letters (a to z), digits, spaces and characters of _.+- and should "
+                f"not begin with a sign; received {self.name!r:.100}: rename the folder of the bundle, or the bucket"
             )
         if self.bundle is None and (self.explore or self.candidates is not None):
             raise ConfigurationError(f"bucket {self.name!r}: explore and candidates need a bundle, which orders items")

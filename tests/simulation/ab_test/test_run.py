@@ -18,7 +18,7 @@ from edgerec.simulation.closed_loop import blocks, simulate_buckets
 from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.simulate_buckets import read_table
-from tests.simulation.small_world import CONFIG, SEED
+from tests.small_world import CONFIG, SEED
 
 WORLD = LoopWorld(CONFIG, SEED)
 PAGE: dict[str, Any] = {"page": 12, "prefetch": 3}

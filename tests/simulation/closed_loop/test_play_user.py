@@ -21,7 +21,7 @@ from edgerec.simulation.closed_loop.play_user import Played, play_user
 from edgerec.simulation.closed_loop.records import Totals
 from edgerec.simulation.closed_loop.server import world_server
 from edgerec.simulation.closed_loop.timed_cloud import Seconds
-from tests.simulation.small_world import CONFIG, SEED
+from tests.small_world import CONFIG, SEED
 
 WORLD = LoopWorld(CONFIG, SEED)
 USERS = range(61, 69)

@@ -16,7 +16,7 @@ from edgerec.model.run_head import read_run_head
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.loop import run as run_module
 from edgerec.simulation.loop.run import LoopSettings, run_loop
-from tests.simulation.small_world import CONFIG, SEED
+from tests.small_world import CONFIG, SEED
 
 FURTHER = TrainConfig(learning_rate=0.001, epochs=1, batch_size=64, compiled=False)
 
