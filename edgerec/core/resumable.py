@@ -205,15 +205,18 @@ def held(path: Path, *, busy: str = WorkFolders.busy) -> Iterator[None]:
         busy: what to do if another process has locked the folder, for the error text.
 
     Raises:
-        OutputError: another process has locked the folder, or `path` is a file.
+        OutputError: another process has locked the folder, `path` is a file, or it cannot be made.
     """
     while True:
         try:
             path.mkdir(parents=True, exist_ok=True)
-            handle = lock(path)
-            break
         except FileExistsError:
             raise OutputError(f"{path} should be a folder for partial results, but it is a file: remove it") from None
+        except OSError as error:
+            raise OutputError(f"{path} cannot be made ({error.strerror}): choose another --out") from None
+        try:
+            handle = lock(path)
+            break
         except BlockingIOError:
             raise OutputError(f"another process writes to {path}: {busy}") from None
         except FileNotFoundError:

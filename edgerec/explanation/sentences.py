@@ -53,9 +53,9 @@ def _group(candidate: Part, groups: Sequence[Part], sign: int) -> str | None:
     if index is None:
         return None
     members, name = groups[index]["behaviours"], groups[index]["name"]
-    only = len(members) == 1
+    only, did = len(members) == 1, "raised" if sign > 0 else "lowered"
     return (
-        f" Mostly because of {counted(len(members), 'behaviour', 'behaviours')} with {name}: without "
+        f" {counted(len(members), 'behaviour', 'behaviours')} with {name} {did} it most: without "
         f"{'it' if only else 'them'}, it would be at {candidate['groups'][index]['rank_without']}."
     )
 

@@ -69,7 +69,7 @@ def sentence(**changes: Any) -> str:
 def test_a_sentence_says_where_the_candidate_would_be() -> None:
     assert sentence() == (
         "Item 123 (category 4) rose from position 17 to 2 of 50. Without the user's behaviours, it would be at 11. "
-        "Mostly because of 2 behaviours with category 4: without them, it would be at 12. "
+        "2 behaviours with category 4 raised it most: without them, it would be at 12. "
         "The strongest: the user opened item 88 (category 4) 40 s ago: stayed 35 s, read comments "
         "(+9.9 points of click probability; without this alone, it would be at 9)."
     )
@@ -77,7 +77,7 @@ def test_a_sentence_says_where_the_candidate_would_be() -> None:
 
 def test_the_category_that_is_named_acts_in_the_direction_of_all_behaviours() -> None:
     assert sentence(without_behaviours={"rank": 1}).endswith(
-        "Mostly because of 1 behaviour with category 5: without it, it would be at 1. The user saw item 9 (category 5) "
+        "1 behaviour with category 5 lowered it most: without it, it would be at 1. The user saw item 9 (category 5) "
         "30 s ago (-2.5 points of click probability)."
     )
     assert sentence(without_behaviours={"rank": 2}).endswith("Without the user's behaviours, it would be there, too.")

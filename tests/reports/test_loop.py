@@ -54,7 +54,7 @@ def test_the_report_has_the_figures_of_the_document(source: dict[str, Any]) -> N
         "alone; against the model of round 1, it did not clearly change clicks: +1.9 % (95 %: -0.1 to +3.1 %)."
     )
     text = markdown(source)
-    assert "changed clicks by +8.1 % in its own round, and by +5.5 % in round 4" in text
+    assert "+8.1 % in its own round, and +5.5 % in round 4" in text
     assert "+9.34 % (+8.21 to +10.42)" in text
     assert "| 4 | latest model | cloud | CLICK | +9.34 % | +8.21 to +10.42 % | \\< 1e-99 |" in text
     assert "| 4 | first model | cloud | CLICK | +5.51 % | +4.00 to +7.00 % | 1.0e-04 |" in text

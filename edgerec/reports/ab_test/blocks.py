@@ -115,7 +115,7 @@ def _positions(document: Mapping[str, Any]) -> Block | None:
 
 def _buckets(document: Mapping[str, Any]) -> Block:
     rows = [(name, *bucket_cells(bucket)) for name, bucket in document["buckets"].items()]
-    note = "Means a user, apart from the number of users and CTR."
+    note = "Means per user, apart from the number of users and CTR."
     winsorised = document.get("winsorised")
     if winsorised and winsorised.get("cap") is not None:
         note += (
@@ -158,7 +158,7 @@ def _feedback(document: Mapping[str, Any]) -> Block | None:
         return None
     note = (
         "How often the feed can react to a user: the device orders it again after behaviour, the cloud only with the "
-        "next page. Means a user."
+        "next page. Means per user."
     )
     table = Table(("bucket", "orders by the device", "pages of the cloud", "orders for each page"), rows)
     return Block("feedback", "Feedback", note, table)

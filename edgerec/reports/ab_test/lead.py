@@ -46,6 +46,10 @@ def facts(document: Mapping[str, Any]) -> list[str]:
         design = f"Split design: each of {counted(users, 'user', 'users')} is in one of {number}, as a company would "
         design += "test it."
     sentences = [design]
+    analysed = sum(bucket["users"] for bucket in buckets.values())
+    if document["design"] == "split" and analysed < users:
+        without = counted(users - analysed, "user", "users")
+        sentences.append(f"{without} had no session in the test period and are left out.")
     treatment = treatment_of(document)
     if treatment is not None:
         what = f"The treatment is the bucket {printable(treatment)}: EdgeRec orders the feed on the device."

@@ -128,5 +128,5 @@ def _buckets(document: Mapping[str, Any]) -> Block | None:
         for name, bucket in (each["buckets"] or {}).items()
     ]
     table = Table(("round", "bucket", *BUCKET_COLUMNS), rows, texts=2)
-    note = "Means a user, apart from the number of users and CTR."
+    note = "Means per user, apart from the number of users and CTR."
     return Block("buckets", "Buckets", note, table, folded=True) if rows else None

@@ -59,8 +59,8 @@ def facts(document: Mapping[str, Any]) -> list[str]:
     if len(rounds) < 2 or ends[0] is None or ends[-1] is None:
         return [what]
     old = (
-        f"The model of round {rounds[0]['round']} changed {words} by {100 * ends[0]:+.1f} % in its own round, and by "
-        f"{100 * ends[-1]:+.1f} % in round {rounds[-1]['round']}."
+        f"Uplift of {words} by the model of round {rounds[0]['round']}: {100 * ends[0]:+.1f} % in its own round, and "
+        f"{100 * ends[-1]:+.1f} % in round {rounds[-1]['round']}. The tables have the intervals."
     )
     return [what, old]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError
-from edgerec.core.text import did_you_mean
+from edgerec.core.text import check_utf8, did_you_mean
 from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
 
 MOST_BUCKETS = 50
@@ -41,7 +41,12 @@ def make_buckets(bundles: Sequence[Path], path: Path | None) -> tuple[Bucket, ..
         if given is not None and given is not False and (not isinstance(given, str) or not given):
             raise ConfigurationError(f"bucket {name!r}: bundle should be a path or false; received {given!r:.80}")
         bundle = None if given is False else bundles[0] if given is None else (path or Path()).parent / given
+        if bundle is not None and not bundle.is_dir():
+            raise ConfigurationError(f"bucket {name!r}: {bundle} is not a folder: give the path of a bundle")
         found.append(Bucket(name, bundle, **values))
+    for bucket in found:
+        if bucket.bundle is not None:
+            check_utf8(bucket.bundle, what=f"bucket {bucket.name!r}")
     twice = [name for name, number in Counter(one.name for one in found).items() if number > 1]
     if twice:
         raise ConfigurationError(

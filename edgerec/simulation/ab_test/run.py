@@ -11,7 +11,7 @@ from typing import Any
 from edgerec import __version__
 from edgerec.bundle.guard import guarded
 from edgerec.bundle.layout import DEVICE
-from edgerec.bundle.load import load_device_model
+from edgerec.bundle.load import load_bundle
 from edgerec.bundle.manifest_file import read_device_manifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.versions import open_version
@@ -168,6 +168,6 @@ def _version(bucket: Bucket, public_key: PublicKey | None) -> str | None:
 
 
 def _loads(bundle: Path, *, public_key: PublicKey | None) -> None:
-    """Load both halves of a bundle, to find faults before the simulation."""
-    load_device_model(bundle, public_key=public_key)
+    """Check all files of a bundle, and load both halves, to find faults before the simulation."""
+    load_bundle(bundle, public_key=public_key)
     open_version(bundle, public_key=public_key)

@@ -39,7 +39,8 @@ def simulate_buckets(plan: Plan, work: ResumableFolder, *, processes: int, serve
     with _servers(plan, work) if servers else contextlib.nullcontext() as urls:
         play = partial(play_block, plan, work, urls)
         done = map_ordered(play, unfinished, processes=processes)
-        for _ in progress(done, what="sessions of users", total=len(unfinished)):
+        users = (user for block, _ in zip(unfinished, done, strict=True) for user in block.users)
+        for _ in progress(users, what="users of all buckets", total=sum(len(block.users) for block in unfinished)):
             pass
     if plan.logs and not servers:
         for bucket in plan.buckets:
