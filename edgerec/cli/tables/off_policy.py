@@ -9,6 +9,13 @@ from rich.console import Group
 
 from edgerec.cli.output import table_of
 
+LEAST_COVERAGE, LEAST_SAMPLE = 0.5, 60
+"""Below these, the log says little about a policy (docs/off-policy.md)."""
+WEAK = (
+    f"* The log says little about this policy: it covers less than {LEAST_COVERAGE:.0%} of the places, or its "
+    f"effective sample size is below {LEAST_SAMPLE}."
+)
+
 
 def off_policy_table(document: Mapping[str, Any]) -> Group:
     """Return the tables of the document of `evaluate_policies`."""
@@ -23,7 +30,7 @@ def off_policy_table(document: Mapping[str, Any]) -> Group:
     columns = ["policy", "click rate (DR)", "SNIPS", "IPS", "against the log", *(["truth", "inside"] if known else [])]
     rows = [
         (
-            policy["name"],
+            policy["name"] + (" *" if _weak(policy) else ""),
             *(_interval(policy[name]) for name in ("dr", "snips", "ips", "difference")),
             *(_truth(policy["truth"]) if known else ()),
         )
@@ -39,13 +46,21 @@ def off_policy_table(document: Mapping[str, Any]) -> Group:
         )
         for policy in policies
     ]
+    weak = any(_weak(policy) for policy in policies)
     return Group(
         table_of(("", ""), counts, header=False),
         "",
         table_of(columns, rows),
+        *([WEAK] if weak else []),
         "",
         table_of(("policy", "places", "coverage", "agrees with the log", "effective sample size"), support),
     )
+
+
+def _weak(policy: Mapping[str, Any]) -> bool:
+    """Return whether the log says little about a policy."""
+    size = policy["effective_sample_size"]
+    return policy["coverage"] < LEAST_COVERAGE or size is None or size < LEAST_SAMPLE
 
 
 def _share(share: float) -> str:

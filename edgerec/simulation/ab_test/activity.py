@@ -8,6 +8,9 @@ import polars as pl
 
 from edgerec.simulation.ab_test.comparison import compare
 
+LEAST_USERS = 20
+"""A group with fewer users has no intervals and no p-values: with so few users they would be far too narrow."""
+
 _SESSIONS = pl.col("planned_sessions")
 GROUPS = {"0": _SESSIONS == 0, "1": _SESSIONS == 1, "2": _SESSIONS == 2, "3 and more": _SESSIONS >= 3}
 """The groups. A user of "0" planned sessions only for the pre-period, and came back in the test period."""
@@ -35,5 +38,8 @@ def uplift_by_activity(
         users = pl.concat([each.get_column("user_id") for each in pair]).n_unique()
         if name == OPTIONAL_GROUP and not users:
             continue
-        found.append({"sessions": name, "users": users, "uplift": compare(*pair, design=design, primary=primary)})
+        uplift = compare(*pair, design=design, primary=primary)
+        if users < LEAST_USERS:
+            uplift = {key: {**one, "ci95": None, "p": None, "p_adjusted": None} for key, one in uplift.items()}
+        found.append({"sessions": name, "users": users, "uplift": uplift})
     return found

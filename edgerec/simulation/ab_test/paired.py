@@ -38,8 +38,9 @@ def ratio_uplift(n_a: Array, d_a: Array, n_b: Array, d_b: Array) -> Uplift:
         h = ((n_B - r_B d_B) / m(d_B) - (r_B / r_A) (n_A - r_A d_A) / m(d_A)) / r_A
 
     The standard error of u is the standard deviation of h divided by the square root of the number of users. Both
-    buckets' values of a user are in one h, so what they have in common cancels. The interval and the two-sided
-    p-value of u = 0 use the t distribution with one degree of freedom fewer than users.
+    buckets' values of a user are in one h, so what they have in common cancels. The two-sided p-value of u = 0 uses the
+    t distribution with one degree of freedom fewer than users. The interval does, too, but on the logarithmic scale, as
+    in the split design: the standard error of log(1 + u) is that of u divided by 1 + u. So no interval is below -1.
 
     Args:
         n_a: (users,), numerators in the control.
@@ -53,15 +54,17 @@ def ratio_uplift(n_a: Array, d_a: Array, n_b: Array, d_b: Array) -> Uplift:
     users = len(n_a)
     if users < 2 or not (n_a.sum() and d_a.sum() and d_b.sum()):
         return UNKNOWN
+    if not n_b.sum():
+        return Uplift(mean=-1.0)
     r_a, r_b = n_a.sum() / d_a.sum(), n_b.sum() / d_b.sum()
     ratio = r_b / r_a
     influence = ((n_b - r_b * d_b) / d_b.mean() - ratio * (n_a - r_a * d_a) / d_a.mean()) / r_a
     error = float(influence.std(ddof=1)) / math.sqrt(users)
     if error <= ROUNDING * max(ratio, 1.0):
         return Uplift(mean=float(ratio - 1))
-    half = error * float(stats.t.ppf(0.975, users - 1))
     p = 2 * float(stats.t.sf(abs(ratio - 1) / error, users - 1))
-    return Uplift.of(ratio - 1, ratio - 1 - half, ratio - 1 + half, p)
+    factor = math.exp(error / ratio * float(stats.t.ppf(0.975, users - 1)))
+    return Uplift.of(ratio - 1, ratio / factor - 1, ratio * factor - 1, p)
 
 
 def _values(users: pl.DataFrame, metric: Metric) -> tuple[Array, Array]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import polars as pl
 import pytest
@@ -50,7 +52,9 @@ def test_a_mean_is_tested_as_by_scipys_paired_t_test() -> None:
     exact = stats.ttest_rel(n_b, np.full(60, 5.0))
     assert p == pytest.approx(exact.pvalue, rel=1e-9)
     interval = exact.confidence_interval(0.95)
-    assert (low * 5, high * 5) == pytest.approx((interval.low, interval.high))
+    # On the logarithmic scale, the interval is symmetric, and its width is that of scipy's divided by the mean.
+    assert (1 + low) * (1 + high) == pytest.approx((1 + mean) ** 2)
+    assert math.log((1 + high) / (1 + low)) == pytest.approx((interval.high - interval.low) / n_b.mean())
     assert mean * 5 == pytest.approx(n_b.mean() - 5)
     # If the control varies, the tests agree near an uplift of 0.
     n_a = rng.normal(100, 20, 400)
