@@ -22,7 +22,11 @@ from edgerec.core.resumable import resumable_folder
 from edgerec.core.written import LAYOUTS, layout_of
 
 FIELDS = {"format": 1, "schema": 1, "name": "a", "version_id": "1"}
-REST = {"spec": {}, "limits": {}, "config": {}, "files": {}, "paths": {}, "rows": [], "proof": "", "finding": ""}
+REST = {
+    **{name: {} for name in ("spec", "limits", "config", "files", "paths", "buckets")},
+    **{name: [] for name in ("rows", "rounds")},
+    **dict.fromkeys(("proof", "finding", "design"), ""),
+}
 
 
 def names(folder: Path) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from edgerec.explanation.explain import explain
-from tests.reports.test_bench_in_browser import PHONE, STATE, WIDE, browser
+from tests.reports.conftest import browser
+from tests.reports.opened_page import PHONE, STATE, WIDE
 
 __all__ = ["browser"]
 

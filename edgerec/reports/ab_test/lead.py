@@ -46,7 +46,7 @@ def facts(document: Mapping[str, Any]) -> list[str]:
         design = f"Split design: each of {counted(users, 'user', 'users')} is in one of {number}, as a company would "
         design += "test it."
     sentences = [design]
-    analysed = sum(bucket["users"] for bucket in buckets.values())
+    analysed = sum(bucket["users"] or 0 for bucket in buckets.values())
     if document["design"] == "split" and analysed < users:
         without = counted(users - analysed, "user", "users")
         sentences.append(f"{without} had no session in the test period and are left out.")

@@ -41,7 +41,7 @@ def make_buckets(bundles: Sequence[Path], path: Path | None) -> tuple[Bucket, ..
         if given is not None and given is not False and (not isinstance(given, str) or not given):
             raise ConfigurationError(f"bucket {name!r}: bundle should be a path or false; received {given!r:.80}")
         bundle = None if given is False else bundles[0] if given is None else (path or Path()).parent / given
-        if bundle is not None and not bundle.is_dir():
+        if given and bundle is not None and not bundle.is_dir():
             raise ConfigurationError(f"bucket {name!r}: {bundle} is not a folder: give the path of a bundle")
         found.append(Bucket(name, bundle, **values))
     for bucket in found:

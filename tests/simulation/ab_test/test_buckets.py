@@ -49,6 +49,7 @@ def test_a_file_adds_buckets_and_changes_the_control(tmp_path: Path) -> None:
         explore = 0.2
         """,
     )
+    (tmp_path / "more" / "ipv").mkdir(parents=True)
     control, _, clicks, other = make_buckets([BUNDLE], path)
 
     assert control.client(logs=False).page == 20
@@ -66,6 +67,7 @@ def test_a_file_adds_buckets_and_changes_the_control(tmp_path: Path) -> None:
         ("[buckets.a]\ndevice_ms = -1", "device_ms should be a whole number of at least 0"),
         ("[buckets.a]\ntriggers = ['never']", "trigger 'never' is unknown"),
         ("[buckets.a]\nbundle = 3", "bundle should be a path or false"),
+        ("[buckets.a]\nbundle = 'nowhere'", "bucket 'a': .*nowhere is not a folder"),
         ("[buckets.a]\nfetch = 0", "`fetch` should be at least 1"),
         ("[buckets.a]\nfetch = false", "`fetch` should be a whole number"),
         ("[buckets.a]\ntriggers = [['click']]", "is unknown"),
