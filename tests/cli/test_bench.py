@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -88,5 +89,6 @@ def test_processes_without_a_round_are_named_and_the_table_has_no_empty_columns(
     assert "1 process instead of 3, because each needs a round" in done.stderr
     assert "1 round in 1 process" in done.stdout
     assert "mnn / it" not in done.stdout
+    # On a busy machine, a later row may begin later than after a tenth of a second.
     assert "from 0.0 s" in done.stdout
-    assert "from 0.1 s" in done.stdout
+    assert len(set(re.findall(r"from \d+\.\d s", done.stdout))) > 1
