@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from edgerec.simulation.actions import ACTIONS, NONE, REASONS
 from edgerec.simulation.closed_loop.keyed_random import KeyedRandom, Purpose
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
-from edgerec.simulation.feed import HOURS, SEARCH_MS, milliseconds
+from edgerec.simulation.feed import DAY_MS, HOURS, SEARCH_MS, milliseconds
 from edgerec.simulation.users import UserStates
 from edgerec.simulation.world import Floats, Ints, sigmoid, utility
 
-DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
+HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 _WHO: Ints = np.zeros(1, np.int64)
 """The row of the user in the arrays of `UserStates`, which has one user here."""
 _BUY = list(ACTIONS).index("buy")
