@@ -45,14 +45,12 @@ def serve(
     need("cloud", "numpy", "polars", "fastapi", "uvicorn")
     key = load_key(public_key)
     from edgerec.cloud.serve import serve as run_server
+    from edgerec.cloud.settings import ServerSettings
 
     run_server(
         bundles,
         catalogue,
-        logs=logs,
-        host=host,
-        port=port,
-        public_key=key,
+        ServerSettings(logs=logs, host=host, port=port, public_key=key),
         listening=lambda state: _emit(state, as_json=as_json),
     )
 

@@ -12,11 +12,11 @@ import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 
-from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.app import create_app
 from edgerec.cloud.co_visitation import CoVisitation
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.recall import Recall
+from edgerec.cloud.settings import ServerSettings
 from edgerec.cloud.start import open_service
 from edgerec.core.atomic import check_no_overlap
 from edgerec.core.errors import OutputError
@@ -29,11 +29,8 @@ _GRACE_S = 5
 def serve(
     bundles: Sequence[Path],
     catalogue: Path,
+    settings: ServerSettings,
     *,
-    logs: Path | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8008,
-    public_key: PublicKey | None = None,
     recall: Callable[[NDArray[np.int64]], Recall] = CoVisitation,
     listening: Callable[[dict[str, Any]], None] = lambda state: None,
 ) -> None:
@@ -42,10 +39,7 @@ def serve(
     Args:
         bundles: the bundles whose versions are served. Without any, only devices without a model are served.
         catalogue: folder of logs with the catalogue.
-        logs: the folder to which the logs of devices are written; None: no logs are accepted.
-        host: the address to listen at.
-        port: the port; 0 takes a free one.
-        public_key: the bundles must have a signature of this key.
+        settings: how the server runs.
         recall: makes the recall from the IDs (n,) of the catalogue.
         listening: called with `url` and `versions` when the server listens.
 
@@ -53,12 +47,13 @@ def serve(
         InputError, FormatError, LogsError, SpecificationError: an input is not valid.
         OutputError: the port is in use, or the folder of the logs cannot be written.
     """
+    logs = settings.logs
     if logs is not None:
         check_no_overlap(logs, [catalogue, *bundles])
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(_listen(host, port))
+        listener = stack.enter_context(_listen(settings.host, settings.port))
         earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
-        service = open_service(catalogue, bundles, learn_from=earlier, recall=recall, public_key=public_key)
+        service = open_service(catalogue, bundles, learn_from=earlier, recall=recall, public_key=settings.public_key)
         writer = None
         if logs is not None:
             specs = [version.spec for version in service.versions]
@@ -69,7 +64,7 @@ def serve(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S, lifespan="off"
         )
         server = uvicorn.Server(config)
-        address = f"[{host}]" if ":" in host else host
+        address = f"[{settings.host}]" if ":" in settings.host else settings.host
         listener.listen(config.backlog)
         listening({"url": f"http://{address}:{listener.getsockname()[1]}", "versions": service.versions.ids})
         # uvicorn ends on SIGINT and SIGTERM, and then gives the signal to the handler that was there before.

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from edgerec.cloud.serve import serve
+from edgerec.cloud.settings import ServerSettings
 from edgerec.core.errors import OutputError, TransportError
 from edgerec.data.logs import load_logs
 from edgerec.paging.codec import MEDIA_TYPE
@@ -213,6 +214,6 @@ def test_a_server_without_logs_and_bundles_serves_pages(logs: Path) -> None:
         port = urlsplit(state["url"]).port
         assert port is not None
         with pytest.raises(OutputError, match=f"cannot listen at 127.0.0.1:{port} .Address already in use.: choose"):
-            serve([], logs, port=port)
+            serve([], logs, ServerSettings(port=port))
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130

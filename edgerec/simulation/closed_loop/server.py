@@ -18,6 +18,7 @@ from typing import Any
 from edgerec.cloud.log_rows import LogTables
 from edgerec.cloud.serve import serve
 from edgerec.cloud.server_process import running_server
+from edgerec.cloud.settings import ServerSettings
 from edgerec.core.atomic import write_json
 from edgerec.core.parent import die_with
 from edgerec.data.logs import TABLES, Logs, LogsHead, write_heads, write_logs, write_table
@@ -82,8 +83,7 @@ def main(path: Path) -> None:
     serve(
         bundles,
         Path(document["catalogue"]),
-        logs=Path(document["logs"]),
-        port=0,
+        ServerSettings(logs=Path(document["logs"]), port=0),
         recall=lambda _: SimulatedRecall(world),
         listening=_print,
     )

@@ -1,0 +1,73 @@
+"""The answers of the HTTP interface: JSON, and one object with the field `error` for every fault (docs/cloud.md)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from edgerec.cloud.log_rows import WrongRowsError
+from edgerec.cloud.service import FeedService, UnknownItemsError
+from edgerec.cloud.versions import UnknownVersionError
+from edgerec.core.errors import EdgeRecError, TransportError
+from edgerec.core.faults import fault_text
+from edgerec.core.text import printable
+from edgerec.paging.log_body import TooLargeError
+
+JSON = "application/json"
+_NOT_JSON = "the body is not valid JSON"
+_LOG = logging.getLogger(__name__)
+
+
+def json_answer(document: Any, status: int = 200) -> Response:
+    """Return an answer with a JSON document."""
+    return Response(json.dumps(document, allow_nan=False), status, media_type=JSON)
+
+
+def add_errors(app: FastAPI, service: FeedService) -> None:
+    """Let every error become one JSON object with the field `error`."""
+
+    def add(kind: type[Exception], answer: Callable[[Any], tuple[int, str]], **more: Callable[[], Any]) -> None:
+        async def handle(request: Request, error: Exception) -> Response:
+            status, text = answer(error)
+            if isinstance(error, RequestValidationError):
+                text = _body_fault(error, request.headers.get("content-type", ""))
+            elif kind is EdgeRecError:
+                # Applications that need the traceback set the level DEBUG.
+                _LOG.error(printable(text), exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
+            return json_answer({"error": printable(text), **{name: value() for name, value in more.items()}}, status)
+
+        app.add_exception_handler(kind, handle)
+
+    add(UnknownVersionError, lambda error: (404, str(error)), versions=lambda: service.versions.ids)
+    add(UnknownItemsError, lambda error: (422, str(error)))
+    add(TooLargeError, lambda error: (413, str(error)))
+    add(TransportError, lambda error: (400, str(error)))
+    add(WrongRowsError, lambda error: (422, str(error)))
+    add(EdgeRecError, lambda error: (500, str(error)))
+    add(Exception, lambda error: (500, f"this is a fault of the server ({type(error).__name__})"))
+    add(HTTPException, _http_fault)
+    add(RequestValidationError, lambda error: (422, str(error)))
+
+
+def _http_fault(error: HTTPException) -> tuple[int, str]:
+    if error.detail == "There was an error parsing the body":
+        # FastAPI answers so to a body that is not UTF-8.
+        return 422, _NOT_JSON
+    return error.status_code, str(error.detail)
+
+
+def _body_fault(error: RequestValidationError, content_type: str) -> str:
+    """Return the first fault of a body in one line."""
+    fault = error.errors()[0]
+    media_type = content_type.partition(";")[0].strip().lower()
+    if isinstance(fault.get("input"), bytes) and media_type != JSON:
+        return f"the body should be JSON with the header 'Content-Type: {JSON}'; received {content_type!r:.60}"
+    if fault["type"] == "json_invalid":
+        return _NOT_JSON
+    return fault_text(fault)

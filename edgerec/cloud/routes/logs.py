@@ -1,0 +1,58 @@
+"""`/v1/logs`: batches of log rows from devices."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
+
+from edgerec.cloud.answers import JSON, json_answer
+from edgerec.cloud.log_writer import LogWriter
+from edgerec.paging.log_body import decode_batch, inflate
+from edgerec.paging.log_rows import LogBatch
+
+MAX_REQUEST = 8 * 1024 * 1024
+"""Maximum length of the body of a request in bytes. A compressed body may have this length after inflation, too."""
+_BATCH: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The batch as JSON, or as JSON that is compressed with gzip (Content-Encoding: gzip).",
+        "content": {
+            JSON: {
+                "schema": {
+                    "type": "object",
+                    "required": ["user_id", "store_id", "number", "events", "requests"],
+                    "properties": {
+                        **{name: {"type": "integer", "format": "int64"} for name in ("user_id", "store_id", "number")},
+                        **{name: {"type": "array", "items": {"type": "object"}} for name in ("events", "requests")},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def log_routes(logs: LogWriter | None) -> APIRouter:
+    """Return the route of logs. Without a writer, logs are refused."""
+    router = APIRouter()
+
+    @router.post("/v1/logs", openapi_extra=_BATCH)
+    async def store_logs(request: Request) -> Response:
+        """Store a batch of log rows. The batch is on disk when the answer comes. A repeated batch is dropped."""
+        if logs is None:
+            raise HTTPException(404, "this server does not store logs: start it with --logs")
+        content = await request.body()
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding not in ("gzip", "identity"):
+            raise HTTPException(415, f"the encoding should be gzip or none; received {encoding[:40]!r}")
+        batch = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
+        return json_answer(await asyncio.wrap_future(logs.submit(batch)))
+
+    return router
+
+
+def _batch(content: bytes, *, compressed: bool) -> LogBatch:
+    return decode_batch(inflate(content, most=MAX_REQUEST) if compressed else content)

@@ -1,0 +1,43 @@
+"""`/v1/page` and `/v1/items`: the next items of a feed, and single items."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+
+from edgerec.cloud.answers import JSON, json_answer
+from edgerec.cloud.messages import ItemsBody, PageBody
+from edgerec.cloud.readable import items_document, page_document
+from edgerec.cloud.service import FeedService
+from edgerec.paging.codec import MEDIA_TYPE, encode_items, encode_page
+
+Accept = Annotated[str, Header(description=f"`{JSON}` for JSON that people can read; otherwise the answer is binary.")]
+BINARY: dict[int | str, dict[str, Any]] = {
+    200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}, JSON: {}}},
+    404: {"description": "The cloud does not serve the version."},
+    422: {"description": "The request is not valid, or the cloud does not have an item."},
+}
+
+
+def page_routes(service: FeedService) -> APIRouter:
+    """Return the routes of pages and items."""
+    router = APIRouter()
+
+    @router.post("/v1/page", response_class=Response, responses=BINARY)
+    async def page(body: PageBody, accept: Accept = "") -> Response:
+        """Return the next items of a user's feed."""
+        found = service.page(body.request())
+        if JSON in accept:
+            return json_answer(page_document(found))
+        return Response(encode_page(found), media_type=MEDIA_TYPE)
+
+    @router.post("/v1/items", response_class=Response, responses=BINARY)
+    async def items(body: ItemsBody, accept: Accept = "") -> Response:
+        """Return these items in this order."""
+        found = service.items(body.version_id, body.item_ids)
+        if JSON in accept:
+            return json_answer(items_document(found))
+        return Response(encode_items(found), media_type=MEDIA_TYPE)
+
+    return router
