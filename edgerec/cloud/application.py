@@ -15,6 +15,7 @@ from edgerec.cloud.recall import Recall
 from edgerec.cloud.served_values import ServedValues
 from edgerec.core.errors import InputError, first_line
 from edgerec.features.kinds.base import Reads
+from edgerec.paging.columns import ColumnArray
 from edgerec.paging.page import PageRequest
 
 _ACCEPTED: Mapping[Reads, tuple[tuple[type, ...], str]] = {
@@ -46,7 +47,7 @@ def recalled(
             f"recall: `candidates` should return an array of item IDs and an array of scores; received {answer!r:.80}"
         )
     rows = catalogue.rows(found.astype(np.int64))
-    if not len(found) == len(scores) <= request.count or (rows < 0).any() or len(np.unique(rows)) < len(rows):
+    if not len(found) == len(scores) <= request.count or (rows < 0).any() or len(set(rows.tolist())) < len(rows):
         raise InputError(
             f"recall: `candidates` should return at most {request.count} different items of the catalogue and "
             f"their scores; received {len(found)} items, {len(scores)} scores, {int((rows < 0).sum())} items "
@@ -64,7 +65,7 @@ def served_values(
     item_ids: NDArray[np.int64],
     scores: NDArray[np.float64],
     time: int,
-) -> dict[str, list[Any]]:
+) -> dict[str, Sequence[Any]]:
     """Return the values (n,) of each column of `reads`. A column that is left out has the values None.
 
     Args:
@@ -93,10 +94,13 @@ def _naming(method: str) -> Iterator[None]:
         raise InputError(f"{method} raised {type(error).__name__}: {first_line(error):.200}") from error
 
 
-def _column(name: str, values: Any, kind: Reads, count: int) -> list[Any]:
-    """Return the values of a column as Python values."""
+def _column(name: str, values: Any, kind: Reads, count: int) -> Sequence[Any]:
+    """Return the values of a column as a page has them."""
     if values is None:
         return [None] * count
+    if kind == "numbers" and isinstance(values, np.ndarray) and values.dtype == np.float64:
+        if values.shape == (count,) and np.isfinite(values).all():
+            return ColumnArray("numbers", values)
     tolist = getattr(values, "tolist", None) or getattr(values, "to_list", None)
     column = tolist() if tolist else values
     if not isinstance(column, Sequence) or isinstance(column, str) or len(column) != count:

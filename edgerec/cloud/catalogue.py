@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,47 +12,21 @@ from edgerec.data.casting import is_text
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.schema import ITEM_ID
 from edgerec.features.vocabulary import MISSING_ID
+from edgerec.paging.columns import MISSING_BOOLEAN, MISSING_INTEGER, ColumnArray
 
 
-@dataclass(frozen=True)
-class _Column:
-    """One column of the catalogue.
-
-    Attributes:
-        values: (items,), the values; for strings, the index of each in `words`.
-        missing: (items,), which items have no value; None if all have one.
-        words: the different strings; None for numbers.
-    """
-
-    values: NDArray[Any]
-    missing: NDArray[np.bool_] | None
-    words: NDArray[Any] | None
-
-    @classmethod
-    def of(cls, series: pl.Series) -> _Column:
-        missing = series.is_null().to_numpy() if series.null_count() else None
-        if is_text(series.dtype):
-            words = series.cast(pl.String).unique(maintain_order=True).drop_nulls()
-            codes = series.cast(pl.String).replace_strict(words, np.arange(len(words)), return_dtype=pl.Int32)
-            return cls(codes.fill_null(0).to_numpy(), missing, np.array([*words, None], object))
-        if series.dtype in (pl.Null, pl.UInt64) or series.dtype.is_decimal():
-            # A page has no such types. A feature reads these values as numbers.
-            series = series.cast(pl.Float64)
-        zero = False if series.dtype == pl.Boolean else 0
-        return cls(series.fill_null(zero).to_numpy(), missing, None)
-
-    def take(self, rows: NDArray[np.int32]) -> list[Any]:
-        """Return the values (n,) of the items in `rows` (n,). A missing value is None."""
-        values = self.values.take(rows)
-        if self.words is not None:
-            values = self.words.take(values)
-        if self.missing is not None:
-            missing = self.missing.take(rows)
-            if missing.any():
-                values = values.astype(object)
-                values[missing] = None
-        taken: list[Any] = values.tolist()
-        return taken
+def _column(series: pl.Series) -> ColumnArray:
+    """Return a column of the catalogue as pages have it."""
+    if is_text(series.dtype):
+        words = series.cast(pl.String).unique(maintain_order=True).drop_nulls()
+        codes = series.cast(pl.String).replace_strict(words, np.arange(len(words)), return_dtype=pl.Int32)
+        return ColumnArray("strings", codes.fill_null(-1).to_numpy(), words.to_list())
+    if series.dtype == pl.Boolean:
+        return ColumnArray("booleans", series.cast(pl.Int8).fill_null(MISSING_BOOLEAN).to_numpy())
+    if series.dtype.is_integer() and series.dtype != pl.UInt64:
+        return ColumnArray("integers", series.cast(pl.Int64).fill_null(MISSING_INTEGER).to_numpy())
+    # A page has no decimals and no UInt64. A feature reads such values as numbers.
+    return ColumnArray("numbers", series.cast(pl.Float64).fill_null(float("nan")).to_numpy())
 
 
 class Catalogue:
@@ -71,7 +43,7 @@ class Catalogue:
         self.items = items
         self.ids: NDArray[np.int64] = items[ITEM_ID].to_numpy()
         self._index = ItemIndex.of(self.ids)
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, ColumnArray] = {}
         self._keys: dict[str, NDArray[np.int64]] = {}
 
     def __len__(self) -> int:
@@ -84,10 +56,10 @@ class Catalogue:
     def load(self, columns: Iterable[str]) -> None:
         """Load columns for `values`."""
         for name in columns:
-            self._columns.setdefault(name, _Column.of(self.items[name]))
+            self._columns.setdefault(name, _column(self.items[name]))
 
-    def values(self, column: str, rows: NDArray[np.int32]) -> list[Any]:
-        """Return the raw values (n,) of the items in `rows` (n,). A missing value is None.
+    def values(self, column: str, rows: NDArray[np.int32]) -> ColumnArray:
+        """Return the raw values (n,) of the items in `rows` (n,).
 
         `load` must have loaded the column.
         """

@@ -37,6 +37,9 @@ SEEN = 500
 _REBASE = 500.0
 """Number of half-lives after which the weights of popularity are scaled, so that they do not overflow."""
 
+_SEEN, _HELD = 1, 2
+"""Marks of items that come last, and of items that are not returned."""
+
 Rows = NDArray[np.int64]
 _NONE = np.empty(0, np.int64)
 
@@ -60,31 +63,38 @@ class CoVisitation:
         self._ids, self._index = item_ids, ItemIndex.of(item_ids)
         self._pairs, self._clock = PairCounts(len(item_ids)), clock
         self._views = np.zeros(len(item_ids), np.int64)
+        self._norms = np.zeros(len(item_ids))  # 1 / sqrt(views)
         self._popularity = np.zeros(len(item_ids))
+        self._peak = 0.0
         self._reference: int | None = None
         self._latest: dict[int, tuple[Rows, Rows]] = {}
         self._seen: dict[int, Rows] = {}
         self._order = np.arange(len(item_ids))
         self._unordered = 0
+        # Scratch memory of one request. It is zero between two requests.
+        self._scores = np.zeros(len(item_ids))
+        self._marks = np.zeros(len(item_ids), np.int32)
 
     def candidates(
         self, user_id: int, count: int, exclude: Collection[int], time: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the IDs (n,) of at most `count` items, best first, and their scores (n,)."""
         held = self._index.rows(np.fromiter(exclude, np.int64, len(exclude)))
+        held = held[held >= 0]
         seen = self._seen.get(user_id, _NONE)
-        visits = self._neighbours(user_id)
         popular = self._popular_first()[: count + len(held) + len(seen)]
-        found = np.unique(np.concatenate([popular, *(others for others, _ in visits)]))
-        scores = POPULARITY * self._popularity[found] / (self._popularity.max(initial=0.0) or 1.0)
-        for others, score in visits:
-            scores[np.searchsorted(found, others)] += score
-        free = ~np.isin(found, held)
-        new = free & ~np.isin(found, seen)
-        order = np.flatnonzero(new)
-        order = order[np.lexsort((found[order], -scores[order]))][:count]
+        neighbours = self._add_scores(user_id)
+        found = self._different(np.concatenate([popular, *neighbours]))
+        scores = self._scores.take(found) + POPULARITY / (self._peak or 1.0) * self._popularity.take(found)
+        for others in neighbours:
+            self._scores[others] = 0.0
+        self._marks[seen] = _SEEN
+        self._marks[held] = _HELD
+        marks = self._marks.take(found)
+        self._marks[seen] = self._marks[held] = 0
+        order = self._best(found, scores, np.flatnonzero(marks == 0), count)
         if len(order) < count:
-            order = np.concatenate([order, self._longest_ago(found, seen, free)[: count - len(order)]])
+            order = np.concatenate([order, self._longest_ago(found, seen, marks)[: count - len(order)]])
         return self._ids[found[order]], scores[order]
 
     def learn(self, events: pl.DataFrame) -> None:
@@ -103,7 +113,9 @@ class CoVisitation:
         if not len(users):
             return
         np.add.at(self._views, rows, 1)
+        self._norms[rows] = 1 / np.sqrt(self._views[rows])
         np.add.at(self._popularity, rows, self._weights(times))
+        self._peak = max(self._peak, float(self._popularity[rows].max()))
         self._unordered += len(rows)
         histories = [self._with_earlier(user, rows[part], times[part]) for user, part in _parts(users)]
         items = np.concatenate([history[0] for history in histories])
@@ -136,21 +148,42 @@ class CoVisitation:
         age = (latest - self._reference) / HALF_LIFE_MS
         if age > _REBASE:
             self._popularity *= 0.5**age
+            self._peak *= 0.5**age
             self._reference = latest
         weights: NDArray[np.float64] = np.exp2((times - self._reference) / HALF_LIFE_MS)
         return weights
 
-    def _neighbours(self, user: int) -> list[tuple[Rows, NDArray[np.float64]]]:
-        """Return the neighbours of the user's latest page-views, latest first, and what each adds to the score."""
+    def _add_scores(self, user: int) -> list[Rows]:
+        """Add to `_scores` what the user's latest page-views give to their neighbours. Return the neighbours."""
         found = []
         latest = self._latest.get(user, (_NONE, _NONE))[0][::-1][:SEEDS]
         for rank, row in enumerate(dict.fromkeys(latest.tolist()), start=1):
-            others, counts = self._pairs.of(row)
-            if len(others) > NEIGHBOURS:
-                best = np.argsort(-counts, kind="stable")[:NEIGHBOURS]
-                others, counts = others[best], counts[best]
-            found.append((others, counts / np.sqrt(self._views[row] * self._views[others]) / rank))
+            parts = self._pairs.parts(row)
+            if sum(len(others) for others, _ in parts) > NEIGHBOURS:
+                parts = [_most_joint(*(parts[0] if len(parts) == 1 else self._pairs.of(row)))]
+            weight = self._norms[row] / rank
+            for others, counts in parts:
+                self._scores[others] += counts * self._norms.take(others) * weight
+                found.append(others)
         return found
+
+    def _different(self, rows: Rows) -> Rows:
+        """Return each of `rows` (n,) once."""
+        numbers = np.arange(1, len(rows) + 1, dtype=np.int32)
+        # Of equal rows, the last one leaves its number.
+        self._marks[rows] = numbers
+        different = rows[self._marks.take(rows) == numbers]
+        self._marks[rows] = 0
+        return different
+
+    @staticmethod
+    def _best(found: Rows, scores: NDArray[np.float64], places: Rows, count: int) -> Rows:
+        """Return the `count` of `places` with the highest scores, best first. Equal scores are in order of the row."""
+        if len(places) > count:
+            scored = scores.take(places)
+            least = np.partition(scored, len(scored) - count)[-count]
+            places = places[scored >= least]
+        return places[np.lexsort((found[places], -scores[places]))][:count]
 
     def _popular_first(self) -> Rows:
         """Return all rows, the most popular first. The order is updated after enough page-views."""
@@ -160,11 +193,19 @@ class CoVisitation:
         return self._order
 
     @staticmethod
-    def _longest_ago(found: Rows, seen: Rows, free: NDArray[np.bool_]) -> Rows:
-        """Return the positions in `found` of free items that the user has seen, the longest ago first."""
+    def _longest_ago(found: Rows, seen: Rows, marks: NDArray[np.int32]) -> Rows:
+        """Return the positions in `found` of items that the user has seen and does not hold, the longest ago first."""
         last_time = dict(zip(seen.tolist(), range(len(seen)), strict=True))
-        again = np.flatnonzero(free & np.isin(found, seen))
+        again = np.flatnonzero(marks == _SEEN)
         return again[np.argsort([last_time[row] for row in found[again].tolist()], kind="stable")]
+
+
+def _most_joint(others: Rows, counts: Rows) -> tuple[Rows, Rows]:
+    """Return the `NEIGHBOURS` items with the most joint visits. Of equal ones, those with the smallest rows."""
+    least = np.partition(counts, len(counts) - NEIGHBOURS)[-NEIGHBOURS]
+    kept = counts > least
+    kept[np.flatnonzero(counts == least)[: NEIGHBOURS - np.count_nonzero(kept)]] = True
+    return others[kept], counts[kept]
 
 
 def _parts(users: Rows) -> Iterator[tuple[int, slice]]:

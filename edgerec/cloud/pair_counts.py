@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 _SMALL = 20_000
-"""Up to this number of pairs, recent counts are kept beside the sorted ones. Then they are merged."""
+"""Up to this number of pairs, recent counts are kept beside the others. Then they are merged."""
+
+
+class _Sorted(NamedTuple):
+    """Different pairs in ascending order, and the count of each. A pair (a, b) has the key a * items + b."""
+
+    keys: Rows
+    counts: Rows
+
+    @classmethod
+    def empty(cls) -> _Sorted:
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def __add__(self, other: _Sorted) -> _Sorted:  # type: ignore[override]
+        """Return the sum of the counts of both."""
+        if not len(self.keys) or not len(other.keys):
+            return other if len(other.keys) else self
+        keys = np.concatenate([self.keys, other.keys])
+        # Two sorted halves: a stable sort merges them.
+        order = np.argsort(keys, kind="stable")
+        keys, counts = keys[order], np.concatenate([self.counts, other.counts])[order]
+        first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+        return _Sorted(keys[first], np.add.reduceat(counts, first))
 
 
 class PairCounts:
     """Counts of ordered pairs of items. An item is a row of the catalogue.
 
-    Most counts are in two sorted arrays. Recent ones are in dictionaries, because merging copies the arrays.
+    Most counts are in one pair of sorted arrays. Recent ones are in a small pair of their own, because merging copies
+    the arrays.
 
     Args:
         items: number of items.
@@ -21,43 +46,29 @@ class PairCounts:
 
     def __init__(self, items: int) -> None:
         self._items = max(items, 1)
-        self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._recent: dict[int, dict[int, int]] = {}
-        self._recent_pairs = 0
+        self._most, self._recent = _Sorted.empty(), _Sorted.empty()
 
     def add(self, first: Rows, second: Rows) -> None:
         """Count each pair (first[i], second[i]) once more."""
-        keys, counts = np.unique(first * self._items + second, return_counts=True)
-        if len(keys) > max(_SMALL, len(self._keys)) // 10:
-            self._merge(keys, counts)
-            return
-        for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-            row, other = divmod(key, self._items)
-            others = self._recent.setdefault(row, {})
-            others[other] = others.get(other, 0) + count
-        self._recent_pairs += len(keys)
-        if self._recent_pairs > max(_SMALL, len(self._keys) // 10):
-            flat = [(row * self._items + other, n) for row, each in self._recent.items() for other, n in each.items()]
-            self._recent, self._recent_pairs = {}, 0
-            self._merge(*np.array(flat, np.int64).T)
+        self._recent += _Sorted(*np.unique(first * self._items + second, return_counts=True))
+        if len(self._recent.keys) > max(_SMALL, len(self._most.keys) // 10):
+            self._most, self._recent = self._most + self._recent, _Sorted.empty()
 
     def of(self, row: int) -> tuple[Rows, Rows]:
-        """Return the items (n,) that were viewed together with the item `row`, and how often (n,)."""
-        begin, end = self._keys.searchsorted([row * self._items, (row + 1) * self._items])
-        others, counts = self._keys[begin:end] - row * self._items, self._counts[begin:end]
-        recent = self._recent.get(row)
-        if not recent:
-            return others, counts
-        more = np.array(list(recent.items()), np.int64).T
-        return _summed(np.concatenate([others, more[0]]), np.concatenate([counts, more[1]]))
+        """Return the different items (n,) that were viewed together with the item `row`, and how often (n,)."""
+        total = _Sorted.empty()
+        for others, counts in self.parts(row):
+            total += _Sorted(others, counts)
+        return total.keys, total.counts
 
-    def _merge(self, keys: Rows, counts: Rows) -> None:
-        self._keys, self._counts = _summed(np.concatenate([self._keys, keys]), np.concatenate([self._counts, counts]))
+    def parts(self, row: int) -> list[tuple[Rows, Rows]]:
+        """Return the same as `of` in one or two parts. An item can be in both; then its counts have to be added.
 
-
-def _summed(keys: Rows, counts: Rows) -> tuple[Rows, Rows]:
-    """Return the different keys in ascending order, and the sum of the counts of each."""
-    order = np.argsort(keys, kind="stable")
-    keys, counts = keys[order], counts[order]
-    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.empty(0, np.int64)
-    return keys[first], np.add.reduceat(counts, first) if len(first) else counts
+        This takes less time than `of`.
+        """
+        found = []
+        for keys, counts in (self._most, self._recent):
+            begin, end = keys.searchsorted((row * self._items, (row + 1) * self._items)).tolist()
+            if begin < end:
+                found.append((keys[begin:end] - row * self._items, counts[begin:end]))
+        return found

@@ -36,7 +36,7 @@ class ServedValues(Protocol):
         item_ids: NDArray[np.int64],
         scores: NDArray[np.float64] | None,
         time: int,
-    ) -> Mapping[str, Sequence[Any]]:
+    ) -> Mapping[str, Any]:
         """Return the values (n,) of some or all of `columns`. A column that is left out has no values (None).
 
         Args:
@@ -45,6 +45,9 @@ class ServedValues(Protocol):
             item_ids: (n,), the items of the page.
             scores: (n,), the scores of the recall; None if the device asked for single items.
             time: the time of the page in milliseconds since 1970.
+
+        Returns:
+            The values by column: a list, an array or a Polars series. An array of float64 is the fastest.
         """
         ...
 
@@ -87,12 +90,14 @@ class DefaultServedValues:
         item_ids: NDArray[np.int64],
         scores: NDArray[np.float64] | None,
         time: int,
-    ) -> Mapping[str, Sequence[Any]]:
+    ) -> Mapping[str, Any]:
         """Return the values (n,) of the columns that are known here."""
-        found: dict[str, Sequence[Any]] = {}
+        found: dict[str, Any] = {}
         if SCORE in columns and SCORE not in self._columns and scores is not None:
-            found[SCORE] = scores.tolist()
+            found[SCORE] = scores
         wanted = [name for name in columns if name in self._columns]
+        if not wanted:
+            return found
         users, times = (np.full(len(item_ids), value, np.int64) for value in (user_id, time))
         known: dict[Facts, KnownFacts] = {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class ServedVersion:
         catalogue.load(self.catalogue_columns)
         catalogue.load_keys(feature.source for feature in self.embeddings if feature.origin == "catalogue")
 
-    def batch(self, catalogue: Catalogue, rows: NDArray[np.int32], served: Mapping[str, list[Any]]) -> ItemBatch:
+    def batch(self, catalogue: Catalogue, rows: NDArray[np.int32], served: Mapping[str, Sequence[Any]]) -> ItemBatch:
         """Return the items in `rows` (n,) of the catalogue, with the values (n,) of the served columns."""
         columns = {name: catalogue.values(name, rows) for name in self.catalogue_columns}
         keys = {

@@ -43,6 +43,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 """The types of arrays, by their name in the header."""
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_HEADER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 _START = struct.Struct("<8sII")
 
 
@@ -55,16 +56,19 @@ class ArrayWriter:
 
     def add(self, array: NDArray[Any]) -> dict[str, Any]:
         """Append `array`. Return its description for the header."""
-        name = _NAMES[array.dtype.newbyteorder("<")]
+        name = _NAMES[array.dtype.newbyteorder("<")] if array.dtype.byteorder == ">" else _NAMES[array.dtype]
         description = {"type": name, "shape": list(array.shape), "offset": self._length}
         content = array.astype(DTYPES[name], copy=False).tobytes()
-        self._pieces += [content, bytes(-len(content) % ALIGNMENT)]
-        self._length += len(content) + len(self._pieces[-1])
+        self._pieces.append(content)
+        self._length += len(content)
+        if gap := -len(content) % ALIGNMENT:
+            self._pieces.append(bytes(gap))
+            self._length += gap
         return description
 
     def body(self, header: Mapping[str, Any]) -> bytes:
         """Return the whole body."""
-        text = json.dumps(header, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        text = _HEADER.encode(header).encode()
         start = _START.pack(MAGIC, FORMAT, len(text))
         return b"".join((start, text, bytes(-(len(start) + len(text)) % ALIGNMENT), *self._pieces))
 

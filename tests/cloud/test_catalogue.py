@@ -9,8 +9,9 @@ import pytest
 
 from edgerec.cloud.catalogue import Catalogue
 from edgerec.features.vocabulary import MISSING_ID
-from edgerec.paging.body import ArrayWriter
-from edgerec.paging.columns import write_column
+from edgerec.paging import columns
+from edgerec.paging.body import ArrayWriter, open_body
+from edgerec.paging.columns import read_column, write_column
 
 COLUMNS: dict[str, tuple[pl.Series, list[Any]]] = {
     "integers": (pl.Series([3, None, -1], dtype=pl.Int8), [3, None, -1]),
@@ -31,11 +32,23 @@ def test_raw_values_are_plain_python_values(name: str) -> None:
     catalogue = Catalogue(pl.DataFrame({"item_id": [10, 20, 30]}).with_columns(series.alias(name)))
     catalogue.load([name, name])
     rows = catalogue.rows([30, 10, 20, 10])
-    values = catalogue.values(name, rows)
+    column = catalogue.values(name, rows)
+    values = list(column)
     wanted = [expected[row] for row in rows]
     assert values == wanted
     assert [type(value) for value in values] == [type(value) for value in wanted]
-    write_column(name, values, ArrayWriter())
+    for each in (column, values):
+        writer = ArrayWriter()
+        header, reader = open_body(writer.body({"column": write_column(name, each, writer)}))
+        assert read_column(header["column"], len(rows), reader, what="it") == wanted
+
+
+def test_a_page_has_only_the_words_that_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "FEW_WORDS", 2)
+    catalogue = Catalogue(pl.DataFrame({"item_id": [10, 20, 30, 40], "shop": ["a", "b", None, "c"]}))
+    catalogue.load(["shop"])
+    column = catalogue.values("shop", catalogue.rows([40, 30, 10, 40]))
+    assert write_column("shop", column, ArrayWriter())["words"] == ["c", "a"]
 
 
 def test_keys_and_rows_of_items() -> None:

@@ -38,7 +38,7 @@ def test_a_page_has_raw_values_of_the_catalogue_and_the_score(service: FeedServi
     assert (page.offered_at, page.served, page.complete) == (5000, ("score",), False)
     assert set(page.items.columns) == {"level", "shop", "score"}
     for column in ("level", "shop"):
-        assert page.items.columns[column] == [CATALOGUE[item][column] for item in ids]
+        assert list(page.items.columns[column]) == [CATALOGUE[item][column] for item in ids]
     assert None in service.items("v1", list(CATALOGUE)).columns["level"]
     score = page.items.columns["score"]
     assert list(score) == sorted(score, reverse=True)
