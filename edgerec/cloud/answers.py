@@ -29,6 +29,11 @@ def json_answer(document: Any, status: int = 200) -> Response:
     return Response(json.dumps(document, allow_nan=False), status, media_type=JSON)
 
 
+def is_json(content_type: str) -> bool:
+    """Return whether the header `Content-Type` says JSON."""
+    return content_type.partition(";")[0].strip().lower() == JSON
+
+
 def add_errors(app: FastAPI, service: FeedService) -> None:
     """Let every error become one JSON object with the field `error`."""
 
@@ -65,8 +70,7 @@ def _http_fault(error: HTTPException) -> tuple[int, str]:
 def _body_fault(error: RequestValidationError, content_type: str) -> str:
     """Return the first fault of a body in one line."""
     fault = error.errors()[0]
-    media_type = content_type.partition(";")[0].strip().lower()
-    if isinstance(fault.get("input"), bytes) and media_type != JSON:
+    if isinstance(fault.get("input"), bytes) and not is_json(content_type):
         return f"the body should be JSON with the header 'Content-Type: {JSON}'; received {content_type!r:.60}"
     if fault["type"] == "json_invalid":
         return _NOT_JSON

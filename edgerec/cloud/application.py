@@ -99,7 +99,8 @@ def _column(name: str, values: Any, kind: Reads, count: int) -> Sequence[Any]:
     if values is None:
         return [None] * count
     if kind == "numbers" and isinstance(values, np.ndarray) and values.dtype == np.float64:
-        if values.shape == (count,) and np.isfinite(values).all():
+        one_each = values.shape == (count,)
+        if one_each and np.isfinite(values).all():
             return ColumnArray("numbers", values)
     tolist = getattr(values, "tolist", None) or getattr(values, "to_list", None)
     column = tolist() if tolist else values

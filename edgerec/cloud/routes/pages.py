@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 
 from edgerec.cloud.answers import JSON, json_answer
+from edgerec.cloud.direct_route import DirectRoute
 from edgerec.cloud.messages import ItemsBody, PageBody
 from edgerec.cloud.readable import items_document, page_document
 from edgerec.cloud.service import FeedService
@@ -22,7 +23,7 @@ BINARY: dict[int | str, dict[str, Any]] = {
 
 def page_routes(service: FeedService) -> APIRouter:
     """Return the routes of pages and items."""
-    router = APIRouter()
+    router = APIRouter(route_class=DirectRoute)
 
     @router.post("/v1/page", response_class=Response, responses=BINARY)
     async def page(body: PageBody, accept: Accept = "") -> Response:

@@ -1,0 +1,41 @@
+"""Routes whose body is parsed at once from its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, get_type_hints
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+
+from edgerec.cloud.answers import is_json
+
+
+class DirectRoute(APIRoute):
+    """A route whose endpoint has the parameters `body`, a pydantic model, and `accept`, the header.
+
+    FastAPI describes the route in OpenAPI as any other, but it does not resolve dependencies and does not parse the body
+    into Python objects first. That saves about a third of a millisecond a request.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the function that answers a request."""
+        endpoint = self.endpoint
+        model = get_type_hints(endpoint)["body"]
+
+        async def handle(request: Request) -> Response:
+            content = await request.body()
+            if not is_json(request.headers.get("content-type", "")):
+                raise RequestValidationError([{"type": "model_type", "loc": ("body",), "msg": "", "input": content}])
+            try:
+                body = model.model_validate_json(content)
+            except ValidationError as error:
+                raise RequestValidationError(
+                    [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+                ) from None
+            answer: Response = await endpoint(body, request.headers.get("accept", ""))
+            return answer
+
+        return handle
