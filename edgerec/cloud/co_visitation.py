@@ -172,7 +172,7 @@ class CoVisitation:
         numbers = np.arange(1, len(rows) + 1, dtype=np.int32)
         # Of equal rows, the last one leaves its number.
         self._marks[rows] = numbers
-        different = rows[self._marks.take(rows) == numbers]
+        different: Rows = rows[self._marks.take(rows) == numbers]
         self._marks[rows] = 0
         return different
 

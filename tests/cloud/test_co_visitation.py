@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgerec.cloud import pair_counts
-from edgerec.cloud.co_visitation import SEEN, WINDOW_MS, CoVisitation
+from edgerec.cloud import co_visitation, pair_counts
+from edgerec.cloud.co_visitation import (
+    HALF_LIFE_MS,
+    POPULARITY,
+    SEEDS,
+    SEEN,
+    WINDOW_MS,
+    WINDOW_VIEWS,
+    CoVisitation,
+)
 from edgerec.cloud.pair_counts import PairCounts
 
 IDS = np.arange(100, 140)
@@ -89,6 +99,51 @@ def test_a_recall_that_learns_in_batches_equals_one_that_learns_at_once(
         (one, one_score), (other, other_score) = (each.candidates(user, 30, (101,), 0) for each in (whole, parts))
         np.testing.assert_array_equal(one, other)
         np.testing.assert_allclose(one_score, other_score, rtol=1e-9)
+
+
+def plain_scores(table: pl.DataFrame, user: int, most: int) -> dict[int, float]:
+    """Compute the score of every item by the formula in the docstring of `co_visitation`, with loops."""
+    seen: dict[int, list[tuple[int, int]]] = {}
+    for owner, time, kind, item in table.iter_rows():
+        if kind == "page_view":
+            seen.setdefault(owner, []).append((time, item))
+    joint, viewed, popular = Counter[tuple[int, int]](), Counter[int](), Counter[int]()
+    for history in seen.values():
+        for place, (time, item) in enumerate(history):
+            viewed[item] += 1
+            popular[item] += 0.5 ** ((40 * HOUR - time) / HALF_LIFE_MS)
+            for earlier, other in history[max(place - WINDOW_VIEWS + 1, 0) : place]:
+                if other != item and time - earlier <= WINDOW_MS:
+                    joint[item, other] += 1
+                    joint[other, item] += 1
+    peak = max(popular.values())
+    scores = {item: POPULARITY * popular[item] / peak for item in IDS.tolist()}
+    latest = dict.fromkeys(item for _, item in reversed(seen.get(user, [])[-SEEDS:]))
+    for rank, seed in enumerate(latest, start=1):
+        neighbours = sorted((other for one, other in joint if one == seed), key=lambda o: (-joint[seed, o], o))[:most]
+        for other in neighbours:
+            scores[other] += joint[seed, other] / np.sqrt(viewed[seed] * viewed[other]) / rank
+    return scores
+
+
+@pytest.mark.parametrize("most", [500, 7])
+def test_scores_equal_those_of_the_formula(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(co_visitation, "NEIGHBOURS", most)
+    monkeypatch.setattr(pair_counts, "_SMALL", 150)
+    table = random_events(seed=2)
+    recall = CoVisitation(IDS)
+    recall.learn(table[:500])
+    recall.learn(table[500:])
+    for user in range(16):
+        expected = plain_scores(table, user, most)
+        for _ in range(2):  # the first request leaves nothing behind
+            found, scores = recall.candidates(user, len(IDS), (IDS[3],), 0)
+            assert set(found.tolist()) == set(IDS.tolist()) - {IDS[3]}
+            np.testing.assert_allclose(scores, [expected[item] for item in found.tolist()], rtol=1e-9)
+            behaved = set(table.filter(pl.col("user_id") == user)["item_id"].to_list())
+            fresh = [item for item in found.tolist() if item not in behaved]
+            assert fresh == sorted(fresh, key=lambda item: (-round(expected[item], 12), item))
+            assert found.tolist()[: len(fresh)] == fresh
 
 
 @settings(max_examples=30)
