@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from types import NoneType
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from edgerec.cloud.journal import Sent
@@ -59,6 +63,54 @@ class WrongRowsError(InputError):
     """A device sent rows that do not follow the schema of the logs."""
 
 
+class Marks(NamedTuple):
+    """Ordinal and time of the first and of the last event of a kind. An ordinal that is missing is -1."""
+
+    first: int
+    begin: int
+    last: int
+    end: int
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """The rows of batches of different stores.
+
+    Attributes:
+        events: in order of user, store, time and ordinal.
+        requests: in the order of the batches.
+        dropped: number of rows that were dropped, because the catalogue does not have their items.
+    """
+
+    events: pl.DataFrame
+    requests: pl.DataFrame
+    dropped: int
+
+    def marks(self) -> dict[int, dict[str, Marks]]:
+        """Return the first and the last event of each kind, by store."""
+        found: dict[int, dict[str, Marks]] = {}
+        stores, times = self.events[STORE_ID].to_numpy(), self.events[TIME].to_numpy()
+        ordinals = self.events[ORDINAL].fill_null(-1).to_numpy()
+        for kind in BEHAVIOUR_KINDS:
+            rows = np.flatnonzero((self.events[KIND] == kind.name).to_numpy())
+            starts = np.flatnonzero(np.diff(stores[rows], prepend=-1)).tolist()
+            for start, end in zip(starts, [*starts[1:], len(rows)], strict=False):
+                first, last = rows[start], rows[end - 1]
+                marks = (ordinals[first], times[first], ordinals[last], times[last])
+                found.setdefault(int(stores[first]), {})[kind.name] = Marks(*(int(mark) for mark in marks))
+        return found
+
+    def of_stores(self, stores: Collection[int]) -> CheckedRows:
+        """Return the rows of some stores. The dropped rows are not counted again."""
+        chosen = pl.col(STORE_ID).is_in(list(stores))
+        return CheckedRows(self.events.filter(chosen), self.requests.filter(chosen), 0)
+
+    def counts(self) -> dict[int, int]:
+        """Return the number of rows of each store."""
+        stores = np.concatenate([table[STORE_ID].to_numpy() for table in (self.events, self.requests)])
+        return dict(zip(*(each.tolist() for each in np.unique(stores, return_counts=True)), strict=True))
+
+
 class LogTables:
     """Makes typed tables of the rows that devices send. All tables have the same columns.
 
@@ -79,45 +131,55 @@ class LogTables:
         """Return a table without rows."""
         return self.schemas[name].to_frame()
 
-    def of(self, batch: LogBatch) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-        """Return the events and requests of a batch, and how many rows were dropped.
+    def of(self, batches: Sequence[LogBatch]) -> CheckedRows:
+        """Return the rows of batches as tables.
 
         A row is dropped if it names an item that the catalogue does not have. Columns that no specification knows are
-        left out.
+        left out. The checks of many batches together take little more time than those of one.
+
+        Args:
+            batches: batches of different stores.
 
         Raises:
-            WrongRowsError: a row does not follow the schema.
+            WrongRowsError: a row of some batch does not follow the schema.
         """
         try:
-            events = self._table(EVENTS, batch, batch.events)
+            events = self._table(EVENTS, batches)
             _check_item_ids(EVENTS, events[ITEM_ID].is_null())
             known = events.filter(pl.Series(self._index.rows(events[ITEM_ID].to_numpy()) >= 0, dtype=pl.Boolean))
             check_events(known, self._features[EVENTS].values(), self._index)
             known = sort_events(known)
-            requests = self._table(REQUESTS, batch, batch.requests)
-            _check_item_ids(REQUESTS, requests[ITEM_ID].is_null() | _has_null(requests[ITEM_ID]))
-            _check_answers(requests)
-            lists = requests.select(pl.int_range(pl.len()).alias("row"), ITEM_ID).explode(ITEM_ID)
-            unknown = lists["row"].filter(pl.Series(self._index.rows(lists[ITEM_ID].fill_null(0).to_numpy()) < 0))
-            offered = requests.filter(~pl.int_range(pl.len()).is_in(unknown.unique().implode()))
-            check_requests(offered, self._features[REQUESTS].values(), self._index)
-            check_unique(offered[REQUEST_ID].to_numpy())
+            requests = offered = self._table(REQUESTS, batches)
+            if len(requests):
+                offered = self._offered(requests)
         except LogsError as error:
             raise WrongRowsError(str(error)) from None
-        return known, offered, len(events) + len(requests) - len(known) - len(offered)
+        return CheckedRows(known, offered, len(events) + len(requests) - len(known) - len(offered))
 
-    def _table(self, name: str, batch: LogBatch, rows: Sequence[Row]) -> pl.DataFrame:
-        owner = {USER_ID: batch.user_id, STORE_ID: batch.store_id}
-        for column, value in owner.items():
-            for row in rows:
-                if row.get(column, value) != value:
-                    raise WrongRowsError(
-                        f"{name}: {column} should be {value} in all rows; received {row[column]!r:.40}"
-                    )
-        columns = {
-            column: [owner[column]] * len(rows) if column in owner else [row.get(column) for row in rows]
-            for column in self.schemas[name]
+    def _offered(self, requests: pl.DataFrame) -> pl.DataFrame:
+        """Return the requests whose items are all in the catalogue."""
+        _check_item_ids(REQUESTS, requests[ITEM_ID].is_null() | _has_null(requests[ITEM_ID]))
+        _check_answers(requests)
+        lists = requests.select(pl.int_range(pl.len()).alias("row"), ITEM_ID).explode(ITEM_ID)
+        unknown = lists["row"].filter(pl.Series(self._index.rows(lists[ITEM_ID].fill_null(0).to_numpy()) < 0))
+        offered = requests.filter(~pl.int_range(pl.len()).is_in(unknown.unique().implode()))
+        check_requests(offered, self._features[REQUESTS].values(), self._index)
+        check_unique(offered[REQUEST_ID].to_numpy())
+        return offered
+
+    def _table(self, name: str, batches: Sequence[LogBatch]) -> pl.DataFrame:
+        """Return the rows of batches as one table, in their order."""
+        parts = [(batch, batch.events if name == EVENTS else batch.requests) for batch in batches]
+        for batch, rows in parts:
+            _check_owner_columns(name, batch, rows)
+        flat = [row for _, rows in parts for row in rows]
+        columns: dict[str, list[Any]] = {
+            USER_ID: [batch.user_id for batch, rows in parts for _ in rows],
+            STORE_ID: [batch.store_id for batch, rows in parts for _ in rows],
         }
+        for column in self.schemas[name]:
+            if column not in columns:
+                columns[column] = [row.get(column) for row in flat]
         if name == REQUESTS:
             # A version lacks the served columns that only another version reads.
             for column in {f.source for f in self._features[name].values() if f.origin == "served"}:
@@ -126,6 +188,14 @@ class LogTables:
         return pl.DataFrame(
             [_series(name, column, columns[column], dtype) for column, dtype in self.schemas[name].items()]
         )
+
+
+def _check_owner_columns(name: str, batch: LogBatch, rows: Sequence[Row]) -> None:
+    """Check that the rows of a batch name no other user and no other store."""
+    for column, value in {USER_ID: batch.user_id, STORE_ID: batch.store_id}.items():
+        for row in rows:
+            if row.get(column, value) != value:
+                raise WrongRowsError(f"{name}: {column} should be {value} in all rows; received {row[column]!r:.40}")
 
 
 def check_owner(sent: Sent, batch: LogBatch) -> None:
@@ -143,13 +213,13 @@ def check_owner(sent: Sent, batch: LogBatch) -> None:
         )
 
 
-def followed(sent: Sent, batch: LogBatch, events: pl.DataFrame) -> Sent:
+def followed(sent: Sent, batch: LogBatch, marks: Mapping[str, Marks]) -> Sent:
     """Return how far a store has sent its rows with one more batch.
 
     Args:
         sent: how far it had sent them before.
         batch: the batch.
-        events: the events of the batch that are stored, sorted.
+        marks: the first and the last of the batch's events that are stored, by kind.
 
     Raises:
         WrongRowsError: an event has no ordinal, or it does not follow the events that the store sent before. That
@@ -157,11 +227,10 @@ def followed(sent: Sent, batch: LogBatch, events: pl.DataFrame) -> Sent:
     """
     found = sent._replace(number=batch.number, user_id=batch.user_id)
     for kind in BEHAVIOUR_KINDS:
-        rows = events.filter(pl.col(KIND) == kind.name).select(ORDINAL, TIME)
-        if not len(rows):
+        if kind.name not in marks:
             continue
-        (first, begin), (last, end) = rows.row(0), rows.row(-1)
-        if first is None:
+        first, begin, last, end = marks[kind.name]
+        if first < 0:
             raise WrongRowsError(f"{EVENTS}: {ORDINAL} should have a value in every row")
         before, before_time = getattr(sent, kind.name), getattr(sent, f"{kind.name}_time")
         if first <= before or begin < before_time:
@@ -264,21 +333,35 @@ def _series(name: str, column: str, values: list[Any], dtype: pl.DataType) -> pl
     """Return a typed column. Booleans and integers are accepted as numbers."""
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
     accepted = _ACCEPTED.get(inner, (int,))
-    for row, value in enumerate(values):
-        if value is None:
-            continue
-        lists = isinstance(value, list)
-        if lists != (inner is not dtype) or any(
-            type(one) not in accepted for one in (value if lists else (value,)) if one is not None
-        ):
-            received = json.dumps(value)
-            raise WrongRowsError(f"{name}: row {row + 1}: {column} should be {_words(dtype)}; received {received:.60}")
+    kinds = set(map(type, values)) - {NoneType}
+    lists = inner is not dtype
+    if kinds <= {list} and lists:
+        kinds = set(map(type, chain.from_iterable(each for each in values if each is not None))) - {NoneType}
+    elif lists or list in kinds:
+        kinds = {object}
+    if not kinds <= set(accepted):
+        raise _wrong_value(name, column, values, dtype, accepted)
     try:
-        if inner == pl.Float64:
+        if inner == pl.Float64 and kinds - {float}:
             values = [_floats(value) for value in values]
         return pl.Series(column, values, dtype=dtype)
     except (OverflowError, TypeError, pl.exceptions.PolarsError):
         raise WrongRowsError(f"{name}: {column} should be {_words(dtype)}; a value is too large") from None
+
+
+def _wrong_value(
+    name: str, column: str, values: list[Any], dtype: pl.DataType, accepted: tuple[type, ...]
+) -> WrongRowsError:
+    """Return the error for a column with a value of a wrong type. It names the first one."""
+    lists = isinstance(dtype, pl.List)
+
+    def is_wrong(value: Any) -> bool:
+        each = value if isinstance(value, list) else (value,)
+        wrong = isinstance(value, list) != lists or any(type(one) not in accepted for one in each if one is not None)
+        return value is not None and wrong
+
+    row, value = next((row, value) for row, value in enumerate(values, start=1) if is_wrong(value))
+    return WrongRowsError(f"{name}: row {row}: {column} should be {_words(dtype)}; received {json.dumps(value):.60}")
 
 
 def _words(dtype: pl.DataType) -> str:

@@ -14,14 +14,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from edgerec.cloud.journal import Journal
+from edgerec.cloud.journal import Journal, Sent
 from edgerec.cloud.log_parts import check_overwritten, check_parts, part_path, write_durably
-from edgerec.cloud.log_rows import LogTables, WrongRowsError, check_owner, followed
+from edgerec.cloud.log_rows import CheckedRows, LogTables, WrongRowsError, check_owner, followed
 from edgerec.core.atomic import write_json
 from edgerec.core.errors import EdgeRecError, OutputError, first_line
 from edgerec.core.leftovers import clear_leftovers
@@ -40,6 +41,24 @@ ROLL_ROWS, ROLL_S = 50_000, 300.0
 _MOST_QUEUED = 1000
 
 Learn = Callable[[pl.DataFrame, pl.DataFrame], None]
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A batch that waits, the JSON from which it was made, and the future of its answer."""
+
+    batch: LogBatch
+    body: bytes | None
+    done: Future[dict[str, Any]]
+
+    def content(self) -> bytes:
+        """Return the JSON of the batch."""
+        return encode_batch(self.batch) if self.body is None else self.body
+
+
+def _refuse(waiting: list[_Waiting], error: Exception) -> None:
+    for one in waiting:
+        one.done.set_exception(error)
 
 
 class LogWriter:
@@ -85,7 +104,7 @@ class LogWriter:
             self._journal.close()
             raise
         self._since = 0.0
-        self._queue: queue.Queue[tuple[LogBatch, Future[dict[str, Any]]] | None] = queue.Queue(_MOST_QUEUED)
+        self._queue: queue.Queue[_Waiting | None] = queue.Queue(_MOST_QUEUED)
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="edgerec-logs", daemon=True)
@@ -93,8 +112,10 @@ class LogWriter:
         if len(recovered[EVENTS]) or len(recovered[REQUESTS]):
             self._teach(recovered)
 
-    def submit(self, batch: LogBatch) -> Future[dict[str, Any]]:
+    def submit(self, batch: LogBatch, *, body: bytes | None = None) -> Future[dict[str, Any]]:
         """Store a batch. The future ends when the batch is on disk.
+
+        `body` is the JSON from which `decode_batch` made the batch. It goes into the journal. Default: it is made.
 
         Its result says whether the batch is new (`stored`), and how many rows were dropped (`dropped_rows`) because the
         catalogue does not have their items. It raises WrongRowsError if a row does not follow the schema, and
@@ -105,7 +126,7 @@ class LogWriter:
             try:
                 if self._closed:
                     raise OutputError("logs: the server is being stopped: send the batch again later")
-                self._queue.put_nowait((batch, done))
+                self._queue.put_nowait(_Waiting(batch, body, done))
             except queue.Full:
                 done.set_exception(OutputError("logs: too many batches are waiting: send the batch again later"))
             except OutputError as error:
@@ -140,7 +161,12 @@ class LogWriter:
         while not ended:
             waiting = self._waiting()
             ended = None in waiting
-            self._store([each for each in waiting if each is not None])
+            batches = [each for each in waiting if each is not None]
+            try:
+                self._store(batches)
+            except Exception as error:  # the thread goes on, and no caller waits for ever
+                logging.getLogger(__name__).exception("batches of logs could not be stored")
+                _refuse([one for one in batches if not one.done.done()], OutputError(f"logs: {first_line(error)}"))
             if self._pending and (self._rows() >= self._roll_rows or time.monotonic() >= self._since + self._roll_s):
                 try:
                     self._roll()
@@ -163,67 +189,98 @@ class LogWriter:
     def _recovered(self, body: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the rows of a batch that a killed server left in the journal."""
         try:
-            events, requests, _ = self._tables.of(decode_batch(body))
+            rows = self._tables.of([decode_batch(body)])
         except EdgeRecError as error:
             raise OutputError(
                 f"logs: {self._path / JOURNAL} has rows of another specification ({error}): start the server once with "
                 "the bundles that it had before"
             ) from None
-        return events, requests
+        return rows.events, rows.requests
 
-    def _store(self, waiting: list[tuple[LogBatch, Future[dict[str, Any]]]]) -> None:
+    def _store(self, waiting: list[_Waiting]) -> None:
         """Store batches in one transaction of the journal, and answer them."""
         # A batch whose caller has given up is not stored. From here on, no caller can cancel its future.
-        waiting = [(batch, done) for batch, done in waiting if done.set_running_or_notify_cancel()]
-        new, answers = [], []
+        waiting = [one for one in waiting if one.done.set_running_or_notify_cancel()]
+        while waiting:
+            # Two batches of one store are stored one after the other.
+            first = {one.batch.store_id: one for one in reversed(waiting)}
+            self._store_each(list(first.values()))
+            waiting = [one for one in waiting if one is not first[one.batch.store_id]]
+
+    def _store_each(self, waiting: list[_Waiting]) -> None:
+        """Store batches of different stores."""
         try:
-            sent = self._journal.sent({batch.store_id for batch, _ in waiting})
+            sent = self._journal.sent({one.batch.store_id for one in waiting})
         except EdgeRecError as error:
-            for _, done in waiting:
-                done.set_exception(error)
+            _refuse(waiting, error)
             return
-        for batch, done in waiting:
+        new = []
+        for one in waiting:
+            before = sent[one.batch.store_id]
             try:
-                check_owner(sent[batch.store_id], batch)
+                check_owner(before, one.batch)
             except WrongRowsError as error:
-                done.set_exception(error)
+                one.done.set_exception(error)
                 continue
-            if batch.number <= sent[batch.store_id].number:
+            if one.batch.number <= before.number:
                 self._counts["repeated"] += 1
-                answers.append((done, {"stored": False, "dropped_rows": 0}))
-                continue
+                one.done.set_result({"stored": False, "dropped_rows": 0})
+            else:
+                new.append(one)
+        rows = self._checked(new)
+        if rows is None:
+            return
+        marks, kept = rows.marks(), []
+        for one in new:
+            store = one.batch.store_id
             try:
-                events, requests, dropped = self._tables.of(batch)
-                now = followed(sent[batch.store_id], batch, events)
-            except Exception as error:  # a fault of one batch must not end the thread
-                done.set_exception(error if isinstance(error, EdgeRecError) else WrongRowsError(first_line(error)))
-                continue
-            sent[batch.store_id] = now
-            new.append((batch, now, events, requests))
-            answers.append((done, {"stored": True, "dropped_rows": dropped}))
+                kept.append((one, followed(sent[store], one.batch, marks.get(store, {}))))
+            except WrongRowsError as error:
+                one.done.set_exception(error)
+        if len(kept) < len(new):
+            rows = rows.of_stores({one.batch.store_id for one, _ in kept})
+        self._keep(kept, rows)
+
+    def _checked(self, new: list[_Waiting]) -> CheckedRows | None:
+        """Return the checked rows of batches. If a batch is wrong, store each by itself, and return None."""
+        if not new:
+            return None
         try:
-            if new:
-                self._journal.append([(batch.store_id, now, encode_batch(batch)) for batch, now, _, _ in new])
-        except EdgeRecError as error:
-            for done, _ in answers:
-                done.set_exception(error)
+            return self._tables.of([one.batch for one in new])
+        except Exception as error:  # a fault of one batch must not end the thread
+            if len(new) == 1:
+                _refuse(new, error if isinstance(error, EdgeRecError) else WrongRowsError(first_line(error)))
+            else:
+                for one in new:
+                    self._store_each([one])
+            return None
+
+    def _keep(self, kept: list[tuple[_Waiting, Sent]], rows: CheckedRows) -> None:
+        """Write checked batches to the journal, learn from them, and answer them."""
+        if not kept:
             return
         try:
-            self._count_and_teach([(events, requests) for _, _, events, requests in new])
+            self._journal.append([(one.batch.store_id, now, one.content()) for one, now in kept])
+        except EdgeRecError as error:
+            _refuse([one for one, _ in kept], error)
+            return
+        counts = rows.counts()
+        try:
+            self._count_and_teach(len(kept), (rows.events, rows.requests))
         finally:
             # A device that asks for a page after this answer gets one that knows its behaviours.
-            for done, answer in answers:
-                self._counts["dropped_rows"] += answer["dropped_rows"]
-                done.set_result(answer)
+            for one, _ in kept:
+                sent = len(one.batch.events) + len(one.batch.requests)
+                dropped = sent - counts.get(one.batch.store_id, 0)
+                self._counts["dropped_rows"] += dropped
+                one.done.set_result({"stored": True, "dropped_rows": dropped})
 
-    def _count_and_teach(self, rows: list[tuple[pl.DataFrame, pl.DataFrame]]) -> None:
+    def _count_and_teach(self, batches: int, rows: tuple[pl.DataFrame, pl.DataFrame]) -> None:
         """Count new batches that are in the journal, and let the recall learn from them."""
-        if not rows:
-            return
         self._since = self._since if self._pending else time.monotonic()
-        self._pending += rows
-        tables = self._joined(rows)
-        self._counts["batches"] += len(rows)
+        self._pending.append(rows)
+        self._counts["batches"] += batches
+        tables = dict(zip((EVENTS, REQUESTS), rows, strict=True))
         for name, table in tables.items():
             self._counts[name] += len(table)
         self._teach(tables)

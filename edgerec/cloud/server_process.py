@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -39,9 +40,29 @@ def server_process(bundle: Path | None, *, catalogue: Path, logs: Path | None) -
         yield url
 
 
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that listens.
+
+    Attributes:
+        url: its URL.
+        process_id: its process.
+    """
+
+    url: str
+    process_id: int
+
+
 @contextlib.contextmanager
 def running_server(module: Sequence[str]) -> Iterator[str]:
-    """Run a module of Python that serves, and yield its URL. At the end, the server is stopped.
+    """As `started_server`, but yield the URL."""
+    with started_server(module) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def started_server(module: Sequence[str]) -> Iterator[RunningServer]:
+    """Run a module of Python that serves, and yield the server. At the end, it is stopped.
 
     Args:
         module: the name of the module and its arguments. The first line that it prints is JSON with the field `url`.
@@ -56,7 +77,7 @@ def running_server(module: Sequence[str]) -> Iterator[str]:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         try:
-            yield _url(process, errors)
+            yield RunningServer(_url(process, errors), process.pid)
         finally:
             process.terminate()
             try:

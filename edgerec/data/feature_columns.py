@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import polars as pl
@@ -47,7 +48,8 @@ def check_values(name: str, values: pl.Series, feature: BaseFeature) -> None:
         )
     if feature.reads == "identities" and len(values):
         _check_identities(name, values, feature)
-    if dtype.is_float():
+    # The sum of finite numbers is finite, if it does not overflow. It takes a tenth of the time of the check of each.
+    if dtype.is_float() and not math.isfinite(values.sum() or 0.0):
         faulty = int((~values.is_finite()).sum() or 0)
         if faulty:
             raise LogsError(

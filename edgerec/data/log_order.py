@@ -34,6 +34,7 @@ def _sorted(table: pl.DataFrame, *columns: str) -> bool:
     """Return whether the rows are sorted by integer columns. The first column is the most significant one."""
     ordered = np.ones(max(len(table) - 1, 0), np.bool_)
     for name in reversed(columns):
-        values = table[name].fill_null(NONE).to_numpy()
+        column = table[name]
+        values = (column.fill_null(NONE) if column.null_count() else column).to_numpy()
         ordered = (values[1:] > values[:-1]) | ((values[1:] == values[:-1]) & ordered)
     return bool(ordered.all())

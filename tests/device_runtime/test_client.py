@@ -310,7 +310,7 @@ def test_explored_places_show_other_candidates_and_log_how_probable_that_was(app
     assert (row["outcome"], row["explored_among"]) == ("reordered", 5)
     assert next(numbers) == 0.99
     tables = LogTables([app.model.spec], np.array(sorted(ITEMS)))
-    (stored,) = [requests for _, requests, _ in map(tables.of, app.cloud.batches) if len(requests)]
+    (stored,) = [rows.requests for rows in (tables.of([one]) for one in app.cloud.batches) if len(rows.requests)]
     found = stored.select("positions", "propensities", "explored_among").row(0)
     assert found == (row["positions"], row["propensities"], 5)
 

@@ -48,11 +48,13 @@ def log_routes(logs: LogWriter | None) -> APIRouter:
         encoding = request.headers.get("content-encoding", "identity")
         if encoding not in ("gzip", "identity"):
             raise HTTPException(415, f"the encoding should be gzip or none; received {encoding[:40]!r}")
-        batch = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
-        return json_answer(await asyncio.wrap_future(logs.submit(batch)))
+        batch, body = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
+        return json_answer(await asyncio.wrap_future(logs.submit(batch, body=body)))
 
     return router
 
 
-def _batch(content: bytes, *, compressed: bool) -> LogBatch:
-    return decode_batch(inflate(content, most=MAX_REQUEST) if compressed else content)
+def _batch(content: bytes, *, compressed: bool) -> tuple[LogBatch, bytes]:
+    """Return the batch and its JSON."""
+    body = inflate(content, most=MAX_REQUEST) if compressed else content
+    return decode_batch(body), body

@@ -75,4 +75,5 @@ class LocalCloud:
         events = [row for batch in batches for row in batch.events]
         requests = [row for batch in batches for row in batch.requests]
         whole = LogBatch(batches[0].user_id, batches[0].store_id, 0, events, requests)
-        return self._tables.of(whole)[:2]
+        rows = self._tables.of([whole])
+        return rows.events, rows.requests

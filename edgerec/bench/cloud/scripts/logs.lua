@@ -1,0 +1,19 @@
+-- Batches of logs, each of another store. Arguments: a seed, a file with the rest of a batch in each line.
+package.path = debug.getinfo(1, "S").source:match("^@(.*/)") .. "?.lua;" .. package.path
+local rests, store = {}, nil
+
+function init(arguments)
+  store = tonumber(arguments[1]) * 10000000
+  for rest in io.lines(arguments[2]) do rests[#rests + 1] = rest end
+  wrk.method = "POST"
+  wrk.headers["Content-Type"] = "application/json"
+end
+
+function request()
+  store = store + 1
+  return wrk.format(nil, "/v1/logs", nil, string.format('{"store_id":%d,', store) .. rests[store % #rests + 1])
+end
+
+function done(summary, latency, requests)
+  require("result")(summary, latency)
+end
