@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from edgerec.cli.command import need
+from edgerec.cli.front import front_options
 from edgerec.cli.keys import load_key
 from edgerec.cli.options import PATH, WholeNumber, public_key_option
 
@@ -27,6 +28,7 @@ from edgerec.cli.options import PATH, WholeNumber, public_key_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=WholeNumber(0, 65535), default=8008, show_default=True, help="Port. 0 takes a free port.")
 @public_key_option
+@front_options
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON when the server listens.")
 def serve(
     bundles: tuple[Path, ...],
@@ -36,6 +38,7 @@ def serve(
     port: int,
     public_key: Path | None,
     as_json: bool,
+    **front: Any,
 ) -> None:
     """Serve pages, item embeddings and logs over HTTP, in the version of each BUNDLE.
 
@@ -44,13 +47,14 @@ def serve(
     """
     need("cloud", "numpy", "polars", "fastapi", "uvicorn")
     key = load_key(public_key)
+    from edgerec.cloud.front.settings import FrontSettings
     from edgerec.cloud.serve import serve as run_server
     from edgerec.cloud.settings import ServerSettings
 
     run_server(
         bundles,
         catalogue,
-        ServerSettings(logs=logs, host=host, port=port, public_key=key),
+        ServerSettings(logs=logs, host=host, port=port, public_key=key, front=FrontSettings(**front)),
         listening=lambda state: _emit(state, as_json=as_json),
     )
 

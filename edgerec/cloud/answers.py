@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from edgerec.cloud.front.rates import TooManyRequestsError
 from edgerec.cloud.log_rows import WrongRowsError
 from edgerec.cloud.service import FeedService, UnknownItemsError
 from edgerec.cloud.versions import UnknownVersionError
@@ -24,9 +25,9 @@ _NOT_JSON = "the body is not valid JSON"
 _LOG = logging.getLogger(__name__)
 
 
-def json_answer(document: Any, status: int = 200) -> Response:
+def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer with a JSON document."""
-    return Response(json.dumps(document, allow_nan=False), status, media_type=JSON)
+    return Response(json.dumps(document, allow_nan=False), status, headers, media_type=JSON)
 
 
 def is_json(content_type: str) -> bool:
@@ -45,19 +46,28 @@ def add_errors(app: FastAPI, service: FeedService) -> None:
             elif kind is EdgeRecError:
                 # Applications that need the traceback set the level DEBUG.
                 _LOG.error(printable(text), exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
-            return json_answer({"error": printable(text), **{name: value() for name, value in more.items()}}, status)
+            document = {"error": printable(text), **{name: value() for name, value in more.items()}}
+            return json_answer(document, status, _headers(error))
 
         app.add_exception_handler(kind, handle)
 
     add(UnknownVersionError, lambda error: (404, str(error)), versions=lambda: service.versions.ids)
     add(UnknownItemsError, lambda error: (422, str(error)))
     add(TooLargeError, lambda error: (413, str(error)))
+    add(TooManyRequestsError, lambda error: (429, str(error)))
     add(TransportError, lambda error: (400, str(error)))
     add(WrongRowsError, lambda error: (422, str(error)))
     add(EdgeRecError, lambda error: (500, str(error)))
     add(Exception, lambda error: (500, f"this is a fault of the server ({type(error).__name__})"))
     add(HTTPException, _http_fault)
     add(RequestValidationError, lambda error: (422, str(error)))
+
+
+def _headers(error: Exception) -> Mapping[str, str] | None:
+    """Return the headers that belong to an error: the methods that a route has, or when to try again."""
+    if isinstance(error, TooManyRequestsError):
+        return {"Retry-After": str(error.retry_after)}
+    return error.headers if isinstance(error, HTTPException) else None
 
 
 def _http_fault(error: HTTPException) -> tuple[int, str]:

@@ -133,9 +133,9 @@ class LogWriter:
                 done.set_exception(error)
         return done
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, int]:
         """Return what this writer has stored since it was made."""
-        return {"path": str(self._path), **self._counts}
+        return dict(self._counts)
 
     def close(self) -> None:
         """Store what is waiting, write the journal as Parquet, and close it. A second call has no effect."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,20 @@ from numpy.typing import NDArray
 
 from edgerec.cloud.app import create_app
 from edgerec.cloud.co_visitation import CoVisitation
+from edgerec.cloud.front.draining import DrainingServer
+from edgerec.cloud.front.opening import opening_answers
+from edgerec.cloud.front.readiness import Readiness
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.recall import Recall
 from edgerec.cloud.settings import ServerSettings
 from edgerec.cloud.start import open_service
 from edgerec.core.atomic import check_no_overlap
-from edgerec.core.errors import OutputError
+from edgerec.core.errors import ConfigurationError, OutputError
 from edgerec.data.logs import HEAD
 
 _GRACE_S = 5
 """How long open requests may take after the server was asked to stop, in seconds."""
+_BACKLOG = 2048
 
 
 def serve(
@@ -36,6 +41,8 @@ def serve(
 ) -> None:
     """Serve until the process gets SIGINT or SIGTERM. Then answer open requests and write the logs.
 
+    While bundles and logs are opened, `/v1/health` answers, and all other requests get the status 503.
+
     Args:
         bundles: the bundles whose versions are served. Without any, only devices without a model are served.
         catalogue: folder of logs with the catalogue.
@@ -45,30 +52,70 @@ def serve(
 
     Raises:
         InputError, FormatError, LogsError, SpecificationError: an input is not valid.
+        ConfigurationError: the tokens, a rate, the certificate or its key is not valid.
         OutputError: the port is in use, or the folder of the logs cannot be written.
     """
     logs = settings.logs
     if logs is not None:
         check_no_overlap(logs, [catalogue, *bundles])
+    front = settings.front
+    tls = _tls(front.certificate, front.key)
     with contextlib.ExitStack() as stack:
+        readiness = Readiness(logs)
+        opened_front = stack.enter_context(front.open(readiness.fault))
         listener = stack.enter_context(_listen(settings.host, settings.port))
-        earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
-        service = open_service(catalogue, bundles, learn_from=earlier, recall=recall, public_key=settings.public_key)
-        writer = None
-        if logs is not None:
-            specs = [version.spec for version in service.versions]
-            writer = stack.enter_context(LogWriter(logs, specs, service.catalogue.items, learn=service.learn))
-        app = create_app(service, writer)
+        listener.listen(_BACKLOG)
+        with opening_answers(listener, tls):
+            earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
+            service = open_service(
+                catalogue, bundles, learn_from=earlier, recall=recall, public_key=settings.public_key
+            )
+            writer = None
+            if logs is not None:
+                specs = [version.spec for version in service.versions]
+                writer = stack.enter_context(LogWriter(logs, specs, service.catalogue.items, learn=service.learn))
+        app = create_app(service, writer, front=opened_front)
         # The writer is closed at the end of this block, not by uvicorn, which would print a traceback on a full disk.
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S, lifespan="off"
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+            lifespan="off",
+            backlog=_BACKLOG,
+            ssl_certfile=front.certificate,
+            ssl_keyfile=front.key,
         )
-        server = uvicorn.Server(config)
+        server = DrainingServer(config, front.drain_s, readiness.stop)
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
-        listener.listen(config.backlog)
-        listening({"url": f"http://{address}:{listener.getsockname()[1]}", "versions": service.versions.ids})
+        url = f"{'http' if tls is None else 'https'}://{address}:{listener.getsockname()[1]}"
+        listening({"url": url, "versions": service.versions.ids})
         # uvicorn ends on SIGINT and SIGTERM, and then gives the signal to the handler that was there before.
         server.run(sockets=[listener])
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Return the TLS settings; None without a certificate.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or the key does not belong to the certificate.
+    """
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(
+            f"serve: the certificate {certificate} and its key cannot be used ({reason})"
+        ) from None
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password: give one without")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgerec.bundle.signing import PublicKey
+from edgerec.cloud.front.settings import FrontSettings
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,11 @@ class ServerSettings:
         host: the address to listen at.
         port: the port; 0 takes a free one.
         public_key: the bundles must have a signature of this key; None: no signature is checked.
+        front: who may ask and how often, and what can be seen from outside.
     """
 
     logs: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8008
     public_key: PublicKey | None = None
+    front: FrontSettings = field(default_factory=FrontSettings)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,28 @@ class UnknownVersionError(InputError):
     """A device runs a model version that the cloud does not serve."""
 
 
+@dataclass
+class LookUps:
+    """Counts look-ups in the embedding tables of a version.
+
+    Attributes:
+        keys: the number of different keys that were looked up, page by page.
+        unknown: how many of them the table did not have.
+        seconds: how long that took.
+    """
+
+    keys: int = 0
+    unknown: int = 0
+    seconds: float = 0.0
+
+    def add(self, found: Iterable[Lookup], seconds: float) -> None:
+        """Count the look-ups of one page."""
+        for each in found:
+            self.keys += len(each.known)
+            self.unknown += len(each.known) - int(np.count_nonzero(each.known))
+        self.seconds += seconds
+
+
 @dataclass(frozen=True)
 class ServedVersion:
     """One version, or the specification of devices without a model.
@@ -38,11 +61,13 @@ class ServedVersion:
         version_id: the version; None for devices without a model.
         spec: the feature specification.
         tables: the embedding tables; None without a model.
+        look_ups: counts the look-ups in the tables.
     """
 
     version_id: str | None
     spec: FeatureSpec
     tables: EmbeddingTables | None
+    look_ups: LookUps = field(default_factory=LookUps, compare=False, repr=False)
 
     @property
     def catalogue_columns(self) -> tuple[str, ...]:
@@ -96,7 +121,9 @@ class ServedVersion:
         if self.tables is None:
             return {}
         different = {name: np.unique(each, return_inverse=True) for name, each in keys.items()}
+        start = time.perf_counter()
         found = self.tables.get_many({name: each for name, (each, _) in different.items()})
+        self.look_ups.add(found.values(), time.perf_counter() - start)
         return {name: _column(*different[name], lookup) for name, lookup in found.items()}
 
 

@@ -156,7 +156,7 @@ def test_health_versions_and_openapi(server: tuple[str, Path]) -> None:
     versions = json.loads(call(server[0], "GET", "/v1/versions")[2])
     assert versions == {"versions": [{"version_id": "v1", "embeddings": {"shop": 4}}]}
     paths = json.loads(call(server[0], "GET", "/openapi.json")[2])["paths"]
-    assert set(paths) == {"/v1/page", "/v1/items", "/v1/logs", "/v1/health", "/v1/versions"}
+    assert set(paths) == {"/v1/page", "/v1/items", "/v1/logs", "/v1/health", "/v1/ready", "/v1/versions"}
     assert call(server[0], "GET", "/docs")[0] == 200
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from edgerec.cloud.answers import JSON, json_answer
+from edgerec.cloud.front.rates import Rate
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.paging.log_body import decode_batch, inflate
 from edgerec.paging.log_rows import LogBatch
@@ -35,8 +36,13 @@ _BATCH: dict[str, Any] = {
 }
 
 
-def log_routes(logs: LogWriter | None) -> APIRouter:
-    """Return the route of logs. Without a writer, logs are refused."""
+def log_routes(logs: LogWriter | None, user_rate: Rate | None = None) -> APIRouter:
+    """Return the route of logs.
+
+    Args:
+        logs: stores the batches; None: they are refused.
+        user_rate: how many batches each user may send; None: as many as they like.
+    """
     router = APIRouter()
 
     @router.post("/v1/logs", openapi_extra=_BATCH)
@@ -48,7 +54,9 @@ def log_routes(logs: LogWriter | None) -> APIRouter:
         encoding = request.headers.get("content-encoding", "identity")
         if encoding not in ("gzip", "identity"):
             raise HTTPException(415, f"the encoding should be gzip or none; received {encoding[:40]!r}")
-        batch, body = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
+batch, body = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
+        if user_rate is not None:
+            user_rate.check(("logs", batch.user_id), "a user")
         return json_answer(await asyncio.wrap_future(logs.submit(batch, body=body)))
 
     return router

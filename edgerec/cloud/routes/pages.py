@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Response
 
 from edgerec.cloud.answers import JSON, json_answer
 from edgerec.cloud.direct_route import DirectRoute
+from edgerec.cloud.front.rates import Rate
 from edgerec.cloud.messages import ItemsBody, PageBody
 from edgerec.cloud.readable import items_document, page_document
 from edgerec.cloud.service import FeedService
@@ -21,13 +22,20 @@ BINARY: dict[int | str, dict[str, Any]] = {
 }
 
 
-def page_routes(service: FeedService) -> APIRouter:
-    """Return the routes of pages and items."""
+def page_routes(service: FeedService, user_rate: Rate | None = None) -> APIRouter:
+    """Return the routes of pages and items.
+
+    Args:
+        service: answers the requests.
+        user_rate: how many pages each user may ask for; None: as many as they like.
+    """
     router = APIRouter(route_class=DirectRoute)
 
     @router.post("/v1/page", response_class=Response, responses=BINARY)
     async def page(body: PageBody, accept: Accept = "") -> Response:
         """Return the next items of a user's feed."""
+        if user_rate is not None:
+            user_rate.check(("page", body.user_id), "a user")
         found = service.page(body.request())
         if JSON in accept:
             return json_answer(page_document(found))

@@ -1,23 +1,45 @@
-"""`/v1/health` and `/v1/versions`: what the server does."""
+"""`/v1/health`, `/v1/ready` and `/v1/versions`: what the server does."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
 
 from edgerec.cloud.answers import json_answer
+from edgerec.cloud.front.asgi import CALLER
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.service import FeedService
 
+_OK = {"status": "ok"}
 
-def state_routes(service: FeedService, logs: LogWriter | None) -> APIRouter:
-    """Return the routes that say what the server does."""
+
+def state_routes(
+    service: FeedService, logs: LogWriter | None, fault: Callable[[], str | None] = lambda: None
+) -> APIRouter:
+    """Return the routes that say what the server does.
+
+    Args:
+        service: answers the requests.
+        logs: writes the logs of devices; None: there are none.
+        fault: returns why the server should get no requests now; None: it should get them.
+    """
     router = APIRouter()
 
     @router.get("/v1/health")
-    async def health() -> Response:
-        """Return whether the server works, and what it has done."""
-        state = {"status": "ok", "versions": service.versions.ids, "items": len(service.catalogue)}
+    async def health(request: Request) -> Response:
+        """Return that the process works, and what it has done. Without a token, if there are tokens: only the first."""
+        if request.scope.get(CALLER, "") is None:
+            return json_answer(_OK)
+        state: dict[str, Any] = {**_OK, "versions": service.versions.ids, "items": len(service.catalogue)}
         return json_answer({**state, "logs": None if logs is None else logs.state()})
+
+    @router.get("/v1/ready")
+    def ready() -> Response:
+        """Return whether the server should get requests. It should not while it stops, or if its disk is full."""
+        found = fault()
+        return json_answer(_OK) if found is None else json_answer({"error": found}, 503)
 
     @router.get("/v1/versions")
     async def versions() -> Response:

@@ -1,0 +1,40 @@
+"""uvicorn's server, which goes on to answer for some time after it was asked to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+
+class DrainingServer(uvicorn.Server):
+    """Runs an application until SIGINT or SIGTERM. Then it answers for `drain_s` seconds more, and ends.
+
+    A load balancer needs this time to notice that the server will end. Requests that are open at the end are answered,
+    too. A second signal ends it at once.
+
+    Args:
+        config: uvicorn's settings.
+        drain_s: the time in seconds.
+        stopping: called when the signal comes.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain_s: float, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain, self._stopping = drain_s, stopping
+        self._stop_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop. Python calls this when the signal comes."""
+        self._stopping()
+        super().handle_exit(sig, frame)
+        if self._stop_at is None and self._drain > 0:
+            self._stop_at = time.monotonic() + self._drain
+            self.should_exit = False
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether the server should end now. uvicorn calls this ten times a second."""
+        ended = await super().on_tick(counter)
+        return ended or (self._stop_at is not None and time.monotonic() >= self._stop_at)
