@@ -17,6 +17,7 @@ from edgerec.cloud.front.metrics import ServerCollector
 from edgerec.cloud.front.observed import Observed
 from edgerec.cloud.front.traffic import Traffic
 from edgerec.cloud.log_writer import LogWriter
+from edgerec.cloud.openapi import describe
 from edgerec.cloud.routes.logs import MAX_REQUEST, log_routes
 from edgerec.cloud.routes.metrics import metrics_routes
 from edgerec.cloud.routes.pages import page_routes
@@ -52,6 +53,7 @@ def create_app(service: FeedService, logs: LogWriter | None = None, *, front: Fr
     for router in routers:
         app.include_router(router)
     add_errors(app, service)
+    describe(app, front)
     _add_middleware(app, front, traffic, routers)
     return app
 

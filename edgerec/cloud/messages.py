@@ -13,7 +13,7 @@ from edgerec.paging.page import PageRequest
 MAX_COUNT = 1000
 """Maximum number of items of a page. It equals the largest limit of candidates."""
 
-Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 VersionId = Annotated[str, Field(max_length=1000)]
 
 
@@ -25,7 +25,7 @@ class PageBody(_Body):
     """A device's request for the next items of a user's feed."""
 
     user_id: Int64
-    store_id: Annotated[int, Field(ge=0, lt=2**63)]
+    store_id: Annotated[int, Field(ge=0, le=2**63 - 1)]
     """The behaviour store of the device."""
     version_id: VersionId | None = None
     """The version of the device's model; null if it has none."""

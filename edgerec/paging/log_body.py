@@ -12,7 +12,10 @@ from edgerec.paging.log_rows import LogBatch, Row
 
 MAX_ROWS = 100_000
 """Maximum number of rows of a batch."""
+MAX_COLUMNS, MAX_VALUES = 1000, 10_000
+"""Maximum number of columns of a row, and of values of a list."""
 _INT64 = range(-(2**63), 2**63)
+_FIELDS = frozenset(("user_id", "store_id", "number", "events", "requests"))
 _SCALARS = (int, float, bool, str, type(None))
 
 
@@ -67,6 +70,9 @@ def decode_batch(content: bytes) -> LogBatch:
         TransportError: `content` is not the JSON of a batch.
     """
     fields = as_object(parse_json(content), "it")
+    unknown = fields.keys() - _FIELDS
+    if unknown:
+        raise wrong(f"it has an unknown field {min(unknown)!r:.40}: remove it")
     for name in ("user_id", "store_id", "number"):
         if not is_integer(fields.get(name)) or fields[name] not in _INT64:
             raise wrong(f"`{name}` should be an integer of 64 bits; received {fields.get(name)!r:.40}")
@@ -80,12 +86,20 @@ def _rows(rows: object, name: str) -> list[Row]:
     if not isinstance(rows, list) or len(rows) > MAX_ROWS:
         raise wrong(f"`{name}` should be a list of at most {MAX_ROWS} rows; received {rows!r:.40}")
     for row in rows:
-        for column, value in as_object(row, f"a row of `{name}`").items():
+        columns = as_object(row, f"a row of `{name}`")
+        if len(columns) > MAX_COLUMNS:
+            raise wrong(f"a row of `{name}` should have at most {MAX_COLUMNS} columns; received {len(columns)}")
+        for column, value in columns.items():
             if not _is_value(value):
-                raise wrong(f"`{name}`: {column!r:.40} should be a value or a list of values; received {value!r:.40}")
+                raise wrong(
+                    f"`{name}`: {column!r:.40} should be a value or a list of at most {MAX_VALUES} values; received "
+                    f"{value!r:.40}"
+                )
     return rows
 
 
 def _is_value(value: Any) -> bool:
     each = value if isinstance(value, list) else (value,)
-    return all(type(one) in _SCALARS and (type(one) is not int or one in _INT64) for one in each)
+    return len(each) <= MAX_VALUES and all(
+        type(one) in _SCALARS and (type(one) is not int or one in _INT64) for one in each
+    )

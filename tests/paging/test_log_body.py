@@ -46,8 +46,8 @@ def test_inflation_has_a_bound() -> None:
         ("number", True, "`number` should be an integer"),
         ("events", {}, "`events` should be a list"),
         ("events", [1], "a row of `events` should be a JSON object"),
-        ("requests", [{"item_id": [[1]]}], "'item_id' should be a value or a list of values"),
-        ("requests", [{"item_id": 2**63}], "'item_id' should be a value or a list of values"),
+        ("requests", [{"item_id": [[1]]}], "'item_id' should be a value or a list of at most 10000"),
+        ("requests", [{"item_id": 2**63}], "'item_id' should be a value or a list of at most 10000"),
     ],
 )
 def test_a_wrong_batch_is_refused(field: str, value: Any, text: str) -> None:

@@ -37,6 +37,10 @@ PROOFS = {
         "a killed command leaves no incomplete output; give simulate, samples, train or export",
         "-m tests.proof.kills",
     ),
+    "api": Proof(
+        "the HTTP interface answers only what its description declares, and never 5xx: 1,000 requests a route",
+        "-m tests.proof.api",
+    ),
     "small_data": Proof(
         "ten thousand requests are trained, evaluated and exported in less than five minutes",
         "-m tests.proof.small_data",

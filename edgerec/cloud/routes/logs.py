@@ -11,11 +11,22 @@ from starlette.exceptions import HTTPException
 from edgerec.cloud.answers import JSON, json_answer
 from edgerec.cloud.front.rates import Rate
 from edgerec.cloud.log_writer import LogWriter
-from edgerec.paging.log_body import decode_batch, inflate
+from edgerec.paging.log_body import MAX_COLUMNS, MAX_ROWS, MAX_VALUES, decode_batch, inflate
 from edgerec.paging.log_rows import LogBatch
 
 MAX_REQUEST = 8 * 1024 * 1024
 """Maximum length of the body of a request in bytes. A compressed body may have this length after inflation, too."""
+_NATURAL: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+_VALUE: dict[str, Any] = {"type": ["boolean", "string", "null", "number"]}
+_ROWS: dict[str, Any] = {
+    "type": "array",
+    "maxItems": MAX_ROWS,
+    "items": {
+        "type": "object",
+        "maxProperties": MAX_COLUMNS,
+        "additionalProperties": {"anyOf": [_VALUE, {"type": "array", "maxItems": MAX_VALUES, "items": _VALUE}]},
+    },
+}
 _BATCH: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -25,9 +36,13 @@ _BATCH: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["user_id", "store_id", "number", "events", "requests"],
+                    "additionalProperties": False,
                     "properties": {
-                        **{name: {"type": "integer", "format": "int64"} for name in ("user_id", "store_id", "number")},
-                        **{name: {"type": "array", "items": {"type": "object"}} for name in ("events", "requests")},
+                        "user_id": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+                        "store_id": _NATURAL,
+                        "number": _NATURAL,
+                        "events": _ROWS,
+                        "requests": _ROWS,
                     },
                 }
             }
