@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from edgerec.cloud.front.rates import TooManyRequestsError
 from edgerec.cloud.log_rows import WrongRowsError
@@ -59,6 +60,7 @@ def add_errors(app: FastAPI, service: FeedService) -> None:
     add(WrongRowsError, lambda error: (422, str(error)))
     add(EdgeRecError, lambda error: (500, str(error)))
     add(Exception, lambda error: (500, f"this is a fault of the server ({type(error).__name__})"))
+    add(ClientDisconnect, lambda error: (400, "the connection ended before the body"))
     add(HTTPException, _http_fault)
     add(RequestValidationError, lambda error: (422, str(error)))
 

@@ -69,7 +69,7 @@ def log_routes(logs: LogWriter | None, user_rate: Rate | None = None) -> APIRout
         encoding = request.headers.get("content-encoding", "identity")
         if encoding not in ("gzip", "identity"):
             raise HTTPException(415, f"the encoding should be gzip or none; received {encoding[:40]!r}")
-batch, body = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
+        batch, body = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
         if user_rate is not None:
             user_rate.check(("logs", batch.user_id), "a user")
         return json_answer(await asyncio.wrap_future(logs.submit(batch, body=body)))
