@@ -18,6 +18,7 @@ from edgerec.cli.command import need, run
 from edgerec.cli.device import export, inspect, verify
 from edgerec.cli.experiments import abtest, loop
 from edgerec.cli.explaining import explain
+from edgerec.cli.forgetting import forget
 from edgerec.cli.importing import import_group
 from edgerec.cli.kit import kit
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
@@ -79,6 +80,7 @@ for _command in (
     bench,
     kit,
     serve,
+    forget,
     replay,
     abtest,
     loop,

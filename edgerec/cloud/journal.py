@@ -11,8 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from edgerec.core.errors import OutputError
+from edgerec.core.errors import OutputError, TransportError
+from edgerec.paging.log_body import decode_batch
 
+JOURNAL = "journal.sqlite"
+"""The name of the file in the folder of the logs."""
 VERSION = 3
 _TABLES = """
 CREATE TABLE batches (sequence INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
@@ -122,6 +125,45 @@ class Journal:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise self._failed(error) from None
+
+    def forget(self, user_id: int, stores: Iterable[int] = ()) -> int:
+        """Remove a user's batches, and how far their stores have sent their rows. Nothing of it stays in the file.
+
+        Args:
+            user_id: the user.
+            stores: more stores of the user. A journal of version 2 did not keep whose they are.
+
+        Returns:
+            The number of rows of the batches.
+
+        Raises:
+            OutputError: the disk is full or cannot be written, or a batch cannot be read. Then nothing was removed.
+        """
+        rows, sequences, found = 0, [], set(stores)
+        try:
+            for sequence, body in self._database.execute("SELECT sequence, body FROM batches"):
+                batch = decode_batch(body)
+                if batch.user_id == user_id:
+                    sequences.append((sequence,))
+                    found.add(batch.store_id)
+                    rows += len(batch.events) + len(batch.requests)
+            # Freed pages are overwritten with zeros, also those of earlier batches, and the copies in the log of SQLite
+            # are removed.
+            self._database.execute("PRAGMA secure_delete = ON")
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("DELETE FROM batches WHERE sequence = ?", sequences)
+            self._database.executemany("DELETE FROM stores WHERE store_id = ?", [(store,) for store in found])
+            self._database.execute("DELETE FROM stores WHERE user_id = ?", (user_id,))
+            self._database.execute("COMMIT")
+            self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise self._failed(error) from None
+        except TransportError as error:
+            raise OutputError(f"logs: {self._path} has a batch that cannot be read ({error})") from None
+        return rows
 
     def close(self) -> None:
         """Close the file and give up the lock."""

@@ -20,7 +20,8 @@ from typing import Any
 
 import polars as pl
 
-from edgerec.cloud.journal import Journal, Sent
+from edgerec.cloud.forget import finish_forgetting
+from edgerec.cloud.journal import JOURNAL, Journal, Sent
 from edgerec.cloud.log_parts import check_overwritten, check_parts, part_path, write_durably
 from edgerec.cloud.log_rows import CheckedRows, LogTables, WrongRowsError, check_owner, followed
 from edgerec.core.atomic import write_json
@@ -35,7 +36,6 @@ from edgerec.features.spec import FeatureSpec, load_spec
 from edgerec.paging.log_body import decode_batch, encode_batch
 from edgerec.paging.log_rows import LogBatch
 
-JOURNAL = "journal.sqlite"
 ROLL_ROWS, ROLL_S = 50_000, 300.0
 """The journal becomes Parquet when it has this many rows, or when its first batch is this old in seconds."""
 _MOST_QUEUED = 1000
@@ -95,6 +95,7 @@ class LogWriter:
         _make_folder(self._path)
         self._journal = Journal(self._path / JOURNAL)
         try:
+            finish_forgetting(self._path, self._journal)
             check_parts(self._path, self._journal, self._tables.schemas)
             self._prepare(specs[0], items)
             self._pending = [self._recovered(body) for body in self._journal.bodies()]

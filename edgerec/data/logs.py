@@ -18,6 +18,7 @@ from edgerec.core.faults import CheckedModel
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
 from edgerec.core.text_fields import Name
+from edgerec.core.together import finish_replacing
 from edgerec.data.as_of.columns import AbsentColumns
 from edgerec.data.as_of.fill import fill_columns
 from edgerec.data.log_checks import check_items, check_tables
@@ -197,9 +198,12 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
             table have different columns, or a part of the events is a copy of other parts.
         SpecificationError: the folder's `features.json` is not valid, a feature reads the label, or `spec` and
             `features.json` compute one column in different ways (`as_of`).
+        OutputError: `edgerec forget` was killed while it changed the folder, and its change cannot be completed.
     """
     path = to_path(path, "open_logs: `path`")
     check_utf8(path, what="logs")
+    # `edgerec forget` may have been killed. What else belongs to its change is no concern of those who read.
+    finish_replacing(path, keep_plan=True)
     document = read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT, advice=ADVICE)
     if spec is None and not (path / SPEC).is_file():
         raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or give one with --features")

@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from edgerec.cloud.journal import JOURNAL
 from edgerec.cloud.log_rows import WrongRowsError
-from edgerec.cloud.log_writer import JOURNAL, LogWriter
+from edgerec.cloud.log_writer import LogWriter
 from edgerec.core.errors import OutputError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, load_logs

@@ -28,7 +28,7 @@ from edgerec.bundle.layout import DEVICE
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest_file import read_device_manifest
 from edgerec.bundle.signing import PublicKey
-from edgerec.cloud.log_writer import JOURNAL
+from edgerec.cloud.journal import JOURNAL
 from edgerec.cloud.server_process import server_process
 from edgerec.core.atomic import output_folder
 from edgerec.core.console import log, progress, stage
