@@ -12,6 +12,7 @@ import click
 
 from edgerec import __version__
 from edgerec.cli.bench import bench
+from edgerec.cli.bench_cloud import bench_cloud
 from edgerec.cli.bench_documents import bench_compare, bench_report
 from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
@@ -88,6 +89,7 @@ for _command in (
     explain,
 ):
     cli.add_command(_command)
+bench.add_command(bench_cloud)
 bench.add_command(bench_compare)
 bench.add_command(bench_report)
 bench.add_command(bench_train)

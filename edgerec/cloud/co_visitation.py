@@ -61,7 +61,7 @@ class CoVisitation:
 
     def __init__(self, item_ids: NDArray[np.int64], clock: Callable[[], int] = now_ms) -> None:
         self._ids, self._index = item_ids, ItemIndex.of(item_ids)
-        self._pairs, self._clock = PairCounts(len(item_ids)), clock
+        self._pairs, self._clock = PairCounts(len(item_ids), NEIGHBOURS), clock
         self._views = np.zeros(len(item_ids), np.int64)
         self._norms = np.zeros(len(item_ids))  # 1 / sqrt(views)
         self._popularity = np.zeros(len(item_ids))
@@ -158,11 +158,8 @@ class CoVisitation:
         found = []
         latest = self._latest.get(user, (_NONE, _NONE))[0][::-1][:SEEDS]
         for rank, row in enumerate(dict.fromkeys(latest.tolist()), start=1):
-            parts = self._pairs.parts(row)
-            if sum(len(others) for others, _ in parts) > NEIGHBOURS:
-                parts = [_most_joint(*(parts[0] if len(parts) == 1 else self._pairs.of(row)))]
             weight = self._norms[row] / rank
-            for others, counts in parts:
+            for others, counts in self._pairs.most(row):
                 self._scores[others] += counts * self._norms.take(others) * weight
                 found.append(others)
         return found
@@ -198,14 +195,6 @@ class CoVisitation:
         last_time = dict(zip(seen.tolist(), range(len(seen)), strict=True))
         again = np.flatnonzero(marks == _SEEN)
         return again[np.argsort([last_time[row] for row in found[again].tolist()], kind="stable")]
-
-
-def _most_joint(others: Rows, counts: Rows) -> tuple[Rows, Rows]:
-    """Return the `NEIGHBOURS` items with the most joint visits. Of equal ones, those with the smallest rows."""
-    least = np.partition(counts, len(counts) - NEIGHBOURS)[-NEIGHBOURS]
-    kept = counts > least
-    kept[np.flatnonzero(counts == least)[: NEIGHBOURS - np.count_nonzero(kept)]] = True
-    return others[kept], counts[kept]
 
 
 def _parts(users: Rows) -> Iterator[tuple[int, slice]]:

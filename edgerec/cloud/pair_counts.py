@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 _SMALL = 20_000
 """Up to this number of pairs, recent counts are kept beside the others. Then they are merged."""
+_ANSWERS = 4000
+"""Maximum number of answers of `PairCounts.most` that are kept. With a limit of 500 they take up to 32 MB."""
 
 
 class _Sorted(NamedTuple):
@@ -38,19 +40,24 @@ class PairCounts:
     """Counts of ordered pairs of items. An item is a row of the catalogue.
 
     Most counts are in one pair of sorted arrays. Recent ones are in a small pair of their own, because merging copies
-    the arrays.
+    the arrays. The answers of `most` for items with many others are kept until their counts change.
 
     Args:
         items: number of items.
+        limit: maximum number of items that `most` returns.
     """
 
-    def __init__(self, items: int) -> None:
+    def __init__(self, items: int, limit: int = 500) -> None:
         self._items = max(items, 1)
         self._most, self._recent = _Sorted.empty(), _Sorted.empty()
+        self._limit = limit
+        self._answers: dict[int, tuple[Rows, Rows]] = {}
 
     def add(self, first: Rows, second: Rows) -> None:
         """Count each pair (first[i], second[i]) once more."""
         self._recent += _Sorted(*np.unique(first * self._items + second, return_counts=True))
+        for row in np.unique(first).tolist() if self._answers else ():
+            self._answers.pop(row, None)
         if len(self._recent.keys) > max(_SMALL, len(self._most.keys) // 10):
             self._most, self._recent = self._most + self._recent, _Sorted.empty()
 
@@ -60,6 +67,22 @@ class PairCounts:
         for others, counts in self.parts(row):
             total += _Sorted(others, counts)
         return total.keys, total.counts
+
+    def most(self, row: int) -> list[tuple[Rows, Rows]]:
+        """Return the `limit` items that were viewed together with the item `row` most often, and how often, in parts.
+
+        Of items with equal counts, those with the smallest rows are returned. The parts are those of `parts`.
+        """
+        answer = self._answers.get(row)
+        if answer is None:
+            parts = self.parts(row)
+            if sum(len(others) for others, _ in parts) <= self._limit:
+                return parts
+            answer = _largest(*(parts[0] if len(parts) == 1 else self.of(row)), self._limit)
+            if len(self._answers) >= _ANSWERS:
+                self._answers.clear()
+            self._answers[row] = answer
+        return [answer]
 
     def parts(self, row: int) -> list[tuple[Rows, Rows]]:
         """Return the same as `of` in one or two parts. An item can be in both; then its counts have to be added.
@@ -72,3 +95,13 @@ class PairCounts:
             if begin < end:
                 found.append((keys[begin:end] - row * self._items, counts[begin:end]))
         return found
+
+
+def _largest(others: Rows, counts: Rows, limit: int) -> tuple[Rows, Rows]:
+    """Return the `limit` largest counts and their items, in the order of the items."""
+    if len(others) <= limit:
+        return others, counts
+    least = np.partition(counts, len(counts) - limit)[-limit]
+    kept = counts > least
+    kept[np.flatnonzero(counts == least)[: limit - np.count_nonzero(kept)]] = True
+    return others[kept], counts[kept]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from edgerec.bench.cloud.workload import Workload
@@ -28,3 +28,9 @@ class NpzStore:
     def options(self, workload: Workload) -> Iterator[list[str]]:
         """Yield no options: the server reads the files of the bundle."""
         yield []
+
+
+def open_stores(names: Sequence[str]) -> list[Store]:
+    """Return the stores of these names."""
+    made: dict[str, Store] = {"npz": NpzStore()}
+    return [made[name] for name in dict.fromkeys(names)]
