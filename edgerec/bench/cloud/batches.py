@@ -36,6 +36,8 @@ MIXED_EVENTS, MIXED_REQUESTS, CANDIDATES = 96, 8, 50
 def batch_lines(workload: Workload, *, events: int, requests: int) -> list[str]:
     """Return batches as JSON without the opening brace and `store_id`: the load adds both.
 
+    The ID of a request is `@` and its number. The load replaces `@` by the store, so that all IDs differ.
+
     Args:
         workload: what is served.
         events: number of behaviours of a batch.
@@ -51,9 +53,9 @@ def batch_lines(workload: Workload, *, events: int, requests: int) -> list[str]:
             USER_ID: int(rows[USER_ID][0]),
             "number": 0,
             EVENTS: _events(rows),
-            REQUESTS: [_request(rng, items, workload.version_id) for _ in range(requests)],
+            REQUESTS: [_request(rng, items, workload.version_id, number) for number in range(requests)],
         }
-        lines.append(json.dumps(document, separators=(",", ":"))[1:])
+        lines.append(json.dumps(document, separators=(",", ":"))[1:].replace('"@', "@").replace('@"', ""))
     return lines
 
 
@@ -64,10 +66,10 @@ def _events(rows: pl.DataFrame) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value is not None} for row in numbered.to_dicts()]
 
 
-def _request(rng: np.random.Generator, items: NDArray[np.int64], version_id: str) -> dict[str, Any]:
+def _request(rng: np.random.Generator, items: NDArray[np.int64], version_id: str, number: int) -> dict[str, Any]:
     chosen = rng.choice(items, min(CANDIDATES, len(items)), replace=False).tolist()
     return {
-        REQUEST_ID: int(rng.integers(2**62)),
+        REQUEST_ID: f"@{number}@",
         PAGE_ID: int(rng.integers(2**62)),
         TIME: 1_700_000_000_000,
         TRIGGER: "click",

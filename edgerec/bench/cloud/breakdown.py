@@ -47,7 +47,7 @@ class _TimedRecall:
         self._recall.learn(events)
 
 
-def page_parts(workload: Workload, *, count: int) -> dict[str, float]:
+def page_parts(workload: Workload, *, count: int, pages: int = PAGES) -> dict[str, float]:
     """Return the mean time of each part of a page in microseconds, in the order in which they run.
 
     Each page is made several times, and the shortest time of each part counts: other processes only make it longer.
@@ -55,6 +55,7 @@ def page_parts(workload: Workload, *, count: int) -> dict[str, float]:
     Args:
         workload: what is served.
         count: number of items of a page.
+        pages: number of pages.
     """
     recalls: list[_TimedRecall] = []
 
@@ -65,7 +66,7 @@ def page_parts(workload: Workload, *, count: int) -> dict[str, float]:
     service = open_service(workload.catalogue, [workload.bundle], recall=recall)
     rng, users = random.Random(1), workload.users.tolist()
     total: dict[str, float] = {}
-    for _ in range(PAGES):
+    for _ in range(pages):
         body = PageBody(
             user_id=rng.choice(users), store_id=1, version_id=workload.version_id, count=count, time=_NOW
         ).model_dump_json()
@@ -73,7 +74,7 @@ def page_parts(workload: Workload, *, count: int) -> dict[str, float]:
         for name in runs[0]:
             total[name] = total.get(name, 0.0) + min(run[name] for run in runs)
     total[VALUES] -= total[RECALL] + total[ROWS]
-    return {name: round(seconds / PAGES * 1e6, 1) for name, seconds in total.items()}
+    return {name: round(seconds / pages * 1e6, 1) for name, seconds in total.items()}
 
 
 def _once(service: FeedService, recall: _TimedRecall, body: bytes) -> dict[str, float]:

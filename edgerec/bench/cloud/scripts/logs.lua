@@ -1,4 +1,5 @@
--- Batches of logs, each of another store. Arguments: a seed, a file with the rest of a batch in each line.
+-- Batches of logs, each of another store. Arguments: a seed, a file with the rest of a batch in each line. `@` stands for the store,
+-- so that the IDs of requests differ.
 package.path = debug.getinfo(1, "S").source:match("^@(.*/)") .. "?.lua;" .. package.path
 local rests, store = {}, nil
 
@@ -11,7 +12,8 @@ end
 
 function request()
   store = store + 1
-  return wrk.format(nil, "/v1/logs", nil, string.format('{"store_id":%d,', store) .. rests[store % #rests + 1])
+  local name = string.format("%d", store)
+  return wrk.format(nil, "/v1/logs", nil, '{"store_id":' .. name .. "," .. rests[store % #rests + 1]:gsub("@", name))
 end
 
 function done(summary, latency, requests)
