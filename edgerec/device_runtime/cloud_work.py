@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edgerec.core.errors import EdgeRecError, RefusedError, TransportError, first_line
-from edgerec.device_runtime.backoff import Backoff
+from edgerec.core.errors import AnswerError, EdgeRecError, InputError, RefusedError, TransportError, first_line
+from edgerec.device_runtime.circuit import Circuit
 from edgerec.device_runtime.clock import due_time
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.feed import Feed
@@ -45,6 +45,9 @@ class CloudWork:
         config: the configuration of the client.
         clock: returns milliseconds since 1970.
         arrived: is called with the lock held when a page is in the feed, with the time of the page's first request.
+
+    Attributes:
+        circuit: the waiting times of all requests of this client.
     """
 
     def __init__(
@@ -60,9 +63,8 @@ class CloudWork:
     ) -> None:
         self._lock, self._store, self._transport, self._serving = lock, store, transport, serving
         self._feed, self._config, self._clock, self._arrived = feed, config, clock, arrived
-        self._pages, self._items, self._sending = (
-            Backoff(config.retry_first_ms, config.retry_most_ms) for _ in range(3)
-        )
+        self.circuit = Circuit(config.retry_first_ms, config.retry_most_ms)
+        self._pages, self._items, self._sending = (self.circuit.kind() for _ in range(3))
         self._failed_items = 0
         self._new_feed = False
         self._rows = True
@@ -76,7 +78,7 @@ class CloudWork:
     def refresh(self) -> None:
         """Ask for a page that starts the feed anew."""
         self._new_feed = True
-        self._pages.succeeded()
+        self._pages.hurry()
 
     def note_rows(self) -> None:
         """Note that the store has new log rows."""
@@ -125,10 +127,12 @@ class CloudWork:
         if self._failed_items:
             first = self._failed_items % len(unknown)
             unknown = unknown[first : first + 1]
+        batch = None
         try:
             batch = self._transport.items(self._version_id, unknown)
             if batch.item_id.tolist() != unknown:
-                raise TransportError("the cloud sent other items than the device asked for")
+                raise AnswerError("the cloud sent other items than the device asked for")
+            self._items.answered()
             with self._lock:
                 serving.supply(batch)
         except EdgeRecError as error:
@@ -141,7 +145,7 @@ class CloudWork:
                 done.errors.append(f"{count} behaviours are left out, because their item is refused: {reason}")
                 return
             self._failed_items += 1
-            self._items.failed(now)
+            self._items.failed(now, error if batch is None else AnswerError(str(error)))
             done.errors.append(f"items of behaviours cannot be fetched: {first_line(error)}")
             return
         self._failed_items = 0
@@ -162,7 +166,7 @@ class CloudWork:
             prepared, fault = self._prepare(page.items)
         except BaseException as error:
             with self._lock:
-                self._pages.failed(now)
+                self._pages.failed(now, error)
                 self._new_feed = self._new_feed or new_feed
                 if not isinstance(error, TransportError):
                     raise
@@ -200,8 +204,10 @@ class CloudWork:
                         break
                 try:
                     self._transport.send(batch)
-                except RefusedError as error:
-                    # The cloud would refuse the batch for ever, and no later row could be delivered.
+                except (RefusedError, InputError) as error:
+                    # The batch could never be delivered, and no later row either.
+                    if isinstance(error, RefusedError):
+                        self._sending.answered()
                     with self._lock:
                         lost = self._store.refuse_batch(batch.number)
                     if lost:
@@ -211,7 +217,7 @@ class CloudWork:
                 with self._lock:
                     self._store.mark_sent(batch.number)
             except EdgeRecError as error:
-                self._sending.failed(now)
+                self._sending.failed(now, error)
                 done.errors.append(f"log rows cannot be delivered: {first_line(error)}")
                 return
             self._sending.succeeded()
