@@ -242,7 +242,7 @@ class BehaviourStore:
         if whole("most_rows", most_rows) < 1:
             raise StoreError(f"`most_rows` should be at least 1. Received: {most_rows}")
         with self._database.lock:
-            return self._spool.unsent(most_rows)
+            return self._spool.unsent(most_rows, self.last_time)
 
     def mark_sent(self, number: int) -> None:
         """Mark the batch that `unsent` returned as sent. If it is marked already, nothing happens.
@@ -269,10 +269,11 @@ class BehaviourStore:
         """Apply the retention, in transactions of a few hundred rows. Return the number of deleted behaviours.
 
         Kept are the behaviours that windows and their recurrences need, those that labels of open pages need, and
-        unsent rows. If there are more unsent rows than `Retention.unsent_rows`, the oldest are dropped and counted.
+        unsent rows. If there are more unsent rows than the retention allows, the oldest are dropped and counted.
         Then the write-ahead log is copied into the file. Call this method when the application is idle.
         """
-        self._spool.bound(self.retention.unsent_rows, self.last_time)
+        # The latest behaviour says how old the others are. A clock that is wrong for an hour must not drop unsent rows.
+        self._spool.bound(self.retention, min(now, self.last_time), self.last_time)
         deleted = 0
         for kind in BEHAVIOUR_KINDS:
             more = True

@@ -206,8 +206,6 @@ def test_an_array_of_a_wrong_length_is_damage(filled: Path) -> None:
         store._database.write("UPDATE exposures SET action = '{' WHERE ordinal = 3")
         with pytest.raises(StoreError, match=r"is damaged \(exposure 3"):
             store.latest(EXPOSURE, 200)
-        with pytest.raises(StoreError, match=r"is damaged \(unsent rows"):
-            store.unsent(10)
 
 
 def test_a_second_process_cannot_open_the_store(filled: Path) -> None:
