@@ -18,7 +18,7 @@ from edgerec.device_runtime.triggers import Event
 
 _RETRY_MS = 1_000
 MOST_ASKED = 32
-"""Number of re-ranks of the application that wait. Further ones become part of these: all of them rank the same list."""
+"""Number of re-ranks of the application that wait. Further ones become part of these, which rank the same list."""
 
 
 class DeviceWork:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Literal
 
-from edgerec.core.errors import StoreError
+from edgerec.core.errors import DamagedStoreError, StoreError
 from edgerec.device_runtime.store.behaviours import BehaviourTable
+from edgerec.device_runtime.store.damaged import move_aside
 from edgerec.device_runtime.store.database import Database, Synchronous
 from edgerec.device_runtime.store.encodings import EncodingTable
 from edgerec.device_runtime.store.requests import RequestTables
@@ -39,10 +40,14 @@ class BehaviourStore:
         retention: how much `prune` keeps.
         synchronous: `normal`: a killed process loses nothing, and a power cut may lose the last commits. `full`: a
             power cut loses nothing, and every commit waits for the disk.
+        if_damaged: `move`: a damaged file is renamed to `NAME.damaged-TIME`, and a new store starts. `raise`: it is an
+            error.
+        check: whether the whole file is checked for damage now. It takes about 10 ms for 1,000 behaviours.
 
     Attributes:
         store_id: the ID of this store, a random whole number below 2^63. It is drawn when the file is created.
         last_time: the latest time of a behaviour, a request or a click. No later one has a smaller time.
+        damaged: the new path of a damaged file that was renamed; None if there was none.
 
     Raises:
         StoreError: the file is open in another process, belongs to another user, has a newer format, is damaged, or is
@@ -57,33 +62,49 @@ class BehaviourStore:
         limits: Limits | None = None,
         retention: Retention | None = None,
         synchronous: Synchronous = "normal",
+        if_damaged: Literal["raise", "move"] = "raise",
+        check: bool = True,
     ) -> None:
         _check_arguments(path, limits, retention)
+        if if_damaged not in ("raise", "move"):
+            raise StoreError(f"`if_damaged` should be 'raise' or 'move'. Received: {if_damaged!r:.80}")
         self.user_id, self.limits, self.retention = (
             whole("user_id", user_id),
             limits or Limits(),
             retention or Retention(),
         )
+        self.damaged: Path | None = None
+        try:
+            self._open(Path(path), synchronous, check=check)
+        except DamagedStoreError as error:
+            if if_damaged == "raise":
+                raise
+            self.damaged = move_aside(Path(path), str(error))
+            self._open(Path(path), synchronous, check=check)
+        self._recorded = 0
+
+    def _open(self, path: Path, synchronous: Synchronous, *, check: bool) -> None:
+        user_id = self.user_id
         self._database = Database(
-            Path(path),
+            path,
             read_migrations(),
-            create=lambda database: create(database, self.user_id),
+            create=lambda database: create(database, user_id),
             synchronous=synchronous,
+            check=check,
         )
         try:
-            self.store_id, last_time = identity(self._database, self.user_id)
+            self.store_id, last_time = identity(self._database, user_id)
             self._behaviours = {kind: BehaviourTable(self._database, kind) for kind in BEHAVIOUR_KINDS}
             self._encodings = {
                 kind: EncodingTable(self._database, kind, self.limits.of(kind)) for kind in BEHAVIOUR_KINDS
             }
-            self._requests = RequestTables(self._database, user_id=self.user_id, store_id=self.store_id)
-            self._spool = Spool(self._database, user_id=self.user_id, store_id=self.store_id)
+            self._requests = RequestTables(self._database, user_id=user_id, store_id=self.store_id)
+            self._spool = Spool(self._database, user_id=user_id, store_id=self.store_id)
             self.last_time = max(last_time, self._requests.last_time(), self._last_behaviour())
             self._requests.end_all_pages()
         except BaseException:
             self._database.close()
             raise
-        self._recorded = 0
 
     def __enter__(self) -> BehaviourStore:
         return self
