@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edgerec.core.errors import AnswerError, EdgeRecError, InputError, RefusedError, TransportError, first_line
 from edgerec.device_runtime.circuit import Circuit
-from edgerec.device_runtime.clock import due_time
+from edgerec.device_runtime.clock import ClientClock, due_time
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.feed import Feed
 from edgerec.device_runtime.offered_page import OfferedPage, offered
@@ -43,11 +44,12 @@ class CloudWork:
         serving: Model Serving; None in pass-through.
         feed: the present list.
         config: the configuration of the client.
-        clock: returns milliseconds since 1970.
+        clock: the clock of the client.
         arrived: is called with the lock held when a page is in the feed, with the time of the page's first request.
 
     Attributes:
         circuit: the waiting times of all requests of this client.
+        times_changed: is called with the lock held when times in the store were set back. The client sets it.
     """
 
     def __init__(
@@ -58,13 +60,14 @@ class CloudWork:
         serving: ModelServing | None,
         feed: Feed,
         config: ClientConfig,
-        clock: Callable[[], int],
+        clock: ClientClock,
         arrived: Callable[[int], None],
     ) -> None:
         self._lock, self._store, self._transport, self._serving = lock, store, transport, serving
         self._feed, self._config, self._clock, self._arrived = feed, config, clock, arrived
         self.circuit = Circuit(config.retry_first_ms, config.retry_most_ms)
         self._pages, self._items, self._sending = (self.circuit.kind() for _ in range(3))
+        self.times_changed: Callable[[], None] = lambda: None
         self._failed_items = 0
         self._new_feed = False
         self._rows = True
@@ -106,6 +109,7 @@ class CloudWork:
         """Do what is due."""
         self.fetch_items(done)
         self._fetch_page(done)
+        self._set_back()
         now = self._clock()
         if self._rows and now >= self._send_time(now):
             self.send(done)
@@ -197,6 +201,8 @@ class CloudWork:
         now, most = self._clock(), self._config.send_rows
         while self._sending.ready(now):
             try:
+                self._learn_time()
+                self._set_back()
                 with self._lock:
                     batch = self._store.unsent(most)
                     if batch is None:
@@ -224,6 +230,28 @@ class CloudWork:
             done.sent += 1
             most = min(2 * most, self._config.send_rows)
         self._send_due = now + self._config.send_interval_ms
+
+    def _learn_time(self) -> None:
+        """Ask the cloud for its time before the first rows are sent. Rows that were sent keep a wrong time.
+
+        Raises:
+            TransportError: the cloud cannot be reached.
+        """
+        ask = getattr(self._transport, "ask_time", None)
+        if ask is not None and self._clock.asks_cloud and self._clock.cloud_time() is None:
+            with contextlib.suppress(AnswerError):
+                ask()
+
+    def _set_back(self) -> None:
+        """Set times in the store back if they are after the time of the cloud."""
+        if not self._clock.is_set_back():
+            return
+        with self._lock:
+            now = self._clock.cloud_time()
+            if now is not None and self._store.set_back(now):
+                if self._serving is not None:
+                    self._serving.read_times()
+                self.times_changed()
 
     def prune(self, done: CloudDone) -> None:
         """Apply the store's retention."""

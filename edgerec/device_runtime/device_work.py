@@ -82,7 +82,7 @@ class DeviceWork:
     def due(self, now: int) -> int | None:
         """Return the time of the next work in milliseconds since 1970, or None if there is none."""
         times = [self._trigger_due(now)] if self._triggered else []
-        timeout = self._open_pages.due()
+        timeout = self._open_pages.due(now)
         if timeout is not None:
             times.append(timeout)
         if self._asked:

@@ -128,7 +128,11 @@ class ModelServing:
     def __init__(self, model: DeviceModel, store: BehaviourStore) -> None:
         self.model, self._store = model, store
         self.items = ItemPreparer(model)
-        self._kinds = {kind: _Kind(model, store, kind) for kind in kinds_read(model)}
+        self.read_times()
+
+    def read_times(self) -> None:
+        """Read windows and waiting behaviours from the store, as a new process does."""
+        self._kinds = {kind: _Kind(self.model, self._store, kind) for kind in kinds_read(self.model)}
 
     def add(self, ordinal: int, behaviour: Behaviour, action: NDArray[np.float32] | None) -> None:
         """Take a behaviour that was just recorded under this ordinal. `action` is its vector, or None."""

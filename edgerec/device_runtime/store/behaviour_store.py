@@ -20,6 +20,7 @@ from edgerec.device_runtime.store.encodings import EncodingTable
 from edgerec.device_runtime.store.requests import RequestTables
 from edgerec.device_runtime.store.retention import STEP_ROWS, Retention
 from edgerec.device_runtime.store.rows import Behaviour, Encoding, States, StoredItem, StoredRequest, StoredWindow
+from edgerec.device_runtime.store.set_back import set_back
 from edgerec.device_runtime.store.spool import Spool, create, identity
 from edgerec.device_runtime.store.statements import read_migrations
 from edgerec.device_runtime.store.values import whole
@@ -93,18 +94,22 @@ class BehaviourStore:
             check=check,
         )
         try:
-            self.store_id, last_time = identity(self._database, user_id)
-            self._behaviours = {kind: BehaviourTable(self._database, kind) for kind in BEHAVIOUR_KINDS}
             self._encodings = {
                 kind: EncodingTable(self._database, kind, self.limits.of(kind)) for kind in BEHAVIOUR_KINDS
             }
-            self._requests = RequestTables(self._database, user_id=user_id, store_id=self.store_id)
-            self._spool = Spool(self._database, user_id=user_id, store_id=self.store_id)
-            self.last_time = max(last_time, self._requests.last_time(), self._last_behaviour())
+            self._read()
             self._requests.end_all_pages()
         except BaseException:
             self._database.close()
             raise
+
+    def _read(self) -> None:
+        """Read from the file what is kept in memory."""
+        self.store_id, last_time = identity(self._database, self.user_id)
+        self._behaviours = {kind: BehaviourTable(self._database, kind) for kind in BEHAVIOUR_KINDS}
+        self._requests = RequestTables(self._database, user_id=self.user_id, store_id=self.store_id)
+        self._spool = Spool(self._database, user_id=self.user_id, store_id=self.store_id)
+        self.last_time = max(last_time, self._requests.last_time(), self._last_behaviour())
 
     def __enter__(self) -> BehaviourStore:
         return self
@@ -175,6 +180,20 @@ class BehaviourStore:
                 time = max(time, self._last_behaviour() + 1)
             self._requests.append(request, time)
             self.last_time = max(time, self.last_time)
+
+    def set_back(self, now: int) -> bool:
+        """Set times after `now` back, because the clock was wrong. Return whether that was done.
+
+        While a batch is being sent, its rows may not change. Then nothing is done; call it again after `mark_sent`.
+        Rows that were sent with such times give the store a new ID (`edgerec.device_runtime.store.set_back`).
+        Whoever has read times from this store has to read them again.
+        """
+        with self._database.lock:
+            if self.last_time <= whole("now", now) or self._spool.is_sending():
+                return False
+            set_back(self._database, now=now, latest=self.last_time, sent=self._spool.sent())
+            self._read()
+            return True
 
     def end_page(self, page_id: int) -> None:
         """End a page: its requests get their labels and can be sent.

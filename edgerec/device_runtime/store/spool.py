@@ -145,6 +145,10 @@ class Spool:
             _LOG.warning("%d log rows were dropped before they could be sent", dropped)
         return dropped
 
+    def is_sending(self) -> bool:
+        """Return whether a batch is being sent."""
+        return self._marks().offered is not None
+
     def sent(self) -> tuple[int, int]:
         """Return the first ordinal that was not sent, of exposures and of page-views."""
         return self._marks().sent
