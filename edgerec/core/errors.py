@@ -19,7 +19,10 @@
     ├── SlowdownError           a build is slower than the caller allows
     ├── TrainingError           training cannot continue (no data, a loss of NaN)
     ├── StoreError              an embedding store or a behaviour store does not answer correctly
+    │   └── DamagedStoreError   the file of a behaviour store is damaged
     ├── TransportError          the cloud cannot be reached, or its answer is wrong
+    │   ├── BusyError           the cloud asks to wait before the next request
+    │   ├── AnswerError         the cloud answers, but this kind of request fails
     │   └── RefusedError        the cloud refuses what was sent, and would refuse it again
     ├── ResourceError           there is not enough memory, or a process died
     ├── PluginError             an extension from another package cannot be used
@@ -110,8 +113,28 @@ class StoreError(EdgeRecError):
     """A store of embeddings or of behaviours does not answer, or its answer is invalid."""
 
 
+class DamagedStoreError(StoreError):
+    """The file of a behaviour store is damaged."""
+
+
 class TransportError(EdgeRecError):
     """The cloud cannot be reached, or its answer is wrong."""
+
+
+class BusyError(TransportError):
+    """The cloud asks to wait before the next request: statuses 429 and 503.
+
+    Attributes:
+        retry_after_s: how long to wait in seconds; None if the cloud does not say.
+    """
+
+    def __init__(self, text: str, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class AnswerError(TransportError):
+    """The cloud answers, but this kind of request fails, for example because a token is missing."""
 
 
 class RefusedError(TransportError):

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgerec.core.errors import SpecificationError
-from edgerec.device_runtime.clock import checked_clock
+from edgerec.device_runtime.client_lock import ClientLock
+from edgerec.device_runtime.clock import ClientClock
 from edgerec.device_runtime.cloud_work import CloudWork
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_model import DeviceModel
@@ -57,7 +58,8 @@ class Client:
         transport: the cloud.
         model: the device models; None for pass-through, which only records and logs.
         config: the configuration.
-        clock: returns milliseconds since 1970. A time before 1970, or from 2100 on, is ignored.
+        clock: returns milliseconds since 1970, and is believed. A time before 1970, or from 2100 on, is ignored.
+            Default: the clock of the device, which the time of the cloud corrects (`edgerec.device_runtime.clock`).
         on_order: is called with the new order when the order has changed. After `start`, a worker thread calls it.
         new_id: returns a new request ID.
         draw: returns a random number from 0 to below 1, for exploration (`ClientConfig.explore`).
@@ -74,17 +76,18 @@ class Client:
         model: DeviceModel | None,
         *,
         config: ClientConfig | None = None,
-        clock: Callable[[], int] = now_ms,
+        clock: Callable[[], int] | None = None,
         on_order: Callable[[list[int]], None] | None = None,
         new_id: Callable[[], int] = new_request_id,
         draw: Callable[[], float] = random_number,
         spec: FeatureSpec | None = None,
     ) -> None:
         self._config = config = config or ClientConfig()
-        clock = checked_clock(clock, store)
+        cloud_time = getattr(transport, "cloud_time", None) if clock is None else None
+        self._clock = clock = ClientClock(clock or now_ms, store, cloud_time)
         serving = None if model is None else ModelServing(model, store)
         self._store, self._on_order = store, on_order
-        self._lock = threading.Condition(threading.RLock())
+        self._lock = ClientLock()
         self._reporting = threading.RLock()
         self._feed = Feed(page=config.page, kept_pages=config.kept_pages)
         self._partial, self._open = PartialValues(config.columns), OpenPages(config.page_timeout_ms)
@@ -95,6 +98,7 @@ class Client:
         self._cloud = self._work.cloud = CloudWork(
             self._lock, store, transport, serving, self._feed, config, clock, self._work.rank_page
         )
+        self._cloud.times_changed = self._recorder.read_times
 
     @property
     def context(self) -> dict[str, Any]:

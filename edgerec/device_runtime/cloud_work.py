@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edgerec.core.errors import EdgeRecError, RefusedError, TransportError, first_line
-from edgerec.device_runtime.backoff import Backoff
-from edgerec.device_runtime.clock import due_time
+from edgerec.core.errors import AnswerError, EdgeRecError, InputError, RefusedError, TransportError, first_line
+from edgerec.device_runtime.circuit import Circuit
+from edgerec.device_runtime.clock import ClientClock, due_time
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.feed import Feed
 from edgerec.device_runtime.offered_page import OfferedPage, offered
@@ -43,8 +44,12 @@ class CloudWork:
         serving: Model Serving; None in pass-through.
         feed: the present list.
         config: the configuration of the client.
-        clock: returns milliseconds since 1970.
+        clock: the clock of the client.
         arrived: is called with the lock held when a page is in the feed, with the time of the page's first request.
+
+    Attributes:
+        circuit: the waiting times of all requests of this client.
+        times_changed: is called with the lock held when times in the store were set back. The client sets it.
     """
 
     def __init__(
@@ -55,14 +60,14 @@ class CloudWork:
         serving: ModelServing | None,
         feed: Feed,
         config: ClientConfig,
-        clock: Callable[[], int],
+        clock: ClientClock,
         arrived: Callable[[int], None],
     ) -> None:
         self._lock, self._store, self._transport, self._serving = lock, store, transport, serving
         self._feed, self._config, self._clock, self._arrived = feed, config, clock, arrived
-        self._pages, self._items, self._sending = (
-            Backoff(config.retry_first_ms, config.retry_most_ms) for _ in range(3)
-        )
+        self.circuit = Circuit(config.retry_first_ms, config.retry_most_ms)
+        self._pages, self._items, self._sending = (self.circuit.kind() for _ in range(3))
+        self.times_changed: Callable[[], None] = lambda: None
         self._failed_items = 0
         self._new_feed = False
         self._rows = True
@@ -76,7 +81,7 @@ class CloudWork:
     def refresh(self) -> None:
         """Ask for a page that starts the feed anew."""
         self._new_feed = True
-        self._pages.succeeded()
+        self._pages.hurry()
 
     def note_rows(self) -> None:
         """Note that the store has new log rows."""
@@ -104,6 +109,7 @@ class CloudWork:
         """Do what is due."""
         self.fetch_items(done)
         self._fetch_page(done)
+        self._set_back()
         now = self._clock()
         if self._rows and now >= self._send_time(now):
             self.send(done)
@@ -125,10 +131,12 @@ class CloudWork:
         if self._failed_items:
             first = self._failed_items % len(unknown)
             unknown = unknown[first : first + 1]
+        batch = None
         try:
             batch = self._transport.items(self._version_id, unknown)
             if batch.item_id.tolist() != unknown:
-                raise TransportError("the cloud sent other items than the device asked for")
+                raise AnswerError("the cloud sent other items than the device asked for")
+            self._items.answered()
             with self._lock:
                 serving.supply(batch)
         except EdgeRecError as error:
@@ -141,7 +149,7 @@ class CloudWork:
                 done.errors.append(f"{count} behaviours are left out, because their item is refused: {reason}")
                 return
             self._failed_items += 1
-            self._items.failed(now)
+            self._items.failed(now, error if batch is None else AnswerError(str(error)))
             done.errors.append(f"items of behaviours cannot be fetched: {first_line(error)}")
             return
         self._failed_items = 0
@@ -162,7 +170,7 @@ class CloudWork:
             prepared, fault = self._prepare(page.items)
         except BaseException as error:
             with self._lock:
-                self._pages.failed(now)
+                self._pages.failed(now, error)
                 self._new_feed = self._new_feed or new_feed
                 if not isinstance(error, TransportError):
                     raise
@@ -193,6 +201,8 @@ class CloudWork:
         now, most = self._clock(), self._config.send_rows
         while self._sending.ready(now):
             try:
+                self._learn_time()
+                self._set_back()
                 with self._lock:
                     batch = self._store.unsent(most)
                     if batch is None:
@@ -200,8 +210,10 @@ class CloudWork:
                         break
                 try:
                     self._transport.send(batch)
-                except RefusedError as error:
-                    # The cloud would refuse the batch for ever, and no later row could be delivered.
+                except (RefusedError, InputError) as error:
+                    # The batch could never be delivered, and no later row either.
+                    if isinstance(error, RefusedError):
+                        self._sending.answered()
                     with self._lock:
                         lost = self._store.refuse_batch(batch.number)
                     if lost:
@@ -211,13 +223,35 @@ class CloudWork:
                 with self._lock:
                     self._store.mark_sent(batch.number)
             except EdgeRecError as error:
-                self._sending.failed(now)
+                self._sending.failed(now, error)
                 done.errors.append(f"log rows cannot be delivered: {first_line(error)}")
                 return
             self._sending.succeeded()
             done.sent += 1
             most = min(2 * most, self._config.send_rows)
         self._send_due = now + self._config.send_interval_ms
+
+    def _learn_time(self) -> None:
+        """Ask the cloud for its time before the first rows are sent. Rows that were sent keep a wrong time.
+
+        Raises:
+            TransportError: the cloud cannot be reached.
+        """
+        ask = getattr(self._transport, "ask_time", None)
+        if ask is not None and self._clock.asks_cloud and self._clock.cloud_time() is None:
+            with contextlib.suppress(AnswerError):
+                ask()
+
+    def _set_back(self) -> None:
+        """Set times in the store back if they are after the time of the cloud."""
+        if not self._clock.is_set_back():
+            return
+        with self._lock:
+            now = self._clock.cloud_time()
+            if now is not None and self._store.set_back(now):
+                if self._serving is not None:
+                    self._serving.read_times()
+                self.times_changed()
 
     def prune(self, done: CloudDone) -> None:
         """Apply the store's retention."""

@@ -17,6 +17,8 @@ from edgerec.device_runtime.serving import ModelServing
 from edgerec.device_runtime.triggers import Event
 
 _RETRY_MS = 1_000
+MOST_ASKED = 32
+"""Number of re-ranks of the application that wait. Further ones become part of these, which rank the same list."""
 
 
 class DeviceWork:
@@ -74,12 +76,13 @@ class DeviceWork:
 
     def ask(self, reason: str) -> None:
         """Note that the application wants a re-rank. These are not debounced."""
-        self._asked.append(reason)
+        if len(self._asked) < MOST_ASKED:
+            self._asked.append(reason)
 
     def due(self, now: int) -> int | None:
         """Return the time of the next work in milliseconds since 1970, or None if there is none."""
         times = [self._trigger_due(now)] if self._triggered else []
-        timeout = self._open_pages.due()
+        timeout = self._open_pages.due(now)
         if timeout is not None:
             times.append(timeout)
         if self._asked:

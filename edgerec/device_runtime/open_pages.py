@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgerec.device_runtime.clock import due_time
 from edgerec.device_runtime.offered_page import OfferedPage
 
 MOST = 64
@@ -51,16 +52,19 @@ class OpenPages:
         """Remove a page that the user has left."""
         self._pages.pop(item_id, None)
 
-    def due(self) -> int | None:
+    def due(self, now: int) -> int | None:
         """Return when the next page times out, in milliseconds since 1970, or None."""
-        times = [page.time + self._timeout for page in self._pages.values() if not page.timed_out]
+        times = [self._end(page, now) for page in self._pages.values() if not page.timed_out]
         return min(times, default=None)
+
+    def _end(self, page: OpenPage, now: int) -> int:
+        return due_time(page.time + self._timeout, now, self._timeout)
 
     def time_out(self, now: int) -> list[tuple[int, OpenPage]]:
         """Return the pages that time out now, by item. They stay open, but do not time out again."""
         found = []
         for item_id, page in self._pages.items():
-            if not page.timed_out and now >= page.time + self._timeout:
+            if not page.timed_out and now >= self._end(page, now):
                 page.timed_out = True
                 found.append((item_id, page))
         return found

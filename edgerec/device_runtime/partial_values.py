@@ -8,6 +8,9 @@ from typing import Any
 
 from edgerec.device_runtime.config import ActionColumns
 
+MOST_ITEMS = 1_000
+"""Number of items whose values wait for a behaviour. The oldest one is forgotten first: it was never exposed."""
+
 
 @dataclass
 class _Scrolls:
@@ -88,7 +91,10 @@ class PartialValues:
             self._forget_if_empty(item_id, one)
 
     def _of(self, item_id: int) -> _OfItem:
-        return self._items.setdefault(item_id, _OfItem())
+        one = self._items.setdefault(item_id, _OfItem())
+        if len(self._items) > MOST_ITEMS:
+            del self._items[next(iter(self._items))]
+        return one
 
     def _forget_if_empty(self, item_id: int, one: _OfItem) -> None:
         if not (one.page or one.deleted or one.scrolls.count):

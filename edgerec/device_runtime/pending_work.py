@@ -71,6 +71,8 @@ class PendingWork:
 
     def run(self) -> Done:
         """Do all work that is due, in the calling thread, and return what was done."""
+        with self._lock:
+            pass  # A forked process gets an error here. `_running` may be locked for ever there.
         with self._running:
             done = CloudDone()
             self.cloud.fetch_items(done)
@@ -94,7 +96,8 @@ class PendingWork:
 
     def close(self, *, send: bool) -> None:
         """Stop the worker threads, end the pages, and deliver the log rows if the cloud answers."""
-        workers, self._workers = self._workers, None
+        with self._lock:
+            workers, self._workers = self._workers, None
         if workers is not None:
             workers.stop()
         done = CloudDone()

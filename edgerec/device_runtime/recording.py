@@ -48,7 +48,11 @@ class Recorder:
             kind: {} if spec is None else derived_columns(kind, spec.actions(kind)) for kind in BEHAVIOUR_KINDS
         }
         self._actions = {kind: RawEncoder(spec.actions(kind)) for kind in BEHAVIOUR_KINDS} if spec else {}
-        self._earlier = {kind: _earlier(store, kind) for kind in BEHAVIOUR_KINDS}
+        self.read_times()
+
+    def read_times(self) -> None:
+        """Read the times of the latest behaviours from the store."""
+        self._earlier = {kind: _earlier(self._store, kind) for kind in BEHAVIOUR_KINDS}
 
     def time(self) -> int:
         """Return the time of an event now. It is not before the latest behaviour, request or click."""
@@ -142,7 +146,8 @@ class Recorder:
             action=values,
             served=dict(served or {}) if page is None or served is not None else page.served_values(row),
             page_id=None if page is None else page.page_id,
-            offered_at=None if page is None else page.offered_at[row],
+            # It is later than `time` only if the clock was set back meanwhile.
+            offered_at=None if page is None else min(page.offered_at[row], time),
             opened_from=opened_from,
             item=item,
         )

@@ -24,6 +24,7 @@ from edgerec.device_runtime.store.rows import Behaviour, StoredItem
 from edgerec.device_runtime.windows import Window
 from edgerec.features.behaviours import BehaviourKind
 from edgerec.features.encoder import Values
+from edgerec.features.recurrences import recurrence_start, window_start
 from edgerec.features.relations.facts import Facts
 from edgerec.paging.items import ItemBatch
 
@@ -58,6 +59,7 @@ class _Kind:
 
     def __init__(self, model: DeviceModel, store: BehaviourStore, kind: BehaviourKind) -> None:
         version_id, limit = model.version_id, model.limits.of(kind)
+        self._limit = limit
         features, stepper = model.spec.actions(kind), model.steppers.get(kind)
         self.kind, self._actions = kind, RawEncoder(features)
         self._columns = tuple(dict.fromkeys(feature.source for feature in features))
@@ -68,6 +70,13 @@ class _Kind:
             _Waiting(ordinal, behaviour, self._usable(behaviour, version_id))
             for ordinal, behaviour in store.pending(kind, version_id)
         )
+
+    def bound_waiting(self, end: int) -> None:
+        """Drop waiting behaviours that no later window reads, as a restarted process does. `end`: the next ordinal."""
+        if len(self.waiting) > 2 * self._limit:
+            start = recurrence_start(window_start(end, self._limit), self._limit)
+            while self.waiting[0].ordinal < start:
+                self.waiting.popleft()
 
     @staticmethod
     def _usable(behaviour: Behaviour, version_id: str) -> StoredItem | None:
@@ -119,13 +128,18 @@ class ModelServing:
     def __init__(self, model: DeviceModel, store: BehaviourStore) -> None:
         self.model, self._store = model, store
         self.items = ItemPreparer(model)
-        self._kinds = {kind: _Kind(model, store, kind) for kind in kinds_read(model)}
+        self.read_times()
+
+    def read_times(self) -> None:
+        """Read windows and waiting behaviours from the store, as a new process does."""
+        self._kinds = {kind: _Kind(self.model, self._store, kind) for kind in kinds_read(self.model)}
 
     def add(self, ordinal: int, behaviour: Behaviour, action: NDArray[np.float32] | None) -> None:
         """Take a behaviour that was just recorded under this ordinal. `action` is its vector, or None."""
         kind = self._kinds.get(behaviour.kind)
         if kind is not None:
             kind.waiting.append(_Waiting(ordinal, behaviour, behaviour.item, action))
+            kind.bound_waiting(ordinal + 1)
 
     def encode_next(self) -> bool:
         """Encode one behaviour and store the result. Return whether there was one that can be encoded.

@@ -5,16 +5,21 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from email.message import Message
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from edgerec.core.errors import InputError, RefusedError, TransportError, first_line
+from edgerec.core.errors import AnswerError, InputError, TransportError, first_line
 from edgerec.core.text import printable
+from edgerec.paging.answer_faults import JSON, fault_of
 from edgerec.paging.body import MAX_BODY
+from edgerec.paging.cloud_time import CloudTime
 from edgerec.paging.codec import MEDIA_TYPE, decode_items, decode_page
 from edgerec.paging.items import ItemBatch
 from edgerec.paging.log_body import encode_batch
@@ -22,12 +27,10 @@ from edgerec.paging.log_rows import LogBatch
 from edgerec.paging.page import Page, PageRequest
 from edgerec.paging.timed_response import bound
 
-_JSON = "application/json"
+T = TypeVar("T")
 _BLOCK = 1 << 16
 _COMPRESS_FROM = 1024
 """Log batches of this many bytes are compressed."""
-_REFUSED = (400, 413, 422)
-"""The statuses that say that the content of a request is wrong."""
 _DROPPED = (http.client.BadStatusLine, ConnectionError)
 """The errors of a kept connection that the server has closed meanwhile."""
 
@@ -65,7 +68,21 @@ class HttpTransport:
         self._headers = dict(headers or {})
         self._context = context
         self._connection: http.client.HTTPConnection | None = None
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
+        self._time = CloudTime()
+
+    def cloud_time(self) -> int | None:
+        """Return the cloud's present time in milliseconds since 1970, or None if it has not answered yet."""
+        return self._time.now_ms()
+
+    def ask_time(self) -> None:
+        """Ask the cloud for its time, if it is not known yet.
+
+        Raises:
+            TransportError: the cloud cannot be reached.
+        """
+        if self._time.now_ms() is None:
+            self._call("GET", "/v1/health", None, JSON)
 
     def page(self, request: PageRequest) -> Page:
         """Return the next items of a user's feed.
@@ -73,7 +90,8 @@ class HttpTransport:
         Raises:
             TransportError: the cloud cannot be reached, or its answer is wrong.
         """
-        return decode_page(self._post("/v1/page", json.dumps(asdict(request)).encode(), MEDIA_TYPE))
+        answer = self._post("/v1/page", json.dumps(asdict(request)).encode(), MEDIA_TYPE)
+        return _decoded(decode_page, answer)
 
     def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
         """Return these items in this order.
@@ -82,9 +100,9 @@ class HttpTransport:
             TransportError: the cloud cannot be reached, or its answer is wrong.
         """
         content = json.dumps({"version_id": version_id, "item_ids": [int(item) for item in item_ids]}).encode()
-        items = decode_items(self._post("/v1/items", content, MEDIA_TYPE))
+        items = _decoded(decode_items, self._post("/v1/items", content, MEDIA_TYPE))
         if items.item_id.tolist() != list(item_ids):
-            raise TransportError("cloud: /v1/items should return the items that were asked for; it returned others")
+            raise AnswerError("cloud: /v1/items should return the items that were asked for; it returned others")
         return items
 
     def send(self, batch: LogBatch) -> None:
@@ -96,10 +114,11 @@ class HttpTransport:
         """
         content = encode_batch(batch)
         if len(content) < _COMPRESS_FROM:
-            self._post("/v1/logs", content, _JSON)
+            answer = self._post("/v1/logs", content, JSON)
         else:
             compressed = gzip.compress(content, compresslevel=5, mtime=0)
-            self._post("/v1/logs", compressed, _JSON, {"Content-Encoding": "gzip"})
+            answer = self._post("/v1/logs", compressed, JSON, {"Content-Encoding": "gzip"})
+        _check_stored(answer)
 
     def close(self) -> None:
         """Close the connection. A later call opens a new one."""
@@ -113,18 +132,25 @@ class HttpTransport:
         self.close()
 
     def _post(self, path: str, content: bytes, accept: str, headers: Mapping[str, str] | None = None) -> bytes:
-        fields = {**self._headers, "Content-Type": _JSON, "Accept": accept, **(headers or {})}
+        return self._call("POST", path, content, accept, {"Content-Type": JSON, **(headers or {})})
+
+    def _call(
+        self, method: str, path: str, content: bytes | None, accept: str, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """Make a request. Return the body of its answer, which has the status 200 and the media type `accept`."""
+        fields = {**self._headers, "Accept": accept, **(headers or {})}
+        self._leave_parent()
         with self._lock:
             deadline = time.monotonic() + self._total
             kept = self._connection is not None
             try:
                 try:
-                    status, kind, answer = self._exchange(path, content, fields, deadline)
+                    status, found, answer = self._exchange(method, path, content, fields, deadline)
                 except _DROPPED:
                     if not kept:
                         raise
                     self._drop()
-                    status, kind, answer = self._exchange(path, content, fields, deadline)
+                    status, found, answer = self._exchange(method, path, content, fields, deadline)
             except TransportError:
                 self._drop()
                 raise
@@ -136,26 +162,33 @@ class HttpTransport:
                 self._drop()
                 raise
         if status != 200:
-            fault = RefusedError if status in _REFUSED else TransportError
-            raise fault(f"cloud: {path} answered with the status {status}: {_reason(answer)}")
+            raise fault_of(path, status, found, answer)
+        kind = found.get_content_type()
         if kind != accept:
-            raise TransportError(f"cloud: {path} should answer with {accept}; received {printable(kind)!r:.60}")
+            raise AnswerError(f"cloud: {path} should answer with {accept}; received {printable(kind)!r:.60}")
+        self._time.note(found.get("Date"))
         return answer
 
     def _exchange(
-        self, path: str, content: bytes, headers: Mapping[str, str], deadline: float
-    ) -> tuple[int, str, bytes]:
-        """Send a request. Return the status, the media type and the body of the answer."""
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str], deadline: float
+    ) -> tuple[int, Message, bytes]:
+        """Send a request. Return the status, the headers and the body of the answer."""
         if self._connection is None:
             self._connection = self._connect()
             self._connection.connect()
         bound(self._connection, self._timeout, deadline)
-        self._connection.request("POST", self._prefix + path, content, dict(headers))
+        self._connection.request(method, self._prefix + path, content, dict(headers))
         with self._connection.getresponse() as response:
             answer = self._read(response, path)
         if response.will_close:
             self._drop()
-        return response.status, response.headers.get_content_type(), answer
+        return response.status, response.headers, answer
+
+    def _leave_parent(self) -> None:
+        """In a forked process, forget the connection of the parent. Its lock may be held by a thread that is gone."""
+        if self._process != os.getpid():
+            self._lock, self._process = threading.Lock(), os.getpid()
+            self._drop()
 
     @staticmethod
     def _read(response: http.client.HTTPResponse, path: str) -> bytes:
@@ -210,10 +243,18 @@ def _failure(address: str, error: Exception) -> str:
     return f"{address} does not answer ({reason})"
 
 
-def _reason(answer: bytes) -> str:
-    """Return the error text of an answer in one short line."""
+def _decoded(decode: Callable[[bytes], T], answer: bytes) -> T:
     try:
-        text = json.loads(answer)["error"]
+        return decode(answer)
+    except TransportError as error:
+        raise AnswerError(str(error)) from None
+
+
+def _check_stored(answer: bytes) -> None:
+    """Raise if an answer does not say that a batch is stored. Something between device and cloud may have made it."""
+    try:
+        stored = json.loads(answer)["stored"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        text = answer[:200].decode(errors="replace")
-    return printable(str(text))[:300] or "no text"
+        stored = None
+    if not isinstance(stored, bool):
+        raise AnswerError("cloud: /v1/logs should answer with the field `stored`; it did not: the rows are kept")

@@ -1,4 +1,12 @@
-"""The interface between Client Native and the cloud."""
+"""The interface between Client Native and the cloud.
+
+A `TransportError` says that the cloud cannot be reached. Then no request of any kind is made for a while. A `BusyError`
+does the same, for as long as the cloud asks. An `AnswerError` says that the cloud answers, but not to this kind of
+request: only this kind waits. A `RefusedError` says that the content is wrong.
+
+A transport may also have the methods `cloud_time` and `ask_time` of `edgerec.paging.http_transport.HttpTransport`. Then
+a device with a wrong clock logs the time of the cloud.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +41,7 @@ class Transport(Protocol):
         A batch may be delivered twice, if the answer to the first delivery was lost. The cloud drops the second one.
 
         Raises:
-            RefusedError: the cloud would refuse this batch again. The device halves it, and drops a single row.
+            RefusedError, InputError: the batch can never be delivered. The device halves it, and drops a single row.
             TransportError: the batch was not delivered. The device delivers it later.
         """
         ...

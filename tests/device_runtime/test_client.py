@@ -17,7 +17,9 @@ from edgerec.cloud.log_rows import LogTables
 from edgerec.core.errors import ConfigurationError, SpecificationError
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.config import ActionColumns, ClientConfig
+from edgerec.device_runtime.device_work import MOST_ASKED
 from edgerec.device_runtime.exploration import random_number
+from edgerec.device_runtime.partial_values import MOST_ITEMS
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from tests.device_runtime.local_cloud import LocalCloud, read_tables
@@ -557,8 +559,8 @@ def test_log_rows_wait_for_the_cloud(app: App) -> None:
     app.cloud.fault = "no network"
     for _ in range(5):
         client.exposed(100, seen())
-    done = client.run_pending()
-    assert "log rows cannot be delivered: no network" in done.errors
+    # One request says that the cloud is not there. Rows and pages wait, too.
+    assert client.run_pending().errors == ("items of behaviours cannot be fetched: no network",)
     app.cloud.fault = None
     assert client.run_pending().sent == 0
     app.clock.now += 1000
@@ -640,7 +642,8 @@ def test_a_clock_that_is_set_back_delays_nothing(app: App) -> None:
     client.run_pending()
     app.cloud.fault = None
     app.clock.now -= 3_600_000
-    client.clicked(client.order()[1])
+    client.clicked(client.order()[1])  # time goes on from the latest time, at the speed of the clock
+    app.clock.now += 2000
     done = client.run_pending()
     assert (done.requests, done.sent) == (("early_click",), 1)
     client.close()
@@ -793,3 +796,35 @@ def test_the_callback_gets_orders_one_after_the_other(app: App) -> None:
     for thread in reports:
         thread.join()
     assert overlaps == [0, 0]
+
+
+def test_behaviours_that_wait_are_bounded_in_memory_and_the_store_keeps_all(app: App) -> None:
+    """10,000 behaviours at once is a proof (`scripts/prove faults`)."""
+    client, limit = app.start(triggers=()), app.model.limits.of(EXPOSURE)
+    app.cloud.fault = "no network"
+    for number in range(5 * limit + 3):
+        client.exposed(100 + number % 50, seen(duration_s=number / 7))
+    client.run_pending()
+    assert client._cloud._serving is not None
+    assert len(client._cloud._serving._kinds[EXPOSURE].waiting) <= 2 * limit
+    app.cloud.fault = None
+    app.clock.now += 10_000
+    assert any(not client.run_pending().items for _ in range(2 * limit + 1))
+    window = app.store.window(EXPOSURE, app.model.version_id, limit)
+    client.close()
+    assert [row["ordinal"] for row in app.cloud.sent("events")] == list(range(5 * limit + 3))
+    app.store.forget_encodings(EXPOSURE)
+    app.start(triggers=()).run_pending()
+    again = app.store.window(EXPOSURE, app.model.version_id, limit)
+    for name in ("ordinals", "own_keys", "own_values", "previous_keys", "previous_values"):
+        np.testing.assert_array_equal(getattr(window, name), getattr(again, name))
+    assert len(window) == limit
+
+
+def test_calls_that_never_end_in_a_behaviour_take_bounded_memory(app: App) -> None:
+    client = app.start()
+    for number in range(2 * MOST_ITEMS):
+        client.scrolled(number, 1.0, 1.0)
+        client.request("again")
+    assert len(client._partial._items) == MOST_ITEMS
+    assert len(client._device._asked) == MOST_ASKED

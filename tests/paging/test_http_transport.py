@@ -101,7 +101,7 @@ def test_items_are_asked_for_by_id(cloud: Cloud) -> None:
 
 
 def test_a_large_batch_is_compressed(cloud: Cloud) -> None:
-    cloud.kind, cloud.answer = "application/json", b"{}"
+    cloud.kind, cloud.answer = "application/json", b'{"stored": true}'
     batches = [LogBatch(1, 2, number, [{"time": 5}] * rows, []) for number, rows in enumerate((1, 1000))]
     with HttpTransport(cloud.url) as transport:
         for batch in batches:
@@ -204,7 +204,7 @@ def test_the_error_of_the_server_is_passed_on(cloud: Cloud, answer: bytes, reaso
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_wrong_content_is_an_error_of_its_own(cloud: Cloud, status: int) -> None:
-    cloud.status, cloud.answer = status, b'{"error": "a row is wrong"}'
+    cloud.status, cloud.kind, cloud.answer = status, "application/json", b'{"error": "a row is wrong"}'
     with HttpTransport(cloud.url) as transport, pytest.raises(RefusedError, match="a row is wrong"):
         transport.page(REQUEST)
 

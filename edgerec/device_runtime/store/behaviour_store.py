@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Literal
 
-from edgerec.core.errors import StoreError
+from edgerec.core.errors import DamagedStoreError, StoreError
 from edgerec.device_runtime.store.behaviours import BehaviourTable
+from edgerec.device_runtime.store.damaged import move_aside
 from edgerec.device_runtime.store.database import Database, Synchronous
 from edgerec.device_runtime.store.encodings import EncodingTable
 from edgerec.device_runtime.store.requests import RequestTables
 from edgerec.device_runtime.store.retention import STEP_ROWS, Retention
 from edgerec.device_runtime.store.rows import Behaviour, Encoding, States, StoredItem, StoredRequest, StoredWindow
+from edgerec.device_runtime.store.set_back import set_back
 from edgerec.device_runtime.store.spool import Spool, create, identity
 from edgerec.device_runtime.store.statements import read_migrations
 from edgerec.device_runtime.store.values import whole
@@ -39,10 +41,14 @@ class BehaviourStore:
         retention: how much `prune` keeps.
         synchronous: `normal`: a killed process loses nothing, and a power cut may lose the last commits. `full`: a
             power cut loses nothing, and every commit waits for the disk.
+        if_damaged: `move`: a damaged file is renamed to `NAME.damaged-TIME`, and a new store starts. `raise`: it is an
+            error.
+        check: whether the whole file is checked for damage now. It takes about 10 ms for 1,000 behaviours.
 
     Attributes:
         store_id: the ID of this store, a random whole number below 2^63. It is drawn when the file is created.
         last_time: the latest time of a behaviour, a request or a click. No later one has a smaller time.
+        damaged: the new path of a damaged file that was renamed; None if there was none.
 
     Raises:
         StoreError: the file is open in another process, belongs to another user, has a newer format, is damaged, or is
@@ -57,33 +63,53 @@ class BehaviourStore:
         limits: Limits | None = None,
         retention: Retention | None = None,
         synchronous: Synchronous = "normal",
+        if_damaged: Literal["raise", "move"] = "raise",
+        check: bool = True,
     ) -> None:
         _check_arguments(path, limits, retention)
+        if if_damaged not in ("raise", "move"):
+            raise StoreError(f"`if_damaged` should be 'raise' or 'move'. Received: {if_damaged!r:.80}")
         self.user_id, self.limits, self.retention = (
             whole("user_id", user_id),
             limits or Limits(),
             retention or Retention(),
         )
+        self.damaged: Path | None = None
+        try:
+            self._open(Path(path), synchronous, check=check)
+        except DamagedStoreError as error:
+            if if_damaged == "raise":
+                raise
+            self.damaged = move_aside(Path(path), str(error))
+            self._open(Path(path), synchronous, check=check)
+        self._recorded = 0
+
+    def _open(self, path: Path, synchronous: Synchronous, *, check: bool) -> None:
+        user_id = self.user_id
         self._database = Database(
-            Path(path),
+            path,
             read_migrations(),
-            create=lambda database: create(database, self.user_id),
+            create=lambda database: create(database, user_id),
             synchronous=synchronous,
+            check=check,
         )
         try:
-            self.store_id, last_time = identity(self._database, self.user_id)
-            self._behaviours = {kind: BehaviourTable(self._database, kind) for kind in BEHAVIOUR_KINDS}
             self._encodings = {
                 kind: EncodingTable(self._database, kind, self.limits.of(kind)) for kind in BEHAVIOUR_KINDS
             }
-            self._requests = RequestTables(self._database, user_id=self.user_id, store_id=self.store_id)
-            self._spool = Spool(self._database, user_id=self.user_id, store_id=self.store_id)
-            self.last_time = max(last_time, self._requests.last_time(), self._last_behaviour())
+            self._read()
             self._requests.end_all_pages()
         except BaseException:
             self._database.close()
             raise
-        self._recorded = 0
+
+    def _read(self) -> None:
+        """Read from the file what is kept in memory."""
+        self.store_id, last_time = identity(self._database, self.user_id)
+        self._behaviours = {kind: BehaviourTable(self._database, kind) for kind in BEHAVIOUR_KINDS}
+        self._requests = RequestTables(self._database, user_id=self.user_id, store_id=self.store_id)
+        self._spool = Spool(self._database, user_id=self.user_id, store_id=self.store_id)
+        self.last_time = max(last_time, self._requests.last_time(), self._last_behaviour())
 
     def __enter__(self) -> BehaviourStore:
         return self
@@ -154,6 +180,20 @@ class BehaviourStore:
                 time = max(time, self._last_behaviour() + 1)
             self._requests.append(request, time)
             self.last_time = max(time, self.last_time)
+
+    def set_back(self, now: int) -> bool:
+        """Set times after `now` back, because the clock was wrong. Return whether that was done.
+
+        While a batch is being sent, its rows may not change. Then nothing is done; call it again after `mark_sent`.
+        Rows that were sent with such times give the store a new ID (`edgerec.device_runtime.store.set_back`).
+        Whoever has read times from this store has to read them again.
+        """
+        with self._database.lock:
+            if self.last_time <= whole("now", now) or self._spool.is_sending():
+                return False
+            set_back(self._database, now=now, latest=self.last_time, sent=self._spool.sent())
+            self._read()
+            return True
 
     def end_page(self, page_id: int) -> None:
         """End a page: its requests get their labels and can be sent.
@@ -242,7 +282,7 @@ class BehaviourStore:
         if whole("most_rows", most_rows) < 1:
             raise StoreError(f"`most_rows` should be at least 1. Received: {most_rows}")
         with self._database.lock:
-            return self._spool.unsent(most_rows)
+            return self._spool.unsent(most_rows, self.last_time)
 
     def mark_sent(self, number: int) -> None:
         """Mark the batch that `unsent` returned as sent. If it is marked already, nothing happens.
@@ -269,10 +309,11 @@ class BehaviourStore:
         """Apply the retention, in transactions of a few hundred rows. Return the number of deleted behaviours.
 
         Kept are the behaviours that windows and their recurrences need, those that labels of open pages need, and
-        unsent rows. If there are more unsent rows than `Retention.unsent_rows`, the oldest are dropped and counted.
+        unsent rows. If there are more unsent rows than the retention allows, the oldest are dropped and counted.
         Then the write-ahead log is copied into the file. Call this method when the application is idle.
         """
-        self._spool.bound(self.retention.unsent_rows, self.last_time)
+        # The latest behaviour says how old the others are. A clock that is wrong for an hour must not drop unsent rows.
+        self._spool.bound(self.retention, min(now, self.last_time), self.last_time)
         deleted = 0
         for kind in BEHAVIOUR_KINDS:
             more = True

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from edgerec.core.errors import StoreError
+from edgerec.core.errors import DamagedStoreError, StoreError
 from edgerec.device_runtime import forks
+from edgerec.device_runtime.store.checksums import TABLES, damage, write_checksums
 
 APPLICATION_ID = 0x45524253
 """SQLite's `application_id` of a behaviour store: "ERBS"."""
@@ -22,6 +23,21 @@ WAL_BYTES = 4 * 1024 * 1024
 """If the write-ahead log is longer than this after a commit, it is copied into the file (a checkpoint)."""
 CHECKED_COMMITS = 32
 """The length of the write-ahead log is checked after so many commits, because asking for it takes microseconds."""
+_DAMAGE = (
+    "malformed",
+    "not a database",
+    "no such",
+    "already exists",
+    "duplicate column",
+    "decode",
+    "unsupported file format",
+    "NOT NULL",
+)
+"""Words of SQLite's errors that say that the file is damaged."""
+_FAULTS = (sqlite3.Error, OverflowError, UnicodeError)
+"""What Python's `sqlite3` raises. Damaged text, also in an error of SQLite, is a UnicodeDecodeError."""
+HIGHEST_FORMAT = 255
+"""A higher number of the format is damage, and no newer format."""
 Synchronous = Literal["normal", "full"]
 Row = tuple[Any, ...]
 
@@ -38,6 +54,8 @@ class Database:
         migrations: scripts that make format 1 from an empty file, format 2 from format 1, and so on.
         create: adds the first rows of a new file. It runs in the transaction that creates the tables.
         synchronous: `full` waits for the disk at every commit, `normal` only at checkpoints.
+        check: whether the whole file is checked now.
+        checksums: whether the tables are those of a behaviour store, whose rows have checksums.
 
     Raises:
         StoreError: the file is open elsewhere, has a newer format, is damaged, is no behaviour store, or cannot be
@@ -51,10 +69,12 @@ class Database:
         *,
         create: Callable[[Database], object],
         synchronous: Synchronous = "normal",
+        check: bool = True,
+        checksums: bool = True,
     ) -> None:
         if synchronous not in ("normal", "full"):
             raise StoreError(f"`synchronous` should be 'normal' or 'full'. Received: {synchronous!r}")
-        self.path = path
+        self.path, self._checksums = path, checksums
         self._wal = Path(f"{path}-wal")
         self._lock, self._forks = threading.RLock(), forks.forks
         self._synchronous, self._wal_before, self._commits = synchronous, 0, 0
@@ -68,6 +88,8 @@ class Database:
             self.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             self._migrate(migrations, create)
             self._start_wal()
+            if self._checksums and check:
+                self._check_content()
             self.execute(f"PRAGMA synchronous = {synchronous}")
             self.execute("PRAGMA wal_autocheckpoint = 0")
             self.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -93,14 +115,14 @@ class Database:
         """Execute one statement. Outside of `transaction`, it is a transaction of its own."""
         try:
             return self._connection.execute(sql, values)
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+        except _FAULTS as error:
             raise self._error(error) from error
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query."""
         try:
             return self._connection.execute(sql, values).fetchall()
-        except (sqlite3.Error, OverflowError) as error:
+        except _FAULTS as error:
             raise self._error(error) from error
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
@@ -164,12 +186,26 @@ class Database:
         with self.lock:
             self._connection.close()
 
-    def damaged(self, what: str) -> StoreError:
+    def damaged(self, what: str) -> DamagedStoreError:
         """Return the error for a file whose content is invalid."""
-        return StoreError(
-            f"behaviour store {self.path} is damaged ({what}): nothing was changed; move the file to another place, "
-            "then a new store can be opened"
+        return DamagedStoreError(
+            f"behaviour store {self.path} is damaged ({what}): nothing was changed; open it with if_damaged='move', "
+            "which moves the file to another name and starts a new store"
         )
+
+    def _check_content(self) -> None:
+        try:
+            what = damage(self._connection)
+        except _FAULTS as error:
+            raise self._error(error) from error
+        if what is not None:
+            raise self.damaged(what)
+
+    def _write_checksums(self, *, all_rows: bool) -> None:
+        try:
+            write_checksums(self._connection, all_rows=all_rows)
+        except _FAULTS as error:
+            raise self._error(error) from error
 
     def _bound_wal(self) -> None:
         self._commits += 1
@@ -204,9 +240,12 @@ class Database:
                 (application,), (number,) = (
                     file.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
                 )
-        except sqlite3.Error as error:
+                tables = set() if application == APPLICATION_ID else _tables(file)
+        except _FAULTS as error:
             raise self._error(error) from error
         if application != APPLICATION_ID:
+            if self._checksums and set(TABLES) <= tables:
+                raise self.damaged("its header was changed")
             raise StoreError(
                 f"{self.path} is not a behaviour store, but a file of another application: nothing was changed; give "
                 "another path"
@@ -214,6 +253,8 @@ class Database:
         self._check_format(number, newest)
 
     def _check_format(self, number: int, newest: int) -> None:
+        if not 0 <= number <= HIGHEST_FORMAT:
+            raise self.damaged(f"its header has the format {number}")
         if number > newest:
             raise StoreError(
                 f"behaviour store {self.path} has format {number}, but this version of EdgeRec reads formats up to "
@@ -229,6 +270,9 @@ class Database:
             for script in migrations[number:]:
                 for statement in _statements(script):
                     self.execute(statement)
+            if self._checksums:
+                # The rows of an older format get theirs in this transaction.
+                self._write_checksums(all_rows=0 < number < len(migrations))
             if not number:
                 self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 create(self)
@@ -259,9 +303,16 @@ class Database:
                 f"behaviour store {self.path} cannot be written ({text}): everything recorded before is kept; free "
                 "space on the disk and try again"
             )
-        if "malformed" in text or "not a database" in text or "no such" in text:
+        if any(words in text for words in _DAMAGE):
             return self.damaged(text)
         return StoreError(f"behaviour store {self.path}: {text}")
+
+
+def _tables(file: sqlite3.Connection) -> set[str]:
+    try:
+        return {name for (name,) in file.execute("SELECT name FROM sqlite_master")}
+    except (sqlite3.Error, UnicodeDecodeError):
+        return set()
 
 
 def _statements(script: str) -> Iterator[str]:

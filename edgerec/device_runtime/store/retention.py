@@ -19,15 +19,21 @@ class Retention:
     Attributes:
         rows: the number of behaviours of each kind.
         days: the age of a behaviour.
-        unsent_rows: the number of unsent rows. If there are more, the oldest ones are never sent.
+        unsent_rows: the number of unsent rows.
+        unsent_bytes: the bytes of their values. A request with 100 candidates has as many as about fifty behaviours.
+        unsent_days: their age, counted from the latest behaviour. If there are more rows, more bytes or older rows, the
+            oldest rows are never sent.
     """
 
     rows: int = 10_000
     days: int = 90
     unsent_rows: int = 20_000
+    unsent_bytes: int = 32 * 1024 * 1024
+    unsent_days: int = 90
 
     def __post_init__(self) -> None:
-        for name, least in (("rows", 0), ("days", 0), ("unsent_rows", 1)):
+        least_of = {"rows": 0, "days": 0, "unsent_rows": 1, "unsent_bytes": 1, "unsent_days": 1}
+        for name, least in least_of.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise StoreError(f"`{name}` of Retention should be a whole number from {least} on. Received: {value!r}")

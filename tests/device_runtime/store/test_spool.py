@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edgerec.core.errors import StoreError
 from edgerec.device_runtime.store import BehaviourStore, Retention
+from edgerec.device_runtime.store.retention import DAY_MS
 from edgerec.device_runtime.store.spool import REQUESTS_AT_ONCE
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.paging.log_rows import LogBatch
@@ -223,3 +224,42 @@ def test_every_row_arrives_once_and_in_order_or_is_counted_as_lost(
     store.close()
     # A batch that was offered and then dropped has arrived, but also counts as lost.
     assert rows + len(requests) <= sum(counts.values()) <= rows + len(requests) + lost
+
+
+def damage(store: BehaviourStore, *ordinals_: int) -> None:
+    for ordinal in ordinals_:
+        store._database.write("UPDATE exposures SET action = '{' WHERE ordinal = ?", (ordinal,))
+
+
+def test_a_row_that_cannot_be_read_is_lost_and_the_others_are_sent(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store.db") as store:
+        for number in range(6):
+            store.record(behaviour(number))
+        damage(store, 1, 2, 3)
+        sent = []
+        while (found := store.unsent(2)) is not None:
+            assert store.unsent(2) == found
+            sent += ordinals(found)
+            store.mark_sent(found.number)
+        assert sent == [("exposure", ordinal) for ordinal in (0, 4, 5)]
+        assert store.measure()["lost"] == 3
+        assert store.next_ordinal(EXPOSURE) == 6
+
+
+@pytest.mark.parametrize("retention", [{"unsent_bytes": 2600}, {"unsent_days": 1}])
+def test_unsent_rows_are_bounded_in_bytes_and_days(tmp_path: Path, retention: dict[str, int]) -> None:
+    with open_store(tmp_path / "store.db", retention=Retention(**retention)) as store:
+        for number in range(30):
+            store.record(behaviour(number, time=START + number * DAY_MS // 8))
+        store.prune(START + 30 * DAY_MS)
+        kept = ordinals(batch(store))
+        assert 8 <= len(kept) <= 12
+        assert kept[-1] == ("exposure", 29)
+        assert store.measure()["lost"] == 30 - len(kept)
+
+
+def test_a_clock_that_is_years_ahead_for_a_moment_drops_no_unsent_rows(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store.db") as store:
+        store.record(behaviour(0))
+        store.prune(START + 5000 * DAY_MS)
+        assert len(ordinals(batch(store))) == 1

@@ -39,9 +39,20 @@ SELECT time, ordinal FROM page_views WHERE ordinal >= ? ORDER BY ordinal LIMIT ?
 -- name: oldest_requests
 SELECT time, sequence FROM requests ORDER BY sequence LIMIT ?;
 
--- name: count
-SELECT (SELECT COUNT(*) FROM exposures WHERE ordinal >= ?) + (SELECT COUNT(*) FROM page_views WHERE ordinal >= ?)
-       + (SELECT COUNT(*) FROM requests);
+-- name: totals
+SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM (
+    SELECT LENGTH(action) + LENGTH(served) + 200 AS bytes FROM exposures WHERE ordinal >= ?
+    UNION ALL SELECT LENGTH(action) + LENGTH(served) + 200 FROM page_views WHERE ordinal >= ?
+    UNION ALL SELECT LENGTH(log_row) FROM requests);
+
+-- name: exposure_bytes
+SELECT time, ordinal, LENGTH(action) + LENGTH(served) + 200 FROM exposures WHERE ordinal >= ? ORDER BY ordinal;
+
+-- name: page_view_bytes
+SELECT time, ordinal, LENGTH(action) + LENGTH(served) + 200 FROM page_views WHERE ordinal >= ? ORDER BY ordinal;
+
+-- name: request_bytes
+SELECT time, sequence, LENGTH(log_row) FROM requests ORDER BY sequence;
 
 -- name: delete_requests
 DELETE FROM requests WHERE sequence < ?;
