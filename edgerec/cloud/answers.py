@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from edgerec.cloud.log_rows import WrongRowsError
-from edgerec.cloud.service import FeedService, UnknownItemsError
+from edgerec.cloud.service import UnknownItemsError
 from edgerec.cloud.versions import UnknownVersionError
 from edgerec.core.errors import EdgeRecError, TransportError
 from edgerec.core.faults import fault_text
@@ -24,9 +24,9 @@ _NOT_JSON = "the body is not valid JSON"
 _LOG = logging.getLogger(__name__)
 
 
-def json_answer(document: Any, status: int = 200) -> Response:
+def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer with a JSON document."""
-    return Response(json.dumps(document, allow_nan=False), status, media_type=JSON)
+    return Response(json.dumps(document, allow_nan=False), status, headers, media_type=JSON)
 
 
 def is_json(content_type: str) -> bool:
@@ -34,10 +34,10 @@ def is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == JSON
 
 
-def add_errors(app: FastAPI, service: FeedService) -> None:
+def add_errors(app: FastAPI) -> None:
     """Let every error become one JSON object with the field `error`."""
 
-    def add(kind: type[Exception], answer: Callable[[Any], tuple[int, str]], **more: Callable[[], Any]) -> None:
+    def add(kind: type[Exception], answer: Callable[[Any], tuple[int, str]]) -> None:
         async def handle(request: Request, error: Exception) -> Response:
             status, text = answer(error)
             if isinstance(error, RequestValidationError):
@@ -45,11 +45,13 @@ def add_errors(app: FastAPI, service: FeedService) -> None:
             elif kind is EdgeRecError:
                 # Applications that need the traceback set the level DEBUG.
                 _LOG.error(printable(text), exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
-            return json_answer({"error": printable(text), **{name: value() for name, value in more.items()}}, status)
+            more = error.more if isinstance(error, UnknownVersionError) else {}
+            headers = error.headers if isinstance(error, HTTPException) else None
+            return json_answer({"error": printable(text), **more}, status, headers)
 
         app.add_exception_handler(kind, handle)
 
-    add(UnknownVersionError, lambda error: (404, str(error)), versions=lambda: service.versions.ids)
+    add(UnknownVersionError, lambda error: (404, str(error)))
     add(UnknownItemsError, lambda error: (422, str(error)))
     add(TooLargeError, lambda error: (413, str(error)))
     add(TransportError, lambda error: (400, str(error)))

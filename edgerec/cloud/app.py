@@ -13,6 +13,7 @@ from edgerec.cloud.answers import add_errors
 from edgerec.cloud.body_limit import BodyLimit
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.routes.logs import MAX_REQUEST, log_routes
+from edgerec.cloud.routes.models import model_routes
 from edgerec.cloud.routes.pages import page_routes
 from edgerec.cloud.routes.state import state_routes
 from edgerec.cloud.service import FeedService
@@ -34,7 +35,7 @@ def create_app(service: FeedService, logs: LogWriter | None = None) -> FastAPI:
 
     app = FastAPI(title="EdgeRec cloud", version=__version__, lifespan=lifespan)
     app.add_middleware(BodyLimit, most=MAX_REQUEST)
-    add_errors(app, service)
-    for router in (page_routes(service), log_routes(logs), state_routes(service, logs)):
+    add_errors(app)
+    for router in (page_routes(service), model_routes(service.versions), log_routes(logs), state_routes(service, logs)):
         app.include_router(router)
     return app

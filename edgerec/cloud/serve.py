@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 
 from edgerec.cloud.app import create_app
 from edgerec.cloud.co_visitation import CoVisitation
+from edgerec.cloud.followed_folder import FolderThread, FollowedFolder
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.recall import Recall
+from edgerec.cloud.service import FeedService
 from edgerec.cloud.settings import ServerSettings
 from edgerec.cloud.start import open_service
+from edgerec.cloud.versions import ServedVersion
 from edgerec.core.atomic import check_no_overlap
 from edgerec.core.errors import OutputError
 from edgerec.data.logs import HEAD
@@ -49,15 +53,20 @@ def serve(
     """
     logs = settings.logs
     if logs is not None:
-        check_no_overlap(logs, [catalogue, *bundles])
+        check_no_overlap(logs, [catalogue, *bundles, *([settings.versions] if settings.versions else [])])
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings.host, settings.port))
         earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
-        service = open_service(catalogue, bundles, learn_from=earlier, recall=recall, public_key=settings.public_key)
+        key = settings.public_key
+        followed = FollowedFolder(settings.versions, public_key=key) if settings.versions is not None else None
+        service = open_service(catalogue, bundles, learn_from=earlier, recall=recall, public_key=key, followed=followed)
         writer = None
         if logs is not None:
             specs = [version.spec for version in service.versions]
+            specs += followed.retired_specs() if followed is not None else []
             writer = stack.enter_context(LogWriter(logs, specs, service.catalogue.items, learn=service.learn))
+        if followed is not None:
+            stack.enter_context(FolderThread(followed, service.versions, partial(_admit, service, writer)))
         app = create_app(service, writer)
         # The writer is closed at the end of this block, not by uvicorn, which would print a traceback on a full disk.
         config = uvicorn.Config(
@@ -69,6 +78,13 @@ def serve(
         listening({"url": f"http://{address}:{listener.getsockname()[1]}", "versions": service.versions.ids})
         # uvicorn ends on SIGINT and SIGTERM, and then gives the signal to the handler that was there before.
         server.run(sockets=[listener])
+
+
+def _admit(service: FeedService, writer: LogWriter | None, version: ServedVersion) -> None:
+    """Let a running server accept one more version, or raise the error that says why not."""
+    service.admit(version)
+    if writer is not None:
+        writer.admit(version.spec)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -17,9 +17,11 @@ class ServerSettings:
         host: the address to listen at.
         port: the port; 0 takes a free one.
         public_key: the bundles must have a signature of this key; None: no signature is checked.
+        versions: a versions folder that is followed while the server runs; None: only bundles are served.
     """
 
     logs: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8008
     public_key: PublicKey | None = None
+    versions: Path | None = None
