@@ -62,7 +62,7 @@ def publish(
     from edgerec.cloud.version_folder import publish as publish_bundle
 
     entry = publish_bundle(bundle, folder, share=share, public_key=key, replace=replace, catalogue=catalogue)
-    emit({"versions": str(folder), **entry.model_dump(mode="json")}, as_json=as_json)
+    emit({"path": str(folder), **entry.model_dump(mode="json")}, as_json=as_json)
 
 
 @versions.command()
@@ -79,7 +79,7 @@ def share(version_id: str, value: float, folder: Path, as_json: bool) -> None:
     from edgerec.cloud.version_folder import set_share
 
     entry = set_share(version_id, value, folder)
-    emit({"versions": str(folder), **entry.model_dump(mode="json")}, as_json=as_json)
+    emit({"path": str(folder), **entry.model_dump(mode="json")}, as_json=as_json)
 
 
 @versions.command()
@@ -96,7 +96,7 @@ def retire(version_id: str, folder: Path, delete: bool, as_json: bool) -> None:
     from edgerec.cloud.version_folder import retire as retire_version
 
     entry = retire_version(version_id, folder, delete=delete)
-    emit({"versions": str(folder), **entry.model_dump(mode="json"), "deleted": delete}, as_json=as_json)
+    emit({"path": str(folder), **entry.model_dump(mode="json"), "deleted": delete}, as_json=as_json)
 
 
 @versions.command("list")
