@@ -35,7 +35,7 @@ from edgerec.cli.output import emit, table_of
 from edgerec.cloud.followed_folder import FollowedFolder
 from edgerec.cloud.start import open_service
 from edgerec.cloud.version_folder import publish
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import EdgeRecError, FormatError
 from edgerec.data.logs import load_logs, write_logs
 from tests.cloud.bundles import write_whole
 from tests.cloud.killed import kill_each_step
@@ -139,7 +139,7 @@ def prove_kills(first: Path, second: Path, folder: Path) -> dict[str, Any]:
     publish(first, folder / "versions")
     try:
         outcomes = kill_each_step(second, folder / "versions", folder / "copies")
-    except AssertionError as error:
+    except (AssertionError, EdgeRecError) as error:
         return {"kills": 0, "faults": [f"after a kill: {error}"]}
     faults = [] if {"old", "new"} == set(outcomes) else [f"only {set(outcomes)} was left"]
     return {"kills": len(outcomes), "lists_left": dict(Counter(outcomes)), "faults": faults}
