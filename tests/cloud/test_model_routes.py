@@ -17,6 +17,7 @@ import pytest
 from edgerec.cloud.version_folder import publish, retire, set_share
 from edgerec.cloud.version_list import LIST
 from tests.cloud.bundles import write_bundle, write_whole
+from tests.cloud.local_server import following
 from tests.cloud.test_server import call, served
 from tests.command_line import document, edgerec_here, error_line
 
@@ -32,9 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(logs: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     given = write_bundle(tmp_path_factory.mktemp("given") / "bundle", "given")
-    with served(given, "--catalogue", logs, "--versions", folder) as (_, state):
-        assert state["versions"] == ["given", "v1", "version-2"]
-        yield state["url"]
+    with following(folder, logs, [given]) as found:
+        yield found
 
 
 def ask(url: str, user_id: int, version_id: str | None = None) -> dict[str, Any]:

@@ -295,8 +295,8 @@ def test_a_command_waits_for_another_one(folder: Path, bundle: Path, monkeypatch
 def test_a_kill_leaves_the_old_list_or_the_new_one(bundle: Path, folder: Path, tmp_path: Path) -> None:
     publish(write_whole(tmp_path / "other", "version-2"), folder)
     # `scripts/prove versions` kills the command before every operation.
-    outcomes = kill_each_step(bundle, folder, tmp_path / "copies", every=31)
-    assert len(outcomes) > 3
+    outcomes = kill_each_step(bundle, folder, tmp_path / "copies", every=37)
+    assert len(outcomes) > 1
     assert "old" in outcomes
 
 
