@@ -52,5 +52,5 @@ def served_state(url: str, *, token: str | None = None) -> ServedState:
     except (KeyError, TypeError, RecursionError):
         raise TransportError(f"versions: the answer of {address} is not one of EdgeRec: check the address") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = printable(first_line(getattr(error, "reason", None) or error))  # type: ignore[arg-type]
+        reason = printable(first_line(getattr(error, "reason", None) or error))
         raise TransportError(f"versions: {address} does not answer ({reason}): check the address") from None
