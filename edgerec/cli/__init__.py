@@ -29,6 +29,7 @@ from edgerec.cli.options import PATH, force_option, json_option, seed_option
 from edgerec.cli.output import emit
 from edgerec.cli.replaying import replay
 from edgerec.cli.tensorflow import import_tensorflow
+from edgerec.cli.versions import versions
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,6 +83,7 @@ for _command in (
     kit,
     serve,
     forget,
+    versions,
     replay,
     abtest,
     loop,

@@ -25,6 +25,12 @@ from edgerec.cli.options import PATH, WholeNumber, public_key_option
     "devices without a model.",
 )
 @click.option("--logs", type=PATH, help="Folder to write the logs of devices to. Default: logs are refused.")
+@click.option(
+    "--versions",
+    type=PATH,
+    help="Versions folder, which `edgerec versions publish` writes. Its live versions are served, and offered to "
+    "devices. The server follows changes while it runs.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=WholeNumber(0, 65535), default=8008, show_default=True, help="Port. 0 takes a free port.")
 @public_key_option
@@ -34,6 +40,7 @@ def serve(
     bundles: tuple[Path, ...],
     catalogue: Path,
     logs: Path | None,
+    versions: Path | None,
     host: str,
     port: int,
     public_key: Path | None,
@@ -42,8 +49,8 @@ def serve(
 ) -> None:
     """Serve pages, item embeddings and logs over HTTP, in the version of each BUNDLE.
 
-    Without a BUNDLE, devices without a model are served: their behaviours and orders are logged. The command runs until
-    it gets SIGINT (Ctrl-C) or SIGTERM. The interface is described at /docs, and in docs/cloud.md.
+    Without a BUNDLE and --versions, devices without a model are served: their behaviours and orders are logged. The
+    command runs until it gets SIGINT (Ctrl-C) or SIGTERM. The interface is described at /docs, and in docs/cloud.md.
     """
     need("cloud", "numpy", "polars", "fastapi", "uvicorn")
     key = load_key(public_key)
@@ -54,7 +61,9 @@ def serve(
     run_server(
         bundles,
         catalogue,
-        ServerSettings(logs=logs, host=host, port=port, public_key=key, front=FrontSettings(**front)),
+        ServerSettings(
+            logs=logs, host=host, port=port, public_key=key, versions=versions, front=FrontSettings(**front)
+        ),
         listening=lambda state: _emit(state, as_json=as_json),
     )
 

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from edgerec.cloud.front.rates import TooManyRequestsError
 from edgerec.cloud.log_rows import WrongRowsError
-from edgerec.cloud.service import FeedService, UnknownItemsError
+from edgerec.cloud.service import UnknownItemsError
 from edgerec.cloud.versions import UnknownVersionError
 from edgerec.core.errors import EdgeRecError, TransportError
 from edgerec.core.faults import fault_text
@@ -36,10 +36,10 @@ def is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == JSON
 
 
-def add_errors(app: FastAPI, service: FeedService) -> None:
+def add_errors(app: FastAPI) -> None:
     """Let every error become one JSON object with the field `error`."""
 
-    def add(kind: type[Exception], answer: Callable[[Any], tuple[int, str]], **more: Callable[[], Any]) -> None:
+    def add(kind: type[Exception], answer: Callable[[Any], tuple[int, str]]) -> None:
         async def handle(request: Request, error: Exception) -> Response:
             status, text = answer(error)
             if isinstance(error, RequestValidationError):
@@ -47,12 +47,13 @@ def add_errors(app: FastAPI, service: FeedService) -> None:
             elif kind is EdgeRecError:
                 # Applications that need the traceback set the level DEBUG.
                 _LOG.error(printable(text), exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
-            document = {"error": printable(text), **{name: value() for name, value in more.items()}}
+            more = error.more if isinstance(error, UnknownVersionError) else {}
+            document = {"error": printable(text), **more}
             return json_answer(document, status, _headers(error))
 
         app.add_exception_handler(kind, handle)
 
-    add(UnknownVersionError, lambda error: (404, str(error)), versions=lambda: service.versions.ids)
+    add(UnknownVersionError, lambda error: (404, str(error)))
     add(UnknownItemsError, lambda error: (422, str(error)))
     add(TooLargeError, lambda error: (413, str(error)))
     add(TooManyRequestsError, lambda error: (429, str(error)))

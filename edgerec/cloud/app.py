@@ -20,6 +20,7 @@ from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.openapi import describe
 from edgerec.cloud.routes.logs import MAX_REQUEST, log_routes
 from edgerec.cloud.routes.metrics import metrics_routes
+from edgerec.cloud.routes.models import model_routes
 from edgerec.cloud.routes.pages import page_routes
 from edgerec.cloud.routes.state import state_routes
 from edgerec.cloud.service import FeedService
@@ -45,6 +46,7 @@ def create_app(service: FeedService, logs: LogWriter | None = None, *, front: Fr
     traffic = Traffic()
     routers = [
         page_routes(service, front.user_rate),
+        model_routes(service.versions),
         log_routes(logs, front.user_rate),
         state_routes(service, logs, front.fault),
     ]
@@ -52,7 +54,7 @@ def create_app(service: FeedService, logs: LogWriter | None = None, *, front: Fr
         routers.append(metrics_routes(ServerCollector(traffic, service, logs, front.access_log).registry()))
     for router in routers:
         app.include_router(router)
-    add_errors(app, service)
+    add_errors(app)
     describe(app, front)
     _add_middleware(app, front, traffic, routers)
     return app

@@ -120,12 +120,22 @@ class LogTables:
     """
 
     def __init__(self, specs: Sequence[FeatureSpec], item_ids: Any) -> None:
+        self.specs = tuple(specs)
         self.schemas = {name: _schema(name, specs) for name in (EVENTS, REQUESTS)}
         self._features: dict[str, dict[str, Feature]] = {
             name: {feature.source: feature for spec in specs for feature in table_features(name, spec)}
             for name in (EVENTS, REQUESTS)
         }
         self._index = ItemIndex.of(item_ids)
+
+    def missing(self, spec: FeatureSpec) -> str | None:
+        """Return a column that one more specification would add or give another type, or None."""
+        for name, schema in self.schemas.items():
+            wanted = _schema(name, [*self.specs, spec])
+            odd = next((column for column, dtype in wanted.items() if schema.get(column) != dtype), None)
+            if odd is not None:
+                return f"{name}.{odd}"
+        return None
 
     def empty(self, name: str) -> pl.DataFrame:
         """Return a table without rows."""

@@ -89,7 +89,8 @@ class LogWriter:
         roll_s: float = ROLL_S,
     ) -> None:
         self._path = to_path(path, "LogWriter: `path`")
-        self._tables = LogTables(specs, items[ITEM_ID].to_numpy())
+        self._item_ids = items[ITEM_ID].to_numpy()
+        self._tables = LogTables(specs, self._item_ids)
         self._learn, self._roll_rows, self._roll_s = learn, roll_rows, roll_s
         self._counts = {"batches": 0, "repeated": 0, "events": 0, "requests": 0, "dropped_rows": 0}
         _make_folder(self._path)
@@ -112,6 +113,22 @@ class LogWriter:
         self._thread.start()
         if len(recovered[EVENTS]) or len(recovered[REQUESTS]):
             self._teach(recovered)
+
+    def admit(self, spec: FeatureSpec) -> None:
+        """Accept the rows of one more specification, if it needs no other columns.
+
+        Raises:
+            OutputError: it needs a column that the files in the folder do not have.
+        """
+        if spec in self._tables.specs:
+            return
+        column = self._tables.missing(spec)
+        if column is not None:
+            raise OutputError(
+                f"logs: the version needs the column {column}, which the logs of this server do not have, or with "
+                "another type: restart the server with another --logs"
+            )
+        self._tables = LogTables([*self._tables.specs, spec], self._item_ids)
 
     def submit(self, batch: LogBatch, *, body: bytes | None = None) -> Future[dict[str, Any]]:
         """Store a batch. The future ends when the batch is on disk.

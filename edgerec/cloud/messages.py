@@ -47,3 +47,31 @@ class ItemsBody(_Body):
 
     version_id: VersionId | None = None
     item_ids: Annotated[list[Int64], Field(max_length=MAX_ITEMS)]
+
+
+class ModelBody(_Body):
+    """A device's question which version its user should run."""
+
+    user_id: Int64
+    store_id: Annotated[int, Field(ge=0, lt=2**63)]
+    version_id: VersionId | None = None
+    """The version that the device has; null if it has none."""
+
+
+class OfferedFile(BaseModel):
+    """A file that a device downloads: its path within the bundle, its size, and its SHA-256."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class ModelOffer(BaseModel):
+    """The version that a user should run, and the files that the device lacks."""
+
+    schema_: Annotated[int, Field(alias="schema")] = 1
+    version_id: str | None
+    """Null: there is none for this user, so the device keeps what it has."""
+    files: list[OfferedFile]
+    bytes: int
+    """The sum of the sizes of `files`."""

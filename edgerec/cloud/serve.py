@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from numpy.typing import NDArray
 
 from edgerec.cloud.app import create_app
 from edgerec.cloud.co_visitation import CoVisitation
+from edgerec.cloud.followed_folder import FolderThread, FollowedFolder
 from edgerec.cloud.front.draining import DrainingServer
 from edgerec.cloud.front.opening import opening_answers
 from edgerec.cloud.front.readiness import Readiness
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.recall import Recall
+from edgerec.cloud.service import FeedService
 from edgerec.cloud.settings import ServerSettings
 from edgerec.cloud.start import open_service
+from edgerec.cloud.versions import ServedVersion
 from edgerec.core.atomic import check_no_overlap
 from edgerec.core.errors import ConfigurationError, OutputError
 from edgerec.data.logs import HEAD
@@ -57,7 +61,7 @@ def serve(
     """
     logs = settings.logs
     if logs is not None:
-        check_no_overlap(logs, [catalogue, *bundles])
+        check_no_overlap(logs, [catalogue, *bundles, *([settings.versions] if settings.versions else [])])
     front = settings.front
     tls = _tls(front.certificate, front.key)
     with contextlib.ExitStack() as stack:
@@ -67,13 +71,18 @@ def serve(
         listener.listen(_BACKLOG)
         with opening_answers(listener, tls):
             earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
+            key = settings.public_key
+            followed = FollowedFolder(settings.versions, public_key=key) if settings.versions is not None else None
             service = open_service(
-                catalogue, bundles, learn_from=earlier, recall=recall, public_key=settings.public_key
+                catalogue, bundles, learn_from=earlier, recall=recall, public_key=key, followed=followed
             )
             writer = None
             if logs is not None:
                 specs = [version.spec for version in service.versions]
+                specs += followed.retired_specs() if followed is not None else []
                 writer = stack.enter_context(LogWriter(logs, specs, service.catalogue.items, learn=service.learn))
+        if followed is not None:
+            stack.enter_context(FolderThread(followed, service.versions, partial(_admit, service, writer)))
         app = create_app(service, writer, front=opened_front)
         # The writer is closed at the end of this block, not by uvicorn, which would print a traceback on a full disk.
         config = uvicorn.Config(
@@ -116,6 +125,13 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 def _no_password() -> str:
     raise ValueError("the key has a password: give one without")
+
+
+def _admit(service: FeedService, writer: LogWriter | None, version: ServedVersion) -> None:
+    """Let a running server accept one more version, or raise the error that says why not."""
+    service.admit(version)
+    if writer is not None:
+        writer.admit(version.spec)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -71,17 +71,35 @@ class DefaultServedValues:
     """
 
     def __init__(self, specs: Sequence[FeatureSpec], catalogue: Catalogue) -> None:
-        self._columns = _as_of_columns(specs)
+        self._columns = as_of_columns(specs)
         keys = ItemKeys(catalogue.items)
         self._facts = {facts: PastFacts(facts, keys) for facts in all_facts(list(self._columns.values()))}
         self._pages: set[tuple[int, int]] = set()
-        served = {feature.source: None for spec in specs for feature in of_origin(spec.item, "served")}
-        self.absent = [name for name in served if name != SCORE and name not in self._columns]
+        self.absent = self.absent_of(specs)
 
     @property
     def event_columns(self) -> tuple[str, ...]:
         """The columns of events that the values are counted from."""
         return tuple(dict.fromkeys(name for facts in self._facts for name in facts.columns()))
+
+    def absent_of(self, specs: Sequence[FeatureSpec]) -> list[str]:
+        """Return the served columns of `specs` that have no value here."""
+        served = {feature.source: None for spec in specs for feature in of_origin(spec.item, "served")}
+        return [name for name in served if name != SCORE and name not in self._columns]
+
+    def check(self, spec: FeatureSpec) -> None:
+        """Check that the as-of columns of one more version are counted here. They are counted from the start on.
+
+        Raises:
+            InputError: a column is not counted, or in another way.
+        """
+        for name, as_of in declared(spec.item).items():
+            if self._columns.get(name) != as_of:
+                how = "in another way" if name in self._columns else "not"
+                raise InputError(
+                    f"served values: the as-of column {name!r} is {how} counted by this server: restart it, so that it "
+                    "counts the logs for this version"
+                )
 
     def values(
         self,
@@ -122,7 +140,12 @@ class DefaultServedValues:
             facts.add(events, requests)
 
 
-def _as_of_columns(specs: Sequence[FeatureSpec]) -> dict[str, AsOf]:
+def as_of_columns(specs: Sequence[FeatureSpec]) -> dict[str, AsOf]:
+    """Return the as-of columns of all versions.
+
+    Raises:
+        InputError: two specifications compute one column in different ways.
+    """
     columns: dict[str, AsOf] = {}
     for spec in specs:
         for name, as_of in declared(spec.item).items():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgerec.cloud.application import recalled, served_values
 from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.recall import Recall
-from edgerec.cloud.served_values import ServedValues
+from edgerec.cloud.served_values import DefaultServedValues, ServedValues
 from edgerec.cloud.versions import ServedVersion, Versions
 from edgerec.core.errors import InputError
 from edgerec.data.schema import ITEM_ID
@@ -40,6 +40,17 @@ class FeedService:
         self._recall, self._served = recall, served
         self._lock = threading.Lock()
 
+    def admit(self, version: ServedVersion) -> None:
+        """Check that one more version fits the catalogue and the served values, and load the columns that it reads.
+
+        Raises:
+            LogsError: the catalogue lacks a column.
+            InputError: the default served values do not count an as-of column of the version.
+        """
+        if isinstance(self._served, DefaultServedValues):
+            self._served.check(version.spec)
+        version.prepare(self.catalogue)
+
     def page(self, request: PageRequest) -> Page:
         """Return the next items of a user's feed.
 
@@ -47,7 +58,7 @@ class FeedService:
             UnknownVersionError: the device's version is not served.
             InputError: a method of the recall or of the served values failed.
         """
-        version = self.versions.get(request.version_id)
+        version = self.versions.get(request.version_id, user_id=request.user_id)
         with self._lock:
             rows, scores = recalled(self._recall, request, self.catalogue)
             items = self._batch(version, request.user_id, rows, scores, request.time)

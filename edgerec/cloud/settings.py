@@ -19,6 +19,7 @@ class ServerSettings:
         port: the port; 0 takes a free one.
         public_key: the bundles must have a signature of this key; None: no signature is checked.
         front: who may ask and how often, and what can be seen from outside.
+        versions: a versions folder that is followed while the server runs; None: only bundles are served.
     """
 
     logs: Path | None = None
@@ -26,3 +27,4 @@ class ServerSettings:
     port: int = 8008
     public_key: PublicKey | None = None
     front: FrontSettings = field(default_factory=FrontSettings)
+    versions: Path | None = None

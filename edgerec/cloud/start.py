@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.co_visitation import CoVisitation
+from edgerec.cloud.followed_folder import FollowedFolder
 from edgerec.cloud.recall import Recall
-from edgerec.cloud.served_values import DefaultServedValues, ServedValues
+from edgerec.cloud.served_values import DefaultServedValues, ServedValues, as_of_columns
 from edgerec.cloud.service import FeedService
-from edgerec.cloud.versions import Versions, open_version
+from edgerec.cloud.versions import ServedVersion, Versions, open_version
 from edgerec.core.errors import LogsError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.log_order import sort_events
@@ -35,6 +36,7 @@ def open_service(
     recall: Callable[[NDArray[np.int64]], Recall] = CoVisitation,
     served: ServedValues | None = None,
     public_key: PublicKey | None = None,
+    followed: FollowedFolder | None = None,
 ) -> FeedService:
     """Open the catalogue and the cloud halves of bundles, and let the recall learn from logs.
 
@@ -46,6 +48,7 @@ def open_service(
         recall: makes the recall from the IDs (n,) of the catalogue.
         served: the served values; default: the score of the recall, and as-of columns.
         public_key: the bundles must have a signature of this key.
+        followed: a versions folder, whose live versions are served, too.
 
     Raises:
         InputError, FormatError, LogsError, SpecificationError: a folder is not valid, or the catalogue lacks a column.
@@ -57,6 +60,8 @@ def open_service(
         raise LogsError(f"logs: {folder.path / TABLES[ITEMS]} has no rows: the catalogue needs at least one item")
     opened = [open_version(to_path(bundle, "open_service: `bundles`"), public_key=public_key) for bundle in bundles]
     versions = Versions(folder.spec, opened, items)
+    if followed is not None:
+        _follow(followed, versions, items, default=served is None)
     columns: tuple[str, ...] = ()
     if served is None:
         served = default = DefaultServedValues([version.spec for version in versions], items)
@@ -70,6 +75,20 @@ def open_service(
     for logs in [folder, *map(open_logs, learn_from)]:
         service.learn(*_tables(logs, columns))
     return service
+
+
+def _follow(followed: FollowedFolder, versions: Versions, items: Catalogue, *, default: bool) -> None:
+    """Roll out the versions of a folder. One that does not fit the catalogue or those before it is refused."""
+    specs = [version.spec for version in versions]
+
+    def admit(version: ServedVersion) -> None:
+        if default:
+            as_of_columns([*specs, version.spec])
+            DefaultServedValues([version.spec], items)  # This checks the columns that as-of columns count by.
+        version.prepare(items)
+        specs.append(version.spec)
+
+    followed.update(versions, admit)
 
 
 def _tables(logs: LogsFolder, columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -16,6 +16,8 @@ from edgerec.bundle.layout import CLOUD
 from edgerec.bundle.signing import PublicKey
 from edgerec.bundle.tables import open_tables
 from edgerec.cloud.catalogue import Catalogue
+from edgerec.cloud.device_files import DeviceFiles
+from edgerec.cloud.rollout import in_share
 from edgerec.core.errors import FormatError, InputError, SpecificationError
 from edgerec.data.log_checks import check_items
 from edgerec.data.schema import relation_columns
@@ -28,7 +30,16 @@ from edgerec.paging.items import UNKNOWN_KEY, EmbeddingColumn, ItemBatch
 
 
 class UnknownVersionError(InputError):
-    """A device runs a model version that the cloud does not serve."""
+    """A device runs a model version that the cloud does not serve.
+
+    Attributes:
+        more: the versions that are served (`versions`), and the one that the user should run (`offered`), if the user
+            is known. They are part of the answer.
+    """
+
+    def __init__(self, text: str, more: Mapping[str, Any]) -> None:
+        super().__init__(text)
+        self.more = more
 
 
 @dataclass
@@ -62,12 +73,14 @@ class ServedVersion:
         spec: the feature specification.
         tables: the embedding tables; None without a model.
         look_ups: counts the look-ups in the tables.
+        device: the files that a device downloads; None: the version is not offered to devices.
     """
 
     version_id: str | None
     spec: FeatureSpec
     tables: EmbeddingTables | None
     look_ups: LookUps = field(default_factory=LookUps, compare=False, repr=False)
+    device: DeviceFiles | None = None
 
     @property
     def catalogue_columns(self) -> tuple[str, ...]:
@@ -139,12 +152,47 @@ def _column(keys: NDArray[np.int64], index: NDArray[np.intp], found: Lookup) -> 
     return EmbeddingColumn(np.append(keys[known], UNKNOWN_KEY), found.rows[kept], place[index])
 
 
+@dataclass(frozen=True)
+class RolledOut:
+    """A version of the versions folder, and the share of users that it is offered to."""
+
+    version: ServedVersion
+    share: float
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """What is served at one moment. It never changes; the next one replaces it as a whole.
+
+    Attributes:
+        versions: the versions by ID.
+        rolled_out: those of the versions folder, in the order in which they were published.
+        refused: why versions of the folder are not served, by ID.
+    """
+
+    versions: Mapping[str | None, ServedVersion]
+    rolled_out: tuple[RolledOut, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def ids(self) -> list[str]:
+        return [version_id for version_id in self.versions if version_id is not None]
+
+    def offered(self, user_id: int) -> ServedVersion | None:
+        for each in reversed(self.rolled_out):
+            if in_share(each.share, str(each.version.version_id), user_id):
+                return each.version
+        return None
+
+
 class Versions:
     """The versions that the cloud serves at the same time. A device's request names the one that it runs.
 
+    Threads may share an instance. `roll_out` replaces all that is served in one step. A request in flight keeps the
+    version that it began with.
+
     Args:
         pass_through: the specification of the logs, for devices without a model.
-        served: the versions.
+        served: the versions that are always served. They are not offered to devices.
         catalogue: the catalogue. It must have all columns that a version reads.
 
     Raises:
@@ -153,32 +201,74 @@ class Versions:
     """
 
     def __init__(self, pass_through: FeatureSpec, served: Iterable[ServedVersion], catalogue: Catalogue) -> None:
-        self._versions: dict[str | None, ServedVersion] = {None: ServedVersion(None, pass_through, None)}
+        self._always: dict[str | None, ServedVersion] = {None: ServedVersion(None, pass_through, None)}
         for version in served:
-            if version.version_id in self._versions:
+            if version.version_id in self._always:
                 raise InputError(f"versions: version {version.version_id} is given twice: give each bundle once")
-            self._versions[version.version_id] = version
-        for version in self._versions.values():
+            self._always[version.version_id] = version
+        for version in self._always.values():
             version.prepare(catalogue)
+        self._now = _Snapshot(self._always)
 
     def __iter__(self) -> Iterator[ServedVersion]:
-        return iter(self._versions.values())
+        return iter(self._now.versions.values())
 
     @property
     def ids(self) -> list[str]:
-        """The IDs of the versions, in the order in which they were given."""
-        return [version_id for version_id in self._versions if version_id is not None]
+        """The IDs of the versions, in the order in which they were given and published."""
+        return self._now.ids()
 
-    def get(self, version_id: str | None) -> ServedVersion:
+    @property
+    def always(self) -> frozenset[str | None]:
+        """The IDs of the versions that are always served."""
+        return frozenset(self._always)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of users that each version of the versions folder is offered to, by ID."""
+        return {str(each.version.version_id): each.share for each in self._now.rolled_out}
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why versions of the versions folder are not served, by ID."""
+        return dict(self._now.refused)
+
+    def roll_out(self, versions: Sequence[RolledOut], refused: Mapping[str, str]) -> None:
+        """Serve `versions` instead of those that were rolled out before, in the order in which they were published.
+
+        `ServedVersion.prepare` was called for each, and none has the ID of a version that is always served.
+
+        Args:
+            versions: the versions of the versions folder.
+            refused: why other versions of the folder are not served, by ID.
+        """
+        by_id = {each.version.version_id: each.version for each in versions}
+        self._now = _Snapshot({**self._always, **by_id}, tuple(versions), dict(refused))
+
+    def offered(self, user_id: int) -> ServedVersion | None:
+        """Return the version that this user should run: the newest one whose share contains the user, or None."""
+        return self._now.offered(user_id)
+
+    def get(self, version_id: str | None, *, user_id: int | None = None) -> ServedVersion:
         """Return a version; for None, what devices without a model get.
+
+        Args:
+            version_id: the version that the device runs.
+            user_id: the device's user, if it is known. The error then names the version that the user should run.
 
         Raises:
             UnknownVersionError: the cloud does not serve this version.
         """
-        version = self._versions.get(version_id)
+        now = self._now
+        version = now.versions.get(version_id)
         if version is None:
+            ids = now.ids()
+            more: dict[str, Any] = {"versions": ids}
+            if user_id is not None:
+                offered = now.offered(user_id)
+                more["offered"] = offered and offered.version_id
             raise UnknownVersionError(
-                f"version {version_id!r:.80} is not served; the served versions are: {', '.join(self.ids) or 'none'}"
+                f"version {version_id!r:.80} is not served; the served versions are: {', '.join(ids) or 'none'}", more
             )
         return version
 

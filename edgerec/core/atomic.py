@@ -159,12 +159,25 @@ def publish_folder(partial: Path, target: Path) -> None:
         partial.rename(target)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically."""
+def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write `data` to `path` atomically. With `durable`, it is on disk when the function returns."""
     with temporary_file(path) as partial:
         partial.write_bytes(data)
         partial.chmod(0o644)
+        if durable:
+            sync(partial)
         partial.replace(path)
+        if durable:
+            sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on disk. Then they survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, document: Any) -> None:

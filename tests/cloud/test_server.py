@@ -154,9 +154,10 @@ def test_health_versions_and_openapi(server: tuple[str, Path]) -> None:
     health = json.loads(call(server[0], "GET", "/v1/health")[2])
     assert (health["status"], health["versions"], health["items"]) == ("ok", ["v1"], 40)
     versions = json.loads(call(server[0], "GET", "/v1/versions")[2])
-    assert versions == {"versions": [{"version_id": "v1", "embeddings": {"shop": 4}}]}
+    assert versions == {"versions": [{"version_id": "v1", "embeddings": {"shop": 4}, "share": None}], "refused": []}
     paths = json.loads(call(server[0], "GET", "/openapi.json")[2])["paths"]
-    assert set(paths) == {"/v1/page", "/v1/items", "/v1/logs", "/v1/health", "/v1/ready", "/v1/versions"}
+    model = {"/v1/model", "/v1/model/{version_id}/{path}"}
+    assert set(paths) == {"/v1/page", "/v1/items", "/v1/logs", "/v1/health", "/v1/ready", "/v1/versions"} | model
     assert call(server[0], "GET", "/docs")[0] == 200
 
 

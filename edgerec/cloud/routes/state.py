@@ -43,14 +43,24 @@ def state_routes(
 
     @router.get("/v1/versions")
     async def versions() -> Response:
-        """Return the versions that are served, and the dimension of each embedding."""
+        """Return the versions that are served, in the order of publication, and those that are refused, and why.
+
+        `share` is the share of users that a version is offered to; null: it is not offered.
+        """
+        served, shares, refused = list(service.versions), service.versions.shares, service.versions.refused
+        rows = [
+            {
+                "version_id": version.version_id,
+                "embeddings": dict(version.tables.dimensions),
+                "share": shares.get(str(version.version_id)),
+            }
+            for version in served
+            if version.tables is not None
+        ]
         return json_answer(
             {
-                "versions": [
-                    {"version_id": version.version_id, "embeddings": dict(version.tables.dimensions)}
-                    for version in service.versions
-                    if version.tables is not None
-                ]
+                "versions": rows,
+                "refused": [{"version_id": version_id, "error": error} for version_id, error in refused.items()],
             }
         )
 
