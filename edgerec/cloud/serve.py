@@ -53,7 +53,14 @@ def serve(
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings.host, settings.port))
         earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
-        service = open_service(catalogue, bundles, learn_from=earlier, recall=recall, public_key=settings.public_key)
+        service = open_service(
+            catalogue,
+            bundles,
+            learn_from=earlier,
+            recall=recall,
+            public_key=settings.public_key,
+            embeddings=settings.embeddings,
+        )
         writer = None
         if logs is not None:
             specs = [version.spec for version in service.versions]

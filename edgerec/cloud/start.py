@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.co_visitation import CoVisitation
+from edgerec.cloud.embedding_source import EmbeddingSource
 from edgerec.cloud.recall import Recall
 from edgerec.cloud.served_values import DefaultServedValues, ServedValues
 from edgerec.cloud.service import FeedService
@@ -35,6 +36,7 @@ def open_service(
     recall: Callable[[NDArray[np.int64]], Recall] = CoVisitation,
     served: ServedValues | None = None,
     public_key: PublicKey | None = None,
+    embeddings: EmbeddingSource | None = None,
 ) -> FeedService:
     """Open the catalogue and the cloud halves of bundles, and let the recall learn from logs.
 
@@ -46,6 +48,7 @@ def open_service(
         recall: makes the recall from the IDs (n,) of the catalogue.
         served: the served values; default: the score of the recall, and as-of columns.
         public_key: the bundles must have a signature of this key.
+        embeddings: where the embedding tables are; default: in the files of the bundles.
 
     Raises:
         InputError, FormatError, LogsError, SpecificationError: a folder is not valid, or the catalogue lacks a column.
@@ -55,7 +58,8 @@ def open_service(
     items = Catalogue(read_parts(folder.catalogue).sort(ITEM_ID))
     if not len(items):
         raise LogsError(f"logs: {folder.path / TABLES[ITEMS]} has no rows: the catalogue needs at least one item")
-    opened = [open_version(to_path(bundle, "open_service: `bundles`"), public_key=public_key) for bundle in bundles]
+    paths = [to_path(bundle, "open_service: `bundles`") for bundle in bundles]
+    opened = [open_version(path, public_key=public_key, embeddings=embeddings) for path in paths]
     versions = Versions(folder.spec, opened, items)
     columns: tuple[str, ...] = ()
     if served is None:
@@ -66,7 +70,8 @@ def open_service(
                 f"edgerec: these served columns have no values here: {', '.join(default.absent)}; give a ServedValues "
                 "of your own (docs/cloud.md)\n"
             )
-    service = FeedService(items, versions, recall(items.ids), served)
+    waits = embeddings is not None and embeddings.waits
+    service = FeedService(items, versions, recall(items.ids), served, waits=waits)
     for logs in [folder, *map(open_logs, learn_from)]:
         service.learn(*_tables(logs, columns))
     return service

@@ -25,7 +25,7 @@ from edgerec.kv.redis_client import expect, request
 from edgerec.kv.redis_cluster import BUCKET_ROWS, ClusterServers
 from edgerec.kv.redis_leftovers import delete, discard, sweep
 from edgerec.kv.redis_pause import Pause
-from edgerec.kv.redis_publish import commit, describe, keys_to_replace, raise_if_damaged, stage
+from edgerec.kv.redis_publish import commit, describe, find_damage, keys_to_replace, raise_if_damaged, stage
 from edgerec.kv.redis_server import Command, Servers, SingleServer
 from edgerec.kv.redis_version import (
     REPLACE,
@@ -216,6 +216,20 @@ class RedisStore:
         with self.connected() as client:
             answer = expect(client.hkeys(self._versions), list, address=self.address)
         return sorted(name_text(name, address=self.address) for name in answer)
+
+    def has(self, version_id: str) -> bool:
+        """Return whether the store has a version, with all its rows.
+
+        Raises:
+            StoreError: a server does not answer.
+        """
+        with self.connected() as client:
+            if client.hget(self._versions, name_bytes(version_id, what="version")) is None:
+                return False
+            try:
+                return find_damage(self._servers, self._description(client, version_id)) is None
+            except FormatError:
+                return False
 
     def current(self) -> str | None:
         """Return the id of the current version, or None if there is none."""
