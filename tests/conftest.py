@@ -165,6 +165,17 @@ def redis_url() -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Iterator[str]:
+    """Return the address of a Redis Cluster of three masters that all tests share, with prefixes of their own."""
+    from tests.redis_cluster import redis_cluster
+    from tests.redis_server import need_redis
+
+    need_redis()
+    with redis_cluster() as cluster:
+        yield cluster.url
+
+
 @pytest.fixture
 def short_parity_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the parity checks of `export_bundle`. The shared bundle is made with most of the checks."""

@@ -17,6 +17,7 @@ from edgerec.cli.bench_documents import bench_compare, bench_report
 from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
 from edgerec.cli.device import export, inspect, verify
+from edgerec.cli.embeddings import embeddings
 from edgerec.cli.experiments import abtest, loop
 from edgerec.cli.explaining import explain
 from edgerec.cli.forgetting import forget
@@ -81,6 +82,7 @@ for _command in (
     inspect,
     bench,
     kit,
+    embeddings,
     serve,
     forget,
     versions,

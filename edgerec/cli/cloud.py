@@ -13,6 +13,7 @@ from edgerec.cli.command import need
 from edgerec.cli.front import front_options
 from edgerec.cli.keys import load_key
 from edgerec.cli.options import PATH, WholeNumber, public_key_option
+from edgerec.cli.redis_options import redis_option, redis_prefix_option
 
 
 @click.command()
@@ -34,6 +35,15 @@ from edgerec.cli.options import PATH, WholeNumber, public_key_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=WholeNumber(0, 65535), default=8008, show_default=True, help="Port. 0 takes a free port.")
 @public_key_option
+@redis_option("Read embeddings from there instead of the files of the bundles. They must be published there.", False)
+@redis_prefix_option
+@click.option(
+    "--cache-mb",
+    type=WholeNumber(0, 1_000_000),
+    default=64,
+    show_default=True,
+    help="With --redis: how many MB of embeddings each version keeps in memory. 0: none.",
+)
 @front_options
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON when the server listens.")
 def serve(
@@ -44,6 +54,9 @@ def serve(
     host: str,
     port: int,
     public_key: Path | None,
+    redis_url: str | None,
+    redis_prefix: str,
+    cache_mb: int,
     as_json: bool,
     **front: Any,
 ) -> None:
@@ -58,11 +71,23 @@ def serve(
     from edgerec.cloud.serve import serve as run_server
     from edgerec.cloud.settings import ServerSettings
 
+    embeddings = None
+    if redis_url is not None:
+        need("cloud", "redis")
+        from edgerec.cloud.embedding_source import RedisEmbeddings
+
+        embeddings = RedisEmbeddings(redis_url, prefix=redis_prefix, cache_bytes=cache_mb * 10**6)
     run_server(
         bundles,
         catalogue,
         ServerSettings(
-            logs=logs, host=host, port=port, public_key=key, versions=versions, front=FrontSettings(**front)
+            logs=logs,
+            host=host,
+            port=port,
+            public_key=key,
+            versions=versions,
+            embeddings=embeddings,
+            front=FrontSettings(**front),
         ),
         listening=lambda state: _emit(state, as_json=as_json),
     )

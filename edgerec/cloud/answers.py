@@ -16,7 +16,7 @@ from edgerec.cloud.front.rates import TooManyRequestsError
 from edgerec.cloud.log_rows import WrongRowsError
 from edgerec.cloud.service import UnknownItemsError
 from edgerec.cloud.versions import UnknownVersionError
-from edgerec.core.errors import EdgeRecError, TransportError
+from edgerec.core.errors import EdgeRecError, StoreError, TransportError
 from edgerec.core.faults import fault_text
 from edgerec.core.text import printable
 from edgerec.paging.log_body import TooLargeError
@@ -60,6 +60,7 @@ def add_errors(app: FastAPI) -> None:
     add(TransportError, lambda error: (400, str(error)))
     add(WrongRowsError, lambda error: (422, str(error)))
     add(EdgeRecError, lambda error: (500, str(error)))
+    app.add_exception_handler(StoreError, _no_embeddings)
     add(Exception, lambda error: (500, f"this is a fault of the server ({type(error).__name__})"))
     add(ClientDisconnect, lambda error: (400, "the connection ended before the body"))
     add(HTTPException, _http_fault)
@@ -71,6 +72,15 @@ def _headers(error: Exception) -> Mapping[str, str] | None:
     if isinstance(error, TooManyRequestsError):
         return {"Retry-After": str(error.retry_after)}
     return error.headers if isinstance(error, HTTPException) else None
+
+
+async def _no_embeddings(_: Request, error: Exception) -> Response:
+    """Answer that the embeddings cannot be read. A page without them would be scored with wrong vectors."""
+    # Only the log names the server.
+    _LOG.warning(printable(str(error)))
+    answer = json_answer({"error": "the embeddings cannot be read now: ask again later"}, 503)
+    answer.headers["Retry-After"] = "1"
+    return answer
 
 
 def _http_fault(error: HTTPException) -> tuple[int, str]:

@@ -25,7 +25,7 @@ from edgerec.cloud.recall import Recall
 from edgerec.cloud.service import FeedService
 from edgerec.cloud.settings import ServerSettings
 from edgerec.cloud.start import open_service
-from edgerec.cloud.versions import ServedVersion
+from edgerec.cloud.versions import ServedVersion, open_version
 from edgerec.core.atomic import check_no_overlap
 from edgerec.core.errors import ConfigurationError, OutputError
 from edgerec.data.logs import HEAD
@@ -72,9 +72,18 @@ def serve(
         with opening_answers(listener, tls):
             earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
             key = settings.public_key
-            followed = FollowedFolder(settings.versions, public_key=key) if settings.versions is not None else None
+            opened = partial(open_version, public_key=key, embeddings=settings.embeddings)
+            followed = (
+                FollowedFolder(settings.versions, public_key=key, open_bundle=opened) if settings.versions else None
+            )
             service = open_service(
-                catalogue, bundles, learn_from=earlier, recall=recall, public_key=key, followed=followed
+                catalogue,
+                bundles,
+                learn_from=earlier,
+                recall=recall,
+                public_key=key,
+                followed=followed,
+                embeddings=settings.embeddings,
             )
             writer = None
             if logs is not None:

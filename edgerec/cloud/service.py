@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -33,10 +34,16 @@ class FeedService:
         versions: the model versions that are served.
         recall: finds candidates.
         served: supplies the values of served columns.
+        waits: whether embeddings are looked up in another process, so that a request may wait for it.
+
+    Attributes:
+        catalogue, versions, waits: as given.
     """
 
-    def __init__(self, catalogue: Catalogue, versions: Versions, recall: Recall, served: ServedValues) -> None:
-        self.catalogue, self.versions = catalogue, versions
+    def __init__(
+        self, catalogue: Catalogue, versions: Versions, recall: Recall, served: ServedValues, *, waits: bool = False
+    ) -> None:
+        self.catalogue, self.versions, self.waits = catalogue, versions, waits
         self._recall, self._served = recall, served
         self._lock = threading.Lock()
 
@@ -57,11 +64,14 @@ class FeedService:
         Raises:
             UnknownVersionError: the device's version is not served.
             InputError: a method of the recall or of the served values failed.
+            StoreError: the embeddings cannot be read now.
         """
         version = self.versions.get(request.version_id, user_id=request.user_id)
         with self._lock:
             rows, scores = recalled(self._recall, request, self.catalogue)
-            items = self._batch(version, request.user_id, rows, scores, request.time)
+            served = self._served_values(version, request.user_id, rows, scores, request.time)
+        # A look-up in Redis does not hold up the pages of other devices.
+        items = version.batch(self.catalogue, rows, served)
         return Page(
             page_id=secrets.randbits(63),
             offered_at=request.time,
@@ -76,6 +86,7 @@ class FeedService:
         Raises:
             UnknownVersionError: the version is not served.
             UnknownItemsError: an item is not in the catalogue.
+            StoreError: the embeddings cannot be read now.
         """
         version = self.versions.get(version_id)
         rows = self.catalogue.rows(item_ids)
@@ -95,14 +106,13 @@ class FeedService:
             self._recall.learn(events)
             self._served.learn(events, requests)
 
-    def _batch(
+    def _served_values(
         self,
         version: ServedVersion,
         user_id: int,
         rows: NDArray[np.int32],
         scores: NDArray[np.float64],
         time: int,
-    ) -> ItemBatch:
+    ) -> dict[str, Any]:
         items = self.catalogue.ids[rows]
-        served = served_values(self._served, version.served_reads, user_id, items, scores, time)
-        return version.batch(self.catalogue, rows, served)
+        return served_values(self._served, version.served_reads, user_id, items, scores, time)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgerec.bundle.signing import PublicKey
+from edgerec.cloud.embedding_source import EmbeddingSource
 from edgerec.cloud.front.settings import FrontSettings
 
 
@@ -20,6 +21,7 @@ class ServerSettings:
         public_key: the bundles must have a signature of this key; None: no signature is checked.
         front: who may ask and how often, and what can be seen from outside.
         versions: a versions folder that is followed while the server runs; None: only bundles are served.
+        embeddings: where the embedding tables are; None: in the files of the bundles.
     """
 
     logs: Path | None = None
@@ -28,3 +30,4 @@ class ServerSettings:
     public_key: PublicKey | None = None
     front: FrontSettings = field(default_factory=FrontSettings)
     versions: Path | None = None
+    embeddings: EmbeddingSource | None = None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.co_visitation import CoVisitation
+from edgerec.cloud.embedding_source import EmbeddingSource
 from edgerec.cloud.followed_folder import FollowedFolder
 from edgerec.cloud.recall import Recall
 from edgerec.cloud.served_values import DefaultServedValues, ServedValues, as_of_columns
@@ -37,6 +38,7 @@ def open_service(
     served: ServedValues | None = None,
     public_key: PublicKey | None = None,
     followed: FollowedFolder | None = None,
+    embeddings: EmbeddingSource | None = None,
 ) -> FeedService:
     """Open the catalogue and the cloud halves of bundles, and let the recall learn from logs.
 
@@ -49,6 +51,7 @@ def open_service(
         served: the served values; default: the score of the recall, and as-of columns.
         public_key: the bundles must have a signature of this key.
         followed: a versions folder, whose live versions are served, too.
+        embeddings: where the embedding tables are; default: in the files of the bundles.
 
     Raises:
         InputError, FormatError, LogsError, SpecificationError: a folder is not valid, or the catalogue lacks a column.
@@ -58,7 +61,8 @@ def open_service(
     items = Catalogue(read_parts(folder.catalogue).sort(ITEM_ID))
     if not len(items):
         raise LogsError(f"logs: {folder.path / TABLES[ITEMS]} has no rows: the catalogue needs at least one item")
-    opened = [open_version(to_path(bundle, "open_service: `bundles`"), public_key=public_key) for bundle in bundles]
+    paths = [to_path(bundle, "open_service: `bundles`") for bundle in bundles]
+    opened = [open_version(path, public_key=public_key, embeddings=embeddings) for path in paths]
     versions = Versions(folder.spec, opened, items)
     if followed is not None:
         _follow(followed, versions, items, default=served is None)
@@ -71,7 +75,8 @@ def open_service(
                 f"edgerec: these served columns have no values here: {', '.join(default.absent)}; give a ServedValues "
                 "of your own (docs/cloud.md)\n"
             )
-    service = FeedService(items, versions, recall(items.ids), served)
+    waits = embeddings is not None and embeddings.waits
+    service = FeedService(items, versions, recall(items.ids), served, waits=waits)
     for logs in [folder, *map(open_logs, learn_from)]:
         service.learn(*_tables(logs, columns))
     return service

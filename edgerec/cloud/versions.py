@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from edgerec.bundle.layout import CLOUD
 from edgerec.bundle.signing import PublicKey
-from edgerec.bundle.tables import open_tables
 from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.device_files import DeviceFiles
+from edgerec.cloud.embedding_source import BundleFiles, EmbeddingSource
 from edgerec.cloud.rollout import in_share
 from edgerec.core.errors import FormatError, InputError, SpecificationError
 from edgerec.data.log_checks import check_items
@@ -273,15 +273,23 @@ class Versions:
         return version
 
 
-def open_version(bundle: Path, *, public_key: PublicKey | None = None) -> ServedVersion:
+def open_version(
+    bundle: Path, *, public_key: PublicKey | None = None, embeddings: EmbeddingSource | None = None
+) -> ServedVersion:
     """Open the cloud half of `bundle`, and check all of its files. This needs no MNN.
+
+    Args:
+        bundle: the bundle.
+        public_key: the bundle must have a signature of this key.
+        embeddings: where the embedding tables are; default: in the bundle's files. Otherwise only the manifest is read.
 
     Raises:
         FormatError, IntegrityError, SignatureError, ResourceError: as for `edgerec.bundle.tables.open_tables`.
+        InputError, StoreError: as for `edgerec.cloud.embedding_source.RedisEmbeddings.open`.
     """
-    tables = open_tables(bundle / CLOUD, public_key=public_key)
+    opened = (embeddings or BundleFiles()).open(bundle / CLOUD, public_key=public_key)
     try:
-        spec = parse_spec(json.dumps(tables.spec), where="manifest.json")
+        spec = parse_spec(json.dumps(opened.spec), where="manifest.json")
     except SpecificationError as error:
         raise FormatError(f"cloud bundle: {bundle / CLOUD}: {error}: export the bundle again") from None
-    return ServedVersion(tables.version_id, spec, tables)
+    return ServedVersion(opened.version_id, spec, opened.tables)

@@ -99,6 +99,10 @@ class NpzTable:
             rows[missing] = self.unknown
         return Lookup(rows, known)
 
+    def shard_keys(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the keys (b,) of each shard."""
+        return (shard.keys for shard in self._shards)
+
     def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """Yield all keys (b,) with their stored rows (b, dimension), in blocks of at most `rows` rows."""
         for shard in self._shards:

@@ -1,4 +1,4 @@
-"""A Redis client with a deadline for each request and one error type for all failures."""
+"""Requests to Redis with a deadline for each request and one error type for all failures."""
 
 from __future__ import annotations
 
@@ -8,97 +8,48 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
-from edgerec.core.errors import EdgeRecError, InputError, MissingExtraError, StoreError, first_line, not_installed
+from edgerec.core.errors import EdgeRecError, MissingExtraError, StoreError, first_line, not_installed
 
 try:
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+    import redis as redis
+    from redis.backoff import NoBackoff as NoBackoff
+    from redis.cluster import ClusterNode as ClusterNode
+    from redis.retry import Retry as Retry
 except ImportError:
     raise MissingExtraError(not_installed("redis", "cloud")) from None
 
 Answer = TypeVar("Answer")
 
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
-OPTIONS = (
-    *("db", "username", "password", "client_name", "max_connections"),
-    *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"),
-)
-"""Allowed query options of an address. The other options of redis-py would change what the client returns."""
-
-
-def connect(url: str) -> tuple[Any, str]:
-    """Return a client for the server at `url`, and an address for error texts. No connection is opened yet.
-
-    Raises:
-        InputError: `url` is not a valid address of a Redis server.
-    """
-    try:
-        _check_address(url)
-        client = redis.Redis.from_url(
-            url,
-            protocol=2,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            # Retry once, because the server may have closed a connection of the pool.
-            retry=Retry(NoBackoff(), 1),
-            redis_connect_func=_limit_socket,
-        )
-        pool = client.connection_pool
-        # redis-py checks the options only when it makes a connection object, so make one now.
-        pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, redis.RedisError):
-        # Do not quote the address, because it may contain a password.
-        raise InputError(
-            "embedding store: the address should be redis://host:port/database, rediss://... or unix://path; "
-            "received another form"
-        ) from None
-    settings = pool.connection_kwargs
-    return client, settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
-
-
-def _check_address(url: str) -> None:
-    """Refuse addresses that redis-py would accept by mistake, or would reject with another exception.
-
-    Raises:
-        InputError: the address has an option that is not in `OPTIONS`.
-        ValueError: the address is not text, or its database is not a number.
-    """
-    if not isinstance(url, str):
-        raise ValueError
-    parts = urlsplit(url)
-    for name in parse_qs(parts.query, keep_blank_values=True):
-        if name not in OPTIONS:
-            raise InputError(
-                f"embedding store: the address has the option {name!r}; allowed are {', '.join(OPTIONS)}: leave it out"
-            )
-    if parts.scheme != "unix" and parts.path.strip("/"):
-        int(parts.path.strip("/"))
 
 
 @contextlib.contextmanager
-def request(address: str) -> Iterator[None]:
-    """Limit a block of requests to `ANSWER_SECONDS`, and convert the client's exceptions to `StoreError`.
+def request(address: str, *, seconds: float | None = None) -> Iterator[None]:
+    """Limit a block of requests in time, and convert the client's exceptions to `StoreError`.
 
     A nested block keeps the deadline of the outer block.
+
+    Args:
+        address: address of the server for error texts.
+        seconds: how long the block may take, connections included; default: `ANSWER_SECONDS`.
 
     Raises:
         StoreError: the server cannot be reached, refuses the request, sends an invalid answer, or takes too long.
     """
+    limit = ANSWER_SECONDS if seconds is None else seconds
     outer = _deadline.end
-    _deadline.end = time.monotonic() + ANSWER_SECONDS if outer is None else outer
+    _deadline.end = time.monotonic() + limit if outer is None else outer
     try:
         yield
     except EdgeRecError:
         raise
     except (redis.TimeoutError, TimeoutError):
         raise StoreError(
-            f"embedding store {address}: no complete answer within {ANSWER_SECONDS:g} s: check that the Redis server "
+            f"embedding store {address}: no complete answer within {limit:g} s: check that the Redis server "
             "can be reached and is not overloaded"
         ) from None
-    except (redis.RedisError, OSError) as error:
+    except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
         raise StoreError(
             f"embedding store {address}: {_server_error(error)}: check that the Redis server runs, can be reached and "
             "has free memory"
@@ -121,9 +72,8 @@ def expect(answer: Any, expected: type[Answer], *, address: str) -> Answer:
     return answer
 
 
-def answers(pipeline: Any) -> list[Any]:
-    """Execute a pipeline and return the answer to each command. Raise the first error, if there is one."""
-    received: list[Any] = pipeline.execute(raise_on_error=False)
+def raise_first(received: list[Any]) -> list[Any]:
+    """Return the answers to the commands of a pipeline. Raise the first error, if there is one."""
     for answer in received:
         if isinstance(answer, Exception):
             raise answer
@@ -144,6 +94,19 @@ class _Deadline(threading.local):
     """The deadline of each thread's current request, as a value of `time.monotonic`; None between requests."""
 
     end: float | None = None
+
+    def left(self) -> float | None:
+        """Return the seconds that are left; None outside a request.
+
+        Raises:
+            TimeoutError: no time is left.
+        """
+        if self.end is None:
+            return None
+        remaining = self.end - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        return remaining
 
 
 _deadline = _Deadline()
@@ -178,15 +141,27 @@ class _BoundedSocket:
 
     def _limit(self) -> None:
         # With a time-out of 0, the client only checks whether data has arrived.
-        if _deadline.end is None or self._sock.gettimeout() == 0:
-            return
-        remaining = _deadline.end - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        self._sock.settimeout(remaining)
+        if self._sock.gettimeout() != 0 and (left := _deadline.left()) is not None:
+            self._sock.settimeout(left)
 
 
-def _limit_socket(connection: Any) -> None:
-    """Wrap the socket of a new connection before the client uses it."""
-    connection._sock = _BoundedSocket(connection._sock)
-    connection.on_connect()
+class _Bounded:
+    """Lets a connection of redis-py keep the deadline of its thread's request, also while it is opened."""
+
+    def _connect(self) -> _BoundedSocket:
+        left = _deadline.left()
+        # Half of the time is kept, so that another server can be asked.
+        self.socket_connect_timeout = CONNECT_SECONDS if left is None else min(CONNECT_SECONDS, left / 2)
+        return _BoundedSocket(super()._connect())  # type: ignore[misc]
+
+
+class BoundedConnection(_Bounded, redis.Connection):  # type: ignore[misc]
+    """A connection over TCP with a deadline."""
+
+
+class BoundedSSLConnection(_Bounded, redis.SSLConnection):  # type: ignore[misc]
+    """A connection over TLS with a deadline."""
+
+
+class BoundedUnixConnection(_Bounded, redis.UnixDomainSocketConnection):  # type: ignore[misc]
+    """A connection over a local socket with a deadline."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgerec.core.errors import FormatError, InputError
 from edgerec.core.faults import first_fault
@@ -19,19 +19,42 @@ REPLACE = "open another version, or publish this one again with replace=True"
 ADVICE = "open another version, or publish this one again, and let the server's maxmemory-policy be noeviction"
 
 
-class StoredTable(BaseModel):
-    """The description of one table of a version."""
+class Bucket(BaseModel):
+    """One hash with a part of a table's rows."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     place: str
-    """The Redis key of the table's hash."""
-    entry: TableEntry
+    """The Redis key of the hash."""
+    rows: Annotated[int, Field(ge=0)]
 
     @property
     def fields(self) -> int:
         """Number of fields in the hash: one for each key, and one for unknown keys."""
-        return self.entry.keys + 1
+        return self.rows + 1
+
+
+class StoredTable(BaseModel):
+    """The description of one table of a version: one hash, or several in a cluster."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    entry: TableEntry
+    place: str | None = None
+    """The Redis key of the only hash."""
+    buckets: tuple[Bucket, ...] = ()
+    """The hashes, if there are several."""
+
+    @model_validator(mode="after")
+    def _check_rows(self) -> StoredTable:
+        if self.place is None and sum(bucket.rows for bucket in self.buckets) != self.entry.keys:
+            raise ValueError("the buckets should have as many rows as the table")
+        return self
+
+    @property
+    def hashes(self) -> tuple[Bucket, ...]:
+        """The hashes. `bucket_of` says which of them has the row of a key."""
+        return self.buckets if self.place is None else (Bucket(place=self.place, rows=self.entry.keys),)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -42,6 +65,16 @@ class StoredTable(BaseModel):
     def row_bytes(self) -> int:
         """Number of bytes of a row in the server."""
         return self.entry.dimension * self.dtype.itemsize
+
+
+def bucket_of(keys: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:
+    """Return the number (m,) of the bucket of each key of `keys` (m,).
+
+    IDs are often given in order. The multiplication (Fibonacci hashing, Knuth vol. 3, 6.4) spreads them evenly.
+    """
+    mixed = (keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
+    numbers: NDArray[np.int64] = (mixed % np.uint64(buckets)).astype(np.int64)
+    return numbers
 
 
 class Description(BaseModel):
@@ -55,8 +88,8 @@ class Description(BaseModel):
 
     @property
     def redis_keys(self) -> list[str]:
-        """The Redis keys of the version's tables."""
-        return [table.place for table in self.tables.values()]
+        """The Redis keys of the hashes of the version's tables."""
+        return [bucket.place for table in self.tables.values() for bucket in table.hashes]
 
 
 def parse_description(content: bytes, version_id: str, *, address: str) -> Description:
@@ -74,13 +107,19 @@ def parse_description(content: bytes, version_id: str, *, address: str) -> Descr
         ) from None
 
 
-def describe_damage(table: StoredTable, field_count: int, *, name: str, version_id: str) -> str | None:
-    """Return an error text if a table does not have all its rows, else None. Its hash now has `field_count` fields."""
-    if field_count == table.fields:
+def describe_damage(bucket: Bucket, field_count: int, *, name: str, version_id: str) -> str | None:
+    """Return an error text if a hash of table `name` does not have all its rows, else None.
+
+    Args:
+        bucket: the hash as it was published.
+        field_count: how many fields it has now.
+        name, version_id: for the text. It does not say which of several hashes it is, because no user needs that.
+    """
+    if field_count == bucket.fields:
         return None
     if not field_count:
         return f"{name} of version {version_id} does not exist any more: it was removed or evicted; {ADVICE}"
-    rows = f"has {field_count - 1} instead of {table.entry.keys} rows"
+    rows = f"has {field_count - 1} instead of {bucket.rows} rows"
     return f"{name} of version {version_id} {rows}: {ADVICE}"
 
 

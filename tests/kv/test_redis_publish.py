@@ -14,8 +14,9 @@ import pytest
 
 from edgerec.core.errors import FormatError, InputError, OutputError, StoreError
 from edgerec.kv.npz import NpzTables
+from tests.kv.stored import bucket_with, buckets, catalogue_key, delete, delete_row, field, redis_keys
 from tests.kv.tables import make
-from tests.kv.test_redis import TABLES, redis_keys, version
+from tests.kv.test_redis import TABLES, version
 
 if TYPE_CHECKING:
     from edgerec.kv.redis import RedisStore
@@ -34,23 +35,6 @@ def before_last_table(shards: NpzTables, act: Callable[[], None]) -> NpzTables:
     return shards
 
 
-def keys_of(store: RedisStore, table: str) -> list[bytes]:
-    with store.connected() as client:
-        found: list[bytes] = client.keys(f"{store.prefix}:rows:*:{table}")
-    return found
-
-
-def delete(store: RedisStore, table: str) -> None:
-    """Delete a table, as an eviction or an expiry does."""
-    with store.connected() as client:
-        assert client.delete(*keys_of(store, table)) == 1
-
-
-def delete_row(store: RedisStore, table: str, key: int) -> None:
-    with store.connected() as client:
-        assert client.hdel(keys_of(store, table)[0], np.int64(key).tobytes()) == 1
-
-
 LOSSES: dict[str, Callable[[RedisStore], None]] = {
     "a table": lambda store: delete(store, "brand"),
     "a row": lambda store: delete_row(store, "brand", 7),
@@ -67,12 +51,12 @@ def test_a_version_with_lost_rows_is_not_committed(store: RedisStore, tmp_path: 
     assert (store.versions(), store.current(), redis_keys(store)) == ([], None, [])
 
 
-def test_every_write_of_rows_sets_an_expiry(store: RedisStore, redis_url: str, tmp_path: Path) -> None:
+def test_every_write_of_rows_sets_an_expiry(server_store: RedisStore, redis_url: str, tmp_path: Path) -> None:
     """If the publisher or the server is killed between two commands, the rows expire and do not stay in the server."""
     import redis
 
     with contextlib.closing(redis.Redis.from_url(redis_url)) as client, client.monitor() as monitor:
-        store.publish(version(tmp_path, "v1", SHOPS))
+        server_store.publish(version(tmp_path, "v1", SHOPS))
         client.echo("the end")
         seen = itertools.takewhile(
             lambda said: "the end" not in said, (transaction["command"] for transaction in monitor.listen())
@@ -81,11 +65,14 @@ def test_every_write_of_rows_sets_an_expiry(store: RedisStore, redis_url: str, t
     # No row is written outside a transaction, and each transaction that writes rows also sets their expiry.
     transactions = re.findall(r"^MULTI\n(.*?)^EXEC$", said, re.MULTILINE | re.DOTALL)
     outside = re.sub(r"^MULTI\n.*?^EXEC$", "", said, flags=re.MULTILINE | re.DOTALL)
-    assert not re.search(rf"^(HSET|PERSIST) {store.prefix}", outside, re.MULTILINE)
+    assert not re.search(rf"^HSET {server_store.prefix}:rows", outside, re.MULTILINE)
+    # The rows do not expire any more only after they are listed as leftovers.
+    before, _, after = outside.partition(f"HSET {server_store.prefix}:leftovers")
+    assert ("PERSIST" in before, "PERSIST" in after) == (False, True)
     writes = [
         transaction
         for transaction in transactions
-        if re.search(rf"^HSET {store.prefix}:rows:", transaction, re.MULTILINE)
+        if re.search(rf"^HSET {server_store.prefix}:rows:", transaction, re.MULTILINE)
     ]
     # Each of the two tables writes its row for unknown IDs, and then its blocks: four of `brand`, one of `shop`.
     assert len(writes) == 7
@@ -99,7 +86,7 @@ def test_writing_a_table_renews_the_expiry_of_earlier_tables(store: RedisStore, 
 
     def shorten_expiry() -> None:
         with store.connected() as client:
-            client.expire(keys_of(store, "brand")[0], 100)
+            client.expire(buckets(store, "brand")[0], 100)
 
     expiry_times: list[int] = []
     shards = before_last_table(version(tmp_path, "v1", SHOPS), shorten_expiry)
@@ -109,7 +96,7 @@ def test_writing_a_table_renews_the_expiry_of_earlier_tables(store: RedisStore, 
     def blocks_then_read_expiry(rows: int) -> Iterator[Any]:
         yield from blocks(rows)
         with store.connected() as client:
-            expiry_times.append(client.ttl(keys_of(store, "brand")[0]))
+            expiry_times.append(client.ttl(buckets(store, "brand")[0]))
 
     table.blocks = blocks_then_read_expiry  # type: ignore[method-assign,assignment]
     store.publish(shards)
@@ -146,7 +133,7 @@ def test_replace_overwrites_a_version_that_has_all_its_rows(store: RedisStore, t
     shards = version(tmp_path, "v1", SHOPS)
     opened = store.publish(shards)
     with store.connected() as client:
-        client.hset(keys_of(store, "brand")[0], np.int64(7).tobytes(), np.full(5, np.nan, np.float32).tobytes())
+        client.hset(bucket_with(store, "brand", 7), field(7), np.full(5, np.nan, np.float32).tobytes())
     with pytest.raises(FormatError, match=r"brand of version v1 .*NaN .*publish this one again with replace=True"):
         opened.get_many({"brand": np.array([7])})
     with pytest.raises(OutputError, match="already: keep it, or publish with replace=True"):
@@ -160,7 +147,7 @@ def test_publishing_again_repairs_a_version_with_an_unreadable_description(store
     shards = version(tmp_path, "v1")
     store.publish(shards)
     with store.connected() as client:
-        client.hset(f"{store.prefix}:versions", "v1", "[" * 100_000)
+        client.hset(catalogue_key(store, "versions"), "v1", "[" * 100_000)
     with pytest.raises(FormatError, match=r"description of version v1 is invalid .*: publish it"):
         store.open()
     store.publish(shards)
@@ -170,7 +157,7 @@ def test_publishing_again_repairs_a_version_with_an_unreadable_description(store
 def test_an_unreadable_version_can_be_removed(store: RedisStore, tmp_path: Path) -> None:
     store.publish(version(tmp_path, "v1"))
     with store.connected() as client:
-        client.hset(f"{store.prefix}:versions", "v0", "no description")
+        client.hset(catalogue_key(store, "versions"), "v0", "no description")
     store.remove("v0")
     assert store.versions() == ["v1"]
     assert store.open().version_id == "v1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
@@ -19,6 +20,7 @@ BINARY: dict[int | str, dict[str, Any]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}, JSON: {}}},
     404: {"description": "The cloud does not serve the version."},
     422: {"description": "The request is not valid, or the cloud does not have an item."},
+    503: {"description": "The embeddings cannot be read now. Retry-After says when to ask again."},
 }
 
 
@@ -36,7 +38,8 @@ def page_routes(service: FeedService, user_rate: Rate | None = None) -> APIRoute
         """Return the next items of a user's feed."""
         if user_rate is not None:
             user_rate.check(("page", body.user_id), "a user")
-        found = service.page(body.request())
+        request = body.request()
+        found = await asyncio.to_thread(service.page, request) if service.waits else service.page(request)
         if JSON in accept:
             return json_answer(page_document(found))
         return Response(encode_page(found), media_type=MEDIA_TYPE)
@@ -44,7 +47,8 @@ def page_routes(service: FeedService, user_rate: Rate | None = None) -> APIRoute
     @router.post("/v1/items", response_class=Response, responses=BINARY)
     async def items(body: ItemsBody, accept: Accept = "") -> Response:
         """Return these items in this order."""
-        found = service.items(body.version_id, body.item_ids)
+        asked = body.version_id, body.item_ids
+        found = await asyncio.to_thread(service.items, *asked) if service.waits else service.items(*asked)
         if JSON in accept:
             return json_answer(items_document(found))
         return Response(encode_items(found), media_type=MEDIA_TYPE)

@@ -1,0 +1,112 @@
+"""Tests of `edgerec embeddings` and of `edgerec serve --redis`, with real servers in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.bundles import write_bundle
+from tests.cloud.test_server import call, served
+from tests.command_line import document, edgerec_here, error_line
+from tests.kv.tables import make, write_cloud
+from tests.redis_cluster import redis_cluster
+from tests.redis_server import need_redis, redis_server
+
+PAGE = {"user_id": 1, "store_id": 2, "count": 30, "time": 5000}
+
+
+def page(url: str, version_id: str | None = "v1") -> tuple[int, dict[str, object]]:
+    body = json.dumps({**PAGE, "version_id": version_id}).encode()
+    status, _, content = call(url, "POST", "/v1/page", body, Accept="application/json")
+    found = json.loads(content)
+    found.pop("page_id", None)
+    return status, found
+
+
+@pytest.fixture(params=["server", "cluster"])
+def own_redis(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[int]]]:
+    """The address of a Redis that a test may stop, and its processes."""
+    need_redis()
+    if request.param == "server":
+        with redis_server() as server:
+            yield server.url, [server.process.pid]
+    else:
+        with redis_cluster() as cluster:
+            yield cluster.url, [master.process.pid for master in cluster.masters]
+
+
+@pytest.fixture(scope="module")
+def files_url(logs: Path, bundle: Path) -> Iterator[str]:
+    """The address of a server that reads embeddings from files."""
+    with served(bundle, "--catalogue", logs) as (_, state):
+        yield state["url"]
+
+
+def test_a_server_with_redis_answers_as_one_with_files(
+    own_redis: tuple[str, list[int]], files_url: str, logs: Path, bundle: Path
+) -> None:
+    url, processes = own_redis
+    where = ("--redis", url, "--prefix", "tests")
+    assert "version v1 is not published: run edgerec embeddings publish" in error_line(
+        edgerec_here("serve", bundle, "--catalogue", logs, *where)
+    )
+    first = document(edgerec_here("embeddings", "publish", bundle, *where, "--json"))
+    again = document(edgerec_here("embeddings", "publish", bundle, *where, "--json"))
+    assert (first["published"], again["published"], first["tables"], first["rows"]) == (True, False, 1, 12)
+    with served(bundle, "--catalogue", logs, *where, "--cache-mb", "0") as (_, state):
+        expected = page(files_url)
+        assert expected[0] == 200
+        assert page(state["url"]) == expected
+        items = json.dumps({"version_id": "v1", "item_ids": [100, 101, 119]}).encode()
+        asked = [call(one, "POST", "/v1/items", items) for one in (files_url, state["url"])]
+        assert asked[0] == asked[1]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        start = time.monotonic()
+        status, answer = page(state["url"])
+        # The address stays in the server's log.
+        assert (status, answer) == (503, {"error": "the embeddings cannot be read now: ask again later"})
+        # The pause: later requests do not wait. Devices without a model need no embeddings.
+        assert page(state["url"])[0] == 503
+        assert page(state["url"], None) == page(files_url, None)
+        assert call(state["url"], "GET", "/v1/health")[0] == 200
+        assert time.monotonic() - start < 10
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+        end = time.monotonic() + 20
+        while page(state["url"]) != expected:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def test_versions_in_redis_can_be_listed_switched_and_removed(redis_url: str, tmp_path: Path) -> None:
+    where = ("--redis", redis_url, "--prefix", f"cli-{time.time_ns()}")
+    for name in ("v1", "v2"):
+        edgerec_here("embeddings", "publish", write_bundle(tmp_path / name, name), *where)
+    listed = document(edgerec_here("embeddings", "list", *where, "--json"))["versions"]
+    assert [(row["version_id"], row["current"], row["complete"]) for row in listed] == [
+        ("v1", False, True),
+        ("v2", True, True),
+    ]
+    edgerec_here("embeddings", "switch", "v1", *where)
+    assert document(edgerec_here("embeddings", "remove", "v2", *where, "--json"))["removed"] is True
+    assert "v1" in edgerec_here("embeddings", "list", *where).stdout
+    assert "version v1 is the current version and cannot be removed" in error_line(
+        edgerec_here("embeddings", "remove", "v1", *where)
+    )
+
+
+def test_tables_of_other_sizes_are_refused(redis_url: str, logs: Path, bundle: Path, tmp_path: Path) -> None:
+    """Another export has the same version ID, and other tables."""
+    where = ("--redis", redis_url, "--prefix", f"sizes-{time.time_ns()}")
+    write_cloud(tmp_path / "other" / "cloud", {"shop": make(range(3), width=4)}, version_id="v1")
+    edgerec_here("embeddings", "publish", tmp_path / "other", *where)
+    assert "version v1 has tables of other sizes than" in error_line(
+        edgerec_here("serve", bundle, "--catalogue", logs, *where)
+    )
