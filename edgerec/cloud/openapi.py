@@ -21,6 +21,7 @@ _ERROR: Schema = {
     "properties": {
         "error": {"type": "string", "description": "One line for people."},
         "versions": {"type": "array", "items": {"type": "string"}, "description": "The versions that are served."},
+        "offered": {"type": ["string", "null"], "description": "The version that the user should run."},
     },
 }
 _INTEGER, _STRING = {"type": "integer"}, {"type": "string"}
@@ -64,8 +65,15 @@ _ANSWERS: dict[str, Schema] = {
     "/v1/versions": _object(
         {
             "versions": _list(
-                _object({"version_id": _STRING, "embeddings": {"type": "object", "additionalProperties": _INTEGER}})
-            )
+                _object(
+                    {
+                        "version_id": _STRING,
+                        "embeddings": {"type": "object", "additionalProperties": _INTEGER},
+                        "share": {"type": ["number", "null"]},
+                    }
+                )
+            ),
+            "refused": _list(_object({"version_id": _STRING, "error": _STRING})),
         }
     ),
     "/v1/health": {**_object({"status": _STRING}), "additionalProperties": True},
