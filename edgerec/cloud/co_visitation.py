@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from edgerec.cloud.largest import largest
 from edgerec.cloud.pair_counts import PairCounts
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
@@ -32,6 +33,8 @@ SEEDS = 10
 """Number of latest page-views whose neighbours are candidates."""
 NEIGHBOURS = 500
 """Maximum number of neighbours of an item that are read: those with the most joint visits."""
+ORDERED = 5000
+"""Number of the most popular items that are kept in order. The order is made again after enough page-views."""
 SEEN = 500
 """Number of a user's latest behaviours whose items count as seen."""
 _REBASE = 500.0
@@ -69,7 +72,7 @@ class CoVisitation:
         self._reference: int | None = None
         self._latest: dict[int, tuple[Rows, Rows]] = {}
         self._seen: dict[int, Rows] = {}
-        self._order = np.arange(len(item_ids))
+        self._order: Rows = np.arange(min(len(item_ids), ORDERED))
         self._unordered = 0
         # Scratch memory of one request. It is zero between two requests.
         self._scores = np.zeros(len(item_ids))
@@ -82,7 +85,8 @@ class CoVisitation:
         held = self._index.rows(np.fromiter(exclude, np.int64, len(exclude)))
         held = held[held >= 0]
         seen = self._seen.get(user_id, _NONE)
-        popular = self._popular_first()[: count + len(held) + len(seen)]
+        most = count + len(held) + len(seen)
+        popular = self._popular_first(most)[:most]
         neighbours = self._add_scores(user_id)
         found = self._different(np.concatenate([popular, *neighbours]))
         scores = self._scores.take(found) + POPULARITY / (self._peak or 1.0) * self._popularity.take(found)
@@ -117,6 +121,8 @@ class CoVisitation:
         np.add.at(self._popularity, rows, self._weights(times))
         self._peak = max(self._peak, float(self._popularity[rows].max()))
         self._unordered += len(rows)
+        if self._unordered > len(self._ids) // 100:
+            self._order_rows(ORDERED)
         histories = [self._with_earlier(user, rows[part], times[part]) for user, part in _parts(users)]
         items = np.concatenate([history[0] for history in histories])
         at = np.concatenate([history[1] for history in histories])
@@ -178,16 +184,19 @@ class CoVisitation:
         """Return the `count` of `places` with the highest scores, best first. Equal scores are in order of the row."""
         if len(places) > count:
             scored = scores.take(places)
-            least = np.partition(scored, len(scored) - count)[-count]
-            places = places[scored >= least]
+            places = places[scored >= np.partition(scored, len(scored) - count)[-count]]
         return places[np.lexsort((found[places], -scores[places]))][:count]
 
-    def _popular_first(self) -> Rows:
-        """Return all rows, the most popular first. The order is updated after enough page-views."""
-        if self._unordered > len(self._ids) // 100:
-            self._order = np.argsort(-self._popularity, kind="stable")
-            self._unordered = 0
+    def _popular_first(self, count: int) -> Rows:
+        """Return at least `count` rows, or all, the most popular first."""
+        if count > len(self._order) < len(self._ids):
+            self._order_rows(count)
         return self._order
+
+    def _order_rows(self, count: int) -> None:
+        rows = largest(self._popularity, max(count, ORDERED))
+        self._order = rows[np.argsort(-self._popularity[rows], kind="stable")]
+        self._unordered = 0
 
     @staticmethod
     def _longest_ago(found: Rows, seen: Rows, marks: NDArray[np.int32]) -> Rows:

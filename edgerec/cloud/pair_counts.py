@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.cloud.largest import largest
+
 Rows = NDArray[np.int64]
 _SMALL = 20_000
 """Up to this number of pairs, recent counts are kept beside the others. Then they are merged."""
@@ -78,7 +80,9 @@ class PairCounts:
             parts = self.parts(row)
             if sum(len(others) for others, _ in parts) <= self._limit:
                 return parts
-            answer = _largest(*(parts[0] if len(parts) == 1 else self.of(row)), self._limit)
+            others, counts = parts[0] if len(parts) == 1 else self.of(row)
+            chosen = largest(counts, self._limit)
+            answer = others[chosen], counts[chosen]
             if len(self._answers) >= _ANSWERS:
                 self._answers.clear()
             self._answers[row] = answer
@@ -95,13 +99,3 @@ class PairCounts:
             if begin < end:
                 found.append((keys[begin:end] - row * self._items, counts[begin:end]))
         return found
-
-
-def _largest(others: Rows, counts: Rows, limit: int) -> tuple[Rows, Rows]:
-    """Return the `limit` largest counts and their items, in the order of the items."""
-    if len(others) <= limit:
-        return others, counts
-    least = np.partition(counts, len(counts) - limit)[-limit]
-    kept = counts > least
-    kept[np.flatnonzero(counts == least)[: limit - np.count_nonzero(kept)]] = True
-    return others[kept], counts[kept]

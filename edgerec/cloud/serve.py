@@ -26,6 +26,7 @@ from edgerec.cloud.service import FeedService
 from edgerec.cloud.settings import ServerSettings
 from edgerec.cloud.start import open_service
 from edgerec.cloud.versions import ServedVersion, open_version
+from edgerec.cloud.warming import warm
 from edgerec.core.atomic import check_no_overlap
 from edgerec.core.errors import ConfigurationError, OutputError
 from edgerec.data.logs import HEAD
@@ -93,6 +94,7 @@ def serve(
         if followed is not None:
             stack.enter_context(FolderThread(followed, service.versions, partial(_admit, service, writer)))
         app = create_app(service, writer, front=opened_front)
+        warm(service, app, recalls=recall is CoVisitation)
         # The writer is closed at the end of this block, not by uvicorn, which would print a traceback on a full disk.
         config = uvicorn.Config(
             app,

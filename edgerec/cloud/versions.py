@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,14 @@ class ServedVersion:
     look_ups: LookUps = field(default_factory=LookUps, compare=False, repr=False)
     device: DeviceFiles | None = None
 
-    @property
+    @cached_property
     def catalogue_columns(self) -> tuple[str, ...]:
         """The columns of the catalogue that a page contains: sources of features without a table, and of relations."""
         features = of_origin(self.spec.item, "catalogue")
         sources = (feature.source for feature in features if not feature.has_table)
         return tuple(dict.fromkeys((*sources, *relation_columns(self.spec))))
 
-    @property
+    @cached_property
     def served_reads(self) -> dict[str, Reads]:
         """The columns whose values hold for one page, and what features read of each."""
         reads: dict[str, Reads] = {}
@@ -104,7 +105,7 @@ class ServedVersion:
         """The columns whose values hold for one page."""
         return tuple(self.served_reads)
 
-    @property
+    @cached_property
     def embeddings(self) -> tuple[Embedding, ...]:
         """The features whose embeddings a page contains. Without a model there are none."""
         return () if self.tables is None else self.spec.embeddings

@@ -129,6 +129,7 @@ def plain_scores(table: pl.DataFrame, user: int, most: int) -> dict[int, float]:
 @pytest.mark.parametrize("most", [500, 7])
 def test_scores_equal_those_of_the_formula(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(co_visitation, "NEIGHBOURS", most)
+    monkeypatch.setattr(co_visitation, "ORDERED", 10)
     monkeypatch.setattr(pair_counts, "_SMALL", 150)
     table = random_events(seed=2)
     recall = CoVisitation(IDS)
