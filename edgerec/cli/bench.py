@@ -192,10 +192,23 @@ _bench_command(
 @shard_rows_option("With --brands: maximum number of rows in a shard of a temporary table.")
 @click.option(
     "--redis",
-    "redis_url",
+    "redis_urls",
     metavar="URL",
-    help="Also measure this Redis server, such as redis://localhost:6379. The tables are stored there during the "
-    "measurement.",
+    multiple=True,
+    help="Also measure this Redis server, such as redis://localhost:6379, or Redis Cluster, such as "
+    "redis+cluster://localhost:7000. The tables are stored there during the measurement. May be given several times.",
+)
+@click.option(
+    "--zipf",
+    type=float,
+    metavar="EXPONENT",
+    help="Draw keys with a Zipf distribution, as in a shop with few popular brands. Default: uniformly.",
+)
+@click.option(
+    "--cache-mb",
+    type=WholeNumber(1, 1_000_000),
+    multiple=True,
+    help="With --redis and --zipf: also measure with a cache of this size in MB. May be given several times.",
 )
 @rounds_option(30)
 @document_option
@@ -206,7 +219,9 @@ def bench_kv(
     brands: int | None,
     table_dtype: Any,
     shard_rows: int,
-    redis_url: str | None,
+    redis_urls: tuple[str, ...],
+    zipf: float | None,
+    cache_mb: tuple[int, ...],
     rounds: int,
     out: Path | None,
     force: bool,
@@ -214,7 +229,7 @@ def bench_kv(
 ) -> None:
     """Measure the look-up of the embeddings of 100 items in all tables of BUNDLE."""
     need("device", "numpy", "psutil")
-    if redis_url is not None:
+    if redis_urls:
         need("cloud", "redis")
     from edgerec.bench.kv import run_kv_bench
     from edgerec.bench.temporary_tables import TemporaryTables
@@ -227,5 +242,7 @@ def bench_kv(
     else:
         received = "neither" if bundle is None else "both"
         raise InputError(f"bench: kv needs either a BUNDLE or --brands N; received {received}")
-    document = run_kv_bench(tables, redis_url=redis_url, rounds=rounds, out=out, force=force)
+    document = run_kv_bench(
+        tables, redis_url=redis_urls, zipf=zipf, cache_mb=cache_mb, rounds=rounds, out=out, force=force
+    )
     emit(document, as_json=as_json, table=kv_table(document))

@@ -177,6 +177,8 @@ class _TableCache:
             _, first = np.unique(sets[left], return_index=True)
             self._put(sets[left[first]], keys[left[first]], lookup, left[first])
             left = np.delete(left, first)
+            if not len(left):
+                return
 
     def _put(self, sets: NDArray[np.intp], keys: Keys, lookup: Lookup, rows: NDArray[np.intp]) -> None:
         """Store `rows` (n,) of `lookup` with their `keys` (n,) in different `sets` (n,)."""

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgerec.bench import temporary_tables
+from edgerec.bench import kv, temporary_tables
 from edgerec.bench.kv import run_kv_bench
+from edgerec.bench.kv_pages import zipf_pages
 from edgerec.bundle.tables import open_tables
 from edgerec.cli.tables.bench import kv_table
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, IntegrityError, OutputError, ParityError
 from edgerec.kv.store import Lookup
 from tests.command_line import document, edgerec_here, error_line
+from tests.kv.tables import make, write_cloud
 from tests.redis_server import free_port
 
 
@@ -57,6 +59,36 @@ def test_the_command_measures_both_stores(redis_url: str, monkeypatch: pytest.Mo
         assert not client.keys("edgerec-bench-*")
 
 
+def test_a_cluster_and_caches_are_measured_with_zipf_keys(
+    redis_url: str, redis_cluster_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary_tables, "TAOBAO", {"city": (50, 8)})
+    monkeypatch.setattr(kv, "WARM_PAGES", 200)
+    stores = ["--redis", redis_url, "--redis", redis_cluster_url]
+    more = ["--brands", "3000", "--zipf", "1", "--cache-mb", "1", "--rounds", "1", "--json"]
+    found = document(edgerec_here("bench", "kv", *stores, *more))
+    names = ["redis", "redis-cluster"]
+    check_rows(found, ["npz", *names, *(f"{name} + 1 MB" for name in names)])
+    assert found["zipf"] == 1
+    rows = {row["name"]: row for row in found["results"]}
+    assert rows["redis-cluster"]["resident_bytes"] > 3000 * 168
+    # The cache has room for most of the rows. One of 20 keys is in no table.
+    assert 0.8 < rows["redis + 1 MB"]["hit_rate"] < 0.96
+    assert rows["redis + 1 MB"]["resident_bytes"] <= 10**6
+    assert "hit_rate" not in rows["redis"]
+
+
+def test_zipf_keys_have_the_stated_distribution(tmp_path: Path) -> None:
+    tables = open_tables(write_cloud(tmp_path / "cloud", {"shop": make(range(0, 300, 3))}))
+    pages = zipf_pages(tables, 1.0, items=20_000)
+    keys = next(pages)["shop"]
+    unknown = ~np.isin(keys, np.arange(0, 300, 3))
+    assert 0.04 < unknown.mean() < 0.06
+    counts = np.sort(np.unique(keys[~unknown], return_counts=True)[1])[::-1] / (~unknown).sum()
+    share = 1 / np.arange(1, 101) / (1 / np.arange(1, 101)).sum()
+    np.testing.assert_allclose(counts[:3], share[:3], rtol=0.15)
+
+
 def test_a_store_that_returns_wrong_rows_is_refused(
     bundle_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +109,9 @@ def test_invalid_arguments_are_refused(bundle_path: Path, tmp_path: Path) -> Non
         (InputError, "--rounds should be at least 1", bundle_path, {"rounds": 0}),
         (FormatError, "is not a folder", tmp_path / "nothing", {}),
         (OutputError, "exists already", bundle_path, {"out": tmp_path / "there.json"}),
+        (InputError, "--cache-mb needs --redis and --zipf", bundle_path, {"cache_mb": [1], "zipf": 1.0}),
+        (InputError, "--cache-mb needs --redis and --zipf", bundle_path, {"cache_mb": [1], "redis_url": "redis://x"}),
+        (InputError, "--zipf should be a number above 0 and at most 10; received nan", bundle_path, {"zipf": np.nan}),
     ]
     (tmp_path / "there.json").write_text("kept")
     for error, message, bundle, more in attempts:

@@ -190,12 +190,13 @@ def kv_table(document: dict[str, Any]) -> Table:
             f"{row['n']:,}",
             *(f"{row[f'{key}_us']:.1f}" for key in ("p50", "p90", "p99")),
             *(f"{row[key] / 1e6:,.1f}" for key in ("resident_bytes", "private_bytes")),
+            f"{row['hit_rate']:.1%}" if "hit_rate" in row else "",
         )
         for row in document["results"]
     ]
     sizes = document["sizes"]
     title = f"microseconds per page of {sizes['items']} items x {len(sizes['tables'])} features; memory in MB"
-    return table_of(("", "n", "p50", "p90", "p99", "resident", "private part"), rows, title=title)
+    return table_of(("", "n", "p50", "p90", "p99", "resident", "private part", "hits"), rows, title=title)
 
 
 def training_table(document: dict[str, Any]) -> Table:
