@@ -21,7 +21,7 @@ _ERROR: Schema = {
     "properties": {
         "error": {"type": "string", "description": "One line for people."},
         "versions": {"type": "array", "items": {"type": "string"}, "description": "The versions that are served."},
-        "offered": {"type": ["string", "null"], "description": "The version that the user should run."},
+        "offered": {"anyOf": [{"type": "string"}, {"type": "null"}], "description": "What this user should run."},
     },
 }
 _INTEGER, _STRING = {"type": "integer"}, {"type": "string"}

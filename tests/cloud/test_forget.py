@@ -20,6 +20,7 @@ from edgerec.cloud.log_writer import LogWriter
 from edgerec.core.errors import FormatError, OutputError
 from edgerec.core.together import PLAN, finish_replacing
 from edgerec.data.logs import Logs, load_logs, write_logs
+from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.paging.log_rows import LogBatch
 from tests.cloud.batches import batches_of
 from tests.command_line import document, edgerec_here, error_line
@@ -159,6 +160,22 @@ def test_a_full_disk_changes_nothing(folder: Path) -> None:
     assert not list(folder.rglob(".*edgerec*"))
     forget_user(folder, USER)
     assert found(folder) == []
+
+
+def test_the_store_of_a_device_is_deleted_by_the_same_command(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with BehaviourStore(path, user_id=USER):
+        pass
+    assert USER.to_bytes(8, "big") in path.read_bytes()
+    done = document(edgerec_here("forget", "--user", str(USER), "--logs", folder, "--store", path, "--json"))
+    assert [each["kind"] for each in done["removed"]] == ["store", "logs"]
+    assert not list(tmp_path.glob("store.sqlite*"))
+    assert found(folder) == []
+    # A store of somebody else stops the command before the logs change.
+    with BehaviourStore(path, user_id=5):
+        pass
+    assert "belongs to user 5" in error_line(edgerec_here("forget", "--user", str(USER), "--store", path))
+    assert path.exists()
 
 
 STEPS = {

@@ -36,7 +36,8 @@ from urllib.parse import urlsplit
 
 from edgerec.cli.output import emit, table_of
 from edgerec.data.logs import load_logs, write_logs
-from tests.cloud.bundles import write_bundle
+from tests.cloud.bundles import write_bundle, write_whole
+from tests.command_line import edgerec
 from tests.synthetic import make_logs_with_context
 
 SETTINGS = Path(__file__).with_name("api.toml")
@@ -83,10 +84,13 @@ def watched_server(folder: Path) -> Iterator[Watched]:
     token = secrets.token_urlsafe(32)
     write_logs(make_logs_with_context(), folder / "catalogue")
     bundle = write_bundle(folder / "bundle", "v1")
+    published = edgerec("versions", "publish", write_whole(folder / "whole", "v2"), "--to", folder / "versions")
+    assert published.returncode == 0, published.stderr
     (folder / "tokens").write_text(f"proof {token}\n")
-    allowed = os.pathsep.join(map(str, (bundle, folder / "out", folder / "tokens")))
+    allowed = os.pathsep.join(map(str, (bundle, folder / "versions", folder / "out", folder / "tokens")))
     rates = ["--token-rate", "1000000/second", "--user-rate", "1000000/second"]
     options = ["--catalogue", folder / "catalogue", "--logs", folder / "out", "--tokens", folder / "tokens", *rates]
+    options += ["--versions", folder / "versions"]
     command = [
         "-c",
         "from tests.proof.watched_serve import run; run()",
@@ -121,6 +125,8 @@ def prove(folder: Path, *, examples: int, seed: int) -> dict[str, Any]:
             faults.append("the watch of opened files does not work: it did not note the catalogue")
         closed = _closed_routes(server)
         faults += [f"{each} answers without a token" for each in closed if closed[each] != 401]
+        if server.ask("GET", "/v1/model/v2/device/manifest.json", server.token)[0] != 200:
+            faults.append("the manifest of the published version cannot be read")
         strange = [(path, *server.ask("GET", path, server.token)) for path in strange_paths()]
         faults += [f"{path}: {status} {body[:100]!r}" for path, status, body in strange if status not in (400, 404)]
         tool = _schemathesis(server, folder, examples=examples, seed=seed)
@@ -152,7 +158,7 @@ def prove(folder: Path, *, examples: int, seed: int) -> dict[str, Any]:
 
 def strange_paths() -> list[str]:
     """Return paths that lead out of a folder, if they are joined to it."""
-    prefixes = ("/", "/v1/", "/v1/model/v1/", "/v1/model/", "/docs/", "/v1/model/v1/device/")
+    prefixes = ("/", "/v1/", "/v1/model/v1/", "/v1/model/v2/", "/v1/model/", "/docs/", "/v1/model/v2/device/")
     found = [
         f"{prefix}{'/'.join([up] * depth)}/{name}"
         for prefix, up, depth, name in itertools.product(prefixes, _UP, (1, 4), _FILES)

@@ -51,8 +51,9 @@ class Readiness:
             return None
         try:
             # The file has no name, or it is removed before anything is written.
-            with tempfile.TemporaryFile(dir=self._logs, buffering=0) as file:
+            with tempfile.TemporaryFile(dir=self._logs) as file:
                 file.write(_PROBE)
+                file.flush()
                 os.fsync(file.fileno())
             space = os.statvfs(self._logs)
         except OSError as error:
