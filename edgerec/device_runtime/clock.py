@@ -44,6 +44,11 @@ class ClientClock:
         """Whether the time of the cloud counts."""
         return self._cloud_time is not None
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the time may decide what is old: the cloud has confirmed it, or there is no cloud that could."""
+        return self._cloud_time is None or self._cloud_time() is not None
+
     def cloud_time(self) -> int | None:
         """Return the present time of the cloud, or None if it is not known."""
         return None if self._cloud_time is None else self._cloud_time()

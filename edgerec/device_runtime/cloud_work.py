@@ -257,7 +257,7 @@ class CloudWork:
         """Apply the store's retention."""
         self._prune_due = self._clock() + self._config.prune_interval_ms
         try:
-            self._store.prune(self._clock())
+            self._store.prune(self._clock(), by_age=self._clock.is_trusted)
         except EdgeRecError as error:
             done.errors.append(f"old rows cannot be deleted: {first_line(error)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgerec.device_runtime.clock import due_time
+from edgerec.device_runtime.clock import TOLERANCE_MS, due_time
 from edgerec.device_runtime.offered_page import OfferedPage
 
 MOST = 64
@@ -58,7 +58,8 @@ class OpenPages:
         return min(times, default=None)
 
     def _end(self, page: OpenPage, now: int) -> int:
-        return due_time(page.time + self._timeout, now, self._timeout)
+        # The time of a click may be a little after the clock: it is not before the latest request.
+        return due_time(page.time + self._timeout, now, self._timeout + TOLERANCE_MS)
 
     def time_out(self, now: int) -> list[tuple[int, OpenPage]]:
         """Return the pages that time out now, by item. They stay open, but do not time out again."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edgerec.core.errors import InputError, RefusedError, TransportError
+from edgerec.core.errors import AnswerError, BusyError, InputError, RefusedError, TransportError
 from edgerec.paging.codec import MEDIA_TYPE, encode_items, encode_page
 from edgerec.paging.http_transport import HttpTransport
 from edgerec.paging.log_body import decode_batch, inflate
@@ -215,3 +216,72 @@ def test_wrong_content_is_an_error_of_its_own(cloud: Cloud, status: int) -> None
 def test_a_url_of_another_form_is_refused(url: Any) -> None:
     with pytest.raises(InputError, match=r"the URL should be http://host\[:port\]"):
         HttpTransport(url)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.edgerec\r\n"
+WRONG = {
+    "garbage": HEAD + b"Content-Length: 8\r\n\r\ngarbage!",
+    "another version of the format": HEAD + b"Content-Length: %d\r\n\r\n" % len(PAGE) + PAGE[:4] + b"\xff" + PAGE[5:],
+    "cut in the middle": HEAD + b"Content-Length: %d\r\n\r\n" % len(PAGE) + PAGE[: len(PAGE) // 2],
+    "a wrong length": HEAD + b"Content-Length: %d\r\n\r\n" % (len(PAGE) - 5) + PAGE,
+    "a length that is no number": HEAD + b"Content-Length: many\r\nConnection: close\r\n\r\nabc",
+    "a chunk without its end": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
+    "gzip that nobody asked for": HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(2**22)),
+    "a redirect": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    "too many headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+    "a long header": b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
+    "a status that is no number": b"HTTP/1.1 okay\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_answer_is_an_error_and_the_next_call_works(cloud: Cloud, name: str) -> None:
+    cloud.raw = WRONG[name]
+    with HttpTransport(cloud.url, timeout_s=5, total_s=2) as transport:
+        with pytest.raises(TransportError) as error:
+            transport.page(REQUEST)
+        assert not isinstance(error.value, RefusedError)
+        assert len(str(error.value).splitlines()) == 1
+        cloud.raw = None
+        transport.page(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "wait"),
+    [
+        (429, "Retry-After: 7", 7.0),
+        (503, "Retry-After: soon", None),
+        (503, "X: y", None),
+        (503, "Retry-After: Mon, 24 Nov 2025 16:00:00 GMT", 0.0),
+    ],
+)
+def test_a_busy_server_says_how_long_to_wait(cloud: Cloud, status: int, header: str, wait: float | None) -> None:
+    cloud.raw = f"HTTP/1.1 {status} Busy\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode()
+    with HttpTransport(cloud.url) as transport, pytest.raises(BusyError) as error:
+        transport.page(REQUEST)
+    assert error.value.retry_after_s == wait
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, "text/html"), (413, "text/html"), (401, "application/json"), (403, "text/html")]
+)
+def test_only_the_cloud_itself_refuses_rows(cloud: Cloud, status: int, kind: str) -> None:
+    cloud.status, cloud.kind, cloud.answer = status, kind, b'{"error": "no"}'
+    with HttpTransport(cloud.url) as transport, pytest.raises(AnswerError):
+        transport.send(LogBatch(1, 2, 0, [{"time": 5}], []))
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b"ok", b'{"stored": "yes"}'])
+def test_rows_are_delivered_only_if_the_answer_says_so(cloud: Cloud, answer: bytes) -> None:
+    cloud.kind, cloud.answer = "application/json", answer
+    with HttpTransport(cloud.url) as transport, pytest.raises(AnswerError, match="the rows are kept"):
+        transport.send(LogBatch(1, 2, 0, [{"time": 5}], []))
+
+
+def test_answers_tell_the_time_of_the_cloud(cloud: Cloud) -> None:
+    with HttpTransport(cloud.url) as transport:
+        assert transport.cloud_time() is None
+        transport.page(REQUEST)
+        assert abs((transport.cloud_time() or 0) / 1000 - time.time()) < 5
+        transport.ask_time()
+    assert len(cloud.requests) == 1

@@ -64,6 +64,14 @@ PROOFS = {
         "two versions are switched 200 times under load without a wrong row; damage and kills of publish harm nothing",
         "-m tests.proof.versions",
     ),
+    "faults": Proof(
+        "a device loses nothing and sends nothing twice: killed clients and servers, damaged stores, a dead server",
+        f"-m tests.proof.faults {BUNDLE} build/quickstart/logs",
+    ),
+    "soak": Proof(
+        "at 50 behaviours a second for ten minutes, no queue, memory, latency or file of a device grows; --minutes 1",
+        f"-m tests.proof.soak {BUNDLE} build/quickstart/logs",
+    ),
 }
 
 

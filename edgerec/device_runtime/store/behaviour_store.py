@@ -305,13 +305,19 @@ class BehaviourStore:
         with self._database.lock:
             return self._spool.refuse(number, self.last_time)
 
-    def prune(self, now: int) -> int:
+    def prune(self, now: int, *, by_age: bool = True) -> int:
         """Apply the retention, in transactions of a few hundred rows. Return the number of deleted behaviours.
 
         Kept are the behaviours that windows and their recurrences need, those that labels of open pages need, and
         unsent rows. If there are more unsent rows than the retention allows, the oldest are dropped and counted.
         Then the write-ahead log is copied into the file. Call this method when the application is idle.
+
+        Args:
+            now: the present time in milliseconds since 1970.
+            by_age: whether old rows go, too. With a clock that may be years ahead, they should not.
         """
+        if not by_age:
+            now = 0
         # The latest behaviour says how old the others are. A clock that is wrong for an hour must not drop unsent rows.
         self._spool.bound(self.retention, min(now, self.last_time), self.last_time)
         deleted = 0

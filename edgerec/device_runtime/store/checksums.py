@@ -5,7 +5,9 @@ Triggers write them. They belong to the connection and are not in the file, beca
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Sequence
 from zlib import crc32
 
 TABLES = (
@@ -35,8 +37,12 @@ def write_checksums(connection: sqlite3.Connection, *, all_rows: bool) -> None:
             connection.execute(f"CREATE TEMP TRIGGER {table}_{name} AFTER {event} ON main.{table} {work}")
 
 
-def damage(connection: sqlite3.Connection) -> str | None:
+def damage(connection: sqlite3.Connection, migrations: Sequence[str]) -> str | None:
     """Return what is damaged in the file, or None if nothing is. This reads the whole file.
+
+    Args:
+        connection: the file.
+        migrations: the scripts that make its tables. The names of columns are text in the file, too.
 
     Raises:
         sqlite3.Error: the damage stops SQLite.
@@ -44,12 +50,21 @@ def damage(connection: sqlite3.Connection) -> str | None:
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         return str(found).splitlines()[-1]
+    with contextlib.closing(sqlite3.connect(":memory:")) as new:
+        for script in migrations:
+            new.executescript(script)
+        if _layout(new) != _layout(connection):
+            return "its tables have other columns"
     for table in TABLES:
         row = _row(_columns(connection, table))
         for wanted, content in connection.execute(f"SELECT {COLUMN}, {row} FROM {table}"):
             if wanted != crc32(content):
                 return f"a row of the table `{table}` was changed"
     return None
+
+
+def _layout(connection: sqlite3.Connection) -> list[list[tuple[object, ...]]]:
+    return [connection.execute(f"PRAGMA main.table_info({table})").fetchall() for table in TABLES]
 
 
 def _row(names: list[str], prefix: str = "") -> str:

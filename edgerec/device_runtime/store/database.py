@@ -89,7 +89,7 @@ class Database:
             self._migrate(migrations, create)
             self._start_wal()
             if self._checksums and check:
-                self._check_content()
+                self._check_content(migrations)
             self.execute(f"PRAGMA synchronous = {synchronous}")
             self.execute("PRAGMA wal_autocheckpoint = 0")
             self.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -193,9 +193,9 @@ class Database:
             "which moves the file to another name and starts a new store"
         )
 
-    def _check_content(self) -> None:
+    def _check_content(self, migrations: Sequence[str]) -> None:
         try:
-            what = damage(self._connection)
+            what = damage(self._connection, migrations)
         except _FAULTS as error:
             raise self._error(error) from error
         if what is not None:

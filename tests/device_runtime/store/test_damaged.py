@@ -85,6 +85,15 @@ def test_a_changed_header_is_damage(whole: Path, tmp_path: Path, place: int) -> 
         assert store.damaged is not None
 
 
+def test_a_changed_name_of_a_column_is_damage(whole: Path, tmp_path: Path) -> None:
+    path = copy(whole, tmp_path / "store.db")
+    found = path.read_bytes()
+    place = found.index(b"action TEXT NOT NULL")
+    path.write_bytes(found[:place] + b"axtion" + found[place + 6 :])
+    with pytest.raises(DamagedStoreError, match="its tables have other columns"):
+        open_store(path)
+
+
 def test_a_file_of_format_1_gets_checksums(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
 
