@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgerec.core.errors import InputError, RefusedError, TransportError
+from edgerec.core.errors import UnservedVersionError, InputError, RefusedError, TransportError
 from edgerec.paging.codec import MEDIA_TYPE, encode_items, encode_page
 from edgerec.paging.http_transport import HttpTransport
 from edgerec.paging.log_body import decode_batch, inflate
@@ -215,3 +215,16 @@ def test_wrong_content_is_an_error_of_its_own(cloud: Cloud, status: int) -> None
 def test_a_url_of_another_form_is_refused(url: Any) -> None:
     with pytest.raises(InputError, match=r"the URL should be http://host\[:port\]"):
         HttpTransport(url)
+
+
+def test_only_an_answer_that_names_the_served_versions_says_that_a_version_is_unserved(cloud: Cloud) -> None:
+    cloud.status, cloud.kind = 404, "application/json"
+    cloud.answer = b'{"error": "version \'v\' is not served", "versions": ["w"]}'
+    with HttpTransport(cloud.url) as transport:
+        with pytest.raises(UnservedVersionError, match="version 'v' is not served"):
+            transport.page(REQUEST)
+        for other in (b'{"error": "not found"}', b"<html>", b'{"versions": 3}', b"[]"):
+            cloud.answer = other
+            with pytest.raises(TransportError) as caught:
+                transport.page(REQUEST)
+            assert not isinstance(caught.value, UnservedVersionError)

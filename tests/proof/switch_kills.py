@@ -107,7 +107,9 @@ class Trial:
             assert app.stdout is not None
             assert app.stderr is not None
             for line in app.stdout:
-                if not line.startswith("@"):  # MNN prints a line, too
+                if not line.startswith("@") or not line.endswith(
+                    "\n"
+                ):  # MNN prints a line, too, and a kill may cut one
                     continue
                 _, word, *rest = line.split()
                 if word == "recorded":
