@@ -1,4 +1,4 @@
-"""A client that gets new model versions while it runs. Run: python updated_client.py BUNDLE URL FOLDER [PUBLIC_KEY.pem].
+"""A client that gets new model versions while it runs. Run: python updated_client.py BUNDLE URL FOLDER [PUBLIC_KEY].
 
 BUNDLE is the version with which the application is shipped. The server is `edgerec serve --versions`.
 """

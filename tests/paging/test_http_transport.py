@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgerec.core.errors import UnservedVersionError, InputError, RefusedError, TransportError
+from edgerec.core.errors import InputError, RefusedError, TransportError, UnservedVersionError
 from edgerec.paging.codec import MEDIA_TYPE, encode_items, encode_page
 from edgerec.paging.http_transport import HttpTransport
 from edgerec.paging.log_body import decode_batch, inflate

@@ -1,6 +1,6 @@
 """Kill a device (SIGKILL) at random moments of the download, the installation and the switch of model versions.
 
-    python -m tests.proof.switch_kills BUNDLE OTHER_BUNDLE LOGS [--kills 200] [--seed 0] [--json]
+    python -m tests.proof.switch_kills BUNDLE OTHER_BUNDLE LOGS [--kills 100] [--seed 0] [--json]
 
 The cloud offers the two versions in turn, so the device downloads and switches again and again. The rules are:
 
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof.switch_kills", description=__doc__.splitlines()[0])
     parser.add_argument("bundles", nargs=2, type=Path)
     parser.add_argument("logs", type=Path)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
