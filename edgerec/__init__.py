@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from edgerec.model.runs import Run, load_run
     from edgerec.model.training import train
     from edgerec.model.tuning.tune import finish_search, tune
+    from edgerec.model_update.config import UpdateConfig
+    from edgerec.model_update.folder import ModelFolder
+    from edgerec.model_update.updater import ModelUpdater
     from edgerec.paging.http_transport import HttpTransport
 
 __version__ = "0.1.0"
@@ -70,6 +73,9 @@ _HOMES = {
     "edgerec.model.runs": ("Run", "load_run"),
     "edgerec.model.training": ("train",),
     "edgerec.model.tuning.tune": ("finish_search", "tune"),
+    "edgerec.model_update.config": ("UpdateConfig",),
+    "edgerec.model_update.folder": ("ModelFolder",),
+    "edgerec.model_update.updater": ("ModelUpdater",),
     "edgerec.paging.http_transport": ("HttpTransport",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -86,10 +92,13 @@ __all__ = [
     "IdMap",
     "Logs",
     "LogsHead",
+    "ModelFolder",
+    "ModelUpdater",
     "Run",
     "Samples",
     "Step",
     "TrainConfig",
+    "UpdateConfig",
     "drop_repeats",
     "evaluate",
     "export_bundle",

@@ -10,7 +10,7 @@ from typing import Any
 from edgerec.bundle.layout import CLOUD, DEVICE, GOLDEN, NAME
 from edgerec.bundle.load import check_cloud, load_checked
 from edgerec.bundle.manifest import BundleManifest, ModelFile
-from edgerec.bundle.manifest_file import read_bundle_manifest, signed_parts
+from edgerec.bundle.manifest_file import read_bundle_manifest, read_device_manifest, signed_parts
 from edgerec.bundle.model_checks import sessions_of
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import FormatError
@@ -29,8 +29,8 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
         public_key: each manifest must have a signature of this key. If None, no signature is checked.
 
     Returns:
-        `version_id`, `created`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`, `cloud_bytes`,
-        `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `tools`.
+        `version_id`, `created`, `serial`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`,
+        `cloud_bytes`, `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `tools`.
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: as for `load_bundle`.
@@ -38,12 +38,14 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     bundle = to_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     model = load_checked(bundle, manifest, public_key=public_key)
+    serial = read_device_manifest(bundle / DEVICE, public_key=public_key).serial
     check_cloud(bundle, manifest, public_key=public_key)
     sessions = sessions_of(model)
     parts = signed_parts(bundle)
     return {
         "version_id": manifest.version_id,
         "created": manifest.created,
+        "serial": serial,
         "precision": manifest.precision,
         "signature": {
             "signed": all(parts.values()),

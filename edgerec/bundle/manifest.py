@@ -75,6 +75,8 @@ class DeviceManifest(_Manifest):
     """The maximum lengths of the sequences: `candidates`, `exposures`, `page_views`."""
     models: dict[str, ModelFile]
     """The ranking model, and the step model of each kind of behaviour that it reads."""
+    serial: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """A device that checks signatures refuses a version with a smaller number than it has had; 0 in earlier bundles."""
 
     @field_validator("models")
     @classmethod

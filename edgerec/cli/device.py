@@ -54,6 +54,12 @@ from edgerec.cli.tensorflow import import_tensorflow
 @shard_rows_option("Maximum number of rows in a shard of an embedding table.")
 @click.option("--sign-key", type=PATH, help="Sign the bundle with the Ed25519 private key in this PEM file.")
 @click.option(
+    "--serial",
+    type=int,
+    help="Serial number of the device's files. A device that checks signatures refuses smaller ones than it has had. "
+    "Default: the time of the training, YYYYmmddHHMMSS.",
+)
+@click.option(
     "--peers",
     is_flag=True,
     help="For the model crban: also write what other inference engines need, so that `edgerec bench` measures them "
@@ -77,6 +83,7 @@ def export(
     table_dtype: Any,
     shard_rows: int,
     sign_key: Path | None,
+    serial: int | None,
     peers: bool,
     trace: bool,
     force: bool,
@@ -109,6 +116,7 @@ def export(
         table_dtype=table_dtype,
         shard_rows=shard_rows,
         sign_key=key,
+        serial=serial,
         trace=trace,
         peers=peers,
         force=force,

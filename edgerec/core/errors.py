@@ -23,6 +23,7 @@
     ├── TransportError          the cloud cannot be reached, or its answer is wrong
     │   ├── BusyError           the cloud asks to wait before the next request
     │   ├── AnswerError         the cloud answers, but this kind of request fails
+    │   │   └── UnservedVersionError  the cloud does not serve the model version of the device
     │   └── RefusedError        the cloud refuses what was sent, and would refuse it again
     ├── ResourceError           there is not enough memory, or a process died
     ├── PluginError             an extension from another package cannot be used
@@ -135,6 +136,10 @@ class BusyError(TransportError):
 
 class AnswerError(TransportError):
     """The cloud answers, but this kind of request fails, for example because a token is missing."""
+
+
+class UnservedVersionError(AnswerError):
+    """The cloud does not serve the model version of the device: it is unknown there, or it was retired."""
 
 
 class RefusedError(TransportError):

@@ -24,6 +24,7 @@ _NEEDS = {
     "edgerec.paging": ("numpy",),
     "edgerec.bundle": ("numpy",),
     "edgerec.device_runtime": ("numpy",),
+    "edgerec.model_update": ("numpy",),
     "edgerec.data": ("numpy", "polars"),
     "edgerec.layers": ("tensorflow", "keras"),
     "edgerec.rankers": ("tensorflow", "keras"),

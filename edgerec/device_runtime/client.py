@@ -21,6 +21,7 @@ from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.device_work import DeviceWork
 from edgerec.device_runtime.exploration import random_number
 from edgerec.device_runtime.feed import Feed
+from edgerec.device_runtime.model_switch import ModelSwitch
 from edgerec.device_runtime.open_pages import OpenPage, OpenPages
 from edgerec.device_runtime.partial_values import PartialValues
 from edgerec.device_runtime.pending_work import Done, PendingWork
@@ -86,24 +87,35 @@ class Client:
         cloud_time = getattr(transport, "cloud_time", None) if clock is None else None
         self._clock = clock = ClientClock(clock or now_ms, store, cloud_time)
         serving = None if model is None else ModelServing(model, store)
-        self._store, self._on_order = store, on_order
+        self._store, self._transport, self._on_order = store, transport, on_order
         self._lock = ClientLock()
         self._reporting = threading.RLock()
         self._feed = Feed(page=config.page, kept_pages=config.kept_pages)
         self._partial, self._open = PartialValues(config.columns), OpenPages(config.page_timeout_ms)
         self._recorder = Recorder(store, serving, spec if model is None else model.spec, clock)
-        reranking = Reranking(store, serving, self._feed, config, new_id, draw)
+        self._reranking = reranking = Reranking(store, serving, self._feed, config, new_id, draw)
         self._device = DeviceWork(serving, reranking, self._recorder, self._open, config)
         self._work = PendingWork(self._lock, self._device, config, clock, self._changed)
         self._cloud = self._work.cloud = CloudWork(
-            self._lock, store, transport, serving, self._feed, config, clock, self._work.rank_page
+            self._lock, store, transport, serving, self._feed, config, clock, self._work.rank_page, self._use
         )
         self._cloud.times_changed = self._recorder.read_times
+        self._version_id = None if model is None else model.version_id
 
     @property
     def context(self) -> dict[str, Any]:
         """Values of the request by column."""
         return self._device.context
+
+    @property
+    def version_id(self) -> str | None:
+        """The model version that encodes and ranks; None in pass-through."""
+        return self._version_id
+
+    @property
+    def store(self) -> BehaviourStore:
+        """The user's behaviours."""
+        return self._store
 
     def order(self) -> list[int]:
         """Return the IDs of the items to show: those that the user has seen, then the rest in the present order."""
@@ -239,6 +251,35 @@ class Client:
             self._device.ask(reason)
             self._lock.notify_all()
 
+    def switch_to(self, model: DeviceModel, on_end: Callable[[str | None], None]) -> None:
+        """Switch to another model version at the next page, after everything is prepared for it.
+
+        The present version goes on until then. The encodings of the new version are made in memory, in the thread that
+        talks to the cloud. The first page of the new version is the boundary: when it is here, the store gets the new
+        encodings in one transaction. If anything fails before, the present version stays. A version that is being
+        prepared already is given up.
+
+        Args:
+            model: the device models of the new version.
+            on_end: is called once, without the client's lock: with None when the client has switched, or with the
+                reason why it stays with the present version.
+        """
+        with self._lock:
+            switch = ModelSwitch(model, self._store, self._transport, self._config, self._cloud.circuit.kind(), on_end)
+            before = self._cloud.switch_to(switch)
+            self._recorder.next_version = switch.add
+            self._lock.notify_all()
+        if before is not None:
+            before.on_end("another model version is prepared now")
+
+    def when_unserved(self, call: Callable[[str], None]) -> None:
+        """Let `call` know each time that the cloud says it does not serve the model version of this device.
+
+        The feed then shows the cloud's order, until the cloud serves the version again or the client has switched to
+        another one. `call` gets the version. A thread of the client calls it, so it should return at once.
+        """
+        self._cloud.on_unserved = call
+
     def run_pending(self) -> Done:
         """Do all work that is due, in the calling thread, and return what was done.
 
@@ -263,6 +304,16 @@ class Client:
         Rows that were not delivered stay in the store. The next client of the store delivers them.
         """
         self._work.close(send=send)
+
+    def _use(self, serving: ModelServing | None) -> None:
+        """Use another model from now on; None: stay with the present one. The lock is held."""
+        self._recorder.next_version = None
+        if serving is None:
+            return
+        self._version_id = serving.model.version_id
+        self._recorder.use(serving, serving.model.spec)
+        self._reranking.use(serving)
+        self._device.use(serving)
 
     def _note(self, event: Event) -> None:
         """Let the triggers see an event, and wake the worker threads."""

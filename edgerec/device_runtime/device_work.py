@@ -56,6 +56,10 @@ class DeviceWork:
         self.context: dict[str, Any] = {}
         self.errors: list[str] = []
 
+    def use(self, serving: ModelServing | None) -> None:
+        """Encode with this model from now on."""
+        self._serving = serving
+
     def note(self, event: Event) -> None:
         """Count exposures without a click, and let the triggers see an event. A reason that waits already stays."""
         if event.what == "clicked":

@@ -57,6 +57,26 @@ class Feed:
         self._fixed = []
         return self._put(page.take(_first_rows(page, set())), complete)
 
+    def unseen(self) -> OfferedPage | None:
+        """Return the items that the user has not seen, in the present order, as a page. None without a page."""
+        page = self.latest
+        return None if page is None else page.take(self._rest)
+
+    def extend_anew(self, page: OfferedPage, *, complete: bool, unseen: OfferedPage | None) -> list[OfferedPage]:
+        """Add the first page of another model version. Return the pages that are not kept any more.
+
+        Args:
+            page: the page.
+            complete: whether the cloud has no more items.
+            unseen: what `unseen` returned earlier, as the new version reads it. Items that the user has seen meanwhile
+                are left out. None: unseen items are dropped, because the new version cannot read them.
+        """
+        held = [] if unseen is None else self.held()
+        page = page.take(_first_rows(page, {*self._fixed, *held}))
+        if unseen is not None and held:
+            page = page.after(unseen.take([unseen.row_of[item_id] for item_id in held]))
+        return self._put(page, complete)
+
     def extend(self, page: OfferedPage, *, complete: bool) -> list[OfferedPage]:
         """Add a page at the end of the list. Return the pages that are not kept any more.
 

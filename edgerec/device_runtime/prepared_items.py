@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.errors import TransportError
+from edgerec.core.errors import SessionError, TransportError
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.store.rows import Behaviour, StoredItem
 from edgerec.features.behaviours import BehaviourKind
@@ -24,14 +24,16 @@ _POSITIVE = np.int64(2**63 - 1)
 
 @dataclass(frozen=True)
 class PreparedItems:
-    """n items as the model reads them.
+    """n items as one model version reads them.
 
     Attributes:
+        version_id: the model version. Another version must not read these items.
         vectors: (n, d_x) float32, the item vectors.
         ids: (n, identities) int64, the IDs for exact matches (`SeenItems`). A model without them has 0 columns.
         facts: n rows, what relations read of the items.
     """
 
+    version_id: str
     vectors: NDArray[np.float32]
     ids: NDArray[np.int64]
     facts: Facts
@@ -42,16 +44,28 @@ class PreparedItems:
     def take(self, rows: Sequence[int]) -> PreparedItems:
         """Return the items at the indices `rows`, in this order."""
         index = np.array(rows, np.int64)
-        return PreparedItems(self.vectors.take(index, 0), self.ids.take(index, 0), self.facts[index])
+        return PreparedItems(self.version_id, self.vectors.take(index, 0), self.ids.take(index, 0), self.facts[index])
 
     def append(self, other: PreparedItems) -> PreparedItems:
-        """Return these items, then the `other` ones."""
+        """Return these items, then the `other` ones.
+
+        Raises:
+            SessionError: the items were made for different model versions.
+        """
+        if self.version_id != other.version_id:
+            raise SessionError(
+                f"items of model version {self.version_id} should not be joined with items of version "
+                f"{other.version_id}: no model can read both"
+            )
         facts = Facts(
             np.concatenate([self.facts.keys, other.facts.keys]),
             np.concatenate([self.facts.numbers, other.facts.numbers]),
         )
         return PreparedItems(
-            np.concatenate([self.vectors, other.vectors]), np.concatenate([self.ids, other.ids]), facts
+            self.version_id,
+            np.concatenate([self.vectors, other.vectors]),
+            np.concatenate([self.ids, other.ids]),
+            facts,
         )
 
 
@@ -71,6 +85,7 @@ class ItemPreparer:
         self._coded = tuple(dict.fromkeys(feature.source for feature in spec.item if not feature.has_table))
         self._of_catalogue = [name for name in self._relations.item_columns if name != ITEM_ID]
         self._served = frozenset(feature.source for feature in of_origin(spec.item, "served"))
+        self._served_embeddings = any(feature.source in self._served for feature in spec.embeddings)
 
     def prepare(self, batch: ItemBatch) -> PreparedItems:
         """Return the items of a batch as the model reads them.
@@ -86,10 +101,27 @@ class ItemPreparer:
         columns[ITEM_ID] = batch.item_id.tolist()
         embedded = {name: column.rows.take(column.index, axis=0) for name, column in batch.embeddings.items()}
         return PreparedItems(
+            self._version_id,
             self._items.vectors(_rows(columns, self._coded, len(batch)), embedded),
             self._ids(batch),
             self._relations.items(_rows(columns, self._relations.item_columns, len(batch))),
         )
+
+    def offered_again(self, batch: ItemBatch, offered: Mapping[str, Sequence[Any]]) -> ItemBatch | None:
+        """Return items that a page offered to another model version, with the columns that this version reads.
+
+        Args:
+            batch: the items, from `Transport.items`. Their served values are not those of the page.
+            offered: the columns of the page. Served values are taken from it.
+
+        Returns:
+            The items; None if an embedding depends on a served value, because only a page has such an embedding.
+        """
+        if self._served_embeddings:
+            return None
+        columns = {name: column for name, column in batch.columns.items() if name not in self._served}
+        served = {name: offered[name] for name in self._served if name in offered}
+        return ItemBatch(batch.version_id, batch.item_id, {**columns, **served}, batch.embeddings)
 
     def stored(self, items: PreparedItems, row: int, kind: BehaviourKind, values: Values, action: Values) -> StoredItem:
         """Return what the model reads of the item of a behaviour.

@@ -30,6 +30,9 @@ class Recorder:
         serving: Model Serving; None without a model.
         spec: the specification, whose action columns are the known ones. None: any column is recorded as it is.
         clock: returns milliseconds since 1970.
+
+    Attributes:
+        next_version: takes each recorded behaviour, too, with its ordinal; None if no other version is prepared.
     """
 
     def __init__(
@@ -39,7 +42,14 @@ class Recorder:
         spec: FeatureSpec | None,
         clock: Callable[[], int],
     ) -> None:
-        self._store, self._serving, self._clock = store, serving, clock
+        self._store, self._clock = store, clock
+        self.next_version: Callable[[int, Behaviour], None] | None = None
+        self.read_times()
+        self.use(serving, spec)
+
+    def use(self, serving: ModelServing | None, spec: FeatureSpec | None) -> None:
+        """Record for this model and specification from now on."""
+        self._serving = serving
         self._columns = {
             kind: None if spec is None else dict.fromkeys(feature.source for feature in spec.actions(kind))
             for kind in BEHAVIOUR_KINDS
@@ -48,7 +58,6 @@ class Recorder:
             kind: {} if spec is None else derived_columns(kind, spec.actions(kind)) for kind in BEHAVIOUR_KINDS
         }
         self._actions = {kind: RawEncoder(spec.actions(kind)) for kind in BEHAVIOUR_KINDS} if spec else {}
-        self.read_times()
 
     def read_times(self) -> None:
         """Read the times of the latest behaviours from the store."""
@@ -137,8 +146,10 @@ class Recorder:
         page, row = (None, 0) if place is None else place
         # This also checks the values, before they are recorded.
         action = self._actions[kind].vector(values) if self._actions else None
-        if serving is not None and page is not None and page.prepared is not None and served is None:
-            item = serving.items.stored(page.prepared, row, kind, page.values(row), values)
+        prepared = None if page is None or served is not None else page.prepared
+        # A page that arrived before a switch has the vectors of the version before. Then the item is fetched anew.
+        if serving and page and prepared is not None and prepared.version_id == serving.model.version_id:
+            item = serving.items.stored(prepared, row, kind, page.values(row), values)
         behaviour = Behaviour(
             kind=kind,
             time=time,
@@ -155,6 +166,8 @@ class Recorder:
         self._earlier[kind].add(item_id, time)
         if serving is not None:
             serving.add(number, behaviour, action)
+        if self.next_version is not None:
+            self.next_version(number, behaviour)
 
 
 def finite(name: str, value: Any) -> float:

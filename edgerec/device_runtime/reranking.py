@@ -44,14 +44,19 @@ class Reranking:
         new_id: Callable[[], int],
         draw: Callable[[], float],
     ) -> None:
-        self._store, self._serving, self._feed, self._config = store, serving, feed, config
+        self._store, self._feed, self._config = store, feed, config
         self._new_id = new_id
         self._exploration = (
             Exploration(config.explore, config.explore_places, config.explore_among, draw) if config.explore else None
         )
         self._budget = Budget(None if config.shadow else config.budget_ms)
-        most = config.fetch if serving is None else serving.model.ranker.limit
-        self._most = min(most, config.candidates or most)
+        self.use(serving)
+
+    def use(self, serving: ModelServing | None) -> None:
+        """Rank with this model from now on."""
+        self._serving = serving
+        most = self._config.fetch if serving is None else serving.model.ranker.limit
+        self._most = min(most, self._config.candidates or most)
 
     def rerank(self, reason: str, context: Mapping[str, Any], time: int, *, refused: str | None = None) -> bool:
         """Rank the candidates, change the order, and record the request. Return whether the order changed.

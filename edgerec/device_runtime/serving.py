@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import SessionError, SpecificationError
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.encoding_store import EncodingStore
 from edgerec.device_runtime.prepared_items import ItemPreparer, PreparedItems
 from edgerec.device_runtime.raw_values import RawEncoder
 from edgerec.device_runtime.recurrent_states import TwoRecurrences
 from edgerec.device_runtime.scoring import kinds_read, rank_arguments
-from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.store.rows import Behaviour, StoredItem
 from edgerec.device_runtime.windows import Window
 from edgerec.features.behaviours import BehaviourKind
@@ -54,10 +54,16 @@ class _Waiting:
     action: NDArray[np.float32] | None = None
 
 
+def _usable(behaviour: Behaviour, version_id: str) -> StoredItem | None:
+    """Return the item of a behaviour; None if it has none, or one of another model version."""
+    item = behaviour.item
+    return item if item is not None and item.version_id == version_id else None
+
+
 class _Kind:
     """One kind of behaviour: its window, its recurrences, and the behaviours that wait."""
 
-    def __init__(self, model: DeviceModel, store: BehaviourStore, kind: BehaviourKind) -> None:
+    def __init__(self, model: DeviceModel, store: EncodingStore, kind: BehaviourKind) -> None:
         version_id, limit = model.version_id, model.limits.of(kind)
         self._limit = limit
         features, stepper = model.spec.actions(kind), model.steppers.get(kind)
@@ -67,7 +73,7 @@ class _Kind:
         self.recurrences = TwoRecurrences(stepper, limit, states, through)
         self.window = Window(limit, self.recurrences.zeros(), _any_item(model), store.window(kind, version_id, limit))
         self.waiting = deque(
-            _Waiting(ordinal, behaviour, self._usable(behaviour, version_id))
+            _Waiting(ordinal, behaviour, _usable(behaviour, version_id))
             for ordinal, behaviour in store.pending(kind, version_id)
         )
 
@@ -78,11 +84,6 @@ class _Kind:
             while self.waiting[0].ordinal < start:
                 self.waiting.popleft()
 
-    @staticmethod
-    def _usable(behaviour: Behaviour, version_id: str) -> StoredItem | None:
-        item = behaviour.item
-        return item if item is not None and item.version_id == version_id else None
-
     def action(self, values: Values) -> NDArray[np.float32]:
         """Return the vector of an action. A column without a value is missing."""
         return self._actions.vector({name: values.get(name) for name in self._columns})
@@ -92,7 +93,7 @@ class _Kind:
         """The item of the oldest waiting behaviour. None if no behaviour waits, or if its item is not here yet."""
         return self.waiting[0].item if self.waiting else None
 
-    def encode_next(self, item: StoredItem, store: BehaviourStore, version_id: str) -> None:
+    def encode_next(self, item: StoredItem, store: EncodingStore, version_id: str) -> None:
         """Encode the oldest waiting behaviour. `item` is its item.
 
         If a feature cannot read a value of its action, it is left out.
@@ -118,14 +119,15 @@ class ModelServing:
 
     Args:
         model: the device models.
-        store: the user's behaviours. Behaviours that have no encoding of this version are encoded anew.
+        store: the user's behaviours, and the place for their encodings. Behaviours that have no encoding of this
+            version are encoded anew.
 
     Attributes:
         model: the device models.
         items: makes what the model reads of items.
     """
 
-    def __init__(self, model: DeviceModel, store: BehaviourStore) -> None:
+    def __init__(self, model: DeviceModel, store: EncodingStore) -> None:
         self.model, self._store = model, store
         self.items = ItemPreparer(model)
         self.read_times()
@@ -134,11 +136,15 @@ class ModelServing:
         """Read windows and waiting behaviours from the store, as a new process does."""
         self._kinds = {kind: _Kind(self.model, self._store, kind) for kind in kinds_read(self.model)}
 
+    def keep_in(self, store: EncodingStore) -> None:
+        """Write encodings to another store from now on. It has all that this object has encoded."""
+        self._store = store
+
     def add(self, ordinal: int, behaviour: Behaviour, action: NDArray[np.float32] | None) -> None:
         """Take a behaviour that was just recorded under this ordinal. `action` is its vector, or None."""
         kind = self._kinds.get(behaviour.kind)
         if kind is not None:
-            kind.waiting.append(_Waiting(ordinal, behaviour, behaviour.item, action))
+            kind.waiting.append(_Waiting(ordinal, behaviour, _usable(behaviour, self.model.version_id), action))
             kind.bound_waiting(ordinal + 1)
 
     def encode_next(self) -> bool:
@@ -160,6 +166,11 @@ class ModelServing:
     def has_work(self) -> bool:
         """Whether `encode_next` has something to do."""
         return any(kind.next_item is not None for kind in self._kinds.values())
+
+    @property
+    def waiting(self) -> int:
+        """Number of behaviours that are not encoded."""
+        return sum(len(kind.waiting) for kind in self._kinds.values())
 
     def unknown_items(self, most: int) -> list[int]:
         """Return at most `most` IDs of items that the cloud has to send before their behaviours can be encoded."""
@@ -198,7 +209,7 @@ class ModelServing:
 
     def blocked(self) -> str | None:
         """Return why candidates cannot be ranked now, or None if they can."""
-        waiting = sum(len(kind.waiting) for kind in self._kinds.values())
+        waiting = self.waiting
         if not waiting:
             return None
         unknown = len(self.unknown_items(waiting))
@@ -216,12 +227,18 @@ class ModelServing:
             time: the time of the request in milliseconds since 1970, after all behaviours.
 
         Raises:
-            SessionError: behaviours are not encoded yet, or the models cannot read the candidates.
+            SessionError: behaviours are not encoded yet, the models cannot read the candidates, or these were prepared
+                for another model version.
             SpecificationError: a value of the context has a wrong type.
         """
         reason = self.blocked()
         if reason is not None:
             raise SessionError(f"cannot rank: {reason}")
+        if candidates.version_id != self.model.version_id:
+            raise SessionError(
+                f"cannot rank: the candidates were prepared for model version {candidates.version_id}, but the device "
+                f"has version {self.model.version_id}"
+            )
         windows = {name: kind.window.read() for name, kind in self._kinds.items()}
         return rank_arguments(self.model, candidates, windows, context=context, time=time).score(self.model)
 

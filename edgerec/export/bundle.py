@@ -48,6 +48,9 @@ from edgerec.model.run_head import check_samples, read_run_head, samples_of
 from edgerec.model.runs import Run, load_run, tool_versions
 
 GOLDEN_CASES = 12
+MAX_SERIAL = 2**63 - 1
+TIME_DIGITS = 14
+"""Number of digits of a time in a version ID, YYYYmmddHHMMSS."""
 SCRATCH = "precisions"
 """A temporary folder with the device half in every precision. It is removed when one is chosen."""
 
@@ -94,6 +97,7 @@ def export_bundle(
     table_dtype: TableDtype = "float32",
     shard_rows: int = SHARD_ROWS,
     sign_key: SigningKey | None = None,
+    serial: int | None = None,
     trace: bool = False,
     peers: bool = False,
     force: bool = False,
@@ -116,14 +120,18 @@ def export_bundle(
         table_dtype: the data type of the stored embedding tables.
         shard_rows: number of keys in a shard of an embedding table.
         sign_key: the key that signs the manifests; None leaves them unsigned.
+        serial: the serial number of the device half. A device that checks signatures refuses smaller ones than it has
+            had. Default: the time of the training, as the digits YYYYmmddHHMMSS. Give a larger number to bring back an
+            older model.
         trace: if the parity check in fp32 fails, name the first tensor that differs between MNN and ONNX Runtime, and
             store graphs, models and request in a folder beside `path`.
         peers: also write the peers that `edgerec bench --peers` measures (`edgerec.export.peers`).
         force: replace `path` if it exists.
 
     Raises:
-        InputError: a path, `precision`, `table_dtype`, `requests`, `gauc_tolerance`, `shard_rows` or SOURCE_DATE_EPOCH
-            is not valid, a table has numbers too large for `table_dtype`, or there are no peers for this model.
+        InputError: a path, `precision`, `table_dtype`, `requests`, `gauc_tolerance`, `shard_rows`, `serial` or
+            SOURCE_DATE_EPOCH is not valid, a table has numbers too large for `table_dtype`, or there are no peers for
+            this model.
         FormatError: the run or the samples cannot be read.
         SpecificationError: the samples do not fit the run.
         ConversionError: MNN cannot compute this model.
@@ -137,6 +145,10 @@ def export_bundle(
     check_whole(requests, "export: --requests", least=1)
     check_whole(shard_rows, "export: --shard-rows", least=1)
     check_tolerance(gauc_tolerance)
+    if serial is not None:
+        check_whole(serial, "export: --serial", least=0)
+        if serial > MAX_SERIAL:
+            raise InputError(f"export: --serial should be below 2^63; received {serial}")
     if sign_key is not None:
         check_signing_key(sign_key)
     created = _created()
@@ -145,6 +157,7 @@ def export_bundle(
     samples = samples_of(head, samples_path)
     check_samples(head, vocabularies, samples)
     run = load_run(run_path)
+    number = serial_of(run.head.version_id) if serial is None else serial
     if peers:
         check_peers(run.model)
     trace_path = path.with_name(f"{path.name}.{TRACE}") if trace else None
@@ -159,7 +172,7 @@ def export_bundle(
                 write_peers(run.model, parts, run.head.limits, folder)
             halves: dict[Precision, Path] = {name: folder / SCRATCH / name for name in precisions_of(precision)}
             for name, half in halves.items():
-                write_device(run, graphs, folder, half, name)
+                write_device(run, graphs, folder, half, name, serial=number)
             tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
         served = as_stored(parts.tables, table_dtype)
         raw = raw_requests(run, served)
@@ -189,6 +202,15 @@ def export_bundle(
         if sign_key is not None:
             sign_bundle(folder, sign_key)
         return Exported(manifest, accuracy.measured)
+
+
+def serial_of(version_id: str) -> int:
+    """Return the serial number of a run: the time of its training, the digits at the beginning of its version ID.
+
+    It is 0 if the ID has another form. So the same run always gets the same number, and a later run a larger one.
+    """
+    digits, _, _ = version_id.partition("-")
+    return int(digits) if len(digits) == TIME_DIGITS and digits.isascii() and digits.isdigit() else 0
 
 
 def _split(run: Run, path: Path) -> SplitModel:

@@ -29,9 +29,9 @@ def write_graphs(run: Run, parts: SplitModel, graphs: Mapping[str, onnx.ModelPro
 
 
 def write_device(
-    run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path, half: Path, precision: Precision
+    run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path, half: Path, precision: Precision, *, serial: int
 ) -> None:
-    """Convert the graphs, and write the device half into the folder `half`."""
+    """Convert the graphs, and write the device half into the folder `half`. `serial` is its serial number."""
     device = half / DEVICE
     device.mkdir(parents=True)
     models = {}
@@ -46,6 +46,7 @@ def write_device(
         spec=run.head.spec.model_dump(mode="json"),
         limits=run.head.limits.model_dump(),
         models=models,
+        serial=serial,
         files=stamp_files(device, device.glob("*.mnn")),
     )
     write_manifest(manifest, device)

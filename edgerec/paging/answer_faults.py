@@ -7,7 +7,7 @@ import time
 from email.message import Message
 from email.utils import parsedate_to_datetime
 
-from edgerec.core.errors import AnswerError, BusyError, RefusedError, TransportError
+from edgerec.core.errors import AnswerError, BusyError, RefusedError, TransportError, UnservedVersionError
 from edgerec.core.text import printable
 
 JSON = "application/json"
@@ -36,6 +36,8 @@ def fault_of(path: str, status: int, headers: Message, answer: bytes) -> Transpo
         return BusyError(text, retry_after_s(headers.get("Retry-After")))
     if status in _REFUSED and reason is not None and headers.get_content_type() == JSON:
         return RefusedError(text)
+    if status == 404 and _versions(answer):
+        return UnservedVersionError(text)
     return AnswerError(text)
 
 
@@ -57,3 +59,11 @@ def _error(answer: bytes) -> str | None:
         return str(json.loads(answer)["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _versions(answer: bytes) -> bool:
+    """Return whether an answer names the served versions, as only that to an unserved version does."""
+    try:
+        return isinstance(json.loads(answer)["versions"], list)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from email.message import Message
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from edgerec.core.errors import AnswerError, InputError, TransportError, first_line
 from edgerec.core.text import printable
@@ -24,10 +24,12 @@ from edgerec.paging.codec import MEDIA_TYPE, decode_items, decode_page
 from edgerec.paging.items import ItemBatch
 from edgerec.paging.log_body import encode_batch
 from edgerec.paging.log_rows import LogBatch
+from edgerec.paging.model_offer import ModelOffer, parse_offer
 from edgerec.paging.page import Page, PageRequest
 from edgerec.paging.timed_response import bound
 
 T = TypeVar("T")
+_BYTES = "application/octet-stream"
 _BLOCK = 1 << 16
 _COMPRESS_FROM = 1024
 """Log batches of this many bytes are compressed."""
@@ -120,6 +122,30 @@ class HttpTransport:
             answer = self._post("/v1/logs", compressed, JSON, {"Content-Encoding": "gzip"})
         _check_stored(answer)
 
+    def model(self, user_id: int, store_id: int, version_id: str | None) -> ModelOffer:
+        """Return the model version that this user should run. `version_id` is the version that the device has, or None.
+
+        Raises:
+            TransportError: the cloud cannot be reached, or its answer is wrong.
+        """
+        content = json.dumps({"user_id": user_id, "store_id": store_id, "version_id": version_id}).encode()
+        return parse_offer(self._post("/v1/model", content, JSON))
+
+    def model_file(self, version_id: str, path: str, start: int, most: int) -> bytes:
+        """Return at most `most` bytes of a file of a model version, from the byte `start` on.
+
+        Raises:
+            TransportError: the cloud cannot be reached, it does not have the file, or its answer is wrong.
+        """
+        address = f"/v1/model/{quote(version_id, safe='')}/{quote(path)}"
+        headers = {"Range": f"bytes={start}-{start + most - 1}"}
+        status, answer = self._request("GET", address, None, _BYTES, headers, (200, 206))
+        if status == 200:  # A server without ranges sends the whole file.
+            return answer[start : start + most]
+        if len(answer) > most:
+            raise AnswerError(f"cloud: {address} should answer with at most {most} bytes; received {len(answer)}")
+        return answer
+
     def close(self) -> None:
         """Close the connection. A later call opens a new one."""
         with self._lock:
@@ -138,6 +164,18 @@ class HttpTransport:
         self, method: str, path: str, content: bytes | None, accept: str, headers: Mapping[str, str] | None = None
     ) -> bytes:
         """Make a request. Return the body of its answer, which has the status 200 and the media type `accept`."""
+        return self._request(method, path, content, accept, headers, (200,))[1]
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        accept: str,
+        headers: Mapping[str, str] | None,
+        statuses: Sequence[int],
+    ) -> tuple[int, bytes]:
+        """Make a request. Return the status of its answer, one of `statuses`, and its body of the type `accept`."""
         fields = {**self._headers, "Accept": accept, **(headers or {})}
         self._leave_parent()
         with self._lock:
@@ -161,13 +199,13 @@ class HttpTransport:
                 # The answer was not read, so the next call cannot use this connection.
                 self._drop()
                 raise
-        if status != 200:
+        if status not in statuses:
             raise fault_of(path, status, found, answer)
         kind = found.get_content_type()
         if kind != accept:
             raise AnswerError(f"cloud: {path} should answer with {accept}; received {printable(kind)!r:.60}")
         self._time.note(found.get("Date"))
-        return answer
+        return status, answer
 
     def _exchange(
         self, method: str, path: str, content: bytes | None, headers: Mapping[str, str], deadline: float

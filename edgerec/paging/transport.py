@@ -15,6 +15,7 @@ from typing import Protocol
 
 from edgerec.paging.items import ItemBatch
 from edgerec.paging.log_rows import LogBatch
+from edgerec.paging.model_offer import ModelOffer
 from edgerec.paging.page import Page, PageRequest
 
 
@@ -44,4 +45,16 @@ class Transport(Protocol):
             RefusedError, InputError: the batch can never be delivered. The device halves it, and drops a single row.
             TransportError: the batch was not delivered. The device delivers it later.
         """
+        ...
+
+
+class ModelTransport(Protocol):
+    """How a device gets a new model version, for `edgerec.model_update`. Every method may raise `TransportError`."""
+
+    def model(self, user_id: int, store_id: int, version_id: str | None) -> ModelOffer:
+        """Return the version that this user should run. `version_id` is the version that the device has, or None."""
+        ...
+
+    def model_file(self, version_id: str, path: str, start: int, most: int) -> bytes:
+        """Return at most `most` bytes of a file of a version, from the byte `start` on. At the end they are fewer."""
         ...

@@ -18,7 +18,7 @@ def page(page_id: int, items: list[int]) -> OfferedPage:
     """Return a page. The vector and the column of an item are its ID, so that a test can see where they went."""
     vectors = np.array(items, np.float32).reshape(-1, 1)
     prepared = PreparedItems(
-        vectors, np.zeros((len(items), 0), np.int64), Facts(vectors.astype(np.int64), vectors * 1.0)
+        "v1", vectors, np.zeros((len(items), 0), np.int64), Facts(vectors.astype(np.int64), vectors * 1.0)
     )
     return OfferedPage(page_id, items, [page_id] * len(items), {"score": items}, ("score",), {}, prepared)
 

@@ -126,6 +126,7 @@ def test_windows_equal_a_straight_computation(bundle_path: Path, tmp_path: Path,
     """Ordinals have gaps of all lengths, the process ends at any point, and behaviours wait for encoding."""
     model, rng = load_device_model(bundle_path), np.random.default_rng(seed)
     items = PreparedItems(
+        model.version_id,
         rng.normal(size=(5, model.items.width)).astype(np.float32),
         np.zeros((5, 0), np.int64),
         model.candidates.relations.items([{}] * 5),

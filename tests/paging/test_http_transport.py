@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from edgerec.core.errors import AnswerError, BusyError, InputError, RefusedError, TransportError
+from edgerec.core.errors import (
+    AnswerError,
+    BusyError,
+    InputError,
+    RefusedError,
+    TransportError,
+    UnservedVersionError,
+)
 from edgerec.paging.codec import MEDIA_TYPE, encode_items, encode_page
 from edgerec.paging.http_transport import HttpTransport
 from edgerec.paging.log_body import decode_batch, inflate
@@ -285,3 +292,16 @@ def test_answers_tell_the_time_of_the_cloud(cloud: Cloud) -> None:
         assert abs((transport.cloud_time() or 0) / 1000 - time.time()) < 5
         transport.ask_time()
     assert len(cloud.requests) == 1
+
+
+def test_only_an_answer_that_names_the_served_versions_says_that_a_version_is_unserved(cloud: Cloud) -> None:
+    cloud.status, cloud.kind = 404, "application/json"
+    cloud.answer = b'{"error": "version \'v\' is not served", "versions": ["w"]}'
+    with HttpTransport(cloud.url) as transport:
+        with pytest.raises(UnservedVersionError, match="version 'v' is not served"):
+            transport.page(REQUEST)
+        for other in (b'{"error": "not found"}', b"<html>", b'{"versions": 3}', b"[]"):
+            cloud.answer = other
+            with pytest.raises(TransportError) as caught:
+                transport.page(REQUEST)
+            assert not isinstance(caught.value, UnservedVersionError)

@@ -49,6 +49,10 @@ PROOFS = {
         "devices have Keras' scores and send equal samples, on long histories with gaps and two devices; give --ebnerd",
         "-m tests.proof.replays",
     ),
+    "switch_kills": Proof(
+        "a device that is killed at any moment of an update loses nothing; give two bundles of one world, and its logs",
+        "-m tests.proof.switch_kills",
+    ),
     "cold_start": Proof(
         "a device process has its first order within a second, in 30 MB above Python, NumPy and MNN",
         f"-m tests.proof.cold_start {BUNDLE} build/quickstart/logs",

@@ -26,6 +26,7 @@ def inspection_table(document: Mapping[str, Any]) -> Group:
     head = [
         ("version", document["version_id"]),
         ("created", document["created"]),
+        ("serial number", str(document["serial"])),
         ("precision", document["precision"]),
         ("signature", _signature_text(document["signature"])),
         ("limits", ", ".join(f"{count} {name.replace('_', '-')}" for name, count in document["limits"].items())),

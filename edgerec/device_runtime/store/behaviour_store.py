@@ -8,11 +8,13 @@ Recording and encoding are two transactions. When `record` returns, the raw beha
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
 from edgerec.core.errors import DamagedStoreError, StoreError
+from edgerec.device_runtime.store.adoption import RebuiltKind, replace_encodings
 from edgerec.device_runtime.store.behaviours import BehaviourTable
 from edgerec.device_runtime.store.damaged import move_aside
 from edgerec.device_runtime.store.database import Database, Synchronous
@@ -83,6 +85,7 @@ class BehaviourStore:
             self.damaged = move_aside(Path(path), str(error))
             self._open(Path(path), synchronous, check=check)
         self._recorded = 0
+        self._next_limits: Limits | None = None
 
     def _open(self, path: Path, synchronous: Synchronous, *, check: bool) -> None:
         user_id = self.user_id
@@ -251,6 +254,46 @@ class BehaviourStore:
         with self._database.lock:
             return self._encodings[kind].window(version_id, window_start(self.next_ordinal(kind), limit))
 
+    def encoded_versions(self) -> set[str]:
+        """Return the model versions that made the stored encodings. There is one, or none if nothing is encoded.
+
+        There can be two if a client was opened with a model that reads fewer kinds of behaviour than the one before.
+        """
+        with self._database.lock:
+            found = (table.stored_version() for table in self._encodings.values())
+            return {version for version in found if version is not None}
+
+    def use_limits(self, limits: Limits) -> None:
+        """Use the limits of another model, as if the store had been opened with them. No client may use the store."""
+        with self._database.lock:
+            self._encodings = {kind: EncodingTable(self._database, kind, limits.of(kind)) for kind in BEHAVIOUR_KINDS}
+            self.limits = limits
+
+    def keep_for(self, limits: Limits | None) -> None:
+        """Let `prune` also keep what a model with these limits needs, which may replace the present one. None: no more.
+
+        `adopt` ends this.
+        """
+        with self._database.lock:
+            self._next_limits = limits
+
+    def history(self, kind: BehaviourKind, first: int, most: int) -> list[tuple[int, Behaviour]]:
+        """Return at most `most` behaviours of a kind from the ordinal `first` on, oldest first."""
+        with self._database.lock:
+            return self._behaviours[kind].some_since(first, most)
+
+    def adopt(self, version_id: str, limits: Limits, rebuilt: Mapping[BehaviourKind, RebuiltKind]) -> None:
+        """Replace all encodings by those that another model version made in memory, in one transaction.
+
+        From now on, the store has the limits of this version.
+
+        Raises:
+            StoreError: the disk is full, or the file cannot be written. Then nothing was changed.
+        """
+        with self._database.lock:
+            self._encodings = replace_encodings(self._database, self._behaviours, version_id, limits, rebuilt)
+            self.limits, self._next_limits = limits, None
+
     def forget_encodings(self, kind: BehaviourKind) -> None:
         """Delete the encodings of a kind. Then the behaviours since the recurrence start are pending again."""
         with self._database.lock:
@@ -357,7 +400,8 @@ class BehaviourStore:
     def _keep_from(self, kind: BehaviourKind, now: int) -> int:
         """Return the ordinal before which the behaviours of a kind can be deleted."""
         table = self._behaviours[kind]
-        needed = [table.next_ordinal - 2 * self.limits.of(kind), self._spool.sent()[BEHAVIOUR_KINDS.index(kind)]]
+        length = max(limits.of(kind) for limits in (self.limits, self._next_limits or self.limits))
+        needed = [table.next_ordinal - 2 * length, self._spool.sent()[BEHAVIOUR_KINDS.index(kind)]]
         if kind == EXPOSURE and (labelled := self._requests.first_exposure()) is not None:
             needed.append(labelled)
         return min(self.retention.keep_from(table, now), *needed)

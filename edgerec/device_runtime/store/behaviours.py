@@ -70,6 +70,14 @@ class BehaviourTable:
         if not self._database.write(self._sql["set_item"], (*_item_columns(item), whole("ordinal", ordinal))):
             raise StoreError(f"the store has no {self._kind.name} with the ordinal {ordinal}: set no item for it")
 
+    def put_item(self, ordinal: int, item: StoredItem) -> None:
+        """Replace the item of a behaviour, as a part of the caller's transaction. A deleted behaviour gets none."""
+        self._database.execute(self._sql["set_item"], (*_item_columns(item), ordinal))
+
+    def some_since(self, ordinal: int, most: int) -> list[tuple[int, Behaviour]]:
+        """Return at most `most` behaviours from an ordinal on, oldest first."""
+        return [self._parse(row) for row in self._database.rows(self._sql["some_since"], (ordinal, most))]
+
     def since(self, ordinal: int) -> list[tuple[int, Behaviour]]:
         """Return the behaviours from an ordinal on, oldest first."""
         return [self._parse(row) for row in self._database.rows(self._sql["since"], (ordinal,))]

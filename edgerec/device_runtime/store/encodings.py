@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgerec.core.errors import StoreError
-from edgerec.device_runtime.store.database import Database
+from edgerec.device_runtime.store.database import Database, Row
 from edgerec.device_runtime.store.rows import Encoding, States, StoredWindow
 from edgerec.device_runtime.store.statements import read_statements
 from edgerec.device_runtime.store.values import DOUBLE, FLOAT, INTEGER, array, blob, stacked
@@ -39,21 +39,44 @@ class EncodingTable:
                 f"`ordinal` should be above {self._through}, the latest encoded one of {self._kind.plural}. "
                 f"Received: {ordinal}"
             )
-        if states.own.shape != states.previous.shape or states.own.ndim != 2:
-            raise StoreError(
-                f"`own` and `previous` should be states of the same shape (2 * depth, units). Received: "
-                f"{states.own.shape} and {states.previous.shape}"
-            )
-        arrays = (encoding.own_key, encoding.own_value, encoding.previous_key, encoding.previous_value)
-        row = (ordinal % self._length, ordinal, *(blob("encoding", one, FLOAT) for one in arrays))
-        own, previous = blob("own", states.own, FLOAT), blob("previous", states.previous, FLOAT)
-        mark = (self._key, version_id, self._length, ordinal, len(states.own), own, previous)
+        row, mark = self._row(ordinal, encoding), self._mark(ordinal, version_id, states)
         with self._database.transaction():
             if version_id != self._version:
                 self._database.execute(self._sql["forget_encodings"])
             self._database.execute(self._sql["write_encoding"], row)
             self._database.execute(self._sql["write_states"], mark)
         self._version, self._through = version_id, ordinal
+
+    def _row(self, ordinal: int, encoding: Encoding) -> Row:
+        arrays = (encoding.own_key, encoding.own_value, encoding.previous_key, encoding.previous_value)
+        return (ordinal % self._length, ordinal, *(blob("encoding", one, FLOAT) for one in arrays))
+
+    def _mark(self, ordinal: int, version_id: str, states: States) -> Row:
+        if states.own.shape != states.previous.shape or states.own.ndim != 2:
+            raise StoreError(
+                f"`own` and `previous` should be states of the same shape (2 * depth, units). Received: "
+                f"{states.own.shape} and {states.previous.shape}"
+            )
+        own, previous = blob("own", states.own, FLOAT), blob("previous", states.previous, FLOAT)
+        return (self._key, version_id, self._length, ordinal, len(states.own), own, previous)
+
+    def clear(self) -> None:
+        """Delete all encodings and states, as a part of the caller's transaction. This object does not notice it."""
+        self._database.execute(self._sql["forget_encodings"])
+        self._database.execute(self._sql["forget_states"], (self._key,))
+
+    def put(self, ordinal: int, encoding: Encoding) -> None:
+        """Write an encoding, as a part of the caller's transaction."""
+        self._database.execute(self._sql["write_encoding"], self._row(ordinal, encoding))
+
+    def mark(self, ordinal: int, version_id: str, states: States) -> None:
+        """Write the states and the mark of a version, as a part of the caller's transaction."""
+        self._database.execute(self._sql["write_states"], self._mark(ordinal, version_id, states))
+
+    def stored_version(self) -> str | None:
+        """Return the version that made the stored encodings, with any limit; None if there are none."""
+        row = self._database.row(self._sql["mark"], (self._key,))
+        return None if row is None else str(row[0])
 
     def states(self, version_id: str) -> States | None:
         """Return the newest states of this version, or None if it has encoded nothing."""
@@ -84,6 +107,5 @@ class EncodingTable:
     def forget(self) -> None:
         """Delete all encodings and states."""
         with self._database.transaction():
-            self._database.execute(self._sql["forget_encodings"])
-            self._database.execute(self._sql["forget_states"], (self._key,))
+            self.clear()
         self._version, self._through = None, -1

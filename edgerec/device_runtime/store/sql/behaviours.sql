@@ -24,6 +24,11 @@ SELECT ordinal, time, item_id, action, served, page_id, offered_at, opened_from,
        item_version, item_vector, item_ids, fact_keys, fact_numbers
 FROM {kind}s WHERE ordinal >= ? ORDER BY ordinal;
 
+-- name: some_since
+SELECT ordinal, time, item_id, action, served, page_id, offered_at, opened_from,
+       item_version, item_vector, item_ids, fact_keys, fact_numbers
+FROM {kind}s WHERE ordinal >= ? ORDER BY ordinal LIMIT ?;
+
 -- name: latest
 SELECT ordinal, time, item_id, action, served, page_id, offered_at, opened_from,
        item_version, item_vector, item_ids, fact_keys, fact_numbers
