@@ -158,7 +158,8 @@ def small_world_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """Return the address of a Redis server that all tests share. Each test uses its own prefix of keys."""
-    from tests.redis_server import need_redis, redis_server
+    from edgerec.bench.cloud.redis_servers import redis_server
+    from tests.redis_server import need_redis
 
     need_redis()
     with redis_server() as server:
@@ -168,7 +169,7 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_cluster_url() -> Iterator[str]:
     """Return the address of a Redis Cluster of three masters that all tests share, with prefixes of their own."""
-    from tests.redis_cluster import redis_cluster
+    from edgerec.bench.cloud.redis_servers import redis_cluster
     from tests.redis_server import need_redis
 
     need_redis()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgerec.bench import kv, temporary_tables
+from edgerec.bench.cloud.redis_servers import free_port
 from edgerec.bench.kv import run_kv_bench
 from edgerec.bench.kv_pages import zipf_pages
 from edgerec.bundle.tables import open_tables
@@ -19,7 +20,6 @@ from edgerec.core.errors import EdgeRecError, FormatError, InputError, Integrity
 from edgerec.kv.store import Lookup
 from tests.command_line import document, edgerec_here, error_line
 from tests.kv.tables import make, write_cloud
-from tests.redis_server import free_port
 
 
 def check_rows(found: dict[str, Any], names: list[str]) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from edgerec.bench.cloud.redis_servers import redis_cluster, redis_server
 from tests.cloud.bundles import write_bundle
 from tests.cloud.test_server import call, served
 from tests.command_line import document, edgerec_here, error_line
 from tests.kv.tables import make, write_cloud
-from tests.redis_cluster import redis_cluster
-from tests.redis_server import need_redis, redis_server
+from tests.redis_server import need_redis
 
 PAGE = {"user_id": 1, "store_id": 2, "count": 30, "time": 5000}
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from edgerec.bench.cloud.redis_servers import free_port, redis_server
 from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, OutputError, ShapeError, StoreError
 from edgerec.kv.npz import NpzTables, Table
 from tests.kv.stored import all_keys, bucket_with, buckets, catalogue_key, field, redis_keys
 from tests.kv.tables import expected, make, write_cloud
-from tests.redis_server import free_port, need_redis, redis_server
+from tests.redis_server import need_redis
 
 if TYPE_CHECKING:
     from edgerec.kv.redis import RedisStore

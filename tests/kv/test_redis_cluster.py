@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from edgerec.bench.cloud.redis_servers import Cluster, free_port, redis_cluster
 from edgerec.core.errors import InputError, StoreError
 from tests.forked import run_script
 from tests.kv.stored import BUCKET_ROWS, bucket_with, field, redis_keys
 from tests.kv.tables import make, write_cloud
 from tests.kv.test_redis import TABLES, version
-from tests.redis_cluster import Cluster, redis_cluster
-from tests.redis_server import free_port, need_redis
+from tests.redis_server import need_redis
 
 if TYPE_CHECKING:
     from edgerec.kv.redis import RedisStore

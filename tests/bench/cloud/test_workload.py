@@ -11,7 +11,7 @@ from edgerec.bench.cloud.batches import batch_lines
 from edgerec.bench.cloud.breakdown import PARSE, RECALL, page_parts
 from edgerec.bench.cloud.load import check_wrk
 from edgerec.bench.cloud.run import Plan, run_cloud_bench
-from edgerec.bench.cloud.stores import NpzStore
+from edgerec.bench.cloud.stores import open_stores
 from edgerec.bench.cloud.workload import Workload, large_workload, open_workload, zipf
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.start import open_service
@@ -20,6 +20,7 @@ from edgerec.data.logs import load_logs, write_logs
 from edgerec.paging.log_body import decode_batch
 from edgerec.paging.page import PageRequest
 from tests.cloud.bundles import write_bundle
+from tests.redis_server import need_redis
 from tests.synthetic import make_logs_with_context
 
 BRANDS, ITEMS = 300, 200
@@ -86,9 +87,12 @@ def test_wrk_is_named_if_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed: apt-get install wrk")
-def test_a_server_is_measured(small: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["npz", "redis", "redis_cluster"])
+def test_a_server_is_measured(store: str, small: tuple[Path, Path], tmp_path: Path) -> None:
+    if store != "npz":
+        need_redis()
     plan = Plan(connections=(1, 4), seconds=1, rounds=1, pages=100, items=10)
-    document = run_cloud_bench(open_workload(*small), [NpzStore()], plan, work=tmp_path)
+    document = run_cloud_bench(open_workload(*small), open_stores([store]), plan, work=tmp_path)
     json.dumps(document, allow_nan=False)
     rows = document["results"]
     assert [row["stage"] for row in rows] == ["page", "page", "first", "logs", "logs", "memory"]
@@ -96,4 +100,4 @@ def test_a_server_is_measured(small: tuple[Path, Path], tmp_path: Path) -> None:
     assert all(row["pages_per_s"] > 10 and 0 < row["p50_us"] <= row["p99_us"] for row in rows[:2])
     assert all(row["behaviours_per_s"] > 10 for row in rows[3:5])
     assert rows[5]["pages"] >= 100
-    assert len(load_logs(tmp_path / "received-npz").events) > 500
+    assert len(load_logs(tmp_path / f"received-{store}").events) > 500

@@ -1,13 +1,66 @@
-"""Start a Redis Cluster of three masters for the tests on free local ports."""
+"""Redis servers and clusters of this process on free ports of this machine, for measurements and tests."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from tests.redis_server import Server, free_port, redis_server
+from edgerec.core.errors import ResourceError
+
+_START_S = 20
+
+
+@dataclass(frozen=True)
+class Server:
+    """The address and the process of a running server."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+@contextlib.contextmanager
+def redis_server(*options: str, port: int | None = None) -> Iterator[Server]:
+    """Run a server until the block ends. Without `port`, it gets a free port. It stores nothing on disk.
+
+    Raises:
+        ResourceError: redis-server is not installed, or it does not start.
+    """
+    if shutil.which("redis-server") is None:
+        raise ResourceError("redis-server is not installed: apt-get install redis-server")
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port() if port is None else port
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command += ["--dir", folder, *options]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _wait(port, process)
+            yield Server(f"redis://127.0.0.1:{port}", process)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def free_port() -> int:
+    """Return a free local port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.02)
+    raise ResourceError("redis-server did not start")
+
 
 SLOTS = 16384
 MASTERS = 3
@@ -29,7 +82,11 @@ class Cluster:
 
 @contextlib.contextmanager
 def redis_cluster() -> Iterator[Cluster]:
-    """Run a cluster of three masters until the block ends. It stores no rows on disk."""
+    """Run a cluster of three masters until the block ends. It stores no rows on disk.
+
+    Raises:
+        ResourceError: redis-server is not installed, or it does not start.
+    """
     with contextlib.ExitStack() as stack:
         buses = [free_port() for _ in range(MASTERS)]
         masters = tuple(
@@ -61,14 +118,14 @@ def _join(masters: tuple[Server, ...], buses: list[int]) -> None:
             client.execute_command("CLUSTER", "ADDSLOTS", *owned(number))
         for master, bus in zip(masters[1:], buses[1:], strict=True):
             clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", master.url.rpartition(":")[2], bus)
-        end = time.monotonic() + 20
+        end = time.monotonic() + _START_S
         while not all(_is_joined(client) for client in clients):
             if time.monotonic() > end:
-                raise RuntimeError("the Redis Cluster did not start")
+                raise ResourceError("the Redis Cluster did not start")
             time.sleep(0.02)
 
 
-def _is_joined(client: object) -> bool:
-    info = client.execute_command("CLUSTER", "INFO")  # type: ignore[attr-defined]
+def _is_joined(client: Any) -> bool:
+    info = client.execute_command("CLUSTER", "INFO")
     text = info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
     return (text["cluster_state"], text["cluster_known_nodes"]) == ("ok", str(MASTERS))
