@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from edgerec.cloud.front.rates import TooManyRequestsError
 from edgerec.cloud.log_rows import WrongRowsError
+from edgerec.cloud.log_writer import BusyLogsError
 from edgerec.cloud.service import UnknownItemsError
 from edgerec.cloud.versions import UnknownVersionError
 from edgerec.core.errors import EdgeRecError, StoreError, TransportError
@@ -60,6 +61,7 @@ def add_errors(app: FastAPI) -> None:
     add(TransportError, lambda error: (400, str(error)))
     add(WrongRowsError, lambda error: (422, str(error)))
     add(EdgeRecError, lambda error: (500, str(error)))
+    add(BusyLogsError, lambda error: (503, str(error)))
     app.add_exception_handler(StoreError, _no_embeddings)
     add(Exception, lambda error: (500, f"this is a fault of the server ({type(error).__name__})"))
     add(ClientDisconnect, lambda error: (400, "the connection ended before the body"))
@@ -71,6 +73,8 @@ def _headers(error: Exception) -> Mapping[str, str] | None:
     """Return the headers that belong to an error: the methods that a route has, or when to try again."""
     if isinstance(error, TooManyRequestsError):
         return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, BusyLogsError):
+        return {"Retry-After": "1"}
     return error.headers if isinstance(error, HTTPException) else None
 
 

@@ -38,9 +38,14 @@ from edgerec.paging.log_rows import LogBatch
 
 ROLL_ROWS, ROLL_S = 50_000, 300.0
 """The journal becomes Parquet when it has this many rows, or when its first batch is this old in seconds."""
-_MOST_QUEUED = 1000
+_MOST_QUEUED, _MOST_BYTES = 1000, 64 * 1024 * 1024
+"""Maximum number of batches that wait to be stored, and of the bytes of their JSON. A single one may be larger."""
 
 Learn = Callable[[pl.DataFrame, pl.DataFrame], None]
+
+
+class BusyLogsError(OutputError):
+    """The writer takes no batch now. It was not stored; the device sends it again."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class LogWriter:
             raise
         self._since = 0.0
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(_MOST_QUEUED)
+        self._waiting_bytes = 0
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="edgerec-logs", daemon=True)
@@ -136,18 +142,22 @@ class LogWriter:
         `body` is the JSON from which `decode_batch` made the batch. It goes into the journal. Default: it is made.
 
         Its result says whether the batch is new (`stored`), and how many rows were dropped (`dropped_rows`) because the
-        catalogue does not have their items. It raises WrongRowsError if a row does not follow the schema, and
-        OutputError if the disk cannot be written or the writer is closed.
+        catalogue does not have their items. It raises WrongRowsError if a row does not follow the schema, BusyLogsError
+        if too many batches wait or the writer is closed, and OutputError if the disk cannot be written.
         """
         done: Future[dict[str, Any]] = Future()
         with self._lock:
             try:
                 if self._closed:
-                    raise OutputError("logs: the server is being stopped: send the batch again later")
+                    raise BusyLogsError("logs: the server is being stopped: send the batch again later")
+                size = len(body or b"")
+                if self._waiting_bytes and self._waiting_bytes + size > _MOST_BYTES:
+                    raise queue.Full
                 self._queue.put_nowait(_Waiting(batch, body, done))
+                self._waiting_bytes += size
             except queue.Full:
-                done.set_exception(OutputError("logs: too many batches are waiting: send the batch again later"))
-            except OutputError as error:
+                done.set_exception(BusyLogsError("logs: too many batches are waiting: send the batch again later"))
+            except BusyLogsError as error:
                 done.set_exception(error)
         return done
 
@@ -180,6 +190,8 @@ class LogWriter:
             waiting = self._waiting()
             ended = None in waiting
             batches = [each for each in waiting if each is not None]
+            with self._lock:
+                self._waiting_bytes -= sum(len(each.body or b"") for each in batches)
             try:
                 self._store(batches)
             except Exception as error:  # the thread goes on, and no caller waits for ever

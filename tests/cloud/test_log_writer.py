@@ -16,15 +16,20 @@ import numpy as np
 import polars as pl
 import pytest
 
+from edgerec.cloud import log_writer
+from edgerec.cloud.app import create_app
 from edgerec.cloud.journal import JOURNAL
-from edgerec.cloud.log_rows import WrongRowsError
+from edgerec.cloud.log_rows import CheckedRows, WrongRowsError
 from edgerec.cloud.log_writer import LogWriter
+from edgerec.cloud.start import open_service
 from edgerec.core.errors import OutputError
 from edgerec.data.build_samples import write_samples
-from edgerec.data.logs import Logs, load_logs
+from edgerec.data.logs import Logs, load_logs, write_logs
 from edgerec.data.samples import open_samples
 from edgerec.features.spec import FeatureSpec
+from edgerec.paging.log_body import encode_batch
 from edgerec.paging.log_rows import LogBatch
+from tests.cloud.asking import ask
 from tests.cloud.batches import batches_of
 from tests.synthetic import LIMITS, SPEC, make_logs_with_context, whole
 
@@ -159,6 +164,7 @@ KILLED = """
 import os, sys, signal
 from pathlib import Path
 from edgerec.cloud.log_writer import LogWriter
+from tests.cloud.asking import ask
 from tests.cloud.batches import batches_of
 from tests.synthetic import make_logs_with_context
 made = make_logs_with_context(users=4, requests=5)
@@ -397,3 +403,60 @@ def test_a_closed_writer_refuses_batches(tmp_path: Path) -> None:
         send(logs, BATCHES[:1])
     assert json.loads((tmp_path / "out" / "logs.json").read_text())["kind"] == "logs"
     assert os.access(tmp_path / "out" / "features.json", os.R_OK)
+
+
+class Slow:
+    """A recall that learns only when it is let go. Meanwhile, batches wait."""
+
+    def __init__(self) -> None:
+        self.busy, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, events: pl.DataFrame, requests: pl.DataFrame) -> None:
+        self.busy.set()
+        assert self.go.wait(20)
+
+
+def test_batches_that_wait_together_are_stored_together_and_a_wrong_one_alone_is_refused(tmp_path: Path) -> None:
+    slow = Slow()
+    with writer(tmp_path / "out", learn=slow) as logs:
+        first = logs.submit(BATCHES[0])
+        assert slow.busy.wait(20)
+        wrong = LogBatch(77, 77, 0, [{**BATCHES[1].events[0], "user_id": 77, "store_id": 77, "time": -5}], [])
+        unknown = {**BATCHES[1].events[0], "user_id": 78, "store_id": 78, "item_id": 10**9}
+        futures = [logs.submit(batch) for batch in (*BATCHES[1:], wrong, LogBatch(78, 78, 0, [unknown], []))]
+        repeated = logs.submit(BATCHES[-1])
+        slow.go.set()
+        assert first.result(20) == {"stored": True, "dropped_rows": 0}
+        assert [future.result(20)["stored"] for future in futures[:-2]] == [True] * len(BATCHES[1:])
+        with pytest.raises(WrongRowsError, match=r"events.time"):
+            futures[-2].result(20)
+        assert futures[-1].result(20) == {"stored": True, "dropped_rows": 1}
+        assert repeated.result(20)["stored"] is False
+        counts = logs.state()
+        assert (counts["batches"], counts["repeated"], counts["dropped_rows"]) == (len(BATCHES) + 1, 1, 1)
+    assert_same_rows(tmp_path / "out")
+
+
+def test_batches_wait_only_up_to_a_number_of_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_logs(LOGS, tmp_path / "catalogue")
+    service, slow = open_service(tmp_path / "catalogue"), Slow()
+    bodies = [encode_batch(batch) for batch in BATCHES[:4]]
+    monkeypatch.setattr(log_writer, "_MOST_BYTES", len(bodies[1]) + len(bodies[2]))
+    with writer(tmp_path / "out", learn=slow) as logs:
+        futures = [logs.submit(BATCHES[0], body=bodies[0])]
+        assert slow.busy.wait(20)
+        futures += [logs.submit(batch, body=body) for batch, body in zip(BATCHES[1:3], bodies[1:3], strict=True)]
+        answer = ask(create_app(service, logs), "POST", "/v1/logs", bodies[3])
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        slow.go.set()
+        assert all(future.result(20)["stored"] for future in futures)
+        assert logs.submit(BATCHES[3], body=bodies[3]).result(20)["stored"]
+
+
+def test_a_fault_of_the_writer_does_not_end_its_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with writer(tmp_path / "out") as logs:
+        with monkeypatch.context() as patch:
+            patch.setattr(CheckedRows, "marks", lambda self: 1 // 0)
+            with pytest.raises(OutputError, match="division"):
+                logs.submit(BATCHES[0]).result(20)
+        assert logs.submit(BATCHES[0]).result(20)["stored"]
