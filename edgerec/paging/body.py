@@ -142,18 +142,22 @@ def open_body(content: bytes) -> tuple[dict[str, Any], ArrayReader]:
     return header, ArrayReader(memoryview(content)[end + -end % ALIGNMENT :])
 
 
-def parse_json(content: bytes) -> Any:
+def parse_json(content: bytes, *, levels: int | None = MAX_LEVELS) -> Any:
     """Return the value of a JSON text. Keys of an object must be unique, and all numbers finite.
 
+    Args:
+        content: the text.
+        levels: maximum nesting of lists and objects; None: it is not checked.
+
     Raises:
-        TransportError: `content` is not such a text, or has more than `MAX_LEVELS` levels.
+        TransportError: `content` is not such a text, or has more levels.
     """
     try:
         value = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise wrong(f"its JSON cannot be read ({first_line(error):.120})") from None
-    if _levels(value) > MAX_LEVELS:
-        raise wrong(f"its JSON has more than {MAX_LEVELS} levels")
+    if levels is not None and _levels(value) > levels:
+        raise wrong(f"its JSON has more than {levels} levels")
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 from edgerec.core.errors import InputError, TransportError
@@ -16,7 +17,8 @@ MAX_COLUMNS, MAX_VALUES = 1000, 10_000
 """Maximum number of columns of a row, and of values of a list."""
 _INT64 = range(-(2**63), 2**63)
 _FIELDS = frozenset(("user_id", "store_id", "number", "events", "requests"))
-_SCALARS = (int, float, bool, str, type(None))
+_PLAIN = frozenset((float, bool, str, type(None)))
+_SCALARS = _PLAIN | {int}
 
 
 class TooLargeError(TransportError):
@@ -69,7 +71,14 @@ def decode_batch(content: bytes) -> LogBatch:
     Raises:
         TransportError: `content` is not the JSON of a batch.
     """
-    fields = as_object(parse_json(content), "it")
+    # A batch is flat, so its checks refuse what is deeper, and no look at all values has to find their levels first.
+    try:
+        return _batch(as_object(parse_json(content, levels=None), "it"))
+    except RecursionError:
+        raise wrong("its JSON has too many levels") from None
+
+
+def _batch(fields: dict[str, Any]) -> LogBatch:
     unknown = fields.keys() - _FIELDS
     if unknown:
         raise wrong(f"it has an unknown field {min(unknown)!r:.40}: remove it")
@@ -89,6 +98,9 @@ def _rows(rows: object, name: str) -> list[Row]:
         columns = as_object(row, f"a row of `{name}`")
         if len(columns) > MAX_COLUMNS:
             raise wrong(f"a row of `{name}` should have at most {MAX_COLUMNS} columns; received {len(columns)}")
+        kinds = set(map(type, columns.values()))
+        if kinds <= _PLAIN or (kinds <= _SCALARS and _are_int64(columns.values())):
+            continue
         for column, value in columns.items():
             if not _is_value(value):
                 raise wrong(
@@ -100,6 +112,9 @@ def _rows(rows: object, name: str) -> list[Row]:
 
 def _is_value(value: Any) -> bool:
     each = value if isinstance(value, list) else (value,)
-    return len(each) <= MAX_VALUES and all(
-        type(one) in _SCALARS and (type(one) is not int or one in _INT64) for one in each
-    )
+    return len(each) <= MAX_VALUES and set(map(type, each)) <= _SCALARS and _are_int64(each)
+
+
+def _are_int64(values: Iterable[Any]) -> bool:
+    """Return whether all integers of `values` have 64 bits."""
+    return all(-(2**63) <= value < 2**63 for value in values if type(value) is int)

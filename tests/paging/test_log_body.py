@@ -68,3 +68,17 @@ def test_changed_bytes_give_a_batch_or_one_error(data: st.DataObject) -> None:
     except TransportError as error:
         text = str(error)
     assert len(text.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("depth", [20, 500, 900, 990, 5000])
+@pytest.mark.parametrize("place", ["user_id", "events", "row", "value"])
+def test_deep_json_is_one_declared_error(place: str, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    parts = {"user_id": "1", "events": "[]"} | ({place: deep} if place in ("user_id", "events") else {})
+    if place == "row":
+        parts["events"] = f"[{deep}]"
+    if place == "value":
+        parts["events"] = f'[{{"item_id": {deep}}}]'
+    body = f'{{"user_id": {parts["user_id"]}, "store_id": 1, "number": 0, "events": {parts["events"]}, "requests": []}}'
+    with pytest.raises(TransportError):
+        decode_batch(body.encode())
