@@ -23,6 +23,9 @@ CREATE TABLE stores (store_id INTEGER PRIMARY KEY, number INTEGER, exposure INTE
 page_view INTEGER, page_view_time INTEGER, user_id INTEGER) WITHOUT ROWID;
 """
 
+_KEPT = "WHERE length(body) > 0"
+"""The batches that were not forgotten."""
+
 
 class Sent(NamedTuple):
     """How far a store has sent its rows.
@@ -106,12 +109,20 @@ class Journal:
     def bodies(self) -> list[bytes]:
         """Return the body of every batch that is not in Parquet yet, in order."""
         try:
-            return [body for (body,) in self._database.execute("SELECT body FROM batches ORDER BY sequence")]
+            return [body for (body,) in self._database.execute(f"SELECT body FROM batches {_KEPT} ORDER BY sequence")]
         except sqlite3.Error as error:
             raise self._failed(error) from None
 
+    def count(self) -> int:
+        """Return the number of batches that are not in Parquet yet."""
+        return self._number(f"SELECT count(*) FROM batches {_KEPT}") or 0
+
     def first(self) -> int | None:
-        """Return the sequence number of the first batch that is not in Parquet yet; None if there is none."""
+        """Return the sequence number of the first batch that is not in Parquet yet; None if there is none.
+
+        A batch that was forgotten keeps its number. So a part that was written before has the same name when it is
+        written again.
+        """
         return self._number("SELECT min(sequence) FROM batches")
 
     def last(self) -> int:
@@ -141,7 +152,7 @@ class Journal:
         """
         rows, sequences, found = 0, [], set(stores)
         try:
-            for sequence, body in self._database.execute("SELECT sequence, body FROM batches"):
+            for sequence, body in self._database.execute(f"SELECT sequence, body FROM batches {_KEPT}"):
                 batch = decode_batch(body)
                 if batch.user_id == user_id:
                     sequences.append((sequence,))
@@ -151,7 +162,7 @@ class Journal:
             # are removed.
             self._database.execute("PRAGMA secure_delete = ON")
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany("DELETE FROM batches WHERE sequence = ?", sequences)
+            self._database.executemany("UPDATE batches SET body = x'' WHERE sequence = ?", sequences)
             self._database.executemany("DELETE FROM stores WHERE store_id = ?", [(store,) for store in found])
             self._database.execute("DELETE FROM stores WHERE user_id = ?", (user_id,))
             self._database.execute("COMMIT")

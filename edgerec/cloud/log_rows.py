@@ -74,17 +74,15 @@ class Marks(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """The rows of batches of different stores.
+    """The rows of batches of different stores whose items the catalogue has.
 
     Attributes:
         events: in order of user, store, time and ordinal.
         requests: in the order of the batches.
-        dropped: number of rows that were dropped, because the catalogue does not have their items.
     """
 
     events: pl.DataFrame
     requests: pl.DataFrame
-    dropped: int
 
     def marks(self) -> dict[int, dict[str, Marks]]:
         """Return the first and the last event of each kind, by store."""
@@ -101,9 +99,9 @@ class CheckedRows:
         return found
 
     def of_stores(self, stores: Collection[int]) -> CheckedRows:
-        """Return the rows of some stores. The dropped rows are not counted again."""
+        """Return the rows of some stores."""
         chosen = pl.col(STORE_ID).is_in(list(stores))
-        return CheckedRows(self.events.filter(chosen), self.requests.filter(chosen), 0)
+        return CheckedRows(self.events.filter(chosen), self.requests.filter(chosen))
 
     def counts(self) -> dict[int, int]:
         """Return the number of rows of each store."""
@@ -117,16 +115,23 @@ class LogTables:
     Args:
         specs: the specifications of all versions that devices run.
         item_ids: (items,) int64, the items of the catalogue, ascending.
+        schemas: the columns and types of both tables; default: those that the specifications need.
     """
 
-    def __init__(self, specs: Sequence[FeatureSpec], item_ids: Any) -> None:
+    def __init__(
+        self, specs: Sequence[FeatureSpec], item_ids: Any, *, schemas: Mapping[str, pl.Schema] | None = None
+    ) -> None:
         self.specs = tuple(specs)
-        self.schemas = {name: _schema(name, specs) for name in (EVENTS, REQUESTS)}
+        self.schemas = schemas or {name: _schema(name, specs) for name in (EVENTS, REQUESTS)}
         self._features: dict[str, dict[str, Feature]] = {
             name: {feature.source: feature for spec in specs for feature in table_features(name, spec)}
             for name in (EVENTS, REQUESTS)
         }
-        self._index = ItemIndex.of(item_ids)
+        self._item_ids, self._index = item_ids, ItemIndex.of(item_ids)
+
+    def admitting(self, spec: FeatureSpec) -> LogTables:
+        """Return the tables of one more specification, which needs no other columns. Their columns keep their order."""
+        return LogTables([*self.specs, spec], self._item_ids, schemas=self.schemas)
 
     def missing(self, spec: FeatureSpec) -> str | None:
         """Return a column that one more specification would add or give another type, or None."""
@@ -164,7 +169,7 @@ class LogTables:
                 offered = self._offered(requests)
         except LogsError as error:
             raise WrongRowsError(str(error)) from None
-        return CheckedRows(known, offered, len(events) + len(requests) - len(known) - len(offered))
+        return CheckedRows(known, offered)
 
     def _offered(self, requests: pl.DataFrame) -> pl.DataFrame:
         """Return the requests whose items are all in the catalogue."""

@@ -12,7 +12,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,9 @@ from edgerec.paging.log_rows import LogBatch
 
 ROLL_ROWS, ROLL_S = 50_000, 300.0
 """The journal becomes Parquet when it has this many rows, or when its first batch is this old in seconds."""
-_MOST_QUEUED, _MOST_BYTES = 1000, 64 * 1024 * 1024
-"""Maximum number of batches that wait to be stored, and of the bytes of their JSON. A single one may be larger."""
+_MOST_QUEUED, _MOST_BYTES = 1000, 32 * 1024 * 1024
+"""Maximum number of batches that wait to be stored, and of the bytes of their JSON. Their rows in memory take up to
+seven times as much."""
 
 Learn = Callable[[pl.DataFrame, pl.DataFrame], None]
 
@@ -94,8 +95,7 @@ class LogWriter:
         roll_s: float = ROLL_S,
     ) -> None:
         self._path = to_path(path, "LogWriter: `path`")
-        self._item_ids = items[ITEM_ID].to_numpy()
-        self._tables = LogTables(specs, self._item_ids)
+        self._tables = LogTables(specs, items[ITEM_ID].to_numpy())
         self._learn, self._roll_rows, self._roll_s = learn, roll_rows, roll_s
         self._counts = {"batches": 0, "repeated": 0, "events": 0, "requests": 0, "dropped_rows": 0}
         _make_folder(self._path)
@@ -104,7 +104,7 @@ class LogWriter:
             finish_forgetting(self._path, self._journal)
             check_parts(self._path, self._journal, self._tables.schemas)
             self._prepare(specs[0], items)
-            self._pending = [self._recovered(body) for body in self._journal.bodies()]
+            self._recover()
             recovered = self._joined(self._pending)
             self._roll()
         except BaseException:
@@ -134,7 +134,7 @@ class LogWriter:
                 f"logs: the version needs the column {column}, which the logs of this server do not have, or with "
                 "another type: restart the server with another --logs"
             )
-        self._tables = LogTables([*self._tables.specs, spec], self._item_ids)
+        self._tables = self._tables.admitting(spec)
 
     def submit(self, batch: LogBatch, *, body: bytes | None = None) -> Future[dict[str, Any]]:
         """Store a batch. The future ends when the batch is on disk.
@@ -200,9 +200,8 @@ class LogWriter:
             if self._pending and (self._rows() >= self._roll_rows or time.monotonic() >= self._since + self._roll_s):
                 try:
                     self._roll()
-                except EdgeRecError as error:
-                    # The batches stay in the journal. They are written later.
-                    sys.stderr.write(f"edgerec: {printable(str(error))}\n")
+                except Exception as error:  # the batches stay in the journal; they are written later
+                    sys.stderr.write(f"edgerec: {printable(first_line(error))}\n")
                     self._since = time.monotonic()
 
     def _waiting(self) -> list[Any]:
@@ -215,6 +214,11 @@ class LogWriter:
                 found.append(self._queue.get_nowait())
         except queue.Empty:
             return found
+
+    def _recover(self) -> None:
+        """Read all rows of the journal again."""
+        self._pending = [self._recovered(body) for body in self._journal.bodies()]
+        self._pending_batches = len(self._pending)
 
     def _recovered(self, body: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the rows of a batch that a killed server left in the journal."""
@@ -257,46 +261,57 @@ class LogWriter:
                 one.done.set_result({"stored": False, "dropped_rows": 0})
             else:
                 new.append(one)
-        rows = self._checked(new)
-        if rows is None:
-            return
-        marks, kept = rows.marks(), []
-        for one in new:
-            store = one.batch.store_id
-            try:
-                kept.append((one, followed(sent[store], one.batch, marks.get(store, {}))))
-            except WrongRowsError as error:
-                one.done.set_exception(error)
-        if len(kept) < len(new):
-            rows = rows.of_stores({one.batch.store_id for one, _ in kept})
-        self._keep(kept, rows)
+        kept: list[tuple[_Waiting, Sent]] = []
+        tables = []
+        for batches, rows in self._checked(new):
+            following = self._following(batches, rows, sent)
+            if following:
+                kept += following
+                whole = len(following) == len(batches)
+                tables.append(rows if whole else rows.of_stores({one.batch.store_id for one, _ in following}))
+        if kept:
+            self._keep(kept, tables)
 
-    def _checked(self, new: list[_Waiting]) -> CheckedRows | None:
-        """Return the checked rows of batches. If a batch is wrong, store each by itself, and return None."""
+    def _checked(self, new: list[_Waiting]) -> list[tuple[list[_Waiting], CheckedRows]]:
+        """Return the checked rows of batches. If one is wrong, halves are checked, until it is alone and refused."""
         if not new:
-            return None
+            return []
         try:
-            return self._tables.of([one.batch for one in new])
+            return [(new, self._tables.of([one.batch for one in new]))]
         except Exception as error:  # a fault of one batch must not end the thread
             if len(new) == 1:
                 _refuse(new, error if isinstance(error, EdgeRecError) else WrongRowsError(first_line(error)))
-            else:
-                for one in new:
-                    self._store_each([one])
-            return None
+                return []
+            middle = len(new) // 2
+            return self._checked(new[:middle]) + self._checked(new[middle:])
 
-    def _keep(self, kept: list[tuple[_Waiting, Sent]], rows: CheckedRows) -> None:
+    @staticmethod
+    def _following(batches: list[_Waiting], rows: CheckedRows, sent: Mapping[int, Sent]) -> list[tuple[_Waiting, Sent]]:
+        """Return the batches that follow what their stores have sent, and how far these have sent then."""
+        marks, found = rows.marks(), []
+        for one in batches:
+            store = one.batch.store_id
+            try:
+                found.append((one, followed(sent[store], one.batch, marks.get(store, {}))))
+            except WrongRowsError as error:
+                one.done.set_exception(error)
+        return found
+
+    def _keep(self, kept: list[tuple[_Waiting, Sent]], tables: list[CheckedRows]) -> None:
         """Write checked batches to the journal, learn from them, and answer them."""
-        if not kept:
-            return
+        counts: dict[int, int] = {}
+        for rows in tables:
+            counts |= rows.counts()
         try:
             self._journal.append([(one.batch.store_id, now, one.content()) for one, now in kept])
         except EdgeRecError as error:
             _refuse([one for one, _ in kept], error)
             return
-        counts = rows.counts()
+        self._since = self._since if self._pending else time.monotonic()
+        self._pending += [(rows.events, rows.requests) for rows in tables]
+        self._pending_batches += len(kept)
         try:
-            self._count_and_teach(len(kept), (rows.events, rows.requests))
+            self._count_and_teach(len(kept), self._joined(self._pending[-len(tables) :]))
         finally:
             # A device that asks for a page after this answer gets one that knows its behaviours.
             for one, _ in kept:
@@ -305,12 +320,9 @@ class LogWriter:
                 self._counts["dropped_rows"] += dropped
                 one.done.set_result({"stored": True, "dropped_rows": dropped})
 
-    def _count_and_teach(self, batches: int, rows: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    def _count_and_teach(self, batches: int, tables: dict[str, pl.DataFrame]) -> None:
         """Count new batches that are in the journal, and let the recall learn from them."""
-        self._since = self._since if self._pending else time.monotonic()
-        self._pending.append(rows)
         self._counts["batches"] += batches
-        tables = dict(zip((EVENTS, REQUESTS), rows, strict=True))
         for name, table in tables.items():
             self._counts[name] += len(table)
         self._teach(tables)
@@ -335,6 +347,9 @@ class LogWriter:
         first = self._journal.first()
         if first is None:
             return
+        if self._journal.count() != self._pending_batches:
+            # A fault in between, such as a lack of memory, has left out rows that are in the journal.
+            self._recover()
         tables = {name: table for name, table in self._joined(self._pending).items() if len(table)}
         paths = {name: part_path(self._path, name, first) for name in tables}
         if any(path.exists() for path in paths.values()):
@@ -344,7 +359,7 @@ class LogWriter:
         for name, table in tables.items():
             write_durably(table.sort(TIME, maintain_order=True), paths[name])
         self._journal.clear()
-        self._pending = []
+        self._pending, self._pending_batches = [], 0
 
     def _prepare(self, spec: FeatureSpec, items: pl.DataFrame) -> None:
         """Write the catalogue and the heads. Items that only an earlier catalogue had are kept: rows may name them."""

@@ -31,6 +31,8 @@ from edgerec.core.atomic import check_no_overlap
 from edgerec.core.errors import ConfigurationError, OutputError
 from edgerec.data.logs import HEAD
 
+LEARNT = 2000
+"""Number of events that are learnt before waiting pages are answered."""
 _GRACE_S = 5
 """How long open requests may take after the server was asked to stop, in seconds."""
 _BACKLOG = 2048
@@ -90,7 +92,9 @@ def serve(
             if logs is not None:
                 specs = [version.spec for version in service.versions]
                 specs += followed.retired_specs() if followed is not None else []
-                writer = stack.enter_context(LogWriter(logs, specs, service.catalogue.items, learn=service.learn))
+                writer = stack.enter_context(
+                    LogWriter(logs, specs, service.catalogue.items, learn=partial(service.learn, piece=LEARNT))
+                )
         if followed is not None:
             stack.enter_context(FolderThread(followed, service.versions, partial(_admit, service, writer)))
         app = create_app(service, writer, front=opened_front)

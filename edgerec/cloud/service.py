@@ -95,16 +95,25 @@ class FeedService:
             raise UnknownItemsError(f"the catalogue does not have {len(unknown)} of the items, such as {unknown[0]}")
         return version.batch(self.catalogue, rows, {name: [None] * len(rows) for name in version.served_columns})
 
-    def learn(self, events: pl.DataFrame, requests: pl.DataFrame) -> None:
+    def learn(self, events: pl.DataFrame, requests: pl.DataFrame, *, piece: int | None = None) -> None:
         """Let the recall and the served values learn from new rows of the logs.
 
         Events of items that the catalogue does not have are left out.
+
+        Args:
+            events, requests: the new rows.
+            piece: number of events after which waiting pages are answered; None: they wait for all events.
         """
         known = self.catalogue.rows(events[ITEM_ID].to_numpy()) >= 0
         events = events.filter(pl.Series(known, dtype=pl.Boolean))
+        pieces = [events] if piece is None or len(events) <= piece else list(events.iter_slices(piece))
+        for part in pieces[:-1]:
+            with self._lock:
+                self._recall.learn(part)
+                self._served.learn(part, requests.clear())
         with self._lock:
-            self._recall.learn(events)
-            self._served.learn(events, requests)
+            self._recall.learn(pieces[-1])
+            self._served.learn(pieces[-1], requests)
 
     def _served_values(
         self,

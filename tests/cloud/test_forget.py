@@ -253,3 +253,22 @@ def test_the_journal_has_the_numbers_of_its_batches_after_it(folder: Path) -> No
     journal = Journal(folder / JOURNAL)
     assert journal.last() == last > 0
     journal.close()
+
+
+def test_a_part_that_was_written_before_a_kill_is_written_once_more_and_not_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, batches = tmp_path / "out", every_batch()
+    logs = writer(out)
+    for batch in batches:
+        logs.submit(batch).result(20)
+    with monkeypatch.context() as patch:
+        # The server ends after it wrote the parts and before it cleared the journal.
+        patch.setattr(Journal, "clear", lambda self: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            logs.close()
+    assert forget_user(out, USER).events > 0
+    writer(out).close()
+    others = sum(len(batch.events) for batch in batches if batch.user_id != USER)
+    assert len(load_logs(out).events) == others
+    assert len(list((out / "events").glob("*.parquet"))) == 2  # with the part that shows the types

@@ -18,8 +18,8 @@ import pytest
 
 from edgerec.cloud import log_writer
 from edgerec.cloud.app import create_app
-from edgerec.cloud.journal import JOURNAL
-from edgerec.cloud.log_rows import CheckedRows, WrongRowsError
+from edgerec.cloud.journal import JOURNAL, Journal
+from edgerec.cloud.log_rows import CheckedRows, LogTables, WrongRowsError
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.start import open_service
 from edgerec.core.errors import OutputError
@@ -460,3 +460,70 @@ def test_a_fault_of_the_writer_does_not_end_its_thread(tmp_path: Path, monkeypat
             with pytest.raises(OutputError, match="division"):
                 logs.submit(BATCHES[0]).result(20)
         assert logs.submit(BATCHES[0]).result(20)["stored"]
+
+
+def test_one_wrong_batch_costs_few_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, checks = Slow(), []
+    many = [replace(BATCHES[0], store_id=5000 + number, events=[], requests=[]) for number in range(64)]
+    wrong = replace(many[40], events=[{"kind": "exposure"}])
+    checked = LogTables.of
+    with writer(tmp_path / "out", learn=slow) as logs:
+        logs.submit(BATCHES[0])
+        assert slow.busy.wait(20)
+        monkeypatch.setattr(
+            LogTables, "of", lambda self, batches: checks.append(len(batches)) or checked(self, batches)
+        )
+        futures = [logs.submit(batch) for batch in (*many[:40], wrong, *many[41:])]
+        slow.go.set()
+        stored = [future.exception(20) is None for future in futures]
+    assert stored == [True] * 40 + [False] + [True] * 23
+    assert len(checks) == 13  # both halves of 64, 32, ..., 2
+
+
+def test_rows_that_were_stored_before_a_fault_become_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with writer(tmp_path / "out") as logs:
+        with monkeypatch.context() as patch:
+            # A lack of memory just after the commit.
+            patch.setattr(Journal, "append", after(Journal.append, MemoryError("no memory")))
+            with pytest.raises(OutputError, match="no memory"):
+                logs.submit(BATCHES[0]).result(20)
+        # The device sends the batch again, because it got no answer.
+        assert logs.submit(BATCHES[0]).result(20)["stored"] is False
+        send(logs, BATCHES[1:])
+    assert_same_rows(tmp_path / "out")
+
+
+def after(method: Any, error: Exception) -> Any:
+    """Return a method that does what `method` does, and then raises an error."""
+
+    def failing(*arguments: Any) -> None:
+        method(*arguments)
+        raise error
+
+    return failing
+
+
+def test_a_version_that_counts_less_does_not_change_the_order_of_columns(tmp_path: Path) -> None:
+    def counting(*columns: str) -> FeatureSpec:
+        document = LOGS.spec.model_dump(mode="json", exclude_none=True)
+        for column in columns:
+            as_of = {"count": "exposure", "by": ["item_id"], "weight": column, "within_s": 3600}
+            feature = {
+                "name": f"n_{column}",
+                "source": f"n_{column}",
+                "origin": "served",
+                "kind": "raw",
+                "as_of": as_of,
+            }
+            document["item"].append(feature)
+        return FeatureSpec.model_validate(document)
+
+    items = LOGS.items.sort("item_id")
+    with LogWriter(tmp_path / "out", [counting("price", "watts")], items) as logs:
+        send(logs, BATCHES[:1])
+        logs.admit(counting("watts"))
+        send(logs, BATCHES[1:])
+    names = [pl.read_parquet_schema(file).names() for file in sorted((tmp_path / "out" / "events").iterdir())]
+    assert len(names) == 2
+    assert names[0] == names[1]
+    assert_same_rows(tmp_path / "out")

@@ -16,6 +16,8 @@ from edgerec.paging.log_rows import LogBatch
 
 MAX_REQUEST = 8 * 1024 * 1024
 """Maximum length of the body of a request in bytes. A compressed body may have this length after inflation, too."""
+PARSED = 2
+"""Number of bodies that are parsed at the same time. A body of 8 MiB becomes some 60 MB of rows."""
 _NATURAL: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _VALUE: dict[str, Any] = {"type": ["boolean", "string", "null", "number"]}
 _ROWS: dict[str, Any] = {
@@ -59,6 +61,7 @@ def log_routes(logs: LogWriter | None, user_rate: Rate | None = None) -> APIRout
         user_rate: how many batches each user may send; None: as many as they like.
     """
     router = APIRouter()
+    parsing = asyncio.Semaphore(PARSED)
 
     @router.post("/v1/logs", openapi_extra=_BATCH)
     async def store_logs(request: Request) -> Response:
@@ -69,7 +72,8 @@ def log_routes(logs: LogWriter | None, user_rate: Rate | None = None) -> APIRout
         encoding = request.headers.get("content-encoding", "identity")
         if encoding not in ("gzip", "identity"):
             raise HTTPException(415, f"the encoding should be gzip or none; received {encoding[:40]!r}")
-        batch, body = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
+        async with parsing:
+            batch, body = await asyncio.to_thread(_batch, content, compressed=encoding == "gzip")
         if user_rate is not None:
             user_rate.check(("logs", batch.user_id), "a user")
         return json_answer(await asyncio.wrap_future(logs.submit(batch, body=body)))
