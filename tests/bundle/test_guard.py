@@ -40,7 +40,21 @@ def with_a_bundle(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
             yield (*path, name)
 
 
-@pytest.mark.parametrize("command", list(with_a_bundle(cli)), ids=" ".join)
+WITHOUT_MODELS = {("bench", "kv"), ("kit",)}
+OF_THE_CLOUD = {("bench", "cloud"), ("embeddings", "publish"), ("versions", "publish")}
+"""Commands that do not import MNN."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        # All measurements load the models by the same function.
+        pytest.param(one, marks=pytest.mark.slow if one[0] == "bench" and one[1] not in ("step", "kv") else ())
+        for one in with_a_bundle(cli)
+        if one not in OF_THE_CLOUD
+    ],
+    ids=" ".join,
+)
 def test_a_model_that_crashes_mnn_is_an_error_of_one_line_in_every_command(
     command: tuple[str, ...], forged: Path, samples_path: Path, tmp_path: Path
 ) -> None:
@@ -49,7 +63,7 @@ def test_a_model_that_crashes_mnn_is_an_error_of_one_line_in_every_command(
     more = {"replay": logs, "explain": logs, "kit": ["--out", tmp_path / "kit.tar.gz"]}.get(command[0], [])
     run = edgerec if command == ("verify",) else edgerec_here
     done = run(*command, forged, *more)
-    if command in (("bench", "kv"), ("kit",)):  # These commands run no model.
+    if command in WITHOUT_MODELS:
         assert done.returncode == 0, done.stderr
         return
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr

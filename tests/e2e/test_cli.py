@@ -91,6 +91,7 @@ def test_the_docs_list_every_output_key(made: Made, name: str) -> None:
     assert set(made.documents[name]) == {"schema", *documented_keys(f"edgerec {name}")}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_ablate_writes_a_table_and_runs(made: Made, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(SETTINGS + "epochs = 1\n[models.dlcm]\nepochs = 2\n")
@@ -435,6 +436,7 @@ def test_a_signal_ends_a_command_without_output(outputs: Path, tmp_path: Path, n
     assert err.strip() == ("edgerec: interrupted" if number == signal.SIGINT else "")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_an_interrupted_training_is_kept_and_can_be_finished(samples_path: Path, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(

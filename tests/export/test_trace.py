@@ -172,6 +172,7 @@ def test_compare_tensors_on_small_arrays() -> None:
     assert not compare_tensors(off, ones, ones + np.float32(TOLERANCE / 10))[1]
 
 
+@pytest.mark.slow
 def test_export_writes_a_trace_if_the_parity_check_fails(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,7 @@ def test_the_kit_pins_every_package_of_the_device_extra_as_constraints_txt_does(
     assert [versions(pinned(python))["numpy"] for python in PYTHONS] == ["2.2.6", "2.4.6", "2.4.6", "2.4.6"]
 
 
+@pytest.mark.slow
 def test_the_script_verifies_and_measures(kit: Path, tmp_path: Path) -> None:
     here = shutil.copytree(kit, tmp_path / "kit")
     # This Python has all packages already, so nothing is installed.

@@ -114,6 +114,7 @@ def test_the_first_trial_is_the_training_without_a_search(
         tune(samples, TINY, tmp_path / "new", trials=1, resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_a_trial_that_fails_does_not_end_the_search(
     samples: Samples, samples_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
