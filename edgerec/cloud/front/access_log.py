@@ -25,7 +25,7 @@ class AccessLog:
         path: the file. None: standard error.
 
     Raises:
-        OutputError: the file cannot be opened.
+        OutputError: the file cannot be opened, or it contains something else.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -33,6 +33,8 @@ class AccessLog:
         self._path = path
         self._look_at = time.monotonic() + LOOK_S
         try:
+            if path is not None and _is_other(path):
+                raise OutputError(f"access log: {path} contains something else than such lines: choose another file")
             self._handle = 2 if path is None else _open(path)
         except OSError as error:
             raise OutputError(f"access log: {path} cannot be written ({error.strerror}): choose another file") from None
@@ -63,6 +65,16 @@ class AccessLog:
             handle = _open(path)
             os.close(self._handle)
             self._handle = handle
+
+
+def _is_other(path: Path) -> bool:
+    """Return whether a file exists whose first line is not one of an access log."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(8)
+    except FileNotFoundError:
+        return False
+    return begin not in (b"", b'{"time":')
 
 
 def _open(path: Path) -> int:

@@ -59,12 +59,12 @@ class FrontSettings:
             OutputError: the access log cannot be written.
         """
         tokens = None if self.tokens is None else Tokens(self.tokens)
-        token_rate, user_rate = (each and Rate(each) for each in (self.token_rate, self.user_rate))
+        token_rate, user_rate = (None if text is None else Rate(text) for text in (self.token_rate, self.user_rate))
         log = None
         if self.access_log is not None:
             log = AccessLog(None if self.access_log == STDERR else self.access_log)
         try:
-            yield Front(tokens, token_rate or None, user_rate or None, self.metrics, log, fault)
+            yield Front(tokens, token_rate, user_rate, self.metrics, log, fault)
         finally:
             if log is not None:
                 log.close()

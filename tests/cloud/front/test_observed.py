@@ -144,3 +144,16 @@ def test_the_access_log_follows_a_rotation_and_survives_a_full_disk(
 
 def numbers(path: Path) -> list[Any]:
     return [json.loads(line)["number"] for line in path.read_text().splitlines()]
+
+
+def test_a_file_of_something_else_gets_no_lines(tmp_path: Path) -> None:
+    for content in (b"PAR1", b"app token\n", b'{"format": 1}'):
+        path = tmp_path / "other"
+        path.write_bytes(content)
+        with pytest.raises(OutputError, match="something else"):
+            AccessLog(path)
+        assert path.read_bytes() == content
+    log = AccessLog(tmp_path / "access.jsonl")
+    log.write(status=200)
+    log.close()
+    AccessLog(tmp_path / "access.jsonl").close()

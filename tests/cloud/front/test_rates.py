@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerec.cloud.app import create_app
-from edgerec.cloud.front.front import Front
+from edgerec.cloud.front.front import Front, no_fault
 from edgerec.cloud.front.rates import Rate
+from edgerec.cloud.front.settings import FrontSettings
 from edgerec.cloud.front.tokens import Tokens
 from edgerec.cloud.start import open_service
 from edgerec.core.errors import ConfigurationError
@@ -81,3 +82,15 @@ def test_who_asks_too_often_gets_429_and_when_to_come_back(logs: Path, tmp_path:
     assert ask(app, "GET", "/v1/versions", authorization=f"Bearer other-{OLD}").status == 200
     # Without a token, no rate is used up, and health answers.
     assert ask(app, "GET", "/v1/health").status == 200
+
+
+def test_the_rates_of_the_settings_limit_requests(logs: Path, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(f"app {OLD}\n")
+    settings = FrontSettings(tokens=tmp_path / "tokens", token_rate="5/hour", user_rate="2/hour")
+    with settings.open(no_fault) as front:
+        app = create_app(open_service(logs, [bundle]), front=front)
+        token = f"Bearer {OLD}"
+        pages = [ask(app, "POST", "/v1/page", {**PAGE, "user_id": user}, authorization=token) for user in (1, 1, 1, 2)]
+        assert [page.status for page in pages] == [200, 200, 429, 200]
+        last = [ask(app, "GET", "/v1/versions", authorization=token).status for _ in range(2)]
+        assert last == [200, 429]
