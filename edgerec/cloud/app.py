@@ -42,7 +42,7 @@ def create_app(service: FeedService, logs: LogWriter | None = None, *, front: Fr
         if logs is not None:
             await asyncio.to_thread(logs.close)
 
-    app = FastAPI(title="EdgeRec cloud", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="EdgeRec cloud", version=__version__, lifespan=lifespan, redirect_slashes=False, redoc_url=None)
     traffic = Traffic()
     routers = [
         page_routes(service, front.user_rate),
