@@ -22,8 +22,8 @@ _OPTIONS = (
     click.option(
         "--user-rate",
         metavar="RATE",
-        help="How many pages each user may ask for, and how many batches of logs they may send, such as 20/second. "
-        "Default: all.",
+        help="How many pages and model offers each user may ask for, and how many batches of logs they may send, such "
+        "as 20/second. Default: all.",
     ),
     click.option("--metrics", is_flag=True, help="Offer the metrics for Prometheus at /metrics."),
     click.option(

@@ -17,13 +17,15 @@ from edgerec.cloud.log_rows import WrongRowsError
 from edgerec.cloud.log_writer import BusyLogsError
 from edgerec.cloud.service import UnknownItemsError
 from edgerec.cloud.versions import UnknownVersionError
-from edgerec.core.errors import EdgeRecError, StoreError, TransportError
+from edgerec.core.errors import EdgeRecError, InputError, OutputError, StoreError, TransportError
 from edgerec.core.faults import fault_text
 from edgerec.core.text import printable
 from edgerec.paging.log_body import TooLargeError
 
 JSON = "application/json"
 _NOT_JSON = "the body is not valid JSON"
+_LOGGED = (EdgeRecError, InputError, OutputError)
+"""The kinds of errors that are no fault of who asks."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,9 +47,9 @@ def add_errors(app: FastAPI) -> None:
             status, text = answer(error)
             if isinstance(error, RequestValidationError):
                 text = _body_fault(error, request.headers.get("content-type", ""))
-            elif kind is EdgeRecError:
+            elif kind in _LOGGED:
                 # Applications that need the traceback set the level DEBUG.
-                _LOG.error(printable(text), exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
+                _LOG.error(printable(str(error)), exc_info=error if _LOG.isEnabledFor(logging.DEBUG) else None)
             more = error.more if isinstance(error, UnknownVersionError) else {}
             document = {"error": printable(text), **more}
             return json_answer(document, status, _headers(error))
@@ -60,7 +62,10 @@ def add_errors(app: FastAPI) -> None:
     add(TooManyRequestsError, lambda error: (429, str(error)))
     add(TransportError, lambda error: (400, str(error)))
     add(WrongRowsError, lambda error: (422, str(error)))
-    add(EdgeRecError, lambda error: (500, str(error)))
+    # These texts may name files or the address of Redis. Only the log has them.
+    add(EdgeRecError, lambda error: (500, "this is a fault of the server: its log says more"))
+    add(OutputError, lambda error: (500, "the logs cannot be stored now: the log of the server says more"))
+    add(InputError, lambda error: (500, str(error)))
     add(BusyLogsError, lambda error: (503, str(error)))
     app.add_exception_handler(StoreError, _no_embeddings)
     add(Exception, lambda error: (500, f"this is a fault of the server ({type(error).__name__})"))

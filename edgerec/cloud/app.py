@@ -46,12 +46,13 @@ def create_app(service: FeedService, logs: LogWriter | None = None, *, front: Fr
     traffic = Traffic()
     routers = [
         page_routes(service, front.user_rate),
-        model_routes(service.versions),
+        model_routes(service.versions, front.user_rate),
         log_routes(logs, front.user_rate),
         state_routes(service, logs, front.fault),
     ]
     if front.metrics:
-        routers.append(metrics_routes(ServerCollector(traffic, service, logs, front.access_log).registry()))
+        collector = ServerCollector(traffic, service, logs, front.access_log, front.user_rate)
+        routers.append(metrics_routes(collector.registry()))
     for router in routers:
         app.include_router(router)
     add_errors(app)

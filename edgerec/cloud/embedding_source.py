@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgerec.bundle.manifest_file import read_cloud_manifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.bundle.tables import open_tables
-from edgerec.core.errors import InputError
+from edgerec.core.errors import FormatError, InputError, StoreError
 from edgerec.kv.store import EmbeddingTables
+from edgerec.kv.table_entry import TableEntry
+
+if TYPE_CHECKING:
+    from edgerec.kv.redis import RedisTables
 
 LOOK_UP_SECONDS = 2.0
 """How long a page waits for Redis."""
 PAUSE_SECONDS = 1.0
 """After a look-up without an answer, pages are refused at once for this time."""
 CACHE_BYTES = 64_000_000
+
+
+class UnpublishedError(StoreError):
+    """The store does not have the embeddings of a version, or not all of them. They may be published later."""
 
 
 @dataclass(frozen=True)
@@ -76,33 +84,50 @@ class RedisEmbeddings:
         self._cache_bytes = cache_bytes
 
     def open(self, cloud: Path, *, public_key: PublicKey | None) -> OpenedEmbeddings:
-        """Open the tables of a version in Redis, and check that they have the sizes of the bundle's manifest.
+        """Open the tables of a version in Redis, and check that they are complete, with the sizes of the manifest.
 
         Raises:
-            InputError: the version is not published, or the published tables have other sizes.
+            UnpublishedError: the version is not published, rows are missing, or the tables have other sizes.
             FormatError, SignatureError: the manifest cannot be used.
             StoreError: Redis does not answer.
         """
-        from edgerec.kv.cache import CachedTables
+        from edgerec.cloud.republished import RepublishedTables
 
         manifest = read_cloud_manifest(cloud, public_key=public_key)
-        if manifest.version_id not in self._store.versions():
-            raise InputError(
-                f"embedding store {self._store.address}: version {manifest.version_id} is not published: run "
-                f"edgerec embeddings publish {cloud.parent} --redis URL first"
-            )
-        tables = self._store.open(manifest.version_id)
-        if {name: _size(entry) for name, entry in tables.entries.items()} != {
-            name: _size(entry) for name, entry in manifest.tables.items()
-        }:
-            raise InputError(
+        sizes = _sizes(manifest.tables)
+
+        def fits(tables: RedisTables) -> bool:
+            return _sizes(tables.entries) == sizes
+
+        tables = self._complete(manifest.version_id, cloud.parent)
+        if not fits(tables):
+            raise UnpublishedError(
                 f"embedding store {self._store.address}: version {manifest.version_id} has tables of other sizes than "
                 f"{cloud.parent}: publish the bundle again with --replace"
             )
-        cached = CachedTables(tables, tables.entries, limit=self._cache_bytes) if self._cache_bytes else tables
-        return OpenedEmbeddings(manifest.version_id, manifest.spec, cached)
+        return OpenedEmbeddings(manifest.version_id, manifest.spec, RepublishedTables(tables, self._cached, fits))
+
+    def _complete(self, version_id: str, bundle: Path) -> RedisTables:
+        """Return the tables of a version, all of whose rows are there."""
+        where, advice = f"embedding store {self._store.address}", f"edgerec embeddings publish {bundle} --redis URL"
+        if version_id not in self._store.versions():
+            raise UnpublishedError(f"{where}: version {version_id} is not published: run {advice} first")
+        if not self._store.has(version_id):
+            raise UnpublishedError(f"{where}: version {version_id} is damaged or lost rows: run {advice}")
+        try:
+            return self._store.open(version_id)
+        except (InputError, FormatError) as error:  # it was removed or replaced just now
+            raise UnpublishedError(str(error)) from None
+
+    def _cached(self, tables: RedisTables) -> EmbeddingTables:
+        from edgerec.kv.cache import CachedTables
+
+        return CachedTables(tables, tables.entries, limit=self._cache_bytes) if self._cache_bytes else tables
 
 
-def _size(entry: Any) -> tuple[int, int]:
-    """Return rows and dimension. The data type may differ, because a bundle can be exported again with another one."""
-    return entry.keys, entry.dimension
+def _sizes(entries: Mapping[str, TableEntry]) -> dict[str, tuple[int, int]]:
+    """Return rows and dimension of each table.
+
+    The data type may differ, because a bundle can be exported again with another one.
+    """
+    return {name: (entry.keys, entry.dimension) for name, entry in entries.items()}

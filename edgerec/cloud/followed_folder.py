@@ -9,15 +9,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from edgerec.bundle.layout import CLOUD
 from edgerec.bundle.manifest_file import read_cloud_manifest
 from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.device_files import read_device_files
+from edgerec.cloud.embedding_source import EmbeddingSource, UnpublishedError
 from edgerec.cloud.version_list import LIST, VersionEntry, read_versions
 from edgerec.cloud.versions import RolledOut, ServedVersion, Versions, open_version
-from edgerec.core.errors import EdgeRecError, FormatError, InputError, ResourceError
+from edgerec.core.errors import EdgeRecError, FormatError, InputError, ResourceError, StoreError
 from edgerec.core.text import printable
 from edgerec.features.spec import FeatureSpec, parse_spec
 
@@ -25,6 +27,8 @@ POLL_S = 0.25
 """How often the list is looked at, in seconds."""
 AGAIN_S = 60.0
 """When a version is tried again that could not be opened for want of memory or file handles, in seconds."""
+STORE_AGAIN_S = 5.0
+"""When a version is tried again whose embeddings could not be read in a store, in seconds. To ask costs little."""
 _CLOSE_S = 5.0
 
 Admit = Callable[[ServedVersion], None]
@@ -39,8 +43,12 @@ Bundle = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class _Refused:
-    """Why a bundle is not served, and when it is tried again (on the monotonic clock); None: never."""
+    """Why a bundle is not served, and when it is tried again (on the monotonic clock); None: never.
 
+    `said` is the line of the log. `error`, which callers of the server can read, names no file and no address.
+    """
+
+    said: str
     error: str
     again: float | None
 
@@ -51,6 +59,7 @@ class FollowedFolder:
     Args:
         path: the versions folder.
         public_key: the bundles must have a signature of this key. None: no signature is checked.
+        embeddings: where the embedding tables are; default: in the files of the bundles.
         open_bundle: opens the tables of a bundle. Default: `open_version`.
         again_s: when a bundle is tried again after a fault that may pass, in seconds.
 
@@ -63,12 +72,13 @@ class FollowedFolder:
         path: Path,
         *,
         public_key: PublicKey | None = None,
+        embeddings: EmbeddingSource | None = None,
         open_bundle: Callable[[Path], ServedVersion] | None = None,
         again_s: float = AGAIN_S,
     ) -> None:
         read_versions(path)
         self.path, self._key, self._again_s = path, public_key, again_s
-        self._open_bundle = open_bundle or (lambda bundle: open_version(bundle, public_key=public_key))
+        self._open_bundle = open_bundle or partial(open_version, public_key=public_key, embeddings=embeddings)
         self._seen: State = None
         self._unread: str | None = None
         self._opened: dict[Bundle, ServedVersion] = {}
@@ -144,19 +154,29 @@ class FollowedFolder:
             opened = self._open(entry)
             admit(opened)
         except Exception as error:  # a bug in opening one version must not keep the others from being served
-            again = time.monotonic() + self._again_s if isinstance(error, (ResourceError, OSError)) else None
-            if isinstance(error, (EdgeRecError, OSError)):
-                # The answer of `/v1/versions` has this text, so it does not name the place of the folder.
-                text = printable(str(error).replace(f"{self.path}/", ""))
-            else:
-                text = f"this is a fault of the server ({type(error).__name__})"
-                logging.getLogger(__name__).error(text, exc_info=error)
-            self._refused[bundle] = _Refused(text, again)
-            if refused is None or refused.error != text:
-                _say(f"versions: version {entry.version_id} is not served: {text}")
+            now = self._why(error)
+            self._refused[bundle] = now
+            if refused is None or refused.said != now.said:
+                _say(f"versions: version {entry.version_id} is not served: {now.said}")
             return None
         self._refused.pop(bundle, None)
         return opened
+
+    def _why(self, error: Exception) -> _Refused:
+        """Return why a version is refused that raised `error`."""
+        if isinstance(error, StoreError):
+            said = f"{printable(str(error))}; it is tried again"
+            unpublished = isinstance(error, UnpublishedError)
+            text = "are not published, or not all of them" if unpublished else "cannot be read now"
+            again = min(STORE_AGAIN_S, self._again_s)
+            return _Refused(said, f"its embeddings {text}; it is tried again", time.monotonic() + again)
+        if isinstance(error, (EdgeRecError, OSError)):
+            text = printable(str(error).replace(f"{self.path}/", ""))
+        else:
+            text = f"this is a fault of the server ({type(error).__name__})"
+            logging.getLogger(__name__).error(text, exc_info=error)
+        may_pass = isinstance(error, (ResourceError, OSError))
+        return _Refused(text, text, time.monotonic() + self._again_s if may_pass else None)
 
     def _open(self, entry: VersionEntry) -> ServedVersion:
         folder = self.path / entry.folder

@@ -53,7 +53,7 @@ class ModelBody(_Body):
     """A device's question which version its user should run."""
 
     user_id: Int64
-    store_id: Annotated[int, Field(ge=0, lt=2**63)]
+    store_id: Annotated[int, Field(ge=0, le=2**63 - 1)]
     version_id: VersionId | None = None
     """The version that the device has; null if it has none."""
 

@@ -25,7 +25,8 @@ from edgerec.cloud.recall import Recall
 from edgerec.cloud.service import FeedService
 from edgerec.cloud.settings import ServerSettings
 from edgerec.cloud.start import open_service
-from edgerec.cloud.versions import ServedVersion, open_version
+from edgerec.cloud.stored_columns import StoredColumns, log_specs
+from edgerec.cloud.versions import ServedVersion
 from edgerec.cloud.warming import warm
 from edgerec.core.atomic import check_no_overlap
 from edgerec.core.errors import ConfigurationError, OutputError
@@ -74,29 +75,26 @@ def serve(
         listener.listen(_BACKLOG)
         with opening_answers(listener, tls):
             earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
-            key = settings.public_key
-            opened = partial(open_version, public_key=key, embeddings=settings.embeddings)
-            followed = (
-                FollowedFolder(settings.versions, public_key=key, open_bundle=opened) if settings.versions else None
-            )
+            stored = StoredColumns(logs) if logs is not None and earlier else None
+            where: dict[str, Any] = {"public_key": settings.public_key, "embeddings": settings.embeddings}
+            followed = FollowedFolder(settings.versions, **where) if settings.versions else None
             service = open_service(
                 catalogue,
                 bundles,
                 learn_from=earlier,
                 recall=recall,
-                public_key=key,
                 followed=followed,
-                embeddings=settings.embeddings,
+                admit=stored.check if stored is not None else lambda version: None,
+                **where,
             )
             writer = None
             if logs is not None:
-                specs = [version.spec for version in service.versions]
-                specs += followed.retired_specs() if followed is not None else []
+                specs = log_specs(service.versions, followed, stored)
                 writer = stack.enter_context(
                     LogWriter(logs, specs, service.catalogue.items, learn=partial(service.learn, piece=LEARNT))
                 )
         if followed is not None:
-            stack.enter_context(FolderThread(followed, service.versions, partial(_admit, service, writer)))
+            stack.enter_context(FolderThread(followed, service.versions, partial(admit_version, service, writer)))
         app = create_app(service, writer, front=opened_front)
         warm(service, app, recalls=recall is CoVisitation)
         # The writer is closed at the end of this block, not by uvicorn, which would print a traceback on a full disk.
@@ -142,7 +140,7 @@ def _no_password() -> str:
     raise ValueError("the key has a password: give one without")
 
 
-def _admit(service: FeedService, writer: LogWriter | None, version: ServedVersion) -> None:
+def admit_version(service: FeedService, writer: LogWriter | None, version: ServedVersion) -> None:
     """Let a running server accept one more version, or raise the error that says why not."""
     service.admit(version)
     if writer is not None:

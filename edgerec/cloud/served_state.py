@@ -13,6 +13,15 @@ from typing import Any
 from edgerec.core.errors import InputError, TransportError, first_line
 from edgerec.core.text import printable
 
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect, because another server would get the token."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Return None: the answer with the redirect is an error."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
 _TIMEOUT_S = 10.0
 _MOST = 4 * 1024 * 1024
 
@@ -41,7 +50,7 @@ def served_state(url: str, *, token: str | None = None) -> ServedState:
         raise InputError(f"versions: the server should be http://host[:port] or https://host[:port]; received {url!r}")
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT_S) as answer:
+        with _OPENER.open(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT_S) as answer:
             document: Any = json.loads(answer.read(_MOST))
         rows = [row["version_id"] for row in document["versions"]]
         return ServedState(tuple(map(str, rows)), {row["version_id"]: row["error"] for row in document["refused"]})

@@ -39,6 +39,7 @@ def open_service(
     public_key: PublicKey | None = None,
     followed: FollowedFolder | None = None,
     embeddings: EmbeddingSource | None = None,
+    admit: Callable[[ServedVersion], None] = lambda version: None,
 ) -> FeedService:
     """Open the catalogue and the cloud halves of bundles, and let the recall learn from logs.
 
@@ -52,6 +53,7 @@ def open_service(
         public_key: the bundles must have a signature of this key.
         followed: a versions folder, whose live versions are served, too.
         embeddings: where the embedding tables are; default: in the files of the bundles.
+        admit: raises an EdgeRecError for a version of `followed` that cannot be served for another reason.
 
     Raises:
         InputError, FormatError, LogsError, SpecificationError: a folder is not valid, or the catalogue lacks a column.
@@ -65,7 +67,7 @@ def open_service(
     opened = [open_version(path, public_key=public_key, embeddings=embeddings) for path in paths]
     versions = Versions(folder.spec, opened, items)
     if followed is not None:
-        _follow(followed, versions, items, default=served is None)
+        _follow(followed, versions, items, admit, default=served is None)
     columns: tuple[str, ...] = ()
     if served is None:
         served = default = DefaultServedValues([version.spec for version in versions], items)
@@ -82,18 +84,26 @@ def open_service(
     return service
 
 
-def _follow(followed: FollowedFolder, versions: Versions, items: Catalogue, *, default: bool) -> None:
+def _follow(
+    followed: FollowedFolder,
+    versions: Versions,
+    items: Catalogue,
+    admit: Callable[[ServedVersion], None],
+    *,
+    default: bool,
+) -> None:
     """Roll out the versions of a folder. One that does not fit the catalogue or those before it is refused."""
     specs = [version.spec for version in versions]
 
-    def admit(version: ServedVersion) -> None:
+    def check(version: ServedVersion) -> None:
+        admit(version)
         if default:
             as_of_columns([*specs, version.spec])
             DefaultServedValues([version.spec], items)  # This checks the columns that as-of columns count by.
         version.prepare(items)
         specs.append(version.spec)
 
-    followed.update(versions, admit)
+    followed.update(versions, check)
 
 
 def _tables(logs: LogsFolder, columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class UnknownVersionError(InputError):
 
 @dataclass
 class LookUps:
-    """Counts look-ups in the embedding tables of a version.
+    """Counts look-ups in the embedding tables of a version. Threads may share an instance.
 
     Attributes:
         keys: the number of different keys that were looked up, page by page.
@@ -56,13 +57,16 @@ class LookUps:
     keys: int = 0
     unknown: int = 0
     seconds: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     def add(self, found: Iterable[Lookup], seconds: float) -> None:
         """Count the look-ups of one page."""
-        for each in found:
-            self.keys += len(each.known)
-            self.unknown += len(each.known) - int(np.count_nonzero(each.known))
-        self.seconds += seconds
+        known = [each.known for each in found]
+        keys, with_row = sum(map(len, known)), sum(int(np.count_nonzero(each)) for each in known)
+        with self._lock:
+            self.keys += keys
+            self.unknown += keys - with_row
+            self.seconds += seconds
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ class RolledOut:
 
 
 @dataclass(frozen=True)
-class _Snapshot:
+class Snapshot:
     """What is served at one moment. It never changes; the next one replaces it as a whole.
 
     Attributes:
@@ -176,9 +180,15 @@ class _Snapshot:
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def ids(self) -> list[str]:
+        """Return the IDs of the versions."""
         return [version_id for version_id in self.versions if version_id is not None]
 
+    def shares(self) -> dict[str, float]:
+        """Return the share of users that each version of the versions folder is offered to, by ID."""
+        return {str(each.version.version_id): each.share for each in self.rolled_out}
+
     def offered(self, user_id: int) -> ServedVersion | None:
+        """Return the version that a user should run, or None."""
         for each in reversed(self.rolled_out):
             if in_share(each.share, str(each.version.version_id), user_id):
                 return each.version
@@ -209,10 +219,15 @@ class Versions:
             self._always[version.version_id] = version
         for version in self._always.values():
             version.prepare(catalogue)
-        self._now = _Snapshot(self._always)
+        self._now = Snapshot(self._always)
 
     def __iter__(self) -> Iterator[ServedVersion]:
         return iter(self._now.versions.values())
+
+    @property
+    def now(self) -> Snapshot:
+        """All that is served at this moment."""
+        return self._now
 
     @property
     def ids(self) -> list[str]:
@@ -227,7 +242,7 @@ class Versions:
     @property
     def shares(self) -> dict[str, float]:
         """The share of users that each version of the versions folder is offered to, by ID."""
-        return {str(each.version.version_id): each.share for each in self._now.rolled_out}
+        return self._now.shares()
 
     @property
     def refused(self) -> dict[str, str]:
@@ -244,7 +259,7 @@ class Versions:
             refused: why other versions of the folder are not served, by ID.
         """
         by_id = {each.version.version_id: each.version for each in versions}
-        self._now = _Snapshot({**self._always, **by_id}, tuple(versions), dict(refused))
+        self._now = Snapshot({**self._always, **by_id}, tuple(versions), dict(refused))
 
     def offered(self, user_id: int) -> ServedVersion | None:
         """Return the version that this user should run: the newest one whose share contains the user, or None."""
@@ -286,7 +301,7 @@ def open_version(
 
     Raises:
         FormatError, IntegrityError, SignatureError, ResourceError: as for `edgerec.bundle.tables.open_tables`.
-        InputError, StoreError: as for `edgerec.cloud.embedding_source.RedisEmbeddings.open`.
+        UnpublishedError, StoreError: as for `edgerec.cloud.embedding_source.RedisEmbeddings.open`.
     """
     opened = (embeddings or BundleFiles()).open(bundle / CLOUD, public_key=public_key)
     try:

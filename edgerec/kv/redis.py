@@ -43,6 +43,11 @@ from edgerec.kv.redis_version import (
 from edgerec.kv.store import Keys, Lookup, check_keys, check_numbers, no_table
 from edgerec.kv.table_entry import TableEntry
 
+
+class LostRowsError(StoreError):
+    """Rows that were published do not exist any more. The version may have been published again, in other hashes."""
+
+
 Part = tuple[str, Bucket, NDArray[np.intp]]
 """A table's name, one of its hashes, and which of the asked keys it has."""
 
@@ -71,13 +76,23 @@ class RedisTables:
         """The size and data type of each feature's table."""
         return {name: table.entry for name, table in self._tables.items()}
 
+    def newer(self) -> RedisTables | None:
+        """Return the tables of the version if it was published again since these were opened, or None.
+
+        Raises:
+            StoreError: a server does not answer.
+        """
+        found = self._store.published(self.version_id)
+        return None if found is None or found.tables == self._tables else RedisTables(self._store, found)
+
     def get_many(self, keys_by_feature: Mapping[str, Keys]) -> dict[str, Lookup]:
         """Look up the rows of each feature's keys, int64 (m,). One round trip fetches the rows of all features.
 
         Raises:
             InputError: a feature has no table.
             ShapeError: the keys of a feature are not int64 (m,).
-            StoreError: a server does not answer, or the version or some of its rows do not exist any more.
+            StoreError: a server does not answer.
+            LostRowsError: the version or some of its rows do not exist any more.
             FormatError: a stored row has a wrong length, or contains NaN or an infinite number.
         """
         check_mapping(keys_by_feature, "embedding tables: `keys_by_feature`")
@@ -113,7 +128,7 @@ class RedisTables:
             bucket, expect(field_count, int, address=address), name=feature, version_id=self.version_id
         )
         if fault is not None:
-            raise StoreError(f"embedding store {address}: {fault}")
+            raise LostRowsError(f"embedding store {address}: {fault}")
         unknown, *rows = expect(answer, list, address=address)
         known = np.ones(len(rows), np.bool_)
         filled = rows
@@ -303,6 +318,19 @@ class RedisStore:
         """
         with self._pause.unless_failed(), request(self.address, seconds=self._look_up_seconds):
             return self._servers.send(commands)
+
+    def published(self, version_id: str) -> Description | None:
+        """Return the description of a version; None if there is none that can be read. It takes as long as a look-up.
+
+        Raises:
+            StoreError: a server cannot be reached, refuses the request, or takes too long.
+        """
+        with self._pause.unless_failed(), request(self.address, seconds=self._look_up_seconds):
+            answer = self._servers.client.hget(self._versions, version_id)
+        try:
+            return None if answer is None else parse_description(answer, version_id, address=self.address)
+        except FormatError:
+            return None
 
     def server_memory(self) -> int:
         """Return how many bytes of memory the servers use, including the data of other applications."""

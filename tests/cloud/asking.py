@@ -23,6 +23,11 @@ class Answer(NamedTuple):
 
 def ask(app: Any, method: str, path: str, body: Any = b"", **headers: str) -> Answer:
     """Make one request. A body that is not bytes is sent as JSON. An exception after the answer is left out."""
+    return asyncio.run(asked(app, method, path, body, **headers))
+
+
+async def asked(app: Any, method: str, path: str, body: Any = b"", **headers: str) -> Answer:
+    """Do what `ask` does in a running event loop."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent: list[dict[str, Any]] = []
 
@@ -38,6 +43,6 @@ def ask(app: Any, method: str, path: str, body: Any = b"", **headers: str) -> An
         "headers": [(name.replace("_", "-").lower().encode(), value.encode()) for name, value in fields.items()],
     }  # fmt: skip
     with contextlib.suppress(ZeroDivisionError):
-        asyncio.run(app(scope, receive, send))
+        await app(scope, receive, send)
     names = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Answer(sent[0]["status"], names, b"".join(message.get("body", b"") for message in sent[1:]))

@@ -4,13 +4,22 @@ import asyncio
 import contextlib
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgerec.cloud.app import create_app
+from edgerec.cloud.log_writer import LogWriter
+from edgerec.cloud.service import FeedService
 from edgerec.cloud.start import open_service
+from edgerec.core.errors import FormatError
+from edgerec.paging.log_body import encode_batch
+from edgerec.paging.page import PageRequest
+from tests.cloud.asking import ask, asked
+from tests.cloud.batches import batches_of
+from tests.synthetic import make_logs_with_context
 
 
 def post(app: Any, path: str, body: dict[str, Any]) -> tuple[int, Any]:
@@ -58,3 +67,61 @@ def test_any_other_fault_is_json_too(logs: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(service, "items", lambda *_: 1 / 0)
     status, document = post(create_app(service), "/v1/items", {"item_ids": []})
     assert (status, document) == (500, {"error": "this is a fault of the server (ZeroDivisionError)"})
+
+
+def test_answers_name_no_file_and_no_server(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = open_service(logs)
+    batch = encode_batch(next(iter(batches_of(make_logs_with_context(users=1, requests=2)))))
+    with LogWriter(tmp_path / "out", [next(iter(service.versions)).spec], service.catalogue.items) as writer:
+        app = create_app(service, writer)
+        database = writer._journal._database
+        database.execute("PRAGMA query_only = ON")  # As on a disk that became read-only.
+        answer = ask(app, "POST", "/v1/logs", batch)
+        database.execute("PRAGMA query_only = OFF")
+    assert (answer.status, answer.json) == (
+        500,
+        {"error": "the logs cannot be stored now: the log of the server says more"},
+    )
+    assert str(tmp_path / "out" / "journal.sqlite") in caplog.text
+
+    def damaged(*_: Any) -> Any:
+        raise FormatError("embedding store 10.0.0.5:6379: rows of shop of version v1 should have 16 bytes")
+
+    monkeypatch.setattr(service, "items", damaged)
+    answer = ask(app, "POST", "/v1/items", {"item_ids": []})
+    assert (answer.status, answer.json) == (500, {"error": "this is a fault of the server: its log says more"})
+    assert "10.0.0.5:6379" in caplog.text
+
+
+class Waiting(FeedService):
+    """A service whose pages wait until the test lets them go on."""
+
+    go: threading.Event
+
+    def page(self, request: PageRequest) -> Any:
+        assert self.go.wait(20)
+        return super().page(request)
+
+
+def test_pages_that_wait_for_redis_do_not_hold_up_logs(logs: Path, tmp_path: Path) -> None:
+    service = open_service(logs)
+    service.__class__, service.waits = Waiting, True
+    service.go = threading.Event()  # type: ignore[attr-defined]
+    batch = next(iter(batches_of(make_logs_with_context(users=1, requests=2))))
+
+    async def run(app: Any) -> tuple[int, int]:
+        body = {"user_id": 1, "store_id": 1, "count": 3, "time": 9}
+        pages = [asyncio.create_task(asked(app, "POST", "/v1/page", body)) for _ in range(50)]
+        await asyncio.sleep(0.05)
+        try:
+            stored = await asyncio.wait_for(asked(app, "POST", "/v1/logs", encode_batch(batch)), 5)
+            waiting = sum(not page.done() for page in pages)
+        finally:
+            service.go.set()  # type: ignore[attr-defined]
+        assert {page.status for page in await asyncio.gather(*pages)} == {200}
+        return stored.status, waiting
+
+    with LogWriter(tmp_path / "out", [next(iter(service.versions)).spec], service.catalogue.items) as writer:
+        assert asyncio.run(run(create_app(service, writer))) == (200, 50)

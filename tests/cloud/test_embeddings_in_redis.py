@@ -7,12 +7,23 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from edgerec.bench.cloud.redis_servers import redis_cluster, redis_server
-from tests.cloud.bundles import write_bundle
+from edgerec.bundle.tables import open_tables
+from edgerec.cloud.embedding_source import RedisEmbeddings, UnpublishedError
+from edgerec.cloud.followed_folder import FollowedFolder
+from edgerec.cloud.start import open_service
+from edgerec.cloud.version_folder import publish
+from edgerec.core.errors import StoreError
+from edgerec.kv.redis import RedisStore
+from edgerec.paging.page import PageRequest
+from tests.cloud.bundles import write_bundle, write_whole
 from tests.cloud.test_server import call, served
 from tests.command_line import document, edgerec_here, error_line
 from tests.kv.tables import make, write_cloud
@@ -110,3 +121,66 @@ def test_tables_of_other_sizes_are_refused(redis_url: str, logs: Path, bundle: P
     assert "version v1 has tables of other sizes than" in error_line(
         edgerec_here("serve", bundle, "--catalogue", logs, *where)
     )
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 64_000_000])
+def test_a_version_that_is_published_again_is_found_without_a_restart(
+    redis_url: str, tmp_path: Path, cache_bytes: int
+) -> None:
+    prefix, keys = f"again-{time.time_ns()}", np.arange(3, 15)
+    store = RedisStore(redis_url, prefix=prefix)
+    tables = [make(keys, width=4, seed=seed) for seed in (1, 2)]
+    clouds = [write_cloud(tmp_path / str(number) / "cloud", {"shop": table}) for number, table in enumerate(tables)]
+    store.publish(open_tables(clouds[0]))
+    opened = RedisEmbeddings(redis_url, prefix=prefix, cache_bytes=cache_bytes).open(clouds[0], public_key=None).tables
+
+    def rows(asked: Any) -> Any:
+        return opened.get_many({"shop": asked})["shop"].rows
+
+    np.testing.assert_array_equal(rows(keys[:6]), tables[0].values[:6])
+    store.publish(open_tables(clouds[1]), replace=True)
+    # Half of the rows may be in the cache. No answer mixes two publications, whichever thread comes first.
+    with ThreadPoolExecutor(8) as threads:
+        for found in threads.map(rows, [keys] * 40):
+            np.testing.assert_array_equal(found, tables[1].values)
+    with store.connected() as client:  # Redis lost everything, and nothing was published again.
+        for key in client.keys(f"{prefix}*"):
+            client.delete(key)
+    if cache_bytes:
+        np.testing.assert_array_equal(rows(keys), tables[1].values)
+    with pytest.raises(StoreError, match="does not exist any more"):
+        rows(np.arange(2, 15))
+    store.publish(open_tables(clouds[0]))
+    np.testing.assert_array_equal(rows(np.arange(2, 15))[1:], tables[0].values)
+    write_cloud(tmp_path / "other" / "cloud", {"shop": make(keys, width=5)})
+    store.publish(open_tables(tmp_path / "other" / "cloud"), replace=True)
+    with pytest.raises(StoreError, match="it was published again, with tables of other sizes"):
+        rows(np.arange(1, 15))
+
+
+def test_a_version_that_lost_rows_is_not_opened(redis_url: str, tmp_path: Path) -> None:
+    prefix = f"lost-{time.time_ns()}"
+    bundle = write_bundle(tmp_path / "v1", "v1")
+    store = RedisStore(redis_url, prefix=prefix)
+    store.publish(open_tables(bundle / "cloud"))
+    with store.connected() as client:
+        (place,) = client.keys(f"{prefix}:rows:*")
+        client.hdel(place, client.hkeys(place)[0])
+    with pytest.raises(UnpublishedError, match="version v1 is damaged or lost rows: run edgerec embeddings publish"):
+        RedisEmbeddings(redis_url, prefix=prefix).open(bundle / "cloud", public_key=None)
+
+
+def test_a_versions_folder_waits_for_redis(redis_url: str, logs: Path, tmp_path: Path) -> None:
+    prefix = f"folder-{time.time_ns()}"
+    bundle = write_whole(tmp_path / "bundle", "v1")
+    publish(bundle, tmp_path / "versions")
+    embeddings = RedisEmbeddings(redis_url, prefix=prefix)
+    followed = FollowedFolder(tmp_path / "versions", embeddings=embeddings, again_s=0)
+    service = open_service(logs, followed=followed, embeddings=embeddings)
+    assert service.versions.ids == []
+    assert "not published" in service.versions.refused["v1"]
+    RedisStore(redis_url, prefix=prefix).publish(open_tables(bundle / "cloud"))
+    assert followed.changed()
+    followed.update(service.versions, service.admit)
+    assert service.versions.ids == ["v1"]
+    assert service.page(PageRequest(1, 2, "v1", 20)).items.embeddings["shop"].rows.shape[1] == 4

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +15,23 @@ import numpy as np
 import pytest
 
 from edgerec.bundle.layout import GOLDEN
+from edgerec.cloud.embedding_source import UnpublishedError
 from edgerec.cloud.followed_folder import FolderThread, FollowedFolder
 from edgerec.cloud.log_writer import LogWriter
+from edgerec.cloud.serve import admit_version
 from edgerec.cloud.service import FeedService
 from edgerec.cloud.start import open_service
+from edgerec.cloud.stored_columns import StoredColumns, log_specs
 from edgerec.cloud.version_folder import publish, retire, set_share
 from edgerec.cloud.version_list import LIST
-from edgerec.cloud.versions import UnknownVersionError
-from edgerec.core.errors import FormatError, LogsError, OutputError, ResourceError
+from edgerec.cloud.versions import UnknownVersionError, open_version
+from edgerec.core.errors import FormatError, LogsError, OutputError, ResourceError, StoreError
 from edgerec.features.spec import FeatureSpec
 from edgerec.paging.page import PageRequest
+from tests.cloud.batches import batches_of
 from tests.cloud.bundles import table, write_bundle, write_whole
 from tests.kv.tables import expected
-from tests.synthetic import SPEC_WITH_RELATIONS
+from tests.synthetic import SPEC_WITH_RELATIONS, make_logs_with_context
 
 USERS = range(300)
 
@@ -179,6 +186,34 @@ def test_a_fault_that_may_pass_is_tried_again(logs: Path, folder: Path, tmp_path
     assert not followed.changed()
 
 
+def test_a_store_that_does_not_answer_is_asked_again(
+    logs: Path, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    faults: list[Exception] = [
+        UnpublishedError("embedding store 10.0.0.5:6379: version v1 is not published"),
+        StoreError("embedding store 10.0.0.5:6379: Error 111 connecting to 10.0.0.5:6379"),
+        StoreError("embedding store 10.0.0.5:6379: Error 111 connecting to 10.0.0.5:6379"),
+    ]
+
+    def open_bundle(bundle: Path) -> Any:
+        if faults:
+            raise faults.pop()
+        return open_version(bundle)
+
+    followed = FollowedFolder(folder, open_bundle=open_bundle, again_s=0)
+    service = open_service(logs, followed=followed)
+    assert service.versions.refused == {"v1": "its embeddings cannot be read now; it is tried again"}
+    followed.update(service.versions, service.admit)
+    followed.update(service.versions, service.admit)
+    error = "its embeddings are not published, or not all of them; it is tried again"
+    assert service.versions.refused == {"v1": error}
+    assert capfd.readouterr().err.count("10.0.0.5:6379: ") == 2  # Each reason is one line of the log.
+    assert followed.changed()
+    assert followed.update(service.versions, service.admit)
+    assert (service.versions.ids, service.versions.refused) == (["v1"], {})
+    assert not followed.changed()
+
+
 def test_a_version_that_does_not_fit_is_refused(logs: Path, folder: Path, tmp_path: Path) -> None:
     misfits = {
         "v3": other_spec(name="brand", source="brand", origin="catalogue", kind="raw"),
@@ -212,6 +247,46 @@ def test_a_version_that_does_not_fit_is_refused(logs: Path, folder: Path, tmp_pa
         assert "has no column 'brand', which as_of of the specification counts by" in fresh.versions.refused["v2"]
         with pytest.raises(LogsError, match="has no column 'brand', which as_of"):
             publish(tmp_path / "v2", tmp_path / "checked", catalogue=logs)
+
+
+def test_a_version_that_was_refused_does_not_stop_the_next_start(logs: Path, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    batches = batches_of(make_logs_with_context(users=6, requests=3))
+
+    @contextlib.contextmanager
+    def started() -> Iterator[tuple[FeedService, FollowedFolder, LogWriter]]:
+        """Start as `edgerec serve` does, and store a batch."""
+        followed = FollowedFolder(folder)
+        stored = StoredColumns(out) if out.exists() else None
+        service = open_service(logs, followed=followed, admit=stored.check if stored else lambda version: None)
+        with LogWriter(out, log_specs(service.versions, followed, stored), service.catalogue.items) as writer:
+            assert writer.submit(next(batches)).result(5)["stored"]
+            yield service, followed, writer
+
+    publish(
+        write_whole(
+            tmp_path / "priced", "priced", other_spec(name="price", source="price", origin="served", kind="raw")
+        ),
+        folder,
+    )
+    with started() as (service, _, _):
+        assert service.versions.ids == ["v1", "priced"]
+    retire("priced", folder)
+    weighed = other_spec(name="weight", source="weight", origin="served", kind="raw")
+    with started() as (service, followed, writer):  # Its column is in the files.
+        publish(write_whole(tmp_path / "weighed", "weighed", weighed), folder)
+        followed.update(service.versions, partial(admit_version, service, writer))
+        assert service.versions.ids == ["v1"]
+        refused = service.versions.refused
+        assert "needs the column events.weight, which the logs of this server do not have" in refused["weighed"]
+    with started() as (service, _, _):
+        assert (service.versions.ids, service.versions.refused) == (["v1"], refused)
+    retire("weighed", folder)
+    with started() as (service, _, _):
+        assert (service.versions.ids, service.versions.refused) == (["v1"], {})
+    publish(tmp_path / "priced", folder)
+    with started() as (service, _, _):
+        assert (service.versions.ids, service.versions.refused) == (["v1", "priced"], {})
 
 
 def test_logs_keep_the_columns_of_retired_versions(logs: Path, folder: Path, tmp_path: Path) -> None:

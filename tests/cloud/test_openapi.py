@@ -76,3 +76,11 @@ def test_each_answer_of_the_description_has_a_schema(app: Any) -> None:
 def test_another_method_names_the_right_ones(app: Any) -> None:
     answer = ask(app, "DELETE", "/v1/page", **VALID)
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
+
+
+def test_bounds_of_integers_are_numbers_that_json_keeps(app: Any) -> None:
+    """An exclusive bound of 2**63 would be rounded by many readers, and is no int64."""
+    schemas = ask(app, "GET", "/openapi.json", **VALID).json["components"]["schemas"]
+    fields = [field for schema in schemas.values() for field in schema.get("properties", {}).values()]
+    assert not any("exclusiveMaximum" in field for field in fields)
+    assert schemas["ModelBody"]["properties"]["store_id"]["maximum"] == 2**63 - 1

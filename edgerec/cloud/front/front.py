@@ -22,7 +22,7 @@ class Front:
     Attributes:
         tokens: a request needs one of them; None: everybody may ask.
         token_rate: how many requests each token may make.
-        user_rate: how many pages, and how many batches of logs, each user may ask for and send.
+        user_rate: how many pages and model offers each user may ask for, and how many batches of logs they may send.
         metrics: whether `/metrics` exists.
         access_log: gets a line for each request.
         fault: returns why the server should get no requests now (`/v1/ready`); None: it should get them.

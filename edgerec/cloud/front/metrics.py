@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgerec import __version__
 from edgerec.cloud.front.access_log import AccessLog
+from edgerec.cloud.front.rates import Rate
 from edgerec.cloud.front.traffic import BOUNDS_S, Traffic
 
 if TYPE_CHECKING:
@@ -25,12 +26,19 @@ class ServerCollector:
         service: answers the requests.
         logs: writes the logs of devices; None: there are none.
         access_log: the access log; None: there is none.
+        user_rate: how often each user may ask; None: there is no limit.
     """
 
     def __init__(
-        self, traffic: Traffic, service: FeedService, logs: LogWriter | None, access_log: AccessLog | None = None
+        self,
+        traffic: Traffic,
+        service: FeedService,
+        logs: LogWriter | None,
+        access_log: AccessLog | None = None,
+        user_rate: Rate | None = None,
     ) -> None:
         self._traffic, self._service, self._logs, self._access_log = traffic, service, logs, access_log
+        self._user_rate = user_rate
 
     def registry(self) -> CollectorRegistry:
         """Return a registry with these metrics and those of the process (memory, CPU time, open files)."""
@@ -83,6 +91,13 @@ class ServerCollector:
         if self._access_log is not None:
             yield CounterMetricFamily(
                 "edgerec_access_log_lost_lines", "Lines of the access log that were not written.", self._access_log.lost
+            )
+
+        if self._user_rate is not None:
+            yield CounterMetricFamily(
+                "edgerec_forgotten_users",
+                "Users that the rate forgot too early, because there were too many.",
+                self._user_rate.forgotten,
             )
 
     def _content(self) -> Iterator[Metric]:

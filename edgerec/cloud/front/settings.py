@@ -24,7 +24,7 @@ class FrontSettings:
     Attributes:
         tokens: the file of tokens; None: everybody may ask.
         token_rate: how many requests each token may make, such as `500/second`.
-        user_rate: how many pages each user may ask for, and how many batches of logs they may send.
+        user_rate: how many pages and model offers each user may ask for, and how many batches of logs they may send.
         metrics: whether `/metrics` exists.
         access_log: the file of the access log; `-` is standard error, None: there is no access log.
         certificate, key: the PEM files for TLS; None: the server speaks HTTP without TLS.

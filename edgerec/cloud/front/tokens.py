@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edgerec.core.errors import ConfigurationError
-from edgerec.core.text import printable
 
 SHORTEST = 20
 """Minimum number of characters of a token. Shorter ones could be guessed."""
@@ -109,7 +108,7 @@ def read_tokens(path: Path) -> Mapping[bytes, str]:
 
 
 def _parsed(words: list[str], where: str) -> tuple[str, bytes]:
-    """Return name and digest of a line. No error text contains the token."""
+    """Return name and digest of a line. No error text has a word of the line: name and token could be swapped."""
     if len(words) != 2:
         raise ConfigurationError(f"{where} should be `NAME TOKEN`; it has {len(words)} words")
     name, token = words
@@ -120,8 +119,8 @@ def _parsed(words: list[str], where: str) -> tuple[str, bytes]:
         return name, bytes.fromhex(digest[1])
     if not _TOKEN.fullmatch(token):
         raise ConfigurationError(
-            f"{where}: the token of {printable(name)} should have {SHORTEST} to 1000 letters, digits and the "
-            "characters . _ ~ + / = -; make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            f"{where}: the token should have {SHORTEST} to 1000 letters, digits and the characters . _ ~ + / = -; make "
+            "one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     return name, hashlib.sha256(token.encode()).digest()
 

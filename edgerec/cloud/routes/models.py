@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from edgerec.cloud.answers import json_answer
 from edgerec.cloud.byte_range import UnsatisfiableRangeError, byte_range
+from edgerec.cloud.front.rates import Rate
 from edgerec.cloud.messages import ModelBody, ModelOffer
 from edgerec.cloud.versions import Versions
 
@@ -24,13 +25,20 @@ _FILE: dict[int | str, dict[str, Any]] = {
 Text = Annotated[str | None, Header()]
 
 
-def model_routes(versions: Versions) -> APIRouter:
-    """Return the routes of model offers and their files."""
+def model_routes(versions: Versions, user_rate: Rate | None = None) -> APIRouter:
+    """Return the routes of model offers and their files.
+
+    Args:
+        versions: what is served.
+        user_rate: how many offers each user may ask for; None: as many as they like.
+    """
     router = APIRouter()
 
     @router.post("/v1/model", responses={200: {"model": ModelOffer}})
     async def offer(body: ModelBody) -> Response:
         """Return the version that a user should run, and the files that the device lacks."""
+        if user_rate is not None:
+            user_rate.check(("model", body.user_id), "a user")
         offered = versions.offered(body.user_id)
         version_id = offered and offered.version_id
         wanted = offered is not None and offered.device is not None and version_id != body.version_id

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Response
 
@@ -15,6 +17,9 @@ from edgerec.cloud.readable import items_document, page_document
 from edgerec.cloud.service import FeedService
 from edgerec.paging.codec import MEDIA_TYPE, encode_items, encode_page
 
+Found = TypeVar("Found")
+THREADS = 32
+"""Maximum number of pages and items that wait for embeddings at the same time."""
 Accept = Annotated[str, Header(description=f"`{JSON}` for JSON that people can read; otherwise the answer is binary.")]
 BINARY: dict[int | str, dict[str, Any]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}, JSON: {}}},
@@ -32,6 +37,8 @@ def page_routes(service: FeedService, user_rate: Rate | None = None) -> APIRoute
         user_rate: how many pages each user may ask for; None: as many as they like.
     """
     router = APIRouter(route_class=DirectRoute)
+    # They are not the default threads, which read the batches of logs: a slow Redis must not hold those up.
+    threads = ThreadPoolExecutor(THREADS, "edgerec-pages") if service.waits else None
 
     @router.post("/v1/page", response_class=Response, responses=BINARY)
     async def page(body: PageBody, accept: Accept = "") -> Response:
@@ -39,7 +46,7 @@ def page_routes(service: FeedService, user_rate: Rate | None = None) -> APIRoute
         if user_rate is not None:
             user_rate.check(("page", body.user_id), "a user")
         request = body.request()
-        found = await asyncio.to_thread(service.page, request) if service.waits else service.page(request)
+        found = await _call(lambda: service.page(request), threads)
         if JSON in accept:
             return json_answer(page_document(found))
         return Response(encode_page(found), media_type=MEDIA_TYPE)
@@ -48,9 +55,14 @@ def page_routes(service: FeedService, user_rate: Rate | None = None) -> APIRoute
     async def items(body: ItemsBody, accept: Accept = "") -> Response:
         """Return these items in this order."""
         asked = body.version_id, body.item_ids
-        found = await asyncio.to_thread(service.items, *asked) if service.waits else service.items(*asked)
+        found = await _call(lambda: service.items(*asked), threads)
         if JSON in accept:
             return json_answer(items_document(found))
         return Response(encode_items(found), media_type=MEDIA_TYPE)
 
     return router
+
+
+async def _call(function: Callable[[], Found], threads: Executor | None) -> Found:
+    """Return the result of `function`; with `threads`, call it in one of them."""
+    return function() if threads is None else await asyncio.get_running_loop().run_in_executor(threads, function)

@@ -47,20 +47,21 @@ def state_routes(
 
         `share` is the share of users that a version is offered to; null: it is not offered.
         """
-        served, shares, refused = list(service.versions), service.versions.shares, service.versions.refused
+        now = service.versions.now
+        shares = now.shares()
         rows = [
             {
                 "version_id": version.version_id,
                 "embeddings": dict(version.tables.dimensions),
                 "share": shares.get(str(version.version_id)),
             }
-            for version in served
+            for version in now.versions.values()
             if version.tables is not None
         ]
         return json_answer(
             {
                 "versions": rows,
-                "refused": [{"version_id": version_id, "error": error} for version_id, error in refused.items()],
+                "refused": [{"version_id": version_id, "error": error} for version_id, error in now.refused.items()],
             }
         )
 

@@ -55,6 +55,20 @@ def test_users_who_went_away_are_forgotten() -> None:
     assert len(rate) <= 2001
 
 
+def test_invented_users_cannot_fill_the_memory() -> None:
+    clock = Clock()
+    rate = Rate("2/day", clock=clock, most_keys=1000)
+    assert [rate.wait("mine") for _ in range(2)] == [0, 0]
+    for user in range(10_000):
+        assert rate.wait(user) == 0
+        assert rate.wait("mine") > 0  # Who is refused all the time is not forgotten.
+        clock.now += 0.001
+    assert len(rate) <= 1000
+    assert rate.forgotten == 10_001 - len(rate)
+    clock.now += 86_400
+    assert (rate.wait("mine"), rate.wait("mine")) == (0, 0)
+
+
 @pytest.mark.parametrize(
     "text", ["", "20", "0/second", "20/s", "1.5/second", "-1/minute", "20/second ", "9999999999/day"]
 )
@@ -94,3 +108,11 @@ def test_the_rates_of_the_settings_limit_requests(logs: Path, bundle: Path, tmp_
         assert [page.status for page in pages] == [200, 200, 429, 200]
         last = [ask(app, "GET", "/v1/versions", authorization=token).status for _ in range(2)]
         assert last == [200, 429]
+
+
+def test_the_rate_of_a_user_covers_offers_of_models(logs: Path) -> None:
+    app = create_app(open_service(logs), front=Front(user_rate=Rate("2/minute", clock=Clock()), metrics=True))
+    body = {"user_id": 1, "store_id": 1}
+    assert [ask(app, "POST", "/v1/model", body).status for _ in range(3)] == [200, 200, 429]
+    assert ask(app, "POST", "/v1/model", {**body, "user_id": 2}).status == 200
+    assert b"edgerec_forgotten_users_total 0.0" in ask(app, "GET", "/metrics").body

@@ -75,7 +75,8 @@ def test_a_changed_file_is_read_again_and_a_wrong_one_changes_nothing(
 
 
 WRONG = {
-    "line 1: the token of app should have 20 to 1000": f"app {OLD[:19]}",
+    "line 1: the token should have 20 to 1000": f"app {OLD[:19]}",
+    "line 2: the token should have 20 to 1000": f"app {NEW}\n{OLD} app",
     "line 2 should be `NAME TOKEN`; it has 1 words": f"app {OLD}\n{NEW}",
     "line 1: the name should have": f"a/b {OLD}",
     "line 2: its name or its token is there twice": f"app {OLD}\napp {NEW}",
