@@ -97,6 +97,7 @@ class CloudWork:
         self.circuit = Circuit(config.retry_first_ms, config.retry_most_ms)
         self._pages, self._items, self._sending = (self.circuit.kind() for _ in range(3))
         self._unserved = Backoff(config.retry_first_ms, config.retry_most_ms)
+        self._lacks = "does not serve"
         self.times_changed: Callable[[], None] = lambda: None
         self.switch: ModelSwitch | None = None
         self.on_unserved: Callable[[str], None] | None = None
@@ -271,24 +272,21 @@ class CloudWork:
                 self._note_unserved(now, error, done)
             except BusyError as error:
                 # The cloud's order needs no embeddings. So it may be there when the vectors of the version are not.
-                if self._serving is None or not _is_overloaded(error) or self._has_more():
+                if self._serving is None or not _is_overloaded(error):
                     raise
                 self._note_unserved(now, error, done)
         # The cloud's order is better than none.
         page = self._transport.page(replace(request, version_id=None))
-        return _Arrived(page, None, f"the cloud sends no vectors of the model version {self._version_id} now")
-
-    def _has_more(self) -> bool:
-        """Return whether the user can scroll on without a page."""
-        with self._lock:
-            return bool(self._feed.held())
+        return _Arrived(page, None, f"the cloud {self._lacks} the model version {self._version_id}")
 
     def _note_unserved(self, now: int, error: UnservedVersionError | BusyError, done: CloudDone) -> None:
         """Note that the cloud does not serve the present version now. Until the next try, pages come without it."""
         self._unserved.failed(now, asked_ms=asked_ms(error))
         done.errors.append(f"the cloud's order is shown: {first_line(error)}")
         if not isinstance(error, UnservedVersionError):
+            self._lacks = "now sends no vectors of"
             return
+        self._lacks = "does not serve"
         if self.on_unserved is not None and self._version_id is not None:
             self.on_unserved(self._version_id)
 
