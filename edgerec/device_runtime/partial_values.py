@@ -96,7 +96,7 @@ class PartialValues:
             self._forget_if_empty(item_id, one)
 
     def _of(self, item_id: int) -> _OfItem:
-        one = self._items[item_id] = self._items.pop(item_id, None) or _OfItem()  # the latest one is at the end
+        one = self._items[item_id] = self._items.pop(item_id, _OfItem())  # the latest one is at the end
         if len(self._items) > MOST_ITEMS:
             del self._items[next(iter(self._items))]
             self.dropped.add()
