@@ -18,8 +18,9 @@ from edgerec.core.text import counted
 @click.option("--user", required=True, type=click.IntRange(-(2**63), 2**63 - 1), help="The `user_id`.")
 @click.option("--logs", multiple=True, type=PATH, help="Folder of logs. Repeat it for several folders.")
 @click.option("--store", "stores", multiple=True, type=PATH, help="File of a behaviour store of the user. Repeatable.")
+@click.option("--force", is_flag=True, help="Also delete a damaged store if whose it is cannot be read.")
 @json_option
-def forget(user: int, logs: tuple[Path, ...], stores: tuple[Path, ...], as_json: bool) -> None:
+def forget(user: int, logs: tuple[Path, ...], stores: tuple[Path, ...], force: bool, as_json: bool) -> None:
     """Remove everything that logs and behaviour stores keep about a user.
 
     No server and no client may use them meanwhile. Start servers anew afterwards, because they keep what they learnt.
@@ -33,7 +34,7 @@ def forget(user: int, logs: tuple[Path, ...], stores: tuple[Path, ...], as_json:
         from edgerec.device_runtime.store.forget import forget_store
 
         for store in stores:
-            files = forget_store(store, user)
+            files = forget_store(store, user, force=force)
             removed.append({"path": str(store), "kind": "store", "files": len(files)})
     if logs:
         need("cloud", "numpy", "polars")

@@ -127,11 +127,12 @@ class BusyError(TransportError):
 
     Attributes:
         retry_after_s: how long to wait in seconds; None if the cloud does not say.
+        limited: whether the device asked too often (429).
     """
 
-    def __init__(self, text: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, text: str, retry_after_s: float | None = None, *, limited: bool = False) -> None:
         super().__init__(text)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.limited = retry_after_s, limited
 
 
 class AnswerError(TransportError):

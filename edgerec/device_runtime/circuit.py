@@ -9,13 +9,14 @@
                                 |
                                 '--- it fails ---> OPEN, for twice as long
 
-An answer closes the circuit, also one that says that the request was wrong. Then only requests of this kind wait.
+An answer closes the circuit, also one that says that the request was wrong, or that the cloud is busy. Then only
+requests of this kind wait. Otherwise pages that get 503 would always take the probe, and no logs would be delivered.
 """
 
 from __future__ import annotations
 
 from edgerec.core.errors import AnswerError, BusyError, RefusedError, TransportError
-from edgerec.device_runtime.backoff import Backoff
+from edgerec.device_runtime.backoff import Backoff, asked_ms
 
 
 class Circuit:
@@ -60,15 +61,12 @@ class RequestKind:
 
     def failed(self, now: int, error: BaseException) -> None:
         """Note that a request failed at the time `now`, and why."""
-        if isinstance(error, BusyError):
-            asked = None if error.retry_after_s is None else int(error.retry_after_s * 1000)
-            self._circuit.failed(now, asked_ms=asked)
-        elif isinstance(error, TransportError) and not isinstance(error, (AnswerError, RefusedError)):
+        if isinstance(error, (BusyError, AnswerError, RefusedError)):
+            self._circuit.succeeded()
+        elif isinstance(error, TransportError):
             self._circuit.failed(now)
-        else:
-            if isinstance(error, (AnswerError, RefusedError)):
-                self._circuit.succeeded()
-            self._own.failed(now)
+            return
+        self._own.failed(now, asked_ms=asked_ms(error))
 
     def hurry(self) -> None:
         """Let the next request be made soon, because the user asks for it: at most one in each first waiting time."""

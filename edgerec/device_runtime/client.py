@@ -113,6 +113,13 @@ class Client:
         return self._version_id
 
     @property
+    def dropped(self) -> dict[str, int]:
+        """What was dropped from memory because of a bound: a number for each sort. Log rows are not among them."""
+        with self._lock:
+            found = (self._partial.dropped, self._open.dropped, self._device.dropped)
+            return {one.what: one.count for one in found}
+
+    @property
     def store(self) -> BehaviourStore:
         """The user's behaviours."""
         return self._store

@@ -5,8 +5,8 @@ Times in a store never go back, and a request is later than what it knows. So a 
 - If the cloud has told its time, and the clock differs from it by more than a minute, the time of the cloud counts.
 - If the clock is more than a minute before the latest time in the store, times go on from this latest time, at the
   speed of the clock.
-- If the latest time in the store is more than a minute after the time of the cloud, the times in the store are set back
-  (`edgerec.device_runtime.store.set_back`).
+- If the latest time in the store is more than an hour after the time of the cloud, the times in the store are set back
+  (`edgerec.device_runtime.store.set_back`). A smaller difference may be the fault of one of several servers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ END_MS = 4_102_444_800_000
 """The year 2100. A clock that says so is wrong."""
 TOLERANCE_MS = 60_000
 """By how much a clock may be wrong. The header `Date` of an answer has whole seconds, and the answer takes time."""
+SET_BACK_MS = 3_600_000
+"""If the store is ahead of the cloud by more than this, its times are set back."""
 
 
 class _HasLastTime(Protocol):
@@ -68,9 +70,9 @@ class ClientClock:
         return now + self._ahead
 
     def is_set_back(self) -> bool:
-        """Return whether the latest time in the store is after the time of the cloud."""
+        """Return whether the times in the store have to be set back to the time of the cloud."""
         cloud = self.cloud_time()
-        return cloud is not None and self._store.last_time > cloud + TOLERANCE_MS
+        return cloud is not None and self._store.last_time > cloud + SET_BACK_MS
 
 
 def due_time(time: int, now: int, longest: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from edgerec.core.errors import (
     AnswerError,
+    BusyError,
     EdgeRecError,
     InputError,
     RefusedError,
@@ -17,7 +18,7 @@ from edgerec.core.errors import (
     UnservedVersionError,
     first_line,
 )
-from edgerec.device_runtime.backoff import Backoff
+from edgerec.device_runtime.backoff import Backoff, asked_ms
 from edgerec.device_runtime.circuit import Circuit
 from edgerec.device_runtime.clock import ClientClock, due_time
 from edgerec.device_runtime.config import ClientConfig
@@ -96,6 +97,7 @@ class CloudWork:
         self.circuit = Circuit(config.retry_first_ms, config.retry_most_ms)
         self._pages, self._items, self._sending = (self.circuit.kind() for _ in range(3))
         self._unserved = Backoff(config.retry_first_ms, config.retry_most_ms)
+        self._lacks = "does not serve"
         self.times_changed: Callable[[], None] = lambda: None
         self.switch: ModelSwitch | None = None
         self.on_unserved: Callable[[str], None] | None = None
@@ -253,7 +255,7 @@ class CloudWork:
                 fault = error
             if isinstance(fault, UnservedVersionError) or not isinstance(fault, TransportError):
                 self._end_switch(switch, first_line(fault))
-            elif isinstance(fault, (AnswerError, RefusedError)):
+            elif isinstance(fault, (AnswerError, RefusedError)) or _is_overloaded(fault):
                 done.errors.append(f"no page for the new model version: {first_line(fault)}")
             else:
                 raise fault  # The cloud cannot be reached.
@@ -268,14 +270,23 @@ class CloudWork:
                 if self._serving is None:
                     raise
                 self._note_unserved(now, error, done)
+            except BusyError as error:
+                # The cloud's order needs no embeddings. So it may be there when the vectors of the version are not.
+                if self._serving is None or not _is_overloaded(error):
+                    raise
+                self._note_unserved(now, error, done)
         # The cloud's order is better than none.
         page = self._transport.page(replace(request, version_id=None))
-        return _Arrived(page, None, f"the cloud does not serve the model version {self._version_id}")
+        return _Arrived(page, None, f"the cloud {self._lacks} the model version {self._version_id}")
 
-    def _note_unserved(self, now: int, error: UnservedVersionError, done: CloudDone) -> None:
-        """Note that the cloud does not serve the present version. Until the next try, pages come without it."""
-        self._unserved.failed(now)
+    def _note_unserved(self, now: int, error: UnservedVersionError | BusyError, done: CloudDone) -> None:
+        """Note that the cloud does not serve the present version now. Until the next try, pages come without it."""
+        self._unserved.failed(now, asked_ms=asked_ms(error))
         done.errors.append(f"the cloud's order is shown: {first_line(error)}")
+        if not isinstance(error, UnservedVersionError):
+            self._lacks = "now sends no vectors of"
+            return
+        self._lacks = "does not serve"
         if self.on_unserved is not None and self._version_id is not None:
             self.on_unserved(self._version_id)
 
@@ -389,7 +400,7 @@ class CloudWork:
             if now is None or not self._store.set_back(now):
                 return
             if self._serving is not None:
-                self._serving.read_times()
+                self._serving.reload()
             self.times_changed()
         if self.switch is not None:  # It has read the times of before.
             self._end_switch(self.switch, "the times in the store were set back")
@@ -429,3 +440,8 @@ class CloudWork:
             return self._serving.items.prepare(items), None
         except EdgeRecError as error:
             return None, f"the model cannot read the page: {first_line(error)}"
+
+
+def _is_overloaded(error: BaseException) -> bool:
+    """Return whether the cloud cannot give this answer now (503). The device has not asked too often."""
+    return isinstance(error, BusyError) and not error.limited

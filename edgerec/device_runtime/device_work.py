@@ -10,6 +10,7 @@ from edgerec.core.errors import EdgeRecError, SpecificationError, first_line
 from edgerec.device_runtime.backoff import Backoff
 from edgerec.device_runtime.clock import due_time
 from edgerec.device_runtime.config import ClientConfig
+from edgerec.device_runtime.dropped import Dropped
 from edgerec.device_runtime.open_pages import OpenPages
 from edgerec.device_runtime.recording import Recorder
 from edgerec.device_runtime.reranking import Reranking
@@ -34,6 +35,7 @@ class DeviceWork:
     Attributes:
         context: values of the request from the application.
         errors: what failed since `take_errors` was called.
+        dropped: calls of `ask` that became part of others.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class DeviceWork:
         self._encoding = Backoff(_RETRY_MS, _RETRY_MS)
         self.context: dict[str, Any] = {}
         self.errors: list[str] = []
+        self.dropped = Dropped("calls of request", MOST_ASKED)
 
     def use(self, serving: ModelServing | None) -> None:
         """Encode with this model from now on."""
@@ -82,6 +85,8 @@ class DeviceWork:
         """Note that the application wants a re-rank. These are not debounced."""
         if len(self._asked) < MOST_ASKED:
             self._asked.append(reason)
+        else:
+            self.dropped.add()
 
     def due(self, now: int) -> int | None:
         """Return the time of the next work in milliseconds since 1970, or None if there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgerec.device_runtime.clock import TOLERANCE_MS, due_time
+from edgerec.device_runtime.dropped import Dropped
 from edgerec.device_runtime.offered_page import OfferedPage
 
 MOST = 64
@@ -31,11 +32,15 @@ class OpenPages:
 
     Args:
         timeout_ms: after this time, a page counts as never left.
+
+    Attributes:
+        dropped: the pages that were forgotten. If the user leaves one, its page-view counts as found by search.
     """
 
     def __init__(self, timeout_ms: int) -> None:
         self._timeout = timeout_ms
         self._pages: dict[int, OpenPage] = {}
+        self.dropped = Dropped("open pages", MOST)
 
     def open(self, item_id: int, page: OpenPage) -> None:
         """Add a page that the user has opened."""
@@ -43,6 +48,7 @@ class OpenPages:
         self._pages[item_id] = page
         if len(self._pages) > MOST:
             del self._pages[next(iter(self._pages))]
+            self.dropped.add()
 
     def of(self, item_id: int) -> OpenPage | None:
         """Return the page of an item, or None if it is not open."""

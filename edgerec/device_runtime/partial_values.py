@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgerec.device_runtime.config import ActionColumns
+from edgerec.device_runtime.dropped import Dropped
 
 MOST_ITEMS = 1_000
-"""Number of items whose values wait for a behaviour. The oldest one is forgotten first: it was never exposed."""
+"""Number of items whose values wait for a behaviour. The one whose latest value is the oldest is forgotten first."""
 
 
 @dataclass
@@ -34,11 +35,15 @@ class PartialValues:
 
     Args:
         columns: the columns of scrolls and deletions.
+
+    Attributes:
+        dropped: the items whose values were forgotten before their behaviour.
     """
 
     def __init__(self, columns: ActionColumns) -> None:
         self._columns = columns
         self._items: dict[int, _OfItem] = {}
+        self.dropped = Dropped("values of items", MOST_ITEMS)
 
     def scrolled(self, item_id: int, speed: float, duration_s: float) -> None:
         """Add a scroll gesture. `speed` is in screens per second."""
@@ -91,9 +96,10 @@ class PartialValues:
             self._forget_if_empty(item_id, one)
 
     def _of(self, item_id: int) -> _OfItem:
-        one = self._items.setdefault(item_id, _OfItem())
+        one = self._items[item_id] = self._items.pop(item_id, _OfItem())  # the latest one is at the end
         if len(self._items) > MOST_ITEMS:
             del self._items[next(iter(self._items))]
+            self.dropped.add()
         return one
 
     def _forget_if_empty(self, item_id: int, one: _OfItem) -> None:

@@ -130,9 +130,9 @@ class ModelServing:
     def __init__(self, model: DeviceModel, store: EncodingStore) -> None:
         self.model, self._store = model, store
         self.items = ItemPreparer(model)
-        self.read_times()
+        self.reload()
 
-    def read_times(self) -> None:
+    def reload(self) -> None:
         """Read windows and waiting behaviours from the store, as a new process does."""
         self._kinds = {kind: _Kind(self.model, self._store, kind) for kind in kinds_read(self.model)}
 

@@ -33,7 +33,7 @@ def fault_of(path: str, status: int, headers: Message, answer: bytes) -> Transpo
     short = printable(answer[:200].decode(errors="replace") if reason is None else reason)[:300]
     text = f"cloud: {path} answered with the status {status}: {short or 'no text'}"
     if status in _BUSY:
-        return BusyError(text, retry_after_s(headers.get("Retry-After")))
+        return BusyError(text, retry_after_s(headers.get("Retry-After")), limited=status == 429)
     if status in _REFUSED and reason is not None and headers.get_content_type() == JSON:
         return RefusedError(text)
     if status == 404 and _versions(answer):

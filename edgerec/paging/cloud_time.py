@@ -7,6 +7,8 @@ from email.utils import parsedate_to_datetime
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 """On Linux, this clock also counts while the device sleeps. Nobody can set it."""
+_START_S = 1_735_689_600
+"""The start of 2025, before this code was written. A header that says an earlier time is wrong."""
 _END_S = 4_102_444_800
 """The year 2100. A header that says so is wrong."""
 
@@ -23,7 +25,7 @@ class CloudTime:
             seconds = parsedate_to_datetime(date or "").timestamp()
         except (TypeError, ValueError, OverflowError):
             return
-        if 0 < seconds < _END_S:
+        if _START_S <= seconds < _END_S:
             self._offset_s = seconds - _elapsed_s()
 
     def now_ms(self) -> int | None:

@@ -1,8 +1,8 @@
 """The interface between Client Native and the cloud.
 
-A `TransportError` says that the cloud cannot be reached. Then no request of any kind is made for a while. A `BusyError`
-does the same, for as long as the cloud asks. An `AnswerError` says that the cloud answers, but not to this kind of
-request: only this kind waits. A `RefusedError` says that the content is wrong.
+A `TransportError` says that the cloud cannot be reached. Then no request of any kind is made for a while. An
+`AnswerError` says that the cloud answers, but not to this kind of request: only this kind waits. So does a `BusyError`,
+for as long as the cloud asks. A `RefusedError` says that the content is wrong.
 
 A transport may also have the methods `cloud_time` and `ask_time` of `edgerec.paging.http_transport.HttpTransport`. Then
 a device with a wrong clock logs the time of the cloud.

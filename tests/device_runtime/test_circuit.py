@@ -47,7 +47,10 @@ def test_retry_after_is_honoured_and_bounded() -> None:
     ):
         pages, logs = (circuit := Circuit(1000, 300_000)).kind(), circuit.kind()
         logs.failed(0, BusyError("busy", asked))
-        assert least <= pages.due(0) <= most
+        assert least <= logs.due(0) <= most
+        assert pages.ready(0)
+        logs.hurry()
+        assert logs.due(0) >= 1000 * min(asked or 0, 3600)
 
 
 def test_the_user_may_hurry_a_request_once_in_each_first_waiting_time() -> None:

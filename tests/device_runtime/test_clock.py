@@ -44,7 +44,7 @@ def test_the_time_of_the_cloud_counts_if_the_clock_is_wrong(device: int) -> None
 
 def test_the_header_date_gives_the_time_of_the_cloud() -> None:
     cloud = CloudTime()
-    for wrong in (None, "", "soon", "Mon, 24 Nov 9999 16:00:00 GMT", "0"):
+    for wrong in (None, "", "soon", "Mon, 24 Nov 9999 16:00:00 GMT", "0", "Sat, 01 Jan 2000 00:00:00 GMT"):
         cloud.note(wrong)
         assert cloud.now_ms() is None
     cloud.note("Mon, 24 Nov 2025 16:00:00 GMT")
@@ -115,3 +115,24 @@ def test_rows_that_were_sent_years_ahead_give_the_store_a_new_id(
     sent = [(batch.store_id, batch.number, [row["ordinal"] for row in batch.events]) for batch in cloud.batches]
     assert sent == [(before, 0, [0]), (store.store_id, 0, [1])]
     assert cloud.batches[1].events[0]["time"] <= TRUE + 60_000
+
+
+def test_a_server_with_a_slow_clock_gives_the_store_no_new_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud, now = Cloud(), [TRUE]
+    cloud.known = True
+    monkeypatch.setattr(client_module, "now_ms", lambda: now[0])
+    with BehaviourStore(tmp_path / "user.db", user_id=1) as store:
+        client = Client(store, cloud, None, config=ClientConfig(send_interval_ms=0))  # type: ignore[arg-type]
+        ids = {store.store_id}
+        for turn in range(10):
+            now[0] += 1000
+            cloud.time = now[0] - (90_000 if turn % 2 else 0)
+            client.exposed(1, {"duration_s": 1.0})
+            client.run_pending()
+            ids.add(store.store_id)
+        client.close()
+    times = [row["time"] for batch in cloud.batches for row in batch.events]
+    assert len(ids) == 1
+    assert len(times) == 10
+    assert times == sorted(times)
+    assert all(abs(time - TRUE) <= 60_000 for time in times)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from edgerec.core.errors import AnswerError, InputError, StoreError
+from edgerec.core.errors import AnswerError, BusyError, InputError, StoreError
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
-from edgerec.features.behaviours import EXPOSURE
+from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.paging.http_transport import HttpTransport
 from edgerec.paging.log_rows import LogBatch
+from edgerec.paging.page import Page, PageRequest
 from tests.device_runtime.replayed import Clock
 from tests.forked import run_script
 from tests.full_disk import files_up_to
@@ -157,3 +158,48 @@ def test_a_forked_process_gets_errors_and_does_not_use_the_parents_connection(tm
     assert (done, separate) == ("done", "True")
     refused = "SessionError: a client should be used by the process that made it"
     assert sum(line.startswith(refused) for line in lines) == 4, lines
+
+
+class BusyPages(Cloud):
+    """Pages get 503, logs are stored."""
+
+    pages = 0
+
+    def page(self, request: PageRequest) -> Page:
+        self.pages += 1
+        raise BusyError("cloud: /v1/page answered with the status 503: the embeddings cannot be read now", 1.0)
+
+
+def test_logs_are_delivered_while_pages_get_503(tmp_path: Path) -> None:
+    cloud, clock = BusyPages(), Clock(1_700_000_000_000)
+    with BehaviourStore(tmp_path / "user.db", user_id=1) as store:
+        client = Client(store, cloud, None, config=ClientConfig(send_interval_ms=0), clock=clock)  # type: ignore[arg-type]
+        client.refresh()
+        for _ in range(900):
+            clock.now += 4000
+            client.exposed(5, {"duration_s": 1.0})
+            client.run_pending()
+        assert cloud.rows == list(range(900))
+        assert cloud.pages <= 36
+        client.close()
+
+
+def test_what_is_dropped_is_counted_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with BehaviourStore(tmp_path / "user.db", user_id=1) as store:
+        client = Client(store, Cloud(), None, clock=Clock(1_700_000_000_000))  # type: ignore[arg-type]
+        assert client.dropped == {"values of items": 0, "open pages": 0, "calls of request": 0}
+        client.purchased(0)
+        for item in range(1, 1001):
+            client.purchased(0)  # it was used just now, so others are forgotten
+            client.scrolled(item, 1.0, 1.0)
+        for item in range(70):
+            client.clicked(item)
+        for _ in range(40):
+            client.request("why not")
+        assert client.dropped == {"values of items": 1, "open pages": 6, "calls of request": 8}
+        for what in client.dropped:
+            assert f"1 {what}" in caplog.text
+        client.left_page(0)
+        (_, view), *_ = store.latest(PAGE_VIEW, 1)
+        assert view.action["buy"] == 1
+        client.close(send=False)

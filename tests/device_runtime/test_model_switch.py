@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgerec import DeviceModel
-from edgerec.core.errors import SessionError, StoreError, TransportError
+from edgerec.core.errors import BusyError, SessionError, StoreError, TransportError
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.config import ActionColumns, ClientConfig
 from edgerec.device_runtime.ranker import DeviceRanker
@@ -330,6 +330,36 @@ def test_a_version_that_the_cloud_does_not_serve_is_given_up(device: Device, mod
     assert "is not served" in str(device.ended[0])
     device.play(3)
     assert device.client.version_id == models[0].version_id
+
+
+def test_while_pages_of_its_version_get_503_a_device_shows_the_clouds_order(device: Device) -> None:
+    def busy(version: str | None) -> None:
+        if version is not None:
+            raise BusyError("the embeddings cannot be read now", 2.0)
+
+    device.cloud.on_page = busy
+    device.client.refresh()
+    device.run()
+    assert device.cloud.requests[-1] is None
+    offered = device.client.order()
+    assert offered
+    assert device.errors == ["the cloud's order is shown: the embeddings cannot be read now"]
+    device.cloud.on_page = lambda version: None
+    device.clock.now += 5000
+    device.client.refresh()
+    device.run()
+    assert device.cloud.requests[-1] == device.client.version_id
+    assert device.client.order() != offered
+
+
+def test_a_device_that_asks_too_often_does_not_ask_again(device: Device) -> None:
+    def limited(version: str | None) -> None:
+        raise BusyError("too many requests", 2.0, limited=True)
+
+    device.cloud.on_page = limited
+    device.client.refresh()
+    device.run(1)
+    assert device.cloud.requests == [device.client.version_id]
 
 
 def test_a_device_whose_version_is_retired_shows_the_cloud_s_order_and_then_switches(

@@ -56,11 +56,16 @@ def damage(connection: sqlite3.Connection, migrations: Sequence[str]) -> str | N
         if _layout(new) != _layout(connection):
             return "its tables have other columns"
     for table in TABLES:
-        row = _row(_columns(connection, table))
+        row = row_expression(connection, table)
         for wanted, content in connection.execute(f"SELECT {COLUMN}, {row} FROM {table}"):
             if wanted != crc32(content):
                 return f"a row of the table `{table}` was changed"
     return None
+
+
+def row_expression(connection: sqlite3.Connection, table: str) -> str:
+    """Return the expression of the bytes of a row whose CRC-32 is its checksum."""
+    return _row(_columns(connection, table))
 
 
 def _layout(connection: sqlite3.Connection) -> list[list[tuple[object, ...]]]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from edgerec.core.errors import StoreError
 
-SUFFIXES = ("-wal", "-shm", "-journal", "")
+LOGS = ("-wal", "-shm", "-journal")
+SUFFIXES = (*LOGS, "")
 """What SQLite adds to the name of a file. A log without its file is harmless; a new file with an old log is not."""
 
 

@@ -13,9 +13,8 @@ from typing import Any, Literal
 from edgerec.core.errors import DamagedStoreError, StoreError
 from edgerec.device_runtime import forks
 from edgerec.device_runtime.store.checksums import TABLES, damage, write_checksums
+from edgerec.device_runtime.store.ownership import APPLICATION_ID, is_store
 
-APPLICATION_ID = 0x45524253
-"""SQLite's `application_id` of a behaviour store: "ERBS"."""
 PAGE_BYTES = 2048
 CACHE_KIB = 256
 """Memory for pages of the file. SQLite's default is 2,000 KiB, but a store reads few rows again."""
@@ -235,6 +234,10 @@ class Database:
             return
         except OSError as error:
             raise self._error(error) from error
+        foreign = StoreError(
+            f"{self.path} is not a behaviour store, but a file of another application: nothing was changed; give "
+            "another path"
+        )
         try:
             with contextlib.closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?immutable=1", uri=True)) as file:
                 (application,), (number,) = (
@@ -242,14 +245,14 @@ class Database:
                 )
                 tables = set() if application == APPLICATION_ID else _tables(file)
         except _FAULTS as error:
-            raise self._error(error) from error
+            fault = self._error(error)
+            if isinstance(fault, DamagedStoreError) and not is_store(self.path):
+                raise foreign from error
+            raise fault from error
         if application != APPLICATION_ID:
             if self._checksums and set(TABLES) <= tables:
                 raise self.damaged("its header was changed")
-            raise StoreError(
-                f"{self.path} is not a behaviour store, but a file of another application: nothing was changed; give "
-                "another path"
-            )
+            raise foreign
         self._check_format(number, newest)
 
     def _check_format(self, number: int, newest: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from edgerec.core.errors import StoreError
@@ -10,6 +11,9 @@ from edgerec.device_runtime.store.database import Database
 from edgerec.device_runtime.store.rows import StoredRequest
 from edgerec.device_runtime.store.statements import read_statements
 from edgerec.device_runtime.store.values import json_text, optional, whole
+
+MOST_OPEN = 500
+"""Number of open requests of one page. The oldest one gets the labels that it has by then, and can be sent."""
 
 
 class RequestTables:
@@ -19,6 +23,7 @@ class RequestTables:
         self._database = database
         self._identity = {"user_id": user_id, "store_id": store_id}
         self._sql = read_statements("requests")
+        self._open = Counter(page_id for (page_id,) in database.rows(self._sql["page_of_each"]))
 
     def click(self, page_id: int, item_id: int, time: int) -> None:
         """Record a click."""
@@ -29,19 +34,29 @@ class RequestTables:
         """Record a request with the given time. It is open until its page ends."""
         values = (whole("page_id", request.page_id), time, request.exposures_end)
         self._database.write(self._sql["open"], (*values, json_text("request", self._log_row(request, time))))
+        self._open[request.page_id] += 1
+        if self._open[request.page_id] > MOST_OPEN:
+            with self._database.transaction():
+                self._finish(request.page_id, 1)
 
     def end_page(self, page_id: int) -> None:
         """Complete the requests of a page: compute their labels and let them be sent."""
         with self._database.transaction():
-            for sequence, time, exposures_end, text in self._database.rows(self._sql["open_on_page"], (page_id,)):
-                try:
-                    row = json.loads(text)
-                    row["clicked"] = self._labels(row["item_id"], page_id, time, exposures_end)
-                except (ValueError, TypeError, KeyError) as error:
-                    raise self._database.damaged(f"open request {sequence}: {error}") from None
-                self._database.execute(self._sql["finish"], (time, json_text("request", row)))
-            self._database.execute(self._sql["close"], (page_id,))
+            self._finish(page_id, -1)
             self._database.execute(self._sql["forget_clicks"], (page_id,))
+        self._open.pop(page_id, None)
+
+    def _finish(self, page_id: int, most: int) -> None:
+        """Complete the oldest requests of a page, as a part of the caller's transaction. -1: all of them."""
+        for sequence, time, exposures_end, text in self._database.rows(self._sql["open_on_page"], (page_id, most)):
+            try:
+                row = json.loads(text)
+                row["clicked"] = self._labels(row["item_id"], page_id, time, exposures_end)
+            except (ValueError, TypeError, KeyError) as error:
+                raise self._database.damaged(f"open request {sequence}: {error}") from None
+            self._database.execute(self._sql["finish"], (time, json_text("request", row)))
+            self._database.execute(self._sql["close"], (sequence,))
+            self._open[page_id] -= 1
 
     def end_all_pages(self) -> None:
         """End every open page, because the process that showed them has ended."""

@@ -9,6 +9,7 @@ import secrets
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from edgerec.core.errors import StoreError
@@ -41,11 +42,15 @@ def identity(database: Database, user_id: int) -> tuple[int, int]:
         raise database.damaged("its table `store` is empty")
     store_id, owner, last_time = row
     if owner != user_id:
-        raise StoreError(
-            f"behaviour store {database.path} belongs to user {owner}, received user {user_id}: give each user a file "
-            "of their own"
-        )
+        raise wrong_owner(database.path, owner, user_id)
     return store_id, last_time
+
+
+def wrong_owner(path: Path, owner: int | None, user_id: int) -> StoreError:
+    """Return the error for a store of another user."""
+    return StoreError(
+        f"behaviour store {path} belongs to user {owner}, received user {user_id}: give each user a file of their own"
+    )
 
 
 @dataclass(frozen=True)

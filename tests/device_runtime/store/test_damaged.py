@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgerec.core.errors import DamagedStoreError, StoreError
-from edgerec.device_runtime.store import checksums
+from edgerec.device_runtime.store import BehaviourStore, checksums
 from edgerec.device_runtime.store.damaged import damaged_files
 from edgerec.device_runtime.store.database import Database
 from edgerec.device_runtime.store.forget import forget_store
@@ -140,13 +140,64 @@ def test_forget_deletes_the_files_and_overwrites_them_first(whole: Path, damaged
     assert forget_store(damaged, 7) == []
 
 
-def test_forget_deletes_a_damaged_store_and_refuses_other_files(whole: Path, damaged: Path, tmp_path: Path) -> None:
-    damaged.write_bytes(damaged.read_bytes()[:4096])
-    assert forget_store(damaged, 7) == [damaged]
-    notes: Any = tmp_path / "notes.db"
-    connection = sqlite3.connect(notes)
+def test_forget_deletes_a_damaged_store_of_the_user_only(whole: Path, damaged: Path) -> None:
+    with pytest.raises(StoreError, match="belongs to user 7, received user 8"):
+        forget_store(damaged, 8)
+    damaged.write_bytes(damaged.read_bytes()[:4096])  # whose it was can no longer be read
+    before = damaged.read_bytes()
+    with pytest.raises(StoreError, match=r"whose it is cannot be read: nothing was deleted; .*force"):
+        forget_store(damaged, 7)
+    assert damaged.read_bytes() == before
+    assert forget_store(damaged, 7, force=True) == [damaged]
+
+
+def test_forget_leaves_damaged_predecessors_of_other_users(damaged: Path) -> None:
+    open_store(damaged, if_damaged="move").close()
+    (older,) = damaged_files(damaged)
+    damaged.unlink()
+    with BehaviourStore(damaged, user_id=8):
+        pass
+    assert forget_store(damaged, 8) == [damaged]
+    assert older.exists()
+    older.write_bytes(older.read_bytes()[:4096])
+    with pytest.raises(StoreError, match="whose it is cannot be read"):
+        forget_store(damaged, 8)
+    assert older.exists()
+
+
+def write_notes(path: Path) -> None:
+    connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE notes (text)")
     connection.close()
-    with pytest.raises(StoreError, match="is not a behaviour store"):
-        forget_store(notes, 7)
-    assert notes.exists()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_text("my thesis " * 1000),
+        lambda path: path.write_bytes(b"\0" * 4096),
+        lambda path: path.write_text(" ".join(read_migrations())),
+        write_notes,
+    ],
+)
+def test_files_that_are_no_stores_are_refused_and_unchanged(write: Any, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    write(path)
+    before = path.read_bytes()
+    for use in (
+        lambda: forget_store(path, 7),
+        lambda: forget_store(path, 7, force=True),
+        lambda: open_store(path, if_damaged="move"),
+    ):
+        with pytest.raises(StoreError, match="is not a behaviour store"):
+            use()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("length", [16, 72])
+def test_a_store_without_its_header_is_damaged_and_not_foreign(whole: Path, tmp_path: Path, length: int) -> None:
+    path = copy(whole, tmp_path / "store.db")
+    path.write_bytes(b"x" * length + path.read_bytes()[length:])
+    with open_store(path, if_damaged="move") as store:
+        assert store.damaged is not None

@@ -125,7 +125,9 @@ def test_a_file_that_is_no_database_is_refused_and_unchanged(tmp_path: Path) -> 
     path = tmp_path / "notes.txt"
     path.write_text("some notes\n" * 1000)
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"is damaged .* nothing was changed"):
+    with pytest.raises(
+        StoreError, match=r"notes.txt is not a behaviour store, but a file of another application: nothing was changed"
+    ):
         open_store(path)
     assert path.read_bytes() == before
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgerec.core.errors import StoreError
-from edgerec.device_runtime.store import BehaviourStore
+from edgerec.device_runtime.store import BehaviourStore, requests
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from tests.device_runtime.store.example_rows import START, VERSION, behaviour, open_store, request
 
@@ -137,3 +137,24 @@ def test_an_invalid_request_is_not_recorded(tmp_path: Path, changes: dict[str, A
         with pytest.raises(StoreError, match=message):
             store.record_request(request(0, **changes))
         assert store.measure()["rows"]["open_requests"] == 0
+
+
+def test_a_page_that_never_ends_has_a_bounded_number_of_open_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "MOST_OPEN", 3)
+    with open_store(tmp_path / "store.db") as store:
+        for number in range(6):
+            time, end = store.request_time(store.last_time), store.next_ordinal(EXPOSURE)
+            store.record_request(request(number, item_ids=[1, 2, 3], time=time, exposures_end=end))
+            store.record_request(request(100 + number, page_id=2 + number, item_ids=[1, 2, 3]))
+            if number == 1:
+                expose(store, 2)
+                store.record_click(1, 2, store.last_time)
+        assert store.measure()["rows"]["open_requests"] == 3 + 6
+        rows = sent_requests(store)
+        assert [row["request_id"] for row in rows] == [0, 1, 2]
+        assert [row["clicked"] for row in rows] == [[None, 1, None], [None, 1, None], [None, None, None]]
+        store.mark_sent(0)
+        store.end_page(1)
+        assert [row["request_id"] for row in sent_requests(store)] == [3, 4, 5]

@@ -7,8 +7,11 @@ INSERT INTO open_requests (page_id, time, exposures_end, log_row) VALUES (?, ?, 
 -- name: open_pages
 SELECT DISTINCT page_id FROM open_requests ORDER BY sequence;
 
+-- name: page_of_each
+SELECT page_id FROM open_requests;
+
 -- name: open_on_page
-SELECT sequence, time, exposures_end, log_row FROM open_requests WHERE page_id = ? ORDER BY sequence;
+SELECT sequence, time, exposures_end, log_row FROM open_requests WHERE page_id = ? ORDER BY sequence LIMIT ?;
 
 -- name: first_exposure
 SELECT MIN(exposures_end) FROM open_requests;
@@ -23,7 +26,7 @@ SELECT DISTINCT item_id FROM clicks WHERE page_id = ? AND time >= ?;
 INSERT INTO requests (time, log_row) VALUES (?, ?);
 
 -- name: close
-DELETE FROM open_requests WHERE page_id = ?;
+DELETE FROM open_requests WHERE sequence = ?;
 
 -- name: forget_clicks
 DELETE FROM clicks WHERE page_id = ?;
