@@ -29,7 +29,6 @@ class Download:
         self._transport, self._version_id = transport, offer.version_id or ""
         self._folder, self._piece = folder, piece_bytes
         self._left = list(offer.files)
-        self._part: OfferedFile | None = None
 
     def step(self) -> bool:
         """Download one piece, or check what an earlier process downloaded. Return whether there is more to do.
