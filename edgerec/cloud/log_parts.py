@@ -5,7 +5,6 @@ N is the sequence number of the first batch in the file. Part 0 has no rows. It 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import polars as pl
 
 from edgerec.cloud.journal import Journal
 from edgerec.cloud.log_rows import ADDED
+from edgerec.core.atomic import sync
 from edgerec.core.errors import OutputError, first_line
 from edgerec.core.leftovers import temporary_file
 from edgerec.data.logs import TABLES, write_table
@@ -96,15 +96,10 @@ def write_durably(table: pl.DataFrame, path: Path) -> None:
     try:
         with temporary_file(path) as partial:
             write_table(table, partial)
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(partial)
             partial.chmod(0o644)
             partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(path.parent)
     except (OSError, *POLARS_FAULTS) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise OutputError(f"logs: cannot write {path} ({reason}): free some space") from None

@@ -59,7 +59,11 @@ class ModelBody(_Body):
 
 
 class OfferedFile(BaseModel):
-    """A file that a device downloads: its path within the bundle, its size, and its SHA-256."""
+    """A file that a device downloads: its path within the bundle, its size, and its SHA-256.
+
+    This is the cloud's form. It describes the answer in `/openapi.json`, so its fields have the names of the JSON. The
+    device's form needs no pydantic, and checks what it reads: `edgerec.paging.model_offer.OfferedFile`.
+    """
 
     path: str
     bytes: int
@@ -67,7 +71,10 @@ class OfferedFile(BaseModel):
 
 
 class ModelOffer(BaseModel):
-    """The version that a user should run, and the files that the device lacks."""
+    """The version that a user should run, and the files that the device lacks.
+
+    This is the cloud's form. The device's form is `edgerec.paging.model_offer.ModelOffer`.
+    """
 
     schema_: Annotated[int, Field(alias="schema")] = 1
     version_id: str | None

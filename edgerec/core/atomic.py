@@ -172,7 +172,12 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until the content of a file, or the names in a folder, are on disk. Then they survive a power cut."""
+    """Wait until the content of a file, or the names in a folder, are on disk. Then they survive a power cut.
+
+    On Windows nothing happens: a folder cannot be opened there.
+    """
+    if os.name != "posix":
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

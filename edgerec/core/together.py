@@ -8,12 +8,11 @@ folder calls `finish_replacing`. Before the plan is there, a killed process has 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgerec.core.atomic import write_json
+from edgerec.core.atomic import json_bytes, sync, write_bytes
 from edgerec.core.documents import read_object
 from edgerec.core.errors import OutputError
 from edgerec.core.leftovers import hidden_name
@@ -48,11 +47,12 @@ def decide(folder: Path, files: Iterable[Path], note: Mapping[str, Any] | None =
     files = list(files)
     try:
         for file in files:
-            _sync(staged(file))
+            sync(staged(file))
         names = [file.relative_to(folder).as_posix() for file in files]
-        write_json(folder / PLAN, {"format": 1, "replace": names, "note": dict(note or {})})
-        for each in {folder, *(file.parent for file in files)}:
-            _sync(each)
+        for each in {file.parent for file in files}:
+            sync(each)
+        plan = {"format": 1, "replace": names, "note": dict(note or {})}
+        write_bytes(folder / PLAN, json_bytes(plan), durable=True)
     except OSError as error:
         raise OutputError(f"cannot write into {folder} ({error.strerror}): free some space") from None
 
@@ -92,10 +92,10 @@ def finish_replacing(folder: Path, *, keep_plan: bool = False) -> bool:
             with contextlib.suppress(FileNotFoundError):
                 staged(folder / name).replace(folder / name)
         for each in {(folder / name).parent for name in names}:
-            _sync(each)
+            sync(each)
         if not keep_plan:
             plan.unlink(missing_ok=True)
-            _sync(folder)
+            sync(folder)
     except OSError as error:
         raise OutputError(
             f"{folder} is being changed, and the change cannot be completed ({error.strerror}): check its permissions"
@@ -106,12 +106,3 @@ def finish_replacing(folder: Path, *, keep_plan: bool = False) -> bool:
 def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and bool(path.parts) and "\0" not in name
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

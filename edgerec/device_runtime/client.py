@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgerec.core.errors import SpecificationError
+from edgerec.device_runtime.callbacks import logged
 from edgerec.device_runtime.client_lock import ClientLock
 from edgerec.device_runtime.clock import ClientClock
 from edgerec.device_runtime.cloud_work import CloudWork
@@ -258,7 +259,7 @@ class Client:
             self._device.ask(reason)
             self._lock.notify_all()
 
-    def switch_to(self, model: DeviceModel, on_end: Callable[[str | None], None]) -> None:
+    def switch_to(self, model: DeviceModel, on_end: Callable[[str | None], None]) -> Callable[[str], None]:
         """Switch to another model version at the next page, after everything is prepared for it.
 
         The present version goes on until then. The encodings of the new version are made in memory, in the thread that
@@ -270,6 +271,9 @@ class Client:
             model: the device models of the new version.
             on_end: is called once, without the client's lock: with None when the client has switched, or with the
                 reason why it stays with the present version.
+
+        Returns:
+            A function that gives the switch up, with a reason. If the client has switched, it does nothing.
         """
         with self._lock:
             switch = ModelSwitch(model, self._store, self._transport, self._config, self._cloud.circuit.kind(), on_end)
@@ -278,14 +282,16 @@ class Client:
             self._lock.notify_all()
         if before is not None:
             before.on_end("another model version is prepared now")
+        return switch.give_up
 
     def when_unserved(self, call: Callable[[str], None]) -> None:
         """Let `call` know each time that the cloud says it does not serve the model version of this device.
 
         The feed then shows the cloud's order, until the cloud serves the version again or the client has switched to
-        another one. `call` gets the version. A thread of the client calls it, so it should return at once.
+        another one. `call` gets the version. A thread of the client calls it, so it should return at once. What it
+        raises is only logged.
         """
-        self._cloud.on_unserved = call
+        self._cloud.on_unserved = logged(call, "`when_unserved`")
 
     def run_pending(self) -> Done:
         """Do all work that is due, in the calling thread, and return what was done.

@@ -25,6 +25,7 @@ from edgerec.core.errors import (
     first_line,
 )
 from edgerec.device_runtime.backoff import Backoff
+from edgerec.device_runtime.callbacks import logged
 from edgerec.device_runtime.circuit import RequestKind
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_model import DeviceModel
@@ -71,6 +72,7 @@ class ModelSwitch:
         config: the configuration of the client.
         items: the waiting times of requests for items.
         on_end: is called once without the lock, with None when the client has switched, or with the reason why not.
+            What it raises is only logged.
 
     Attributes:
         model: the device models of the new version.
@@ -86,7 +88,9 @@ class ModelSwitch:
         items: RequestKind,
         on_end: Callable[[str | None], None],
     ) -> None:
-        self.model, self._store, self._transport, self.on_end = model, store, transport, on_end
+        self.model, self._store, self._transport = model, store, transport
+        self.on_end = logged(on_end, "`on_end`")
+        self._given_up: str | None = None
         self._memory = RebuiltEncodings(store, model.version_id, model.limits, kinds_read(model))
         store.keep_for(model.limits)
         self._serving: ModelServing | None = None
@@ -117,9 +121,17 @@ class ModelSwitch:
             raise SessionError(f"model version {self.model.version_id} is not prepared yet: call `step` until it is")
         return self._serving
 
+    def give_up(self, reason: str) -> None:
+        """Do not switch to this version. The next step or page ends it. If the switch is over, nothing happens."""
+        self._given_up = reason
+
+    def _check_wanted(self) -> None:
+        if self._given_up is not None:
+            raise SessionError(self._given_up)
+
     def due(self, now: int) -> int | None:
         """Return the time of the next step in milliseconds since 1970; None if all is prepared."""
-        if self._serving is None or self._recorded or self._new or self._serving.has_work:
+        if self._given_up is not None or self._serving is None or self._recorded or self._new or self._serving.has_work:
             return now
         return self._items.due(now) if self._serving.unknown_items(1) else None
 
@@ -132,7 +144,7 @@ class ModelSwitch:
         After a failure, one page is asked for with the present version first. So a fault of the new version alone does
         not leave the user without pages.
         """
-        if self._serving is None or self._asked or not self._pages.ready(now):
+        if self._given_up is not None or self._serving is None or self._asked or not self._pages.ready(now):
             return False
         return self._serving.waiting + len(self._new) + len(self._recorded) <= STEP
 
@@ -144,8 +156,9 @@ class ModelSwitch:
         """Do a bounded part of the work. Return what failed and is tried again.
 
         Raises:
-            EdgeRecError: the new version cannot be prepared.
+            EdgeRecError: the new version cannot be prepared, or it was given up.
         """
+        self._check_wanted()
         if self._serving is None:
             if not self._memory.read_some():
                 self._serving = ModelServing(self.model, self._memory)
@@ -213,7 +226,9 @@ class ModelSwitch:
 
         Raises:
             StoreError: the store cannot be written. Then the present version goes on.
+            SessionError: the new version was given up.
         """
+        self._check_wanted()
         self.take()
         self._add_new()
         self._store.adopt(self.model.version_id, self.model.limits, self._memory.rebuilt())

@@ -29,7 +29,6 @@ class Download:
         self._transport, self._version_id = transport, offer.version_id or ""
         self._folder, self._piece = folder, piece_bytes
         self._left = list(offer.files)
-        self._part: OfferedFile | None = None
 
     def step(self) -> bool:
         """Download one piece, or check what an earlier process downloaded. Return whether there is more to do.
@@ -52,16 +51,16 @@ class Download:
         return bool(self._left)
 
     def check_space(self) -> None:
-        """Raise OutputError if the disk has less space than the files of the offer need."""
-        need = sum(file.size for file in self._left)
+        """Raise OutputError if the disk has less space than the rest of the download needs."""
+        need = sum(file.size - _bytes_of(self._folder / file.path, file) for file in self._left)
         free = shutil.disk_usage(self._folder.parent).free
         if free < need:
             raise OutputError(f"update: version {self._version_id} needs {need} bytes; the disk has {free} left")
 
     def _piece_of(self, file: OfferedFile, path: Path) -> bool:
         """Append one piece to the part of a file. Return whether the file is complete."""
-        part = path.with_name(path.name + PART)
-        size = part.stat().st_size if part.is_file() else 0
+        part = _part(path)
+        size = _size(part)
         if size > file.size:
             part.unlink()
             size = 0
@@ -99,3 +98,16 @@ def has_all(folder: Path, offer: ModelOffer) -> bool:
 
 def _has(path: Path, file: OfferedFile) -> bool:
     return path.is_file() and path.stat().st_size == file.size and sha256_file(path) == file.sha256
+
+
+def _bytes_of(path: Path, file: OfferedFile) -> int:
+    """Return how many bytes of a file are downloaded. Their hash is not checked."""
+    return file.size if path.is_file() and _size(path) == file.size else min(_size(_part(path)), file.size)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + PART)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

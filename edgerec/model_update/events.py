@@ -7,6 +7,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgerec.device_runtime.callbacks import logged
+
 _LOG = logging.getLogger("edgerec.model_update")
 _KEPT = 100
 OFFERED, WAITING, INSTALLED, PREPARING = "offered", "waiting", "installed", "preparing"
@@ -42,12 +44,12 @@ class Events:
     """
 
     def __init__(self, on_event: Callable[[UpdateEvent], None] | None) -> None:
-        self._on_event = on_event
+        self._on_event = None if on_event is None else logged(on_event, "`on_event`")
         self.latest: deque[UpdateEvent] = deque(maxlen=_KEPT)
         self.counts: Counter[str] = Counter()
 
     def add(self, event: UpdateEvent) -> None:
-        """Note an event, log it, and tell the application."""
+        """Note an event, log it, and tell the application. What the application raises is only logged."""
         self.latest.append(event)
         self.counts[event.what] += 1
         level = logging.WARNING if event.what in (FAILED, REFUSED, ROLLED_BACK) else logging.INFO

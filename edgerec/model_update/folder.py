@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edgerec.bundle.layout import DEVICE, NAME
 from edgerec.bundle.load import create_model, read_device_half
 from edgerec.bundle.manifest import DeviceManifest
 from edgerec.bundle.signing import PublicKey, signature_path
+from edgerec.core.atomic import sync
 from edgerec.core.errors import EdgeRecError, FormatError, InputError, OutputError, SignatureError, first_line
 from edgerec.core.leftovers import clear_leftovers, lock
 from edgerec.core.paths import AnyPath, to_path
@@ -58,6 +60,7 @@ class ModelFolder:
         try:
             for name in (VERSIONS, DOWNLOADS):
                 (self._path / name).mkdir(parents=True, exist_ok=True)
+            sync(self._path)
             self._lock = lock(self._path)
         except BlockingIOError:
             raise InputError(
@@ -84,13 +87,14 @@ class ModelFolder:
     def install(self, bundle: AnyPath) -> bool:
         """Make the device half of `bundle` the current version if the device has none. Return whether it did.
 
-        An application that is shipped with a version calls this at every start.
+        A device whose versions are all damaged on the disk has none. An application that is shipped with a version
+        calls this at every start.
 
         Raises:
             FormatError, IntegrityError, SignatureError: `bundle` cannot be used.
             OutputError: the folder cannot be written.
         """
-        if self.state.current is not None:
+        if any(map(self._is_complete, self._usable())):
             return False
         bundle = to_path(bundle, "ModelFolder.install: `bundle`")
         half = read_device_half(bundle, public_key=self._public_key)
@@ -126,13 +130,12 @@ class ModelFolder:
         """
         following = self.state.next
         if following is not None:
-            if following in store.encoded_versions() and following in self.installed():
+            if following in store.encoded_versions() and self._is_complete(following):
                 self.commit(following, self._serial(following))
             else:
                 self.remember(next=None)
         current = self.state.current
-        others = [version for version in self.installed() if version != current]
-        for version_id in [] if current is None else [current, *others]:
+        for version_id in self._usable():
             try:
                 model = self.open(version_id)
             except EdgeRecError as error:
@@ -193,26 +196,31 @@ class ModelFolder:
     def publish(self, version_id: str) -> None:
         """Let a downloaded version that was checked become an installed one. It is complete there or absent.
 
+        When this returns, the version survives a power cut.
+
         Raises:
             OutputError: the folder cannot be written.
         """
         target, download = self.version_folder(version_id), self.download_folder(version_id)
         try:
+            for entry in (*download.rglob("*"), download):
+                sync(entry)
             if target.exists():
                 _remove(target, self._path / DOWNLOADS)
             download.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise OutputError(f"model versions: {target} cannot be written ({error.strerror})") from None
 
     def commit(self, version_id: str, serial: int) -> None:
-        """Remember that the device uses this version now.
+        """Remember that the device uses this version now. Another one that is being prepared stays `next`.
 
         Raises:
             OutputError: the state cannot be written.
         """
         highest = max(self.state.highest_serial, serial)
-        self.remember(current=version_id, next=None, highest_serial=highest)
+        following = None if self.state.next == version_id else self.state.next
+        self.remember(current=version_id, next=following, highest_serial=highest)
 
     def remember(self, **change: Any) -> None:
         """Change fields of the state.
@@ -228,19 +236,41 @@ class ModelFolder:
                 raise OutputError(f"model versions: {self._path} cannot be written ({error.strerror})") from None
             self.state = state
 
-    def clean(self, *, keep: str | None = None) -> list[str]:
-        """Remove versions that are neither current nor prepared, and downloads other than that of `keep`.
+    def clean(self, keep: Collection[str | None] = ()) -> list[str]:
+        """Remove versions that are neither current, nor prepared, nor in `keep`, and downloads that are not in `keep`.
 
         Return the versions that were removed.
         """
-        needed = {self.state.current, self.state.next, keep}
+        needed = {self.state.current, self.state.next, *keep}
         unused = [version for version in self.installed() if version not in needed]
         for version_id in unused:
             _remove(self.version_folder(version_id), self._path / DOWNLOADS)
         for entry in (self._path / DOWNLOADS).iterdir():
-            if entry.name != keep:
+            if entry.name not in keep:
                 shutil.rmtree(entry, ignore_errors=True)
         return unused
+
+    def _usable(self) -> Iterator[str]:
+        """Yield the version with which the device starts, and then those that can replace it, the newest first."""
+        current = self.state.current
+        if current is None:
+            return
+        yield current
+        others = {version: self._serial(version) for version in self.installed() if version != current}
+        for version_id in sorted(others, key=lambda version: others[version], reverse=True):
+            try:
+                self.check_installed(version_id)
+            except EdgeRecError as error:
+                _LOG.warning("model version %s cannot be used: %s", version_id, first_line(error))
+                continue
+            yield version_id
+
+    def _is_complete(self, version_id: str) -> bool:
+        try:
+            read_device_half(self.version_folder(version_id), public_key=self._public_key)
+        except EdgeRecError:
+            return False
+        return True
 
     def _serial(self, version_id: str) -> int:
         try:
@@ -268,13 +298,3 @@ def _remove(folder: Path, aside: Path) -> None:
     except OSError:
         return
     shutil.rmtree(gone, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Wait until a renamed entry of a folder survives a power cut, where the system can do that."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

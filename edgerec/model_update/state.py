@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgerec.core.atomic import json_bytes
+from edgerec.core.atomic import json_bytes, write_bytes
 from edgerec.core.documents import document_bytes, parse_document
-from edgerec.core.leftovers import temporary_file
 from edgerec.core.text_fields import Name
 
 FORMAT = 1
@@ -82,10 +80,4 @@ class StateFile:
         Raises:
             OSError: the file cannot be written. Then the one before is complete.
         """
-        path = self.folder / STATE
-        with temporary_file(path) as partial:
-            with partial.open("wb") as file:
-                file.write(json_bytes(state.model_dump(mode="json")))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+        write_bytes(self.folder / STATE, json_bytes(state.model_dump(mode="json")), durable=True)

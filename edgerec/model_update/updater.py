@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 
-from edgerec.core.errors import AnswerError, EdgeRecError, FormatError, SessionError, first_line
+from edgerec.core.errors import AnswerError, BusyError, EdgeRecError, FormatError, SessionError, first_line
 from edgerec.core.hashing import sha256_bytes
 from edgerec.device_runtime.backoff import Backoff
 from edgerec.device_runtime.client import Client, now_ms
@@ -64,7 +64,9 @@ class ModelUpdater:
         self._backoff = Backoff(config.retry_first_ms, config.retry_most_ms)
         self._due = 0
         self._noted: set[tuple[str, str | None]] = set()
+        self._offered: str | None = None
         self._preparing: str | None = None
+        self._give_up: Callable[[str], None] | None = None
         self._ended: list[tuple[str, str | None]] = []
         self._wake = threading.Condition()
         self._running = threading.Lock()
@@ -92,8 +94,7 @@ class ModelUpdater:
     def run_pending(self) -> None:
         """Do everything that is due, in the calling thread. Do not call it after `start`."""
         with self._running:
-            for version_id, reason in self._take_ended():
-                self._end(version_id, reason)
+            self._end_all()
             if self._next_time(self._clock()) <= self._clock():
                 self._check()
 
@@ -110,8 +111,7 @@ class ModelUpdater:
             self._wake.notify_all()
         if self._thread is not None:
             self._thread.join()
-        for version_id, reason in self._take_ended():
-            self._end(version_id, reason)
+        self._end_all()
 
     def _loop(self) -> None:
         while True:
@@ -147,13 +147,16 @@ class ModelUpdater:
             if self._follow(offer):
                 self._backoff.succeeded()
         except EdgeRecError as error:
-            self._fail(None if offer is None else offer.version_id, first_line(error))
+            asked = error.retry_after_s if isinstance(error, BusyError) else None
+            self._fail(None if offer is None else offer.version_id, first_line(error), retry_after_s=asked)
 
     def _follow(self, offer: ModelOffer) -> bool:
         """Get the offered version and let the client prepare it. Return False if it has to wait."""
-        version_id = offer.version_id
+        self._offered = version_id = offer.version_id
         if version_id is None or version_id in (self._client.version_id, self._preparing):
-            self._clean(version_id)
+            if version_id != self._preparing and self._give_up is not None:
+                self._give_up("the cloud does not offer this version any more")
+            self._clean()
             return True
         fingerprint = _fingerprint(offer)
         refused = self._folder.state.refused
@@ -162,7 +165,7 @@ class ModelUpdater:
                 return True
             self._folder.remember(refused=None)
         self._note(events.OFFERED, version_id, f"{offer.size} bytes")
-        self._clean(version_id)
+        self._clean()
         if offer.size > self._config.max_bytes:
             self._refuse(offer, f"it has {offer.size} bytes, but at most {self._config.max_bytes} are allowed")
             return True
@@ -194,7 +197,8 @@ class ModelUpdater:
             self._folder.check(version_id)
         except FormatError as error:
             self._refuse(offer, first_line(error))
-            self._clean(None)
+            self._offered = None
+            self._clean()
             return False
         self._folder.publish(version_id)
         self._note(events.INSTALLED, version_id)
@@ -223,11 +227,12 @@ class ModelUpdater:
         return model
 
     def _prepare(self, version_id: str, model: DeviceModel) -> None:
+        self._end_all()  # The client may have switched to the version before, while this one was downloaded.
         # If the process is killed during the switch, the store knows whether it has happened (`ModelFolder.load`).
         self._folder.remember(next=version_id)
         self._preparing = version_id
         self._note(events.PREPARING, version_id)
-        self._client.switch_to(model, lambda reason: self._switch_ended(version_id, reason))
+        self._give_up = self._client.switch_to(model, lambda reason: self._switch_ended(version_id, reason))
 
     def _switch_ended(self, version_id: str, reason: str | None) -> None:
         """Note how a switch ended. A thread of the client calls this."""
@@ -235,10 +240,11 @@ class ModelUpdater:
             self._ended.append((version_id, reason))
             self._wake.notify_all()
 
-    def _take_ended(self) -> list[tuple[str, str | None]]:
+    def _end_all(self) -> None:
         with self._wake:
             ended, self._ended = self._ended, []
-            return ended
+        for version_id, reason in ended:
+            self._end(version_id, reason)
 
     def _end(self, version_id: str, reason: str | None) -> None:
         try:
@@ -250,29 +256,30 @@ class ModelUpdater:
                 self._note(events.ROLLED_BACK, version_id, reason)
                 self._wait()
             if self._preparing == version_id:
-                self._preparing = None
-            self._clean(version_id)
+                self._preparing = self._give_up = None
+            self._clean()
         except EdgeRecError as error:
             # The store has the new encodings, so the next start finds the new version all the same.
             self._fail(version_id, first_line(error))
 
-    def _clean(self, keep: str | None) -> None:
-        for version_id in self._folder.clean(keep=keep):
+    def _clean(self) -> None:
+        for version_id in self._folder.clean((self._offered, self._preparing)):
             self._note(events.REMOVED, version_id)
 
     def _refuse(self, offer: ModelOffer, reason: str) -> None:
         until = self._clock() + self._config.refused_ms
-        self._folder.remember(refused=Refused(offer=_fingerprint(offer), until=until, reason=reason))
+        refused = Refused(offer=_fingerprint(offer), until=until, reason=reason)
+        self._folder.remember(refused=refused, loading=None, loads=0)
         self._note(events.REFUSED, offer.version_id, reason)
 
-    def _fail(self, version_id: str | None, reason: str) -> None:
+    def _fail(self, version_id: str | None, reason: str, *, retry_after_s: float | None = None) -> None:
         self._note(events.FAILED, version_id, reason)
-        self._wait()
+        self._wait(None if retry_after_s is None else int(retry_after_s * 1000))
 
-    def _wait(self) -> None:
+    def _wait(self, asked_ms: int | None = None) -> None:
         with self._wake:
             self._due = 0
-            self._backoff.failed(self._clock())
+            self._backoff.failed(self._clock(), asked_ms=asked_ms)
 
     def _note(self, what: str, version_id: str | None, detail: str = "") -> None:
         if what in (events.OFFERED, events.WAITING):

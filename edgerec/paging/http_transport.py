@@ -51,7 +51,7 @@ class HttpTransport:
         context: the TLS settings; default: those of Python.
 
     Raises:
-        InputError: `url` has another form, or a time is not above 0.
+        InputError: `url` has another form, a time is not above 0, or HTTP cannot send a header.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class HttpTransport:
         if not (self._timeout > 0 and self._total > 0):
             raise InputError(f"HttpTransport: times should be above 0; received {timeout_s} and {total_s}")
         self._headers = dict(headers or {})
+        _check_headers(self._headers)
         self._context = context
         self._connection: http.client.HTTPConnection | None = None
         self._lock, self._process = threading.Lock(), os.getpid()
@@ -265,6 +266,17 @@ def _parts(url: str) -> tuple[bool, str, int, str]:
         raise _wrong_url(url)
     tls = parts.scheme == "https"
     return tls, parts.hostname, port or (443 if tls else 80), parts.path.rstrip("/")
+
+
+def _check_headers(headers: Mapping[object, object]) -> None:
+    """Check that HTTP can send the headers. An error text has no value, because it may be a token."""
+    for name, value in headers.items():
+        for what, text in (("name", name), ("value", value)):
+            fits = isinstance(text, str) and all(" " <= letter <= "\xff" and letter != "\x7f" for letter in text)
+            if not fits or (what == "name" and not text):
+                raise InputError(
+                    f"HttpTransport: the {what} of the header {name!r:.40} should be one line of Latin-1 text"
+                )
 
 
 def _wrong_url(url: object) -> InputError:

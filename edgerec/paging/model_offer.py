@@ -22,7 +22,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class OfferedFile:
-    """A file of the offered version.
+    """A file of the offered version, as the device sees it. The cloud has `edgerec.cloud.messages.OfferedFile`.
 
     Attributes:
         path: its path within the bundle, such as `device/manifest.json`.
@@ -37,7 +37,7 @@ class OfferedFile:
 
 @dataclass(frozen=True)
 class ModelOffer:
-    """The version that a user should run.
+    """The version that a user should run, as the device sees it. The cloud has `edgerec.cloud.messages.ModelOffer`.
 
     Attributes:
         version_id: the version; None if the cloud offers none to this user.

@@ -426,6 +426,67 @@ def test_a_second_switch_replaces_the_first(device: Device, models: list[DeviceM
     assert device.ended[1:] == [None]
 
 
+@pytest.mark.parametrize("steps", [0, 30])
+def test_a_switch_that_is_given_up_changes_nothing(device: Device, models: list[DeviceModel], steps: int) -> None:
+    device.play(5)
+    give_up = device.client.switch_to(models[1], device.ended.append)
+    device.run(steps)
+    give_up("not wanted any more")
+    device.client.refresh()
+    device.run(3)
+    assert device.ended == ["not wanted any more"]
+    assert set(device.cloud.requests) == {models[0].version_id}
+    device.switch(models[1])
+    device.run(30)
+    device.client.refresh()
+    device.run()
+    assert device.client.version_id == models[1].version_id
+    give_up("too late")
+    device.play(3)
+    assert device.ended == ["not wanted any more", None]
+
+
+def test_a_switch_that_is_given_up_while_its_page_is_on_its_way_changes_nothing(
+    device: Device, models: list[DeviceModel]
+) -> None:
+    device.play(5)
+    give_up = device.client.switch_to(models[1], device.ended.append)
+    device.run(30)
+
+    def late(version: str | None) -> None:
+        if version == models[1].version_id:
+            give_up("not wanted any more")
+
+    device.cloud.on_page = late
+    device.client.refresh()
+    device.run(3)
+    assert device.ended == ["not wanted any more"]
+    assert device.cloud.requests[-2:] == [models[1].version_id, models[0].version_id]
+    assert device.client.version_id == models[0].version_id
+    assert device.store.encoded_versions() == {models[0].version_id}
+
+
+def test_what_the_application_raises_delays_no_page(
+    device: Device, models: list[DeviceModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: str | None) -> None:
+        raise RuntimeError("a fault of the application")
+
+    device.play(5)
+    device.client.when_unserved(fail)
+    device.cloud.served.remove(models[0].version_id)
+    device.client.refresh()
+    device.run()
+    assert device.cloud.requests[-1] is None
+    device.client.switch_to(models[1], fail)
+    device.run(30)
+    device.client.refresh()
+    device.run()
+    assert device.client.version_id == models[1].version_id
+    assert device.client.order()
+    assert {record.getMessage() for record in caplog.records} >= {"`when_unserved` failed", "`on_end` failed"}
+
+
 def test_worker_threads_switch(cloud: VersionCloud, models: list[DeviceModel], tmp_path: Path) -> None:
     device = Device(cloud, tmp_path / "user.db", models[0], retry_first_ms=1)
     device.play(30)

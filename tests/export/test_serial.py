@@ -30,6 +30,7 @@ def test_a_wrong_serial_number_is_refused_before_any_work(serial: int, tmp_path:
         export_bundle(tmp_path / "none", tmp_path / "out", serial=serial)
 
 
+@pytest.mark.slow
 def test_an_older_model_can_be_issued_again(run_path: Path, tmp_path: Path, short_parity_check: None) -> None:
     export_bundle(run_path, tmp_path / "again", requests=2, serial=2**63 - 1)
     assert read_device_manifest(tmp_path / "again" / "device").serial == 2**63 - 1

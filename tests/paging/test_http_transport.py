@@ -305,3 +305,13 @@ def test_only_an_answer_that_names_the_served_versions_says_that_a_version_is_un
             with pytest.raises(TransportError) as caught:
                 transport.page(REQUEST)
             assert not isinstance(caught.value, UnservedVersionError)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Authorization": "Bearer secret\r\nX: y"}, {"A": "secret \u20ac"}, {"A": 5}, {"": "secret"}, {"A\n": "secret"}],
+)
+def test_headers_that_http_cannot_send_are_refused(headers: Any) -> None:
+    with pytest.raises(InputError, match="Latin-1") as error:
+        HttpTransport("http://127.0.0.1:1", headers=headers)
+    assert "secret" not in str(error.value)
