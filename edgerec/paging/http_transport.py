@@ -268,7 +268,7 @@ def _parts(url: str) -> tuple[bool, str, int, str]:
     return tls, parts.hostname, port or (443 if tls else 80), parts.path.rstrip("/")
 
 
-def _check_headers(headers: Mapping[object, object]) -> None:
+def _check_headers(headers: Mapping[str, str]) -> None:
     """Check that HTTP can send the headers. An error text has no value, because it may be a token."""
     for name, value in headers.items():
         for what, text in (("name", name), ("value", value)):
