@@ -7,7 +7,23 @@ from typing import Any
 
 import click
 
-from edgerec.cli.options import PATH
+from edgerec.cli.options import PATH, Number
+
+
+class _Rate(click.ParamType):
+    """Type of a rate, such as 20/second. The value stays a text."""
+
+    name = "rate"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from edgerec.cloud.front.rates import Rate
+        from edgerec.core.errors import ConfigurationError
+
+        try:
+            return Rate(value).text
+        except ConfigurationError as error:
+            self.fail(str(error).removeprefix("rate: "), param, ctx)
+
 
 _OPTIONS = (
     click.option(
@@ -17,11 +33,15 @@ _OPTIONS = (
         "answer. The file may change while the server runs.",
     ),
     click.option(
-        "--token-rate", metavar="RATE", help="How many requests each token may make, such as 500/second. Default: all."
+        "--token-rate",
+        metavar="RATE",
+        type=_Rate(),
+        help="How many requests each token may make, such as 500/second. Default: all.",
     ),
     click.option(
         "--user-rate",
         metavar="RATE",
+        type=_Rate(),
         help="How many pages and model offers each user may ask for, and how many batches of logs they may send, such "
         "as 20/second. Default: all.",
     ),
@@ -39,7 +59,7 @@ _OPTIONS = (
         "--drain",
         "drain_s",
         metavar="SECONDS",
-        type=click.FloatRange(0, 3600),
+        type=Number(0, 3600),
         default=0.0,
         show_default=True,
         help="How long the server still answers after SIGTERM, while /v1/ready says 503.",

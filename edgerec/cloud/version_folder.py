@@ -30,7 +30,7 @@ def publish(
     bundle: Path,
     folder: Path,
     *,
-    share: float = 1.0,
+    share: float | None = None,
     public_key: PublicKey | None = None,
     replace: bool = False,
     catalogue: Path | None = None,
@@ -43,7 +43,8 @@ def publish(
     Args:
         bundle: a whole bundle.
         folder: the versions folder. It is made if it does not exist.
-        share: share of the users that the version is offered to.
+        share: share of the users that the version is offered to. None: the share that it has in the list, also as a
+            retired version; 1 if it is new.
         public_key: the bundle must have a signature of this key. None: no signature is checked.
         replace: also if the version is live: its new bundle takes the place of the old one.
         catalogue: a folder of logs whose items should have all columns that the version reads.
@@ -55,7 +56,8 @@ def publish(
         LogsError: the catalogue lacks a column.
         OutputError: the version is live, it has other models or tables than before, or the folder cannot be written.
     """
-    _check_share(share)
+    if share is not None:
+        _check_share(share)
     manifest = check_whole(bundle, public_key=public_key)
     version_id = manifest.version_id
     if not re.fullmatch(PLAIN_NAME, version_id, re.ASCII):
@@ -79,6 +81,8 @@ def publish(
         with _writing(folder):
             place()
         old = before.find(version_id)
+        if share is None:
+            share = 1.0 if old is None else old.share
         entry = VersionEntry(
             version_id=version_id, folder=target.name, state="live", share=float(share), published_at=_now()
         )
