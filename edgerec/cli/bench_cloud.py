@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -24,18 +23,13 @@ STORES = ("npz", "redis", "redis_cluster")
 _MOST = 1_000_000_000
 
 
-class _Connections(click.ParamType):
-    """Type of numbers of connections, such as 1,8,64. A number that is given twice is measured once."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in value.split(",")]
-        if not all(part.isascii() and part.isdigit() and len(part) < 6 and int(part) > 0 for part in parts):
-            self.fail(f"should be numbers of at least 1, such as 1,8,64; received {value!r:.80}", param, ctx)
-        return tuple(dict.fromkeys(map(int, parts)))
+def _connections(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
+    """Return numbers of connections, such as 1,8,64. A number that is given twice is measured once."""
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 6 and int(part) > 0 for part in parts):
+        text = f"should be numbers of at least 1, such as 1,8,64; received {value!r:.80}"
+        raise click.BadParameter(text, context, option)
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 @click.command(name="cloud")
@@ -64,7 +58,7 @@ class _Connections(click.ParamType):
 )
 @click.option(
     "--connections",
-    type=_Connections(),
+    callback=_connections,
     default="1,8,64",
     show_default=True,
     help="Numbers of connections, each by itself.",

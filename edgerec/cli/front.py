@@ -10,19 +10,15 @@ import click
 from edgerec.cli.options import PATH, Number
 
 
-class _Rate(click.ParamType):
-    """Type of a rate, such as 20/second. The value stays a text."""
+def _rate(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Check a rate, such as 20/second."""
+    from edgerec.cloud.front.rates import Rate
+    from edgerec.core.errors import ConfigurationError
 
-    name = "rate"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from edgerec.cloud.front.rates import Rate
-        from edgerec.core.errors import ConfigurationError
-
-        try:
-            return Rate(value).text
-        except ConfigurationError as error:
-            self.fail(str(error).removeprefix("rate: "), param, ctx)
+    try:
+        return value if value is None else Rate(value).text
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error).removeprefix("rate: "), context, option) from None
 
 
 _OPTIONS = (
@@ -35,13 +31,13 @@ _OPTIONS = (
     click.option(
         "--token-rate",
         metavar="RATE",
-        type=_Rate(),
+        callback=_rate,
         help="How many requests each token may make, such as 500/second. Default: all.",
     ),
     click.option(
         "--user-rate",
         metavar="RATE",
-        type=_Rate(),
+        callback=_rate,
         help="How many pages and model offers each user may ask for, and how many batches of logs they may send, such "
         "as 20/second. Default: all.",
     ),

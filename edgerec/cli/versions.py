@@ -129,8 +129,9 @@ def list_versions(folder: Path, server: str | None, token_file: Path | None, as_
             row["served"] = row["version_id"] in state.served
             row["error"] = state.refused.get(row["version_id"])
     document = {"path": str(folder), "server": server, "versions": rows, "unlisted": unlisted(folder)}
-    columns = ["version_id", "state", "share", "published_at", "retired_at", *(["served"] if state else [])]
-    cells = [[_text(row[column]) for column in columns] for row in rows]
+    retired = ["retired_at"] if any(row["retired_at"] for row in rows) else []
+    columns = ["version_id", "state", "share", "published_at", *retired, *(["served"] if state else [])]
+    cells = [[_cell(column, row[column]) for column in columns] for row in rows]
     emit(document, as_json=as_json, table=table_of(columns, cells, texts=len(columns)))
     for line in _notes(document):
         _note(line)
@@ -148,6 +149,11 @@ def _say_offered(folder: Path) -> None:
     if offered < 1:
         # Rounded down, so that 100 % is only said of everybody. Sums of shares have errors of about 1e-16.
         _note(f"now {math.floor(offered * 1e4 + 1e-6) / 100:g} % of the users are offered a version")
+
+
+def _cell(column: str, value: object) -> str:
+    # A table has the dates only, so that it fits a terminal. JSON has the times, too.
+    return _text(value).partition("T")[0] if column.endswith("_at") else _text(value)
 
 
 def _text(value: object) -> str:

@@ -68,6 +68,8 @@ def publish(
     if catalogue is not None:
         _check_fits(manifest, catalogue)
     check_outside(folder, [bundle])
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"versions: {folder} is a file: give a folder, or a path that does not exist yet")
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         read_versions(folder)
@@ -175,7 +177,10 @@ def _check_free(versions: VersionList, folder: Path, manifest: BundleManifest, n
         return
     if entry.live and (entry.folder == name or not replace):
         same = "with the same files" if entry.folder == name else "with another manifest"
-        advice = "change its share with `edgerec versions share`" if entry.folder == name else "give --replace"
+        advice = "give --replace"
+        if entry.folder == name:
+            advice = "change its share with `edgerec versions share`"
+            same += "; there is nothing to replace" if replace else ""
         raise OutputError(f"versions: version {entry.version_id} is live already, {same}: {advice}, or retire it first")
     try:
         old = read_bundle_manifest(folder / entry.folder)

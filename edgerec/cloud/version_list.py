@@ -95,7 +95,8 @@ def read_versions(folder: Path) -> VersionList:
     try:
         return _read(folder / LIST)
     except FormatError as error:
-        raise FormatError(f"{error}{_previous(folder)}") from None
+        new = "" if (folder / LIST).exists() else ", an empty folder, or one that does not exist yet"
+        raise FormatError(f"{error}{new}{_previous(folder)}") from None
 
 
 def _read(path: Path) -> VersionList:

@@ -49,7 +49,7 @@ def test_an_option_with_its_companion_or_from_the_environment_is_accepted(monkey
 
 def test_a_number_of_connections_that_is_given_twice_is_measured_once() -> None:
     option = next(each for each in bench_cloud.params if each.name == "connections")
-    assert option.type_cast_value(click.Context(bench_cloud), "8, 1,8") == (8, 1)
+    assert option.process_value(click.Context(bench_cloud), "8, 1,8") == (8, 1)
     assert "[default: 1,8,64]" in CliRunner().invoke(bench_cloud, ["--help"]).output
 
 

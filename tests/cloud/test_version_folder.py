@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -118,6 +119,17 @@ def test_users_without_an_offer_are_named(bundle: Path, folder: Path, tmp_path: 
     assert said("retire", "v1", "--in", folder, "--delete") == "edgerec: now 0 % of the users are offered a version\n"
 
 
+def test_the_list_fits_a_terminal(folder: Path, tmp_path: Path) -> None:
+    publish(write_whole(tmp_path / "b", "crban-2025-03-01-a1b2"), folder)
+    lines = edgerec_here("versions", "list", folder).stdout.splitlines()
+    assert lines[0].split() == ["version_id", "state", "share", "published_at"]
+    retire("crban-2025-03-01-a1b2", folder)
+    lines = edgerec_here("versions", "list", folder).stdout.splitlines()
+    assert max(map(len, map(str.rstrip, lines))) <= 80
+    assert lines[0].split()[-1] == "retired_at"
+    assert re.fullmatch(r"crban-2025-03-01-a1b2 +retired +1 +20\d\d-\d\d-\d\d +20\d\d-\d\d-\d\d", lines[1].rstrip())
+
+
 @pytest.mark.parametrize("fault", [None, b"[]", b'{"schema": 1}', b"{"])
 def test_a_lost_list_can_be_repaired(fault: bytes | None, bundle: Path, folder: Path, tmp_path: Path) -> None:
     publish(bundle, folder, share=0.5)
@@ -138,7 +150,7 @@ def test_a_lost_list_can_be_repaired(fault: bytes | None, bundle: Path, folder: 
 
 def test_a_version_that_is_there_already(bundle: Path, folder: Path, tmp_path: Path) -> None:
     first = publish(bundle, folder)
-    with pytest.raises(OutputError, match="v1 is live already, with the same files: change its share with"):
+    with pytest.raises(OutputError, match="with the same files; there is nothing to replace: change its share with"):
         publish(bundle, folder, replace=True)
     other = write_whole(tmp_path / "other", "v1", note="b")
     with pytest.raises(OutputError, match="v1 is live already, with another manifest: give --replace, or retire it"):
@@ -249,6 +261,12 @@ def test_wrong_folders_and_versions_are_one_line(bundle: Path, folder: Path, tmp
     with pytest.raises(FormatError, match=r"has no versions\.json; it is a folder of the kind 'bundle'"):
         publish(write_whole(tmp_path / "other", "v2"), bundle)
     assert not (bundle / ".versions.lock").exists()
+    with pytest.raises(FormatError, match=r"that EdgeRec wrote, an empty folder, or one that does not exist yet$"):
+        publish(write_whole(tmp_path / "third", "v2"), bundle)
+    with pytest.raises(
+        OutputError, match=r"manifest\.json is a file: give a folder, or a path that does not exist yet"
+    ):
+        publish(write_whole(tmp_path / "fourth", "v2"), tmp_path / "third" / "manifest.json")
     with pytest.raises(OutputError, match="is inside"):
         publish(bundle, bundle / "versions")
     publish(bundle, folder)
