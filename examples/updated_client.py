@@ -9,6 +9,8 @@ from pathlib import Path
 from edgerec import BehaviourStore, Client, ClientConfig, HttpTransport, ModelFolder, ModelUpdater
 from edgerec.bundle.signing import load_public_key
 
+if len(sys.argv) not in (4, 5):
+    sys.exit("usage: python updated_client.py BUNDLE URL FOLDER [PUBLIC_KEY]")
 bundle, url, folder, *keys = sys.argv[1:]
 key = load_public_key(Path(keys[0])) if keys else None
 Path(folder).mkdir(parents=True, exist_ok=True)

@@ -305,6 +305,11 @@ def read_bench_document(path: Path) -> BenchDocument:
         raw = parse_json(document_bytes(path, what="bench"))
     except ValueError as error:
         raise FormatError(f"bench: {path} is not valid JSON ({error}): measure again") from None
+    if isinstance(raw, dict) and "kind" not in raw and {"plan", "parts", "results"} <= raw.keys():
+        raise FormatError(
+            f"bench: {path} is a document of `edgerec bench cloud`, which has no report and no comparison: read its "
+            "table, or its JSON (docs/formats.md)"
+        )
     if not isinstance(raw, dict) or raw.get("kind") != KIND:
         raise FormatError(f"bench: {path} is no document of `edgerec bench`: give a file that its --out wrote")
     if raw.get("schema") != SCHEMA or isinstance(raw.get("schema"), bool):

@@ -190,7 +190,7 @@ def _read_pem(path: Path, what: str) -> bytes:
         with path.open("rb") as file:
             pem = file.read(_MAX_PEM + 1)
     except OSError as error:
-        raise InputError(f"{what} {path}: {error.strerror}") from None
+        raise InputError(f"{what} {path} cannot be read ({error.strerror}): give a PEM file") from None
     if len(pem) > _MAX_PEM:
         raise InputError(
             f"{what} {path} should have at most {_MAX_PEM} bytes. Received: a larger file; give a PEM file"

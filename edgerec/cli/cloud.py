@@ -12,7 +12,7 @@ import click
 from edgerec.cli.command import need
 from edgerec.cli.front import front_options
 from edgerec.cli.keys import load_key
-from edgerec.cli.options import PATH, WholeNumber, public_key_option
+from edgerec.cli.options import PATH, WholeNumber, check_needed, public_key_option
 from edgerec.cli.redis_options import redis_option, redis_prefix_option
 
 
@@ -65,6 +65,8 @@ def serve(
     Without a BUNDLE and --versions, devices without a model are served: their behaviours and orders are logged. The
     command runs until it gets SIGINT (Ctrl-C) or SIGTERM. The interface is described at /docs, and in docs/cloud.md.
     """
+    for name in ("redis_prefix", "cache_mb"):
+        check_needed(name, "--redis", redis_url)
     need("cloud", "numpy", "polars", "fastapi", "uvicorn")
     key = load_key(public_key)
     from edgerec.cloud.front.settings import FrontSettings

@@ -11,6 +11,7 @@ import click
 from edgerec.cli.command import need
 from edgerec.cli.options import PATH, json_option
 from edgerec.cli.output import emit, table_of
+from edgerec.core.errors import InputError
 from edgerec.core.text import counted
 
 
@@ -33,6 +34,7 @@ def forget(user: int, logs: tuple[Path, ...], stores: tuple[Path, ...], force: b
     if stores:
         from edgerec.device_runtime.store.forget import forget_store
 
+        _check_stores(stores)
         for store in stores:
             files = forget_store(store, user, force=force)
             removed.append({"path": str(store), "kind": "store", "files": len(files)})
@@ -47,6 +49,22 @@ def forget(user: int, logs: tuple[Path, ...], stores: tuple[Path, ...], force: b
         as_json=as_json,
         table=table_of(("where", "removed"), [(each["path"], _text(each)) for each in removed]),
     )
+
+
+def _check_stores(stores: tuple[Path, ...]) -> None:
+    """Check that each file is there, before anything is removed: a wrong path should not look like an erasure.
+
+    Raises:
+        InputError: there is no such file, or it is a folder.
+    """
+    from edgerec.device_runtime.store.damaged import SUFFIXES, damaged_files
+
+    for store in stores:
+        if store.is_dir():
+            raise InputError(f"forget: {store} is a folder: give the file of the store; nothing was removed")
+        files = [*(Path(f"{store}{suffix}") for suffix in SUFFIXES), *damaged_files(store)]
+        if not any(file.exists() for file in files):
+            raise InputError(f"forget: there is no file {store}: check the path; nothing was removed")
 
 
 def _text(removed: dict[str, Any]) -> str:

@@ -7,7 +7,19 @@ from typing import Any
 
 import click
 
-from edgerec.cli.options import PATH
+from edgerec.cli.options import PATH, Number
+
+
+def _rate(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Check a rate, such as 20/second."""
+    from edgerec.cloud.front.rates import Rate
+    from edgerec.core.errors import ConfigurationError
+
+    try:
+        return value if value is None else Rate(value).text
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error).removeprefix("rate: "), context, option) from None
+
 
 _OPTIONS = (
     click.option(
@@ -17,11 +29,15 @@ _OPTIONS = (
         "answer. The file may change while the server runs.",
     ),
     click.option(
-        "--token-rate", metavar="RATE", help="How many requests each token may make, such as 500/second. Default: all."
+        "--token-rate",
+        metavar="RATE",
+        callback=_rate,
+        help="How many requests each token may make, such as 500/second. Default: all.",
     ),
     click.option(
         "--user-rate",
         metavar="RATE",
+        callback=_rate,
         help="How many pages and model offers each user may ask for, and how many batches of logs they may send, such "
         "as 20/second. Default: all.",
     ),
@@ -39,7 +55,7 @@ _OPTIONS = (
         "--drain",
         "drain_s",
         metavar="SECONDS",
-        type=click.FloatRange(0, 3600),
+        type=Number(0, 3600),
         default=0.0,
         show_default=True,
         help="How long the server still answers after SIGTERM, while /v1/ready says 503.",

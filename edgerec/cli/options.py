@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,6 +26,25 @@ PATH = NamedPath(path_type=Path, readable=False)
 """Type of all paths. Click does not check that a path is readable, because the function that reads it does."""
 
 
+class Number(click.FloatRange):
+    """Type of a number within bounds. NaN is no number. Its error says what is expected."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            number = super().convert(value, param, ctx)
+        except click.BadParameter:
+            number = math.nan
+        if math.isnan(number):
+            self.fail(f"should be a number from {self.min:g} to {self.max:g}; received {value!r}", param, ctx)
+        return number
+
+
+SHARE = Number(0, 1)
+"""Type of a share of the users."""
+
+
 class WholeNumber(click.IntRange):
     """Type of a whole number within bounds. Its error says what is expected, also for a value that is no number."""
 
@@ -35,6 +56,24 @@ class WholeNumber(click.IntRange):
         except click.BadParameter:
             bounds = f"of at least {self.min}" if self.max is None else f"from {self.min} to {self.max}"
             self.fail(f"should be a whole number {bounds}; received {value!r}", param, ctx)
+
+
+def check_needed(name: str, other: str, value: object) -> None:
+    """Refuse an option that would be ignored because the option `other` is not given.
+
+    Args:
+        name: name of the parameter of the present command.
+        other: the option that it needs.
+        value: the value of `other`; None: it is not given.
+
+    Raises:
+        UsageError: the option is given without the other one.
+    """
+    context = click.get_current_context()
+    given = context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT)
+    if given and value is None:
+        option = next(each for each in context.command.params if each.name == name)
+        raise click.UsageError(f"{option.opts[0]} needs {other}: give both", context)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")

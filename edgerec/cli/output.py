@@ -54,7 +54,11 @@ def _emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType |
 
 def scalars(document: Mapping[str, Any]) -> Table:
     """Return a table of two columns with the scalar values of `document`."""
-    rows = [(key, format_value(value)) for key, value in document.items() if not isinstance(value, (Mapping, list))]
+    rows = [
+        (key, "" if value is None else format_value(value))
+        for key, value in document.items()
+        if not isinstance(value, (Mapping, list))
+    ]
     return table_of(("", ""), rows, header=False)
 
 

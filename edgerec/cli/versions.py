@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from edgerec.cli.command import need
 from edgerec.cli.keys import load_key
-from edgerec.cli.options import PATH, json_option, public_key_option
+from edgerec.cli.options import PATH, SHARE, check_needed, json_option, public_key_option
 from edgerec.cli.output import emit, table_of
 
 _in_option = click.option("--in", "folder", required=True, type=PATH, help="Versions folder.")
@@ -28,11 +29,10 @@ def versions() -> None:
 @click.option("--to", "folder", required=True, type=PATH, help="Versions folder. It is made if it does not exist.")
 @click.option(
     "--share",
-    type=float,
-    default=1.0,
-    show_default=True,
+    type=SHARE,
     help="Share of users that the version is offered to, from 0 to 1. The others are offered the newest of the older "
-    "versions whose share contains them.",
+    "versions whose share contains them. Default: the share that the version has in the list, also as a retired one; 1 "
+    "if it is new.",
 )
 @click.option("--catalogue", type=PATH, help="Folder of logs: check that its items have all columns that BUNDLE reads.")
 @click.option(
@@ -46,7 +46,7 @@ def versions() -> None:
 def publish(
     bundle: Path,
     folder: Path,
-    share: float,
+    share: float | None,
     catalogue: Path | None,
     replace: bool,
     public_key: Path | None,
@@ -63,11 +63,14 @@ def publish(
 
     entry = publish_bundle(bundle, folder, share=share, public_key=key, replace=replace, catalogue=catalogue)
     emit({"path": str(folder), **entry.model_dump(mode="json")}, as_json=as_json)
+    if share is None and entry.share < 1:
+        _note(f"version {entry.version_id} keeps its last share, {entry.share:g}; --share sets another one")
+    _say_offered(folder)
 
 
 @versions.command()
 @click.argument("version_id", metavar="VERSION")
-@click.argument("value", metavar="SHARE", type=float)
+@click.argument("value", metavar="SHARE", type=SHARE)
 @_in_option
 @json_option
 def share(version_id: str, value: float, folder: Path, as_json: bool) -> None:
@@ -80,6 +83,7 @@ def share(version_id: str, value: float, folder: Path, as_json: bool) -> None:
 
     entry = set_share(version_id, value, folder)
     emit({"path": str(folder), **entry.model_dump(mode="json")}, as_json=as_json)
+    _say_offered(folder)
 
 
 @versions.command()
@@ -97,15 +101,22 @@ def retire(version_id: str, folder: Path, delete: bool, as_json: bool) -> None:
 
     entry = retire_version(version_id, folder, delete=delete)
     emit({"path": str(folder), **entry.model_dump(mode="json"), "deleted": delete}, as_json=as_json)
+    _say_offered(folder)
 
 
 @versions.command("list")
 @click.argument("folder", type=PATH)
 @click.option("--server", metavar="URL", help="Also ask this server which versions it really serves, and why not.")
-@click.option("--token-file", type=PATH, help="With --server: file with the token that the server asks for.")
+@click.option(
+    "--token-file",
+    type=PATH,
+    help="With --server: file with the token that the server asks for, or with lines `NAME TOKEN`, of which the first "
+    "counts.",
+)
 @json_option
 def list_versions(folder: Path, server: str | None, token_file: Path | None, as_json: bool) -> None:
     """List the versions in FOLDER in the order in which they were published, the newest last."""
+    check_needed("token_file", "--server", server)
     need("cloud", "numpy")
     from edgerec.cli.keys import load_token
     from edgerec.cloud.served_state import served_state
@@ -118,11 +129,31 @@ def list_versions(folder: Path, server: str | None, token_file: Path | None, as_
             row["served"] = row["version_id"] in state.served
             row["error"] = state.refused.get(row["version_id"])
     document = {"path": str(folder), "server": server, "versions": rows, "unlisted": unlisted(folder)}
-    columns = ["version_id", "state", "share", "published_at", "retired_at", *(["served"] if state else [])]
-    cells = [[_text(row[column]) for column in columns] for row in rows]
+    retired = ["retired_at"] if any(row["retired_at"] for row in rows) else []
+    columns = ["version_id", "state", "share", "published_at", *retired, *(["served"] if state else [])]
+    cells = [[_cell(column, row[column]) for column in columns] for row in rows]
     emit(document, as_json=as_json, table=table_of(columns, cells, texts=len(columns)))
     for line in _notes(document):
-        click.echo(f"edgerec: {line}", err=True)
+        _note(line)
+
+
+def _note(line: str) -> None:
+    click.echo(f"edgerec: {line}", err=True)
+
+
+def _say_offered(folder: Path) -> None:
+    """Say which share of the users is offered a version, if some are offered none."""
+    from edgerec.cloud.version_list import read_versions
+
+    offered = read_versions(folder).offered
+    if offered < 1:
+        # Rounded down, so that 100 % is only said of everybody. Sums of shares have errors of about 1e-16.
+        _note(f"now {math.floor(offered * 1e4 + 1e-6) / 100:g} % of the users are offered a version")
+
+
+def _cell(column: str, value: object) -> str:
+    # A table has the dates only, so that it fits a terminal. JSON has the times, too.
+    return _text(value).partition("T")[0] if column.endswith("_at") else _text(value)
 
 
 def _text(value: object) -> str:

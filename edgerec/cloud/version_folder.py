@@ -30,7 +30,7 @@ def publish(
     bundle: Path,
     folder: Path,
     *,
-    share: float = 1.0,
+    share: float | None = None,
     public_key: PublicKey | None = None,
     replace: bool = False,
     catalogue: Path | None = None,
@@ -43,7 +43,8 @@ def publish(
     Args:
         bundle: a whole bundle.
         folder: the versions folder. It is made if it does not exist.
-        share: share of the users that the version is offered to.
+        share: share of the users that the version is offered to. None: the share that it has in the list, also as a
+            retired version; 1 if it is new.
         public_key: the bundle must have a signature of this key. None: no signature is checked.
         replace: also if the version is live: its new bundle takes the place of the old one.
         catalogue: a folder of logs whose items should have all columns that the version reads.
@@ -55,7 +56,8 @@ def publish(
         LogsError: the catalogue lacks a column.
         OutputError: the version is live, it has other models or tables than before, or the folder cannot be written.
     """
-    _check_share(share)
+    if share is not None:
+        _check_share(share)
     manifest = check_whole(bundle, public_key=public_key)
     version_id = manifest.version_id
     if not re.fullmatch(PLAIN_NAME, version_id, re.ASCII):
@@ -66,6 +68,8 @@ def publish(
     if catalogue is not None:
         _check_fits(manifest, catalogue)
     check_outside(folder, [bundle])
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"versions: {folder} is a file: give a folder, or a path that does not exist yet")
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         read_versions(folder)
@@ -79,6 +83,8 @@ def publish(
         with _writing(folder):
             place()
         old = before.find(version_id)
+        if share is None:
+            share = 1.0 if old is None else old.share
         entry = VersionEntry(
             version_id=version_id, folder=target.name, state="live", share=float(share), published_at=_now()
         )
@@ -171,7 +177,10 @@ def _check_free(versions: VersionList, folder: Path, manifest: BundleManifest, n
         return
     if entry.live and (entry.folder == name or not replace):
         same = "with the same files" if entry.folder == name else "with another manifest"
-        advice = "change its share with `edgerec versions share`" if entry.folder == name else "give --replace"
+        advice = "give --replace"
+        if entry.folder == name:
+            advice = "change its share with `edgerec versions share`"
+            same += "; there is nothing to replace" if replace else ""
         raise OutputError(f"versions: version {entry.version_id} is live already, {same}: {advice}, or retire it first")
     try:
         old = read_bundle_manifest(folder / entry.folder)

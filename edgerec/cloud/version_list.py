@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from edgerec.core.text_fields import Name
 
 FORMAT = 1
 LIST = "versions.json"
+PREVIOUS = "versions.json.previous"
+"""The list before the last change. It helps if somebody loses or damages the list."""
 _LOCK = ".versions.lock"
 _WAIT_S = 30.0
 """How long a command waits for another one that changes the list, in seconds. The list is only locked for moments."""
@@ -69,6 +72,11 @@ class VersionList(BaseModel):
         """Return the entry of a version, or None."""
         return next((entry for entry in self.versions if entry.version_id == version_id), None)
 
+    @property
+    def offered(self) -> float:
+        """The share of the users that are offered a version, because they are in the share of a live one."""
+        return 1.0 - math.prod(1.0 - entry.share for entry in self.versions if entry.live)
+
 
 def read_versions(folder: Path) -> VersionList:
     """Read the list of a versions folder. An empty folder has no versions yet.
@@ -84,8 +92,28 @@ def read_versions(folder: Path) -> VersionList:
         ) from None
     if empty:
         return VersionList()
+    try:
+        return _read(folder / LIST)
+    except FormatError as error:
+        new = "" if (folder / LIST).exists() else ", an empty folder, or one that does not exist yet"
+        raise FormatError(f"{error}{new}{_previous(folder)}") from None
+
+
+def _read(path: Path) -> VersionList:
     advice = "restore the file, or publish into another folder"
-    return read_document(folder / LIST, VersionList, what="versions", format_number=FORMAT, advice=advice)
+    return read_document(path, VersionList, what="versions", format_number=FORMAT, advice=advice)
+
+
+def _previous(folder: Path) -> str:
+    """Return how to go back to the previous list, or an empty text if there is none."""
+    try:
+        _read(folder / PREVIOUS)
+    except FormatError:
+        return ""
+    return (
+        f". {PREVIOUS} is the list before the last change: copy it to {LIST}, check it with `edgerec versions list`, "
+        "and make the last change again"
+    )
 
 
 def unlisted(folder: Path) -> list[str]:
@@ -118,6 +146,7 @@ def changing(folder: Path) -> Iterator[Change]:
     """Lock the list and yield its entries. When the block ends without an exception, the list is written if it changed.
 
     The new list replaces the old one in one step and durably. A killed process leaves the old list or the new one.
+    The old list is kept as `PREVIOUS`.
     Servers that have a removed folder open keep what they opened.
 
     Raises:
@@ -130,7 +159,10 @@ def changing(folder: Path) -> Iterator[Change]:
         change = Change(list(before.versions))
         yield change
         after = VersionList(versions=tuple(change.entries))
-        if after != before or not (folder / LIST).exists():
+        exists = (folder / LIST).exists()
+        if after != before or not exists:
+            if exists and before.versions:
+                write_bytes(folder / PREVIOUS, json_bytes(before.model_dump(mode="json")), durable=True)
             write_bytes(folder / LIST, json_bytes(after.model_dump(mode="json")), durable=True)
         for path in change.gone:
             discard(path, path)

@@ -118,7 +118,10 @@ def parse_document(
         raw = parse_json(content)
     except ValueError as error:
         raise FormatError(f"{what}: {path} is not valid JSON ({error}): check it, or make it again") from None
-    received = raw.get("format") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or "format" not in raw:
+        what_it_is = "has no `format`" if isinstance(raw, dict) else "is not a JSON object with `format`"
+        raise FormatError(f"{what}: {path} {what_it_is}, so EdgeRec did not write it: check the path, or {advice}")
+    received = raw["format"]
     if received != format_number or isinstance(received, bool):
         raise FormatError(
             f"{what}: {path} has format {received!r}, but this version of EdgeRec reads format {format_number}: "

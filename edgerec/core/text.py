@@ -72,9 +72,9 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Return a value as text for people: integers with thousands separators, floats with four digits."""
-    if isinstance(value, bool) or value is None:
-        return str(value)
+    """Return a value as text for people: integers with thousands separators, floats with four digits, yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):

@@ -21,6 +21,9 @@ except ImportError:
 
 Answer = TypeVar("Answer")
 
+_REFUSED = ("NOAUTH", "WRONGPASS", "Authentication required", "invalid username-password", "AUTH <password>")
+"""Parts of the errors of a server that refuses a user or a password."""
+
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
 
 
@@ -50,10 +53,7 @@ def request(address: str, *, seconds: float | None = None) -> Iterator[None]:
             "can be reached and is not overloaded"
         ) from None
     except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
-        raise StoreError(
-            f"embedding store {address}: {_server_error(error)}: check that the Redis server runs, can be reached and "
-            "has free memory"
-        ) from None
+        raise StoreError(f"embedding store {address}: {_server_error(error)}: {_advice(error)}") from None
     except (ValueError, AttributeError, RecursionError):
         # The parsers of redis-py raise these on bytes that do not follow the Redis protocol.
         raise _invalid_answer(address) from None
@@ -88,6 +88,20 @@ def _server_error(error: Exception) -> str:
     """Return the server's error text without the command that redis-py puts before it."""
     text = str(error).rpartition(" of pipeline caused error: ")[2]
     return first_line(type(error)(text)) if text else type(error).__name__
+
+
+def _advice(error: Exception) -> str:
+    """Return what to do about an error of a server."""
+    text = str(error)
+    if isinstance(error, redis.exceptions.MovedError) or "MOVED " in text:
+        return "this is a node of a Redis Cluster: give its address as redis+cluster://host:port"
+    if "Cluster mode is not enabled" in text or "cluster support disabled" in text:
+        return "this is a single server: give its address as redis://host:port"
+    if isinstance(error, redis.AuthenticationError) or any(code in text for code in _REFUSED):
+        return "check the user and the password in the address"
+    if "DB index" in text:
+        return "check the number of the database at the end of the address"
+    return "check that the Redis server runs, can be reached and has free memory"
 
 
 class _Deadline(threading.local):

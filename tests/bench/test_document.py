@@ -144,3 +144,11 @@ def test_a_thousand_processes_take_little_time() -> None:
     """The exact distribution would take a thousand times as long."""
     values = np.random.default_rng(1).normal(0.5, 1.0, 1000)
     assert max(signed_rank(values).p, mann_whitney(values[:400] - 0.5, values[400:]).p) < 1e-6
+
+
+def test_a_document_of_bench_cloud_has_no_report(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.json"
+    path.write_text(json.dumps({"schema": 1, "plan": {"rounds": 3}, "results": [], "parts": []}))
+    for read in (read_bench_document, read_report_document):
+        with pytest.raises(FormatError, match="is a document of `edgerec bench cloud`, which has no report"):
+            read(path)

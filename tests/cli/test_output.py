@@ -54,3 +54,13 @@ def test_a_result_that_cannot_be_written_gives_one_error(monkeypatch: pytest.Mon
     with pytest.raises(OutputError, match=r"standard output \(No space left on device\); files .* are complete"):
         emit({"requests": 1}, as_json=as_json)
     os.close(full)
+
+
+def test_a_table_has_no_words_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"deleted": False, "published": True, "retired_at": None, "share": 0.5}, as_json=False)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["deleted", "no"],
+        ["published", "yes"],
+        ["retired_at"],
+        ["share", "0.5000"],
+    ]

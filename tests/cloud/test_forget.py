@@ -272,3 +272,17 @@ def test_a_part_that_was_written_before_a_kill_is_written_once_more_and_not_twic
     others = sum(len(batch.events) for batch in batches if batch.user_id != USER)
     assert len(load_logs(out).events) == others
     assert len(list((out / "events").glob("*.parquet"))) == 2  # with the part that shows the types
+
+
+def test_a_wrong_path_of_a_store_is_no_erasure(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    BehaviourStore(path, user_id=USER).close()
+    for wrong, text in (
+        (tmp_path / "nope", "there is no file "),
+        (tmp_path, "is a folder: give the file of the store"),
+    ):
+        done = edgerec_here("forget", "--user", str(USER), "--store", path, "--store", wrong, "--logs", folder)
+        assert text in (line := error_line(done))
+        assert line.endswith("nothing was removed")
+    assert path.exists()
+    assert edgerec_here("forget", "--user", str(USER), "--store", path).returncode == 0

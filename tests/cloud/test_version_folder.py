@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -15,7 +16,7 @@ from edgerec.bundle.signing import SigningKey
 from edgerec.bundle.whole import check_whole
 from edgerec.cloud import version_list
 from edgerec.cloud.version_folder import publish, retire, set_share
-from edgerec.cloud.version_list import LIST, changing, read_versions, unlisted
+from edgerec.cloud.version_list import LIST, PREVIOUS, changing, read_versions, unlisted
 from edgerec.core.errors import (
     EdgeRecError,
     FormatError,
@@ -30,6 +31,7 @@ from edgerec.features.spec import FeatureSpec
 from tests.bundle.restamp import restamp
 from tests.cloud.bundles import table, write_whole
 from tests.cloud.killed import kill_each_step
+from tests.command_line import edgerec_here
 from tests.full_disk import files_up_to
 from tests.kv.tables import write_cloud
 from tests.synthetic import SPEC_WITH_RELATIONS
@@ -89,9 +91,66 @@ def test_versions_are_in_the_order_of_publication(bundle: Path, folder: Path, tm
     assert unlisted(folder) == []
 
 
+def test_a_version_that_is_published_again_keeps_its_share(bundle: Path, folder: Path, tmp_path: Path) -> None:
+    assert "keeps its last share" not in edgerec_here("versions", "publish", bundle, "--to", folder).stderr
+    publish(bundle, tmp_path / "two", share=0.05)
+    retire("v1", tmp_path / "two")
+    done = edgerec_here("versions", "publish", bundle, "--to", tmp_path / "two")
+    assert "edgerec: version v1 keeps its last share, 0.05; --share sets another one" in done.stderr.splitlines()
+    assert states(tmp_path / "two") == {"v1": ("live", 0.05)}
+    publish(write_whole(tmp_path / "signed", "v1", note="b"), tmp_path / "two", replace=True)
+    assert states(tmp_path / "two") == {"v1": ("live", 0.05)}
+    retire("v1", tmp_path / "two")
+    publish(bundle, tmp_path / "two", share=1)
+    assert states(tmp_path / "two") == {"v1": ("live", 1.0)}
+
+
+def test_users_without_an_offer_are_named(bundle: Path, folder: Path, tmp_path: Path) -> None:
+    def said(*arguments: str | Path) -> str:
+        done = edgerec_here("versions", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    assert said("publish", bundle, "--to", folder) == ""
+    other = write_whole(tmp_path / "b", "version-2")
+    assert said("publish", other, "--to", folder, "--share", "0.5") == ""
+    assert said("share", "v1", "0.2", "--in", folder) == "edgerec: now 60 % of the users are offered a version\n"
+    assert said("retire", "version-2", "--in", folder) == "edgerec: now 20 % of the users are offered a version\n"
+    assert said("retire", "v1", "--in", folder, "--delete") == "edgerec: now 0 % of the users are offered a version\n"
+
+
+def test_the_list_fits_a_terminal(folder: Path, tmp_path: Path) -> None:
+    publish(write_whole(tmp_path / "b", "crban-2025-03-01-a1b2"), folder)
+    lines = edgerec_here("versions", "list", folder).stdout.splitlines()
+    assert lines[0].split() == ["version_id", "state", "share", "published_at"]
+    retire("crban-2025-03-01-a1b2", folder)
+    lines = edgerec_here("versions", "list", folder).stdout.splitlines()
+    assert max(map(len, map(str.rstrip, lines))) <= 80
+    assert lines[0].split()[-1] == "retired_at"
+    assert re.fullmatch(r"crban-2025-03-01-a1b2 +retired +1 +20\d\d-\d\d-\d\d +20\d\d-\d\d-\d\d", lines[1].rstrip())
+
+
+@pytest.mark.parametrize("fault", [None, b"[]", b'{"schema": 1}', b"{"])
+def test_a_lost_list_can_be_repaired(fault: bytes | None, bundle: Path, folder: Path, tmp_path: Path) -> None:
+    publish(bundle, folder, share=0.5)
+    assert not (folder / PREVIOUS).exists()
+    publish(write_whole(tmp_path / "b", "version-2"), folder)
+    retire("v1", folder)
+    (folder / LIST).unlink() if fault is None else (folder / LIST).write_bytes(fault)
+    with pytest.raises(FormatError, match=r"versions\.json\.previous is the list before the last change: copy it to"):
+        set_share("v1", 1, folder)
+    shutil.copy(folder / PREVIOUS, folder / LIST)
+    assert states(folder) == {"v1": ("live", 0.5), "version-2": ("live", 1.0)}
+    (folder / PREVIOUS).unlink()
+    (folder / LIST).write_bytes(b"{")
+    with pytest.raises(FormatError, match=r"versions\.json is not valid JSON") as raised:
+        read_versions(folder)
+    assert "previous" not in str(raised.value)
+
+
 def test_a_version_that_is_there_already(bundle: Path, folder: Path, tmp_path: Path) -> None:
     first = publish(bundle, folder)
-    with pytest.raises(OutputError, match="v1 is live already, with the same files: change its share with"):
+    with pytest.raises(OutputError, match="with the same files; there is nothing to replace: change its share with"):
         publish(bundle, folder, replace=True)
     other = write_whole(tmp_path / "other", "v1", note="b")
     with pytest.raises(OutputError, match="v1 is live already, with another manifest: give --replace, or retire it"):
@@ -202,6 +261,12 @@ def test_wrong_folders_and_versions_are_one_line(bundle: Path, folder: Path, tmp
     with pytest.raises(FormatError, match=r"has no versions\.json; it is a folder of the kind 'bundle'"):
         publish(write_whole(tmp_path / "other", "v2"), bundle)
     assert not (bundle / ".versions.lock").exists()
+    with pytest.raises(FormatError, match=r"that EdgeRec wrote, an empty folder, or one that does not exist yet$"):
+        publish(write_whole(tmp_path / "third", "v2"), bundle)
+    with pytest.raises(
+        OutputError, match=r"manifest\.json is a file: give a folder, or a path that does not exist yet"
+    ):
+        publish(write_whole(tmp_path / "fourth", "v2"), tmp_path / "third" / "manifest.json")
     with pytest.raises(OutputError, match="is inside"):
         publish(bundle, bundle / "versions")
     publish(bundle, folder)

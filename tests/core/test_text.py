@@ -139,7 +139,7 @@ def test_all_errors_of_a_command_are_escaped() -> None:
     ("value", "text"),
     [
         (1234567, "1,234,567"),
-        (True, "True"),
+        (True, "yes"),
         (None, "None"),
         (0.0, "0.0000"),
         (0.12345, "0.1235"),

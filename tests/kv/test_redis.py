@@ -296,6 +296,29 @@ def test_the_error_for_an_unreachable_server_is_one_line_without_the_password(re
         assert "secret" not in str(caught.value)
 
 
+def test_errors_of_a_wrong_address_say_what_to_change(redis_url: str) -> None:
+    from edgerec.kv.redis import RedisStore
+
+    host = redis_url.removeprefix("redis://").partition("/")[0]
+    wrong = {f"{redis_url}/999": "the number of the database", f"redis://:wrong@{host}": "the user and the password"}
+    for url, said in wrong.items():
+        with pytest.raises(StoreError, match=f": check {said}.* the address$"):
+            RedisStore(url).versions()
+
+
+def test_a_node_of_a_cluster_is_no_single_server(redis_cluster_url: str) -> None:
+    from edgerec.kv.redis import RedisStore
+
+    node = redis_cluster_url.removeprefix("redis+cluster://").partition(",")[0]
+
+    def ask() -> None:
+        for prefix in "abcdefgh":  # two of three keys belong to other masters
+            RedisStore(f"redis://{node}", prefix=prefix).versions()
+
+    with pytest.raises(StoreError, match=r"this is a node of a Redis Cluster: give its address as redis\+cluster://"):
+        ask()
+
+
 def test_the_store_handles_a_server_that_is_full_or_restarts(tmp_path: Path) -> None:
     need_redis()
     from edgerec.kv.redis import RedisStore

@@ -273,8 +273,10 @@ def test_a_prefix_with_braces_or_a_wrong_bucket_size_is_refused(redis_cluster_ur
 def test_a_server_without_cluster_mode_and_a_closed_port_are_reported(redis_url: str) -> None:
     from edgerec.kv.redis import RedisStore
 
+    host = redis_url.removeprefix("redis://")
     addresses = {
-        f"redis+cluster://:secret@{redis_url.removeprefix('redis://')}": "embedding store 127.0.0.1:",
+        f"redis+cluster://{host}": "not enabled.*: this is a single server: give its address as redis://host",
+        f"redis+cluster://:secret@{host}": "check the user and the password",
         f"redis+cluster://:secret@127.0.0.1:{free_port()}": "refused",
     }
     for url, said in addresses.items():
