@@ -22,7 +22,7 @@ def _tables(document: dict[str, Any]) -> Iterator[RenderableType]:
     sizes = document["sizes"]
     rows = max(table["rows"] for table in sizes["tables"].values()) if sizes["tables"] else 0
     yield table_of(
-        ("pages", "connections", "pages/s", "p50, ms", "p90, ms", "p99, ms", "server CPU, ms"),
+        ("pages", "connections", "pages/s", "p50, ms", "p90, ms", "p99, ms", "CPU, ms"),
         [
             (
                 row["name"],
