@@ -109,10 +109,10 @@ def serve(
             ssl_certfile=front.certificate,
             ssl_keyfile=front.key,
         )
-        server = DrainingServer(config, front.drain_s, readiness.stop)
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"{'http' if tls is None else 'https'}://{address}:{listener.getsockname()[1]}"
-        listening({"url": url, "versions": service.versions.ids})
+        state = {"url": url, "versions": service.versions.ids}
+        server = DrainingServer(config, front.drain_s, listening=lambda: listening(state), stopping=readiness.stop)
         # uvicorn ends on SIGINT and SIGTERM, and then gives the signal to the handler that was there before.
         server.run(sockets=[listener])
 

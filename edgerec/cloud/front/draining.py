@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -18,13 +19,26 @@ class DrainingServer(uvicorn.Server):
     Args:
         config: uvicorn's settings.
         drain_s: the time in seconds.
+        listening: called when it answers.
         stopping: called when the signal comes.
     """
 
-    def __init__(self, config: uvicorn.Config, drain_s: float, stopping: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain_s: float,
+        *,
+        listening: Callable[[], None],
+        stopping: Callable[[], None],
+    ) -> None:
         super().__init__(config)
-        self._drain, self._stopping = drain_s, stopping
+        self._drain, self._listening, self._stopping = drain_s, listening, stopping
         self._stop_at: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self._listening()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop. Python calls this when the signal comes."""
