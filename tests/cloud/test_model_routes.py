@@ -236,14 +236,16 @@ def test_errors_of_the_commands_are_one_line(tmp_path: Path) -> None:
     edgerec_here("versions", "publish", bundle, "--to", folder)
     assert "v1 is live already" in error_line(edgerec_here("versions", "publish", bundle, "--to", folder))
     assert "has no version 'v2'" in error_line(edgerec_here("versions", "retire", "v2", "--in", folder))
-    assert "should be a number from 0 to 1" in error_line(edgerec_here("versions", "share", "v1", "3", "--in", folder))
+    wrong = edgerec_here("versions", "share", "v1", "3", "--in", folder)
+    assert wrong.returncode == 2
+    assert "should be a number from 0 to 1" in wrong.stderr
     server = ("versions", "list", folder, "--server")
     assert "does not answer" in error_line(edgerec_here(*server, "http://127.0.0.1:1"))
     assert "the server should be http://" in error_line(edgerec_here(*server, "file:///etc/passwd"))
-    (tmp_path / "token").write_text("two tokens")
+    (tmp_path / "token").write_text("three words here")
     token = (*server, "http://127.0.0.1:1", "--token-file", tmp_path / "token")
     assert "should contain one token" in error_line(edgerec_here(*token))
-    assert "two tokens" not in error_line(edgerec_here(*token))
+    assert "three words" not in error_line(edgerec_here(*token))
     (folder / "orphan").mkdir()
     assert (
         "does not name these folders, which may be removed: orphan" in edgerec_here("versions", "list", folder).stderr
