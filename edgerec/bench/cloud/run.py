@@ -29,6 +29,8 @@ PAGE, FIRST, LOGS, MEMORY = "page", "first", "logs", "memory"
 ITEMS = 100
 _LOG_CONNECTIONS = 8
 _WARM_S = 2
+_PAUSE_S = 1.0
+"""Between two loads. What the connections of the load before still wait for would make the next one slow."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _measure(
     for turn in range(plan.rounds):
         for count in plan.connections:
             log(f"{name}: pages over {count} connections, round {turn + 1} of {plan.rounds}")
+            time.sleep(_PAUSE_S)
             before = _cpu_s(process)
             found = load(server.url, "pages.lua", connections=count, seconds=plan.seconds, arguments=arguments)
             used[count].append((_cpu_s(process) - before) / max(found.requests, 1) * 1e6)
