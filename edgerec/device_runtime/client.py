@@ -331,7 +331,7 @@ class Client:
     def _note(self, event: Event) -> None:
         """Let the triggers see an event, and wake the worker threads."""
         self._device.note(event)
-        self._cloud.note_rows()
+        self._cloud.logs.note_rows()
         self._lock.notify_all()
 
     def _changed(self) -> None:

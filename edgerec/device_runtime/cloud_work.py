@@ -1,17 +1,15 @@
-"""Pending work with the cloud: pages, items that are not here yet, and the delivery of log rows."""
+"""Pending work with the cloud: pages, items that are not here yet, other model versions, and old rows."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from edgerec.core.errors import (
     AnswerError,
     BusyError,
     EdgeRecError,
-    InputError,
     RefusedError,
     SessionError,
     TransportError,
@@ -21,8 +19,10 @@ from edgerec.core.errors import (
 from edgerec.device_runtime.backoff import Backoff, asked_ms
 from edgerec.device_runtime.circuit import Circuit
 from edgerec.device_runtime.clock import ClientClock, due_time
+from edgerec.device_runtime.cloud_done import CloudDone
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.feed import Feed
+from edgerec.device_runtime.log_delivery import LogDelivery
 from edgerec.device_runtime.model_switch import ModelSwitch, NewPage
 from edgerec.device_runtime.offered_page import OfferedPage, offered
 from edgerec.device_runtime.prepared_items import PreparedItems
@@ -33,17 +33,6 @@ from edgerec.paging.page import Page, PageRequest
 from edgerec.paging.transport import Transport
 
 ITEMS_AT_ONCE = 100
-
-
-@dataclass
-class CloudDone:
-    """What was done with the cloud. `changed` says whether the feed changed."""
-
-    pages: int = 0
-    items: int = 0
-    sent: int = 0
-    changed: bool = False
-    errors: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,6 +63,7 @@ class CloudWork:
 
     Attributes:
         circuit: the waiting times of all requests of this client.
+        logs: the delivery of log rows.
         times_changed: is called with the lock held when times in the store were set back. The client sets it.
         switch: the model version that is being prepared; None if there is none.
         on_unserved: is called without the lock with the version that the cloud does not serve, each time it says so.
@@ -95,7 +85,8 @@ class CloudWork:
         self._feed, self._config, self._clock, self._arrived = feed, config, clock, arrived
         self._use = use
         self.circuit = Circuit(config.retry_first_ms, config.retry_most_ms)
-        self._pages, self._items, self._sending = (self.circuit.kind() for _ in range(3))
+        self._pages, self._items = self.circuit.kind(), self.circuit.kind()
+        self.logs = LogDelivery(lock, store, transport, self.circuit.kind(), config, clock, self._set_back)
         self._unserved = Backoff(config.retry_first_ms, config.retry_most_ms)
         self._lacks = "does not serve"
         self.times_changed: Callable[[], None] = lambda: None
@@ -103,8 +94,6 @@ class CloudWork:
         self.on_unserved: Callable[[str], None] | None = None
         self._failed_items = 0
         self._new_feed = False
-        self._rows = True
-        self._send_due = 0
         self._prune_due = clock() + config.prune_interval_ms
 
     @property
@@ -116,10 +105,6 @@ class CloudWork:
         self._new_feed = True
         self._pages.hurry()
 
-    def note_rows(self) -> None:
-        """Note that the store has new log rows."""
-        self._rows = True
-
     def due(self) -> int:
         """Return the time of the next work in milliseconds since 1970. The lock is held."""
         now = self._clock()
@@ -130,24 +115,20 @@ class CloudWork:
             times.append(max(self._items.due(now), self._unserved.due(now)))
         if self.switch is not None and (due := self.switch.due(now)) is not None:
             times.append(due)
-        if self._rows:
-            times.append(max(self._send_time(now), self._sending.due(now)))
+        if (due := self.logs.due(now)) is not None:
+            times.append(due)
         return min(times)
 
     def _prune_time(self, now: int) -> int:
         return due_time(self._prune_due, now, self._config.prune_interval_ms)
-
-    def _send_time(self, now: int) -> int:
-        return due_time(self._send_due, now, self._config.send_interval_ms)
 
     def run(self, done: CloudDone) -> None:
         """Do what is due."""
         self.fetch_items(done)
         self._fetch_page(done)
         self._set_back()
+        self.logs.send_if_due(done)
         now = self._clock()
-        if self._rows and now >= self._send_time(now):
-            self.send(done)
         if now >= self._prune_time(now):
             self.prune(done)
         self._prepare_switch(done)
@@ -342,55 +323,6 @@ class CloudWork:
             self._use(None)
         switch.on_end(reason)
 
-    def send(self, done: CloudDone) -> None:
-        """Deliver log rows, oldest first, until all are delivered or a delivery fails.
-
-        A batch that the cloud refuses is halved until the row that it refuses is alone. This row is lost.
-        """
-        now, most = self._clock(), self._config.send_rows
-        while self._sending.ready(now):
-            try:
-                self._learn_time()
-                self._set_back()
-                with self._lock:
-                    batch = self._store.unsent(most)
-                    if batch is None:
-                        self._rows = False
-                        break
-                try:
-                    self._transport.send(batch)
-                except (RefusedError, InputError) as error:
-                    # The batch could never be delivered, and no later row either.
-                    if isinstance(error, RefusedError):
-                        self._sending.answered()
-                    with self._lock:
-                        lost = self._store.refuse_batch(batch.number)
-                    if lost:
-                        done.errors.append(f"a log row is lost, because the cloud refuses it: {first_line(error)}")
-                    most = max((len(batch.events) + len(batch.requests)) // 2, 1)
-                    continue
-                with self._lock:
-                    self._store.mark_sent(batch.number)
-            except EdgeRecError as error:
-                self._sending.failed(now, error)
-                done.errors.append(f"log rows cannot be delivered: {first_line(error)}")
-                return
-            self._sending.succeeded()
-            done.sent += 1
-            most = min(2 * most, self._config.send_rows)
-        self._send_due = now + self._config.send_interval_ms
-
-    def _learn_time(self) -> None:
-        """Ask the cloud for its time before the first rows are sent. Rows that were sent keep a wrong time.
-
-        Raises:
-            TransportError: the cloud cannot be reached.
-        """
-        ask = getattr(self._transport, "ask_time", None)
-        if ask is not None and self._clock.asks_cloud and self._clock.cloud_time() is None:
-            with contextlib.suppress(AnswerError):
-                ask()
-
     def _set_back(self) -> None:
         """Set times in the store back if they are after the time of the cloud."""
         if not self._clock.is_set_back():
@@ -424,7 +356,7 @@ class CloudWork:
                 self._store.end_page(page.page_id)
             except EdgeRecError as error:
                 done.errors.append(f"a page cannot be ended: {first_line(error)}")
-            self._rows = True
+            self.logs.note_rows()
 
     def _wants_page(self) -> bool:
         feed = self._feed

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgerec.device_runtime.cloud_work import CloudDone, CloudWork
+from edgerec.device_runtime.cloud_done import CloudDone
+from edgerec.device_runtime.cloud_work import CloudWork
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_work import DeviceWork
 from edgerec.device_runtime.workers import Workers
@@ -103,7 +104,7 @@ class PendingWork:
         done = CloudDone()
         self.cloud.end_pages(done)
         if send:
-            self.cloud.send(done)
+            self.cloud.logs.send(done)
         self.cloud.prune(done)
         self._report(False, done.errors)
 

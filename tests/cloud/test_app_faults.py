@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import threading
 from pathlib import Path
@@ -24,21 +22,8 @@ from tests.synthetic import make_logs_with_context
 
 def post(app: Any, path: str, body: dict[str, Any]) -> tuple[int, Any]:
     """Make one request without a server. Return the status and the JSON of the answer."""
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": json.dumps(body).encode()}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http", "method": "POST", "path": path, "query_string": b"", "http_version": "1.1",
-        "headers": [(b"content-type", b"application/json")],
-    }  # fmt: skip
-    with contextlib.suppress(ZeroDivisionError):  # It is raised again after the answer, so that the server logs it.
-        asyncio.run(app(scope, receive, send))
-    return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+    answer = ask(app, "POST", path, body)
+    return answer.status, answer.json
 
 
 class Broken:

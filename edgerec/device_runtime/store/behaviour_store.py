@@ -3,6 +3,9 @@
 Recording and encoding are two transactions. When `record` returns, the raw behaviour is safe against a killed process.
 `write_encoding` writes a key and a value for each of the two recurrences, the newest states, and a mark. After a crash,
 `pending` returns the behaviours after the mark. docs/device.md ("The behaviour store") describes tables and promises.
+
+This file is long because it is the one interface of the store: each method takes the lock and calls the file that has
+the statements of its table.
 """
 
 from __future__ import annotations
