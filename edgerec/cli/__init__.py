@@ -25,6 +25,7 @@ from edgerec.cli.importing import import_group
 from edgerec.cli.kit import kit
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
 from edgerec.cli.logs import as_of, samples, simulate, stats
+from edgerec.cli.mixing import mix
 from edgerec.cli.off_policy import off_policy
 from edgerec.cli.options import PATH, force_option, json_option, seed_option
 from edgerec.cli.output import emit
@@ -90,6 +91,7 @@ for _command in (
     abtest,
     loop,
     off_policy,
+    mix,
     explain,
 ):
     cli.add_command(_command)

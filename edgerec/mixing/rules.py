@@ -1,4 +1,4 @@
-"""The rules of a mixed feed: which kinds of cards there are, how many of each may be shown, and where (docs/mixing.md)."""
+"""The rules of a mixed feed: the kinds of cards, how many of each may be shown, and where (docs/mixing.md)."""
 
 from __future__ import annotations
 
@@ -94,7 +94,8 @@ class MixRules(_Part):
         high = sum(kind.share[1] for kind in self.kinds.values())
         if low > 1 + 1e-9 or high < 1 - 1e-9:
             raise ValueError(
-                f"the shares of all kinds should be able to sum to 1; the smallest sum to {low:g}, the largest to {high:g}"
+                "the shares of all kinds should be able to sum to 1; "
+                f"the smallest sum to {low:g}, the largest to {high:g}"
             )
         least = sum(kind.at_least for kind in self.kinds.values())
         if least > self.page:
