@@ -77,7 +77,8 @@ def fit_prior(
     logits = np.concatenate([one.logits[one.exposed] for one in scored]) if scored else np.zeros(0)
     if len(logits) < LEAST_EXPOSURES:
         raise InputError(
-            f"mix fit: the split {split!r} has {len(logits)} labelled exposures, and at least {LEAST_EXPOSURES} are needed"
+            f"mix fit: the split {split!r} should have at least {LEAST_EXPOSURES} labelled exposures; "
+            f"it has {len(logits)}"
         )
     clicked = np.concatenate([one.clicked[one.exposed] for one in scored])
     kinds = np.concatenate([one.kinds[one.exposed] for one in scored])

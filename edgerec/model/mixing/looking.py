@@ -1,7 +1,7 @@
 """How far users look down a list, and after which kinds of cards they leave, counted from logged lists.
 
-Both need lists that were shown in the logged order: then the exposed candidates are a beginning of the list. A list that
-a device ordered anew in between is counted only as far as that holds.
+Both need lists that were shown in the logged order: then the exposed candidates are the beginning of the list. Other
+lists are left out.
 """
 
 from __future__ import annotations
