@@ -19,6 +19,7 @@ from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind, Limi
 from edgerec.features.encoder import Values
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
+from edgerec.mixing.head import SurroundingsHead
 
 
 class BehaviourModel:
@@ -66,6 +67,7 @@ class DeviceModel:
         limits: the maximal lengths of the sequences that the models read.
         steppers: the stepper of each kind of behaviour that the ranker reads.
         ranker: the ranker.
+        head: what computes click rates from the cards around a card; None for a model without surroundings.
     """
 
     version_id: str
@@ -73,6 +75,7 @@ class DeviceModel:
     limits: Limits
     steppers: Mapping[BehaviourKind, HubsmStepper]
     ranker: DeviceRanker
+    head: SurroundingsHead | None = None
 
     @cached_property
     def items(self) -> RawEncoder:
