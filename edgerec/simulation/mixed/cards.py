@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgerec.features.spec import FeatureSpec, parse_spec, table1
 from edgerec.simulation.mixed.config import AD, KINDS, PRODUCT, MixedConfig
-from edgerec.simulation.world import Catalogue, Floats, Ints, zipf
+from edgerec.simulation.world import Catalogue, Ints, zipf
 
 CARD_KIND, ADVERTISER = "card_kind", "advertiser"
 """Columns of the items."""
@@ -25,7 +25,7 @@ class Cards:
         catalogue: the items.
         kind: (items,), index into `KINDS`.
         advertiser: (items,), from 1; 0 for a card that is no ad.
-        worth: (kinds,), the value of a click.
+        worth: the value of a click, by kind.
         of_kind: for each kind, the catalogue of which only cards of this kind are drawn; None for a kind without cards.
             Rows of the catalogue are the same.
     """
@@ -33,13 +33,18 @@ class Cards:
     catalogue: Catalogue
     kind: Ints
     advertiser: Ints
-    worth: Floats
+    worth: tuple[float, ...]
     of_kind: tuple[Catalogue | None, ...]
 
     @property
     def searched(self) -> Catalogue:
         """The catalogue of which a search draws: products. If there are none, all cards."""
         return self.of_kind[PRODUCT] or self.catalogue
+
+    def card(self, item: int) -> tuple[str, float]:
+        """Return the kind of an item, and the worth of a click on it."""
+        kind = int(self.kind[item])
+        return KINDS[kind], self.worth[kind]
 
     def table(self) -> pl.DataFrame:
         """Return the table of items, with the columns `card_kind` and `advertiser`."""
@@ -62,7 +67,7 @@ def make_cards(config: MixedConfig, catalogue: Catalogue, rng: np.random.Generat
         catalogue=catalogue,
         kind=kind,
         advertiser=np.where(kind == AD, advertiser, 0),
-        worth=np.array([card.worth for card in config.cards], np.float32),
+        worth=tuple(float(card.worth) for card in config.cards),
         of_kind=tuple(_only(catalogue, kind == number) for number in range(len(KINDS))),
     )
 
