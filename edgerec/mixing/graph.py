@@ -153,22 +153,23 @@ def _rooms(kind: int, cards: int, limits: Limits) -> list[int]:
 def _axes(
     index: int, limits: Limits, rooms: list[list[int]], cards: list[int], main: int | None, with_last: bool
 ) -> Axes:
-    counts = tuple((kind, room[index]) for kind, room in enumerate(rooms) if kind != main)
-    piece, on_page = limits.pieces[index], []
+    piece, on_page, exact = limits.pieces[index], [], set()
     if index:
         for kind, available in enumerate(cards):
             fit = min(available, 1 + (piece.stop - piece.start - 1) // limits.gap[kind])
             if piece.most[kind] < fit:
                 on_page.append((kind, piece.most[kind], False))
+                exact.add(kind)
             elif piece.least[kind] > 0:
                 on_page.append((kind, piece.least[kind], True))
-    return Axes(counts, tuple(on_page), main, with_last)
+    counts = ((kind, room[index - 1] if kind in exact else room[index]) for kind, room in enumerate(rooms))
+    return Axes(tuple(count for count in counts if count[0] != main), tuple(on_page), main, with_last)
 
 
 def _without_repeats(task: Task, states: Space, axes: Axes, automaton: Recency, windows: tuple[int, ...]) -> Ints:
     """Return `states.follow` without cards that would stand too near to another one of their advertiser."""
     follow = states.follow
-    for kind, most in axes.counts:
+    for kind, most in axes.most_taken.items():
         masks = automaton.masks[kind]
         if masks is None:
             continue
@@ -193,11 +194,11 @@ def _weights(
     rows = np.full((length, offsets[-1]), MINUS)
     places = np.arange(piece.start, piece.stop)
     part = table[piece.start : piece.stop, :, :width]
-    for kind, most in axes.counts:
+    for kind, most in axes.most_taken.items():
         source = sources[kind][:most]
         rows[:, offsets[kind] : offsets[kind] + len(source) * width] = part[:, source].reshape(length, -1)
     if axes.main is not None:
-        source, others = sources[axes.main], 1 + sum(most for _, most in axes.counts)
+        source, others = sources[axes.main], 1 + sum(axes.most_taken.values())
         taken = places[:, None] - np.arange(others)
         room = piece.most[axes.main] - piece.already[axes.main] if first else len(source)
         right = (taken >= 0) & (taken < min(len(source), room))
@@ -220,9 +221,9 @@ def _forbid_too_few(page: Page, end: Floats) -> None:
         need = [low - have for low, have in zip(piece.least, piece.already, strict=True)]
         for axis, (kind, _) in enumerate(axes.counts):
             if need[kind] > 0:
-                grid[below(page.space.shape, axis, need[kind])] = MINUS
+                grid[below(axis, need[kind])] = MINUS
         if axes.main is not None and need[axes.main] > 0:
             end[page.space.others > piece.stop - need[axes.main]] = MINUS
         return
     for axis, (kind, _, _) in enumerate(axes.on_page, len(axes.counts)):
-        grid[below(page.space.shape, axis, piece.least[kind])] = MINUS
+        grid[below(axis, piece.least[kind])] = MINUS
