@@ -74,10 +74,12 @@ def _key(states: Ints, before: Ints, kind: Ints) -> Ints:
 
 def best_rows(scores: Floats, keys: Ints, width: int) -> Ints:
     """Return the rows of the `width` best scores, with one row for each key."""
-    order = np.argsort(-scores, kind="stable")
-    _, first = np.unique(keys[order], return_index=True)
-    kept: Ints = order[np.sort(first)[:width]]
-    return kept
+    best: dict[int, int] = {}
+    numbers = keys.tolist()
+    for row in np.argsort(-scores, kind="stable").tolist():
+        if best.setdefault(numbers[row], row) == row and len(best) == width:
+            break
+    return np.array(list(best.values()), np.int64)
 
 
 def trace(history: list[tuple[Ints, Ints]], row: int) -> list[int]:
