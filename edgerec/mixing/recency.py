@@ -26,8 +26,8 @@ class Recency:
     Attributes:
         follow: (r, kinds) the state after a card of the kind; -1 if its gap forbids the card.
         last: (r,) the kind of the card before; `kinds` if there is none; 0 everywhere if it does not matter.
-        shown: by kind, (window, r) whether the card of the kind that was taken 1, 2, ... cards ago is in the window; None
-            if its advertisers do not matter.
+        shown: by kind, (window, r) whether the card of the kind that was taken 1, 2, ... cards ago is in the window;
+            None if its advertisers do not matter.
     """
 
     follow: Ints
@@ -94,4 +94,5 @@ def _after(state: State, kind: int, gaps: State, windows: State, *, with_last: b
 
 def _shown(masks: Ints, window: int) -> Ints:
     counts = np.array([mask.bit_count() for mask in masks.tolist()])
-    return (np.arange(window)[:, None] < counts).astype(np.int64)
+    shown: Ints = (np.arange(window)[:, None] < counts).astype(np.int64)
+    return shown

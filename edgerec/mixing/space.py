@@ -105,14 +105,12 @@ def space(axes: Axes, recency: Recency) -> Space:
         steps = [(counted[kind], False)] if kind in counted else []
         steps += [(axis, more) for axis, (own, _, more) in enumerate(axes.on_page, len(axes.counts)) if own == kind]
         np.add(index, sum(strides[axis] for axis, _ in steps) + after - np.arange(len(recency)), out=follow[kind])
+        for axis in (axis for axis, more in steps if more):
+            follow[kind][_last(axis)] -= strides[axis]
+        for axis in (axis for axis, more in steps if not more):
+            follow[kind][_last(axis)] = size
         follow[kind][..., after < 0] = size
-        for axis, more in steps:
-            if more:
-                follow[kind][_last(axis)] -= strides[axis]
-            else:
-                follow[kind][_last(axis)] = size
         weight[kind] = offsets[kind] + taken.get(kind, others) * width + recency.last
-    np.minimum(follow, size, out=follow)
     for array in (follow, weight):
         array.setflags(write=False)
     flat = np.broadcast_to(others, shape).reshape(-1)
