@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgerec.mixing.limits import Limits, Piece
 from edgerec.mixing.recency import Recency, recency, start_state
@@ -14,6 +15,7 @@ from edgerec.mixing.space import Axes, Space, below, blocked_index, link, space
 from edgerec.mixing.task import Task
 from edgerec.mixing.values import Floats
 
+Bools = NDArray[np.bool_]
 MINUS = -np.inf
 
 
@@ -82,7 +84,8 @@ class Graph:
 
 def allowed_only(weights: Floats) -> Floats:
     """Return 0 for each card that may stand at a place, and minus infinity for the others."""
-    return np.where(np.isneginf(weights), MINUS, 0.0)
+    allowed: Floats = np.where(np.isneginf(weights), MINUS, 0.0)
+    return allowed
 
 
 def build(task: Task, limits: Limits, *, most: int) -> Graph | None:
@@ -166,7 +169,7 @@ def _axes(
     return Axes(tuple(count for count in counts if count[0] != main), tuple(on_page), main, with_last)
 
 
-def _near(task: Task, automaton: Recency, windows: tuple[int, ...], rooms: list[list[int]]) -> dict[int, Ints]:
+def _near(task: Task, automaton: Recency, windows: tuple[int, ...], rooms: list[list[int]]) -> dict[int, Bools]:
     """Return by kind which cards (c * r,) would stand too near to another one of their advertiser, in each state."""
     found = {}
     before, cards = task.before, task.problem.cards
@@ -187,11 +190,11 @@ def _near(task: Task, automaton: Recency, windows: tuple[int, ...], rooms: list[
     return found
 
 
-def _without(near: dict[int, Ints], states: Space, axes: Axes, automaton: Recency) -> Ints:
+def _without(near: dict[int, Bools], states: Space, axes: Axes, automaton: Recency) -> Ints:
     """Return `states.follow` without cards that would stand too near to another one of their advertiser."""
     if not near:
         return states.follow
-    follow = states.follow.copy()
+    follow: Ints = states.follow.copy()
     for kind, blocked in near.items():
         index = blocked_index(axes, automaton, kind)
         np.copyto(follow[kind], states.size, where=blocked.take(index, mode="clip"))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -137,7 +138,7 @@ class _Program:
 
     def _order(self, kind: int) -> None:
         source = np.flatnonzero(self.problem.cards.kinds == kind)
-        for first, second in zip(source[:-1], source[1:], strict=True):
+        for first, second in pairwise(source):
             for place in range(len(self.table)):
                 later = (self.card == second) & (self.place == place)
                 self._add(later, (self.card == first) & (self.place < place), -np.inf, 0)
