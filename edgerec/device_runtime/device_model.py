@@ -19,6 +19,7 @@ from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind, Limi
 from edgerec.features.encoder import Values
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
+from edgerec.mixing.settings import MixSettings
 
 
 class BehaviourModel:
@@ -66,6 +67,7 @@ class DeviceModel:
         limits: the maximal lengths of the sequences that the models read.
         steppers: the stepper of each kind of behaviour that the ranker reads.
         ranker: the ranker.
+        mixing: the rules of a mixed feed; None: the order of the ranker is shown.
     """
 
     version_id: str
@@ -73,6 +75,7 @@ class DeviceModel:
     limits: Limits
     steppers: Mapping[BehaviourKind, HubsmStepper]
     ranker: DeviceRanker
+    mixing: MixSettings | None = None
 
     @cached_property
     def items(self) -> RawEncoder:
