@@ -30,7 +30,8 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
 
     Returns:
         `version_id`, `created`, `serial`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`,
-        `cloud_bytes`, `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `mixing` (only with rules), `tools`.
+        `cloud_bytes`, `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `tools`;
+        with rules of a mixed feed also `mixing`.
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: as for `load_bundle`.

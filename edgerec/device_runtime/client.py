@@ -124,7 +124,7 @@ class Client:
 
     @property
     def unknown_kinds(self) -> int:
-        """Number of offered cards whose kind the rules of a mixed feed do not have. They count as `MixRules.unknown`."""
+        """Number of offered cards whose kind the rules of a mixed feed do not have."""
         with self._lock:
             return self._mixing.unknown
 

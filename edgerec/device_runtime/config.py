@@ -74,7 +74,7 @@ class ClientConfig:
     explore: float = 0.0
     explore_places: int = 3
     explore_among: int = 5
-    mix: MixConfig = MixConfig()
+    mix: MixConfig = field(default_factory=MixConfig)
     send_rows: int = 500
     send_interval_ms: int = 10_000
     prune_interval_ms: int = 3_600_000

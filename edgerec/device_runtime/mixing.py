@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 
@@ -19,6 +20,8 @@ from edgerec.mixing.config import MixConfig
 from edgerec.mixing.mixer import Mixed, Mixer
 from edgerec.mixing.prices import KindState, after_card, prices_at
 from edgerec.paging.mix_prices import read_prices
+
+_LOG = logging.getLogger(__name__)
 
 
 class FeedMixing:
@@ -53,6 +56,8 @@ class FeedMixing:
         if settings is not None:
             self._mixer, self._feed.columns = Mixer(settings, self._config), settings.columns
             self._reader = CardReader(settings.rules)
+            for kind in {*self._config.prices, *self._config.targets} - set(settings.rules.names):
+                _LOG.warning("mixing: `prices` or `targets` have the kind %r, which the rules do not have", kind)
 
     @property
     def is_on(self) -> bool:
