@@ -137,7 +137,7 @@ class ServedVersion:
             if name not in catalogue.items.columns:
                 raise LogsError(
                     f"logs: table 'items' has no column {name!r}, which the rules of version {self.version_id} read; "
-                    f"its columns are: {', '.join(catalogue.items.columns)}. Add the column, or export with other --rules"
+                    f"its columns are: {', '.join(catalogue.items.columns)}. Add the column, or export with other rules"
                 )
             dtype = catalogue.items[name].dtype
             if not (is_text(dtype) if number == 0 else dtype.is_integer()):

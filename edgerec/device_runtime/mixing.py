@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgerec.core.errors import SpecificationError
 from edgerec.device_runtime.budget import Budget
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.feed import Feed
 from edgerec.device_runtime.offered_page import OfferedPage
+from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.mixing.cards import Card, CardReader, cards_of
 from edgerec.mixing.config import MixConfig
+from edgerec.mixing.head import CardVectors
 from edgerec.mixing.mixer import Mixed, Mixer
 from edgerec.mixing.prices import KindState, after_card, prices_at
 from edgerec.paging.mix_prices import read_prices
@@ -53,8 +54,8 @@ class FeedMixing:
         self._budget = Budget(self._config.budget_ms)
         self.predictions = {}
         self._mixer, self._feed.columns = None, ()
-        if settings is not None:
-            self._mixer, self._feed.columns = Mixer(settings, self._config), settings.columns
+        if model is not None and settings is not None:
+            self._mixer, self._feed.columns = Mixer(settings, self._config, head=model.head), settings.columns
             self._reader = CardReader(settings.rules)
             for kind in {*self._config.prices, *self._config.targets} - set(settings.rules.names):
                 _LOG.warning("mixing: `prices` or `targets` have the kind %r, which the rules do not have", kind)
@@ -65,7 +66,7 @@ class FeedMixing:
         return self._mixer is not None and self._config.policy != "off"
 
     def mix(
-        self, page: OfferedPage, rows: Sequence[int], answer: Sequence[int], logits: NDArray[np.float32], time: int
+        self, page: OfferedPage, rows: Sequence[int], answer: Sequence[int], scored: Scored, time: int
     ) -> tuple[Mixed | None, str]:
         """Return the plan, or None, and why there is none.
 
@@ -73,7 +74,7 @@ class FeedMixing:
             page: the latest page.
             rows: (n,) the rows of the candidates on the page, in the present order.
             answer: (n,) positions of the candidates, best one first.
-            logits: (n,) the logits of the candidates, in the present order.
+            scored: (n,) what the model returned of the candidates, in the present order.
             time: the time of the request in milliseconds since 1970.
 
         Raises:
@@ -87,11 +88,14 @@ class FeedMixing:
         if rules.kind_column not in page.columns:
             raise SpecificationError(f"the page has no column {rules.kind_column!r}, which the rules read")
         self._count_unknown(page)
-        best = np.asarray(answer, np.int64)
+        best, vectors = np.asarray(answer, np.int64), scored.vectors
         mixed = mixer.mix(
             cards_of(self._card(page, rows[position]) for position in answer),
             cards_of(self._read(values) for values in self._feed.fixed_values()),
-            logits[best],
+            scored.logits[best],
+            vectors=None
+            if vectors is None
+            else CardVectors(vectors.own[best], vectors.before[best], vectors.after[best]),
             prices=prices_at(rules, self._states, time, start=self._start(mixer, page)),
             places=self._feed.remaining,
         )

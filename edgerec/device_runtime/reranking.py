@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgerec.core.errors import first_line
 from edgerec.device_runtime.budget import Budget
 from edgerec.device_runtime.config import ClientConfig
@@ -16,6 +13,7 @@ from edgerec.device_runtime.exploration import Exploration, Explored
 from edgerec.device_runtime.feed import Feed
 from edgerec.device_runtime.mixing import FeedMixing
 from edgerec.device_runtime.offered_page import OfferedPage
+from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.serving import ModelServing, best_first
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.store.rows import StoredRequest
@@ -82,12 +80,13 @@ class Reranking:
             return False
         values = self._context(page, context)
         started = perf_counter()
-        logits, outcome = self._score(page, rows, values, time, refused)
+        scored, outcome = self._score(page, rows, values, time, refused)
+        logits = None if scored is None else scored.logits
         answer = None if logits is None else best_first(logits)
         shows = outcome == REORDERED
         explored, outcome = self._explore(answer, outcome)
         answer = answer if explored is None else explored.positions
-        answer, outcome = self._mix(page, rows, answer, logits, time, outcome)
+        answer, outcome = self._mix(page, rows, answer, scored, time, outcome)
         changed = answer is not None and shows and not outcome.startswith(KEPT) and self._feed.reorder(answer)
         self._store.record_request(
             StoredRequest(
@@ -113,8 +112,8 @@ class Reranking:
 
     def _score(
         self, page: OfferedPage, rows: list[int], context: Mapping[str, Any], time: int, refused: str | None
-    ) -> tuple[NDArray[np.float32] | None, str]:
-        """Return the logits, or None, and the outcome."""
+    ) -> tuple[Scored | None, str]:
+        """Return what the model returned, or None, and the outcome."""
         serving = self._serving
         if serving is None:
             return None, COLLECTED
@@ -123,28 +122,28 @@ class Reranking:
             return None, f"kept: {refused or 'the page is not prepared'}"
         started = perf_counter()
         try:
-            logits = serving.score(page.prepared.take(rows), context=context, time=time)
+            scored = serving.score_cards(page.prepared.take(rows), context=context, time=time)
         except Exception as error:  # Whatever fails, the user keeps the present order.
             return None, f"kept: {first_line(error)}"
         late = self._budget.lateness(_ms_since(started))
         if late:
-            return logits, f"kept: {late}"
-        return logits, SHADOW if self._config.shadow else REORDERED
+            return scored, f"kept: {late}"
+        return scored, SHADOW if self._config.shadow else REORDERED
 
     def _mix(
         self,
         page: OfferedPage,
         rows: list[int],
         answer: Sequence[int] | None,
-        logits: NDArray[np.float32] | None,
+        scored: Scored | None,
         time: int,
         outcome: str,
     ) -> tuple[Sequence[int] | None, str]:
         """Return the mixed order and the outcome. On any fault, the order of the re-rank stands."""
-        if not self._mixing.is_on or answer is None or logits is None or outcome not in (REORDERED, SHADOW):
+        if not self._mixing.is_on or answer is None or scored is None or outcome not in (REORDERED, SHADOW):
             return answer, outcome
         try:
-            mixed, reason = self._mixing.mix(page, rows, answer, logits, time)
+            mixed, reason = self._mixing.mix(page, rows, answer, scored, time)
         except Exception as error:  # Whatever fails, the user gets the order of the model.
             mixed, reason = None, first_line(error)
         if mixed is None:
