@@ -20,6 +20,7 @@ from edgerec.features.encoder import Values
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
 from edgerec.mixing.head import SurroundingsHead
+from edgerec.mixing.settings import MixSettings
 
 
 class BehaviourModel:
@@ -67,6 +68,7 @@ class DeviceModel:
         limits: the maximal lengths of the sequences that the models read.
         steppers: the stepper of each kind of behaviour that the ranker reads.
         ranker: the ranker.
+        mixing: the rules of a mixed feed; None: the order of the ranker is shown.
         head: what computes click rates from the cards around a card; None for a model without surroundings.
     """
 
@@ -75,6 +77,7 @@ class DeviceModel:
     limits: Limits
     steppers: Mapping[BehaviourKind, HubsmStepper]
     ranker: DeviceRanker
+    mixing: MixSettings | None = None
     head: SurroundingsHead | None = None
 
     @cached_property
