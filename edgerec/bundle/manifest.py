@@ -77,6 +77,8 @@ class DeviceManifest(_Manifest):
     """The ranking model, and the step model of each kind of behaviour that it reads."""
     serial: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """A device that checks signatures refuses a version with a smaller number than it has had; 0 in earlier bundles."""
+    surroundings: Name | None = None
+    """The file with the tables of ESAN; None for a model without surroundings, and in earlier bundles."""
 
     @field_validator("models")
     @classmethod
@@ -94,6 +96,12 @@ class DeviceManifest(_Manifest):
         if set(limits) != set(Limits.model_fields):
             raise ValueError(f"should be {', '.join(Limits.model_fields)}; received {', '.join(limits) or 'none'}")
         return limits
+
+    @model_validator(mode="after")
+    def _stamped(self) -> DeviceManifest:
+        if self.surroundings is not None and self.surroundings not in self.files:
+            raise ValueError(f"files should have the hash of {self.surroundings}")
+        return self
 
     @model_validator(mode="after")
     def _sizes_limited(self) -> DeviceManifest:

@@ -172,7 +172,7 @@ def export_bundle(
                 write_peers(run.model, parts, run.head.limits, folder)
             halves: dict[Precision, Path] = {name: folder / SCRATCH / name for name in precisions_of(precision)}
             for name, half in halves.items():
-                write_device(run, graphs, folder, half, name, serial=number)
+                write_device(run, parts, graphs, folder, half, name, serial=number)
             tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
         served = as_stored(parts.tables, table_dtype)
         raw = raw_requests(run, served)
