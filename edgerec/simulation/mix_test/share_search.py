@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 TOLERANCE = 0.002
 """The distance of a realised share to the goal at which a search ends: two tenths of a percentage point."""
@@ -73,9 +73,9 @@ class ShareSearch:
             return dict(self.start)
         return {kind: self._next(kind, goal) for kind, goal in self.goals.items()}
 
-    def slopes(self) -> dict[str, float]:
-        """Return by kind the relative change of the share with the setting: that of the runs, or the first guess."""
-        return {kind: self._slope(kind, goal) for kind, goal in self.goals.items()}
+    def with_slopes(self) -> dict[str, Goal]:
+        """Return the goals with the slopes of the runs as first guesses, for a search with other users."""
+        return {kind: replace(goal, slope=self._slope(kind, goal)) for kind, goal in self.goals.items()}
 
     def _error(self, shares: Mapping[str, float]) -> float:
         return max((abs(shares[kind] - goal.wanted(shares[kind])) for kind, goal in self.goals.items()), default=0.0)
