@@ -140,7 +140,6 @@ class Player:
         self.clock.now += seen.duration_ms
         self.totals.pv += 1
         self.totals.deletes += seen.deleted
-        self.shown.append(Shown(user.session, position + 1, seen.clicked, seen.probability))
         if seen.clicked:
             self.totals.clicks += 1
             self._device(lambda: client.clicked(item_id))
@@ -154,7 +153,10 @@ class Player:
             self._device(lambda: client.left_page(item_id, view.values))
             self._pend()
         self.clock.now += GAP_MS
-        return user.leaves(position)
+        left = user.leaves(position)
+        kind, worth = user.card(row) or (None, None)
+        self.shown.append(Shown(user.session, position + 1, seen.clicked, seen.probability, kind, worth, left))
+        return left
 
     def _pend(self) -> None:
         """Note that the device has something to do from now on."""

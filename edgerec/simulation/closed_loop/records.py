@@ -22,12 +22,24 @@ class Totals:
 
 @dataclass(frozen=True)
 class Shown:
-    """One exposure: the session, the display position in it (from 1), whether it was clicked, and the truth."""
+    """One exposure.
+
+    Attributes:
+        session: the session.
+        position: the display position in it, from 1.
+        clicked: whether it was clicked.
+        probability: the true click probability.
+        kind, worth: of the card; None in a plain world.
+        left: whether the user left after it.
+    """
 
     session: int
     position: int
     clicked: bool
     probability: float
+    kind: str | None = None
+    worth: float | None = None
+    left: bool = False
 
 
 @dataclass(frozen=True)
