@@ -65,8 +65,8 @@ if TYPE_CHECKING:
 @click.option(
     "--mix",
     is_flag=True,
-    help="Compare policies of mixing instead of buckets, at an equal share of scarce cards (docs/mixing.md). BUNDLE has "
-    "rules, and --world is a mixed world.",
+    help="Compare policies of mixing instead of buckets, at an equal share of scarce cards (docs/mixing.md). BUNDLE "
+    "has rules, and --world is a mixed world.",
 )
 @click.option(
     "--policies",
@@ -79,8 +79,8 @@ if TYPE_CHECKING:
     "shares",
     metavar="KIND=SHARE",
     multiple=True,
-    help="With --mix: the share of a kind to which all policies are set. Default: the kind with the smallest upper bound "
-    "in the rules, at this bound.",
+    help="With --mix: the share of a kind to which all policies are set. Default: the kind with the smallest upper "
+    "bound in the rules, at this bound.",
 )
 @click.option(
     "--pilot-users",
