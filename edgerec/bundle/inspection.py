@@ -30,7 +30,8 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
 
     Returns:
         `version_id`, `created`, `serial`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`,
-        `cloud_bytes`, `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `tools`.
+        `cloud_bytes`, `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `tools`;
+        with rules of a mixed feed also `mixing`.
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: as for `load_bundle`.
@@ -38,14 +39,14 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     bundle = to_path(bundle, "bundle")
     manifest = read_bundle_manifest(bundle, public_key=public_key)
     model = load_checked(bundle, manifest, public_key=public_key)
-    serial = read_device_manifest(bundle / DEVICE, public_key=public_key).serial
+    device = read_device_manifest(bundle / DEVICE, public_key=public_key)
     check_cloud(bundle, manifest, public_key=public_key)
     sessions = sessions_of(model)
     parts = signed_parts(bundle)
     return {
         "version_id": manifest.version_id,
         "created": manifest.created,
-        "serial": serial,
+        "serial": device.serial,
         "precision": manifest.precision,
         "signature": {
             "signed": all(parts.values()),
@@ -67,6 +68,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
         "parity": manifest.parity.model_dump(),
         "gauc": manifest.gauc,
         "precisions": {name: row.model_dump() for name, row in manifest.precisions.items()},
+        **({} if device.mixing is None else {"mixing": device.mixing.document()}),
         "tools": manifest.tools,
     }
 

@@ -136,6 +136,7 @@ def create_model(half: DeviceHalf, *, threads: int = 1) -> DeviceModel:
             limits=Limits(**manifest.limits),
             steppers=steppers,
             ranker=DeviceRanker(half.contents[RANKING_MODEL], threads=threads),
+            mixing=manifest.mixing,
         )
     check_models(model, manifest, half.folder)
     return model

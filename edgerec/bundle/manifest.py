@@ -14,6 +14,7 @@ from edgerec.core.text_fields import Name
 from edgerec.core.tolerance import Tolerance
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.kv.table_entry import TableEntry
+from edgerec.mixing.settings import MixSettings
 
 FORMAT = 1
 RANKING_MODEL = "crban"
@@ -77,6 +78,8 @@ class DeviceManifest(_Manifest):
     """The ranking model, and the step model of each kind of behaviour that it reads."""
     serial: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """A device that checks signatures refuses a version with a smaller number than it has had; 0 in earlier bundles."""
+    mixing: MixSettings | None = None
+    """The rules of a mixed feed, and the first prices (docs/mixing.md). None: the order of the model is shown."""
 
     @field_validator("models")
     @classmethod
@@ -113,6 +116,8 @@ class CloudManifest(_Manifest):
     version_id: Name
     spec: dict[str, Any]
     tables: Tables
+    mixing_columns: tuple[Name, ...] = ()
+    """The columns of the catalogue that the rules of a mixed feed read. A page contains them, too."""
 
     @model_validator(mode="after")
     def _sizes_limited(self) -> CloudManifest:

@@ -44,6 +44,12 @@ from edgerec.cli.redis_options import redis_option, redis_prefix_option
     show_default=True,
     help="With --redis: how many MB of embeddings each version keeps in memory. 0: none.",
 )
+@click.option(
+    "--mix-prices",
+    type=PATH,
+    help='JSON file with prices of the kinds of a mixed feed, which devices get with a page: {"prices": {"ad": 1.2}}. '
+    "A file of `edgerec mix fit` works, too. It is read again when it changes. Default: the prices of the bundles.",
+)
 @front_options
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON when the server listens.")
 def serve(
@@ -57,6 +63,7 @@ def serve(
     redis_url: str | None,
     redis_prefix: str,
     cache_mb: int,
+    mix_prices: Path | None,
     as_json: bool,
     **front: Any,
 ) -> None:
@@ -89,6 +96,7 @@ def serve(
             public_key=key,
             versions=versions,
             embeddings=embeddings,
+            mix_prices=mix_prices,
             front=FrontSettings(**front),
         ),
         listening=lambda state: _emit(state, as_json=as_json),

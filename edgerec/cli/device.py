@@ -12,6 +12,7 @@ from edgerec.cli.command import need
 from edgerec.cli.keys import load_key
 from edgerec.cli.options import (
     PATH,
+    check_needed,
     force_option,
     json_option,
     out_option,
@@ -71,6 +72,14 @@ from edgerec.cli.tensorflow import import_tensorflow
     help="If the parity check in fp32 fails, name the first tensor that differs, and write the request, the graphs and "
     "the models to the folder OUT.trace.",
 )
+@click.option(
+    "--rules",
+    type=PATH,
+    help="Rules of a mixed feed, a TOML file (docs/mixing.md). The device then mixes the kinds of cards under them.",
+)
+@click.option(
+    "--prior", type=PATH, help="With --rules: calibration and first prices, which `edgerec mix fit` wrote for RUN."
+)
 @force_option
 @json_option
 def export(
@@ -86,20 +95,28 @@ def export(
     serial: int | None,
     peers: bool,
     trace: bool,
+    rules: Path | None,
+    prior: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Split the model of RUN, convert it to MNN, check it against Keras, and write a bundle."""
+    check_needed("prior", "--rules", rules)
     signing = ["cryptography"] if sign_key is not None else []
     need("export", "polars", "tensorflow", "onnx", "onnxruntime", "MNN", *signing)
     if peers:
         need("peers", "tf2onnx")
     from edgerec.bundle.signing import load_signing_key
     from edgerec.core.atomic import check_output
+    from edgerec.mixing.rules import load_rules
+    from edgerec.mixing.settings import load_prior
     from edgerec.model.run_head import check_samples, read_run_head, samples_of
 
-    check_output(out, force=force, kind="bundle", inputs=[each for each in (run, samples, sign_key) if each])
+    check_output(
+        out, force=force, kind="bundle", inputs=[each for each in (run, samples, sign_key, rules, prior) if each]
+    )
     key = load_signing_key(sign_key) if sign_key is not None else None
+    found = None if rules is None else load_rules(rules), None if prior is None else load_prior(prior)
     head, vocabularies = read_run_head(run)
     check_samples(head, vocabularies, samples_of(head, samples))
     import_tensorflow()
@@ -119,6 +136,8 @@ def export(
         serial=serial,
         trace=trace,
         peers=peers,
+        rules=found[0],
+        prior=found[1],
         force=force,
     )
     document = {"bundle": str(out), **exported.summary(), "signed": key is not None}

@@ -30,11 +30,12 @@ class UnpublishedError(StoreError):
 
 @dataclass(frozen=True)
 class OpenedEmbeddings:
-    """The tables of a version, and the feature specification of its manifest."""
+    """The tables of a version, and of its manifest the feature specification and the columns of a mixed feed."""
 
     version_id: str
     spec: Mapping[str, Any]
     tables: EmbeddingTables
+    mixing_columns: tuple[str, ...] = ()
 
 
 class EmbeddingSource(Protocol):
@@ -60,7 +61,7 @@ class BundleFiles:
             FormatError, IntegrityError, SignatureError, ResourceError: as for `edgerec.bundle.tables.open_tables`.
         """
         tables = open_tables(cloud, public_key=public_key)
-        return OpenedEmbeddings(tables.version_id, tables.spec, tables)
+        return OpenedEmbeddings(tables.version_id, tables.spec, tables, tables.mixing_columns)
 
 
 class RedisEmbeddings:
@@ -105,7 +106,8 @@ class RedisEmbeddings:
                 f"embedding store {self._store.address}: version {manifest.version_id} has tables of other sizes than "
                 f"{cloud.parent}: publish the bundle again with --replace"
             )
-        return OpenedEmbeddings(manifest.version_id, manifest.spec, RepublishedTables(tables, self._cached, fits))
+        republished = RepublishedTables(tables, self._cached, fits)
+        return OpenedEmbeddings(manifest.version_id, manifest.spec, republished, manifest.mixing_columns)
 
     def _complete(self, version_id: str, bundle: Path) -> RedisTables:
         """Return the tables of a version, all of whose rows are there."""

@@ -21,6 +21,7 @@ from edgerec.cloud.front.draining import DrainingServer
 from edgerec.cloud.front.opening import opening_answers
 from edgerec.cloud.front.readiness import Readiness
 from edgerec.cloud.log_writer import LogWriter
+from edgerec.cloud.mix_prices import MixPrices
 from edgerec.cloud.recall import Recall
 from edgerec.cloud.service import FeedService
 from edgerec.cloud.settings import ServerSettings
@@ -60,12 +61,13 @@ def serve(
 
     Raises:
         InputError, FormatError, LogsError, SpecificationError: an input is not valid.
-        ConfigurationError: the tokens, a rate, the certificate or its key is not valid.
+        ConfigurationError: the tokens, a rate, a price, the certificate or its key is not valid.
         OutputError: the port is in use, or the folder of the logs cannot be written.
     """
     logs = settings.logs
     if logs is not None:
         check_no_overlap(logs, [catalogue, *bundles, *([settings.versions] if settings.versions else [])])
+    prices = None if settings.mix_prices is None else MixPrices(settings.mix_prices)
     front = settings.front
     tls = _tls(front.certificate, front.key)
     with contextlib.ExitStack() as stack:
@@ -84,6 +86,7 @@ def serve(
                 learn_from=earlier,
                 recall=recall,
                 followed=followed,
+                prices=prices,
                 admit=stored.check if stored is not None else lambda version: None,
                 **where,
             )

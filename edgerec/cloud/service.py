@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgerec.cloud.application import recalled, served_values
 from edgerec.cloud.catalogue import Catalogue
+from edgerec.cloud.mix_prices import MixPrices
 from edgerec.cloud.recall import Recall
 from edgerec.cloud.served_values import DefaultServedValues, ServedValues
 from edgerec.cloud.versions import ServedVersion, Versions
@@ -35,16 +36,24 @@ class FeedService:
         recall: finds candidates.
         served: supplies the values of served columns.
         waits: whether embeddings are looked up in another process, so that a request may wait for it.
+        prices: the prices of kinds of cards that devices of versions with rules get with a page; None: none.
 
     Attributes:
         catalogue, versions, waits: as given.
     """
 
     def __init__(
-        self, catalogue: Catalogue, versions: Versions, recall: Recall, served: ServedValues, *, waits: bool = False
+        self,
+        catalogue: Catalogue,
+        versions: Versions,
+        recall: Recall,
+        served: ServedValues,
+        *,
+        waits: bool = False,
+        prices: MixPrices | None = None,
     ) -> None:
         self.catalogue, self.versions, self.waits = catalogue, versions, waits
-        self._recall, self._served = recall, served
+        self._recall, self._served, self._prices = recall, served, prices
         self._lock = threading.Lock()
 
     def admit(self, version: ServedVersion) -> None:
@@ -77,8 +86,13 @@ class FeedService:
             offered_at=request.time,
             items=items,
             served=version.served_columns,
+            context=self._context(version),
             complete=len(rows) < request.count,
         )
+
+    def _context(self, version: ServedVersion) -> dict[str, float]:
+        prices = self._prices
+        return prices.values(version.version_id) if prices is not None and version.mixing_columns else {}
 
     def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
         """Return these items in this order. Their served columns have no values, because no page offers the items.

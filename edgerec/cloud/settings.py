@@ -22,6 +22,7 @@ class ServerSettings:
         front: who may ask and how often, and what can be seen from outside.
         versions: a versions folder that is followed while the server runs; None: only bundles are served.
         embeddings: where the embedding tables are; None: in the files of the bundles.
+        mix_prices: a file with prices of kinds of cards, which devices get with a page; None: there are none.
     """
 
     logs: Path | None = None
@@ -31,3 +32,4 @@ class ServerSettings:
     front: FrontSettings = field(default_factory=FrontSettings)
     versions: Path | None = None
     embeddings: EmbeddingSource | None = None
+    mix_prices: Path | None = None

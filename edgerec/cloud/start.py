@@ -14,6 +14,7 @@ from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.co_visitation import CoVisitation
 from edgerec.cloud.embedding_source import EmbeddingSource
 from edgerec.cloud.followed_folder import FollowedFolder
+from edgerec.cloud.mix_prices import MixPrices
 from edgerec.cloud.recall import Recall
 from edgerec.cloud.served_values import DefaultServedValues, ServedValues, as_of_columns
 from edgerec.cloud.service import FeedService
@@ -39,6 +40,7 @@ def open_service(
     public_key: PublicKey | None = None,
     followed: FollowedFolder | None = None,
     embeddings: EmbeddingSource | None = None,
+    prices: MixPrices | None = None,
     admit: Callable[[ServedVersion], None] = lambda version: None,
 ) -> FeedService:
     """Open the catalogue and the cloud halves of bundles, and let the recall learn from logs.
@@ -53,6 +55,7 @@ def open_service(
         public_key: the bundles must have a signature of this key.
         followed: a versions folder, whose live versions are served, too.
         embeddings: where the embedding tables are; default: in the files of the bundles.
+        prices: the prices of kinds of cards that devices get with a page; None: those of their bundle hold.
         admit: raises an EdgeRecError for a version of `followed` that cannot be served for another reason.
 
     Raises:
@@ -78,7 +81,7 @@ def open_service(
                 "of your own (docs/cloud.md)\n"
             )
     waits = embeddings is not None and embeddings.waits
-    service = FeedService(items, versions, recall(items.ids), served, waits=waits)
+    service = FeedService(items, versions, recall(items.ids), served, waits=waits, prices=prices)
     for logs in [folder, *map(open_logs, learn_from)]:
         service.learn(*_tables(logs, columns))
     return service

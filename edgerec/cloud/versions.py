@@ -20,7 +20,8 @@ from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.device_files import DeviceFiles
 from edgerec.cloud.embedding_source import BundleFiles, EmbeddingSource
 from edgerec.cloud.rollout import in_share
-from edgerec.core.errors import FormatError, InputError, SpecificationError
+from edgerec.core.errors import FormatError, InputError, LogsError, SpecificationError
+from edgerec.data.casting import is_text
 from edgerec.data.log_checks import check_items
 from edgerec.data.schema import relation_columns
 from edgerec.features.kinds.base import Reads
@@ -79,6 +80,8 @@ class ServedVersion:
         tables: the embedding tables; None without a model.
         look_ups: counts the look-ups in the tables.
         device: the files that a device downloads; None: the version is not offered to devices.
+        mixing_columns: the columns of the catalogue that the rules of a mixed feed read: the kind of a card first, then
+            its advertiser if there is one. Empty without rules.
     """
 
     version_id: str | None
@@ -86,13 +89,15 @@ class ServedVersion:
     tables: EmbeddingTables | None
     look_ups: LookUps = field(default_factory=LookUps, compare=False, repr=False)
     device: DeviceFiles | None = None
+    mixing_columns: tuple[str, ...] = ()
 
     @cached_property
     def catalogue_columns(self) -> tuple[str, ...]:
-        """The columns of the catalogue that a page contains: sources of features without a table, and of relations."""
+        """The columns of the catalogue that a page contains: of features without a table, of relations and of rules."""
         features = of_origin(self.spec.item, "catalogue")
         sources = (feature.source for feature in features if not feature.has_table)
-        return tuple(dict.fromkeys((*sources, *relation_columns(self.spec))))
+        rules = (name for name in self.mixing_columns if name not in self.served_reads)
+        return tuple(dict.fromkeys((*sources, *relation_columns(self.spec), *rules)))
 
     @cached_property
     def served_reads(self) -> dict[str, Reads]:
@@ -121,8 +126,25 @@ class ServedVersion:
             LogsError: a column does not exist or has a wrong type.
         """
         check_items(catalogue.items, self.spec)
+        self._check_rules(catalogue)
         catalogue.load(self.catalogue_columns)
         catalogue.load_keys(feature.source for feature in self.embeddings if feature.origin == "catalogue")
+
+    def _check_rules(self, catalogue: Catalogue) -> None:
+        for number, name in enumerate(self.mixing_columns):
+            if name in self.served_reads:
+                continue
+            if name not in catalogue.items.columns:
+                raise LogsError(
+                    f"logs: table 'items' has no column {name!r}, which the rules of version {self.version_id} read; "
+                    f"its columns are: {', '.join(catalogue.items.columns)}. Add the column, or export with other rules"
+                )
+            dtype = catalogue.items[name].dtype
+            if not (is_text(dtype) if number == 0 else dtype.is_integer()):
+                raise LogsError(
+                    f"logs: items.{name} should hold {'strings' if number == 0 else 'integers'} (the rules of version "
+                    f"{self.version_id}); received {dtype}"
+                )
 
     def batch(self, catalogue: Catalogue, rows: NDArray[np.int32], served: Mapping[str, Sequence[Any]]) -> ItemBatch:
         """Return the items in `rows` (n,) of the catalogue, with the values (n,) of the served columns."""
@@ -308,4 +330,4 @@ def open_version(
         spec = parse_spec(json.dumps(opened.spec), where="manifest.json")
     except SpecificationError as error:
         raise FormatError(f"cloud bundle: {bundle / CLOUD}: {error}: export the bundle again") from None
-    return ServedVersion(opened.version_id, spec, opened.tables)
+    return ServedVersion(opened.version_id, spec, opened.tables, mixing_columns=opened.mixing_columns)

@@ -9,6 +9,7 @@ parses their headers. Opening 1,000 shards takes 0.17 s.
 
 from __future__ import annotations
 
+import io
 import math
 import mmap
 import os
@@ -104,15 +105,27 @@ def read_members(
             size = os.fstat(content.fileno()).st_size
             if most is not None and size > most:
                 raise ValueError(f"it has {size} bytes, more than {most}")
-            with np.load(content, allow_pickle=False) as members:
-                arrays = {}
-                for name in names:
-                    with members.zip.open(f"{name}.npy") as member:
-                        _header(members.zip.getinfo(f"{name}.npy"), member.read(_MAX_HEADER), size)
-                    arrays[name] = members[name]
-                return arrays
+            return _read(content, size, names)
     except READ_ERRORS as error:
         raise FormatError(f"{what} {path} cannot be read ({_reason(error)}): {advice}") from None
+
+
+def parse_members(content: bytes, names: Iterable[str], *, what: str, advice: str) -> dict[str, NDArray[Any]]:
+    """Read the arrays `names` from the bytes of an npz file. The arguments and errors are those of `read_members`."""
+    try:
+        return _read(io.BytesIO(content), len(content), names)
+    except READ_ERRORS as error:
+        raise FormatError(f"{what} cannot be read ({_reason(error)}): {advice}") from None
+
+
+def _read(content: BinaryIO, size: int, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    with np.load(content, allow_pickle=False) as members:
+        arrays = {}
+        for name in names:
+            with members.zip.open(f"{name}.npy") as member:
+                _header(members.zip.getinfo(f"{name}.npy"), member.read(_MAX_HEADER), size)
+            arrays[name] = members[name]
+        return arrays
 
 
 def map_members(

@@ -22,6 +22,7 @@ from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.device_work import DeviceWork
 from edgerec.device_runtime.exploration import random_number
 from edgerec.device_runtime.feed import Feed
+from edgerec.device_runtime.mixing import FeedMixing
 from edgerec.device_runtime.model_switch import ModelSwitch
 from edgerec.device_runtime.open_pages import OpenPage, OpenPages
 from edgerec.device_runtime.partial_values import PartialValues
@@ -94,7 +95,8 @@ class Client:
         self._feed = Feed(page=config.page, kept_pages=config.kept_pages)
         self._partial, self._open = PartialValues(config.columns), OpenPages(config.page_timeout_ms)
         self._recorder = Recorder(store, serving, spec if model is None else model.spec, clock)
-        self._reranking = reranking = Reranking(store, serving, self._feed, config, new_id, draw)
+        self._mixing = FeedMixing(store, self._feed, config.mix)
+        self._reranking = reranking = Reranking(store, serving, self._feed, self._mixing, config, new_id, draw)
         self._device = DeviceWork(serving, reranking, self._recorder, self._open, config)
         self._work = PendingWork(self._lock, self._device, config, clock, self._changed)
         self._cloud = self._work.cloud = CloudWork(
@@ -119,6 +121,20 @@ class Client:
         with self._lock:
             found = (self._partial.dropped, self._open.dropped, self._device.dropped)
             return {one.what: one.count for one in found}
+
+    @property
+    def unknown_kinds(self) -> int:
+        """Number of offered cards whose kind the rules of a mixed feed do not have."""
+        with self._lock:
+            return self._mixing.unknown
+
+    def predictions(self) -> dict[int, float]:
+        """Return the predicted click rate of each candidate of the latest plan of a mixed feed, by item ID.
+
+        It is the rate if the user sees the card at its place. Without a plan, it is empty.
+        """
+        with self._lock:
+            return dict(self._mixing.predictions)
 
     @property
     def store(self) -> BehaviourStore:
@@ -172,7 +188,11 @@ class Client:
             partial, deleted = self._partial.of_exposure(item_id)
             at = self._recorder.time()
             complete = self._recorder.values(EXPOSURE, item_id, at, values, partial)
-            self._recorder.record(EXPOSURE, at, item_id, complete, place=place, served=served, ordinal=ordinal)
+            seen = self._mixing.after_exposure(item_id, place, at)
+            self._recorder.record(
+                EXPOSURE, at, item_id, complete, place=place, served=served, ordinal=ordinal, mixing=seen
+            )
+            self._mixing.commit(item_id, seen)
             self._partial.forget_exposure(item_id)
             self._feed.exposed(item_id)
             reason = complete.get(self._config.columns.delete_reason)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 
 from edgerec.core.errors import ConfigurationError
 from edgerec.device_runtime.triggers import TRIGGERS, Trigger
+from edgerec.mixing.config import MixConfig
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ClientConfig:
             candidates. 0: no exploration.
         explore_places: number of places that are explored, counted from the first one that may move.
         explore_among: number of the best remaining candidates of which an explored place shows one.
+        mix: how the kinds of cards are mixed, if the model has rules (docs/mixing.md). A mixed order is not explored.
         send_rows: the largest number of log rows in one batch.
         send_interval_ms: time between two deliveries of log rows.
         prune_interval_ms: time between two applications of the store's retention.
@@ -72,6 +74,7 @@ class ClientConfig:
     explore: float = 0.0
     explore_places: int = 3
     explore_among: int = 5
+    mix: MixConfig = field(default_factory=MixConfig)
     send_rows: int = 500
     send_interval_ms: int = 10_000
     prune_interval_ms: int = 3_600_000
@@ -92,6 +95,7 @@ class ClientConfig:
         self._check_type("own_triggers", Mapping, "a mapping of names and functions")
         self._check_type("triggers", (tuple, list), "a tuple of names")
         self._check_type("columns", ActionColumns, "ActionColumns(...)")
+        self._check_type("mix", MixConfig, "MixConfig(...)")
         for name, trigger in self.own_triggers.items():
             if not callable(trigger):
                 raise ConfigurationError(f"client: own trigger {name!r} should be a function; received {trigger!r:.80}")

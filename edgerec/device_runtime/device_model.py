@@ -19,6 +19,8 @@ from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, BehaviourKind, Limi
 from edgerec.features.encoder import Values
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
+from edgerec.mixing.head import SurroundingsHead
+from edgerec.mixing.settings import MixSettings
 
 
 class BehaviourModel:
@@ -66,6 +68,8 @@ class DeviceModel:
         limits: the maximal lengths of the sequences that the models read.
         steppers: the stepper of each kind of behaviour that the ranker reads.
         ranker: the ranker.
+        mixing: the rules of a mixed feed; None: the order of the ranker is shown.
+        head: what computes click rates from the cards around a card; None for a model without surroundings.
     """
 
     version_id: str
@@ -73,6 +77,8 @@ class DeviceModel:
     limits: Limits
     steppers: Mapping[BehaviourKind, HubsmStepper]
     ranker: DeviceRanker
+    mixing: MixSettings | None = None
+    head: SurroundingsHead | None = None
 
     @cached_property
     def items(self) -> RawEncoder:

@@ -8,9 +8,12 @@ over the items that the user has not seen yet.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from edgerec.device_runtime.offered_page import OfferedPage
+
+_NO_VALUES: Mapping[str, Any] = {}
 
 
 class Feed:
@@ -22,17 +25,22 @@ class Feed:
 
     Attributes:
         complete: whether the cloud has no more items. Then all items are shown.
+        columns: the names of raw columns that `fixed_values` returns.
+        lists: number of lists so far. `begin` starts a new one.
     """
 
     def __init__(self, *, page: int, kept_pages: int) -> None:
         self._page, self._kept = page, kept_pages
         self._pages: deque[OfferedPage] = deque()
         self._fixed: list[int] = []
+        self._fixed_values: list[Mapping[str, Any]] = []
         self._rest: list[int] = []
         self._on_screen: dict[int, tuple[OfferedPage, int]] = {}
         """For each item on the screen, the page on which it was shown, and its row there."""
         self._visible = 0
         self.complete = False
+        self.columns: tuple[str, ...] = ()
+        self.lists = 0
 
     @property
     def latest(self) -> OfferedPage | None:
@@ -47,6 +55,13 @@ class Feed:
         """Return the IDs of the items that the user has not seen, in the present order."""
         return self._ids(self._rest)
 
+    def fixed_values(self) -> Sequence[Mapping[str, Any]]:
+        """Return the values of `columns` of each item that the user has seen, from the top of the list.
+
+        A value is that of the page on which the item was seen. Columns that were added later are absent.
+        """
+        return self._fixed_values
+
     @property
     def remaining(self) -> int:
         """Number of items that are shown and that the user has not seen yet."""
@@ -54,7 +69,8 @@ class Feed:
 
     def begin(self, page: OfferedPage, *, complete: bool) -> list[OfferedPage]:
         """Start the list anew with a page. Return the pages that are not kept any more."""
-        self._fixed = []
+        self._fixed, self._fixed_values = [], []
+        self.lists += 1
         return self._put(page.take(_first_rows(page, set())), complete)
 
     def unseen(self) -> OfferedPage | None:
@@ -135,9 +151,10 @@ class Feed:
     def _fix(self, item_id: int) -> None:
         page = self.latest
         row = None if page is None else page.row_of.get(item_id)
-        if row is not None and row in self._rest:
+        if page is not None and row is not None and row in self._rest:
             count = self._rest.index(row) + 1
             self._fixed += self._ids(self._rest[:count])
+            self._fixed_values += self._values(page, self._rest[:count])
             del self._rest[:count]
 
     def candidates(self, most: int) -> list[int]:
@@ -168,8 +185,14 @@ class Feed:
         pages = list(self._pages)
         self._pages.clear()
         self._on_screen.clear()
-        self._fixed, self._rest, self._visible, self.complete = [], [], 0, False
+        self._fixed, self._fixed_values, self._rest, self._visible, self.complete = [], [], [], 0, False
         return pages
+
+    def _values(self, page: OfferedPage, rows: Sequence[int]) -> list[Mapping[str, Any]]:
+        if not self.columns:
+            return [_NO_VALUES] * len(rows)
+        known = [name for name in self.columns if name in page.columns]
+        return [{name: page.columns[name][row] for name in known} for row in rows]
 
     def _ids(self, rows: Sequence[int]) -> list[int]:
         page = self.latest

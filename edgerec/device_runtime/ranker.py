@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,25 @@ from edgerec.device_runtime.matches import Ids, check_ids
 from edgerec.device_runtime.rank_feed import RankFeed
 from edgerec.device_runtime.session import Session
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
+from edgerec.mixing.head import CardVectors
 
 Array = npt.NDArray[np.float32]
+
+VECTORS = ("own", "before", "after")
+"""The outputs of a ranking model with surroundings, besides `logits`: the fields of `CardVectors`."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a ranking model returns of a candidate list.
+
+    Attributes:
+        logits: `(c,)` float32.
+        vectors: what `edgerec.mixing.head` reads of each candidate; None for a model without surroundings.
+    """
+
+    logits: Array
+    vectors: CardVectors | None = None
 
 
 class DeviceRanker:
@@ -34,6 +52,7 @@ class DeviceRanker:
         hidden: the length of a value.
         identities: number of IDs that each candidate and each behaviour have. The model reads which of them are equal.
             It is 0 if the model does not read exact matches.
+        vector_width: the length of each vector of `CardVectors`; 0 for a model without surroundings.
         session: the MNN session of the model. If you write to it directly, nothing checks the arrays.
 
     Raises:
@@ -44,15 +63,20 @@ class DeviceRanker:
         session = Session(model, threads=threads)
         feed = RankFeed({name: session.view(name) for name in session.inputs})
         logits = session.view("logits")
-        if logits.shape != (feed.limit, 1) or len(session.outputs) != 1:
+        vectors = [session.view(name) for name in VECTORS if name in session.outputs]
+        widths = {vector.shape[1:] for vector in vectors}
+        fits = not vectors or (len(vectors), len(widths)) == (len(VECTORS), 1)
+        fits &= all(vector.ndim == 2 and len(vector) == feed.limit for vector in vectors)
+        if logits.shape != (feed.limit, 1) or len(session.outputs) != 1 + len(vectors) or not fits:
             raise SessionError(
-                f"a ranking model should have one output `logits` of shape {(feed.limit, 1)}. "
-                f"Received: {dict(session.outputs)}"
+                f"a ranking model should have the output `logits` of shape {(feed.limit, 1)}, and either no other "
+                f"output or {', '.join(VECTORS)} of one shape. Received: {dict(session.outputs)}"
             )
         self.session = session
         self._feed = feed
         self._lock = threading.Lock()
-        self._logits = logits.reshape(-1)
+        self._logits, self._vectors = logits.reshape(-1), vectors
+        self.vector_width = vectors[0].shape[1] if vectors else 0
         self.limit, self.candidate_width = feed.limit, feed.candidate_width
         self.limits = {kind: one.limit for kind, one in feed.kinds.items()}
         self.key_widths = {kind: one.key_width for kind, one in feed.kinds.items()}
@@ -87,6 +111,20 @@ class DeviceRanker:
                 was forked after the model was loaded.
             NotFiniteError: a logit is not finite, because numbers in the arguments are too large.
         """
+        return self.score_cards(candidates, exposures, page_views, ids=ids).logits
+
+    def score_cards(
+        self,
+        candidates: Array,
+        exposures: Encodings | None = None,
+        page_views: Encodings | None = None,
+        *,
+        ids: Ids | None = None,
+    ) -> Scored:
+        """Return the logits of a candidate list, and the vectors from which surroundings are computed.
+
+        The arguments and errors are those of `score`. A vector that is not finite is a NotFiniteError, too.
+        """
         check_vectors("candidates", candidates, self.candidate_width)
         count = candidates.shape[0]
         if not 1 <= count <= self.limit:
@@ -101,13 +139,15 @@ class DeviceRanker:
         with self._lock:
             self._feed.write(candidates, given, ids)  # type: ignore[arg-type]
             self.session.execute()
-            logits: Array = self._logits[:count].copy()
-        if not is_finite(logits):
+            outputs = {"logits": self._logits[:count].copy()}
+            outputs |= {name: view[:count].copy() for name, view in zip(VECTORS, self._vectors, strict=False)}
+        if not all(is_finite(output) for output in outputs.values()):
             inputs = {"candidates": candidates}
             for kind, feed in self._feed.kinds.items():
                 inputs |= {feed.keys_name: given[kind].keys, feed.values_name: given[kind].values}  # type: ignore[union-attr]
-            raise not_finite({"logits": logits}, inputs)
-        return logits
+            raise not_finite(outputs, inputs)
+        logits = outputs.pop("logits")
+        return Scored(logits, CardVectors(**outputs) if outputs else None)
 
     def rank(
         self,

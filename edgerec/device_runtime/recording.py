@@ -17,6 +17,7 @@ from edgerec.device_runtime.store.rows import Behaviour
 from edgerec.features.behaviour_values import EarlierBehaviours, derived_columns
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.features.spec import FeatureSpec
+from edgerec.mixing.prices import KindState
 
 _LATEST = 256
 """How many behaviours are read at the start to find the latest two instants of a kind."""
@@ -125,6 +126,7 @@ class Recorder:
         served: Mapping[str, Any] | None = None,
         opened_from: str | None = None,
         ordinal: int | None = None,
+        mixing: Mapping[str, KindState] | None = None,
     ) -> None:
         """Record a behaviour. When this returns, it is durable against the death of the process.
 
@@ -137,6 +139,7 @@ class Recorder:
             served: served values, if they are not those of the page.
             opened_from: for page-views, `feed` or `search`.
             ordinal: the ordinal; None for the next one.
+            mixing: the state of mixing after the behaviour, which is recorded with it; None: it stays.
 
         Raises:
             SpecificationError: a feature cannot read a value. Then nothing is recorded.
@@ -162,7 +165,7 @@ class Recorder:
             opened_from=opened_from,
             item=item,
         )
-        number = self._store.record(behaviour, ordinal=ordinal)
+        number = self._store.record(behaviour, ordinal=ordinal, mixing=mixing)
         self._earlier[kind].add(item_id, time)
         if serving is not None:
             serving.add(number, behaviour, action)

@@ -6,21 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgerec.core.errors import first_line
 from edgerec.device_runtime.budget import Budget
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.exploration import Exploration, Explored
 from edgerec.device_runtime.feed import Feed
+from edgerec.device_runtime.mixing import FeedMixing
 from edgerec.device_runtime.offered_page import OfferedPage
+from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.serving import ModelServing, best_first
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.device_runtime.store.rows import StoredRequest
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 
 REORDERED, SHADOW, COLLECTED = "reordered", "shadow", "collected"
+KEPT = "kept"
+MIXED = "mixed"
+NOT_MIXED = "reordered, not mixed"
 
 
 class Reranking:
@@ -30,6 +32,7 @@ class Reranking:
         store: where requests are recorded.
         serving: Model Serving; None in pass-through, where requests are only recorded.
         feed: the present list.
+        mixing: mixes the kinds of cards, if the model has rules.
         config: the configuration of the client.
         new_id: returns a new request ID.
         draw: returns a random number from 0 to below 1, for exploration.
@@ -40,11 +43,12 @@ class Reranking:
         store: BehaviourStore,
         serving: ModelServing | None,
         feed: Feed,
+        mixing: FeedMixing,
         config: ClientConfig,
         new_id: Callable[[], int],
         draw: Callable[[], float],
     ) -> None:
-        self._store, self._feed, self._config = store, feed, config
+        self._store, self._feed, self._mixing, self._config = store, feed, mixing, config
         self._new_id = new_id
         self._exploration = (
             Exploration(config.explore, config.explore_places, config.explore_among, draw) if config.explore else None
@@ -55,6 +59,7 @@ class Reranking:
     def use(self, serving: ModelServing | None) -> None:
         """Rank with this model from now on."""
         self._serving = serving
+        self._mixing.use(None if serving is None else serving.model)
         most = self._config.fetch if serving is None else serving.model.ranker.limit
         self._most = min(most, self._config.candidates or most)
 
@@ -75,11 +80,14 @@ class Reranking:
             return False
         values = self._context(page, context)
         started = perf_counter()
-        logits, outcome = self._score(page, rows, values, time, refused)
+        scored, outcome = self._score(page, rows, values, time, refused)
+        logits = None if scored is None else scored.logits
         answer = None if logits is None else best_first(logits)
+        shows = outcome == REORDERED
         explored, outcome = self._explore(answer, outcome)
         answer = answer if explored is None else explored.positions
-        changed = answer is not None and outcome == REORDERED and self._feed.reorder(answer)
+        answer, outcome = self._mix(page, rows, answer, scored, time, outcome)
+        changed = answer is not None and shows and not outcome.startswith(KEPT) and self._feed.reorder(answer)
         self._store.record_request(
             StoredRequest(
                 request_id=self._new_id(),
@@ -104,8 +112,8 @@ class Reranking:
 
     def _score(
         self, page: OfferedPage, rows: list[int], context: Mapping[str, Any], time: int, refused: str | None
-    ) -> tuple[NDArray[np.float32] | None, str]:
-        """Return the logits, or None, and the outcome."""
+    ) -> tuple[Scored | None, str]:
+        """Return what the model returned, or None, and the outcome."""
         serving = self._serving
         if serving is None:
             return None, COLLECTED
@@ -114,17 +122,43 @@ class Reranking:
             return None, f"kept: {refused or 'the page is not prepared'}"
         started = perf_counter()
         try:
-            logits = serving.score(page.prepared.take(rows), context=context, time=time)
+            scored = serving.score_cards(page.prepared.take(rows), context=context, time=time)
         except Exception as error:  # Whatever fails, the user keeps the present order.
             return None, f"kept: {first_line(error)}"
         late = self._budget.lateness(_ms_since(started))
         if late:
-            return logits, f"kept: {late}"
-        return logits, SHADOW if self._config.shadow else REORDERED
+            return scored, f"kept: {late}"
+        return scored, SHADOW if self._config.shadow else REORDERED
+
+    def _mix(
+        self,
+        page: OfferedPage,
+        rows: list[int],
+        answer: Sequence[int] | None,
+        scored: Scored | None,
+        time: int,
+        outcome: str,
+    ) -> tuple[Sequence[int] | None, str]:
+        """Return the mixed order and the outcome. On any fault, the order of the re-rank stands."""
+        if not self._mixing.is_on or answer is None or scored is None or outcome not in (REORDERED, SHADOW):
+            return answer, outcome
+        try:
+            mixed, reason = self._mixing.mix(page, rows, answer, scored, time)
+        except Exception as error:  # Whatever fails, the user gets the order of the model.
+            mixed, reason = None, first_line(error)
+        if mixed is None:
+            return answer, outcome if outcome == SHADOW else f"{NOT_MIXED}: {reason}"
+        answer = [answer[index] for index in mixed.order.tolist()]
+        if outcome == SHADOW:
+            return answer, outcome
+        return answer, f"{MIXED}, without: {', '.join(mixed.relaxed)}" if mixed.relaxed else MIXED
 
     def _explore(self, answer: Sequence[int] | None, outcome: str) -> tuple[Explored | None, str]:
-        """Return the explored order, or None, and the outcome."""
-        if self._exploration is None or answer is None or outcome != REORDERED:
+        """Return the explored order, or None, and the outcome.
+
+        A mixed order is not explored: the probability of a card at a place would not be that of the exploration.
+        """
+        if self._exploration is None or answer is None or outcome != REORDERED or self._mixing.is_on:
             return None, outcome
         try:
             return self._exploration.of(answer), outcome

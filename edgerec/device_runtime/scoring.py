@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.prepared_items import PreparedItems
+from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.windows import WindowView
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.features.encoder import Values
@@ -32,8 +33,12 @@ class RankArguments:
 
     def score(self, model: DeviceModel) -> NDArray[np.float32]:
         """Return the logits (c,). The errors are those of `DeviceRanker.score`."""
+        return self.score_cards(model).logits
+
+    def score_cards(self, model: DeviceModel) -> Scored:
+        """Return logits, and vectors for surroundings. The errors are those of `DeviceRanker.score`."""
         named = {kind.plural: one for kind, one in self.encodings.items()}
-        return model.ranker.score(self.candidates, **named, ids=self.ids)
+        return model.ranker.score_cards(self.candidates, **named, ids=self.ids)
 
 
 def kinds_read(model: DeviceModel) -> tuple[BehaviourKind, ...]:

@@ -17,6 +17,7 @@ from edgerec.core.errors import SessionError, SpecificationError
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.encoding_store import EncodingStore
 from edgerec.device_runtime.prepared_items import ItemPreparer, PreparedItems
+from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.raw_values import RawEncoder
 from edgerec.device_runtime.recurrent_states import TwoRecurrences
 from edgerec.device_runtime.scoring import kinds_read, rank_arguments
@@ -231,6 +232,13 @@ class ModelServing:
                 for another model version.
             SpecificationError: a value of the context has a wrong type.
         """
+        return self.score_cards(candidates, context=context, time=time).logits
+
+    def score_cards(self, candidates: PreparedItems, *, context: Values, time: int) -> Scored:
+        """Return the logits of candidates, and the vectors from which surroundings are computed.
+
+        The arguments and errors are those of `score`.
+        """
         reason = self.blocked()
         if reason is not None:
             raise SessionError(f"cannot rank: {reason}")
@@ -240,7 +248,7 @@ class ModelServing:
                 f"has version {self.model.version_id}"
             )
         windows = {name: kind.window.read() for name, kind in self._kinds.items()}
-        return rank_arguments(self.model, candidates, windows, context=context, time=time).score(self.model)
+        return rank_arguments(self.model, candidates, windows, context=context, time=time).score_cards(self.model)
 
 
 def best_first(logits: NDArray[np.float32]) -> Sequence[int]:

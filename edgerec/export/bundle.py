@@ -26,6 +26,7 @@ from edgerec.core.errors import ConversionError, InputError, ShapeError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.samples import TEST
 from edgerec.export.halves import write_device, write_graphs, write_tables
+from edgerec.export.mixing import mixing_of
 from edgerec.export.parity import UNBOUNDED
 from edgerec.export.parity_check import TRACE, check_parity
 from edgerec.export.peers import check_peers, write_peers
@@ -44,6 +45,8 @@ from edgerec.export.real_requests import step_through
 from edgerec.export.split import SplitModel, device_graphs, split
 from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype
 from edgerec.kv.table_entry import TableEntry
+from edgerec.mixing.prior import MixPrior
+from edgerec.mixing.rules import MixRules
 from edgerec.model.run_head import check_samples, read_run_head, samples_of
 from edgerec.model.runs import Run, load_run, tool_versions
 
@@ -100,6 +103,8 @@ def export_bundle(
     serial: int | None = None,
     trace: bool = False,
     peers: bool = False,
+    rules: MixRules | None = None,
+    prior: MixPrior | None = None,
     force: bool = False,
 ) -> Exported:
     """Export the run at `run_path` as the bundle `path`. A bundle is written only if the parity check succeeds.
@@ -126,9 +131,12 @@ def export_bundle(
         trace: if the parity check in fp32 fails, name the first tensor that differs between MNN and ONNX Runtime, and
             store graphs, models and request in a folder beside `path`.
         peers: also write the peers that `edgerec bench --peers` measures (`edgerec.export.peers`).
+        rules: the rules of a mixed feed (docs/mixing.md); None: the device shows the order of the model.
+        prior: the first numbers of a mixed feed, from `edgerec mix fit` on this run.
         force: replace `path` if it exists.
 
     Raises:
+        ConfigurationError: the rules do not fit the specification, or the prior does not fit run and rules.
         InputError: a path, `precision`, `table_dtype`, `requests`, `gauc_tolerance`, `shard_rows`, `serial` or
             SOURCE_DATE_EPOCH is not valid, a table has numbers too large for `table_dtype`, or there are no peers for
             this model.
@@ -156,6 +164,7 @@ def export_bundle(
     head, vocabularies = read_run_head(run_path)
     samples = samples_of(head, samples_path)
     check_samples(head, vocabularies, samples)
+    mixing = mixing_of(head.spec, rules, prior, version_id=head.version_id)
     run = load_run(run_path)
     number = serial_of(run.head.version_id) if serial is None else serial
     if peers:
@@ -172,8 +181,9 @@ def export_bundle(
                 write_peers(run.model, parts, run.head.limits, folder)
             halves: dict[Precision, Path] = {name: folder / SCRATCH / name for name in precisions_of(precision)}
             for name, half in halves.items():
-                write_device(run, graphs, folder, half, name, serial=number)
-            tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows)
+                write_device(run, graphs, folder, half, name, serial=number, mixing=mixing)
+            columns = () if mixing is None else mixing.columns
+            tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows, mixing_columns=columns)
         served = as_stored(parts.tables, table_dtype)
         raw = raw_requests(run, served)
         cases = [case for _, case in raw]

@@ -16,6 +16,7 @@ from edgerec.export.convert import convert_to_mnn
 from edgerec.export.split import SplitModel, reference_graphs
 from edgerec.kv.shard_writer import TableDtype, blocks, write_shards
 from edgerec.kv.table_entry import TableEntry
+from edgerec.mixing.settings import MixSettings
 from edgerec.model.runs import Run
 
 
@@ -29,9 +30,26 @@ def write_graphs(run: Run, parts: SplitModel, graphs: Mapping[str, onnx.ModelPro
 
 
 def write_device(
-    run: Run, graphs: Mapping[str, onnx.ModelProto], folder: Path, half: Path, precision: Precision, *, serial: int
+    run: Run,
+    graphs: Mapping[str, onnx.ModelProto],
+    folder: Path,
+    half: Path,
+    precision: Precision,
+    *,
+    serial: int,
+    mixing: MixSettings | None = None,
 ) -> None:
-    """Convert the graphs, and write the device half into the folder `half`. `serial` is its serial number."""
+    """Convert the graphs, and write the device half into the folder `half`.
+
+    Args:
+        run: the run.
+        graphs: the graphs, by the name of the model.
+        folder: the folder of the bundle.
+        half: the folder to write the device half into.
+        precision: the precision of the weights.
+        serial: the serial number of the device half.
+        mixing: the rules of a mixed feed; None: there are none.
+    """
     device = half / DEVICE
     device.mkdir(parents=True)
     models = {}
@@ -47,13 +65,20 @@ def write_device(
         limits=run.head.limits.model_dump(),
         models=models,
         serial=serial,
+        mixing=mixing,
         files=stamp_files(device, device.glob("*.mnn")),
     )
     write_manifest(manifest, device)
 
 
 def write_tables(
-    run: Run, parts: SplitModel, folder: Path, *, dtype: TableDtype, shard_rows: int
+    run: Run,
+    parts: SplitModel,
+    folder: Path,
+    *,
+    dtype: TableDtype,
+    shard_rows: int,
+    mixing_columns: tuple[str, ...] = (),
 ) -> dict[str, TableEntry]:
     """Write the cloud half: the embedding tables in shards, and their manifest. Return the manifest's entries."""
     cloud = folder / CLOUD
@@ -73,6 +98,7 @@ def write_tables(
         version_id=run.head.version_id,
         spec=run.head.spec.model_dump(mode="json"),
         tables=entries,
+        mixing_columns=mixing_columns,
         files=stamp_files(cloud, cloud.rglob("*.npz")),
     )
     write_manifest(manifest, cloud)

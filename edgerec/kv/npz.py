@@ -124,11 +124,20 @@ class NpzTables:
         version_id: id of the model version that the tables belong to.
         spec: the feature specification of the manifest.
         tables: the table of each feature, by the feature's name.
+        mixing_columns: the columns of the catalogue that the rules of a mixed feed read.
     """
 
-    def __init__(self, version_id: str, spec: Mapping[str, Any], tables: Mapping[str, NpzTable]) -> None:
+    def __init__(
+        self,
+        version_id: str,
+        spec: Mapping[str, Any],
+        tables: Mapping[str, NpzTable],
+        *,
+        mixing_columns: tuple[str, ...] = (),
+    ) -> None:
         self.version_id = version_id
         self.spec = spec
+        self.mixing_columns = mixing_columns
         self.tables = dict(tables)
 
     @property

@@ -59,3 +59,20 @@ class MixConfig:
                 raise ConfigurationError(f"mixing: `{name}` should be {expected}; received {value!r:.80}")
             if not low <= value <= high:
                 raise ConfigurationError(f"mixing: `{name}` should be from {low} to {high:g}; received {value!r:.80}")
+        for name, low, high in (("prices", -1e6, 1e6), ("targets", 0, 1)):
+            _check_numbers(name, getattr(self, name), low, high)
+
+
+def _check_numbers(name: str, values: object, low: float, high: float) -> None:
+    """Check a mapping of kinds and numbers."""
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(
+            f"mixing: `{name}` should be a mapping of kinds and numbers; received {type(values).__name__}"
+        )
+    for kind, value in values.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not isinstance(kind, str) or not number or not low <= value <= high:
+            raise ConfigurationError(
+                f"mixing: `{name}` should have numbers from {low:g} to {high:g} by kind; received {kind!r:.40}: "
+                f"{value!r:.40}"
+            )

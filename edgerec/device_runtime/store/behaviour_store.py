@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from edgerec.device_runtime.store.behaviours import BehaviourTable
 from edgerec.device_runtime.store.damaged import move_aside
 from edgerec.device_runtime.store.database import Database, Synchronous
 from edgerec.device_runtime.store.encodings import EncodingTable
+from edgerec.device_runtime.store.mixing import MixingTable
 from edgerec.device_runtime.store.requests import RequestTables
 from edgerec.device_runtime.store.retention import STEP_ROWS, Retention
 from edgerec.device_runtime.store.rows import Behaviour, Encoding, States, StoredItem, StoredRequest, StoredWindow
@@ -31,6 +33,7 @@ from edgerec.device_runtime.store.statements import read_migrations
 from edgerec.device_runtime.store.values import whole
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, PAGE_VIEW, BehaviourKind, Limits
 from edgerec.features.recurrences import recurrence_start, window_start
+from edgerec.mixing.prices import KindState
 from edgerec.paging.log_rows import LogBatch
 
 
@@ -115,6 +118,7 @@ class BehaviourStore:
         self._behaviours = {kind: BehaviourTable(self._database, kind) for kind in BEHAVIOUR_KINDS}
         self._requests = RequestTables(self._database, user_id=self.user_id, store_id=self.store_id)
         self._spool = Spool(self._database, user_id=self.user_id, store_id=self.store_id)
+        self._mixing = MixingTable(self._database)
         self.last_time = max(last_time, self._requests.last_time(), self._last_behaviour())
 
     def __enter__(self) -> BehaviourStore:
@@ -127,7 +131,9 @@ class BehaviourStore:
         """Close the file. The write-ahead log is copied into it."""
         self._database.close()
 
-    def record(self, behaviour: Behaviour, *, ordinal: int | None = None) -> int:
+    def record(
+        self, behaviour: Behaviour, *, ordinal: int | None = None, mixing: Mapping[str, KindState] | None = None
+    ) -> int:
         """Record a behaviour in one transaction. Return its ordinal.
 
         Its time is the given one, or `last_time` if that is later.
@@ -135,13 +141,15 @@ class BehaviourStore:
         Args:
             behaviour: the behaviour.
             ordinal: its ordinal. It may be above the next ordinal (a gap), for example if logs are replayed.
+            mixing: the state of mixing after this behaviour, which the same transaction stores; None: it stays.
 
         Raises:
             StoreError: the ordinal is in use or below the next one, a value has a wrong type, or the disk is full.
         """
         with self._database.lock:
             time = max(whole("time", behaviour.time), self.last_time)
-            ordinal = self._behaviours[behaviour.kind].append(behaviour, time, ordinal)
+            also = None if mixing is None else partial(self._mixing.put, mixing)
+            ordinal = self._behaviours[behaviour.kind].append(behaviour, time, ordinal, also=also)
             self.last_time = time
             self._recorded += 1
             return ordinal
@@ -149,6 +157,11 @@ class BehaviourStore:
     def next_ordinal(self, kind: BehaviourKind) -> int:
         """Return the ordinal of the next behaviour of a kind: the one after the latest behaviour in the file."""
         return self._behaviours[kind].next_ordinal
+
+    def mixing(self) -> dict[str, KindState]:
+        """Return the state of mixing: for each kind, the cards that the user has seen, and the drift of its price."""
+        with self._database.lock:
+            return self._mixing.read()
 
     def set_item(self, kind: BehaviourKind, ordinal: int, item: StoredItem) -> None:
         """Replace the item of a behaviour that has none, or one of another model version.

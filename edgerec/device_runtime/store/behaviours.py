@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from edgerec.core.errors import StoreError
@@ -34,8 +35,17 @@ class BehaviourTable:
         self.next_ordinal, self.last_time = int(ordinal) + 1, int(time)
         self._counts: dict[int, int] | None = None
 
-    def append(self, behaviour: Behaviour, time: int, ordinal: int | None) -> int:
-        """Append a behaviour with the given time. Return its ordinal."""
+    def append(
+        self, behaviour: Behaviour, time: int, ordinal: int | None, *, also: Callable[[], object] | None = None
+    ) -> int:
+        """Append a behaviour with the given time. Return its ordinal.
+
+        Args:
+            behaviour: the behaviour.
+            time: its time.
+            ordinal: its ordinal; None for the next one.
+            also: executes further statements of the same transaction.
+        """
         ordinal = self.next_ordinal if ordinal is None else whole("ordinal", ordinal)
         if ordinal < self.next_ordinal:
             raise StoreError(
@@ -60,7 +70,12 @@ class BehaviourTable:
             behaviour.opened_from,
             *_item_columns(behaviour.item),
         )
-        self._database.write(self._sql["insert"], row)
+        if also is None:
+            self._database.write(self._sql["insert"], row)
+        else:
+            with self._database.transaction():
+                self._database.execute(self._sql["insert"], row)
+                also()
         self.next_ordinal, self.last_time = ordinal + 1, time
         counts[item_id] = seen
         return ordinal

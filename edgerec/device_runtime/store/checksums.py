@@ -20,7 +20,10 @@ TABLES = (
     "open_requests",
     "clicks",
     "requests",
+    "mixing",
 )
+FIRST_TABLES = frozenset(TABLES) - {"mixing"}
+"""The tables of format 1. A store of any format has them."""
 COLUMN = "checksum"
 NULL = "'null'"
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from edgerec.core.errors import DamagedStoreError, StoreError
 from edgerec.device_runtime import forks
-from edgerec.device_runtime.store.checksums import TABLES, damage, write_checksums
+from edgerec.device_runtime.store.checksums import FIRST_TABLES, damage, write_checksums
 from edgerec.device_runtime.store.ownership import APPLICATION_ID, is_store
 
 PAGE_BYTES = 2048
@@ -250,7 +250,7 @@ class Database:
                 raise foreign from error
             raise fault from error
         if application != APPLICATION_ID:
-            if self._checksums and set(TABLES) <= tables:
+            if self._checksums and tables >= FIRST_TABLES:
                 raise self.damaged("its header was changed")
             raise foreign
         self._check_format(number, newest)

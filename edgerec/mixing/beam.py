@@ -1,0 +1,106 @@
+"""The solver for values that depend on more than the card before: it keeps the best beginnings of plans."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgerec.mixing.dp import walk
+from edgerec.mixing.graph import Graph, allowed_only
+from edgerec.mixing.slate import WINDOW, Ints
+from edgerec.mixing.task import Task
+from edgerec.mixing.values import Floats
+
+
+def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | None:
+    """Return the best plan found in a graph; None if no plan fills all places.
+
+    Beginnings of plans are compared by their value so far, as `values.extend` says, plus the best value that the table
+    promises for the places after them. The best plan by the table alone is valued, too; the better one is returned.
+
+    Args:
+        graph: the graph.
+        width: number of beginnings that are kept.
+        ahead: whether the promised values count. Without them, width 1 takes the best card place by place.
+    """
+    task, to_go = graph.task, graph.to_go(None if ahead else allowed_only)
+    if np.isneginf(to_go[0][0, 0]):
+        return None
+    kinds, offset = task.kinds, len(task.done)
+    cards_of = matrix_of(task)
+    prefixes, states, taken = task.start(), np.zeros(1, np.int64), np.zeros((1, kinds), np.int64)
+    gains: Floats = np.zeros(1)
+    history: list[tuple[Ints, Ints]] = []
+    place = 0
+    for page, best in zip(graph.pages, to_go, strict=True):
+        for row, weights in enumerate(page.weights):
+            follow = page.follow[:, states]
+            promise = best[row + 1][follow]
+            allowed = np.isfinite(promise + weights[page.space.weight[:, states]])
+            kind, parent = np.nonzero(allowed)
+            cards = cards_of[kind, taken[parent, kind]]
+            total = gains[parent] + task.values.extend(offset + place, prefixes.take(parent), cards)
+            after = follow[kind, parent]
+            kept = best_rows(total + promise[kind, parent], _key(after, prefixes.kinds[parent], kind), width)
+            kind, parent, cards = kind[kept], parent[kept], cards[kept]
+            states, gains = after[kept], total[kept]
+            prefixes = prefixes.take(parent).add(cards, kind)
+            taken = taken[parent]
+            taken[np.arange(len(kind)), kind] += 1
+            history.append((parent, cards))
+            place += 1
+        if page.link is not None:
+            states = page.link[states]
+    path = trace(history, int(gains.argmax()))
+    return _better(task, path, float(gains.max()), walk(graph, to_go)) if ahead else path
+
+
+def matrix_of(task: Task) -> Ints:
+    """Return (kinds, longest source + 1) the candidates by kind."""
+    longest = max(len(source) for source in task.sources)
+    matrix = np.full((task.kinds, longest + 1), -1, np.int64)
+    for kind, source in enumerate(task.sources):
+        matrix[kind, : len(source)] = source
+    return matrix
+
+
+_POWERS = 16 ** np.arange(WINDOW - 1, dtype=np.int64)
+
+
+def _key(states: Ints, before: Ints, kind: Ints) -> Ints:
+    """Return one number for each beginning of a plan: equal ones have the same future."""
+    key: Ints = ((states * 16 + kind) << 28) + (before[:, 1:] + 1) @ _POWERS
+    return key
+
+
+def best_rows(scores: Floats, keys: Ints, width: int) -> Ints:
+    """Return the rows of the `width` best scores, with one row for each key."""
+    order = np.argsort(-scores, kind="stable")
+    _, first = np.unique(keys[order], return_index=True)
+    kept: Ints = order[np.sort(first)[:width]]
+    return kept
+
+
+def trace(history: list[tuple[Ints, Ints]], row: int) -> list[int]:
+    """Return the candidates of one plan.
+
+    Args:
+        history: for each place, the row that each plan grew from, and the card that was added.
+        row: the plan's row at the last place.
+    """
+    path = []
+    for parent, cards in reversed(history):
+        path.append(int(cards[row]))
+        row = int(parent[row])
+    return path[::-1]
+
+
+def _better(task: Task, path: list[int], value: float, other: list[int] | None) -> list[int]:
+    """Return the better one of two plans, judged by `values.extend`."""
+    if other is None or other == path:
+        return path
+    prefixes, total = task.start(), 0.0
+    for place, card in enumerate(other, len(task.done)):
+        cards = np.array([card])
+        total += float(task.values.extend(place, prefixes, cards)[0])
+        prefixes = prefixes.add(cards, task.problem.cards.kinds[cards])
+    return other if total > value else path

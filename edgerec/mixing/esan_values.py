@@ -1,0 +1,189 @@
+"""What a plan is worth by ESAN: each card's click rate depends on the cards around it (docs/mixing.md)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerec.core.errors import InputError
+from edgerec.mixing.head import CardVectors, SurroundingsHead
+from edgerec.mixing.prior import MixPrior
+from edgerec.mixing.rules import MOST_PLACES, MixRules
+from edgerec.mixing.slate import Ints, Problem
+from edgerec.mixing.surroundings import NO_CARD, PATTERNS, count_row, distance_row, pattern_of, place_row
+from edgerec.mixing.values import Floats, Prefixes
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The tables of a head in the order of kinds of the rules.
+
+    Attributes:
+        previous: (kinds, kinds + 1, hidden), by own kind, and kind of the card before; the last column is for no card.
+        back: (kinds * (kinds + 1) * PATTERNS, hidden), the sum of all tables that look back: by own kind, kind of the
+            card before plus 1 (so column 0 is for no card), and `pattern_of` the cards before.
+        following: (kinds, kinds, hidden), by own kind, and kind of the card after.
+    """
+
+    previous: Array
+    back: Array
+    following: Array
+
+
+@functools.lru_cache(maxsize=4)
+def _tables(head: SurroundingsHead, names: tuple[str, ...]) -> _Tables:
+    codes, patterns = np.array([head.code(name) for name in names]), np.arange(PATTERNS)
+    own = codes[:, None]
+    previous = head.previous[own, np.append(2 + codes, NO_CARD)]
+    kind = head.distance[own, distance_row(patterns)] + head.count[own, count_row(patterns)]
+    back = np.roll(previous, 1, axis=1)[:, :, None, :] + kind[:, None, :, :]
+    return _Tables(previous, back.reshape(-1, head.hidden), head.following[own, 1 + codes])
+
+
+@dataclass(frozen=True)
+class EsanValues:
+    """Values of one problem by ESAN. `of` creates them.
+
+    The value of a card at a place is ``examination x (click rate x worth - price)``. The click rate is that of the
+    calibrated logit, given the card before, the kinds of the `SPAN` cards before, the place and, as soon as it is
+    known, the card after.
+
+    The arrays of candidates have a last row of zeros, which index `NONE` reads: a card that was seen changes nothing.
+    With ``sigmoid(x) = (1 + tanh(x / 2)) / 2``, a value is ``level + swing x tanh(scale x logit + shift)``.
+
+    Attributes:
+        tables: the tables of the head in the order of the rules.
+        output: (hidden,) the kernel of the output layer.
+        kinds: (n + 1,) the kind of each candidate.
+        own, before: (n + 1, hidden) vectors of the candidates.
+        after: (kinds * (n + 1), hidden), by kind of a card and the candidate after it.
+        scale, shift: (n + 1,) half of the calibration of each candidate's logit.
+        level: (n + 1,) half of the worth of a click on each candidate, less what showing it costs.
+        swing: (n + 1,) half of the worth.
+        examination: (MOST_PLACES,) the probability that the user sees a place.
+        offsets: (MOST_PLACES, 3) what place and bias add to the logits of a new card at a place, and twice to those of
+            the card before.
+    """
+
+    tables: _Tables
+    output: Array
+    kinds: Ints
+    own: Array
+    before: Array
+    after: Array
+    scale: Floats
+    shift: Floats
+    level: Floats
+    swing: Floats
+    examination: Floats
+    offsets: Floats
+
+    exact = False
+
+    @classmethod
+    def of(
+        cls,
+        head: SurroundingsHead,
+        vectors: CardVectors,
+        problem: Problem,
+        rules: MixRules,
+        *,
+        worth: Floats | None = None,
+        prices: Floats | Mapping[str, float] | None = None,
+        prior: MixPrior | None = None,
+    ) -> EsanValues:
+        """Return the values of a problem.
+
+        Args:
+            head: the head of the model.
+            vectors: the vectors of the candidates, in the order of `problem.cards`.
+            problem: the candidates, and the cards before them.
+            rules: the rules; the order of its kinds is that of `problem`.
+            worth: (n,) the worth of a click on each candidate. Default: that of its kind in the rules.
+            prices: the price of showing a card, by kind, or (n,) by candidate. Default: those of the prior.
+            prior: calibration, examination and departures. Default: none of them changes anything.
+
+        Raises:
+            InputError: an argument has another length than the candidates, or `vectors` do not fit `head`.
+        """
+        count, kinds, names = len(problem.cards), problem.cards.kinds, rules.names
+        if vectors.own.shape != (count, head.hidden):
+            raise InputError(
+                f"mixing: `vectors` should be those of {count} candidates with {head.hidden} numbers each; received "
+                f"shape {vectors.own.shape}"
+            )
+        known = MixPrior(version_id="none") if prior is None else prior
+        calibration = np.array([known.calibration.get(name, (1.0, 0.0)) for name in names])[kinds]
+        if prices is None or isinstance(prices, Mapping):
+            given = known.prices if prices is None else prices
+            prices = np.array([given.get(name, 0.0) for name in names])[kinds]
+        if worth is None:
+            worth = np.array([rules.kinds[name].worth for name in names])[kinds]
+        if prices.shape != (count,) or worth.shape != (count,):
+            raise InputError(
+                f"mixing: `worth` and `prices` should have {count} numbers; received shapes {worth.shape} and "
+                f"{prices.shape}"
+            )
+        leaving = np.array([known.departures.get(name, 0.0) for name in names])[kinds] * known.later
+        tables, none = _tables(head, names), np.zeros((1, head.hidden), np.float32)
+        own, before, after = (np.concatenate([part, none]) for part in (vectors.own, vectors.before, vectors.after))
+        kinds = np.append(kinds, 0)
+        after = after + tables.following[:, kinds]
+        index = np.arange(MOST_PLACES)
+        place = np.stack([index, index - 1, index - 1], axis=1)
+        return cls(
+            tables,
+            head.output,
+            kinds,
+            own,
+            before,
+            after.reshape(-1, head.hidden),
+            *(np.append(part / 2, 0.0) for part in (calibration[:, 0], calibration[:, 1])),
+            level=np.append(worth / 2 - prices - leaving, 0.0),
+            swing=np.append(worth / 2, 0.0),
+            examination=np.array(known.examination)[np.minimum(index, len(known.examination) - 1)],
+            offsets=(head.place[place_row(np.maximum(place + len(problem.seen), 0))] + head.bias).astype(np.float64),
+        )
+
+    def table(self, places: int) -> Floats:
+        """See `PlanValues.table`. The cards around are known by their kinds only, and only the one before is."""
+        hidden = self.own[:-1, None, :] + self.tables.previous[self.kinds[:-1]]
+        logits = np.maximum(hidden, 0, out=hidden) @ self.output
+        index = np.minimum(np.arange(places), MOST_PLACES - 1)
+        total = logits + self.offsets[index, 0, None, None]
+        level, swing, scale, shift = (part[:-1, None] for part in (self.level, self.swing, self.scale, self.shift))
+        values: Floats = self.examination[index, None, None] * (level + swing * np.tanh(total * scale + shift))
+        return values
+
+    def extend(self, place: int, prefixes: Prefixes, cards: Ints) -> Floats:
+        """See `PlanValues.extend`. The value of the card before changes, because the card after it is now known."""
+        # One batch has three parts: the new card, the card before it without a card after it, and the same with it.
+        count, columns = len(cards), self.tables.previous.shape[1]
+        last = prefixes.cards[:, 1]
+        ids = np.empty((3, count), np.int64)
+        ids[0], ids[1], ids[2] = cards, last, last
+        kinds = self.kinds.take(ids[:2])
+        # Bit 7 is the newest card of the window. It is the card before the new card, and is that card itself.
+        pattern = pattern_of(prefixes.kinds, kinds)
+        pattern[0] >>= 1
+        pattern[1] &= PATTERNS - 1
+        rows = (kinds * columns + (prefixes.kinds[:, :-3:-1].T + 1)) * PATTERNS + pattern
+        hidden = np.empty((3, count, len(self.output)), np.float32)
+        np.add(self.own.take(ids[:2], axis=0), self.before.take(prefixes.cards[:, ::-1].T, axis=0), out=hidden[:2])
+        hidden[:2] += self.tables.back.take(rows, axis=0)
+        np.add(hidden[1], self.after.take(kinds[1] * len(self.kinds) + cards, axis=0), out=hidden[2])
+        logits = np.maximum(hidden, 0, out=hidden) @ self.output + self.offsets[min(place, MOST_PLACES - 1), :, None]
+        rates = np.tanh(logits * self.scale.take(ids) + self.shift.take(ids))
+        values: Floats = self.examination[min(place, MOST_PLACES - 1)] * (
+            self.level.take(cards) + self.swing.take(cards) * rates[0]
+        )
+        if place:
+            seen = self.examination[min(place, MOST_PLACES) - 1]
+            values += seen * self.swing.take(last) * (rates[2] - rates[1])
+        return values

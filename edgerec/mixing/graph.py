@@ -1,0 +1,228 @@
+"""All plans of a task that follow its limits, as a graph of states in layers: one layer before each place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgerec.mixing.limits import Limits, Piece
+from edgerec.mixing.recency import Recency, recency, repeats, start_state
+from edgerec.mixing.slate import Ints
+from edgerec.mixing.space import Axes, Space, below, blocked_index, link, space
+from edgerec.mixing.task import Task
+from edgerec.mixing.values import Floats
+
+MINUS = -np.inf
+
+
+@dataclass(frozen=True)
+class Page:
+    """The states of one page.
+
+    Attributes:
+        piece: its limits.
+        space: its states.
+        follow: (kinds, size) `space.follow`, without the cards that would stand too near to their advertiser.
+        weights: (places, length) the values of the cards, in rows that `space.weight` points into.
+        link: (size,) the states of the next page; None on the last page.
+        main_most: largest number of cards of the main kind so far, for the masks of the first page.
+    """
+
+    piece: Piece
+    axes: Axes
+    space: Space
+    follow: Ints
+    weights: Floats
+    link: Ints | None
+    first: bool
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The graph of a task."""
+
+    task: Task
+    pages: tuple[Page, ...]
+
+    def to_go(
+        self, weights: Callable[[Floats], Floats] | None = None, *, stop: bool = False, least: bool = True
+    ) -> list[Floats]:
+        """Return by page (places + 1, size + 1) the best value from each state to the end.
+
+        Args:
+            weights: returns other weights for those of a page.
+            stop: a plan may end anywhere, except where a page lacks cards that it needs.
+            least: whether the smallest numbers of cards hold.
+        """
+        found: list[Floats] = []
+        following: Floats | None = None
+        for page in reversed(self.pages):
+            size, length = page.space.size, len(page.weights)
+            best = np.full((length + 1, size + 1), MINUS)
+            end = best[length, :size]
+            end[:] = 0.0 if following is None or page.link is None else following[page.link]
+            if least:
+                _forbid_too_few(page, end)
+            rows = page.weights if weights is None else weights(page.weights)
+            paths = np.empty(page.follow.shape)
+            gains = np.empty(page.follow.shape)
+            for row in range(length - 1, -1, -1):
+                best[row + 1].take(page.follow, out=paths, mode="clip")
+                rows[row].take(page.space.weight, out=gains, mode="clip")
+                np.add(paths, gains, out=paths)
+                np.maximum.reduce(paths, axis=0, out=best[row, :size])
+                if stop:
+                    np.maximum(best[row, :size], 0.0, out=best[row, :size])
+            following = best[0]
+            found.append(best)
+        return found[::-1]
+
+
+def allowed_only(weights: Floats) -> Floats:
+    """Return 0 for each card that may stand at a place, and minus infinity for the others."""
+    return np.where(np.isneginf(weights), MINUS, 0.0)
+
+
+def build(task: Task, limits: Limits, *, most: int) -> Graph | None:
+    """Return the graph; None if it has more than `most` transitions."""
+    sources, kinds = task.sources, task.kinds
+    table = task.open_table
+    with_last = not bool((table == table[:, :, :1]).all())
+    windows = _windows(task, limits)
+    start = start_state(limits.gap, windows, task.before.kinds, with_last=with_last)
+    automaton = recency(limits.gap, windows, start, with_last=with_last)
+    if automaton is None:
+        return None
+    rooms = [_rooms(kind, len(sources[kind]), limits) for kind in range(kinds)]
+    unmasked = [kind for kind in range(kinds) if not windows[kind]]
+    main = max(unmasked, key=lambda kind: rooms[kind][-1], default=None)
+    lengths = [len(source) for source in sources]
+    all_axes = [_axes(index, limits, rooms, lengths, main, with_last) for index in range(len(limits.pieces))]
+    cost = 0
+    for axes, piece in zip(all_axes, limits.pieces, strict=True):
+        cost += kinds * _size(axes.shape(automaton)) * (piece.stop - piece.start)
+        if cost > most:
+            return None
+    pages = []
+    for index, (axes, piece) in enumerate(zip(all_axes, limits.pieces, strict=True)):
+        states = space(axes, automaton)
+        follow = _without_repeats(task, states, axes, automaton, windows)
+        rows = _weights(table, sources, axes, piece, limits, first=index == 0)
+        leads = link(axes, all_axes[index + 1], automaton) if index + 1 < len(all_axes) else None
+        pages.append(Page(piece, axes, states, follow, rows, leads, index == 0))
+    return Graph(task, tuple(pages))
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _windows(task: Task, limits: Limits) -> tuple[int, ...]:
+    """Return by kind the number of latest places that advertisers need; 0 where no two cards can collide."""
+    windows = []
+    for kind, (gap, wide) in enumerate(zip(limits.gap, limits.advertiser_gap, strict=True)):
+        window = 0
+        if wide > gap:
+            before = task.before
+            shown = before.advertisers[-(wide - 1) :][before.kinds[-(wide - 1) :] == kind]
+            source = task.problem.cards.advertisers[task.sources[kind][: task.left]]
+            known = np.concatenate([shown, source])
+            known = known[known != 0]
+            if len(np.unique(known)) < len(known):
+                window = wide - 1
+        windows.append(window)
+    return tuple(windows)
+
+
+def _rooms(kind: int, cards: int, limits: Limits) -> list[int]:
+    """Return the largest number of cards of a kind at the end of each page."""
+    total, rooms = 0, []
+    for piece in limits.pieces:
+        start = max(piece.start, limits.first[kind])
+        fit = 0 if start >= piece.stop else 1 + (piece.stop - start - 1) // limits.gap[kind]
+        total = min(cards, total + max(min(piece.most[kind] - piece.already[kind], fit), 0))
+        rooms.append(total)
+    return rooms
+
+
+def _axes(
+    index: int, limits: Limits, rooms: list[list[int]], cards: list[int], main: int | None, with_last: bool
+) -> Axes:
+    counts = tuple((kind, room[index]) for kind, room in enumerate(rooms) if kind != main)
+    piece, on_page = limits.pieces[index], []
+    if index:
+        for kind, available in enumerate(cards):
+            fit = min(available, 1 + (piece.stop - piece.start - 1) // limits.gap[kind])
+            if piece.most[kind] < fit:
+                on_page.append((kind, piece.most[kind], False))
+            elif piece.least[kind] > 0:
+                on_page.append((kind, piece.least[kind], True))
+    return Axes(counts, tuple(on_page), main, with_last)
+
+
+def _without_repeats(task: Task, states: Space, axes: Axes, automaton: Recency, windows: tuple[int, ...]) -> Ints:
+    """Return `states.follow` without cards that would stand too near to another one of their advertiser."""
+    follow = states.follow
+    for kind, most in axes.counts:
+        masks = automaton.masks[kind]
+        if masks is None:
+            continue
+        width = windows[kind]
+        before, cards = task.before, task.problem.cards
+        shown = before.advertisers[before.kinds == kind][-width:]
+        known = np.concatenate([np.zeros(width, np.int64), shown, cards.advertisers[task.sources[kind][: most + 1]]])
+        at = len(shown) + width + np.arange(most + 1)[:, None]
+        own = known[np.minimum(at, len(known) - 1)]
+        same = (known[np.minimum(at - 1 - np.arange(width), len(known) - 1)] == own) & (own != 0)
+        near = repeats(masks, same).reshape(-1)
+        follow = follow.copy() if follow is states.follow else follow
+        follow[kind][near[blocked_index(axes, automaton, kind)]] = states.size
+    return follow
+
+
+def _weights(
+    table: Floats, sources: tuple[Ints, ...], axes: Axes, piece: Piece, limits: Limits, *, first: bool
+) -> Floats:
+    kinds, length = len(sources), piece.stop - piece.start
+    width, offsets = kinds + 1 if axes.with_last else 1, axes.offsets(len(sources))
+    rows = np.full((length, offsets[-1]), MINUS)
+    places = np.arange(piece.start, piece.stop)
+    part = table[piece.start : piece.stop, :, :width]
+    for kind, most in axes.counts:
+        source = sources[kind][:most]
+        rows[:, offsets[kind] : offsets[kind] + len(source) * width] = part[:, source].reshape(length, -1)
+    if axes.main is not None:
+        source, others = sources[axes.main], 1 + sum(most for _, most in axes.counts)
+        taken = places[:, None] - np.arange(others)
+        room = piece.most[axes.main] - piece.already[axes.main] if first else len(source)
+        right = (taken >= 0) & (taken < min(len(source), room))
+        if len(source):
+            gains = part[np.arange(length)[:, None], source[np.clip(taken, 0, len(source) - 1)]]
+            gains[~right] = MINUS
+            rows[:, offsets[axes.main] : offsets[axes.main + 1]] = gains.reshape(length, -1)
+    for kind in range(kinds):
+        early = places < limits.first[kind]
+        if early.any():
+            rows[early, offsets[kind] : offsets[kind + 1]] = MINUS
+    return rows
+
+
+def _forbid_too_few(page: Page, end: Floats) -> None:
+    """Forbid the states at the end of a page that has too few cards of a kind."""
+    piece, axes = page.piece, page.axes
+    grid = end.reshape(page.space.shape)
+    if page.first:
+        need = [low - have for low, have in zip(piece.least, piece.already, strict=True)]
+        for axis, (kind, _) in enumerate(axes.counts):
+            if need[kind] > 0:
+                grid[below(page.space.shape, axis, need[kind])] = MINUS
+        if axes.main is not None and need[axes.main] > 0:
+            end[page.space.others > piece.stop - need[axes.main]] = MINUS
+        return
+    for axis, (kind, _, _) in enumerate(axes.on_page, len(axes.counts)):
+        grid[below(page.space.shape, axis, piece.least[kind])] = MINUS

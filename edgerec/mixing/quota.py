@@ -1,0 +1,93 @@
+"""How many cards of each kind a user has seen, by period, and the limits of a page that follow from shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import floor
+
+import numpy as np
+
+from edgerec.mixing.rules import MixRules, Period
+from edgerec.mixing.slate import Ints
+
+SESSION_MS = 30 * 60_000
+"""A session ends when a user has seen no card for this long, in milliseconds."""
+DAY_MS = 86_400_000
+_SLACK = 1e-9
+"""Products of shares and places are rounded down. This keeps 0.1 * 20 from becoming 1."""
+
+Caps = Mapping[tuple[int, int], tuple[int, int]]
+"""By (page from 0, kind index): the smallest and the largest number of cards on the page, its seen cards included."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The cards that a user has seen in the running period of one kind.
+
+    Attributes:
+        cards: number of cards of all kinds.
+        own: number of cards of this kind.
+        day: the day of the latest card, counted from 1970 in UTC.
+        last: the time of the latest card in milliseconds since 1970; None before the first one.
+    """
+
+    cards: int = 0
+    own: int = 0
+    day: int = 0
+    last: int | None = None
+
+    @property
+    def share(self) -> float:
+        """The share of this kind; 0 without cards."""
+        return self.own / self.cards if self.cards else 0.0
+
+    def is_over(self, over: Period, time: int) -> bool:
+        """Return whether the period has ended by `time`, in milliseconds since 1970.
+
+        A session ends after `SESSION_MS` without a card, a day with the day in UTC. The period `user` never ends.
+        """
+        if self.last is None or over == "user":
+            return False
+        return time - self.last > SESSION_MS if over == "session" else time // DAY_MS != self.day
+
+    def after(self, over: Period, time: int, *, own: bool) -> Shown:
+        """Return the counts after the user has seen one more card. It begins a new period if the present one is over.
+
+        Args:
+            over: the period of the kind.
+            time: when the user saw the card.
+            own: whether the card is of this kind.
+        """
+        before = Shown() if self.is_over(over, time) else self
+        return Shown(before.cards + 1, before.own + own, time // DAY_MS, time)
+
+
+def share_caps(rules: MixRules, seen: Ints, places: int, *, targets: Mapping[str, float] | None = None) -> Caps:
+    """Return how many cards of each kind may stand on each page of a plan, so that the shares hold over all pages.
+
+    For page p, counted from 0, the largest number is ``floor(share * page * (p + 1))`` minus the cards of the kind on
+    the pages before. So a page may use what earlier pages have left over. The smallest number is the same with the
+    smallest share. If a plan has a further page, it gets what remains when the page before uses its largest number.
+
+    Args:
+        rules: the rules.
+        seen: (n,) the kinds of all cards of the list that the user has seen, from the top.
+        places: number of places of the plan.
+        targets: by kind, the share to aim at instead of the largest one.
+    """
+    size, begin = rules.page, len(seen)
+    first = begin // size
+    caps = {}
+    for index, (name, kind) in enumerate(rules.kinds.items()):
+        low, high = kind.share
+        high = (targets or {}).get(name, high)
+        low = min(low, high)
+        stand = int(np.count_nonzero(seen[: first * size] == index))
+        for page in range(first, (begin + max(places, 1) - 1) // size + 1):
+            end = size * (page + 1)
+            most = max(floor(high * end + _SLACK) - stand, 0)
+            least = max(floor(low * end + _SLACK) - stand, 0)
+            caps[page, index] = (min(least, most, size), most)
+            stand += most
+    return caps

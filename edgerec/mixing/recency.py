@@ -1,0 +1,106 @@
+"""What a plan must remember of its latest cards so that gaps hold: an automaton, built once for each set of gaps.
+
+A kind needs one of two memories. If only its gap matters: the number of places that it must still wait. If its
+advertisers matter, too: on which of the latest places it stands, as the bits of a number (bit 0 is the place before).
+Which cards stand there follows from how many were taken, because each source is taken in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerec.mixing.slate import Ints
+
+MOST_STATES = 3000
+State = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Recency:
+    """The automaton.
+
+    Attributes:
+        follow: (r, kinds) the state after a card of the kind; -1 if its gap forbids the card.
+        last: (r,) the kind of the card before; `kinds` if there is none; 0 everywhere if it does not matter.
+        masks: by kind, (r,) its bits; None if its advertisers do not matter.
+    """
+
+    follow: Ints
+    last: Ints
+    masks: tuple[Ints | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.last)
+
+
+def start_state(gaps: Sequence[int], windows: Sequence[int], seen: Ints, *, with_last: bool) -> State:
+    """Return the state after cards of the kinds `seen`.
+
+    Args:
+        gaps: by kind, the smallest distance.
+        windows: by kind, number of the latest places whose cards' advertisers matter; 0: none.
+        seen: kinds of the cards, the newest one last.
+        with_last: whether the kind of the card before matters.
+    """
+    latest = seen[::-1].tolist()
+    memory = []
+    for kind, (gap, window) in enumerate(zip(gaps, windows, strict=True)):
+        if window:
+            memory.append(sum(1 << place for place, shown in enumerate(latest[:window]) if shown == kind))
+        else:
+            near = latest[: gap - 1]
+            memory.append(gap - 1 - near.index(kind) if kind in near else 0)
+    return (*memory, (latest[0] if latest else len(gaps)) if with_last else 0)
+
+
+@lru_cache(maxsize=64)
+def recency(gaps: State, windows: State, start: State, *, with_last: bool) -> Recency | None:
+    """Return the automaton of all states after `start`, which is state 0; None if there are too many."""
+    count = len(gaps)
+    number: dict[State, int] = {start: 0}
+    states, follow = [start], []
+    for state in states:
+        row = []
+        for kind in range(count):
+            after = _after(state, kind, gaps, windows, with_last=with_last)
+            if after is not None and after not in number:
+                number[after] = len(states)
+                states.append(after)
+            row.append(-1 if after is None else number[after])
+        follow.append(row)
+        if len(states) > MOST_STATES:
+            return None
+    columns = np.array(states, np.int64)
+    masks = tuple(columns[:, kind] if windows[kind] else None for kind in range(count))
+    return Recency(np.array(follow, np.int64), columns[:, count], masks)
+
+
+def _after(state: State, kind: int, gaps: State, windows: State, *, with_last: bool) -> State | None:
+    near = (1 << (gaps[kind] - 1)) - 1 if windows[kind] else -1
+    if state[kind] & near:
+        return None
+    after = [
+        ((memory << 1) & ((1 << window) - 1)) if window else max(memory - 1, 0)
+        for memory, window in zip(state[:-1], windows, strict=True)
+    ]
+    after[kind] = after[kind] | 1 if windows[kind] else gaps[kind] - 1
+    return (*after, kind if with_last else 0)
+
+
+def repeats(masks: Ints, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which cards (c, r) would stand too near to another one of their advertiser.
+
+    Args:
+        masks: (r,) the bits of the kind.
+        same: (c, w) whether the card taken 1, 2, ... before the c-th one is from its advertiser.
+    """
+    width = same.shape[1]
+    bits = np.array([mask.bit_count() for mask in masks.tolist()])
+    has = np.arange(width)[:, None] < bits
+    found: NDArray[np.bool_] = (same.astype(np.int64) @ has.astype(np.int64)) > 0
+    return found
