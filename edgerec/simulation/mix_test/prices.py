@@ -48,7 +48,10 @@ def mean_prices(exposures: pl.DataFrame, kinds: Sequence[str]) -> dict[str, floa
 
 def _grouped(exposures: pl.DataFrame, by: str, kinds: Sequence[str]) -> list[dict[str, Any]]:
     found = exposures.filter(pl.col(PRICES).is_not_null())
-    means = (pl.col(PRICES).list.get(index).mean().alias(f"price of {kind}") for index, kind in enumerate(kinds))
+    means = (
+        pl.col(PRICES).list.get(index).cast(pl.Float64).mean().alias(f"price of {kind}")
+        for index, kind in enumerate(kinds)
+    )
     return found.group_by(by).agg(*means).sort(by).to_dicts()
 
 
