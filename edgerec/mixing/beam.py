@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgerec.core.errors import NotFiniteError
 from edgerec.mixing.dp import walk
 from edgerec.mixing.graph import Graph, allowed_only
 from edgerec.mixing.slate import WINDOW, Ints
-from edgerec.mixing.task import Task
-from edgerec.mixing.values import Floats
+from edgerec.mixing.task import Task, not_finite
+from edgerec.mixing.values import Floats, Prefixes
 
 
 def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | None:
@@ -25,7 +26,7 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
     task, to_go = graph.task, graph.to_go(None if ahead else allowed_only)
     if np.isneginf(to_go[0][0, 0]):
         return None
-    kinds, offset = task.kinds, len(task.done)
+    kinds = task.kinds
     cards_of = matrix_of(task)
     prefixes, states, taken = task.start(), np.zeros(1, np.int64), np.zeros((1, kinds), np.int64)
     gains: Floats = np.zeros(1)
@@ -38,7 +39,7 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
             allowed = np.isfinite(promise + weights[page.space.weight[:, states]])
             kind, parent = np.nonzero(allowed)
             cards = cards_of[kind, taken[parent, kind]]
-            total = gains[parent] + task.values.extend(offset + place, prefixes.take(parent), cards)
+            total = gains[parent] + gains_of(task, place, prefixes.take(parent), cards)
             after = follow[kind, parent]
             kept = best_rows(total + promise[kind, parent], _key(after, prefixes.kinds[parent], kind), width)
             kind, parent, cards = kind[kept], parent[kept], cards[kept]
@@ -52,6 +53,19 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
             states = page.link[states]
     path = trace(history, int(gains.argmax()))
     return _better(task, path, float(gains.max()), walk(graph, to_go)) if ahead else path
+
+
+def gains_of(task: Task, place: int, prefixes: Prefixes, cards: Ints) -> Floats:
+    """Return `values.extend` at a place of the task.
+
+    Raises:
+        NotFiniteError: a value is NaN or infinite.
+    """
+    gains = task.values.extend(len(task.done) + place, prefixes, cards)
+    if not np.isfinite(gains).all():
+        wrong = np.flatnonzero(~np.isfinite(gains))[0]
+        raise NotFiniteError(not_finite(gains[wrong], int(cards[wrong]), len(task.done) + place))
+    return gains
 
 
 def matrix_of(task: Task) -> Ints:
@@ -74,10 +88,12 @@ def _key(states: Ints, before: Ints, kind: Ints) -> Ints:
 
 def best_rows(scores: Floats, keys: Ints, width: int) -> Ints:
     """Return the rows of the `width` best scores, with one row for each key."""
-    order = np.argsort(-scores, kind="stable")
-    _, first = np.unique(keys[order], return_index=True)
-    kept: Ints = order[np.sort(first)[:width]]
-    return kept
+    best: dict[int, int] = {}
+    numbers = keys.tolist()
+    for row in np.argsort(-scores, kind="stable").tolist():
+        if best.setdefault(numbers[row], row) == row and len(best) == width:
+            break
+    return np.array(list(best.values()), np.int64)
 
 
 def trace(history: list[tuple[Ints, Ints]], row: int) -> list[int]:

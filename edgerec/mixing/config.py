@@ -59,8 +59,8 @@ class MixConfig:
                 raise ConfigurationError(f"mixing: `{name}` should be {expected}; received {value!r:.80}")
             if not low <= value <= high:
                 raise ConfigurationError(f"mixing: `{name}` should be from {low} to {high:g}; received {value!r:.80}")
-        for name, low, high in (("prices", -1e6, 1e6), ("targets", 0, 1)):
-            _check_numbers(name, getattr(self, name), low, high)
+        _check_numbers("prices", self.prices, -1e6, 1e6)
+        _check_numbers("targets", self.targets, 0, 1)
 
 
 def _check_numbers(name: str, values: object, low: float, high: float) -> None:

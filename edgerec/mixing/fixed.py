@@ -54,14 +54,16 @@ def solve_fixed(problem: Problem, rules: MixRules, values: PlanValues, shares: S
     """
     places, begin = problem.count, len(problem.seen)
     slots = fixed_slots(rules, shares, begin + places)[begin:]
-    plan = solve(problem, rules, _Slots((slots[:, None] == problem.cards.kinds).astype(np.float64), len(rules.names)))
+    # If not all places can have their kind, the first ones do.
+    right = (slots[:, None] == problem.cards.kinds) * np.linspace(1, 0.9, places)[:, None]
+    plan = solve(problem, rules, _Slots(right, len(rules.names)))
     value = value_of(values, problem, plan.order, plan.planned)
     return replace(plan, value=value, solver="fixed")
 
 
 @dataclass(frozen=True)
 class _Slots:
-    """The value of a card is 1 on a place of its kind, else 0."""
+    """A card has a value on a place of its kind only."""
 
     right: Floats
     kinds: int

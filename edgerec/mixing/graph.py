@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgerec.mixing.limits import Limits, Piece
-from edgerec.mixing.recency import Recency, recency, repeats, start_state
+from edgerec.mixing.recency import Recency, recency, start_state
 from edgerec.mixing.slate import Ints
 from edgerec.mixing.space import Axes, Space, below, blocked_index, link, space
 from edgerec.mixing.task import Task
 from edgerec.mixing.values import Floats
 
+Bools = NDArray[np.bool_]
 MINUS = -np.inf
 
 
@@ -82,7 +84,8 @@ class Graph:
 
 def allowed_only(weights: Floats) -> Floats:
     """Return 0 for each card that may stand at a place, and minus infinity for the others."""
-    return np.where(np.isneginf(weights), MINUS, 0.0)
+    allowed: Floats = np.where(np.isneginf(weights), MINUS, 0.0)
+    return allowed
 
 
 def build(task: Task, limits: Limits, *, most: int) -> Graph | None:
@@ -105,10 +108,11 @@ def build(task: Task, limits: Limits, *, most: int) -> Graph | None:
         cost += kinds * _size(axes.shape(automaton)) * (piece.stop - piece.start)
         if cost > most:
             return None
+    near = _near(task, automaton, windows, rooms)
     pages = []
     for index, (axes, piece) in enumerate(zip(all_axes, limits.pieces, strict=True)):
         states = space(axes, automaton)
-        follow = _without_repeats(task, states, axes, automaton, windows)
+        follow = _without(near, states, axes, automaton)
         rows = _weights(table, sources, axes, piece, limits, first=index == 0)
         leads = link(axes, all_axes[index + 1], automaton) if index + 1 < len(all_axes) else None
         pages.append(Page(piece, axes, states, follow, rows, leads, index == 0))
@@ -131,9 +135,8 @@ def _windows(task: Task, limits: Limits) -> tuple[int, ...]:
             before = task.before
             shown = before.advertisers[-(wide - 1) :][before.kinds[-(wide - 1) :] == kind]
             source = task.problem.cards.advertisers[task.sources[kind][: task.left]]
-            known = np.concatenate([shown, source])
-            known = known[known != 0]
-            if len(np.unique(known)) < len(known):
+            known = [advertiser for advertiser in (*shown.tolist(), *source.tolist()) if advertiser]
+            if len(set(known)) < len(known):
                 window = wide - 1
         windows.append(window)
     return tuple(windows)
@@ -153,35 +156,48 @@ def _rooms(kind: int, cards: int, limits: Limits) -> list[int]:
 def _axes(
     index: int, limits: Limits, rooms: list[list[int]], cards: list[int], main: int | None, with_last: bool
 ) -> Axes:
-    counts = tuple((kind, room[index]) for kind, room in enumerate(rooms) if kind != main)
-    piece, on_page = limits.pieces[index], []
+    piece, on_page, exact = limits.pieces[index], [], set()
     if index:
         for kind, available in enumerate(cards):
             fit = min(available, 1 + (piece.stop - piece.start - 1) // limits.gap[kind])
             if piece.most[kind] < fit:
                 on_page.append((kind, piece.most[kind], False))
+                exact.add(kind)
             elif piece.least[kind] > 0:
                 on_page.append((kind, piece.least[kind], True))
-    return Axes(counts, tuple(on_page), main, with_last)
+    counts = ((kind, room[index - 1] if kind in exact else room[index]) for kind, room in enumerate(rooms))
+    return Axes(tuple(count for count in counts if count[0] != main), tuple(on_page), main, with_last)
 
 
-def _without_repeats(task: Task, states: Space, axes: Axes, automaton: Recency, windows: tuple[int, ...]) -> Ints:
-    """Return `states.follow` without cards that would stand too near to another one of their advertiser."""
-    follow = states.follow
-    for kind, most in axes.counts:
-        masks = automaton.masks[kind]
-        if masks is None:
+def _near(task: Task, automaton: Recency, windows: tuple[int, ...], rooms: list[list[int]]) -> dict[int, Bools]:
+    """Return by kind which cards (c * r,) would stand too near to another one of their advertiser, in each state."""
+    found = {}
+    before, cards = task.before, task.problem.cards
+    for kind, width in enumerate(windows):
+        shown = automaton.shown[kind]
+        if shown is None:
             continue
-        width = windows[kind]
-        before, cards = task.before, task.problem.cards
-        shown = before.advertisers[before.kinds == kind][-width:]
-        known = np.concatenate([np.zeros(width, np.int64), shown, cards.advertisers[task.sources[kind][: most + 1]]])
-        at = len(shown) + width + np.arange(most + 1)[:, None]
-        own = known[np.minimum(at, len(known) - 1)]
-        same = (known[np.minimum(at - 1 - np.arange(width), len(known) - 1)] == own) & (own != 0)
-        near = repeats(masks, same).reshape(-1)
-        follow = follow.copy() if follow is states.follow else follow
-        follow[kind][near[blocked_index(axes, automaton, kind)]] = states.size
+        most = rooms[kind][-1]
+        older = before.advertisers[before.kinds == kind][-width:]
+        known = np.zeros(width + len(older) + most + 1, np.int64)
+        known[width : width + len(older)] = older
+        source = cards.advertisers[task.sources[kind][:most]]
+        known[width + len(older) : width + len(older) + len(source)] = source
+        at = width + len(older) + np.arange(most + 1)[:, None]
+        own = known[at]
+        same = (known[at - 1 - np.arange(width)] == own) & (own != 0)
+        found[kind] = (same.astype(np.int64) @ shown).reshape(-1) > 0
+    return found
+
+
+def _without(near: dict[int, Bools], states: Space, axes: Axes, automaton: Recency) -> Ints:
+    """Return `states.follow` without cards that would stand too near to another one of their advertiser."""
+    if not near:
+        return states.follow
+    follow: Ints = states.follow.copy()
+    for kind, blocked in near.items():
+        index = blocked_index(axes, automaton, kind)
+        np.copyto(follow[kind], states.size, where=blocked.take(index, mode="clip"))
     return follow
 
 
@@ -193,11 +209,11 @@ def _weights(
     rows = np.full((length, offsets[-1]), MINUS)
     places = np.arange(piece.start, piece.stop)
     part = table[piece.start : piece.stop, :, :width]
-    for kind, most in axes.counts:
+    for kind, most in axes.most_taken.items():
         source = sources[kind][:most]
         rows[:, offsets[kind] : offsets[kind] + len(source) * width] = part[:, source].reshape(length, -1)
     if axes.main is not None:
-        source, others = sources[axes.main], 1 + sum(most for _, most in axes.counts)
+        source, others = sources[axes.main], 1 + sum(axes.most_taken.values())
         taken = places[:, None] - np.arange(others)
         room = piece.most[axes.main] - piece.already[axes.main] if first else len(source)
         right = (taken >= 0) & (taken < min(len(source), room))
@@ -220,9 +236,9 @@ def _forbid_too_few(page: Page, end: Floats) -> None:
         need = [low - have for low, have in zip(piece.least, piece.already, strict=True)]
         for axis, (kind, _) in enumerate(axes.counts):
             if need[kind] > 0:
-                grid[below(page.space.shape, axis, need[kind])] = MINUS
+                grid[below(axis, need[kind])] = MINUS
         if axes.main is not None and need[axes.main] > 0:
             end[page.space.others > piece.stop - need[axes.main]] = MINUS
         return
     for axis, (kind, _, _) in enumerate(axes.on_page, len(axes.counts)):
-        grid[below(page.space.shape, axis, piece.least[kind])] = MINUS
+        grid[below(axis, piece.least[kind])] = MINUS

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from edgerec.core.errors import NotFiniteError
 from edgerec.mixing.config import MixConfig, Solver
 from edgerec.mixing.esan_values import EsanValues
-from edgerec.mixing.fixed_places import PlaceValues, kinds_of_places
+from edgerec.mixing.fixed import solve_fixed
 from edgerec.mixing.head import CardVectors, SurroundingsHead, neighbour_vectors
 from edgerec.mixing.prior import MixPrior
-from edgerec.mixing.quota import share_caps
+from edgerec.mixing.quota import fixed_shares, share_caps
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.settings import MixSettings
 from edgerec.mixing.slate import Cards, Ints, Plan, Problem
@@ -103,18 +103,14 @@ class Mixer:
         return Mixed(order, len(done), relaxed or (), self._rates(order, cards, seen, logits, vectors))
 
     def _plan(self, problem: Problem, logits: Logits, vectors: CardVectors | None, prices: Mapping[str, float]) -> Plan:
-        config, rules, kinds = self.config, self._rules, problem.cards.kinds
-        targets = config.targets
+        config, rules = self.config, self._rules
+        values = self._values(problem, logits, vectors, prices if config.policy == "price" else {})
         if config.policy == "fixed":
-            start = len(problem.seen)
-            wanted = kinds_of_places(rules, start + problem.count, targets=targets)[start:]
-            return solve(problem, rules, PlaceValues(kinds, wanted, len(rules.names)), beam=config.beam)
-        if config.policy == "price":
-            values = self._values(problem, logits, vectors, prices)
-            return solve(problem, rules, values, solver=config.solver, beam=config.beam)
-        caps = share_caps(rules, problem.seen.kinds, problem.count, targets=targets)
+            return solve_fixed(problem, rules, values, fixed_shares(rules, targets=config.targets))
+        caps = None
+        if config.policy != "price":
+            caps = share_caps(rules, problem.seen.kinds, problem.count, targets=config.targets)
         solver: Solver = "greedy" if config.policy == "greedy" else config.solver
-        values = self._values(problem, logits, vectors, {})
         return solve(problem, rules, values, solver=solver, beam=config.beam, caps=caps)
 
     def _values(

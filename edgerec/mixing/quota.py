@@ -91,3 +91,20 @@ def share_caps(rules: MixRules, seen: Ints, places: int, *, targets: Mapping[str
             caps[page, index] = (min(least, most, size), most)
             stand += most
     return caps
+
+
+def fixed_shares(rules: MixRules, *, targets: Mapping[str, float] | None = None) -> list[float]:
+    """Return by kind the share of places for the policy `fixed`.
+
+    It is the target, else the middle of the smallest and the largest share. The kind with the largest share gets the
+    places that are left.
+
+    Args:
+        rules: the rules.
+        targets: by kind, the share of the places.
+    """
+    shares = [(targets or {}).get(name, sum(kind.share) / 2) for name, kind in rules.kinds.items()]
+    highest = [kind.share[1] for kind in rules.kinds.values()]
+    main = highest.index(max(highest))
+    shares[main] = max(1.0 - (sum(shares) - shares[main]), 0.0)
+    return shares

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgerec.mixing.slate import Ints
 
@@ -27,12 +26,13 @@ class Recency:
     Attributes:
         follow: (r, kinds) the state after a card of the kind; -1 if its gap forbids the card.
         last: (r,) the kind of the card before; `kinds` if there is none; 0 everywhere if it does not matter.
-        masks: by kind, (r,) its bits; None if its advertisers do not matter.
+        shown: by kind, (window, r) whether the card of the kind that was taken 1, 2, ... cards ago is in the window;
+            None if its advertisers do not matter.
     """
 
     follow: Ints
     last: Ints
-    masks: tuple[Ints | None, ...]
+    shown: tuple[Ints | None, ...]
 
     def __len__(self) -> int:
         return len(self.last)
@@ -76,8 +76,8 @@ def recency(gaps: State, windows: State, start: State, *, with_last: bool) -> Re
         if len(states) > MOST_STATES:
             return None
     columns = np.array(states, np.int64)
-    masks = tuple(columns[:, kind] if windows[kind] else None for kind in range(count))
-    return Recency(np.array(follow, np.int64), columns[:, count], masks)
+    shown = tuple(_shown(columns[:, kind], windows[kind]) if windows[kind] else None for kind in range(count))
+    return Recency(np.array(follow, np.int64), columns[:, count], shown)
 
 
 def _after(state: State, kind: int, gaps: State, windows: State, *, with_last: bool) -> State | None:
@@ -92,15 +92,7 @@ def _after(state: State, kind: int, gaps: State, windows: State, *, with_last: b
     return (*after, kind if with_last else 0)
 
 
-def repeats(masks: Ints, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which cards (c, r) would stand too near to another one of their advertiser.
-
-    Args:
-        masks: (r,) the bits of the kind.
-        same: (c, w) whether the card taken 1, 2, ... before the c-th one is from its advertiser.
-    """
-    width = same.shape[1]
-    bits = np.array([mask.bit_count() for mask in masks.tolist()])
-    has = np.arange(width)[:, None] < bits
-    found: NDArray[np.bool_] = (same.astype(np.int64) @ has.astype(np.int64)) > 0
-    return found
+def _shown(masks: Ints, window: int) -> Ints:
+    counts = np.array([mask.bit_count() for mask in masks.tolist()])
+    shown: Ints = (np.arange(window)[:, None] < counts).astype(np.int64)
+    return shown

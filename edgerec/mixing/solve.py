@@ -13,7 +13,7 @@ from edgerec.mixing.limits import Caps, Limits
 from edgerec.mixing.relaxation import ALL, Filled, fill
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Plan, Problem
-from edgerec.mixing.task import Task
+from edgerec.mixing.task import Task, not_finite
 from edgerec.mixing.values import Floats, PlanValues, value_of
 from edgerec.mixing.wide_beam import wide_path
 
@@ -124,10 +124,7 @@ def _check_table(table: Floats, shape: tuple[int, int, int]) -> None:
         raise ShapeError(f"mixing: the table of values should have the shape {shape}; received {table.shape}")
     if not np.isfinite(table).all():
         place, card, _ = np.argwhere(~np.isfinite(table))[0].tolist()
-        raise NotFiniteError(
-            f"mixing: values should be finite; received {table[~np.isfinite(table)][0]} for candidate {card} at place "
-            f"{place + 1} of the plan: check the model's scores and the prices"
-        )
+        raise NotFiniteError(not_finite(table[~np.isfinite(table)][0], card, place))
 
 
 def _value(problem: Problem, values: PlanValues, table: Floats, order: np.ndarray, places: int) -> float:

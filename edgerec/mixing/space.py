@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgerec.mixing.recency import Recency
 from edgerec.mixing.slate import Ints
@@ -21,7 +20,8 @@ class Axes:
     """The shape of a space.
 
     Attributes:
-        counts: (kind, largest number of cards) of each kind but the main one.
+        counts: (kind, largest number of cards) of each kind but the main one. For a kind that is also in `on_page` and
+            is counted exactly there, it is the number before the page, else the number so far.
         on_page: (kind, largest number on this page, whether more count as this number) where limits need it.
         main: the main kind; None: all kinds are counted.
         with_last: whether values depend on the kind of the card before.
@@ -36,13 +36,34 @@ class Axes:
         """Return the lengths of the axes: counts, then numbers on the page, then recency."""
         return (*(most + 1 for _, most in self.counts), *(most + 1 for _, most, _ in self.on_page), len(recency))
 
+    @property
+    def exact_on_page(self) -> dict[int, tuple[int, int]]:
+        """Return the axis of the page and its largest number, by kind that is counted exactly on the page."""
+        first = len(self.counts)
+        return {kind: (first + axis, most) for axis, (kind, most, more) in enumerate(self.on_page) if not more}
+
+    @property
+    def most_taken(self) -> dict[int, int]:
+        """Return by kind but the main one, the largest number of cards taken so far."""
+        exact = self.exact_on_page
+        return {kind: most + (exact[kind][1] if kind in exact else 0) for kind, most in self.counts}
+
+    def taken(self, shape: tuple[int, ...]) -> dict[int, Ints]:
+        """Return by kind but the main one, the number of cards taken so far, along the axes of a grid."""
+        exact, found = self.exact_on_page, {}
+        for axis, (kind, _) in enumerate(self.counts):
+            found[kind] = _along(axis, shape)
+            if kind in exact:
+                found[kind] = found[kind] + _along(exact[kind][0], shape)
+        return found
+
     def offsets(self, kinds: int) -> tuple[int, ...]:
         """Return by kind where its weights begin in a row of weights; the last one is the length of a row."""
-        width = kinds + 1 if self.with_last else 1
-        rows = {kind: most + 1 for kind, most in self.counts}
-        if self.main is not None:
-            rows[self.main] = 1 + sum(most for _, most in self.counts)
-        return tuple(np.concatenate([[0], np.cumsum([rows[kind] * width for kind in range(kinds)])]).tolist())
+        width, rows, offsets = kinds + 1 if self.with_last else 1, self.most_taken, [0]
+        others = sum(rows.values())
+        for kind in range(kinds):
+            offsets.append(offsets[-1] + ((others if kind == self.main else rows[kind]) + 1) * width)
+        return tuple(offsets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,74 +88,74 @@ class Space:
         return len(self.others)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def space(axes: Axes, recency: Recency) -> Space:
     """Return the space of some axes."""
     kinds, shape = recency.follow.shape[1], axes.shape(recency)
-    size = int(np.prod(shape))
+    size = _product(shape)
     index = np.arange(size).reshape(shape)
     strides = [step // index.itemsize for step in index.strides]
-    grids = [_along(axis, len(shape), np.arange(length)) for axis, length in enumerate(shape)]
-    others = sum(grids[: len(axes.counts)], np.zeros((1,) * len(shape), np.int64))
+    taken = axes.taken(shape)
+    others = sum(taken.values(), np.zeros((1,) * len(shape), np.int64))
     width, offsets = kinds + 1 if axes.with_last else 1, axes.offsets(kinds)
     follow, weight = np.empty((kinds, *shape), np.int64), np.empty((kinds, *shape), np.int64)
-    counted = {kind: axis for axis, (kind, _) in enumerate(axes.counts)}
+    counted = {kind: axis for axis, (kind, _) in enumerate(axes.counts) if kind not in axes.exact_on_page}
     for kind in range(kinds):
         after = recency.follow[:, kind]
-        follow[kind] = index + (after - np.arange(len(recency)))
+        steps = [(counted[kind], False)] if kind in counted else []
+        steps += [(axis, more) for axis, (own, _, more) in enumerate(axes.on_page, len(axes.counts)) if own == kind]
+        np.add(index, sum(strides[axis] for axis, _ in steps) + after - np.arange(len(recency)), out=follow[kind])
+        for axis in (axis for axis, more in steps if more):
+            follow[kind][_last(axis)] -= strides[axis]
+        for axis in (axis for axis, more in steps if not more):
+            follow[kind][_last(axis)] = size
         follow[kind][..., after < 0] = size
-        axis = counted.get(kind)
-        row = others if axis is None else grids[axis]
-        weight[kind] = offsets[kind] + row * width + recency.last
-        if axis is not None:
-            follow[kind] += strides[axis]
-            follow[kind][_at(axis, -1)] = size
-        for place, (on_page, _, more) in enumerate(axes.on_page, len(axes.counts)):
-            if on_page == kind:
-                follow[kind] += strides[place]
-                if more:
-                    follow[kind][_at(place, -1)] -= strides[place]
-                else:
-                    follow[kind][_at(place, -1)] = size
-    np.minimum(follow, size, out=follow)
+        weight[kind] = offsets[kind] + taken.get(kind, others) * width + recency.last
     for array in (follow, weight):
         array.setflags(write=False)
     flat = np.broadcast_to(others, shape).reshape(-1)
     return Space(shape, follow.reshape(kinds, size), weight.reshape(kinds, size), flat)
 
 
-def _along(axis: int, axes: int, values: Ints) -> Ints:
-    """Return the values along one axis of a grid."""
-    shape = [1] * axes
-    shape[axis] = len(values)
-    return values.reshape(shape)
+def _product(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
 
 
-def _at(axis: int, where: int | slice) -> tuple[int | slice, ...]:
-    return (*(slice(None),) * axis, where)
+def _along(axis: int, shape: tuple[int, ...]) -> Ints:
+    """Return 0, 1, ... along one axis of a grid."""
+    lengths = [1] * len(shape)
+    lengths[axis] = shape[axis]
+    return np.arange(shape[axis]).reshape(lengths)
 
 
-def below(shape: tuple[int, ...], axis: int, least: int) -> tuple[slice, ...]:
+def _last(axis: int) -> tuple[int | slice, ...]:
+    return (*(slice(None),) * axis, -1)
+
+
+def below(axis: int, least: int) -> tuple[slice, ...]:
     """Return the part of a grid whose value along `axis` is below `least`."""
     return (*(slice(None),) * axis, slice(0, max(least, 0)))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def blocked_index(axes: Axes, recency: Recency, kind: int) -> Ints:
     """Return (size,) the place of each state in an array (cards of the kind, recency) (`recency.repeats`)."""
     shape = axes.shape(recency)
-    axis = next(axis for axis, (counted, _) in enumerate(axes.counts) if counted == kind)
-    grid = _along(axis, len(shape), np.arange(shape[axis])) * len(recency) + np.arange(len(recency))
+    grid = axes.taken(shape)[kind] * len(recency) + np.arange(len(recency))
     return np.ascontiguousarray(np.broadcast_to(grid, shape)).reshape(-1)
 
 
-@lru_cache(maxsize=16)
-def link(axes: Axes, after: Axes, recency: Recency) -> NDArray[np.int64]:
+@lru_cache(maxsize=32)
+def link(axes: Axes, after: Axes, recency: Recency) -> Ints:
     """Return (size,) the state of the next page, where nothing stands yet, for each state at the end of a page."""
     shape, next_shape = axes.shape(recency), after.shape(recency)
-    index = np.arange(int(np.prod(next_shape))).reshape(next_shape)
-    counts = len(axes.counts)
-    taken = tuple(slice(0, length) for length in shape[:counts])
-    part = index[taken + (0,) * len(after.on_page)]
-    part = part.reshape((*shape[:counts], *(1,) * len(axes.on_page), shape[-1]))
-    return np.ascontiguousarray(np.broadcast_to(part, shape)).reshape(-1)
+    index = np.arange(_product(next_shape)).reshape(next_shape)
+    strides = [step // index.itemsize for step in index.strides]
+    taken = axes.taken(shape)
+    state = np.arange(len(recency))
+    for axis, (kind, most) in enumerate(after.counts):
+        state = state + np.minimum(taken[kind], most) * strides[axis]
+    return np.ascontiguousarray(np.broadcast_to(state, shape)).reshape(-1)

@@ -11,6 +11,14 @@ from edgerec.mixing.slate import Cards, Ints, Problem
 from edgerec.mixing.values import Floats, PlanValues, Prefixes
 
 
+def not_finite(value: float, card: int, place: int) -> str:
+    """Return the text of the error for a value that is NaN or infinite. `place` counts from 0."""
+    return (
+        f"mixing: values should be finite; received {value} for candidate {card} at place {place + 1} of the plan: "
+        "check the model's scores and the prices"
+    )
+
+
 @dataclass(frozen=True)
 class Task:
     """A problem whose first places are planned already.

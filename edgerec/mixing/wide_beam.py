@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgerec.mixing.beam import best_rows, matrix_of, trace
+from edgerec.mixing.beam import best_rows, gains_of, matrix_of, trace
 from edgerec.mixing.limits import Limits, Piece
 from edgerec.mixing.relaxation import Filled
 from edgerec.mixing.slate import NONE, WINDOW, Ints
@@ -17,7 +17,7 @@ from edgerec.mixing.values import Floats
 
 def wide_path(task: Task, limits: Limits, *, width: int) -> Filled:
     """Return the best plan found. It may be shorter than the task; `blocked` says that pages lack cards."""
-    kinds, offset = task.kinds, len(task.done)
+    kinds = task.kinds
     cards_of, counts = matrix_of(task), np.array([len(source) for source in task.sources])
     advertisers = task.problem.cards.advertisers
     gap, wide = np.array(limits.gap), np.array(limits.advertiser_gap)
@@ -43,7 +43,7 @@ def wide_path(task: Task, limits: Limits, *, width: int) -> Filled:
                 return Filled(trace(history, int(gains.argmax())) if history else [])
             parent, kind = np.nonzero(enough)
             chosen = cards[parent, kind]
-            total = gains[parent] + task.values.extend(offset + place, prefixes.take(parent), chosen)
+            total = gains[parent] + gains_of(task, place, prefixes.take(parent), chosen)
             after = taken[parent]
             after[np.arange(len(kind)), kind] += 1
             kept = best_rows(total, _keys(after, on_page[parent], latest_kinds[parent, 1:], kind), width)

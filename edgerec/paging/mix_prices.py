@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 PREFIX = "mix_price."
 """The beginning of the name of such a value. The kind follows."""
@@ -22,6 +22,6 @@ def read_prices(context: Mapping[str, Any], kinds: Iterable[str]) -> dict[str, f
     return {kind: float(value) for kind, value in found.items() if is_price(value)}
 
 
-def is_price(value: object) -> bool:
+def is_price(value: object) -> TypeGuard[int | float]:
     """Return whether a value is a number that a price can have."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST

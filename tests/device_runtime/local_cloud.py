@@ -28,6 +28,7 @@ class LocalCloud:
         version_id: the model version.
         tables: the embedding tables of this version.
         catalogue: the items: a row of values by item ID.
+        columns: further columns of the items that pages contain.
 
     Attributes:
         lists: the pages that `page` returns, in this order: page ID, item IDs, and served values by column.
@@ -35,6 +36,7 @@ class LocalCloud:
         batches: the delivered log rows.
         complete: whether pages say that the cloud has no more items.
         refused: the items whose events raise a RefusedError.
+        context: values of the request that pages contain.
         fault: if it is set, every call raises a TransportError with this text.
     """
 
@@ -44,12 +46,14 @@ class LocalCloud:
         version_id: str,
         tables: Mapping[str, Table],
         catalogue: Mapping[int, Mapping[str, Any]],
+        *,
+        columns: Sequence[str] = (),
     ) -> None:
         self.version_id, self._tables, self._catalogue = version_id, tables, catalogue
         self._embeddings = {feature.name: feature.source for feature in spec.embeddings}
         coded = [feature.source for feature in spec.item if not feature.has_table]
         read = [name for name in RelationEncoder(spec, Limits()).item_columns if name != "item_id"]
-        self._columns = list(dict.fromkeys([*coded, *read]))
+        self._columns = list(dict.fromkeys([*coded, *read, *columns]))
         self._served = {feature.source for feature in of_origin(spec.item, "served")}
         self.lists: list[tuple[int, Sequence[int], Mapping[str, Sequence[Any]]]] = []
         self.requests: list[PageRequest] = []
@@ -57,6 +61,7 @@ class LocalCloud:
         self.complete = True
         self.fault: str | None = None
         self.refused: set[int] = set()
+        self.context: dict[str, Any] = {}
 
     def page(self, request: PageRequest) -> Page:
         self._check()
@@ -70,7 +75,14 @@ class LocalCloud:
             [ids[row] for row in chosen],
             {name: [values[row] for row in chosen] for name, values in served.items()},
         )
-        return Page(page_id, request.time, items, served=tuple(served), complete=self.complete)
+        return Page(
+            page_id,
+            request.time,
+            items,
+            served=tuple(served),
+            context=dict(self.context),
+            complete=self.complete,
+        )
 
     def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
         self._check()

@@ -235,14 +235,14 @@ def test_a_version_that_cannot_score_the_page_does_not_become_the_present_one(
     device.play(8)
     device.switch(models[1])
     device.run(30)
-    score = DeviceRanker.score
+    score = DeviceRanker.score_cards
 
     def broken(ranker: DeviceRanker, *arguments: Any, **more: Any) -> Any:
         if ranker is models[1].ranker:
             raise SessionError("the model returned NaN")
         return score(ranker, *arguments, **more)
 
-    monkeypatch.setattr(DeviceRanker, "score", broken)
+    monkeypatch.setattr(DeviceRanker, "score_cards", broken)
     device.client.refresh()
     device.run()
     assert device.ended == ["the model returned NaN"]
