@@ -70,7 +70,7 @@ _BUNDLE = Layout(
     ("format", "version_id", "spec", "files"),
     (
         r"((device|cloud)/)?manifest\.json(\.sig)?",
-        r"device/\w+\.mnn",
+        r"device/(\w+\.mnn|surroundings\.npz)",
         r"cloud/embeddings/\w+/shard-\d+-of-\d+\.npz",
         r"golden/(case|raw)-\d+\.npz",
         r"golden/(onnx|peers)/\w+\.(onnx|mnn|tflite|npz)",
