@@ -46,12 +46,12 @@ class MixedConfig:
     product: CardConfig = CardConfig(items=0.5, recall=0.5, worth=1.0, level=0.0, affinity=0.0)
     video: CardConfig = CardConfig(items=0.2, recall=0.18, worth=0.4, level=0.5, affinity=0.5)
     live: CardConfig = CardConfig(items=0.1, recall=0.12, worth=0.8, level=0.0, affinity=0.5)
-    ad: CardConfig = CardConfig(items=0.2, recall=0.2, worth=3.0, level=-0.6, affinity=1.0)
+    ad: CardConfig = CardConfig(items=0.2, recall=0.2, worth=3.0, level=0.0, affinity=1.2)
     advertisers: int = integer(40, 1, 1_000_000)
     """Number of advertisers. Their numbers of ads follow Zipf's law."""
     draws: float = number(4.0, 1, 1000)
     """Number of draws of recall for each candidate. Initial ranking keeps the best ones."""
-    ad_annoyance: float = number(1.0, 0, 10)
+    ad_annoyance: float = number(1.2, 0, 10)
     """Effect of annoyance on an ad. Annoyance is a, a decaying number of ads; its effect grows like a power of a."""
     ad_spill: float = number(0.5, 0, 10)
     """Effect of annoyance on a card that is no ad."""
@@ -59,7 +59,7 @@ class MixedConfig:
     """Exponent of annoyance."""
     ad_memory: float = number(0.7, 0, 1)
     """Share of annoyance that is left after one more card."""
-    ad_leave: float = number(0.5, 0, 100)
+    ad_leave: float = number(0.25, 0, 100)
     """The probability of leaving is multiplied by 1 plus this times the annoyance."""
     ad_hours: float = number(0.5, 0.001, 10_000)
     """Time constant of the exponential decay of annoyance between sessions."""
