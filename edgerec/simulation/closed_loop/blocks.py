@@ -56,7 +56,14 @@ EXPOSURE_COLUMNS: dict[str, pl.DataType] = {
     "clicked": pl.Boolean(),
     "probability": pl.Float32(),
 }
-MIXED_EXPOSURE_COLUMNS: dict[str, pl.DataType] = {"kind": pl.String(), "worth": pl.Float32(), "left": pl.Boolean()}
+MIXED_EXPOSURE_COLUMNS: dict[str, pl.DataType] = {
+    "kind": pl.String(),
+    "worth": pl.Float32(),
+    "left": pl.Boolean(),
+    "time": pl.Int64(),
+    "predicted": pl.Float32(),
+    "prices": pl.List(pl.Float32()),
+}
 """What exposures have in addition in a mixed world."""
 PLACE_COLUMNS: dict[str, pl.DataType] = {
     "request_id": pl.Int64(),

@@ -136,6 +136,10 @@ class Player:
     def _look(self, item_id: int, position: int) -> bool:
         """Let the user look at an item. Return whether the user leaves."""
         user, client, row = self.user, self.client, self.user.world.row_of[item_id]
+        time, predicted, prices = self.clock.now, None, None
+        if user.world.config.mix is not None:
+            predicted = self._device(client.predictions).get(item_id)
+            prices = list(self._device(client.mix_prices).values()) or None
         seen = user.look(row, self.clock.now)
         self.clock.now += seen.duration_ms
         self.totals.pv += 1
@@ -155,7 +159,20 @@ class Player:
         self.clock.now += GAP_MS
         left = user.leaves(position)
         kind, worth = user.card(row) or (None, None)
-        self.shown.append(Shown(user.session, position + 1, seen.clicked, seen.probability, kind, worth, left))
+        self.shown.append(
+            Shown(
+                user.session,
+                position + 1,
+                seen.clicked,
+                seen.probability,
+                kind,
+                worth,
+                left,
+                time,
+                predicted,
+                prices,
+            )
+        )
         return left
 
     def _pend(self) -> None:

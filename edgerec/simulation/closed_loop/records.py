@@ -31,6 +31,9 @@ class Shown:
         probability: the true click probability.
         kind, worth: of the card; None in a plain world.
         left: whether the user left after it.
+        time: when it came into view, in milliseconds since 1970.
+        predicted: the click probability that the device predicted when it came into view; None without a plan.
+        prices: the prices of the kinds at that time, in the order of the rules; None without rules.
     """
 
     session: int
@@ -40,6 +43,9 @@ class Shown:
     kind: str | None = None
     worth: float | None = None
     left: bool = False
+    time: int = 0
+    predicted: float | None = None
+    prices: list[float] | None = None
 
 
 @dataclass(frozen=True)
