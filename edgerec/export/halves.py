@@ -44,6 +44,7 @@ def write_device(
 
     Args:
         run: the run.
+        parts: the parts of its model.
         graphs: the graphs, by the name of the model.
         folder: the folder of the bundle.
         half: the folder to write the device half into.
