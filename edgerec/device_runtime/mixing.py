@@ -97,7 +97,6 @@ class FeedMixing:
             if vectors is None
             else CardVectors(vectors.own[best], vectors.before[best], vectors.after[best]),
             prices=prices_at(rules, self._states, time, start=self._start(mixer, page)),
-            places=self._feed.remaining,
         )
         late = self._budget.lateness((perf_counter() - started) * 1000)
         if late is not None:
