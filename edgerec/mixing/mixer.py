@@ -64,6 +64,7 @@ class Mixer:
         *,
         vectors: CardVectors | None = None,
         prices: Mapping[str, float],
+        places: int | None = None,
     ) -> Mixed:
         """Return the order of candidates.
 
@@ -76,6 +77,8 @@ class Mixer:
             logits: (n,) the scores of the candidates.
             vectors: (n,) what the head reads of the candidates; None: the head is not used.
             prices: the price of each kind. Only the policy `price` reads them.
+            places: the number of places that the user can see before more candidates arrive; None: all. A plan has no
+                more places, so that no rule is given up for a place that nobody sees.
 
         Raises:
             NotFiniteError: a score is NaN or infinite.
@@ -85,7 +88,7 @@ class Mixer:
         prices = prices if self.config.policy == "price" else {}
         rates = click_rates(self._rules, self._prior, cards.kinds, logits)
         points = point_values(self._rules, self._prior, cards.kinds, rates, prices=prices)
-        problem = Problem(cards, seen, self._places)
+        problem = Problem(cards, seen, self._places if places is None else max(min(self._places, places), 1))
         values: PlanValues = points
         if self._head is not None and vectors is not None:
             values = EsanValues.of(self._head, vectors, problem, self._rules, prices=prices, prior=self._prior)

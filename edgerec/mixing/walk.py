@@ -47,7 +47,12 @@ def walk(
             max(rule.at_least - count, 0) if taken[kind] < len(sources[kind]) else 0
             for kind, (rule, count) in enumerate(zip(kinds, counts, strict=True))
         ]
-        hurry = sum(missing) >= top + rules.page - place
+        needed = sum(
+            max(last[kind] + rule.gap - place, rule.first - 1 - place, 0) + 1 + (count - 1) * rule.gap
+            for kind, (rule, count) in enumerate(zip(kinds, missing, strict=True))
+            if count
+        )
+        hurry = needed >= top + rules.page - place
         for kind, rule in enumerate(kinds):
             most = rule.at_most if caps is None else min(rule.at_most, max(_cap(caps, page, kind), rule.at_least))
             if (
