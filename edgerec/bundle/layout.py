@@ -16,6 +16,8 @@ RAW_CASES = f"{GOLDEN}/raw-"
 """The beginning of the path of every golden case that starts from raw values."""
 EMBEDDINGS = "embeddings"
 """The name of a folder in the cloud half. The folder contains one folder for each table."""
+SURROUNDINGS = "surroundings.npz"
+"""The name of the file in the device half that has the tables of ESAN (`edgerec.mixing.head`)."""
 
 MAX_PATH, MAX_DEPTH = 200, 8
 """Maximum number of characters and of parts of a path within a bundle. Every file system can store such a path."""

@@ -20,16 +20,21 @@ from edgerec.device_runtime.hubsm import HubsmStepper
 from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.spec import FeatureSpec, parse_spec
+from edgerec.mixing.head import SurroundingsHead
 
 
 @dataclass(frozen=True)
 class DeviceHalf:
-    """The device half of a bundle: its folder, manifest and specification, and the bytes of each model by name."""
+    """The device half of a bundle: its folder, manifest and specification, and the bytes of each model by name.
+
+    `head` are the bytes of the tables of surroundings; None if there are none.
+    """
 
     folder: Path
     manifest: DeviceManifest
     spec: FeatureSpec
     contents: dict[str, bytes]
+    head: bytes | None = None
 
 
 def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None, threads: int = 1) -> DeviceModel:
@@ -118,7 +123,9 @@ def read_device_half(bundle: Path, *, public_key: PublicKey | None = None) -> De
     spec = _parse_spec(manifest, folder)
     with enough_memory(folder):
         contents = {name: _model_bytes(folder, manifest, name) for name in DEVICE_MODELS if name in manifest.models}
-    return DeviceHalf(folder, manifest, spec, contents)
+        tables = manifest.surroundings
+        head = None if tables is None else read_stamped(folder, tables, manifest.files[tables])
+    return DeviceHalf(folder, manifest, spec, contents, head)
 
 
 def create_model(half: DeviceHalf, *, threads: int = 1) -> DeviceModel:
@@ -137,6 +144,7 @@ def create_model(half: DeviceHalf, *, threads: int = 1) -> DeviceModel:
             steppers=steppers,
             ranker=DeviceRanker(half.contents[RANKING_MODEL], threads=threads),
             mixing=manifest.mixing,
+            head=None if half.head is None else SurroundingsHead.from_bytes(half.head),
         )
     check_models(model, manifest, half.folder)
     return model

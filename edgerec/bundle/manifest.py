@@ -80,6 +80,8 @@ class DeviceManifest(_Manifest):
     """A device that checks signatures refuses a version with a smaller number than it has had; 0 in earlier bundles."""
     mixing: MixSettings | None = None
     """The rules of a mixed feed, and the first prices (docs/mixing.md). None: the order of the model is shown."""
+    surroundings: Name | None = None
+    """The file with the tables of ESAN; None for a model without surroundings, and in earlier bundles."""
 
     @field_validator("models")
     @classmethod
@@ -97,6 +99,12 @@ class DeviceManifest(_Manifest):
         if set(limits) != set(Limits.model_fields):
             raise ValueError(f"should be {', '.join(Limits.model_fields)}; received {', '.join(limits) or 'none'}")
         return limits
+
+    @model_validator(mode="after")
+    def _stamped(self) -> DeviceManifest:
+        if self.surroundings is not None and self.surroundings not in self.files:
+            raise ValueError(f"files should have the hash of {self.surroundings}")
+        return self
 
     @model_validator(mode="after")
     def _sizes_limited(self) -> DeviceManifest:

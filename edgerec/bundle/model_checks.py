@@ -8,6 +8,7 @@ from edgerec.bundle.manifest import RANKING_MODEL, DeviceManifest
 from edgerec.core.errors import FormatError
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.session import Session
+from edgerec.features.card_kind import card_kind_feature
 
 
 def check_models(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> None:
@@ -15,11 +16,13 @@ def check_models(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> 
 
     Raises:
         FormatError: a model does not have the inputs and outputs in the manifest, the ranker cannot read what the step
-            models return, or the width of a model's input vector differs from that of its features.
+            models return, the width of a model's input vector differs from that of its features, or the tables of
+            surroundings do not fit the ranker or the features.
     """
     _check_shapes(model, manifest, folder)
     _check_together(model, manifest, folder)
     _check_widths(model, folder)
+    _check_head(model, folder)
 
 
 def sessions_of(model: DeviceModel) -> dict[str, Session]:
@@ -80,3 +83,23 @@ def _check_widths(model: DeviceModel, folder: Path) -> None:
                 f"device bundle: {folder}: the features of {name} have {expected} numbers; received a model that reads "
                 f"{received}: export the bundle again"
             )
+
+
+def _check_head(model: DeviceModel, folder: Path) -> None:
+    """Check that the tables of surroundings have the ranker's width and the kinds of cards of the features."""
+    width, head = model.ranker.vector_width, model.head
+    if (head is None) != (not width):
+        raise FormatError(
+            f"device bundle: {folder} should have tables of surroundings if, and only if, the ranker returns vectors "
+            f"of cards; received {'no tables' if head is None else 'tables'}, and a ranker with "
+            f"{width or 'no'} numbers for each vector: export the bundle again"
+        )
+    if head is None:
+        return
+    found = card_kind_feature(model.spec.item)
+    kinds = None if found is None else found[1]
+    if (head.hidden, head.kinds) != (width, kinds):
+        raise FormatError(
+            f"device bundle: {folder}: the tables of surroundings should have {width} numbers and the kinds "
+            f"{kinds}; received {head.hidden} and {head.kinds}: export the bundle again"
+        )

@@ -70,7 +70,7 @@ _BUNDLE = Layout(
     ("format", "version_id", "spec", "files"),
     (
         r"((device|cloud)/)?manifest\.json(\.sig)?",
-        r"device/\w+\.mnn",
+        r"device/(\w+\.mnn|surroundings\.npz)",
         r"cloud/embeddings/\w+/shard-\d+-of-\d+\.npz",
         r"golden/(case|raw)-\d+\.npz",
         r"golden/(onnx|peers)/\w+\.(onnx|mnn|tflite|npz)",
@@ -86,6 +86,11 @@ _AB_TEST = Layout(
         r"logs/[^/]+/truth/places/part-[\d-]+\.parquet",
         *_under(r"logs/[^/]+", _LOGS),
     ),
+)
+_MIX_TEST = Layout(
+    "mix_test",
+    ("schema", "goals", "policies"),
+    (r"mix_test\.(json|md|html)", r"(users|exposures)/part-[\d-]+\.parquet"),
 )
 LAYOUTS = {
     "logs.json": _LOGS,
@@ -109,6 +114,7 @@ LAYOUTS = {
         (r"ablation\.(json|md|html)", r"\w+-seed-\d+\.npz", *_under(r"runs/\w+-seed-\d+", _RUN)),
     ),
     "ab_test.json": _AB_TEST,
+    "mix_test.json": _MIX_TEST,
     "loop.json": Layout(
         "loop",
         ("schema", "rounds"),

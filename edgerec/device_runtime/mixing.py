@@ -107,6 +107,13 @@ class FeedMixing:
         )
         return mixed, ""
 
+    def prices(self, time: int) -> dict[str, float]:
+        """Return the present price of each kind; nothing without rules."""
+        mixer, page = self._mixer, self._feed.latest
+        if mixer is None or page is None:
+            return {}
+        return prices_at(mixer.settings.rules, self._states, time, start=self._start(mixer, page))
+
     def after_exposure(
         self, item_id: int, place: tuple[OfferedPage, int] | None, time: int
     ) -> dict[str, KindState] | None:

@@ -21,8 +21,8 @@ from edgerec.mixing.head import CardVectors
 
 Array = npt.NDArray[np.float32]
 
-VECTORS = ("own", "before", "after")
-"""The outputs of a ranking model with surroundings, besides `logits`: the fields of `CardVectors`."""
+PARTS = 3
+"""The output `vectors` of a ranking model with surroundings has the three fields of `CardVectors`, side by side."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,20 @@ class DeviceRanker:
         session = Session(model, threads=threads)
         feed = RankFeed({name: session.view(name) for name in session.inputs})
         logits = session.view("logits")
-        vectors = [session.view(name) for name in VECTORS if name in session.outputs]
-        widths = {vector.shape[1:] for vector in vectors}
-        fits = not vectors or (len(vectors), len(widths)) == (len(VECTORS), 1)
-        fits &= all(vector.ndim == 2 and len(vector) == feed.limit for vector in vectors)
-        if logits.shape != (feed.limit, 1) or len(session.outputs) != 1 + len(vectors) or not fits:
+        vectors = session.view("vectors") if "vectors" in session.outputs else None
+        fits = logits.shape == (feed.limit, 1) and len(session.outputs) == 1 + (vectors is not None)
+        if vectors is not None:
+            fits &= vectors.ndim == 2 and len(vectors) == feed.limit and vectors.shape[1] % PARTS == 0
+        if not fits:
             raise SessionError(
-                f"a ranking model should have the output `logits` of shape {(feed.limit, 1)}, and either no other "
-                f"output or {', '.join(VECTORS)} of one shape. Received: {dict(session.outputs)}"
+                f"a ranking model should have an output `logits` of shape {(feed.limit, 1)}, and no other one or "
+                f"`vectors` of shape ({feed.limit}, {PARTS} x hidden). Received: {dict(session.outputs)}"
             )
         self.session = session
         self._feed = feed
         self._lock = threading.Lock()
         self._logits, self._vectors = logits.reshape(-1), vectors
-        self.vector_width = vectors[0].shape[1] if vectors else 0
+        self.vector_width = 0 if vectors is None else vectors.shape[1] // PARTS
         self.limit, self.candidate_width = feed.limit, feed.candidate_width
         self.limits = {kind: one.limit for kind, one in feed.kinds.items()}
         self.key_widths = {kind: one.key_width for kind, one in feed.kinds.items()}
@@ -140,14 +140,16 @@ class DeviceRanker:
             self._feed.write(candidates, given, ids)  # type: ignore[arg-type]
             self.session.execute()
             outputs = {"logits": self._logits[:count].copy()}
-            outputs |= {name: view[:count].copy() for name, view in zip(VECTORS, self._vectors, strict=False)}
+            if self._vectors is not None:
+                outputs["vectors"] = self._vectors[:count].copy()
         if not all(is_finite(output) for output in outputs.values()):
             inputs = {"candidates": candidates}
             for kind, feed in self._feed.kinds.items():
                 inputs |= {feed.keys_name: given[kind].keys, feed.values_name: given[kind].values}  # type: ignore[union-attr]
             raise not_finite(outputs, inputs)
-        logits = outputs.pop("logits")
-        return Scored(logits, CardVectors(**outputs) if outputs else None)
+        if "vectors" not in outputs:
+            return Scored(outputs["logits"])
+        return Scored(outputs["logits"], CardVectors(*np.split(outputs["vectors"], PARTS, axis=1)))
 
     def rank(
         self,

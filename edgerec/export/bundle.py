@@ -181,7 +181,7 @@ def export_bundle(
                 write_peers(run.model, parts, run.head.limits, folder)
             halves: dict[Precision, Path] = {name: folder / SCRATCH / name for name in precisions_of(precision)}
             for name, half in halves.items():
-                write_device(run, graphs, folder, half, name, serial=number, mixing=mixing)
+                write_device(run, parts, graphs, folder, half, name, serial=number, mixing=mixing)
             columns = () if mixing is None else mixing.columns
             tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows, mixing_columns=columns)
         served = as_stored(parts.tables, table_dtype)

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from edgerec.bundle.files import stamp_files
-from edgerec.bundle.layout import CLOUD, DEVICE, EMBEDDINGS, GOLDEN
+from edgerec.bundle.layout import CLOUD, DEVICE, EMBEDDINGS, GOLDEN, SURROUNDINGS
 from edgerec.bundle.manifest import CloudManifest, DeviceManifest, ModelFile, Precision
 from edgerec.bundle.manifest_file import write_manifest
 from edgerec.core.atomic import write_bytes
@@ -31,6 +31,7 @@ def write_graphs(run: Run, parts: SplitModel, graphs: Mapping[str, onnx.ModelPro
 
 def write_device(
     run: Run,
+    parts: SplitModel,
     graphs: Mapping[str, onnx.ModelProto],
     folder: Path,
     half: Path,
@@ -43,6 +44,7 @@ def write_device(
 
     Args:
         run: the run.
+        parts: the parts of its model.
         graphs: the graphs, by the name of the model.
         folder: the folder of the bundle.
         half: the folder to write the device half into.
@@ -58,6 +60,8 @@ def write_device(
         models[name] = ModelFile(
             file=f"{name}.mnn", inputs=_shapes(graph.graph.input), outputs=_shapes(graph.graph.output)
         )
+    if parts.head is not None:
+        write_bytes(device / SURROUNDINGS, parts.head.to_bytes())
     manifest = DeviceManifest(
         version_id=run.head.version_id,
         precision=precision,
@@ -66,7 +70,8 @@ def write_device(
         models=models,
         serial=serial,
         mixing=mixing,
-        files=stamp_files(device, device.glob("*.mnn")),
+        surroundings=None if parts.head is None else SURROUNDINGS,
+        files=stamp_files(device, (path for path in device.iterdir() if path.is_file())),
     )
     write_manifest(manifest, device)
 

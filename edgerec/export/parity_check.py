@@ -23,10 +23,13 @@ from edgerec.export.parity import CaseError, check_random
 from edgerec.export.random_cases import LONG, SEEDS, STANDARD_DEVIATIONS, long_case, random_cases
 from edgerec.export.real_requests import check_real, summarise
 from edgerec.export.split import SplitModel
+from edgerec.export.surroundings_check import check_surroundings
 from edgerec.export.trace import Trace
 from edgerec.export.trace import trace as trace_case
 from edgerec.model.runs import Run
 
+SURROUNDINGS_CHECK = "surroundings"
+"""The name of the check of the head in `Parity.checks`."""
 TRACE = "trace"
 """The `kind` of the folder that a failed check writes, and the suffix of the folder's name."""
 
@@ -123,4 +126,7 @@ def _run_checks(
             checks |= {name.replace("random", "long"): error for name, error in long.items()}
     with stage("check parity on real requests"):
         real = check_real(run.model, samples, parts.tables, loaded, requests=requests)
+        if parts.head is not None:
+            around = check_surroundings(run.model, samples, parts.tables, loaded, requests=requests)
+            checks[SURROUNDINGS_CHECK] = around
     return CheckedParity(summarise(checks, real), real.gauc, golden, ordinary)

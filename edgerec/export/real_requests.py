@@ -94,8 +94,7 @@ def step_through(
     Raises:
         CaseError: a difference is above `tolerance`. The error names the worst element.
     """
-    total = samples.head.splits[split].requests
-    chosen = np.unique(np.linspace(0, total - 1, min(requests, total)).astype(np.int64))
+    chosen = _chosen(samples, split, requests)
     function = traced(model)
     dense = DenseRequests(samples, tables, matching=model.ranker.reads_matches)
     worst, equal = dict.fromkeys(devices, 0.0), dict.fromkeys(devices, 0)
@@ -137,6 +136,16 @@ def step_through(
         )
         for name in devices
     }
+
+
+def batches_of(samples: Samples, split: str, *, requests: int) -> Iterator[tuple[Shard, npt.NDArray[np.int64]]]:
+    """Yield `requests` of `split`, evenly spaced, in batches: a shard and rows of it."""
+    return _batches(samples, _chosen(samples, split, requests), split)
+
+
+def _chosen(samples: Samples, split: str, requests: int) -> npt.NDArray[np.int64]:
+    total = samples.head.splits[split].requests
+    return np.unique(np.linspace(0, total - 1, min(requests, total)).astype(np.int64))
 
 
 def _batches(

@@ -18,6 +18,7 @@ from edgerec.features.behaviours import BehaviourKind, Limits
 from edgerec.graphs.ranking import EncoderGraph, RankerGraph
 from edgerec.kv.npz import Table
 from edgerec.layers.device_weights import array
+from edgerec.mixing.head import SurroundingsHead
 from edgerec.model.runs import Run
 
 
@@ -29,11 +30,13 @@ class SplitModel:
         encoders: the encoder of each kind of behaviour that the model reads.
         ranker: the ranker.
         tables: the embedding tables by name of feature. They go to the cloud. No device graph contains their rows.
+        head: what computes click rates from the cards around a card; None for a model without surroundings.
     """
 
     encoders: Mapping[BehaviourKind, EncoderGraph]
     ranker: RankerGraph
     tables: dict[str, Table]
+    head: SurroundingsHead | None = None
 
 
 def split(run: Run) -> SplitModel:
@@ -52,7 +55,10 @@ def split(run: Run) -> SplitModel:
         ranker = model.ranker.device_graph(model.settings)
         if not isinstance(ranker, RankerGraph):
             raise TypeError(f"`device_graph` returned {type(ranker).__name__}")
-    return SplitModel(encoders, ranker, tables={name: _table(run, name) for name in run.vocabularies})
+        head = model.ranker.surroundings(model.settings)
+        if head is not None and not isinstance(head, SurroundingsHead):
+            raise TypeError(f"`surroundings` returned {type(head).__name__}")
+    return SplitModel(encoders, ranker, {name: _table(run, name) for name in run.vocabularies}, head)
 
 
 def device_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProto]:

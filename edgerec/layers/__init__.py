@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from edgerec.rankers.crban_plus import CrbanPlus
     from edgerec.rankers.dlcm import Dlcm
     from edgerec.rankers.dnn_rank import DnnRank
+    from edgerec.rankers.esan import Esan
 
 _HOME = {
     "BehaviourAttention": "edgerec.layers.attention",
     "BehaviourEncoder": "edgerec.layers.hubsm",
     "Crban": "edgerec.rankers.crban",
     "CrbanPlus": "edgerec.rankers.crban_plus",
+    "Esan": "edgerec.rankers.esan",
     "DinAttention": "edgerec.layers.din",
     "Dlcm": "edgerec.rankers.dlcm",
     "DnnRank": "edgerec.rankers.dnn_rank",
@@ -42,6 +44,7 @@ __all__ = [
     "BehaviourEncoder",
     "Crban",
     "CrbanPlus",
+    "Esan",
     "DinAttention",
     "Dlcm",
     "DnnRank",

@@ -21,6 +21,7 @@ class ModelSettings:
         number_columns: columns of the raw features of items and relations in a candidate vector.
         identities: number of IDs that can match exactly between a candidate and a behaviour: the item's own ID and the
             ID of each embedding feature.
+        card_kinds: the kinds of cards, if the items have a `one_hot` feature of the column `card_kind`.
     """
 
     units: int
@@ -31,3 +32,4 @@ class ModelSettings:
     candidate_width: int
     number_columns: tuple[int, ...]
     identities: int
+    card_kinds: tuple[str, ...] = ()

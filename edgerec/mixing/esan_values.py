@@ -138,13 +138,14 @@ class EsanValues:
         index = np.arange(MOST_PLACES)
         place = np.stack([index, index - 1, index - 1], axis=1)
         return cls(
-            tables,
-            head.output,
-            kinds,
-            own,
-            before,
-            after.reshape(-1, head.hidden),
-            *(np.append(part / 2, 0.0) for part in (calibration[:, 0], calibration[:, 1])),
+            tables=tables,
+            output=head.output,
+            kinds=kinds,
+            own=own,
+            before=before,
+            after=after.reshape(-1, head.hidden),
+            scale=np.append(calibration[:, 0] / 2, 0.0),
+            shift=np.append(calibration[:, 1] / 2, 0.0),
             level=np.append(worth / 2 - prices - leaving, 0.0),
             swing=np.append(worth / 2, 0.0),
             examination=np.array(known.examination)[np.minimum(index, len(known.examination) - 1)],

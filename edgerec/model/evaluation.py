@@ -32,17 +32,32 @@ def scorer(model: Reranker) -> Callable[[Mapping[str, Any]], Any]:
     return traced(model, kernels_here(xla=False))
 
 
+def scorer_in_list(model: Reranker) -> Callable[[Mapping[str, Any]], Any]:
+    """Return a function of the model's inputs as `scorer` does. Its logits are those of `Reranker.in_list`."""
+    return traced_in_list(model, kernels_here(xla=False))
+
+
 def traced(model: Reranker, kernels: Kernels = "keras") -> Callable[[Mapping[str, Any]], Any]:
     """Return the model as a traced function of its inputs. All lengths of lists share one trace.
 
     `kernels` compute recurrences and attention. By default Keras computes them, so the export compares with Keras.
     """
+    return _traced(model, lambda inputs: model(inputs, training=False), kernels)
 
+
+def traced_in_list(model: Reranker, kernels: Kernels = "keras") -> Callable[[Mapping[str, Any]], Any]:
+    """Return `Reranker.in_list` as a traced function, see `traced`."""
+    return _traced(model, model.in_list, kernels)
+
+
+def _traced(
+    model: Reranker, function: Callable[[Mapping[str, Any]], Any], kernels: Kernels
+) -> Callable[[Mapping[str, Any]], Any]:
     # The training step is traced without AutoGraph, too. AutoGraph would change the errors of a ranker.
     @tf.function(input_signature=[model.input_signature()], autograph=False)  # type: ignore[untyped-decorator]
     def score(inputs: Mapping[str, Any]) -> Any:
         with model.computed_by(kernels):
-            return model(inputs, training=False)
+            return function(inputs)
 
     return score  # type: ignore[no-any-return]
 

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, BehaviourKind
+from edgerec.features.card_kind import card_kind_feature
 from edgerec.features.encoded import FIELDS
 from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
@@ -21,9 +22,13 @@ from edgerec.layers.feature_vector import FeatureVector
 from edgerec.layers.gru_stack import GruStack
 from edgerec.layers.kernels.form import Kernels
 from edgerec.layers.settings import ModelSettings
+from edgerec.mixing.surroundings import SPAN
 from edgerec.model.plugin_layers import calls, check_result, create, original_errors
-from edgerec.rankers.ranker import BehaviourWindow, RankInputs
+from edgerec.rankers.ranker import BehaviourWindow, RankInputs, ShownKinds
 from edgerec.rankers.registry import find_model
+
+SESSION_HOURS = 0.5
+"""An exposure at most this long before a request counts as one of the same session, for the cards before a list."""
 
 
 @keras.saving.register_keras_serializable("edgerec")
@@ -44,7 +49,8 @@ class Reranker(keras.Model):
         inputs: as `edgerec.model.batches.Batch.inputs`.
 
     Returns:
-        logits (batch, s) of the candidates at the positions `inputs["scored"]`.
+        logits (batch, s) of the candidates at the positions `inputs["scored"]`. In training, they are those of
+        `Ranker.rank_shown`.
     """
 
     def __init__(
@@ -80,6 +86,8 @@ class Reranker(keras.Model):
         self.context = _layer(self.spec.context, "context")
         more = [layer for layer in (self.relations, self.context) if layer is not None]
         item_width = self.item_embedding.width
+        card_kind = card_kind_feature(self.spec.item)
+        self.card_kind_column = None if card_kind is None else card_kind[0]
         self.settings = ModelSettings(
             units=units,
             layers=layers,
@@ -89,6 +97,7 @@ class Reranker(keras.Model):
             candidate_width=item_width + sum(layer.width for layer in more),
             number_columns=_number_columns(self.spec),
             identities=1 + len(self.spec.embeddings),
+            card_kinds=() if card_kind is None else card_kind[1],
         )
         for kind in self.behaviour_kinds:
             setattr(self, kind.step_model, create(model.encoder_class(), self.settings, name=kind.step_model))
@@ -124,14 +133,25 @@ class Reranker(keras.Model):
             return super().__call__(*arguments, **options)
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
-        return self.rank(
-            RankInputs(
-                candidates=self._candidates(inputs, training),
-                numbers=numbers_of(inputs),
-                candidate_length=inputs["candidate_length"],
-                scored=inputs["scored"],
-                behaviours={kind: self._window(kind, inputs, training) for kind in self.behaviour_kinds},
-            )
+        read = self._read(inputs, training)
+        return self.rank_shown(read, training=True) if training else self.rank(read)
+
+    def in_list(self, inputs: Mapping[str, Any]) -> Any:
+        """Return logits (batch, s) given that the candidates are shown in the order of the list."""
+        return self.rank_shown(self._read(inputs, False))
+
+    def _read(self, inputs: Mapping[str, Any], training: bool) -> RankInputs:
+        """Return what the ranker reads."""
+        shown = None
+        if self.ranker.reads_kinds and self.card_kind_column is not None:
+            shown = shown_kinds_of(inputs, self.card_kind_column)
+        return RankInputs(
+            candidates=self._candidates(inputs, training),
+            numbers=numbers_of(inputs),
+            candidate_length=inputs["candidate_length"],
+            scored=inputs["scored"],
+            behaviours={kind: self._window(kind, inputs, training) for kind in self.behaviour_kinds},
+            shown=shown,
         )
 
     def _candidates(self, inputs: Mapping[str, Any], training: bool) -> Any:
@@ -155,6 +175,23 @@ class Reranker(keras.Model):
             logits = self.ranker.rank(inputs)
         check_result(self.ranker, "rank", logits, tuple(inputs.scored.shape), "a logit for each scored candidate")
         return logits
+
+    def rank_shown(self, inputs: RankInputs, *, training: bool = False) -> Any:
+        """Return the ranker's logits (batch, s) given that the candidates are shown in the order of the list.
+
+        Raises:
+            PluginError: the ranker of another package fails, or returns something else.
+        """
+        with calls(type(self.ranker), "rank_shown"):
+            logits = self.ranker.rank_shown(inputs, training=training)
+        shape = tuple(inputs.scored.shape)
+        check_result(self.ranker, "rank_shown", logits, shape, "a logit for each scored candidate")
+        return logits
+
+    def reseed(self, seed: int) -> None:
+        """Set the seed of everything that is random in training."""
+        self.item_embedding.reseed(seed)
+        self.ranker.reseed(seed)
 
     def encode(self, kind: BehaviourKind, action: Any, item: Any) -> Any:
         """Return the encodings (batch, time, 2 * units) of behaviours of one kind.
@@ -293,3 +330,23 @@ def matches_of(inputs: Mapping[str, Any], kind: BehaviourKind) -> Any:
         for candidate, behaviour, allowed in pairs
     ]
     return ops.cast(ops.stack(matches, axis=1), "float32")
+
+
+def shown_kinds_of(inputs: Mapping[str, Any], column: int) -> ShownKinds:
+    """Return the kinds of the cards of each list, and of the exposures of the last `SESSION_HOURS` before it.
+
+    `column` is the column of the codes that has the kind of a card.
+    """
+    exposures = inputs[EXPOSURE.plural]
+    kinds = ops.cast(windows_of(exposures["item"]["codes"][..., column], exposures["index"]), "int32")
+    age, length = exposures["age"], exposures["length"][:, None]
+    recent = (ops.arange(ops.shape(kinds)[1])[None, :] < length) & (age <= SESSION_HOURS)
+    kinds = ops.where(recent, kinds, -1)
+    # The last behaviour of a window is at `length - 1`.
+    index = length - SPAN + ops.arange(SPAN)[None, :]
+    latest = ops.take_along_axis(kinds, ops.maximum(index, 0), axis=1)
+    return ShownKinds(
+        codes=ops.cast(inputs["candidates"]["codes"][..., column], "int32"),
+        seen=ops.where(index >= 0, latest, -1),
+        seen_count=ops.sum(ops.cast(recent, "int32"), axis=1),
+    )

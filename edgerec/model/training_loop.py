@@ -161,7 +161,7 @@ class TrainingLoop:
         config, start = self.config, time.perf_counter()
         # The seed depends on the epoch, so that a resumed training has the same batches and replaces the same IDs as a
         # training without the interruption.
-        self.model.item_embedding.reseed(config.seed * 1000 + number)
+        self.model.reseed(config.seed * 1000 + number)
         batches = epoch(
             self.samples,
             TRAIN,

@@ -14,6 +14,7 @@ from edgerec.layers.settings import ModelSettings
 
 if TYPE_CHECKING:
     from edgerec.graphs.ranking import RankerGraph
+    from edgerec.mixing.head import SurroundingsHead
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,22 @@ class BehaviourWindow:
 
 
 @dataclass(frozen=True)
+class ShownKinds:
+    """The kinds of the cards of each list, and of the cards that the user saw before it. Kinds are codes.
+
+    Attributes:
+        codes: (batch, candidates) int32, the kind of each candidate; 0 if it is not listed.
+        seen: (batch, SPAN) int32, the kinds of the latest cards that the user saw in this session, the newest one last;
+            -1 where there is none.
+        seen_count: (batch,) int32, number of cards that the user saw in this session.
+    """
+
+    codes: Any
+    seen: Any
+    seen_count: Any
+
+
+@dataclass(frozen=True)
 class RankInputs:
     """All inputs that a ranker may read for a batch of requests.
 
@@ -44,6 +61,8 @@ class RankInputs:
         candidate_length: (batch,) int32, at least 1.
         scored: (batch, scored) int32, positions of the candidates to score; the others are context.
         behaviours: the latest behaviours of each kind that the ranker reads.
+        shown: the kinds of cards. None if the ranker does not read them, and for requests without an order, such as
+            those of the parity check.
     """
 
     candidates: Any
@@ -51,6 +70,7 @@ class RankInputs:
     candidate_length: Any
     scored: Any
     behaviours: Mapping[BehaviourKind, BehaviourWindow]
+    shown: ShownKinds | None = None
 
 
 class Ranker(keras.layers.Layer):
@@ -62,10 +82,12 @@ class Ranker(keras.layers.Layer):
     Attributes:
         layer_name: name of the layer in a model. The paths of its weights contain it.
         reads_matches: whether it reads `BehaviourWindow.match` and `age`.
+        reads_kinds: whether it reads `RankInputs.shown`.
     """
 
     layer_name = "ranker"
     reads_matches = False
+    reads_kinds = False
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> Ranker:
@@ -89,6 +111,25 @@ class Ranker(keras.layers.Layer):
             PluginError: the ranker does not define this method.
         """
         raise PluginError(f"ranker {type(self).__module__}.{type(self).__name__} should define `rank`")
+
+    def rank_shown(self, inputs: RankInputs, *, training: bool = False) -> Any:
+        """Return logits (batch, scored) given that the candidates are shown in the order of the list.
+
+        Training compares these logits with the clicks. By default they are those of `rank`. A ranker overrides this
+        method if the cards around a card change its click rate.
+
+        Args:
+            inputs: the lists in the order shown.
+            training: whether the logits are for a training step.
+        """
+        return self.rank(inputs)
+
+    def reseed(self, seed: int) -> None:
+        """Set the seed of everything that is random in training. By default nothing is."""
+
+    def surroundings(self, settings: ModelSettings) -> SurroundingsHead | None:
+        """Return the trained tables from which a device computes `rank_shown`; by default there are none."""
+        return None
 
     def device_graph(self, settings: ModelSettings) -> RankerGraph:
         """Return the trained weights for the device.

@@ -90,10 +90,21 @@ MODELS: dict[str, Model] = {
 }
 """The models of this package, in the order of Table 2."""
 
+ESAN = "edgerec.rankers.esan:Esan"
+MIXED_MODELS: dict[str, Model] = {
+    "esan": Model(ESAN, "click rates given the cards around a card", BEHAVIOUR_KINDS),
+    "esan_alone": Model(ESAN, "esan without surroundings", BEHAVIOUR_KINDS, options={"around": "none"}),
+    "esan_no_behaviour": Model(ESAN, "esan without behaviours"),
+    "esan_no_place": Model(ESAN, "esan without the place", BEHAVIOUR_KINDS, options={"place": False}),
+    "esan_shuffled": Model(ESAN, "esan with wrong surroundings", BEHAVIOUR_KINDS, options={"around": "shuffled"}),
+}
+"""The models of mixed feeds: ESAN, and its ablations (`edgerec mix ablate`). The items need the kind of each card."""
+_OWN = {**MODELS, **MIXED_MODELS}
+
 
 def model_names() -> list[str]:
     """Return the names of all installed models. The models of this package come first."""
-    return [*MODELS, *sorted(set(plugin_names(ENTRY_POINTS)) - set(MODELS))]
+    return [*_OWN, *sorted(set(plugin_names(ENTRY_POINTS)) - set(_OWN))]
 
 
 def find_model(name: str) -> Model:
@@ -103,9 +114,9 @@ def find_model(name: str) -> Model:
         ConfigurationError: there is no such model.
         PluginError: the model's entry point does not name a `Model`, cannot be imported, or has a name that is in use.
     """
-    if name in MODELS:
+    if name in _OWN:
         check_own_name(ENTRY_POINTS, name)
-        return MODELS[name]
+        return _OWN[name]
     model = load_plugin(ENTRY_POINTS, name)
     if model is None:
         raise ConfigurationError(

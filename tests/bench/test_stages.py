@@ -132,13 +132,13 @@ def test_everything_is_measured_at_once_and_fits_into_100_columns(
     bundle_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored: list[int] = []
-    score = ModelServing.score
+    score = ModelServing.score_cards
 
     def count(serving: ModelServing, candidates: PreparedItems, **more: Any) -> Any:
         scored.append(len(candidates))
         return score(serving, candidates, **more)
 
-    monkeypatch.setattr(ModelServing, "score", count)
+    monkeypatch.setattr(ModelServing, "score_cards", count)
     repeat_little(monkeypatch)
     plan = Plan("all", rounds=2, sweep=True)
     measured = measure_bundle(bundle_path, plan, rounds=1), measure_bundle(bundle_path, plan, rounds=1, first=False)
