@@ -107,9 +107,9 @@ def uplift(outcome: Outcome, base: Outcome) -> dict[str, float]:
     return {"uplift": float(difference.mean() / base.value.mean()), "error": float(difference.std() / scale)}
 
 
-def price_of(world: SimulationConfig, share: float, *, high: float = 2.0, steps: int = 7, **plan: int) -> float:
-    """Return the price at which ads have a share. It is found by bisection on the same users."""
-    low = 0.0
+def price_of(world: SimulationConfig, share: float, *, steps: int = 5, **plan: int) -> float:
+    """Return the price at which ads have a share. It is found by bisection."""
+    low, high = 0.0, 0.4
     for _ in range(steps):
         price = (low + high) / 2
         low, high = (price, high) if play(world, Policy(price=price, **plan)).ads > share else (low, price)
@@ -121,7 +121,7 @@ def policies(users: int, pilot: int) -> list[dict[str, Any]]:
     world, small = SimulationConfig(users=users, mix=MixedConfig()), SimulationConfig(users=pilot, mix=MixedConfig())
     greedy = {"depth": 1, "width": 1}
     base = play(world, Policy(target=TARGET, **greedy))
-    # The pilot's users are others than those of the whole, so it has a share of its own.
+    # The pilot has fewer users, so the cap gives it a share of its own.
     share = play(small, Policy(target=TARGET, **greedy)).ads
     compared = {
         "greedy, cap": base,
@@ -148,8 +148,8 @@ def policies(users: int, pilot: int) -> list[dict[str, Any]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=6000)
-    parser.add_argument("--policy-users", type=int, default=6000)
-    parser.add_argument("--pilot-users", type=int, default=2000)
+    parser.add_argument("--policy-users", type=int, default=3000)
+    parser.add_argument("--pilot-users", type=int, default=1000)
     parser.add_argument("--logs", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
