@@ -105,7 +105,7 @@ def test_predictions_are_calibrated_rates_of_the_latest_plan(app: MixedApp, part
         assert found[item] == pytest.approx(1 / (1 + np.exp(-(scale * logit + shift))))
 
 
-@settings(max_examples=12, phases=(Phase.generate,))
+@settings(max_examples=10, phases=(Phase.generate,))
 @given(st.data())
 def test_seen_cards_never_move_and_rules_hold_over_pages_and_plans(
     parts: tuple[DeviceModel, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
