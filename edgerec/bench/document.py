@@ -43,6 +43,25 @@ class Part(BaseModel):
     model_config = FINITE
 
 
+class Quality(Part):
+    """How good the plans of a solver of a mixed feed are.
+
+    Attributes:
+        instances: number of feeds.
+        compared: number of feeds whose gap is known: all rules could hold.
+        reference: what found the best plans: `highs`, or `best known`.
+        gap_mean, gap_max: ``(best - value) / |best|``, mean and largest. None if there is nothing to compare.
+        violations: number of rules that plans break, except those that were given up.
+    """
+
+    instances: Count
+    compared: Whole
+    reference: str
+    gap_mean: Number | None
+    gap_max: Number | None
+    violations: Whole
+
+
 class Row(Part):
     """One implementation in one stage.
 
@@ -59,6 +78,7 @@ class Row(Part):
         processes: number of rounds in each process. Their order is that of `samples_us`.
         warmup_us: durations of the calls before the first round, for each process.
         samples_us: durations of the calls in each round.
+        quality: for the stage `mix`, how good the plans are. Else None.
         quantiles_us: durations at the shares `QUANTILES`. They are computed from `samples_us`.
     """
 
@@ -80,6 +100,7 @@ class Row(Part):
     processes: list[Count] = Field(min_length=1, max_length=MOST_PROCESSES)
     warmup_us: list[list[Positive]] = []
     samples_us: list[Annotated[list[Sample], Field(min_length=1)]]
+    quality: Quality | None = None
 
     @model_validator(mode="after")
     def _counts(self) -> Row:
@@ -237,6 +258,7 @@ class BenchDocument(Part):
         sizes: maximum lengths of the lists: `candidates`, `exposures`, `page_views`.
         warnings: which figures not to trust, as sentences.
         quantiles: the shares of all `quantiles_us`.
+        quality: the quality of the plans that a client makes, for `mix`. Else None.
         table3: the rows of the paper's Table 3 that were measured: `what`, `p50_ms`, `p99_ms` and `paper_ms`.
     """
 
@@ -276,6 +298,11 @@ class BenchDocument(Part):
             for row in self.results
             if row.stage in PAPER_MS and row.name == "edgerec" and not row.parameters
         ]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def quality(self) -> Quality | None:
+        return next((row.quality for row in self.results if row.name == "edgerec" and row.quality), None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain values, with the keys of the JSON file."""

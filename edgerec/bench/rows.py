@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgerec.bench.document import Ratio, Row
+from edgerec.bench.document import Quality, Ratio, Row
 from edgerec.bench.measure import Durations, ratios
 from edgerec.bench.steadiness import reasons, spread
 
 Parameters = Mapping[str, "int | float | str"]
 
 
-def row_of(durations: Sequence[Durations], *, name: str, stage: str, parameters: Parameters | None = None) -> Row:
+def row_of(
+    durations: Sequence[Durations],
+    *,
+    name: str,
+    stage: str,
+    parameters: Parameters | None = None,
+    quality: Quality | None = None,
+) -> Row:
     """Return the row of one implementation.
 
     Args:
@@ -21,6 +28,7 @@ def row_of(durations: Sequence[Durations], *, name: str, stage: str, parameters:
         name: the implementation.
         stage: what was measured.
         parameters: what a sweep varied.
+        quality: how good the results are, if they can be better or worse.
     """
     rounds = [samples for process in durations for samples in process.rounds]
     cpu = [used for process in durations for used in process.cpu]
@@ -47,6 +55,7 @@ def row_of(durations: Sequence[Durations], *, name: str, stage: str, parameters:
         processes=[len(process.rounds) for process in durations],
         warmup_us=[[round(sample, 2) for sample in process.warmup] for process in durations],
         samples_us=[[round(sample, 2) for sample in samples] for samples in rounds],
+        quality=quality,
     )
 
 

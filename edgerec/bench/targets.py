@@ -17,6 +17,7 @@ RATIOS = (
 DURATIONS = (
     ("trigger to new order, p99", "response", 10.0, 3.0),
     ("behaviour to stored encoding, p99", "behaviour", 5.0, 1.0),
+    ("plan of a mixed feed, p99", "mix", 5.0, 1.0),
 )
 """What, stage, required and excellent milliseconds."""
 DEVICE_MB = ("device models", 1.0, 0.5)

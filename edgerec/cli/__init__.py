@@ -14,6 +14,7 @@ from edgerec import __version__
 from edgerec.cli.bench import bench
 from edgerec.cli.bench_cloud import bench_cloud
 from edgerec.cli.bench_documents import bench_compare, bench_report
+from edgerec.cli.bench_mix import bench_mix
 from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
 from edgerec.cli.device import export, inspect, verify
@@ -97,6 +98,7 @@ for _command in (
     cli.add_command(_command)
 bench.add_command(bench_cloud)
 bench.add_command(bench_compare)
+bench.add_command(bench_mix)
 bench.add_command(bench_report)
 bench.add_command(bench_train)
 

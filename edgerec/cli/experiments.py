@@ -62,6 +62,33 @@ if TYPE_CHECKING:
     show_default=True,
     help="The primary metric. The p-values of the other metrics are adjusted.",
 )
+@click.option(
+    "--mix",
+    is_flag=True,
+    help="Compare policies of mixing instead of buckets, at an equal share of scarce cards (docs/mixing.md). BUNDLE "
+    "has rules, and --world is a mixed world.",
+)
+@click.option(
+    "--policies",
+    default="fixed,greedy,page,price,hindsight",
+    show_default=True,
+    help="With --mix: the policies. The first one is the control.",
+)
+@click.option(
+    "--share",
+    "shares",
+    metavar="KIND=SHARE",
+    multiple=True,
+    help="With --mix: the share of a kind to which all policies are set. Default: the kind with the smallest upper "
+    "bound in the rules, at this bound.",
+)
+@click.option(
+    "--pilot-users",
+    type=WholeNumber(20, 1_000_000),
+    default=200,
+    show_default=True,
+    help="With --mix: number of users of a pilot run. Pilot runs set the policies to equal shares.",
+)
 @click.option("--logs", is_flag=True, help="Keep the logs that devices send, for `edgerec samples` or `off-policy`.")
 @click.option(
     "--server",
@@ -83,6 +110,10 @@ def abtest(
     pre_days: int | None,
     file: Path | None,
     primary: str,
+    mix: bool,
+    policies: str,
+    shares: tuple[str, ...],
+    pilot_users: int,
     logs: bool,
     server: bool,
     public_key: Path | None,
@@ -96,18 +127,47 @@ def abtest(
     The control `cloud` has pages of 50 in the cloud's order. The first BUNDLE is the treatment. Each further BUNDLE is
     one more bucket, for example an ablation. Devices are real clients with real models. The result is a folder with
     tables, JSON, Markdown and a page. It says something about the simulated world only.
+
+    With --mix, the buckets are policies of mixing (how kinds of cards share the feed), all with the one BUNDLE.
     """
     need("experiments", "polars", "MNN", "psutil", "fastapi", "uvicorn", "tea_tasting", "plotly", "jinja2")
     key = load_key(public_key)
+    if mix:
+        _check_mix_options(bundles, design=design, pre_days=pre_days, file=file, logs=logs, server=server)
     from edgerec.core.atomic import check_output
 
-    check_output(out, force=force, kind="ab_test", inputs=[*bundles, *([world] if world is not None else [])])
+    check_output(
+        out,
+        force=force,
+        kind="mix_test" if mix else "ab_test",
+        inputs=[*bundles, *([world] if world is not None else [])],
+    )
+    if mix:
+        from edgerec.cli.tables.mix_test import mix_test_table
+        from edgerec.simulation.closed_loop.read_world import read_world
+        from edgerec.simulation.mix_test.run import run_mix_test
+
+        document: dict[str, Any] = run_mix_test(
+            read_world(world),
+            bundles[0],
+            out,
+            users=users,
+            policies=tuple(name.strip() for name in policies.split(",")),
+            goals=_shares(shares),
+            pilot_users=pilot_users,
+            processes=processes,
+            public_key=key,
+            force=force,
+            resume=resume,
+        )
+        emit(document, as_json=as_json, table=mix_test_table(document))
+        return
     from edgerec.cli.tables.ab_test import ab_test_table
     from edgerec.simulation.ab_test.buckets import make_buckets
     from edgerec.simulation.ab_test.run import run_ab_test
     from edgerec.simulation.closed_loop.read_world import read_world
 
-    document: dict[str, Any] = run_ab_test(
+    document = run_ab_test(
         read_world(world),
         make_buckets(bundles, file),
         out,
@@ -123,6 +183,43 @@ def abtest(
         resume=resume,
     )
     emit(document, as_json=as_json, table=ab_test_table(document))
+
+
+def _check_mix_options(
+    bundles: tuple[Path, ...], *, design: str, pre_days: int | None, file: Path | None, logs: bool, server: bool
+) -> None:
+    """Check that the options of `abtest` go together with --mix.
+
+    Raises:
+        click.UsageError: they do not.
+    """
+    if len(bundles) > 1:
+        raise click.UsageError(f"with --mix there is one BUNDLE for all policies; received {len(bundles)}")
+    given = {
+        "--design split": design == "split",
+        "--pre-days": pre_days is not None,
+        "--buckets": file is not None,
+        "--logs": logs,
+        "--server": server,
+    }
+    if wrong := [name for name, found in given.items() if found]:
+        raise click.UsageError(f"{wrong[0]} cannot be used with --mix")
+
+
+def _shares(given: tuple[str, ...]) -> dict[str, float]:
+    """Return the shares of options KIND=SHARE.
+
+    Raises:
+        click.UsageError: one has another form.
+    """
+    found = {}
+    for each in given:
+        kind, _, share = each.partition("=")
+        try:
+            found[kind] = float(share)
+        except ValueError:
+            raise click.UsageError(f"--share should be KIND=SHARE, for example ad=0.1; received {each!r:.80}") from None
+    return found
 
 
 @click.command()

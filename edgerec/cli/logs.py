@@ -31,6 +31,12 @@ from edgerec.cli.output import emit
 @click.option("--users", type=int, help=f"Number of users. {config_default(16000)}")
 @click.option("--items", type=int, help=f"Number of items in the catalogue. {config_default(800)}")
 @click.option("--days", type=int, help=f"Number of simulated days. {config_default(14)}")
+@click.option(
+    "--mixed",
+    is_flag=True,
+    help="Simulate a mixed feed of products, videos, live rooms and ads. The table `mix` of the file has its "
+    "parameters (docs/simulator.md).",
+)
 @seed_option("Seed of the simulation. The same seed and parameters give the same files.")
 @processes_option
 @resume_option("an interrupted simulation that has the same parameters")
@@ -39,6 +45,7 @@ from edgerec.cli.output import emit
 def simulate(
     out: Path,
     config: Path | None,
+    mixed: bool,
     seed: int,
     processes: int | None,
     resume: bool,
@@ -53,7 +60,7 @@ def simulate(
     from edgerec.simulation.population import simulate as run_simulation
 
     start = time.perf_counter()
-    world = load_simulation_config(config, sizes)
+    world = load_simulation_config(config, sizes, mixed=mixed)
     counts = run_simulation(world, out, seed=seed, processes=processes or cores(), force=force, resume=resume)
     seconds = time.perf_counter() - start
     speed = _speed(counts["exposures"], seconds, resume)

@@ -87,6 +87,11 @@ _AB_TEST = Layout(
         *_under(r"logs/[^/]+", _LOGS),
     ),
 )
+_MIX_TEST = Layout(
+    "mix_test",
+    ("schema", "goals", "policies"),
+    (r"mix_test\.(json|md|html)", r"(users|exposures)/part-[\d-]+\.parquet"),
+)
 LAYOUTS = {
     "logs.json": _LOGS,
     "samples.json": _SAMPLES,
@@ -109,6 +114,7 @@ LAYOUTS = {
         (r"ablation\.(json|md|html)", r"\w+-seed-\d+\.npz", *_under(r"runs/\w+-seed-\d+", _RUN)),
     ),
     "ab_test.json": _AB_TEST,
+    "mix_test.json": _MIX_TEST,
     "loop.json": Layout(
         "loop",
         ("schema", "rounds"),

@@ -137,6 +137,11 @@ class Client:
         with self._lock:
             return dict(self._mixing.predictions)
 
+    def mix_prices(self) -> dict[str, float]:
+        """Return the present price of each kind of a mixed feed; nothing without rules, or before the first page."""
+        with self._lock:
+            return self._mixing.prices(self._clock())
+
     @property
     def store(self) -> BehaviourStore:
         """The user's behaviours."""

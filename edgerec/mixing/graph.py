@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.mixing.limits import Limits, Piece
-from edgerec.mixing.recency import Recency, recency, start_state
+from edgerec.mixing.recency import NOTHING, Memory, Recency, recency, start_state
 from edgerec.mixing.slate import Ints
 from edgerec.mixing.space import Axes, Space, below, blocked_index, link, space
 from edgerec.mixing.task import Task
@@ -93,13 +93,13 @@ def build(task: Task, limits: Limits, *, most: int) -> Graph | None:
     sources, kinds = task.sources, task.kinds
     table = task.open_table
     with_last = not bool((table == table[:, :, :1]).all())
-    windows = _windows(task, limits)
-    start = start_state(limits.gap, windows, task.before.kinds, with_last=with_last)
-    automaton = recency(limits.gap, windows, start, with_last=with_last)
+    rooms = [_rooms(kind, len(sources[kind]), limits) for kind in range(kinds)]
+    memories = _memories(task, limits, rooms)
+    start = start_state(limits.gap, memories, task.before.kinds, with_last=with_last)
+    automaton = recency(limits.gap, memories, start, with_last=with_last)
     if automaton is None:
         return None
-    rooms = [_rooms(kind, len(sources[kind]), limits) for kind in range(kinds)]
-    unmasked = [kind for kind in range(kinds) if not windows[kind]]
+    unmasked = [kind for kind in range(kinds) if not memories[kind].cards]
     main = max(unmasked, key=lambda kind: rooms[kind][-1], default=None)
     lengths = [len(source) for source in sources]
     all_axes = [_axes(index, limits, rooms, lengths, main, with_last) for index in range(len(limits.pieces))]
@@ -108,7 +108,7 @@ def build(task: Task, limits: Limits, *, most: int) -> Graph | None:
         cost += kinds * _size(axes.shape(automaton)) * (piece.stop - piece.start)
         if cost > most:
             return None
-    near = _near(task, automaton, windows, rooms)
+    near = _near(task, automaton, memories, rooms)
     pages = []
     for index, (axes, piece) in enumerate(zip(all_axes, limits.pieces, strict=True)):
         states = space(axes, automaton)
@@ -126,20 +126,36 @@ def _size(shape: tuple[int, ...]) -> int:
     return size
 
 
-def _windows(task: Task, limits: Limits) -> tuple[int, ...]:
-    """Return by kind the number of latest places that advertisers need; 0 where no two cards can collide."""
-    windows = []
-    for kind, (gap, wide) in enumerate(zip(limits.gap, limits.advertiser_gap, strict=True)):
-        window = 0
-        if wide > gap:
-            before = task.before
-            shown = before.advertisers[-(wide - 1) :][before.kinds[-(wide - 1) :] == kind]
-            source = task.problem.cards.advertisers[task.sources[kind][: task.left]]
-            known = [advertiser for advertiser in (*shown.tolist(), *source.tolist()) if advertiser]
-            if len(set(known)) < len(known):
-                window = wide - 1
-        windows.append(window)
-    return tuple(windows)
+def _memories(task: Task, limits: Limits, rooms: list[list[int]]) -> tuple[Memory, ...]:
+    """Return by kind what a plan must remember of its cards so that those of one advertiser stay apart."""
+    return tuple(_memory(task, kind, limits, rooms[kind][-1]) for kind in range(task.kinds))
+
+
+def _memory(task: Task, kind: int, limits: Limits, most: int) -> Memory:
+    """Return what must be remembered of one kind, from the pairs of cards that could stand too near to each other."""
+    gap, wide = limits.gap[kind], limits.advertiser_gap[kind]
+    if wide <= gap or not most:
+        return NOTHING
+    source = task.problem.cards.advertisers[task.sources[kind][:most]].tolist()
+    newest = [
+        (back, advertiser)
+        for back, (own, advertiser) in enumerate(
+            zip(task.before.kinds[:-wide:-1].tolist(), task.before.advertisers[:-wide:-1].tolist(), strict=True), 1
+        )
+        if own == kind
+    ]
+    cards = 0
+    for later, advertiser in enumerate(source):
+        if not advertiser:
+            continue
+        # Cards of the plan are at least a gap apart, so only few cards before this one can be too near to it.
+        for apart in range(1, min(later, (wide - 1) // gap) + 1):
+            if source[later - apart] == advertiser:
+                cards = max(cards, apart)
+        for number, (back, shown) in enumerate(newest, 1):
+            if shown == advertiser and back + later * gap < wide:
+                cards = max(cards, later + number)
+    return Memory(wide - 1, cards) if cards else NOTHING
 
 
 def _rooms(kind: int, cards: int, limits: Limits) -> list[int]:
@@ -169,12 +185,12 @@ def _axes(
     return Axes(tuple(count for count in counts if count[0] != main), tuple(on_page), main, with_last)
 
 
-def _near(task: Task, automaton: Recency, windows: tuple[int, ...], rooms: list[list[int]]) -> dict[int, Bools]:
+def _near(task: Task, automaton: Recency, memories: tuple[Memory, ...], rooms: list[list[int]]) -> dict[int, Bools]:
     """Return by kind which cards (c * r,) would stand too near to another one of their advertiser, in each state."""
     found = {}
     before, cards = task.before, task.problem.cards
-    for kind, width in enumerate(windows):
-        shown = automaton.shown[kind]
+    for kind, memory in enumerate(memories):
+        shown, width = automaton.shown[kind], memory.cards
         if shown is None:
             continue
         most = rooms[kind][-1]

@@ -7,9 +7,9 @@ Which cards stand there follows from how many were taken, because each source is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,22 @@ MOST_STATES = 3000
 State = tuple[int, ...]
 
 
+class Memory(NamedTuple):
+    """What must be remembered of a kind because of its advertisers.
+
+    Attributes:
+        window: number of the latest places that matter.
+        cards: number of its latest cards that matter; 0: none.
+    """
+
+    window: int
+    cards: int
+
+
+NOTHING = Memory(0, 0)
+Memories = tuple[Memory, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Recency:
     """The automaton.
@@ -26,7 +42,7 @@ class Recency:
     Attributes:
         follow: (r, kinds) the state after a card of the kind; -1 if its gap forbids the card.
         last: (r,) the kind of the card before; `kinds` if there is none; 0 everywhere if it does not matter.
-        shown: by kind, (window, r) whether the card of the kind that was taken 1, 2, ... cards ago is in the window;
+        shown: by kind, (cards, r) whether the card of the kind that was taken 1, 2, ... cards ago is in the window;
             None if its advertisers do not matter.
     """
 
@@ -38,28 +54,29 @@ class Recency:
         return len(self.last)
 
 
-def start_state(gaps: Sequence[int], windows: Sequence[int], seen: Ints, *, with_last: bool) -> State:
+def start_state(gaps: State, memories: Memories, seen: Ints, *, with_last: bool) -> State:
     """Return the state after cards of the kinds `seen`.
 
     Args:
         gaps: by kind, the smallest distance.
-        windows: by kind, number of the latest places whose cards' advertisers matter; 0: none.
+        memories: by kind, what its advertisers need.
         seen: kinds of the cards, the newest one last.
         with_last: whether the kind of the card before matters.
     """
     latest = seen[::-1].tolist()
-    memory = []
-    for kind, (gap, window) in enumerate(zip(gaps, windows, strict=True)):
-        if window:
-            memory.append(sum(1 << place for place, shown in enumerate(latest[:window]) if shown == kind))
+    state = []
+    for kind, (gap, (window, cards)) in enumerate(zip(gaps, memories, strict=True)):
+        if cards:
+            bits = sum(1 << place for place, shown in enumerate(latest[:window]) if shown == kind)
+            state.append(_newest(bits, cards))
         else:
             near = latest[: gap - 1]
-            memory.append(gap - 1 - near.index(kind) if kind in near else 0)
-    return (*memory, (latest[0] if latest else len(gaps)) if with_last else 0)
+            state.append(gap - 1 - near.index(kind) if kind in near else 0)
+    return (*state, (latest[0] if latest else len(gaps)) if with_last else 0)
 
 
 @lru_cache(maxsize=64)
-def recency(gaps: State, windows: State, start: State, *, with_last: bool) -> Recency | None:
+def recency(gaps: State, memories: Memories, start: State, *, with_last: bool) -> Recency | None:
     """Return the automaton of all states after `start`, which is state 0; None if there are too many."""
     count = len(gaps)
     number: dict[State, int] = {start: 0}
@@ -67,7 +84,7 @@ def recency(gaps: State, windows: State, start: State, *, with_last: bool) -> Re
     for state in states:
         row = []
         for kind in range(count):
-            after = _after(state, kind, gaps, windows, with_last=with_last)
+            after = _after(state, kind, gaps, memories, with_last=with_last)
             if after is not None and after not in number:
                 number[after] = len(states)
                 states.append(after)
@@ -76,23 +93,35 @@ def recency(gaps: State, windows: State, start: State, *, with_last: bool) -> Re
         if len(states) > MOST_STATES:
             return None
     columns = np.array(states, np.int64)
-    shown = tuple(_shown(columns[:, kind], windows[kind]) if windows[kind] else None for kind in range(count))
+    shown = tuple(
+        _shown(columns[:, kind], memory.cards) if memory.cards else None for kind, memory in enumerate(memories)
+    )
     return Recency(np.array(follow, np.int64), columns[:, count], shown)
 
 
-def _after(state: State, kind: int, gaps: State, windows: State, *, with_last: bool) -> State | None:
-    near = (1 << (gaps[kind] - 1)) - 1 if windows[kind] else -1
+def _after(state: State, kind: int, gaps: State, memories: Memories, *, with_last: bool) -> State | None:
+    own = memories[kind]
+    near = (1 << (gaps[kind] - 1)) - 1 if own.cards else -1
     if state[kind] & near:
         return None
     after = [
-        ((memory << 1) & ((1 << window) - 1)) if window else max(memory - 1, 0)
-        for memory, window in zip(state[:-1], windows, strict=True)
+        ((bits << 1) & ((1 << window) - 1)) if cards else max(bits - 1, 0)
+        for bits, (window, cards) in zip(state[:-1], memories, strict=True)
     ]
-    after[kind] = after[kind] | 1 if windows[kind] else gaps[kind] - 1
+    after[kind] = _newest(after[kind] | 1, own.cards) if own.cards else gaps[kind] - 1
     return (*after, kind if with_last else 0)
 
 
-def _shown(masks: Ints, window: int) -> Ints:
+def _newest(bits: int, cards: int) -> int:
+    """Return the lowest `cards` bits that are set."""
+    kept = 0
+    for _ in range(cards):
+        kept |= bits & -bits
+        bits &= bits - 1
+    return kept
+
+
+def _shown(masks: Ints, cards: int) -> Ints:
     counts = np.array([mask.bit_count() for mask in masks.tolist()])
-    shown: Ints = (np.arange(window)[:, None] < counts).astype(np.int64)
+    shown: Ints = (np.arange(cards)[:, None] < counts).astype(np.int64)
     return shown

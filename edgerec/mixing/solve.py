@@ -10,9 +10,11 @@ from edgerec.mixing.config import Solver
 from edgerec.mixing.dp import best_path, reach
 from edgerec.mixing.graph import build
 from edgerec.mixing.limits import Caps, Limits
+from edgerec.mixing.recency import recency
 from edgerec.mixing.relaxation import ALL, Filled, fill
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Plan, Problem
+from edgerec.mixing.space import blocked_index, link, space
 from edgerec.mixing.task import Task, not_finite
 from edgerec.mixing.values import Floats, PlanValues, value_of
 from edgerec.mixing.wide_beam import wide_path
@@ -73,6 +75,12 @@ def solve(
     order = np.concatenate([order, np.flatnonzero(rest)])
     value = _value(problem, values, table, order, places)
     return Plan(order, places, value, filled.relaxed, used[0] if used else ALL)
+
+
+def forget_spaces() -> None:
+    """Forget what is kept for later problems under the same rules. Only measurements need this."""
+    for kept in (recency, space, blocked_index, link):
+        kept.cache_clear()
 
 
 def _fill(task: Task, limits: Limits, *, solver: Solver, beam: int, used: list[str]) -> Filled:

@@ -23,11 +23,13 @@ class Pages:
         items: row indices of the catalogue in the initial order, best first.
         scores: the cloud's estimated click probabilities, descending.
         length: (n,), the number of items on each page.
+        propensities: the probability with which each place got its kind of card; None in a plain world.
     """
 
     items: Ints
     scores: Floats
     length: Ints
+    propensities: Floats | None = None
 
 
 class Cloud:

@@ -14,7 +14,20 @@ from edgerec.simulation.actions import NONE, Bools, Exposures
 from edgerec.simulation.cloud import Cloud, Pages
 from edgerec.simulation.config import SimulationConfig
 from edgerec.simulation.history import History
-from edgerec.simulation.recorder import CLICK, DELETE, EXPOSURES, FEED, NO_TRIGGER, PAGE, SEARCH, Recorder
+from edgerec.simulation.mixed.cloud import MixedCloud
+from edgerec.simulation.mixed.mixture import Mixture
+from edgerec.simulation.recorder import (
+    CLICK,
+    DELETE,
+    EXPOSURES,
+    FEED,
+    MIXED_TRUTH,
+    NO_TRIGGER,
+    NOT_MIXED,
+    PAGE,
+    SEARCH,
+    Recorder,
+)
 from edgerec.simulation.users import UserStates
 from edgerec.simulation.world import Catalogue, Floats, Ints, Users, sigmoid, utility
 
@@ -34,18 +47,31 @@ _NEVER = np.iinfo(np.int64).max
 class Feed:
     """Simulates a group of users from the start to the end of simulated time."""
 
-    def __init__(self, config: SimulationConfig, catalogue: Catalogue, users: Users, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        config: SimulationConfig,
+        catalogue: Catalogue,
+        users: Users,
+        rng: np.random.Generator,
+        mixture: Mixture | None = None,
+    ) -> None:
         """Args:
         config: sizes, behaviour, cloud.
         catalogue: all items.
         users: the users to simulate.
         rng: the source of all random numbers of these users.
+        mixture: what a mixed world has in addition.
         """
         self._config, self._catalogue, self._users, self._rng = config, catalogue, users, rng
         self._states = UserStates(users, catalogue.popularity, config.behaviour, rng)
-        self._cloud = Cloud(config, catalogue, users, rng)
+        self._mixture = mixture
+        if mixture is None:
+            self._cloud: Cloud | MixedCloud = Cloud(config, catalogue, users, rng)
+        else:
+            self._cloud = MixedCloud(config, mixture.config, mixture.cards, users, rng)
+        self._searched = catalogue if mixture is None else mixture.cards.searched
         self._history = History()
-        self._recorder = Recorder(catalogue.item_id, users.user_id)
+        self._recorder = Recorder(catalogue.item_id, users.user_id, mixed=mixture is not None)
         self._now: Ints = np.zeros(len(users), np.int64)
         """Each user's current time in milliseconds since 1970. Every event and request takes at least 1 ms."""
         self._session: Ints = np.zeros(len(users), np.int64)
@@ -88,6 +114,8 @@ class Feed:
 
     def _begin(self, who: Ints, away_s: Floats) -> None:
         self._states.begin_sessions(who, away_s)
+        if self._mixture is not None:
+            self._mixture.states.begin_sessions(who, away_s)
         self._cloud.begin_sessions(who)
         self._session[who] += 1
 
@@ -118,7 +146,7 @@ class Feed:
         for number in range(int(searches.max(initial=0))):
             searching = who[searches > number]
             category = self._states.intents.draw_categories(searching)
-            items = self._catalogue.draw(category, self._rng.random(len(searching)))
+            items = self._searched.draw(category, self._rng.random(len(searching)))
             records = self._history.find(searching * len(self._catalogue) + items)
             seen = np.where(records < 0, np.float32(0), self._history.exposures[records])
             utilities = utility(
@@ -126,6 +154,8 @@ class Feed:
             )
             level = self._catalogue.price_level[items]
             above = self._states.above_reference(searching, level[:, None])[:, 0]
+            if self._mixture is not None:
+                utilities = utilities + self._mixture.own(searching, items)
             probability = sigmoid(self._states.logits(searching, category, above, utilities, seen))
             self._now[searching] += self._rng.integers(*SEARCH_MS, len(searching))
             self._view_pages(searching, items, np.full(len(items), np.nan, np.float32), probability, SEARCH)
@@ -158,19 +188,37 @@ class Feed:
                 seen[active, position],
             )
             above = self._states.above_reference(user, price_level[:, None])[:, 0]
-            probability = sigmoid(self._states.logits(user, category, above, utilities[active, position], seen_now))
+            logits = self._states.logits(user, category, above, utilities[active, position], seen_now)
+            mixed = NOT_MIXED
+            if self._mixture is not None:
+                effects = self._mixture.effects(user, item[:, None], position)
+                logits = logits + effects.total[:, 0]
+                mixed = {name: getattr(effects, name)[:, 0] for name in MIXED_TRUTH}
+            probability = sigmoid(logits)
             actions = self._states.expose(user, category, price_level, catalogue.quality[item], probability, seen_now)
             looks[active, position] += actions.looks
             score = pages.scores[active, position]
             self._now[user] += milliseconds(actions.duration_s + actions.scroll_duration_s)
+            factor: Floats | float = 1.0
+            if self._mixture is not None:
+                self._mixture.show(user, item)
+                factor = self._mixture.states.leaving(user)
+                mixed = {**mixed, "leaving": np.minimum(1, self._states.hazard(user) * factor)}
             self._recorder.exposures(
-                user, self._now[user], item, score, actions, looks=looks[active, position], probability=probability
+                user,
+                self._now[user],
+                item,
+                score,
+                actions,
+                looks=looks[active, position],
+                probability=probability,
+                mixed=mixed,
             )
             label[active, position], removed[active, position] = actions.clicked, actions.reason != NONE
             opened = np.flatnonzero(actions.clicked)
             self._view_pages(user[opened], item[opened], score[opened], probability[opened], FEED)
             trigger[active], unanswered[active] = self._triggers(actions, unanswered[active])
-            leaving = self._states.leaving(user)
+            leaving = self._states.leaving(user, factor)
             has_left[active[leaving]] = True
             active = active[~leaving]
         self._recorder.end_pages(pages, label)
@@ -195,16 +243,19 @@ class Feed:
             return
         self._now[who] += 1
         rest, catalogue = items[rows, position:], self._catalogue
-        probability = sigmoid(
-            self._states.logits(
-                who[:, None],
-                catalogue.category[rest],
-                self._states.above_reference(who, catalogue.price_level[rest]),
-                utilities[rows, position:],
-                seen[rows, position:],
-            )
+        logits = self._states.logits(
+            who[:, None],
+            catalogue.category[rest],
+            self._states.above_reference(who, catalogue.price_level[rest]),
+            utilities[rows, position:],
+            seen[rows, position:],
         )
-        self._recorder.requests(rows, who, self._now[who], position, trigger, probability)
+        mixed = NOT_MIXED
+        if self._mixture is not None:
+            effects = self._mixture.effects(who, rest, position)
+            logits = logits + effects.total
+            mixed = {name: getattr(effects, name) for name in MIXED_TRUTH}
+        self._recorder.requests(rows, who, self._now[who], position, trigger, {"probability": sigmoid(logits), **mixed})
         download = self._rng.integers(*DOWNLOAD_MS, len(who))
         self._now[who] += np.where(trigger == PAGE, download, DEVICE_MS)
 

@@ -16,9 +16,14 @@ from edgerec.core.console import progress
 from edgerec.core.parallel import map_ordered
 from edgerec.core.resumable import ResumableFolder, resumable_folder
 from edgerec.data.logs import FORMAT, LogsHead, write_heads, write_table
-from edgerec.features.spec import table1
-from edgerec.simulation.config import SimulationConfig, check_number
+from edgerec.features.spec import FeatureSpec, table1
+from edgerec.simulation.config import SimulationConfig
 from edgerec.simulation.feed import DAY_MS, Feed
+from edgerec.simulation.mixed.cards import Cards, make_cards, mixed_spec
+from edgerec.simulation.mixed.config import MixedConfig
+from edgerec.simulation.mixed.mixture import Mixture
+from edgerec.simulation.mixed.traits import make_traits
+from edgerec.simulation.parameters import check_number
 from edgerec.simulation.recorder import Tables
 from edgerec.simulation.world import Catalogue, make_catalogue, make_users
 
@@ -83,7 +88,7 @@ def simulate(
         for folder in ("events", "requests", f"{TRUTH}/requests", f"{TRUTH}/exposures"):
             (work.path / folder).mkdir(parents=True, exist_ok=True)
         head = LogsHead(name=f"simulated-{seed}", test_from=config.start_ms + config.days * DAY_MS * 3 // 4)
-        write_table(catalogue_of(config, seed).table(), work.path / "items.parquet")
+        write_table(items_of(config, seed), work.path / "items.parquet")
         write_json(work.path / TRUTH / "simulation.json", job)
         all_blocks = blocks(config)
         unfinished = [block for block in all_blocks if work.finished(block.part) is None]
@@ -91,7 +96,7 @@ def simulate(
         for _ in progress(map_ordered(write, unfinished, processes=processes), what="simulate", total=len(unfinished)):
             pass
         block_counts = [work.finished(block.part) or {} for block in all_blocks]
-        write_heads(work.path, head, table1())
+        write_heads(work.path, head, spec_of(config))
     return {name: sum(counts[name] for counts in block_counts) for name in _COUNTS} | {"users": config.users}
 
 
@@ -112,7 +117,11 @@ def simulate_block(config: SimulationConfig, seed: int, block: Block) -> Tables:
     """Simulate the users of a block and return their tables."""
     rng = stream(seed, 1, block.number)
     users = make_users(config, block.first, block.count, rng)
-    return Feed(config, catalogue_of(config, seed), users, rng).run().tables()
+    mixture = None
+    if config.mix is not None:
+        traits = make_traits(config.mix, block.count, stream(seed, 4, block.number))
+        mixture = Mixture(config.mix, _cards(config.mix, config, seed), traits)
+    return Feed(config, catalogue_of(config, seed), users, rng, mixture).run().tables()
 
 
 def write_block(config: SimulationConfig, seed: int, work: ResumableFolder, block: Block) -> None:
@@ -148,6 +157,31 @@ def catalogue_of(config: SimulationConfig, seed: int) -> Catalogue:
     return make_catalogue(config, stream(seed, 0))
 
 
+def cards_of(config: SimulationConfig, seed: int) -> Cards | None:
+    """Return the cards of a mixed world; None for a plain one."""
+    return None if config.mix is None else _cards(config.mix, config, seed)
+
+
+@lru_cache(maxsize=1)
+def _cards(mix: MixedConfig, config: SimulationConfig, seed: int) -> Cards:
+    return make_cards(mix, catalogue_of(config, seed), stream(seed, 3))
+
+
+def items_of(config: SimulationConfig, seed: int) -> pl.DataFrame:
+    """Return the table of items of a world."""
+    cards = cards_of(config, seed)
+    return catalogue_of(config, seed).table() if cards is None else cards.table()
+
+
+def spec_of(config: SimulationConfig) -> FeatureSpec:
+    """Return the features of the logs of a world."""
+    return table1() if config.mix is None else mixed_spec()
+
+
 def stream(seed: int, *purpose: int) -> np.random.Generator:
-    """Return the random stream of `seed` for one purpose: ``0`` for the catalogue, ``(1, number)`` for a block."""
+    """Return the random stream of `seed` for one purpose.
+
+    ``0``: the catalogue. ``(1, number)``: a block of users. ``(2, user)``: a user of the closed loop (`KeyedRandom`).
+    ``3``: the cards of a mixed world. ``(4, number)``: what the users of a block have in a mixed world.
+    """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=purpose))

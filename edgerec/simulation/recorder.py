@@ -24,10 +24,16 @@ MAX_REQUESTS = 1_000_000
 TRIGGERS = ("page", "click", "delete", "exposures")
 PAGE, CLICK, DELETE, EXPOSURES = range(4)
 NO_TRIGGER = -1
+KIND_PROPENSITIES = "kind_propensities"
+"""Column of the requests of a mixed world: the probability with which each place got its kind of card."""
+MIXED_TRUTH = ("neighbours", "attention")
+"""Columns of the truth of a mixed world: the logits that are added to those of a card by the cards before it, and by
+its place."""
 OPENED_FROM = ("feed", "search")
 FEED, SEARCH = range(2)
 
 Rows = dict[str, NDArray[Any]]
+NOT_MIXED: Mapping[str, Floats] = {}
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,9 @@ class Tables:
         events: exposures and page-views. Columns of the other kind of behaviour are null.
         requests: re-rank requests.
         truth: `request_id` and `probability`, the click probability of each candidate if it were exposed at the time of
-            the request.
-        truth_exposures: `user_id`, `time`, `item_id` and `probability`, the click probability at each exposure.
+            the request. A mixed world has `MIXED_TRUTH`, too.
+        truth_exposures: `user_id`, `time`, `item_id` and `probability`, the click probability at each exposure. A mixed
+            world has `MIXED_TRUTH` and `leaving`, too: the probability of leaving after the exposure.
     """
 
     events: pl.DataFrame
@@ -51,17 +58,21 @@ class Tables:
 class Recorder:
     """Collects the behaviours and requests of many users and returns them as tables."""
 
-    def __init__(self, item_id: Ints, user_id: Ints) -> None:
+    def __init__(self, item_id: Ints, user_id: Ints, *, mixed: bool = False) -> None:
         """Args:
         item_id: (items,), the ID of each row of the catalogue.
         user_id: (users,), the ID of each user.
+        mixed: whether the world is mixed.
         """
         self._item_id, self._user_id = item_id, user_id
+        self._truth = ("probability", *MIXED_TRUTH) if mixed else ("probability",)
+        self._served = (KIND_PROPENSITIES,) if mixed else ()
+        self._exposed = (*MIXED_TRUTH, "leaving") if mixed else ()
         self._exposures: list[Rows] = []
         self._page_views: list[Rows] = []
         self._requests: list[Rows] = []
         self._lists: list[Rows] = []
-        self._open_requests: list[tuple[Rows, Floats]] = []
+        self._open_requests: list[tuple[Rows, Mapping[str, Floats]]] = []
 
     def exposures(
         self,
@@ -73,6 +84,7 @@ class Recorder:
         *,
         looks: Ints,
         probability: Floats,
+        mixed: Mapping[str, Floats] = NOT_MIXED,
     ) -> None:
         """Record one exposure for each user of `who` (n,); all arrays are (n,).
 
@@ -84,6 +96,7 @@ class Recorder:
             actions: what the users did.
             looks: how often the item has come into view so far, including this exposure.
             probability: true click probability.
+            mixed: in a mixed world, `MIXED_TRUTH` and `leaving`.
         """
         rows: Rows = {
             "user": who,
@@ -93,7 +106,7 @@ class Recorder:
             "probability": probability,
             "looks": looks,
         }
-        self._exposures.append(rows | {name: getattr(actions, name) for name in _ACTION_COLUMNS})
+        self._exposures.append(rows | {name: getattr(actions, name) for name in _ACTION_COLUMNS} | dict(mixed))
 
     def page_views(
         self, who: Ints, time: Ints, items: Ints, scores: Floats, views: PageViews, opened_from: int
@@ -103,7 +116,9 @@ class Recorder:
         rows: Rows = {"user": who, "time": time, "item": items, "score": scores, "opened_from": origin}
         self._page_views.append(rows | {"duration_s": views.duration_s, "actions": views.actions})
 
-    def requests(self, rows: Ints, who: Ints, time: Ints, position: int, trigger: Ints, probability: Floats) -> None:
+    def requests(
+        self, rows: Ints, who: Ints, time: Ints, position: int, trigger: Ints, truth: Mapping[str, Floats]
+    ) -> None:
         """Record re-rank requests for the items from `position` on. Call `end_pages` when the pages end.
 
         Args:
@@ -112,7 +127,7 @@ class Recorder:
             time: (r,), milliseconds since 1970.
             position: index of the first candidate on each page.
             trigger: (r,), indices into `TRIGGERS`.
-            probability: (r, k - position), true click probabilities at `time`.
+            truth: (r, k - position), true click `probability` at `time`, and in a mixed world `MIXED_TRUTH`.
         """
         request_rows = {
             "row": rows,
@@ -121,7 +136,7 @@ class Recorder:
             "trigger": trigger,
             "position": np.full(len(rows), position),
         }
-        self._open_requests.append((request_rows, probability))
+        self._open_requests.append((request_rows, truth))
 
     def end_pages(self, pages: Pages, label: NDArray[np.int8]) -> None:
         """Label the recorded requests of `pages`. In `label` (n, k), 1 is clicked, 0 not clicked, -1 not exposed."""
@@ -129,11 +144,13 @@ class Recorder:
             return
         batches, self._open_requests = self._open_requests, []
         request_rows = _concatenate([rows for rows, _ in batches])
-        probability = np.zeros((len(request_rows["row"]), pages.items.shape[1]), np.float32)
+        truth = {name: np.zeros((len(request_rows["row"]), pages.items.shape[1]), np.float32) for name in self._truth}
         done = 0
         for rows, batch in batches:
-            probability[done : done + len(batch), rows["position"][0] :] = batch
-            done += len(batch)
+            end = done + len(rows["row"])
+            for name, values in truth.items():
+                values[done:end, rows["position"][0] :] = batch[name]
+            done = end
         length = pages.length[request_rows["row"]] - request_rows["position"]
         request = np.repeat(np.arange(len(length)), length)
         position = np.arange(len(request)) - np.repeat(np.cumsum(length) - length - request_rows["position"], length)
@@ -151,7 +168,8 @@ class Recorder:
                 "item": pages.items[page, position],
                 "label": label[page, position],
                 "score": pages.scores[page, position],
-                "probability": probability[request, position],
+                **({} if pages.propensities is None else {KIND_PROPENSITIES: pages.propensities[page, position]}),
+                **{name: values[request, position] for name, values in truth.items()},
             }
         )
 
@@ -164,11 +182,12 @@ class Recorder:
         exposures, truth_exposures = self._exposure_tables()
         events = pl.concat([exposures, self._page_view_table()], how="diagonal").sort("user_id", "time")
         requests = self._request_table()
-        truth = requests.select("request_id", "probability")
-        return Tables(events, requests.drop("probability"), truth, truth_exposures)
+        truth = requests.select("request_id", *self._truth)
+        return Tables(events, requests.drop(self._truth), truth, truth_exposures)
 
     def _exposure_tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        rows = _sorted_by_time(_concatenate(self._exposures, types=_EXPOSURE_TYPES))
+        types = _EXPOSURE_TYPES | dict.fromkeys(self._exposed, np.float32)
+        rows = _sorted_by_time(_concatenate(self._exposures, types=types))
         common = self._common(rows, EXPOSURE)
         actions: dict[str, Any] = {
             "exposure_duration_s": _rounded(rows["duration_s"]),
@@ -179,8 +198,8 @@ class Recorder:
             "delete_reason": _decode(rows["reason"], REASONS),
         }
         table = pl.DataFrame(common | actions)
-        probability = pl.Series("probability", rows["probability"])
-        return table, table.select("user_id", "time", "item_id").with_columns(probability)
+        truth = [pl.Series(name, rows[name]) for name in ("probability", *self._exposed)]
+        return table, table.select("user_id", "time", "item_id").with_columns(truth)
 
     def _page_view_table(self) -> pl.DataFrame:
         rows = _sorted_by_time(_concatenate(self._page_views, types=_PAGE_VIEW_TYPES))
@@ -207,7 +226,9 @@ class Recorder:
     def _request_table(self) -> pl.DataFrame:
         rows, lists = (
             _concatenate(self._requests, types=_REQUEST_TYPES),
-            _concatenate(self._lists, types=_CANDIDATE_TYPES),
+            _concatenate(
+                self._lists, types=_CANDIDATE_TYPES | dict.fromkeys((*self._served, *self._truth), np.float32)
+            ),
         )
         labels = pl.Series(lists["label"])
         candidates = pl.DataFrame(
@@ -215,8 +236,7 @@ class Recorder:
                 "request": np.repeat(np.arange(len(rows["n"])), rows["n"]),
                 "item_id": self._item_id[lists["item"]],
                 "clicked": labels.set(labels < 0, None),
-                "score": lists["score"],
-                "probability": lists["probability"],
+                **{name: lists[name] for name in ("score", *self._served, *self._truth)},
             }
         )
         grouped = candidates.with_columns(pl.col("request").set_sorted()).group_by("request", maintain_order=True)
@@ -259,7 +279,7 @@ _PAGE_VIEW_TYPES: dict[str, Any] = _COMMON_TYPES | {
     "actions": np.dtype((np.int8, len(ACTIONS))),
 }
 _REQUEST_TYPES: dict[str, Any] = {"user": np.int64, "time": np.int64, "trigger": np.int64, "n": np.int64}
-_CANDIDATE_TYPES: dict[str, Any] = {"item": np.int64, "label": np.int8, "score": np.float32, "probability": np.float32}
+_CANDIDATE_TYPES: dict[str, Any] = {"item": np.int64, "label": np.int8, "score": np.float32}
 
 
 def _concatenate(parts: Sequence[Rows], types: Mapping[str, Any] | None = None) -> Rows:

@@ -185,10 +185,14 @@ class UserStates:
             self._buy(who[bought], category[bought])
         return PageViews(duration.astype(np.float32), actions.astype(np.int8))
 
-    def leaving(self, who: Ints) -> Bools:
-        """Draw which of the users `who` (n,) leave now. Satisfied users are less likely to leave."""
-        hazard = self._config.leave * np.exp(-self._config.patience * self._satisfaction[who])
-        leaving: Bools = self._rng.random(len(who), dtype=np.float32) < hazard
+    def hazard(self, who: Ints) -> Floats:
+        """Return the probability (n,) that users leave now. Satisfied users are less likely to leave."""
+        hazard: Floats = self._config.leave * np.exp(-self._config.patience * self._satisfaction[who])
+        return hazard
+
+    def leaving(self, who: Ints, factor: Floats | float = 1.0) -> Bools:
+        """Draw which of the users `who` (n,) leave now. `factor` (n,) multiplies the probability."""
+        leaving: Bools = self._rng.random(len(who), dtype=np.float32) < self.hazard(who) * factor
         return leaving
 
     def _update_after_exposure(self, who: Ints, category: Ints, clicked: Bools, reason: NDArray[np.int8]) -> None:

@@ -314,6 +314,23 @@ def test_too_few_ads_and_rules_that_cannot_hold(app: MixedApp, parts: tuple[Any,
     assert row["outcome"] == "mixed, without: at_least"
 
 
+def test_cards_that_the_rules_allow_too_seldom_do_not_pile_up(app: MixedApp) -> None:
+    """A fifth of the offered cards are ads, and no more than a tenth may be shown. Shown cards are never dropped."""
+    client = app.start(page=4, fetch=10, prefetch=1)
+    app.cloud.context = {"mix_price.ad": 50.0}
+    client.refresh()
+    for first in range(1000, 1100, 10):
+        app.offer(range(first, first + 10))
+        client.run_pending()
+        before = client.order()
+        for item in before[len(client._feed._fixed) :]:
+            app.see(client, item)
+        assert client.order()[: len(before)] == before
+    held = app.cloud.requests[-1].held
+    assert len(ads(app, list(held))) <= 2
+    assert {row["outcome"] for row in app.requests(client)} == {"mixed"}
+
+
 def test_a_mixed_order_is_not_explored(app: MixedApp) -> None:
     """Without mixing, the same client explores."""
     client = opened(app, explore=1.0, draw=lambda: 0.99)

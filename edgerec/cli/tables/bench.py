@@ -33,6 +33,21 @@ def _parts(document: BenchDocument) -> Iterator[RenderableType]:
         yield _rows(plain, document.ratios)
     for parameter in dict.fromkeys(name for row in document.results for name in row.parameters):
         yield _sweep(parameter, [row for row in document.results if parameter in row.parameters])
+    judged = [(row, row.quality) for row in document.results if row.quality is not None]
+    if judged:
+        yield _compact(
+            ("plans", "feeds", "gap, mean", "gap, largest", "rules broken", "against"),
+            [
+                (
+                    f"{row.stage}  {row.name}",
+                    f"{found.compared} of {found.instances}",
+                    *("" if gap is None else f"{gap:.4%}" for gap in (found.gap_mean, found.gap_max)),
+                    f"{found.violations}",
+                    found.reference,
+                )
+                for row, found in judged
+            ],
+        )
     if document.operations:
         yield _compact(
             ("operations", "commands", "us in one run", "share"),
@@ -107,11 +122,9 @@ def _parts(document: BenchDocument) -> Iterator[RenderableType]:
 
 def _head(document: BenchDocument) -> str:
     machine, settings = document.environment, document.settings
-    parts = [
-        f"{machine.processor}, {machine.cores_usable} of {machine.cores} cores",
-        f"MNN {machine.versions.get('MNN')}",
-        f"{document.model} {document.precision}",
-    ]
+    parts = [f"{machine.processor}, {machine.cores_usable} of {machine.cores} cores"]
+    if document.bundle is not None:
+        parts += [f"MNN {machine.versions.get('MNN')}", f"{document.model} {document.precision}"]
     if document.results:
         threads = f", {settings.threads} threads" if settings.threads > 1 else ""
         rounds, processes = (

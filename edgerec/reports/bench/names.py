@@ -16,10 +16,16 @@ _STAGES = {
     "behaviour_durable": "the same, until the raw row is safe on the disk",
     "response": "the trigger of a re-rank, until the feed has its new order and the request is recorded",
     "crban": "the model of the stage rerank",
+    "mix": "the plan of a mixed feed: from scores to an order that follows the rules",
 }
 _NAMES = {
     "mnn": "MNN alone: write the inputs, run the model, copy the outputs",
     "edgerec": "what an application calls: MNN with all checks of EdgeRec",
+    "edgerec_new": "the same as edgerec, with nothing kept from earlier plans",
+    "dp": "the exact solver for values that depend on a card, its place and the kind before it",
+    "beam": "the solver for values that depend on more",
+    "greedy": "the best card at each place, one place after the other",
+    "highs": "the solver for integer programs of SciPy",
     "candidate_vectors": "EdgeRec makes what a re-rank reads",
     "step": "one step with a stored state, after so many behaviours",
     "full": "as many steps as there are behaviours, because no state is stored",

@@ -11,6 +11,7 @@ from typing import Any
 from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError
 from edgerec.core.text import check_utf8, did_you_mean
+from edgerec.mixing.config import MixConfig
 from edgerec.simulation.closed_loop.bucket import CONTROL, Bucket
 
 MOST_BUCKETS = 50
@@ -74,4 +75,18 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
                     f"{', '.join(_SETTINGS)}"
                 )
         found[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        if "mix" in found[name]:
+            found[name]["mix"] = _mix(name, found[name]["mix"])
     return found
+
+
+def _mix(name: str, values: object) -> MixConfig:
+    known = [one.name for one in fields(MixConfig)]
+    if not isinstance(values, Mapping) or not set(values) <= set(known):
+        raise ConfigurationError(
+            f"bucket {name!r}: mix should be a table with some of {', '.join(known)}; received {values!r:.80}"
+        )
+    try:
+        return MixConfig(**values)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"bucket {name!r}: {error}") from None

@@ -79,7 +79,9 @@ def run_ab_test(
     started = time.perf_counter()
     pre_days = (world.config.days // 2 if design == "split" else 0) if pre_days is None else pre_days
     _check(world, users, len(buckets), design, pre_days, servers=servers, resume=resume)
-    versions = {bucket.name: _version(bucket, public_key) for bucket in buckets}
+    versions = {
+        bucket.name: None if bucket.bundle is None else checked_version(bucket.bundle, public_key) for bucket in buckets
+    }
     first = world.config.users + 1 if first_user is None else first_user
     plan = Plan(world, tuple(buckets), first, users, design, pre_days, logs or servers)
     stated: dict[str, Any] = {
@@ -159,12 +161,10 @@ def _check(
         )
 
 
-def _version(bucket: Bucket, public_key: PublicKey | None) -> str | None:
-    """Check that the bundle of a bucket can be used, and return its version."""
-    if bucket.bundle is None:
-        return None
-    guarded(partial(_loads, public_key=public_key), bucket.bundle)
-    return read_device_manifest(bucket.bundle / DEVICE, public_key=public_key).version_id
+def checked_version(bundle: Path, public_key: PublicKey | None) -> str:
+    """Check that a bundle can be used, and return its version."""
+    guarded(partial(_loads, public_key=public_key), bundle)
+    return read_device_manifest(bundle / DEVICE, public_key=public_key).version_id
 
 
 def _loads(bundle: Path, *, public_key: PublicKey | None) -> None:

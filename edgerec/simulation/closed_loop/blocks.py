@@ -56,6 +56,15 @@ EXPOSURE_COLUMNS: dict[str, pl.DataType] = {
     "clicked": pl.Boolean(),
     "probability": pl.Float32(),
 }
+MIXED_EXPOSURE_COLUMNS: dict[str, pl.DataType] = {
+    "kind": pl.String(),
+    "worth": pl.Float32(),
+    "left": pl.Boolean(),
+    "time": pl.Int64(),
+    "predicted": pl.Float32(),
+    "prices": pl.List(pl.Float32()),
+}
+"""What exposures have in addition in a mixed world."""
 PLACE_COLUMNS: dict[str, pl.DataType] = {
     "request_id": pl.Int64(),
     "place": pl.Int32(),
@@ -145,7 +154,7 @@ def play_block(plan: Plan, work: ResumableFolder, urls: Sequence[str] | None, bl
     played = list(_play(plan, bucket, block, model, url, seconds, sent))
     tables = {
         f"{USERS}/part-{block.name}": _users(bucket.name, played),
-        f"{EXPOSURES}/part-{block.name}": _exposures(bucket.name, played),
+        f"{EXPOSURES}/part-{block.name}": _exposures(bucket.name, played, mixed=plan.world.config.mix is not None),
     }
     logs, part = f"{LOGS}/{bucket.name}", f"part-{block.first:09d}"
     if plan.logs and bucket.explore:
@@ -235,13 +244,11 @@ def _users(bucket: str, played: Sequence[Played]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=USER_COLUMNS)
 
 
-def _exposures(bucket: str, played: Sequence[Played]) -> pl.DataFrame:
-    rows = [
-        (bucket, one.user_id, shown.session, shown.position, shown.clicked, shown.probability)
-        for one in played
-        for shown in one.shown
-    ]
-    return pl.DataFrame(rows, schema=EXPOSURE_COLUMNS, orient="row")
+def _exposures(bucket: str, played: Sequence[Played], *, mixed: bool) -> pl.DataFrame:
+    columns = {**EXPOSURE_COLUMNS, **(MIXED_EXPOSURE_COLUMNS if mixed else {})}
+    own = [name for name in columns if name not in ("bucket", "user_id")]
+    rows = [(bucket, one.user_id, *(getattr(shown, name) for name in own)) for one in played for shown in one.shown]
+    return pl.DataFrame(rows, schema=columns, orient="row")
 
 
 def _places(played: Sequence[Played]) -> pl.DataFrame:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from edgerec.core.errors import ConfigurationError
 from edgerec.device_runtime.config import ClientConfig
+from edgerec.mixing.config import MixConfig
 
 CONTROL = "cloud"
 """The name of the bucket without EdgeRec."""
@@ -34,6 +36,9 @@ class Bucket:
         delivery_s: seconds between two deliveries of log rows. So the cloud knows behaviours up to this much later
             (section 1 of the paper: up to a minute).
         explore, explore_places, explore_among: exploration of the next places (`ClientConfig`).
+        mix: how the client mixes kinds of cards, if the bundle has rules. Default: the client's.
+        mix_spread: width of the range around each target share of `mix` from which a user's own target is. Caps are
+            whole numbers of cards a page, so with equal targets the shares of all users would jump together.
 
     Raises:
         ConfigurationError: a value is not valid.
@@ -53,6 +58,8 @@ class Bucket:
     explore: float = 0.0
     explore_places: int = ClientConfig.explore_places
     explore_among: int = ClientConfig.explore_among
+    mix: MixConfig | None = None
+    mix_spread: float = 0.0
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -75,11 +82,12 @@ class Bucket:
         except ConfigurationError as error:
             raise ConfigurationError(f"bucket {self.name!r}: {error}") from None
 
-    def client(self, *, logs: bool) -> ClientConfig:
+    def client(self, *, logs: bool, user_id: int | None = None) -> ClientConfig:
         """Return the configuration of the client.
 
         Args:
             logs: whether the logs are kept. A device without a model makes requests only for the logs.
+            user_id: the user, who has target shares of their own if `mix_spread` is not 0.
         """
         silent = self.bundle is None and not logs
         return ClientConfig(
@@ -93,9 +101,29 @@ class Bucket:
             explore=self.explore,
             explore_places=self.explore_places,
             explore_among=self.explore_among,
+            mix=self._mix_of(user_id),
+        )
+
+    def _mix_of(self, user_id: int | None) -> MixConfig:
+        """Return how the client of a user mixes. The user's place in the spread is a hash of the ID."""
+        if self.mix is None:
+            return MixConfig()
+        if user_id is None or not self.mix_spread:
+            return self.mix
+        digest = hashlib.blake2b(f"mix {user_id}".encode(), digest_size=8).digest()
+        moved = self.mix_spread * (int.from_bytes(digest, "little") / 2**64 - 0.5)
+        return replace(
+            self.mix, targets={kind: min(max(share + moved, 0.0), 1.0) for kind, share in self.mix.targets.items()}
         )
 
     def document(self) -> dict[str, Any]:
         """Return the settings as JSON."""
-        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "name"}
-        return {**values, "bundle": None if self.bundle is None else str(self.bundle), "triggers": list(self.triggers)}
+        mixing = {} if self.mix is None else {"mix": asdict(self.mix), "mix_spread": self.mix_spread}
+        plain = [one.name for one in fields(self) if one.name not in ("name", "mix", "mix_spread")]
+        values = {name: getattr(self, name) for name in plain}
+        return {
+            **values,
+            "bundle": None if self.bundle is None else str(self.bundle),
+            "triggers": list(self.triggers),
+            **mixing,
+        }

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     RECALL = 9
     NOISE = 10
     EXPLORATION = 11
+    MIXED_TRAITS = 12
 
 
 class KeyedRandom:

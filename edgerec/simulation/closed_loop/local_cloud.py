@@ -13,7 +13,6 @@ from edgerec.cloud.service import FeedService
 from edgerec.cloud.versions import ServedVersion, Versions
 from edgerec.core.errors import EdgeRecError, TransportError, first_line
 from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
-from edgerec.features.spec import table1
 from edgerec.paging.items import ItemBatch
 from edgerec.paging.log_rows import LogBatch
 from edgerec.paging.page import Page, PageRequest
@@ -33,8 +32,8 @@ class LocalCloud:
     """
 
     def __init__(self, world: LoopWorld, served: Sequence[ServedVersion], *, keep: bool = False) -> None:
-        items = Catalogue(world.catalogue.table())
-        versions = Versions(table1(), served, items)
+        items = Catalogue(world.items)
+        versions = Versions(world.spec, served, items)
         specs = [version.spec for version in versions]
         self._tables = LogTables(specs, items.ids) if keep else None
         self._recall = SimulatedRecall(world)

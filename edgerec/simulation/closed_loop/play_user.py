@@ -84,7 +84,7 @@ def play_user(
             store,
             timed,
             used,
-            config=served.client(logs=logs),
+            config=served.client(logs=logs, user_id=user_id),
             clock=clock,
             new_id=requests,
             draw=draws.random,

@@ -136,11 +136,14 @@ class Player:
     def _look(self, item_id: int, position: int) -> bool:
         """Let the user look at an item. Return whether the user leaves."""
         user, client, row = self.user, self.client, self.user.world.row_of[item_id]
+        time, predicted, prices = self.clock.now, None, None
+        if user.world.config.mix is not None:
+            predicted = self._device(client.predictions).get(item_id)
+            prices = list(self._device(client.mix_prices).values()) or None
         seen = user.look(row, self.clock.now)
         self.clock.now += seen.duration_ms
         self.totals.pv += 1
         self.totals.deletes += seen.deleted
-        self.shown.append(Shown(user.session, position + 1, seen.clicked, seen.probability))
         if seen.clicked:
             self.totals.clicks += 1
             self._device(lambda: client.clicked(item_id))
@@ -154,7 +157,23 @@ class Player:
             self._device(lambda: client.left_page(item_id, view.values))
             self._pend()
         self.clock.now += GAP_MS
-        return user.leaves(position)
+        left = user.leaves(position)
+        kind, worth = user.card(row) or (None, None)
+        self.shown.append(
+            Shown(
+                user.session,
+                position + 1,
+                seen.clicked,
+                seen.probability,
+                kind,
+                worth,
+                left,
+                time,
+                predicted,
+                prices,
+            )
+        )
+        return left
 
     def _pend(self) -> None:
         """Note that the device has something to do from now on."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from edgerec.core.documents import read_object
 from edgerec.core.errors import FormatError
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
-from edgerec.simulation.config import SimulationConfig, check_number, parse_simulation_config
+from edgerec.simulation.config import SimulationConfig, parse_simulation_config
+from edgerec.simulation.parameters import check_number
 from edgerec.simulation.population import TRUTH
 
 DEFAULT_SEED = 1

@@ -6,6 +6,7 @@ that devices send. So what it knows is as old as the last delivery.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from edgerec.features.behaviours import PAGE_VIEW
 from edgerec.simulation.closed_loop.keyed_random import KeyedRandom, Purpose
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.cloud import Cloud
+from edgerec.simulation.mixed.cloud import clouds_by_kind
+from edgerec.simulation.mixed.config import KINDS
+from edgerec.simulation.mixed.pattern import fixed_places, quotas
 from edgerec.simulation.world import Floats, Ints
 
 SESSION_MS = 30 * 60_000
@@ -34,7 +38,7 @@ class _Known:
     """What the cloud knows of one user.
 
     Attributes:
-        cloud: the estimates for this user.
+        clouds: the estimates for this user: one cloud for each kind of card that is served. A plain world has one.
         random: the user's random numbers.
         page_views: time and category of page-views, in the order in which they became known.
         removed: catalogue rows of the items that the user deleted.
@@ -43,7 +47,7 @@ class _Known:
         pages: number of pages since then.
     """
 
-    cloud: Cloud
+    clouds: dict[int, Cloud]
     random: KeyedRandom
     page_views: deque[tuple[int, int]] = field(default_factory=deque)
     removed: set[int] = field(default_factory=set)
@@ -61,7 +65,7 @@ class SimulatedRecall:
 
     def __init__(self, world: LoopWorld) -> None:
         self._world, self._catalogue = world, world.catalogue
-        self._row_of = world.row_of
+        self._row_of, self._mix = world.row_of, world.config.mix
         self._users: dict[int, _Known] = {}
 
     def candidates(
@@ -70,29 +74,47 @@ class SimulatedRecall:
         """Return the best of the items that are drawn for this page. See `Recall.candidates`.
 
         A request that holds no items starts the feed anew. Items that were served since then, and items that the user
-        deleted, are not served again. The number of draws is proportional to `count`.
+        deleted, are not served again. The number of draws is proportional to `count`. In a mixed world, each kind of
+        card has its quota, and the kinds have fixed places.
         """
         known = self._user(user_id)
         if not exclude:
             known.feeds, known.pages, known.served = known.feeds + 1, 0, set()
         known.pages += 1
         self._count_page_views(known, time)
-        cloud = self._world.config.cloud
+        sources = {}
+        for kind, wanted in self._quotas(count).items():
+            if kind in known.clouds:
+                sources[kind] = self._source(known, kind, wanted, time)
+        if self._mix is None:
+            best, estimates = (values[:count] for values in sources[0])
+        else:
+            best, estimates = _merged(sources, self._quotas(count), count)
+        known.served.update(best.tolist())
+        scores = next(iter(known.clouds.values())).score(estimates)
+        return self._catalogue.item_id[best], scores.astype(np.float64)
+
+    def _quotas(self, count: int) -> dict[int, int]:
+        """Return how many of `count` items are of each kind."""
+        return {0: count} if self._mix is None else dict(enumerate(quotas(count, self._mix.shares("recall"))))
+
+    def _source(self, known: _Known, kind: int, count: int, time: int) -> tuple[Ints, Floats]:
+        """Return items of one kind, best first, and their estimates. If there are enough, they are at least `count`."""
+        page = self._world.config.cloud
+        draws = -(-page.recall * count // page.page) if self._mix is None else math.ceil(self._mix.draws * count)
         found, estimates = np.zeros(0, np.int64), np.zeros(0, np.float32)
-        for attempt in range(_ATTEMPTS):
-            draws = -(-cloud.recall * count // cloud.page)
-            items, noise = self._draw(known, draws, attempt)
+        for attempt in range(_ATTEMPTS if count else 0):
+            items, noise = self._draw(known, kind, draws, attempt)
             new = ~np.isin(items, [*known.served, *known.removed, *found.tolist()])
             items, noise = items[new], noise[new]
             day = np.full(len(items), self._world.day(time), np.float32)
             who = np.zeros(len(items), np.int64)
             found = np.concatenate([found, items])
-            estimates = np.concatenate([estimates, known.cloud.estimate(who, items, day, noise)])
+            estimates = np.concatenate([estimates, known.clouds[kind].estimate(who, items, day, noise)])
             if len(found) >= count:
                 break
-        best = np.argsort(-estimates, kind="stable")[:count]
-        known.served.update(found[best].tolist())
-        return self._catalogue.item_id[found[best]], known.cloud.score(estimates[best]).astype(np.float64)
+        best = np.argsort(-estimates, kind="stable")
+        return found[best], estimates[best]
 
     def learn(self, events: pl.DataFrame) -> None:
         """Learn page-views and deletions from new rows of `events`. See `Recall.learn`."""
@@ -112,16 +134,21 @@ class SimulatedRecall:
     def _user(self, user_id: int) -> _Known:
         if user_id not in self._users:
             random = KeyedRandom(self._world.seed, user_id)
-            cloud = Cloud(self._world.config, self._catalogue, self._world.traits(user_id), random.rng)
-            self._users[user_id] = _Known(cloud, random)
+            config, traits, cards = self._world.config, self._world.traits(user_id), self._world.cards
+            if config.mix is None or cards is None:
+                clouds = {0: Cloud(config, self._catalogue, traits, random.rng)}
+            else:
+                clouds = clouds_by_kind(config, config.mix, cards, traits, random.rng)
+            self._users[user_id] = _Known(clouds, random)
         return self._users[user_id]
 
-    def _draw(self, known: _Known, draws: int, attempt: int) -> tuple[Ints, Floats]:
-        """Draw items. Return the different ones, and the noise of each estimate."""
-        which = (known.feeds, known.pages * _ATTEMPTS + attempt)
+    def _draw(self, known: _Known, kind: int, draws: int, attempt: int) -> tuple[Ints, Floats]:
+        """Draw items of one kind. Return the different ones, and the noise of each estimate."""
+        kinds = 1 if self._mix is None else len(KINDS)
+        which = (known.feeds, (known.pages * _ATTEMPTS + attempt) * kinds + kind)
         # The first draws are the same for any number of draws. So pages of other sizes have mostly the same items.
         uniform = known.random.at(Purpose.RECALL, *which).random((draws, 2))
-        items = known.cloud.recall(_WHO, uniform.T[:, None])[0]
+        items = known.clouds[kind].recall(_WHO, uniform.T[:, None])[0]
         different, first = np.unique(items, return_index=True)
         noise = known.random.at(Purpose.NOISE, *which).standard_normal(draws, dtype=np.float32)
         return different, noise[first]
@@ -130,6 +157,21 @@ class SimulatedRecall:
         """Let the estimates know the page-views of the present session."""
         while known.page_views and known.page_views[0][0] < time - SESSION_MS:
             known.page_views.popleft()
-        known.cloud.begin_sessions(_WHO)
-        for _, category in known.page_views:
-            known.cloud.count_page_views(_WHO, np.array([category]))
+        for cloud in known.clouds.values():
+            cloud.begin_sessions(_WHO)
+            for _, category in known.page_views:
+                cloud.count_page_views(_WHO, np.array([category]))
+
+
+def _merged(sources: dict[int, tuple[Ints, Floats]], wanted: dict[int, int], count: int) -> tuple[Ints, Floats]:
+    """Return `count` items of all kinds and their estimates, in the cloud's own mix.
+
+    Each kind has its quota. What a kind lacks, the first kinds that have more fill up.
+    """
+    taken = [min(wanted[kind], len(sources[kind][0])) if kind in sources else 0 for kind in range(len(KINDS))]
+    for kind, (items, _) in sources.items():
+        taken[kind] += min(count - sum(taken), len(items) - taken[kind])
+    next_of = {kind: zip(*source, strict=True) for kind, source in sources.items()}
+    chosen = [next(next_of[kind]) for kind in fixed_places(taken)]
+    items, estimates = zip(*chosen, strict=True) if chosen else ((), ())
+    return np.array(items, np.int64), np.array(estimates, np.float32)

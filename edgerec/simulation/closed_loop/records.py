@@ -22,12 +22,30 @@ class Totals:
 
 @dataclass(frozen=True)
 class Shown:
-    """One exposure: the session, the display position in it (from 1), whether it was clicked, and the truth."""
+    """One exposure.
+
+    Attributes:
+        session: the session.
+        position: the display position in it, from 1.
+        clicked: whether it was clicked.
+        probability: the true click probability.
+        kind, worth: of the card; None in a plain world.
+        left: whether the user left after it.
+        time: when it came into view, in milliseconds since 1970.
+        predicted: the click probability that the device predicted when it came into view; None without a plan.
+        prices: the prices of the kinds at that time, in the order of the rules; None without rules.
+    """
 
     session: int
     position: int
     clicked: bool
     probability: float
+    kind: str | None = None
+    worth: float | None = None
+    left: bool = False
+    time: int = 0
+    predicted: float | None = None
+    prices: list[float] | None = None
 
 
 @dataclass(frozen=True)

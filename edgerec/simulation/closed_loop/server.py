@@ -23,7 +23,6 @@ from edgerec.core.atomic import write_json
 from edgerec.core.parent import die_with
 from edgerec.data.logs import TABLES, Logs, LogsHead, write_heads, write_logs, write_table
 from edgerec.data.schema import EVENTS, ITEMS, REQUESTS
-from edgerec.features.spec import table1
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.recall import SimulatedRecall
 from edgerec.simulation.config import parse_simulation_config
@@ -59,16 +58,16 @@ def world_server(world: LoopWorld, bundle: Path | None, *, logs: Path, work: Pat
 
 def write_catalogue(world: LoopWorld, path: Path) -> None:
     """Write the catalogue of a world as a folder of logs without rows."""
-    items = world.catalogue.table()
-    tables = LogTables([table1()], items["item_id"].to_numpy())
+    items = world.items
+    tables = LogTables([world.spec], items["item_id"].to_numpy())
     head = LogsHead(name=f"simulated-{world.seed}")
-    write_logs(Logs(head, table1(), items, tables.empty(EVENTS), tables.empty(REQUESTS)), path)
+    write_logs(Logs(head, world.spec, items, tables.empty(EVENTS), tables.empty(REQUESTS)), path)
 
 
 def finish_logs(world: LoopWorld, path: Path) -> None:
     """Write the catalogue and the heads to a folder that has the rows of devices, as the server does."""
-    write_table(world.catalogue.table(), path / TABLES[ITEMS])
-    write_heads(path, LogsHead(name=f"simulated-{world.seed}"), table1())
+    write_table(world.items, path / TABLES[ITEMS])
+    write_heads(path, LogsHead(name=f"simulated-{world.seed}"), world.spec)
 
 
 def main(path: Path) -> None:

@@ -85,6 +85,10 @@ class SimulatedUser:
         self._random = KeyedRandom(world.seed, user_id)
         self._traits, self._catalogue = world.traits(user_id), world.catalogue
         self._states = UserStates(self._traits, self._catalogue.popularity, world.config.behaviour, self._random.rng)
+        self._mixture = world.mixture(user_id)
+        self._searched = self._catalogue if self._mixture is None else self._mixture.cards.searched
+        self._shown = 0
+        """Number of cards that the user saw in this session."""
         self._seen: dict[int, _Seen] = {}
         self.planned = self._plan()
         self._next = 1
@@ -102,7 +106,11 @@ class SimulatedUser:
         self.session += 1
         self._random.at(Purpose.SESSION, self.session)
         away = np.inf if away_ms is None else away_ms / 1000
-        self._states.begin_sessions(_WHO, np.array([away], np.float32))
+        away_s = np.array([away], np.float32)
+        self._states.begin_sessions(_WHO, away_s)
+        self._shown = 0
+        if self._mixture is not None:
+            self._mixture.states.begin_sessions(_WHO, away_s)
 
     def searches(self, page: int) -> int:
         """Return how many pages of items the user opens by search before a page of the feed, counted from 0."""
@@ -117,20 +125,32 @@ class SimulatedUser:
         """
         which = page * _SEARCHES_AT_MOST + number
         rng = self._random.at(Purpose.SEARCH, self.session, which)
-        item = int(self._catalogue.draw(self._states.intents.draw_categories(_WHO), rng.random(1))[0])
+        item = int(self._searched.draw(self._states.intents.draw_categories(_WHO), rng.random(1))[0])
         wait = int(rng.integers(*SEARCH_MS))
-        probability = self.probabilities([item], time)
-        return item, wait, self._view(item, probability, slips=False)
+        row = np.array([item])
+        logits = self._logits(row, time)
+        if self._mixture is not None:
+            logits = logits + self._mixture.own(_WHO, row)
+        return item, wait, self._view(item, sigmoid(logits), slips=False)
 
     def probabilities(self, items: Sequence[int] | Ints, time: int) -> Floats:
         """Return the true click probability of each item (n,), if it were shown next (equation 1)."""
         rows = np.asarray(items, np.int64)
+        logits = self._logits(rows, time)
+        if self._mixture is not None:
+            place = self._shown % self.world.config.cloud.page
+            same = np.zeros(len(rows), np.int64)
+            logits = logits + self._mixture.effects(same, rows[:, None], place).total[:, 0]
+        return sigmoid(logits)
+
+    def _logits(self, rows: Ints, time: int) -> Floats:
+        """Return the click logit of each item (n,), without what a mixed world adds."""
         catalogue, states = self._catalogue, self._states
         seen = np.array([self._seen[item].exposures if item in self._seen else 0 for item in rows.tolist()], np.float32)
         day = np.array([self.world.day(time)], np.float32)
         utilities = utility(catalogue, self._traits, _WHO, rows, day, self.world.config.behaviour)
         above = catalogue.price_level[rows].astype(np.float32) - states.reference_level
-        return sigmoid(states.logits(_WHO, catalogue.category[rows], above, utilities, seen))
+        return states.logits(_WHO, catalogue.category[rows], above, utilities, seen)
 
     def look(self, item: int, time: int) -> Exposure:
         """Look at an item of the feed, which came into view at `time`, and update the user's state."""
@@ -146,6 +166,9 @@ class SimulatedUser:
             probability,
             np.array([seen.exposures], np.float32),
         )
+        if self._mixture is not None:
+            self._mixture.show(_WHO, row)
+        self._shown += 1
         clicked, reason = bool(done.clicked[0]), int(done.reason[0])
         seen.looks += int(done.looks[0])
         seen.exposures += 3 if clicked else 1
@@ -175,7 +198,12 @@ class SimulatedUser:
     def leaves(self, position: int) -> bool:
         """Return whether the user leaves after the exposure at a position of the session."""
         self._random.at(Purpose.LEAVING, self.session, position)
-        return bool(self._states.leaving(_WHO)[0])
+        factor = 1.0 if self._mixture is None else self._mixture.states.leaving(_WHO)
+        return bool(self._states.leaving(_WHO, factor)[0])
+
+    def card(self, item: int) -> tuple[str, float] | None:
+        """Return the kind of an item and the worth of a click on it; None in a plain world."""
+        return None if self._mixture is None else self._mixture.cards.card(item)
 
     def next_session(self, ended: int) -> int | None:
         """Return the start of the next session after the present one has ended, or None if there is none.

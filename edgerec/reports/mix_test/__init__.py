@@ -1,0 +1,1 @@
+"""The report of `edgerec abtest --mix`: the HTML page, the Markdown, and the blocks of both."""
