@@ -50,7 +50,7 @@ def check(rules: Path, as_json: bool) -> None:
 @click.option(
     "--requests",
     type=WholeNumber(20, 100_000),
-    default=400,
+    default=200,
     show_default=True,
     help="Number of logged lists whose plans decide the prices.",
 )

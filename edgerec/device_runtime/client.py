@@ -103,6 +103,7 @@ class Client:
             self._lock, store, transport, serving, self._feed, config, clock, self._work.rank_page, self._use
         )
         self._cloud.times_changed = self._recorder.read_times
+        self._cloud.drop_surplus = self._mixing.drop_surplus
         self._version_id = None if model is None else model.version_id
 
     @property

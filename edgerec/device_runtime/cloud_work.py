@@ -65,6 +65,8 @@ class CloudWork:
         circuit: the waiting times of all requests of this client.
         logs: the delivery of log rows.
         times_changed: is called with the lock held when times in the store were set back. The client sets it.
+        drop_surplus: is called with the lock held before a page is asked for, with the number of items that the device
+            holds; it may drop items that are not shown. The client sets it.
         switch: the model version that is being prepared; None if there is none.
         on_unserved: is called without the lock with the version that the cloud does not serve, each time it says so.
     """
@@ -90,6 +92,7 @@ class CloudWork:
         self._unserved = Backoff(config.retry_first_ms, config.retry_most_ms)
         self._lacks = "does not serve"
         self.times_changed: Callable[[], None] = lambda: None
+        self.drop_surplus: Callable[[int], None] = lambda places: None
         self.switch: ModelSwitch | None = None
         self.on_unserved: Callable[[str], None] | None = None
         self._failed_items = 0
@@ -182,6 +185,7 @@ class CloudWork:
             if not self._wants_page() or not self._pages.ready(now):
                 return
             new_feed, self._new_feed = self._new_feed, False
+            self.drop_surplus(self._config.fetch)
             unseen = None if new_feed else self._feed.unseen()
         try:
             arrived = self._ask(unseen, now, done)

@@ -8,7 +8,7 @@ over the items that the user has not seen yet.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from edgerec.device_runtime.offered_page import OfferedPage
@@ -167,6 +167,10 @@ class Feed:
         after = [before[position] for position in positions]
         self._rest[: len(positions)] = after
         return after != before
+
+    def drop(self, rows: Collection[int]) -> None:
+        """Drop these rows of the latest page from the items that the user has not seen."""
+        self._rest = [row for row in self._rest if row not in rows]
 
     def find(self, item_id: int, page_id: int | None = None) -> tuple[OfferedPage, int] | None:
         """Return the page of an item, and the item's row on it. None if no kept page offered it.

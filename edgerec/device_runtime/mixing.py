@@ -20,6 +20,7 @@ from edgerec.mixing.config import MixConfig
 from edgerec.mixing.head import CardVectors
 from edgerec.mixing.mixer import Mixed, Mixer
 from edgerec.mixing.prices import KindState, after_card, prices_at
+from edgerec.mixing.quota import most_cards
 from edgerec.paging.mix_prices import read_prices
 
 _LOG = logging.getLogger(__name__)
@@ -113,6 +114,24 @@ class FeedMixing:
         if mixer is None or page is None:
             return {}
         return prices_at(mixer.settings.rules, self._states, time, start=self._start(mixer, page))
+
+    def drop_surplus(self, places: int) -> None:
+        """Drop unseen cards that are not shown and of whose kind the rules allow fewer on the next `places` places.
+
+        Otherwise cards of a kind that the cloud offers more often than the rules allow would fill the list in the end.
+        The cloud may offer them again.
+        """
+        mixer, page = self._mixer, self._feed.latest
+        if mixer is None or not self.is_on or page is None:
+            return
+        most = most_cards(mixer.settings.rules, places)
+        counts, dropped = [0] * len(most), []
+        for number, row in enumerate(self._feed.candidates(len(page.item_ids))):
+            kind, _ = self._card(page, row)
+            counts[kind] += 1
+            if number >= self._feed.remaining and counts[kind] > most[kind]:
+                dropped.append(row)
+        self._feed.drop(dropped)
 
     def after_exposure(
         self, item_id: int, place: tuple[OfferedPage, int] | None, time: int

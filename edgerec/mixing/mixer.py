@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +11,17 @@ from numpy.typing import NDArray
 from edgerec.core.errors import NotFiniteError
 from edgerec.mixing.config import MixConfig, Solver
 from edgerec.mixing.esan_values import EsanValues
-from edgerec.mixing.fixed import solve_fixed
+from edgerec.mixing.fixed import fixed_slots, solve_fixed
 from edgerec.mixing.head import CardVectors, SurroundingsHead, neighbour_vectors
 from edgerec.mixing.prior import MixPrior
-from edgerec.mixing.quota import fixed_shares, share_caps
+from edgerec.mixing.quota import Caps, fixed_shares, share_caps
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.settings import MixSettings
 from edgerec.mixing.slate import Cards, Ints, Plan, Problem
 from edgerec.mixing.solve import solve
 from edgerec.mixing.surroundings import Surroundings
 from edgerec.mixing.values import Floats, PlanValues, PointValues
+from edgerec.mixing.walk import walk
 
 Logits = NDArray[np.float32]
 
@@ -32,13 +32,11 @@ class Mixed:
 
     Attributes:
         order: (n,) candidate indices in the order in which they are shown.
-        planned: number of places that follow the rules. The other cards come after them in base order.
-        relaxed: the rules that were given up on the first planned page, in the order in which they were.
+        relaxed: the rules that the plan gave up, in the order in which it did.
         rates: (n,) the predicted click rate of each candidate, if the user sees it at its place.
     """
 
     order: Ints
-    planned: int
     relaxed: tuple[str, ...]
     rates: Floats
 
@@ -66,12 +64,12 @@ class Mixer:
         *,
         vectors: CardVectors | None = None,
         prices: Mapping[str, float],
-        places: int = 0,
+        places: int | None = None,
     ) -> Mixed:
         """Return the order of candidates.
 
-        The first plan has `MixConfig.places` places. Further plans follow it until `places` are planned, so that a user
-        who scrolls fast sees no card that breaks a rule.
+        A solver plans the first `MixConfig.places` places, and a walk the places after them (`edgerec.mixing.walk`), so
+        that a user who scrolls fast sees no card that breaks a rule. Cards that no rule allows yet come last.
 
         Args:
             cards: (n,) the candidates in base order, best first. Cards of one kind keep this order.
@@ -79,65 +77,68 @@ class Mixer:
             logits: (n,) the scores of the candidates.
             vectors: (n,) what the head reads of the candidates; None: the head is not used.
             prices: the price of each kind. Only the policy `price` reads them.
-            places: the number of places that the user may see before the next plan.
+            places: the number of places that the user can see before more candidates arrive; None: all. A plan has no
+                more places, so that no rule is given up for a place that nobody sees.
 
         Raises:
             NotFiniteError: a score is NaN or infinite.
         """
         if not np.isfinite(logits).all():
             raise NotFiniteError(f"{int((~np.isfinite(logits)).sum())} scores are NaN or infinite")
-        left, done = np.arange(len(cards)), np.zeros(0, np.int64)
-        before, relaxed = seen, None
-        while len(left) and (relaxed is None or len(done) < places):
-            part = Cards(cards.kinds[left], cards.advertisers[left])
-            plan = self._plan(Problem(part, before, self._places), logits[left], _take(vectors, left), prices)
-            relaxed = plan.relaxed if relaxed is None else relaxed
-            taken = plan.order[: plan.planned]
-            done = np.concatenate([done, left[taken]])
-            before = Cards(
-                np.concatenate([before.kinds, part.kinds[taken]]),
-                np.concatenate([before.advertisers, part.advertisers[taken]]),
-            )
-            left = np.delete(left, taken)
-        order = np.concatenate([done, left])
-        return Mixed(order, len(done), relaxed or (), self._rates(order, cards, seen, logits, vectors))
+        prices = prices if self.config.policy == "price" else {}
+        rates = click_rates(self._rules, self._prior, cards.kinds, logits)
+        points = point_values(self._rules, self._prior, cards.kinds, rates, prices=prices)
+        problem = Problem(cards, seen, self._places if places is None else max(min(self._places, places), 1))
+        values: PlanValues = points
+        if self._head is not None and vectors is not None:
+            values = EsanValues.of(self._head, vectors, problem, self._rules, prices=prices, prior=self._prior)
+        plan = self._plan(problem, values)
+        order = self._go_on(problem, plan.order[: plan.planned], points)
+        if self._head is not None and vectors is not None:
+            rates = self._rates(self._head, order, cards, seen, vectors)
+        return Mixed(order, plan.relaxed, rates)
 
-    def _plan(self, problem: Problem, logits: Logits, vectors: CardVectors | None, prices: Mapping[str, float]) -> Plan:
+    def _plan(self, problem: Problem, values: PlanValues) -> Plan:
         config, rules = self.config, self._rules
-        values = self._values(problem, logits, vectors, prices if config.policy == "price" else {})
         if config.policy == "fixed":
             return solve_fixed(problem, rules, values, fixed_shares(rules, targets=config.targets))
-        caps = None
-        if config.policy != "price":
-            caps = share_caps(rules, problem.seen.kinds, problem.count, targets=config.targets)
         solver: Solver = "greedy" if config.policy == "greedy" else config.solver
-        return solve(problem, rules, values, solver=solver, beam=config.beam, caps=caps)
+        return solve(
+            problem, rules, values, solver=solver, beam=config.beam, caps=self._caps(problem.seen, problem.count)
+        )
 
-    def _values(
-        self, problem: Problem, logits: Logits, vectors: CardVectors | None, prices: Mapping[str, float]
-    ) -> PlanValues:
-        rules, prior = self._rules, self._prior
-        if self._head is not None and vectors is not None:
-            return EsanValues.of(self._head, vectors, problem, rules, prices=prices, prior=prior)
-        return point_values(rules, prior, problem.cards.kinds, logits, prices=prices)
+    def _go_on(self, problem: Problem, planned: Ints, points: PointValues) -> Ints:
+        """Return the whole order that begins with the planned candidates."""
+        cards, seen, rules = problem.cards, problem.seen, self._rules
+        left = np.delete(np.arange(len(cards)), planned)
+        if not len(left):
+            return planned
+        before = Cards(
+            np.concatenate([seen.kinds, cards.kinds[planned]]),
+            np.concatenate([seen.advertisers, cards.advertisers[planned]]),
+        )
+        slots = None
+        if self.config.policy == "fixed":
+            shares = fixed_shares(rules, targets=self.config.targets)
+            slots = fixed_slots(rules, shares, len(before) + len(left))[len(before) :]
+        rest = Cards(cards.kinds[left], cards.advertisers[left])
+        value = (points.rates * points.worth - points.prices)[left]
+        further = walk(rules, rest, before, value, caps=self._caps(before, len(left)), slots=slots)
+        return np.concatenate([planned, left[further], np.delete(left, further)])
 
-    def _rates(self, order: Ints, cards: Cards, seen: Cards, logits: Logits, vectors: CardVectors | None) -> Floats:
+    def _caps(self, seen: Cards, places: int) -> Caps | None:
+        if self.config.policy not in ("page", "greedy"):
+            return None
+        return share_caps(self._rules, seen.kinds, places, targets=self.config.targets)
+
+    def _rates(self, head: SurroundingsHead, order: Ints, cards: Cards, seen: Cards, vectors: CardVectors) -> Floats:
         """Return the predicted click rate (n,) of each candidate in this order."""
-        if self._head is None or vectors is None:
-            return click_rates(self._rules, self._prior, cards.kinds, logits)
-        codes = np.array([self._head.code(name) for name in self._rules.names])
+        codes = np.array([head.code(name) for name in self._rules.names])
         around = Surroundings.in_list(codes[cards.kinds[order]], codes[seen.kinds])
-        found = np.empty(len(order), np.float32)
-        found[order] = self._head.logits(neighbour_vectors(_take(vectors, order)), around)
-        return click_rates(self._rules, self._prior, cards.kinds, found)
-
-
-@overload
-def _take(vectors: CardVectors, rows: Ints) -> CardVectors: ...
-@overload
-def _take(vectors: CardVectors | None, rows: Ints) -> CardVectors | None: ...
-def _take(vectors: CardVectors | None, rows: Ints) -> CardVectors | None:
-    return None if vectors is None else CardVectors(vectors.own[rows], vectors.before[rows], vectors.after[rows])
+        ordered = CardVectors(vectors.own[order], vectors.before[order], vectors.after[order])
+        logits = np.empty(len(order), np.float32)
+        logits[order] = head.logits(neighbour_vectors(ordered), around)
+        return click_rates(self._rules, self._prior, cards.kinds, logits)
 
 
 def click_rates(rules: MixRules, prior: MixPrior, kinds: Ints, logits: Logits) -> Floats:
@@ -149,16 +150,10 @@ def click_rates(rules: MixRules, prior: MixPrior, kinds: Ints, logits: Logits) -
 
 
 def point_values(
-    rules: MixRules, prior: MixPrior, kinds: Ints, logits: Logits, *, prices: Mapping[str, float]
-) -> PlanValues:
+    rules: MixRules, prior: MixPrior, kinds: Ints, rates: Floats, *, prices: Mapping[str, float]
+) -> PointValues:
     """Return the values of a model without surroundings: the click rate of a card is the same at every place."""
     worth = np.array([kind.worth for kind in rules.kinds.values()])
     leaving = np.array([prior.departures.get(name, 0.0) for name in rules.names]) * prior.later
     costs = np.array([prices.get(name, 0.0) for name in rules.names]) + leaving
-    return PointValues(
-        click_rates(rules, prior, kinds, logits),
-        worth[kinds],
-        costs[kinds],
-        np.array(prior.examination),
-        len(rules.names),
-    )
+    return PointValues(rates, worth[kinds], costs[kinds], np.array(prior.examination), len(rules.names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor
+from math import ceil, floor
 
 import numpy as np
 
@@ -108,3 +108,12 @@ def fixed_shares(rules: MixRules, *, targets: Mapping[str, float] | None = None)
     main = highest.index(max(highest))
     shares[main] = max(1.0 - (sum(shares) - shares[main]), 0.0)
     return shares
+
+
+def most_cards(rules: MixRules, places: int) -> list[int]:
+    """Return by kind how many cards the rules allow on so many places, wherever a page begins."""
+    pages = (places - 1) // rules.page + 2
+    return [
+        min(ceil(kind.share[1] * places - _SLACK), 1 + (places - 1) // kind.gap, kind.at_most * pages, places)
+        for kind in rules.kinds.values()
+    ]

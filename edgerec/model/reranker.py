@@ -133,14 +133,14 @@ class Reranker(keras.Model):
             return super().__call__(*arguments, **options)
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
-        read = self._read(inputs, training)
+        read = self.read(inputs, training=training)
         return self.rank_shown(read, training=True) if training else self.rank(read)
 
     def in_list(self, inputs: Mapping[str, Any]) -> Any:
         """Return logits (batch, s) given that the candidates are shown in the order of the list."""
-        return self.rank_shown(self._read(inputs, False))
+        return self.rank_shown(self.read(inputs))
 
-    def _read(self, inputs: Mapping[str, Any], training: bool) -> RankInputs:
+    def read(self, inputs: Mapping[str, Any], *, training: bool = False) -> RankInputs:
         """Return what the ranker reads."""
         shown = None
         if self.ranker.reads_kinds and self.card_kind_column is not None:

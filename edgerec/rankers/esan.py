@@ -175,12 +175,7 @@ class Esan(Ranker):
         training: bool = False,
     ) -> Any:
         encoded = self.query(candidates)
-        own = at_positions(encoded, scored)
-        parts = [own]
-        for kind in self.kinds:
-            fused, length = behaviours[kind.plural]
-            parts.append(self.attention_of(kind)(own, fused[..., : self.units], fused, length))
-        hidden = self.hidden(ops.concatenate(parts, axis=-1))
+        hidden = self._own(at_positions(encoded, scored), behaviours)
         if shown is None:
             return self.output_layer(ops.relu(hidden))[..., 0]
         around = self._around(encoded, candidate_length, scored, shown)
@@ -293,6 +288,26 @@ class Esan(Ranker):
         behaviours = {kind.plural: (window.fused, window.length) for kind, window in inputs.behaviours.items()}
         lists = inputs.candidates, inputs.candidate_length, inputs.scored
         return self(*lists, behaviours, shown=shown, training=training)
+
+    def card_vectors(self, inputs: RankInputs) -> tuple[Any, Any, Any]:
+        """Return the vectors `own`, `before` and `after` of the scored candidates, (batch, s, units) each.
+
+        They are those of `edgerec.mixing.head.CardVectors`, which the device graph computes.
+        """
+        encoded = at_positions(self.query(inputs.candidates), inputs.scored)
+        behaviours = {kind.plural: (window.fused, window.length) for kind, window in inputs.behaviours.items()}
+        own = self._own(encoded, behaviours)
+        if self.around == "none":
+            return own, ops.zeros_like(encoded), ops.zeros_like(encoded)
+        return own, self.before(encoded), self.after(encoded)
+
+    def _own(self, encoded: Any, behaviours: Mapping[str, tuple[Any, Any]]) -> Any:
+        """Return the hidden layer (batch, s, units) of cards before its activation, without surroundings."""
+        parts = [encoded]
+        for kind in self.kinds:
+            fused, length = behaviours[kind.plural]
+            parts.append(self.attention_of(kind)(encoded, fused[..., : self.units], fused, length))
+        return self.hidden(ops.concatenate(parts, axis=-1))
 
     def reseed(self, seed: int) -> None:
         self._seeds.state.assign([seed, 1])

@@ -80,6 +80,10 @@ PROOFS = {
         "at 50 behaviours a second for ten minutes, no queue, memory, latency or file of a device grows; --minutes 1",
         f"-m tests.proof.soak {BUNDLE} build/quickstart/logs",
     ),
+    "mixed_world": Proof(
+        "in the mixed world, neighbours change clicks, and one price for ads beats a cap of each page by 4 % or more",
+        "-m tests.proof.mixed_world",
+    ),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from edgerec.core.errors import ConfigurationError
 from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationConfig, load_simulation_config
+from edgerec.simulation.mixed.config import KINDS, CardConfig, MixedConfig
 from edgerec.simulation.population import simulate
 
 
@@ -103,11 +104,18 @@ def test_a_bad_configuration_file_is_refused_with_its_fault(tmp_path: Path, text
 
 
 @pytest.mark.parametrize(
-    "config", [SimulationConfig(), BehaviourConfig(), CloudConfig()], ids=lambda c: type(c).__name__
+    "config", [SimulationConfig(), BehaviourConfig(), CloudConfig(), MixedConfig()], ids=lambda c: type(c).__name__
 )
 def test_the_docs_list_every_parameter_with_its_default(config: Any) -> None:
     text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
     for field in fields(config):
         default = getattr(config, field.name)
-        shown = f"`{type(default).__name__}()`" if field.name in ("behaviour", "cloud") else default
+        shown = f"`{type(default).__name__}()`" if field.name in ("behaviour", "cloud", *KINDS) else default
         assert f"| `{field.name}` | {shown} |" in text
+
+
+def test_the_docs_list_the_parameters_of_each_kind_of_card() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    for field in fields(CardConfig):
+        values = " | ".join(str(getattr(card, field.name)) for card in MixedConfig().cards)
+        assert f"| `{field.name}` | {values} |" in text

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgerec.mixing.rules import MixRules
 
 Floats = NDArray[np.float64]
-ROUNDS, STEPS = 3, 12
+ROUNDS, STEPS = 2, 9
 CLOSE = 0.002
 """A share is reached if it is this close to its bound."""
 
@@ -34,12 +34,20 @@ def find_prices(
         start: prices to start from. Default: 0.
     """
     prices = np.zeros(len(rules.names)) if start is None else np.array(start, np.float64)
+    known: dict[tuple[float, ...], Floats] = {}
+
+    def shares(at: Floats) -> Floats:
+        key = tuple(at.tolist())
+        if key not in known:
+            known[key] = shares_at(at)
+        return known[key]
+
     largest = max(max(kind.worth for kind in rules.kinds.values()), 1e-9)
     for _ in range(ROUNDS):
         before = prices.copy()
         for index, kind in enumerate(rules.kinds.values()):
             if kind.share != (0.0, 1.0):
-                prices[index] = _price(shares_at, prices, index, kind.share, largest)
+                prices[index] = _price(shares, prices, index, kind.share, largest)
         if np.abs(prices - before).max() <= 1e-3 * largest:
             break
     return prices

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgerec.core.console import progress, stage
 from edgerec.core.errors import InputError
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
+from edgerec.mixing.head import SurroundingsHead
 from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Cards, Problem
@@ -22,14 +23,14 @@ from edgerec.model.mixing.dual import find_prices
 from edgerec.model.mixing.kinds import KindReader
 from edgerec.model.mixing.lists import lists_looked_at
 from edgerec.model.mixing.looking import Leaving, examination, leaving
-from edgerec.model.mixing.scored import ScoredList, scored_lists
+from edgerec.model.mixing.scored import ScoredList, head_of, scored_lists
 from edgerec.model.run_head import check_samples
 from edgerec.model.runs import Run
 
 Floats = NDArray[np.float64]
 PLACES = 50
 """Number of places for which it is counted how likely users see them."""
-REQUESTS = 400
+REQUESTS = 200
 """Default number of logged lists whose plans decide the prices."""
 LEAST_EXPOSURES = 100
 """With fewer labelled exposures in the split, nothing can be fitted."""
@@ -74,7 +75,7 @@ def fit_prior(
         left = leaving(lists, len(rules.names))
     total = samples.head.splits[split].requests
     scored = list(progress(scored_lists(run, samples, split, reader), what="score", total=total))
-    logits = np.concatenate([one.logits[one.exposed] for one in scored]) if scored else np.zeros(0)
+    logits = np.concatenate([one.shown[one.exposed] for one in scored]) if scored else np.zeros(0)
     if len(logits) < LEAST_EXPOSURES:
         raise InputError(
             f"mix fit: the split {split!r} should have at least {LEAST_EXPOSURES} labelled exposures; "
@@ -93,7 +94,7 @@ def fit_prior(
         later=value * left.cards,
         departures=dict(zip(rules.names, left.by_kind.round(6).tolist(), strict=True)),
     )
-    prices, shares = _prices(scored, rules, prior, most=requests)
+    prices, shares = _prices(scored, rules, prior, head_of(run.model), most=requests)
     prior = prior.model_copy(update={"prices": prices})
     document = {
         "version_id": prior.version_id,
@@ -132,7 +133,7 @@ def _calibration(
 
 
 def _prices(
-    scored: Sequence[ScoredList], rules: MixRules, prior: MixPrior, *, most: int
+    scored: Sequence[ScoredList], rules: MixRules, prior: MixPrior, head: SurroundingsHead | None, *, most: int
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Return the price of each kind, and the shares of the plans without and with prices."""
     first = [one for one in scored if one.first]
@@ -143,7 +144,7 @@ def _prices(
     def shares_at(prices: Floats) -> Floats:
         shown, total = np.zeros(len(rules.names)), 0.0
         for one, problem in problems:
-            values: PlanValues = one.values(problem, rules, prior, prices)
+            values: PlanValues = one.values(problem, rules, prior, prices, head)
             plan = solve(problem, rules, values)
             weights = np.array([prior.examination[min(p, len(prior.examination) - 1)] for p in range(plan.planned)])
             np.add.at(shown, problem.cards.kinds[plan.order[: plan.planned]], weights)

@@ -10,7 +10,7 @@ import polars as pl
 from edgerec.core.errors import ConfigurationError
 from edgerec.simulation.mix_test.comparisons import PRIMARY, compare_policies
 from edgerec.simulation.mix_test.document import MixAnalysis
-from edgerec.simulation.mix_test.equal_share import PilotPoint, exchange_rate, value_at_share
+from edgerec.simulation.mix_test.equal_share import PilotPoint, exchange_rates, value_at_share
 from edgerec.simulation.mix_test.places import cards_by_place
 from edgerec.simulation.mix_test.predicted import predicted_against_true
 from edgerec.simulation.mix_test.prices import prices_by_card, prices_by_day
@@ -28,7 +28,7 @@ def analyse_policies(
     policies: Sequence[str],
     bounds: Mapping[str, tuple[float, float]],
     goals: Mapping[str, float],
-    pilots: Mapping[str, Sequence[PilotPoint]],
+    pilots: Sequence[PilotPoint],
     start_ms: int,
 ) -> dict[str, Any]:
     """Return the statistics of a test of policies: the keys of `MixAnalysis` in the document.
@@ -39,7 +39,7 @@ def analyse_policies(
         policies: names of the policies; the first one is the control.
         bounds: by kind, the smallest and largest share of the rules. Its order is the order of kinds.
         goals: by kind, the share that all policies were set to.
-        pilots: by policy, its pilot runs, which give the rates of exchange.
+        pilots: the pilot runs, which give the rates of exchange.
         start_ms: the start of the first day, in milliseconds since 1970.
 
     Raises:
@@ -56,14 +56,10 @@ def analyse_policies(
     kinds = list(bounds)
     exposures = checked_exposures(exposures, policies)
     own = {policy: exposures.filter(pl.col("bucket") == policy) for policy in policies}
-    rates = exchange_rates(policies, goals, pilots)
+    rates = exchange_rates(pilots, list(goals))
     sums = {
-        policy: table.with_columns(
-            pl.Series(PRIMARY, value_at_share(table, goals, {kind: rate["rate"] for kind, rate in found.items()}))
-        )
-        for (policy, table), found in zip(
-            user_sums(users, exposures, policies=policies, kinds=kinds).items(), rates.values(), strict=True
-        )
+        policy: table.with_columns(pl.Series(PRIMARY, value_at_share(table, goals, rates)))
+        for policy, table in user_sums(users, exposures, policies=policies, kinds=kinds).items()
     }
     control = policies[0]
     baselines = [control, *(name for name in BASELINES if name in policies and name != control)]
@@ -93,27 +89,6 @@ def analyse_policies(
             "predicted": {name: predicted_against_true(table, kinds) for name, table in own.items()},
         }
     ).to_document()
-
-
-def exchange_rates(
-    policies: Sequence[str], goals: Mapping[str, float], pilots: Mapping[str, Sequence[PilotPoint]]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return by policy and kind the value for each card more of the kind, and the policy whose pilot runs say it.
-
-    A policy without pilot runs that differ uses the mean rate of the other policies. Without any, there is no rate.
-    """
-    own = {policy: {kind: exchange_rate(pilots.get(policy, ()), kind) for kind in goals} for policy in policies}
-    found: dict[str, dict[str, dict[str, Any]]] = {policy: {} for policy in policies}
-    for kind in goals:
-        known = [rates[kind] for rates in own.values() if rates[kind] is not None]
-        for policy in policies:
-            rate = own[policy][kind]
-            if rate is not None:
-                found[policy][kind] = {"rate": rate, "source": policy}
-            elif known:
-                mean = sum(each for each in known if each is not None) / len(known)
-                found[policy][kind] = {"rate": mean, "source": "the other policies"}
-    return found
 
 
 def _policy(

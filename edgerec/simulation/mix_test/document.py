@@ -131,13 +131,6 @@ class Predicted(Part):
     refitted_ci95: Interval | None
 
 
-class Rate(Part):
-    """The value for each card more of a kind. `source`: the policy whose pilot runs say it."""
-
-    rate: float
-    source: str
-
-
 class MixAnalysis(Part):
     """All statistics of a test of policies.
 
@@ -147,7 +140,7 @@ class MixAnalysis(Part):
         kinds: the kinds, in the order of the rules.
         goals: by kind, the share that all policies were set to. A kind without a goal keeps its bounds.
         policies, comparisons: see the parts.
-        rates: by policy and kind, the rate of exchange of the value at equal share.
+        rates: by kind, the value for each card more of it, at which `value_at_share` is computed.
         days, cards, lengths, places: shares over days, over a user's cards, by length of session, and by place.
         day_prices, card_prices: prices over days and over a user's cards, of policies with prices.
         predicted: predicted against true value, by policy and kind, `all` for all kinds.
@@ -159,7 +152,7 @@ class MixAnalysis(Part):
     goals: dict[str, float]
     policies: dict[str, Policy]
     comparisons: list[Comparison]
-    rates: dict[str, dict[str, Rate]]
+    rates: dict[str, float]
     days: dict[str, list[Day]]
     cards: dict[str, list[CardRange]]
     lengths: dict[str, list[Lengths]]

@@ -19,30 +19,42 @@ class PilotPoint:
     """The result of one pilot run.
 
     Attributes:
+        group: the policy and the users of the run. Only runs of one group are compared with each other.
         shares: by kind, the realised share of the cards that users saw.
         value: true value of a card.
     """
 
+    group: str
     shares: Mapping[str, float]
     value: float
 
 
-def exchange_rate(points: Sequence[PilotPoint], kind: str) -> float | None:
-    """Return by how much the value of a card grows with the share of a kind: the slope of a line through pilot runs.
+def exchange_rates(points: Sequence[PilotPoint], kinds: Sequence[str]) -> dict[str, float]:
+    """Return by how much the value of a card grows with the share of each kind: slopes through the pilot runs.
 
-    All pilot runs of a policy have the same users with the same random numbers, so a slope of a few runs is precise.
+    All runs of a group have the same users with the same random numbers, so few runs give a precise slope. Each group
+    has a level of its own, and all have the same slopes. So there is one rate for all policies, and none pays less.
 
     Args:
-        points: pilot runs of one policy.
-        kind: the kind.
+        points: pilot runs of all policies.
+        kinds: the kinds.
 
     Returns:
-        Value for each card more of this kind. None if the shares of the runs differ by less than `LEAST_SPREAD`.
+        By kind, the value for each card more of it. Kinds are left out whose shares differ by less than `LEAST_SPREAD`
+        within the groups.
     """
-    shares = np.array([point.shares[kind] for point in points])
-    if len(shares) < 2 or np.ptp(shares) < LEAST_SPREAD:
-        return None
-    return float(np.polyfit(shares, [point.value for point in points], 1)[0])
+    if not points:
+        return {}
+    groups = np.array([point.group for point in points])
+    shares = np.array([[point.shares[kind] for kind in kinds] for point in points]).reshape(len(points), len(kinds))
+    values = np.array([point.value for point in points])
+    for group in set(groups.tolist()):
+        own = groups == group
+        shares[own] -= shares[own].mean(axis=0)
+        values[own] -= values[own].mean()
+    known = [index for index in range(len(kinds)) if np.ptp(shares[:, index]) >= LEAST_SPREAD]
+    slopes = np.linalg.lstsq(shares[:, known], values, rcond=None)[0]
+    return {kinds[index]: float(slope) for index, slope in zip(known, slopes, strict=True)}
 
 
 def value_at_share(table: pl.DataFrame, goals: Mapping[str, float], rates: Mapping[str, float]) -> Array:

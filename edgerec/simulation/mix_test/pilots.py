@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class PilotRun:
         prices: by kind, the mean price over the shown cards. Empty without prices.
         sums: seconds of the parts of the closed loop, and sessions.
         folder: name of the folder with the tables, in the scratch folder.
+        first_user: the ID of the first user.
     """
 
     policy: str
@@ -48,6 +49,7 @@ class PilotRun:
     prices: dict[str, float]
     sums: dict[str, float]
     folder: str
+    first_user: int
 
     def document(self) -> dict[str, Any]:
         """Return what the document has of the run."""
@@ -57,7 +59,7 @@ class PilotRun:
     @property
     def point(self) -> PilotPoint:
         """What the run says about the rate of exchange."""
-        return PilotPoint(self.shares, self.value)
+        return PilotPoint(f"{self.policy} {self.first_user} {self.users}", self.shares, self.value)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Pilots:
         plan = Plan(self.world, (bucket,), first_user, users, "paired", 0, False)
         sums = simulate_buckets(plan, inner, processes=self.processes, servers=False)
         shares, value, prices = _measured(read_table(inner.path, EXPOSURES), self.aims.rules.names)
-        run = PilotRun(policy, number, users, settings, shares, value, prices, sums, name)
+        run = PilotRun(policy, number, users, settings, shares, value, prices, sums, name, first_user)
         self.work.finish(name, asdict(run))
         return run
 
@@ -136,8 +138,3 @@ def _said(run: PilotRun, search: ShareSearch) -> str:
         wanted = f"{low:g} %" if low == high else f"{low:g} to {high:g} %"
         parts.append(f"{kind} {100 * run.shares[kind]:.2f} % (wanted {wanted}) with {run.settings[kind]:.4g}")
     return ", ".join(parts)
-
-
-def points_of(runs: Mapping[str, Sequence[PilotRun]]) -> dict[str, list[PilotPoint]]:
-    """Return what the pilot runs of each policy say about the rate of exchange."""
-    return {policy: [run.point for run in own] for policy, own in runs.items()}

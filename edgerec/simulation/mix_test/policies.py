@@ -69,7 +69,9 @@ class Aims:
         else:
             mix = MixConfig(policy=policy, targets=dict(settings))  # type: ignore[arg-type]
         # Caps are whole numbers of cards. If each user has a target a little above or below, the share is steady in it.
-        return Bucket(policy, bundle, mix=mix, mix_spread=0.0 if policy in PRICED else 1 / self.rules.page)
+        return Bucket(
+            policy, bundle, page=self.rules.page, mix=mix, mix_spread=0.0 if policy in PRICED else 1 / self.rules.page
+        )
 
 
 def check_policies(names: Sequence[str]) -> tuple[str, ...]:

@@ -23,16 +23,16 @@ from edgerec.simulation.closed_loop.bucket import Bucket
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.simulate_buckets import read_table, simulate_buckets
 from edgerec.simulation.mix_test.analyse import analyse_policies
-from edgerec.simulation.mix_test.pilots import PilotRun, Pilots, points_of
-from edgerec.simulation.mix_test.policies import HINDSIGHT, POLICIES, Aims, check_policies, checked_goals
+from edgerec.simulation.mix_test.pilots import PilotRun, Pilots
+from edgerec.simulation.mix_test.policies import HINDSIGHT, POLICIES, PRICED, Aims, check_policies, checked_goals
 from edgerec.simulation.mix_test.share_search import ShareSearch
 
 KIND = "mix_test"
 HEAD, PAGE, TABLE = "mix_test.json", "mix_test.html", "mix_test.md"
-PILOT_USERS, PILOT_RUNS = 200, 5
-HINDSIGHT_RUNS = 3
+PILOT_USERS, PILOT_RUNS = 200, 4
+HINDSIGHT_RUNS = 2
 """Most runs of `hindsight` on all users of the test."""
-HINDSIGHT_TOLERANCE = 0.001
+HINDSIGHT_TOLERANCE = 0.0015
 
 
 def run_mix_test(
@@ -119,7 +119,7 @@ def run_mix_test(
             policies=policies,
             bounds={kind: rules.share for kind, rules in aims.rules.kinds.items()},
             goals=aims.goals,
-            pilots=points_of(runs),
+            pilots=[run.point for own in runs.values() for run in own],
             start_ms=world.start_ms,
         )
         spent = {name: sums[name] for name in PARTS}
@@ -151,18 +151,27 @@ def _tuned(
     pilots: Pilots, policies: Sequence[str], *, first_user: int, users: int
 ) -> tuple[dict[str, Bucket], dict[str, list[PilotRun]]]:
     """Return the bucket of each policy but `hindsight` at equal shares, and all pilot runs by policy."""
-    buckets, runs = {}, {}
+    buckets: dict[str, Bucket] = {}
+    runs: dict[str, list[PilotRun]] = {}
+    before: dict[bool, ShareSearch] = {}
     for policy in policies:
-        if policy == HINDSIGHT and "price" in runs and runs["price"][-1].prices:
-            # Constant prices near the mean of the moving ones give nearly the same share.
-            wanted = pilots.aims.search_goals(policy)
-            means = runs["price"][-1].prices
-            search = ShareSearch(wanted, {kind: means[kind] for kind in wanted})
-        else:
-            search = None
+        search, near = None, before.get(policy in PRICED)
+        if near is not None:
+            # The settings of a policy of the same family are a good start.
+            start = near.best()
+            if policy == HINDSIGHT:
+                # Constant prices near the mean of the moving ones give nearly the same share.
+                start |= {kind: price for kind, price in _last(runs, "price", start).items() if kind in start}
+            search = ShareSearch(near.with_slopes(), start)
         search, runs[policy] = pilots.tune(policy, first_user=first_user, users=users, most=PILOT_RUNS, search=search)
         buckets[policy] = pilots.aims.bucket(policy, pilots.bundle, search.best())
+        before[policy in PRICED] = search
     return buckets, runs
+
+
+def _last(runs: Mapping[str, Sequence[PilotRun]], policy: str, settings: Mapping[str, float]) -> dict[str, float]:
+    """Return the mean prices of the run of a policy with these settings."""
+    return next((run.prices for run in runs.get(policy, ()) if run.settings == settings), {})
 
 
 def _hindsight(

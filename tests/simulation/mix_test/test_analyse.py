@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from edgerec.core.errors import ConfigurationError, InputError
-from edgerec.simulation.mix_test.analyse import analyse_policies, exchange_rates
-from edgerec.simulation.mix_test.equal_share import PilotPoint
+from edgerec.simulation.mix_test.analyse import analyse_policies
+from edgerec.simulation.mix_test.equal_share import PilotPoint, exchange_rates
 from tests.simulation.mix_test.tables import BOUNDS, START_MS, Planted, planted_tables
 
 POLICIES = {
@@ -18,7 +18,11 @@ POLICIES = {
     "price": Planted(ad_rate=0.15, curse=1.3, price=0.2),
     "more": Planted(ads=0.15, ad_rate=0.12),
 }
-PILOTS = {"greedy": [PilotPoint({"ad": 0.08}, 0.10), PilotPoint({"ad": 0.12}, 0.11)]}
+PILOTS = [
+    PilotPoint("greedy", {"ad": 0.08}, 0.10),
+    PilotPoint("greedy", {"ad": 0.12}, 0.11),
+    PilotPoint("price", {"ad": 0.10}, 0.20),
+]
 
 
 def analysed(tables: tuple[pl.DataFrame, pl.DataFrame], **more: Any) -> dict[str, Any]:
@@ -79,18 +83,28 @@ def test_a_larger_share_is_paid_for_at_the_rate_of_exchange(found: dict[str, Any
     more, greedy = (found["policies"][name] for name in ("more", "greedy"))
     surplus = more["shares"]["ad"]["share"] - 0.1
 
-    assert found["rates"]["greedy"]["ad"] == {"rate": pytest.approx(0.25), "source": "greedy"}
-    assert found["rates"]["more"]["ad"] == {"rate": pytest.approx(0.25), "source": "the other policies"}
+    assert found["rates"] == {"ad": pytest.approx(0.25)}
     assert more["value_at_share"] == pytest.approx(more["value"] - 0.25 * surplus * more["cards"])
     assert change(found, "more", "greedy", "value")["mean"] > 0.05
     assert abs(change(found, "more", "greedy", "value_at_share")["mean"]) < 0.02
     assert greedy["value_at_share"] != greedy["value"]
 
 
-def test_pilot_runs_with_equal_shares_say_no_rate() -> None:
-    same = {"greedy": [PilotPoint({"ad": 0.1}, 0.1), PilotPoint({"ad": 0.101}, 0.2)]}
+def test_rates_of_several_kinds_are_slopes_within_groups() -> None:
+    points = [
+        PilotPoint(group, {"ad": ad, "video": video}, level + 0.25 * ad - 0.05 * video)
+        for group, level in (("a", 1.0), ("b", 3.0))
+        for ad, video in ((0.08, 0.2), (0.10, 0.25), (0.12, 0.2))
+    ]
 
-    assert exchange_rates(["fixed", "greedy"], {"ad": 0.1}, same) == {"fixed": {}, "greedy": {}}
+    assert exchange_rates(points, ["ad", "video"]) == pytest.approx({"ad": 0.25, "video": -0.05})
+    assert exchange_rates([], ["ad"]) == {}
+
+
+def test_pilot_runs_with_equal_shares_say_no_rate() -> None:
+    same = [PilotPoint("greedy", {"ad": 0.1}, 0.1), PilotPoint("greedy", {"ad": 0.101}, 0.2)]
+
+    assert exchange_rates(same, ["ad"]) == {}
 
 
 def test_the_optimists_curse_is_measured_and_a_second_calibration_removes_it(found: dict[str, Any]) -> None:
