@@ -34,10 +34,18 @@ def mix() -> None:
 @click.argument("rules", type=PATH)
 @json_option
 def check(rules: Path, as_json: bool) -> None:
-    """Check the file RULES, and print all rules with their defaults."""
+    """Check the file RULES, and print all rules with their defaults.
+
+    Rules that no list can follow, even with enough cards of each kind, are an error.
+    """
+    need("device", "numpy")
+    from edgerec.cli.tables.mixing_rules import rules_table
+    from edgerec.mixing.check import check_can_hold
     from edgerec.mixing.rules import load_rules, rules_document
 
-    emit({"rules": rules_document(load_rules(rules))}, as_json=as_json)
+    loaded = load_rules(rules)
+    warnings = check_can_hold(loaded, where=str(rules))
+    emit({"rules": rules_document(loaded), "warnings": warnings}, as_json=as_json, table=rules_table(loaded, warnings))
 
 
 @mix.command()
