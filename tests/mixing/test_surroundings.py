@@ -22,7 +22,8 @@ from tests.mixing.mixed_logs import AFTER_AD, AFTER_OTHER, AT_TOP, KINDS
 
 @pytest.fixture(scope="module")
 def document(mixed_path: Path) -> dict[str, Any]:
-    with quicker.run_eagerly():
+    with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgerec.model.surroundings.document.LEAST", 20)
         return evaluate_in_list(load_run(mixed_path / "learnt"), open_samples(mixed_path / "samples"), split="test")
 
 
