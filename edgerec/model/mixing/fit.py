@@ -75,14 +75,14 @@ def fit_prior(
         left = leaving(lists, len(rules.names))
     total = samples.head.splits[split].requests
     scored = list(progress(scored_lists(run, samples, split, reader), what="score", total=total))
-    logits = np.concatenate([one.shown[one.exposed] for one in scored]) if scored else np.zeros(0)
+    logits = np.concatenate([one.shown[one.counted] for one in scored]) if scored else np.zeros(0)
     if len(logits) < LEAST_EXPOSURES:
         raise InputError(
             f"mix fit: the split {split!r} should have at least {LEAST_EXPOSURES} labelled exposures; "
             f"it has {len(logits)}"
         )
-    clicked = np.concatenate([one.clicked[one.exposed] for one in scored])
-    kinds = np.concatenate([one.kinds[one.exposed] for one in scored])
+    clicked = np.concatenate([one.clicked[one.counted] for one in scored])
+    kinds = np.concatenate([one.kinds[one.counted] for one in scored])
     calibration, errors = _calibration(logits, clicked, kinds, rules)
     worths = np.array([kind.worth for kind in rules.kinds.values()])
     scales, shifts = (np.array([calibration[name][i] for name in rules.names]) for i in (0, 1))

@@ -34,7 +34,7 @@ class ScoredList:
 
     Attributes:
         kinds: (c,) the kinds of the candidates.
-        exposed: (c,) whether each candidate was exposed.
+        counted: (c,) whether each candidate was exposed, and no later request of its page has it.
         clicked: (c,) float64, 1 if it was clicked, else 0.
         relevance: (c,) float64, the logits without surroundings, by which a re-rank orders.
         shown: (c,) float64, the logits in the logged order. The same as `relevance` for a model without surroundings.
@@ -44,7 +44,7 @@ class ScoredList:
     """
 
     kinds: NDArray[np.int64]
-    exposed: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
     clicked: Floats
     relevance: Floats
     shown: Floats
@@ -94,7 +94,7 @@ def scored_lists(run: Run, samples: Samples, split: str, reader: KindReader) -> 
                 relevance, shown, *vectors = (part[index, : len(label)] for part in found)
                 yield ScoredList(
                     kinds=lists.kinds[where],
-                    exposed=label != NOT_EXPOSED,
+                    counted=(label != NOT_EXPOSED) & lists.latest[where],
                     clicked=(label == 1).astype(np.float64),
                     relevance=relevance.astype(np.float64),
                     shown=shown.astype(np.float64),
