@@ -108,13 +108,6 @@ class FeedMixing:
         )
         return mixed, ""
 
-    def prices(self, time: int) -> dict[str, float]:
-        """Return the present price of each kind; nothing without rules."""
-        mixer, page = self._mixer, self._feed.latest
-        if mixer is None or page is None:
-            return {}
-        return prices_at(mixer.settings.rules, self._states, time, start=self._start(mixer, page))
-
     def drop_surplus(self, places: int) -> None:
         """Drop unseen cards that are not shown and of whose kind the rules allow fewer on the next `places` places.
 
@@ -124,7 +117,7 @@ class FeedMixing:
         mixer, page = self._mixer, self._feed.latest
         if mixer is None or not self.is_on or page is None:
             return
-        most = most_cards(mixer.settings.rules, places)
+        most = most_cards(mixer.settings.rules, places, targets=self._config.targets)
         counts, dropped = [0] * len(most), []
         for number, row in enumerate(self._feed.candidates(len(page.item_ids))):
             kind, _ = self._card(page, row)
@@ -132,6 +125,13 @@ class FeedMixing:
             if number >= self._feed.remaining and counts[kind] > most[kind]:
                 dropped.append(row)
         self._feed.drop(dropped)
+
+    def prices(self, time: int) -> dict[str, float]:
+        """Return the present price of each kind; nothing without rules."""
+        mixer, page = self._mixer, self._feed.latest
+        if mixer is None or page is None:
+            return {}
+        return prices_at(mixer.settings.rules, self._states, time, start=self._start(mixer, page))
 
     def after_exposure(
         self, item_id: int, place: tuple[OfferedPage, int] | None, time: int

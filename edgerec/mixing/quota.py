@@ -110,10 +110,18 @@ def fixed_shares(rules: MixRules, *, targets: Mapping[str, float] | None = None)
     return shares
 
 
-def most_cards(rules: MixRules, places: int) -> list[int]:
-    """Return by kind how many cards the rules allow on so many places, wherever a page begins."""
+def most_cards(rules: MixRules, places: int, *, targets: Mapping[str, float] | None = None) -> list[int]:
+    """Return by kind how many cards the rules allow on so many places, wherever a page begins.
+
+    Args:
+        rules: the rules.
+        places: number of places.
+        targets: by kind, the share to aim at, if it is larger than the largest one of the rules.
+    """
     pages = (places - 1) // rules.page + 2
-    return [
-        min(ceil(kind.share[1] * places - _SLACK), 1 + (places - 1) // kind.gap, kind.at_most * pages, places)
-        for kind in rules.kinds.values()
-    ]
+    found = []
+    for name, kind in rules.kinds.items():
+        share = max(kind.share[1], (targets or {}).get(name, 0.0))
+        by_share = ceil(share * places - _SLACK)
+        found.append(min(by_share, 1 + (places - 1) // kind.gap, kind.at_most * pages, places))
+    return found

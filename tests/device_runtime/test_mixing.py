@@ -105,7 +105,7 @@ def test_predictions_are_calibrated_rates_of_the_latest_plan(app: MixedApp, part
         assert found[item] == pytest.approx(1 / (1 + np.exp(-(scale * logit + shift))))
 
 
-@settings(max_examples=12, phases=(Phase.generate,))
+@settings(max_examples=10, phases=(Phase.generate,))
 @given(st.data())
 def test_seen_cards_never_move_and_rules_hold_over_pages_and_plans(
     parts: tuple[DeviceModel, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -312,6 +312,23 @@ def test_too_few_ads_and_rules_that_cannot_hold(app: MixedApp, parts: tuple[Any,
     assert len(ads(app, client.order())) == 2
     [row] = app.requests(client)
     assert row["outcome"] == "mixed, without: at_least"
+
+
+def test_cards_that_the_rules_allow_too_seldom_do_not_pile_up(app: MixedApp) -> None:
+    """A fifth of the offered cards are ads, and no more than a tenth may be shown. Shown cards are never dropped."""
+    client = app.start(page=4, fetch=10, prefetch=1)
+    app.cloud.context = {"mix_price.ad": 50.0}
+    client.refresh()
+    for first in range(1000, 1100, 10):
+        app.offer(range(first, first + 10))
+        client.run_pending()
+        before = client.order()
+        for item in before[len(client._feed._fixed) :]:
+            app.see(client, item)
+        assert client.order()[: len(before)] == before
+    held = app.cloud.requests[-1].held
+    assert len(ads(app, list(held))) <= 2
+    assert {row["outcome"] for row in app.requests(client)} == {"mixed"}
 
 
 def test_a_mixed_order_is_not_explored(app: MixedApp) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerec.mixing.quota import fixed_shares, share_caps
+from edgerec.mixing.quota import fixed_shares, most_cards, share_caps
 from edgerec.mixing.rules import MixRules
 
 RULES = MixRules.model_validate({"page": 10, "kinds": {"product": {}, "ad": {"share": (0.1, 0.25)}}})
@@ -55,3 +55,10 @@ def test_pages_that_use_their_caps_never_exceed_the_share(page: int, share: floa
 def test_fixed_shares_are_targets_or_the_middle_of_the_band() -> None:
     assert fixed_shares(RULES) == pytest.approx([0.825, 0.175])
     assert fixed_shares(RULES, targets={"ad": 0.1}) == pytest.approx([0.9, 0.1])
+
+
+def test_the_largest_number_of_cards_that_rules_allow() -> None:
+    assert most_cards(RULES, 20) == [20, 5]
+    assert most_cards(RULES, 20, targets={"ad": 0.5}) == [20, 10]
+    tight = MixRules.model_validate({"page": 10, "kinds": {"product": {"gap": 3}, "ad": {"at_most": 1}}})
+    assert most_cards(tight, 20) == [7, 3]
