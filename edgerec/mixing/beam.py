@@ -7,7 +7,7 @@ import numpy as np
 from edgerec.core.errors import NotFiniteError
 from edgerec.mixing.dp import walk
 from edgerec.mixing.graph import Graph, allowed_only
-from edgerec.mixing.slate import WINDOW, Ints
+from edgerec.mixing.slate import Ints
 from edgerec.mixing.task import Task, not_finite
 from edgerec.mixing.values import Floats, Prefixes
 
@@ -16,7 +16,9 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
     """Return the best plan found in a graph; None if no plan fills all places.
 
     Beginnings of plans are compared by their value so far, as `values.extend` says, plus the best value that the table
-    promises for the places after them. The best plan by the table alone is valued, too; the better one is returned.
+    promises for the places after them. Of those that end in one state with the same kind of card, only the best one is
+    kept: they have the same future by the table, and keeping all would leave no room for others. The best plan by the
+    table alone is valued, too; the better one is returned.
 
     Args:
         graph: the graph.
@@ -41,7 +43,7 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
             cards = cards_of[kind, taken[parent, kind]]
             total = gains[parent] + gains_of(task, place, prefixes.take(parent), cards)
             after = follow[kind, parent]
-            kept = best_rows(total + promise[kind, parent], _key(after, prefixes.kinds[parent], kind), width)
+            kept = best_rows(total + promise[kind, parent], after * kinds + kind, width)
             kind, parent, cards = kind[kept], parent[kept], cards[kept]
             states, gains = after[kept], total[kept]
             prefixes = prefixes.take(parent).add(cards, kind)
@@ -75,15 +77,6 @@ def matrix_of(task: Task) -> Ints:
     for kind, source in enumerate(task.sources):
         matrix[kind, : len(source)] = source
     return matrix
-
-
-_POWERS = 16 ** np.arange(WINDOW - 1, dtype=np.int64)
-
-
-def _key(states: Ints, before: Ints, kind: Ints) -> Ints:
-    """Return one number for each beginning of a plan: equal ones have the same future."""
-    key: Ints = ((states * 16 + kind) << 28) + (before[:, 1:] + 1) @ _POWERS
-    return key
 
 
 def best_rows(scores: Floats, keys: Ints, width: int) -> Ints:

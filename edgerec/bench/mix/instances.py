@@ -10,8 +10,8 @@ import numpy as np
 from edgerec.mixing.esan_values import EsanValues
 from edgerec.mixing.head import CardVectors, SurroundingsHead
 from edgerec.mixing.prior import MixPrior
-from edgerec.mixing.rules import MixRules
-from edgerec.mixing.slate import Cards, Problem
+from edgerec.mixing.rules import MOST_PLACES, MixRules
+from edgerec.mixing.slate import Cards, Ints, Problem
 from edgerec.mixing.solve import solve
 from edgerec.mixing.values import PlanValues, PointValues
 
@@ -47,29 +47,43 @@ class Instance:
 
 @dataclass(frozen=True)
 class Scores:
-    """Where the values of cards come from.
+    """Where cards and their values come from.
 
     Attributes:
         rules: the rules.
         prior: the first numbers of a bundle; None: prices are 0, and half of the users see place `HALF_LIFE`.
         head: the head of a model with surroundings; None: random click rates.
-        vectors: vectors of real candidates, which instances draw from, if there is a head.
+        vectors: vectors of real candidates, which feeds draw from, if there is a head.
+        kinds: the kinds of these candidates; None: random ones.
     """
 
     rules: MixRules
     prior: MixPrior | None = None
     head: SurroundingsHead | None = None
     vectors: CardVectors | None = None
+    kinds: Ints | None = None
 
-    def values(self, problem: Problem, rng: np.random.Generator) -> Callable[[], PlanValues]:
-        """Return a function that makes the values of a problem."""
+    def draw(self, rng: np.random.Generator, count: int, seen: Cards, places: int) -> Instance:
+        """Return a feed of random cards. Half of them are of the first kind, if kinds are random."""
+        rules, vectors = self.rules, self.vectors
+        rows = None if vectors is None else rng.integers(0, len(vectors), count)
+        if self.kinds is not None and rows is not None:
+            kinds = self.kinds[rows]
+        else:
+            shares = np.full(len(rules.names), 0.5 / max(len(rules.names) - 1, 1))
+            shares[0] = 1 - shares[1:].sum()
+            kinds = rng.choice(len(rules.names), count, p=shares)
+        apart = np.array([kind.advertiser_gap > 1 for kind in rules.kinds.values()])
+        cards = Cards(kinds, np.where(apart[kinds], rng.integers(1, ADVERTISERS + 1, count), 0))
+        problem = Problem(cards, seen, places)
+        return Instance(problem, self._values(problem, rows, rng))
+
+    def _values(self, problem: Problem, rows: Ints | None, rng: np.random.Generator) -> Callable[[], PlanValues]:
         rules, kinds = self.rules, problem.cards.kinds
-        prior = self.prior or MixPrior(
-            version_id="none", examination=[0.5 ** (place / HALF_LIFE) for place in range(50)]
-        )
+        examination = [0.5 ** (place / HALF_LIFE) for place in range(MOST_PLACES)]
+        prior = self.prior or MixPrior(version_id="none", examination=examination)
         head, vectors = self.head, self.vectors
         if head is not None and vectors is not None:
-            rows = rng.integers(0, len(vectors), len(kinds))
             own = CardVectors(vectors.own[rows], vectors.before[rows], vectors.after[rows])
             return lambda: EsanValues.of(head, own, problem, rules, prior=prior)
         # Candidates stand in the order of their click rates, as after a re-rank.
@@ -86,20 +100,9 @@ def make_instances(scores: Scores, count: int, *, places: int, candidates: int, 
     for number in range(count):
         seen = Cards.none()
         if number % 2:
-            before = Problem(_cards(rng, rules, 3 * rules.page), places=2 * rules.page)
-            plan = solve(before, rules, scores.values(before, rng)())
+            before = scores.draw(rng, 3 * rules.page, seen, 2 * rules.page)
+            plan = solve(before.problem, rules, before.values())
             shown = plan.order[: int(rng.integers(1, 2 * rules.page))]
-            seen = Cards(before.cards.kinds[shown], before.cards.advertisers[shown])
-        problem = Problem(_cards(rng, rules, candidates), seen, places)
-        instances.append(Instance(problem, scores.values(problem, rng)))
+            seen = Cards(before.problem.cards.kinds[shown], before.problem.cards.advertisers[shown])
+        instances.append(scores.draw(rng, candidates, seen, places))
     return instances
-
-
-def _cards(rng: np.random.Generator, rules: MixRules, count: int) -> Cards:
-    """Return random cards. Half of them are of the first kind."""
-    kinds = len(rules.names)
-    shares = np.full(kinds, 0.5 / max(kinds - 1, 1))
-    shares[0] = 1 - shares[1:].sum()
-    own = rng.choice(kinds, count, p=shares)
-    apart = np.array([kind.advertiser_gap > 1 for kind in rules.kinds.values()])
-    return Cards(own, np.where(apart[own], rng.integers(1, ADVERTISERS + 1, count), 0))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from edgerec.bench.children import environment_of_children
 from edgerec.bench.document import BenchDocument, Quality, Settings
 from edgerec.bench.environment import environment, load, versions
@@ -23,16 +25,20 @@ from edgerec.bench.rows import ratio_of, row_of
 from edgerec.bench.targets import judge
 from edgerec.bench.values import Environment
 from edgerec.bench.warnings import warnings_of
-from edgerec.bundle.golden import case_names, encode_case, run_named
+from edgerec.bundle.golden import GoldenCase, case_names, encode_case, raw_case_names, run_named
 from edgerec.bundle.load import load_bundle
+from edgerec.bundle.manifest import BundleManifest
+from edgerec.bundle.raw_cases import read_raw
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.console import stage
 from edgerec.core.errors import InputError, SessionError
 from edgerec.core.parallel import run_in_child
+from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
+from edgerec.mixing.cards import CardReader
 from edgerec.mixing.config import Solver
 from edgerec.mixing.rules import MixRules
-from edgerec.mixing.slate import Plan
+from edgerec.mixing.slate import Ints, Plan
 from edgerec.mixing.solve import forget_spaces, solve
 
 MIX = "mix"
@@ -170,12 +176,24 @@ def _scores(plan: MixPlan) -> tuple[Scores, _Measured]:
     prior = None if settings is None else settings.prior
     if model.head is None:
         return Scores(rules, prior), measured
-    case, _ = run_named(model, plan.bundle, case_names(plan.bundle, manifest)[-1])
+    case, kinds = _largest_case(plan.bundle, manifest, model, rules)
     encodings = encode_case(model, case)
     scored = model.ranker.score_cards(
         case.candidates, encodings.get(EXPOSURE.plural), encodings.get(PAGE_VIEW.plural), ids=case.candidate_ids
     )
-    return Scores(rules, prior, model.head, scored.vectors), measured
+    return Scores(rules, prior, model.head, scored.vectors, kinds), measured
+
+
+def _largest_case(
+    bundle: Path, manifest: BundleManifest, model: DeviceModel, rules: MixRules
+) -> tuple[GoldenCase, Ints | None]:
+    """Return a golden case with many candidates, and the kinds of its candidates if the bundle has them."""
+    raw = [(name, read_raw(bundle / name).candidates.get(rules.kind_column)) for name in raw_case_names(manifest)]
+    name, kinds = max(raw, key=lambda one: len(one[1] or ()), default=("", None))
+    if not kinds:
+        return run_named(model, bundle, case_names(bundle, manifest)[-1])[0], None
+    reader = CardReader(rules)
+    return run_named(model, bundle, name)[0], np.array([reader.read(kind, 0)[0] for kind in kinds])
 
 
 def _calls(instances: list[Instance], solver: Callable[[Instance], object]) -> Callable[[], object]:
