@@ -15,7 +15,7 @@ from edgerec.bundle.manifest_file import read_bundle_manifest
 from edgerec.core.errors import PluginError
 from edgerec.layers.encoder import Encoder
 from edgerec.layers.settings import ModelSettings
-from edgerec.rankers.registry import MODELS, Model, find_model, model_names
+from edgerec.rankers.registry import MIXED_MODELS, MODELS, Model, find_model, model_names
 from tests.bench.in_this_process import bench_here
 from tests.bundle.restamp import restamp
 from tests.command_line import document, edgerec_here, error_line
@@ -65,7 +65,7 @@ def test_a_model_of_another_package_is_trained_exported_and_verified(
     title: str, model: str, files: list[str], site: Path, samples_path: Path, tmp_path: Path
 ) -> None:
     install(title, site)
-    assert model_names() == [*MODELS, model]
+    assert model_names() == [*MODELS, *MIXED_MODELS, model]
     run, bundle = tmp_path / "run", tmp_path / "bundle"
     # In CRBAN, keys of 16 numbers with values of 1 number would have to be positive.
     (tmp_path / "c.toml").write_text("compiled = false\nepochs = 1\nbatch_size = 64\nunits = 16\nlayers = 1\n")

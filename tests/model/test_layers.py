@@ -28,6 +28,7 @@ from edgerec.rankers.crban import Crban
 from edgerec.rankers.crban_plus import CrbanPlus, match_signals
 from edgerec.rankers.dlcm import Dlcm
 from edgerec.rankers.dnn_rank import DnnRank
+from edgerec.rankers.esan import Esan
 from edgerec.rankers.ranker import Ranker
 from edgerec.rankers.registry import MODELS
 from tests.quicker import quick_gru, some_of
@@ -43,6 +44,7 @@ LAYERS: list[keras.layers.Layer] = [
     CrbanPlus(2, 4, blocks=1),
     DinAttention(4, 3),
     Dlcm(4, 2),
+    Esan(["product", "ad"], 4, kinds=("exposures",), around="shuffled", place=False),
     DnnRank(4),
     ListAttention(4, 2),
     ListNormalisation(),
@@ -69,6 +71,9 @@ def test_a_layer_is_restored_from_its_config(layer: keras.layers.Layer) -> None:
         (lambda: Crban(kinds=("clicks",)), "kinds"),
         (lambda: Crban(kinds=()), "kinds"),
         (lambda: ListAttention(5, 2), "units"),
+        (lambda: Esan([]), "card_kinds"),
+        (lambda: Esan(["ad"], kinds=("clicks",)), "kinds"),
+        (lambda: Esan(["ad"], around="some"), "around"),
         (lambda: FeatureVector(SPEC.item, rows={"shop": 5}, unknown_rate=1.0), "unknown_rate"),
         (lambda: FeatureVector(SPEC.item, rows={}).build(), "rows"),
     ],
