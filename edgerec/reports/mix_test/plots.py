@@ -111,12 +111,13 @@ def _lines(
     if not traces:
         return None
     shapes = [] if goal is None else [_goal_line(goal)]
-    categories = isinstance(traces[0]["x"][0], str)
+    first = next(points for points in policies.values() if points)
+    categories = isinstance(first[0][0], str)
     return plot(
         traces,
         height=280,
         title=title,
-        xaxis={"type": "category"} if categories else {"dtick": 2 if len(traces[0]["x"]) > 8 else 1},
+        xaxis={"type": "category"} if categories else {"dtick": 2 if len(first) > 8 else 1},
         yaxis={"tickformat": unit, "rangemode": "tozero"},
         shapes=shapes,
     )
@@ -216,7 +217,7 @@ def _predicted(document: Mapping[str, Any]) -> Figure | None:
                 "hovertemplate": "%{customdata}<extra></extra>",
             }
         )
-    ends = [x for trace in traces for x in trace["x"]]  # type: ignore[attr-defined]
+    ends = [entry[key] - 1 for _, entry in rows for key in ("ratio", "refitted") if entry[key] is not None]
     return plot(
         traces,
         height=80 + 26 * len(rows),

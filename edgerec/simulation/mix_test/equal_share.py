@@ -70,7 +70,7 @@ def value_at_share(table: pl.DataFrame, goals: Mapping[str, float], rates: Mappi
         goals: by kind, the share that was aimed at.
         rates: by kind, the value for each card more of it.
     """
-    found = column(table, "value").copy()
+    found: Array = column(table, "value").copy()
     for kind, goal in goals.items():
         found -= rates.get(kind, 0.0) * (column(table, share_column(kind)) - goal * column(table, "cards"))
     return found

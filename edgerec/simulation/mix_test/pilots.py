@@ -123,7 +123,7 @@ def _measured(exposures: pl.DataFrame, kinds: Sequence[str]) -> tuple[dict[str, 
     """Return the share of each kind, the value of a card, and the mean prices."""
     shares = {kind: float((exposures["kind"] == kind).mean() or 0.0) for kind in kinds}  # type: ignore[arg-type]
     value = (exposures["probability"].cast(pl.Float64) * exposures["worth"].cast(pl.Float64)).mean()
-    return shares, float(value or 0.0), mean_prices(exposures, kinds)  # type: ignore[arg-type]
+    return shares, float(value or 0.0), mean_prices(exposures, kinds)
 
 
 def _digest(bucket: Bucket, first_user: int, users: int) -> str:

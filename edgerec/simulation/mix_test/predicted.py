@@ -44,7 +44,7 @@ def predicted_against_true(exposures: pl.DataFrame, kinds: Sequence[str]) -> dic
     for kind in (ALL, *kinds):
         own = np.ones(len(found), bool) if kind == ALL else kind_of == kind
         true, first, second = (
-            np.bincount(users[own], (values * worth)[own], minlength=int(users.max(initial=-1)) + 1)
+            np.bincount(users[own], (values * worth)[own], int(users.max(initial=-1)) + 1).astype(np.float64)
             for values in (probability, predicted, refitted)
         )
         cards = int(own.sum())

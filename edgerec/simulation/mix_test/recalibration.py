@@ -56,7 +56,7 @@ def recalibrated(predicted: Array, clicked: Array, halves: Array) -> Array:
         clicked: (n,) 1 for a click, else 0.
         halves: (n,) 0 or 1: the half to which the user of each card belongs.
     """
-    found = predicted.copy()
+    found: Array = predicted.copy()
     for half in (0, 1):
         scale, shift = fit_calibration(predicted[halves != half], clicked[halves != half])
         own = halves == half

@@ -75,7 +75,7 @@ def shares_by_length(
         shares = {kind: float(own[kind].sum() / cards.sum()) for kind in kinds}
         found.append(
             {
-                **ends(int(start), LENGTHS),  # type: ignore[call-overload]
+                **ends(int(start), LENGTHS),
                 "sessions": len(group),
                 "cards": int(cards.sum()),
                 "shares": shares,
