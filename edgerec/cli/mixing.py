@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgerec.cli.command import need
-from edgerec.cli.options import PATH, WholeNumber, force_option, json_option
+from edgerec.cli.options import (
+    PATH,
+    WholeNumber,
+    config_option,
+    force_option,
+    json_option,
+    out_option,
+    resume_option,
+    split_option,
+)
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 
 @click.group()
@@ -21,10 +34,18 @@ def mix() -> None:
 @click.argument("rules", type=PATH)
 @json_option
 def check(rules: Path, as_json: bool) -> None:
-    """Check the file RULES, and print all rules with their defaults."""
+    """Check the file RULES, and print all rules with their defaults.
+
+    Rules that no list can follow, even with enough cards of each kind, are an error.
+    """
+    need("device", "numpy")
+    from edgerec.cli.tables.mixing_rules import rules_table
+    from edgerec.mixing.check import check_can_hold
     from edgerec.mixing.rules import load_rules, rules_document
 
-    emit({"rules": rules_document(load_rules(rules))}, as_json=as_json)
+    loaded = load_rules(rules)
+    warnings = check_can_hold(loaded, where=str(rules))
+    emit({"rules": rules_document(loaded), "warnings": warnings}, as_json=as_json, table=rules_table(loaded, warnings))
 
 
 @mix.command()
@@ -73,3 +94,81 @@ def fit(
     write_json(out, fitted.prior.model_dump(mode="json"))
     document = {"prior": str(out), **fitted.document}
     emit(document, as_json=as_json, table=prior_table(document))
+
+
+@mix.command()
+@click.argument("run", type=PATH)
+@click.argument("samples", type=PATH)
+@split_option(["train", "validation", "test"], "Split of the samples to evaluate on.")
+@json_option
+def evaluate(run: Path, samples: Path, split: str, as_json: bool) -> None:
+    """Compare the click rates of RUN, given the cards around each card, with the clicks in SAMPLES.
+
+    The results are AUC, log loss and calibration error, for each kind of card and for each kind of the card before it.
+    `relevance` is the same model without surroundings and place.
+    """
+    need("train", "polars", "tensorflow")
+    from edgerec.data.samples import open_samples
+
+    opened = open_samples(samples)
+    import_tensorflow()
+    from edgerec.model.runs import load_run
+    from edgerec.model.surroundings.evaluate import evaluate_in_list
+
+    document: dict[str, Any] = evaluate_in_list(load_run(run), opened, split=split)
+    emit(document, as_json=as_json, table=_tables(document))
+
+
+@mix.command()
+@click.argument("samples", type=PATH)
+@out_option("ablation")
+@click.option(
+    "--seeds",
+    type=WholeNumber(1, 100),
+    default=3,
+    show_default=True,
+    help="Number of seeds N. Each variant is trained with the seeds 1 to N.",
+)
+@config_option("training settings, as for `edgerec train`. A table [models.NAME] sets them for one variant only.")
+@split_option(["validation", "test"], "Split of the samples to evaluate on.")
+@resume_option("an interrupted ablation that has the same settings")
+@force_option
+@json_option
+def ablate(
+    samples: Path,
+    out: Path,
+    seeds: int,
+    config: Path | None,
+    split: str,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Train ESAN on SAMPLES without each of its parts, and compare the click rates.
+
+    The variants are esan; esan_alone, without surroundings; esan_no_behaviour; esan_no_place; and esan_shuffled, with
+    the surroundings of other cards, which have to lose what surroundings gain.
+    """
+    need("train", "polars", "tensorflow")
+    from edgerec.core.atomic import check_output
+    from edgerec.data.samples import open_samples
+
+    check_output(out, force=force, kind="mix_ablation", inputs=[samples, *([config] if config else [])])
+    opened = open_samples(samples)
+    import_tensorflow()
+    from edgerec.model.surroundings.ablate import ablate_surroundings, load_variants
+
+    variants = load_variants(config)
+    document: dict[str, Any] = ablate_surroundings(
+        opened, variants, out, seeds=seeds, split=split, force=force, resume=resume
+    )
+    emit({"mix_ablation": str(out), **document}, as_json=as_json, table=_tables(document))
+
+
+def _tables(document: dict[str, Any]) -> Group:
+    from rich.console import Group
+
+    from edgerec.cli.tables.block import block_table
+    from edgerec.reports.surroundings.table import blocks
+
+    return Group(*(block_table(block) for block in blocks(document)))

@@ -113,6 +113,11 @@ LAYOUTS = {
         ("format", "rows"),
         (r"ablation\.(json|md|html)", r"\w+-seed-\d+\.npz", *_under(r"runs/\w+-seed-\d+", _RUN)),
     ),
+    "mix_ablation.json": Layout(
+        "mix_ablation",
+        ("format", "models"),
+        (r"mix_ablation\.(json|md)", r"\w+-seed-\d+\.npz", *_under(r"runs/\w+-seed-\d+", _RUN)),
+    ),
     "ab_test.json": _AB_TEST,
     "mix_test.json": _MIX_TEST,
     "loop.json": Layout(

@@ -94,7 +94,7 @@ def keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> li
     longest = candidates.shape[1]
     inputs = RankInputs(
         candidates=candidates,
-        numbers=tf.gather(candidates, model.settings.number_columns, axis=2),
+        numbers=tf.gather(candidates, tf.constant(model.settings.number_columns, tf.int32), axis=2),
         candidate_length=lengths,
         scored=tf.tile(tf.range(longest)[None, :], (len(cases), 1)),
         behaviours={kind: _window(model, kind, cases, limits, longest) for kind in model.behaviour_kinds},

@@ -12,7 +12,7 @@ import tensorflow as tf
 from edgerec.core.arguments import check_object
 from edgerec.core.atomic import check_output, check_outside
 from edgerec.core.console import log
-from edgerec.core.errors import InputError
+from edgerec.core.errors import ConfigurationError, InputError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import check_utf8
 from edgerec.data.samples import TRAIN, VALIDATION, Requests, Samples
@@ -102,6 +102,11 @@ def train(
             work = follow(path, config, where, digest=digest, resume=resume, trained_from=trained_from)
         keras.utils.set_random_seed(config.seed)
         model = model_for(samples, config)
+        if config.shuffle_candidates and model.ranker.reads_kinds:
+            raise ConfigurationError(
+                f"training: {config.model} learns from the order in which cards were shown: set shuffle_candidates = "
+                "false"
+            )
         if start is not None and head is not None:
             load_weights(model, head, start)
         try_model(model, next(epoch(samples, VALIDATION, batch_size=8)))

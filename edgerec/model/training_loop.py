@@ -21,7 +21,7 @@ from edgerec.layers.kernels.form import Kernels, kernels_here
 from edgerec.model.batches import Batch
 from edgerec.model.checkpoints import Progress, WorkFolder
 from edgerec.model.config import ResolvedConfig
-from edgerec.model.evaluation import scored_batches, scorer
+from edgerec.model.evaluation import scored_batches, scorer_in_list
 from edgerec.model.input_pipeline import Shuffling, ahead, epoch
 from edgerec.model.optimizer import RowAdam
 from edgerec.model.reranker import Reranker
@@ -89,7 +89,8 @@ class TrainingLoop:
         """
         kernels: Kernels = "xla" if self.xla else kernels_here(xla=False)
         step = train_step(self.model, self.optimizer, self.config.listwise_weight, self.team, kernels)
-        score = scorer(self.model)
+        # These are the logits that training compares with clicks. For most rankers, they are those of `scorer`.
+        score = scorer_in_list(self.model)
         so_far = self.work.so_far
         if self.team.chief:
             log(self._describe())

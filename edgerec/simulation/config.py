@@ -188,7 +188,7 @@ def load_simulation_config(path: Path | None, overrides: Mapping[str, Any], *, m
     Raises:
         ConfigurationError: the file is missing or not TOML, a parameter is unknown, or a value is out of range.
     """
-    settings = {"mix": {}} if mixed else {}
+    settings: dict[str, Any] = {"mix": {}} if mixed else {}
     settings |= read_toml(path) if path is not None else {}
     return parse_simulation_config(settings | {name: value for name, value in overrides.items() if value is not None})
 

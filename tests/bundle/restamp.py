@@ -19,7 +19,7 @@ def restamp(bundle: Path, **change: Any) -> None:
 def restamp_device(bundle: Path, **change: Any) -> None:
     """Write both manifests again, with new hashes. `change` gives new values for fields of the device's manifest."""
     folder = bundle / "device"
-    files = stamp_files(folder, folder.glob("*.mnn"))
+    files = stamp_files(folder, [*folder.glob("*.mnn"), *folder.glob("*.npz")])
     manifest = read_device_manifest(folder).model_copy(update={"files": files, **change})
     write_manifest(manifest, folder)
     restamp(bundle, models=manifest.models)

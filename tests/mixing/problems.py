@@ -51,10 +51,28 @@ class WindowValues(PairValues):
         return super().extend(place, prefixes, cards) - (counts * self._tiring[:, cards].T).sum(axis=1) + known
 
 
-def draw(rng: np.random.Generator, *, most_places: int = 8, most_cards: int = 10) -> tuple[Problem, MixRules, Caps]:
-    """Return a problem, its rules, and caps."""
+def draw(
+    rng: np.random.Generator,
+    *,
+    most_places: int = 8,
+    most_cards: int = 10,
+    least: float = 0.0,
+    like: MixRules | None = None,
+    free: bool = False,
+) -> tuple[Problem, MixRules, Caps]:
+    """Return a problem, its rules, and caps.
+
+    Args:
+        rng: draws everything.
+        most_places, most_cards: largest number of places and of candidates.
+        least: smallest part of these numbers.
+        like: rules to use; None: random ones.
+        free: whether the first kind has no rules, so that most problems have a plan, and pages are longer.
+    """
+    if like is not None:
+        return _problem(rng, like, most_places, most_cards, least)
     kinds = int(rng.integers(1, 5))
-    page = int(rng.integers(2, 9))
+    page = int(rng.integers(6, 21) if free else rng.integers(2, 9))
     tables: dict[str, Any] = {}
     for name in NAMES[:kinds]:
         gap = int(rng.integers(1, 5)) if rng.random() < 0.5 else 1
@@ -67,10 +85,18 @@ def draw(rng: np.random.Generator, *, most_places: int = 8, most_cards: int = 10
             "at_least": least,
             "at_most": max(least, int(rng.integers(0, room + 2))) if rng.random() < 0.5 else 50,
         }
-    if sum(table["at_least"] for table in tables.values()) > page:
+    if free:
+        tables[NAMES[0]] = {}
+    if sum(table["at_least"] for table in tables.values() if table) > page:
         tables = {name: {**table, "at_least": 0} for name, table in tables.items()}
-    rules = MixRules.model_validate({"page": page, "kinds": tables})
-    cards = int(rng.integers(1, most_cards + 1))
+    return _problem(rng, MixRules.model_validate({"page": page, "kinds": tables}), most_places, most_cards, least)
+
+
+def _problem(
+    rng: np.random.Generator, rules: MixRules, most_places: int, most_cards: int, least: float
+) -> tuple[Problem, MixRules, Caps]:
+    kinds, page = len(rules.names), rules.page
+    cards = int(rng.integers(max(1, int(least * most_cards)), most_cards + 1))
     weights = rng.dirichlet(np.ones(kinds))
     weights[0] += 1
 
@@ -81,7 +107,7 @@ def draw(rng: np.random.Generator, *, most_places: int = 8, most_cards: int = 10
         )
 
     seen = some(int(rng.integers(0, 12))) if rng.random() < 0.6 else Cards.none()
-    problem = Problem(some(cards), seen, int(rng.integers(1, most_places + 1)))
+    problem = Problem(some(cards), seen, int(rng.integers(max(1, int(least * most_places)), most_places + 1)))
     caps = {}
     if rng.random() < 0.3:
         for number in range(len(seen) // page, (len(seen) + problem.count - 1) // page + 1):

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from edgerec.bench.mix.highs import highs
+from edgerec.mixing import relaxation
 from edgerec.mixing import solve as solve_module
-from edgerec.mixing.limits import Caps
+from edgerec.mixing.limits import Caps, Limits, limits_of
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Cards, Problem
 from edgerec.mixing.solve import solve
@@ -124,3 +128,29 @@ def test_no_candidates_are_an_empty_plan() -> None:
     rules = MixRules.model_validate({"kinds": {"product": {}}})
     plan = solve(Problem(Cards.none()), rules, PairValues(np.zeros((20, 0, 2))))
     assert len(plan.order) == plan.planned == 0
+
+
+@pytest.mark.parametrize("name", ["gap", "advertiser_gap", "first", "most", "least"])
+def test_a_solver_that_breaks_a_rule_by_one_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks above could not fail if they did not find this."""
+
+    def wrong(*arguments: Any, **settings: Any) -> Limits:
+        limits = limits_of(*arguments, **settings)
+        if name in ("most", "least"):
+            step = 1 if name == "most" else -1
+            pieces = (
+                replace(one, **{name: tuple(max(count + step, 0) for count in getattr(one, name))})
+                for one in limits.pieces
+            )
+            return replace(limits, pieces=tuple(pieces))
+        least = 0 if name == "first" else 1
+        return replace(limits, **{name: tuple(max(value - 1, least) for value in getattr(limits, name))})
+
+    monkeypatch.setattr(relaxation, "limits_of", wrong)
+    found = 0
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        problem, rules, _ = draw(rng, free=True, most_cards=16)
+        plan = solve(problem, rules, pair_values(rng, problem, rules))
+        found += bool(violations(problem, rules, plan))
+    assert found > 0

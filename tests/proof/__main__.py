@@ -61,6 +61,10 @@ PROOFS = {
         "`bench compare` calls equal builds different in at most 3 % of cases, and finds a slowdown of 10 % in 95 %",
         f"-m tests.proof.compare_noise {BUNDLE}",
     ),
+    "mixing": Proof(
+        "plans of mixed feeds are the best ones by HiGHS on 1,000 problems, and 100,000 plans break no rule",
+        "-m tests.proof.mixing",
+    ),
     "long_user": Proof(
         "one user with 200,000 events costs no more than ordinary users with as many events", "-m tests.proof.long_user"
     ),

@@ -32,7 +32,7 @@ class Policy:
     price: float = 0.0
     target: float | None = None
     depth: int = PAGE
-    width: int = 12
+    width: int = 8
 
 
 @dataclass

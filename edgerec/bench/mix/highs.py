@@ -138,9 +138,12 @@ class _Program:
 
     def _order(self, kind: int) -> None:
         source = np.flatnonzero(self.problem.cards.kinds == kind)
+        for number, card in enumerate(source):
+            # As many cards of the source stand before this one. The rows below say so, too, but this is found sooner.
+            self.most[(self.card == card) & (self.place < number)] = 0
         for first, second in pairwise(source):
             for place in range(len(self.table)):
-                later = (self.card == second) & (self.place == place)
+                later = (self.card == second) & (self.place <= place)
                 self._add(later, (self.card == first) & (self.place < place), -np.inf, 0)
 
     def _apart(self, own: np.ndarray, seen: Iterable[int], distance: int) -> None:

@@ -152,7 +152,12 @@ def _rows(rows: Sequence[Row], ratios: Sequence[Ratio]) -> Table:
                     f"{_ratio(ratio.median)} ({_ratio(ratio.min)} to {_ratio(ratio.max)})" if ratio else "",
                 )
             )
-    return _compact(("microseconds per call", "p50", "p90", "p99", "cpu", "spread", "mnn / it"), cells)
+    return _compact(("microseconds per call", "p50", "p90", "p99", "cpu", "spread", f"{_reference(rows)} / it"), cells)
+
+
+def _reference(rows: Sequence[Row]) -> str:
+    """Return the implementation that the others are compared with."""
+    return "edgerec" if all(row.stage == "mix" for row in rows) else "mnn"
 
 
 def _sweep(parameter: str, rows: Sequence[Row]) -> Table:

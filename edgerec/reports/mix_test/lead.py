@@ -80,7 +80,8 @@ def _behaviour(document: Mapping[str, Any]) -> list[str]:
     ):
         change = read_uplift(change_of(document, MAIN, WITH_A_CAP, metric))
         if change.mean is not None:
-            parts.append(f"{words} {100 * change.mean:+.1f} %" + ("" if change.is_clear else " (not clear)"))
+            unclear = change.ci95 is not None and not change.is_clear
+            parts.append(f"{words} {100 * change.mean:+.1f} %" + (" (not clear)" if unclear else ""))
     return [f"Under “{MAIN}”, against “{WITH_A_CAP}”: {', '.join(parts)}."] if parts else []
 
 
@@ -88,9 +89,12 @@ def _curse(document: Mapping[str, Any]) -> list[str]:
     own = (document["predicted"].get(MAIN) or {}).get("all")
     if not own or own["ratio"] is None:
         return []
-    side = "more" if own["ratio"] >= 1 else "less"
-    text = f"For the cards that “{MAIN}” showed, the device predicted {100 * abs(own['ratio'] - 1):.0f} % {side} value "
+    text = f"For the cards that “{MAIN}” showed, the device predicted {_more(own['ratio'])} value "
     text += "than they had"
     if own["refitted"] is not None:
-        text += f"; after a second calibration, {100 * (own['refitted'] - 1):+.0f} %"
+        text += f"; after a second calibration, {_more(own['refitted'])}"
     return [f"{text}."]
+
+
+def _more(ratio: float) -> str:
+    return f"{100 * abs(ratio - 1):.1f} % {'more' if ratio >= 1 else 'less'}"

@@ -9,7 +9,7 @@ from edgerec.core.text import printable
 from edgerec.reports.drawing import COLORS, Figure, plot, short_label
 from edgerec.reports.forest import around_zero, forest, intervals, zero_line
 from edgerec.reports.mix_test.blocks import baselines_of, range_label
-from edgerec.reports.mix_test.words import change_of, main_kind
+from edgerec.reports.mix_test.words import BEST, change_of, main_kind
 from edgerec.reports.page import GREY
 from edgerec.reports.uplift import Uplift, read_uplift
 
@@ -24,7 +24,12 @@ def plots_of(document: Mapping[str, Any]) -> dict[str, Figure]:
     goal = document["goals"].get(kind)
     share = f"share of {printable(kind)}"
     found = {
-        **{f"value-{index}": _value(document, against) for index, against in enumerate(baselines_of(document))},
+        # How far the policies are below hindsight is in the table.
+        **{
+            f"value-{index}": _value(document, against)
+            for index, against in enumerate(baselines_of(document))
+            if against != BEST or not index
+        },
         "shares-days": _lines(
             {
                 name: [(entry["day"], f"day {entry['day']}", entry["shares"][kind]) for entry in _enough(entries)]

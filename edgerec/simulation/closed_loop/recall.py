@@ -87,7 +87,7 @@ class SimulatedRecall:
             if kind in known.clouds:
                 sources[kind] = self._source(known, kind, wanted, time)
         if self._mix is None:
-            best, estimates = (values[:count] for values in sources[0])
+            best, estimates = sources[0][0][:count], sources[0][1][:count]
         else:
             best, estimates = _merged(sources, self._quotas(count), count)
         known.served.update(best.tolist())
@@ -171,7 +171,8 @@ def _merged(sources: dict[int, tuple[Ints, Floats]], wanted: dict[int, int], cou
     taken = [min(wanted[kind], len(sources[kind][0])) if kind in sources else 0 for kind in range(len(KINDS))]
     for kind, (items, _) in sources.items():
         taken[kind] += min(count - sum(taken), len(items) - taken[kind])
-    next_of = {kind: zip(*source, strict=True) for kind, source in sources.items()}
-    chosen = [next(next_of[kind]) for kind in fixed_places(taken)]
-    items, estimates = zip(*chosen, strict=True) if chosen else ((), ())
-    return np.array(items, np.int64), np.array(estimates, np.float32)
+    kinds = np.array(fixed_places(taken), np.int64)
+    merged, estimates = np.zeros(len(kinds), np.int64), np.zeros(len(kinds), np.float32)
+    for kind, (items, estimate) in sources.items():
+        merged[kinds == kind], estimates[kinds == kind] = items[: taken[kind]], estimate[: taken[kind]]
+    return merged, estimates

@@ -6,8 +6,8 @@ import numpy as np
 
 from edgerec.simulation.mix_test.sums import Array
 
-_RIDGE = 1.0
-"""Strength of the pull towards (1, 0), the calibration that changes nothing: as much as about ten clicks tell."""
+_PULL = np.array([25.0, 1.0])
+"""Strength of the pull of scale and shift towards (1, 0), which changes nothing: that of about 25 clicks, and of 1."""
 _STEPS = 50
 _MOST_LOGIT = 15.0
 
@@ -27,19 +27,25 @@ def fit_calibration(predicted: Array, clicked: Array) -> tuple[float, float]:
         predicted: (n,) predicted click rates.
         clicked: (n,) 1 for a click, else 0.
     """
-    design = np.stack([logits(predicted), np.ones(len(predicted))], axis=1)
-    none = np.array([1.0, 0.0])
-    found = none.copy()
+    if not len(predicted):
+        return 1.0, 0.0
+    # Around their mean, the logits say nothing about the shift. So few clicks still give a good one.
+    own = logits(predicted)
+    middle = float(own.mean())
+    design = np.stack([own - middle, np.ones(len(own))], axis=1)
+    found = np.array([1.0, 0.0])
+    none = found.copy()
     for _ in range(_STEPS):
-        rates = 1 / (1 + np.exp(-design @ found))
-        slope = design.T @ (clicked - rates) - _RIDGE * (found - none)
-        curvature = (design * (rates * (1 - rates))[:, None]).T @ design + _RIDGE * np.eye(2)
+        rates = 1 / (1 + np.exp(-(design @ found + middle)))
+        slope = design.T @ (clicked - rates) - _PULL * (found - none)
+        curvature = (design * (rates * (1 - rates))[:, None]).T @ design + np.diag(_PULL)
         step = np.linalg.solve(curvature, slope)
         # Newton's steps can be too long far from the optimum.
         found += step * min(1.0, 2.0 / max(1e-12, float(np.abs(step).max())))
         if float(np.abs(step).max()) < 1e-9:
             break
-    return float(found[0]), float(found[1])
+    scale = float(found[0])
+    return scale, float(found[1]) + middle * (1 - scale)
 
 
 def recalibrated(predicted: Array, clicked: Array, halves: Array) -> Array:

@@ -83,8 +83,8 @@ def run_mix_test(
         raise ConfigurationError(
             "abtest --mix: the world should be mixed: give the logs of `edgerec simulate --mixed` with --world"
         )
-    version = checked_version(bundle, public_key)
     aims = _aims(bundle, goals or {}, public_key)
+    version = checked_version(bundle, public_key)
     first = world.config.users + 1 if first_user is None else first_user
     stated: dict[str, Any] = {
         "policies": list(policies),

@@ -29,7 +29,8 @@ def fixed_places(available: Sequence[int]) -> list[int]:
     Args:
         available: number of cards of each kind. Without a card of its kind, a place gets one of the next kind.
     """
-    left, places = list(available), []
+    left = list(available)
+    places: list[int] = []
     while any(left):
         kind = SLOTS[len(places) % len(SLOTS)]
         while not left[kind]:

@@ -1,0 +1,1 @@
+"""The tables of click rates given the cards around a card."""
