@@ -320,7 +320,7 @@ def test_cards_that_the_rules_allow_too_seldom_do_not_pile_up(app: MixedApp) -> 
     app.cloud.context = {"mix_price.ad": 50.0}
     client.refresh()
     for first in range(1000, 1100, 10):
-        app.offer(range(first, first + 10))
+        app.offer(range(first + 9, first - 1, -1))  # ads are first
         client.run_pending()
         before = client.order()
         for item in before[len(client._feed._fixed) :]:
