@@ -9,7 +9,7 @@ from edgerec.mixing.dp import walk
 from edgerec.mixing.graph import Graph, allowed_only
 from edgerec.mixing.slate import Ints
 from edgerec.mixing.task import Task, not_finite
-from edgerec.mixing.values import Floats, Prefixes
+from edgerec.mixing.values import Floats, Prefixes, gains_along
 
 
 def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | None:
@@ -107,9 +107,7 @@ def _better(task: Task, path: list[int], value: float, other: list[int] | None) 
     """Return the better one of two plans, judged by `values.extend`."""
     if other is None or other == path:
         return path
-    prefixes, total = task.start(), 0.0
-    for place, card in enumerate(other, len(task.done)):
-        cards = np.array([card])
-        total += float(task.values.extend(place, prefixes, cards)[0])
-        prefixes = prefixes.add(cards, task.problem.cards.kinds[cards])
+    cards = np.array(other, np.int64)
+    kinds = task.problem.cards.kinds[cards]
+    total = gains_along(task.values, task.start(), cards, kinds, first=len(task.done)).sum()
     return other if total > value else path

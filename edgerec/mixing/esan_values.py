@@ -162,7 +162,7 @@ class EsanValues:
         values: Floats = self.examination[index, None, None] * (level + swing * np.tanh(total * scale + shift))
         return values
 
-    def extend(self, place: int, prefixes: Prefixes, cards: Ints) -> Floats:
+    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         """See `PlanValues.extend`. The value of the card before changes, because the card after it is now known."""
         # One batch has three parts: the new card, the card before it without a card after it, and the same with it.
         count, columns = len(cards), self.tables.previous.shape[1]
@@ -179,12 +179,11 @@ class EsanValues:
         np.add(self.own.take(ids[:2], axis=0), self.before.take(prefixes.cards[:, ::-1].T, axis=0), out=hidden[:2])
         hidden[:2] += self.tables.back.take(rows, axis=0)
         np.add(hidden[1], self.after.take(kinds[1] * len(self.kinds) + cards, axis=0), out=hidden[2])
-        logits = np.maximum(hidden, 0, out=hidden) @ self.output + self.offsets[min(place, MOST_PLACES - 1), :, None]
+        # One place for all cards, or one for each.
+        index = np.minimum(np.atleast_1d(place), MOST_PLACES - 1)
+        logits = np.maximum(hidden, 0, out=hidden) @ self.output + self.offsets.take(index, axis=0).T
         rates = np.tanh(logits * self.scale.take(ids) + self.shift.take(ids))
-        values: Floats = self.examination[min(place, MOST_PLACES - 1)] * (
-            self.level.take(cards) + self.swing.take(cards) * rates[0]
-        )
-        if place:
-            seen = self.examination[min(place, MOST_PLACES) - 1]
-            values += seen * self.swing.take(last) * (rates[2] - rates[1])
+        values: Floats = self.examination.take(index) * (self.level.take(cards) + self.swing.take(cards) * rates[0])
+        # At the first place, the card before is no candidate, so its swing is 0.
+        values += self.examination.take(np.maximum(index - 1, 0)) * self.swing.take(last) * (rates[2] - rates[1])
         return values

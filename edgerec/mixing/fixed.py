@@ -73,6 +73,6 @@ class _Slots:
     def table(self, places: int) -> Floats:
         return np.repeat(self.right[:places, :, None], self.kinds + 1, axis=2)
 
-    def extend(self, place: int, prefixes: Prefixes, cards: Ints) -> Floats:
+    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         gains: Floats = self.right[place, cards]
         return gains

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Prefixes:
-    """The beginnings of b plans that have the same number of cards.
+    """The beginnings of b plans.
 
     Attributes:
         kinds: (b, WINDOW) int64, the kinds of the cards before the next place, the newest one last; `NONE` where the
@@ -65,10 +65,10 @@ class PlanValues(Protocol):
         """
         ...
 
-    def extend(self, place: int, prefixes: Prefixes, cards: Ints) -> Floats:
+    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         """Return by how much the value (b,) of each plan grows if `cards` (b,) are added at `place`, counted from 0.
 
-        It includes what the new card changes in the value of the card before it.
+        It includes what the new card changes in the value of the card before it. `place` is one number, or (b,).
         """
         ...
 
@@ -104,17 +104,40 @@ class PointValues:
         table: Floats = np.repeat(values[:, :, None], self.kinds + 1, axis=2)
         return table
 
-    def extend(self, place: int, prefixes: Prefixes, cards: Ints) -> Floats:
+    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         """See `PlanValues.extend`."""
-        values: Floats = self._seen(place + 1)[place] * (self.rates * self.worth - self.prices)[cards]
+        seen = self.examination[np.minimum(place, len(self.examination) - 1)]
+        values: Floats = seen * (self.rates * self.worth - self.prices)[cards]
         return values
 
 
+def prefixes_of(start: Prefixes, cards: Ints, kinds: Ints) -> Prefixes:
+    """Return the beginnings of one plan, one for each of its cards: what is before the card.
+
+    Args:
+        start: what is before the first card, with b = 1.
+        cards: (places,) the cards as candidate indices.
+        kinds: (places,) their kinds.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view
+    return Prefixes(
+        windows(np.concatenate([start.kinds[0], kinds]), WINDOW)[:-1],
+        windows(np.concatenate([start.cards[0], cards]), 2)[:-1],
+    )
+
+
+def gains_along(values: PlanValues, start: Prefixes, cards: Ints, kinds: Ints, *, first: int = 0) -> Floats:
+    """Return by how much each card (places,) of one plan makes it grow, in one call of `values.extend`.
+
+    Args:
+        values: the values.
+        start, cards, kinds: see `prefixes_of`.
+        first: the place of the first card, counted from 0.
+    """
+    return values.extend(np.arange(first, first + len(cards)), prefixes_of(start, cards, kinds), cards)
+
+
 def value_of(values: PlanValues, problem: Problem, order: Ints, places: int) -> float:
-    """Return the value of the first `places` cards of an order, added card by card."""
-    prefixes, total = Prefixes.start(problem), 0.0
-    for place in range(places):
-        card = np.asarray(order[place : place + 1], np.int64)
-        total += float(values.extend(place, prefixes, card)[0])
-        prefixes = prefixes.add(card, problem.cards.kinds[card])
-    return total
+    """Return the value of the first `places` cards of an order."""
+    cards = np.asarray(order[:places], np.int64)
+    return float(gains_along(values, Prefixes.start(problem), cards, problem.cards.kinds[cards]).sum())

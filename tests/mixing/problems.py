@@ -28,7 +28,7 @@ class PairValues:
         """See `PlanValues.table`."""
         return self._table[:places]
 
-    def extend(self, place: int, prefixes: Prefixes, cards: np.ndarray) -> np.ndarray:
+    def extend(self, place: int | np.ndarray, prefixes: Prefixes, cards: np.ndarray) -> np.ndarray:
         """See `PlanValues.extend`."""
         return self._table[place, cards, prefixes.kinds[:, -1]]
 
@@ -42,7 +42,7 @@ class WindowValues(PairValues):
         super().__init__(table)
         self._tiring, self._likes = tiring, likes
 
-    def extend(self, place: int, prefixes: Prefixes, cards: np.ndarray) -> np.ndarray:
+    def extend(self, place: int | np.ndarray, prefixes: Prefixes, cards: np.ndarray) -> np.ndarray:
         """See `PlanValues.extend`."""
         kinds = self._tiring.shape[0]
         counts = (prefixes.kinds[:, :, None] == np.arange(kinds)).sum(axis=1)

@@ -134,7 +134,7 @@ def test_beam_refuses_a_value_that_is_not_finite() -> None:
     class Later(PairValues):
         exact = False
 
-        def extend(self, place: int, prefixes: Any, cards: np.ndarray) -> np.ndarray:
+        def extend(self, place: int | np.ndarray, prefixes: Any, cards: np.ndarray) -> np.ndarray:
             return np.full(len(cards), np.nan) if place == 1 else super().extend(place, prefixes, cards)
 
     with pytest.raises(NotFiniteError, match="values should be finite"):
