@@ -13,7 +13,7 @@ from edgerec.model.config import TrainConfig
 from edgerec.model.runs import load_run, model_for
 from edgerec.model.surroundings import ablate
 from edgerec.model.surroundings.evaluate import evaluate_in_list
-from edgerec.model.surroundings.shown import shown_cards
+from edgerec.model.surroundings.shown import NO_CARD, shown_cards
 from edgerec.model.training import train
 from edgerec.rankers import registry
 from tests import quicker
@@ -43,7 +43,7 @@ def test_predicted_click_rates_are_those_of_the_world(document: dict[str, Any]) 
     after_ad, after_other = (sums[rate][0] / sums[rate][1] for rate in (AFTER_AD, AFTER_OTHER))
     assert AFTER_AD - 0.15 < after_ad < 0.95
     assert 0 < after_other < AFTER_OTHER + 0.1
-    assert [row["kind"] for row in document["previous"]] == list(KINDS)
+    assert [row["kind"] for row in document["previous"]] == [*KINDS, NO_CARD]
 
 
 @pytest.mark.slow
