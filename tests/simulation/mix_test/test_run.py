@@ -94,7 +94,7 @@ def test_an_interrupted_test_goes_on_and_its_folder_has_all_results(
         # With 20 users the shares of pilot and test differ a little.
         assert abs(share - 0.2) < 0.05
     # Constant prices do not move, and those that learn do.
-    prices = exposures.with_columns(pl.col("prices").list.get(3).alias("ad"))
+    prices = exposures.with_columns(pl.col("prices").list.get(found["kinds"].index("ad")).alias("ad"))
     assert prices.filter(bucket="hindsight")["ad"].n_unique() == 1
     assert prices.filter(bucket="price")["ad"].n_unique() > 10
     last = [each for each in found["pilots"] if each["policy"] == "hindsight"][-1]
