@@ -26,7 +26,7 @@ from edgerec.core.errors import ConversionError, InputError, ShapeError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.samples import TEST
 from edgerec.export.halves import write_device, write_graphs, write_tables
-from edgerec.export.mixing import mixing_of
+from edgerec.export.mixing import check_kind_column, mixing_of
 from edgerec.export.parity import UNBOUNDED
 from edgerec.export.parity_check import TRACE, check_parity
 from edgerec.export.peers import check_peers, write_peers
@@ -166,6 +166,7 @@ def export_bundle(
     check_samples(head, vocabularies, samples)
     mixing = mixing_of(head.spec, rules, prior, version_id=head.version_id)
     run = load_run(run_path)
+    check_kind_column(mixing, reads_kinds=run.model.ranker.reads_kinds)
     number = serial_of(run.head.version_id) if serial is None else serial
     if peers:
         check_peers(run.model)

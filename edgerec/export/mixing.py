@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgerec.core.errors import ConfigurationError
+from edgerec.features.card_kind import CARD_KIND
 from edgerec.features.kinds.one_hot import OneHot
 from edgerec.features.spec import FeatureSpec
 from edgerec.mixing.prior import MixPrior
@@ -40,3 +41,16 @@ def mixing_of(
                 f"{', '.join(feature.listed)}"
             )
     return make_settings(rules, prior, version_id=version_id)
+
+
+def check_kind_column(mixing: MixSettings | None, *, reads_kinds: bool) -> None:
+    """Check that rules and model read the kind of a card from one column. `reads_kinds`: whether the model reads kinds.
+
+    Raises:
+        ConfigurationError: they read two columns.
+    """
+    if mixing is not None and reads_kinds and mixing.rules.kind_column != CARD_KIND:
+        raise ConfigurationError(
+            f"rules: kind_column should be {CARD_KIND!r}, from which this model reads the kind of a card; received "
+            f"{mixing.rules.kind_column!r}"
+        )

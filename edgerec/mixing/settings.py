@@ -62,7 +62,8 @@ def make_settings(rules: MixRules, prior: MixPrior | None, *, version_id: str) -
                 f"prior: its kinds should be kinds of the rules, {', '.join(rules.names)}; received {unknown[0]!r}: "
                 "run `edgerec mix fit` with these rules"
             )
-    return MixSettings(rules=rules, prior=prior)
+    # JSON does not keep the order of the kinds, so "the first kind" is named.
+    return MixSettings(rules=rules.model_copy(update={"unknown": rules.names[rules.unknown_index]}), prior=prior)
 
 
 def load_prior(path: Path) -> MixPrior:

@@ -15,7 +15,7 @@ from edgerec.bundle.manifest_file import read_cloud_manifest, read_device_manife
 from edgerec.cli.tables.bundles import inspection_table
 from edgerec.core.errors import ConfigurationError, EdgeRecError
 from edgerec.export.bundle import export_bundle
-from edgerec.export.mixing import mixing_of
+from edgerec.export.mixing import check_kind_column, mixing_of
 from edgerec.features.spec import FeatureSpec
 from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.rules import MixRules
@@ -146,3 +146,19 @@ def test_rules_that_contradict_each_other_end_the_command_with_one_line(tmp_path
     assert done.stderr.count("\n") == 1
     done = edgerec_here("export", tmp_path / "run", "--out", tmp_path / "out", "--prior", rules)
     assert done.returncode == 2
+
+
+def test_the_first_kind_stays_the_one_of_unknown_cards_in_a_manifest() -> None:
+    """JSON sorts the kinds, and then the first one would be another kind."""
+    settings = make_settings(RULES, None, version_id="v")
+    again = MixSettings.model_validate_json(json.dumps(settings.document(), sort_keys=True))
+    assert again.rules.names == ("ad", "product")
+    assert again.rules.names[again.rules.unknown_index] == "product"
+
+
+def test_esan_and_rules_read_one_column() -> None:
+    settings = MixSettings(rules=MixRules.model_validate({"kind_column": "level", "kinds": {"1": {}}}))
+    check_kind_column(settings, reads_kinds=False)
+    check_kind_column(None, reads_kinds=True)
+    with pytest.raises(ConfigurationError, match="kind_column should be 'card_kind'"):
+        check_kind_column(settings, reads_kinds=True)
