@@ -92,7 +92,7 @@ def test_kinds_that_the_model_reads_are_checked() -> None:
         "values": ["product", "ad", "video"],
     }
     found = mixing_of(spec_with(one_hot), RULES, PRIOR, version_id="v")
-    assert found == MixSettings(rules=RULES, prior=PRIOR)
+    assert found == make_settings(RULES, PRIOR, version_id="v")
     with pytest.raises(
         ConfigurationError, match=r"rules: kinds.ad should be a value of the feature kind .card_kind.: pr"
     ):
