@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from edgerec.core.errors import ConfigurationError
+from edgerec.core.errors import ConfigurationError, ConversionError
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 from edgerec.features.card_kind import CARD_KIND
 from edgerec.layers.attention import BehaviourAttention
@@ -327,6 +327,16 @@ class Esan(Ranker):
         return SurroundingsHead(self.card_kinds, **tables, place=place, output=output.kernel[:, 0], bias=output.bias)
 
     def device_graph(self, settings: ModelSettings) -> EsanWeights:
+        """Return the trained weights for the device.
+
+        Raises:
+            ConversionError: the model was trained with the surroundings of other cards.
+        """
+        if self.around == "shuffled":
+            raise ConversionError(
+                "esan_shuffled was trained with wrong surroundings, to show that right ones matter; it is not for "
+                "devices: export a run of the model esan"
+            )
         from edgerec.rankers.esan_graph import EsanWeights
 
         nothing = np.zeros((self.units, self.units), np.float32)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from edgerec.core.console import progress, stage
 from edgerec.core.errors import InputError
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
+from edgerec.mixing.calibration import calibrate, calibration_error, held_out, rates
 from edgerec.mixing.head import SurroundingsHead
 from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Cards, Problem
 from edgerec.mixing.solve import solve
 from edgerec.mixing.values import PlanValues
-from edgerec.model.mixing.calibration import calibrate, calibration_error, rates
 from edgerec.model.mixing.dual import find_prices
 from edgerec.model.mixing.kinds import KindReader
 from edgerec.model.mixing.lists import lists_looked_at
@@ -83,7 +83,8 @@ def fit_prior(
         )
     clicked = np.concatenate([one.clicked[one.counted] for one in scored])
     kinds = np.concatenate([one.kinds[one.counted] for one in scored])
-    calibration, errors = _calibration(logits, clicked, kinds, rules)
+    users = np.concatenate([np.full(int(one.counted.sum()), one.user) for one in scored])
+    calibration, errors = _calibration(logits, clicked, kinds, users, rules)
     worths = np.array([kind.worth for kind in rules.kinds.values()])
     scales, shifts = (np.array([calibration[name][i] for name in rules.names]) for i in (0, 1))
     value = float(np.mean(rates(scales[kinds] * logits + shifts[kinds]) * worths[kinds]))
@@ -116,9 +117,12 @@ def _leaving(left: Leaving, rules: MixRules) -> dict[str, Any]:
 
 
 def _calibration(
-    logits: Floats, clicked: Floats, kinds: NDArray[np.int64], rules: MixRules
+    logits: Floats, clicked: Floats, kinds: NDArray[np.int64], users: NDArray[np.int64], rules: MixRules
 ) -> tuple[dict[str, tuple[float, float]], dict[str, dict[str, float]]]:
-    """Return scale and shift by kind, and the calibration error of each kind before and after."""
+    """Return scale and shift by kind, and the calibration error of each kind before and after.
+
+    The error after is that of a calibration that was fitted on other users.
+    """
     calibration, errors = {}, {}
     for index, name in enumerate(rules.names):
         own = kinds == index
@@ -127,7 +131,7 @@ def _calibration(
         errors[name] = {
             "exposures": int(own.sum()),
             "before": calibration_error(rates(logits[own]), clicked[own]),
-            "after": calibration_error(rates(scale * logits[own] + shift), clicked[own]),
+            "after": calibration_error(held_out(logits[own], clicked[own], users[own]), clicked[own]),
         }
     return calibration, errors
 
@@ -137,8 +141,8 @@ def _prices(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Return the price of each kind, and the shares of the plans without and with prices."""
     first = [one for one in scored if one.first]
-    # Every n-th list, so that the lists are from the whole period.
-    chosen = first[:: max(len(first) // most, 1)][:most]
+    # Equally spaced, so that the lists are from the whole period.
+    chosen = [first[i] for i in np.unique(np.linspace(0, len(first) - 1, min(most, len(first))).astype(int))]
     problems = [(one, _problem(one, rules)) for one in chosen]
 
     def shares_at(prices: Floats) -> Floats:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgerec.data.samples import NOT_EXPOSED, Samples
+from edgerec.mixing.calibration import rates
 from edgerec.mixing.esan_values import EsanValues
 from edgerec.mixing.head import CardVectors, SurroundingsHead
 from edgerec.mixing.prior import MixPrior
@@ -18,7 +19,6 @@ from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Problem
 from edgerec.mixing.values import PlanValues, PointValues
 from edgerec.model.batches import make_batch
-from edgerec.model.mixing.calibration import rates
 from edgerec.model.mixing.kinds import KindReader
 from edgerec.model.mixing.lists import shard_lists
 from edgerec.model.reranker import Reranker
@@ -33,6 +33,7 @@ class ScoredList:
     """One request, with its candidates in the logged order.
 
     Attributes:
+        user: the user.
         kinds: (c,) the kinds of the candidates.
         counted: (c,) whether each candidate was exposed, and no later request of its page has it.
         clicked: (c,) float64, 1 if it was clicked, else 0.
@@ -43,6 +44,7 @@ class ScoredList:
             that are not the first ones of their pages.
     """
 
+    user: int
     kinds: NDArray[np.int64]
     counted: NDArray[np.bool_]
     clicked: Floats
@@ -93,6 +95,7 @@ def scored_lists(run: Run, samples: Samples, split: str, reader: KindReader) -> 
                 label = requests.label[where]
                 relevance, shown, *vectors = (part[index, : len(label)] for part in found)
                 yield ScoredList(
+                    user=int(requests.user[row]),
                     kinds=lists.kinds[where],
                     counted=(label != NOT_EXPOSED) & lists.latest[where],
                     clicked=(label == 1).astype(np.float64),
