@@ -7,6 +7,7 @@ import numpy as np
 from edgerec.core.errors import NotFiniteError
 from edgerec.mixing.dp import walk
 from edgerec.mixing.graph import Graph, allowed_only
+from edgerec.mixing.promise import promises
 from edgerec.mixing.slate import Ints
 from edgerec.mixing.task import Task, not_finite
 from edgerec.mixing.values import Floats, Prefixes, gains_along
@@ -25,7 +26,9 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
         width: number of beginnings that are kept.
         ahead: whether the promised values count. Without them, width 1 takes the best card place by place.
     """
-    task, to_go = graph.task, graph.to_go(None if ahead else allowed_only)
+    task = graph.task
+    guide = promises(graph) if ahead else graph.to_go(allowed_only)
+    to_go = graph.to_go() if guide is None else guide
     if np.isneginf(to_go[0][0, 0]):
         return None
     kinds = task.kinds
@@ -54,7 +57,7 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
         if page.link is not None:
             states = page.link[states]
     path = trace(history, int(gains.argmax()))
-    return _better(task, path, float(gains.max()), walk(graph, to_go)) if ahead else path
+    return _better(task, path, float(gains.max()), walk(graph, to_go)) if guide is None else path
 
 
 def gains_of(task: Task, place: int, prefixes: Prefixes, cards: Ints) -> Floats:

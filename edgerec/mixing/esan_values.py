@@ -13,8 +13,8 @@ from edgerec.core.errors import InputError
 from edgerec.mixing.head import CardVectors, SurroundingsHead
 from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.rules import MOST_PLACES, MixRules
-from edgerec.mixing.slate import Ints, Problem
-from edgerec.mixing.surroundings import NO_CARD, PATTERNS, count_row, distance_row, pattern_of, place_row
+from edgerec.mixing.slate import NONE, Ints, Problem
+from edgerec.mixing.surroundings import NO_CARD, PATTERNS, SPAN, count_row, distance_row, pattern_of, place_row
 from edgerec.mixing.values import Floats, Prefixes
 
 Array = NDArray[np.float32]
@@ -44,6 +44,22 @@ def _tables(head: SurroundingsHead, names: tuple[str, ...]) -> _Tables:
     kind = head.distance[own, distance_row(patterns)] + head.count[own, count_row(patterns)]
     back = np.roll(previous, 1, axis=1)[:, :, None, :] + kind[:, None, :, :]
     return _Tables(previous, back.reshape(-1, head.hidden), head.following[own, 1 + codes])
+
+
+_BITS = (np.arange(PATTERNS)[:, None] >> np.arange(SPAN)) & 1
+
+
+def _mean_back(tables: _Tables, share: Floats) -> Array:
+    """Return (kinds, kinds + 1, hidden) the mean of `back` by own kind and kind of the card before (last: no card).
+
+    Each of the cards before that one is of a kind with the probability `share`.
+    """
+    kinds = len(share)
+    older = np.where(_BITS[:, :-1], share[:, None, None], 1 - share[:, None, None]).prod(axis=2)
+    newest = _BITS[:, -1] == np.eye(kinds, kinds + 1, 1, dtype=np.int64)[:, :, None]
+    back = tables.back.reshape(kinds, kinds + 1, PATTERNS, -1)
+    mean: Array = np.matmul((older[:, None] * newest).astype(np.float32)[:, :, None, :], back)[:, :, 0]
+    return np.roll(mean, -1, axis=1)
 
 
 @dataclass(frozen=True)
@@ -161,6 +177,47 @@ class EsanValues:
         level, swing, scale, shift = (part[:-1, None] for part in (self.level, self.swing, self.scale, self.shift))
         values: Floats = self.examination[index, None, None] * (level + swing * np.tanh(total * scale + shift))
         return values
+
+    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> Floats:
+        """See `PlanValues.pairs`. What is not known of the surroundings is replaced by its mean."""
+        share = counts / max(counts.sum(), 1)
+        kinds, own, every = self.kinds[cards], self.own[cards], np.append(cards, NONE)
+        back = _mean_back(self.tables, share)
+        columns = np.append(kinds, -1)
+        # A card by the card before it, and the card before without and with the card after it.
+        new = (own[:, None] + back[kinds]).take(columns, axis=1, mode="wrap")
+        new += self.before[every]
+        alone = np.concatenate(
+            [own + (share.astype(np.float32) @ back[kinds, :-1]) + self.before[cards].mean(axis=0), own[:1]]
+        )
+        both = self.after.take(columns * len(self.kinds) + cards[:, None], axis=0, mode="clip")
+        both += alone
+        index = np.minimum(np.arange(first, places), MOST_PLACES - 1)
+        now, then = self.offsets[index, 0], self.offsets[index, 1]
+        seen, before = self.examination[index], self.examination[np.maximum(index - 1, 0)]
+        swing = 2 * self.swing.astype(np.float32)
+        values = self._rates(new, cards[:, None], now)
+        values *= swing[cards, None]
+        values += (self.level - self.swing).astype(np.float32)[cards, None]
+        values *= seen.astype(np.float32)[:, None, None]
+        change = self._rates(both, every, then)
+        change -= self._rates(alone, every, then)[:, None]
+        change *= swing[every] * before.astype(np.float32)[:, None, None]
+        values += change
+        return values
+
+    def _rates(self, hidden: Array, cards: Ints, offsets: Floats) -> Array:
+        """Return (places, ...) the click rates of cards at places, of which each adds its offset to the logits.
+
+        With ``e = exp(-logit)``, the rate is ``1 / (1 + e)``, and an offset multiplies e. So no place needs `exp`.
+        """
+        logits = np.maximum(hidden, 0) @ self.output
+        scale, shift = 2 * self.scale[cards], 2 * self.shift[cards]
+        powers = np.exp(np.clip(-scale * logits - shift, -40, 40).astype(np.float32))
+        factors = np.exp(np.clip(-scale * offsets.reshape(-1, *(1,) * logits.ndim), -40, 40).astype(np.float32))
+        rates = factors * powers
+        rates += 1
+        return np.reciprocal(rates, out=rates)
 
     def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         """See `PlanValues.extend`. The value of the card before changes, because the card after it is now known."""

@@ -65,6 +65,22 @@ class PlanValues(Protocol):
         """
         ...
 
+    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> Floats | None:
+        """Return about how much the value of a plan grows by a card, if it stands after another one.
+
+        This guides `beam`. None: there is nothing better than `table`.
+
+        Args:
+            first, places: the places from `first` to `places - 1`, counted from 0.
+            cards: (c,) the candidates that a plan may take.
+            counts: about how many cards of each kind a plan has.
+
+        Returns:
+            (places - first, c, c + 1), by card and card before, as places in `cards`; the last column is for a card
+            before that is not known.
+        """
+        ...
+
     def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         """Return by how much the value (b,) of each plan grows if `cards` (b,) are added at `place`, counted from 0.
 
@@ -103,6 +119,9 @@ class PointValues:
         values = self._seen(places)[:, None] * (self.rates * self.worth - self.prices)
         table: Floats = np.repeat(values[:, :, None], self.kinds + 1, axis=2)
         return table
+
+    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> None:
+        """See `PlanValues.pairs`."""
 
     def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         """See `PlanValues.extend`."""
