@@ -42,14 +42,14 @@ class Prefixes:
 
     def take(self, rows: Ints) -> Prefixes:
         """Return the prefixes at `rows`."""
-        return Prefixes(self.kinds[rows], self.cards[rows])
+        return Prefixes(self.kinds.take(rows, axis=0), self.cards.take(rows, axis=0))
 
     def add(self, cards: Ints, kinds: Ints) -> Prefixes:
         """Return the prefixes with one more card each. Both arguments are (b,)."""
-        return Prefixes(
-            np.concatenate([self.kinds[:, 1:], kinds[:, None]], axis=1),
-            np.concatenate([self.cards[:, 1:], cards[:, None]], axis=1),
-        )
+        window, last = np.empty_like(self.kinds), np.empty_like(self.cards)
+        window[:, :-1], window[:, -1] = self.kinds[:, 1:], kinds
+        last[:, 0], last[:, 1] = self.cards[:, 1], cards
+        return Prefixes(window, last)
 
 
 class PlanValues(Protocol):
