@@ -7,6 +7,7 @@ import numpy as np
 from edgerec.core.errors import NotFiniteError
 from edgerec.mixing.dp import walk
 from edgerec.mixing.graph import Graph, allowed_only
+from edgerec.mixing.promise import promises
 from edgerec.mixing.slate import Ints
 from edgerec.mixing.task import Task, not_finite
 from edgerec.mixing.values import Floats, Prefixes, gains_along
@@ -25,36 +26,39 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
         width: number of beginnings that are kept.
         ahead: whether the promised values count. Without them, width 1 takes the best card place by place.
     """
-    task, to_go = graph.task, graph.to_go(None if ahead else allowed_only)
+    task = graph.task
+    guide = promises(graph) if ahead else graph.to_go(allowed_only)
+    to_go = graph.to_go() if guide is None else guide
     if np.isneginf(to_go[0][0, 0]):
         return None
     kinds = task.kinds
     cards_of = matrix_of(task)
-    prefixes, states, taken = task.start(), np.zeros(1, np.int64), np.zeros((1, kinds), np.int64)
+    prefixes, states, taken = task.start(), np.zeros(1, np.int64), np.zeros((kinds, 1), np.int64)
     gains: Floats = np.zeros(1)
     history: list[tuple[Ints, Ints]] = []
     place = 0
+    # `take` and flat indices: most of the time of a place is the overhead of NumPy's calls.
     for page, best in zip(graph.pages, to_go, strict=True):
         for row, weights in enumerate(page.weights):
-            follow = page.follow[:, states]
-            promise = best[row + 1][follow]
-            allowed = np.isfinite(promise + weights[page.space.weight[:, states]])
-            kind, parent = np.nonzero(allowed)
-            cards = cards_of[kind, taken[parent, kind]]
-            total = gains[parent] + gains_of(task, place, prefixes.take(parent), cards)
-            after = follow[kind, parent]
-            kept = best_rows(total + promise[kind, parent], after * kinds + kind, width)
-            kind, parent, cards = kind[kept], parent[kept], cards[kept]
-            states, gains = after[kept], total[kept]
+            follow = page.follow.take(states, axis=1)
+            promise = best[row + 1].take(follow)
+            grown = np.flatnonzero(np.isfinite(promise + weights.take(page.space.weight.take(states, axis=1))))
+            kind, parent = np.divmod(grown, len(states))
+            cards = cards_of.take(kind * cards_of.shape[1] + taken.take(grown))
+            total = gains.take(parent) + gains_of(task, place, prefixes.take(parent), cards)
+            after = follow.take(grown)
+            kept = best_rows(total + promise.take(grown), after * kinds + kind, width)
+            kind, parent, cards, states = kind.take(kept), parent.take(kept), cards.take(kept), after.take(kept)
+            gains = total.take(kept)
             prefixes = prefixes.take(parent).add(cards, kind)
-            taken = taken[parent]
-            taken[np.arange(len(kind)), kind] += 1
+            taken = taken.take(parent, axis=1)
+            taken[kind, np.arange(len(kind))] += 1
             history.append((parent, cards))
             place += 1
         if page.link is not None:
             states = page.link[states]
     path = trace(history, int(gains.argmax()))
-    return _better(task, path, float(gains.max()), walk(graph, to_go)) if ahead else path
+    return _better(task, path, float(gains.max()), walk(graph, to_go)) if guide is None else path
 
 
 def gains_of(task: Task, place: int, prefixes: Prefixes, cards: Ints) -> Floats:

@@ -19,7 +19,7 @@ def reach(graph: Graph, *, least: bool = True) -> int:
     Args:
         least: whether the smallest numbers of cards hold on the pages that are filled.
     """
-    to_go = graph.to_go(lambda weights: allowed_only(weights) + 1.0, stop=True, least=least)
+    to_go = graph.to_go(lambda page: allowed_only(page, 1.0), stop=True, least=least)
     return max(int(to_go[0][0, 0]), 0) if np.isfinite(to_go[0][0, 0]) else 0
 
 

@@ -13,8 +13,8 @@ from edgerec.core.errors import InputError
 from edgerec.mixing.head import CardVectors, SurroundingsHead
 from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.rules import MOST_PLACES, MixRules
-from edgerec.mixing.slate import Ints, Problem
-from edgerec.mixing.surroundings import NO_CARD, PATTERNS, count_row, distance_row, pattern_of, place_row
+from edgerec.mixing.slate import NONE, Ints, Problem
+from edgerec.mixing.surroundings import NO_CARD, PATTERNS, SPAN, count_row, distance_row, pattern_of, place_row
 from edgerec.mixing.values import Floats, Prefixes
 
 Array = NDArray[np.float32]
@@ -46,6 +46,22 @@ def _tables(head: SurroundingsHead, names: tuple[str, ...]) -> _Tables:
     return _Tables(previous, back.reshape(-1, head.hidden), head.following[own, 1 + codes])
 
 
+_BITS = (np.arange(PATTERNS)[:, None] >> np.arange(SPAN)) & 1
+
+
+def _mean_back(tables: _Tables, share: Floats) -> Array:
+    """Return (kinds, kinds + 1, hidden) the mean of `back` by own kind and kind of the card before (last: no card).
+
+    Each of the cards before that one is of a kind with the probability `share`.
+    """
+    kinds = len(share)
+    older = np.where(_BITS[:, :-1], share[:, None, None], 1 - share[:, None, None]).prod(axis=2)
+    newest = _BITS[:, -1] == np.eye(kinds, kinds + 1, 1, dtype=np.int64)[:, :, None]
+    back = tables.back.reshape(kinds, kinds + 1, PATTERNS, -1)
+    mean: Array = np.matmul((older[:, None] * newest).astype(np.float32)[:, :, None, :], back)[:, :, 0]
+    return np.roll(mean, -1, axis=1)
+
+
 @dataclass(frozen=True)
 class EsanValues:
     """Values of one problem by ESAN. `of` creates them.
@@ -63,9 +79,8 @@ class EsanValues:
         kinds: (n + 1,) the kind of each candidate.
         own, before: (n + 1, hidden) vectors of the candidates.
         after: (kinds * (n + 1), hidden), by kind of a card and the candidate after it.
-        scale, shift: (n + 1,) half of the calibration of each candidate's logit.
-        level: (n + 1,) half of the worth of a click on each candidate, less what showing it costs.
-        swing: (n + 1,) half of the worth.
+        parts: (4, n + 1) by candidate: scale and shift, half of the calibration of its logit; swing, half of the worth of a
+            click; level, the same less what showing the card costs.
         examination: (MOST_PLACES,) the probability that the user sees a place.
         offsets: (MOST_PLACES, 3) what place and bias add to the logits of a new card at a place, and twice to those of
             the card before.
@@ -77,10 +92,7 @@ class EsanValues:
     own: Array
     before: Array
     after: Array
-    scale: Floats
-    shift: Floats
-    level: Floats
-    swing: Floats
+    parts: Floats
     examination: Floats
     offsets: Floats
 
@@ -144,10 +156,9 @@ class EsanValues:
             own=own,
             before=before,
             after=after.reshape(-1, head.hidden),
-            scale=np.append(calibration[:, 0] / 2, 0.0),
-            shift=np.append(calibration[:, 1] / 2, 0.0),
-            level=np.append(worth / 2 - prices - leaving, 0.0),
-            swing=np.append(worth / 2, 0.0),
+            parts=np.stack(
+                [np.append(part, 0.0) for part in (*calibration.T / 2, worth / 2, worth / 2 - prices - leaving)]
+            ),
             examination=np.array(known.examination)[np.minimum(index, len(known.examination) - 1)],
             offsets=(head.place[place_row(np.maximum(place + len(problem.seen), 0))] + head.bias).astype(np.float64),
         )
@@ -158,9 +169,51 @@ class EsanValues:
         logits = np.maximum(hidden, 0, out=hidden) @ self.output
         index = np.minimum(np.arange(places), MOST_PLACES - 1)
         total = logits + self.offsets[index, 0, None, None]
-        level, swing, scale, shift = (part[:-1, None] for part in (self.level, self.swing, self.scale, self.shift))
+        scale, shift, swing, level = self.parts[:, :-1, None]
         values: Floats = self.examination[index, None, None] * (level + swing * np.tanh(total * scale + shift))
         return values
+
+    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> Floats:
+        """See `PlanValues.pairs`. What is not known of the surroundings is replaced by its mean."""
+        share = counts / max(counts.sum(), 1)
+        kinds, own, every = self.kinds[cards], self.own[cards], np.append(cards, NONE)
+        back = _mean_back(self.tables, share)
+        columns = np.append(kinds, -1)
+        # A card by the card before it, and the card before without and with the card after it.
+        new = (own[:, None] + back[kinds]).take(columns, axis=1, mode="wrap")
+        new += self.before[every]
+        alone = np.concatenate(
+            [own + (share.astype(np.float32) @ back[kinds, :-1]) + self.before[cards].mean(axis=0), own[:1]]
+        )
+        both = self.after.take(columns * len(self.kinds) + cards[:, None], axis=0, mode="clip")
+        both += alone
+        index = np.minimum(np.arange(first, places), MOST_PLACES - 1)
+        now, then = self.offsets[index, 0], self.offsets[index, 1]
+        seen, before = self.examination[index], self.examination[np.maximum(index - 1, 0)]
+        half, level = self.parts[2:].astype(np.float32)
+        swing = 2 * half
+        values = self._rates(new, cards[:, None], now)
+        values *= swing[cards, None]
+        values += (level - half)[cards, None]
+        values *= seen.astype(np.float32)[:, None, None]
+        change = self._rates(both, every, then)
+        change -= self._rates(alone, every, then)[:, None]
+        change *= swing[every] * before.astype(np.float32)[:, None, None]
+        values += change
+        return values
+
+    def _rates(self, hidden: Array, cards: Ints, offsets: Floats) -> Array:
+        """Return (places, ...) the click rates of cards at places, of which each adds its offset to the logits.
+
+        With ``e = exp(-logit)``, the rate is ``1 / (1 + e)``, and an offset multiplies e. So no place needs `exp`.
+        """
+        logits = np.maximum(hidden, 0) @ self.output
+        scale, shift = 2 * self.parts[:2].take(cards, axis=1)
+        powers = np.exp(np.clip(-scale * logits - shift, -40, 40).astype(np.float32))
+        factors = np.exp(np.clip(-scale * offsets.reshape(-1, *(1,) * logits.ndim), -40, 40).astype(np.float32))
+        rates = factors * powers
+        rates += 1
+        return np.reciprocal(rates, out=rates)
 
     def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         """See `PlanValues.extend`. The value of the card before changes, because the card after it is now known."""
@@ -174,16 +227,20 @@ class EsanValues:
         pattern = pattern_of(prefixes.kinds, kinds)
         pattern[0] >>= 1
         pattern[1] &= PATTERNS - 1
-        rows = (kinds * columns + (prefixes.kinds[:, :-3:-1].T + 1)) * PATTERNS + pattern
+        rows = (kinds * columns + (prefixes.kinds[:, :-3:-1].T + 1)) * PATTERNS
+        rows += pattern
         hidden = np.empty((3, count, len(self.output)), np.float32)
-        np.add(self.own.take(ids[:2], axis=0), self.before.take(prefixes.cards[:, ::-1].T, axis=0), out=hidden[:2])
+        self.own.take(ids[:2], axis=0, out=hidden[:2], mode="wrap")
+        hidden[:2] += self.before.take(prefixes.cards[:, ::-1].T, axis=0)
         hidden[:2] += self.tables.back.take(rows, axis=0)
         np.add(hidden[1], self.after.take(kinds[1] * len(self.kinds) + cards, axis=0), out=hidden[2])
         # One place for all cards, or one for each.
-        index = np.minimum(np.atleast_1d(place), MOST_PLACES - 1)
-        logits = np.maximum(hidden, 0, out=hidden) @ self.output + self.offsets.take(index, axis=0).T
-        rates = np.tanh(logits * self.scale.take(ids) + self.shift.take(ids))
-        values: Floats = self.examination.take(index) * (self.level.take(cards) + self.swing.take(cards) * rates[0])
+        index = np.minimum(place, MOST_PLACES - 1)
+        logits = np.maximum(hidden, 0, out=hidden) @ self.output + self.offsets[index].T.reshape(3, -1)
+        scale, shift, swing, level = self.parts.take(ids, axis=1)
+        rates = np.tanh(logits * scale + shift)
+        rates *= swing
         # At the first place, the card before is no candidate, so its swing is 0.
-        values += self.examination.take(np.maximum(index - 1, 0)) * self.swing.take(last) * (rates[2] - rates[1])
+        values: Floats = self.examination[index] * (level[0] + rates[0])
+        values += self.examination[np.maximum(index - 1, 0)] * (rates[2] - rates[1])
         return values

@@ -73,6 +73,9 @@ class _Slots:
     def table(self, places: int) -> Floats:
         return np.repeat(self.right[:places, :, None], self.kinds + 1, axis=2)
 
+    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> None:
+        """See `PlanValues.pairs`."""
+
     def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         gains: Floats = self.right[place, cards]
         return gains

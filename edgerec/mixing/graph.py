@@ -47,14 +47,15 @@ class Graph:
 
     task: Task
     pages: tuple[Page, ...]
+    recency: Recency
 
     def to_go(
-        self, weights: Callable[[Floats], Floats] | None = None, *, stop: bool = False, least: bool = True
+        self, weights: Callable[[Page], tuple[Floats, Ints]] | None = None, *, stop: bool = False, least: bool = True
     ) -> list[Floats]:
         """Return by page (places + 1, size + 1) the best value from each state to the end.
 
         Args:
-            weights: returns other weights for those of a page.
+            weights: returns other weights for those of a page, and what points into their rows.
             stop: a plan may end anywhere, except where a page lacks cards that it needs.
             least: whether the smallest numbers of cards hold.
         """
@@ -62,17 +63,17 @@ class Graph:
         following: Floats | None = None
         for page in reversed(self.pages):
             size, length = page.space.size, len(page.weights)
-            best = np.full((length + 1, size + 1), MINUS)
+            rows, index = (page.weights, page.space.weight) if weights is None else weights(page)
+            best = np.full((length + 1, size + 1), MINUS, rows.dtype)
             end = best[length, :size]
             end[:] = 0.0 if following is None or page.link is None else following[page.link]
             if least:
                 _forbid_too_few(page, end)
-            rows = page.weights if weights is None else weights(page.weights)
-            paths = np.empty(page.follow.shape)
-            gains = np.empty(page.follow.shape)
+            paths = np.empty(page.follow.shape, rows.dtype)
+            gains = np.empty(page.follow.shape, rows.dtype)
             for row in range(length - 1, -1, -1):
                 best[row + 1].take(page.follow, out=paths, mode="clip")
-                rows[row].take(page.space.weight, out=gains, mode="clip")
+                rows[row].take(index, out=gains, mode="clip")
                 np.add(paths, gains, out=paths)
                 np.maximum.reduce(paths, axis=0, out=best[row, :size])
                 if stop:
@@ -82,10 +83,9 @@ class Graph:
         return found[::-1]
 
 
-def allowed_only(weights: Floats) -> Floats:
-    """Return 0 for each card that may stand at a place, and minus infinity for the others."""
-    allowed: Floats = np.where(np.isneginf(weights), MINUS, 0.0)
-    return allowed
+def allowed_only(page: Page, gain: float = 0.0) -> tuple[Floats, Ints]:
+    """Return `gain` for each card that may stand at a place, and minus infinity for the others."""
+    return np.where(np.isneginf(page.weights), MINUS, gain), page.space.weight
 
 
 def build(task: Task, limits: Limits, *, most: int) -> Graph | None:
@@ -116,7 +116,7 @@ def build(task: Task, limits: Limits, *, most: int) -> Graph | None:
         rows = _weights(table, sources, axes, piece, limits, first=index == 0)
         leads = link(axes, all_axes[index + 1], automaton) if index + 1 < len(all_axes) else None
         pages.append(Page(piece, axes, states, follow, rows, leads, index == 0))
-    return Graph(task, tuple(pages))
+    return Graph(task, tuple(pages), automaton)
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -159,3 +159,23 @@ def link(axes: Axes, after: Axes, recency: Recency) -> Ints:
     for axis, (kind, most) in enumerate(after.counts):
         state = state + np.minimum(taken[kind], most) * strides[axis]
     return np.ascontiguousarray(np.broadcast_to(state, shape)).reshape(-1)
+
+
+@lru_cache(maxsize=32)
+def pair_index(axes: Axes, recency: Recency) -> Ints:
+    """Return (kinds, size) the place of (next card, card before) in a square of `offsets` without kinds before.
+
+    The card before is the last one taken of its kind; the last column is for no card.
+    """
+    kinds, shape = recency.follow.shape[1], axes.shape(recency)
+    offsets, taken = np.array(axes.offsets(kinds)) // (kinds + 1), axes.taken(shape)
+    others = sum(taken.values(), np.zeros((1,) * len(shape), np.int64))
+    index = np.empty((kinds, *shape), np.int64)
+    before = np.broadcast_to(recency.last, shape).copy()
+    slots = np.full(shape, offsets[-1])
+    for kind in range(kinds):
+        np.copyto(slots, offsets[kind] + taken.get(kind, others), where=before == kind)
+    for kind in range(kinds):
+        index[kind] = (offsets[kind] + taken.get(kind, others)) * (offsets[-1] + 1) + slots
+    index.setflags(write=False)
+    return index.reshape(kinds, -1)

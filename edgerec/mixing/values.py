@@ -42,14 +42,14 @@ class Prefixes:
 
     def take(self, rows: Ints) -> Prefixes:
         """Return the prefixes at `rows`."""
-        return Prefixes(self.kinds[rows], self.cards[rows])
+        return Prefixes(self.kinds.take(rows, axis=0), self.cards.take(rows, axis=0))
 
     def add(self, cards: Ints, kinds: Ints) -> Prefixes:
         """Return the prefixes with one more card each. Both arguments are (b,)."""
-        return Prefixes(
-            np.concatenate([self.kinds[:, 1:], kinds[:, None]], axis=1),
-            np.concatenate([self.cards[:, 1:], cards[:, None]], axis=1),
-        )
+        window, last = np.empty_like(self.kinds), np.empty_like(self.cards)
+        window[:, :-1], window[:, -1] = self.kinds[:, 1:], kinds
+        last[:, 0], last[:, 1] = self.cards[:, 1], cards
+        return Prefixes(window, last)
 
 
 class PlanValues(Protocol):
@@ -62,6 +62,22 @@ class PlanValues(Protocol):
         """Return the values (places, n, kinds + 1) of each candidate at each place, by the kind of the card before.
 
         The last column is for a place without a card before it. Place 0 is the first one to fill.
+        """
+        ...
+
+    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> Floats | None:
+        """Return about how much the value of a plan grows by a card, if it stands after another one.
+
+        This guides `beam`. None: there is nothing better than `table`.
+
+        Args:
+            first, places: the places from `first` to `places - 1`, counted from 0.
+            cards: (c,) the candidates that a plan may take.
+            counts: about how many cards of each kind a plan has.
+
+        Returns:
+            (places - first, c, c + 1), by card and card before, as places in `cards`; the last column is for a card
+            before that is not known.
         """
         ...
 
@@ -103,6 +119,9 @@ class PointValues:
         values = self._seen(places)[:, None] * (self.rates * self.worth - self.prices)
         table: Floats = np.repeat(values[:, :, None], self.kinds + 1, axis=2)
         return table
+
+    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> None:
+        """See `PlanValues.pairs`."""
 
     def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         """See `PlanValues.extend`."""

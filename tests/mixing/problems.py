@@ -28,6 +28,9 @@ class PairValues:
         """See `PlanValues.table`."""
         return self._table[:places]
 
+    def pairs(self, first: int, places: int, cards: np.ndarray, counts: np.ndarray) -> None:
+        """See `PlanValues.pairs`."""
+
     def extend(self, place: int | np.ndarray, prefixes: Prefixes, cards: np.ndarray) -> np.ndarray:
         """See `PlanValues.extend`."""
         return self._table[place, cards, prefixes.kinds[:, -1]]
