@@ -95,7 +95,7 @@ class Client:
         self._feed = Feed(page=config.page, kept_pages=config.kept_pages)
         self._partial, self._open = PartialValues(config.columns), OpenPages(config.page_timeout_ms)
         self._recorder = Recorder(store, serving, spec if model is None else model.spec, clock)
-        self._mixing = FeedMixing(store, self._feed, config.mix)
+        self._mixing = FeedMixing(store, self._feed, config.mix, shadow=config.shadow)
         self._reranking = reranking = Reranking(store, serving, self._feed, self._mixing, config, new_id, draw)
         self._device = DeviceWork(serving, reranking, self._recorder, self._open, config)
         self._work = PendingWork(self._lock, self._device, config, clock, self._changed)
@@ -138,7 +138,10 @@ class Client:
             return dict(self._mixing.predictions)
 
     def mix_prices(self) -> dict[str, float]:
-        """Return the present price of each kind of a mixed feed; nothing without rules, or before the first page."""
+        """Return the present price of each kind of a mixed feed.
+
+        It is empty without rules, before the first page, and if the policy of mixing is not `price`.
+        """
         with self._lock:
             return self._mixing.prices(self._clock())
 
@@ -198,7 +201,7 @@ class Client:
             self._recorder.record(
                 EXPOSURE, at, item_id, complete, place=place, served=served, ordinal=ordinal, mixing=seen
             )
-            self._mixing.commit(item_id, seen)
+            self._mixing.commit(item_id, place, seen)
             self._partial.forget_exposure(item_id)
             self._feed.exposed(item_id)
             reason = complete.get(self._config.columns.delete_reason)

@@ -37,6 +37,8 @@ class Feed:
         self._rest: list[int] = []
         self._on_screen: dict[int, tuple[OfferedPage, int]] = {}
         """For each item on the screen, the page on which it was shown, and its row there."""
+        self._list_of: dict[int, int] = {}
+        """For each kept page, by its ID, the list that it belongs to, counted as in `lists`."""
         self._visible = 0
         self.complete = False
         self.columns: tuple[str, ...] = ()
@@ -112,6 +114,7 @@ class Feed:
 
     def _put(self, page: OfferedPage, complete: bool) -> list[OfferedPage]:
         self._pages.append(page)
+        self._list_of[page.page_id] = self.lists
         self._rest = list(range(len(page.item_ids)))
         self._visible, self.complete = len(self._fixed) + self._page, False
         if complete:
@@ -119,6 +122,7 @@ class Feed:
         dropped = [self._pages.popleft() for _ in range(len(self._pages) - self._kept)]
         for page in dropped:
             self._on_screen = {item: place for item, place in self._on_screen.items() if place[0] is not page}
+            self._list_of.pop(page.page_id, None)
         return dropped
 
     def show_all(self, *, complete: bool = False) -> None:
@@ -184,11 +188,20 @@ class Feed:
                 return page, page.row_of[item_id]
         return None
 
+    def list_of(self, page: OfferedPage) -> int:
+        """Return the list that a kept page belongs to, counted as in `lists`."""
+        return self._list_of.get(page.page_id, self.lists)
+
+    def kept_lists(self) -> set[int]:
+        """Return the lists that kept pages belong to."""
+        return set(self._list_of.values())
+
     def drop_pages(self) -> list[OfferedPage]:
         """Forget all pages and the list, and return the pages."""
         pages = list(self._pages)
         self._pages.clear()
         self._on_screen.clear()
+        self._list_of.clear()
         self._fixed, self._fixed_values, self._rest, self._visible, self.complete = [], [], [], 0, False
         return pages
 

@@ -33,19 +33,23 @@ class FeedMixing:
         store: where counts and prices are kept.
         feed: the present list.
         config: how to mix.
+        shadow: whether the client only logs its orders, and shows none of them.
 
     Attributes:
         unknown: number of offered cards whose kind the rules do not have.
         predictions: the predicted click rate of each candidate of the latest plan, by item ID.
     """
 
-    def __init__(self, store: BehaviourStore, feed: Feed, config: MixConfig) -> None:
-        self._store, self._feed, self._config = store, feed, config
+    def __init__(self, store: BehaviourStore, feed: Feed, config: MixConfig, *, shadow: bool = False) -> None:
+        self._feed, self._config, self._shadow = feed, config, shadow
         self._states: Mapping[str, KindState] = store.mixing()
         self._mixer: Mixer | None = None
-        self._counted: set[int] = set()
+        self._counted: set[tuple[int, int]] = set()
+        """Cards that count already, by list and item. An old list's card may end its exposure in a new list."""
+        self._planned: set[tuple[int, int]] = set()
+        """Cards that a plan brought to the place at which they are shown, by list and item."""
         self._list = feed.lists
-        self._latest: OfferedPage | None = None
+        self._known_times: set[int] = set()
         self.unknown = 0
         self.predictions: dict[int, float] = {}
 
@@ -97,7 +101,7 @@ class FeedMixing:
             vectors=None
             if vectors is None
             else CardVectors(vectors.own[best], vectors.before[best], vectors.after[best]),
-            prices=prices_at(rules, self._states, time, start=self._start(mixer, page)),
+            prices=self._prices_at(mixer, page, time),
             places=self._feed.remaining,
         )
         late = self._budget.lateness((perf_counter() - started) * 1000)
@@ -108,14 +112,22 @@ class FeedMixing:
         )
         return mixed, ""
 
+    def showed(self, page: OfferedPage, rows: Sequence[int], *, mixed: bool) -> None:
+        """Note that these rows of the latest page are shown in a new order, and whether it is that of a plan."""
+        self._begin_list()
+        cards = {(self._feed.list_of(page), page.item_ids[row]) for row in rows}
+        self._planned = self._planned | cards if mixed else self._planned - cards
+
     def drop_surplus(self, places: int) -> None:
         """Drop unseen cards that are not shown and of whose kind the rules allow fewer on the next `places` places.
 
         Otherwise cards of a kind that the cloud offers more often than the rules allow would fill the list in the end.
-        The cloud may offer them again.
+        The cloud may offer them again. A client in shadow mode drops nothing, and neither does one without the kinds.
         """
         mixer, page = self._mixer, self._feed.latest
-        if mixer is None or not self.is_on or page is None:
+        if mixer is None or not self.is_on or self._shadow or page is None:
+            return
+        if mixer.settings.rules.kind_column not in page.columns:
             return
         most = most_cards(mixer.settings.rules, places, targets=self._config.targets)
         counts, dropped = [0] * len(most), []
@@ -127,11 +139,11 @@ class FeedMixing:
         self._feed.drop(dropped)
 
     def prices(self, time: int) -> dict[str, float]:
-        """Return the present price of each kind; nothing without rules."""
+        """Return the present price of each kind; nothing without rules, or if the policy is not `price`."""
         mixer, page = self._mixer, self._feed.latest
-        if mixer is None or page is None:
+        if mixer is None or page is None or self._config.policy != "price":
             return {}
-        return prices_at(mixer.settings.rules, self._states, time, start=self._start(mixer, page))
+        return self._prices_at(mixer, page, time)
 
     def after_exposure(
         self, item_id: int, place: tuple[OfferedPage, int] | None, time: int
@@ -139,28 +151,47 @@ class FeedMixing:
         """Return the states of all kinds after the user has seen a card; None if it does not count.
 
         A card counts once in a list. One that no page offered does not count, and neither does one whose page has no
-        kinds.
+        kinds. Prices move only if they steer: with the policy `price`, and if a plan brought the card to its place.
         """
         mixer = self._mixer
         if mixer is None or place is None:
             return None
         page, row = place
-        if self._list != self._feed.lists:
-            self._list, self._counted = self._feed.lists, set()
-        rules = mixer.settings.rules
-        if item_id in self._counted or rules.kind_column not in page.columns:
+        self._begin_list()
+        rules, card = mixer.settings.rules, (self._feed.list_of(page), item_id)
+        if card in self._counted or rules.kind_column not in page.columns:
             return None
         kind, _ = self._card(page, row)
         start = self._start(mixer, self._feed.latest or page)
         return after_card(
-            rules, self._states, kind, time, start=start, rate=self._config.rate, targets=self._config.targets
+            rules,
+            self._states,
+            kind,
+            time,
+            start=start,
+            rate=self._config.rate,
+            targets=self._config.targets,
+            moves=self._config.policy == "price" and not self._shadow and card in self._planned,
         )
 
-    def commit(self, item_id: int, states: Mapping[str, KindState] | None) -> None:
+    def commit(
+        self, item_id: int, place: tuple[OfferedPage, int] | None, states: Mapping[str, KindState] | None
+    ) -> None:
         """Keep the states of `after_exposure`. The store has them already."""
-        if states is not None:
+        if states is not None and place is not None:
             self._states = states
-            self._counted.add(item_id)
+            self._counted.add((self._feed.list_of(place[0]), item_id))
+
+    def _begin_list(self) -> None:
+        """Forget the cards of lists that are gone, if there is a new list."""
+        if self._list != self._feed.lists:
+            self._list, kept = self._feed.lists, self._feed.kept_lists()
+            self._counted = {card for card in self._counted if card[0] in kept}
+            self._planned = {card for card in self._planned if card[0] in kept}
+
+    def _prices_at(self, mixer: Mixer, page: OfferedPage, time: int) -> dict[str, float]:
+        start, targets = self._start(mixer, page), self._config.targets
+        return prices_at(mixer.settings.rules, self._states, time, start=start, targets=targets)
 
     def _start(self, mixer: Mixer, page: OfferedPage) -> dict[str, float]:
         """Return the price of each kind at the start of a period.
@@ -179,11 +210,12 @@ class FeedMixing:
         return self._reader.read(values.get(kind), values.get(advertiser[0]) if advertiser else None)
 
     def _count_unknown(self, page: OfferedPage) -> None:
-        """Count cards of an unknown kind, once when their page has arrived."""
-        if page is self._latest:
-            return
-        self._latest = page
-        kinds, newest = page.columns[self._feed.columns[0]], max(page.offered_at, default=0)
+        """Count cards of an unknown kind, once when their page has arrived.
+
+        A later page takes over cards with the time at which they were offered. So a new time means new cards.
+        """
+        kinds, times = page.columns[self._feed.columns[0]], set(page.offered_at)
+        new, self._known_times = times - self._known_times, times
         self.unknown += sum(
-            not self._reader.knows(kind) for kind, at in zip(kinds, page.offered_at, strict=True) if at == newest
+            not self._reader.knows(kind) for kind, at in zip(kinds, page.offered_at, strict=True) if at in new
         )

@@ -87,7 +87,10 @@ class Reranking:
         explored, outcome = self._explore(answer, outcome)
         answer = answer if explored is None else explored.positions
         answer, outcome = self._mix(page, rows, answer, scored, time, outcome)
-        changed = answer is not None and shows and not outcome.startswith(KEPT) and self._feed.reorder(answer)
+        changed = False
+        if answer is not None and shows and not outcome.startswith(KEPT):
+            changed = self._feed.reorder(answer)
+            self._mixing.showed(page, rows, mixed=outcome.startswith(MIXED))
         self._store.record_request(
             StoredRequest(
                 request_id=self._new_id(),

@@ -3,6 +3,10 @@
 A plan maximises its value minus the prices of its cards. So a price says what a place is worth to other cards, and a
 kind with a largest share gets the places where it is worth most, on whatever page they are. This is dual ascent on the
 share, one card at a time: ``price <- price + rate * ([the card is of the kind] - share)``.
+
+A price is between minus and plus the largest worth of the rules. Above that it excludes a kind already, and below it
+forces the kind. Without this bound, the price of a kind that the cloud does not offer would fall for ever, and when the
+kind comes back, hundreds of places would be filled with it.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from dataclasses import dataclass, field
 from math import copysign
 
 from edgerec.mixing.quota import Shown
-from edgerec.mixing.rules import MixRules
+from edgerec.mixing.rules import KindRules, MixRules
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def moved(
     - Above the band, the price follows its upper bound, and does not fall below 0 (or further below it).
     - Below the band, it follows the lower bound, and does not rise above 0 (or further above it).
     - Inside the band, it returns to its start, by at most ``rate * (high - low)`` a card.
-    - With a target, it follows the target, without bounds.
+    - With a target, it follows the target, whatever its sign.
 
     Args:
         price: the price so far.
@@ -70,6 +74,33 @@ def moved(
     return start if abs(start - price) <= step else price + copysign(step, start - price)
 
 
+def largest_price(rules: MixRules) -> float:
+    """Return the largest size of a price: the largest worth of a click, or 1 if no click is worth anything."""
+    return max(kind.worth for kind in rules.kinds.values()) or 1.0
+
+
+def _bounded(price: float, most: float) -> float:
+    return min(max(price, -most), most)
+
+
+def _at(
+    state: KindState, each: KindRules, time: int, *, first: float, most: float, target: float | None = None
+) -> float:
+    """Return the price of a kind at a time.
+
+    The drift may come from another first price. So it must not bring a kind above its band below 0, or a kind below its
+    band above 0 (or further there than the first price is).
+    """
+    if state.shown.is_over(each.over, time):
+        return first
+    price, (low, high) = first + state.drift, each.share
+    if target is None and state.shown.share > high:
+        price = max(price, min(first, 0.0))
+    elif target is None and state.shown.share < low:
+        price = min(price, max(first, 0.0))
+    return _bounded(price, most)
+
+
 def after_card(
     rules: MixRules,
     states: States,
@@ -79,6 +110,7 @@ def after_card(
     start: Mapping[str, float],
     rate: float,
     targets: Mapping[str, float] | None = None,
+    moves: bool = True,
 ) -> dict[str, KindState]:
     """Return the states of all kinds after the user has seen one card.
 
@@ -90,31 +122,43 @@ def after_card(
         start: the price of each kind at the start of a period.
         rate: the step of prices.
         targets: by kind, the share to aim at instead of the band of the rules.
+        moves: whether prices move. A card that no price brought to its place is only counted.
     """
-    new = {}
+    new, most = {}, largest_price(rules)
     for index, (name, each) in enumerate(rules.kinds.items()):
         before, own = states.get(name, NEW), index == kind
         shown = before.shown.after(each.over, time, own=own)
-        first = start.get(name, 0.0)
-        price = first + (0.0 if before.shown.is_over(each.over, time) else before.drift)
+        if not moves:
+            new[name] = KindState(shown, 0.0 if before.shown.is_over(each.over, time) else before.drift)
+            continue
+        first, target = _bounded(start.get(name, 0.0), most), (targets or {}).get(name)
         price = moved(
-            price,
+            _at(before, each, time, first=first, most=most, target=target),
             own=own,
             share=shown.share,
             start=first,
             band=each.share,
             rate=rate,
-            target=(targets or {}).get(name),
+            target=target,
         )
-        new[name] = KindState(shown, price - first)
+        new[name] = KindState(shown, _bounded(price, most) - first)
     return new
 
 
-def prices_at(rules: MixRules, states: States, time: int, *, start: Mapping[str, float]) -> dict[str, float]:
-    """Return the price of each kind at a time. A period that is over has no effect on them."""
-    found = {}
+def prices_at(
+    rules: MixRules,
+    states: States,
+    time: int,
+    *,
+    start: Mapping[str, float],
+    targets: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Return the price of each kind at a time. A period that is over has no effect on them.
+
+    Arguments are those of `after_card`.
+    """
+    found, most = {}, largest_price(rules)
     for name, kind in rules.kinds.items():
-        state = states.get(name, NEW)
-        drift = 0.0 if state.shown.is_over(kind.over, time) else state.drift
-        found[name] = start.get(name, 0.0) + drift
+        first, target = _bounded(start.get(name, 0.0), most), (targets or {}).get(name)
+        found[name] = _at(states.get(name, NEW), kind, time, first=first, most=most, target=target)
     return found

@@ -79,7 +79,7 @@ def test_an_export_with_rules(run_path: Path, tmp_path: Path, short_parity_check
     prior = PRIOR.model_copy(update={"version_id": version})
     export_bundle(run_path, tmp_path / "bundle", requests=2, rules=RULES, prior=prior)
     model = load_device_model(tmp_path / "bundle")
-    assert model.mixing == MixSettings(rules=RULES, prior=prior)
+    assert model.mixing == make_settings(RULES, prior, version_id=version)
     assert read_cloud_manifest(tmp_path / "bundle" / "cloud").mixing_columns == ("card_kind", "advertiser")
 
 
@@ -100,7 +100,7 @@ def test_kinds_that_the_model_reads_are_checked() -> None:
     hashed = {"name": "kind", "kind": "bucketize", "origin": "catalogue", "source": "card_kind", "boundaries": [1.0]}
     with pytest.raises(ConfigurationError, match="kind_column 'card_kind' should be text of few values; feature kind"):
         mixing_of(spec_with(hashed), RULES, None, version_id="v")
-    assert mixing_of(SPEC, RULES, None, version_id="v") == MixSettings(rules=RULES)
+    assert mixing_of(SPEC, RULES, None, version_id="v") == make_settings(RULES, None, version_id="v")
     assert mixing_of(SPEC, None, None, version_id="v") is None
 
 

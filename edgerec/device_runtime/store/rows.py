@@ -132,7 +132,8 @@ class StoredRequest:
         context: values of the request, by column.
         exposures_end: the next ordinal of exposures at the request. It knew all behaviours with smaller ordinals.
         page_views_end: the same for page-views.
-        outcome: `reordered`, `shadow`, `collected`, or `kept: ` with a reason.
+        outcome: `reordered`, `shadow`, `collected`, or `kept: ` with a reason. In a mixed feed also `mixed`, `mixed,
+            without: ` with the rules that were given up, or `reordered, not mixed: ` with a reason.
         positions: positions of the candidates in the new order; None if there is no answer. It is best first, but
             explored places may show other candidates.
         scores: the score of each candidate; None if there is no answer.

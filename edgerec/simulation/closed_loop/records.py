@@ -33,7 +33,8 @@ class Shown:
         left: whether the user left after it.
         time: when it came into view, in milliseconds since 1970.
         predicted: the click probability that the device predicted when it came into view; None without a plan.
-        prices: the prices of the kinds at that time, in the order of the rules; None without rules.
+        prices: the prices of the kinds at that time, in the order of the rules; None without rules or with
+            another policy than `price`.
     """
 
     session: int
