@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import copysign
 
 from edgerec.mixing.quota import Shown
 from edgerec.mixing.rules import KindRules, MixRules
@@ -37,28 +36,17 @@ States = Mapping[str, KindState]
 NEW = KindState()
 
 
-def moved(
-    price: float,
-    *,
-    own: bool,
-    share: float,
-    start: float,
-    band: tuple[float, float],
-    rate: float,
-    target: float | None = None,
-) -> float:
+def moved(price: float, *, own: bool, band: tuple[float, float], rate: float, target: float | None = None) -> float:
     """Return the price of a kind after the user has seen one more card.
 
-    - Above the band, the price follows its upper bound, and does not fall below 0 (or further below it).
-    - Below the band, it follows the lower bound, and does not rise above 0 (or further above it).
-    - Inside the band, it returns to its start, by at most ``rate * (high - low)`` a card.
+    - A positive price follows the largest share, and stops at 0: ``max(0, price + rate * (own - high))``.
+    - A negative price follows the smallest share, and stops at 0: ``min(0, price + rate * (own - low))``.
+    - From 0, it follows the bound that the card moves it towards.
     - With a target, it follows the target, whatever its sign.
 
     Args:
         price: the price so far.
         own: whether the card is of this kind.
-        share: the share of the kind in the period, with this card.
-        start: the price that the period started with.
         band: the smallest and the largest share.
         rate: the step.
         target: the share to aim at instead of the band.
@@ -66,12 +54,9 @@ def moved(
     if target is not None:
         return price + rate * (own - target)
     low, high = band
-    if share > high:
-        return max(price + rate * (own - high), min(price, 0.0))
-    if share < low:
-        return min(price + rate * (own - low), max(price, 0.0))
-    step = rate * (high - low)
-    return start if abs(start - price) <= step else price + copysign(step, start - price)
+    up = max(price + rate * (own - high), 0.0) if price >= 0 else 0.0
+    down = min(price + rate * (own - low), 0.0) if price <= 0 else 0.0
+    return up + down
 
 
 def largest_price(rules: MixRules) -> float:
@@ -88,15 +73,15 @@ def _at(
 ) -> float:
     """Return the price of a kind at a time.
 
-    The drift may come from another first price. So it must not bring a kind above its band below 0, or a kind below its
-    band above 0 (or further there than the first price is).
+    The drift may come from another first price. So it must not make showing a kind cheaper than free if no smallest share
+    asks for the kind, or cost anything if no largest share limits it (or more than the first price does).
     """
     if state.shown.is_over(each.over, time):
         return first
     price, (low, high) = first + state.drift, each.share
-    if target is None and state.shown.share > high:
+    if target is None and low == 0:
         price = max(price, min(first, 0.0))
-    elif target is None and state.shown.share < low:
+    if target is None and high == 1:
         price = min(price, max(first, 0.0))
     return _bounded(price, most)
 
@@ -135,8 +120,6 @@ def after_card(
         price = moved(
             _at(before, each, time, first=first, most=most, target=target),
             own=own,
-            share=shown.share,
-            start=first,
             band=each.share,
             rate=rate,
             target=target,
