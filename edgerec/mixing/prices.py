@@ -73,8 +73,8 @@ def _at(
 ) -> float:
     """Return the price of a kind at a time.
 
-    The drift may come from another first price. So it must not make showing a kind cheaper than free if no smallest share
-    asks for the kind, or cost anything if no largest share limits it (or more than the first price does).
+    The drift may come from another first price. So a kind without a smallest share has no negative price, and a kind
+    without a largest share no positive one, unless its first price is.
     """
     if state.shown.is_over(each.over, time):
         return first
