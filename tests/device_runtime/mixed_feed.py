@@ -35,6 +35,8 @@ ITEMS: dict[int, dict[str, Any]] = {
     for item in range(1000, 1400)
 }
 START = 1_700_000_000_000
+EARLY = MixPrior(version_id="v", examination=[0.9**place for place in range(20)], prices={"ad": 0.5})
+"""Earlier places are seen more often, so that cards of more value come first."""
 
 
 def rules_of(**more: Any) -> MixRules:
@@ -98,3 +100,17 @@ class MixedApp:
         """Close the client and return the rows of requests that it delivered."""
         client.close()
         return self.cloud.sent("requests")
+
+
+def opened(app: MixedApp, items: Sequence[int] = range(1000, 1010), **more: Any) -> Client:
+    """Return a client with its first page."""
+    client = app.start(**more)
+    app.offer(items)
+    client.refresh()
+    client.run_pending()
+    return client
+
+
+def ads(app: MixedApp, items: Sequence[int]) -> list[int]:
+    """Return the places of ads in a list, from 1."""
+    return [place for place, item in enumerate(items, 1) if app.items[item]["card_kind"] == "ad"]
