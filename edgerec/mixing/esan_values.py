@@ -79,8 +79,8 @@ class EsanValues:
         kinds: (n + 1,) the kind of each candidate.
         own, before: (n + 1, hidden) vectors of the candidates.
         after: (kinds * (n + 1), hidden), by kind of a card and the candidate after it.
-        parts: (4, n + 1) by candidate: scale and shift, half of the calibration of its logit; swing, half of the worth of
-            a click; level, the same less what showing the card costs.
+        parts: (4, n + 1) by candidate: scale and shift, half of the calibration of its logit; swing, half of the worth
+            of a click; level, the same less what showing the card costs.
         examination: (MOST_PLACES,) the probability that the user sees a place.
         offsets: (MOST_PLACES, 3) what place and bias add to the logits of a new card at a place, and twice to those of
             the card before.
