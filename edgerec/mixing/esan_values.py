@@ -173,7 +173,7 @@ class EsanValues:
         values: Floats = self.examination[index, None, None] * (level + swing * np.tanh(total * scale + shift))
         return values
 
-    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> Floats:
+    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> Array:
         """See `PlanValues.pairs`. What is not known of the surroundings is replaced by its mean."""
         share = counts / max(counts.sum(), 1)
         kinds, own, every = self.kinds[cards], self.own[cards], np.append(cards, NONE)
@@ -192,7 +192,7 @@ class EsanValues:
         seen, before = self.examination[index], self.examination[np.maximum(index - 1, 0)]
         half, level = self.parts[2:].astype(np.float32)
         swing = 2 * half
-        values = self._rates(new, cards[:, None], now)
+        values: Array = self._rates(new, cards[:, None], now)
         values *= swing[cards, None]
         values += (level - half)[cards, None]
         values *= seen.astype(np.float32)[:, None, None]
@@ -211,9 +211,10 @@ class EsanValues:
         scale, shift = 2 * self.parts[:2].take(cards, axis=1)
         powers = np.exp(np.clip(-scale * logits - shift, -40, 40).astype(np.float32))
         factors = np.exp(np.clip(-scale * offsets.reshape(-1, *(1,) * logits.ndim), -40, 40).astype(np.float32))
-        rates = factors * powers
+        rates: Array = factors * powers
         rates += 1
-        return np.reciprocal(rates, out=rates)
+        np.reciprocal(rates, out=rates)
+        return rates
 
     def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
         """See `PlanValues.extend`. The value of the card before changes, because the card after it is now known."""

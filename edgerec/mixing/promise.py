@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgerec.mixing.graph import MINUS, Graph, Page
 from edgerec.mixing.slate import Ints
@@ -38,7 +39,7 @@ def _likely(table: Floats, sources: list[Ints], places: int) -> Ints:
     return np.bincount(kinds[best], minlength=len(sources))
 
 
-def _rows(graph: Graph, page: Page, pairs: Floats, counts: list[int]) -> tuple[Floats, Ints]:
+def _rows(graph: Graph, page: Page, pairs: Floats | NDArray[np.float32], counts: list[int]) -> tuple[Floats, Ints]:
     """Return the values of pairs at the places of a page, in rows that `pair_index` points into."""
     axes, kinds, length = page.axes, len(counts), len(page.weights)
     slots = np.array(axes.offsets(kinds)) // (kinds + 1)

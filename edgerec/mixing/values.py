@@ -65,7 +65,7 @@ class PlanValues(Protocol):
         """
         ...
 
-    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> Floats | None:
+    def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> Floats | NDArray[np.float32] | None:
         """Return about how much the value of a plan grows by a card, if it stands after another one.
 
         This guides `beam`. None: there is nothing better than `table`.
