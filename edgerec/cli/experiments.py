@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edgerec.cli.command import need
 from edgerec.cli.keys import load_key
 from edgerec.cli.options import (
     PATH,
     WholeNumber,
+    check_needed,
     config_option,
     force_option,
     json_option,
@@ -134,6 +136,9 @@ def abtest(
     key = load_key(public_key)
     if mix:
         _check_mix_options(bundles, design=design, pre_days=pre_days, file=file, logs=logs, server=server)
+    else:
+        for name in ("policies", "shares", "pilot_users"):
+            check_needed(name, "--mix", None)
     from edgerec.core.atomic import check_output
 
     check_output(
@@ -195,7 +200,9 @@ def _check_mix_options(
     """
     if len(bundles) > 1:
         raise click.UsageError(f"with --mix there is one BUNDLE for all policies; received {len(bundles)}")
+    source = click.get_current_context().get_parameter_source("primary")
     given = {
+        "--primary": source not in (None, ParameterSource.DEFAULT),
         "--design split": design == "split",
         "--pre-days": pre_days is not None,
         "--buckets": file is not None,

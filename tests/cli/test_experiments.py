@@ -67,6 +67,26 @@ def test_a_bundle_is_needed(tmp_path: Path) -> None:
     assert edgerec_here("abtest", "--out", tmp_path / "test").returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--mix", "--primary", "ctr"], "--primary cannot be used with --mix"),
+        (["--mix", "--primary", "click"], "--primary cannot be used with --mix"),
+        (["--policies", "greedy,price"], "--policies needs --mix"),
+        (["--share", "ad=0.1"], "--share needs --mix"),
+        (["--pilot-users", "200"], "--pilot-users needs --mix"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(
+    bundle_path: Path, tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    done = edgerec_here("abtest", bundle_path, "--out", tmp_path / "test", *arguments)
+
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert not (tmp_path / "test").exists()
+
+
 def test_settings_of_the_first_training_do_not_fit_a_trained_run(run_path: Path, tmp_path: Path) -> None:
     done = edgerec_here("loop", run_path, "--config", "train.toml", "--out", tmp_path / "loop")
 

@@ -40,7 +40,8 @@ def source() -> dict[str, Any]:
         start_ms=START_MS,
     )
     for name, policy in found["policies"].items():
-        policy |= {"settings": {"page": 20, "mix": {"policy": name}}, "version_id": "v1"}
+        spread = 0.05 if name in ("fixed", "greedy") else 0.0
+        policy |= {"settings": {"page": 20, "mix": {"policy": name}, "mix_spread": spread}, "version_id": "v1"}
     run = {"policy": "greedy", "run": 1, "users": 20, "settings": {"ad": 0.1}, "shares": {"ad": 0.09}, "value": 0.1}
     return {
         "users": 60,
@@ -82,7 +83,21 @@ def test_the_headline_compares_the_price_with_greedy_and_with_hindsight(source: 
 
     assert "the policy “price” raised the value of the feed by" in text
     assert "against greedy with a cap for each page" in text
-    assert "% below the best constant price in hindsight." in text
+    assert "% below the constant price at this share, known in advance." in text
+
+
+def test_the_page_says_what_the_figures_do_not_show(source: dict[str, Any]) -> None:
+    with_rate, capless = copy.deepcopy(source), copy.deepcopy(source)
+    with_rate["rates"] = {"ad": 0.25, "video": None}
+    for policy in capless["policies"].values():
+        policy["settings"]["mix_spread"] = 0.0
+
+    assert "No rate is known for “ad”, because all pilot runs showed nearly the same share." in markdown(source)
+    assert "The rate for one more card is +0.250 for “ad”. The intervals take it as exact." in markdown(with_rate)
+    assert "No rate is known for “video”" in markdown(with_rate)
+    assert "Caps are whole cards. So under “fixed”, “greedy”, each user's target" in markdown(source)
+    assert "Caps are whole cards" not in markdown(capless)
+    assert "They are no proven bound" in markdown(source)
 
 
 def test_shares_off_the_goal_are_named(source: dict[str, Any]) -> None:

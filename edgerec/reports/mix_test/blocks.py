@@ -65,12 +65,37 @@ def _value(document: Mapping[str, Any]) -> Block:
         "at the rate at which pilot runs exchanged value for share. Changes are of the value at equal share, with 95 % "
         "intervals."
     )
-    return Block("value", "Value of each policy", note, Table(columns, rows))
+    return Block("value", "Value of each policy", f"{note} {_rates(document)}", Table(columns, rows))
+
+
+def _rates(document: Mapping[str, Any]) -> str:
+    """Return what is known of the rate of exchange, as sentences."""
+    known = {kind: rate for kind, rate in document["rates"].items() if rate is not None}
+    parts = []
+    if known:
+        rates = ", ".join(f"{rate:+.3f} for “{printable(kind)}”" for kind, rate in known.items())
+        parts.append(f"The rate for one more card is {rates}. The intervals take it as exact.")
+    if missing := [f"“{printable(kind)}”" for kind in document["rates"] if kind not in known]:
+        parts.append(
+            f"No rate is known for {', '.join(missing)}, because all pilot runs showed nearly the same share. So the "
+            "value at equal share is not corrected for it."
+        )
+    return " ".join(parts)
 
 
 def _policies(document: Mapping[str, Any]) -> Block:
     rows = [(name, described(name)) for name in document["policies"]]
-    return Block("policies", "The policies", table=Table(("policy", "what it does"), rows, texts=2), prose=True)
+    note = ""
+    if capped := [f"“{printable(name)}”" for name, policy in document["policies"].items() if _spread(policy)]:
+        note = (
+            f"Caps are whole cards. So under {', '.join(capped)}, each user's target share is up to half a card a page "
+            "above or below the common one, which can cost these policies some value."
+        )
+    return Block("policies", "The policies", note, Table(("policy", "what it does"), rows, texts=2), prose=True)
+
+
+def _spread(policy: Mapping[str, Any]) -> float:
+    return float(policy["settings"].get("mix_spread") or 0.0)
 
 
 def _shares(document: Mapping[str, Any]) -> Block:

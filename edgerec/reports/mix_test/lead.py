@@ -35,7 +35,9 @@ def headline(document: Mapping[str, Any]) -> str:
         gap = read_uplift(change_of(document, policy, BEST, document["primary"]))
         if gap.mean is not None:
             side = "below" if gap.mean < 0 else "above"
-            sentence += f", and is {100 * abs(gap.mean):.1f} % {side} the best constant price in hindsight"
+            sentence += (
+                f", and is {100 * abs(gap.mean):.1f} % {side} the constant price at this share, known in advance"
+            )
     return f"{sentence}."
 
 

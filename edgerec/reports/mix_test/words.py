@@ -11,14 +11,14 @@ POLICIES = {
     "page": "Finds the best order of the whole page at once, with the same caps.",
     "price": "Showing a card costs the price of its kind. The price rises if users see too many of the kind, and falls "
     "if they see too few. So scarce cards are spent where they are worth most, on any page. EdgeRec's default.",
-    "hindsight": "The same with constant prices, which were found on the same users afterwards. No real system can "
-    "know them: they show what not knowing them costs the policy “price”.",
+    "hindsight": "The same with constant prices, which were set by share alone on the users of the test. No real "
+    "system knows them in advance. They are no proven bound: the policy “price” can be better.",
 }
 """What each policy does."""
 WITH_A_CAP = "greedy"
 """The policy with which a product manager compares."""
 BEST = "hindsight"
-"""The policy that is an upper bound."""
+"""The policy that knows the constant price at this share in advance. It is no proven bound: `MAIN` can be better."""
 MAIN = "price"
 """The policy that the test is about."""
 

@@ -70,12 +70,12 @@ class Player:
             away_ms: the time since the last session ended; None for the first session.
         """
         user, config = self.user, self.user.world.config
-        self.clock.now, self._ready, most = begin, None, config.pages * config.cloud.page
+        self.clock.now, self._ready = begin, None
         started = perf_counter()
         inside = self.seconds.device + self.seconds.cloud
         user.begin_session(away_ms)
         self.totals.sessions += 1
-        for position in range(most):
+        for position in range(self._most):
             if position % config.cloud.page == 0:
                 self._search(position // config.cloud.page)
             if position == 0:
@@ -88,6 +88,12 @@ class Player:
         self._run()
         self.seconds.user += perf_counter() - started - (self.seconds.device + self.seconds.cloud - inside)
         return self.clock.now
+
+    @property
+    def _most(self) -> int:
+        """Number of cards of a whole feed."""
+        config = self.user.world.config
+        return config.pages * config.cloud.page
 
     def close(self) -> None:
         """Deliver what is left, and close the client."""
@@ -167,7 +173,8 @@ class Player:
                 seen.probability,
                 kind,
                 worth,
-                left,
+                # After the last card of the feed, there is nothing to leave.
+                left and position + 1 < self._most,
                 time,
                 predicted,
                 prices,

@@ -12,6 +12,7 @@ from edgerec.simulation.mix_test.comparisons import PRIMARY, compare_policies
 from edgerec.simulation.mix_test.document import MixAnalysis
 from edgerec.simulation.mix_test.equal_share import PilotPoint, exchange_rates, value_at_share
 from edgerec.simulation.mix_test.places import cards_by_place
+from edgerec.simulation.mix_test.policies import PRICED
 from edgerec.simulation.mix_test.predicted import predicted_against_true
 from edgerec.simulation.mix_test.prices import prices_by_card, prices_by_day
 from edgerec.simulation.mix_test.shares import realised_shares, shares_by_card, shares_by_day, shares_by_length
@@ -56,6 +57,8 @@ def analyse_policies(
     kinds = list(bounds)
     exposures = checked_exposures(exposures, policies)
     own = {policy: exposures.filter(pl.col("bucket") == policy) for policy in policies}
+    # The other policies may hold prices, too, but do not use them.
+    priced = {policy: table if policy in PRICED else table.head(0) for policy, table in own.items()}
     rates = exchange_rates(pilots, list(goals))
     sums = {
         policy: table.with_columns(pl.Series(PRIMARY, value_at_share(table, goals, rates)))
@@ -76,7 +79,7 @@ def analyse_policies(
                 for policy in policies
                 if policy != against
             ],
-            "rates": rates,
+            "rates": {kind: rates.get(kind) for kind in goals},
             "days": {name: shares_by_day(table, kinds, start_ms=start_ms) for name, table in own.items()},
             "cards": {name: shares_by_card(table, kinds) for name, table in own.items()},
             "lengths": {
@@ -84,8 +87,8 @@ def analyse_policies(
                 for name, table in own.items()
             },
             "places": {name: cards_by_place(table, kinds) for name, table in own.items()},
-            "day_prices": {name: prices_by_day(table, kinds, start_ms=start_ms) for name, table in own.items()},
-            "card_prices": {name: prices_by_card(table, kinds) for name, table in own.items()},
+            "day_prices": {name: prices_by_day(table, kinds, start_ms=start_ms) for name, table in priced.items()},
+            "card_prices": {name: prices_by_card(table, kinds) for name, table in priced.items()},
             "predicted": {name: predicted_against_true(table, kinds) for name, table in own.items()},
         }
     ).to_document()

@@ -29,7 +29,7 @@ class Policy(Part):
         sessions: sessions.
         cards: cards that the user saw.
         value: true click probability times worth, summed over cards.
-        value_at_share: `value` at the shares that were aimed at.
+        value_at_share: `value` at the shares that were aimed at. It is not corrected for kinds without a rate.
         realised: clicks times worth.
         clicks: clicks.
         click_rate: clicks of all users divided by their cards.
@@ -140,9 +140,11 @@ class MixAnalysis(Part):
         kinds: the kinds, in the order of the rules.
         goals: by kind, the share that all policies were set to. A kind without a goal keeps its bounds.
         policies, comparisons: see the parts.
-        rates: by kind, the value for each card more of it, at which `value_at_share` is computed.
+        rates: by kind with a goal, the value for each card more of it, at which `value_at_share` is computed. None if
+            the pilot runs were too much alike to say it. Then `value_at_share` is not corrected for this kind.
         days, cards, lengths, places: shares over days, over a user's cards, by length of session, and by place.
-        day_prices, card_prices: prices over days and over a user's cards, of policies with prices.
+        day_prices, card_prices: prices over days and over a user's cards. Empty for policies that are not set by
+            prices.
         predicted: predicted against true value, by policy and kind, `all` for all kinds.
     """
 
@@ -152,7 +154,7 @@ class MixAnalysis(Part):
     goals: dict[str, float]
     policies: dict[str, Policy]
     comparisons: list[Comparison]
-    rates: dict[str, float]
+    rates: dict[str, float | None]
     days: dict[str, list[Day]]
     cards: dict[str, list[CardRange]]
     lengths: dict[str, list[Lengths]]

@@ -18,7 +18,7 @@ from edgerec.simulation.closed_loop.bucket import Bucket
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.simulate_buckets import read_table, simulate_buckets
 from edgerec.simulation.mix_test.equal_share import PilotPoint
-from edgerec.simulation.mix_test.policies import Aims
+from edgerec.simulation.mix_test.policies import PRICED, Aims
 from edgerec.simulation.mix_test.prices import mean_prices
 from edgerec.simulation.mix_test.share_search import ShareSearch
 
@@ -34,7 +34,7 @@ class PilotRun:
         settings: by kind, the target share or the price.
         shares: by kind, the realised share.
         value: true value of a card.
-        prices: by kind, the mean price over the shown cards. Empty without prices.
+        prices: by kind, the mean price over the shown cards. Empty for a policy that is not set by prices.
         sums: seconds of the parts of the closed loop, and sessions.
         folder: name of the folder with the tables, in the scratch folder.
         first_user: the ID of the first user.
@@ -113,17 +113,19 @@ class Pilots:
         inner = ResumableFolder(folder)
         plan = Plan(self.world, (bucket,), first_user, users, "paired", 0, False)
         sums = simulate_buckets(plan, inner, processes=self.processes, servers=False)
-        shares, value, prices = _measured(read_table(inner.path, EXPOSURES), self.aims.rules.names)
+        exposures, kinds = read_table(inner.path, EXPOSURES), self.aims.rules.names
+        shares, value = _measured(exposures, kinds)
+        prices = mean_prices(exposures, kinds) if policy in PRICED else {}
         run = PilotRun(policy, number, users, settings, shares, value, prices, sums, name, first_user)
         self.work.finish(name, asdict(run))
         return run
 
 
-def _measured(exposures: pl.DataFrame, kinds: Sequence[str]) -> tuple[dict[str, float], float, dict[str, float]]:
-    """Return the share of each kind, the value of a card, and the mean prices."""
+def _measured(exposures: pl.DataFrame, kinds: Sequence[str]) -> tuple[dict[str, float], float]:
+    """Return the share of each kind, and the value of a card."""
     shares = {kind: float((exposures["kind"] == kind).mean() or 0.0) for kind in kinds}  # type: ignore[arg-type]
     value = (exposures["probability"].cast(pl.Float64) * exposures["worth"].cast(pl.Float64)).mean()
-    return shares, float(value or 0.0), mean_prices(exposures, kinds)
+    return shares, float(value or 0.0)
 
 
 def _digest(bucket: Bucket, first_user: int, users: int) -> str:

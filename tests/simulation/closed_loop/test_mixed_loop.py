@@ -110,3 +110,14 @@ def test_exposures_have_kind_worth_and_exit(tmp_path: Path) -> None:
     logs = load_logs(tmp_path / "test" / "logs" / "cloud")
     assert logs.spec == WORLD.spec
     assert set(logs.items["card_kind"]) == set(KINDS)
+
+
+def test_after_the_last_card_of_the_feed_there_is_no_exit(tmp_path: Path) -> None:
+    config = replace(CONFIG, pages=1, cloud=CloudConfig(page=3, recall=12), behaviour=BehaviourConfig(leave=0.4))
+    plan = Plan(LoopWorld(config, 1), (Bucket("cloud", page=3, prefetch=1),), 61, 6, "paired", 0, logs=False)
+    with resumable_folder(tmp_path / "test", kind="ab_test", job={}, force=False, resume=False) as work:
+        simulate_buckets(plan, work, processes=1, servers=False)
+    left = dict(read_table(tmp_path / "test", "exposures").group_by("position").agg(pl.col("left")).iter_rows())
+    assert any(left[1])
+    assert len(left[3]) > 5
+    assert not any(left[3])

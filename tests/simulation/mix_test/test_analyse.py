@@ -107,6 +107,15 @@ def test_pilot_runs_with_equal_shares_say_no_rate() -> None:
     assert exchange_rates(same, ["ad"]) == {}
 
 
+def test_without_a_rate_the_value_is_not_corrected_and_the_rate_is_null(
+    tables: tuple[pl.DataFrame, pl.DataFrame],
+) -> None:
+    document = analysed(tables, pilots=[PilotPoint("greedy", {"ad": 0.1}, 0.1)])
+
+    assert document["rates"] == {"ad": None}
+    assert document["policies"]["more"]["value_at_share"] == document["policies"]["more"]["value"]
+
+
 def test_the_optimists_curse_is_measured_and_a_second_calibration_removes_it(found: dict[str, Any]) -> None:
     price, greedy = found["predicted"]["price"], found["predicted"]["greedy"]
 
@@ -155,6 +164,15 @@ def test_prices_are_means_over_shown_cards(found: dict[str, Any]) -> None:
     assert ranges[0]["prices"]["ad"] == pytest.approx(0.2 * (1 - 5.5 / 200), abs=1e-3)
     assert ranges[-1]["prices"]["ad"] == pytest.approx(0.1)
     assert [row["prices"]["video"] for row in found["day_prices"]["price"]] == pytest.approx([-0.01] * 14)
+
+
+def test_only_policies_that_are_set_by_prices_have_some() -> None:
+    held = {"greedy": Planted(price=0.2), "price": Planted(price=0.2)}
+    document = analysed(planted_tables(held, users=5), policies=list(held))
+
+    for prices in (document["card_prices"], document["day_prices"]):
+        assert prices["greedy"] == []
+        assert prices["price"]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,8 @@ def test_an_interrupted_test_goes_on_and_its_folder_has_all_results(
     prices = exposures.with_columns(pl.col("prices").list.get(found["kinds"].index("ad")).alias("ad"))
     assert prices.filter(bucket="hindsight")["ad"].n_unique() == 1
     assert prices.filter(bucket="price")["ad"].n_unique() > 10
+    assert [bool(found["card_prices"][policy]) for policy in POLICIES] == [False, True, True]
+    assert [bool(found["day_prices"][policy]) for policy in POLICIES] == [False, True, True]
     last = [each for each in found["pilots"] if each["policy"] == "hindsight"][-1]
     assert last["users"] == 20
 
