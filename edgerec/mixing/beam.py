@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgerec.core.errors import NotFiniteError
-from edgerec.mixing.dp import walk
+from edgerec.mixing.dp import path_along
 from edgerec.mixing.graph import Graph, allowed_only
 from edgerec.mixing.slate import Ints
 from edgerec.mixing.task import Task, not_finite
@@ -54,7 +54,7 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
         if page.link is not None:
             states = page.link[states]
     path = trace(history, int(gains.argmax()))
-    return _better(task, path, float(gains.max()), walk(graph, to_go)) if ahead else path
+    return _better(task, path, float(gains.max()), path_along(graph, to_go)) if ahead else path
 
 
 def gains_of(task: Task, place: int, prefixes: Prefixes, cards: Ints) -> Floats:
