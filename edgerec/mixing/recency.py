@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb
+from math import comb, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -105,13 +105,16 @@ def recency(gaps: State, memories: Memories, start: State, *, with_last: bool) -
 
 
 def _estimate(gaps: State, memories: Memories) -> int:
-    """Return how many states there would be if the kinds did not depend on each other."""
-    states = 1
+    """Return how many states there would be if the kinds did not depend on each other.
+
+    If no kind is free, one stands where the others do not, so the kind with the most states does not count.
+    """
+    own = []
     for gap, (window, cards) in zip(gaps, memories, strict=True):
         # Cards that are a gap apart are like cards anywhere in a window that is shorter by the places between them.
         shorter = (window - (shown - 1) * (gap - 1) for shown in range(1, cards + 1))
-        states *= 1 + sum(comb(max(room, 0), shown) for shown, room in enumerate(shorter, 1)) if cards else gap
-    return states
+        own.append(1 + sum(comb(max(room, 0), shown) for shown, room in enumerate(shorter, 1)) if cards else gap)
+    return prod(own) // (1 if 1 in own else max(own))
 
 
 def _after(state: State, kind: int, gaps: State, memories: Memories, *, with_last: bool) -> State | None:

@@ -24,8 +24,16 @@ def test_too_many_states_are_known_before_they_are_made(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("cards", [1, 2])
 @pytest.mark.parametrize("gap", [1, 2, 3])
 def test_the_estimate_is_near_the_number_of_states(window: int, cards: int, gap: int) -> None:
-    for own in ((NOTHING, Memory(window, cards)), (Memory(5, 1), Memory(window, cards))):
-        gaps = (2, gap)
-        states = recency(gaps, own, start_state(gaps, own, NONE_SEEN, with_last=False), with_last=False)
+    for other in (NOTHING, Memory(5, 1)):
+        gaps, memories = (1, 2, gap), (NOTHING, other, Memory(window, cards))
+        states = recency(gaps, memories, start_state(gaps, memories, NONE_SEEN, with_last=False), with_last=False)
         assert states is not None
-        assert len(states) <= module._estimate(gaps, own) <= FEWER * len(states)
+        assert len(states) <= module._estimate(gaps, memories) <= FEWER * len(states)
+
+
+def test_kinds_that_leave_no_free_place_have_few_states() -> None:
+    """Two kinds that must alternate have hardly a choice, whatever they remember."""
+    gaps, memories = (2, 2), (Memory(19, 5), Memory(19, 5))
+    states = recency(gaps, memories, start_state(gaps, memories, NONE_SEEN, with_last=False), with_last=False)
+    assert states is not None
+    assert len(states) < 50

@@ -61,7 +61,7 @@ def test_rules_hold_for_as_many_places_as_possible() -> None:
 
 @pytest.mark.parametrize("solver", ["dp", "beam", "greedy"])
 def test_no_rule_is_given_up_if_an_earlier_one_is_enough(solver: str) -> None:
-    """Ads at places 4, 7 and 10 break only `at_most`. With the first two at 6 and 9, the third one would break `gap`."""
+    """Ads at places 4, 7 and 10 break only `at_most`. With the first two at 6 and 9, the third would break `gap`."""
     rules = _rules({"gap": 3, "first": 4, "at_most": 2}, page=10)
     for seed in range(20):
         rng = np.random.default_rng(seed)
