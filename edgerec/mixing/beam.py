@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgerec.core.errors import NotFiniteError
-from edgerec.mixing.dp import walk
+from edgerec.mixing.dp import path_along
 from edgerec.mixing.graph import Graph, allowed_only
 from edgerec.mixing.promise import promises
 from edgerec.mixing.slate import Ints
@@ -58,7 +58,7 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
         if page.link is not None:
             states = page.link[states]
     path = trace(history, int(gains.argmax()))
-    return _better(task, path, float(gains.max()), walk(graph, to_go)) if guide is None else path
+    return _better(task, path, float(gains.max()), path_along(graph, to_go)) if guide is None else path
 
 
 def gains_of(task: Task, place: int, prefixes: Prefixes, cards: Ints) -> Floats:

@@ -10,7 +10,7 @@ from edgerec.mixing.values import Floats
 
 def best_path(graph: Graph) -> list[int] | None:
     """Return the candidates of the best plan by the table; None if no plan fills all places."""
-    return walk(graph, graph.to_go())
+    return path_along(graph, graph.to_go())
 
 
 def reach(graph: Graph, *, least: bool = True) -> int:
@@ -23,7 +23,7 @@ def reach(graph: Graph, *, least: bool = True) -> int:
     return max(int(to_go[0][0, 0]), 0) if np.isfinite(to_go[0][0, 0]) else 0
 
 
-def walk(graph: Graph, to_go: list[Floats]) -> list[int] | None:
+def path_along(graph: Graph, to_go: list[Floats]) -> list[int] | None:
     """Return the candidates along the best card at each place, judged by the weight and by `to_go` after it."""
     if np.isneginf(to_go[0][0, 0]):
         return None

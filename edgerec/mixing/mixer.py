@@ -13,8 +13,9 @@ from edgerec.mixing.config import MixConfig, Solver
 from edgerec.mixing.esan_values import EsanValues
 from edgerec.mixing.fixed import fixed_slots, solve_fixed
 from edgerec.mixing.head import CardVectors, SurroundingsHead, neighbour_vectors
+from edgerec.mixing.limits import Caps
 from edgerec.mixing.prior import MixPrior
-from edgerec.mixing.quota import Caps, fixed_shares, share_caps
+from edgerec.mixing.quota import fixed_shares, share_caps
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.settings import MixSettings
 from edgerec.mixing.slate import Cards, Ints, Plan, Problem
@@ -69,7 +70,8 @@ class Mixer:
         """Return the order of candidates.
 
         A solver plans the first `MixConfig.places` places, and a walk the places after them (`edgerec.mixing.walk`), so
-        that a user who scrolls fast sees no card that breaks a rule. Cards that no rule allows yet come last.
+        that a user who scrolls fast sees no card that breaks a rule. Only the smallest numbers on a page may be missed
+        there. Cards that no rule allows yet come last.
 
         Args:
             cards: (n,) the candidates in base order, best first. Cards of one kind keep this order.
@@ -84,7 +86,8 @@ class Mixer:
             NotFiniteError: a score is NaN or infinite.
         """
         if not np.isfinite(logits).all():
-            raise NotFiniteError(f"{int((~np.isfinite(logits)).sum())} scores are NaN or infinite")
+            wrong = int((~np.isfinite(logits)).sum())
+            raise NotFiniteError(f"scores should be finite; NaN or infinite: {wrong} of {len(logits)}")
         prices = prices if self.config.policy == "price" else {}
         rates = click_rates(self._rules, self._prior, cards.kinds, logits)
         points = point_values(self._rules, self._prior, cards.kinds, rates, prices=prices)

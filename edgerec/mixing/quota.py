@@ -8,6 +8,7 @@ from math import ceil, floor
 
 import numpy as np
 
+from edgerec.mixing.limits import Caps
 from edgerec.mixing.rules import MixRules, Period
 from edgerec.mixing.slate import Ints
 
@@ -16,9 +17,6 @@ SESSION_MS = 30 * 60_000
 DAY_MS = 86_400_000
 _SLACK = 1e-9
 """Products of shares and places are rounded down. This keeps 0.1 * 20 from becoming 1."""
-
-Caps = Mapping[tuple[int, int], tuple[int, int]]
-"""By (page from 0, kind index): the smallest and the largest number of cards on the page, its seen cards included."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,8 @@ def share_caps(rules: MixRules, seen: Ints, places: int, *, targets: Mapping[str
     the pages before. So a page may use what earlier pages have left over. The smallest number is the same with the
     smallest share. If a plan has a further page, it gets what remains when the page before uses its largest number.
 
+    The kind with the largest share may fill the page, because numbers that are rounded down might never sum to a page.
+
     Args:
         rules: the rules.
         seen: (n,) the kinds of all cards of the list that the user has seen, from the top.
@@ -78,7 +78,7 @@ def share_caps(rules: MixRules, seen: Ints, places: int, *, targets: Mapping[str
     """
     size, begin = rules.page, len(seen)
     first = begin // size
-    caps = {}
+    caps, main = {}, _main(rules)
     for index, (name, kind) in enumerate(rules.kinds.items()):
         low, high = kind.share
         high = (targets or {}).get(name, high)
@@ -88,7 +88,7 @@ def share_caps(rules: MixRules, seen: Ints, places: int, *, targets: Mapping[str
             end = size * (page + 1)
             most = max(floor(high * end + _SLACK) - stand, 0)
             least = max(floor(low * end + _SLACK) - stand, 0)
-            caps[page, index] = (min(least, most, size), most)
+            caps[page, index] = (min(least, most, size), size if index == main else most)
             stand += most
     return caps
 
@@ -104,10 +104,15 @@ def fixed_shares(rules: MixRules, *, targets: Mapping[str, float] | None = None)
         targets: by kind, the share of the places.
     """
     shares = [(targets or {}).get(name, sum(kind.share) / 2) for name, kind in rules.kinds.items()]
-    highest = [kind.share[1] for kind in rules.kinds.values()]
-    main = highest.index(max(highest))
+    main = _main(rules)
     shares[main] = max(1.0 - (sum(shares) - shares[main]), 0.0)
     return shares
+
+
+def _main(rules: MixRules) -> int:
+    """Return the kind with the largest share: it gets the places that the others leave."""
+    highest = [kind.share[1] for kind in rules.kinds.values()]
+    return highest.index(max(highest))
 
 
 def most_cards(rules: MixRules, places: int, *, targets: Mapping[str, float] | None = None) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import comb, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from edgerec.mixing.slate import Ints
 
 MOST_STATES = 3000
+FEWER = 4
+"""How many times fewer states there are than `_estimate` says, at most in practice: no two cards share a place."""
 State = tuple[int, ...]
 
 
@@ -79,6 +82,8 @@ def start_state(gaps: State, memories: Memories, seen: Ints, *, with_last: bool)
 def recency(gaps: State, memories: Memories, start: State, *, with_last: bool) -> Recency | None:
     """Return the automaton of all states after `start`, which is state 0; None if there are too many."""
     count = len(gaps)
+    if _estimate(gaps, memories) > FEWER * MOST_STATES:
+        return None
     number: dict[State, int] = {start: 0}
     states, follow = [start], []
     for state in states:
@@ -97,6 +102,19 @@ def recency(gaps: State, memories: Memories, start: State, *, with_last: bool) -
         _shown(columns[:, kind], memory.cards) if memory.cards else None for kind, memory in enumerate(memories)
     )
     return Recency(np.array(follow, np.int64), columns[:, count], shown)
+
+
+def _estimate(gaps: State, memories: Memories) -> int:
+    """Return how many states there would be if the kinds did not depend on each other.
+
+    If no kind is free, one stands where the others do not, so the kind with the most states does not count.
+    """
+    own = []
+    for gap, (window, cards) in zip(gaps, memories, strict=True):
+        # Cards that are a gap apart are like cards anywhere in a window that is shorter by the places between them.
+        shorter = (window - (shown - 1) * (gap - 1) for shown in range(1, cards + 1))
+        own.append(1 + sum(comb(max(room, 0), shown) for shown, room in enumerate(shorter, 1)) if cards else gap)
+    return prod(own) // (1 if 1 in own else max(own))
 
 
 def _after(state: State, kind: int, gaps: State, memories: Memories, *, with_last: bool) -> State | None:

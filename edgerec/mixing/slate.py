@@ -66,8 +66,10 @@ class Plan:
             rules; the others come after them in base order, and are planned again before they are shown.
         planned: number of places that were planned.
         value: the predicted value of the planned places, with prices.
-        relaxed: the rules that were given up, in the order in which they were.
+        relaxed: the rules that were given up and are broken, in the order in which they were given up. ``("all",)`` if
+            giving up rules was not enough.
         solver: what found the plan, for example `dp`.
+        kept: number of places from the first one where no rule was given up.
     """
 
     order: Ints
@@ -75,3 +77,4 @@ class Plan:
     value: float
     relaxed: tuple[str, ...] = ()
     solver: str = ""
+    kept: int = 0

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from edgerec.core.errors import ConfigurationError, NotFiniteError, ShapeError
 from edgerec.mixing.beam import guided_path
 from edgerec.mixing.config import Solver
 from edgerec.mixing.dp import best_path, reach
-from edgerec.mixing.graph import build
+from edgerec.mixing.graph import Graph, build
 from edgerec.mixing.limits import Caps, Limits
 from edgerec.mixing.recency import recency
-from edgerec.mixing.relaxation import ALL, Filled, fill
+from edgerec.mixing.relaxation import ALL, fill
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Plan, Problem
 from edgerec.mixing.space import blocked_index, link, space
 from edgerec.mixing.task import Task, not_finite
 from edgerec.mixing.values import Floats, PlanValues, value_of
+from edgerec.mixing.violations import broken
 from edgerec.mixing.wide_beam import wide_path
 
 SMALL = 1_500_000
@@ -50,7 +53,7 @@ def solve(
             that contradict them. Example: ``{(0, 3): (0, 2)}`` allows two cards of kind 3 on the first page.
 
     Returns:
-        The plan. Where the rules do not allow any card, some are given up (`edgerec.mixing.relaxation`).
+        The plan. If no plan follows all rules, some are given up (`edgerec.mixing.relaxation`).
 
     Raises:
         ShapeError: arrays have wrong lengths, or a kind is not one of the rules.
@@ -65,16 +68,17 @@ def solve(
     _check_table(table, (places, len(problem.cards), len(rules.names) + 1))
     used: list[str] = []
 
-    def path(task: Task, limits: Limits) -> Filled:
-        return _fill(task, limits, solver=solver, beam=beam, used=used)
-
-    filled = fill(Task(problem, values, table, places=places), rules, path, caps=caps)
+    filled = fill(Task(problem, values, table, places=places), rules, _Paths(solver, beam, used), caps=caps)
     order = np.array(filled.cards, np.int64)
     rest = np.ones(len(problem.cards), bool)
     rest[order] = False
     order = np.concatenate([order, np.flatnonzero(rest)])
     value = _value(problem, values, table, order, places)
-    return Plan(order, places, value, filled.relaxed, used[0] if used else ALL)
+    relaxed = filled.given_up
+    if relaxed and ALL not in relaxed:
+        rules_broken = {found.rule for found in broken(problem, rules, order.tolist(), places, caps=caps or {})}
+        relaxed = tuple(name for name in relaxed if name in rules_broken)
+    return Plan(order, places, value, relaxed, used[0] if used else ALL, filled.kept)
 
 
 def forget_spaces() -> None:
@@ -83,30 +87,52 @@ def forget_spaces() -> None:
         kept.cache_clear()
 
 
-def _fill(task: Task, limits: Limits, *, solver: Solver, beam: int, used: list[str]) -> Filled:
-    """Return the plan of a task under its limits, or how many places a plan could fill."""
-    graph = build(task, limits, most=LARGEST if solver == "dp" else SMALL)
-    if graph is None:
-        if solver == "dp":
+@dataclass(frozen=True)
+class _Paths:
+    """A solver.
+
+    Attributes:
+        solver, beam: see `solve`.
+        used: what found the parts of the plan; `path` adds to it.
+    """
+
+    solver: Solver
+    beam: int
+    used: list[str]
+
+    def path(self, task: Task, limits: Limits) -> list[int] | None:
+        """See `edgerec.mixing.relaxation.Paths.path`."""
+        graph, cards = self._graph(task, limits), None
+        if graph is None:
+            name, found = "greedy" if self.solver == "greedy" else "beam", self._wide(task, limits)
+            cards = found if len(found) == task.left else None
+        elif self.solver == "greedy":
+            name, cards = "greedy", guided_path(graph, width=1, ahead=False)
+        elif self.solver == "dp" or (self.solver == "auto" and task.values.exact):
+            name, cards = "dp", best_path(graph)
+        else:
+            name, cards = "beam", guided_path(graph, width=self.beam)
+        if cards is not None:
+            self.used.append(name)
+        return cards
+
+    def reach(self, task: Task, limits: Limits, *, least: bool = True) -> int:
+        """See `edgerec.mixing.relaxation.Paths.reach`."""
+        graph = self._graph(task, limits)
+        return len(self._wide(task, limits)) if graph is None else reach(graph, least=least)
+
+    def _graph(self, task: Task, limits: Limits) -> Graph | None:
+        """Return the graph; None if it is too large for the solver."""
+        graph = build(task, limits, most=LARGEST if self.solver == "dp" else SMALL)
+        if graph is None and self.solver == "dp":
             raise ConfigurationError(
                 f"mixing: the problem has more than {LARGEST:,} transitions, which is too large for solver `dp`: use "
                 "solver `auto` or `beam`, fewer places, or a smaller advertiser_gap (docs/mixing.md)"
             )
-        used.append(solver if solver == "greedy" else "beam")
-        return wide_path(task, limits, width=1 if solver == "greedy" else beam)
-    if solver == "greedy":
-        name, cards = "greedy", guided_path(graph, width=1, ahead=False)
-    elif solver == "dp" or (solver == "auto" and task.values.exact):
-        name, cards = "dp", best_path(graph)
-    else:
-        name, cards = "beam", guided_path(graph, width=beam)
-    if cards is not None:
-        used.append(name)
-        return Filled(cards)
-    length = reach(graph)
-    if limits.needs_cards and reach(graph, least=False) > length:
-        return Filled([], blocked=True)
-    return Filled([], length)
+        return graph
+
+    def _wide(self, task: Task, limits: Limits) -> list[int]:
+        return wide_path(task, limits, width=1 if self.solver == "greedy" else self.beam)
 
 
 def _check(problem: Problem, rules: MixRules) -> None:

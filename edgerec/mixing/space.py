@@ -142,7 +142,7 @@ def below(axis: int, least: int) -> tuple[slice, ...]:
 
 @lru_cache(maxsize=32)
 def blocked_index(axes: Axes, recency: Recency, kind: int) -> Ints:
-    """Return (size,) the place of each state in an array (cards of the kind, recency) (`recency.repeats`)."""
+    """Return (size,) the place of each state in an array (cards of the kind taken, state of `recency`)."""
     shape = axes.shape(recency)
     grid = axes.taken(shape)[kind] * len(recency) + np.arange(len(recency))
     return np.ascontiguousarray(np.broadcast_to(grid, shape)).reshape(-1)

@@ -1,14 +1,15 @@
 """The places after a plan: a walk that takes the best allowed card place by place.
 
 These places are planned again before most users see them, so a fast walk is enough. But the rules hold there, too,
-because a user may scroll faster than the device plans.
+because a user may scroll faster than the device plans. Only `at_least` is not certain: the walk hurries when a page
+needs cards, but it does not look ahead at advertisers, or at what other kinds need.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgerec.mixing.quota import Caps
+from edgerec.mixing.limits import Caps
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Cards, Ints
 from edgerec.mixing.values import Floats

@@ -9,14 +9,13 @@ import numpy as np
 
 from edgerec.mixing.beam import best_rows, gains_of, matrix_of, trace
 from edgerec.mixing.limits import Limits, Piece
-from edgerec.mixing.relaxation import Filled
 from edgerec.mixing.slate import NONE, WINDOW, Ints
 from edgerec.mixing.task import Task
 from edgerec.mixing.values import Floats
 
 
-def wide_path(task: Task, limits: Limits, *, width: int) -> Filled:
-    """Return the best plan found. It may be shorter than the task; `blocked` says that pages lack cards."""
+def wide_path(task: Task, limits: Limits, *, width: int) -> list[int]:
+    """Return the candidates of the best plan found. It may be shorter than the task."""
     kinds = task.kinds
     cards_of, counts = matrix_of(task), np.array([len(source) for source in task.sources])
     advertisers = task.problem.cards.advertisers
@@ -38,9 +37,7 @@ def wide_path(task: Task, limits: Limits, *, width: int) -> Filled:
             allowed = ~near & (taken < counts) & (on_page < piece.most) & (place >= np.array(limits.first))
             enough = allowed & _fits(piece, place, on_page, gap)
             if not enough.any():
-                if allowed.any():
-                    return Filled([], blocked=True)
-                return Filled(trace(history, int(gains.argmax())) if history else [])
+                return trace(history, int(gains.argmax())) if history else []
             parent, kind = np.nonzero(enough)
             chosen = cards[parent, kind]
             total = gains[parent] + gains_of(task, place, prefixes.take(parent), chosen)
@@ -54,7 +51,7 @@ def wide_path(task: Task, limits: Limits, *, width: int) -> Filled:
             latest_kinds = np.concatenate([latest_kinds[parent, 1:], kind[:, None]], axis=1)
             latest_advertisers = np.concatenate([latest_advertisers[parent, 1:], advertisers[chosen][:, None]], axis=1)
             history.append((parent, chosen))
-    return Filled(trace(history, int(gains.argmax())))
+    return trace(history, int(gains.argmax()))
 
 
 def _latest(task: Task, memory: int) -> tuple[Ints, Ints]:

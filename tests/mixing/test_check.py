@@ -20,7 +20,7 @@ def _rules(page: int, **kinds: dict[str, Any]) -> MixRules:
         ({"ad": {"first": 2}, "video": {"first": 3}}, "without `first` they can"),
         ({"ad": {"at_most": 2}, "video": {"at_most": 3}}, "without `at_most` they can"),
         ({"ad": {"at_least": 2, "first": 6}, "video": {}}, "without `at_least` they can"),
-        ({"ad": {"first": 2, "gap": 3}, "video": {"first": 2, "gap": 3}}, "they can without at_least, advertiser_gap"),
+        ({"ad": {"first": 2, "gap": 3}, "video": {"first": 2, "gap": 3}}, "they can without first, gap"),
     ],
 )
 def test_rules_that_no_list_follows_are_one_line(kinds: dict[str, Any], without: str) -> None:

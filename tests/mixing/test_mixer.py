@@ -16,6 +16,8 @@ from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.settings import MixSettings
 from edgerec.mixing.slate import Cards, Plan, Problem
+from edgerec.mixing.solve import solve
+from edgerec.mixing.values import PointValues
 from edgerec.mixing.violations import violations
 from edgerec.mixing.walk import walk
 from tests.mixing.esan_problems import random_head, random_vectors
@@ -109,9 +111,43 @@ def test_a_walk_hurries_where_a_page_needs_cards() -> None:
     assert shown[5:10].count(V) == 2
 
 
+@settings(max_examples=30)
+@given(st.data())
+def test_the_smallest_number_holds_in_the_plan_and_the_other_rules_hold_after_it(data: st.DataObject) -> None:
+    rules = rules_of(gap=3, first=data.draw(st.integers(1, 4)), advertiser_gap=6, at_least=data.draw(st.integers(0, 2)))
+    order = data.draw(st.permutations([P] * 25 + [A] * 6))
+    cards = cards_from(*order, advertisers=tuple(data.draw(st.integers(1, 3)) for _ in order))
+    found = mixed(cards, rules=rules, places=10)
+    whole = Plan(found.order, 25, 0.0, ("at_least", *found.relaxed))
+    assert violations(Problem(cards, places=10), rules, Plan(found.order, 10, 0.0, found.relaxed)) == []
+    assert violations(Problem(cards, places=25), rules, whole) == []
+
+
+def test_a_walk_does_not_look_ahead_as_far_as_a_plan() -> None:
+    """The walk takes the ads so late that one advertiser's ads are too near; docs/mixing.md says so."""
+    rules = MixRules.model_validate({"page": 6, "kinds": {"product": {}, "ad": {"at_least": 2, "advertiser_gap": 5}}})
+    cards = cards_from(*[P] * 6, 1, 1, advertisers=(*[0] * 6, 7, 7))
+    values = np.array([1.0] * 6 + [0.1] * 2)
+    shown = cards.kinds[walk(rules, cards, Cards.none(), values)[:6]].tolist()
+    assert shown.count(1) == 1
+    plan = solve(Problem(cards, places=6), rules, PointValues(values, np.ones(8), np.zeros(8), np.ones(6), 2))
+    assert not plan.relaxed
+    assert cards.kinds[plan.order[:6]].tolist().count(1) == 2
+
+
+@pytest.mark.parametrize("policy", ["page", "greedy"])
+def test_shares_that_just_sum_to_one_fill_a_page(policy: Policy) -> None:
+    """Rounded down, 0.333 and 0.667 of 20 places are 6 and 13."""
+    kinds = {"product": {"share": (0, 0.667)}, "video": {"share": (0, 0)}, "ad": {"share": (0, 0.333)}}
+    cards = cards_from(*[P, A] * 30)
+    found = mixed(cards, policy=policy, rules=MixRules.model_validate({"page": 20, "kinds": kinds}))
+    assert found.relaxed == ()
+    assert kinds_shown(found, cards)[:20].count(A) <= 6
+
+
 def test_relaxed_rules_are_named() -> None:
     found = mixed(cards_from(A, A, A, A), rules=rules_of(gap=4))
-    assert found.relaxed == ("at_least", "advertiser_gap", "at_most", "first", "gap")
+    assert found.relaxed == ("gap",)
     assert found.order.tolist() == [0, 1, 2, 3]
 
 
@@ -130,7 +166,7 @@ def test_an_empty_source_and_one_card() -> None:
 
 def test_scores_that_are_not_finite_are_refused() -> None:
     mixer = Mixer(MixSettings(rules=rules_of()), MixConfig())
-    with pytest.raises(NotFiniteError, match="1 scores are NaN or infinite"):
+    with pytest.raises(NotFiniteError, match="scores should be finite; NaN or infinite: 1 of 2"):
         mixer.mix(cards_from(P, A), Cards.none(), np.array([0.0, np.nan], np.float32), prices={})
 
 

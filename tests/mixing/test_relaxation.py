@@ -11,7 +11,8 @@ from edgerec.mixing.rules import MixRules, parse_rules
 from edgerec.mixing.slate import Cards, Plan, Problem
 from edgerec.mixing.solve import solve
 from edgerec.mixing.violations import violations
-from tests.mixing.problems import PairValues
+from tests.mixing.checks import before_last, faults
+from tests.mixing.problems import PairValues, draw, pair_values, plans, window_values
 
 PRODUCT, AD = 0, 1
 
@@ -28,7 +29,7 @@ def _solve(problem: Problem, rules: MixRules, **settings: Any) -> Plan:
     rng = np.random.default_rng(0)
     values = PairValues(rng.uniform(size=(problem.count, len(problem.cards), 3)))
     plan = solve(problem, rules, values, **settings)
-    assert violations(problem, rules, plan, caps=settings.get("caps")) == []
+    assert faults(problem, rules, plan, settings.get("caps") or {}) == []
     return plan
 
 
@@ -40,7 +41,7 @@ def test_an_empty_source_gives_up_only_the_smallest_number() -> None:
 
 def test_only_ads_are_left() -> None:
     plan = _solve(Problem(_cards([AD] * 4), _cards([PRODUCT]), places=4), _rules({"gap": 3, "first": 2, "at_most": 2}))
-    assert plan.relaxed == ("at_least", "advertiser_gap", "at_most", "first", "gap")
+    assert plan.relaxed == ("at_most", "gap"), "an ad may stand at place 2, and nothing else is broken"
     assert plan.order.tolist() == [0, 1, 2, 3]
 
 
@@ -53,8 +54,44 @@ def test_rules_hold_for_as_many_places_as_possible() -> None:
     kinds = problem.cards.kinds[plan.order]
     # Two ads with two products between them, one before them, and one after: then only ads are left.
     assert kinds.tolist() == [PRODUCT, AD, PRODUCT, PRODUCT, AD, PRODUCT, AD, AD]
+    assert plan.kept == 6
     kept = Plan(plan.order, 6, 0.0)
     assert violations(Problem(problem.cards, places=6), rules, kept) == []
+
+
+@pytest.mark.parametrize("solver", ["dp", "beam", "greedy"])
+def test_no_rule_is_given_up_if_an_earlier_one_is_enough(solver: str) -> None:
+    """Ads at places 4, 7 and 10 break only `at_most`. With the first two at 6 and 9, the third would break `gap`."""
+    rules = _rules({"gap": 3, "first": 4, "at_most": 2}, page=10)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        problem = Problem(_cards(rng.permutation([PRODUCT] * 7 + [AD] * 3).tolist()), places=10)
+        values = PairValues(rng.normal(size=(10, 10, 3)))
+        plan = solve(problem, rules, values, solver=solver)
+        assert plan.relaxed == ("at_most",)
+        assert faults(problem, rules, plan, {}) == []
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_rules_are_given_up_in_their_order_and_only_if_no_plan_follows_them(exact: bool) -> None:
+    relaxed = 0
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        problem, rules, caps = draw(rng, most_places=5)
+        plan = solve(problem, rules, (pair_values if exact else window_values)(rng, problem, rules), caps=caps)
+        assert faults(problem, rules, plan, caps) == []
+        if plan.relaxed:
+            relaxed += 1
+            assert plans(problem, *before_last(rules, caps, plan.relaxed)) == []
+    assert relaxed > 20
+
+
+def test_a_rule_that_may_not_be_given_up_holds_for_as_many_places_as_possible() -> None:
+    problem = Problem(_cards([AD, AD, AD, PRODUCT, PRODUCT, PRODUCT]), places=6)
+    plan = _solve(problem, _rules({"gap": 4, "first": 2}, relax=["at_least", "first"]))
+    assert plan.relaxed == ("all",)
+    kinds = problem.cards.kinds[plan.order].tolist()
+    assert kinds == [AD, PRODUCT, PRODUCT, PRODUCT, AD, AD], "without `first`, five places keep the gap"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +123,7 @@ def test_without_rules_to_give_up_the_base_order_stands() -> None:
 def test_another_order_of_the_cards_lets_advertisers_keep_their_distance() -> None:
     rules = _rules({"advertiser_gap": 2}, relax=["at_least", "order", "advertiser_gap"])
     plan = _solve(Problem(_cards([AD] * 4, [1, 1, 2, 2]), places=4), rules)
-    assert plan.relaxed == ("at_least", "order")
+    assert plan.relaxed == ("order",)
     advertisers = np.array([1, 1, 2, 2])[plan.order].tolist()
     assert advertisers in ([1, 2, 1, 2], [2, 1, 2, 1])
 
@@ -118,7 +155,7 @@ def test_without_a_graph_the_same_rules_are_given_up(wide: bool, monkeypatch: py
     rules = _rules({"gap": 3, "first": 2, "at_most": 2, "at_least": 1})
     assert _solve(Problem(_cards([PRODUCT] * 8), places=6), rules).relaxed == ("at_least",)
     only_ads = _solve(Problem(_cards([AD] * 4), places=4), rules)
-    assert only_ads.relaxed == ("at_least", "advertiser_gap", "at_most", "first", "gap")
+    assert only_ads.relaxed == ("at_most", "first", "gap")
     assert only_ads.solver == ("beam" if wide else "dp")
 
 

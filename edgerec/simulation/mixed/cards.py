@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from edgerec.features.card_kind import CARD_KIND
 from edgerec.features.spec import FeatureSpec, parse_spec, table1
 from edgerec.simulation.mixed.config import AD, KINDS, PRODUCT, MixedConfig
 from edgerec.simulation.world import Catalogue, Ints, zipf
 
-CARD_KIND, ADVERTISER = "card_kind", "advertiser"
-"""Columns of the items."""
+ADVERTISER = "advertiser"
+"""The column of the items that has the advertiser of an ad. `CARD_KIND` has the kind."""
 
 
 @dataclass(frozen=True)
