@@ -21,31 +21,24 @@ def rules(over: str = "session", share: tuple[float, float] = (0.0, 0.1)) -> Mix
 
 
 @pytest.mark.parametrize(
-    ("price", "own", "share", "expected"),
+    ("price", "own", "expected"),
     [
-        (0.5, True, 0.4, 0.5 + 0.1 * 0.8),  # above the band: it follows the upper bound
-        (0.5, False, 0.4, 0.5 - 0.1 * 0.2),
-        (0.01, False, 0.4, 0.0),  # ... but not below 0
-        (-0.3, False, 0.4, -0.3),
-        (-0.3, True, 0.4, -0.3 + 0.1 * 0.8),
-        (0.5, False, 0.05, 0.5 - 0.1 * 0.1),  # below the band: it follows the lower bound
-        (0.5, True, 0.05, 0.5),
-        (-0.5, True, 0.05, -0.5 + 0.1 * 0.9),
-        (-0.01, True, 0.05, 0.0),  # ... but not above 0
-        (0.5, True, 0.15, 0.5 - 0.1 * 0.1),  # inside: back to its start, 0.3
-        (0.305, True, 0.15, 0.3),
-        (0.1, False, 0.15, 0.1 + 0.1 * 0.1),
+        (0.5, True, 0.5 + 0.1 * 0.8),  # above 0: it follows the largest share
+        (0.5, False, 0.5 - 0.1 * 0.2),
+        (0.01, False, 0.0),  # ... but not below 0
+        (-0.3, True, -0.3 + 0.1 * 0.9),  # below 0: it follows the smallest share
+        (-0.3, False, -0.3 - 0.1 * 0.1),
+        (-0.01, True, 0.0),  # ... but not above 0
+        (0.0, True, 0.1 * 0.8),  # from 0: the bound that the card moves it towards
+        (0.0, False, -0.1 * 0.1),
     ],
 )
-def test_a_price_follows_the_bound_that_the_share_breaks(
-    price: float, own: bool, share: float, expected: float
-) -> None:
-    found = moved(price, own=own, share=share, start=0.3, band=(0.1, 0.2), rate=0.1)
-    assert found == pytest.approx(expected)
+def test_a_price_follows_the_bound_of_its_side(price: float, own: bool, expected: float) -> None:
+    assert moved(price, own=own, band=(0.1, 0.2), rate=0.1) == pytest.approx(expected)
 
 
 def test_a_target_replaces_the_band() -> None:
-    more = {"share": 0.9, "start": 0.3, "band": (0.1, 0.2), "rate": 0.1, "target": 0.25}
+    more: dict[str, Any] = {"band": (0.1, 0.2), "rate": 0.1, "target": 0.25}
     assert moved(0.5, own=True, **more) == pytest.approx(0.575)
     assert moved(-0.5, own=False, **more) == pytest.approx(-0.525)
 
@@ -152,23 +145,23 @@ def test_a_new_period_starts_from_the_first_price_and_counts_from_zero(over: str
 
 
 @pytest.mark.parametrize(
-    ("own", "drift", "first", "expected"),
+    ("band", "drift", "first", "expected"),
     [
-        (9, 0.4, 0.3, 0.7),
-        (9, 0.4, -0.3, 0.1),
-        (9, -1.0, 0.2, 0.0),  # above its band: no card is paid for
-        (9, -0.4, -0.3, -0.3),  # ... beyond the first price
-        (0, 1.0, -0.2, 0.0),  # below its band: no card costs anything
-        (0, 0.4, 0.3, 0.3),
-        (0, -0.4, 0.3, -0.1),
-        (3, -0.4, 0.2, -0.2),  # inside
+        ((0.0, 0.5), 0.4, 0.3, 0.7),
+        ((0.0, 0.5), 0.4, -0.3, 0.1),
+        ((0.0, 0.5), -1.0, 0.2, 0.0),  # without a smallest share, no card is paid for
+        ((0.0, 0.5), -0.4, -0.3, -0.3),  # ... beyond the first price
+        ((0.2, 1.0), 1.0, -0.2, 0.0),  # without a largest share, no card costs anything
+        ((0.2, 1.0), 0.4, 0.3, 0.3),
+        ((0.2, 1.0), -0.4, 0.3, -0.1),
+        ((0.2, 0.5), -0.4, 0.2, -0.2),
     ],
 )
 def test_a_changed_first_price_keeps_the_drift_as_far_as_the_band_allows(
-    own: int, drift: float, first: float, expected: float
+    band: tuple[float, float], drift: float, first: float, expected: float
 ) -> None:
-    both = rules(share=(0.2, 0.5))
-    states = {"ad": KindState(Shown(10, own, NOON // DAY_MS, NOON), drift)}
+    both = rules(share=band)
+    states = {"ad": KindState(Shown(10, 3, NOON // DAY_MS, NOON), drift)}
     assert prices_at(both, states, NOON, start={"ad": first})["ad"] == pytest.approx(expected)
     # With a target, the price follows the target alone.
     found = prices_at(both, states, NOON, start={"ad": first}, targets={"ad": 0.3})["ad"]
