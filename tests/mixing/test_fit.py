@@ -74,10 +74,8 @@ def test_the_command_writes_a_prior_that_can_be_read_again(mixed_path: Path, tmp
 
 def test_wrong_rules_leave_no_new_folders(mixed_path: Path, tmp_path: Path) -> None:
     run, samples, rules = mixed_path / "learnt", mixed_path / "samples", tmp_path / "rules.toml"
-    for wrong, words in (
-        ("page = 0", "page should be at least 1"),
-        ("[kinds.banner]", "the kind 'banner' is not among"),
-    ):
+    faults = {"page = 0": "page should be at least 1", "[kinds.banner]": "the kind 'banner' is not among"}
+    for wrong, words in faults.items():
         rules.write_text(wrong)
         done = edgerec_here("mix", "fit", run, samples, "--rules", rules, "--out", tmp_path / "no" / "x" / "p.json")
         assert words in error_line(done)

@@ -34,4 +34,7 @@ def rules_table(rules: MixRules, warnings: Sequence[str] = ()) -> Group:
         f"given up if not all can hold, first one first: {', '.join(rules.relax) or 'nothing'}",
     ]
     notes = [Text(shown(line)) for line in (*lines, *(f"! {warning}" for warning in warnings))]
-    return Group(keep_whole(table_of(_COLUMNS, rows)), *notes)
+    table = table_of(_COLUMNS, rows)
+    for column, name in zip(table.columns, _COLUMNS, strict=True):
+        column.header = Text(name)  # `table_of` takes a line break for a part of the name.
+    return Group(keep_whole(table), *notes)
