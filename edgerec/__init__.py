@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edgerec.features.hashed_ids import hash_id
     from edgerec.features.id_map import IdMap, load_id_map, write_id_map
     from edgerec.features.spec import FeatureSpec, load_spec
+    from edgerec.mixing.config import MixConfig
     from edgerec.model.config import TrainConfig
     from edgerec.model.evaluation import evaluate
     from edgerec.model.finishing import finish
@@ -67,6 +68,7 @@ _HOMES = {
     "edgerec.features.hashed_ids": ("hash_id",),
     "edgerec.features.id_map": ("IdMap", "load_id_map", "write_id_map"),
     "edgerec.features.spec": ("FeatureSpec", "load_spec"),
+    "edgerec.mixing.config": ("MixConfig",),
     "edgerec.model.config": ("TrainConfig",),
     "edgerec.model.evaluation": ("evaluate",),
     "edgerec.model.finishing": ("finish",),
@@ -92,6 +94,7 @@ __all__ = [
     "IdMap",
     "Logs",
     "LogsHead",
+    "MixConfig",
     "ModelFolder",
     "ModelUpdater",
     "Run",

@@ -126,6 +126,8 @@ class CloudManifest(_Manifest):
     tables: Tables
     mixing_columns: tuple[Name, ...] = ()
     """The columns of the catalogue that the rules of a mixed feed read. A page contains them, too."""
+    mixing_kinds: tuple[Name, ...] = ()
+    """The kinds of cards of these rules. The server compares them with the prices that it hands out."""
 
     @model_validator(mode="after")
     def _sizes_limited(self) -> CloudManifest:

@@ -41,7 +41,8 @@ def open_tables(cloud: AnyPath, *, check: bool = True, public_key: PublicKey | N
         check_files(cloud, manifest.files)
     with enough_memory(cloud):
         tables = {name: _open_entry(cloud, name, entry, manifest) for name, entry in manifest.tables.items()}
-    return NpzTables(manifest.version_id, manifest.spec, tables, mixing_columns=manifest.mixing_columns)
+    columns, kinds = manifest.mixing_columns, manifest.mixing_kinds
+    return NpzTables(manifest.version_id, manifest.spec, tables, mixing_columns=columns, mixing_kinds=kinds)
 
 
 def _open_entry(cloud: Path, name: str, entry: TableEntry, manifest: CloudManifest) -> NpzTable:

@@ -79,18 +79,20 @@ def fit(
     """
     need("train", "polars", "tensorflow")
     from edgerec.core.atomic import FILE, check_output, write_json
-
-    check_output(out, force=force, kind=FILE, inputs=[run, samples, rules])
+    from edgerec.data.samples import open_samples
     from edgerec.mixing.rules import load_rules
 
-    checked = load_rules(rules)
+    checked, opened = load_rules(rules), open_samples(samples)
     import_tensorflow()
     from edgerec.cli.tables.mixing import prior_table
-    from edgerec.data.samples import open_samples
     from edgerec.model.mixing.fit import fit_prior
+    from edgerec.model.mixing.kinds import KindReader
     from edgerec.model.runs import load_run
 
-    fitted = fit_prior(load_run(run), open_samples(samples), checked, split=split, requests=requests)
+    loaded = load_run(run)
+    KindReader(loaded.head.spec, checked)  # Wrong rules are found before folders are made.
+    check_output(out, force=force, kind=FILE, inputs=[run, samples, rules])
+    fitted = fit_prior(loaded, opened, checked, split=split, requests=requests)
     write_json(out, fitted.prior.model_dump(mode="json"))
     document = {"prior": str(out), **fitted.document}
     emit(document, as_json=as_json, table=prior_table(document))
@@ -169,6 +171,6 @@ def _tables(document: dict[str, Any]) -> Group:
     from rich.console import Group
 
     from edgerec.cli.tables.block import block_table
-    from edgerec.reports.surroundings.table import blocks
+    from edgerec.reports.surroundings.table import terminal_blocks
 
-    return Group(*(block_table(block) for block in blocks(document)))
+    return Group(*(block_table(block) for block in terminal_blocks(document)))

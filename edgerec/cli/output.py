@@ -48,8 +48,22 @@ def _emit(document: Mapping[str, Any], *, as_json: bool, table: RenderableType |
     # rich asks descriptor 1 for the width, but that is no longer the terminal (core/stdout.py). `shutil` asks
     # `sys.__stdout__`.
     width = shutil.get_terminal_size().columns if console.is_terminal else max(console.width, 120)
-    console = Console(highlight=False, width=width)
+    # A line that is longer than the terminal wraps there; rich would cut it.
+    console = Console(highlight=False, width=max(width, _least_width(table)))
     console.print(table if table is not None else scalars(document))
+
+
+def _least_width(part: object) -> int:
+    """Return the width that the tables of `part` need at least, if their columns have one."""
+    from rich.console import Group
+    from rich.table import Table
+
+    if isinstance(part, Group):
+        return max(map(_least_width, part.renderables), default=0)
+    if not isinstance(part, Table) or not all(column.min_width for column in part.columns):
+        return 0
+    between = part.padding[1] + part.padding[3]
+    return sum((column.min_width or 0) + between for column in part.columns) - between
 
 
 def scalars(document: Mapping[str, Any]) -> Table:

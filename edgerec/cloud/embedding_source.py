@@ -30,12 +30,13 @@ class UnpublishedError(StoreError):
 
 @dataclass(frozen=True)
 class OpenedEmbeddings:
-    """The tables of a version, and of its manifest the feature specification and the columns of a mixed feed."""
+    """The tables of a version, and of its manifest the specification, and columns and kinds of a mixed feed."""
 
     version_id: str
     spec: Mapping[str, Any]
     tables: EmbeddingTables
     mixing_columns: tuple[str, ...] = ()
+    mixing_kinds: tuple[str, ...] = ()
 
 
 class EmbeddingSource(Protocol):
@@ -61,7 +62,7 @@ class BundleFiles:
             FormatError, IntegrityError, SignatureError, ResourceError: as for `edgerec.bundle.tables.open_tables`.
         """
         tables = open_tables(cloud, public_key=public_key)
-        return OpenedEmbeddings(tables.version_id, tables.spec, tables, tables.mixing_columns)
+        return OpenedEmbeddings(tables.version_id, tables.spec, tables, tables.mixing_columns, tables.mixing_kinds)
 
 
 class RedisEmbeddings:
@@ -107,7 +108,8 @@ class RedisEmbeddings:
                 f"{cloud.parent}: publish the bundle again with --replace"
             )
         republished = RepublishedTables(tables, self._cached, fits)
-        return OpenedEmbeddings(manifest.version_id, manifest.spec, republished, manifest.mixing_columns)
+        columns, kinds = manifest.mixing_columns, manifest.mixing_kinds
+        return OpenedEmbeddings(manifest.version_id, manifest.spec, republished, columns, kinds)
 
     def _complete(self, version_id: str, bundle: Path) -> RedisTables:
         """Return the tables of a version, all of whose rows are there."""

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from edgerec.core.errors import ConfigurationError
@@ -35,6 +35,22 @@ class MixPrices:
         self._path, self._lock = path, threading.Lock()
         self._state = _state(path)
         self._version_id, self._prices = _read(path)
+        self._kinds: Callable[[], Mapping[str, Sequence[str]]] | None = None
+
+    def compare_with(self, kinds: Callable[[], Mapping[str, Sequence[str]]]) -> None:
+        """Say on stderr, now and after each change of the file, if devices do not use some of the prices.
+
+        Args:
+            kinds: returns the kinds of the rules of each served version, by its ID; none for a version without rules.
+        """
+        with self._lock:
+            self._kinds = kinds
+            self._compare()
+
+    def _compare(self) -> None:
+        text = None if self._kinds is None else unused(self._version_id, self._prices, self._kinds())
+        if text is not None:
+            sys.stderr.write(printable(f"edgerec: {self._path}: {text}") + "\n")
 
     def values(self, version_id: str | None) -> dict[str, float]:
         """Return the values of the context of a page for a model version."""
@@ -44,9 +60,34 @@ class MixPrices:
                 self._state = state
                 try:
                     self._version_id, self._prices = _read(self._path)
+                    self._compare()
                 except ConfigurationError as error:
                     sys.stderr.write(f"edgerec: the prices before stay: {error}\n")
             return price_values(self._prices) if self._version_id in (None, version_id) else {}
+
+
+def unused(version_id: str | None, prices: Mapping[str, float], kinds: Mapping[str, Sequence[str]]) -> str | None:
+    """Return which prices no device uses, and why, or None.
+
+    Args:
+        version_id: the version that gets the prices; None: all versions.
+        prices: the prices by kind.
+        kinds: the kinds of the rules of each served version, by its ID.
+    """
+    if not prices:
+        return "it has no prices, so those of the bundles hold"
+    if version_id is not None and version_id not in kinds:
+        served = ", ".join(kinds) or "none"
+        return f"its version_id {version_id} is not served, so no device gets its prices; the served versions: {served}"
+    getting = kinds if version_id is None else [version_id]
+    known = sorted({kind for each in getting for kind in kinds[each]})
+    if not known:
+        bundles = ", ".join(getting) or "none"
+        return f"no bundle that gets its prices ({bundles}) has rules, so no device uses them"
+    odd = [kind for kind in prices if kind not in known]
+    if not odd:
+        return None
+    return f"its price of {odd[0]!r:.40} has no effect: the kinds of the rules are {', '.join(known)}"
 
 
 def _state(path: Path) -> State:

@@ -84,6 +84,8 @@ def open_service(
     service = FeedService(items, versions, recall(items.ids), served, waits=waits, prices=prices)
     for logs in [folder, *map(open_logs, learn_from)]:
         service.learn(*_tables(logs, columns))
+    if prices is not None:
+        prices.compare_with(lambda: {str(each.version_id): each.mixing_kinds for each in versions if each.version_id})
     return service
 
 

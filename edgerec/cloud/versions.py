@@ -82,6 +82,7 @@ class ServedVersion:
         device: the files that a device downloads; None: the version is not offered to devices.
         mixing_columns: the columns of the catalogue that the rules of a mixed feed read: the kind of a card first, then
             its advertiser if there is one. Empty without rules.
+        mixing_kinds: the kinds of cards of these rules.
     """
 
     version_id: str | None
@@ -90,6 +91,7 @@ class ServedVersion:
     look_ups: LookUps = field(default_factory=LookUps, compare=False, repr=False)
     device: DeviceFiles | None = None
     mixing_columns: tuple[str, ...] = ()
+    mixing_kinds: tuple[str, ...] = ()
 
     @cached_property
     def catalogue_columns(self) -> tuple[str, ...]:
@@ -330,4 +332,5 @@ def open_version(
         spec = parse_spec(json.dumps(opened.spec), where="manifest.json")
     except SpecificationError as error:
         raise FormatError(f"cloud bundle: {bundle / CLOUD}: {error}: export the bundle again") from None
-    return ServedVersion(opened.version_id, spec, opened.tables, mixing_columns=opened.mixing_columns)
+    columns, kinds = opened.mixing_columns, opened.mixing_kinds
+    return ServedVersion(opened.version_id, spec, opened.tables, mixing_columns=columns, mixing_kinds=kinds)

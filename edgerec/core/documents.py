@@ -130,7 +130,7 @@ def parse_document(
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise FormatError(f"{what}: {path}: {first_fault(error)}: {advice}") from None
+        raise FormatError(f"{what}: {path}: {first_fault(error).removesuffix(': add it')}: {advice}") from None
 
 
 def parse_json(content: bytes | str) -> Any:

@@ -183,8 +183,7 @@ def export_bundle(
             halves: dict[Precision, Path] = {name: folder / SCRATCH / name for name in precisions_of(precision)}
             for name, half in halves.items():
                 write_device(run, parts, graphs, folder, half, name, serial=number, mixing=mixing)
-            columns = () if mixing is None else mixing.columns
-            tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows, mixing_columns=columns)
+            tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows, mixing=mixing)
         served = as_stored(parts.tables, table_dtype)
         raw = raw_requests(run, served)
         cases = [case for _, case in raw]

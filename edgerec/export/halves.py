@@ -83,7 +83,7 @@ def write_tables(
     *,
     dtype: TableDtype,
     shard_rows: int,
-    mixing_columns: tuple[str, ...] = (),
+    mixing: MixSettings | None = None,
 ) -> dict[str, TableEntry]:
     """Write the cloud half: the embedding tables in shards, and their manifest. Return the manifest's entries."""
     cloud = folder / CLOUD
@@ -103,7 +103,8 @@ def write_tables(
         version_id=run.head.version_id,
         spec=run.head.spec.model_dump(mode="json"),
         tables=entries,
-        mixing_columns=mixing_columns,
+        mixing_columns=() if mixing is None else mixing.columns,
+        mixing_kinds=() if mixing is None else mixing.rules.names,
         files=stamp_files(cloud, cloud.rglob("*.npz")),
     )
     write_manifest(manifest, cloud)

@@ -125,6 +125,7 @@ class NpzTables:
         spec: the feature specification of the manifest.
         tables: the table of each feature, by the feature's name.
         mixing_columns: the columns of the catalogue that the rules of a mixed feed read.
+        mixing_kinds: the kinds of cards of these rules.
     """
 
     def __init__(
@@ -134,10 +135,11 @@ class NpzTables:
         tables: Mapping[str, NpzTable],
         *,
         mixing_columns: tuple[str, ...] = (),
+        mixing_kinds: tuple[str, ...] = (),
     ) -> None:
         self.version_id = version_id
         self.spec = spec
-        self.mixing_columns = mixing_columns
+        self.mixing_columns, self.mixing_kinds = mixing_columns, mixing_kinds
         self.tables = dict(tables)
 
     @property

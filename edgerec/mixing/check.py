@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from edgerec.core.errors import ConfigurationError
-from edgerec.mixing.rules import MOST_PLACES, MixRules
+from edgerec.mixing.rules import MOST_PLACES, KindRules, MixRules
 from edgerec.mixing.slate import Cards, Problem
 from edgerec.mixing.solve import solve
 from edgerec.mixing.values import PointValues
@@ -23,13 +25,32 @@ def check_can_hold(rules: MixRules, *, where: str) -> list[str]:
         values = PointValues(np.ones(cards), np.ones(cards), np.zeros(cards), np.ones(1), len(rules.names))
         given_up = solve(problem, rules, values).relaxed
         if given_up:
-            alone = [name for name in given_up if _enough(problem, rules, values, name)]
-            without = f"without `{alone[0]}` they can" if alone else f"they can without {', '.join(given_up)}"
+            # One rule, if giving up one is enough.
+            alone = [name for name in given_up if _enough(problem, rules, values, name)][:1]
+            without = f"without {_named(rules, alone or given_up)} they can"
             raise ConfigurationError(
                 f"rules: {where}: they contradict each other: even with enough cards of each kind, no list of {places} "
                 f"places follows all of them; {without} (docs/mixing.md)"
             )
-    return [line for kind in range(len(rules.names)) for line in _share(rules, kind)]
+    return [
+        *(line for kind in range(len(rules.names)) for line in _share(rules, kind)),
+        *(
+            f"kinds.{name}: advertiser_gap ({kind.advertiser_gap}) has no effect without advertiser_column: add it"
+            for name, kind in rules.kinds.items()
+            if kind.advertiser_gap > 1 and rules.advertiser_column is None
+        ),
+    ]
+
+
+def _named(rules: MixRules, given_up: Iterable[str]) -> str:
+    """Return each rule with the kinds that have it, such as `gap` (kinds.ad, kinds.video)."""
+    parts = []
+    for name in given_up:  # A rule that no kind has cannot be in the way.
+        default = KindRules.model_fields[name].default if name in KindRules.model_fields else None
+        having = [f"kinds.{kind}" for kind, rule in rules.kinds.items() if getattr(rule, name, None) != default]
+        if having or name == "order":
+            parts.append(f"`{name}`" + (f" ({', '.join(having)})" if having else ""))
+    return " and ".join(parts)
 
 
 def _enough(problem: Problem, rules: MixRules, values: PointValues, name: str) -> bool:

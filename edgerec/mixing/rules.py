@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError
-from edgerec.core.faults import first_fault
+from edgerec.core.faults import fault_text
 from edgerec.core.text_fields import Name
 
 FORMAT = 1
@@ -19,7 +20,7 @@ Relaxable = Literal["at_least", "advertiser_gap", "at_most", "first", "gap", "or
 RELAXED_FIRST: tuple[Relaxable, ...] = ("at_least", "advertiser_gap", "at_most", "first", "gap", "order")
 """The default order in which rules are given up if they cannot all hold. The first one is given up first."""
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -40,14 +41,14 @@ class KindRules(_Part):
         at_least, at_most: the smallest and the largest number on one page.
     """
 
-    worth: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    worth: Annotated[float, Field(strict=True, ge=0, le=1e6)] = 1.0
     share: tuple[Share, Share] = (0.0, 1.0)
     over: Period = "session"
-    gap: Annotated[int, Field(ge=1, le=MOST_PLACES)] = 1
-    advertiser_gap: Annotated[int, Field(ge=1, le=MOST_PLACES)] = 1
-    first: Annotated[int, Field(ge=1, le=10_000)] = 1
-    at_least: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
-    at_most: Annotated[int, Field(ge=0, le=MOST_PLACES)] = MOST_PLACES
+    gap: Annotated[int, Field(strict=True, ge=1, le=MOST_PLACES)] = 1
+    advertiser_gap: Annotated[int, Field(strict=True, ge=1, le=MOST_PLACES)] = 1
+    first: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    at_least: Annotated[int, Field(strict=True, ge=0, le=MOST_PLACES)] = 0
+    at_most: Annotated[int, Field(strict=True, ge=0, le=MOST_PLACES)] = MOST_PLACES
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> KindRules:
@@ -72,7 +73,7 @@ class MixRules(_Part):
     """
 
     format: Literal[1] = 1
-    page: Annotated[int, Field(ge=1, le=MOST_PLACES)] = 20
+    page: Annotated[int, Field(strict=True, ge=1, le=MOST_PLACES)] = 20
     kind_column: Name = "card_kind"
     advertiser_column: Name | None = None
     unknown: Name | None = None
@@ -129,7 +130,14 @@ def parse_rules(document: object, *, where: str) -> MixRules:
     try:
         return MixRules.model_validate(document)
     except ValidationError as error:
-        raise ConfigurationError(f"rules: {where}: {first_fault(error)} (docs/mixing.md)") from None
+        raise ConfigurationError(f"rules: {where}: {_fault(error)} (docs/mixing.md)") from None
+
+
+def _fault(error: ValidationError) -> str:
+    """Return the first fault in one line. A fault of several values together does not print all of them."""
+    fault = error.errors(include_url=False)[0]
+    text = fault_text(fault)
+    return text.partition("; received {")[0] if isinstance(fault["input"], Mapping) else text
 
 
 def load_rules(path: Path) -> MixRules:

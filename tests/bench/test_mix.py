@@ -13,7 +13,8 @@ from edgerec.bench.mix.highs import highs
 from edgerec.bench.mix.instances import DEFAULT_RULES, Scores, make_instances
 from edgerec.bench.mix.quality import qualities
 from edgerec.bench.mix.run import MixPlan, run_mix_bench
-from edgerec.core.errors import InputError
+from edgerec.core.errors import ConfigurationError, InputError
+from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Plan
 from edgerec.mixing.solve import solve
 from tests.mixing.esan_problems import random_head, random_vectors
@@ -92,3 +93,12 @@ def test_the_same_seed_draws_the_same_feeds() -> None:
     pairs = (make_instances(Scores(DEFAULT_RULES), 4, places=4, candidates=8, seed=seed) for seed in (3, 3, 4))
     first, second, other = ([one.problem.cards.kinds.tolist() for one in instances] for instances in pairs)
     assert first == second != other
+
+
+def test_rules_with_a_kind_that_the_model_does_not_know_are_refused(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "run_in_child", lambda work, plan, died: work(plan))
+    rules = MixRules.model_validate({"kind_column": "level", "kinds": {"banner": {}}})
+    with pytest.raises(ConfigurationError, match=r"kinds\.banner should be a value of the feature level"):
+        run_mix_bench(MixPlan(bundle=bundle_path, rules=rules, places=6, candidates=12, instances=4, rounds=2))

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from edgerec.bundle.manifest_file import read_cloud_manifest, write_manifest
-from edgerec.cloud.mix_prices import MOST_BYTES, MixPrices
+from edgerec.cloud.mix_prices import MOST_BYTES, MixPrices, unused
 from edgerec.cloud.serve import serve
 from edgerec.cloud.settings import ServerSettings
 from edgerec.cloud.start import open_service
@@ -26,13 +26,15 @@ from tests.cloud.bundles import write_bundle
 from tests.synthetic import SPEC, make_logs
 
 KINDS = ["product", "ad", None]
+RULES = ("ad", "product", "video")
+"""The kinds of the rules."""
 
 
 def with_rules(path: Path, version_id: str, *columns: str) -> Path:
     """Write a bundle whose rules read these columns."""
     bundle = write_bundle(path, version_id, SPEC)
     manifest = read_cloud_manifest(bundle / "cloud")
-    write_manifest(manifest.model_copy(update={"mixing_columns": columns}), bundle / "cloud")
+    write_manifest(manifest.model_copy(update={"mixing_columns": columns, "mixing_kinds": RULES}), bundle / "cloud")
     return bundle
 
 
@@ -122,6 +124,48 @@ def test_prices_are_handed_out_and_read_again_when_the_file_changes(
     assert capsys.readouterr().err.count("edgerec: the prices before stay: ") == 3
     write(path, {"prices": {"ad": 5.5}})
     assert prices() == {"ad": 5.5}
+
+
+@pytest.mark.parametrize(
+    ("version_id", "prices", "text"),
+    [
+        (None, {"ad": 1.0}, None),
+        ("with", {"ad": 1.0, "video": 0.0}, None),
+        (None, {}, "it has no prices, so those of the bundles hold"),
+        (
+            None,
+            {"ad": 1.0, "advert": 2.0},
+            "its price of 'advert' has no effect: the kinds of the rules are ad, product, video",
+        ),
+        (
+            "another",
+            {"ad": 1.0},
+            "its version_id another is not served, so no device gets its prices; the served versions: with, without",
+        ),
+        ("without", {"ad": 1.0}, "no bundle that gets its prices (without) has rules, so no device uses them"),
+    ],
+)
+def test_prices_that_no_device_uses_are_named(
+    version_id: str | None, prices: dict[str, float], text: str | None
+) -> None:
+    assert unused(version_id, prices, {"with": RULES, "without": ()}) == text
+
+
+def test_prices_that_no_device_uses_are_said_at_the_start_and_at_a_change(
+    mixed_logs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "prices.json", {"prices": {"advert": 1.5}})
+    service = open_service(mixed_logs, [with_rules(tmp_path / "a", "with", "card_kind")], prices=MixPrices(path))
+    said = f"edgerec: {path}: its price of 'advert' has no effect: the kinds of the rules are ad, product, video\n"
+    assert capsys.readouterr().err.endswith(said)
+    service.page(PageRequest(3, 1, "with", 5))
+    write(path, {"prices": {"ad": 1.5}})
+    service.page(PageRequest(3, 1, "with", 5))
+    assert capsys.readouterr().err == ""
+    write(path, {"prices": {}})
+    for _ in range(2):
+        service.page(PageRequest(3, 1, "with", 5))
+    assert capsys.readouterr().err == f"edgerec: {path}: it has no prices, so those of the bundles hold\n"
 
 
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {

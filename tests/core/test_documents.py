@@ -50,7 +50,7 @@ def test_another_format_number_is_refused(tmp_path: Path, number: object) -> Non
         (b"[" * 100_000, "not valid JSON .more than 64 levels"),
         (b"[3]", "is not a JSON object with `format`"),
         (b'{"schema": 1}', "has no `format`, so EdgeRec did not write it"),
-        (b'{"format": 3}', "name is missing: add it: make it again"),
+        (b'{"format": 3}', "name is missing: make it again"),
         (b'{"format": 3, "name": "a", "sizes": {"b": "c"}}', "sizes.b should be a whole number; received 'c'"),
     ],
 )

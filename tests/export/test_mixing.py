@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from edgerec.bundle.inspection import inspect_bundle
 from edgerec.bundle.load import load_device_model
@@ -46,7 +48,11 @@ def test_a_bundle_with_rules_is_loaded_and_described(bundle_path: Path, tmp_path
     found = inspect_bundle(bundle)
     assert found["mixing"]["rules"]["kinds"]["ad"]["share"] == [0.0, 0.1]
     assert found["mixing"]["prior"]["prices"] == {"ad": 1.25}
-    inspection_table(found)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(inspection_table(found))
+    lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert ["ad", "1", "0", "to", "0.1", "session", "1", "1", "1", "0", "20"] in lines
+    assert ["first", "prices:", "product", "0,", "ad", "1.25"] in lines
     changed = (bundle / "device" / "manifest.json").read_text().replace('"worth": 1.0', '"worth": 9.0', 1)
     (bundle / "device" / "manifest.json").write_text(changed)
     with pytest.raises(EdgeRecError, match="was changed"):
@@ -81,6 +87,7 @@ def test_an_export_with_rules(run_path: Path, tmp_path: Path, short_parity_check
     model = load_device_model(tmp_path / "bundle")
     assert model.mixing == make_settings(RULES, prior, version_id=version)
     assert read_cloud_manifest(tmp_path / "bundle" / "cloud").mixing_columns == ("card_kind", "advertiser")
+    assert read_cloud_manifest(tmp_path / "bundle" / "cloud").mixing_kinds == RULES.names
 
 
 def test_kinds_that_the_model_reads_are_checked() -> None:

@@ -70,3 +70,13 @@ def test_the_command_writes_a_prior_that_can_be_read_again(mixed_path: Path, tmp
     found = document(edgerec_here(*arguments, "--requests", "20", "--json"))
     assert found["prices"] == json.loads(out.read_text())["prices"]
     assert "exists" in error_line(edgerec_here(*arguments))
+
+
+def test_wrong_rules_leave_no_new_folders(mixed_path: Path, tmp_path: Path) -> None:
+    run, samples, rules = mixed_path / "learnt", mixed_path / "samples", tmp_path / "rules.toml"
+    faults = {"page = 0": "page should be at least 1", "[kinds.banner]": "the kind 'banner' is not among"}
+    for wrong, words in faults.items():
+        rules.write_text(wrong)
+        done = edgerec_here("mix", "fit", run, samples, "--rules", rules, "--out", tmp_path / "no" / "x" / "p.json")
+        assert words in error_line(done)
+        assert not (tmp_path / "no").exists()

@@ -34,6 +34,7 @@ from edgerec.core.console import stage
 from edgerec.core.errors import InputError, SessionError
 from edgerec.core.parallel import run_in_child
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.export.mixing import check_kind_column, mixing_of
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.mixing.cards import CardReader
 from edgerec.mixing.config import Solver
@@ -101,6 +102,7 @@ def run_mix_bench(plan: MixPlan) -> BenchDocument:
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: the bundle cannot be used.
+        ConfigurationError: the rules have a kind that the model does not know.
     """
     start = time.perf_counter()
     with bound_to(plan.cpus), environment_of_children(ONE_THREAD):
@@ -174,6 +176,9 @@ def _scores(plan: MixPlan) -> tuple[Scores, _Measured]:
     settings = model.mixing
     rules = plan.rules or (DEFAULT_RULES if settings is None else settings.rules)
     prior = None if settings is None else settings.prior
+    if plan.rules is not None:
+        fit = mixing_of(model.spec, rules, None, version_id=manifest.version_id)
+        check_kind_column(fit, reads_kinds=model.head is not None)
     if model.head is None:
         return Scores(rules, prior), measured
     case, kinds = _largest_case(plan.bundle, manifest, model, rules)

@@ -7,10 +7,13 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from edgerec.bundle.manifest import PRECISIONS
 from edgerec.cli.output import scalars, table_of
-from edgerec.core.text import format_value
+from edgerec.cli.tables.mixing_rules import rules_table
+from edgerec.core.text import format_value, shown
+from edgerec.mixing.settings import MixSettings
 
 
 def export_table(document: Mapping[str, Any]) -> RenderableType:
@@ -44,6 +47,7 @@ def inspection_table(document: Mapping[str, Any]) -> Group:
     ]
     columns = ("table", "keys", "dimension", "type", "shards", "bytes")
     fields = ("keys", "dimension", "dtype", "shards", "bytes")
+    mixing = () if "mixing" not in document else _mixing(MixSettings.model_validate(document["mixing"]))
     return Group(
         table_of(("", ""), head, header=False),
         "",
@@ -64,8 +68,16 @@ def inspection_table(document: Mapping[str, Any]) -> Group:
         table_of(columns, [(name, *(format_value(entry[key]) for key in fields)) for name, entry in tables.items()]),
         "",
         *((precision_table(document["precisions"]), "") if document["precisions"] else ()),
+        *mixing,
         table_of(("tool", "version"), sorted(document["tools"].items())),
     )
+
+
+def _mixing(settings: MixSettings) -> tuple[RenderableType, ...]:
+    """Return the rules of a mixed feed, and the first prices."""
+    prices = ", ".join(f"{kind} {format_value(price)}" for kind, price in settings.start_prices.items())
+    prior = "" if settings.prior is not None else " (no prior)"
+    return rules_table(settings.rules), Text(shown(f"first prices: {prices}{prior}")), ""
 
 
 def precision_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:

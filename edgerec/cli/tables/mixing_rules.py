@@ -8,13 +8,14 @@ from rich.console import Group
 from rich.text import Text
 
 from edgerec.cli.output import table_of
+from edgerec.cli.tables.block import keep_whole
 from edgerec.core.text import shown
 from edgerec.mixing.rules import MixRules
 
-_COLUMNS = ("kind", "worth", "share", "over", "gap", "advertiser_gap", "first", "at_least", "at_most")
+_COLUMNS = ("kind", "worth", "share", "over", "gap", "advertiser\n_gap", "first", "at\n_least", "at\n_most")
 
 
-def rules_table(rules: MixRules, warnings: Sequence[str]) -> Group:
+def rules_table(rules: MixRules, warnings: Sequence[str] = ()) -> Group:
     """Return all rules with their defaults."""
     rows = [
         (
@@ -33,4 +34,7 @@ def rules_table(rules: MixRules, warnings: Sequence[str]) -> Group:
         f"given up if not all can hold, first one first: {', '.join(rules.relax) or 'nothing'}",
     ]
     notes = [Text(shown(line)) for line in (*lines, *(f"! {warning}" for warning in warnings))]
-    return Group(table_of(_COLUMNS, rows), *notes)
+    table = table_of(_COLUMNS, rows)
+    for column, name in zip(table.columns, _COLUMNS, strict=True):
+        column.header = Text(name)  # `table_of` takes a line break for a part of the name.
+    return Group(keep_whole(table), *notes)
