@@ -52,7 +52,7 @@ def test_a_bundle_with_rules_is_loaded_and_described(bundle_path: Path, tmp_path
     console.print(inspection_table(found))
     lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
     assert ["ad", "1", "0", "to", "0.1", "session", "1", "1", "1", "0", "20"] in lines
-    assert ["first", "prices:", "product", "0,", "ad", "1.25"] in lines
+    assert ["first", "prices:", "ad", "1.25,", "product", "0"] in lines
     changed = (bundle / "device" / "manifest.json").read_text().replace('"worth": 1.0', '"worth": 9.0', 1)
     (bundle / "device" / "manifest.json").write_text(changed)
     with pytest.raises(EdgeRecError, match="was changed"):

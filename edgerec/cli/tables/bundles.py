@@ -75,7 +75,7 @@ def inspection_table(document: Mapping[str, Any]) -> Group:
 
 def _mixing(settings: MixSettings) -> tuple[RenderableType, ...]:
     """Return the rules of a mixed feed, and the first prices."""
-    prices = ", ".join(f"{kind} {format_value(price)}" for kind, price in settings.start_prices.items())
+    prices = ", ".join(f"{kind} {price:g}" for kind, price in settings.start_prices.items())
     prior = "" if settings.prior is not None else " (no prior)"
     return rules_table(settings.rules), Text(shown(f"first prices: {prices}{prior}")), ""
 
