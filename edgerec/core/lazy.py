@@ -21,6 +21,7 @@ EXTRAS = {
 _NEEDS = {
     "edgerec.core": (),
     "edgerec.features": ("numpy",),
+    "edgerec.mixing": ("numpy",),
     "edgerec.paging": ("numpy",),
     "edgerec.bundle": ("numpy",),
     "edgerec.device_runtime": ("numpy",),

@@ -24,7 +24,7 @@ from edgerec.layers.kernels.form import Kernels
 from edgerec.layers.settings import ModelSettings
 from edgerec.mixing.surroundings import SPAN
 from edgerec.model.plugin_layers import calls, check_result, create, original_errors
-from edgerec.rankers.ranker import BehaviourWindow, RankInputs, ShownKinds
+from edgerec.rankers.ranker import BehaviourWindow, Ranker, RankInputs, ShownKinds
 from edgerec.rankers.registry import find_model
 
 SESSION_HOURS = 0.5
@@ -182,6 +182,8 @@ class Reranker(keras.Model):
         Raises:
             PluginError: the ranker of another package fails, or returns something else.
         """
+        if type(self.ranker).rank_shown is Ranker.rank_shown:
+            return self.rank(inputs)  # An error names the method that the ranker defines.
         with calls(type(self.ranker), "rank_shown"):
             logits = self.ranker.rank_shown(inputs, training=training)
         shape = tuple(inputs.scored.shape)

@@ -23,8 +23,8 @@ from edgerec.core.written import LAYOUTS, layout_of
 
 FIELDS = {"format": 1, "schema": 1, "name": "a", "version_id": "1"}
 REST = {
-    **{name: {} for name in ("spec", "limits", "config", "files", "paths", "buckets")},
-    **{name: [] for name in ("rows", "rounds")},
+    **{name: {} for name in ("spec", "limits", "config", "files", "paths", "buckets", "goals", "policies")},
+    **{name: [] for name in ("rows", "rounds", "models")},
     **dict.fromkeys(("proof", "finding", "design"), ""),
 }
 
