@@ -11,13 +11,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgerec.data.samples import NOT_EXPOSED, Samples
-from edgerec.mixing.calibration import rates
 from edgerec.mixing.esan_values import EsanValues
 from edgerec.mixing.head import CardVectors, SurroundingsHead
+from edgerec.mixing.mixer import click_rates, point_values
 from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Problem
-from edgerec.mixing.values import PlanValues, PointValues
+from edgerec.mixing.values import PlanValues
 from edgerec.model.batches import make_batch
 from edgerec.model.mixing.kinds import KindReader
 from edgerec.model.mixing.lists import shard_lists
@@ -63,17 +63,14 @@ class ScoredList:
     ) -> PlanValues:
         """Return the values of the plans of this list, whose candidates are in the order `best_first`."""
         order = self.best_first
+        by_kind = dict(zip(rules.names, prices.tolist(), strict=True))
         if head is not None and self.vectors is not None:
             vectors = CardVectors(*(getattr(self.vectors, name)[order] for name in ("own", "before", "after")))
-            by_kind = dict(zip(rules.names, prices.tolist(), strict=True))
             return EsanValues.of(head, vectors, problem, rules, prices=by_kind, prior=prior)
         kinds = problem.cards.kinds
-        scales, shifts = (np.array([prior.calibration[name][i] for name in rules.names]) for i in (0, 1))
-        worths = np.array([kind.worth for kind in rules.kinds.values()])
-        leaves = np.array([prior.departures.get(name, 0.0) for name in rules.names]) * prior.later
-        calibrated = rates(scales[kinds] * self.relevance[order] + shifts[kinds])
-        seen = np.array(prior.examination)
-        return PointValues(calibrated, worths[kinds], (prices + leaves)[kinds], seen, len(rules.names))
+        return point_values(
+            rules, prior, kinds, click_rates(rules, prior, kinds, self.relevance[order]), prices=by_kind
+        )
 
 
 def head_of(model: Reranker) -> SurroundingsHead | None:
