@@ -139,7 +139,8 @@ def _keys(listed: pl.DataFrame) -> NDArray[np.uint64]:
     keys = (keys | listed["item_id"].to_numpy().astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return keys ^ (keys >> np.uint64(31))
+    mixed: NDArray[np.uint64] = keys ^ (keys >> np.uint64(31))
+    return mixed
 
 
 def _events(listed: pl.DataFrame) -> pl.DataFrame:
