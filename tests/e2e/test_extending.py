@@ -98,7 +98,7 @@ def test_a_source_and_a_feature_kind_of_another_package_give_samples(site: Path,
     assert dense[0, alpha.codes[0, 0]] == 1
 
 
-@pytest.mark.parametrize("name", ["ebnerd", "kuairand", "taobao-mcc"])
+@pytest.mark.parametrize("name", ["ebnerd", "kuairand", "movielens", "taobao-mcc"])
 def test_a_source_of_edgerec_is_found_by_its_files(name: str) -> None:
     assert name in source_names()
     source = find_source(name)

@@ -64,6 +64,7 @@ def folder_not_utf8(tmp_path: Path, samples_path: Path, bundle_path: Path) -> Pa
         "train {folder}/samples --out {tmp}/out",
         "import kuairand {folder} --out {tmp}/out",
         "import ebnerd {folder} --out {tmp}/out",
+        "import movielens {folder} --out {tmp}/out",
         "import taobao-mcc {folder} --out {tmp}/out",
     ],
 )
@@ -110,6 +111,7 @@ def test_an_output_inside_its_input_is_an_error(samples_path: Path, bundle_path:
         ("bench", "kv", bundle_path, "--out", bundle_path / "out.json"),
         ("import", "kuairand", logs, "--out", logs / "out"),
         ("import", "ebnerd", logs, "--out", logs / "out"),
+        ("import", "movielens", logs, "--out", logs / "out"),
         ("import", "taobao-mcc", logs, "--out", logs / "out"),
     ):
         assert "is inside" in error_line(*command)

@@ -35,7 +35,7 @@ class Source(ABC):
     choices.
 
     Attributes:
-        folder: the folder of the files; SOURCE of the command.
+        folder: the folder of the files; SOURCE of the command. A source may also accept a file.
         scratch: an empty folder for temporary files. It is removed at the end.
     """
 
