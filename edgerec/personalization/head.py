@@ -1,0 +1,176 @@
+"""What all users of a model version share: what a patch reads, where it starts, and how it is trained.
+
+Meta-training learns it off the device (`edgerec meta-train`), and the bundle carries it. A patch `theta` has `rank`
+weights and a bias. With the activations a of a candidate,
+
+    phi = clip((a - mean) @ kernel)
+    personal logit = logit + phi . theta[:rank] + theta[rank]
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, fields
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgerec.core.arrays import parse_members
+from edgerec.core.errors import FormatError, ShapeError
+from edgerec.core.text_fields import Name
+from edgerec.personalization.user_rate import UserRate
+
+Array = NDArray[np.float32]
+
+MAX_BYTES = 1 << 22
+MAX_INPUTS, MAX_RANK = 4096, 256
+_ADVICE = "run `edgerec meta-train` again"
+
+
+class Training(BaseModel):
+    """How a device trains patches.
+
+    Attributes:
+        format: the format number.
+        version_id: the model version to which the head and its patches belong.
+        method: the method of `edgerec meta-train`.
+        steps: number of steps of one training.
+        optimiser: `gradient` for steps of gradient descent with `PersonalHead.rates`, `newton` for Newton steps.
+        clip: numbers that a patch reads are kept within [-clip, clip].
+        reach: the largest length of the change of a patch, ``sqrt(sum_j pull_j (theta_j - start_j) ** 2)``.
+        least_events: a patch is trained from at least this number of events.
+        gain: by how much patches lowered the log loss of the gate's events in meta-training, on average.
+        gain_events: as many events as this prior knowledge counts in the gate.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    format: Literal[1] = 1
+    version_id: Name
+    method: Name
+    steps: Annotated[int, Field(ge=1, le=1000)] = 50
+    optimiser: Literal["gradient", "newton"] = "gradient"
+    clip: Annotated[float, Field(gt=0, le=1e6)] = 1e3
+    reach: Annotated[float, Field(gt=0, le=1e6)] = 1e3
+    least_events: Annotated[int, Field(ge=1, le=10_000)] = 1
+    gain: Annotated[float, Field(ge=-10, le=10)] = 0.0
+    gain_events: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class PersonalHead:
+    """The head of a model version.
+
+    Attributes:
+        training: how patches are trained.
+        mean: (inputs,) the mean of the activations.
+        kernel: (inputs, rank) from activations to the numbers that a patch reads.
+        start: (rank + 1,) the patch with which training starts; the last number is the bias.
+        rates: (rank + 1,) the learning rate of each number of a patch, at least 0. Newton steps do not read them.
+        pull: (rank + 1,) how strongly each number is pulled towards `start`, in events. Greater than 0.
+        user_rate: a factor of `rates` for each user (PAML); None: it is 1 for all users.
+
+    Raises:
+        FormatError: an array has another shape or type, is not finite, or is out of bounds.
+    """
+
+    training: Training
+    mean: Array
+    kernel: Array
+    start: Array
+    rates: Array
+    pull: Array
+    user_rate: UserRate | None = None
+
+    def __post_init__(self) -> None:
+        inputs, rank = self.kernel.shape if self.kernel.ndim == 2 else (0, 0)
+        if not (1 <= inputs <= MAX_INPUTS and 1 <= rank <= MAX_RANK):
+            raise FormatError(
+                f"personal head: kernel should have 1 to {MAX_INPUTS} rows and 1 to {MAX_RANK} columns; received shape "
+                f"{self.kernel.shape}: {_ADVICE}"
+            )
+        shapes = {"mean": (inputs,), "kernel": (inputs, rank)}
+        shapes |= dict.fromkeys(("start", "rates", "pull"), (rank + 1,))
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array.dtype != np.float32 or array.shape != shape:
+                raise FormatError(
+                    f"personal head: {name} should be float32 of shape {shape}; received {array.dtype} of shape "
+                    f"{array.shape}: {_ADVICE}"
+                )
+            if not np.isfinite(array).all():
+                raise FormatError(f"personal head: {name} should be finite; received NaN or infinity: {_ADVICE}")
+        if self.rates.min() < 0 or self.pull.min() <= 0:
+            raise FormatError(
+                f"personal head: rates should be at least 0 and pull greater than 0; received {self.rates.min():g} "
+                f"and {self.pull.min():g}: {_ADVICE}"
+            )
+        if self.user_rate is not None:
+            self.user_rate.check(rank)
+
+    @property
+    def inputs(self) -> int:
+        """Number of activations of a candidate."""
+        return len(self.kernel)
+
+    @property
+    def rank(self) -> int:
+        """Number of weights of a patch, without its bias."""
+        return len(self.start) - 1
+
+    def read(self, activations: Array) -> Array:
+        """Return phi (n, rank) float32, what a patch reads of candidates.
+
+        Args:
+            activations: (n, inputs) float32, the hidden layer of each candidate, then its candidate vector.
+
+        Raises:
+            ShapeError: the activations have another width.
+        """
+        if activations.ndim != 2 or activations.shape[1] != self.inputs:
+            raise ShapeError(
+                f"personal head: activations should have shape (n, {self.inputs}); received {activations.shape}"
+            )
+        clip = np.float32(self.training.clip)
+        phi: Array = np.clip((activations - self.mean) @ self.kernel, -clip, clip)
+        return phi
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the file `personal_head.npz`. The same head gives the same bytes."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.user_rate is not None:
+            arrays |= self.user_rate.arrays()
+        content = io.BytesIO()
+        training = np.array(self.training.model_dump_json())
+        np.savez(content, **arrays, training=training, user_rate=np.array(self.user_rate is not None))
+        return content.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> PersonalHead:
+        """Parse the content of the file `personal_head.npz`.
+
+        Raises:
+            FormatError: the content is damaged or too large, or see the class.
+        """
+        if len(content) > MAX_BYTES:
+            raise FormatError(
+                f"personal head: the file should have at most {MAX_BYTES} bytes; received {len(content)}: {_ADVICE}"
+            )
+        what = "personal head: the file"
+        arrays = parse_members(content, (*_ARRAYS, "training", "user_rate"), what=what, advice=_ADVICE)
+        training, has_rate = arrays.pop("training"), arrays.pop("user_rate")
+        try:
+            settings = Training.model_validate_json(str(training))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "training"
+            raise FormatError(f"personal head: {place}: {first['msg']}: {_ADVICE}") from None
+        rate = None
+        if has_rate.dtype == np.bool_ and has_rate.shape == () and bool(has_rate):
+            rate = UserRate(**parse_members(content, UserRate.names(), what=what, advice=_ADVICE))
+        return cls(settings, **arrays, user_rate=rate)
+
+
+_ARRAYS = tuple(field.name for field in fields(PersonalHead) if field.name not in ("training", "user_rate"))
