@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgerec.core.errors import NotFiniteError
 from edgerec.mixing.dp import path_along
-from edgerec.mixing.graph import Graph, allowed_only
+from edgerec.mixing.graph import MINUS, Graph, allowed_only
 from edgerec.mixing.promise import promises
 from edgerec.mixing.slate import Ints
 from edgerec.mixing.task import Task, not_finite
-from edgerec.mixing.values import Floats, Prefixes, gains_along
+from edgerec.mixing.values import Floats, Known, Prefixes, gains_along
 
 
 def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | None:
@@ -31,28 +33,34 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
     to_go = graph.to_go() if guide is None else guide
     if np.isneginf(to_go[0][0, 0]):
         return None
-    kinds = task.kinds
     cards_of = matrix_of(task)
-    prefixes, states, taken = task.start(), np.zeros(1, np.int64), np.zeros((kinds, 1), np.int64)
+    every = np.arange(task.kinds)[:, None]
+    one = np.eye(task.kinds, dtype=np.int64)
+    with_last = graph.pages[0].axes.with_last
+    # `latest` points into `cards_of`: by kind and plan, the card that is next.
+    prefixes, states, latest = task.start(), np.zeros(1, np.int64), every * cards_of.shape[1]
     gains: Floats = np.zeros(1)
     history: list[tuple[Ints, Ints]] = []
     place = 0
-    # `take` and flat indices: most of the time of a place is the overhead of NumPy's calls.
+    # All arrays are by kind and plan, with kinds that a plan may not take: half of the time of a place is the overhead
+    # of NumPy's calls, and it would take more of them to leave these out. So do `take` and flat indices.
     for page, best in zip(graph.pages, to_go, strict=True):
-        for row, weights in enumerate(page.weights):
+        closed = np.where(np.isneginf(page.weights), MINUS, 0.0)
+        for row, forbidden in enumerate(closed):
             follow = page.follow.take(states, axis=1)
-            promise = best[row + 1].take(follow)
-            grown = np.flatnonzero(np.isfinite(promise + weights.take(page.space.weight.take(states, axis=1))))
-            kind, parent = np.divmod(grown, len(states))
-            cards = cards_of.take(kind * cards_of.shape[1] + taken.take(grown))
-            total = gains.take(parent) + gains_of(task, place, prefixes.take(parent), cards)
-            after = follow.take(grown)
-            kept = best_rows(total + promise.take(grown), after * kinds + kind, width)
-            kind, parent, cards, states = kind.take(kept), parent.take(kept), cards.take(kept), after.take(kept)
-            gains = total.take(kept)
-            prefixes = prefixes.take(parent).add(cards, kind)
-            taken = taken.take(parent, axis=1)
-            taken[kind, np.arange(len(kind))] += 1
+            promise = forbidden.take(page.space.weight.take(states, axis=1))
+            promise += best[row + 1].take(follow)
+            cards = cards_of.take(latest)
+            total, known = gains_of(task, place, prefixes, cards, promise)
+            total += gains
+            promise += total
+            # With the card before in it, a state says which kind was added.
+            kept = best_rows(promise, follow if with_last else follow * task.kinds + every, width)
+            kind, parent = np.divmod(kept, len(states))
+            cards, states, gains = cards.take(kept), follow.take(kept), total.take(kept)
+            prefixes = prefixes.grow(parent, cards, kind, known and known.take(kept))
+            latest = latest.take(parent, axis=1)
+            latest += one.take(kind, axis=1)
             history.append((parent, cards))
             place += 1
         if page.link is not None:
@@ -61,17 +69,26 @@ def guided_path(graph: Graph, *, width: int, ahead: bool = True) -> list[int] | 
     return _better(task, path, float(gains.max()), path_along(graph, to_go)) if guide is None else path
 
 
-def gains_of(task: Task, place: int, prefixes: Prefixes, cards: Ints) -> Floats:
+def gains_of(task: Task, place: int, prefixes: Prefixes, cards: Ints, promise: Floats) -> tuple[Floats, Known | None]:
     """Return `values.extend` at a place of the task.
 
+    Args:
+        task: the task.
+        place: the place.
+        prefixes: b plans.
+        cards: (kinds, b) the card of each kind that is next.
+        promise: (kinds, b) minus infinity for cards that may not be added.
+
     Raises:
-        NotFiniteError: a value is NaN or infinite.
+        NotFiniteError: the value of a card that may be added is NaN or infinite.
     """
-    gains = task.values.extend(len(task.done) + place, prefixes, cards)
-    if not np.isfinite(gains).all():
-        wrong = np.flatnonzero(~np.isfinite(gains))[0]
-        raise NotFiniteError(not_finite(gains[wrong], int(cards[wrong]), len(task.done) + place))
-    return gains
+    gains, known = task.values.extend(len(task.done) + place, prefixes, cards)
+    # A sum takes less time than a look at each value, and is finite only if all of them are.
+    if not math.isfinite(gains.sum()):
+        wrong = np.flatnonzero(~np.isfinite(gains) & (promise > MINUS))
+        if len(wrong):
+            raise NotFiniteError(not_finite(gains.flat[wrong[0]], int(cards.flat[wrong[0]]), len(task.done) + place))
+    return gains, known
 
 
 def matrix_of(task: Task) -> Ints:
@@ -84,13 +101,16 @@ def matrix_of(task: Task) -> Ints:
 
 
 def best_rows(scores: Floats, keys: Ints, width: int) -> Ints:
-    """Return the rows of the `width` best scores, with one row for each key."""
+    """Return the cells (flat indices) of the `width` best scores above minus infinity, with one cell for each key."""
     best: dict[int, int] = {}
-    numbers = keys.tolist()
-    for row in np.argsort(-scores, kind="stable").tolist():
-        if best.setdefault(numbers[row], row) == row and len(best) == width:
+    numbers = keys.reshape(-1).tolist()
+    # The loop over plain numbers ends after a few cells more than `width`.
+    for cell in np.argsort(-scores, axis=None, kind="stable").tolist():
+        if best.setdefault(numbers[cell], cell) == cell and len(best) == width:
             break
-    return np.array(list(best.values()), np.int64)
+    cells = np.array(list(best.values()), np.int64)
+    points = scores.take(cells)
+    return cells[points > MINUS] if points[-1] == MINUS else cells
 
 
 def trace(history: list[tuple[Ints, Ints]], row: int) -> list[int]:

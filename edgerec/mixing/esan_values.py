@@ -2,64 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgerec.core.errors import InputError
+from edgerec.mixing.esan_tables import Array, EsanTables, mean_back, tables_of
 from edgerec.mixing.head import CardVectors, SurroundingsHead
 from edgerec.mixing.prior import MixPrior
-from edgerec.mixing.rules import MOST_PLACES, MixRules
-from edgerec.mixing.slate import NONE, Ints, Problem
-from edgerec.mixing.surroundings import NO_CARD, PATTERNS, SPAN, count_row, distance_row, pattern_of, place_row
+from edgerec.mixing.rules import MixRules
+from edgerec.mixing.slate import NONE, WINDOW, Ints, Problem
+from edgerec.mixing.surroundings import PATTERNS, place_row
 from edgerec.mixing.values import Floats, Prefixes
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class _Tables:
-    """The tables of a head in the order of kinds of the rules.
+class _KnownCards:
+    """What is known of cards without a card after them.
 
     Attributes:
-        previous: (kinds, kinds + 1, hidden), by own kind, and kind of the card before; the last column is for no card.
-        back: (kinds * (kinds + 1) * PATTERNS, hidden), the sum of all tables that look back: by own kind, kind of the
-            card before plus 1 (so column 0 is for no card), and `pattern_of` the cards before.
-        following: (kinds, kinds, hidden), by own kind, and kind of the card after.
+        hidden: (..., hidden) their hidden layer, before the activation.
+        rates: (...) what `EsanValues` calls swing x tanh(...).
     """
 
-    previous: Array
-    back: Array
-    following: Array
+    hidden: Array
+    rates: Floats
 
-
-@functools.lru_cache(maxsize=4)
-def _tables(head: SurroundingsHead, names: tuple[str, ...]) -> _Tables:
-    codes, patterns = np.array([head.code(name) for name in names]), np.arange(PATTERNS)
-    own = codes[:, None]
-    previous = head.previous[own, np.append(2 + codes, NO_CARD)]
-    kind = head.distance[own, distance_row(patterns)] + head.count[own, count_row(patterns)]
-    back = np.roll(previous, 1, axis=1)[:, :, None, :] + kind[:, None, :, :]
-    return _Tables(previous, back.reshape(-1, head.hidden), head.following[own, 1 + codes])
-
-
-_BITS = (np.arange(PATTERNS)[:, None] >> np.arange(SPAN)) & 1
-
-
-def _mean_back(tables: _Tables, share: Floats) -> Array:
-    """Return (kinds, kinds + 1, hidden) the mean of `back` by own kind and kind of the card before (last: no card).
-
-    Each of the cards before that one is of a kind with the probability `share`.
-    """
-    kinds = len(share)
-    older = np.where(_BITS[:, :-1], share[:, None, None], 1 - share[:, None, None]).prod(axis=2)
-    newest = _BITS[:, -1] == np.eye(kinds, kinds + 1, 1, dtype=np.int64)[:, :, None]
-    back = tables.back.reshape(kinds, kinds + 1, PATTERNS, -1)
-    mean: Array = np.matmul((older[:, None] * newest).astype(np.float32)[:, :, None, :], back)[:, :, 0]
-    return np.roll(mean, -1, axis=1)
+    def take(self, cells: Ints) -> _KnownCards:
+        """See `Known.take`."""
+        return _KnownCards(self.hidden.reshape(-1, self.hidden.shape[-1]).take(cells, axis=0), self.rates.take(cells))
 
 
 @dataclass(frozen=True)
@@ -76,25 +48,29 @@ class EsanValues:
     Attributes:
         tables: the tables of the head in the order of the rules.
         output: (hidden,) the kernel of the output layer.
-        kinds: (n + 1,) the kind of each candidate.
+        kind_of: (n + 1,) the kind of each candidate.
         own, before: (n + 1, hidden) vectors of the candidates.
         after: (kinds * (n + 1), hidden), by kind of a card and the candidate after it.
+        after_row: (n + 1,) where `after` begins, by the card that stands before.
         parts: (4, n + 1) by candidate: scale and shift, half of the calibration of its logit; swing, half of the worth
             of a click; level, the same less what showing the card costs.
-        examination: (MOST_PLACES,) the probability that the user sees a place.
-        offsets: (MOST_PLACES, 3) what place and bias add to the logits of a new card at a place, and twice to those of
-            the card before.
+        examination: (places,) the probability that the user sees a place.
+        offsets: (places,) what place and bias add to the logits of a place.
+        placed: (4, places * (n + 1)) `parts` by place and candidate: with the offset of the place in shift, and its
+            examination in swing and level.
     """
 
-    tables: _Tables
+    tables: EsanTables
     output: Array
-    kinds: Ints
+    kind_of: Ints
     own: Array
     before: Array
     after: Array
+    after_row: Ints
     parts: Floats
     examination: Floats
     offsets: Floats
+    placed: Floats
 
     exact = False
 
@@ -143,41 +119,54 @@ class EsanValues:
                 f"{prices.shape}"
             )
         leaving = np.array([known.departures.get(name, 0.0) for name in names])[kinds] * known.later
-        tables, none = _tables(head, names), np.zeros((1, head.hidden), np.float32)
+        tables, none = tables_of(head, names), np.zeros((1, head.hidden), np.float32)
         own, before, after = (np.concatenate([part, none]) for part in (vectors.own, vectors.before, vectors.after))
         kinds = np.append(kinds, 0)
         after = after + tables.following[:, kinds]
-        index = np.arange(MOST_PLACES)
-        place = np.stack([index, index - 1, index - 1], axis=1)
+        parts = np.stack(
+            [np.append(part, 0.0) for part in (*calibration.T / 2, worth / 2, worth / 2 - prices - leaving)]
+        )
+        index = np.arange(problem.count)
+        examination = np.array(known.examination)[np.minimum(index, len(known.examination) - 1)]
+        offsets = (head.place[place_row(index + len(problem.seen))] + head.bias).astype(np.float64)
+        placed = np.empty((4, len(index), count + 1))
+        placed[0] = parts[0]
+        np.multiply.outer(offsets, parts[0], out=placed[1])
+        placed[1] += parts[1]
+        np.multiply(examination[:, None], parts[2:, None], out=placed[2:])
         return cls(
             tables=tables,
             output=head.output,
-            kinds=kinds,
+            kind_of=kinds,
             own=own,
             before=before,
             after=after.reshape(-1, head.hidden),
-            parts=np.stack(
-                [np.append(part, 0.0) for part in (*calibration.T / 2, worth / 2, worth / 2 - prices - leaving)]
-            ),
-            examination=np.array(known.examination)[np.minimum(index, len(known.examination) - 1)],
-            offsets=(head.place[place_row(np.maximum(place + len(problem.seen), 0))] + head.bias).astype(np.float64),
+            after_row=kinds * len(kinds),
+            parts=parts,
+            examination=examination,
+            offsets=offsets,
+            placed=placed.reshape(4, -1),
         )
+
+    @property
+    def kinds(self) -> int:
+        """Number of kinds."""
+        return len(self.tables.rows)
 
     def table(self, places: int) -> Floats:
         """See `PlanValues.table`. The cards around are known by their kinds only, and only the one before is."""
-        hidden = self.own[:-1, None, :] + self.tables.previous[self.kinds[:-1]]
+        hidden = self.own[:-1, None, :] + self.tables.previous[self.kind_of[:-1]]
         logits = np.maximum(hidden, 0, out=hidden) @ self.output
-        index = np.minimum(np.arange(places), MOST_PLACES - 1)
-        total = logits + self.offsets[index, 0, None, None]
+        total = logits + self.offsets[:places, None, None]
         scale, shift, swing, level = self.parts[:, :-1, None]
-        values: Floats = self.examination[index, None, None] * (level + swing * np.tanh(total * scale + shift))
+        values: Floats = self.examination[:places, None, None] * (level + swing * np.tanh(total * scale + shift))
         return values
 
     def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> Array:
         """See `PlanValues.pairs`. What is not known of the surroundings is replaced by its mean."""
         share = counts / max(counts.sum(), 1)
-        kinds, own, every = self.kinds[cards], self.own[cards], np.append(cards, NONE)
-        back = _mean_back(self.tables, share)
+        kinds, own, every = self.kind_of[cards], self.own[cards], np.append(cards, NONE)
+        back = mean_back(self.tables, share)
         columns = np.append(kinds, -1)
         # A card by the card before it, and the card before without and with the card after it.
         new = (own[:, None] + back[kinds]).take(columns, axis=1, mode="wrap")
@@ -185,63 +174,96 @@ class EsanValues:
         alone = np.concatenate(
             [own + (share.astype(np.float32) @ back[kinds, :-1]) + self.before[cards].mean(axis=0), own[:1]]
         )
-        both = self.after.take(columns * len(self.kinds) + cards[:, None], axis=0, mode="clip")
+        both = self.after.take(columns * len(self.kind_of) + cards[:, None], axis=0, mode="clip")
         both += alone
-        index = np.minimum(np.arange(first, places), MOST_PLACES - 1)
-        now, then = self.offsets[index, 0], self.offsets[index, 1]
-        seen, before = self.examination[index], self.examination[np.maximum(index - 1, 0)]
-        half, level = self.parts[2:].astype(np.float32)
-        swing = 2 * half
-        values: Array = self._rates(new, cards[:, None], now)
-        values *= swing[cards, None]
-        values += (level - half)[cards, None]
-        values *= seen.astype(np.float32)[:, None, None]
-        change = self._rates(both, every, then)
-        change -= self._rates(alone, every, then)[:, None]
-        change *= swing[every] * before.astype(np.float32)[:, None, None]
+        index = np.arange(first, places)
+        # At place 0, no candidate stands before.
+        last = np.maximum(index - 1, 0)
+        swing, level = self.parts[2:].astype(np.float32)
+        seen, before = self.examination.astype(np.float32)[np.stack([index, last])][:, :, None, None]
+        # A value is seen x (level - swing + 2 x swing x rate) of the card, and before x 2 x swing x what it changes in
+        # the rate of the card before. All of it is worked out in place: there are many pairs.
+        values = self._pair_odds(new, cards[:, None], self.offsets[index])
+        np.divide(seen * (2 * swing[cards, None]), values, out=values)
+        values += seen * (level - swing)[cards, None]
+        weight = before * (2 * swing[every])
+        change = self._pair_odds(both, every, self.offsets[last])
+        np.divide(weight, change, out=change)
         values += change
+        values -= weight / self._pair_odds(alone, every, self.offsets[last])[:, None]
         return values
 
-    def _rates(self, hidden: Array, cards: Ints, offsets: Floats) -> Array:
-        """Return (places, ...) the click rates of cards at places, of which each adds its offset to the logits.
+    def _pair_odds(self, hidden: Array, cards: Ints, offsets: Floats) -> Array:
+        """Return (places, ...) 1 / click rate of cards at places, of which each adds its offset to the logits.
 
-        With ``e = exp(-logit)``, the rate is ``1 / (1 + e)``, and an offset multiplies e. So no place needs `exp`.
+        With ``e = exp(-logit)``, it is ``1 + e``, and an offset multiplies e. So no place needs `exp`.
         """
-        logits = np.maximum(hidden, 0) @ self.output
-        scale, shift = 2 * self.parts[:2].take(cards, axis=1)
-        powers = np.exp(np.clip(-scale * logits - shift, -40, 40).astype(np.float32))
-        factors = np.exp(np.clip(-scale * offsets.reshape(-1, *(1,) * logits.ndim), -40, 40).astype(np.float32))
-        rates: Array = factors * powers
-        rates += 1
-        np.reciprocal(rates, out=rates)
-        return rates
+        logits = np.dot(np.maximum(hidden, 0).reshape(-1, len(self.output)), self.output).reshape(hidden.shape[:-1])
+        scale, shift = -2 * self.parts[:2].astype(np.float32).take(cards, axis=1)
+        logits *= scale
+        logits += shift
+        factors = offsets.astype(np.float32).reshape(-1, *(1,) * logits.ndim) * scale
+        for powers in (logits, factors):
+            np.maximum(powers, -40, out=powers)
+            np.minimum(powers, 40, out=powers)
+            np.exp(powers, out=powers)
+        odds: Array = factors * logits
+        odds += 1
+        return odds
 
-    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
+    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> tuple[Floats, _KnownCards]:
         """See `PlanValues.extend`. The value of the card before changes, because the card after it is now known."""
-        # One batch has three parts: the new card, the card before it without a card after it, and the same with it.
-        count, columns = len(cards), self.tables.previous.shape[1]
-        last = prefixes.cards[:, 1]
-        ids = np.empty((3, count), np.int64)
-        ids[0], ids[1], ids[2] = cards, last, last
-        kinds = self.kinds.take(ids[:2])
-        # Bit 7 is the newest card of the window. It is the card before the new card, and is that card itself.
-        pattern = pattern_of(prefixes.kinds, kinds)
-        pattern[0] >>= 1
-        pattern[1] &= PATTERNS - 1
-        rows = (kinds * columns + (prefixes.kinds[:, :-3:-1].T + 1)) * PATTERNS
-        rows += pattern
-        hidden = np.empty((3, count, len(self.output)), np.float32)
-        self.own.take(ids[:2], axis=0, out=hidden[:2], mode="wrap")
-        hidden[:2] += self.before.take(prefixes.cards[:, ::-1].T, axis=0)
-        hidden[:2] += self.tables.back.take(rows, axis=0)
-        np.add(hidden[1], self.after.take(kinds[1] * len(self.kinds) + cards, axis=0), out=hidden[2])
-        # One place for all cards, or one for each.
-        index = np.minimum(place, MOST_PLACES - 1)
-        logits = np.maximum(hidden, 0, out=hidden) @ self.output + self.offsets[index].T.reshape(3, -1)
-        scale, shift, swing, level = self.parts.take(ids, axis=1)
-        rates = np.tanh(logits * scale + shift)
+        last, width = prefixes.cards[1], len(self.kind_of)
+        # Where the new card, and the card before it, are in `placed`.
+        at = np.empty((2, *cards.shape), np.int64)
+        np.add(cards, place * width, out=at[0])
+        np.add(last, place * width - width, out=at[1])
+        known = prefixes.known if isinstance(prefixes.known, _KnownCards) else self._known(prefixes, at[1, 0])
+        # The new card without a card after it, and the card before with the new card after it.
+        hidden = np.empty((2, *cards.shape, len(self.output)), np.float32)
+        rows = prefixes.shown >> 1
+        rows += self.tables.rows.take(prefixes.kinds, axis=1)
+        self._hidden(cards, last, rows, out=hidden[0])
+        np.add(self.after.take(self.after_row.take(last) + cards, axis=0), known.hidden, out=hidden[1])
+        rates = self._rates(hidden, at)
+        # If the card before is no candidate, its swing is 0, and so are both of its rates.
+        values = self.placed[3].take(at[0], mode="wrap")
+        values += rates[0]
+        values += rates[1]
+        values -= known.rates
+        return values, _KnownCards(hidden[0], rates[0])
+
+    def _known(self, prefixes: Prefixes, at: Ints) -> _KnownCards:
+        """Return what is known of the last cards, which are `at` these places in `placed`."""
+        older, last = prefixes.cards
+        every = np.arange(len(last))
+        # One bit of `shown` earlier: the card before the last one, and the cards before that.
+        second = (prefixes.shown >> (WINDOW - 2)) & 1
+        kinds = np.where(second.any(axis=0), second.argmax(axis=0), NONE)
+        rows = (prefixes.shown & (PATTERNS - 1)) + self.tables.rows.take(kinds, axis=1)
+        hidden = np.empty((len(last), len(self.output)), np.float32)
+        self._hidden(last, older, rows[self.kind_of[last], every], out=hidden)
+        return _KnownCards(hidden, self._rates(hidden, at))
+
+    def _hidden(self, cards: Ints, before: Ints, rows: Ints, *, out: Array) -> None:
+        """Write the hidden layer of cards without a card after them, before the activation.
+
+        Args:
+            cards: (..., b) the cards.
+            before: (b,) the cards before them.
+            rows: (..., b) their rows of `EsanTables.back`.
+            out: (..., b, hidden) where the result goes.
+        """
+        self.own.take(cards, axis=0, out=out, mode="wrap")
+        out += self.before.take(before, axis=0)
+        out += self.tables.back.take(rows, axis=0)
+
+    def _rates(self, hidden: Array, at: Ints) -> Floats:
+        """Return swing x tanh(scale x logit + shift) of cards (...), by where they are in `placed`."""
+        scale, shift, swing, _ = self.placed.take(at, axis=1, mode="wrap")
+        logits = np.dot(np.maximum(hidden, 0).reshape(-1, len(self.output)), self.output)
+        rates = logits.reshape(at.shape) * scale
+        rates += shift
+        np.tanh(rates, out=rates)
         rates *= swing
-        # At the first place, the card before is no candidate, so its swing is 0.
-        values: Floats = self.examination[index] * (level[0] + rates[0])
-        values += self.examination[np.maximum(index - 1, 0)] * (rates[2] - rates[1])
-        return values
+        return rates

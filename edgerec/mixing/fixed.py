@@ -76,6 +76,6 @@ class _Slots:
     def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> None:
         """See `PlanValues.pairs`."""
 
-    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
+    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> tuple[Floats, None]:
         gains: Floats = self.right[place, cards]
-        return gains
+        return gains, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgerec.mixing.rules import MixRules
 
@@ -16,10 +16,10 @@ SHARES = "shares"
 
 @dataclass(frozen=True)
 class Piece:
-    """The part of one page that a plan fills.
+    """The part of one page that a plan fills. If no page limits how many cards of a kind it has, all pages are one.
 
     Attributes:
-        page: the number of the page, from 0.
+        page: the number of the (first) page, from 0.
         start, stop: places of the plan, from 0; `stop` is not part of it.
         already: by kind, the number of seen cards on the page.
         least, most: by kind, the numbers allowed on the whole page. `least` is 0 if the plan ends before the page does.
@@ -91,7 +91,14 @@ def _pieces(rules: MixRules, seen: list[int], places: int, caps: Caps, given_up:
                 most=tuple(high for _, high in both),
             )
         )
-    return tuple(pieces)
+    free = all(not any(piece.least) and min(piece.most) == size for piece in pieces)
+    return (_joined(pieces),) if free else tuple(pieces)
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    """Return pages without limits as one: solvers need time for each piece."""
+    first, last = pieces[0], pieces[-1]
+    return replace(first, stop=last.stop, most=tuple(len(pieces) * most for most in first.most))
 
 
 def _both(least: int, most: int, cap: tuple[int, int] | None) -> tuple[int, int]:

@@ -89,10 +89,10 @@ class Task:
 
     def start(self) -> Prefixes:
         """Return the plan so far."""
-        prefixes = Prefixes.start(self.problem)
+        prefixes = Prefixes.start(self.problem, self.kinds)
         for card in self.done:
             cards = np.array([card])
-            prefixes = prefixes.add(cards, self.problem.cards.kinds[cards])
+            prefixes = prefixes.grow(np.zeros(1, np.int64), cards, self.problem.cards.kinds[cards])
         return prefixes
 
     def until(self, places: int) -> Task:

@@ -6,6 +6,7 @@ application adds. Solvers know only the two methods of `PlanValues`.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,43 +18,78 @@ from edgerec.mixing.slate import NONE, WINDOW, Ints, Problem
 Floats = NDArray[np.float64]
 
 
+class Known(Protocol):
+    """What `PlanValues.extend` has computed for the last card of each plan, so that it need not do so again."""
+
+    def take(self, cells: Ints) -> Known:
+        """Return what is known of some plans. `cells` are flat indices into the `cards` given to `extend`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Prefixes:
     """The beginnings of b plans.
 
     Attributes:
-        kinds: (b, WINDOW) int64, the kinds of the cards before the next place, the newest one last; `NONE` where the
-            list begins. Seen cards count.
-        cards: (b, 2) int64, the last two cards as candidate indices, the newest one last; `NONE` if it was seen, or if
+        shown: (kinds, b) int64, which of the last `WINDOW` cards are of each kind: a number with a bit for each card,
+            the newest one highest. Seen cards count.
+        kinds: (b,) int64, the kind of the last card; `NONE` where the list begins. Seen cards count.
+        cards: (2, b) int64, the last two cards as candidate indices, the newest one last; `NONE` if it was seen, or if
             there is none.
+        known: what `PlanValues.extend` returned for the last cards. None: it computes that again.
     """
 
+    shown: Ints
     kinds: Ints
     cards: Ints
+    known: Known | None = None
+
+    def __len__(self) -> int:
+        return self.cards.shape[1]
 
     @classmethod
-    def start(cls, problem: Problem) -> Prefixes:
-        """Return the one empty plan of a problem."""
-        kinds = np.full((1, WINDOW), NONE, np.int64)
-        last = problem.seen.kinds[-WINDOW:]
-        if len(last):
-            kinds[0, -len(last) :] = last
-        return cls(kinds, np.full((1, 2), NONE, np.int64))
+    def start(cls, problem: Problem, kinds: int) -> Prefixes:
+        """Return the one empty plan of a problem. `kinds` is the number of kinds."""
+        line = np.concatenate([np.full(WINDOW, NONE, np.int64), problem.seen.kinds[-WINDOW:]])[-WINDOW:]
+        shown = _bits(line == np.arange(kinds)[:, None])
+        return cls(shown[:, None], line[-1:], np.full((2, 1), NONE, np.int64))
 
-    def take(self, rows: Ints) -> Prefixes:
-        """Return the prefixes at `rows`."""
-        return Prefixes(self.kinds.take(rows, axis=0), self.cards.take(rows, axis=0))
+    def grow(self, parents: Ints, cards: Ints, kinds: Ints, known: Known | None = None) -> Prefixes:
+        """Return n plans with one more card each.
 
-    def add(self, cards: Ints, kinds: Ints) -> Prefixes:
-        """Return the prefixes with one more card each. Both arguments are (b,)."""
-        window, last = np.empty_like(self.kinds), np.empty_like(self.cards)
-        window[:, :-1], window[:, -1] = self.kinds[:, 1:], kinds
-        last[:, 0], last[:, 1] = self.cards[:, 1], cards
-        return Prefixes(window, last)
+        Args:
+            parents: (n,) the rows of the plans that they grow from.
+            cards, kinds: (n,) the cards, and their kinds.
+            known: what is known of the cards.
+        """
+        shown = self.shown.take(parents, axis=1)
+        shown >>= 1
+        shown += newest_bit(len(shown)).take(kinds, axis=1)
+        last = np.empty((2, len(cards)), np.int64)
+        self.cards[1].take(parents, out=last[0], mode="clip")
+        last[1] = cards
+        return Prefixes(shown, kinds, last, known)
+
+
+@functools.lru_cache(maxsize=8)
+def newest_bit(kinds: int) -> Ints:
+    """Return (kinds, kinds) what a card adds to `Prefixes.shown`, by its kind (the column)."""
+    return np.eye(kinds, dtype=np.int64) << (WINDOW - 1)
+
+
+def _bits(windows: NDArray[np.bool_]) -> Ints:
+    """Return the numbers (...) whose bits are (..., WINDOW)."""
+    bits: Ints = windows @ (1 << np.arange(WINDOW))
+    return bits
 
 
 class PlanValues(Protocol):
     """The values of one problem."""
+
+    @property
+    def kinds(self) -> int:
+        """Number of kinds."""
+        ...
 
     exact: bool
     """Whether `table` is the whole truth: `extend` never depends on more than the kind of the card before."""
@@ -81,10 +117,19 @@ class PlanValues(Protocol):
         """
         ...
 
-    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
-        """Return by how much the value (b,) of each plan grows if `cards` (b,) are added at `place`, counted from 0.
+    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> tuple[Floats, Known | None]:
+        """Return by how much the value of each plan grows if a card is added, and what is known of the card then.
 
-        It includes what the new card changes in the value of the card before it. `place` is one number, or (b,).
+        The value includes what the new card changes in the value of the card before it.
+
+        Args:
+            place: the place of the card, counted from 0: one number, or (b,).
+            prefixes: b plans.
+            cards: (kinds, b) a card of each kind for each plan, of which one is added. `NONE`: there is no card, and
+                its value means nothing.
+
+        Returns:
+            The values (kinds, b), and what `Prefixes.grow` takes as `known`, for the cards that are kept.
         """
         ...
 
@@ -123,11 +168,11 @@ class PointValues:
     def pairs(self, first: int, places: int, cards: Ints, counts: Ints) -> None:
         """See `PlanValues.pairs`."""
 
-    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> Floats:
+    def extend(self, place: int | Ints, prefixes: Prefixes, cards: Ints) -> tuple[Floats, None]:
         """See `PlanValues.extend`."""
         seen = self.examination[np.minimum(place, len(self.examination) - 1)]
         values: Floats = seen * (self.rates * self.worth - self.prices)[cards]
-        return values
+        return values, None
 
 
 def prefixes_of(start: Prefixes, cards: Ints, kinds: Ints) -> Prefixes:
@@ -139,9 +184,12 @@ def prefixes_of(start: Prefixes, cards: Ints, kinds: Ints) -> Prefixes:
         kinds: (places,) their kinds.
     """
     windows = np.lib.stride_tricks.sliding_window_view
+    older = (start.shown >> np.arange(WINDOW)) & 1
+    own = np.concatenate([older > 0, np.arange(len(older))[:, None] == kinds], axis=1)
     return Prefixes(
-        windows(np.concatenate([start.kinds[0], kinds]), WINDOW)[:-1],
-        windows(np.concatenate([start.cards[0], cards]), 2)[:-1],
+        _bits(windows(own, WINDOW, axis=1)[:, :-1]),
+        np.concatenate([start.kinds, kinds[:-1]]),
+        windows(np.concatenate([start.cards[:, 0], cards]), 2)[:-1].T,
     )
 
 
@@ -153,10 +201,14 @@ def gains_along(values: PlanValues, start: Prefixes, cards: Ints, kinds: Ints, *
         start, cards, kinds: see `prefixes_of`.
         first: the place of the first card, counted from 0.
     """
-    return values.extend(np.arange(first, first + len(cards)), prefixes_of(start, cards, kinds), cards)
+    every = np.arange(len(cards))
+    one = np.full((values.kinds, len(cards)), NONE, np.int64)
+    one[kinds, every] = cards
+    gains, _ = values.extend(first + every, prefixes_of(start, cards, kinds), one)
+    return gains[kinds, every]
 
 
 def value_of(values: PlanValues, problem: Problem, order: Ints, places: int) -> float:
     """Return the value of the first `places` cards of an order."""
     cards = np.asarray(order[:places], np.int64)
-    return float(gains_along(values, Prefixes.start(problem), cards, problem.cards.kinds[cards]).sum())
+    return float(gains_along(values, Prefixes.start(problem, values.kinds), cards, problem.cards.kinds[cards]).sum())

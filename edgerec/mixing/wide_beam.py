@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgerec.mixing.beam import best_rows, gains_of, matrix_of, trace
+from edgerec.mixing.graph import MINUS
 from edgerec.mixing.limits import Limits, Piece
 from edgerec.mixing.slate import NONE, WINDOW, Ints
 from edgerec.mixing.task import Task
@@ -40,12 +41,13 @@ def wide_path(task: Task, limits: Limits, *, width: int) -> list[int]:
                 return trace(history, int(gains.argmax())) if history else []
             parent, kind = np.nonzero(enough)
             chosen = cards[parent, kind]
-            total = gains[parent] + gains_of(task, place, prefixes.take(parent), chosen)
+            grown, known = gains_of(task, place, prefixes, cards.T, np.where(enough.T, 0.0, MINUS))
+            total = gains[parent] + grown[kind, parent]
             after = taken[parent]
             after[np.arange(len(kind)), kind] += 1
             kept = best_rows(total, _keys(after, on_page[parent], latest_kinds[parent, 1:], kind), width)
             parent, kind, chosen = parent[kept], kind[kept], chosen[kept]
-            prefixes = prefixes.take(parent).add(chosen, kind)
+            prefixes = prefixes.grow(parent, chosen, kind, known and known.take(kind * len(taken) + parent))
             gains, taken, on_page = total[kept], after[kept], on_page[parent]
             on_page[np.arange(len(kind)), kind] += 1
             latest_kinds = np.concatenate([latest_kinds[parent, 1:], kind[:, None]], axis=1)

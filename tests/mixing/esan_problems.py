@@ -8,6 +8,7 @@ from edgerec.mixing.head import CardVectors, SurroundingsHead
 from edgerec.mixing.rules import MixRules, parse_rules
 from edgerec.mixing.slate import Cards, Problem
 from edgerec.mixing.surroundings import PLACES, rows_of
+from edgerec.mixing.values import Prefixes
 
 KINDS = ("product", "video", "live", "ad")
 
@@ -41,3 +42,9 @@ def random_problem(rng: np.random.Generator, count: int, *, seen: int = 0, place
     """Return a problem with random kinds and no advertisers."""
     kinds, before = rng.integers(0, len(KINDS), count), rng.integers(0, len(KINDS), seen)
     return Problem(Cards(kinds, np.zeros(count, np.int64)), Cards(before, np.zeros(seen, np.int64)), places)
+
+
+def repeated(prefixes: Prefixes, count: int) -> Prefixes:
+    """Return `count` times the one plan of `prefixes`."""
+    parts = (prefixes.shown, prefixes.kinds, prefixes.cards)
+    return Prefixes(*(np.repeat(part, count, axis=-1) for part in parts))

@@ -23,6 +23,7 @@ class PairValues:
 
     def __init__(self, table: np.ndarray) -> None:
         self._table = table
+        self.kinds = table.shape[2] - 1
 
     def table(self, places: int) -> np.ndarray:
         """See `PlanValues.table`."""
@@ -31,9 +32,9 @@ class PairValues:
     def pairs(self, first: int, places: int, cards: np.ndarray, counts: np.ndarray) -> None:
         """See `PlanValues.pairs`."""
 
-    def extend(self, place: int | np.ndarray, prefixes: Prefixes, cards: np.ndarray) -> np.ndarray:
+    def extend(self, place: int | np.ndarray, prefixes: Prefixes, cards: np.ndarray) -> tuple[np.ndarray, None]:
         """See `PlanValues.extend`."""
-        return self._table[place, cards, prefixes.kinds[:, -1]]
+        return self._table[place, cards, prefixes.kinds], None
 
 
 class WindowValues(PairValues):
@@ -45,13 +46,13 @@ class WindowValues(PairValues):
         super().__init__(table)
         self._tiring, self._likes = tiring, likes
 
-    def extend(self, place: int | np.ndarray, prefixes: Prefixes, cards: np.ndarray) -> np.ndarray:
+    def extend(self, place: int | np.ndarray, prefixes: Prefixes, cards: np.ndarray) -> tuple[np.ndarray, None]:
         """See `PlanValues.extend`."""
-        kinds = self._tiring.shape[0]
-        counts = (prefixes.kinds[:, :, None] == np.arange(kinds)).sum(axis=1)
-        before = prefixes.cards[:, -1]
-        known = np.where(before >= 0, self._likes[before, cards], 0.0)
-        return super().extend(place, prefixes, cards) - (counts * self._tiring[:, cards].T).sum(axis=1) + known
+        counts = np.unpackbits(prefixes.shown.astype(np.uint8)[..., None], axis=-1).sum(axis=-1)
+        tired = (counts[:, None] * self._tiring[:, cards]).sum(axis=0)
+        before = prefixes.cards[1]
+        liked = np.where(before >= 0, self._likes[before, cards], 0.0)
+        return super().extend(place, prefixes, cards)[0] - tired + liked, None
 
 
 def draw(

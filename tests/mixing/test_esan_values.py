@@ -12,7 +12,7 @@ from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.slate import NONE
 from edgerec.mixing.surroundings import Surroundings, place_row
 from edgerec.mixing.values import Prefixes, value_of
-from tests.mixing.esan_problems import KINDS, random_head, random_problem, random_vectors, rules_of
+from tests.mixing.esan_problems import KINDS, random_head, random_problem, random_vectors, repeated, rules_of
 
 PRIOR = MixPrior(
     version_id="v",
@@ -46,17 +46,22 @@ def test_sum_of_extensions_is_value_of_list(seen):
     assert value_of(values, problem, order, 12) == pytest.approx(expected, abs=1e-5)
 
 
-def test_batch_equals_single():
+@pytest.mark.parametrize("seen", [0, 2])
+def test_batch_equals_single_with_and_without_what_is_known(seen):
     rng = np.random.default_rng(5)
-    head, vectors, problem = random_head(rng), random_vectors(rng, 12), random_problem(rng, 12, seen=2)
+    head, vectors, problem = random_head(rng), random_vectors(rng, 12), random_problem(rng, 12, seen=seen)
     values = EsanValues.of(head, vectors, problem, RULES, prior=PRIOR)
-    prefixes = Prefixes.start(problem).take(np.zeros(4, np.int64))
-    for place in range(3):
-        cards = rng.permutation(12)[:4]
-        together = values.extend(place, prefixes, cards)
-        alone = [values.extend(place, prefixes.take(np.array([i])), cards[i : i + 1])[0] for i in range(4)]
-        np.testing.assert_allclose(together, alone, rtol=1e-6)
-        prefixes = prefixes.add(cards, problem.cards.kinds[cards])
+    sources = [np.flatnonzero(problem.cards.kinds == kind) for kind in range(4)]
+    prefixes, kinds = repeated(Prefixes.start(problem, 4), 4), np.arange(4)
+    for place in range(5):
+        cards = np.array([rng.choice(source, 4) for source in sources])
+        together, known = values.extend(place, prefixes, cards)
+        for i in kinds:
+            alone = Prefixes(prefixes.shown[:, [i]], prefixes.kinds[[i]], prefixes.cards[:, [i]])
+            np.testing.assert_allclose(together[:, [i]], values.extend(place, alone, cards[:, [i]])[0], atol=1e-6)
+        # Each plan grows from another one, by a card of another kind.
+        parents = rng.permutation(4)
+        prefixes = prefixes.grow(parents, cards[kinds, parents], kinds, known.take(kinds * 4 + parents))
 
 
 def test_table_knows_kind_of_card_before():

@@ -15,7 +15,7 @@ from edgerec.mixing.slate import Cards, Problem
 from edgerec.mixing.solve import solve
 from edgerec.mixing.values import Prefixes
 from edgerec.mixing.violations import violations
-from tests.mixing.esan_problems import KINDS, random_head, random_vectors
+from tests.mixing.esan_problems import KINDS, random_head, random_vectors, repeated
 
 PLACES = 8
 TABLES = ("previous", "following", "distance", "count")
@@ -57,14 +57,15 @@ def best_value(problem: Problem, values: EsanValues) -> float:
     for kind, source in enumerate(sources):
         right &= (patterns == kind).sum(axis=1) <= len(source)
     patterns = patterns[right]
-    prefixes = Prefixes.start(problem).take(np.zeros(len(patterns), np.int64))
+    prefixes = repeated(Prefixes.start(problem, len(KINDS)), len(patterns))
     taken, total = np.zeros((len(patterns), len(KINDS)), np.int64), np.zeros(len(patterns))
     for place, kinds in enumerate(patterns.T):
         rows = np.arange(len(kinds))
-        cards = np.choose(kinds, [source[np.minimum(taken[:, k], len(source) - 1)] for k, source in enumerate(sources)])
-        total += values.extend(place, prefixes, cards)
+        following = np.array([source[np.minimum(taken[:, k], len(source) - 1)] for k, source in enumerate(sources)])
+        gains, _ = values.extend(place, prefixes, following)
+        total += gains[kinds, rows]
         taken[rows, kinds] += 1
-        prefixes = prefixes.add(cards, kinds)
+        prefixes = prefixes.grow(rows, following[kinds, rows], kinds)
     return float(total.max())
 
 
@@ -93,14 +94,14 @@ def test_pairs_are_exact_where_nothing_else_matters() -> None:
     problem, values = _problem(3)
     blank = dataclasses.replace(
         values.tables,
-        **{name: np.zeros_like(getattr(values.tables, name)) for name in ("previous", "back", "following")},
+        **{name: np.zeros_like(getattr(values.tables, name)) for name in ("previous", "shown", "back", "following")},
     )
     values = dataclasses.replace(values, tables=blank, after=np.zeros_like(values.after))
     cards = np.array([4, 9, 2])
     pairs = values.pairs(1, 3, cards, np.array([4, 2, 1, 1]))
     assert pairs.shape == (2, 3, 4)
     for (own, card), (column, before) in itertools.product(enumerate(cards), enumerate([*cards, -1])):
-        kinds = np.full((1, 8), -1)
-        kinds[0, -1] = problem.cards.kinds[before] if before >= 0 else -1
-        prefixes = Prefixes(kinds, np.array([[-1, before]]))
-        assert pairs[1, own, column] == pytest.approx(values.extend(2, prefixes, np.array([card]))[0], abs=1e-5)
+        kind = problem.cards.kinds[before] if before >= 0 else -1
+        prefixes = Prefixes(np.zeros((len(KINDS), 1), np.int64), np.array([kind]), np.array([[-1], [before]]))
+        gains, _ = values.extend(2, prefixes, np.full((len(KINDS), 1), card))
+        assert pairs[1, own, column] == pytest.approx(gains[problem.cards.kinds[card], 0], abs=1e-5)

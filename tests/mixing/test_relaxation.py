@@ -171,8 +171,8 @@ def test_beam_refuses_a_value_that_is_not_finite() -> None:
     class Later(PairValues):
         exact = False
 
-        def extend(self, place: int | np.ndarray, prefixes: Any, cards: np.ndarray) -> np.ndarray:
-            return np.full(len(cards), np.nan) if place == 1 else super().extend(place, prefixes, cards)
+        def extend(self, place: int | np.ndarray, prefixes: Any, cards: np.ndarray) -> tuple[np.ndarray, None]:
+            return (np.full(cards.shape, np.nan), None) if place == 1 else super().extend(place, prefixes, cards)
 
     with pytest.raises(NotFiniteError, match="values should be finite"):
         solve(Problem(_cards([0, 1, 0]), places=2), _rules({}), Later(np.ones((2, 3, 3))))
