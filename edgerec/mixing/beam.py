@@ -83,8 +83,8 @@ def gains_of(task: Task, place: int, prefixes: Prefixes, cards: Ints, promise: F
         NotFiniteError: the value of a card that may be added is NaN or infinite.
     """
     gains, known = task.values.extend(len(task.done) + place, prefixes, cards)
-    # A sum takes less time than a look at each value, and is finite only if all of them are.
-    if not math.isfinite(gains.sum()):
+    # The sum of squares is finite only if all values are. It takes less time than a look at each of them.
+    if not math.isfinite(np.vdot(gains, gains)):
         wrong = np.flatnonzero(~np.isfinite(gains) & (promise > MINUS))
         if len(wrong):
             raise NotFiniteError(not_finite(gains.flat[wrong[0]], int(cards.flat[wrong[0]]), len(task.done) + place))
@@ -102,13 +102,11 @@ def matrix_of(task: Task) -> Ints:
 
 def best_rows(scores: Floats, keys: Ints, width: int) -> Ints:
     """Return the cells (flat indices) of the `width` best scores above minus infinity, with one cell for each key."""
-    best: dict[int, int] = {}
-    numbers = keys.reshape(-1).tolist()
-    # The loop over plain numbers ends after a few cells more than `width`.
-    for cell in np.argsort(-scores, axis=None, kind="stable").tolist():
-        if best.setdefault(numbers[cell], cell) == cell and len(best) == width:
-            break
-    cells = np.array(list(best.values()), np.int64)
+    order = np.argsort(-scores, axis=None, kind="stable")
+    numbers = keys.reshape(-1).take(order).tolist()
+    # From the worst cell to the best one, so that each key ends with the rank of its best cell.
+    ranks = dict(zip(reversed(numbers), range(len(numbers) - 1, -1, -1), strict=True))
+    cells = order.take(sorted(ranks.values())[:width])
     points = scores.take(cells)
     return cells[points > MINUS] if points[-1] == MINUS else cells
 

@@ -60,6 +60,6 @@ def mean_back(tables: EsanTables, share: Floats) -> Array:
     # The newest bit is the highest one: whether the card before has the same kind.
     shown = tables.shown.reshape(kinds, 2, PATTERNS // 2, -1)
     mean = np.matmul(older.astype(np.float32)[:, None, None, :], shown)
-    back = tables.previous + mean[:, 0]
+    back: Array = tables.previous + mean[:, 0]
     back[np.arange(kinds), np.arange(kinds)] += mean[:, 1, 0] - mean[:, 0, 0]
     return back

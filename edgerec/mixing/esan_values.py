@@ -262,7 +262,7 @@ class EsanValues:
         """Return swing x tanh(scale x logit + shift) of cards (...), by where they are in `placed`."""
         scale, shift, swing, _ = self.placed.take(at, axis=1, mode="wrap")
         logits = np.dot(np.maximum(hidden, 0).reshape(-1, len(self.output)), self.output)
-        rates = logits.reshape(at.shape) * scale
+        rates: Floats = logits.reshape(at.shape) * scale
         rates += shift
         np.tanh(rates, out=rates)
         rates *= swing

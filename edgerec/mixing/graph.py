@@ -234,8 +234,9 @@ def _weights(
         room = piece.most[axes.main] - piece.already[axes.main] if first else len(source)
         right = (taken >= 0) & (taken < min(len(source), room))
         if len(source):
-            gains = part[np.arange(length)[:, None], source[np.clip(taken, 0, len(source) - 1)]]
-            gains[~right] = MINUS
+            cells = np.arange(length)[:, None] * part.shape[1] + source[np.clip(taken, 0, len(source) - 1)]
+            gains = part.reshape(-1, width).take(cells, axis=0)
+            np.copyto(gains, MINUS, where=~right[:, :, None])
             rows[:, offsets[axes.main] : offsets[axes.main + 1]] = gains.reshape(length, -1)
     for kind in range(kinds):
         early = places < limits.first[kind]

@@ -42,21 +42,20 @@ def _likely(table: Floats, sources: list[Ints], places: int) -> Ints:
 def _rows(graph: Graph, page: Page, pairs: Floats | NDArray[np.float32], counts: list[int]) -> tuple[Floats, Ints]:
     """Return the values of pairs at the places of a page, in rows that `pair_index` points into."""
     axes, kinds, length = page.axes, len(counts), len(page.weights)
-    slots = np.array(axes.offsets(kinds)) // (kinds + 1)
-    starts, none = np.cumsum([0, *counts]), pairs.shape[1]
+    offsets, none = np.array(axes.offsets(kinds)) // (kinds + 1), pairs.shape[1]
     places = np.arange(page.piece.start, page.piece.stop)
-    # The card that is next, and the card before, of each kind if the slot's number of cards was taken.
-    own, before = np.zeros((length, slots[-1]), np.int64), np.full((length, slots[-1] + 1), none)
-    for kind, count in enumerate(counts):
-        part = slice(slots[kind], slots[kind + 1])
-        taken = np.arange(slots[kind + 1] - slots[kind])
-        if kind == axes.main:
-            taken = places[:, None] - taken
-        if count:
-            own[:, part] = starts[kind] + np.clip(taken, 0, count - 1)
-            before[:, part] = np.where((taken > 0) & (taken <= count), starts[kind] + taken - 1, none)
-    index = (own * (none + 1))[:, :, None] + before[:, None, :]
-    index += (places * pairs[0].size)[:, None, None]
-    rows = pairs.reshape(-1).take(index, mode="clip")
-    rows[np.isneginf(page.weights[:, :: kinds + 1])] = MINUS
+    # By slot: its kind, and how many cards of the kind were taken.
+    kind = np.repeat(np.arange(kinds), np.diff(offsets))
+    taken = np.broadcast_to(np.arange(len(kind)) - offsets[kind], (length, len(kind)))
+    if axes.main is not None:
+        taken = np.where(kind == axes.main, places[:, None] - taken, taken)
+    # The card that is next, and the card before.
+    first, most = np.cumsum([0, *counts])[kind], np.array(counts)[kind]
+    own = first + np.maximum(np.minimum(taken, most - 1), 0)
+    before = np.full((length, len(kind) + 1), none)
+    before[:, :-1] = np.where((taken > 0) & (taken <= most), first + taken - 1, none)
+    own *= none + 1
+    own += (places * pairs[0].size)[:, None]
+    rows = pairs.reshape(-1).take(own[:, :, None] + before[:, None, :], mode="clip")
+    np.copyto(rows, MINUS, where=np.isneginf(page.weights[:, :: kinds + 1])[:, :, None])
     return rows.reshape(length, -1), pair_index(axes, graph.recency)

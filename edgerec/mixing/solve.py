@@ -16,7 +16,7 @@ from edgerec.mixing.recency import recency
 from edgerec.mixing.relaxation import ALL, fill
 from edgerec.mixing.rules import MixRules
 from edgerec.mixing.slate import Plan, Problem
-from edgerec.mixing.space import blocked_index, link, space
+from edgerec.mixing.space import blocked_index, link, pair_index, space
 from edgerec.mixing.task import Task, not_finite
 from edgerec.mixing.values import Floats, PlanValues, value_of
 from edgerec.mixing.violations import broken
@@ -83,7 +83,7 @@ def solve(
 
 def forget_spaces() -> None:
     """Forget what is kept for later problems under the same rules. Only measurements need this."""
-    for kept in (recency, space, blocked_index, link):
+    for kept in (recency, space, blocked_index, link, pair_index):
         kept.cache_clear()
 
 

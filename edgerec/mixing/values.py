@@ -45,7 +45,7 @@ class Prefixes:
     known: Known | None = None
 
     def __len__(self) -> int:
-        return self.cards.shape[1]
+        return len(self.kinds)
 
     @classmethod
     def start(cls, problem: Problem, kinds: int) -> Prefixes:
@@ -79,7 +79,7 @@ def newest_bit(kinds: int) -> Ints:
 
 def _bits(windows: NDArray[np.bool_]) -> Ints:
     """Return the numbers (...) whose bits are (..., WINDOW)."""
-    bits: Ints = windows @ (1 << np.arange(WINDOW))
+    bits: Ints = np.packbits(windows, axis=-1, bitorder="little")[..., 0].astype(np.int64)
     return bits
 
 
@@ -183,13 +183,14 @@ def prefixes_of(start: Prefixes, cards: Ints, kinds: Ints) -> Prefixes:
         cards: (places,) the cards as candidate indices.
         kinds: (places,) their kinds.
     """
-    windows = np.lib.stride_tricks.sliding_window_view
     older = (start.shown >> np.arange(WINDOW)) & 1
     own = np.concatenate([older > 0, np.arange(len(older))[:, None] == kinds], axis=1)
+    windows = np.arange(len(cards))[:, None] + np.arange(WINDOW)
+    line = np.concatenate([start.cards[:, 0], cards])
     return Prefixes(
-        _bits(windows(own, WINDOW, axis=1)[:, :-1]),
+        _bits(own.take(windows, axis=1)),
         np.concatenate([start.kinds, kinds[:-1]]),
-        windows(np.concatenate([start.cards[:, 0], cards]), 2)[:-1].T,
+        np.stack([line[:-2], line[1:-1]]),
     )
 
 
