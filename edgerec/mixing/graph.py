@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgerec.mixing.limits import Limits, Piece
 from edgerec.mixing.recency import NOTHING, Memory, Recency, recency, start_state
 from edgerec.mixing.slate import Ints
-from edgerec.mixing.space import Axes, Space, below, blocked_index, link, space
+from edgerec.mixing.space import Axes, Space, along, blocked_index, link, space
 from edgerec.mixing.task import Task
 from edgerec.mixing.values import Floats
 
@@ -52,7 +52,7 @@ class Graph:
     def to_go(
         self, weights: Callable[[Page], tuple[Floats, Ints]] | None = None, *, stop: bool = False, least: bool = True
     ) -> list[Floats]:
-        """Return by page (places + 1, size + 1) the best value from each state to the end.
+        """Return by page (places + 1, size + 1) the best value from each state that a plan can reach to the end.
 
         Args:
             weights: returns other weights for those of a page, and what points into their rows.
@@ -68,16 +68,16 @@ class Graph:
             end = best[length, :size]
             end[:] = 0.0 if following is None or page.link is None else following[page.link]
             if least:
-                _forbid_too_few(page, end)
-            paths = np.empty(page.follow.shape, rows.dtype)
-            gains = np.empty(page.follow.shape, rows.dtype)
+                _forbid_too_few(page, self.recency, end)
+            # The states that a plan can reach are the first ones; no other one is looked at.
+            reached = np.searchsorted(page.space.others, page.piece.start + np.arange(length), side="right")
             for row in range(length - 1, -1, -1):
-                best[row + 1].take(page.follow, out=paths, mode="clip")
-                rows[row].take(index, out=gains, mode="clip")
-                np.add(paths, gains, out=paths)
-                np.maximum.reduce(paths, axis=0, out=best[row, :size])
+                states = int(reached[row])
+                paths = best[row + 1].take(page.follow[:, :states], mode="clip")
+                paths += rows[row].take(index[:, :states], mode="clip")
+                np.maximum.reduce(paths, axis=0, out=best[row, :states])
                 if stop:
-                    np.maximum(best[row, :size], 0.0, out=best[row, :size])
+                    np.maximum(best[row, :states], 0.0, out=best[row, :states])
             following = best[0]
             found.append(best)
         return found[::-1]
@@ -245,17 +245,17 @@ def _weights(
     return rows
 
 
-def _forbid_too_few(page: Page, end: Floats) -> None:
+def _forbid_too_few(page: Page, recency: Recency, end: Floats) -> None:
     """Forbid the states at the end of a page that has too few cards of a kind."""
     piece, axes = page.piece, page.axes
-    grid = end.reshape(page.space.shape)
     if page.first:
         need = [low - have for low, have in zip(piece.least, piece.already, strict=True)]
         for axis, (kind, _) in enumerate(axes.counts):
             if need[kind] > 0:
-                grid[below(axis, need[kind])] = MINUS
+                end[along(axes, recency, axis) < need[kind]] = MINUS
         if axes.main is not None and need[axes.main] > 0:
             end[page.space.others > piece.stop - need[axes.main]] = MINUS
         return
     for axis, (kind, _, _) in enumerate(axes.on_page, len(axes.counts)):
-        grid[below(axis, piece.least[kind])] = MINUS
+        if piece.least[kind] > 0:
+            end[along(axes, recency, axis) < piece.least[kind]] = MINUS

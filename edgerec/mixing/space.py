@@ -2,6 +2,7 @@
 
 A state says how many cards of each kind were taken, how many of them stand on this page (where the page's limits need
 it), and the state of `recency`. The number of cards of one kind, the `main` one, follows from the place and the others.
+States are numbered by the number of these other cards. So those that a plan can reach at a place are the first ones.
 """
 
 from __future__ import annotations
@@ -74,10 +75,9 @@ class Space:
         shape: see `Axes.shape`.
         follow: (kinds, size) the state after a card of each kind; `size` if a limit forbids it.
         weight: (kinds, size) the place of its value in a row of weights.
-        others: (size,) number of cards that are not of the main kind.
+        others: (size,) number of cards that are not of the main kind; it never falls from one state to the next.
     """
 
-    shape: tuple[int, ...]
     follow: Ints
     weight: Ints
     others: Ints
@@ -86,6 +86,41 @@ class Space:
     def size(self) -> int:
         """Number of states."""
         return len(self.others)
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """The order of the states.
+
+    Attributes:
+        cells: (size,) the cell of each state in a grid of `Axes.shape`, as a flat index.
+        states: (size + 1,) the state of each cell; the last one is `size`.
+        others: see `Space`.
+    """
+
+    cells: Ints
+    states: Ints
+    others: Ints
+
+    def of(self, grid: Ints) -> Ints:
+        """Return (..., size) the values (..., cells) of the states."""
+        values: Ints = grid.take(self.cells, axis=-1)
+        values.setflags(write=False)
+        return values
+
+
+@lru_cache(maxsize=32)
+def order(axes: Axes, recency: Recency) -> Order:
+    """Return the order of the states of some axes."""
+    shape = axes.shape(recency)
+    size = _product(shape)
+    others = sum(axes.taken(shape).values(), np.zeros((1,) * len(shape), np.int64))
+    flat = np.broadcast_to(others, shape).reshape(-1)
+    # Sorting small numbers takes a tenth of the time of large ones. The first state stays the first one.
+    cells = np.argsort(flat.astype(np.uint16), kind="stable")
+    states = np.empty(size + 1, np.int64)
+    states[cells], states[size] = np.arange(size), size
+    return Order(cells, states, flat.take(cells))
 
 
 @lru_cache(maxsize=32)
@@ -111,10 +146,12 @@ def space(axes: Axes, recency: Recency) -> Space:
             follow[kind][_last(axis)] = size
         follow[kind][..., after < 0] = size
         weight[kind] = offsets[kind] + taken.get(kind, others) * width + recency.last
-    for array in (follow, weight):
-        array.setflags(write=False)
-    flat = np.broadcast_to(others, shape).reshape(-1)
-    return Space(shape, follow.reshape(kinds, size), weight.reshape(kinds, size), flat)
+    ordered = order(axes, recency)
+    return Space(
+        ordered.of(ordered.states.take(follow.reshape(kinds, size))),
+        ordered.of(weight.reshape(kinds, size)),
+        ordered.others,
+    )
 
 
 def _product(shape: tuple[int, ...]) -> int:
@@ -135,9 +172,11 @@ def _last(axis: int) -> tuple[int | slice, ...]:
     return (*(slice(None),) * axis, -1)
 
 
-def below(axis: int, least: int) -> tuple[slice, ...]:
-    """Return the part of a grid whose value along `axis` is below `least`."""
-    return (*(slice(None),) * axis, slice(0, max(least, 0)))
+@lru_cache(maxsize=32)
+def along(axes: Axes, recency: Recency, axis: int) -> Ints:
+    """Return (size,) the number of each state along one axis."""
+    shape = axes.shape(recency)
+    return order(axes, recency).of(np.broadcast_to(_along(axis, shape), shape).reshape(-1))
 
 
 @lru_cache(maxsize=32)
@@ -145,7 +184,7 @@ def blocked_index(axes: Axes, recency: Recency, kind: int) -> Ints:
     """Return (size,) the place of each state in an array (cards of the kind taken, state of `recency`)."""
     shape = axes.shape(recency)
     grid = axes.taken(shape)[kind] * len(recency) + np.arange(len(recency))
-    return np.ascontiguousarray(np.broadcast_to(grid, shape)).reshape(-1)
+    return order(axes, recency).of(np.broadcast_to(grid, shape).reshape(-1))
 
 
 @lru_cache(maxsize=32)
@@ -158,7 +197,8 @@ def link(axes: Axes, after: Axes, recency: Recency) -> Ints:
     state = np.arange(len(recency))
     for axis, (kind, most) in enumerate(after.counts):
         state = state + np.minimum(taken[kind], most) * strides[axis]
-    return np.ascontiguousarray(np.broadcast_to(state, shape)).reshape(-1)
+    cells = order(axes, recency).of(np.broadcast_to(state, shape).reshape(-1))
+    return order(after, recency).states.take(cells)
 
 
 @lru_cache(maxsize=32)
@@ -177,5 +217,4 @@ def pair_index(axes: Axes, recency: Recency) -> Ints:
         np.copyto(slots, offsets[kind] + taken.get(kind, others), where=before == kind)
     for kind in range(kinds):
         index[kind] = (offsets[kind] + taken.get(kind, others)) * (offsets[-1] + 1) + slots
-    index.setflags(write=False)
-    return index.reshape(kinds, -1)
+    return order(axes, recency).of(index.reshape(kinds, -1))
