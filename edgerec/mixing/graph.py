@@ -108,6 +108,11 @@ def build(task: Task, limits: Limits, *, most: int) -> Graph | None:
         cost += kinds * _size(axes.shape(automaton)) * (piece.stop - piece.start)
         if cost > most:
             return None
+    joined = limits.joined()
+    if joined is not limits:
+        # Each page takes time, so pages without limits are one.
+        limits, rooms = joined, [room[-1:] for room in rooms]
+        all_axes = [_axes(0, limits, rooms, lengths, main, with_last)]
     near = _near(task, automaton, memories, rooms)
     pages = []
     for index, (axes, piece) in enumerate(zip(all_axes, limits.pieces, strict=True)):

@@ -16,13 +16,14 @@ SHARES = "shares"
 
 @dataclass(frozen=True)
 class Piece:
-    """The part of one page that a plan fills. If no page limits how many cards of a kind it has, all pages are one.
+    """The part of one page that a plan fills.
 
     Attributes:
-        page: the number of the (first) page, from 0.
+        page: the number of the page, from 0.
         start, stop: places of the plan, from 0; `stop` is not part of it.
         already: by kind, the number of seen cards on the page.
         least, most: by kind, the numbers allowed on the whole page. `least` is 0 if the plan ends before the page does.
+        free: whether these numbers forbid nothing.
     """
 
     page: int
@@ -31,6 +32,7 @@ class Piece:
     already: tuple[int, ...]
     least: tuple[int, ...]
     most: tuple[int, ...]
+    free: bool
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ class Limits:
     first: tuple[int, ...]
     pieces: tuple[Piece, ...]
     any_order: bool = False
+
+    def joined(self) -> Limits:
+        """Return the same limits with one piece for all pages, if no page limits its numbers of cards."""
+        if len(self.pieces) == 1 or not all(piece.free for piece in self.pieces):
+            return self
+        most = tuple(sum(mosts) for mosts in zip(*(piece.most for piece in self.pieces), strict=True))
+        return replace(self, pieces=(replace(self.pieces[0], stop=self.pieces[-1].stop, most=most),))
 
     @property
     def needs_cards(self) -> bool:
@@ -81,24 +90,19 @@ def _pieces(rules: MixRules, seen: list[int], places: int, caps: Caps, given_up:
         both = [
             _both(low, high, caps.get((page, kind))) for kind, (low, high) in enumerate(zip(least, most, strict=True))
         ]
+        lows, highs = tuple(low if end == top + size else 0 for low, _ in both), tuple(high for _, high in both)
         pieces.append(
             Piece(
                 page=page,
                 start=max(top - begin, 0),
                 stop=end - begin,
                 already=tuple(on_page.count(kind) for kind in range(len(kinds))),
-                least=tuple(low if end == top + size else 0 for low, _ in both),
-                most=tuple(high for _, high in both),
+                least=lows,
+                most=highs,
+                free=not any(lows) and min(highs) == size,
             )
         )
-    free = all(not any(piece.least) and min(piece.most) == size for piece in pieces)
-    return (_joined(pieces),) if free else tuple(pieces)
-
-
-def _joined(pieces: list[Piece]) -> Piece:
-    """Return pages without limits as one: solvers need time for each piece."""
-    first, last = pieces[0], pieces[-1]
-    return replace(first, stop=last.stop, most=tuple(len(pieces) * most for most in first.most))
+    return tuple(pieces)
 
 
 def _both(least: int, most: int, cap: tuple[int, int] | None) -> tuple[int, int]:
