@@ -154,3 +154,31 @@ def test_a_solver_that_breaks_a_rule_by_one_is_found(name: str, monkeypatch: pyt
         plan = solve(problem, rules, pair_values(rng, problem, rules))
         found += bool(violations(problem, rules, plan))
     assert found > 0
+
+
+def test_pages_without_limits_are_one_page_of_the_graph() -> None:
+    rules = MixRules.model_validate({"page": 4, "kinds": {"product": {}, "ad": {"gap": 3, "first": 2}}})
+    limits = limits_of(rules, [0, 1], 9)
+    (piece,) = limits.joined().pieces
+    assert (len(limits.pieces), piece.start, piece.stop) == (3, 0, 9)
+    # Two seen cards and nine more are on three pages, and no number of cards is too large for them.
+    assert min(most - have for most, have in zip(piece.most, piece.already, strict=True)) >= 9
+    for change in ({"at_most": 3}, {"at_least": 1}):
+        bound = MixRules.model_validate({"page": 4, "kinds": {"product": {}, "ad": change}})
+        bounded = limits_of(bound, [0, 1], 10)
+        assert bounded.joined() is bounded
+
+
+def test_a_plan_is_the_same_whether_or_not_its_pages_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rules = MixRules.model_validate(
+            {"page": 5, "kinds": {"product": {}, "video": {}, "ad": {"gap": 3, "first": 2}}}
+        )
+        problem, _, _ = draw(rng, most_places=12, most_cards=16, least=0.8, like=rules)
+        drawn.append((problem, rules, pair_values(rng, problem, rules)))
+    joined = [solve(*one, solver="dp") for one in drawn]
+    monkeypatch.setattr(Limits, "joined", lambda limits: limits)
+    for one, plan in zip(drawn, joined, strict=True):
+        assert solve(*one, solver="dp").value == pytest.approx(plan.value, abs=1e-9)
