@@ -102,11 +102,13 @@ def matrix_of(task: Task) -> Ints:
 
 def best_rows(scores: Floats, keys: Ints, width: int) -> Ints:
     """Return the cells (flat indices) of the `width` best scores above minus infinity, with one cell for each key."""
-    order = np.argsort(-scores, axis=None, kind="stable")
-    numbers = keys.reshape(-1).take(order).tolist()
-    # From the worst cell to the best one, so that each key ends with the rank of its best cell.
-    ranks = dict(zip(reversed(numbers), range(len(numbers) - 1, -1, -1), strict=True))
-    cells = order.take(sorted(ranks.values())[:width])
+    best: dict[int, int] = {}
+    numbers = keys.reshape(-1).tolist()
+    # The loop over plain numbers ends after a few cells more than `width`.
+    for cell in np.argsort(-scores, axis=None, kind="stable").tolist():
+        if best.setdefault(numbers[cell], cell) == cell and len(best) == width:
+            break
+    cells = np.array(list(best.values()), np.int64)
     points = scores.take(cells)
     return cells[points > MINUS] if points[-1] == MINUS else cells
 
