@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import onnx
 
+from edgerec.bundle.manifest import Precision
 from edgerec.export.convert import convert_to_mnn
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, Limits
 from tests.oracle import Model, random_model
@@ -24,11 +25,11 @@ class Built:
     crban: bytes
 
 
-def to_mnn(graph: onnx.ModelProto) -> bytes:
+def to_mnn(graph: onnx.ModelProto, precision: Precision = "fp32") -> bytes:
     with TemporaryDirectory() as folder:
         source, target = Path(folder, "graph.onnx"), Path(folder, "graph.mnn")
         source.write_bytes(graph.SerializeToString())
-        convert_to_mnn(source, target)
+        convert_to_mnn(source, target, precision=precision)
         return target.read_bytes()
 
 

@@ -21,9 +21,13 @@ from edgerec.core.paths import to_path
 from edgerec.device_runtime.device_model import DeviceModel, encode_behaviours
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.matches import Ids, SeenItems
+from edgerec.device_runtime.ranker import Scored
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
+
+MATCHING = ("exposure_ids", "page_view_ids", "candidate_ids", "exposure_age", "page_view_age")
+"""The fields of `GoldenCase` that only models with exact matches have."""
 
 
 class CaseBehaviours(NamedTuple):
@@ -48,6 +52,8 @@ class GoldenCase:
             reads exact matches (`edgerec.device_runtime.matches`); else None.
         exposure_age, page_view_age: hours from each behaviour to the request, (t,) and (u,), for such a model; else
             None.
+        hidden: what the trained model's output layer reads of the candidates, (c, width), if the device's model returns
+            it; else None.
     """
 
     exposure_action: Array
@@ -61,6 +67,7 @@ class GoldenCase:
     candidate_ids: Ids | None = None
     exposure_age: Array | None = None
     page_view_age: Array | None = None
+    hidden: Array | None = None
 
     def lengths(self) -> dict[str, int]:
         """Return the number of candidates and of behaviours of each kind. The keys are the field names of `Limits`."""
@@ -75,7 +82,12 @@ class GoldenCase:
 
 
 def run_case(model: DeviceModel, case: GoldenCase, windows: Mapping[BehaviourKind, int] | None = None) -> Array:
-    """Run a case with the device models and return their logits (c,).
+    """Run a case with the device models and return their logits (c,). See `run_scored`."""
+    return run_scored(model, case, windows).logits
+
+
+def run_scored(model: DeviceModel, case: GoldenCase, windows: Mapping[BehaviourKind, int] | None = None) -> Scored:
+    """Run a case with the device models and return all that the ranker returns.
 
     The step models make one step for each behaviour. One re-rank then reads the latest behaviours.
 
@@ -85,13 +97,15 @@ def run_case(model: DeviceModel, case: GoldenCase, windows: Mapping[BehaviourKin
         windows: how many behaviours of each kind the re-rank reads. Default: all, at most the limit of the ranker. If
             the logs have lost behaviours, a window has fewer than the limit although there are earlier behaviours.
 
-    If a model returns a number that is not finite, all logits are NaN. Every comparison with the trained model's logits
+    If a model returns a number that is not finite, all numbers are NaN. Every comparison with the trained model
     then fails.
     """
     try:
-        return model.ranker.score(case.candidates, **encode_case(model, case, windows), ids=case.candidate_ids)
+        return model.ranker.score_cards(case.candidates, **encode_case(model, case, windows), ids=case.candidate_ids)
     except NotFiniteError:
-        return np.full(len(case.candidates), np.nan, np.float32)
+        count, width = len(case.candidates), model.ranker.hidden_width
+        hidden = np.full((count, width), np.nan, np.float32) if width else None
+        return Scored(np.full(count, np.nan, np.float32), hidden=hidden)
 
 
 def encode_case(
@@ -111,15 +125,21 @@ def encode_case(
     return arguments
 
 
-def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, Array]:
-    """Return the case with the path `name` within `bundle`, and the device's logits (c,) for it.
+def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, Scored]:
+    """Return the case with the path `name` within `bundle`, and what the device's ranker returns for it.
 
     A case longer than the limits of the models is refused, so a forged case cannot take long.
 
     Raises:
         FormatError: the case cannot be read, or it does not fit the models.
     """
-    case = read_case(bundle / name, matching=model.ranker.identities > 0)
+    width = model.ranker.hidden_width
+    case = read_case(bundle / name, matching=model.ranker.identities > 0, hidden=width > 0)
+    if case.hidden is not None and case.hidden.shape[1] != width:
+        raise FormatError(
+            f"bundle: {name}: hidden should have {width} numbers for each candidate, as the model returns; received "
+            f"{case.hidden.shape[1]}: export the bundle again"
+        )
     limits = model.limits.model_dump()
     for what, length in case.lengths().items():
         if length > limits[what]:
@@ -127,7 +147,7 @@ def run_named(model: DeviceModel, bundle: Path, name: str) -> tuple[GoldenCase, 
                 f"bundle: {name} should have at most {limits[what]} {what}; received {length}: export the bundle again"
             )
     try:
-        return case, run_case(model, case)
+        return case, run_scored(model, case)
     except SessionError as error:
         raise FormatError(f"bundle: {name} does not fit the models ({error}): export the bundle again") from None
 
@@ -162,14 +182,18 @@ def case_arrays(case: GoldenCase) -> dict[str, Any]:
     return {name: array for name, array in arrays.items() if array is not None}
 
 
-def read_case(path: Path, *, matching: bool = False) -> GoldenCase:
-    """Read the case in the npz file `path`. Set `matching` for a model that reads exact matches.
+def read_case(path: Path, *, matching: bool = False, hidden: bool = False) -> GoldenCase:
+    """Read the case in the npz file `path`.
+
+    Set `matching` for a model that reads exact matches, and `hidden` for one that returns its hidden layer.
 
     Raises:
         FormatError: the file cannot be read, or its arrays are not those of a case.
     """
     path = to_path(path, "golden case")
-    names = [field.name for field in fields(GoldenCase) if matching or field.default is MISSING]
+    names = [field.name for field in fields(GoldenCase) if field.default is MISSING]
+    names += [*MATCHING] if matching else []
+    names += ["hidden"] if hidden else []
     arrays = read_members(path, names, what="golden case", advice="export the bundle again", most=MAX_CASE_BYTES)
     for name, array in arrays.items():
         dtype = np.int64 if name.endswith("_ids") else np.float32
@@ -180,7 +204,7 @@ def read_case(path: Path, *, matching: bool = False) -> GoldenCase:
                 f"shape {array.shape}: export the bundle again"
             )
     counts = {name: len(array) for name, array in arrays.items()}
-    same_length = {"candidates": ["logits", "candidate_ids"]}
+    same_length = {"candidates": ["logits", "candidate_ids", "hidden"]}
     for kind in BEHAVIOUR_KINDS:
         same_length[f"{kind.name}_action"] = [f"{kind.name}_{part}" for part in ("item", "ids", "age")]
     for first, others in same_length.items():

@@ -139,13 +139,13 @@ class Parity(_Part):
     """The differences between results of the device models and of Keras, as measured at export."""
 
     max_abs_error: Annotated[float, Field(ge=0)]
-    """Largest absolute difference of a logit over all checks."""
+    """Largest absolute difference of a logit over all checks, and of a number of the hidden layer if it is returned."""
     tolerance: Annotated[float, Field(gt=0, le=10.0)]
     """Allowed absolute difference of a logit."""
     relative_tolerance: Annotated[float, Field(ge=0, le=1e-3)] = 0.0
     """Allowed difference relative to the absolute value of a logit. It is added to `tolerance`."""
     checks: dict[Name, float]
-    """Largest absolute difference of a logit in each check."""
+    """Largest absolute difference of a logit in each check. In checks named `..._hidden`, that of the hidden layer."""
     requests: Annotated[int, Field(ge=0)]
     """Number of real requests that were ranked by Keras and by the device."""
     orders_equal: Annotated[int, Field(ge=0)]

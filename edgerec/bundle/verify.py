@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgerec.bundle.golden import case_names, raw_case_names, run_named
+from edgerec.bundle.golden import GoldenCase, case_names, raw_case_names, run_named
 from edgerec.bundle.layout import CLOUD, DEVICE
 from edgerec.bundle.load import check_cloud, load_bundle
 from edgerec.bundle.manifest import BundleManifest
@@ -15,6 +15,7 @@ from edgerec.bundle.tables import open_tables
 from edgerec.core.errors import FormatError, ParityError
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.tolerance import absolute_difference
+from edgerec.device_runtime.ranker import Scored
 from edgerec.kv.npz import NpzTables
 from edgerec.kv.shard_writer import shard_name
 
@@ -49,7 +50,8 @@ def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> di
     cases, raw_cases = case_names(bundle, manifest), raw_case_names(manifest)
     worst, raw_rows = 0.0, 0
     for name in (*cases, *raw_cases):
-        case, logits = run_named(model, bundle, name)
+        case, scored = run_named(model, bundle, name)
+        logits = scored.logits
         index = manifest.parity.allowed.worst_index(logits, case.logits)
         if index is not None:
             raise ParityError(
@@ -58,6 +60,7 @@ def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> di
                 f"{logits[index]:.7g}: do not use the bundle on this machine"
             )
         worst = max(worst, float(absolute_difference(logits, case.logits).max()))
+        worst = max(worst, _check_hidden(manifest, scored, case, name))
         if name in raw_cases:
             raw_rows += check_raw(model, tables, read_raw(bundle / name), case, name=name)
     return {
@@ -76,6 +79,26 @@ def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> di
         "tolerance": manifest.parity.tolerance,
         "relative_tolerance": manifest.parity.relative_tolerance,
     }
+
+
+def _check_hidden(manifest: BundleManifest, scored: Scored, case: GoldenCase, name: str) -> float:
+    """Return the largest difference of a number of the hidden layer; 0 if the model does not return it.
+
+    Raises:
+        ParityError: the difference is above the tolerance.
+    """
+    if case.hidden is None or scored.hidden is None:
+        return 0.0
+    expected, received = case.hidden.reshape(-1), scored.hidden.reshape(-1)
+    index = manifest.parity.allowed.worst_index(received, expected)
+    if index is not None:
+        raise ParityError(
+            f"bundle: {name}: number {index % case.hidden.shape[1]} of the hidden layer of candidate "
+            f"{index // case.hidden.shape[1]} should be {expected[index]:.7g}, as in training, with a difference of at "
+            f"most {manifest.parity.allowed.allowed(expected)[index]:.2g}; received {received[index]:.7g}: do not use "
+            "the bundle on this machine"
+        )
+    return float(absolute_difference(received, expected).max())
 
 
 def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey | None) -> NpzTables:

@@ -32,10 +32,12 @@ class Scored:
     Attributes:
         logits: `(c,)` float32.
         vectors: what `edgerec.mixing.head` reads of each candidate; None for a model without surroundings.
+        hidden: `(c, hidden_width)` float32, what the model's output layer reads; None for a model without this output.
     """
 
     logits: Array
     vectors: CardVectors | None = None
+    hidden: Array | None = None
 
 
 class DeviceRanker:
@@ -52,6 +54,7 @@ class DeviceRanker:
         hidden: the length of a value.
         identities: number of IDs that each candidate and each behaviour have. The model reads which of them are equal.
             It is 0 if the model does not read exact matches.
+        hidden_width: the width of `Scored.hidden`; 0 for a model without this output.
         vector_width: the length of each vector of `CardVectors`; 0 for a model without surroundings.
         session: the MNN session of the model. If you write to it directly, nothing checks the arrays.
 
@@ -63,19 +66,21 @@ class DeviceRanker:
         session = Session(model, threads=threads)
         feed = RankFeed({name: session.view(name) for name in session.inputs})
         logits = session.view("logits")
-        vectors = session.view("vectors") if "vectors" in session.outputs else None
-        fits = logits.shape == (feed.limit, 1) and len(session.outputs) == 1 + (vectors is not None)
-        if vectors is not None:
-            fits &= vectors.ndim == 2 and len(vectors) == feed.limit and vectors.shape[1] % PARTS == 0
-        if not fits:
+        more = {name: session.view(name) for name in ("vectors", "hidden") if name in session.outputs}
+        vectors, hidden = more.get("vectors"), more.get("hidden")
+        fits = logits.shape == (feed.limit, 1) and len(session.outputs) == 1 + len(more)
+        fits &= all(array.ndim == 2 and len(array) == feed.limit for array in more.values())
+        if not fits or (vectors is not None and vectors.shape[1] % PARTS):
             raise SessionError(
-                f"a ranking model should have an output `logits` of shape {(feed.limit, 1)}, and no other one or "
-                f"`vectors` of shape ({feed.limit}, {PARTS} x hidden). Received: {dict(session.outputs)}"
+                f"a ranking model should have an output `logits` of shape {(feed.limit, 1)}, and no other ones than "
+                f"`vectors` of shape ({feed.limit}, {PARTS} x width) and `hidden` of shape ({feed.limit}, width). "
+                f"Received: {dict(session.outputs)}"
             )
         self.session = session
         self._feed = feed
         self._lock = threading.Lock()
-        self._logits, self._vectors = logits.reshape(-1), vectors
+        self._logits, self._more = logits.reshape(-1), more
+        self.hidden_width = 0 if hidden is None else hidden.shape[1]
         self.vector_width = 0 if vectors is None else vectors.shape[1] // PARTS
         self.limit, self.candidate_width = feed.limit, feed.candidate_width
         self.limits = {kind: one.limit for kind, one in feed.kinds.items()}
@@ -121,9 +126,9 @@ class DeviceRanker:
         *,
         ids: Ids | None = None,
     ) -> Scored:
-        """Return the logits of a candidate list, and the vectors from which surroundings are computed.
+        """Return the logits of a candidate list, and all else that the model returns.
 
-        The arguments and errors are those of `score`. A vector that is not finite is a NotFiniteError, too.
+        The arguments and errors are those of `score`. If another number is not finite, it is a NotFiniteError, too.
         """
         check_vectors("candidates", candidates, self.candidate_width)
         count = candidates.shape[0]
@@ -140,16 +145,16 @@ class DeviceRanker:
             self._feed.write(candidates, given, ids)  # type: ignore[arg-type]
             self.session.execute()
             outputs = {"logits": self._logits[:count].copy()}
-            if self._vectors is not None:
-                outputs["vectors"] = self._vectors[:count].copy()
+            for name, array in self._more.items():
+                outputs[name] = array[:count].copy()
         if not all(is_finite(output) for output in outputs.values()):
             inputs = {"candidates": candidates}
             for kind, feed in self._feed.kinds.items():
                 inputs |= {feed.keys_name: given[kind].keys, feed.values_name: given[kind].values}  # type: ignore[union-attr]
             raise not_finite(outputs, inputs)
-        if "vectors" not in outputs:
-            return Scored(outputs["logits"])
-        return Scored(outputs["logits"], CardVectors(*np.split(outputs["vectors"], PARTS, axis=1)))
+        vectors = outputs.get("vectors")
+        cards = None if vectors is None else CardVectors(*np.split(vectors, PARTS, axis=1))
+        return Scored(outputs["logits"], cards, outputs.get("hidden"))
 
     def rank(
         self,

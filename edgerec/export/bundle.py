@@ -105,6 +105,7 @@ def export_bundle(
     peers: bool = False,
     rules: MixRules | None = None,
     prior: MixPrior | None = None,
+    hidden: bool = False,
     force: bool = False,
 ) -> Exported:
     """Export the run at `run_path` as the bundle `path`. A bundle is written only if the parity check succeeds.
@@ -133,6 +134,7 @@ def export_bundle(
         peers: also write the peers that `edgerec bench --peers` measures (`edgerec.export.peers`).
         rules: the rules of a mixed feed (docs/mixing.md); None: the device shows the order of the model.
         prior: the first numbers of a mixed feed, from `edgerec mix fit` on this run.
+        hidden: whether the device's ranker also returns what its output layer reads (`Scored.hidden`), for patches.
         force: replace `path` if it exists.
 
     Raises:
@@ -142,7 +144,7 @@ def export_bundle(
             this model.
         FormatError: the run or the samples cannot be read.
         SpecificationError: the samples do not fit the run.
-        ConversionError: MNN cannot compute this model.
+        ConversionError: MNN cannot compute this model, or `hidden` is true and it has no hidden layer for patches.
         ParityError: the logits of the converted models, or GAUC, differ by more than the tolerance.
         OutputError: `path` exists and `force` is false, or `path` overlaps with the run or the samples.
     """
@@ -176,7 +178,7 @@ def export_bundle(
     with output_folder(path, force=force, kind="bundle", inputs=[run_path, samples.path]) as folder:
         with stage("split and convert"):
             parts = _split(run, run_path)
-            graphs = device_graphs(parts, run.head.limits)
+            graphs = device_graphs(parts, run.head.limits, hidden=hidden)
             write_graphs(run, parts, graphs, folder)
             if peers:
                 write_peers(run.model, parts, run.head.limits, folder)
@@ -185,9 +187,11 @@ def export_bundle(
                 write_device(run, parts, graphs, folder, half, name, serial=number, mixing=mixing)
             tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows, mixing=mixing)
         served = as_stored(parts.tables, table_dtype)
-        raw = raw_requests(run, served)
+        raw = raw_requests(run, served, hidden=hidden)
         cases = [case for _, case in raw]
-        checked = check_parity(run, samples, parts, graphs, halves["fp32"], requests, raw=cases, trace_path=trace_path)
+        checked = check_parity(
+            run, samples, parts, graphs, halves["fp32"], requests, raw=cases, trace_path=trace_path, hidden=hidden
+        )
         chosen: Precision = "fp32"
         accuracy = _Accuracy(checked.parity, checked.gauc)
         if precision != "fp32" or table_dtype != "float32" or gauc_tolerance is not None:

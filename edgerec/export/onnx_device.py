@@ -15,6 +15,7 @@ from edgerec.bundle.manifest import RANKING_MODEL
 from edgerec.device_runtime.encodings import Encodings
 from edgerec.device_runtime.matches import SeenItems
 from edgerec.device_runtime.rank_feed import KindFeed, RankFeed
+from edgerec.device_runtime.ranker import Scored
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, BehaviourKind
 
 Array = npt.NDArray[np.float32]
@@ -81,9 +82,10 @@ class OnnxDevice:
         steppers = {kind: OnnxGraph(models[kind.step_model]) for kind in BEHAVIOUR_KINDS if kind.step_model in models}
         return cls(steppers, OnnxGraph(models[RANKING_MODEL]))
 
-    def score(self, case: GoldenCase) -> Array:
-        """Step through the case's behaviours, and return the logits (c,) of its candidates."""
-        return self.ranker.run(self.feed(case))["logits"][: len(case.candidates), 0]
+    def scored(self, case: GoldenCase) -> Scored:
+        """Step through the case's behaviours, and return the logits (c,) of its candidates, and their hidden layer."""
+        outputs = {name: array[: len(case.candidates)] for name, array in self.ranker.run(self.feed(case)).items()}
+        return Scored(outputs["logits"][:, 0], hidden=outputs.get("hidden"))
 
     def feed(self, case: GoldenCase) -> Arrays:
         """Step through the case's behaviours, and return the inputs of the ranking graph."""

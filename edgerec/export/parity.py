@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from edgerec.bundle.golden import GoldenCase, run_case
+from edgerec.bundle.golden import GoldenCase, run_scored
 from edgerec.core.errors import ParityError
 from edgerec.core.tolerance import Tolerance, absolute_difference
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.ranker import Scored
 from edgerec.export.onnx_device import OnnxDevice
 
 Array = npt.NDArray[np.float32]
@@ -48,21 +49,28 @@ class CaseError(ParityError):
 def check_random(cases: Iterable[GoldenCase], device: DeviceModel, onnx_device: OnnxDevice) -> dict[str, float]:
     """Run `cases` in MNN and in ONNX Runtime, step by step, and compare the logits of each with those of Keras.
 
+    If cases have the hidden layer of Keras, it is compared, too.
+
     Returns:
         The largest absolute difference of a logit: for MNN under `random_mnn`, for ONNX Runtime under `random_onnx`.
+        The largest difference of the hidden layer has the same names with `_hidden` at the end.
 
     Raises:
         CaseError: a difference is above `ALLOWED`. The error names the worst element.
     """
-    runners: dict[str, Callable[[GoldenCase], Array]] = {
-        "random_mnn": lambda case: run_case(device, case),
-        "random_onnx": onnx_device.score,
+    runners: dict[str, Callable[[GoldenCase], Scored]] = {
+        "random_mnn": lambda case: run_scored(device, case),
+        "random_onnx": onnx_device.scored,
     }
     worst = dict.fromkeys(runners, 0.0)
     for case in cases:
         for name, run in runners.items():
             where = f"{len(case.exposure_action)} exposures, {len(case.page_view_action)} page-views"
-            worst[name] = max(worst[name], compare(name, run(case), case, where=where))
+            scored = run(case)
+            worst[name] = max(worst[name], compare(name, scored.logits, case, where=where))
+            if case.hidden is not None:
+                error = compare_hidden(name, scored.hidden, case, where=where)
+                worst[f"{name}_hidden"] = max(worst.get(f"{name}_hidden", 0.0), error)
     return worst
 
 
@@ -84,6 +92,34 @@ def compare(check: str, logits: Array, case: GoldenCase, *, where: str, toleranc
             f"parity {check} ({where}): candidate {index} of {len(expected)} should score {expected[index]:.7g}, with "
             f"a difference of at most {tolerance.allowed(expected)[index]:.2g}; received {logits[index]:.7g}, a "
             f"difference of {error[index]:.2g}",
+            case,
+        )
+    return float(error.max())
+
+
+def compare_hidden(
+    check: str, hidden: Array | None, case: GoldenCase, *, where: str, tolerance: Tolerance = ALLOWED
+) -> float:
+    """Return the largest absolute difference between `hidden` and the hidden layer of `case`, (c, width) each.
+
+    Raises:
+        CaseError: the difference is above `tolerance`, a number is NaN, or the shapes differ.
+    """
+    expected = case.hidden
+    if expected is None or hidden is None or hidden.shape != expected.shape:
+        shapes = [None if array is None else array.shape for array in (expected, hidden)]
+        raise CaseError(
+            f"parity {check} ({where}): the hidden layer should have shape {shapes[0]}; received {shapes[1]}", case
+        )
+    flat, wanted = hidden.reshape(-1), expected.reshape(-1)
+    error = absolute_difference(flat, wanted)
+    index = tolerance.worst_index(flat, wanted)
+    if index is not None:
+        candidate, number = divmod(index, expected.shape[1])
+        raise CaseError(
+            f"parity {check} ({where}): number {number} of the hidden layer of candidate {candidate} should be "
+            f"{wanted[index]:.7g}, with a difference of at most {tolerance.allowed(wanted)[index]:.2g}; received "
+            f"{flat[index]:.7g}, a difference of {error[index]:.2g}",
             case,
         )
     return float(error.max())

@@ -61,17 +61,19 @@ def check_parity(
     *,
     raw: Sequence[GoldenCase] = (),
     trace_path: Path | None,
+    hidden: bool = False,
 ) -> CheckedParity:
     """Run the parity check of the device half in `half`. If it fails, trace the request into the folder `trace_path`.
 
-    `raw` are the vectors of the golden cases that start from raw values. They are checked as the random cases are.
+    `raw` are the vectors of the golden cases that start from raw values. They are checked as the random cases are. With
+    `hidden`, the hidden layer of random cases is compared, too.
 
     Raises:
         ParityError: a difference is above the tolerance.
     """
     loaded = load_device_model(half)
     try:
-        return _run_checks(run, samples, parts, loaded, OnnxDevice.load(graphs), requests, raw)
+        return _run_checks(run, samples, parts, loaded, OnnxDevice.load(graphs), requests, raw, hidden)
     except CaseError as error:
         if trace_path is None:
             raise ParityError(f"{error}: export with --trace to find the first tensor that differs") from None
@@ -106,22 +108,23 @@ def _run_checks(
     onnx_device: OnnxDevice,
     requests: int,
     raw: Sequence[GoldenCase],
+    hidden: bool,
 ) -> CheckedParity:
     checks: dict[str, float] = {}
-    golden = random_cases(run.model, run.head.limits, seed=0, std=1.0)
+    golden = random_cases(run.model, run.head.limits, seed=0, std=1.0, hidden=hidden)
     ordinary = [*raw, *golden]
     with stage("check parity on random inputs of every length"):
         if raw:
             checks |= check_random(raw, loaded, onnx_device)
         for seed in SEEDS:
             for std in STANDARD_DEVIATIONS:
-                cases = random_cases(run.model, run.head.limits, seed=seed, std=std)
+                cases = random_cases(run.model, run.head.limits, seed=seed, std=std, hidden=hidden)
                 for name, error in check_random(cases, loaded, onnx_device).items():
                     checks[name] = max(checks.get(name, 0.0), error)
                 ordinary += cases if std == 1.0 else []
     if run.model.behaviour_kinds:
         with stage(f"check parity on {LONG:,} steps"):
-            case = long_case(run.model, run.head.limits, steps=LONG)
+            case = long_case(run.model, run.head.limits, steps=LONG, hidden=hidden)
             long = check_random([case], loaded, onnx_device)
             checks |= {name.replace("random", "long"): error for name, error in long.items()}
     with stage("check parity on real requests"):

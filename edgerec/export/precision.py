@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgerec.bundle.golden import GoldenCase, encode_case, run_case
+from edgerec.bundle.golden import GoldenCase, encode_case, run_scored
 from edgerec.bundle.layout import DEVICE
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest import MAX_TOLERANCE, PRECISIONS, Parity, Precision, PrecisionRow
@@ -20,7 +20,7 @@ from edgerec.core.console import log
 from edgerec.core.errors import InputError, ParityError
 from edgerec.data.samples import VALIDATION, Samples
 from edgerec.device_runtime.device_model import DeviceModel
-from edgerec.export.parity import TOLERANCE, UNBOUNDED, compare
+from edgerec.export.parity import TOLERANCE, UNBOUNDED, compare, compare_hidden
 from edgerec.export.real_requests import RealRequests, step_through
 from edgerec.kv.npz import Table
 from edgerec.kv.shard_writer import TableDtype
@@ -59,11 +59,13 @@ class PrecisionResult:
         row: the measurements that the manifest contains.
         random: largest difference of a logit from Keras' logit on random cases. `row.drift` includes real requests.
         latency: the latencies. The manifest does not contain them, because they change from export to export.
+        hidden: largest difference of a number of the hidden layer on random cases; None if no model returns it.
     """
 
     row: PrecisionRow
     random: float
     latency: Latency
+    hidden: float | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the measurements that the command prints."""
@@ -120,7 +122,7 @@ def measure(
         NaN or infinite.
     """
     devices: dict[Precision, DeviceModel] = {}
-    random: dict[Precision, float] = {}
+    random: dict[Precision, tuple[float, float | None]] = {}
     for name, folder in folders.items():
         device = load_device_model(folder)
         try:
@@ -135,25 +137,32 @@ def measure(
         name: PrecisionResult(
             row=PrecisionRow(
                 device_bytes=sum(path.stat().st_size for path in (folders[name] / DEVICE).iterdir()),
-                drift=max(random[name], real[name].max_abs_error),
+                drift=max(random[name][0], real[name].max_abs_error),
                 gauc_difference=_difference(real[name]),
             ),
-            random=random[name],
+            random=random[name][0],
             latency=latencies[name],
+            hidden=random[name][1],
         )
         for name in devices
     }
 
 
-def random_drift(name: str, device: DeviceModel, cases: Iterable[GoldenCase]) -> float:
+def random_drift(name: str, device: DeviceModel, cases: Iterable[GoldenCase]) -> tuple[float, float | None]:
     """Return the largest absolute difference between a logit of the device and that of the case.
 
+    The second number is the same for the hidden layer, and None if the cases do not have it.
+
     Raises:
-        ParityError: a logit is NaN or infinite.
+        ParityError: a number is NaN or infinite.
     """
-    return max(
-        compare(name, run_case(device, case), case, where="random request", tolerance=UNBOUNDED) for case in cases
-    )
+    logits, hidden = [], []
+    for case in cases:
+        scored = run_scored(device, case)
+        logits.append(compare(name, scored.logits, case, where="random request", tolerance=UNBOUNDED))
+        if case.hidden is not None:
+            hidden.append(compare_hidden(name, scored.hidden, case, where="random request", tolerance=UNBOUNDED))
+    return max(logits), max(hidden, default=None)
 
 
 def choose(results: Mapping[Precision, PrecisionResult], wanted: Wanted, *, tolerance: float | None) -> Precision:
@@ -197,8 +206,8 @@ def parity_of(name: Precision, result: PrecisionResult, fp32: Parity, real: Real
     """Return the parity of a bundle with rounded weights: the checks in fp32, and those of the rounded models.
 
     Golden cases have the logits of Keras. So their tolerance is twice the difference that rounded weights cause on
-    random cases, rounded up to two digits. Differences between machines are far smaller. The factor two allows for
-    engines that multiply 8-bit weights in another way.
+    random cases, rounded up to two digits. The hidden layer counts as logits do, if the cases have it. Differences
+    between machines are far smaller. The factor two allows for engines that multiply 8-bit weights in another way.
 
     Args:
         name: the bundle's precision.
@@ -210,11 +219,16 @@ def parity_of(name: Precision, result: PrecisionResult, fp32: Parity, real: Real
         ParityError: the bundle would need a larger tolerance than `MAX_TOLERANCE`.
     """
     checks = {**fp32.checks, f"random_{name}": result.random, f"real_{name}": real.max_abs_error}
-    tolerance = max(TOLERANCE, _two_digits(2 * result.random))
+    largest = result.random
+    if result.hidden is not None:
+        checks[f"random_{name}_hidden"] = result.hidden
+        largest = max(largest, result.hidden)
+    tolerance = max(TOLERANCE, _two_digits(2 * largest))
     if tolerance > MAX_TOLERANCE[name]:
         raise ParityError(
             f"export: --precision {name}: golden cases should have a tolerance of at most {MAX_TOLERANCE[name]:g}, but "
-            f"rounded weights change a logit by {result.random:.2g}: choose another --precision"
+            f"rounded weights change {'a logit' if largest == result.random else 'the hidden layer'} by {largest:.2g}: "
+            "choose another --precision"
         )
     return Parity(
         max_abs_error=max(checks.values()),

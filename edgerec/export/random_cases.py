@@ -27,11 +27,11 @@ LONG = 1000
 """Number of behaviours of each kind in the parity check of long recurrences."""
 
 
-def random_cases(model: Reranker, limits: Limits, *, seed: int, std: float) -> list[GoldenCase]:
+def random_cases(model: Reranker, limits: Limits, *, seed: int, std: float, hidden: bool = False) -> list[GoldenCase]:
     """Return random requests with sequences of 0, 1, 2, half and maximal length, in all combinations.
 
     Their inputs are normally distributed with the standard deviation `std`. Their logits are those of Keras, computed
-    over whole sequences.
+    over whole sequences; with `hidden`, so is their hidden layer.
     """
     rng = np.random.default_rng(seed)
     lengths = [*(_lengths(limits.of(kind), 0) for kind in BEHAVIOUR_KINDS), _lengths(limits.candidates, 1)]
@@ -39,19 +39,18 @@ def random_cases(model: Reranker, limits: Limits, *, seed: int, std: float) -> l
         _random_case(model, rng, dict(zip(BEHAVIOUR_KINDS, behaviours, strict=True)), candidates, std=std)
         for *behaviours, candidates in itertools.product(*lengths)
     ]
-    logits = keras_logits(model, cases, limits)
-    return [replace(case, logits=row) for case, row in zip(cases, logits, strict=True)]
+    return with_keras(model, cases, limits, hidden=hidden)
 
 
-def long_case(model: Reranker, limits: Limits, *, steps: int, seed: int = 1) -> GoldenCase:
+def long_case(model: Reranker, limits: Limits, *, steps: int, seed: int = 1, hidden: bool = False) -> GoldenCase:
     """Return a random request after `steps` behaviours of each kind. The ranker reads only the latest ones.
 
     Keras computes the logits. Its recurrences run over all behaviours in one call; its attention reads only the latest.
     """
     lengths = dict.fromkeys(BEHAVIOUR_KINDS, steps)
     case = _random_case(model, np.random.default_rng(seed), lengths, limits.candidates, std=1.0)
-    (logits,) = keras_logits(model, [case], limits)
-    return replace(case, logits=logits)
+    (case,) = with_keras(model, [case], limits, hidden=hidden)
+    return case
 
 
 def _random_case(
@@ -84,8 +83,10 @@ def _lengths(limit: int, least: int) -> list[int]:
     return sorted({length for length in (least, 1, 2, (limit + 1) // 2, limit) if least <= length <= limit})
 
 
-def keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> list[Array]:
-    """Return Keras' logits for dense requests. Keras computes them in one batch of right-padded sequences.
+def with_keras(model: Reranker, cases: list[GoldenCase], limits: Limits, *, hidden: bool = False) -> list[GoldenCase]:
+    """Return dense requests with Keras' logits, and with its hidden layer if `hidden` is true.
+
+    Keras computes them in one batch of right-padded sequences.
 
     If sequences are longer than their limit, the ranker reads their latest elements. Then all sequences of this kind
     must have the same length.
@@ -99,8 +100,14 @@ def keras_logits(model: Reranker, cases: list[GoldenCase], limits: Limits) -> li
         scored=tf.tile(tf.range(longest)[None, :], (len(cases), 1)),
         behaviours={kind: _window(model, kind, cases, limits, longest) for kind in model.behaviour_kinds},
     )
-    logits = model.rank(inputs).numpy()
-    return [row[: len(case.candidates)] for row, case in zip(logits, cases, strict=True)]
+    if not hidden:
+        rows = model.rank(inputs).numpy()
+        return [replace(case, logits=row[: len(case.candidates)]) for row, case in zip(rows, cases, strict=True)]
+    layers, rows = (tensor.numpy() for tensor in model.hidden_and_logits(inputs))
+    return [
+        replace(case, logits=row[: len(case.candidates)], hidden=layer[: len(case.candidates)])
+        for layer, row, case in zip(layers, rows, cases, strict=True)
+    ]
 
 
 def _padded(arrays: list[Array]) -> tuple[Any, Any]:

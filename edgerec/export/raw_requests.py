@@ -7,7 +7,6 @@ relations and the derived context.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,7 @@ from edgerec.data.relation_facts import catalogue_facts, row_facts
 from edgerec.data.request_values import UserBehaviours, request_values
 from edgerec.data.schema import ITEM_ID
 from edgerec.export.dense_requests import identities
-from edgerec.export.random_cases import keras_logits
+from edgerec.export.random_cases import with_keras
 from edgerec.export.random_values import random_series
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.encoded import Encoded
@@ -46,7 +45,7 @@ NOW = 1_700_000_000_000
 SECOND, DAY = 1000, 24 * 3_600_000
 
 
-def raw_requests(run: Run, tables: Mapping[str, Table], *, seed: int = 0) -> list[RawCase]:
+def raw_requests(run: Run, tables: Mapping[str, Table], *, seed: int = 0, hidden: bool = False) -> list[RawCase]:
     """Return random requests without behaviours, with few, and with the maximum lengths. Their logits are Keras'.
 
     The result is empty if a feature cannot read the random values. This may happen with a relation that does not read
@@ -56,6 +55,7 @@ def raw_requests(run: Run, tables: Mapping[str, Table], *, seed: int = 0) -> lis
         run: the run.
         tables: the embedding tables with the rows that a server returns.
         seed: the seed of the random numbers.
+        hidden: whether the requests also have Keras' hidden layer.
     """
     limits = run.head.limits
     most = limits.model_dump()
@@ -70,8 +70,8 @@ def raw_requests(run: Run, tables: Mapping[str, Table], *, seed: int = 0) -> lis
     except EdgeRecError as error:
         log(f"random values cannot be encoded ({error}), so the bundle gets no golden cases that start from raw values")
         return []
-    logits = keras_logits(run.model, [case for _, case in made], limits)
-    return [(raw, replace(case, logits=row)) for (raw, case), row in zip(made, logits, strict=True)]
+    cases = with_keras(run.model, [case for _, case in made], limits, hidden=hidden)
+    return [(raw, case) for (raw, _), case in zip(made, cases, strict=True)]
 
 
 class _RequestMaker:

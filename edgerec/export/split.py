@@ -61,11 +61,17 @@ def split(run: Run) -> SplitModel:
     return SplitModel(encoders, ranker, {name: _table(run, name) for name in run.vocabularies}, head)
 
 
-def device_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProto]:
+def device_graphs(parts: SplitModel, limits: Limits, *, hidden: bool = False) -> dict[str, onnx.ModelProto]:
     """Build the device graphs by name of device model: a step for each kind of behaviour, and the ranker.
 
+    Args:
+        parts: the weights of the model.
+        limits: the maximum lengths of sequences.
+        hidden: whether the ranker has the output `hidden`, which a user's patch reads.
+
     Raises:
-        ConversionError: the ranker's graph does not read the kinds of behaviour that the model reads.
+        ConversionError: the ranker's graph does not read the kinds of behaviour that the model reads, or it has no
+            hidden layer for patches.
     """
     readings = parts.ranker.readings()
     if readings.keys() != parts.encoders.keys():
@@ -75,7 +81,14 @@ def device_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProt
             f"{expected}; received {received}"
         )
     steps = {kind.step_model: encoder.step(readings[kind]) for kind, encoder in parts.encoders.items()}
-    return {**steps, RANKING_MODEL: parts.ranker.build(limits)}
+    if not hidden:
+        return {**steps, RANKING_MODEL: parts.ranker.build(limits)}
+    if parts.ranker.hidden_width is None:
+        raise ConversionError(
+            f"`{type(parts.ranker).__name__}` has no hidden layer for patches: it should define `hidden_width`, and "
+            "`build` should add the output `hidden` (docs/extending.md)"
+        )
+    return {**steps, RANKING_MODEL: parts.ranker.build(limits, hidden=True)}
 
 
 def reference_graphs(parts: SplitModel, limits: Limits) -> dict[str, onnx.ModelProto]:

@@ -63,7 +63,8 @@ class Trace:
     Attributes:
         compared: number of tensors that were compared in all steps, up to the first that differs.
         departure: the first tensor that differs; None if all tensors agree.
-        from_keras: largest difference between ONNX Runtime's logits and those of Keras.
+        from_keras: largest difference between ONNX Runtime's logits and those of Keras, or between their hidden layers
+            if the case has one.
         agrees_with_keras: whether this difference is within the tolerance of the parity check.
         carried: the device model and the number of the first behaviour at which the state differs by more than the
             tolerance, when each step of the device runtime starts from its own previous state. None if there is no such
@@ -107,9 +108,12 @@ def trace(case: GoldenCase, device: DeviceModel, graphs: Mapping[str, onnx.Model
     """
     everything = OnnxDevice.load({name: _with_all_outputs(graph) for name, graph in graphs.items()})
     feed = everything.feed(case)
-    logits = everything.ranker.run(feed)[_LOGITS][: len(case.candidates), 0]
-    from_keras = float(absolute_difference(logits, case.logits).max())
-    agrees = ALLOWED.worst_index(logits, case.logits) is None
+    outputs = {name: array[: len(case.candidates)].ravel() for name, array in everything.ranker.run(feed).items()}
+    pairs = [(outputs[_LOGITS], case.logits)]
+    if case.hidden is not None and "hidden" in outputs:
+        pairs.append((outputs["hidden"], case.hidden.ravel()))
+    from_keras = max(float(absolute_difference(*pair).max()) for pair in pairs)
+    agrees = all(ALLOWED.worst_index(*pair) is None for pair in pairs)
     compared = 0
     onnx_graphs = {kind.step_model: graph for kind, graph in everything.steppers.items()}
     onnx_graphs[RANKING_MODEL] = everything.ranker

@@ -21,6 +21,9 @@ The device refuses keys that are not positive if the name is `positive_keys`, an
 `signed_keys`. CRBAN and CRBAN+ have `keys`; there the device knows from the widths whether keys must be positive.
 """
 
+HIDDEN = "hidden"
+"""The name of the output with what the output layer reads of each candidate."""
+
 
 class BehaviourKey(Protocol):
     """The key of a behaviour. The step graph computes it from the item encoding, and the device stores it."""
@@ -91,9 +94,20 @@ class EncoderGraph(Protocol):
 class RankerGraph(ABC):
     """The trained weights of a ranker as plain arrays. Subclasses are frozen dataclasses of arrays."""
 
+    @property
+    def hidden_width(self) -> int | None:
+        """Width of what the output layer reads of a candidate. None: the graph has no output for it."""
+        return None
+
     @abstractmethod
-    def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build the ranking graph for the given maximum lengths of sequences."""
+    def build(self, limits: Limits, *, hidden: bool = False) -> onnx.ModelProto:
+        """Build the ranking graph for the given maximum lengths of sequences.
+
+        Args:
+            limits: the lengths.
+            hidden: whether the graph has the output `hidden`, `(k, hidden_width)`, what the output layer reads. It is
+                asked for only if `hidden_width` is not None, so other rankers need not have this argument.
+        """
 
     def readings(self) -> dict[BehaviourKind, Reading]:
         """Return how the ranker reads each kind of behaviour. By default it reads no behaviours."""
@@ -105,6 +119,14 @@ class RankerGraph(ABC):
         Benchmarks compare the device graphs with them. By default there are none.
         """
         return {}
+
+
+def add_hidden(graph: GraphBuilder, x: str, *, candidates: int, width: int) -> dict[str, tuple[int, ...]]:
+    """Add the output `hidden` with the content of `x`, `(k, width)`, and return its name and shape.
+
+    MNN's converter removes the node, and gives its name to `x`. So the output costs no command.
+    """
+    return {graph.node("Identity", x, out=HIDDEN): (candidates, width)}
 
 
 def behaviour_inputs(

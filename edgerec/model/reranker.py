@@ -176,6 +176,21 @@ class Reranker(keras.Model):
         check_result(self.ranker, "rank", logits, tuple(inputs.scored.shape), "a logit for each scored candidate")
         return logits
 
+    def hidden_and_logits(self, inputs: RankInputs) -> tuple[Any, Any]:
+        """Return what the ranker's output layer reads of each candidate, (batch, s, width), and its logits (batch, s).
+
+        Raises:
+            ConversionError: the ranker has no hidden layer for patches.
+            PluginError: the ranker of another package fails, or returns something else.
+        """
+        with calls(type(self.ranker), "hidden_and_logits"):
+            hidden, logits = self.ranker.hidden_and_logits(inputs)
+        shape = tuple(inputs.scored.shape)
+        what = "the hidden layer of each scored candidate"
+        check_result(self.ranker, "hidden_and_logits", hidden, (*shape, None), what)
+        check_result(self.ranker, "hidden_and_logits", logits, shape, "a logit for each scored candidate")
+        return hidden, logits
+
     def rank_shown(self, inputs: RankInputs, *, training: bool = False) -> Any:
         """Return the ranker's logits (batch, s) given that the candidates are shown in the order of the list.
 

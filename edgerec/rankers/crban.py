@@ -107,6 +107,12 @@ class Crban(Ranker):
     def call(
         self, candidates: Any, candidate_length: Any, scored: Any, behaviours: Mapping[str, tuple[Any, Any]]
     ) -> Any:
+        return self._logits(self._last_hidden(candidates, candidate_length, scored, behaviours))
+
+    def _last_hidden(
+        self, candidates: Any, candidate_length: Any, scored: Any, behaviours: Mapping[str, tuple[Any, Any]]
+    ) -> Any:
+        """Return what the output layer reads, (batch, s, units)."""
         encoded = self.candidate_stack(candidates)
         context = last_state(encoded, candidate_length)[:, None]
         encoded = at_positions(encoded, scored)
@@ -114,7 +120,10 @@ class Crban(Ranker):
         for kind in self.kinds:
             fused, length = behaviours[kind.plural]
             parts.append(self.attention_of(kind)(encoded, fused[..., : self.units], fused, length))
-        return self.output_layer(self.hidden(ops.concatenate(parts, axis=-1)))[..., 0]
+        return self.hidden(ops.concatenate(parts, axis=-1))
+
+    def _logits(self, hidden: Any) -> Any:
+        return self.output_layer(hidden)[..., 0]
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str, din: bool = False) -> Crban:
@@ -122,8 +131,11 @@ class Crban(Ranker):
         return cls(settings.units, settings.layers, kinds=kinds, din=din, gain=settings.gain, name=name)
 
     def rank(self, inputs: RankInputs) -> Any:
-        behaviours = {kind.plural: (window.fused, window.length) for kind, window in inputs.behaviours.items()}
-        return self(inputs.candidates, inputs.candidate_length, inputs.scored, behaviours)
+        return self(*_arguments(inputs))
+
+    def hidden_and_logits(self, inputs: RankInputs) -> tuple[Any, Any]:
+        hidden = self._last_hidden(*_arguments(inputs))
+        return hidden, self._logits(hidden)
 
     def device_graph(self, settings: ModelSettings) -> CrbanWeights:
         from edgerec.rankers.crban_graph import CrbanWeights, HeadWeights
@@ -146,3 +158,9 @@ class Crban(Ranker):
             "din": self.din,
             "gain": self.gain,
         }
+
+
+def _arguments(inputs: RankInputs) -> tuple[Any, ...]:
+    """Return the call arguments."""
+    behaviours = {kind.plural: (window.fused, window.length) for kind, window in inputs.behaviours.items()}
+    return inputs.candidates, inputs.candidate_length, inputs.scored, behaviours

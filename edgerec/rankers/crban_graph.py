@@ -15,7 +15,7 @@ from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.din import DinWeights
 from edgerec.graphs.gru import GruStackWeights, add_gru_stack, check_stack
 from edgerec.graphs.hubsm_step import HubsmWeights
-from edgerec.graphs.ranking import EncoderGraph, RankerGraph, Reading, behaviour_inputs
+from edgerec.graphs.ranking import EncoderGraph, RankerGraph, Reading, add_hidden, behaviour_inputs
 from edgerec.graphs.weights import Array, check_array
 from edgerec.rankers.crban_reference import build_reference_crban, build_reference_step
 
@@ -123,7 +123,11 @@ class CrbanWeights(RankerGraph):
             for index, (kind, attention) in enumerate(self.attentions.items())
         }
 
-    def build(self, limits: Limits) -> onnx.ModelProto:
+    @property
+    def hidden_width(self) -> int:
+        return self.head.hidden
+
+    def build(self, limits: Limits, *, hidden: bool = False) -> onnx.ModelProto:
         """Build the graph of CRBAN (eq. 9-11). It reads the key and the value of each behaviour from the step graph.
 
         | name | shape | what |
@@ -135,6 +139,7 @@ class CrbanWeights(RankerGraph):
         | in `exposure_mask` | `(m, 1)` | 1 for a behaviour, 0 for padding |
         | in `page_view_keys`, `page_view_values`, `page_view_mask` | n rows | the same for page-views |
         | out `logits` | `(k, 1)` | a logit for each candidate; it has no meaning in padding |
+        | out `hidden` | `(k, hidden)` | the hidden layer of each candidate, if asked for |
 
         A model that reads only one kind of behaviour has only the inputs of that kind.
         """
@@ -143,7 +148,7 @@ class CrbanWeights(RankerGraph):
         graph = GraphBuilder()
         encodings = add_gru_stack(graph, "candidates", self.candidate, time=candidates)
         local = graph.node("MatMul", graph.node("MatMul", "last", encodings), graph.constant(head.local_rows))
-        hidden = graph.node(
+        total = graph.node(
             "Add",
             graph.node("MatMul", encodings, graph.constant(head.candidate_rows)),
             graph.node("Add", local, graph.constant(head.hidden_bias[np.newaxis])),
@@ -152,11 +157,13 @@ class CrbanWeights(RankerGraph):
         for kind, attention in self.attentions.items():
             form, length = attention.form(), limits.of(kind)
             context = form.add_context(graph, encodings, kind, candidates=candidates, length=length)
-            hidden = graph.node("Add", hidden, context)
+            total = graph.node("Add", total, context)
             inputs |= behaviour_inputs(kind, length, form.key_width, head.hidden)
-        logits = graph.node("MatMul", graph.node("Relu", hidden), graph.constant(head.output_kernel))
+        read = graph.node("Relu", total)
+        logits = graph.node("MatMul", read, graph.constant(head.output_kernel))
         graph.node("Add", logits, graph.constant(head.output_bias[np.newaxis]), out="logits")
-        return graph.model("crban", inputs, {"logits": (candidates, 1)})
+        more = add_hidden(graph, read, candidates=candidates, width=head.hidden) if hidden else {}
+        return graph.model("crban", inputs, {"logits": (candidates, 1), **more})
 
     def reference(self, encoders: Mapping[BehaviourKind, EncoderGraph], limits: Limits) -> dict[str, onnx.ModelProto]:
         """Build the reference graphs of the paper's full model. The result is empty for the ablations."""

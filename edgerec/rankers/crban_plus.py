@@ -159,6 +159,18 @@ class CrbanPlus(Ranker):
         behaviours: Mapping[str, tuple[Any, Any]],
         matches: Mapping[str, tuple[Any, Any]],
     ) -> Any:
+        return self._logits(self._last_hidden(candidates, numbers, candidate_length, scored, behaviours, matches))
+
+    def _last_hidden(
+        self,
+        candidates: Any,
+        numbers: Any,
+        candidate_length: Any,
+        scored: Any,
+        behaviours: Mapping[str, tuple[Any, Any]],
+        matches: Mapping[str, tuple[Any, Any]],
+    ) -> Any:
+        """Return what the output layer reads, (batch, s, units)."""
         signals = all_match_signals(matches, {kind: length for kind, (_, length) in behaviours.items()})
         normalised = self.normalise(ops.concatenate([numbers, signals], axis=-1), candidate_length)
         features = ops.concatenate([candidates, signals, normalised], axis=-1)
@@ -171,7 +183,10 @@ class CrbanPlus(Ranker):
             fused, length = behaviours[kind.plural]
             bias = at_positions(ops.einsum("bfij,f->bij", matches[kind.plural][0], self.match_bias[index]), scored)
             parts.append(self.attention_of(kind)(encoded, fused[..., : self.units], fused, length, bias))
-        return self.output_layer(self.second_hidden(self.hidden(ops.concatenate(parts, axis=-1))))[..., 0]
+        return self.second_hidden(self.hidden(ops.concatenate(parts, axis=-1)))
+
+    def _logits(self, hidden: Any) -> Any:
+        return self.output_layer(hidden)[..., 0]
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> CrbanPlus:
@@ -182,11 +197,11 @@ class CrbanPlus(Ranker):
         self.build((None, None, settings.candidate_width), (None, None, len(settings.number_columns)))
 
     def rank(self, inputs: RankInputs) -> Any:
-        windows = {kind.plural: window for kind, window in inputs.behaviours.items()}
-        behaviours = {kind: (window.fused, window.length) for kind, window in windows.items()}
-        matches = {kind: (window.match, window.age) for kind, window in windows.items()}
-        lists = (inputs.candidates, inputs.numbers, inputs.candidate_length, inputs.scored)
-        return self(*lists, behaviours, matches)
+        return self(*_arguments(inputs))
+
+    def hidden_and_logits(self, inputs: RankInputs) -> tuple[Any, Any]:
+        hidden = self._last_hidden(*_arguments(inputs))
+        return hidden, self._logits(hidden)
 
     def device_graph(self, settings: ModelSettings) -> CrbanPlusWeights:
         from edgerec.rankers.crban_plus_graph import CrbanPlusWeights
@@ -210,3 +225,11 @@ class CrbanPlus(Ranker):
             "blocks": self.blocks,
             "heads": self.heads,
         }
+
+
+def _arguments(inputs: RankInputs) -> tuple[Any, ...]:
+    """Return the call arguments."""
+    windows = {kind.plural: window for kind, window in inputs.behaviours.items()}
+    behaviours = {kind: (window.fused, window.length) for kind, window in windows.items()}
+    matches = {kind: (window.match, window.age) for kind, window in windows.items()}
+    return inputs.candidates, inputs.numbers, inputs.candidate_length, inputs.scored, behaviours, matches

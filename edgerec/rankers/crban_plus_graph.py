@@ -12,7 +12,7 @@ from edgerec.features.behaviours import BehaviourKind, Limits
 from edgerec.graphs.attention import AttentionForm, AttentionWeights
 from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.list_context import ListAttentionWeights, add_list_attention, add_list_normalisation
-from edgerec.graphs.ranking import RankerGraph, Reading, behaviour_inputs
+from edgerec.graphs.ranking import RankerGraph, Reading, add_hidden, behaviour_inputs
 from edgerec.graphs.weights import Array, DenseWeights
 
 HALF_LIVES_H = (1 / 12, 1.0, 24.0)
@@ -69,7 +69,11 @@ class CrbanPlusWeights(RankerGraph):
             for index, (kind, attention) in enumerate(self.attentions.items())
         }
 
-    def build(self, limits: Limits) -> onnx.ModelProto:
+    @property
+    def hidden_width(self) -> int:
+        return self.second_hidden.width
+
+    def build(self, limits: Limits, *, hidden: bool = False) -> onnx.ModelProto:
         """Build the graph of CRBAN+. Inputs and output are those of `CrbanWeights.build` without `last`, and these:
 
         | name | shape | what |
@@ -101,7 +105,7 @@ class CrbanPlusWeights(RankerGraph):
             encodings = add_list_attention(graph, block, encodings, candidates=candidates)
 
         candidate = graph.node("Concat", encodings, features, axis=1)
-        hidden = graph.dense(candidate, self.hidden.kernel[: -4 * units], self.hidden.bias)
+        total = graph.dense(candidate, self.hidden.kernel[: -4 * units], self.hidden.bias)
         inputs: dict[str, tuple[int, ...]] = {"candidates": (candidates, 1, width), "valid": (candidates, 1)}
         for index, (kind, form) in enumerate(self._forms().items()):
             name, length = kind.name, limits.of(kind)
@@ -115,16 +119,15 @@ class CrbanPlusWeights(RankerGraph):
                 length=length,
                 bias=graph.reshape(bias, (candidates, length)),
             )
-            hidden = graph.node("Add", hidden, context)
+            total = graph.node("Add", total, context)
             inputs |= behaviour_inputs(kind, length, form.key_width, hidden_width)
             inputs[f"{name}_match"] = (self.identities, candidates, length)
             inputs[f"{name}_age"] = (1, length)
-        second = graph.dense(
-            graph.node("Relu", hidden), self.second_hidden.kernel, self.second_hidden.bias, then="Relu"
-        )
+        second = graph.dense(graph.node("Relu", total), self.second_hidden.kernel, self.second_hidden.bias, then="Relu")
         logits = graph.dense(second, self.output.kernel, self.output.bias)
         graph.reshape(logits, (candidates, 1), out="logits")
-        return graph.model("crban_plus", inputs, {"logits": (candidates, 1)})
+        more = add_hidden(graph, second, candidates=candidates, width=self.hidden_width) if hidden else {}
+        return graph.model("crban_plus", inputs, {"logits": (candidates, 1), **more})
 
 
 def _signals(graph: GraphBuilder, kind: BehaviourKind, identities: int, candidates: int, length: int) -> str:

@@ -69,10 +69,14 @@ class Dlcm(Ranker):
         self.built = True
 
     def call(self, candidates: Any, candidate_length: Any, scored: Any) -> Any:
+        return self._hidden_and_logits(candidates, candidate_length, scored)[1]
+
+    def _hidden_and_logits(self, candidates: Any, candidate_length: Any, scored: Any) -> tuple[Any, Any]:
         encoded = self.candidate_stack(candidates)
         context = last_state(encoded, candidate_length)
         weights = self.output_layer(self.hidden(context))[:, None, :]
-        return ops.sum(at_positions(encoded, scored) * weights[..., :-1], axis=-1) + weights[..., -1]
+        encoded = at_positions(encoded, scored)
+        return encoded, ops.sum(encoded * weights[..., :-1], axis=-1) + weights[..., -1]
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> Dlcm:
@@ -80,6 +84,10 @@ class Dlcm(Ranker):
 
     def rank(self, inputs: RankInputs) -> Any:
         return self(inputs.candidates, inputs.candidate_length, inputs.scored)
+
+    def hidden_and_logits(self, inputs: RankInputs) -> tuple[Any, Any]:
+        """Return the encodings o of the candidates, which the list weights with `w(s)`, and the logits."""
+        return self._hidden_and_logits(inputs.candidates, inputs.candidate_length, inputs.scored)
 
     def device_graph(self, settings: ModelSettings) -> DlcmWeights:
         from edgerec.rankers.dlcm_graph import DlcmWeights

@@ -10,7 +10,7 @@ from edgerec.core.errors import ShapeError
 from edgerec.features.behaviours import Limits
 from edgerec.graphs.builder import GraphBuilder
 from edgerec.graphs.gru import GruStackWeights, add_gru_stack, check_stack
-from edgerec.graphs.ranking import RankerGraph
+from edgerec.graphs.ranking import RankerGraph, add_hidden
 from edgerec.graphs.weights import DenseWeights
 
 
@@ -38,21 +38,25 @@ class DlcmWeights(RankerGraph):
                 f"{self.hidden.width} units and has width {units + 1}. Received: {received}"
             )
 
-    def build(self, limits: Limits) -> onnx.ModelProto:
+    @property
+    def hidden_width(self) -> int:
+        return self.candidate[0].units
+
+    def build(self, limits: Limits, *, hidden: bool = False) -> onnx.ModelProto:
         """Build the graph. Its inputs are `candidates`, `(k, 1, d_c)`, and `last`, `(1, k)`; its output is `logits`.
 
-        All are as in `CrbanWeights.build`.
+        All are as in `CrbanWeights.build`. `hidden` are the encodings of the candidates.
         """
         candidates = limits.candidates
         width, units = self.candidate[0].input_width, self.candidate[0].units
         graph = GraphBuilder()
         encodings = add_gru_stack(graph, "candidates", self.candidate, time=candidates)
         context = graph.node("MatMul", "last", encodings)
-        hidden = graph.dense(context, self.hidden.kernel, self.hidden.bias, then="Tanh")
-        weights = graph.dense(hidden, self.output.kernel[:, :units], self.output.bias[:units])
-        constant = graph.dense(hidden, self.output.kernel[:, units:], self.output.bias[units:])
+        weighing = graph.dense(context, self.hidden.kernel, self.hidden.bias, then="Tanh")
+        weights = graph.dense(weighing, self.output.kernel[:, :units], self.output.bias[:units])
+        constant = graph.dense(weighing, self.output.kernel[:, units:], self.output.bias[units:])
         logits = graph.node("MatMul", encodings, graph.reshape(weights, (units, 1)))
         graph.node("Add", logits, constant, out="logits")
-        return graph.model(
-            "dlcm", {"candidates": (candidates, 1, width), "last": (1, candidates)}, {"logits": (candidates, 1)}
-        )
+        more = add_hidden(graph, encodings, candidates=candidates, width=units) if hidden else {}
+        inputs = {"candidates": (candidates, 1, width), "last": (1, candidates)}
+        return graph.model("dlcm", inputs, {"logits": (candidates, 1), **more})

@@ -57,7 +57,14 @@ class DnnRank(Ranker):
         self.built = True
 
     def call(self, candidates: Any, scored: Any) -> Any:
-        return self.output_layer(self.second(self.first(at_positions(candidates, scored))))[..., 0]
+        return self._logits(self._last_hidden(candidates, scored))
+
+    def _last_hidden(self, candidates: Any, scored: Any) -> Any:
+        """Return what the output layer reads, (batch, s, units)."""
+        return self.second(self.first(at_positions(candidates, scored)))
+
+    def _logits(self, hidden: Any) -> Any:
+        return self.output_layer(hidden)[..., 0]
 
     @classmethod
     def create(cls, settings: ModelSettings, *, name: str) -> DnnRank:
@@ -65,6 +72,10 @@ class DnnRank(Ranker):
 
     def rank(self, inputs: RankInputs) -> Any:
         return self(inputs.candidates, inputs.scored)
+
+    def hidden_and_logits(self, inputs: RankInputs) -> tuple[Any, Any]:
+        hidden = self._last_hidden(inputs.candidates, inputs.scored)
+        return hidden, self._logits(hidden)
 
     def device_graph(self, settings: ModelSettings) -> DnnRankWeights:
         from edgerec.rankers.dnn_rank_graph import DnnRankWeights

@@ -10,7 +10,7 @@ import onnx
 from edgerec.core.errors import ShapeError
 from edgerec.features.behaviours import Limits
 from edgerec.graphs.builder import GraphBuilder
-from edgerec.graphs.ranking import RankerGraph
+from edgerec.graphs.ranking import RankerGraph, add_hidden
 from edgerec.graphs.weights import DenseWeights
 
 
@@ -28,12 +28,20 @@ class DnnRankWeights(RankerGraph):
                     f"{below.width}. Received: a layer that reads an input of width {layer.kernel.shape[0]}"
                 )
 
-    def build(self, limits: Limits) -> onnx.ModelProto:
-        """Build the graph. Its input is `candidates`, `(k, 1, d_c)`; its output is `logits`, `(k, 1)`."""
+    @property
+    def hidden_width(self) -> int:
+        return int(self.layers[-1].kernel.shape[0])
+
+    def build(self, limits: Limits, *, hidden: bool = False) -> onnx.ModelProto:
+        """Build the graph. Its input is `candidates`, `(k, 1, d_c)`; its output is `logits`, `(k, 1)`.
+
+        If asked for, it has the output `hidden`, the last layer but one.
+        """
         candidates, width = limits.candidates, self.layers[0].kernel.shape[0]
         graph = GraphBuilder()
         x = graph.reshape("candidates", (candidates, width))
         for layer in self.layers[:-1]:
             x = graph.dense(x, layer.kernel, layer.bias, then="Relu")
         graph.reshape(graph.dense(x, self.layers[-1].kernel, self.layers[-1].bias), (candidates, 1), out="logits")
-        return graph.model("dnn_rank", {"candidates": (candidates, 1, width)}, {"logits": (candidates, 1)})
+        more = add_hidden(graph, x, candidates=candidates, width=self.hidden_width) if hidden else {}
+        return graph.model("dnn_rank", {"candidates": (candidates, 1, width)}, {"logits": (candidates, 1), **more})

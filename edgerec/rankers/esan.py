@@ -177,7 +177,7 @@ class Esan(Ranker):
         encoded = self.query(candidates)
         hidden = self._own(at_positions(encoded, scored), behaviours)
         if shown is None:
-            return self.output_layer(ops.relu(hidden))[..., 0]
+            return self._logits(ops.relu(hidden))
         around = self._around(encoded, candidate_length, scored, shown)
         if training:
             around = self._with_unknowns(around)
@@ -187,10 +187,13 @@ class Esan(Ranker):
             hidden += around.before + around.after
             for name, rows in around.rows.items():
                 hidden += self._look_up(name, around.own, rows)
-        logits = self.output_layer(ops.relu(hidden))[..., 0]
+        logits = self._logits(ops.relu(hidden))
         if self.place:
             logits += ops.matmul(ops.one_hot(around.place - 1, PLACES, dtype="float32"), self.place_table)[..., 0]
         return logits
+
+    def _logits(self, hidden: Any) -> Any:
+        return self.output_layer(hidden)[..., 0]
 
     def _look_up(self, name: str, own: Any, rows: Any) -> Any:
         """Return the rows (batch, s, units) of a table. A row of 0 is zero."""
@@ -284,10 +287,15 @@ class Esan(Ranker):
     def rank_shown(self, inputs: RankInputs, *, training: bool = False) -> Any:
         return self._rank(inputs, inputs.shown, training=training)
 
+    def hidden_and_logits(self, inputs: RankInputs) -> tuple[Any, Any]:
+        """Return ``relu(own)`` and relevance, both without surroundings and place."""
+        encoded = self.query(inputs.candidates)
+        hidden = ops.relu(self._own(at_positions(encoded, inputs.scored), _behaviours(inputs)))
+        return hidden, self._logits(hidden)
+
     def _rank(self, inputs: RankInputs, shown: ShownKinds | None = None, *, training: bool = False) -> Any:
-        behaviours = {kind.plural: (window.fused, window.length) for kind, window in inputs.behaviours.items()}
         lists = inputs.candidates, inputs.candidate_length, inputs.scored
-        return self(*lists, behaviours, shown=shown, training=training)
+        return self(*lists, _behaviours(inputs), shown=shown, training=training)
 
     def card_vectors(self, inputs: RankInputs) -> tuple[Any, Any, Any]:
         """Return the vectors `own`, `before` and `after` of the scored candidates, (batch, s, units) each.
@@ -295,8 +303,7 @@ class Esan(Ranker):
         They are those of `edgerec.mixing.head.CardVectors`, which the device graph computes.
         """
         encoded = at_positions(self.query(inputs.candidates), inputs.scored)
-        behaviours = {kind.plural: (window.fused, window.length) for kind, window in inputs.behaviours.items()}
-        own = self._own(encoded, behaviours)
+        own = self._own(encoded, _behaviours(inputs))
         if self.around == "none":
             return own, ops.zeros_like(encoded), ops.zeros_like(encoded)
         return own, self.before(encoded), self.after(encoded)
@@ -359,3 +366,8 @@ class Esan(Ranker):
             "around": self.around,
             "place": self.place,
         }
+
+
+def _behaviours(inputs: RankInputs) -> dict[str, tuple[Any, Any]]:
+    """Return the call argument `behaviours`."""
+    return {kind.plural: (window.fused, window.length) for kind, window in inputs.behaviours.items()}

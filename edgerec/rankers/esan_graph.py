@@ -11,7 +11,7 @@ from edgerec.core.errors import ShapeError
 from edgerec.features.behaviours import BehaviourKind, Limits
 from edgerec.graphs.attention import AttentionForm, AttentionWeights
 from edgerec.graphs.builder import GraphBuilder
-from edgerec.graphs.ranking import RankerGraph, Reading, behaviour_inputs
+from edgerec.graphs.ranking import RankerGraph, Reading, add_hidden, behaviour_inputs
 from edgerec.graphs.weights import Array, DenseWeights, check_array
 
 
@@ -59,13 +59,18 @@ class EsanWeights(RankerGraph):
             for index, (kind, form) in enumerate(self._forms().items())
         }
 
-    def build(self, limits: Limits) -> onnx.ModelProto:
+    @property
+    def hidden_width(self) -> int:
+        return self.hidden.width
+
+    def build(self, limits: Limits, *, hidden: bool = False) -> onnx.ModelProto:
         """Build the graph of ESAN. The inputs are those of `CrbanWeights.build` without `last`.
 
         | name | shape | what |
         |---|---|---|
         | out `logits` | `(k, 1)` | relevance: the logit of each candidate without surroundings and place |
         | out `vectors` | `(k, 3 * hidden)` | `own`, `before` and `after`, one after the other |
+        | out `hidden` | `(k, hidden)` | `relu(own)`, which the output layer reads; if asked for |
 
         `own` is the hidden layer before its activation, without surroundings. `before` and `after` are what the
         candidate adds to the hidden layer of the card after it, and of the card before it.
@@ -75,7 +80,7 @@ class EsanWeights(RankerGraph):
         query = graph.dense(
             graph.reshape("candidates", (candidates, width)), self.query.kernel, self.query.bias, then="Relu"
         )
-        hidden = graph.dense(query, self.hidden.kernel[:units], self.hidden.bias)
+        own = graph.dense(query, self.hidden.kernel[:units], self.hidden.bias)
         inputs: dict[str, tuple[int, ...]] = {"candidates": (candidates, 1, width)}
         contexts = []
         for kind, form in self._forms().items():
@@ -83,11 +88,13 @@ class EsanWeights(RankerGraph):
             contexts.append(form.add_context(graph, query, kind, candidates=candidates, length=length))
             inputs |= behaviour_inputs(kind, length, form.key_width, self.hidden.width)
         for context in contexts:
-            hidden = graph.node("Add", hidden, context)
+            own = graph.node("Add", own, context)
         around = (graph.node("MatMul", query, graph.constant(kernel)) for kernel in (self.before, self.after))
         # MNN has no output that another operation reads, so the hidden layer cannot be an output itself.
-        graph.node("Concat", hidden, *around, axis=1, out="vectors")
-        logits = graph.node("MatMul", graph.node("Relu", hidden), graph.constant(self.output.kernel))
+        graph.node("Concat", own, *around, axis=1, out="vectors")
+        read = graph.node("Relu", own)
+        logits = graph.node("MatMul", read, graph.constant(self.output.kernel))
         graph.node("Add", logits, graph.constant(self.output.bias[None]), out="logits")
         outputs = {"logits": (candidates, 1), "vectors": (candidates, 3 * self.hidden.width)}
-        return graph.model("esan", inputs, outputs)
+        more = add_hidden(graph, read, candidates=candidates, width=self.hidden.width) if hidden else {}
+        return graph.model("esan", inputs, {**outputs, **more})

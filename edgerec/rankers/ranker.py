@@ -112,6 +112,20 @@ class Ranker(keras.layers.Layer):
         """
         raise PluginError(f"ranker {type(self).__module__}.{type(self).__name__} should define `rank`")
 
+    def hidden_and_logits(self, inputs: RankInputs) -> tuple[Any, Any]:
+        """Return what the output layer reads, (batch, scored, width) float32, and the logits of `rank`.
+
+        A user's patch reads the former. By default there is none. A ranker that defines this method also defines
+        `RankerGraph.hidden_width` and the output `hidden` of its device graph.
+
+        Raises:
+            ConversionError: the ranker does not define this method.
+        """
+        raise ConversionError(
+            f"layer {self.name}: {type(self).__name__} has no hidden layer for patches: it should define "
+            "`hidden_and_logits` (docs/extending.md)"
+        )
+
     def rank_shown(self, inputs: RankInputs, *, training: bool = False) -> Any:
         """Return logits (batch, scored) given that the candidates are shown in the order of the list.
 

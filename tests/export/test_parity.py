@@ -13,14 +13,14 @@ import polars as pl
 import pytest
 import tensorflow as tf
 
-from edgerec.bundle.golden import GoldenCase, run_case
+from edgerec.bundle.golden import run_case
 from edgerec.bundle.load import load_device_model
 from edgerec.core.errors import ParityError
 from edgerec.data.samples import TEST, Samples
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import RELATIVE, TOLERANCE, CaseError, check_random, compare
-from edgerec.export.random_cases import keras_logits, long_case, random_cases
+from edgerec.export.random_cases import long_case, random_cases, with_keras
 from edgerec.export.real_requests import RealRequests, check_real, summarise
 from edgerec.export.split import device_graphs, split
 from edgerec.features.behaviours import Limits
@@ -138,7 +138,7 @@ def test_a_weight_that_is_one_percent_off_fails_the_parity_check(
         changed[index] *= 1.01
         variable.assign(changed)
         try:
-            others = _with_keras_logits(model, long)
+            others = with_keras(model, long, SHORT)
         finally:
             variable.assign(original)
         effects[variable.path] = max(
@@ -148,11 +148,6 @@ def test_a_weight_that_is_one_percent_off_fails_the_parity_check(
             check_random(others, strong.device, strong.onnx)
     smallest = min(effects, key=lambda path: effects[path])
     assert effects[smallest] > 2 * TOLERANCE, (smallest, effects[smallest])
-
-
-def _with_keras_logits(model: Any, cases: list[GoldenCase]) -> list[GoldenCase]:
-    rows = keras_logits(model, cases, SHORT)
-    return [replace(case, logits=logits) for case, logits in zip(cases, rows, strict=True)]
 
 
 @pytest.mark.usefixtures("eager")

@@ -26,6 +26,7 @@ from edgerec.model.batches import make_batch
 from edgerec.model.runs import load_run
 from edgerec.rankers.registry import MIXED_MODELS
 from tests.bundle.restamp import restamp_device
+from tests.hidden_layers import build, logits_of, without_hidden
 from tests.mixing.mixed_logs import KINDS
 from tests.quicker import some_of
 from tests.random_runs import of_model, on_device
@@ -135,3 +136,21 @@ def test_every_weight_gets_a_gradient_and_padding_changes_nothing(mixed_path: Pa
     batch.inputs["candidates"]["ids"][~valid] = 1
     after = run.model.in_list(tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)).numpy()
     np.testing.assert_allclose(after[valid], before[valid], atol=2e-6)
+
+
+@pytest.mark.usefixtures("eager")
+def test_hidden_layer_is_relu_of_own_in_every_engine(mixed_path: Path, tmp_path: Path) -> None:
+    run = of_model(load_run(mixed_path / "run"), "esan")
+    made = build(run)
+    for case in made.cases:
+        np.testing.assert_allclose(logits_of(run, case), case.logits, atol=2e-6)
+    assert max(made.check().values()) < 5e-5
+    assert made.check("int8")["mnn_hidden"] < 0.2
+    plain = made.without["crban"].SerializeToString(deterministic=True)
+    assert without_hidden(made.graphs["crban"]) == plain
+    ranker, case = on_device(made.graphs, tmp_path).ranker, made.cases[-1]
+    empty = Encodings.empty(ranker.key_widths[EXPOSURE], ranker.hidden)
+    more = Encodings.empty(ranker.key_widths[PAGE_VIEW], ranker.hidden)
+    scored = ranker.score_cards(case.candidates, empty, more)
+    assert scored.vectors is not None
+    np.testing.assert_array_equal(scored.hidden, np.maximum(scored.vectors.own, 0))
