@@ -156,7 +156,8 @@ def random_drift(name: str, device: DeviceModel, cases: Iterable[GoldenCase]) ->
     Raises:
         ParityError: a number is NaN or infinite.
     """
-    logits, hidden = [], []
+    logits: list[float] = []
+    hidden: list[float] = []
     for case in cases:
         scored = run_scored(device, case)
         logits.append(compare(name, scored.logits, case, where="random request", tolerance=UNBOUNDED))

@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import onnx
@@ -23,6 +22,7 @@ from edgerec.device_runtime.session import Session
 from edgerec.export.bundle import export_bundle
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import check_random
+from edgerec.export.random_cases import with_keras
 from edgerec.export.split import SplitModel, device_graphs
 from edgerec.features.behaviours import Limits
 from edgerec.graphs.ranking import RankerGraph
@@ -51,6 +51,9 @@ def test_hidden_layer_of_every_model_is_that_of_keras_in_every_engine(run: Run, 
     assert widths == {run.model.settings.units}
     for case in made.cases:
         np.testing.assert_allclose(logits_of(run, case), case.logits, atol=2e-6)
+    (again,) = with_keras(run.model, [made.cases[-1]], LIMITS)
+    (other,) = with_keras(run.model, [made.cases[-1]], LIMITS, hidden=True)
+    np.testing.assert_array_equal(other.logits, again.logits)
     # ReLU layers have zeros. Other numbers have to differ, or the test would show little.
     layers = np.concatenate([case.hidden for case in made.cases if case.hidden is not None])
     assert layers.std() > 0.05
@@ -128,7 +131,7 @@ def test_the_device_returns_the_hidden_layer_at_no_command(graph: onnx.ModelProt
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_hidden_layer_that_is_not_finite_is_an_error(model: bytes, value: float, monkeypatch: Any) -> None:
+def test_a_hidden_layer_that_is_not_finite_is_an_error(model: bytes, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     ranker = DeviceRanker(model)
     one = request_of(built(), 3, (2, 2))
     layer = np.zeros((CANDIDATES, 32), np.float32)
@@ -174,7 +177,7 @@ def test_a_ranker_without_a_hidden_layer_is_refused_only_if_asked(run: Run) -> N
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_hidden_layer_of_a_wrong_shape_is_an_error_of_the_ranker(run: Run, monkeypatch: Any) -> None:
+def test_a_hidden_layer_of_a_wrong_shape_is_an_error_of_the_ranker(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run = of_model(run, "dnn_rank")
     right = run.model.ranker.hidden_and_logits
     monkeypatch.setattr(run.model.ranker, "hidden_and_logits", lambda inputs: right(inputs)[::-1])
