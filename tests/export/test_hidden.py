@@ -131,7 +131,9 @@ def test_the_device_returns_the_hidden_layer_at_no_command(graph: onnx.ModelProt
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_hidden_layer_that_is_not_finite_is_an_error(model: bytes, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hidden_layer_that_is_not_finite_is_an_error(
+    model: bytes, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ranker = DeviceRanker(model)
     one = request_of(built(), 3, (2, 2))
     layer = np.zeros((CANDIDATES, 32), np.float32)
