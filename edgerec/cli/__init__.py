@@ -30,6 +30,7 @@ from edgerec.cli.mixing import mix
 from edgerec.cli.off_policy import off_policy
 from edgerec.cli.options import PATH, force_option, json_option, seed_option
 from edgerec.cli.output import emit
+from edgerec.cli.personalizing import meta_train, personalize
 from edgerec.cli.replaying import replay
 from edgerec.cli.tensorflow import import_tensorflow
 from edgerec.cli.versions import versions
@@ -93,6 +94,8 @@ for _command in (
     loop,
     off_policy,
     mix,
+    meta_train,
+    personalize,
     explain,
 ):
     cli.add_command(_command)

@@ -120,6 +120,11 @@ LAYOUTS = {
     ),
     "ab_test.json": _AB_TEST,
     "mix_test.json": _MIX_TEST,
+    "personal_evaluation.json": Layout(
+        "personal_evaluation",
+        ("schema", "rows"),
+        (r"personal_evaluation\.(json|md)",),
+    ),
     "loop.json": Layout(
         "loop",
         ("schema", "rounds"),
