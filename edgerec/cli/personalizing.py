@@ -120,7 +120,7 @@ def personalize() -> None:
     "--methods",
     default="user_bias,finetune,maml,paml,prior,other_user",
     show_default=True,
-    help="Methods, separated by commas. shared and refit are always measured.",
+    help="Methods, separated by commas (docs/personalization.md lists them). shared and refit are always measured.",
 )
 @click.option(
     "--seeds",

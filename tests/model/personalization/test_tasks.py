@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerec.model.personalization.tasks import Task, groups_of, split_users, tasks_of
@@ -33,6 +33,7 @@ def test_users_with_one_page_are_no_tasks() -> None:
     assert tasks_of(make_world(users=3, pages=1)) == []
 
 
+@settings(max_examples=20)
 @given(st.sets(st.integers(0, 10**9), min_size=1, max_size=40), st.integers(2, 5), st.integers(0, 9))
 def test_each_user_is_evaluated_once_and_never_with_itself_in_meta_training(
     users: set[int], folds: int, seed: int
