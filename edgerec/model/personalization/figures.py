@@ -56,13 +56,19 @@ def user_figures(activations: Activations, tasks: Sequence[Task], logit: Floats)
     losses = np.logaddexp(0, score) - label * score
     users = len(tasks)
     return UserFigures(
-        auc=np.bincount(owner, weights=aucs * sizes, minlength=users),
-        weight=np.bincount(owner, weights=sizes, minlength=users),
-        loss=np.bincount(index[once], weights=losses[once], minlength=users),
-        events=np.bincount(index[once], minlength=users).astype(np.float64),
+        auc=_sums(owner, aucs * sizes, users),
+        weight=_sums(owner, sizes, users),
+        loss=_sums(index[once], losses[once], users),
+        events=_sums(index[once], np.ones(int(once.sum())), users),
         request_user=owner,
         request_auc=aucs,
     )
+
+
+def _sums(user: NDArray[np.int64], numbers: Floats, users: int) -> Floats:
+    """Return the sum of `numbers` of each user."""
+    found: Floats = np.bincount(user, weights=numbers, minlength=users).astype(np.float64)
+    return found
 
 
 def figures(

@@ -51,7 +51,7 @@ class Learned:
         if self.first_bias is not None:
             bias = tried(self.first_bias, replace(events, phi=np.zeros((len(events), 1), np.float32)))[-1]
             events = replace(events, logits=events.logits + bias)
-        theta = tried(head, events).copy()
+        theta: Array = tried(head, events).copy()
         theta[-1] += bias
         return theta
 

@@ -43,6 +43,8 @@ class Prior:
 def learn_prior(trainees: Sequence[Trainee], prior: Prior, *, rounds: int) -> Prior:
     """Return the prior after some rounds of EM over all events of the users.
 
+    A round makes one Newton step for each user, from where the last round ended. So modes and prior converge together.
+
     Args:
         trainees: users of meta-training.
         prior: where EM starts.
@@ -53,7 +55,7 @@ def learn_prior(trainees: Sequence[Trainee], prior: Prior, *, rounds: int) -> Pr
         precision = np.linalg.inv(prior.covariance)
         spread = np.zeros_like(prior.covariance)
         for index, each in enumerate(trainees):
-            modes[index], hessian = newton(each.whole, prior.mean, precision, steps=2, start=modes[index])
+            modes[index], hessian = newton(each.whole, prior.mean, precision, steps=1, start=modes[index])
             spread += np.linalg.inv(hessian)
         change = np.array(modes) - prior.mean
         covariance = (spread + change.T @ change) / len(trainees)

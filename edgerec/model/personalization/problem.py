@@ -94,7 +94,8 @@ def head_of(
     numbers = kernel.shape[1] + 1
 
     def wide(value: Floats | float) -> NDArray[np.float32]:
-        return np.broadcast_to(np.asarray(value, np.float32), (numbers,)).copy()
+        array: NDArray[np.float32] = np.broadcast_to(np.asarray(value, np.float32), (numbers,)).copy()
+        return array
 
     training = Training.model_validate(
         {
