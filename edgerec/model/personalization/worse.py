@@ -20,7 +20,8 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.05
 LEAST = 5
-FLIPS = 400
+FLIPS, NULLS = 400, 20
+"""Random flips that make the distribution of a user, and flips of each user that measure what noise alone gives."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ def worse_users(user: NDArray[np.int64], difference: Floats, *, seed: int) -> Wo
         if len(each) < LEAST:
             continue
         sums = rng.choice((-1.0, 1.0), (FLIPS, len(each))) @ each
-        null = float(rng.choice((-1.0, 1.0), len(each)) @ each)
-        flagged.append([_rare(sums, each.sum()), _rare(-sums, -each.sum()), _rare(sums, null)])
+        null = rng.choice((-1.0, 1.0), (NULLS, len(each))) @ each
+        noise = np.mean([_rare(sums, one) for one in null.tolist()])
+        flagged.append([_rare(sums, float(each.sum())), _rare(-sums, -float(each.sum())), noise])
     if not flagged:
         return Worse(0, 0.0, 0.0, 0.0)
     shares = np.mean(flagged, axis=0).tolist()
