@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgerec.model.personalization.activations import Activations
-from edgerec.model.personalization.problem import Floats, Problem, events_of, standard_head
+from edgerec.model.personalization.problem import Problem, events_of, standard_head
 from edgerec.model.personalization.tasks import Task, fold_of
 from edgerec.personalization.events import Events
 from edgerec.personalization.gradient import PatchLoss
@@ -101,7 +103,7 @@ def stacked(trainees: Sequence[Trainee]) -> Problem:
     )
 
 
-def mean_query_loss(trainees: Sequence[Trainee], head: PersonalHead, patch: Callable[[Trainee], Floats]) -> float:
+def mean_query_loss(trainees: Sequence[Trainee], head: PersonalHead, patch: Callable[[Trainee], NDArray[Any]]) -> float:
     """Return the mean log loss of the query events of some users with their patches of the standard head."""
     total, events = 0.0, 0
     for each in trainees:
