@@ -52,7 +52,7 @@ def learn_prior(trainees: Sequence[Trainee], prior: Prior, *, rounds: int) -> Pr
     """
     modes = [prior.mean] * len(trainees)
     for _ in range(rounds):
-        precision: Floats = np.linalg.inv(prior.covariance)
+        precision = np.linalg.inv(prior.covariance).astype(np.float64)
         spread = np.zeros_like(prior.covariance)
         for index, each in enumerate(trainees):
             modes[index], hessian = newton(each.whole, prior.mean, precision, steps=1, start=modes[index])
@@ -76,7 +76,7 @@ def prior_method(world: MetaWorld, start: Floats, *, rank: int | None = None, di
     fitted = learn_prior(world.fitted, first, rounds=ROUNDS)
 
     def loss(scale: float) -> float:
-        precision: Floats = scale * np.linalg.inv(_shape(fitted, diagonal).covariance)
+        precision = scale * np.linalg.inv(_shape(fitted, diagonal).covariance).astype(np.float64)
         return mean_query_loss(
             world.tuned,
             world.standard,

@@ -58,7 +58,7 @@ def worse_users(user: NDArray[np.int64], difference: Floats, *, seed: int) -> Wo
             continue
         sums = rng.choice((-1.0, 1.0), (FLIPS, len(each))) @ each
         null = rng.choice((-1.0, 1.0), (NULLS, len(each))) @ each
-        noise = np.mean([_rare(sums, one) for one in null.tolist()])
+        noise = float(np.mean([_rare(sums, one) for one in null.tolist()]))
         flagged.append([_rare(sums, float(each.sum())), _rare(-sums, -float(each.sum())), noise])
     if not flagged:
         return Worse(0, 0.0, 0.0, 0.0)

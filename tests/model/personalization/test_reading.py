@@ -80,7 +80,7 @@ def replace_limits(samples: Samples) -> object:
 @pytest.mark.usefixtures("eager")
 def test_the_table_is_written_with_json_and_markdown(small_world_path: Path, tmp_path: Path) -> None:
     run, samples = load_run(small_world_path / "run"), open_samples(small_world_path / "samples")
-    options = {"methods": ["user_bias"], "seeds": 1, "folds": 2, "users": 100, "splits": ["validation", "test"]}
+    options = {"methods": ["user_bias"], "seeds": 1, "folds": 10, "users": 100, "splits": ["validation", "test"]}
     found = evaluate_personalization(run, samples, tmp_path / "out", candidate=False, **options)  # type: ignore[arg-type]
     written = json.loads((tmp_path / "out" / "personal_evaluation.json").read_text())
     assert written == json.loads(json.dumps(found))
