@@ -52,14 +52,14 @@ def worse_users(user: NDArray[np.int64], difference: Floats, *, seed: int) -> Wo
     rng = np.random.default_rng(seed)
     moved = difference != 0
     user, difference = user[moved], difference[moved]
-    flagged: list[tuple[float, float, float]] = []
+    flagged = []
     for each in np.split(difference[np.argsort(user, kind="stable")], _cuts(user)):
         if len(each) < LEAST:
             continue
         sums = rng.choice((-1.0, 1.0), (FLIPS, len(each))) @ each
         null = rng.choice((-1.0, 1.0), (NULLS, len(each))) @ each
         noise = float(np.mean([_rare(sums, one) for one in null.tolist()]))
-        flagged.append((_rare(sums, float(each.sum())), _rare(-sums, -float(each.sum())), noise))
+        flagged.append([_rare(sums, float(each.sum())), _rare(-sums, -float(each.sum())), noise])
     if not flagged:
         return Worse(0, 0.0, 0.0, 0.0)
     shares = np.mean(flagged, axis=0).tolist()

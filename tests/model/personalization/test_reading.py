@@ -78,9 +78,12 @@ def replace_limits(samples: Samples) -> object:
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_table_is_written_with_json_and_markdown(small_world_path: Path, tmp_path: Path) -> None:
+def test_the_table_is_written_with_json_and_markdown(
+    small_world_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgerec.model.personalization.methods.LEAST_USERS", 5)
     run, samples = load_run(small_world_path / "run"), open_samples(small_world_path / "samples")
-    options = {"methods": ["user_bias"], "seeds": 1, "folds": 2, "users": 100, "splits": ["validation", "test"]}
+    options = {"methods": ["user_bias"], "seeds": 1, "folds": 10, "users": 100, "splits": ["validation", "test"]}
     found = evaluate_personalization(run, samples, tmp_path / "out", candidate=False, **options)  # type: ignore[arg-type]
     written = json.loads((tmp_path / "out" / "personal_evaluation.json").read_text())
     assert written == json.loads(json.dumps(found))
@@ -102,7 +105,10 @@ def test_wrong_input_is_one_line(arguments: list[str], reason: str, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("eager")
-def test_meta_train_writes_a_head_of_the_run(small_world_path: Path, tmp_path: Path) -> None:
+def test_meta_train_writes_a_head_of_the_run(
+    small_world_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgerec.model.personalization.methods.LEAST_USERS", 5)
     run, out = small_world_path / "run", tmp_path / "head.npz"
     options = ["--from", run, "--out", out, "--split", "both", "--method", "finetune", "--features", "hidden"]
     found = document(edgerec_here("meta-train", small_world_path / "samples", *options, "--json"))
