@@ -1,6 +1,6 @@
 """What all users of a model version share: what a patch reads, where it starts, and how it is trained.
 
-Meta-training learns it off the device (`edgerec meta-train`), and the bundle carries it. A patch `theta` has `rank`
+Meta-training learns it off the device (`edgerec meta-train`). A patch `theta` has `rank`
 weights and a bias. With the activations a of a candidate,
 
     phi = clip((a - mean) @ kernel)
