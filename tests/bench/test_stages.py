@@ -92,7 +92,8 @@ def test_the_commands_of_a_model_take_as_long_as_a_plain_run(bundle_path: Path) 
     for session in sessions_of(load_device_model(bundle_path)).values():
         found = time_commands(session, runs=20)
         plain = statistics.median(time_calls(session.execute, 200)[0])
-        assert 0.5 < sum(one.us for one in found) / plain < 2.0
+        # Wide bounds, for a busy machine: a wrong unit or a command that counts twice over all runs is far outside.
+        assert 0.2 < sum(one.us for one in found) / plain < 5.0
         assert all(one.us >= 0 for one in found)
 
 
