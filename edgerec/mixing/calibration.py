@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.core.logistic import sigmoid
+
 Floats = NDArray[np.float64]
 
 PULL = np.array([25.0, 1.0])
@@ -16,12 +18,6 @@ few clicks keeps the differences that the model makes, and its level is that of 
 SCALES = (0.05, 5.0)
 """The smallest and the largest scale."""
 _STEPS = 50
-
-
-def rates(logits: Floats) -> Floats:
-    """Return ``1 / (1 + exp(-x))`` for each logit, without overflow."""
-    result: Floats = 0.5 * (1 + np.tanh(0.5 * logits))
-    return result
 
 
 def calibrate(logits: Floats, clicked: Floats) -> tuple[float, float]:
@@ -39,7 +35,7 @@ def calibrate(logits: Floats, clicked: Floats) -> tuple[float, float]:
     none = np.array([1.0, 0.0])
     found = none.copy()
     for _ in range(_STEPS):
-        predicted = rates(design @ found + middle)
+        predicted = sigmoid(design @ found + middle)
         slope = design.T @ (clicked - predicted) - PULL * (found - none)
         curvature = (design * (predicted * (1 - predicted))[:, None]).T @ design + np.diag(PULL)
         step = np.linalg.solve(curvature, slope)
@@ -64,7 +60,7 @@ def held_out(logits: Floats, clicked: Floats, users: NDArray[np.int64]) -> Float
     for half in (0, 1):
         own = users % 2 == half
         scale, shift = calibrate(logits[~own], clicked[~own])
-        found[own] = rates(scale * logits[own] + shift)
+        found[own] = sigmoid(scale * logits[own] + shift)
     return found
 
 

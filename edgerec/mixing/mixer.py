@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.core.errors import NotFiniteError
-from edgerec.mixing.calibration import rates
+from edgerec.core.logistic import sigmoid
 from edgerec.mixing.config import MixConfig, Solver
 from edgerec.mixing.esan_values import EsanValues
 from edgerec.mixing.fixed import fixed_slots, solve_fixed
@@ -148,7 +148,7 @@ class Mixer:
 def click_rates(rules: MixRules, prior: MixPrior, kinds: Ints, logits: Logits) -> Floats:
     """Return the calibrated click rate (n,) of each card, ``sigmoid(scale * logit + shift)``."""
     calibration = np.array([prior.calibration.get(name, (1.0, 0.0)) for name in rules.names])[kinds]
-    return rates(calibration[:, 0] * logits.astype(np.float64) + calibration[:, 1])
+    return sigmoid(calibration[:, 0] * logits.astype(np.float64) + calibration[:, 1])
 
 
 def point_values(

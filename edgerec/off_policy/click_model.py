@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgerec.core.logistic import sigmoid
 from edgerec.off_policy.candidate_orders import Floats
 from edgerec.off_policy.places import Places
 
@@ -29,7 +30,7 @@ def click_probabilities(places: Places) -> Floats:
     for number in range(FOLDS):
         other = fold != number
         intercept, slope = _fit(score[other], places.clicked[other])
-        probabilities[~other] = _sigmoid(intercept + slope * places.score[~other])
+        probabilities[~other] = sigmoid(intercept + slope * places.score[~other])
     return probabilities
 
 
@@ -41,7 +42,7 @@ def _fit(score: Floats, clicked: Floats) -> tuple[float, float]:
     columns = np.stack([np.ones_like(score), (score - middle) / spread], axis=1)
     weights = np.zeros(2)
     for _ in range(_STEPS):
-        predicted = _sigmoid(columns @ weights)
+        predicted = sigmoid(columns @ weights)
         gradient = columns.T @ (clicked - predicted) - _RIDGE * weights
         curvature = (columns.T * (predicted * (1 - predicted))) @ columns + _RIDGE * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
@@ -50,9 +51,3 @@ def _fit(score: Floats, clicked: Floats) -> tuple[float, float]:
             break
     slope = float(weights[1]) / spread
     return float(weights[0]) - slope * middle, slope
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    # tanh does not overflow.
-    probabilities: Floats = 0.5 + 0.5 * np.tanh(0.5 * logits)
-    return probabilities

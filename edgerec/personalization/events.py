@@ -50,11 +50,6 @@ class Events:
         return len(self.logits)
 
     @property
-    def clicks(self) -> int:
-        """Number of clicked candidates."""
-        return int(self.labels.sum())
-
-    @property
     def request_count(self) -> int:
         """Number of requests."""
         return 0 if not len(self) else 1 + int((self.requests[1:] != self.requests[:-1]).sum())

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.core.logistic import sigmoid
 from edgerec.personalization.events import Events
 from edgerec.personalization.head import PersonalHead
 
 Floats = NDArray[np.float64]
+
+
+def inputs_of(events: Events) -> Floats:
+    """Return (n, rank + 1) what the numbers of a patch multiply: `phi`, and a column of ones for the bias."""
+    inputs = np.ones((len(events), events.phi.shape[1] + 1))
+    inputs[:, :-1] = events.phi
+    return inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +31,7 @@ class PatchLoss:
     """The loss of patches on the events of one user. `of` creates it.
 
     Attributes:
-        inputs: (n, rank + 1) `phi` and a column of ones.
+        inputs: (n, rank + 1) see `inputs_of`.
         logits, labels: (n,) as in `Events`.
         start, pull: (rank + 1,) as in `PersonalHead`.
     """
@@ -37,10 +45,8 @@ class PatchLoss:
     @classmethod
     def of(cls, head: PersonalHead, events: Events) -> PatchLoss:
         """Return the loss on some events, at least one."""
-        inputs = np.ones((len(events), head.rank + 1))
-        inputs[:, :-1] = events.phi
         wide = (array.astype(np.float64) for array in (events.logits, events.labels, head.start, head.pull))
-        return cls(inputs, *wide)
+        return cls(inputs_of(events), *wide)
 
     def each(self, theta: Floats) -> Floats:
         """Return the log loss (n,) of each event, without the pull."""
@@ -55,13 +61,13 @@ class PatchLoss:
 
     def gradient(self, theta: Floats) -> Floats:
         """Return the gradient (rank + 1,) of the loss."""
-        rates = 0.5 * (1 + np.tanh((self.logits + self.inputs @ theta) / 2))
+        rates = sigmoid(self.logits + self.inputs @ theta)
         gradient: Floats = ((rates - self.labels) @ self.inputs + self.pull * (theta - self.start)) / len(self.labels)
         return gradient
 
     def curvature(self, theta: Floats) -> Floats:
         """Return the matrix (rank + 1, rank + 1) of second derivatives of the loss. It is positive definite."""
-        rates = 0.5 * (1 + np.tanh((self.logits + self.inputs @ theta) / 2))
+        rates = sigmoid(self.logits + self.inputs @ theta)
         weighted = self.inputs * (rates * (1 - rates))[:, None]
         matrix: Floats = (self.inputs.T @ weighted + np.diag(self.pull)) / len(self.labels)
         return matrix

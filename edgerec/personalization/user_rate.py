@@ -7,11 +7,13 @@ small dense network. `memory` is a mean over the most similar users of meta-trai
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgerec.core.errors import FormatError
+from edgerec.core.logistic import sigmoid
 from edgerec.personalization.events import Events
 
 Array = NDArray[np.float32]
@@ -31,9 +33,33 @@ def describe(events: Events) -> Floats:
     """
     logits = events.logits.astype(np.float64)
     loss = np.logaddexp(0, logits) - events.labels * logits
-    predicted = 0.5 * (1 + np.tanh(logits / 2))
-    more = (events.labels.mean() - predicted.mean(), loss.mean(), np.log1p(len(events)))
+    more = (events.labels.mean() - sigmoid(logits).mean(), loss.mean(), np.log1p(len(events)))
     return np.concatenate([events.phi.mean(axis=0, dtype=np.float64), more])
+
+
+def scaled_to(described: Floats, mean: NDArray[Any], scale: NDArray[Any]) -> Floats:
+    """Return h (..., rank + 3) with the mean 0 and the standard deviation 1 in meta-training, and without outliers."""
+    scaled: Floats = np.clip((described - mean) / scale, -5, 5)
+    return scaled
+
+
+def nearest(stored: NDArray[Any], scaled: Floats, *, own: int | None = None) -> tuple[NDArray[np.intp], Floats]:
+    """Return the places of the most similar stored users, and their weights, whose sum is 1.
+
+    Args:
+        stored: (m, rank + 3) scaled h of stored users.
+        scaled: (rank + 3,) scaled h of a user.
+        own: the place of this user among the stored ones, which does not count.
+    """
+    distance = np.square(stored - scaled).sum(axis=1)
+    if own is not None:
+        distance[own] = np.inf
+    near = np.argsort(distance, kind="stable")[:NEIGHBOURS]
+    near = near[np.isfinite(distance[near])]
+    if not len(near):
+        return near, np.zeros(0)
+    weights = np.exp(-0.5 * (distance[near] - distance[near[0]]) / len(scaled))
+    return near, weights / weights.sum()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +124,10 @@ class UserRate:
 
     def factor(self, described: Floats) -> float:
         """Return the factor of the learning rate, within [0, `LARGEST`], of a user that `describe` describes."""
-        scaled = np.clip((described - self.rate_mean) / self.rate_scale, -5, 5)
+        scaled = scaled_to(described, self.rate_mean, self.rate_scale)
         hidden = np.tanh(scaled @ self.rate_kernel + self.rate_bias)
         factor = float(np.logaddexp(0, hidden @ self.rate_output[:-1] + self.rate_output[-1]))
         if len(self.rate_factors):
-            distance = np.square(self.rate_users - scaled).sum(axis=1)
-            near = np.argsort(distance, kind="stable")[:NEIGHBOURS]
-            weight = np.exp(-0.5 * (distance[near] - distance[near[0]]) / len(scaled))
-            factor += float(weight @ self.rate_factors[near] / weight.sum())
+            near, weights = nearest(self.rate_users, scaled)
+            factor += float(weights @ self.rate_factors[near])
         return min(max(factor, 0.0), LARGEST)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgerec.mixing.calibration import calibrate, calibration_error, held_out, rates
+from edgerec.core.logistic import sigmoid
+from edgerec.mixing.calibration import calibrate, calibration_error, held_out
 
 
 def test_scale_and_shift_of_distorted_logits_are_found() -> None:
     rng = np.random.default_rng(1)
     truth = rng.normal(-1, 1.5, 40_000)
-    clicked = (rng.random(len(truth)) < rates(truth)).astype(float)
+    clicked = (rng.random(len(truth)) < sigmoid(truth)).astype(float)
     scale, shift = calibrate(2 * truth + 1, clicked)  # the model is too sure, and too high
     assert abs(scale - 0.5) < 0.02
     assert abs(shift + 0.5) < 0.05
@@ -23,7 +24,7 @@ def test_a_kind_without_exposures_keeps_its_logits() -> None:
 def test_a_kind_without_clicks_gets_a_finite_shift() -> None:
     scale, shift = calibrate(np.full(50, 0.3), np.zeros(50))
     assert np.isfinite([scale, shift]).all()
-    assert rates(np.array([scale * 0.3 + shift]))[0] < 0.1
+    assert sigmoid(np.array([scale * 0.3 + shift]))[0] < 0.1
 
 
 def test_the_error_is_the_distance_of_predicted_and_real_rates() -> None:
@@ -36,10 +37,10 @@ def test_the_error_is_the_distance_of_predicted_and_real_rates() -> None:
 def test_few_clicks_keep_the_differences_of_the_model() -> None:
     rng = np.random.default_rng(6)
     logits = rng.normal(-3, 0.5, 1_000)
-    clicked = (rng.random(1_000) < rates(logits + 1)).astype(float)
+    clicked = (rng.random(1_000) < sigmoid(logits + 1)).astype(float)
     scale, shift = calibrate(logits, clicked)
     assert 0.8 < scale < 1.3
-    assert abs(rates(scale * logits + shift).mean() - clicked.mean()) < 0.005  # the level is that of the clicks
+    assert abs(sigmoid(scale * logits + shift).mean() - clicked.mean()) < 0.005  # the level is that of the clicks
 
 
 def test_held_out_rates_are_those_of_other_users() -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from edgerec.core.console import progress, stage
 from edgerec.core.errors import InputError
+from edgerec.core.logistic import sigmoid
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
-from edgerec.mixing.calibration import calibrate, calibration_error, held_out, rates
+from edgerec.mixing.calibration import calibrate, calibration_error, held_out
 from edgerec.mixing.head import SurroundingsHead
 from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.rules import MixRules
@@ -87,7 +88,7 @@ def fit_prior(
     calibration, errors = _calibration(logits, clicked, kinds, users, rules)
     worths = np.array([kind.worth for kind in rules.kinds.values()])
     scales, shifts = (np.array([calibration[name][i] for name in rules.names]) for i in (0, 1))
-    value = float(np.mean(rates(scales[kinds] * logits + shifts[kinds]) * worths[kinds]))
+    value = float(np.mean(sigmoid(scales[kinds] * logits + shifts[kinds]) * worths[kinds]))
     prior = MixPrior(
         version_id=run.head.version_id,
         calibration=calibration,
@@ -130,7 +131,7 @@ def _calibration(
         calibration[name] = (round(scale, 6), round(shift, 6))
         errors[name] = {
             "exposures": int(own.sum()),
-            "before": calibration_error(rates(logits[own]), clicked[own]),
+            "before": calibration_error(sigmoid(logits[own]), clicked[own]),
             "after": calibration_error(held_out(logits[own], clicked[own], users[own]), clicked[own]),
         }
     return calibration, errors

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgerec.core.logistic import sigmoid
 from edgerec.model.personalization.problem import Floats, Problem
 
 
@@ -36,12 +37,6 @@ class Inner:
     rates: Floats
     pull: float
     steps: int
-
-
-def sigmoid(logit: Floats) -> Floats:
-    """Return ``1 / (1 + exp(-logit))`` without overflow."""
-    result: Floats = 0.5 * (1 + np.tanh(0.5 * logit))
-    return result
 
 
 def path(problem: Problem, inner: Inner, *, factor: float = 1.0) -> list[Floats]:

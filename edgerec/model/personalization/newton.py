@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgerec.model.personalization.inner import sigmoid
+from edgerec.core.logistic import sigmoid
 from edgerec.model.personalization.problem import Floats, Problem
 
 _LONGEST = 4.0

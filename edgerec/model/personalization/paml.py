@@ -12,14 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edgerec.core.logistic import sigmoid
 from edgerec.model.personalization.inner import Inner, path, query_loss, through
 from edgerec.model.personalization.learned import Learned
 from edgerec.model.personalization.maml import START_RATE, Values, meta_learn, rate_and_pull
 from edgerec.model.personalization.problem import Floats
 from edgerec.model.personalization.simple import STEPS, gradient_head, least_events
 from edgerec.model.personalization.world import MetaWorld, Trainee
-from edgerec.personalization.user_rate import LARGEST, NEIGHBOURS, UserRate, describe
+from edgerec.personalization.user_rate import LARGEST, UserRate, describe, nearest, scaled_to
 
 UNITS, MOST_USERS = 8, 512
 NETWORK_RATE = 0.01
@@ -33,7 +35,7 @@ class _Described:
     """What the factor of one user depends on: scaled h, the nearest users of the memory, and their weights."""
 
     scaled: Floats
-    near: Floats
+    near: NDArray[np.intp]
     weights: Floats
 
 
@@ -50,7 +52,7 @@ def paml(world: MetaWorld, tuned: Learned, start: Floats, *, memory: bool = True
     rng = np.random.default_rng(world.seed)
     described = np.array([describe(each.known) for each in world.trainees])
     mean, scale = described.mean(axis=0), described.std(axis=0) + 1e-6
-    scaled = np.clip((described - mean) / scale, -5, 5)
+    scaled = scaled_to(described, mean, scale)
     # Only users that train the memory stand in it. The users that decide settings are as new to it as a device.
     fits = {each.task.user for each in world.fitted}
     inside = np.array([each.task.user in fits for each in world.trainees])
@@ -58,7 +60,7 @@ def paml(world: MetaWorld, tuned: Learned, start: Floats, *, memory: bool = True
     stored = scaled[chosen]
     own_place = {world.trainees[index].task.user: place for place, index in enumerate(chosen.tolist())}
     about = {
-        each.task.user: _nearest(stored, scaled[index], own_place.get(each.task.user))
+        each.task.user: _describe(stored, scaled[index], own_place.get(each.task.user))
         for index, each in enumerate(world.trainees)
     }
     rates = np.full(world.standard.rank + 1, rate)
@@ -98,17 +100,9 @@ def paml(world: MetaWorld, tuned: Learned, start: Floats, *, memory: bool = True
     return Learned(replace(head, user_rate=user_rate), settings={"rate": rate, "pull": pull})
 
 
-def _nearest(stored: Floats, scaled: Floats, own: int | None) -> _Described:
-    """Return the most similar stored users. `own` is the place of the user itself, which does not count."""
-    distance = np.square(stored - scaled).sum(axis=1)
-    if own is not None:
-        distance[own] = np.inf
-    near = np.argsort(distance, kind="stable")[:NEIGHBOURS]
-    near = near[np.isfinite(distance[near])]
-    if not len(near):
-        return _Described(scaled, near, np.zeros(0))
-    weights = np.exp(-0.5 * (distance[near] - distance[near[0]]) / len(scaled))
-    return _Described(scaled, near, weights / weights.sum())
+def _describe(stored: Floats, scaled: Floats, own: int | None) -> _Described:
+    """Return what the factor of a user depends on. `own` is the place of the user among the stored ones."""
+    return _Described(scaled, *nearest(stored, scaled, own=own))
 
 
 def _factor(values: Values, described: _Described) -> tuple[float, Values]:
@@ -116,7 +110,7 @@ def _factor(values: Values, described: _Described) -> tuple[float, Values]:
     hidden = np.tanh(described.scaled @ values["kernel"] + values["bias"])
     logit = hidden @ values["output"][:-1] + values["output"][-1]
     factor = float(np.logaddexp(0, logit) + described.weights @ values["factors"][described.near])
-    slope = 0.5 * (1 + np.tanh(0.5 * logit)) if 0 <= factor <= LARGEST else 0.0
+    slope = sigmoid(logit) if 0 <= factor <= LARGEST else 0.0
     back = slope * values["output"][:-1] * (1 - hidden**2)
     by_factors = np.zeros_like(values["factors"])
     by_factors[described.near] = described.weights

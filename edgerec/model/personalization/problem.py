@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgerec.model.personalization.activations import Activations
 from edgerec.model.personalization.tasks import Task
 from edgerec.personalization.events import Events
+from edgerec.personalization.gradient import inputs_of
 from edgerec.personalization.head import PersonalHead, Training
 
 Floats = NDArray[np.float64]
@@ -42,9 +43,7 @@ class Problem:
     @classmethod
     def of(cls, events: Events) -> Problem:
         """Return the events of a patch."""
-        x = np.ones((len(events), events.phi.shape[1] + 1))
-        x[:, :-1] = events.phi
-        return cls(x, events.logits.astype(np.float64), events.labels.astype(np.float64))
+        return cls(inputs_of(events), events.logits.astype(np.float64), events.labels.astype(np.float64))
 
 
 def standard_head(activations: Activations, tasks: Sequence[Task], *, candidate: bool, version_id: str) -> PersonalHead:
