@@ -27,6 +27,8 @@ from edgerec.device_runtime.model_switch import ModelSwitch
 from edgerec.device_runtime.open_pages import OpenPage, OpenPages
 from edgerec.device_runtime.partial_values import PartialValues
 from edgerec.device_runtime.pending_work import Done, PendingWork
+from edgerec.device_runtime.personal.ranking import PersonalRanking
+from edgerec.device_runtime.personal.training import PatchTraining
 from edgerec.device_runtime.recording import Recorder, finite
 from edgerec.device_runtime.reranking import Reranking
 from edgerec.device_runtime.serving import ModelServing
@@ -35,6 +37,7 @@ from edgerec.device_runtime.triggers import Event
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.features.spec import FeatureSpec
 from edgerec.paging.transport import Transport
+from edgerec.personalization.patch import Patch
 
 FEED, SEARCH = "feed", "search"
 MAX_REASON = 100
@@ -96,9 +99,13 @@ class Client:
         self._partial, self._open = PartialValues(config.columns), OpenPages(config.page_timeout_ms)
         self._recorder = Recorder(store, serving, spec if model is None else model.spec, clock)
         self._mixing = FeedMixing(store, self._feed, config.mix, shadow=config.shadow)
-        self._reranking = reranking = Reranking(store, serving, self._feed, self._mixing, config, new_id, draw)
+        self._personal = PersonalRanking(store, enabled=config.personal)
+        self._reranking = reranking = Reranking(
+            store, serving, self._feed, self._mixing, self._personal, config, new_id, draw
+        )
+        self._training = PatchTraining(self._lock, store, self._personal, config)
         self._device = DeviceWork(serving, reranking, self._recorder, self._open, config)
-        self._work = PendingWork(self._lock, self._device, config, clock, self._changed)
+        self._work = PendingWork(self._lock, self._device, self._training, config, clock, self._changed)
         self._cloud = self._work.cloud = CloudWork(
             self._lock, store, transport, serving, self._feed, config, clock, self._work.rank_page, self._use
         )
@@ -144,6 +151,21 @@ class Client:
         """
         with self._lock:
             return self._mixing.prices(self._clock())
+
+    @property
+    def patch(self) -> Patch | None:
+        """The patch that makes the model the user's own; None: the user has the shared model."""
+        with self._lock:
+            return self._personal.patch
+
+    def reset_patch(self) -> None:
+        """Forget the user's patch, and all that it was trained from. The shared model ranks from now on.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        with self._lock:
+            self._training.reset()
 
     @property
     def store(self) -> BehaviourStore:
@@ -355,11 +377,13 @@ class Client:
         self._version_id = serving.model.version_id
         self._recorder.use(serving, serving.model.spec)
         self._reranking.use(serving)
+        self._training.use()
         self._device.use(serving)
 
     def _note(self, event: Event) -> None:
         """Let the triggers see an event, and wake the worker threads."""
         self._device.note(event)
+        self._training.note(self._clock())
         self._cloud.logs.note_rows()
         self._lock.notify_all()
 

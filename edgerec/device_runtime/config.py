@@ -48,6 +48,11 @@ class ClientConfig:
         explore_places: number of places that are explored, counted from the first one that may move.
         explore_among: number of the best remaining candidates of which an explored place shows one.
         mix: how the kinds of cards are mixed, if the model has rules (docs/mixing.md). A mixed order is not explored.
+        personal: whether the user gets a patch of the model, which the device trains (docs/personalization.md). It needs
+            a model with a head for patches.
+        personal_idle_ms: a patch is trained when the user has done nothing for this time, and when the client is closed.
+        personal_interval_ms: the shortest time between two trainings.
+        personal_budget_ms: the largest duration of a training. One that takes longer is given up.
         send_rows: the largest number of log rows in one batch.
         send_interval_ms: time between two deliveries of log rows.
         prune_interval_ms: time between two applications of the store's retention.
@@ -75,6 +80,10 @@ class ClientConfig:
     explore_places: int = 3
     explore_among: int = 5
     mix: MixConfig = field(default_factory=MixConfig)
+    personal: bool = False
+    personal_idle_ms: int = 60_000
+    personal_interval_ms: int = 600_000
+    personal_budget_ms: int = 200
     send_rows: int = 500
     send_interval_ms: int = 10_000
     prune_interval_ms: int = 3_600_000
@@ -90,7 +99,7 @@ class ClientConfig:
             self._check_number(name, smallest)
         if self.explore > 1:
             raise ConfigurationError(f"client: `explore` should be at most 1; received {self.explore!r:.80}")
-        for name in ("rank_pages", "shadow"):
+        for name in ("rank_pages", "shadow", "personal"):
             self._check_type(name, bool, "True or False")
         self._check_type("own_triggers", Mapping, "a mapping of names and functions")
         self._check_type("triggers", (tuple, list), "a tuple of names")

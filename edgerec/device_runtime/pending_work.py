@@ -11,6 +11,7 @@ from edgerec.device_runtime.cloud_done import CloudDone
 from edgerec.device_runtime.cloud_work import CloudWork
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_work import DeviceWork
+from edgerec.device_runtime.personal.training import PatchTraining
 from edgerec.device_runtime.workers import Workers
 
 _LOG = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Done:
         pages: number of pages that arrived.
         items: number of items that were fetched for behaviours.
         sent: number of batches of log rows that were delivered.
+        trained: number of trainings of the user's patch.
         errors: what failed. It will be tried again.
     """
 
@@ -37,6 +39,7 @@ class Done:
     pages: int
     items: int
     sent: int
+    trained: int
     errors: tuple[str, ...]
 
 
@@ -46,6 +49,7 @@ class PendingWork:
     Args:
         lock: the client's lock.
         device: the work of the device.
+        training: trains the user's patch.
         config: the configuration of the client.
         clock: returns milliseconds since 1970.
         changed: is called without the lock after the order has changed.
@@ -60,11 +64,13 @@ class PendingWork:
         self,
         lock: threading.Condition,
         device: DeviceWork,
+        training: PatchTraining,
         config: ClientConfig,
         clock: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
-        self._lock, self._device, self._config, self._clock = lock, device, config, clock
+        self._lock, self._device, self._training = lock, device, training
+        self._config, self._clock = config, clock
         self._changed = changed
         self._running = threading.Lock()
         self._page_reasons: list[str] = []
@@ -80,8 +86,10 @@ class PendingWork:
             encoded, reasons, changed, errors = self._run_device()
             self.cloud.run(done)
             reasons += self._take_page_reasons()
-        self._report(changed or done.changed, errors + done.errors)
-        return Done(encoded, tuple(reasons), done.pages, done.items, done.sent, tuple(errors + done.errors))
+            trained, faults = self._train()
+            errors += done.errors + faults
+        self._report(changed or done.changed, errors)
+        return Done(encoded, tuple(reasons), done.pages, done.items, done.sent, trained, tuple(errors))
 
     def start(self) -> None:
         """Start the worker threads. Nothing happens if they run."""
@@ -103,10 +111,11 @@ class PendingWork:
             workers.stop()
         done = CloudDone()
         self.cloud.end_pages(done)
+        _, faults = self._train(session_over=True)
         if send:
             self.cloud.logs.send(done)
         self.cloud.prune(done)
-        self._report(False, done.errors)
+        self._report(False, done.errors + faults)
 
     def rank_page(self, time: int) -> None:
         """Rank a page that has just arrived, with all behaviours encoded. The lock is held.
@@ -142,12 +151,21 @@ class PendingWork:
                 reasons.append(reason)
             return encoded, reasons, changed, self._device.take_errors()
 
+    def _train(self, *, session_over: bool = False) -> tuple[int, list[str]]:
+        """Train the user's patch if that is due. Return the number of trainings, and what failed."""
+        now = self._clock()
+        with self._lock:
+            due = self._training.due(now, session_over=session_over)
+        return (0, []) if due is None or due > now else self._training.run(now)
+
     def _device_due(self) -> int | None:
-        return self._device.due(self._clock())
+        now = self._clock()
+        return min((due for due in (self._device.due(now), self._training.due(now)) if due is not None), default=None)
 
     def _device_job(self) -> None:
         _, _, changed, errors = self._run_device()
-        self._report(changed, errors)
+        _, faults = self._train()
+        self._report(changed, errors + faults)
 
     def _cloud_job(self) -> None:
         done = CloudDone()

@@ -13,6 +13,7 @@ from edgerec.device_runtime.exploration import Exploration, Explored
 from edgerec.device_runtime.feed import Feed
 from edgerec.device_runtime.mixing import FeedMixing
 from edgerec.device_runtime.offered_page import OfferedPage
+from edgerec.device_runtime.personal.ranking import PersonalRanking, PersonalScores
 from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.serving import ModelServing, best_first
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
@@ -33,6 +34,7 @@ class Reranking:
         serving: Model Serving; None in pass-through, where requests are only recorded.
         feed: the present list.
         mixing: mixes the kinds of cards, if the model has rules.
+        personal: ranks with the user's patch, if the model has a head for patches.
         config: the configuration of the client.
         new_id: returns a new request ID.
         draw: returns a random number from 0 to below 1, for exploration.
@@ -44,12 +46,13 @@ class Reranking:
         serving: ModelServing | None,
         feed: Feed,
         mixing: FeedMixing,
+        personal: PersonalRanking,
         config: ClientConfig,
         new_id: Callable[[], int],
         draw: Callable[[], float],
     ) -> None:
         self._store, self._feed, self._mixing, self._config = store, feed, mixing, config
-        self._new_id = new_id
+        self._personal, self._new_id = personal, new_id
         self._exploration = (
             Exploration(config.explore, config.explore_places, config.explore_among, draw) if config.explore else None
         )
@@ -59,7 +62,9 @@ class Reranking:
     def use(self, serving: ModelServing | None) -> None:
         """Rank with this model from now on."""
         self._serving = serving
-        self._mixing.use(None if serving is None else serving.model)
+        model = None if serving is None else serving.model
+        self._mixing.use(model)
+        self._personal.use(model)
         most = self._config.fetch if serving is None else serving.model.ranker.limit
         self._most = min(most, self._config.candidates or most)
 
@@ -80,13 +85,13 @@ class Reranking:
             return False
         values = self._context(page, context)
         started = perf_counter()
-        scored, outcome = self._score(page, rows, values, time, refused)
+        scored, own, outcome = self._score(page, rows, values, time, refused)
         logits = None if scored is None else scored.logits
-        answer = None if logits is None else best_first(logits)
+        answer = None if own is None else best_first(own.scored.logits)
         shows = outcome == REORDERED
         explored, outcome = self._explore(answer, outcome)
         answer = answer if explored is None else explored.positions
-        answer, outcome = self._mix(page, rows, answer, scored, time, outcome)
+        answer, outcome = self._mix(page, rows, answer, None if own is None else own.scored, time, outcome)
         changed = False
         if answer is not None and shows and not outcome.startswith(KEPT):
             changed = self._feed.reorder(answer)
@@ -109,29 +114,32 @@ class Reranking:
                 duration_ms=_ms_since(started),
                 propensities=None if explored is None else explored.propensities,
                 explored_among=None if explored is None else explored.among,
+                personal=None if own is None else own.personal,
+                phi=None if own is None else own.phi,
             )
         )
         return changed
 
     def _score(
         self, page: OfferedPage, rows: list[int], context: Mapping[str, Any], time: int, refused: str | None
-    ) -> tuple[Scored | None, str]:
-        """Return what the model returned, or None, and the outcome."""
+    ) -> tuple[Scored | None, PersonalScores | None, str]:
+        """Return what the shared model returned, or None; the scores of the user, or None; and the outcome."""
         serving = self._serving
         if serving is None:
-            return None, COLLECTED
+            return None, None, COLLECTED
         refused = refused or page.fault or serving.blocked() or self._budget.refusal()
         if refused or page.prepared is None:
-            return None, f"kept: {refused or 'the page is not prepared'}"
+            return None, None, f"kept: {refused or 'the page is not prepared'}"
         started = perf_counter()
         try:
             scored = serving.score_cards(page.prepared.take(rows), context=context, time=time)
+            own = self._personal.rank(scored)
         except Exception as error:  # Whatever fails, the user keeps the present order.
-            return None, f"kept: {first_line(error)}"
+            return None, None, f"kept: {first_line(error)}"
         late = self._budget.lateness(_ms_since(started))
         if late:
-            return scored, f"kept: {late}"
-        return scored, SHADOW if self._config.shadow else REORDERED
+            return scored, own, f"kept: {late}"
+        return scored, own, SHADOW if self._config.shadow else REORDERED
 
     def _mix(
         self,

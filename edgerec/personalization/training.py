@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+from time import perf_counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,17 +23,18 @@ FLAT = 1e-12
 """A Newton step that lowers the loss by less than this is the last one."""
 
 
-def train(head: PersonalHead, events: Events) -> Array:
+def train(head: PersonalHead, events: Events, *, deadline: float | None = None) -> Array:
     """Return the patch theta (rank + 1,) float32 of a user.
 
     Args:
         head: the head of the model version.
         events: the user's events.
+        deadline: a time of `time.perf_counter`. A training that would go on after it fails. Default: none.
 
     Raises:
         ShapeError: the events are those of another head.
-        TrainingError: there are too few events; the gradient is exactly zero, so nothing would be learnt; or the
-            training explodes: a number is not finite, or the loss is higher than before.
+        TrainingError: there are too few events; the gradient is exactly zero, so nothing would be learnt; the training
+            explodes: a number is not finite, or the loss is higher than before; or the deadline has passed.
     """
     if events.phi.shape[1] != head.rank:
         raise ShapeError(f"patch: phi should have {head.rank} columns; received {events.phi.shape[1]}")
@@ -41,7 +45,8 @@ def train(head: PersonalHead, events: Events) -> Array:
     before = loss.value(start)
     if not loss.gradient(start).any():
         raise TrainingError("patch: the gradient is exactly zero, so nothing would be learnt: check the activations")
-    theta = _newton(loss, start, head) if head.training.optimiser == "newton" else _descent(loss, start, head, events)
+    descend = _newton if head.training.optimiser == "newton" else _descent
+    theta = descend(loss, start, head, events, inf if deadline is None else deadline)
     theta = within_reach(head, theta)
     after = loss.value(theta) if np.isfinite(theta).all() else np.inf
     if not after <= before:
@@ -61,19 +66,26 @@ def within_reach(head: PersonalHead, theta: Floats) -> Floats:
     return nearer
 
 
-def _descent(loss: PatchLoss, theta: Floats, head: PersonalHead, events: Events) -> Floats:
+def _check_time(deadline: float) -> None:
+    if perf_counter() > deadline:
+        raise TrainingError("patch: the training takes longer than its budget")
+
+
+def _descent(loss: PatchLoss, theta: Floats, head: PersonalHead, events: Events, deadline: float) -> Floats:
     rates = head.rates.astype(np.float64)
     if head.user_rate is not None:
         rates *= head.user_rate.factor(describe(events))
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(head.training.steps):
+            _check_time(deadline)
             theta = theta - rates * loss.gradient(theta)
     return theta
 
 
-def _newton(loss: PatchLoss, theta: Floats, head: PersonalHead) -> Floats:
+def _newton(loss: PatchLoss, theta: Floats, head: PersonalHead, events: Events, deadline: float) -> Floats:
     value = loss.value(theta)
     for _ in range(head.training.steps):
+        _check_time(deadline)
         step = np.linalg.solve(loss.curvature(theta), loss.gradient(theta))
         for _ in range(HALVINGS):
             following = loss.value(theta - step)

@@ -24,8 +24,9 @@ from edgerec.device_runtime.store.damaged import move_aside
 from edgerec.device_runtime.store.database import Database, Synchronous
 from edgerec.device_runtime.store.encodings import EncodingTable
 from edgerec.device_runtime.store.mixing import MixingTable
+from edgerec.device_runtime.store.personal import PersonalTables
 from edgerec.device_runtime.store.requests import RequestTables
-from edgerec.device_runtime.store.retention import STEP_ROWS, Retention
+from edgerec.device_runtime.store.retention import DAY_MS, STEP_ROWS, Retention
 from edgerec.device_runtime.store.rows import Behaviour, Encoding, States, StoredItem, StoredRequest, StoredWindow
 from edgerec.device_runtime.store.set_back import set_back
 from edgerec.device_runtime.store.spool import Spool, create, identity
@@ -57,6 +58,7 @@ class BehaviourStore:
         store_id: the ID of this store, a random whole number below 2^63. It is drawn when the file is created.
         last_time: the latest time of a behaviour, a request or a click. No later one has a smaller time.
         damaged: the new path of a damaged file that was renamed; None if there was none.
+        personal: the events and the patch of a personal model. Threads may share it.
 
     Raises:
         StoreError: the file is open in another process, belongs to another user, has a newer format, is damaged, or is
@@ -106,6 +108,7 @@ class BehaviourStore:
             self._encodings = {
                 kind: EncodingTable(self._database, kind, self.limits.of(kind)) for kind in BEHAVIOUR_KINDS
             }
+            self.personal = PersonalTables(self._database, user_id=user_id)
             self._read()
             self._requests.end_all_pages()
         except BaseException:
@@ -116,7 +119,7 @@ class BehaviourStore:
         """Read from the file what is kept in memory."""
         self.store_id, last_time = identity(self._database, self.user_id)
         self._behaviours = {kind: BehaviourTable(self._database, kind) for kind in BEHAVIOUR_KINDS}
-        self._requests = RequestTables(self._database, user_id=self.user_id, store_id=self.store_id)
+        self._requests = RequestTables(self._database, self.personal, user_id=self.user_id, store_id=self.store_id)
         self._spool = Spool(self._database, user_id=self.user_id, store_id=self.store_id)
         self._mixing = MixingTable(self._database)
         self.last_time = max(last_time, self._requests.last_time(), self._last_behaviour())
@@ -386,6 +389,7 @@ class BehaviourStore:
                 with self._database.lock:
                     count = self._behaviours[kind].delete(self._keep_from(kind, now), STEP_ROWS)
                 deleted, more = deleted + count, count == STEP_ROWS
+        self.personal.prune(now - self.retention.days * DAY_MS)
         self._database.checkpoint()
         return deleted
 

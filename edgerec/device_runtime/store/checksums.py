@@ -21,8 +21,10 @@ TABLES = (
     "clicks",
     "requests",
     "mixing",
+    "personal_events",
+    "patches",
 )
-FIRST_TABLES = frozenset(TABLES) - {"mixing"}
+FIRST_TABLES = frozenset(TABLES) - {"mixing", "personal_events", "patches"}
 """The tables of format 1. A store of any format has them."""
 COLUMN = "checksum"
 NULL = "'null'"

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from edgerec.core.errors import StoreError
 from edgerec.device_runtime.store.database import Database
+from edgerec.device_runtime.store.personal import PersonalTables, ScoredRequest
 from edgerec.device_runtime.store.rows import StoredRequest
 from edgerec.device_runtime.store.statements import read_statements
-from edgerec.device_runtime.store.values import json_text, optional, whole
+from edgerec.device_runtime.store.values import HALF, array, blob, json_text, optional, whole
 
 MOST_OPEN = 500
 """Number of open requests of one page. The oldest one gets the labels that it has by then, and can be sent."""
 
 
 class RequestTables:
-    """The requests of open pages, the clicks on these pages, and the complete requests that were not sent yet."""
+    """The requests of open pages, the clicks on these pages, and the complete requests that were not sent yet.
 
-    def __init__(self, database: Database, *, user_id: int, store_id: int) -> None:
-        self._database = database
+    When a page ends, `personal` gets its labelled candidates.
+    """
+
+    def __init__(self, database: Database, personal: PersonalTables, *, user_id: int, store_id: int) -> None:
+        self._database, self._personal = database, personal
         self._identity = {"user_id": user_id, "store_id": store_id}
         self._sql = read_statements("requests")
         self._open = Counter(page_id for (page_id,) in database.rows(self._sql["page_of_each"]))
@@ -33,7 +38,8 @@ class RequestTables:
     def append(self, request: StoredRequest, time: int) -> None:
         """Record a request with the given time. It is open until its page ends."""
         values = (whole("page_id", request.page_id), time, request.exposures_end)
-        self._database.write(self._sql["open"], (*values, json_text("request", self._log_row(request, time))))
+        phi = None if request.phi is None else blob("phi", request.phi, HALF)
+        self._database.write(self._sql["open"], (*values, json_text("request", self._log_row(request, time)), phi))
         self._open[request.page_id] += 1
         if self._open[request.page_id] > MOST_OPEN:
             with self._database.transaction():
@@ -48,15 +54,19 @@ class RequestTables:
 
     def _finish(self, page_id: int, most: int) -> None:
         """Complete the oldest requests of a page, as a part of the caller's transaction. -1: all of them."""
-        for sequence, time, exposures_end, text in self._database.rows(self._sql["open_on_page"], (page_id, most)):
+        scored = []
+        for sequence, time, exposures_end, text, phi in self._database.rows(self._sql["open_on_page"], (page_id, most)):
             try:
                 row = json.loads(text)
                 row["clicked"] = self._labels(row["item_id"], page_id, time, exposures_end)
+                if phi is not None:
+                    scored.append(_scored(row, phi))
             except (ValueError, TypeError, KeyError) as error:
                 raise self._database.damaged(f"open request {sequence}: {error}") from None
             self._database.execute(self._sql["finish"], (time, json_text("request", row)))
             self._database.execute(self._sql["close"], (sequence,))
             self._open[page_id] -= 1
+        self._personal.add_page(scored)
 
     def end_all_pages(self) -> None:
         """End every open page, because the process that showed them has ended."""
@@ -106,7 +116,17 @@ class RequestTables:
         if request.propensities is not None:
             row["propensities"] = [float(one) for one in request.propensities]
             row["explored_among"] = optional("explored_among", request.explored_among)
+        if request.personal is not None:
+            row["personal"] = bool(request.personal)
         for name, values in (("served", request.served), ("context", request.context)):
             if reserved := row.keys() & values.keys():
                 raise StoreError(f"`{name}` should not have the column {min(reserved)!r}: a request has it already")
         return {**row, **{name: list(values) for name, values in request.served.items()}, **request.context}
+
+
+def _scored(row: Mapping[str, Any], phi: bytes) -> ScoredRequest:
+    item_ids, scores = row["item_id"], row["scores"]
+    if len(scores) != len(item_ids):
+        raise ValueError("it has another number of scores than of candidates")
+    read = array(phi, HALF).reshape(len(item_ids), -1)
+    return ScoredRequest(str(row["model_version"]), row["time"], item_ids, row["clicked"], scores, read)

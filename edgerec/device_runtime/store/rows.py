@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgerec.features.behaviours import BehaviourKind
 from edgerec.features.relations.facts import Facts
+from edgerec.personalization.patch import Patch
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,14 @@ class StoredRequest:
             without: ` with the rules that were given up, or `reordered, not mixed: ` with a reason.
         positions: positions of the candidates in the new order; None if there is no answer. It is best first, but
             explored places may show other candidates.
-        scores: the score of each candidate; None if there is no answer.
+        scores: the score of each candidate by the shared model; None if there is no answer.
         duration_ms: the time from the trigger to the answer; None if it was not measured.
         propensities: for each explored place, the probability with which it shows its candidate, given the candidates
             at the places before; None without exploration.
         explored_among: from how many of the best remaining candidates each explored place was drawn; None without
             exploration.
+        personal: whether a patch of the user changed the scores before they gave the order; None without patches.
+        phi: (c, rank) float16, what a patch reads of each candidate; None without patches. It is never sent.
     """
 
     request_id: int
@@ -160,3 +163,26 @@ class StoredRequest:
     duration_ms: float | None = None
     propensities: Sequence[float] | None = None
     explored_among: int | None = None
+    personal: bool | None = None
+    phi: NDArray[np.float16] | None = None
+
+
+@dataclass(frozen=True)
+class PatchState:
+    """What the latest training of a patch has left.
+
+    Attributes:
+        version_id: the model version.
+        patch: the patch; None: the user has the shared model.
+        time: time of the training in milliseconds since 1970.
+        through: the sequence number of the latest page whose events it has read.
+        outcome: what happened, for people.
+        rollbacks: how often a patch was given up because it was worse than the shared model on pages that it served.
+    """
+
+    version_id: str
+    patch: Patch | None
+    time: int
+    through: int
+    outcome: str
+    rollbacks: int = 0

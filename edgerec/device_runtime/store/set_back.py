@@ -38,7 +38,7 @@ def set_back(database: Database, *, now: int, latest: int, sent: tuple[int, int]
         moved = (now, latest - now, good)
         is_sent = bool(database.rows(sql["ahead_and_sent"], (now, *sent))[0][0])
         store_id = secrets.randbits(63) if is_sent else None
-        for table in ("exposures", "page_views", "clicks"):
+        for table in ("exposures", "page_views", "clicks", "personal_events", "patches"):
             database.execute(sql[table], moved)
         for table, write in (("open_requests", "write_open_request"), ("requests", "write_request")):
             for sequence, time, text in database.rows(sql[table]):

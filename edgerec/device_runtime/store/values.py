@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgerec.core.errors import StoreError
 
 FLOAT, DOUBLE, INTEGER = np.dtype("<f4"), np.dtype("<f8"), np.dtype("<i8")
+HALF, LABEL = np.dtype("<f2"), np.dtype("u1")
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 

@@ -2,7 +2,7 @@
 INSERT INTO clicks (page_id, item_id, time) VALUES (?, ?, ?);
 
 -- name: open
-INSERT INTO open_requests (page_id, time, exposures_end, log_row) VALUES (?, ?, ?, ?);
+INSERT INTO open_requests (page_id, time, exposures_end, log_row, phi) VALUES (?, ?, ?, ?, ?);
 
 -- name: open_pages
 SELECT DISTINCT page_id FROM open_requests ORDER BY sequence;
@@ -11,7 +11,7 @@ SELECT DISTINCT page_id FROM open_requests ORDER BY sequence;
 SELECT page_id FROM open_requests;
 
 -- name: open_on_page
-SELECT sequence, time, exposures_end, log_row FROM open_requests WHERE page_id = ? ORDER BY sequence LIMIT ?;
+SELECT sequence, time, exposures_end, log_row, phi FROM open_requests WHERE page_id = ? ORDER BY sequence LIMIT ?;
 
 -- name: first_exposure
 SELECT MIN(exposures_end) FROM open_requests;

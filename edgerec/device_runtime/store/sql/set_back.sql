@@ -19,6 +19,12 @@ UPDATE page_views SET time = MAX(time - ?2, ?3), offered_at = MIN(offered_at, MA
 -- name: clicks
 UPDATE clicks SET time = MAX(time - ?2, ?3) WHERE time > ?1;
 
+-- name: personal_events
+UPDATE personal_events SET time = MAX(time - ?2, ?3) WHERE time > ?1;
+
+-- name: patches
+UPDATE patches SET time = MAX(time - ?2, ?3) WHERE time > ?1;
+
 -- name: open_requests
 SELECT sequence, time, log_row FROM open_requests;
 

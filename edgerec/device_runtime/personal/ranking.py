@@ -1,0 +1,97 @@
+"""Re-ranks with the user's patch: one product of a matrix and a vector after the ranker."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerec.core.errors import EdgeRecError, first_line
+from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.ranker import Scored
+from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.personalization.head import PersonalHead
+from edgerec.personalization.patch import Patch
+
+_LOG = logging.getLogger(__name__)
+_CHANGED = "the patch of the user is not used (%s): the shared model is"
+
+
+@dataclass(frozen=True)
+class PersonalScores:
+    """What a re-rank reads and what it stores for the training.
+
+    Attributes:
+        scored: what the ranker returned, with the logits of the user.
+        personal: whether a patch changed the logits; None if there are no patches.
+        phi: (c, rank) float16, what a patch reads of each candidate; None if there are no patches.
+    """
+
+    scored: Scored
+    personal: bool | None = None
+    phi: NDArray[np.float16] | None = None
+
+
+class PersonalRanking:
+    """Ranks with the patch of one user. The caller holds the client's lock.
+
+    Args:
+        store: where the patch is.
+        enabled: whether patches are used. Otherwise nothing is read and nothing is changed.
+
+    Attributes:
+        head: the head of the present model; None without patches.
+        patch: the patch in use; None: the user has the shared model.
+    """
+
+    def __init__(self, store: BehaviourStore, *, enabled: bool) -> None:
+        self._store, self._enabled = store, enabled
+        self.head: PersonalHead | None = None
+        self.patch: Patch | None = None
+
+    def use(self, model: DeviceModel | None) -> None:
+        """Use patches of this model from now on. Those of other versions are deleted: this one cannot read them."""
+        self.head, self.patch = None, None
+        if model is None or model.personal is None or not self._enabled:
+            return
+        self.head = model.personal
+        try:
+            self._store.personal.keep_only(model.version_id)
+        except EdgeRecError as error:  # The user gets the feed, also if the disk is full.
+            _LOG.warning("patches of earlier model versions cannot be deleted: %s", first_line(error))
+        self.read()
+
+    def read(self) -> None:
+        """Read the patch from the store. One that is damaged, or of another user or model, is not used."""
+        self.patch = None
+        if self.head is None:
+            return
+        try:
+            state = self._store.personal.state(self.head.training.version_id)
+            if state is not None and state.patch is not None:
+                state.patch.check(self.head, user_id=self._store.user_id)
+                self.patch = state.patch
+        except EdgeRecError as error:
+            _LOG.warning(_CHANGED, first_line(error))
+
+    def rank(self, scored: Scored) -> PersonalScores:
+        """Return the logits of the user, and what a later training reads.
+
+        Without a patch, the logits are those of the shared model.
+
+        Raises:
+            ShapeError: the ranker returns other activations than the head reads.
+        """
+        head = self.head
+        if head is None or scored.hidden is None or scored.candidates is None:
+            return PersonalScores(scored)
+        hidden = scored.hidden
+        activations = hidden if head.inputs == hidden.shape[1] else np.concatenate([hidden, scored.candidates], axis=1)
+        # The training reads these numbers from the store. So the ranking reads them in the same precision.
+        phi = head.read(activations).astype(np.float16)
+        if self.patch is None:
+            return PersonalScores(scored, False, phi)
+        own = self.patch.logits(scored.logits, phi.astype(np.float32))
+        return PersonalScores(replace(scored, logits=own), True, phi)
