@@ -18,6 +18,8 @@ EMBEDDINGS = "embeddings"
 """The name of a folder in the cloud half. The folder contains one folder for each table."""
 SURROUNDINGS = "surroundings.npz"
 """The name of the file in the device half that has the tables of ESAN (`edgerec.mixing.head`)."""
+PERSONAL_HEAD = "personal_head.npz"
+"""The name of the file in the device half that says how patches are trained (`edgerec.personalization.head`)."""
 
 MAX_PATH, MAX_DEPTH = 200, 8
 """Maximum number of characters and of parts of a path within a bundle. Every file system can store such a path."""

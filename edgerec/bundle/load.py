@@ -21,13 +21,15 @@ from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.features.behaviours import BEHAVIOUR_KINDS, Limits
 from edgerec.features.spec import FeatureSpec, parse_spec
 from edgerec.mixing.head import SurroundingsHead
+from edgerec.personalization.head import PersonalHead
 
 
 @dataclass(frozen=True)
 class DeviceHalf:
     """The device half of a bundle: its folder, manifest and specification, and the bytes of each model by name.
 
-    `head` are the bytes of the tables of surroundings; None if there are none.
+    `head` are the bytes of the tables of surroundings, and `personal` those of the head of personal patches; None if
+    there are none.
     """
 
     folder: Path
@@ -35,6 +37,7 @@ class DeviceHalf:
     spec: FeatureSpec
     contents: dict[str, bytes]
     head: bytes | None = None
+    personal: bytes | None = None
 
 
 def load_device_model(bundle: AnyPath, *, public_key: PublicKey | None = None, threads: int = 1) -> DeviceModel:
@@ -123,9 +126,11 @@ def read_device_half(bundle: Path, *, public_key: PublicKey | None = None) -> De
     spec = _parse_spec(manifest, folder)
     with enough_memory(folder):
         contents = {name: _model_bytes(folder, manifest, name) for name in DEVICE_MODELS if name in manifest.models}
-        tables = manifest.surroundings
-        head = None if tables is None else read_stamped(folder, tables, manifest.files[tables])
-    return DeviceHalf(folder, manifest, spec, contents, head)
+        head, personal = (
+            None if name is None else read_stamped(folder, name, manifest.files[name])
+            for name in (manifest.surroundings, manifest.personal)
+        )
+    return DeviceHalf(folder, manifest, spec, contents, head, personal)
 
 
 def create_model(half: DeviceHalf, *, threads: int = 1) -> DeviceModel:
@@ -145,6 +150,7 @@ def create_model(half: DeviceHalf, *, threads: int = 1) -> DeviceModel:
             ranker=DeviceRanker(half.contents[RANKING_MODEL], threads=threads),
             mixing=manifest.mixing,
             head=None if half.head is None else SurroundingsHead.from_bytes(half.head),
+            personal=None if half.personal is None else PersonalHead.from_bytes(half.personal),
         )
     check_models(model, manifest, half.folder)
     return model

@@ -82,6 +82,8 @@ class DeviceManifest(_Manifest):
     """The rules of a mixed feed, and the first prices (docs/mixing.md). None: the order of the model is shown."""
     surroundings: Name | None = None
     """The file with the tables of ESAN; None for a model without surroundings, and in earlier bundles."""
+    personal: Name | None = None
+    """The file with the head of personal patches; None for a bundle without patches, and in earlier bundles."""
 
     @field_validator("models")
     @classmethod
@@ -102,8 +104,9 @@ class DeviceManifest(_Manifest):
 
     @model_validator(mode="after")
     def _stamped(self) -> DeviceManifest:
-        if self.surroundings is not None and self.surroundings not in self.files:
-            raise ValueError(f"files should have the hash of {self.surroundings}")
+        for name in (self.surroundings, self.personal):
+            if name is not None and name not in self.files:
+                raise ValueError(f"files should have the hash of {name}")
         return self
 
     @model_validator(mode="after")

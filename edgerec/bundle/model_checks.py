@@ -16,13 +16,15 @@ def check_models(model: DeviceModel, manifest: DeviceManifest, folder: Path) -> 
 
     Raises:
         FormatError: a model does not have the inputs and outputs in the manifest, the ranker cannot read what the step
-            models return, the width of a model's input vector differs from that of its features, or the tables of
-            surroundings do not fit the ranker or the features.
+            models return, the width of a model's input vector differs from that of its features, the tables of
+            surroundings do not fit the ranker or the features, or the head of personal patches belongs to another
+            version or does not fit the ranker.
     """
     _check_shapes(model, manifest, folder)
     _check_together(model, manifest, folder)
     _check_widths(model, folder)
     _check_head(model, folder)
+    _check_personal(model, folder)
 
 
 def sessions_of(model: DeviceModel) -> dict[str, Session]:
@@ -103,3 +105,19 @@ def _check_head(model: DeviceModel, folder: Path) -> None:
             f"device bundle: {folder}: the tables of surroundings should have {width} numbers and the kinds "
             f"{kinds}; received {head.hidden} and {head.kinds}: export the bundle again"
         )
+
+
+def _check_personal(model: DeviceModel, folder: Path) -> None:
+    """Check that the head of personal patches belongs to this version and reads what the ranker returns."""
+    if model.personal is None:
+        return
+    ranker = model.ranker
+    if ranker.vector_width:
+        raise FormatError(
+            f"device bundle: {folder} should have no personal head, because the model has surroundings, which patches "
+            "do not read; received one: export the bundle again"
+        )
+    try:
+        model.personal.check_model(model.version_id, hidden=ranker.hidden_width, candidate=ranker.candidate_width)
+    except FormatError as error:
+        raise FormatError(f"device bundle: {folder}: {error}") from None

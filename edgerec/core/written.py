@@ -65,12 +65,13 @@ _RUN = Layout(
     ("format", "version_id", "config", "spec"),
     (r"run\.json", r"model\.weights\.h5", r"(metrics|trials)\.jsonl", _VOCABULARY),
 )
+_DEVICE_FILES = r"\w+\.mnn|(surroundings|personal_head)\.npz"
 _BUNDLE = Layout(
     "bundle",
     ("format", "version_id", "spec", "files"),
     (
         r"((device|cloud)/)?manifest\.json(\.sig)?",
-        r"device/(\w+\.mnn|surroundings\.npz)",
+        rf"device/({_DEVICE_FILES})",
         r"cloud/embeddings/\w+/shard-\d+-of-\d+\.npz",
         r"golden/(case|raw)-\d+\.npz",
         r"golden/(onnx|peers)/\w+\.(onnx|mnn|tflite|npz)",
@@ -140,7 +141,12 @@ LAYOUTS = {
     "trace.json": Layout(
         "trace",
         ("schema", "proof", "finding"),
-        (r"trace\.json", r"case\.npz", r"\w+\.onnx", r"device/(\w+\.mnn|manifest\.json)"),
+        (
+            r"trace\.json",
+            r"case\.npz",
+            r"\w+\.onnx",
+            rf"device/({_DEVICE_FILES}|manifest\.json)",
+        ),
     ),
 }
 """The layouts, by the file name of the head."""

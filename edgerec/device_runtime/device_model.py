@@ -21,6 +21,7 @@ from edgerec.features.kinds import Feature
 from edgerec.features.spec import FeatureSpec
 from edgerec.mixing.head import SurroundingsHead
 from edgerec.mixing.settings import MixSettings
+from edgerec.personalization.head import PersonalHead
 
 
 class BehaviourModel:
@@ -70,6 +71,7 @@ class DeviceModel:
         ranker: the ranker.
         mixing: the rules of a mixed feed; None: the order of the ranker is shown.
         head: what computes click rates from the cards around a card; None for a model without surroundings.
+        personal: how patches of one user are trained, and what they read of `Scored`; None for a model without patches.
     """
 
     version_id: str
@@ -79,6 +81,7 @@ class DeviceModel:
     ranker: DeviceRanker
     mixing: MixSettings | None = None
     head: SurroundingsHead | None = None
+    personal: PersonalHead | None = None
 
     @cached_property
     def items(self) -> RawEncoder:

@@ -33,11 +33,13 @@ class Scored:
         logits: `(c,)` float32.
         vectors: what `edgerec.mixing.head` reads of each candidate; None for a model without surroundings.
         hidden: `(c, hidden_width)` float32, what the model's output layer reads; None for a model without this output.
+        candidates: `(c, candidate_width)` float32, the vectors that were scored; None if `hidden` is None.
     """
 
     logits: Array
     vectors: CardVectors | None = None
     hidden: Array | None = None
+    candidates: Array | None = None
 
 
 class DeviceRanker:
@@ -154,7 +156,8 @@ class DeviceRanker:
             raise not_finite(outputs, inputs)
         vectors = outputs.get("vectors")
         cards = None if vectors is None else CardVectors(*np.split(vectors, PARTS, axis=1))
-        return Scored(outputs["logits"], cards, outputs.get("hidden"))
+        hidden = outputs.get("hidden")
+        return Scored(outputs["logits"], cards, hidden, None if hidden is None else candidates.copy())
 
     def rank(
         self,

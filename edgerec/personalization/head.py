@@ -26,6 +26,8 @@ Array = NDArray[np.float32]
 
 MAX_BYTES = 1 << 22
 MAX_INPUTS, MAX_RANK = 4096, 256
+MAX_CLIP = 6e4
+"""Devices store what a patch reads as float16, whose largest number is 65,504."""
 _ADVICE = "run `edgerec meta-train` again"
 
 
@@ -52,7 +54,7 @@ class Training(BaseModel):
     method: Name
     steps: Annotated[int, Field(ge=1, le=1000)] = 50
     optimiser: Literal["gradient", "newton"] = "gradient"
-    clip: Annotated[float, Field(gt=0, le=1e6)] = 1e3
+    clip: Annotated[float, Field(gt=0, le=MAX_CLIP)] = 1e3
     reach: Annotated[float, Field(gt=0, le=1e6)] = 1e3
     least_events: Annotated[int, Field(ge=1, le=10_000)] = 1
     gain: Annotated[float, Field(ge=-10, le=10)] = 0.0
@@ -119,6 +121,38 @@ class PersonalHead:
     def rank(self) -> int:
         """Number of weights of a patch, without its bias."""
         return len(self.start) - 1
+
+    def check_model(self, version_id: str, *, hidden: int, candidate: int) -> None:
+        """Check that the head belongs to a model.
+
+        Args:
+            version_id: the version of the model.
+            hidden: width of the hidden layer that its ranker returns; 0 if it returns none.
+            candidate: width of a candidate vector.
+
+        Raises:
+            FormatError: the head belongs to another version, or it reads other activations.
+        """
+        if self.training.version_id != version_id:
+            raise FormatError(
+                f"personal head: it should belong to model version {version_id}; received that of version "
+                f"{self.training.version_id}: run `edgerec meta-train` on this run"
+            )
+        if not hidden or self.inputs not in (hidden, hidden + candidate):
+            raise FormatError(
+                f"personal head: it should read {hidden} numbers (the hidden layer) or {hidden + candidate} (with the "
+                f"candidate vector), of a ranker that returns its hidden layer; received a head that reads "
+                f"{self.inputs}: {_ADVICE}"
+            )
+
+    def activations(self, hidden: Array, candidates: Array) -> Array:
+        """Return the activations (n, inputs) of candidates: the hidden layer, alone or with the candidate vectors.
+
+        Args:
+            hidden: (n, hidden) float32, `Scored.hidden`.
+            candidates: (n, candidate) float32, `Scored.candidates`.
+        """
+        return hidden if hidden.shape[-1] == self.inputs else np.concatenate([hidden, candidates], axis=-1)
 
     def read(self, activations: Array) -> Array:
         """Return phi (n, rank) float32, what a patch reads of candidates.
