@@ -41,7 +41,7 @@ from edgerec.features.spec import FeatureSpec
 from edgerec.paging.log_rows import LogBatch, Row
 
 POSITIONS, SCORES, OUTCOME = "positions", "scores", "outcome"
-PROPENSITIES, EXPLORED_AMONG = "propensities", "explored_among"
+PROPENSITIES, EXPLORED_AMONG, PERSONAL = "propensities", "explored_among", "personal"
 MAX_TRIGGER = 100
 """Maximum number of characters of a request's trigger."""
 ANSWER: dict[str, pl.DataType] = {
@@ -53,9 +53,10 @@ ANSWER: dict[str, pl.DataType] = {
     "duration_ms": pl.Float64(),
     PROPENSITIES: pl.List(pl.Float64()),
     EXPLORED_AMONG: pl.Int64(),
+    PERSONAL: pl.Boolean(),
 }
 """What a request of a device has beside the columns of the logs: the next ordinals when it was made, and the answer."""
-ADDED = frozenset((PROPENSITIES, EXPLORED_AMONG))
+ADDED = frozenset((PROPENSITIES, EXPLORED_AMONG, PERSONAL))
 """The columns that were added later. Files without them are of an earlier version."""
 
 

@@ -48,9 +48,9 @@ class ClientConfig:
         explore_places: number of places that are explored, counted from the first one that may move.
         explore_among: number of the best remaining candidates of which an explored place shows one.
         mix: how the kinds of cards are mixed, if the model has rules (docs/mixing.md). A mixed order is not explored.
-        personal: whether the user gets a patch of the model, which the device trains (docs/personalization.md). It needs
-            a model with a head for patches.
-        personal_idle_ms: a patch is trained when the user has done nothing for this time, and when the client is closed.
+        personal: whether the user gets a patch of the model, which the device trains (docs/personalization.md). Without
+            a head for patches in the bundle, it does nothing.
+        personal_idle_ms: a patch is trained when the user has done nothing for this time, and when the client closes.
         personal_interval_ms: the shortest time between two trainings.
         personal_budget_ms: the largest duration of a training. One that takes longer is given up.
         send_rows: the largest number of log rows in one batch.

@@ -104,7 +104,7 @@ def test_a_newer_file_is_refused_and_unchanged(filled: Path) -> None:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute(f"PRAGMA user_version = {len(read_migrations()) + 1}")
     before = filled.read_bytes()
-    with pytest.raises(StoreError, match="has format 4, but this version of EdgeRec reads formats up to 3"):
+    with pytest.raises(StoreError, match="has format 5, but this version of EdgeRec reads formats up to 4"):
         open_store(filled)
     assert filled.read_bytes() == before
 
