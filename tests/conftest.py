@@ -106,6 +106,29 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Ite
 
 
 @pytest.fixture(scope="session")
+def personal_path(tmp_path_factory: pytest.TempPathFactory, run_path: Path) -> Iterator[Path]:
+    """Return a bundle of the run with the head of personal patches. The numbers of the head are random.
+
+    The head reads the hidden layer and the candidate vector, and has rank 4.
+    """
+
+    def make(root: Path) -> None:
+        from edgerec.export.bundle import export_bundle
+        from edgerec.model.runs import load_run
+        from tests.personalization.heads import a_head
+
+        run = load_run(run_path)
+        inputs = run.model.settings.units + run.model.settings.candidate_width
+        head = a_head(4, inputs=inputs, version_id=run.head.version_id)
+        with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
+            quicker.shorten_parity_check(patch)
+            export_bundle(run_path, root / "bundle", requests=5, personal=head)
+
+    for root in shared_folder(tmp_path_factory, "personal", make):
+        yield root / "bundle"
+
+
+@pytest.fixture(scope="session")
 def plus_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a folder with `logs`, `samples`, `run` and `bundle` of `crban_plus` with relations and a context.
 

@@ -104,8 +104,10 @@ def run_scored(model: DeviceModel, case: GoldenCase, windows: Mapping[BehaviourK
         return model.ranker.score_cards(case.candidates, **encode_case(model, case, windows), ids=case.candidate_ids)
     except NotFiniteError:
         count, width = len(case.candidates), model.ranker.hidden_width
-        hidden = np.full((count, width), np.nan, np.float32) if width else None
-        return Scored(np.full(count, np.nan, np.float32), hidden=hidden)
+        logits = np.full(count, np.nan, np.float32)
+        if not width:
+            return Scored(logits)
+        return Scored(logits, hidden=np.full((count, width), np.nan, np.float32), candidates=case.candidates)
 
 
 def encode_case(

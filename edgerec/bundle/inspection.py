@@ -31,7 +31,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
     Returns:
         `version_id`, `created`, `serial`, `precision`, `signature`, `sizes` (part -> bytes), `device_bytes`,
         `cloud_bytes`, `limits`, `models`, `tables`, `parity`, `gauc`, `precisions`, `tools`;
-        with rules of a mixed feed also `mixing`.
+        with rules of a mixed feed also `mixing`; with the head of personal patches also `personal`.
 
     Raises:
         FormatError, IntegrityError, SignatureError, SessionError: as for `load_bundle`.
@@ -69,6 +69,7 @@ def inspect_bundle(bundle: Path, *, public_key: PublicKey | None = None) -> dict
         "gauc": manifest.gauc,
         "precisions": {name: row.model_dump() for name, row in manifest.precisions.items()},
         **({} if device.mixing is None else {"mixing": device.mixing.document()}),
+        **({} if model.personal is None else {"personal": model.personal.document()}),
         "tools": manifest.tools,
     }
 

@@ -80,6 +80,12 @@ from edgerec.cli.tensorflow import import_tensorflow
 @click.option(
     "--prior", type=PATH, help="With --rules: calibration and first prices, which `edgerec mix fit` wrote for RUN."
 )
+@click.option(
+    "--personal",
+    type=PATH,
+    help="Head of personal patches, a file that `edgerec meta-train` wrote for RUN (docs/personalization.md). The "
+    "ranker then also returns what patches read.",
+)
 @force_option
 @json_option
 def export(
@@ -97,6 +103,7 @@ def export(
     trace: bool,
     rules: Path | None,
     prior: Path | None,
+    personal: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -111,13 +118,16 @@ def export(
     from edgerec.mixing.rules import load_rules
     from edgerec.mixing.settings import load_prior
     from edgerec.model.run_head import check_samples, read_run_head, samples_of
+    from edgerec.personalization.head_file import load_personal_head
 
-    check_output(
-        out, force=force, kind="bundle", inputs=[each for each in (run, samples, sign_key, rules, prior) if each]
-    )
+    given = (run, samples, sign_key, rules, prior, personal)
+    check_output(out, force=force, kind="bundle", inputs=[each for each in given if each])
     key = load_signing_key(sign_key) if sign_key is not None else None
     found = None if rules is None else load_rules(rules), None if prior is None else load_prior(prior)
+    patches = None if personal is None else load_personal_head(personal)
     head, vocabularies = read_run_head(run)
+    if patches is not None:
+        patches.check_version(head.version_id)
     check_samples(head, vocabularies, samples_of(head, samples))
     import_tensorflow()
     from edgerec.cli.tables.bundles import export_table
@@ -138,6 +148,7 @@ def export(
         peers=peers,
         rules=found[0],
         prior=found[1],
+        personal=patches,
         force=force,
     )
     document = {"bundle": str(out), **exported.summary(), "signed": key is not None}

@@ -88,11 +88,13 @@ def meta_train(
     check_output(out, force=force, kind=FILE, inputs=[samples, run])
     import_tensorflow()
     from edgerec.model.personalization.meta_train import meta_train as learn
+    from edgerec.model.personalization.on_device import check_patches
     from edgerec.model.personalization.reading import read_activations
     from edgerec.model.runs import load_run
 
     began = time.perf_counter()
     loaded = load_run(run)
+    check_patches(loaded.model)
     activations = read_activations(loaded, opened, _splits(split), users=users, seed=seed)
     found = learn(
         activations,

@@ -19,7 +19,7 @@ from edgerec.bundle.manifest import BundleManifest, Parity, Precision
 from edgerec.bundle.manifest_file import read_device_manifest, sign_bundle, write_manifest
 from edgerec.bundle.raw_cases import write_raw_case
 from edgerec.bundle.signing import SigningKey, check_signing_key
-from edgerec.core.arguments import check_choice, check_whole
+from edgerec.core.arguments import check_choice, check_object, check_whole
 from edgerec.core.atomic import check_output, output_folder
 from edgerec.core.console import stage
 from edgerec.core.errors import ConversionError, InputError, ShapeError
@@ -30,6 +30,7 @@ from edgerec.export.mixing import check_kind_column, mixing_of
 from edgerec.export.parity import UNBOUNDED
 from edgerec.export.parity_check import TRACE, check_parity
 from edgerec.export.peers import check_peers, write_peers
+from edgerec.export.personal_check import check_head
 from edgerec.export.precision import (
     PrecisionResult,
     Wanted,
@@ -47,8 +48,10 @@ from edgerec.kv.shard_writer import SHARD_ROWS, TableDtype
 from edgerec.kv.table_entry import TableEntry
 from edgerec.mixing.prior import MixPrior
 from edgerec.mixing.rules import MixRules
+from edgerec.model.personalization.on_device import check_patches
 from edgerec.model.run_head import check_samples, read_run_head, samples_of
 from edgerec.model.runs import Run, load_run, tool_versions
+from edgerec.personalization.head import PersonalHead
 
 GOLDEN_CASES = 12
 MAX_SERIAL = 2**63 - 1
@@ -105,7 +108,7 @@ def export_bundle(
     peers: bool = False,
     rules: MixRules | None = None,
     prior: MixPrior | None = None,
-    hidden: bool = False,
+    personal: PersonalHead | None = None,
     force: bool = False,
 ) -> Exported:
     """Export the run at `run_path` as the bundle `path`. A bundle is written only if the parity check succeeds.
@@ -134,7 +137,8 @@ def export_bundle(
         peers: also write the peers that `edgerec bench --peers` measures (`edgerec.export.peers`).
         rules: the rules of a mixed feed (docs/mixing.md); None: the device shows the order of the model.
         prior: the first numbers of a mixed feed, from `edgerec mix fit` on this run.
-        hidden: whether the device's ranker also returns what its output layer reads (`Scored.hidden`), for patches.
+        personal: the head of personal patches, from `edgerec meta-train` on this run (docs/personalization.md). The
+            device's ranker then also returns what its output layer reads (`Scored.hidden`). None: there are no patches.
         force: replace `path` if it exists.
 
     Raises:
@@ -142,9 +146,11 @@ def export_bundle(
         InputError: a path, `precision`, `table_dtype`, `requests`, `gauc_tolerance`, `shard_rows`, `serial` or
             SOURCE_DATE_EPOCH is not valid, a table has numbers too large for `table_dtype`, or there are no peers for
             this model.
-        FormatError: the run or the samples cannot be read.
+        FormatError: the run or the samples cannot be read, or `personal` belongs to another version or reads other
+            numbers than this model has.
         SpecificationError: the samples do not fit the run.
-        ConversionError: MNN cannot compute this model, or `hidden` is true and it has no hidden layer for patches.
+        ConversionError: MNN cannot compute this model, or `personal` is given and the model has no hidden layer for
+            patches or has surroundings.
         ParityError: the logits of the converted models, or GAUC, differ by more than the tolerance.
         OutputError: `path` exists and `force` is false, or `path` overlaps with the run or the samples.
     """
@@ -167,7 +173,14 @@ def export_bundle(
     samples = samples_of(head, samples_path)
     check_samples(head, vocabularies, samples)
     mixing = mixing_of(head.spec, rules, prior, version_id=head.version_id)
+    if personal is not None:
+        check_object(
+            personal, PersonalHead, "export_bundle: `personal`", source="edgerec.personalization.load_personal_head"
+        )
+        personal.check_version(head.version_id)
     run = load_run(run_path)
+    if personal is not None:
+        check_patches(run.model)
     check_kind_column(mixing, reads_kinds=run.model.ranker.reads_kinds)
     number = serial_of(run.head.version_id) if serial is None else serial
     if peers:
@@ -178,20 +191,20 @@ def export_bundle(
     with output_folder(path, force=force, kind="bundle", inputs=[run_path, samples.path]) as folder:
         with stage("split and convert"):
             parts = _split(run, run_path)
-            graphs = device_graphs(parts, run.head.limits, hidden=hidden)
+            graphs = device_graphs(parts, run.head.limits, hidden=personal is not None)
+            if personal is not None:
+                check_head(personal, parts, run)
             write_graphs(run, parts, graphs, folder)
             if peers:
                 write_peers(run.model, parts, run.head.limits, folder)
             halves: dict[Precision, Path] = {name: folder / SCRATCH / name for name in precisions_of(precision)}
             for name, half in halves.items():
-                write_device(run, parts, graphs, folder, half, name, serial=number, mixing=mixing)
+                write_device(run, parts, graphs, folder, half, name, serial=number, mixing=mixing, personal=personal)
             tables = write_tables(run, parts, folder, dtype=table_dtype, shard_rows=shard_rows, mixing=mixing)
         served = as_stored(parts.tables, table_dtype)
-        raw = raw_requests(run, served, hidden=hidden)
+        raw = raw_requests(run, served, hidden=personal is not None)
         cases = [case for _, case in raw]
-        checked = check_parity(
-            run, samples, parts, graphs, halves["fp32"], requests, raw=cases, trace_path=trace_path, hidden=hidden
-        )
+        checked = check_parity(run, samples, parts, graphs, halves["fp32"], requests, raw=cases, trace_path=trace_path)
         chosen: Precision = "fp32"
         accuracy = _Accuracy(checked.parity, checked.gauc)
         if precision != "fp32" or table_dtype != "float32" or gauc_tolerance is not None:

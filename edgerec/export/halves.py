@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from edgerec.bundle.files import stamp_files
-from edgerec.bundle.layout import CLOUD, DEVICE, EMBEDDINGS, GOLDEN, SURROUNDINGS
+from edgerec.bundle.layout import CLOUD, DEVICE, EMBEDDINGS, GOLDEN, PERSONAL_HEAD, SURROUNDINGS
 from edgerec.bundle.manifest import CloudManifest, DeviceManifest, ModelFile, Precision
 from edgerec.bundle.manifest_file import write_manifest
 from edgerec.core.atomic import write_bytes
@@ -18,6 +18,7 @@ from edgerec.kv.shard_writer import TableDtype, blocks, write_shards
 from edgerec.kv.table_entry import TableEntry
 from edgerec.mixing.settings import MixSettings
 from edgerec.model.runs import Run
+from edgerec.personalization.head import PersonalHead
 
 
 def write_graphs(run: Run, parts: SplitModel, graphs: Mapping[str, onnx.ModelProto], folder: Path) -> None:
@@ -39,6 +40,7 @@ def write_device(
     *,
     serial: int,
     mixing: MixSettings | None = None,
+    personal: PersonalHead | None = None,
 ) -> None:
     """Convert the graphs, and write the device half into the folder `half`.
 
@@ -51,6 +53,7 @@ def write_device(
         precision: the precision of the weights.
         serial: the serial number of the device half.
         mixing: the rules of a mixed feed; None: there are none.
+        personal: the head of personal patches; None: there is none.
     """
     device = half / DEVICE
     device.mkdir(parents=True)
@@ -62,6 +65,8 @@ def write_device(
         )
     if parts.head is not None:
         write_bytes(device / SURROUNDINGS, parts.head.to_bytes())
+    if personal is not None:
+        write_bytes(device / PERSONAL_HEAD, personal.to_bytes())
     manifest = DeviceManifest(
         version_id=run.head.version_id,
         precision=precision,
@@ -71,6 +76,7 @@ def write_device(
         serial=serial,
         mixing=mixing,
         surroundings=None if parts.head is None else SURROUNDINGS,
+        personal=None if personal is None else PERSONAL_HEAD,
         files=stamp_files(device, (path for path in device.iterdir() if path.is_file())),
     )
     write_manifest(manifest, device)

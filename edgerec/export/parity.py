@@ -105,19 +105,34 @@ def compare_hidden(
     Raises:
         CaseError: the difference is above `tolerance`, a number is NaN, or the shapes differ.
     """
-    expected = case.hidden
-    if expected is None or hidden is None or hidden.shape != expected.shape:
-        shapes = [None if array is None else array.shape for array in (expected, hidden)]
-        raise CaseError(
-            f"parity {check} ({where}): the hidden layer should have shape {shapes[0]}; received {shapes[1]}", case
-        )
-    flat, wanted = hidden.reshape(-1), expected.reshape(-1)
+    return compare_numbers(check, "the hidden layer", hidden, case.hidden, case=case, where=where, tolerance=tolerance)
+
+
+def compare_numbers(
+    check: str,
+    what: str,
+    received: Array | None,
+    expected: Array | None,
+    *,
+    case: GoldenCase,
+    where: str,
+    tolerance: Tolerance = ALLOWED,
+) -> float:
+    """Return the largest absolute difference between two arrays (c, width) with `what` of each candidate of `case`.
+
+    Raises:
+        CaseError: the difference is above `tolerance`, a number is NaN, or the shapes differ.
+    """
+    if expected is None or received is None or received.shape != expected.shape:
+        shapes = [None if array is None else array.shape for array in (expected, received)]
+        raise CaseError(f"parity {check} ({where}): {what} should have shape {shapes[0]}; received {shapes[1]}", case)
+    flat, wanted = received.reshape(-1), expected.reshape(-1)
     error = absolute_difference(flat, wanted)
     index = tolerance.worst_index(flat, wanted)
     if index is not None:
         candidate, number = divmod(index, expected.shape[1])
         raise CaseError(
-            f"parity {check} ({where}): number {number} of the hidden layer of candidate {candidate} should be "
+            f"parity {check} ({where}): number {number} of {what} of candidate {candidate} should be "
             f"{wanted[index]:.7g}, with a difference of at most {tolerance.allowed(wanted)[index]:.2g}; received "
             f"{flat[index]:.7g}, a difference of {error[index]:.2g}",
             case,

@@ -20,6 +20,7 @@ from edgerec.data.samples import Samples
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import CaseError, check_random
+from edgerec.export.personal_check import check_activations
 from edgerec.export.random_cases import LONG, SEEDS, STANDARD_DEVIATIONS, long_case, random_cases
 from edgerec.export.real_requests import check_real, summarise
 from edgerec.export.split import SplitModel
@@ -30,6 +31,8 @@ from edgerec.model.runs import Run
 
 SURROUNDINGS_CHECK = "surroundings"
 """The name of the check of the head in `Parity.checks`."""
+PERSONAL_CHECK = "personal"
+"""The name of the check of what patches read in `Parity.checks`."""
 TRACE = "trace"
 """The `kind` of the folder that a failed check writes, and the suffix of the folder's name."""
 
@@ -61,19 +64,19 @@ def check_parity(
     *,
     raw: Sequence[GoldenCase] = (),
     trace_path: Path | None,
-    hidden: bool = False,
 ) -> CheckedParity:
     """Run the parity check of the device half in `half`. If it fails, trace the request into the folder `trace_path`.
 
-    `raw` are the vectors of the golden cases that start from raw values. They are checked as the random cases are. With
-    `hidden`, the hidden layer of random cases is compared, too.
+    `raw` are the vectors of the golden cases that start from raw values. They are checked as the random cases are. If
+    the half has the head of personal patches, the hidden layer is compared, too, and what patches read of real
+    requests.
 
     Raises:
         ParityError: a difference is above the tolerance.
     """
     loaded = load_device_model(half)
     try:
-        return _run_checks(run, samples, parts, loaded, OnnxDevice.load(graphs), requests, raw, hidden)
+        return _run_checks(run, samples, parts, loaded, OnnxDevice.load(graphs), requests, raw)
     except CaseError as error:
         if trace_path is None:
             raise ParityError(f"{error}: export with --trace to find the first tensor that differs") from None
@@ -108,9 +111,9 @@ def _run_checks(
     onnx_device: OnnxDevice,
     requests: int,
     raw: Sequence[GoldenCase],
-    hidden: bool,
 ) -> CheckedParity:
     checks: dict[str, float] = {}
+    hidden = loaded.personal is not None
     golden = random_cases(run.model, run.head.limits, seed=0, std=1.0, hidden=hidden)
     ordinary = [*raw, *golden]
     with stage("check parity on random inputs of every length"):
@@ -132,4 +135,7 @@ def _run_checks(
         if parts.head is not None:
             around = check_surroundings(run.model, samples, parts.tables, loaded, requests=requests)
             checks[SURROUNDINGS_CHECK] = around
+        if hidden:
+            read = check_activations(run.model, samples, parts.tables, loaded, requests=requests)
+            checks[PERSONAL_CHECK] = read
     return CheckedParity(summarise(checks, real), real.gauc, golden, ordinary)

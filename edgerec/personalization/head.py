@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,18 @@ class PersonalHead:
         """Number of weights of a patch, without its bias."""
         return len(self.start) - 1
 
+    def check_version(self, version_id: str) -> None:
+        """Check that the head belongs to the model version `version_id`.
+
+        Raises:
+            FormatError: it belongs to another version.
+        """
+        if self.training.version_id != version_id:
+            raise FormatError(
+                f"personal head: it should belong to model version {version_id}; received that of version "
+                f"{self.training.version_id}: run `edgerec meta-train` on this run"
+            )
+
     def check_model(self, version_id: str, *, hidden: int, candidate: int) -> None:
         """Check that the head belongs to a model.
 
@@ -133,11 +145,7 @@ class PersonalHead:
         Raises:
             FormatError: the head belongs to another version, or it reads other activations.
         """
-        if self.training.version_id != version_id:
-            raise FormatError(
-                f"personal head: it should belong to model version {version_id}; received that of version "
-                f"{self.training.version_id}: run `edgerec meta-train` on this run"
-            )
+        self.check_version(version_id)
         if not hidden or self.inputs not in (hidden, hidden + candidate):
             raise FormatError(
                 f"personal head: it should read {hidden} numbers (the hidden layer) or {hidden + candidate} (with the "
@@ -170,6 +178,21 @@ class PersonalHead:
         clip = np.float32(self.training.clip)
         phi: Array = np.clip((activations - self.mean) @ self.kernel, -clip, clip)
         return phi
+
+    def document(self) -> dict[str, Any]:
+        """Return what `edgerec inspect` shows of the head."""
+        training = self.training
+        return {
+            "method": training.method,
+            "inputs": self.inputs,
+            "rank": self.rank,
+            "patch_bytes": self.start.nbytes,
+            "optimiser": training.optimiser,
+            "steps": training.steps,
+            "least_events": training.least_events,
+            "gate_gain": training.gain,
+            "gate_gain_events": training.gain_events,
+        }
 
     def to_bytes(self) -> bytes:
         """Return the content of the file `personal_head.npz`. The same head gives the same bytes."""

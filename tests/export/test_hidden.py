@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,14 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgerec.bundle.golden import read_case, run_case, write_case
-from edgerec.bundle.load import load_bundle
 from edgerec.bundle.manifest import RANKING_MODEL, Precision
-from edgerec.bundle.verify import verify_bundle
-from edgerec.core.errors import ConversionError, FormatError, NotFiniteError, ParityError, PluginError, SessionError
+from edgerec.core.errors import ConversionError, NotFiniteError, ParityError, PluginError, SessionError
 from edgerec.device_runtime.ranker import DeviceRanker
 from edgerec.device_runtime.session import Session
-from edgerec.export.bundle import export_bundle
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import check_random
 from edgerec.export.random_cases import with_keras
@@ -29,7 +24,6 @@ from edgerec.graphs.ranking import RankerGraph
 from edgerec.model.runs import Run, load_run
 from edgerec.rankers.ranker import Ranker
 from edgerec.rankers.registry import MODELS
-from tests.bundle.restamp import restamp
 from tests.device_runtime.test_ranker import case as request_of
 from tests.hidden_layers import LIMITS, build, logits_of, without_hidden
 from tests.mnn_models import CANDIDATES, EXPOSURES, PAGE_VIEWS, built, to_mnn
@@ -185,48 +179,3 @@ def test_a_hidden_layer_of_a_wrong_shape_is_an_error_of_the_ranker(run: Run, mon
     monkeypatch.setattr(run.model.ranker, "hidden_and_logits", lambda inputs: right(inputs)[::-1])
     with pytest.raises(PluginError, match="hidden_and_logits should return the hidden layer of each scored candidate"):
         build(run)
-
-
-@pytest.fixture(scope="module")
-def with_hidden(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.quicker import run_eagerly, shorten_parity_check
-
-    path = tmp_path_factory.mktemp("hidden") / "bundle"
-    with run_eagerly(), pytest.MonkeyPatch.context() as patch:
-        shorten_parity_check(patch)
-        export_bundle(run_path, path, requests=5, hidden=True)
-    return path
-
-
-def test_a_bundle_has_the_hidden_layer_if_asked(with_hidden: Path, bundle_path: Path) -> None:
-    manifest, model = load_bundle(with_hidden)
-    plain, old = load_bundle(bundle_path)
-    units, limits = manifest.config["units"], model.limits
-    assert manifest.models[RANKING_MODEL].outputs["hidden"] == (limits.candidates, units)
-    assert (model.ranker.hidden_width, old.ranker.hidden_width) == (units, 0)
-    assert "hidden" not in plain.models[RANKING_MODEL].outputs
-    names = {"random_mnn_hidden", "random_onnx_hidden", "long_mnn_hidden", "long_onnx_hidden"}
-    assert names <= manifest.parity.checks.keys()
-    assert not any(name.endswith("hidden") for name in plain.parity.checks)
-    assert verify_bundle(with_hidden)["parity_max_abs"] < 1e-5
-
-
-@pytest.mark.parametrize("name", ["case-12", "raw-02"])
-def test_verify_compares_the_hidden_layer(with_hidden: Path, name: str, tmp_path: Path) -> None:
-    bundle = Path(shutil.copytree(with_hidden, tmp_path / "bundle"))
-    path = bundle / "golden" / f"{name}.npz"
-    case = read_case(path, hidden=True)
-    assert case.hidden is not None
-    np.testing.assert_allclose(run_case(load_bundle(bundle)[1], case), case.logits, atol=1e-5)
-    wrong = case.hidden.copy()
-    wrong[1, 3] += np.float32(0.001)
-    for hidden, error, said in (
-        (wrong, ParityError, "number 3 of the hidden layer of candidate 1 should be"),
-        (case.hidden[:, 1:], FormatError, "hidden should have 8 numbers for each candidate"),
-        (case.hidden[1:], FormatError, "candidates and hidden should have equal lengths"),
-        (None, FormatError, "hidden"),
-    ):
-        write_case(replace(case, hidden=hidden), path)
-        restamp(bundle)
-        with pytest.raises(error, match=said):
-            verify_bundle(bundle)

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edgerec.bundle.layout import PERSONAL_HEAD
 from edgerec.bundle.load import load_bundle, load_device_model
 from edgerec.bundle.verify import verify_bundle
-from edgerec.core.errors import FormatError, IntegrityError, ParityError
+from edgerec.core.errors import ConversionError, FormatError, IntegrityError, ParityError
 from edgerec.data.samples import TRAIN, open_samples
 from edgerec.device_runtime.encodings import Encodings
+from edgerec.export.bundle import export_bundle
 from edgerec.export.onnx_device import OnnxDevice
 from edgerec.export.parity import check_random
 from edgerec.export.random_cases import random_cases
@@ -23,11 +25,14 @@ from edgerec.export.surroundings_check import check_surroundings
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW, Limits
 from edgerec.mixing.head import SurroundingsHead
 from edgerec.model.batches import make_batch
+from edgerec.model.personalization.on_device import check_patches
 from edgerec.model.runs import load_run
 from edgerec.rankers.registry import MIXED_MODELS
 from tests.bundle.restamp import restamp_device
+from tests.command_line import edgerec_here, error_line
 from tests.hidden_layers import build, logits_of, without_hidden
 from tests.mixing.mixed_logs import KINDS
+from tests.personalization.heads import a_head
 from tests.quicker import some_of
 from tests.random_runs import of_model, on_device
 from tests.synthetic import whole
@@ -114,6 +119,26 @@ def test_tables_with_other_kinds_are_refused(bundle: Path) -> None:
     file.write_bytes(replace(head, kinds=("product", "video", "shop")).to_bytes())
     restamp_device(bundle)
     with pytest.raises(FormatError, match=r"should have 8 numbers and the kinds .*; received 8 and .*'shop'"):
+        load_device_model(bundle)
+
+
+@pytest.mark.usefixtures("eager")
+def test_esan_has_no_personal_patches(mixed_path: Path, tmp_path: Path) -> None:
+    path = mixed_path / "run"
+    run = load_run(path)
+    settings = run.model.settings
+    head = a_head(inputs=settings.units + settings.candidate_width, version_id=run.head.version_id)
+    with pytest.raises(ConversionError, match=r"Esan computes click rates from the cards around a card.*crban"):
+        check_patches(run.model)
+    with pytest.raises(ConversionError, match="which patches do not read"):
+        export_bundle(path, tmp_path / "new", personal=head)
+    line = error_line(edgerec_here("meta-train", mixed_path / "few", "--from", path, "--out", tmp_path / "head.npz"))
+    assert "which patches do not read" in line
+    assert not list(tmp_path.iterdir())
+    bundle = Path(shutil.copytree(mixed_path / "bundle", tmp_path / "bundle"))
+    (bundle / "device" / PERSONAL_HEAD).write_bytes(head.to_bytes())
+    restamp_device(bundle, personal=PERSONAL_HEAD)
+    with pytest.raises(FormatError, match="should have no personal head, because the model has surroundings"):
         load_device_model(bundle)
 
 

@@ -18,7 +18,7 @@ def a_head(rank: int = 4, *, inputs: int = 6, seed: int = 0, **training: Any) ->
         return rng.normal(size=shape).astype(np.float32)
 
     return PersonalHead(
-        Training(version_id="v1", method="maml", **training),
+        Training(**{"version_id": "v1", "method": "maml", **training}),
         mean=draw(inputs),
         kernel=draw(inputs, rank),
         start=0.1 * draw(rank + 1),

@@ -37,6 +37,8 @@ def inspection_table(document: Mapping[str, Any]) -> Group:
         ("orders", f"{parity['orders_equal']:,} of {parity['requests']:,} requests ranked alike"),
         ("GAUC", f"Keras {format_value(gauc.get('keras'))}, MNN {format_value(gauc.get('mnn'))}"),
     ]
+    if "personal" in document:
+        head.append(("personal patches", _personal_text(document["personal"])))
     sizes = [(part, format_value(size), "") for part, size in document["sizes"].items()]
     ops = [(name, kind, format_value(count)) for name, model in models.items() for kind, count in model["ops"].items()]
     shapes = [
@@ -78,6 +80,14 @@ def _mixing(settings: MixSettings) -> tuple[RenderableType, ...]:
     prices = ", ".join(f"{kind} {price:g}" for kind, price in settings.start_prices.items())
     prior = "" if settings.prior is not None else " (no prior)"
     return rules_table(settings.rules), Text(shown(f"first prices: {prices}{prior}")), ""
+
+
+def _personal_text(personal: Mapping[str, Any]) -> str:
+    """Return text that says how patches of one user are trained."""
+    return (
+        f"{personal['method']}: {personal['rank']} numbers and a bias, read from {personal['inputs']} activations; "
+        f"{personal['patch_bytes']:,} bytes a user"
+    )
 
 
 def precision_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:

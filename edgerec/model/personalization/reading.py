@@ -49,7 +49,7 @@ def read_activations(
     total = sum(entry.splits[split].requests > 0 for split in splits for entry in samples.head.shards)
     shards = (shard for split in splits for shard in samples.shards(split))
     parts: list[dict[str, NDArray[Any]]] = []
-    requests, function = 0, _reader(run.model)
+    requests, function = 0, activation_reader(run.model)
     for shard in progress(shards, what="read activations", total=total):
         for part in _parts(function, shard, chosen, requests):
             requests = int(part["request"].max(initial=requests - 1)) + 1
@@ -106,8 +106,8 @@ def _labelled(
     return tuple(np.concatenate(each) for each in zip(*found, strict=True))
 
 
-def _reader(model: Reranker) -> Reader:
-    """Return a traced function of a batch's inputs: hidden layer, logits, and candidate vectors."""
+def activation_reader(model: Reranker) -> Reader:
+    """Return a traced function of a batch's inputs: hidden layer, logits, and vectors of the scored candidates."""
 
     @tf.function(input_signature=[model.input_signature()], autograph=False)  # type: ignore[untyped-decorator]
     def read(inputs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
