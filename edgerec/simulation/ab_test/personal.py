@@ -18,6 +18,7 @@ THIRDS = 3
 """Users are in so many groups of about equal size, by their planned sessions."""
 SESSION_STARTS = (1, 3, 6, 11, 21)
 """First session of each group of sessions. A patch knows more in later ones."""
+_FLOATS = pl.col(pl.Float64)
 
 
 def personal_part(
@@ -108,12 +109,12 @@ def _sessions(*shown: pl.DataFrame) -> pl.DataFrame:
         )
         for each in shown
     ]
-    return sums[0].join(sums[1], on=keys, how="full", coalesce=True).fill_null(0.0).sort(keys)
+    return sums[0].join(sums[1], on=keys, how="full", coalesce=True).with_columns(_FLOATS.fill_null(0.0)).sort(keys)
 
 
 def _uplift(group: pl.DataFrame, sessions: pl.DataFrame, column: str) -> dict[str, Any]:
     sums = sessions.group_by("user_id").agg(pl.col(column, f"{column}_right").sum())
-    joined = group.join(sums, on="user_id", how="left", maintain_order="left").fill_null(0.0)
+    joined = group.join(sums, on="user_id", how="left", maintain_order="left").with_columns(_FLOATS.fill_null(0.0))
     ones = np.ones(joined.height)
     first, second = (joined.get_column(name).to_numpy() for name in (column, f"{column}_right"))
     found = ratio_uplift(first, ones, second, ones)
