@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgerec import DeviceModel
+from edgerec import DeviceModel, load_device_model
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.personal import training
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.features.behaviours import EXPOSURE
 from tests.device_runtime.local_cloud import LocalCloud, read_tables
-from tests.device_runtime.personal_app import IDLE, INTERVAL, PersonalApp, own_logits
+from tests.device_runtime.personal_app import IDLE, INTERVAL, PersonalApp, head_of, own_logits
 from tests.device_runtime.test_client import ITEMS
-from tests.personal_models import head_of, personal_model
 
 
 @pytest.fixture(scope="module")
-def parts(bundle_path: Path) -> tuple[DeviceModel, dict[str, Any]]:
-    return personal_model(bundle_path), read_tables(bundle_path)
+def parts(personal_path: Path) -> tuple[DeviceModel, dict[str, Any]]:
+    return load_device_model(personal_path), read_tables(personal_path)
 
 
 @pytest.fixture
@@ -91,19 +90,13 @@ def test_a_patch_is_trained_when_the_user_is_idle_and_changes_the_next_order(
 def test_a_patch_moves_what_the_user_clicks_forward(app: PersonalApp) -> None:
     client = app.start()
     app.browse(client, 8, likes=lambda item: ITEMS[item]["level"] == 1)
-    before = client.order()
     assert app.rest(client) == 1
     client.request("now")
     client.run_pending()
-
-    def places(order: list[int]) -> float:
-        return float(np.mean([place for place, item in enumerate(order) if ITEMS[item]["level"] == 1]))
-
-    assert sorted(client.order()) == sorted(before) or places(client.order()) <= places(before)
-    scores = app.requests(client)[-1]
-    shared = np.argsort(-np.array(scores["scores"]), kind="stable")
-    liked = [ITEMS[item]["level"] == 1 for item in scores["item_id"]]
-    assert np.flatnonzero(np.array(liked)[scores["positions"]]).mean() < np.flatnonzero(np.array(liked)[shared]).mean()
+    row = app.requests(client)[-1]
+    liked = np.array([ITEMS[item]["level"] == 1 for item in row["item_id"]])
+    shared = np.argsort(-np.array(row["scores"]), kind="stable")
+    assert np.flatnonzero(liked[row["positions"]]).mean() < np.flatnonzero(liked[shared]).mean() - 1
 
 
 def test_nothing_of_a_patch_is_in_the_log_rows(new_app: Callable[..., PersonalApp]) -> None:
@@ -242,6 +235,7 @@ def test_worker_threads_train_and_a_reset_in_between_makes_the_result_void(
     client.refresh()
     assert client.wait(20)
     app.offer(*range(110, 120))
+    app.offer(*range(120, 130))
     for item in client.order():
         app.see(client, item, click=item % 2 == 0)
         assert client.wait(20)
@@ -364,9 +358,9 @@ def test_a_reset_forgets_everything_and_a_new_patch_is_trained(app: PersonalApp)
     [
         ("theta = x'0000803f'", "6 float32 numbers"),
         ("theta = x'00'", "damaged"),
-        ("theta = zeroblob(20) || x'0000c07f'", "NaN"),
-        ("theta = zeroblob(20) || x'0000c87f'", "NaN"),
-        ("theta = zeroblob(20) || x'7fff7f4f'", "within the reach"),
+        (f"theta = x'{'00' * 20}0000c07f'", "NaN"),
+        (f"theta = x'{'00' * 20}0000807f'", "NaN or infinity"),
+        (f"theta = x'{'00' * 20}7fff7f4f'", "within the reach"),
         ("theta = 7", "damaged"),
         ("user_id = 4", "one of user 4"),
     ],
@@ -413,7 +407,7 @@ def test_a_patch_of_another_model_in_the_row_is_not_used(app: PersonalApp) -> No
 
 def test_a_damaged_event_stops_the_training_and_nothing_else(app: PersonalApp) -> None:
     client = with_patch(app)
-    app.store._database.write("UPDATE personal_events SET labels = x'02' WHERE sequence = 1")
+    app.store._database.write("UPDATE personal_events SET labels = x'020202020202' WHERE sequence = 1")
     app.browse(client, 1)
     app.clock.now += INTERVAL
     done = client.run_pending()
@@ -426,8 +420,7 @@ def test_a_damaged_event_stops_the_training_and_nothing_else(app: PersonalApp) -
     assert app.rest(client) == 1
 
 
-@pytest.mark.parametrize("hidden", [True, False])
-def test_without_a_head_nothing_happens(app: PersonalApp, bundle_path: Path, hidden: bool) -> None:
+def test_without_a_head_nothing_happens(app: PersonalApp) -> None:
     app.model = replace(app.model, personal=None)
     client = app.start()
     app.browse(client)
@@ -472,9 +465,10 @@ def test_in_shadow_mode_patches_are_trained_and_the_order_stays(app: PersonalApp
 
 def test_numbers_that_are_too_large_give_the_order_of_the_shared_model(app: PersonalApp) -> None:
     client = with_patch(app)
-    huge = replace(app.head, kernel=np.full_like(app.head.kernel, 3e38), mean=-np.ones_like(app.head.mean))
+    huge = replace(app.head, kernel=np.full_like(app.head.kernel, 3e38), mean=np.full_like(app.head.mean, -2))
     with np.errstate(all="ignore"):
-        for head in (huge, replace(huge, kernel=huge.kernel * np.where(np.arange(huge.inputs) % 2, 1, -1)[:, None])):
+        signs = np.where(np.arange(huge.inputs) % 2, 1, -1).astype(np.float32)[:, None]
+        for head in (huge, replace(huge, kernel=huge.kernel * signs)):
             client._personal.head = head
             client.request("now")
             client.run_pending()
