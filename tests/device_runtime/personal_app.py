@@ -27,14 +27,14 @@ def head_of(
     model: DeviceModel, *, seed: int = 0, pull: float = 0.5, start: float = 0.0, **training: Any
 ) -> PersonalHead:
     """Return a head with random directions of the hidden layer and the candidate vectors."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     inputs = model.ranker.hidden_width + model.ranker.candidate_width
     settings = {"method": "prior", "optimiser": "newton", "steps": 20, **SURE, **training}
     return PersonalHead(
         Training(version_id=model.version_id, **settings),
         mean=rng.normal(scale=0.1, size=inputs).astype(np.float32),
         kernel=rng.normal(size=(inputs, RANK)).astype(np.float32),
-        start=np.full(RANK + 1, start, np.float32),
+        start=np.zeros(RANK + 1, np.float32),
         rates=np.full(RANK + 1, 0.1, np.float32),
         pull=np.full(RANK + 1, pull, np.float32),
     )

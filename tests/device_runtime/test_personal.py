@@ -18,6 +18,7 @@ from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.personal import training
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.features.behaviours import EXPOSURE
+from edgerec.personalization.head import PersonalHead
 from tests.device_runtime.local_cloud import LocalCloud, read_tables
 from tests.device_runtime.personal_app import IDLE, INTERVAL, PersonalApp, head_of, own_logits
 from tests.device_runtime.test_client import ITEMS
@@ -463,16 +464,23 @@ def test_in_shadow_mode_patches_are_trained_and_the_order_stays(app: PersonalApp
     assert row["positions"] != np.argsort(-np.array(row["scores"]), kind="stable").tolist()
 
 
-def test_numbers_that_are_too_large_give_the_order_of_the_shared_model(app: PersonalApp) -> None:
+def test_numbers_that_are_not_finite_give_the_order_of_the_shared_model(
+    app: PersonalApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = with_patch(app)
-    huge = replace(app.head, kernel=np.full_like(app.head.kernel, 3e38), mean=np.full_like(app.head.mean, -2))
-    with np.errstate(all="ignore"):
-        signs = np.where(np.arange(huge.inputs) % 2, 1, -1).astype(np.float32)[:, None]
-        for head in (huge, replace(huge, kernel=huge.kernel * signs)):
-            client._personal.head = head
-            client.request("now")
-            client.run_pending()
+    assert client.patch is not None
+    client._personal.patch = replace(client.patch, theta=np.full_like(client.patch.theta, 3e38))
+    with np.errstate(over="ignore", invalid="ignore"):
+        client.request("patch")
+        client.run_pending()
+    client._personal.patch = replace(client.patch, theta=np.zeros_like(client.patch.theta))
+    monkeypatch.setattr(PersonalHead, "read", lambda head, given: np.full((len(given), head.rank), np.nan, np.float32))
+    client.request("phi")
+    client.run_pending()
     rows = app.requests(client)[-2:]
-    assert [row["outcome"] for row in rows] == ["reordered"] * 2
-    assert rows[-1]["personal"] is False
-    assert rows[-1]["positions"] == np.argsort(-np.array(rows[-1]["scores"]), kind="stable").tolist()
+    assert [(row["trigger"], row["outcome"], row["personal"]) for row in rows] == [
+        ("patch", "reordered", False),
+        ("phi", "reordered", False),
+    ]
+    for row in rows:
+        assert row["positions"] == np.argsort(-np.array(row["scores"]), kind="stable").tolist()
