@@ -15,13 +15,20 @@ import pytest
 
 from edgerec import DeviceModel, load_device_model
 from edgerec.device_runtime.client import Client
+from edgerec.device_runtime.mixing import FeedMixing
 from edgerec.device_runtime.personal import training
+from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.device_runtime.store.rows import PatchState
 from edgerec.features.behaviours import EXPOSURE
 from edgerec.personalization.head import PersonalHead
+from edgerec.personalization.patch import Patch
 from tests.device_runtime.local_cloud import LocalCloud, read_tables
+from tests.device_runtime.mixed_feed import MixedApp, mixed_model, opened
 from tests.device_runtime.personal_app import IDLE, INTERVAL, PersonalApp, head_of, own_logits
 from tests.device_runtime.test_client import ITEMS
+from tests.device_runtime.test_model_switch import Device
+from tests.device_runtime.version_cloud import VersionCloud
 
 
 @pytest.fixture(scope="module")
@@ -484,3 +491,57 @@ def test_numbers_that_are_not_finite_give_the_order_of_the_shared_model(
     ]
     for row in rows:
         assert row["positions"] == np.argsort(-np.array(row["scores"]), kind="stable").tolist()
+
+
+def test_a_switch_to_another_version_deletes_patch_and_events(
+    personal_path: Path, plus_path: Path, tmp_path: Path
+) -> None:
+    cloud = VersionCloud(personal_path, plus_path / "bundle")
+    first, second = cloud.models.values()
+    own = replace(first, personal=head_of(first))
+    device = Device(cloud, tmp_path / "user.db", own, personal=True, kept_pages=1, personal_budget_ms=60_000)
+    with device.store as store:
+        device.play(20)
+        device.clock.now += IDLE
+        assert device.client.run_pending().trained == 1
+        assert device.client.patch is not None
+        device.switch(second)
+        while not device.ended:
+            device.play(6)
+        assert device.ended == [None]
+        assert device.client.version_id == second.version_id
+        assert device.client.patch is None
+        device.play(20)
+        device.clock.now += IDLE + INTERVAL
+        assert device.client.run_pending().trained == 0
+        rows = device.requests()
+        assert store.personal.versions() == []
+    assert {row.get("personal") for row in rows if row["model_version"] == first.version_id} == {False, True}
+    assert all("personal" not in row for row in rows if row["model_version"] == second.version_id)
+    assert any(row["model_version"] == second.version_id for row in rows)
+
+
+def test_a_mixed_feed_gets_the_logits_of_the_user(
+    parts: tuple[DeviceModel, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tables = parts
+    model = replace(mixed_model(model), personal=head_of(model))
+    mix, mixed = FeedMixing.mix, []
+
+    def noted(mixing: FeedMixing, page: Any, rows: Any, answer: Any, scored: Scored, time: int) -> Any:
+        mixed.append((list(answer), scored))
+        return mix(mixing, page, rows, answer, scored, time)
+
+    monkeypatch.setattr(FeedMixing, "mix", noted)
+    theta = np.linspace(-2, 2, 6, dtype=np.float32)
+    with BehaviourStore(tmp_path / "user.db", user_id=3, limits=model.limits) as store:
+        store.personal.write(PatchState(model.version_id, Patch(3, model.version_id, theta, 9, 5), 5, 0, "trained"))
+        app = MixedApp(model, store, tables)
+        row = app.requests(opened(app, personal=True))[-1]
+    ((answer, scored),) = mixed
+    shared = replace(scored, logits=np.array(row["scores"], np.float32))
+    assert model.personal is not None
+    np.testing.assert_allclose(scored.logits, own_logits(model.personal, theta, shared), rtol=1e-6, atol=1e-6)
+    assert np.abs(scored.logits - shared.logits).max() > 0.1
+    assert answer == np.argsort(-scored.logits, kind="stable").tolist()
+    assert (row["outcome"], row["personal"]) == ("mixed", True)

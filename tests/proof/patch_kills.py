@@ -28,15 +28,16 @@ from tests.device_runtime.store.patch_trainer import kill
 def prove(folder: Path, *, kills: int, seed: int) -> dict[str, Any]:
     """Kill so many trainings. Return a document with the counts and the broken rules."""
     begun, faults = time.perf_counter(), []
-    found: list[tuple[int, int]] = []
+    found: list[tuple[int, int, int]] = []
     try:
         found = kill(folder / "store.db", kills, random.Random(seed))
     except AssertionError as error:
         faults.append(str(error) or "a rule is broken")
     return {
         "kills": len(found),
-        "patches": found[-1][1] if found else 0,
-        "newer_than_reported": sum(through > reported for reported, through in found),
+        "pages": found[-1][2] if found else 0,
+        "while_recording_or_training": sum(pages > through for _, through, pages in found),
+        "after_the_write": sum(through > reported for reported, through, _ in found),
         "seconds": round(time.perf_counter() - begun, 1),
         "faults": faults,
     }

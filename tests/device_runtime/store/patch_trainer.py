@@ -95,8 +95,8 @@ def main() -> None:
         os.write(1, b"ended\n")
 
 
-def check(path: Path, trained: int) -> int:
-    """Check a store after a kill. Return the latest page that its patch has read.
+def check(path: Path, trained: int) -> tuple[int, int]:
+    """Check a store after a kill. Return the latest page that its patch has read, and the number of pages.
 
     Args:
         path: the store.
@@ -116,7 +116,7 @@ def check(path: Path, trained: int) -> int:
         assert count >= trained
         if events is None or state is None:
             assert trained == 0
-            return 0
+            return 0, count
         items = [item for page in seen for item in page]
         np.testing.assert_array_equal(events.phi, np.stack([phi_of(item) for item in items]).astype(np.float32))
         np.testing.assert_array_equal(events.logits, np.array([logit_of(item) for item in items]))
@@ -133,7 +133,7 @@ def check(path: Path, trained: int) -> int:
         assert (state.patch.user_id, state.patch.events, state.outcome) == (7, end, "trained")
         # It is the patch of the events up to its page, bit for bit: not an older one, not a part of one.
         assert state.patch.theta.tobytes() == train(head(), events.take(slice(0, end))).tobytes()
-        return state.through
+        return state.through, count
 
 
 @contextmanager
@@ -148,9 +148,9 @@ def trainer() -> Iterator[subprocess.Popen[str]]:
             process.stdin.close()
 
 
-def kill(path: Path, kills: int, rng: random.Random) -> list[tuple[int, int]]:
-    """Kill trainings of one store. Return for each kill the last page that was reported, and that of the patch."""
-    found: list[tuple[int, int]] = []
+def kill(path: Path, kills: int, rng: random.Random) -> list[tuple[int, int, int]]:
+    """Kill trainings of one store. Return for each kill the last page that was reported, and what `check` returns."""
+    found: list[tuple[int, int, int]] = []
     trained = 0
     with trainer() as process:
         assert process.stdin is not None
@@ -173,8 +173,8 @@ def kill(path: Path, kills: int, rng: random.Random) -> list[tuple[int, int]]:
                     os.kill(child, 9)
                     killed = True
             assert killed, "the training has ended by itself"
-            through = check(path, trained)
-            found.append((trained, through))
+            through, pages = check(path, trained)
+            found.append((trained, through, pages))
             trained = through
     return found
 
