@@ -59,6 +59,16 @@ def test_nobody_is_worse_or_rejected_with_the_shared_model(rows: dict[str, dict[
     assert rows["shared"]["gauc_vs_shared"] == {"mean": 0, "low": 0, "high": 0}
 
 
+def test_a_row_has_the_interval_of_its_gain_and_the_gain_of_each_group(rows: dict[str, dict[str, Any]]) -> None:
+    wanted = {"method", "gauc", "gauc_low_activity", "logloss", "worse_share", "ci95", "ms", "bytes"}
+    for row in rows.values():
+        assert wanted <= set(row)
+        assert row["ci95"] == [row["gauc_vs_shared"]["low"], row["gauc_vs_shared"]["high"]]
+        # Every user of this world has 12 known pages.
+        assert row["groups"]["6-20"]["gauc_vs_refit"] == row["gauc_vs_refit"]
+        assert row["groups"]["1-5"]["gauc_vs_refit"] is None
+
+
 def test_a_world_without_tastes_gives_no_gain() -> None:
     document = evaluate_methods(make_world(users=60, pages=6, taste=0), ["prior"], seeds=1, folds=2)
     row = {row["method"]: row for row in document["rows"]}["prior"]
