@@ -42,7 +42,7 @@ class Training(BaseModel):
         optimiser: `gradient` for steps of gradient descent with `PersonalHead.rates`, `newton` for Newton steps.
         clip: numbers that a patch reads are kept within [-clip, clip].
         reach: the largest length of the change of a patch, ``sqrt(sum_j pull_j (theta_j - start_j) ** 2)``.
-        least_events: a patch is trained from at least this number of events.
+        shrink_events: k. The trained change of a patch is multiplied by ``n / (n + k)``, with n events.
         gain: by how much patches lowered the log loss of the gate's events in meta-training, on average.
         gain_events: as many events as this prior knowledge counts in the gate.
     """
@@ -56,7 +56,7 @@ class Training(BaseModel):
     optimiser: Literal["gradient", "newton"] = "gradient"
     clip: Annotated[float, Field(gt=0, le=MAX_CLIP)] = 1e3
     reach: Annotated[float, Field(gt=0, le=1e6)] = 1e3
-    least_events: Annotated[int, Field(ge=1, le=10_000)] = 1
+    shrink_events: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     gain: Annotated[float, Field(ge=-10, le=10)] = 0.0
     gain_events: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
