@@ -174,9 +174,7 @@ def export_bundle(
     check_samples(head, vocabularies, samples)
     mixing = mixing_of(head.spec, rules, prior, version_id=head.version_id)
     if personal is not None:
-        check_object(
-            personal, PersonalHead, "export_bundle: `personal`", source="edgerec.personalization.load_personal_head"
-        )
+        check_object(personal, PersonalHead, "export_bundle: `personal`", source="load_personal_head")
         personal.check_version(head.version_id)
     run = load_run(run_path)
     if personal is not None:
