@@ -1,4 +1,4 @@
-"""`edgerec bench step|rerank|behaviour|response|personal|size|cold|memory|profile|all`: measure a bundle on this machine."""
+"""`edgerec bench step|rerank|...|all`: measure a bundle on this machine. `edgerec.bench.plan` has all names."""
 
 from __future__ import annotations
 
