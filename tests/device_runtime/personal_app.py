@@ -9,14 +9,35 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgerec import DeviceModel
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.personal.ranking import PersonalRanking, PersonalScores
 from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.store.rows import PatchState
-from edgerec.personalization.head import PersonalHead
+from edgerec.personalization.head import PersonalHead, Training
 from tests.device_runtime.test_client import App
 
 IDLE, INTERVAL = 60_000, 600_000
+RANK = 5
+SURE = {"gain": 0.1, "gain_events": 1e6}
+"""A gate that accepts every patch, because it trusts what meta-training has seen."""
+
+
+def head_of(
+    model: DeviceModel, *, seed: int = 0, pull: float = 0.5, start: float = 0.0, **training: Any
+) -> PersonalHead:
+    """Return a head with random directions of the hidden layer and the candidate vectors."""
+    rng = np.random.default_rng(0)
+    inputs = model.ranker.hidden_width + model.ranker.candidate_width
+    settings = {"method": "prior", "optimiser": "newton", "steps": 20, **SURE, **training}
+    return PersonalHead(
+        Training(version_id=model.version_id, **settings),
+        mean=rng.normal(scale=0.1, size=inputs).astype(np.float32),
+        kernel=rng.normal(size=(inputs, RANK)).astype(np.float32),
+        start=np.zeros(RANK + 1, np.float32),
+        rates=np.full(RANK + 1, 0.1, np.float32),
+        pull=np.full(RANK + 1, pull, np.float32),
+    )
 
 
 @dataclass
@@ -27,7 +48,7 @@ class PersonalApp(App):
     offered: int = 0
 
     def start(self, **settings: Any) -> Client:
-        settings = {"personal": True, "triggers": (), "personal_budget_ms": 60_000, **settings}
+        settings = {"personal": True, "triggers": (), "kept_pages": 1, "personal_budget_ms": 60_000, **settings}
         return super().start(**settings)
 
     @property
