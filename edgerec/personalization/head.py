@@ -28,6 +28,10 @@ MAX_BYTES = 1 << 22
 MAX_INPUTS, MAX_RANK = 4096, 256
 MAX_CLIP = 6e4
 """Devices store what a patch reads as float16, whose largest number is 65,504."""
+ONE_THREAD = 1 << 18
+"""OpenBLAS multiplies matrices in one thread up to this number of multiplications."""
+MOST_CANDIDATES = 1000
+"""More rows than this are no re-rank, and threads are worth it."""
 _ADVICE = "run `edgerec meta-train` again"
 
 
@@ -176,8 +180,8 @@ class PersonalHead:
                 f"personal head: activations should have shape (n, {self.inputs}); received {activations.shape}"
             )
         clip = np.float32(self.training.clip)
-        phi: Array = np.clip((activations - self.mean) @ self.kernel, -clip, clip)
-        return phi
+        phi = _product(activations - self.mean, self.kernel)
+        return np.clip(phi, -clip, clip, out=phi)
 
     def document(self) -> dict[str, Any]:
         """Return what `edgerec inspect` shows of the head."""
@@ -228,6 +232,20 @@ class PersonalHead:
         if has_rate.dtype == np.bool_ and has_rate.shape == () and bool(has_rate):
             rate = UserRate(**parse_members(content, UserRate.names(), what=what, advice=_ADVICE))
         return cls(settings, **arrays, user_rate=rate)
+
+
+def _product(rows: Array, kernel: Array) -> Array:
+    """Return `rows @ kernel`. For a re-rank, no product is large enough for the threads of OpenBLAS.
+
+    They would gain nothing here, and a re-rank would wait for each of them: on a busy device, for milliseconds.
+    """
+    few = max(1, ONE_THREAD // kernel.size)
+    if not few < len(rows) <= MOST_CANDIDATES:
+        return rows @ kernel
+    product = np.empty((len(rows), kernel.shape[1]), np.float32)
+    for first in range(0, len(rows), few):
+        np.matmul(rows[first : first + few], kernel, out=product[first : first + few])
+    return product
 
 
 _ARRAYS = tuple(field.name for field in fields(PersonalHead) if field.name not in ("training", "user_rate"))
