@@ -12,7 +12,7 @@ from edgerec.model.ablation.config import load_ablation
 from edgerec.simulation.config import load_simulation_config
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-WORLDS, RULES = {"second_world.toml"}, {"mixed_feed.toml"}
+WORLDS, RULES = {"second_world.toml", "personal_world.toml"}, {"mixed_feed.toml"}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.json")), ids=lambda path: path.name)

@@ -14,7 +14,18 @@ from edgerec.reports.ab_test.comparisons import brief_comparisons
 from edgerec.reports.ab_test.lead import lead
 from edgerec.reports.simulated import PAPER
 
-_SHOWN = ("uplift", "buckets", "comparisons", "feedback", "power", "sample-ratio", "aa", "time")
+_SHOWN = (
+    "uplift",
+    "buckets",
+    "comparisons",
+    "patches",
+    "patch-gain",
+    "feedback",
+    "power",
+    "sample-ratio",
+    "aa",
+    "time",
+)
 
 
 def ab_test_table(document: Mapping[str, Any]) -> Group:

@@ -16,6 +16,7 @@ from edgerec.reports.ab_test.buckets import (
     treatment_of,
 )
 from edgerec.reports.ab_test.comparisons import comparisons, p_values
+from edgerec.reports.ab_test.personal import patch_gain, patches
 from edgerec.reports.ab_test.run_blocks import settings, time, world
 from edgerec.reports.ab_test.trust_blocks import aa, power, sample_ratio
 from edgerec.reports.ab_test.warnings import warnings
@@ -46,6 +47,8 @@ def blocks_of(document: Mapping[str, Any]) -> list[Block]:
         _buckets(document),
         comparisons(document),
         p_values(document),
+        patches(document),
+        patch_gain(document),
         _activity(document),
         _feedback(document),
         power(document),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,6 +12,7 @@ from edgerec.simulation.ab_test.activity import uplift_by_activity
 from edgerec.simulation.ab_test.comparison import compare
 from edgerec.simulation.ab_test.document import Analysis
 from edgerec.simulation.ab_test.metrics import METRICS, PRIMARY, check_metric
+from edgerec.simulation.ab_test.personal import personal_part
 from edgerec.simulation.ab_test.positions import click_rates
 from edgerec.simulation.ab_test.power import power_analysis
 from edgerec.simulation.ab_test.sample_ratio import sample_ratio
@@ -29,12 +30,14 @@ def analyse(
     winsorise: float = 0.99,
     seed: int = 1,
     splits: int = SPLITS,
+    personal: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """Return the statistics of an A/B test: the keys of `Analysis` in the document of `edgerec abtest`.
 
     GMV is winsorised first, with one cap for all buckets. Then every bucket is compared with the control, and every
-    further bucket with the treatment, too. The p-values of the secondary metrics are adjusted within each comparison;
-    they are not adjusted for the number of comparisons.
+    further bucket with the treatment, too. A bucket with patches is also compared with the same one without
+    them. The p-values of the secondary metrics are adjusted within each comparison; they are not adjusted for the
+    number of comparisons.
 
     Args:
         users: one row for each user and bucket (`analysed_users` has the columns).
@@ -45,6 +48,7 @@ def analyse(
         winsorise: quantile of the cap of GMV, above 0 and at most 1. With 1, nothing is changed.
         seed: seed of the random splits of the A/A test.
         splits: number of splits of the A/A test. 1,000 take about half a minute.
+        personal: for each bucket with personal patches, the bucket that differs only in having none, or None.
 
     Raises:
         ConfigurationError: an unknown metric or design, a wrong quantile, or wrong names of buckets.
@@ -59,6 +63,10 @@ def analyse(
     capped, cap = winsorised(users, winsorise)
     groups = {bucket: capped.filter(pl.col("bucket") == bucket) for bucket in buckets}
     pairs = [(bucket, control) for bucket in buckets[1:]] + [(bucket, treatment) for bucket in others]
+    personal = personal or {}
+    pairs += [
+        (bucket, shared) for bucket, shared in personal.items() if shared is not None and (bucket, shared) not in pairs
+    ]
     comparisons: list[dict[str, Any]] = [
         {
             "bucket": bucket,
@@ -82,6 +90,9 @@ def analyse(
             "sample_ratio": sample_ratio(users, buckets) if split else None,
             "aa": aa_test(users.filter(pl.col("bucket") == control), splits=splits, seed=seed, winsorise=winsorise)
             if split
+            else None,
+            "personal": personal_part(users, exposures, shared=personal, design=design, seed=seed)
+            if personal
             else None,
         }
     ).to_document()

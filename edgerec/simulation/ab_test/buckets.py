@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from edgerec.bundle.layout import DEVICE
+from edgerec.bundle.manifest_file import read_device_manifest
 from edgerec.core.documents import read_toml
 from edgerec.core.errors import ConfigurationError
 from edgerec.core.text import check_utf8, did_you_mean
@@ -56,6 +58,37 @@ def make_buckets(bundles: Sequence[Path], path: Path | None) -> tuple[Bucket, ..
     if len(found) > MOST_BUCKETS:
         raise ConfigurationError(f"buckets: there should be at most {MOST_BUCKETS}; received {len(found)}")
     return tuple(found)
+
+
+def shared_buckets(buckets: Sequence[Bucket]) -> dict[str, str | None]:
+    """Return, for each bucket with patches, the name of the one that differs only in having none; None without one."""
+    return {
+        one.name: next(
+            (each.name for each in buckets if replace(one, name=each.name, personal=False) == each),
+            None,
+        )
+        for one in buckets
+        if one.personal
+    }
+
+
+def check_heads(buckets: Sequence[Bucket]) -> None:
+    """Check that the bundle of each bucket with patches has a head for them.
+
+    Raises:
+        ConfigurationError: one has none.
+        EdgeRecError: a bundle cannot be read.
+    """
+    for bucket in buckets:
+        if (
+            bucket.personal
+            and bucket.bundle is not None
+            and read_device_manifest(bucket.bundle / DEVICE).personal is None
+        ):
+            raise ConfigurationError(
+                f"bucket {bucket.name!r}: personal needs a bundle with a head of personal patches; {bucket.bundle} has "
+                "none: export it with `edgerec export --personal HEAD`, or remove the setting"
+            )
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -144,8 +144,78 @@ class AATest(Part):
     without_cuped: dict[str, Uniformity]
 
 
+class Simple(Part):
+    """A relative uplift whose p-value is not adjusted."""
+
+    mean: float | None
+    ci95: Interval | None
+    p: float | None
+
+
+class PatchGroup(Part):
+    """The uplift of CLICK among users with `from` to `to` planned sessions, or in the sessions `from` to `to`.
+
+    `to` is None in the last group of sessions.
+    """
+
+    first: int = Field(alias="from")
+    last: int | None = Field(alias="to")
+    users: int
+    click: Simple
+
+
+class WorseUsers(Part):
+    """Shares of the `users` that can be tested: worse and better with patches beyond chance, and what chance gives."""
+
+    users: int
+    worse: float
+    better: float
+    noise: float
+
+
+class PatchGain(Part):
+    """Patches against the same bucket without them, for the same users.
+
+    Attributes:
+        expected_clicks: uplift of the sum of the true click probabilities of what was shown. It has less noise than
+            clicks.
+        activity: three groups of users by planned sessions.
+        sessions: by the number of a user's session.
+        worse: users who lose and gain, by the expected clicks of their sessions.
+    """
+
+    expected_clicks: Simple
+    activity: list[PatchGroup]
+    sessions: list[PatchGroup]
+    worse: WorseUsers
+
+
+class Personal(Part):
+    """What personal patches did in one bucket.
+
+    Attributes:
+        trainings: number of trainings, over all users.
+        rejected: trainings after which the gate left the shared model.
+        failed: trainings that were not possible.
+        rolled_back: patches that were given up, because they were worse than the shared model on pages they served.
+        patched_share: share of users who have a patch at the end.
+        changed_share: share of orders that the shared model would have made otherwise.
+        against: the bucket that differs only in having no patches.
+        gain: the comparison with it, in the paired design.
+    """
+
+    trainings: int
+    rejected: int
+    failed: int
+    rolled_back: int
+    patched_share: float | None
+    changed_share: float | None
+    against: str | None
+    gain: PatchGain | None
+
+
 class Analysis(Part):
-    """All statistics of an A/B test. `sample_ratio` and `aa` belong to the split design."""
+    """All statistics of an A/B test. `sample_ratio` and `aa` belong to the split design, `personal` to patches."""
 
     primary: str
     winsorised: Winsorised
@@ -157,8 +227,9 @@ class Analysis(Part):
     power: dict[str, Power]
     sample_ratio: SampleRatio | None = None
     aa: AATest | None = None
+    personal: dict[str, Personal] | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """Return the JSON document. Parts of the other design are left out."""
-        parts = {name for name in ("sample_ratio", "aa") if getattr(self, name) is None}
+        """Return the JSON document. Parts of the other design, and of patches if there are none, are left out."""
+        parts = {name for name in ("sample_ratio", "aa", "personal") if getattr(self, name) is None}
         return self.model_dump(mode="json", by_alias=True, exclude=parts)

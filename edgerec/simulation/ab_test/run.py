@@ -21,6 +21,7 @@ from edgerec.core.parallel import cores
 from edgerec.core.resumable import resumable_folder
 from edgerec.simulation.ab_test.aa import SPLITS
 from edgerec.simulation.ab_test.analyse import analyse
+from edgerec.simulation.ab_test.buckets import check_heads, shared_buckets
 from edgerec.simulation.closed_loop.blocks import EXPOSURES, USERS, Design, Plan
 from edgerec.simulation.closed_loop.bucket import Bucket
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
@@ -82,6 +83,7 @@ def run_ab_test(
     versions = {
         bucket.name: None if bucket.bundle is None else checked_version(bucket.bundle, public_key) for bucket in buckets
     }
+    check_heads(buckets)
     first = world.config.users + 1 if first_user is None else first_user
     plan = Plan(world, tuple(buckets), first, users, design, pre_days, logs or servers)
     stated: dict[str, Any] = {
@@ -111,6 +113,7 @@ def run_ab_test(
             design=design,
             primary=primary,
             splits=splits,
+            personal=shared_buckets(buckets),
         )
         spent = {name: sums[name] for name in PARTS}
         spent["rest"] = sums["block"] - sum(spent.values())

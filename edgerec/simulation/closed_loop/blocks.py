@@ -26,6 +26,7 @@ from edgerec.paging.transport import Transport
 from edgerec.simulation.closed_loop.bucket import Bucket
 from edgerec.simulation.closed_loop.local_cloud import LocalCloud
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
+from edgerec.simulation.closed_loop.patches import PatchTotals
 from edgerec.simulation.closed_loop.play_user import Played, play_user
 from edgerec.simulation.closed_loop.records import Totals
 from edgerec.simulation.closed_loop.timed_cloud import Seconds
@@ -48,6 +49,8 @@ USER_COLUMNS: dict[str, pl.DataType] = {
     **_COUNTS,
     **{f"pre_{name}": _COUNTS[name] for name in _PRE},
 }
+PATCH_COLUMNS: dict[str, pl.DataType] = {f"patch_{name}": pl.Int32() for name in vars(PatchTotals())}
+"""What users have in addition in a test with personal patches."""
 EXPOSURE_COLUMNS: dict[str, pl.DataType] = {
     "bucket": pl.String(),
     "user_id": pl.Int64(),
@@ -95,6 +98,11 @@ class Plan:
     design: Design
     pre_days: int
     logs: bool
+
+    @property
+    def personal(self) -> bool:
+        """Whether a bucket has personal patches. Then the application is closed after each session in all buckets."""
+        return any(bucket.personal for bucket in self.buckets)
 
     def blocks(self) -> list[Block]:
         """Return all blocks: for each range of users, one of each bucket."""
@@ -153,7 +161,7 @@ def play_block(plan: Plan, work: ResumableFolder, urls: Sequence[str] | None, bl
     sent: list[tuple[pl.DataFrame, pl.DataFrame]] = []
     played = list(_play(plan, bucket, block, model, url, seconds, sent))
     tables = {
-        f"{USERS}/part-{block.name}": _users(bucket.name, played),
+        f"{USERS}/part-{block.name}": _users(bucket.name, played, personal=plan.personal),
         f"{EXPOSURES}/part-{block.name}": _exposures(bucket.name, played, mixed=plan.world.config.mix is not None),
     }
     logs, part = f"{LOGS}/{bucket.name}", f"part-{block.first:09d}"
@@ -197,6 +205,7 @@ def _play(
                 seconds=seconds,
                 pre_days=plan.pre_days,
                 logs=plan.logs,
+                closes=plan.personal,
             )
             path.unlink()
             if plan.logs and isinstance(cloud, LocalCloud):
@@ -230,7 +239,8 @@ def _changed(bundle: Path) -> int:
     return int((bundle / NAME).stat().st_mtime_ns)
 
 
-def _users(bucket: str, played: Sequence[Played]) -> pl.DataFrame:
+def _users(bucket: str, played: Sequence[Played], *, personal: bool) -> pl.DataFrame:
+    columns = {**USER_COLUMNS, **(PATCH_COLUMNS if personal else {})}
     rows = [
         {
             "bucket": bucket,
@@ -238,10 +248,11 @@ def _users(bucket: str, played: Sequence[Played]) -> pl.DataFrame:
             "planned_sessions": one.planned_sessions,
             **vars(one.test),
             **{f"pre_{name}": getattr(one.pre, name) for name in _PRE},
+            **({f"patch_{name}": value for name, value in vars(one.patches).items()} if personal else {}),
         }
         for one in played
     ]
-    return pl.DataFrame(rows, schema=USER_COLUMNS)
+    return pl.DataFrame(rows, schema=columns)
 
 
 def _exposures(bucket: str, played: Sequence[Played], *, mixed: bool) -> pl.DataFrame:

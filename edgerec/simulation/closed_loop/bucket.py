@@ -16,6 +16,8 @@ CONTROL = "cloud"
 """The name of the bucket without EdgeRec."""
 _NAME = re.compile(r"\w[\w .+-]{0,79}", re.ASCII)
 """Names of buckets. They become names of folders and stand in reports."""
+_TRAINING_MS = 600_000
+"""Budget of a training. Results of a simulation should not depend on how busy the machine is."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Bucket:
         mix: how the client mixes kinds of cards, if the bundle has rules. Default: the client's.
         mix_spread: width of the range around each target share of `mix` from which a user's own target is. Caps are
             whole numbers of cards a page, so with equal targets the shares of all users would jump together.
+        personal: whether each user gets a patch of the model, which the device trains (docs/personalization.md). The
+            bundle needs a head for patches.
 
     Raises:
         ConfigurationError: a value is not valid.
@@ -60,6 +64,7 @@ class Bucket:
     explore_among: int = ClientConfig.explore_among
     mix: MixConfig | None = None
     mix_spread: float = 0.0
+    personal: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -69,6 +74,8 @@ class Bucket:
             )
         if self.bundle is None and (self.explore or self.candidates is not None):
             raise ConfigurationError(f"bucket {self.name!r}: explore and candidates need a bundle, which orders items")
+        if self.bundle is None and self.personal is True:
+            raise ConfigurationError(f"bucket {self.name!r}: personal needs a bundle, whose model patches change")
         if self.explore and self.in_view != 1:
             raise ConfigurationError(f"bucket {self.name!r}: explore needs in_view = 1; received {self.in_view}")
         for name, least in (("device_ms", 0), ("in_view", 1), ("delivery_s", 0)):
@@ -102,6 +109,8 @@ class Bucket:
             explore_places=self.explore_places,
             explore_among=self.explore_among,
             mix=self._mix_of(user_id),
+            personal=self.personal,
+            personal_budget_ms=_TRAINING_MS,
         )
 
     def _mix_of(self, user_id: int | None) -> MixConfig:
@@ -119,11 +128,13 @@ class Bucket:
     def document(self) -> dict[str, Any]:
         """Return the settings as JSON."""
         mixing = {} if self.mix is None else {"mix": asdict(self.mix), "mix_spread": self.mix_spread}
-        plain = [one.name for one in fields(self) if one.name not in ("name", "mix", "mix_spread")]
+        personal = {"personal": True} if self.personal else {}
+        plain = [one.name for one in fields(self) if one.name not in ("name", "mix", "mix_spread", "personal")]
         values = {name: getattr(self, name) for name in plain}
         return {
             **values,
             "bundle": None if self.bundle is None else str(self.bundle),
             "triggers": list(self.triggers),
             **mixing,
+            **personal,
         }

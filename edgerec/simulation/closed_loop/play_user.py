@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgerec.core.errors import TransportError
@@ -14,6 +14,7 @@ from edgerec.simulation.closed_loop.bucket import Bucket
 from edgerec.simulation.closed_loop.clock import Clock
 from edgerec.simulation.closed_loop.keyed_random import KeyedRandom, Purpose
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
+from edgerec.simulation.closed_loop.patches import PatchRecord, PatchTotals
 from edgerec.simulation.closed_loop.player import Player
 from edgerec.simulation.closed_loop.records import Place, RequestIds, Shown, Totals
 from edgerec.simulation.closed_loop.timed_cloud import Seconds, TimedCloud
@@ -33,6 +34,7 @@ class Played:
         test: what the user did in the test period.
         shown: the exposures of the test period.
         places: the explored places whose truth was recorded, if logs are kept.
+        patches: what the user's patches did.
     """
 
     user_id: int
@@ -41,6 +43,7 @@ class Played:
     test: Totals
     shown: list[Shown]
     places: list[Place]
+    patches: PatchTotals = field(default_factory=PatchTotals)
 
 
 def play_user(
@@ -55,6 +58,7 @@ def play_user(
     seconds: Seconds,
     pre_days: int = 0,
     logs: bool = False,
+    closes: bool = False,
 ) -> Played:
     """Play all sessions of one user.
 
@@ -69,18 +73,19 @@ def play_user(
         seconds: collects what the parts took.
         pre_days: number of days, from the first one on, on which every bucket is served like the control.
         logs: whether the cloud keeps the logs.
+        closes: whether the application is closed after each session. Then its pages end, and its log rows are
+            delivered. A patch is trained from pages that have ended.
 
     Raises:
         TransportError: the cloud did not answer, or log rows could not be delivered.
     """
     user, clock = SimulatedUser(world, user_id), Clock()
-    timed = TimedCloud(cloud, seconds)
     switch = world.start_ms + pre_days * DAY_MS
     requests = RequestIds(user_id * MAX_REQUESTS)
     draws = KeyedRandom(world.seed, user_id).at(Purpose.EXPLORATION, world.first_day)
 
-    def player(served: Bucket, used: DeviceModel | None) -> Player:
-        client = Client(
+    def client(served: Bucket, used: DeviceModel | None) -> Client:
+        return Client(
             store,
             timed,
             used,
@@ -89,10 +94,12 @@ def play_user(
             new_id=requests,
             draw=draws.random,
         )
+
+    def player(served: Bucket, used: DeviceModel | None) -> Player:
         explores = logs and served.explore > 0
         return Player(
             user=user,
-            client=client,
+            client=client(served, used),
             seconds=seconds,
             ranks=used is not None,
             device_ms=served.device_ms,
@@ -101,9 +108,12 @@ def play_user(
             requests=requests,
             watched=served.explore_places if explores else 0,
             among=served.explore_among,
+            patches=patches if served.personal else None,
         )
 
     with BehaviourStore(path, user_id=user_id, limits=None if model is None else model.limits) as store:
+        patches = PatchRecord(store, None if model is None else model.version_id)
+        timed = TimedCloud(cloud, seconds, patches.sent if bucket.personal else None)
         begin: int | None = user.planned[0]
         away: int | None = None
         pre = Totals()
@@ -116,6 +126,9 @@ def play_user(
             ended = playing.play_session(begin, away)
             begin = user.next_session(ended)
             away = None if begin is None else begin - ended
+            if closes and begin is not None:
+                playing.close()
+                playing.client = client(control, None) if before else client(bucket, model)
         playing.close()
         # The client would deliver them later. But the store ends with the user, and the logs would be incomplete.
         if store.unsent(1) is not None:
@@ -123,4 +136,4 @@ def play_user(
     planned = sum(start >= switch for start in user.planned)
     if before:
         return Played(user_id, planned, playing.totals, Totals(), [], [])
-    return Played(user_id, planned, pre, playing.totals, playing.shown, playing.places)
+    return Played(user_id, planned, pre, playing.totals, playing.shown, playing.places, patches.totals)

@@ -11,6 +11,7 @@ from edgerec.core.errors import TransportError
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.pending_work import PAGE, Done
 from edgerec.simulation.closed_loop.clock import Clock
+from edgerec.simulation.closed_loop.patches import PatchRecord
 from edgerec.simulation.closed_loop.records import Place, RequestIds, Shown, Totals
 from edgerec.simulation.closed_loop.timed_cloud import Seconds
 from edgerec.simulation.closed_loop.user import SimulatedUser
@@ -37,6 +38,7 @@ class Player:
         requests: the IDs that the client gives to requests.
         watched: number of places of each order whose truth is recorded.
         among: number of items of which it is recorded.
+        patches: counts what the user's patches do; None without patches.
 
     Attributes:
         totals: what the user did since they were last replaced.
@@ -54,6 +56,7 @@ class Player:
     requests: RequestIds
     watched: int = 0
     among: int = 0
+    patches: PatchRecord | None = None
     totals: Totals = field(default_factory=Totals)
     shown: list[Shown] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
@@ -96,8 +99,10 @@ class Player:
         return config.pages * config.cloud.page
 
     def close(self) -> None:
-        """Deliver what is left, and close the client."""
+        """Deliver what is left, let the device train the user's patch, and close the client."""
         self._device(self.client.close)
+        if self.patches is not None:
+            self.patches.look()
 
     def _search(self, page: int) -> None:
         """Let the user open pages of items by search, before a page of the feed."""
@@ -197,6 +202,8 @@ class Player:
         done: Done = self._device(self.client.run_pending)
         if done.errors:
             raise TransportError(f"closed loop: user {self.user.user_id}: {done.errors[0]}")
+        if done.trained and self.patches is not None:
+            self.patches.look()
         self.totals.pages += done.pages
         if self.ranks:
             self.totals.orders += sum(reason != PAGE for reason in done.requests)

@@ -31,10 +31,16 @@ class Seconds:
 
 
 class TimedCloud:
-    """A transport that times another one."""
+    """A transport that times another one.
 
-    def __init__(self, plain: Transport, seconds: Seconds) -> None:
-        self._plain, self._seconds = plain, seconds
+    Args:
+        plain: the other one.
+        seconds: collects what it takes.
+        sent: is called with each batch of log rows that was delivered.
+    """
+
+    def __init__(self, plain: Transport, seconds: Seconds, sent: Callable[[LogBatch], None] | None = None) -> None:
+        self._plain, self._seconds, self._sent = plain, seconds, sent
 
     def page(self, request: PageRequest) -> Page:
         return self._timed(lambda: self._plain.page(request))
@@ -44,6 +50,8 @@ class TimedCloud:
 
     def send(self, batch: LogBatch) -> None:
         self._timed(lambda: self._plain.send(batch))
+        if self._sent is not None:
+            self._sent(batch)
 
     def _timed(self, call: Callable[[], Result]) -> Result:
         start = perf_counter()

@@ -49,6 +49,8 @@ def test_every_user_of_a_paired_test_is_in_every_bucket(paired: tuple[Path, dict
     assert joined.filter(pl.col("clicks") != pl.col("clicked").fill_null(0)).is_empty()
     assert set(found["uplift"]) == {"pv", "ctr", "click", "gmv"}
     assert found["design"] == "paired"
+    assert "personal" not in found
+    assert not any(name.startswith("patch_") for name in users.columns)
 
 
 def test_the_folder_has_tables_a_document_and_pages(paired: tuple[Path, dict[str, Any]]) -> None:
