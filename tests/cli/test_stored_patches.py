@@ -51,7 +51,7 @@ def test_inspect_shows_sizes_and_outcomes_and_changes_nothing(store_path: Path) 
         assert document["patches"] == [
             {
                 "version_id": VERSION, "ranks_with": "a patch", "bytes": 20, "length": 5.0, "trained_from": 3,
-                "trained": START, "tried": START + 1000, "outcome": "trained", "rollbacks": 2, "pages": 2, "events": 4,
+                "trained": START, "tried": START + 1000, "outcome": "trained", "rollbacks": 2, "pages": 1, "events": 3,
             }
         ]  # fmt: skip
     text = inspect(store_path).stdout

@@ -3,7 +3,8 @@
     python -m tests.device_runtime.store.patch_trainer
 
 For each line of standard input, the path of a store, it forks a child that records pages and trains after each one. The
-child writes the number of the latest page that its training has read. So one import serves many kills.
+child writes when a training begins, and the number of the latest page that it has read when it has ended. So one import
+serves many kills.
 
 All numbers are functions of the item, so every patch can be computed again from the behaviours of the store.
 """
@@ -80,6 +81,7 @@ def train_for_ever(path: Path) -> None:
             latest = store.latest(EXPOSURE, 1)
             page_id = 0 if not latest else (latest[0][1].page_id or 0) + 1
             record_page(store, page_id)
+            os.write(1, b"training %d\n" % store.personal.newest)
             count, faults = training.run(START + page_id)
             assert (count, faults) == (1, []), faults
             os.write(1, b"trained %d\n" % store.personal.newest)
@@ -155,21 +157,24 @@ def kill(path: Path, kills: int, rng: random.Random) -> list[tuple[int, int, int
     with trainer() as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        for _ in range(kills):
+        for turn in range(kills):
             process.stdin.write(f"{path}\n")
             process.stdin.flush()
-            child, reports, killed, wanted = 0, 0, False, rng.randint(0, 6)
+            # Every second kill is in a training. The others are at any time, and without a report at the start.
+            word, longest = ("training", 0.002) if turn % 2 else ("trained", 0.02)
+            wanted = rng.randint(turn % 2, 6)
+            child, reports, killed = 0, 0, False
             for line in process.stdout:
-                word, _, number = line.partition(" ")
-                if word == "ended\n":
+                said, _, number = line.partition(" ")
+                if said == "ended\n":
                     break
-                if word == "child":
+                if said == "child":
                     child = int(number)
-                else:
-                    trained, reports = int(number), reports + 1
+                elif said == "trained":
+                    trained = int(number)
+                reports += said == word
                 if child and reports >= wanted and not killed:
-                    # A page and its training take some milliseconds. Without a report, the start is what is killed.
-                    time.sleep(rng.random() * 0.02)
+                    time.sleep(rng.random() * longest)
                     os.kill(child, 9)
                     killed = True
             assert killed, "the training has ended by itself"
