@@ -27,7 +27,7 @@ def few_events(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_patch_is_measured_beside_the_shared_model(personal_path: Path) -> None:
-    document = bench_here("personal", personal_path, rounds=2, sweep=True)
+    document = bench_here("personal", personal_path, rounds=1, sweep=True)
     plain = [(row["stage"], row["name"]) for row in document["results"] if not row["parameters"]]
     assert plain == [
         ("rerank_personal", "edgerec"),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgerec.bench.document import PatchCost
+from edgerec.bench.peers.peer import Calls
 from edgerec.bench.stages.device_client import USER, DeviceClient, device_client
 from edgerec.bench.stages.response import respond
 from edgerec.bench.stages.stage import RUNTIME, Loaded, Stage
@@ -117,6 +118,7 @@ def _recorded(device: DeviceClient, version_id: str) -> Events:
     client, number = device.client, itertools.count()
     exposures, page_views = device.pages.values(EXPOSURE), device.pages.values(PAGE_VIEW)
     tables = client.store.personal
+    client.reset_patch()  # Half of the items that filled the windows were clicked, which is no usual rate.
     while tables.counts().get(version_id, (0, 0))[1] < EVENTS:
         client.refresh()
         client.run_pending()
@@ -139,14 +141,14 @@ def _rerank(loaded: Loaded, ranking: PersonalRanking) -> Stage:
     scored = score()
     if ranking.rank(scored).personal is not True:
         raise SessionError("bench: the patch should be used at a re-rank; the shared model was")
-    calls = {RUNTIME: lambda: ranking.rank(score()), SHARED: score, PATCH: lambda: ranking.rank(scored)}
+    calls: Calls = {RUNTIME: lambda: ranking.rank(score()), SHARED: score, PATCH: lambda: ranking.rank(scored)}
     return Stage(RERANK, calls, CALLS, reference=RUNTIME, apart=(PATCH,))
 
 
 def _training(head: PersonalHead, events: Events) -> Stage:
     settings = head.training.model_copy(update={"optimiser": "gradient", "steps": GRADIENT_STEPS})
     gradient = replace(head, training=settings)
-    calls = {
+    calls: Calls = {
         RUNTIME: partial(_learn, head, events),
         TRAINING: partial(train, head, events),
         GRADIENT: partial(train, gradient, events),
