@@ -193,7 +193,7 @@ class PersonalHead:
             "patch_bytes": self.start.nbytes,
             "optimiser": training.optimiser,
             "steps": training.steps,
-            "least_events": training.least_events,
+            "shrink_events": training.shrink_events,
             "gate_gain": training.gain,
             "gate_gain_events": training.gain_events,
         }

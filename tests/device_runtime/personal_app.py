@@ -110,4 +110,4 @@ def own_logits(head: PersonalHead, theta: np.ndarray, scored: Scored) -> np.ndar
     assert scored.candidates is not None
     activations = np.concatenate([scored.hidden, scored.candidates], axis=1)
     phi = np.clip((activations - head.mean) @ head.kernel, -head.training.clip, head.training.clip)
-    return scored.logits + phi.astype(np.float16).astype(np.float32) @ theta[:-1] + theta[-1]
+    return scored.logits + phi @ theta[:-1] + theta[-1]

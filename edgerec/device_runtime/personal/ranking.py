@@ -91,9 +91,8 @@ class PersonalRanking:
         read = head.read(head.activations(scored.hidden, scored.candidates))
         if not is_finite(read):
             return PersonalScores(scored, False)
-        # The training reads these numbers from the store. So the ranking reads them in the same precision.
         phi = read.astype(np.float16)
-        own = None if self.patch is None else self.patch.logits(scored.logits, phi.astype(np.float32))
+        own = None if self.patch is None else self.patch.logits(scored.logits, read)
         if own is None or not is_finite(own):
             return PersonalScores(scored, False, phi)
         return PersonalScores(replace(scored, logits=own), True, phi)
