@@ -144,7 +144,7 @@ def _interval(difference: Floats, weight: Floats, *, seed: int) -> dict[str, flo
 
 
 def _bounds(interval: dict[str, float] | None) -> list[float] | None:
-    return interval and [interval["low"], interval["high"]]
+    return None if interval is None else [interval["low"], interval["high"]]
 
 
 def _group(
