@@ -156,14 +156,19 @@ def plus_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def small_world_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a folder with `logs`, `samples`, `run` and `bundle` of the world in `tests.small_world`."""
+    """Return a folder with `logs`, `samples`, `run` and `bundle` of the world in `tests.small_world`.
+
+    The bundle has a head of personal patches, whose gate trusts patches of few events.
+    """
 
     def make(root: Path) -> None:
         from edgerec.data.build_samples import write_samples
         from edgerec.export.bundle import export_bundle
         from edgerec.model.config import TrainConfig
+        from edgerec.model.runs import load_run
         from edgerec.model.training import train
         from edgerec.simulation.population import simulate
+        from tests.personalization.heads import a_head
         from tests.small_world import CONFIG, SEED
 
         simulate(CONFIG, root / "logs", seed=SEED)
@@ -173,7 +178,10 @@ def small_world_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
             quicker.shorten_parity_check(patch)
             train(samples, config, root / "run", samples_path=root / "samples")
-            export_bundle(root / "run", root / "bundle", requests=5)
+            run = load_run(root / "run")
+            inputs = run.model.settings.units + run.model.settings.candidate_width
+            head = a_head(inputs=inputs, version_id=run.head.version_id, gain=1.0, gain_events=1e5)
+            export_bundle(root / "run", root / "bundle", requests=5, personal=head)
 
     yield from shared_folder(tmp_path_factory, "small-world", make)
 

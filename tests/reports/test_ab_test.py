@@ -338,3 +338,32 @@ def test_only_a_report_is_replaced(source: dict[str, Any], tmp_path: Path) -> No
     path.write_text("# My notes\n")
     with pytest.raises(OutputError, match="is no report of `edgerec abtest`"):
         check_markdown(path, force=True)
+
+
+def test_personal_patches_have_two_tables() -> None:
+    document = ab_test_document(("cloud", "crban", "own"))
+    click = {"mean": 0.04, "ci95": [0.01, 0.07], "p": 0.01}
+    document["personal"] = {
+        "own": {
+            "trainings": 1900, "rejected": 12, "failed": 3, "rolled_back": 7, "patched_share": 0.95,
+            "changed_share": 0.871, "against": "crban",
+            "gain": {
+                "expected_clicks": click,
+                "activity": [{"from": 1, "to": 1, "users": 90, "click": click}],
+                "sessions": [{"from": 21, "to": None, "users": 40, "click": {**click, "ci95": None}}],
+                "worse": {"users": 80, "worse": 0.05, "better": 0.25, "noise": 0.04},
+            },
+        }
+    }  # fmt: skip
+
+    assert rows_of(document, "patches") == [("own", "1,900", "12", "3", "7", "95.00 %", "87.10 %")]
+    rows = rows_of(document, "patch-gain")
+    assert rows[0] == ("own", "crban", "all: expected clicks", "", "+4.00 % (+1.00 to +7.00)")
+    assert [row[2:4] for row in rows[1:3]] == [
+        ("users with 1 planned sessions", "90"),
+        ("sessions 21 and more of a user", "40"),
+    ]
+    assert [row[4] for row in rows[3:]] == ["5.00 %", "25.00 %", "4.00 %"]
+    for text in (markdown(document), page_of(document), "\n".join(terminal(document, 132))):
+        assert "Personal patches against the shared model" in text
+    assert block_of(ab_test_document(), "patches") is block_of(ab_test_document(), "patch-gain") is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import pytest
 from edgerec.bundle.load import load_device_model
 from edgerec.cloud.versions import open_version
 from edgerec.core.errors import ConfigurationError
-from edgerec.export.bundle import export_bundle
-from edgerec.model.runs import load_run
 from edgerec.simulation.ab_test import run
 from edgerec.simulation.ab_test.buckets import check_heads, make_buckets, shared_buckets
 from edgerec.simulation.ab_test.run import run_ab_test
@@ -24,33 +21,15 @@ from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.play_user import Played, play_user
 from edgerec.simulation.closed_loop.simulate_buckets import read_table
 from edgerec.simulation.closed_loop.timed_cloud import Seconds
-from tests import quicker
-from tests.personalization.heads import a_head
-from tests.shared_folders import shared_folder
 from tests.small_world import CONFIG, SEED
 
 WORLD = LoopWorld(CONFIG, SEED)
 PAGE: dict[str, Any] = {"page": 12, "prefetch": 3}
 
 
-@pytest.fixture(scope="session")
-def personal_world_path(tmp_path_factory: pytest.TempPathFactory, small_world_path: Path) -> Iterator[Path]:
-    """Return a bundle of the small world with a head. Its gate trusts patches of few events."""
-
-    def make(root: Path) -> None:
-        head = load_run(small_world_path / "run").head
-        settings = load_run(small_world_path / "run").model.settings
-        inputs = settings.units + settings.candidate_width
-        personal = a_head(inputs=inputs, version_id=head.version_id, gain=1.0, gain_events=1e5)
-        with quicker.run_eagerly(), pytest.MonkeyPatch.context() as patch:
-            quicker.shorten_parity_check(patch)
-            samples = small_world_path / "samples"
-            export_bundle(
-                small_world_path / "run", root / "bundle", requests=5, personal=personal, samples_path=samples
-            )
-
-    for root in shared_folder(tmp_path_factory, "personal-world", make):
-        yield root / "bundle"
+@pytest.fixture(scope="module")
+def personal_world_path(small_world_path: Path) -> Path:
+    return small_world_path / "bundle"
 
 
 def play(bundle: Path, folder: Path, *, personal: bool, users: range = range(61, 66), **more: Any) -> list[Played]:
@@ -101,6 +80,7 @@ def test_the_pre_period_trains_nothing(tmp_path: Path, personal_world_path: Path
     assert all(one.patches.trainings <= one.test.sessions for one in own)
 
 
+@pytest.mark.slow
 def test_the_document_says_what_patches_did(
     tmp_path: Path, personal_world_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,8 +116,8 @@ def test_the_document_says_what_patches_did(
     assert document["buckets"]["personal"]["settings"]["personal"] is True
 
 
-def test_a_bundle_without_a_head_is_one_clear_error(small_world_path: Path, personal_world_path: Path) -> None:
-    buckets = [Bucket(CONTROL), Bucket("own", small_world_path / "bundle", personal=True)]
+def test_a_bundle_without_a_head_is_one_clear_error(bundle_path: Path, personal_world_path: Path) -> None:
+    buckets = [Bucket(CONTROL), Bucket("own", bundle_path, personal=True)]
 
     check_heads([Bucket(CONTROL), Bucket("own", personal_world_path, personal=True)])
     with pytest.raises(ConfigurationError, match=r"bucket 'own': personal needs a bundle with a head .* --personal"):
